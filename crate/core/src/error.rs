@@ -1,0 +1,168 @@
+//! The one error type of the engine.
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use sparsync_proto::ErrorKind;
+
+/// Which end of a sync an error happened on, as seen by the one who holds the error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// This process.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, where, and whether trying again can help.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    path: Option<Vec<u8>>,
+    side: Side,
+    details: Vec<(&'static str, Detail)>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A machine-readable fact of an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// A count or an amount.
+    Number(u64),
+    /// A name, key or text.
+    Text(String),
+}
+
+impl From<u64> for Detail {
+    fn from(value: u64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<String> for Detail {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl Error {
+    /// An error of this side.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            path: None,
+            side: Side::Local,
+            details: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// A file system error at `path`: a full disk or quota becomes [`ErrorKind::NoSpace`].
+    pub fn io(doing: &str, path: &[u8], source: std::io::Error) -> Self {
+        let kind = match source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => ErrorKind::NoSpace,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, format!("{doing}: {source}"))
+            .at(path)
+            .because(source)
+    }
+
+    /// A defect of this program; `what` names the broken expectation.
+    pub fn internal(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, what)
+    }
+
+    /// The peer broke the protocol.
+    pub fn protocol(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Protocol, what)
+    }
+
+    /// Names the path concerned.
+    #[must_use]
+    pub fn at(mut self, path: &[u8]) -> Self {
+        self.0.path = Some(path.to_vec());
+        self
+    }
+
+    /// Says that it happened at the peer.
+    #[must_use]
+    pub fn remote(mut self) -> Self {
+        self.0.side = Side::Remote;
+        self
+    }
+
+    /// Adds a machine-readable fact.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Detail>) -> Self {
+        self.0.details.push((name, value.into()));
+        self
+    }
+
+    /// Keeps the error that led to this one.
+    #[must_use]
+    pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The kind, which decides code, exit status and retry.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The text for people, without kind and path.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The path concerned, relative to the tree where there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u8]> {
+        self.0.path.as_deref()
+    }
+
+    /// The end that it happened on.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.0.side
+    }
+
+    /// The machine-readable facts.
+    #[must_use]
+    pub fn details(&self) -> &[(&'static str, Detail)] {
+        &self.0.details
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(path) = &self.0.path {
+            write!(f, " ({})", path.escape_ascii())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {self}", self.0.kind.code())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine of sparsync: walking, reading, hashing, compressing, writing, transports and trust.
+
+mod error;
+
+pub use error::{Detail, Error, ErrorKind, Result, Side};
