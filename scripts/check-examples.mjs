@@ -87,7 +87,7 @@ try {
 
     'examples: nightly-backup names what it lacks': async () => {
       const result = await backup('', '');
-      expect(result.code === 1 && result.output.includes('BACKUP_SOURCE'), result.output);
+      expect(result.code === 2 && result.output.includes('BACKUP_SOURCE'), result.output);
     },
 
     'examples: ci-artifacts stores a build and fetches it': async () => {

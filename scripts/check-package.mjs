@@ -33,6 +33,7 @@ const bare = await installIn('bare', [packed.root.tarball]);
 
 /** The node program of a version that npm carries; undefined when it cannot be fetched. */
 async function fetchNode(version) {
+  if (target.endsWith('musl')) return undefined; // npm carries Node for glibc only
   const folder = join(work, `node-${version}`);
   mkdirSync(folder);
   writeFileSync(join(folder, 'package.json'), '{"private":true}');
