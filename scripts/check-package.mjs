@@ -76,11 +76,10 @@ const bin = (folder) => join(folder, 'node_modules', '.bin', 'sparsync');
 
 try {
   await runChecks({
-    'package: publint finds nothing': () =>
-      mustRun(tool('publint'), ['run', packed.root.tarball, '--strict']).then(() => {}),
+    'package: publint finds nothing': () => mustRun(tool('publint'), ['run', packed.root.tarball, '--strict']),
 
     'package: are-the-types-wrong finds nothing': () =>
-      mustRun(tool('attw'), [packed.root.tarball, '--profile', 'esm-only']).then(() => {}),
+      mustRun(tool('attw'), [packed.root.tarball, '--profile', 'esm-only']),
 
     'package: only what belongs there, and small': () => {
       const strangers = packed.root.files.map(({ path }) => path).filter((path) => !ALLOWED.test(path));

@@ -82,6 +82,7 @@ const STEPS = [
   },
   { group: 'rust', name: 'Rust tests', step: counted(countCargo, 'cargo', 'test', '--workspace', '--no-fail-fast') },
   { group: 'node', name: 'ava tests', step: counted(countTap, tool('ava'), ...avaArgs) },
+  { group: 'package', name: 'examples', step: counted(countTap, process.execPath, 'scripts/check-examples.mjs') },
   { group: 'package', name: 'package', step: counted(countTap, process.execPath, 'scripts/check-package.mjs') },
 ];
 
