@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { buildNative } from './build-native.mjs';
 import { buildTs } from './build-ts.mjs';
-import { run, tool } from './process.mjs';
+import { mustRun, run, tool } from './process.mjs';
 import { installDependencies, installJudges, requireToolchain } from './setup.mjs';
 import { countCargo, countTap } from './tap.mjs';
 
@@ -59,6 +59,18 @@ const task = (work) => ({
   },
 });
 
+/**
+ * A step of cargo. The target is named as the addon's build names it: cargo keeps what it builds for a named target apart,
+ * and would compile every dependency a second time.
+ */
+const cargo = (step, subcommand, ...args) => ({
+  run: async () => {
+    const { stdout } = await mustRun('rustc', ['-vV']);
+    const [, host] = /^host: (.+)$/m.exec(stdout);
+    return step('cargo', subcommand, '--target', host, '--workspace', ...args).run();
+  },
+});
+
 const avaArgs = ['--tap', ...(options.match ? ['--match', options.match] : [])];
 
 // The tests use the profile of the inner loop throughout, so that the dependencies are compiled once.
@@ -73,14 +85,18 @@ const STEPS = [
   {
     group: 'lint',
     name: 'clippy',
-    step: command('cargo', 'clippy', '-q', '--workspace', '--all-targets', '--', '-D', 'warnings'),
+    step: cargo(command, 'clippy', '-q', '--all-targets', '--', '-D', 'warnings'),
   },
   {
     group: 'generated',
     name: 'versions and tables',
     step: counted(countTap, process.execPath, 'scripts/check-generated.mjs'),
   },
-  { group: 'rust', name: 'Rust tests', step: counted(countCargo, 'cargo', 'test', '--workspace', '--no-fail-fast') },
+  {
+    group: 'rust',
+    name: 'Rust tests',
+    step: cargo((...words) => counted(countCargo, ...words), 'test', '--no-fail-fast'),
+  },
   { group: 'node', name: 'ava tests', step: counted(countTap, tool('ava'), ...avaArgs) },
   { group: 'package', name: 'examples', step: counted(countTap, process.execPath, 'scripts/check-examples.mjs') },
   { group: 'package', name: 'package', step: counted(countTap, process.execPath, 'scripts/check-package.mjs') },
