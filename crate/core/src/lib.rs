@@ -1,5 +1,7 @@
 //! The engine of sparsync: walking, reading, hashing, compressing, writing, transports and trust.
 
+#[allow(dead_code)]
+mod engine;
 mod error;
 #[allow(dead_code)]
 mod fs;

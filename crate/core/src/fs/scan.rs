@@ -63,7 +63,7 @@ const STATX: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::BLOCKS);
 
 /// `STATX_FORCE_SYNC` off: what a network file system has cached is what an ordinary `stat` would say too.
-pub(super) fn statx(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Statx> {
+pub(crate) fn statx(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Statx> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
     rustix::fs::statx(directory, name, flags, STATX)
 }

@@ -239,3 +239,8 @@ pub(crate) fn set_directory_attrs(directory: BorrowedFd<'_>, attrs: &Attrs) -> r
         result => result,
     }
 }
+
+/// Removes an unfinished file. Should that fail, a later run sweeps it.
+pub(crate) fn remove_temp(directory: impl AsFd, temp_name: &[u8]) {
+    let _ = rustix::fs::unlinkat(directory, temp_name, AtFlags::empty());
+}
