@@ -1,5 +1,6 @@
 //! The engine of sparsync: walking, reading, hashing, compressing, writing, transports and trust.
 
 mod error;
+pub mod trust;
 
 pub use error::{Detail, Error, ErrorKind, Result, Side};
