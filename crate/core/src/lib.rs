@@ -1,6 +1,7 @@
 //! The engine of sparsync: walking, reading, hashing, compressing, writing, transports and trust.
 
 mod error;
+pub mod net;
 pub mod trust;
 
 pub use error::{Detail, Error, ErrorKind, Result, Side};
