@@ -79,7 +79,7 @@ impl ConnectOptions {
 pub struct Connected {
     /// The connection.
     pub connection: Connection,
-    /// The socket under it. Close the connection, then wait for this to be idle, so that the peer hears of it.
+    /// The socket under it. After closing the connection use [`super::close_sent`], so that the peer hears of it.
     pub endpoint: Endpoint,
     /// The server's key; none in CA mode when its certificate is over another kind of key.
     pub server_key: Option<PublicKey>,
@@ -162,7 +162,7 @@ fn unresolved(options: &ConnectOptions, why: &str) -> Error {
 }
 
 /// The keys that the trust options name: pins, else what the file says; none in CA mode without pins.
-fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
+pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
     let trust = &options.trust;
     if !trust.pins.is_empty() {
         return Ok(trust
@@ -187,7 +187,7 @@ fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
 /// The outcome of one address.
 type Attempt = (SocketAddr, Result<Connected>);
 
-async fn first_to_answer(
+pub(super) async fn first_to_answer(
     options: &Arc<ConnectOptions>,
     expected: &[KnownKey],
     addresses: Vec<SocketAddr>,

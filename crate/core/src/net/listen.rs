@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connecting, Connection, Endpoint, ServerConfig, TokioRuntime};
+use quinn::{Connecting, Connection, ConnectionError, Endpoint, ServerConfig, TokioRuntime};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::{Reach, host_and_port, resolve};
@@ -196,15 +196,13 @@ impl Listener {
             };
             let mut config = self.config.clone();
             config.transport_config(transport);
-            // A first packet that does not even decrypt is nobody's connection.
-            if let Ok(connecting) = incoming.accept_with(Arc::new(config)) {
-                return Some(Handshake {
-                    connecting,
-                    remote,
-                    deadline: Instant::now() + HANDSHAKE_TIMEOUT,
-                    pass,
-                });
-            }
+            return Some(Handshake {
+                // What fails with the first packet already, such as the protocol version, is reported in its place.
+                connecting: incoming.accept_with(Arc::new(config)),
+                remote,
+                deadline: Instant::now() + HANDSHAKE_TIMEOUT,
+                pass,
+            });
         }
     }
 }
@@ -212,7 +210,7 @@ impl Listener {
 /// A client in the middle of its handshake.
 #[derive(Debug)]
 pub struct Handshake {
-    connecting: Connecting,
+    connecting: std::result::Result<Connecting, ConnectionError>,
     remote: SocketAddr,
     deadline: Instant,
     pass: Pass,
@@ -231,7 +229,10 @@ impl Handshake {
     /// [`ErrorKind::Version`], [`ErrorKind::Timeout`], or [`ErrorKind::Protocol`]. These are for the log: the client
     /// has been told already.
     pub async fn finish(self) -> Result<Accepted> {
-        let connection = match timeout_at(self.deadline, self.connecting).await {
+        let connecting = self
+            .connecting
+            .map_err(|error| refused_client(connection_error(&error)))?;
+        let connection = match timeout_at(self.deadline, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(refused_client(connection_error(&error))),
             Err(_) => {

@@ -18,7 +18,7 @@ mod window;
 mod tests;
 
 pub use close::{
-    close_code, close_with, connection_error, kind_from_close, read_error, write_error,
+    close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error,
 };
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
