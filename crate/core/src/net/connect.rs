@@ -197,9 +197,9 @@ pub(super) async fn first_to_answer(
     let mut attempts: JoinSet<Attempt> = JoinSet::new();
     let mut waiting = addresses.clone().into_iter();
     let mut failures: Vec<(SocketAddr, Error)> = Vec::new();
-    let mut start_next = true;
     loop {
-        if start_next && let Some(address) = waiting.next() {
+        // Each turn is the moment for another address: the first, one failed, or the last was given its time.
+        if let Some(address) = waiting.next() {
             let (options, expected) = (Arc::clone(options), expected.to_vec());
             attempts.spawn(async move { (address, attempt(&options, expected, address).await) });
         }
@@ -207,15 +207,12 @@ pub(super) async fn first_to_answer(
         tokio::select! {
             ended = attempts.join_next() => match ended {
                 Some(Ok((_, Ok(connected)))) => return Ok(connected),
-                Some(Ok((address, Err(error)))) => {
-                    failures.push((address, error));
-                    start_next = true;
-                }
+                Some(Ok((address, Err(error)))) => failures.push((address, error)),
                 Some(Err(panic)) => return Err(Error::internal(format!("connecting: {panic}"))),
                 None if !more => return Err(failed(options, &addresses, failures, false)),
-                None => start_next = true,
+                None => {}
             },
-            () = sleep(NEXT_ADDRESS_AFTER), if more => start_next = true,
+            () = sleep(NEXT_ADDRESS_AFTER), if more => {}
             () = sleep_until(deadline) => return Err(failed(options, &addresses, failures, true)),
         }
     }
