@@ -1,6 +1,8 @@
 //! The engine of sparsync: walking, reading, hashing, compressing, writing, transports and trust.
 
 mod error;
+#[allow(dead_code)]
+mod fs;
 pub mod net;
 pub mod trust;
 

@@ -29,46 +29,30 @@ impl Reach {
 
 /// `host` without the brackets that an IPv6 address may have.
 pub(super) fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Host and port as they are shown and as they stand in files: an IPv6 address in brackets.
 pub(super) fn shown(host: &str, port: u16) -> String {
     let host = unbracketed(host);
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Splits `host:port`, `[v6]:port`, where the port may be 0.
 pub(super) fn host_and_port(text: &str) -> Result<(&str, u16)> {
-    let refuse = |why: &str| {
-        Error::new(
-            ErrorKind::Config,
-            format!("cannot listen on \"{}\": {why}", text.escape_debug()),
-        )
-    };
-    let (host, port) = text
-        .rsplit_once(':')
-        .ok_or_else(|| refuse("expected host:port, for instance [::]:28792"))?;
+    let refuse =
+        |why: &str| Error::new(ErrorKind::Config, format!("cannot listen on \"{}\": {why}", text.escape_debug()));
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| refuse("expected host:port, for instance [::]:28792"))?;
     let port = Some(port)
         .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|port| port.parse().ok())
         .ok_or_else(|| refuse("the port is not a number from 0 to 65535"))?;
     let bare = unbracketed(host);
     if bare.is_empty() {
-        return Err(refuse(
-            "the host is missing; [::] is every address of this machine",
-        ));
+        return Err(refuse("the host is missing; [::] is every address of this machine"));
     }
     if bare == host && host.contains(':') {
-        return Err(refuse(
-            "an IPv6 address needs brackets, for instance [::1]:28792",
-        ));
+        return Err(refuse("an IPv6 address needs brackets, for instance [::1]:28792"));
     }
     Ok((bare, port))
 }
@@ -76,9 +60,7 @@ pub(super) fn host_and_port(text: &str) -> Result<(&str, u16)> {
 /// Every address of a host, in the system's order of preference but the families taking turns, so that one family
 /// which leads nowhere delays by one attempt only.
 pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((unbracketed(host), port))
-        .await?
-        .collect();
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((unbracketed(host), port)).await?.collect();
     Ok(alternate(found))
 }
 
@@ -90,9 +72,7 @@ fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
         }
     }
     let v6_first = unique.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = unique
-        .into_iter()
-        .partition(|address| address.is_ipv6() == v6_first);
+    let (first, second): (Vec<_>, Vec<_>) = unique.into_iter().partition(|address| address.is_ipv6() == v6_first);
     let mut ordered = Vec::with_capacity(first.len() + second.len());
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     loop {
@@ -123,19 +103,7 @@ mod tests {
             assert_eq!(host_and_port(text).expect(text), (host, port));
             assert_eq!(shown(host, port), text);
         }
-        for bad in [
-            "",
-            "host",
-            "host:",
-            ":1",
-            "[]:1",
-            "::1:1",
-            "host:65536",
-            "host:+1",
-            "host:-1",
-            "host:x",
-            "[::1]",
-        ] {
+        for bad in ["", "host", "host:", ":1", "[]:1", "::1:1", "host:65536", "host:+1", "host:-1", "host:x", "[::1]"] {
             let error = host_and_port(bad).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.message().contains(&format!("\"{bad}\"")), "{error}");
@@ -144,24 +112,13 @@ mod tests {
 
     #[test]
     fn families_take_turns_and_nothing_is_tried_twice() {
-        let parse = |texts: &[&str]| -> Vec<SocketAddr> {
-            texts.iter().map(|text| text.parse().expect(text)).collect()
-        };
+        let parse =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().expect(text)).collect() };
         assert_eq!(
-            alternate(parse(&[
-                "[::1]:1",
-                "[::2]:1",
-                "[::1]:1",
-                "[::3]:1",
-                "1.1.1.1:1",
-                "2.2.2.2:1"
-            ])),
+            alternate(parse(&["[::1]:1", "[::2]:1", "[::1]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"])),
             parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"])
         );
-        assert_eq!(
-            alternate(parse(&["1.1.1.1:1", "[::1]:1"])),
-            parse(&["1.1.1.1:1", "[::1]:1"])
-        );
+        assert_eq!(alternate(parse(&["1.1.1.1:1", "[::1]:1"])), parse(&["1.1.1.1:1", "[::1]:1"]));
         assert_eq!(alternate(vec![]), vec![]);
     }
 
@@ -182,11 +139,7 @@ mod tests {
             ("0.0.0.0", Reach::Public),
             ("::", Reach::Public),
         ] {
-            assert_eq!(
-                Reach::of(address.parse().expect(address)),
-                reach,
-                "{address}"
-            );
+            assert_eq!(Reach::of(address.parse().expect(address)), reach, "{address}");
         }
     }
 }

@@ -45,10 +45,7 @@ pub fn kind_from_close(code: VarInt) -> ErrorKind {
 
 /// Closes a connection with the kind and the message of an error. Paths and details stay here.
 pub fn close_with(connection: &Connection, error: &Error) {
-    connection.close(
-        close_code(error.kind()),
-        limited(error.message()).as_bytes(),
-    );
+    connection.close(close_code(error.kind()), limited(error.message()).as_bytes());
 }
 
 /// Waits until the close of a connection that this side closed has left for the peer, at most 100 ms.
@@ -60,10 +57,7 @@ pub async fn close_sent(connection: &Connection) {
     let deadline = Instant::now() + CLOSE_SENT_WITHIN;
     let sent = || {
         // When the peer closed first there is nothing to send.
-        let ours = matches!(
-            connection.close_reason(),
-            Some(ConnectionError::LocallyClosed)
-        );
+        let ours = matches!(connection.close_reason(), Some(ConnectionError::LocallyClosed));
         !ours || connection.stats().frame_tx.connection_close > 0
     };
     // The connection's own task sends it, on this runtime, as soon as it has its turn.
@@ -91,9 +85,7 @@ fn reason_text(reason: &[u8]) -> String {
     let text = String::from_utf8_lossy(&reason[..reason.len().min(MAX_REASON_BYTES)]);
     text.chars()
         .map(|c| match c {
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                '\u{fffd}'
-            }
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
             c if c.is_control() => ' ',
             c => c,
         })
@@ -110,35 +102,21 @@ fn reason_text(reason: &[u8]) -> String {
 #[must_use]
 pub fn connection_error(error: &ConnectionError) -> Error {
     let told = match error {
-        ConnectionError::VersionMismatch => Error::new(
-            ErrorKind::Version,
-            "the peer speaks no version of QUIC that this side does",
-        )
-        .remote(),
+        ConnectionError::VersionMismatch => {
+            Error::new(ErrorKind::Version, "the peer speaks no version of QUIC that this side does").remote()
+        }
         ConnectionError::TransportError(transport) => {
             let code = u64::from(transport.code);
             match alert(code) {
                 Some(NO_APPLICATION_PROTOCOL) => no_common_version(),
-                Some(_) => Error::new(
-                    ErrorKind::Protocol,
-                    format!("the TLS handshake failed: {}", transport.reason),
-                ),
-                None => Error::new(
-                    ErrorKind::Protocol,
-                    format!("the peer broke QUIC: {transport}"),
-                ),
+                Some(_) => Error::new(ErrorKind::Protocol, format!("the TLS handshake failed: {}", transport.reason)),
+                None => Error::new(ErrorKind::Protocol, format!("the peer broke QUIC: {transport}")),
             }
         }
-        ConnectionError::ConnectionClosed(close) => {
-            closed_by_transport(u64::from(close.error_code), &close.reason)
-        }
+        ConnectionError::ConnectionClosed(close) => closed_by_transport(u64::from(close.error_code), &close.reason),
         ConnectionError::ApplicationClosed(close) => {
             let reason = reason_text(&close.reason);
-            let message = if reason.is_empty() {
-                "the peer closed the connection".to_owned()
-            } else {
-                reason
-            };
+            let message = if reason.is_empty() { "the peer closed the connection".to_owned() } else { reason };
             Error::new(kind_from_close(close.error_code), message).remote()
         }
         ConnectionError::Reset => Error::new(
@@ -146,17 +124,11 @@ pub fn connection_error(error: &ConnectionError) -> Error {
             "the peer no longer knows the connection; it has restarted or its address changed",
         )
         .remote(),
-        ConnectionError::TimedOut => Error::new(
-            ErrorKind::Timeout,
-            "nothing was heard from the peer for the idle timeout",
-        ),
-        ConnectionError::LocallyClosed => {
-            Error::new(ErrorKind::Closed, "the connection was closed on this side")
+        ConnectionError::TimedOut => {
+            Error::new(ErrorKind::Timeout, "nothing was heard from the peer for the idle timeout")
         }
-        ConnectionError::CidsExhausted => Error::new(
-            ErrorKind::Limit,
-            "there are too many connections on this side",
-        ),
+        ConnectionError::LocallyClosed => Error::new(ErrorKind::Closed, "the connection was closed on this side"),
+        ConnectionError::CidsExhausted => Error::new(ErrorKind::Limit, "there are too many connections on this side"),
     };
     told.because(error.clone())
 }
@@ -164,18 +136,11 @@ pub fn connection_error(error: &ConnectionError) -> Error {
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 fn alert(code: u64) -> Option<u8> {
-    CRYPTO_CODES
-        .contains(&code)
-        .then(|| code - CRYPTO_CODES.start)
-        .and_then(|alert| u8::try_from(alert).ok())
+    CRYPTO_CODES.contains(&code).then(|| code - CRYPTO_CODES.start).and_then(|alert| u8::try_from(alert).ok())
 }
 
 fn no_common_version() -> Error {
-    Error::new(
-        ErrorKind::Version,
-        "the two sides have no protocol version in common; update the older one",
-    )
-    .remote()
+    Error::new(ErrorKind::Version, "the two sides have no protocol version in common; update the older one").remote()
 }
 
 fn closed_by_transport(code: u64, reason: &[u8]) -> Error {
@@ -189,24 +154,18 @@ fn closed_by_transport(code: u64, reason: &[u8]) -> Error {
             format!("the peer refused this side's certificate (TLS alert {alert}: {reason})"),
         )
         .remote(),
-        Some(alert) => Error::new(
-            ErrorKind::Protocol,
-            format!("the peer ended the TLS handshake (alert {alert}: {reason})"),
-        )
-        .remote(),
-        None if code == NO_ERROR => {
-            Error::new(ErrorKind::Closed, "the peer closed the connection").remote()
+        Some(alert) => {
+            Error::new(ErrorKind::Protocol, format!("the peer ended the TLS handshake (alert {alert}: {reason})"))
+                .remote()
         }
-        None if code == CONNECTION_REFUSED => Error::new(
-            ErrorKind::Connect,
-            "the server takes no more connections at the moment",
-        )
-        .remote(),
-        None => Error::new(
-            ErrorKind::Protocol,
-            format!("the peer ended the connection (QUIC error {code:#x}: {reason})"),
-        )
-        .remote(),
+        None if code == NO_ERROR => Error::new(ErrorKind::Closed, "the peer closed the connection").remote(),
+        None if code == CONNECTION_REFUSED => {
+            Error::new(ErrorKind::Connect, "the server takes no more connections at the moment").remote()
+        }
+        None => {
+            Error::new(ErrorKind::Protocol, format!("the peer ended the connection (QUIC error {code:#x}: {reason})"))
+                .remote()
+        }
     }
 }
 
@@ -214,9 +173,7 @@ fn closed_by_transport(code: u64, reason: &[u8]) -> Error {
 #[must_use]
 pub fn read_error(error: &ReadError) -> Error {
     match error {
-        ReadError::Reset(code) => {
-            Error::new(kind_from_close(*code), "the peer gave the stream up").remote()
-        }
+        ReadError::Reset(code) => Error::new(kind_from_close(*code), "the peer gave the stream up").remote(),
         ReadError::ConnectionLost(lost) => connection_error(lost),
         ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
             Error::internal(format!("reading from a stream: {error}"))
@@ -228,11 +185,9 @@ pub fn read_error(error: &ReadError) -> Error {
 #[must_use]
 pub fn write_error(error: &WriteError) -> Error {
     match error {
-        WriteError::Stopped(code) => Error::new(
-            kind_from_close(*code),
-            "the peer takes no more of the stream",
-        )
-        .remote(),
+        WriteError::Stopped(code) => {
+            Error::new(kind_from_close(*code), "the peer takes no more of the stream").remote()
+        }
         WriteError::ConnectionLost(lost) => connection_error(lost),
         WriteError::ClosedStream | WriteError::ZeroRttRejected => {
             Error::internal(format!("writing to a stream: {error}"))
@@ -253,10 +208,7 @@ mod tests {
             assert_eq!(kind_from_close(close_code(*kind)), *kind);
         }
         assert_eq!(kind_from_close(VarInt::from_u32(0)), ErrorKind::Closed);
-        assert_eq!(
-            kind_from_close(VarInt::from_u32(0x101)),
-            ErrorKind::Internal
-        );
+        assert_eq!(kind_from_close(VarInt::from_u32(0x101)), ErrorKind::Internal);
         assert_eq!(kind_from_close(VarInt::MAX), ErrorKind::Internal);
     }
 
@@ -265,16 +217,8 @@ mod tests {
         for (error, kind, side) in [
             (ConnectionError::TimedOut, ErrorKind::Timeout, Side::Local),
             (ConnectionError::Reset, ErrorKind::Closed, Side::Remote),
-            (
-                ConnectionError::LocallyClosed,
-                ErrorKind::Closed,
-                Side::Local,
-            ),
-            (
-                ConnectionError::VersionMismatch,
-                ErrorKind::Version,
-                Side::Remote,
-            ),
+            (ConnectionError::LocallyClosed, ErrorKind::Closed, Side::Local),
+            (ConnectionError::VersionMismatch, ErrorKind::Version, Side::Remote),
             (
                 ConnectionError::ApplicationClosed(ApplicationClose {
                     error_code: close_code(ErrorKind::Busy),
@@ -292,10 +236,7 @@ mod tests {
 
     #[test]
     fn a_peer_cannot_write_to_the_terminal() {
-        assert_eq!(
-            reason_text(b"\x1b[31mred\r\nnext \xff"),
-            "[31mred  next \u{fffd}"
-        );
+        assert_eq!(reason_text(b"\x1b[31mred\r\nnext \xff"), "[31mred  next \u{fffd}");
         assert_eq!(reason_text("a\u{202e}b".as_bytes()), "a\u{fffd}b");
         assert!(reason_text(&b"x".repeat(100_000)).len() <= super::MAX_REASON_BYTES);
     }

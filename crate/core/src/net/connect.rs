@@ -109,16 +109,12 @@ pub async fn connect(options: ConnectOptions) -> Result<Connected> {
     if options.port == 0 || unbracketed(&options.host).is_empty() {
         return Err(Error::new(
             ErrorKind::Config,
-            format!(
-                "\"{}\" is no host and port to connect to",
-                shown(&options.host, options.port).escape_debug()
-            ),
+            format!("\"{}\" is no host and port to connect to", shown(&options.host, options.port).escape_debug()),
         ));
     }
     let deadline = Instant::now() + options.connect_timeout;
     let expected = expected_keys(&options)?;
-    let new_host =
-        expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
+    let new_host = expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
     let options = Arc::new(options);
     let addresses = match timeout_at(deadline, resolve(&options.host, options.port)).await {
         Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
@@ -127,22 +123,15 @@ pub async fn connect(options: ConnectOptions) -> Result<Connected> {
         Err(_) => {
             return Err(Error::new(
                 ErrorKind::Timeout,
-                format!(
-                    "the host {} was not resolved in time",
-                    options.host.escape_debug()
-                ),
+                format!("the host {} was not resolved in time", options.host.escape_debug()),
             ));
         }
     };
     let connected = first_to_answer(&options, &expected, addresses, deadline).await?;
-    if new_host && let (Some(file), Some(key)) = (&options.trust.known_hosts, connected.server_key)
-    {
+    if new_host && let (Some(file), Some(key)) = (&options.trust.known_hosts, connected.server_key) {
         // Only now has the server proved that the key is its own.
         if let Err(error) = KnownHosts::new(file).append(&options.host, options.port, key) {
-            close_with(
-                &connected.connection,
-                &Error::new(ErrorKind::Aborted, "the client could not record the key"),
-            );
+            close_with(&connected.connection, &Error::new(ErrorKind::Aborted, "the client could not record the key"));
             return Err(error);
         }
     }
@@ -150,26 +139,16 @@ pub async fn connect(options: ConnectOptions) -> Result<Connected> {
 }
 
 fn unresolved(options: &ConnectOptions, why: &str) -> Error {
-    Error::new(
-        ErrorKind::Connect,
-        format!(
-            "cannot resolve the host {}: {why}",
-            options.host.escape_debug()
-        ),
-    )
-    .with("host", options.host.clone())
-    .with("port", u64::from(options.port))
+    Error::new(ErrorKind::Connect, format!("cannot resolve the host {}: {why}", options.host.escape_debug()))
+        .with("host", options.host.clone())
+        .with("port", u64::from(options.port))
 }
 
 /// The keys that the trust options name: pins, else what the file says; none in CA mode without pins.
 pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
     let trust = &options.trust;
     if !trust.pins.is_empty() {
-        return Ok(trust
-            .pins
-            .iter()
-            .map(|key| KnownKey { key: *key, line: 0 })
-            .collect());
+        return Ok(trust.pins.iter().map(|key| KnownKey { key: *key, line: 0 }).collect());
     }
     if trust.ca_pem.is_some() {
         return Ok(Vec::new());
@@ -225,50 +204,30 @@ fn failed(
     failures: Vec<(SocketAddr, Error)>,
     timed_out: bool,
 ) -> Error {
-    let tells_more =
-        |error: &Error| !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
+    let tells_more = |error: &Error| !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
     if let Some((_, error)) = failures.iter().find(|(_, error)| tells_more(error)) {
         return error.clone();
     }
     let reasons: Vec<String> = addresses
         .iter()
-        .map(
-            |address| match failures.iter().find(|(failed, _)| failed == address) {
-                Some((_, error)) => format!("{address}: {}", error.message()),
-                None => format!("{address}: no answer"),
-            },
-        )
+        .map(|address| match failures.iter().find(|(failed, _)| failed == address) {
+            Some((_, error)) => format!("{address}: {}", error.message()),
+            None => format!("{address}: no answer"),
+        })
         .collect();
-    let silent = timed_out
-        || failures
-            .iter()
-            .all(|(_, error)| error.kind() == ErrorKind::Timeout);
-    let kind = if silent {
-        ErrorKind::Timeout
-    } else {
-        ErrorKind::Connect
-    };
-    let error = Error::new(
-        kind,
-        format!(
-            "cannot connect to {}: {}",
-            shown(&options.host, options.port),
-            reasons.join("; ")
-        ),
-    )
-    .with("host", options.host.clone())
-    .with("port", u64::from(options.port));
+    let silent = timed_out || failures.iter().all(|(_, error)| error.kind() == ErrorKind::Timeout);
+    let kind = if silent { ErrorKind::Timeout } else { ErrorKind::Connect };
+    let error =
+        Error::new(kind, format!("cannot connect to {}: {}", shown(&options.host, options.port), reasons.join("; ")))
+            .with("host", options.host.clone())
+            .with("port", u64::from(options.port));
     match failures.into_iter().next() {
         Some((_, first)) => error.because(first),
         None => error,
     }
 }
 
-async fn attempt(
-    options: &ConnectOptions,
-    expected: Vec<KnownKey>,
-    remote: SocketAddr,
-) -> Result<Connected> {
+async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: SocketAddr) -> Result<Connected> {
     let trust = &options.trust;
     let demand = ServerDemand {
         host: options.host.clone(),
@@ -279,11 +238,9 @@ async fn attempt(
         ca_pem: trust.ca_pem.clone(),
     };
     let (tls, refusal) = client_config(&options.identity, demand)?;
-    let crypto = QuicClientConfig::try_from(tls)
-        .map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    let unreachable =
-        |error: io::Error| Error::new(ErrorKind::Connect, error.to_string()).because(error);
+    let unreachable = |error: io::Error| Error::new(ErrorKind::Connect, error.to_string()).because(error);
     let udp = socket::bind_for(remote).map_err(unreachable)?;
     let socket_buffer_bytes = socket::receive_buffer_bytes(&udp);
     config.transport_config(transport::connection(Circumstances {
@@ -293,8 +250,7 @@ async fn attempt(
         receive_window: transport::CONNECTION_WINDOW_BYTES,
         socket_buffer_bytes,
     })?);
-    let endpoint = Endpoint::new(transport::endpoint()?, None, udp, Arc::new(TokioRuntime))
-        .map_err(unreachable)?;
+    let endpoint = Endpoint::new(transport::endpoint()?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
     let connecting = endpoint
         .connect_with(config, remote, &server_name(options)?)
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
@@ -317,17 +273,9 @@ fn server_name(options: &ConnectOptions) -> Result<String> {
         return Ok("sparsync".to_owned());
     }
     let host = unbracketed(&options.host).trim_end_matches('.');
-    ServerName::try_from(host)
-        .map(|_| host.to_owned())
-        .map_err(|_| {
-            Error::new(
-                ErrorKind::Config,
-                format!(
-                    "\"{}\" is not a name that a certificate can bear",
-                    host.escape_debug()
-                ),
-            )
-        })
+    ServerName::try_from(host).map(|_| host.to_owned()).map_err(|_| {
+        Error::new(ErrorKind::Config, format!("\"{}\" is not a name that a certificate can bear", host.escape_debug()))
+    })
 }
 
 fn handshake_error(error: &ConnectionError, refusal: &Refusal) -> Error {

@@ -50,10 +50,7 @@ impl Gate {
         }
         counts.open += 1;
         *counts.each.entry(address).or_insert(0) += 1;
-        Admission::Pass(Pass {
-            gate: self.clone(),
-            address,
-        })
+        Admission::Pass(Pass { gate: self.clone(), address })
     }
 }
 
@@ -84,12 +81,7 @@ mod tests {
     use super::{Admission, Gate, MAX_OPEN, MAX_OPEN_EACH, RETRY_ABOVE};
 
     fn address(number: usize) -> IpAddr {
-        IpAddr::from(
-            u32::try_from(number)
-                .expect("small")
-                .wrapping_add(0x0a00_0000)
-                .to_be_bytes(),
-        )
+        IpAddr::from(u32::try_from(number).expect("small").wrapping_add(0x0a00_0000).to_be_bytes())
     }
 
     #[test]
@@ -111,23 +103,16 @@ mod tests {
         }
         assert!(matches!(gate.admit(address(5000), true), Admission::Ignore));
         passes.clear();
-        assert!(matches!(
-            gate.admit(address(5000), false),
-            Admission::Pass(_)
-        ));
+        assert!(matches!(gate.admit(address(5000), false), Admission::Pass(_)));
         assert!(gate.0.lock().expect("counts").each.is_empty());
     }
 
     #[test]
     fn one_address_cannot_take_every_place() {
         let gate = Gate::default();
-        let hold =
-            |who: IpAddr| -> Vec<_> { (0..MAX_OPEN_EACH).map(|_| gate.admit(who, true)).collect() };
+        let hold = |who: IpAddr| -> Vec<_> { (0..MAX_OPEN_EACH).map(|_| gate.admit(who, true)).collect() };
         let one = hold(address(1));
-        assert!(
-            one.iter()
-                .all(|admission| matches!(admission, Admission::Pass(_)))
-        );
+        assert!(one.iter().all(|admission| matches!(admission, Admission::Pass(_))));
         assert!(matches!(gate.admit(address(1), true), Admission::Ignore));
         assert!(matches!(gate.admit(address(1), false), Admission::Retry));
         assert!(matches!(gate.admit(address(2), false), Admission::Pass(_)));

@@ -76,35 +76,19 @@ pub struct Listener {
 pub async fn listen(options: ListenOptions) -> Result<Listener> {
     transport::check_initial_mtu(options.initial_mtu)?;
     let (host, port) = host_and_port(&options.address)?;
-    let refuse = |why: String| {
-        Error::new(
-            ErrorKind::Config,
-            format!("cannot listen on {}: {why}", options.address),
-        )
-    };
-    let addresses = resolve(host, port)
-        .await
-        .map_err(|error| refuse(error.to_string()).because(error))?;
+    let refuse = |why: String| Error::new(ErrorKind::Config, format!("cannot listen on {}: {why}", options.address));
+    let addresses = resolve(host, port).await.map_err(|error| refuse(error.to_string()).because(error))?;
     if options.anonymous
-        && let Some(open) = addresses
-            .iter()
-            .find(|address| Reach::of(address.ip()) != Reach::Loopback)
+        && let Some(open) = addresses.iter().find(|address| Reach::of(address.ip()) != Reach::Loopback)
     {
         return Err(refuse(format!(
             "a server without authorized keys would be open to everybody at {open}; listen on 127.0.0.1 or [::1], or authorize keys"
         )));
     }
-    let tls = server_config(
-        &options.identity,
-        options.anonymous,
-        options.client_ca_pem.as_deref(),
-    )?;
-    let crypto = QuicServerConfig::try_from(tls)
-        .map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
+    let tls = server_config(&options.identity, options.anonymous, options.client_ca_pem.as_deref())?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config
-        .max_incoming(MAX_INCOMING)
-        .incoming_buffer_size_total(INCOMING_BUFFER_BYTES);
+    config.max_incoming(MAX_INCOMING).incoming_buffer_size_total(INCOMING_BUFFER_BYTES);
 
     let mut reason = refuse("the name has no address".to_owned());
     for address in addresses {
@@ -126,20 +110,9 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
             socket_buffer_bytes: socket::receive_buffer_bytes(&udp),
         };
         transport::connection(circumstances)?;
-        let endpoint = Endpoint::new(
-            transport::endpoint()?,
-            Some(config.clone()),
-            udp,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(internal)?;
-        return Ok(Listener {
-            endpoint,
-            address,
-            config,
-            circumstances,
-            gate: Gate::default(),
-        });
+        let endpoint = Endpoint::new(transport::endpoint()?, Some(config.clone()), udp, Arc::new(TokioRuntime))
+            .map_err(internal)?;
+        return Ok(Listener { endpoint, address, config, circumstances, gate: Gate::default() });
     }
     Err(reason)
 }
@@ -169,10 +142,7 @@ impl Listener {
         loop {
             let incoming = self.endpoint.accept().await?;
             let remote = incoming.remote_address();
-            let pass = match self
-                .gate
-                .admit(remote.ip(), incoming.remote_address_validated())
-            {
+            let pass = match self.gate.admit(remote.ip(), incoming.remote_address_validated()) {
                 Admission::Pass(pass) => pass,
                 Admission::Retry => {
                     // It fails only for those that retried before, and these are not asked to again.
@@ -186,10 +156,7 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(transport) = transport::connection(Circumstances {
-                remote,
-                ..self.circumstances
-            }) else {
+            let Ok(transport) = transport::connection(Circumstances { remote, ..self.circumstances }) else {
                 // The same settings were accepted when the socket was opened.
                 incoming.refuse();
                 continue;
@@ -229,18 +196,12 @@ impl Handshake {
     /// [`ErrorKind::Version`], [`ErrorKind::Timeout`], or [`ErrorKind::Protocol`]. These are for the log: the client
     /// has been told already.
     pub async fn finish(self) -> Result<Accepted> {
-        let connecting = self
-            .connecting
-            .map_err(|error| refused_client(connection_error(&error)))?;
+        let connecting = self.connecting.map_err(|error| refused_client(connection_error(&error)))?;
         let connection = match timeout_at(self.deadline, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(refused_client(connection_error(&error))),
             Err(_) => {
-                return Err(Error::new(
-                    ErrorKind::Timeout,
-                    "the handshake was not finished in time",
-                )
-                .remote());
+                return Err(Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote());
             }
         };
         drop(self.pass);

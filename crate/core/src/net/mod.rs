@@ -17,9 +17,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use close::{
-    close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error,
-};
+pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use tls::{ALPN, peer_key, peer_name};

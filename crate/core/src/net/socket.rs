@@ -12,11 +12,7 @@ const BUFFER_BYTES: usize = 4 << 20;
 
 /// A bound socket, ready for an asynchronous runtime. A wildcard IPv6 address takes IPv4 as well, any other none.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // A system without IPv4 mapping serves IPv6 alone, which is all that it can.
         let only = !address.ip().is_unspecified();
@@ -63,11 +59,7 @@ fn enlarge_buffers(socket: &Socket) {
 /// What the socket's receive buffer really holds, in bytes; 0 when the system does not say.
 pub(super) fn receive_buffer_bytes(socket: &UdpSocket) -> u64 {
     // Linux doubles what was asked for, to account for its own bookkeeping, and reports the double.
-    let share = if cfg!(any(target_os = "linux", target_os = "android")) {
-        2
-    } else {
-        1
-    };
+    let share = if cfg!(any(target_os = "linux", target_os = "android")) { 2 } else { 1 };
     let bytes = sockopt::socket_recv_buffer_size(socket).unwrap_or(0) / share;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
@@ -125,10 +117,7 @@ mod tests {
     fn the_route_to_this_machine_takes_large_packets() {
         for address in ["127.0.0.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
             let payload = path_payload_bytes(address.parse().expect(address));
-            assert!(
-                payload.is_some_and(|payload| payload > 1472),
-                "{address}: {payload:?}"
-            );
+            assert!(payload.is_some_and(|payload| payload > 1472), "{address}: {payload:?}");
         }
     }
 }

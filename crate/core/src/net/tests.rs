@@ -10,8 +10,8 @@ use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint, RecvStream};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ED25519, date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{DigitallySignedStruct, SignatureScheme};
@@ -19,8 +19,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::task::JoinHandle;
 
 use super::{
-    ALPN, Accepted, ConnectOptions, Connected, ListenOptions, Listener, MAX_MTU, ServerTrust,
-    WindowBudget, close_with, connect, connection_error, listen, read_error,
+    ALPN, Accepted, ConnectOptions, Connected, ListenOptions, Listener, MAX_MTU, ServerTrust, WindowBudget, close_with,
+    connect, connection_error, listen, read_error,
 };
 use crate::trust::{AuthorizedKeys, Identity, KnownHosts, PublicKey};
 use crate::{Detail, Error, ErrorKind, Side};
@@ -56,11 +56,7 @@ impl Server {
                 }
             }
         });
-        Self {
-            listener,
-            key,
-            accepting,
-        }
+        Self { listener, key, accepting }
     }
 
     fn port(&self) -> u16 {
@@ -77,10 +73,7 @@ async fn serve(accepted: Accepted, authorized: Option<&AuthorizedKeys>, budget: 
     if let Some(authorized) = authorized {
         let key = accepted.key.expect("a key");
         if authorized.find(&key).is_none() {
-            let error = Error::new(
-                ErrorKind::Unauthorized,
-                format!("the server does not know the key {key}"),
-            );
+            let error = Error::new(ErrorKind::Unauthorized, format!("the server does not know the key {key}"));
             close_with(&accepted.connection, &error);
             return;
         }
@@ -99,38 +92,22 @@ async fn serve(accepted: Accepted, authorized: Option<&AuthorizedKeys>, budget: 
 }
 
 fn options(host: &str, port: u16, trust: ServerTrust) -> ConnectOptions {
-    ConnectOptions {
-        trust,
-        ..ConnectOptions::new(host, port, Identity::generate().expect("a key"))
-    }
+    ConnectOptions { trust, ..ConnectOptions::new(host, port, Identity::generate().expect("a key")) }
 }
 
 fn pinned(key: PublicKey) -> ServerTrust {
-    ServerTrust {
-        pins: vec![key],
-        ..ServerTrust::default()
-    }
+    ServerTrust { pins: vec![key], ..ServerTrust::default() }
 }
 
 fn recorded(file: &Path, accept_new: bool) -> ServerTrust {
-    ServerTrust {
-        known_hosts: Some(file.to_path_buf()),
-        accept_new,
-        ..ServerTrust::default()
-    }
+    ServerTrust { known_hosts: Some(file.to_path_buf()), accept_new, ..ServerTrust::default() }
 }
 
 /// What the server makes of some content.
 async fn ask(connected: &Connected, content: &[Bytes]) -> Result<String, Error> {
-    let (mut send, mut receive) = connected
-        .connection
-        .open_bi()
-        .await
-        .map_err(|error| connection_error(&error))?;
+    let (mut send, mut receive) = connected.connection.open_bi().await.map_err(|error| connection_error(&error))?;
     for chunk in content {
-        send.write_chunk(chunk.clone())
-            .await
-            .map_err(|error| super::write_error(&error))?;
+        send.write_chunk(chunk.clone()).await.map_err(|error| super::write_error(&error))?;
     }
     let _ = send.finish();
     text(&mut receive).await
@@ -138,31 +115,19 @@ async fn ask(connected: &Connected, content: &[Bytes]) -> Result<String, Error> 
 
 async fn text(receive: &mut RecvStream) -> Result<String, Error> {
     let mut text = Vec::new();
-    while let Some(chunk) = receive
-        .read_chunk(1024, true)
-        .await
-        .map_err(|error| read_error(&error))?
-    {
+    while let Some(chunk) = receive.read_chunk(1024, true).await.map_err(|error| read_error(&error))? {
         text.extend_from_slice(&chunk.bytes);
     }
     Ok(String::from_utf8(text).expect("UTF-8"))
 }
 
 async fn works(connected: &Connected) {
-    let answer = ask(connected, &[Bytes::from_static(b"hello")])
-        .await
-        .expect("an answer");
-    assert!(
-        answer.starts_with(blake3::hash(b"hello").to_hex().as_str()),
-        "{answer}"
-    );
+    let answer = ask(connected, &[Bytes::from_static(b"hello")]).await.expect("an answer");
+    assert!(answer.starts_with(blake3::hash(b"hello").to_hex().as_str()), "{answer}");
 }
 
 fn detail<'a>(error: &'a Error, name: &str) -> Option<&'a Detail> {
-    error
-        .details()
-        .iter()
-        .find_map(|(found, value)| (*found == name).then_some(value))
+    error.details().iter().find_map(|(found, value)| (*found == name).then_some(value))
 }
 
 #[tokio::test]
@@ -170,9 +135,7 @@ async fn the_pinned_key_is_accepted_and_both_sides_know_each_other() {
     let server = Server::start("127.0.0.1:0").await;
     let mut trust = pinned(PublicKey::from_bytes([9; 32]));
     trust.pins.push(server.key);
-    let connected = connect(options("127.0.0.1", server.port(), trust))
-        .await
-        .expect("connected");
+    let connected = connect(options("127.0.0.1", server.port(), trust)).await.expect("connected");
     assert_eq!(connected.server_key, Some(server.key));
     assert_eq!(connected.remote, server.listener.local_addr());
     works(&connected).await;
@@ -183,26 +146,12 @@ async fn the_pinned_key_is_accepted_and_both_sides_know_each_other() {
 async fn another_key_than_the_pinned_one_is_refused() {
     let server = Server::start("127.0.0.1:0").await;
     let other = Identity::generate().expect("a key").public_key();
-    let error = connect(options("127.0.0.1", server.port(), pinned(other)))
-        .await
-        .expect_err("refused");
+    let error = connect(options("127.0.0.1", server.port(), pinned(other))).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::HostKeyChanged);
-    assert_eq!(
-        detail(&error, "host"),
-        Some(&Detail::Text("127.0.0.1".to_owned()))
-    );
-    assert_eq!(
-        detail(&error, "port"),
-        Some(&Detail::Number(u64::from(server.port())))
-    );
-    assert_eq!(
-        detail(&error, "key"),
-        Some(&Detail::Text(server.key.to_string()))
-    );
-    assert_eq!(
-        detail(&error, "expected"),
-        Some(&Detail::Text(other.to_string()))
-    );
+    assert_eq!(detail(&error, "host"), Some(&Detail::Text("127.0.0.1".to_owned())));
+    assert_eq!(detail(&error, "port"), Some(&Detail::Number(u64::from(server.port()))));
+    assert_eq!(detail(&error, "key"), Some(&Detail::Text(server.key.to_string())));
+    assert_eq!(detail(&error, "expected"), Some(&Detail::Text(other.to_string())));
     assert_eq!(detail(&error, "line"), None);
     server.stop().await;
 }
@@ -214,34 +163,19 @@ async fn an_unknown_server_is_refused_and_recorded_only_when_asked_to() {
     let server = Server::start("127.0.0.1:0").await;
     let port = server.port();
 
-    let error = connect(options("127.0.0.1", port, recorded(&file, false)))
-        .await
-        .expect_err("unknown");
+    let error = connect(options("127.0.0.1", port, recorded(&file, false))).await.expect_err("unknown");
     assert_eq!(error.kind(), ErrorKind::UnknownHost);
-    assert_eq!(
-        detail(&error, "key"),
-        Some(&Detail::Text(server.key.to_string()))
-    );
+    assert_eq!(detail(&error, "key"), Some(&Detail::Text(server.key.to_string())));
     assert!(!file.exists());
-    let error = connect(options("127.0.0.1", port, ServerTrust::default()))
-        .await
-        .expect_err("nothing is trusted by default");
+    let error =
+        connect(options("127.0.0.1", port, ServerTrust::default())).await.expect_err("nothing is trusted by default");
     assert_eq!(error.kind(), ErrorKind::UnknownHost);
 
-    let connected = connect(options("127.0.0.1", port, recorded(&file, true)))
-        .await
-        .expect("accepted");
+    let connected = connect(options("127.0.0.1", port, recorded(&file, true))).await.expect("accepted");
     works(&connected).await;
-    let known = KnownHosts::new(&file)
-        .lookup("127.0.0.1", port)
-        .expect("looked up");
-    assert_eq!(
-        known.iter().map(|known| known.key).collect::<Vec<_>>(),
-        [server.key]
-    );
-    let connected = connect(options("127.0.0.1", port, recorded(&file, false)))
-        .await
-        .expect("known now");
+    let known = KnownHosts::new(&file).lookup("127.0.0.1", port).expect("looked up");
+    assert_eq!(known.iter().map(|known| known.key).collect::<Vec<_>>(), [server.key]);
+    let connected = connect(options("127.0.0.1", port, recorded(&file, false))).await.expect("known now");
     works(&connected).await;
     server.stop().await;
 }
@@ -252,32 +186,19 @@ async fn a_changed_key_names_the_line_even_when_new_servers_are_accepted() {
     let file = directory.path().join("known_hosts");
     let server = Server::start("127.0.0.1:0").await;
     let before = Identity::generate().expect("a key").public_key();
-    let text = format!(
-        "# ours\nelsewhere:1 {before}\n127.0.0.1:{} {before}\n",
-        server.port()
-    );
+    let text = format!("# ours\nelsewhere:1 {before}\n127.0.0.1:{} {before}\n", server.port());
     fs::write(&file, &text).expect("written");
     for accept_new in [false, true] {
-        let error = connect(options(
-            "127.0.0.1",
-            server.port(),
-            recorded(&file, accept_new),
-        ))
-        .await
-        .expect_err("changed");
+        let error =
+            connect(options("127.0.0.1", server.port(), recorded(&file, accept_new))).await.expect_err("changed");
         assert_eq!(error.kind(), ErrorKind::HostKeyChanged);
         assert_eq!(detail(&error, "line"), Some(&Detail::Number(3)));
-        assert_eq!(
-            detail(&error, "expected"),
-            Some(&Detail::Text(before.to_string()))
-        );
+        assert_eq!(detail(&error, "expected"), Some(&Detail::Text(before.to_string())));
         assert_eq!(error.path(), Some(file.as_os_str().as_encoded_bytes()));
         assert_eq!(fs::read_to_string(&file).expect("read"), text);
     }
     fs::write(&file, "127.0.0.1\n").expect("written");
-    let error = connect(options("127.0.0.1", server.port(), recorded(&file, true)))
-        .await
-        .expect_err("malformed");
+    let error = connect(options("127.0.0.1", server.port(), recorded(&file, true))).await.expect_err("malformed");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(detail(&error, "line"), Some(&Detail::Number(1)));
     server.stop().await;
@@ -286,14 +207,9 @@ async fn a_changed_key_names_the_line_even_when_new_servers_are_accepted() {
 #[tokio::test]
 async fn a_key_that_is_not_authorized_is_told_so() {
     let known = Identity::generate().expect("a key");
-    let authorized =
-        AuthorizedKeys::new(&[format!("laptop {}", known.public_key())], None).expect("good");
+    let authorized = AuthorizedKeys::new(&[format!("laptop {}", known.public_key())], None).expect("good");
     let identity = Identity::generate().expect("a key");
-    let server = Server::with(
-        ListenOptions::new("127.0.0.1:0", identity),
-        Some(authorized),
-    )
-    .await;
+    let server = Server::with(ListenOptions::new("127.0.0.1:0", identity), Some(authorized)).await;
 
     let stranger = options("127.0.0.1", server.port(), pinned(server.key));
     let key = stranger.identity.public_key();
@@ -301,10 +217,7 @@ async fn a_key_that_is_not_authorized_is_told_so() {
         Ok(connected) => ask(&connected, &[]).await.expect_err("refused"),
         Err(error) => error,
     };
-    assert_eq!(
-        (error.kind(), error.side()),
-        (ErrorKind::Unauthorized, Side::Remote)
-    );
+    assert_eq!((error.kind(), error.side()), (ErrorKind::Unauthorized, Side::Remote));
     assert!(error.message().contains(&key.to_string()), "{error}");
 
     let mut friend = options("127.0.0.1", server.port(), pinned(server.key));
@@ -358,32 +271,24 @@ async fn foreign_client(
     certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     alpn: &[u8],
 ) -> Result<String, Error> {
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .expect("TLS 1.3")
-    .dangerous()
-    .with_custom_certificate_verifier(Arc::new(Gullible));
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible));
     let mut config = match certificate {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .expect("a certificate"),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a certificate"),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![alpn.to_vec()];
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).expect("QUIC")));
-    let endpoint =
-        Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("an endpoint");
+    let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("an endpoint");
     let connection = endpoint
         .connect_with(config, remote, "sparsync")
         .expect("connecting")
         .await
         .map_err(|error| connection_error(&error))?;
-    let (mut send, mut receive) = connection
-        .open_bi()
-        .await
-        .map_err(|error| connection_error(&error))?;
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| connection_error(&error))?;
     let _ = send.finish();
     text(&mut receive).await
 }
@@ -391,91 +296,60 @@ async fn foreign_client(
 #[tokio::test]
 async fn a_client_without_a_key_is_refused_unless_the_server_is_anonymous() {
     let server = Server::start("127.0.0.1:0").await;
-    let error = foreign_client(server.listener.local_addr(), None, ALPN)
-        .await
-        .expect_err("refused");
-    assert_eq!(
-        (error.kind(), error.side()),
-        (ErrorKind::Unauthorized, Side::Remote)
-    );
+    let error = foreign_client(server.listener.local_addr(), None, ALPN).await.expect_err("refused");
+    assert_eq!((error.kind(), error.side()), (ErrorKind::Unauthorized, Side::Remote));
     server.stop().await;
 
     let mut anonymous = ListenOptions::new("127.0.0.1:0", Identity::generate().expect("a key"));
     anonymous.anonymous = true;
     let server = Server::with(anonymous, None).await;
-    foreign_client(server.listener.local_addr(), None, ALPN)
-        .await
-        .expect("let in");
+    foreign_client(server.listener.local_addr(), None, ALPN).await.expect("let in");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_client_cannot_show_a_key_that_it_does_not_hold() {
     let server = Server::start("127.0.0.1:0").await;
-    let (victim, thief) = (
-        Identity::generate().expect("a key"),
-        KeyPair::generate_for(&PKCS_ED25519).expect("a key"),
-    );
+    let (victim, thief) = (Identity::generate().expect("a key"), KeyPair::generate_for(&PKCS_ED25519).expect("a key"));
     let stolen = rustls::sign::CertifiedKey::new(
         victim.chain(),
-        rustls::crypto::ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(
-            thief.serialize_der().into(),
-        ))
-        .expect("a key"),
+        rustls::crypto::ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(thief.serialize_der().into()))
+            .expect("a key"),
     );
-    assert!(
-        stolen.keys_match().is_err(),
-        "the certificate and the key belong together"
-    );
-    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .expect("TLS 1.3")
-    .dangerous()
-    .with_custom_certificate_verifier(Arc::new(Gullible))
-    .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(stolen)));
+    assert!(stolen.keys_match().is_err(), "the certificate and the key belong together");
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(stolen)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).expect("QUIC")));
-    let endpoint =
-        Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("an endpoint");
-    let outcome = endpoint
-        .connect_with(config, server.listener.local_addr(), "sparsync")
-        .expect("connecting")
-        .await;
+    let endpoint = Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("an endpoint");
+    let outcome = endpoint.connect_with(config, server.listener.local_addr(), "sparsync").expect("connecting").await;
     // The client's side is done before the server has looked at the signature.
     let ended = match outcome {
         Ok(connection) => connection.closed().await,
         Err(error) => error,
     };
-    assert!(
-        matches!(ended, quinn::ConnectionError::ConnectionClosed(_)),
-        "{ended}"
-    );
+    assert!(matches!(ended, quinn::ConnectionError::ConnectionClosed(_)), "{ended}");
     server.stop().await;
 }
 
 /// A server that shows one key's certificate and signs with another key.
 #[tokio::test]
 async fn a_server_cannot_show_a_key_that_it_does_not_hold() {
-    let (victim, thief) = (
-        Identity::generate().expect("a key"),
-        KeyPair::generate_for(&PKCS_ED25519).expect("a key"),
-    );
+    let (victim, thief) = (Identity::generate().expect("a key"), KeyPair::generate_for(&PKCS_ED25519).expect("a key"));
     let stolen = rustls::sign::CertifiedKey::new(
         victim.chain(),
-        rustls::crypto::ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(
-            thief.serialize_der().into(),
-        ))
-        .expect("a key"),
+        rustls::crypto::ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(thief.serialize_der().into()))
+            .expect("a key"),
     );
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .expect("TLS 1.3")
-    .with_no_client_auth()
-    .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(stolen)));
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(stolen)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(config).expect("QUIC");
     let endpoint = Endpoint::server(
@@ -495,9 +369,7 @@ async fn a_server_cannot_show_a_key_that_it_does_not_hold() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("known_hosts");
     for trust in [pinned(victim.public_key()), recorded(&file, true)] {
-        let error = connect(options("127.0.0.1", port, trust))
-            .await
-            .expect_err("refused");
+        let error = connect(options("127.0.0.1", port, trust)).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
     }
     assert!(!file.exists(), "a key that was not proved is not recorded");
@@ -510,10 +382,9 @@ async fn another_protocol_version_is_told_on_both_sides() {
     let mut anonymous = ListenOptions::new("127.0.0.1:0", Identity::generate().expect("a key"));
     anonymous.anonymous = true;
     let listener = listen(anonymous).await.expect("listening");
-    let (client, server) = tokio::join!(
-        foreign_client(listener.local_addr(), None, b"sparsync/9"),
-        async { listener.accept().await.expect("a client").finish().await }
-    );
+    let (client, server) = tokio::join!(foreign_client(listener.local_addr(), None, b"sparsync/9"), async {
+        listener.accept().await.expect("a client").finish().await
+    });
     let error = client.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Version, "{error}");
     assert_eq!(server.expect_err("refused").kind(), ErrorKind::Version);
@@ -532,19 +403,10 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let pem = params.self_signed(&key).expect("a certificate").pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn identity(
-        &self,
-        name: &str,
-        host: &str,
-        usage: ExtendedKeyUsagePurpose,
-        expired: bool,
-    ) -> Identity {
+    fn identity(&self, name: &str, host: &str, usage: ExtendedKeyUsagePurpose, expired: bool) -> Identity {
         let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
         let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -565,19 +427,11 @@ impl Authority {
     }
 
     fn client(&self, name: &str, expired: bool) -> Identity {
-        self.identity(
-            name,
-            "client.invalid",
-            ExtendedKeyUsagePurpose::ClientAuth,
-            expired,
-        )
+        self.identity(name, "client.invalid", ExtendedKeyUsagePurpose::ClientAuth, expired)
     }
 
     fn trust(&self) -> ServerTrust {
-        ServerTrust {
-            ca_pem: Some(self.pem.clone()),
-            ..ServerTrust::default()
-        }
+        ServerTrust { ca_pem: Some(self.pem.clone()), ..ServerTrust::default() }
     }
 }
 
@@ -603,14 +457,8 @@ async fn a_private_ca_vouches_for_servers() {
             works(&connected).await;
             let mut pin = ours.trust();
             pin.pins.push(PublicKey::from_bytes([1; 32]));
-            let error = connect(options(host, server.port(), pin))
-                .await
-                .expect_err("pinned");
-            assert_eq!(
-                error.kind(),
-                ErrorKind::HostKeyChanged,
-                "a pin holds in CA mode too"
-            );
+            let error = connect(options(host, server.port(), pin)).await.expect_err("pinned");
+            assert_eq!(error.kind(), ErrorKind::HostKeyChanged, "a pin holds in CA mode too");
         } else {
             let error = outcome.expect_err("refused");
             assert_eq!(error.kind(), ErrorKind::UnknownHost, "{error}");
@@ -622,9 +470,7 @@ async fn a_private_ca_vouches_for_servers() {
     for bad in ["", "nonsense"] {
         let mut trust = ours.trust();
         trust.ca_pem = Some(bad.to_owned());
-        let error = connect(options("localhost", 1, trust))
-            .await
-            .expect_err("no CA");
+        let error = connect(options("localhost", 1, trust)).await.expect_err("no CA");
         assert_eq!(error.kind(), ErrorKind::Config);
     }
 }
@@ -652,11 +498,7 @@ async fn a_private_ca_vouches_for_clients_and_names_them() {
             assert!(outcome.expect("let in").ends_with(" build-7"));
         } else {
             let error = outcome.expect_err("refused");
-            assert_eq!(
-                (error.kind(), error.side()),
-                (ErrorKind::Unauthorized, Side::Remote),
-                "{error}"
-            );
+            assert_eq!((error.kind(), error.side()), (ErrorKind::Unauthorized, Side::Remote), "{error}");
         }
     }
     server.stop().await;
@@ -665,9 +507,7 @@ async fn a_private_ca_vouches_for_clients_and_names_them() {
 #[tokio::test]
 async fn sixty_four_mebibytes_arrive_whole_in_large_packets() {
     let server = Server::start("127.0.0.1:0").await;
-    let connected = connect(options("127.0.0.1", server.port(), pinned(server.key)))
-        .await
-        .expect("connected");
+    let connected = connect(options("127.0.0.1", server.port(), pinned(server.key))).await.expect("connected");
     let mut block = vec![0; 1 << 20];
     blake3::Hasher::new().finalize_xof().fill(&mut block);
     let block = Bytes::from(block);
@@ -700,27 +540,15 @@ async fn discovery_finds_the_large_packets_that_were_not_begun_with() {
 async fn one_wildcard_socket_serves_both_families() {
     let server = Server::start("[::]:0").await;
     for (host, remote) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
-        let connected = connect(options(host, server.port(), pinned(server.key)))
-            .await
-            .expect(host);
-        assert_eq!(
-            connected.remote,
-            SocketAddr::new(remote.parse().expect(remote), server.port())
-        );
+        let connected = connect(options(host, server.port(), pinned(server.key))).await.expect(host);
+        assert_eq!(connected.remote, SocketAddr::new(remote.parse().expect(remote), server.port()));
         works(&connected).await;
     }
-    let connected = connect(options("localhost", server.port(), pinned(server.key)))
-        .await
-        .expect("by name");
+    let connected = connect(options("localhost", server.port(), pinned(server.key))).await.expect("by name");
     works(&connected).await;
     server.stop().await;
     let server = Server::start("[::1]:0").await;
-    works(
-        &connect(options("::1", server.port(), pinned(server.key)))
-            .await
-            .expect("::1"),
-    )
-    .await;
+    works(&connect(options("::1", server.port(), pinned(server.key))).await.expect("::1")).await;
     server.stop().await;
 }
 
@@ -732,16 +560,11 @@ async fn a_dead_address_does_not_keep_a_living_one_from_answering() {
     let alive = server.listener.local_addr();
     // Bound and never read: packets vanish, as behind a firewall. And one where nothing is bound.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0")
-        .expect("a socket")
-        .local_addr()
-        .expect("an address");
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address");
     for dead in [silent.local_addr().expect("an address"), closed] {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         let connected =
-            super::connect::first_to_answer(&options, &expected, vec![dead, alive], deadline)
-                .await
-                .expect("connected");
+            super::connect::first_to_answer(&options, &expected, vec![dead, alive], deadline).await.expect("connected");
         assert_eq!(connected.remote, alive);
         works(&connected).await;
     }
@@ -751,15 +574,10 @@ async fn a_dead_address_does_not_keep_a_living_one_from_answering() {
 #[tokio::test]
 async fn when_nobody_answers_each_address_is_listed_with_its_reason() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0")
-        .expect("a socket")
-        .local_addr()
-        .expect("an address");
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("an address");
     let key = PublicKey::from_bytes([1; 32]);
 
-    let error = connect(options("127.0.0.1", closed.port(), pinned(key)))
-        .await
-        .expect_err("nobody");
+    let error = connect(options("127.0.0.1", closed.port(), pinned(key))).await.expect_err("nobody");
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert!(error.message().contains(&closed.to_string()), "{error}");
     assert!(error.message().contains("refused"), "{error}");
@@ -769,21 +587,14 @@ async fn when_nobody_answers_each_address_is_listed_with_its_reason() {
     short.connect_timeout = Duration::from_millis(100);
     let error = connect(short).await.expect_err("silence");
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert!(
-        error.message().contains(&format!("{address}: no answer")),
-        "{error}"
-    );
+    assert!(error.message().contains(&format!("{address}: no answer")), "{error}");
 
-    let error = connect(options("no..where", 1, pinned(key)))
-        .await
-        .expect_err("no such host");
+    let error = connect(options("no..where", 1, pinned(key))).await.expect_err("no such host");
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert!(error.message().contains("no..where"), "{error}");
 
     for (host, port) in [("", 1), ("127.0.0.1", 0)] {
-        let error = connect(options(host, port, pinned(key)))
-            .await
-            .expect_err("no address");
+        let error = connect(options(host, port, pinned(key))).await.expect_err("no address");
         assert_eq!(error.kind(), ErrorKind::Config);
     }
 }
@@ -818,9 +629,7 @@ async fn an_address_that_cannot_be_used_is_named() {
     // The name is one that no resolver has to be asked for.
     for address in [taken.as_str(), "192.0.2.1:1", "no..where:1", "28792"] {
         let identity = Identity::generate().expect("a key");
-        let error = listen(ListenOptions::new(address, identity))
-            .await
-            .expect_err(address);
+        let error = listen(ListenOptions::new(address, identity)).await.expect_err(address);
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().contains(address), "{error}");
     }
@@ -829,68 +638,38 @@ async fn an_address_that_cannot_be_used_is_named() {
 #[tokio::test]
 async fn a_server_that_closes_tells_its_reason_and_one_that_is_gone_is_noticed() {
     let identity = Identity::generate().expect("a key");
-    let listener = listen(ListenOptions::new("127.0.0.1:0", identity.clone()))
-        .await
-        .expect("listening");
-    let client = options(
-        "127.0.0.1",
-        listener.local_addr().port(),
-        pinned(identity.public_key()),
-    );
-    let (connected, accepted) = tokio::join!(connect(client), async {
-        listener.accept().await.expect("a client").finish().await
-    });
+    let listener = listen(ListenOptions::new("127.0.0.1:0", identity.clone())).await.expect("listening");
+    let client = options("127.0.0.1", listener.local_addr().port(), pinned(identity.public_key()));
+    let (connected, accepted) =
+        tokio::join!(connect(client), async { listener.accept().await.expect("a client").finish().await });
     let (connected, accepted) = (connected.expect("connected"), accepted.expect("accepted"));
     assert_eq!(accepted.key, super::peer_key(&accepted.connection));
-    close_with(
-        &accepted.connection,
-        &Error::new(ErrorKind::Busy, "held by \u{1b}laptop").at(b"/secret"),
-    );
+    close_with(&accepted.connection, &Error::new(ErrorKind::Busy, "held by \u{1b}laptop").at(b"/secret"));
     let error = connection_error(&connected.connection.closed().await);
-    assert_eq!(
-        (error.kind(), error.side()),
-        (ErrorKind::Busy, Side::Remote)
-    );
+    assert_eq!((error.kind(), error.side()), (ErrorKind::Busy, Side::Remote));
     assert_eq!(error.message(), "held by  laptop");
 
-    let mut brief = options(
-        "127.0.0.1",
-        listener.local_addr().port(),
-        pinned(identity.public_key()),
-    );
+    let mut brief = options("127.0.0.1", listener.local_addr().port(), pinned(identity.public_key()));
     brief.idle_timeout = Duration::from_millis(200);
-    let (connected, accepted) = tokio::join!(connect(brief), async {
-        listener.accept().await.expect("a client").finish().await
-    });
+    let (connected, accepted) =
+        tokio::join!(connect(brief), async { listener.accept().await.expect("a client").finish().await });
     let (connected, accepted) = (connected.expect("connected"), accepted.expect("accepted"));
     // Nothing on this runtime reads the server's socket any more.
     let mute = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
     listener.endpoint().rebind(mute).expect("rebound");
     drop(accepted);
     let error = connection_error(&connected.connection.closed().await);
-    assert!(
-        matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed), "{error}");
 }
 
 /// The process of a short command ends right after its work.
 #[tokio::test]
 async fn a_client_that_ends_at_once_has_said_goodbye() {
     let identity = Identity::generate().expect("a key");
-    let listener = listen(ListenOptions::new("127.0.0.1:0", identity.clone()))
-        .await
-        .expect("listening");
-    let client = options(
-        "127.0.0.1",
-        listener.local_addr().port(),
-        pinned(identity.public_key()),
-    );
+    let listener = listen(ListenOptions::new("127.0.0.1:0", identity.clone())).await.expect("listening");
+    let client = options("127.0.0.1", listener.local_addr().port(), pinned(identity.public_key()));
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let connected = connect(client).await.expect("connected");
             connected.connection.close(0u32.into(), b"");
@@ -901,16 +680,10 @@ async fn a_client_that_ends_at_once_has_said_goodbye() {
     match accepted {
         Ok(accepted) => {
             let ended = accepted.connection.closed().await;
-            assert!(
-                matches!(ended, quinn::ConnectionError::ApplicationClosed(_)),
-                "{ended}"
-            );
+            assert!(matches!(ended, quinn::ConnectionError::ApplicationClosed(_)), "{ended}");
         }
         // The goodbye may come before the server has seen the end of the handshake; QUIC then hides its code.
-        Err(error) => assert!(
-            matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol),
-            "{error}"
-        ),
+        Err(error) => assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol), "{error}"),
     }
     thread.join().expect("the client");
 }

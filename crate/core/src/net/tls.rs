@@ -11,14 +11,11 @@ use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::trust::{
-    Identity, KnownKey, PublicKey, certificate_key, certificate_name, certificates_from_pem,
-    host_key_changed,
+    Identity, KnownKey, PublicKey, certificate_key, certificate_name, certificates_from_pem, host_key_changed,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -45,9 +42,7 @@ fn unusable(what: &str, error: impl std::error::Error + Send + Sync + 'static) -
 fn root_store(what: &str, pem: &str) -> Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates_from_pem(what, pem)? {
-        roots
-            .add(certificate)
-            .map_err(|error| unusable(&format!("{what} cannot be used"), error))?;
+        roots.add(certificate).map_err(|error| unusable(&format!("{what} cannot be used"), error))?;
     }
     Ok(Arc::new(roots))
 }
@@ -69,30 +64,21 @@ pub(super) struct ServerDemand {
 }
 
 /// A client's TLS settings, and where the reason is found when the server's certificate was refused.
-pub(super) fn client_config(
-    identity: &Identity,
-    demand: ServerDemand,
-) -> Result<(Arc<rustls::ClientConfig>, Refusal)> {
+pub(super) fn client_config(identity: &Identity, demand: ServerDemand) -> Result<(Arc<rustls::ClientConfig>, Refusal)> {
     let provider = provider();
     let authority: Option<Arc<dyn ServerCertVerifier>> = match &demand.ca_pem {
         None => None,
         Some(pem) => {
             let roots = root_store("the CA bundle", pem)?;
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                    .build()
-                    .map_err(|error| unusable("the CA bundle cannot be used", error))?;
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| unusable("the CA bundle cannot be used", error))?;
             Some(verifier)
         }
     };
     let refusal = Refusal::default();
     let with_authority = authority.is_some();
-    let check = ServerCheck {
-        provider: Arc::clone(&provider),
-        demand,
-        authority,
-        refusal: refusal.clone(),
-    };
+    let check = ServerCheck { provider: Arc::clone(&provider), demand, authority, refusal: refusal.clone() };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Error::internal(format!("TLS 1.3: {error}")))?
@@ -132,52 +118,32 @@ struct ServerCheck {
 
 impl fmt::Debug for ServerCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerCheck")
-            .field("demand", &self.demand)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerCheck").field("demand", &self.demand).finish_non_exhaustive()
     }
 }
 
 impl ServerCheck {
     fn key_is_accepted(&self, key: Option<PublicKey>) -> std::result::Result<(), Error> {
-        let ServerDemand {
-            host,
-            port,
-            expected,
-            file,
-            ..
-        } = &self.demand;
+        let ServerDemand { host, port, expected, file, .. } = &self.demand;
         let unknown = |message: String| {
-            let error = Error::new(ErrorKind::UnknownHost, message)
-                .with("host", host.clone())
-                .with("port", u64::from(*port));
+            let error =
+                Error::new(ErrorKind::UnknownHost, message).with("host", host.clone()).with("port", u64::from(*port));
             match key {
                 Some(key) => error.with("key", key.to_string()),
                 None => error,
             }
         };
         match key {
-            _ if expected.is_empty()
-                && (self.authority.is_some() || (self.demand.accept_new && key.is_some())) =>
-            {
+            _ if expected.is_empty() && (self.authority.is_some() || (self.demand.accept_new && key.is_some())) => {
                 Ok(())
             }
-            None => Err(unknown(format!(
-                "the server {} shows no Ed25519 key",
-                super::address::shown(host, *port)
-            ))),
+            None => Err(unknown(format!("the server {} shows no Ed25519 key", super::address::shown(host, *port)))),
             Some(key) if expected.is_empty() => Err(unknown(format!(
                 "the server {} is not known; its key is {key}",
                 super::address::shown(host, *port)
             ))),
             Some(key) if expected.iter().any(|known| known.key == key) => Ok(()),
-            Some(key) => Err(host_key_changed(
-                host,
-                *port,
-                key,
-                expected,
-                file.as_deref(),
-            )),
+            Some(key) => Err(host_key_changed(host, *port, key, expected, file.as_deref())),
         }
     }
 }
@@ -193,9 +159,8 @@ impl ServerCertVerifier for ServerCheck {
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
         let key = certificate_key(end_entity);
         if let Some(authority) = &self.authority {
-            authority
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .inspect_err(|why| {
+            authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).inspect_err(
+                |why| {
                     let mut error = Error::new(
                         ErrorKind::UnknownHost,
                         format!(
@@ -209,7 +174,8 @@ impl ServerCertVerifier for ServerCheck {
                         error = error.with("key", key.to_string());
                     }
                     self.refusal.set(error.because(why.clone()));
-                })?;
+                },
+            )?;
         }
         match self.key_is_accepted(key) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
@@ -235,12 +201,7 @@ impl ServerCertVerifier for ServerCheck {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -254,9 +215,7 @@ fn only_tls13() -> rustls::Error {
 
 fn schemes(provider: &CryptoProvider, with_authority: bool) -> Vec<SignatureScheme> {
     if with_authority {
-        provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        provider.signature_verification_algorithms.supported_schemes()
     } else {
         vec![SignatureScheme::ED25519]
     }
@@ -273,18 +232,13 @@ pub(super) fn server_config(
         None => None,
         Some(pem) => {
             let roots = root_store("the CA bundle for clients", pem)?;
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                    .build()
-                    .map_err(|error| unusable("the CA bundle for clients cannot be used", error))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| unusable("the CA bundle for clients cannot be used", error))?;
             Some(verifier)
         }
     };
-    let check = ClientCheck {
-        provider: Arc::clone(&provider),
-        mandatory: !anonymous,
-        authority,
-    };
+    let check = ClientCheck { provider: Arc::clone(&provider), mandatory: !anonymous, authority };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Error::internal(format!("TLS 1.3: {error}")))?
@@ -308,9 +262,7 @@ struct ClientCheck {
 
 impl fmt::Debug for ClientCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCheck")
-            .field("mandatory", &self.mandatory)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientCheck").field("mandatory", &self.mandatory).finish_non_exhaustive()
     }
 }
 
@@ -352,12 +304,7 @@ impl ClientCertVerifier for ClientCheck {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

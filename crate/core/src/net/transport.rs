@@ -81,21 +81,9 @@ pub(super) struct Circumstances {
 
 /// The settings of one connection.
 pub(super) fn connection(circumstances: Circumstances) -> Result<Arc<TransportConfig>> {
-    let Circumstances {
-        remote,
-        initial_mtu,
-        idle_timeout,
-        receive_window,
-        socket_buffer_bytes,
-    } = circumstances;
+    let Circumstances { remote, initial_mtu, idle_timeout, receive_window, socket_buffer_bytes } = circumstances;
     let idle = IdleTimeout::try_from(idle_timeout).map_err(|_| {
-        Error::new(
-            ErrorKind::Config,
-            format!(
-                "the idle timeout of {} s is too long",
-                idle_timeout.as_secs()
-            ),
-        )
+        Error::new(ErrorKind::Config, format!("the idle timeout of {} s is too long", idle_timeout.as_secs()))
     })?;
     let reach = Reach::of(remote.ip());
     let route = socket::path_payload_bytes(remote).unwrap_or(ETHERNET_PAYLOAD);

@@ -40,18 +40,11 @@ impl WindowBudget {
     fn lease(&self) -> WindowLease {
         let mut window = 0;
         // The closure always gives a value, so this cannot fail.
-        let _ = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                window = u32::try_from(left / 2)
-                    .unwrap_or(u32::MAX)
-                    .min(CONNECTION_WINDOW_BYTES);
-                Some(left - u64::from(window))
-            });
-        WindowLease {
-            window,
-            budget: self.clone(),
-        }
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            window = u32::try_from(left / 2).unwrap_or(u32::MAX).min(CONNECTION_WINDOW_BYTES);
+            Some(left - u64::from(window))
+        });
+        WindowLease { window, budget: self.clone() }
     }
 }
 
@@ -70,9 +63,7 @@ pub struct WindowLease {
 
 impl Drop for WindowLease {
     fn drop(&mut self) {
-        self.budget
-            .0
-            .fetch_add(u64::from(self.window), Ordering::Relaxed);
+        self.budget.0.fetch_add(u64::from(self.window), Ordering::Relaxed);
     }
 }
 
@@ -87,18 +78,11 @@ mod tests {
         let budget = WindowBudget::default();
         let mut leases: Vec<_> = (0..100).map(|_| budget.lease()).collect();
         assert_eq!(leases[0].window, CONNECTION_WINDOW_BYTES);
-        assert!(
-            leases
-                .windows(2)
-                .all(|pair| pair[0].window >= pair[1].window)
-        );
+        assert!(leases.windows(2).all(|pair| pair[0].window >= pair[1].window));
         let total: u64 = leases.iter().map(|lease| u64::from(lease.window)).sum();
         assert!(total <= WindowBudget::DEFAULT_BYTES);
         leases.clear();
-        assert_eq!(
-            budget.0.load(Ordering::Relaxed),
-            WindowBudget::DEFAULT_BYTES
-        );
+        assert_eq!(budget.0.load(Ordering::Relaxed), WindowBudget::DEFAULT_BYTES);
         assert_eq!(WindowBudget::new(0).lease().window, 0);
     }
 }

@@ -94,9 +94,7 @@ impl AuthorizedKeys {
     pub fn new(lines: &[String], path: Option<&Path>) -> Result<Self> {
         let mut given = Keys::new();
         for (number, line) in (1..).zip(lines) {
-            let refuse = |why: String| {
-                Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"))
-            };
+            let refuse = |why: String| Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"));
             if let Some((key, scope)) = parse_line(line).map_err(refuse)? {
                 insert(&mut given, key, scope, Origin::Given(number)).map_err(refuse)?;
             }
@@ -104,16 +102,10 @@ impl AuthorizedKeys {
         let mut keys = Self {
             given,
             path: path.map(Path::to_path_buf),
-            state: RwLock::new(State {
-                stamp: Stamp::Unknown,
-                keys: Ok(Keys::new()),
-            }),
+            state: RwLock::new(State { stamp: Stamp::Unknown, keys: Ok(Keys::new()) }),
         };
         let state = keys.read_all();
-        let state = State {
-            stamp: state.stamp,
-            keys: Ok(state.keys?),
-        };
+        let state = State { stamp: state.stamp, keys: Ok(state.keys?) };
         keys.state = RwLock::new(state);
         Ok(keys)
     }
@@ -184,11 +176,7 @@ impl AuthorizedKeys {
         let Some(path) = &self.path else {
             return Refresh::Unchanged;
         };
-        let before = self
-            .state
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stamp;
+        let before = self.state.read().unwrap_or_else(PoisonError::into_inner).stamp;
         let now = match fs::metadata(path) {
             Ok(metadata) => Stamp::of(&metadata),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Stamp::Missing,
@@ -212,27 +200,16 @@ impl AuthorizedKeys {
     /// The given lines together with what the file says now.
     fn read_all(&self) -> State {
         let Some(path) = &self.path else {
-            return State {
-                stamp: Stamp::Missing,
-                keys: Ok(self.given.clone()),
-            };
+            return State { stamp: Stamp::Missing, keys: Ok(self.given.clone()) };
         };
-        let refuse = |message: String| {
-            Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes())
-        };
+        let refuse = |message: String| Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes());
         let (text, metadata) = match private_file::read(path) {
             Ok(Some(read)) => read,
             Ok(None) => {
-                return State {
-                    stamp: Stamp::Missing,
-                    keys: Ok(self.given.clone()),
-                };
+                return State { stamp: Stamp::Missing, keys: Ok(self.given.clone()) };
             }
             Err(error) => {
-                return State {
-                    stamp: Stamp::Unknown,
-                    keys: Err(error),
-                };
+                return State { stamp: Stamp::Unknown, keys: Err(error) };
             }
         };
         let stamp = Stamp::of(&metadata);
@@ -249,16 +226,11 @@ impl AuthorizedKeys {
         let parsed = (1u64..).zip(text.lines()).try_for_each(|(number, line)| {
             let refuse = |why: String| refuse(format!("line {number}: {why}")).with("line", number);
             match parse_line(line).map_err(refuse)? {
-                Some((key, scope)) => {
-                    insert(&mut keys, key, scope, Origin::File(number)).map_err(refuse)
-                }
+                Some((key, scope)) => insert(&mut keys, key, scope, Origin::File(number)).map_err(refuse),
                 None => Ok(()),
             }
         });
-        State {
-            stamp,
-            keys: parsed.map(|()| keys),
-        }
+        State { stamp, keys: parsed.map(|()| keys) }
     }
 }
 
@@ -285,19 +257,11 @@ impl Stamp {
 
 /// Lines may move without anything changing for anybody.
 fn same(old: &Keys, new: &Keys) -> bool {
-    old.len() == new.len()
-        && old
-            .iter()
-            .all(|(key, (scope, _))| new.get(key).is_some_and(|(other, _)| other == scope))
+    old.len() == new.len() && old.iter().all(|(key, (scope, _))| new.get(key).is_some_and(|(other, _)| other == scope))
 }
 
 /// Adds a key; the same key with the same scope may be repeated.
-fn insert(
-    keys: &mut Keys,
-    key: PublicKey,
-    scope: Scope,
-    origin: Origin,
-) -> std::result::Result<(), String> {
+fn insert(keys: &mut Keys, key: PublicKey, scope: Scope, origin: Origin) -> std::result::Result<(), String> {
     match keys.entry(key) {
         Entry::Vacant(vacant) => {
             vacant.insert((Arc::new(scope), origin));
@@ -322,17 +286,12 @@ fn insert(
 
 /// One line; `None` when there is nothing but white space and a comment on it.
 fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, Scope)>, String> {
-    let mut words = line
-        .split_whitespace()
-        .take_while(|word| !word.starts_with('#'));
+    let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
     let Some(name) = words.next() else {
         return Ok(None);
     };
     if name.starts_with("ed25519:") || name.contains('=') {
-        return Err(format!(
-            "expected a name before the key, found \"{}\"",
-            name.escape_debug()
-        ));
+        return Err(format!("expected a name before the key, found \"{}\"", name.escape_debug()));
     }
     if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(format!(
@@ -348,19 +307,10 @@ fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, Scope)>, Str
     let mut scope = Scope::unrestricted(name);
     let mut allow = None;
     for word in words {
-        let unknown = || {
-            format!(
-                "unknown word \"{}\"; known: root=, allow=, quota=, entries=",
-                word.escape_debug()
-            )
-        };
+        let unknown = || format!("unknown word \"{}\"; known: root=, allow=, quota=, entries=", word.escape_debug());
         let (field, value) = word.split_once('=').ok_or_else(unknown)?;
         let once = |given: bool| {
-            if given {
-                Err(format!("{field}= stands twice"))
-            } else {
-                Ok(())
-            }
+            if given { Err(format!("{field}= stands twice")) } else { Ok(()) }
         };
         match field {
             "root" => {
@@ -394,13 +344,9 @@ fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, Scope)>, Str
 fn parse_rights(list: &str) -> std::result::Result<Rights, String> {
     let mut rights = Rights::NONE;
     for name in list.split(',') {
-        let right = rights.named(name).ok_or_else(|| {
-            format!(
-                "unknown right \"{}\"; known: {}",
-                name.escape_debug(),
-                Rights::NAMES.join(", ")
-            )
-        })?;
+        let right = rights
+            .named(name)
+            .ok_or_else(|| format!("unknown right \"{}\"; known: {}", name.escape_debug(), Rights::NAMES.join(", ")))?;
         if *right {
             return Err(format!("the right \"{name}\" stands twice"));
         }
@@ -412,10 +358,8 @@ fn parse_rights(list: &str) -> std::result::Result<Rights, String> {
 fn parse_root(value: &str) -> std::result::Result<(String, Vec<Vec<u8>>), String> {
     let refuse = |why: &str| format!("root={}: {why}", value.escape_debug());
     let (name, prefix) = value.split_once('/').unwrap_or((value, ""));
-    let name = String::from_utf8(
-        percent_decoded(name).ok_or_else(|| refuse("a % without two hexadecimal digits"))?,
-    )
-    .map_err(|_| refuse("the name of the root is not UTF-8"))?;
+    let name = String::from_utf8(percent_decoded(name).ok_or_else(|| refuse("a % without two hexadecimal digits"))?)
+        .map_err(|_| refuse("the name of the root is not UTF-8"))?;
     if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
         return Err(refuse("expected ROOT or ROOT/PREFIX"));
     }
@@ -423,12 +367,9 @@ fn parse_root(value: &str) -> std::result::Result<(String, Vec<Vec<u8>>), String
     let mut components = Vec::new();
     if !prefix.is_empty() {
         for component in prefix.split('/') {
-            let component = percent_decoded(component)
-                .ok_or_else(|| refuse("a % without two hexadecimal digits"))?;
+            let component = percent_decoded(component).ok_or_else(|| refuse("a % without two hexadecimal digits"))?;
             if matches!(component.as_slice(), b"" | b"." | b"..") {
-                return Err(refuse(
-                    "a component of the prefix is empty, \".\" or \"..\"",
-                ));
+                return Err(refuse("a component of the prefix is empty, \".\" or \"..\""));
             }
             if component.contains(&b'/') || component.contains(&0) {
                 return Err(refuse("a component of the prefix contains / or NUL"));
@@ -442,11 +383,7 @@ fn parse_root(value: &str) -> std::result::Result<(String, Vec<Vec<u8>>), String
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
             let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
@@ -475,14 +412,9 @@ fn parse_bytes(value: &str) -> std::result::Result<u64, String> {
 
 fn parse_number(field: &str, digits: &str) -> std::result::Result<u64, String> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!(
-            "{field}={}: expected a number",
-            digits.escape_debug()
-        ));
+        return Err(format!("{field}={}: expected a number", digits.escape_debug()));
     }
-    digits
-        .parse()
-        .map_err(|_| format!("{field}={digits}: the number is too large"))
+    digits.parse().map_err(|_| format!("{field}={digits}: the number is too large"))
 }
 
 #[cfg(test)]
@@ -515,41 +447,23 @@ mod tests {
         let key = key(1);
         assert_eq!(one(&format!("laptop {key}")), Scope::unrestricted("laptop"));
         assert_eq!(
-            one(&format!(
-                "  ci\t{key} root=backup/ci/artifacts root=media root=a%20b/c%FFd/ # comment root=x"
-            )),
+            one(&format!("  ci\t{key} root=backup/ci/artifacts root=media root=a%20b/c%FFd/ # comment root=x")),
             Scope {
                 roots: vec![
-                    (
-                        "backup".to_owned(),
-                        vec![b"ci".to_vec(), b"artifacts".to_vec()]
-                    ),
+                    ("backup".to_owned(), vec![b"ci".to_vec(), b"artifacts".to_vec()]),
                     ("media".to_owned(), vec![]),
                     ("a b".to_owned(), vec![b"c\xffd".to_vec()]),
                 ],
                 ..Scope::unrestricted("ci")
             }
         );
-        let full = one(&format!(
-            "x {key} quota=10G entries=1000000 allow=append,read,owner"
-        ));
+        let full = one(&format!("x {key} quota=10G entries=1000000 allow=append,read,owner"));
         assert_eq!(full.quota_bytes, Some(10 * 1024 * 1024 * 1024));
         assert_eq!(full.quota_entries, Some(1_000_000));
-        assert_eq!(
-            full.rights,
-            Rights {
-                read: true,
-                append: true,
-                owner: true,
-                ..Rights::NONE
-            }
-        );
+        assert_eq!(full.rights, Rights { read: true, append: true, owner: true, ..Rights::NONE });
         assert_eq!(one(&format!("x {key} quota=7")).quota_bytes, Some(7));
         for nothing in ["", "   ", "# x", "\t#", "\u{a0}"] {
-            assert!(
-                parse_line(nothing).expect("nothing on it").is_none(),
-                "{nothing:?}"
-            );
+            assert!(parse_line(nothing).expect("nothing on it").is_none(), "{nothing:?}");
         }
     }
 
@@ -597,10 +511,7 @@ mod tests {
             (format!("name {key} quota=10g"), "quota"),
             (format!("name {key} quota=10GB"), "quota"),
             (format!("name {key} quota=99999999999P"), "quota"),
-            (
-                format!("name {key} quota=99999999999999999999"),
-                "too large",
-            ),
+            (format!("name {key} quota=99999999999999999999"), "too large"),
             (format!("name {key} quota=1 quota=1"), "twice"),
             (format!("name {key} entries=1K"), "entries"),
             (format!("name {key} entries=0x10"), "entries"),
@@ -615,30 +526,24 @@ mod tests {
     fn a_bad_file_is_refused_at_the_start_by_name_and_line() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("authorized_keys");
-        write(
-            &path,
-            &format!("# ours\na {}\nb {} allow=everything\n", key(1), key(2)),
-        );
+        write(&path, &format!("# ours\na {}\nb {} allow=everything\n", key(1), key(2)));
         let error = AuthorizedKeys::new(&[], Some(&path)).expect_err("line 3");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().starts_with("line 3: "), "{error}");
-        assert_eq!(error.details(), [("line", Detail::Number(3))]);
+        assert_eq!(error.details(), [("line".to_owned(), Detail::Number(3))]);
         assert_eq!(error.path(), Some(path.as_os_str().as_encoded_bytes()));
 
-        let error =
-            AuthorizedKeys::new(&[String::new(), "x y".to_owned()], None).expect_err("line");
+        let error = AuthorizedKeys::new(&[String::new(), "x y".to_owned()], None).expect_err("line");
         assert!(error.message().starts_with("authorized key 2: "), "{error}");
     }
 
     #[test]
     fn one_key_cannot_have_two_meanings() {
         let line = format!("a {} root=x", key(1));
-        let keys =
-            AuthorizedKeys::new(&[line.clone(), line.clone()], None).expect("the same twice");
+        let keys = AuthorizedKeys::new(&[line.clone(), line.clone()], None).expect("the same twice");
         assert_eq!(keys.len(), 1);
         for other in [format!("b {} root=x", key(1)), format!("a {}", key(1))] {
-            let error =
-                AuthorizedKeys::new(&[line.clone(), other.clone()], None).expect_err(&other);
+            let error = AuthorizedKeys::new(&[line.clone(), other.clone()], None).expect_err(&other);
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.message().contains("authorized key 1"), "{error}");
         }
@@ -647,8 +552,7 @@ mod tests {
         write(&path, &format!("\nother {}\n", key(1)));
         let error = AuthorizedKeys::new(&[line], Some(&path)).expect_err("lines against file");
         assert!(error.message().starts_with("line 2: "), "{error}");
-        AuthorizedKeys::new(&[format!("a {}", key(1)), format!("a {}", key(2))], None)
-            .expect("two keys, one name");
+        AuthorizedKeys::new(&[format!("a {}", key(1)), format!("a {}", key(2))], None).expect("two keys, one name");
     }
 
     #[test]
@@ -658,11 +562,7 @@ mod tests {
         write(&path, &format!("a {}\n", key(1)));
         for (mode, good) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
-            assert_eq!(
-                AuthorizedKeys::new(&[], Some(&path)).is_ok(),
-                good,
-                "{mode:o}"
-            );
+            assert_eq!(AuthorizedKeys::new(&[], Some(&path)).is_ok(), good, "{mode:o}");
         }
     }
 
@@ -688,18 +588,13 @@ mod tests {
         assert_eq!(keys.find(&key(2)).expect("authorized").name, "c");
 
         write(&path, "a ");
-        assert!(
-            matches!(keys.refresh_if_changed(), Refresh::Broken(error) if error.kind() == ErrorKind::Config)
-        );
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Broken(error) if error.kind() == ErrorKind::Config));
         assert!(matches!(keys.refresh_if_changed(), Refresh::Unchanged));
         assert!(keys.problem().is_some());
         for byte in [1, 2, 9] {
             assert!(keys.find(&key(byte)).is_none());
         }
-        assert!(
-            !keys.revoked(&key(1), &scope),
-            "a half-saved edit ends no session"
-        );
+        assert!(!keys.revoked(&key(1), &scope), "a half-saved edit ends no session");
 
         write(&path, &format!("a {} allow=read\n", key(1)));
         assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
@@ -723,26 +618,13 @@ mod tests {
         let none = AuthorizedKeys::new(&[], None).expect("nothing");
         assert!(!none.decides());
         assert!(none.is_empty());
-        assert!(
-            AuthorizedKeys::new(&[], Some(Path::new("/nonexistent/keys")))
-                .expect("missing")
-                .decides()
-        );
+        assert!(AuthorizedKeys::new(&[], Some(Path::new("/nonexistent/keys"))).expect("missing").decides());
     }
 
     #[test]
     fn mentioned_roots_are_listed_once() {
-        let lines = [
-            format!("a {} root=x/y root=b", key(1)),
-            format!("b {} root=x", key(2)),
-            format!("c {}", key(3)),
-        ];
-        assert_eq!(
-            AuthorizedKeys::new(&lines, None)
-                .expect("good")
-                .mentioned_roots(),
-            ["b", "x"]
-        );
+        let lines = [format!("a {} root=x/y root=b", key(1)), format!("b {} root=x", key(2)), format!("c {}", key(3))];
+        assert_eq!(AuthorizedKeys::new(&lines, None).expect("good").mentioned_roots(), ["b", "x"]);
     }
 
     proptest! {

@@ -54,9 +54,7 @@ fn common_name(mut subject: &[u8]) -> Option<String> {
         }
     }
     found
-        .filter(|name| {
-            !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
-        })
+        .filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control))
         .map(str::to_owned)
 }
 
@@ -93,9 +91,8 @@ fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
 pub(crate) fn certificates_from_pem(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {
     let mut chain = Vec::new();
     for section in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = section.map_err(|error| {
-            Error::new(ErrorKind::Config, format!("{what} is not PEM: {error}")).because(error)
-        })?;
+        let certificate = section
+            .map_err(|error| Error::new(ErrorKind::Config, format!("{what} is not PEM: {error}")).because(error))?;
         chain.push(certificate);
     }
     if chain.is_empty() {
@@ -115,10 +112,7 @@ mod tests {
     use super::{certificate_key, certificate_name, certificates_from_pem, common_name};
     use crate::ErrorKind;
 
-    fn certificate(
-        names: &[(DnType, &str)],
-        algorithm: &'static rcgen::SignatureAlgorithm,
-    ) -> rcgen::Certificate {
+    fn certificate(names: &[(DnType, &str)], algorithm: &'static rcgen::SignatureAlgorithm) -> rcgen::Certificate {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         for (kind, value) in names {
@@ -131,11 +125,7 @@ mod tests {
     #[test]
     fn the_common_name_is_found_among_other_attributes() {
         let found = certificate(
-            &[
-                (DnType::OrganizationName, "Example"),
-                (DnType::CommonName, "build-7"),
-                (DnType::CountryName, "NZ"),
-            ],
+            &[(DnType::OrganizationName, "Example"), (DnType::CommonName, "build-7"), (DnType::CountryName, "NZ")],
             &PKCS_ED25519,
         );
         assert_eq!(certificate_name(found.der()).as_deref(), Some("build-7"));
@@ -152,11 +142,7 @@ mod tests {
             vec![(DnType::CommonName, "a\0")],
             vec![(DnType::CommonName, long.as_str())],
         ] {
-            assert_eq!(
-                certificate_name(certificate(&names, &PKCS_ED25519).der()),
-                None,
-                "{names:?}"
-            );
+            assert_eq!(certificate_name(certificate(&names, &PKCS_ED25519).der()), None, "{names:?}");
         }
     }
 
@@ -169,11 +155,7 @@ mod tests {
 
     #[test]
     fn pem_without_a_certificate_is_refused() {
-        for bad in [
-            "",
-            "hello",
-            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
-        ] {
+        for bad in ["", "hello", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"] {
             let error = certificates_from_pem("the bundle", bad).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.message().contains("the bundle"), "{error}");

@@ -43,8 +43,11 @@ impl Identity {
         }
         // Another process was first: its key is the machine's.
         let identity = Self::load(path)?.ok_or_else(|| {
-            Error::new(ErrorKind::Config, "the key file cannot be opened although its name is taken: is it a dangling symlink?")
-                .at(path.as_os_str().as_bytes())
+            Error::new(
+                ErrorKind::Config,
+                "the key file cannot be opened although its name is taken: is it a dangling symlink?",
+            )
+            .at(path.as_os_str().as_bytes())
         })?;
         Ok((identity, false))
     }
@@ -54,9 +57,7 @@ impl Identity {
         let Some((pem, metadata)) = private_file::read(path)? else {
             return Ok(None);
         };
-        let refuse = |message: String| {
-            Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes())
-        };
+        let refuse = |message: String| Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes());
         let mode = metadata.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(refuse(format!(
@@ -64,21 +65,14 @@ impl Identity {
                 shell_quoted(&path.to_string_lossy())
             )));
         }
-        Self::from_pem(&pem)
-            .map(Some)
-            .map_err(|error| refuse(error.message().to_owned()))
+        Self::from_pem(&pem).map(Some).map_err(|error| refuse(error.message().to_owned()))
     }
 
     /// A key from PKCS#8 PEM text.
     ///
     /// Fails with [`ErrorKind::Config`] when that is not one Ed25519 private key; the text is never part of the error.
     pub fn from_pem(pem: &str) -> Result<Self> {
-        let refuse = |why: &str| {
-            Error::new(
-                ErrorKind::Config,
-                format!("the private key cannot be used: {why}"),
-            )
-        };
+        let refuse = |why: &str| Error::new(ErrorKind::Config, format!("the private key cannot be used: {why}"));
         let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| refuse("expected PKCS#8 PEM (-----BEGIN PRIVATE KEY-----)"))?;
         // PKCS#8 version 1, as other tools write it, has no public half to compare with.
@@ -91,11 +85,7 @@ impl Identity {
             .map(PublicKey::from_bytes)
             .map_err(|_| Error::internal("an Ed25519 public key that is not 32 bytes"))?;
         let chain = vec![self_signed(&key)?];
-        Ok(Self(Arc::new(Inner {
-            key,
-            public_key,
-            chain,
-        })))
+        Ok(Self(Arc::new(Inner { key, public_key, chain })))
     }
 
     /// A new key that is nowhere but in memory.
@@ -110,23 +100,13 @@ impl Identity {
         let chain = certificates_from_pem("the certificate chain", pem)?;
         let certified = chain.first().and_then(certificate_key);
         if certified != Some(self.0.public_key) {
-            let found = certified.map_or_else(
-                || "a key that is not Ed25519".to_owned(),
-                |key| key.to_string(),
-            );
+            let found = certified.map_or_else(|| "a key that is not Ed25519".to_owned(), |key| key.to_string());
             return Err(Error::new(
                 ErrorKind::Config,
-                format!(
-                    "the first certificate of the chain is for {found}, the private key is {}",
-                    self.0.public_key
-                ),
+                format!("the first certificate of the chain is for {found}, the private key is {}", self.0.public_key),
             ));
         }
-        Ok(Self(Arc::new(Inner {
-            key: self.0.key.clone_key(),
-            public_key: self.0.public_key,
-            chain,
-        })))
+        Ok(Self(Arc::new(Inner { key: self.0.key.clone_key(), public_key: self.0.public_key, chain })))
     }
 
     /// The key by which peers know this machine.
@@ -167,9 +147,7 @@ fn rcgen_pair(key: &PrivatePkcs8KeyDer<'_>) -> Result<rcgen::KeyPair> {
 fn self_signed(key: &PrivatePkcs8KeyDer<'_>) -> Result<CertificateDer<'static>> {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, "sparsync");
+    params.distinguished_name.push(rcgen::DnType::CommonName, "sparsync");
     params
         .self_signed(&rcgen_pair(key)?)
         .map(|certificate| certificate.der().clone())
@@ -212,12 +190,7 @@ mod tests {
         let (found, created) = Identity::load_or_create(&path).expect("found");
         assert!(!created);
         assert_eq!(found.public_key(), made.public_key());
-        assert_eq!(
-            fs::read_dir(path.parent().expect("parent"))
-                .expect("list")
-                .count(),
-            1
-        );
+        assert_eq!(fs::read_dir(path.parent().expect("parent")).expect("list").count(), 1);
     }
 
     #[test]
@@ -255,17 +228,10 @@ mod tests {
                         })
                     })
                     .collect();
-                threads
-                    .into_iter()
-                    .map(|thread| thread.join().expect("joined"))
-                    .collect()
+                threads.into_iter().map(|thread| thread.join().expect("joined")).collect()
             });
             assert_eq!(results.iter().filter(|(_, created)| *created).count(), 1);
-            assert!(
-                results
-                    .iter()
-                    .all(|(identity, _)| identity.public_key() == results[0].0.public_key())
-            );
+            assert!(results.iter().all(|(identity, _)| identity.public_key() == results[0].0.public_key()));
         }
     }
 
@@ -273,11 +239,7 @@ mod tests {
     fn what_is_no_key_is_refused_and_never_replaced() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("key.pem");
-        for content in [
-            "",
-            "garbage",
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        ] {
+        for content in ["", "garbage", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
             fs::write(&path, content).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
             let error = Identity::load_or_create(&path).expect_err("no key");
@@ -286,12 +248,7 @@ mod tests {
         }
         let dangling = directory.path().join("link.pem");
         std::os::unix::fs::symlink("nowhere", &dangling).expect("link");
-        assert_eq!(
-            Identity::load_or_create(&dangling)
-                .expect_err("dangling")
-                .kind(),
-            ErrorKind::Config
-        );
+        assert_eq!(Identity::load_or_create(&dangling).expect_err("dangling").kind(), ErrorKind::Config);
         let error = Identity::load_or_create(directory.path()).expect_err("a directory");
         assert_eq!(error.kind(), ErrorKind::Io);
     }
@@ -301,23 +258,15 @@ mod tests {
         // RFC 8410, section 10.3: PKCS#8 version 1, private half only; its public half is in section 10.1.
         let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
         let identity = Identity::from_pem(pem).expect("read");
-        assert_eq!(
-            identity.public_key().to_string(),
-            "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
-        );
+        assert_eq!(identity.public_key().to_string(), "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=");
     }
 
     #[test]
     fn the_secret_is_in_no_message() {
         let identity = Identity::generate().expect("made");
-        assert_eq!(
-            format!("{identity:?}"),
-            format!("Identity({})", identity.public_key())
-        );
-        let error = Identity::from_pem(
-            "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n",
-        )
-        .expect_err("not a key");
+        assert_eq!(format!("{identity:?}"), format!("Identity({})", identity.public_key()));
+        let error = Identity::from_pem("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
+            .expect_err("not a key");
         assert!(!format!("{error} {error:?}").contains("c2VjcmV0"));
     }
 
@@ -327,27 +276,16 @@ mod tests {
         let other = Identity::generate().expect("made");
         let pem = |identity: &Identity| {
             let chain = identity.chain();
-            assert_eq!(
-                chain.first().and_then(certificate_key),
-                Some(identity.public_key())
-            );
+            assert_eq!(chain.first().and_then(certificate_key), Some(identity.public_key()));
             format!(
                 "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
                 base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &chain[0])
             )
         };
-        assert_eq!(
-            mine.with_certificates(&pem(&mine))
-                .expect("own")
-                .public_key(),
-            mine.public_key()
-        );
+        assert_eq!(mine.with_certificates(&pem(&mine)).expect("own").public_key(), mine.public_key());
         let error = mine.with_certificates(&pem(&other)).expect_err("another's");
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(
-            error.message().contains(&other.public_key().to_string()),
-            "{error}"
-        );
+        assert!(error.message().contains(&other.public_key().to_string()), "{error}");
     }
 
     #[test]

@@ -12,9 +12,7 @@ use crate::{Error, ErrorKind};
 const ALGORITHM: &str = "ed25519";
 
 /// The DER of an Ed25519 `SubjectPublicKeyInfo` up to its 32 bytes of key (RFC 8410).
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// An Ed25519 public key, the identity of a server or of a client.
 ///
@@ -60,19 +58,14 @@ impl FromStr for PublicKey {
 
     /// Reads `ed25519:BASE64`; anything else is [`ErrorKind::Config`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| {
-            Error::new(
-                ErrorKind::Config,
-                format!("\"{}\" is not a key: {why}", text.escape_debug()),
-            )
-        };
+        let refuse =
+            |why: &str| Error::new(ErrorKind::Config, format!("\"{}\" is not a key: {why}", text.escape_debug()));
         let encoded = text
             .strip_prefix(ALGORITHM)
             .and_then(|rest| rest.strip_prefix(':'))
             .ok_or_else(|| refuse("expected ed25519:BASE64"))?;
-        let bytes = STANDARD
-            .decode(encoded)
-            .map_err(|_| refuse("what follows ed25519: is not padded standard base64"))?;
+        let bytes =
+            STANDARD.decode(encoded).map_err(|_| refuse("what follows ed25519: is not padded standard base64"))?;
         bytes
             .try_into()
             .map(Self)
@@ -87,9 +80,7 @@ mod tests {
 
     #[test]
     fn text_form_survives_a_round_trip() {
-        let key = PublicKey::from_bytes(std::array::from_fn(|index| {
-            u8::try_from(index * 7).expect("below 256")
-        }));
+        let key = PublicKey::from_bytes(std::array::from_fn(|index| u8::try_from(index * 7).expect("below 256")));
         let text = key.to_string();
         assert!(text.starts_with("ed25519:"), "{text}");
         assert_eq!(text.len(), "ed25519:".len() + 44);
@@ -124,10 +115,7 @@ mod tests {
     fn spki_of_another_algorithm_or_length_is_no_key() {
         let mut spki = SPKI_PREFIX.to_vec();
         spki.extend_from_slice(&[7; 32]);
-        assert_eq!(
-            PublicKey::from_spki(&spki),
-            Some(PublicKey::from_bytes([7; 32]))
-        );
+        assert_eq!(PublicKey::from_spki(&spki), Some(PublicKey::from_bytes([7; 32])));
         assert_eq!(PublicKey::from_spki(&spki[..43]), None);
         spki[8] = 0x6e; // X25519
         assert_eq!(PublicKey::from_spki(&spki), None);

@@ -65,13 +65,8 @@ impl KnownHosts {
     /// be written.
     pub fn append(&self, host: &str, port: u16, key: PublicKey) -> Result<()> {
         let wanted = host_entry(host, port);
-        if host.is_empty()
-            || wanted.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#')
-        {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("\"{}\" is not a host", host.escape_debug()),
-            ));
+        if host.is_empty() || wanted.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
+            return Err(Error::new(ErrorKind::Config, format!("\"{}\" is not a host", host.escape_debug())));
         }
         let _lock = private_file::lock_directory(&self.path)?;
         let (mut text, metadata) = match private_file::read(&self.path)? {
@@ -89,13 +84,7 @@ impl KnownHosts {
             }
         }
         if let Some(known) = other {
-            return Err(host_key_changed(
-                host,
-                port,
-                key,
-                &[known],
-                Some(&self.path),
-            ));
+            return Err(host_key_changed(host, port, key, &[known], Some(&self.path)));
         }
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -134,38 +123,30 @@ impl KnownHosts {
     }
 
     /// Line number, normalized host and key of each entry.
-    fn entries<'a>(
-        &'a self,
-        text: &'a str,
-    ) -> impl Iterator<Item = Result<(u64, String, PublicKey)>> + 'a {
-        (1u64..)
-            .zip(text.lines())
-            .filter_map(move |(line, content)| {
-                let content = content.split('#').next().unwrap_or_default();
-                let mut words = content.split_whitespace();
-                let host = words.next()?;
-                let entry = match (words.next(), words.next()) {
-                    (Some(key), None) => key
-                        .parse::<PublicKey>()
-                        .map_err(|error| error.message().to_owned())
-                        .and_then(|key| Ok((line, parse_host_entry(host)?, key))),
-                    _ => Err("expected: host:port ed25519:BASE64".to_owned()),
-                };
-                Some(entry.map_err(|why| {
-                    Error::new(ErrorKind::Config, format!("line {line}: {why}"))
-                        .at(self.path.as_os_str().as_bytes())
-                        .with("line", line)
-                }))
-            })
+    fn entries<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Result<(u64, String, PublicKey)>> + 'a {
+        (1u64..).zip(text.lines()).filter_map(move |(line, content)| {
+            let content = content.split('#').next().unwrap_or_default();
+            let mut words = content.split_whitespace();
+            let host = words.next()?;
+            let entry = match (words.next(), words.next()) {
+                (Some(key), None) => key
+                    .parse::<PublicKey>()
+                    .map_err(|error| error.message().to_owned())
+                    .and_then(|key| Ok((line, parse_host_entry(host)?, key))),
+                _ => Err("expected: host:port ed25519:BASE64".to_owned()),
+            };
+            Some(entry.map_err(|why| {
+                Error::new(ErrorKind::Config, format!("line {line}: {why}"))
+                    .at(self.path.as_os_str().as_bytes())
+                    .with("line", line)
+            }))
+        })
     }
 }
 
 /// How a server stands in the file: names in lower case, IPv6 addresses compressed and in brackets.
 fn host_entry(host: &str, port: u16) -> String {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match bare.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]:{port}"),
         // An address with a zone is none that the standard library parses, and has to be bracketed all the same.
@@ -181,11 +162,7 @@ fn parse_host_entry(entry: &str) -> std::result::Result<String, String> {
     if host.is_empty() || (!bracketed && host.contains([':', '[', ']'])) {
         return Err(refuse());
     }
-    let port = port
-        .parse::<u16>()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(refuse)?;
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(refuse)?;
     Ok(host_entry(host, port))
 }
 
@@ -197,11 +174,7 @@ pub(crate) fn host_key_changed(
     expected: &[KnownKey],
     file: Option<&Path>,
 ) -> Error {
-    let list = expected
-        .iter()
-        .map(|known| known.key.to_string())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = expected.iter().map(|known| known.key.to_string()).collect::<Vec<_>>().join(", ");
     let whence = match (file, expected.first()) {
         (Some(_), Some(known)) => {
             format!("line {} of the file of known hosts says {list}", known.line)
@@ -220,9 +193,7 @@ pub(crate) fn host_key_changed(
     .with("key", shown.to_string())
     .with("expected", list);
     if let (Some(file), Some(known)) = (file, expected.first()) {
-        error = error
-            .at(file.as_os_str().as_bytes())
-            .with("line", known.line);
+        error = error.at(file.as_os_str().as_bytes()).with("line", known.line);
     }
     error
 }
@@ -246,12 +217,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let hosts = KnownHosts::new(directory.path().join("deep/er/known_hosts"));
         assert_eq!(hosts.lookup("example.org", 1).expect("no file"), []);
-        hosts
-            .append("Example.ORG", 28792, key(1))
-            .expect("appended");
-        hosts
-            .append("2001:DB8:0::1", 28792, key(2))
-            .expect("appended");
+        hosts.append("Example.ORG", 28792, key(1)).expect("appended");
+        hosts.append("2001:DB8:0::1", 28792, key(2)).expect("appended");
         hosts.append("[fe80::1%eth0]", 1, key(3)).expect("appended");
         hosts.append("192.0.2.1", 1, key(4)).expect("appended");
         assert_eq!(
@@ -275,45 +242,24 @@ mod tests {
             ("192.0.2.1", 1, Some(4)),
         ] {
             let found = hosts.lookup(host, port).expect("looked up");
-            let expected: Vec<_> = expected
-                .map(|byte| KnownKey {
-                    key: key(byte),
-                    line: u64::from(byte),
-                })
-                .into_iter()
-                .collect();
+            let expected: Vec<_> =
+                expected.map(|byte| KnownKey { key: key(byte), line: u64::from(byte) }).into_iter().collect();
             assert_eq!(found, expected, "{host}:{port}");
         }
-        assert_eq!(
-            fs::metadata(hosts.path()).expect("metadata").mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(hosts.path()).expect("metadata").mode() & 0o777, 0o600);
     }
 
     #[test]
     fn changes_keep_comments_order_and_mode() {
         let directory = tempfile::tempdir().expect("a directory");
         let hosts = KnownHosts::new(directory.path().join("known_hosts"));
-        let text = format!(
-            "# ours\n\na:1 {}   # the old one\r\n  b:1\t{}\na:1 {}\n# end, no newline",
-            key(1),
-            key(2),
-            key(3)
-        );
+        let text =
+            format!("# ours\n\na:1 {}   # the old one\r\n  b:1\t{}\na:1 {}\n# end, no newline", key(1), key(2), key(3));
         fs::write(hosts.path(), &text).expect("written");
         fs::set_permissions(hosts.path(), fs::Permissions::from_mode(0o644)).expect("chmod");
         assert_eq!(
             hosts.lookup("a", 1).expect("found"),
-            [
-                KnownKey {
-                    key: key(1),
-                    line: 3
-                },
-                KnownKey {
-                    key: key(3),
-                    line: 5
-                }
-            ]
+            [KnownKey { key: key(1), line: 3 }, KnownKey { key: key(3), line: 5 }]
         );
         hosts.append("a", 1, key(3)).expect("there already");
         assert_eq!(fs::read_to_string(hosts.path()).expect("read"), text);
@@ -322,22 +268,11 @@ mod tests {
         assert!(!hosts.forget("a", 1).expect("nothing left"));
         assert_eq!(
             fs::read_to_string(hosts.path()).expect("read"),
-            format!(
-                "# ours\n\n  b:1\t{}\n# end, no newline\nc:1 {}\n",
-                key(2),
-                key(4)
-            )
+            format!("# ours\n\n  b:1\t{}\n# end, no newline\nc:1 {}\n", key(2), key(4))
         );
-        assert_eq!(
-            fs::metadata(hosts.path()).expect("metadata").mode() & 0o777,
-            0o644
-        );
+        assert_eq!(fs::metadata(hosts.path()).expect("metadata").mode() & 0o777, 0o644);
         assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 1);
-        assert!(
-            !KnownHosts::new(directory.path().join("none/none"))
-                .forget("a", 1)
-                .expect("no file")
-        );
+        assert!(!KnownHosts::new(directory.path().join("none/none")).forget("a", 1).expect("no file"));
         assert!(!directory.path().join("none").exists());
     }
 
@@ -365,11 +300,8 @@ mod tests {
             ] {
                 assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
                 assert!(error.message().starts_with("line 3: "), "{error}");
-                assert_eq!(error.details(), [("line", Detail::Number(3))]);
-                assert_eq!(
-                    error.path(),
-                    Some(hosts.path().as_os_str().as_encoded_bytes())
-                );
+                assert_eq!(error.details(), [("line".to_owned(), Detail::Number(3))]);
+                assert_eq!(error.path(), Some(hosts.path().as_os_str().as_encoded_bytes()));
             }
         }
     }
@@ -379,10 +311,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let hosts = KnownHosts::new(directory.path().join("known_hosts"));
         for bad in ["", "a b", "a\nb:1", "a#b"] {
-            assert_eq!(
-                hosts.append(bad, 1, key(1)).expect_err(bad).kind(),
-                ErrorKind::Config
-            );
+            assert_eq!(hosts.append(bad, 1, key(1)).expect_err(bad).kind(), ErrorKind::Config);
         }
         assert!(!hosts.path().exists());
     }
@@ -394,14 +323,8 @@ mod tests {
         hosts.append("a", 1, key(1)).expect("first");
         let error = hosts.append("a", 1, key(2)).expect_err("second");
         assert_eq!(error.kind(), ErrorKind::HostKeyChanged);
-        assert!(error.details().contains(&("line", Detail::Number(1))));
-        assert_eq!(
-            hosts.lookup("a", 1).expect("found"),
-            [KnownKey {
-                key: key(1),
-                line: 1
-            }]
-        );
+        assert!(error.details().contains(&("line".to_owned(), Detail::Number(1))));
+        assert_eq!(hosts.lookup("a", 1).expect("found"), [KnownKey { key: key(1), line: 1 }]);
     }
 
     #[test]
@@ -420,11 +343,7 @@ mod tests {
             }
         });
         for port in 1..=AT_ONCE {
-            assert_eq!(
-                hosts.lookup("a", port).expect("found").len(),
-                1,
-                "port {port}"
-            );
+            assert_eq!(hosts.lookup("a", port).expect("found").len(), 1, "port {port}");
         }
     }
 
@@ -436,11 +355,7 @@ mod tests {
         let hosts = KnownHosts::new(directory.path().join("known_hosts"));
         std::os::unix::fs::symlink(&real, hosts.path()).expect("link");
         hosts.append("a", 1, key(1)).expect("appended");
-        assert!(
-            fs::symlink_metadata(hosts.path())
-                .expect("metadata")
-                .is_symlink()
-        );
+        assert!(fs::symlink_metadata(hosts.path()).expect("metadata").is_symlink());
         assert!(fs::read_to_string(&real).expect("read").starts_with("a:1 "));
     }
 }

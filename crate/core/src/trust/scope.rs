@@ -2,10 +2,7 @@
 
 /// What a client may do below the roots that it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent rights, each read by its name where it is enforced"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent rights, each read by its name where it is enforced")]
 pub struct Rights {
     /// List and fetch. Default true.
     pub read: bool,
@@ -25,20 +22,11 @@ pub struct Rights {
 
 impl Rights {
     /// No right at all.
-    pub const NONE: Self = Self {
-        read: false,
-        write: false,
-        append: false,
-        delete: false,
-        owner: false,
-        special: false,
-        xattrs: false,
-    };
+    pub const NONE: Self =
+        Self { read: false, write: false, append: false, delete: false, owner: false, special: false, xattrs: false };
 
     /// The names by which files and options call the rights, in the order of the documents.
-    pub const NAMES: [&'static str; 7] = [
-        "read", "write", "append", "delete", "owner", "special", "xattrs",
-    ];
+    pub const NAMES: [&'static str; 7] = ["read", "write", "append", "delete", "owner", "special", "xattrs"];
 
     /// Whether new names may be made, by `write` or by `append`.
     #[must_use]
@@ -63,12 +51,7 @@ impl Rights {
 
 impl Default for Rights {
     fn default() -> Self {
-        Self {
-            read: true,
-            write: true,
-            delete: true,
-            ..Self::NONE
-        }
+        Self { read: true, write: true, delete: true, ..Self::NONE }
     }
 }
 
@@ -93,13 +76,7 @@ impl Scope {
     /// vouches for when no list of keys narrows it.
     #[must_use]
     pub fn unrestricted(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            roots: Vec::new(),
-            rights: Rights::default(),
-            quota_bytes: None,
-            quota_entries: None,
-        }
+        Self { name: name.into(), roots: Vec::new(), rights: Rights::default(), quota_bytes: None, quota_entries: None }
     }
 
     /// Whether the client may know that this root exists.
@@ -112,11 +89,7 @@ impl Scope {
     /// components are compared: the prefix `a` covers `a/b`, not `ab`.
     #[must_use]
     pub fn covers(&self, root: &str, path: &[&[u8]]) -> bool {
-        self.roots.is_empty()
-            || self
-                .roots
-                .iter()
-                .any(|(name, prefix)| name == root && is_prefix(prefix, path))
+        self.roots.is_empty() || self.roots.iter().any(|(name, prefix)| name == root && is_prefix(prefix, path))
     }
 
     /// Whether a directory lies above one of this client's prefixes, so that it may be passed through on the way
@@ -127,31 +100,20 @@ impl Scope {
     }
 
     /// The names that a client may see in a directory above its prefixes, the next component of each prefix.
-    pub fn children<'a>(
-        &'a self,
-        root: &'a str,
-        path: &'a [&'a [u8]],
-    ) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn children<'a>(&'a self, root: &'a str, path: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + 'a {
         self.roots
             .iter()
             .filter(move |(name, prefix)| {
                 name == root
                     && prefix.len() > path.len()
-                    && path
-                        .iter()
-                        .zip(prefix)
-                        .all(|(component, wanted)| component == wanted)
+                    && path.iter().zip(prefix).all(|(component, wanted)| component == wanted)
             })
             .filter_map(move |(_, prefix)| prefix.get(path.len()).map(Vec::as_slice))
     }
 }
 
 fn is_prefix(prefix: &[Vec<u8>], path: &[&[u8]]) -> bool {
-    prefix.len() <= path.len()
-        && prefix
-            .iter()
-            .zip(path)
-            .all(|(wanted, component)| wanted == component)
+    prefix.len() <= path.len() && prefix.iter().zip(path).all(|(wanted, component)| wanted == component)
 }
 
 #[cfg(test)]
@@ -163,10 +125,7 @@ mod tests {
             roots: roots
                 .iter()
                 .map(|(name, prefix)| {
-                    let prefix = prefix
-                        .iter()
-                        .map(|component| component.as_bytes().to_vec())
-                        .collect();
+                    let prefix = prefix.iter().map(|component| component.as_bytes().to_vec()).collect();
                     ((*name).to_owned(), prefix)
                 })
                 .collect(),
@@ -175,10 +134,7 @@ mod tests {
     }
 
     fn path<'a>(components: &[&'a str]) -> Vec<&'a [u8]> {
-        components
-            .iter()
-            .map(|component| component.as_bytes())
-            .collect()
+        components.iter().map(|component| component.as_bytes()).collect()
     }
 
     #[test]
@@ -207,11 +163,7 @@ mod tests {
             ("other", &["laptop", "home"], false),
             ("backups", &["laptop", "home"], false),
         ] {
-            assert_eq!(
-                narrow.covers(root, &path(components)),
-                covered,
-                "{root} {components:?}"
-            );
+            assert_eq!(narrow.covers(root, &path(components)), covered, "{root} {components:?}");
         }
         assert!(narrow.visible_root("backup") && narrow.visible_root("media"));
         assert!(!narrow.visible_root("other") && !narrow.visible_root(""));
@@ -220,27 +172,13 @@ mod tests {
     #[test]
     fn the_way_to_a_prefix_can_be_passed_and_shows_nothing_else() {
         let narrow = scope(&[("backup", &["laptop", "home"]), ("backup", &["phone"])]);
-        assert_eq!(
-            narrow.children("backup", &[]).collect::<Vec<_>>(),
-            [b"laptop".as_slice(), b"phone"]
-        );
-        assert_eq!(
-            narrow
-                .children("backup", &path(&["laptop"]))
-                .collect::<Vec<_>>(),
-            [b"home"]
-        );
+        assert_eq!(narrow.children("backup", &[]).collect::<Vec<_>>(), [b"laptop".as_slice(), b"phone"]);
+        assert_eq!(narrow.children("backup", &path(&["laptop"])).collect::<Vec<_>>(), [b"home"]);
         assert!(narrow.leads("backup", &path(&["laptop"])));
-        for (root, components) in [
-            ("backup", &["laptop", "home"][..]),
-            ("backup", &["phone"]),
-            ("backup", &["desk"]),
-            ("other", &[]),
-        ] {
-            assert!(
-                !narrow.leads(root, &path(components)),
-                "{root} {components:?}"
-            );
+        for (root, components) in
+            [("backup", &["laptop", "home"][..]), ("backup", &["phone"]), ("backup", &["desk"]), ("other", &[])]
+        {
+            assert!(!narrow.leads(root, &path(components)), "{root} {components:?}");
         }
     }
 
@@ -251,10 +189,7 @@ mod tests {
             *rights.named(name).expect("documented name") = true;
             assert_ne!(rights, Rights::NONE, "{name}");
             for other in Rights::NAMES.iter().filter(|other| **other != name) {
-                assert!(
-                    !*rights.named(other).expect("documented name"),
-                    "{name} {other}"
-                );
+                assert!(!*rights.named(other).expect("documented name"), "{name} {other}");
             }
         }
         assert!(Rights::default().named("all").is_none());
