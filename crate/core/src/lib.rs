@@ -5,5 +5,7 @@ mod engine;
 mod error;
 #[allow(dead_code)]
 mod fs;
+pub mod net;
+pub mod trust;
 
 pub use error::{Detail, Error, ErrorKind, Result, Side};
