@@ -41,7 +41,7 @@ pub const WHOLE_FILE_BYTES_MAX: usize = 128 << 10;
 pub const FILE_BYTES_MAX: u64 = 1 << 62;
 
 /// Data lanes of one session.
-pub const LANES_MAX: u8 = 8;
+pub const LANES_MAX: u8 = 4;
 
 /// Text of an error or warning from a peer.
 pub const MESSAGE_BYTES_MAX: usize = 4096;

@@ -62,6 +62,7 @@ pub(crate) struct TransportControl {
     pub(crate) urgent: mpsc::UnboundedReceiver<Vec<u8>>,
     /// Frames from the peer.
     pub(crate) frames: mpsc::Sender<Frame>,
+    weak_urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
     written: Arc<Written>,
 }
 
@@ -71,14 +72,20 @@ pub(crate) fn control_lane() -> (ControlLane, TransportControl) {
     let (urgent_tx, urgent_rx) = mpsc::unbounded_channel();
     let (frames_tx, frames_rx) = mpsc::channel(CONTROL_QUEUE);
     let written = Arc::new(Written::default());
+    let weak_urgent = urgent_tx.downgrade();
     let tx = ControlSender { bulk: bulk_tx, urgent: urgent_tx, written: Arc::clone(&written) };
     (
         ControlLane { tx, rx: frames_rx },
-        TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, written },
+        TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, weak_urgent, written },
     )
 }
 
 impl TransportControl {
+    /// A way to the peer for the transport's own frames; it does not keep the lane open.
+    pub(crate) fn urgent_sender(&self) -> mpsc::WeakUnboundedSender<Vec<u8>> {
+        self.weak_urgent.clone()
+    }
+
     /// Says that one bulk message was written.
     pub(crate) fn bulk_written(&self) {
         *self.written.done.lock().unwrap_or_else(PoisonError::into_inner) += 1;

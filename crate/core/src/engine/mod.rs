@@ -14,9 +14,9 @@ mod session;
 mod writer;
 
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_lane};
-pub(crate) use receiver::{Destination, Outcome, ReceiverOptions, run_receiver};
+pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;
-pub(crate) use sender::{SenderOptions, Source, run_sender};
+pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
 pub(crate) use session::Session;
 
 pub use events::{Event, EventQueue, Failures};

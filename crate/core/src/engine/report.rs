@@ -49,7 +49,7 @@ impl Report {
     }
 
     /// Tells of a path that did not arrive, or a notice.
-    pub(super) fn issue(&self, issue: Issue) -> Result<()> {
+    pub(crate) fn issue(&self, issue: Issue) -> Result<()> {
         match self {
             Self::Local(events) => {
                 events.issue(issue);
