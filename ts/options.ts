@@ -1,0 +1,631 @@
+import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
+import type { Check, Checked, Checks } from './check.js';
+import { ConfigError } from './errors.js';
+
+/** How this process shows who it is. */
+export interface IdentityOptions {
+  /**
+   * File of the private key (Ed25519, PKCS #8, PEM). It is made, with mode 0600, when it is missing.
+   *
+   * Default: `key.pem` in the configuration folder.
+   *
+   * @example `identity: { keyPath: '/etc/backup/key.pem' }`
+   */
+  keyPath?: string | undefined;
+  /**
+   * The private key itself in PEM form, for instance out of a secret store. Excludes `keyPath`.
+   *
+   * Default: none.
+   *
+   * @example `identity: { key: process.env.SYNC_KEY }`
+   */
+  key?: string | undefined;
+  /**
+   * Certificate chain in PEM form, for peers that trust a private CA instead of keys.
+   *
+   * Default: none.
+   *
+   * @example `identity: { key, cert: readFileSync('client.pem', 'utf8') }`
+   */
+  cert?: string | undefined;
+}
+
+/** Which servers are believed to be who they say. */
+export interface TrustOptions {
+  /**
+   * The keys that the server may have, `ed25519:BASE64`. When given, `knownHosts` is not looked at.
+   *
+   * Default: none.
+   *
+   * @example `trust: { pin: 'ed25519:R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAA' }`
+   */
+  pin?: string | readonly string[] | undefined;
+  /**
+   * File of pinned keys by host and port.
+   *
+   * Default: `known_hosts` in the configuration folder.
+   *
+   * @example `trust: { knownHosts: '/etc/backup/known_hosts' }`
+   */
+  knownHosts?: string | undefined;
+  /**
+   * What to do with a server that is not pinned yet: `'refuse'` it, or `'accept'` it this once and pin it.
+   * A server whose key has changed is refused in any case.
+   *
+   * Default: `'refuse'`.
+   *
+   * @example `trust: { firstUse: 'accept' }`
+   */
+  firstUse?: 'refuse' | 'accept' | undefined;
+  /**
+   * Certificates of a private CA in PEM form: the server's certificate must chain to one of them and carry the host's
+   * name. Replaces pins.
+   *
+   * Default: none.
+   *
+   * @example `trust: { ca: readFileSync('ca.pem', 'utf8') }`
+   */
+  ca?: string | undefined;
+}
+
+/** When a failed attempt is followed by another one. */
+export interface RetryOptions {
+  /**
+   * How many further attempts may follow the first, from 0 to 1,000,000.
+   *
+   * Default: `5` when `retry` is an object.
+   *
+   * @example `retry: { attempts: 10 }`
+   */
+  attempts?: number | undefined;
+  /**
+   * No attempt begins later than so many milliseconds after the call.
+   *
+   * Default: no such limit.
+   *
+   * @example `retry: { attempts: 1000, deadlineMs: 3_600_000 }`
+   */
+  deadlineMs?: number | undefined;
+  /**
+   * Upper bound of the first pause in milliseconds. Each further bound is twice the one before; the pause itself is
+   * chosen at random below it.
+   *
+   * Default: `500`.
+   *
+   * @example `retry: { attempts: 3, baseDelayMs: 2000 }`
+   */
+  baseDelayMs?: number | undefined;
+  /**
+   * Upper bound of any pause in milliseconds.
+   *
+   * Default: `30_000`.
+   *
+   * @example `retry: { attempts: 100, maxDelayMs: 5000 }`
+   */
+  maxDelayMs?: number | undefined;
+}
+
+/** Which events a job makes and what happens when nobody reads them fast enough. */
+export interface EventOptions {
+  /**
+   * Whether there is an `item` event for every path that is changed.
+   *
+   * Default: `true` when the job is iterated in the same tick as it was made, else `false`.
+   *
+   * @example `events: { items: false }`
+   */
+  items?: boolean | undefined;
+  /**
+   * What happens when events are not read as fast as they come: `'drop'` drops item events and counts them in a
+   * `dropped` event, so that the transfer goes on at full speed; `'wait'` lets the transfer wait for the reader.
+   *
+   * Default: `'drop'`.
+   *
+   * @example `events: { items: true, whenFull: 'wait' }`
+   */
+  whenFull?: 'drop' | 'wait' | undefined;
+}
+
+/** How to reach a server, and how both ends know each other. */
+export interface ConnectOptions {
+  /** Who this process is. Default: the key of this user, see {@link IdentityOptions}. */
+  identity?: IdentityOptions | undefined;
+  /** Who the server may be. Default: the pins of this user, see {@link TrustOptions}. */
+  trust?: TrustOptions | undefined;
+  /**
+   * Time for reaching the server, handshake and authentication together, in milliseconds, over all its addresses.
+   *
+   * Default: `10_000`. Range: 1 to 3,600,000.
+   *
+   * @example `connectTimeoutMs: 2000`
+   */
+  connectTimeoutMs?: number | undefined;
+  /**
+   * A connection on which nothing at all arrives for so many milliseconds is lost.
+   *
+   * Default: `30_000`. Range: 100 to 3,600,000.
+   *
+   * @example `idleTimeoutMs: 10_000`
+   */
+  idleTimeoutMs?: number | undefined;
+  /**
+   * Size in bytes of the first packets, for networks known to carry more than the 1200 that are safe everywhere.
+   *
+   * Default: `0`, which starts at 1200 and finds out. Range: 0, or 1200 to 6500.
+   *
+   * @example `initialMtu: 6500`
+   */
+  initialMtu?: number | undefined;
+}
+
+/** What is transferred, how it is compared, and what the destination must not lose. */
+export interface TransferOptions {
+  /**
+   * Go into sub-directories.
+   *
+   * Default: `true`.
+   *
+   * @example `recursive: false`
+   */
+  recursive?: boolean | undefined;
+  /**
+   * Carry symlinks, as links; they are never followed. Otherwise they are left out.
+   *
+   * Default: `true`.
+   *
+   * @example `links: false`
+   */
+  links?: boolean | undefined;
+  /**
+   * Make modes equal.
+   *
+   * Default: `true`.
+   *
+   * @example `perms: false`
+   */
+  perms?: boolean | undefined;
+  /**
+   * Make modification times equal, to the nanosecond. Without them the quick compare cannot recognise an unchanged file.
+   *
+   * Default: `true`.
+   *
+   * @example `times: false`
+   */
+  times?: boolean | undefined;
+  /**
+   * Make owners equal, by number. Needs privileges at the destination, and permission from its server.
+   *
+   * Default: `false`.
+   *
+   * @example `owner: true, group: true`
+   */
+  owner?: boolean | undefined;
+  /**
+   * Make groups equal, by number. Needs membership or privileges at the destination.
+   *
+   * Default: `false`.
+   *
+   * @example `group: true`
+   */
+  group?: boolean | undefined;
+  /**
+   * When a file counts as unchanged: `'quick'` compares size and time, `'content'` reads both, `'size'` compares the
+   * size alone.
+   *
+   * Default: `'quick'`.
+   *
+   * @example `compare: 'content'`
+   */
+  compare?: 'quick' | 'content' | 'size' | undefined;
+  /**
+   * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole
+   * seconds as rsync does.
+   *
+   * Default: `-1`. Range: -1 to 86,400,000,000,000 (a day).
+   *
+   * @example `modifyWindowNs: 2_000_000_000` // a FAT file system
+   */
+  modifyWindowNs?: number | undefined;
+  /**
+   * Leave files alone that are newer at the destination.
+   *
+   * Default: `false`.
+   *
+   * @example `update: true`
+   */
+  update?: boolean | undefined;
+  /**
+   * Remove from the destination what the source does not have, last, and only after the source was read to its end
+   * without error.
+   *
+   * Default: `false`.
+   *
+   * @example `delete: true`
+   */
+  delete?: boolean | undefined;
+  /**
+   * Replace a directory that is not empty by what the source has there, if that is not a directory.
+   *
+   * Default: `false`; `delete` allows it too.
+   *
+   * @example `force: true`
+   */
+  force?: boolean | undefined;
+  /**
+   * The most entries that one run may delete; what is beyond stays, and the job fails with `ERR_SPARSYNC_MAX_DELETE`.
+   *
+   * Default: no such limit.
+   *
+   * @example `delete: true, maxDelete: 1000`
+   */
+  maxDelete?: number | undefined;
+  /**
+   * Allow deletions that look like an accident: a source directory that is empty or missing while its destination
+   * is full, or more than half of the tree gone.
+   *
+   * Default: `false`.
+   *
+   * @example `delete: true, allowMassDelete: true`
+   */
+  allowMassDelete?: boolean | undefined;
+  /**
+   * Find out what would be done from the true state of both sides, and write nothing.
+   *
+   * Default: `false`.
+   *
+   * @example `dryRun: true`
+   */
+  dryRun?: boolean | undefined;
+  /**
+   * What is on disk when the job resolves: `'run'` everything that it wrote, `'file'` besides each file before it gets its name,
+   * `'none'` whatever the system has written by then. The receiver's operator may ask for more.
+   *
+   * Default: `'run'`.
+   *
+   * @example `durability: 'none'`
+   */
+  durability?: 'none' | 'run' | 'file' | undefined;
+  /**
+   * Compress content on the way: `'auto'` only while the connection is slow enough for it to pay.
+   *
+   * Default: `'auto'`.
+   *
+   * @example `compression: 'never'`
+   */
+  compression?: 'auto' | 'always' | 'never' | undefined;
+  /**
+   * How long to wait for another run that is writing to the same destination, in milliseconds; `0` fails at once.
+   *
+   * Default: `0`. Range: 0 to 86,400,000.
+   *
+   * @example `lockWaitMs: 60_000`
+   */
+  lockWaitMs?: number | undefined;
+  /**
+   * The job fails when neither side did any work for so long, in milliseconds; `0` never. Reading, hashing and
+   * flushing are work.
+   *
+   * Default: `60_000`. Range: 0 to 86,400,000.
+   *
+   * @example `timeoutMs: 300_000`
+   */
+  timeoutMs?: number | undefined;
+  /**
+   * Lanes that carry content side by side; `0` chooses by the machine.
+   *
+   * Default: `0`. Range: 0 to 64.
+   *
+   * @example `lanes: 1`
+   */
+  lanes?: number | undefined;
+  /**
+   * Keep what is verified of a large file when a run breaks off, for a day, so that the next one goes on from there.
+   *
+   * Default: `true`.
+   *
+   * @example `partial: false`
+   */
+  partial?: boolean | undefined;
+  /**
+   * rsync's rule for the destination: a source without a slash at its end is put below the destination under its own
+   * name. Otherwise a slash means nothing, and the destination is made equal to the source.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('photos', '/backup', { into: true })` // makes /backup/photos
+   */
+  into?: boolean | undefined;
+  /**
+   * Record where the time goes; the result then has `profile`.
+   *
+   * Default: `false`.
+   *
+   * @example `profile: true`
+   */
+  profile?: boolean | undefined;
+  /** Which events there are. See {@link EventOptions}. */
+  events?: EventOptions | undefined;
+  /**
+   * Try again when the connection fails or breaks: a number of further attempts, or limits in detail. Errors of trust,
+   * access, the delete guard and a full disk are never tried again.
+   *
+   * Default: `false`.
+   *
+   * @example `retry: 3`
+   * @example `retry: { attempts: 100, deadlineMs: 600_000 }`
+   */
+  retry?: number | false | RetryOptions | undefined;
+  /**
+   * Cancels the job. What arrived stays; the job then rejects with `signal.reason` itself.
+   *
+   * Default: none.
+   *
+   * @example `signal: AbortSignal.timeout(60_000)`
+   */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of `sync`, `plan` and `verify`. */
+export interface SyncOptions extends ConnectOptions, TransferOptions {}
+
+/** The limits of retrying, complete. */
+export interface RetryPolicy {
+  readonly attempts: number;
+  readonly deadlineMs: number;
+  readonly baseDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+/** Connect options that were checked, with their defaults except for paths. */
+export interface ConnectSettings {
+  readonly identity: Checked<IdentityOptions>;
+  readonly trust: Omit<Checked<TrustOptions>, 'pin'> & { readonly pin: readonly string[] };
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly initialMtu: number;
+}
+
+/** Transfer options that were checked, with their defaults. */
+export interface TransferSettings {
+  readonly recursive: boolean;
+  readonly links: boolean;
+  readonly perms: boolean;
+  readonly times: boolean;
+  readonly owner: boolean;
+  readonly group: boolean;
+  readonly compare: 'quick' | 'content' | 'size';
+  readonly modifyWindowNs: number;
+  readonly update: boolean;
+  readonly delete: boolean;
+  readonly force: boolean;
+  readonly maxDelete: number | undefined;
+  readonly allowMassDelete: boolean;
+  readonly dryRun: boolean;
+  readonly durability: 'none' | 'run' | 'file';
+  readonly compression: 'auto' | 'always' | 'never';
+  readonly lockWaitMs: number;
+  readonly timeoutMs: number;
+  readonly lanes: number;
+  readonly partial: boolean;
+  readonly into: boolean;
+  readonly profile: boolean;
+  readonly items: boolean | undefined;
+  readonly whenFull: 'drop' | 'wait';
+  readonly retry: RetryPolicy;
+  readonly signal: AbortSignal | undefined;
+}
+
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const KEY = /^ed25519:[A-Za-z0-9+/]{43}=?$/;
+
+/** A public key as it is written everywhere. */
+export const publicKey: Check<string> = instance<string>(
+  (value): value is string => typeof value === 'string' && KEY.test(value),
+  'a public key (ed25519: and 43 characters of base64)',
+);
+
+const pem = instance<string>(
+  (value): value is string => typeof value === 'string' && value.includes('-----BEGIN '),
+  'PEM text (with a line "-----BEGIN …")',
+);
+
+/** Checks of {@link IdentityOptions}. */
+export const IDENTITY_CHECKS: Checks<IdentityOptions> = {
+  keyPath: text('the path of a key file'),
+  key: instance<string>(
+    (value): value is string => typeof value === 'string' && value.includes('-----BEGIN '),
+    // The value might be a secret with its frame missing: it must not be repeated in a message.
+    'PEM text (with a line "-----BEGIN …")',
+  ),
+  cert: pem,
+};
+
+const TRUST_CHECKS: Checks<TrustOptions> = {
+  pin: listOf(publicKey),
+  knownHosts: text('the path of a file'),
+  firstUse: oneOf('refuse', 'accept'),
+  ca: pem,
+};
+
+const RETRY_CHECKS: Checks<RetryOptions> = {
+  attempts: integer(0, 1_000_000, 'attempts'),
+  deadlineMs: integer(0, Number.MAX_SAFE_INTEGER, 'milliseconds'),
+  baseDelayMs: integer(0, HOUR_MS, 'milliseconds'),
+  maxDelayMs: integer(0, DAY_MS, 'milliseconds'),
+};
+
+const EVENT_CHECKS: Checks<EventOptions> = { items: flag, whenFull: oneOf('drop', 'wait') };
+
+const CONNECT_CHECKS: Checks<ConnectOptions> = {
+  identity: group(IDENTITY_CHECKS),
+  trust: group(TRUST_CHECKS),
+  connectTimeoutMs: integer(1, HOUR_MS, 'milliseconds'),
+  idleTimeoutMs: integer(100, HOUR_MS, 'milliseconds'),
+  initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
+};
+
+const TRANSFER_CHECKS: Checks<TransferOptions> = {
+  recursive: flag,
+  links: flag,
+  perms: flag,
+  times: flag,
+  owner: flag,
+  group: flag,
+  compare: oneOf('quick', 'content', 'size'),
+  modifyWindowNs: integer(-1, DAY_MS * 1_000_000, 'nanoseconds'),
+  update: flag,
+  delete: flag,
+  force: flag,
+  maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
+  allowMassDelete: flag,
+  dryRun: flag,
+  durability: oneOf('none', 'run', 'file'),
+  compression: oneOf('auto', 'always', 'never'),
+  lockWaitMs: integer(0, DAY_MS, 'milliseconds'),
+  timeoutMs: integer(0, DAY_MS, 'milliseconds'),
+  lanes: integer(0, 64, 'lanes'),
+  partial: flag,
+  into: flag,
+  profile: flag,
+  events: group(EVENT_CHECKS),
+  retry: (value, name) => {
+    if (value === false) return false;
+    return typeof value === 'number' ? integer(0, 1_000_000, 'attempts')(value, name) : group(RETRY_CHECKS)(value, name);
+  },
+  signal: instance<AbortSignal>((value): value is AbortSignal => value instanceof AbortSignal, 'an AbortSignal'),
+};
+
+/** Checks the options of `connect`. */
+export function connectSettings(options: unknown): ConnectSettings {
+  return connectDefaults(checkOptions<ConnectOptions>(options, CONNECT_CHECKS, 'options'));
+}
+
+/** Checks the options of a transfer over a connection that stands. */
+export function transferSettings(options: unknown): TransferSettings {
+  return transferDefaults(checkOptions<TransferOptions>(options, TRANSFER_CHECKS, 'options'));
+}
+
+/** Checks the options of `sync`, `plan` and `verify`. */
+export function syncSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
+  const given = checkOptions<SyncOptions>(options, { ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, 'options');
+  return { connect: connectDefaults(given), transfer: transferDefaults(given) };
+}
+
+function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
+  const identity = given.identity ?? {};
+  if (identity.key !== undefined && identity.keyPath !== undefined) {
+    throw new ConfigError('options identity.key and identity.keyPath exclude each other: give one of both');
+  }
+  const trust = given.trust ?? {};
+  const pins = trust.pin ?? [];
+  return {
+    identity: identity as Checked<IdentityOptions>,
+    trust: { ...(trust as Checked<TrustOptions>), pin: typeof pins === 'string' ? [pins] : pins },
+    connectTimeoutMs: given.connectTimeoutMs ?? 10_000,
+    idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
+    initialMtu: given.initialMtu ?? 0,
+  };
+}
+
+function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
+  return {
+    recursive: given.recursive ?? true,
+    links: given.links ?? true,
+    perms: given.perms ?? true,
+    times: given.times ?? true,
+    owner: given.owner ?? false,
+    group: given.group ?? false,
+    compare: given.compare ?? 'quick',
+    modifyWindowNs: given.modifyWindowNs ?? -1,
+    update: given.update ?? false,
+    delete: given.delete ?? false,
+    force: given.force ?? false,
+    maxDelete: given.maxDelete,
+    allowMassDelete: given.allowMassDelete ?? false,
+    dryRun: given.dryRun ?? false,
+    durability: given.durability ?? 'run',
+    compression: given.compression ?? 'auto',
+    lockWaitMs: given.lockWaitMs ?? 0,
+    timeoutMs: given.timeoutMs ?? 60_000,
+    lanes: given.lanes ?? 0,
+    partial: given.partial ?? true,
+    into: given.into ?? false,
+    profile: given.profile ?? false,
+    items: given.events?.items,
+    whenFull: given.events?.whenFull ?? 'drop',
+    retry: retryPolicy(given.retry ?? false),
+    signal: given.signal,
+  };
+}
+
+function retryPolicy(retry: number | false | RetryOptions): RetryPolicy {
+  const given = typeof retry === 'object' ? retry : { attempts: retry === false ? 0 : retry };
+  return {
+    attempts: given.attempts ?? 5,
+    deadlineMs: given.deadlineMs ?? Number.POSITIVE_INFINITY,
+    baseDelayMs: given.baseDelayMs ?? 500,
+    maxDelayMs: given.maxDelayMs ?? 30_000,
+  };
+}
+
+/** Options of `plan`: those of `sync` but for what only concerns writing. */
+export type PlanOptions = Omit<SyncOptions, 'dryRun' | 'events' | 'durability' | 'partial' | 'lockWaitMs'>;
+
+/** Options of `verify`: those of `sync` that say what is compared and how it is reached. */
+export type VerifyOptions = Omit<
+  PlanOptions,
+  'compare' | 'delete' | 'update' | 'force' | 'maxDelete' | 'allowMassDelete'
+>;
+
+/** Checks the options of `plan`. */
+export function planSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
+  const checks: Checks<PlanOptions> = without({ ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, NOT_IN_PLAN);
+  const given = checkOptions<PlanOptions>(options, checks, 'options');
+  return { connect: connectDefaults(given), transfer: { ...transferDefaults(given), ...READ_ONLY } };
+}
+
+/** Checks the options of `verify`. */
+export function verifySettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
+  const checks: Checks<VerifyOptions> = without({ ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, NOT_IN_VERIFY);
+  const given = checkOptions<VerifyOptions>(options, checks, 'options');
+  return {
+    connect: connectDefaults(given),
+    transfer: {
+      ...transferDefaults(given),
+      ...READ_ONLY,
+      compare: 'content',
+      // So that extra paths are seen; nothing is deleted, so nothing need be guarded.
+      delete: true,
+      allowMassDelete: true,
+    },
+  };
+}
+
+const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'lockWaitMs'] as const;
+
+const NOT_IN_VERIFY = [
+  ...NOT_IN_PLAN,
+  'compare',
+  'delete',
+  'update',
+  'force',
+  'maxDelete',
+  'allowMassDelete',
+] as const;
+
+/** Every item counts, and nothing is transferred that a slow reader could slow. */
+const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait' } as const;
+
+function without<T extends object, const Name extends keyof T>(checks: T, names: readonly Name[]): Omit<T, Name> {
+  const rest = { ...checks };
+  for (const name of names) delete (rest as Partial<T>)[name];
+  return rest;
+}
+
+/** Checks the options of a plan over a connection that stands. */
+export function planTransferSettings(options: unknown): TransferSettings {
+  const checks: Checks<Omit<PlanOptions, keyof ConnectOptions>> = without(TRANSFER_CHECKS, NOT_IN_PLAN);
+  const given = checkOptions<Omit<PlanOptions, keyof ConnectOptions>>(options, checks, 'options');
+  return { ...transferDefaults(given), ...READ_ONLY };
+}
