@@ -59,7 +59,11 @@ export function oneOf<const Word extends string>(...words: readonly Word[]): Che
     const word = words.find((candidate) => candidate === value);
     if (word !== undefined) return word;
     const meant = typeof value === 'string' ? nearest(value, words) : undefined;
-    return refuse(name, value, `one of ${words.map((each) => `'${each}'`).join(', ')}${meant === undefined ? '' : ` (did you mean '${meant}'?)`}`);
+    return refuse(
+      name,
+      value,
+      `one of ${words.map((each) => `'${each}'`).join(', ')}${meant === undefined ? '' : ` (did you mean '${meant}'?)`}`,
+    );
   };
 }
 

@@ -57,6 +57,8 @@ export class Connection {
   #client: Promise<NativeClient> | undefined;
   /** The newest connection that stood, which may be broken by now. */
   #last: NativeClient | undefined;
+  /** Transfers under way. */
+  #users = 0;
   #closed = false;
 
   /** @internal */
@@ -139,7 +141,8 @@ export class Connection {
 
   /** @internal Connects now instead of with the first transfer. */
   async establish(): Promise<void> {
-    await this.#open();
+    const link = await this.#open();
+    await link.release();
   }
 
   /** Ends the connection. Transfers that are under way fail with `ERR_SPARSYNC_CLOSED`. */
@@ -155,9 +158,7 @@ export class Connection {
   }
 
   #transfer(ends: () => Ends, options: TransferOptions | undefined, site: CallSite): SyncJob {
-    return new SyncJob(
-      new Run(() => ({ ends: ends(), link: this.#link, settings: transferSettings(options) }), site),
-    );
+    return new SyncJob(new Run(() => ({ ends: ends(), link: this.#link, settings: transferSettings(options) }), site));
   }
 
   #pushEnds(localPath: PathLike, remotePath: string | Uint8Array): Ends {
@@ -195,12 +196,14 @@ export class Connection {
     };
     try {
       const client = await attempted;
+      this.#users += 1;
       return {
         client,
         release: async (failure) => {
-          if (failure === undefined || !(fromNative(failure) instanceof ConnectionError)) return;
-          giveUp();
-          await closeQuietly(client);
+          this.#users -= 1;
+          if (failure !== undefined && fromNative(failure) instanceof ConnectionError) giveUp();
+          // Others may still be at work on a connection that timed out for one.
+          if (this.#client !== attempted && this.#users === 0) await closeQuietly(client);
         },
       };
     } catch (error) {

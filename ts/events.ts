@@ -133,14 +133,7 @@ export interface DoneEvent {
 
 /** Everything that iterating a job can give. The union is closed within a major release. */
 export type SyncEvent =
-  | ConnectedEvent
-  | ItemEvent
-  | FailureEvent
-  | WarningEvent
-  | ProgressEvent
-  | RetryEvent
-  | DroppedEvent
-  | DoneEvent;
+  ConnectedEvent | ItemEvent | FailureEvent | WarningEvent | ProgressEvent | RetryEvent | DroppedEvent | DoneEvent;
 
 /** The summary of a job, one for all its attempts. */
 export interface SyncResult {

@@ -50,9 +50,7 @@ function loadFromBundle(problems: unknown[]): Native | undefined {
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
   const target = platformTarget();
   const places =
-    override !== undefined && override !== ''
-      ? [override]
-      : [`./sparsync.${target}.node`, `sparsync-native-${target}`];
+    override !== undefined && override !== '' ? [override] : [`./sparsync.${target}.node`, `sparsync-native-${target}`];
   for (const place of places) {
     try {
       return requireHere(place) as Native;
@@ -84,7 +82,9 @@ function platformError(problems: readonly unknown[]): PlatformError {
   const name = `sparsync-native-${target}`;
   const reasons = problems.flatMap(chainOf);
   // "Not found" is what every candidate says that is not installed; anything else is a binary that is there and broken.
-  const broken = reasons.find((reason) => !/Cannot find (module|package|native binding)|must be .*string/i.test(reason));
+  const broken = reasons.find(
+    (reason) => !/Cannot find (module|package|native binding)|must be .*string/i.test(reason),
+  );
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
   const fix =
     override === undefined || override === ''

@@ -491,7 +491,9 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   events: group(EVENT_CHECKS),
   retry: (value, name) => {
     if (value === false) return false;
-    return typeof value === 'number' ? integer(0, 1_000_000, 'attempts')(value, name) : group(RETRY_CHECKS)(value, name);
+    return typeof value === 'number'
+      ? integer(0, 1_000_000, 'attempts')(value, name)
+      : group(RETRY_CHECKS)(value, name);
   },
   signal: instance<AbortSignal>((value): value is AbortSignal => value instanceof AbortSignal, 'an AbortSignal'),
 };
@@ -604,15 +606,7 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
 
 const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'lockWaitMs'] as const;
 
-const NOT_IN_VERIFY = [
-  ...NOT_IN_PLAN,
-  'compare',
-  'delete',
-  'update',
-  'force',
-  'maxDelete',
-  'allowMassDelete',
-] as const;
+const NOT_IN_VERIFY = [...NOT_IN_PLAN, 'compare', 'delete', 'update', 'force', 'maxDelete', 'allowMassDelete'] as const;
 
 /** Every item counts, and nothing is transferred that a slow reader could slow. */
 const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait' } as const;

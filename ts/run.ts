@@ -55,7 +55,10 @@ export class Run {
   /** The events, once. Whoever reads them gets the error of the run as well. */
   read(): AsyncGenerator<SyncEvent, undefined, undefined> {
     if (this.#iterated) {
-      throw atCallSite(makeError('the events of a job can be read only once', { code: 'ERR_SPARSYNC_CONFIG' }), this.#site);
+      throw atCallSite(
+        makeError('the events of a job can be read only once', { code: 'ERR_SPARSYNC_CONFIG' }),
+        this.#site,
+      );
     }
     this.#iterated = true;
     // The reader sees the failure at the end of the events, so that the promise need not be awaited as well.
@@ -117,7 +120,9 @@ export class Run {
       this.#stream.end();
       return result;
     } catch (error) {
-      const thrown: unknown = this.#stop.signal.aborted ? this.#stop.signal.reason : atCallSite(fromNative(error), this.#site);
+      const thrown: unknown = this.#stop.signal.aborted
+        ? this.#stop.signal.reason
+        : atCallSite(fromNative(error), this.#site);
       this.#stream.end({ error: thrown });
       throw thrown;
     } finally {

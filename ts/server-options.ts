@@ -245,13 +245,18 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
   }
   const given = isPath(root) ? { path: root } : checkOptions<RootOptions>(root, ROOT_CHECKS, where);
   if (given.path === undefined) throw new ConfigError(`option ${where}.path is missing`);
-  return { name, path: absolute(pathBytes(given.path, where)), readOnly: 'readOnly' in given ? (given.readOnly ?? false) : false };
+  return {
+    name,
+    path: absolute(pathBytes(given.path, where)),
+    readOnly: 'readOnly' in given ? (given.readOnly ?? false) : false,
+  };
 }
 
 /** A client as a line of an authorised-keys file. */
 export function authorizedKeysLine(client: AllowedClient): string {
   const { name, key, roots, operations, quotaBytes, entries } = client;
-  if (name === undefined || key === undefined) throw new ConfigError('option allow needs a name and a key for each client');
+  if (name === undefined || key === undefined)
+    throw new ConfigError('option allow needs a name and a key for each client');
   const words = [name, key, ...(roots ?? []).map((root) => `root=${root}`)];
   if (operations !== undefined) words.push(`allow=${operations.join(',')}`);
   if (quotaBytes !== undefined) words.push(`quota=${quotaBytes}`);

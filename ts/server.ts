@@ -78,7 +78,9 @@ export class Server {
    * Accepts no further transfer, lets those under way finish or, after the time given, rolls them back, and stops.
    * Every path then has its old or its complete new content.
    */
-  close(options: { /** Time for transfers to finish in milliseconds. Default: `10_000`. */ graceMs?: number } = {}): Promise<void> {
+  close(
+    options: { /** Time for transfers to finish in milliseconds. Default: `10_000`. */ graceMs?: number } = {},
+  ): Promise<void> {
     this.#closing ??= this.#close(options.graceMs ?? DEFAULT_GRACE_MS);
     return this.#closing;
   }
@@ -154,4 +156,3 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     ...(profilePath === undefined ? {} : { profilePath }),
   };
 }
-

@@ -37,8 +37,11 @@ export function parseTarget(location: PathLike, what: string): Target {
   if (startsWithScheme(bytes)) return parseRemote(escapeBytes(bytes), what);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):\/\//.exec(textOf(bytes.subarray(0, 40)))?.[1];
   if (scheme !== undefined && typeof location === 'string') {
-    const hint = scheme.toLowerCase() === 'file' ? 'pass new URL(…) for a file: URL' : 'only sparsync:// URLs are known';
-    throw new ConfigError(`${what} has the scheme ${scheme}: ${hint}; a local path of that name is written ./${scheme}:…`);
+    const hint =
+      scheme.toLowerCase() === 'file' ? 'pass new URL(…) for a file: URL' : 'only sparsync:// URLs are known';
+    throw new ConfigError(
+      `${what} has the scheme ${scheme}: ${hint}; a local path of that name is written ./${scheme}:…`,
+    );
   }
   return { kind: 'local', path: bytes };
 }
@@ -91,7 +94,7 @@ export function parseAuthority(authority: string, fail: (why: string) => never):
 
 function decodeSegment(segment: string, fail: (why: string) => never): Uint8Array {
   const parts: Uint8Array[] = [];
-  for (let at = 0; at < segment.length; ) {
+  for (let at = 0; at < segment.length;) {
     const percent = segment.indexOf('%', at);
     const end = percent === -1 ? segment.length : percent;
     if (end > at) parts.push(bytesOf(segment.slice(at, end)));
@@ -127,7 +130,7 @@ export function remotePathNames(path: string | Uint8Array, what: string): Uint8A
   if (!(bytes instanceof Uint8Array)) throw new ConfigError(`${what} must be a string or a Uint8Array`);
   if (bytes.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
   const names: Uint8Array[] = [];
-  for (let start = 0; start <= bytes.length; ) {
+  for (let start = 0; start <= bytes.length;) {
     const slash = bytes.indexOf(0x2f, start);
     const end = slash === -1 ? bytes.length : slash;
     const name = bytes.subarray(start, end);
