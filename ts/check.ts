@@ -33,6 +33,8 @@ export function checkOptions<T extends object>(given: unknown, checks: Checks<T>
     }
     if (value !== undefined) result[name] = check(value, full);
   }
+  // The loop above has put in nothing but what the checks of T gave.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return result as Checked<T>;
 }
 

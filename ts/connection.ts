@@ -1,6 +1,7 @@
 import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
+import { toKind } from './convert.js';
 import type { EntryKind } from './events.js';
 import { SyncJob } from './job.js';
 import { closeQuietly, dial } from './link.js';
@@ -89,7 +90,7 @@ export class Connection {
    * @example `await connection.push('./site', 'www/site', { delete: true })`
    */
   push(localPath: PathLike, remotePath: string | Uint8Array, options?: TransferOptions): SyncJob {
-    return this.#transfer(() => this.#pushEnds(localPath, remotePath), options, captureCallSite(this.push));
+    return this.#transfer(() => this.#pushEnds(localPath, remotePath), options, captureCallSite());
   }
 
   /**
@@ -98,7 +99,7 @@ export class Connection {
    * @example `await connection.pull('backup/photos', './photos')`
    */
   pull(remotePath: string | Uint8Array, localPath: PathLike, options?: TransferOptions): SyncJob {
-    return this.#transfer(() => this.#pullEnds(remotePath, localPath), options, captureCallSite(this.pull));
+    return this.#transfer(() => this.#pullEnds(remotePath, localPath), options, captureCallSite());
   }
 
   /**
@@ -114,7 +115,7 @@ export class Connection {
           : this.#pullEnds(direction.pull, direction.to);
       return { ends, link: this.#link, settings: planTransferSettings(options) };
     });
-    return new Plan(task, captureCallSite(this.plan));
+    return new Plan(task, captureCallSite());
   }
 
   /**
@@ -123,7 +124,7 @@ export class Connection {
    * @example `const entries = await connection.list('backup')`
    */
   async list(remotePath: string | Uint8Array = ''): Promise<ListEntry[]> {
-    const site = captureCallSite(this.list);
+    const site = captureCallSite();
     let link: OpenLink | undefined;
     let failure: unknown;
     try {
@@ -231,7 +232,7 @@ function local(path: PathLike): LocalTarget {
 
 function toListEntry(entry: NativeListEntry): ListEntry {
   const { name, nameBytes, kind, size, mtimeMs, mode } = entry;
-  return { name, ...(nameBytes === undefined ? {} : { nameBytes }), kind: kind as EntryKind, size, mtimeMs, mode };
+  return { name, ...(nameBytes === undefined ? {} : { nameBytes }), kind: toKind(kind), size, mtimeMs, mode };
 }
 
 /**
@@ -249,7 +250,7 @@ function toListEntry(entry: NativeListEntry): ListEntry {
  * ```
  */
 export async function connect(url: string | URL, options?: ConnectOptions): Promise<Connection> {
-  const site = captureCallSite(connect);
+  const site = captureCallSite();
   try {
     const connection = lazyConnection(url, options);
     await connection.establish();

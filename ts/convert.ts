@@ -1,17 +1,22 @@
-import type { Action, EntryKind, EntryPath, Failure, PlanItem, Reason, SyncEvent, Warning } from './events.js';
+import { ACTIONS, ENTRY_KINDS, REASONS } from './events.js';
+import type { EntryKind, EntryPath, Failure, PlanItem, SyncEvent, Warning } from './events.js';
 import type { NativeEvent } from './native.js';
 
 function entryPath(event: NativeEvent): EntryPath {
   return event.pathBytes === undefined ? { path: event.path } : { path: event.path, pathBytes: event.pathBytes };
 }
 
+/** A kind in the engine's words. What this version does not know is nothing that it can carry. */
+export function toKind(kind: string | undefined): EntryKind {
+  return ENTRY_KINDS.find((known) => known === kind) ?? 'special';
+}
+
 function toItem(event: NativeEvent): PlanItem {
   return {
     ...entryPath(event),
-    // The engine's words are the declared ones: a test compares both lists.
-    action: (event.action ?? 'update') as Action,
-    kind: (event.kind ?? 'file') as EntryKind,
-    reasons: (event.reasons ?? []) as Reason[],
+    action: ACTIONS.find((action) => action === event.action) ?? 'update',
+    kind: toKind(event.kind),
+    reasons: REASONS.filter((reason) => event.reasons?.includes(reason)),
     ...(event.size === undefined ? {} : { size: event.size }),
   };
 }

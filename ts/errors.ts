@@ -290,32 +290,29 @@ export function atCallSite<T>(error: T, site: CallSite): T {
  */
 export function fromNative(thrown: unknown): SparsyncError {
   if (thrown instanceof SparsyncError) return thrown;
-  const facts = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Record<string, unknown>;
-  const message = typeof facts['message'] === 'string' ? facts['message'] : String(thrown);
-  const code = facts['code'];
-  if (!isErrorCode(code)) {
-    return new InternalError(`unexpected failure of the native core: ${message}`, {
-      code: 'ERR_SPARSYNC_INTERNAL',
-      cause: thrown,
-    });
+  if (!(thrown instanceof Error) || !('code' in thrown) || !isErrorCode(thrown.code)) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return new InternalError(`unexpected failure: ${message}`, { code: 'ERR_SPARSYNC_INTERNAL', cause: thrown });
   }
-  const { path, pathBytes, side, retryable, cause } = facts;
-  return makeError(message, {
-    code,
+  const fact = (name: string): unknown => Reflect.get(thrown, name);
+  const path = fact('path');
+  const pathBytes = fact('pathBytes');
+  return makeError(thrown.message, {
+    code: thrown.code,
     path: typeof path === 'string' ? path : undefined,
     pathBytes: pathBytes instanceof Uint8Array ? pathBytes : undefined,
-    side: side === 'remote' ? 'remote' : 'local',
-    retryable: retryable === true,
-    details: parseDetails(facts['details']),
-    cause,
+    side: fact('side') === 'remote' ? 'remote' : 'local',
+    retryable: fact('retryable') === true,
+    details: parseDetails(fact('details')),
+    cause: thrown.cause,
   });
 }
 
 function parseDetails(text: unknown): ErrorDetails {
   if (typeof text !== 'string') return {};
   try {
-    const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null ? (parsed as ErrorDetails) : {};
+    const details: ErrorDetails = JSON.parse(text);
+    return details;
   } catch {
     // Details help a program and never decide anything: a text that is not JSON must not hide the error itself.
     return { text };

@@ -1,27 +1,37 @@
 import type { ErrorCode, Side } from './codes.js';
 import type { SyncStats } from './stats.js';
 
+/** The actions, for checks at run time. */
+export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip'] as const;
+
 /** What is done, or in a plan would be done, to one path of the destination. */
-export type Action = 'create' | 'update' | 'attrs' | 'delete' | 'skip';
+export type Action = (typeof ACTIONS)[number];
+
+/** The kinds of entries, for checks at run time. */
+export const ENTRY_KINDS = ['file', 'directory', 'symlink', 'special'] as const;
 
 /** What an entry is. `special` stands for devices, sockets and named pipes, which are not carried. */
-export type EntryKind = 'file' | 'directory' | 'symlink' | 'special';
+export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+/** The reasons, for checks at run time. */
+export const REASONS = [
+  'missing',
+  'size',
+  'mtime',
+  'mode',
+  'owner',
+  'group',
+  'type',
+  'target',
+  'content',
+  'extra',
+  'newer',
+  'special',
+  'unsupported',
+] as const;
 
 /** Why something is done to a path. */
-export type Reason =
-  | 'missing'
-  | 'size'
-  | 'mtime'
-  | 'mode'
-  | 'owner'
-  | 'group'
-  | 'type'
-  | 'target'
-  | 'content'
-  | 'extra'
-  | 'newer'
-  | 'special'
-  | 'unsupported';
+export type Reason = (typeof REASONS)[number];
 
 /** A path below the source or destination of a job, `/`-separated; empty for the top itself. */
 export interface EntryPath {

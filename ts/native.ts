@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
+import type * as Binding from '../index.js';
 import { PlatformError } from './errors.js';
 
 export type {
@@ -18,7 +19,7 @@ export type {
 } from '../index.js';
 
 /** The native core, as its generated declarations describe it. */
-export type Native = typeof import('../index.js');
+export type Native = typeof Binding;
 
 let loaded: Native | undefined;
 
@@ -53,7 +54,8 @@ function loadFromBundle(problems: unknown[]): Native | undefined {
     override !== undefined && override !== '' ? [override] : [`./sparsync.${target}.node`, `sparsync-native-${target}`];
   for (const place of places) {
     try {
-      return requireHere(place) as Native;
+      const binding: Native = requireHere(place);
+      return binding;
     } catch (error) {
       problems.push(error);
     }

@@ -378,8 +378,8 @@ export interface RetryPolicy {
 
 /** Connect options that were checked, with their defaults except for paths. */
 export interface ConnectSettings {
-  readonly identity: Checked<IdentityOptions>;
-  readonly trust: Omit<Checked<TrustOptions>, 'pin'> & { readonly pin: readonly string[] };
+  readonly identity: IdentityOptions;
+  readonly trust: Omit<TrustOptions, 'pin'> & { readonly pin: readonly string[] };
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly initialMtu: number;
@@ -522,8 +522,8 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
   const trust = given.trust ?? {};
   const pins = trust.pin ?? [];
   return {
-    identity: identity as Checked<IdentityOptions>,
-    trust: { ...(trust as Checked<TrustOptions>), pin: typeof pins === 'string' ? [pins] : pins },
+    identity,
+    trust: { ...trust, pin: typeof pins === 'string' ? [pins] : pins },
     connectTimeoutMs: given.connectTimeoutMs ?? 10_000,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     initialMtu: given.initialMtu ?? 0,

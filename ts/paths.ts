@@ -62,12 +62,12 @@ export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === 'object') return 'an object';
   if (typeof value === 'function') return 'a function';
-  return String(value);
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value;
 }
 
 /** Whether a path ends with a slash, or with a last component that stands for the directory itself. */
 export function namesContent(bytes: Uint8Array): boolean {
-  const last = baseName(bytes, false);
+  const last = bytes.subarray(bytes.lastIndexOf(SLASH) + 1);
   return last.length === 0 || isDots(last);
 }
 
@@ -75,11 +75,12 @@ function isDots(name: Uint8Array): boolean {
   return (name.length === 1 && name[0] === DOT) || (name.length === 2 && name[0] === DOT && name[1] === DOT);
 }
 
-/** The last component. With `trim`, slashes at the end do not count. */
-export function baseName(bytes: Uint8Array, trim = true): Uint8Array {
+/** The last component; slashes at the end do not count. */
+export function baseName(bytes: Uint8Array): Uint8Array {
   let end = bytes.length;
-  while (trim && end > 0 && bytes[end - 1] === SLASH) end -= 1;
-  return bytes.subarray(bytes.lastIndexOf(SLASH, end - 1) + 1, end);
+  while (end > 0 && bytes[end - 1] === SLASH) end -= 1;
+  // With an end of zero the index would count from the end of the array.
+  return end === 0 ? bytes.subarray(0, 0) : bytes.subarray(bytes.lastIndexOf(SLASH, end - 1) + 1, end);
 }
 
 /** The path without slashes at its end; the root directory keeps its one. */

@@ -86,7 +86,7 @@ async function* readItems(run: Run): AsyncGenerator<PlanItem, undefined, undefin
  * ```
  */
 export function plan(source: PathLike, destination: PathLike, options?: PlanOptions): Plan {
-  return new Plan(planTask(source, destination, options), captureCallSite(plan));
+  return new Plan(planTask(source, destination, options), captureCallSite());
 }
 
 /** The task of a plan. The parameters are checked when it is made, and complained of when it starts. */

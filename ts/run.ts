@@ -209,28 +209,21 @@ export class Run {
   }
 
   /** Waits for `work`, but not beyond a cancellation; what arrives later is handed to `discard`. */
-  #unlessStopped<T>(work: Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
+  async #unlessStopped<T>(work: Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
     const { signal } = this.#stop;
-    return new Promise((resolve, reject) => {
-      const onStop = (): void => {
-        work.then(discard).catch(() => undefined);
-        reject(signal.reason);
-      };
-      if (signal.aborted) {
-        onStop();
-        return;
-      }
-      signal.addEventListener('abort', onStop, { once: true });
-      work.then(
-        (value) => {
-          signal.removeEventListener('abort', onStop);
-          if (!signal.aborted) resolve(value);
-        },
-        (error: unknown) => {
-          signal.removeEventListener('abort', onStop);
-          reject(error);
-        },
-      );
+    let onStop = (): void => undefined;
+    const stopped = new Promise<never>((_, reject) => {
+      onStop = () => reject(signal.reason);
+      if (signal.aborted) onStop();
+      else signal.addEventListener('abort', onStop, { once: true });
     });
+    try {
+      return await Promise.race([work, stopped]);
+    } catch (error) {
+      if (signal.aborted) work.then(discard).catch(() => undefined);
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', onStop);
+    }
   }
 }

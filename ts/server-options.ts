@@ -1,5 +1,5 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
-import type { Checked, Checks } from './check.js';
+import type { Check, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { IDENTITY_CHECKS, publicKey } from './options.js';
 import type { IdentityOptions } from './options.js';
@@ -152,7 +152,7 @@ export interface ServeOptions {
 export interface ServeSettings {
   readonly roots: readonly { readonly name: string; readonly path: Uint8Array; readonly readOnly: boolean }[];
   readonly listen: string;
-  readonly identity: Checked<IdentityOptions>;
+  readonly identity: IdentityOptions;
   readonly authorizedKeys: readonly string[];
   readonly authorizedKeysPath: string | undefined;
   readonly clientCa: string | undefined;
@@ -188,6 +188,12 @@ const CLIENT_CHECKS: Checks<AllowedClient> = {
   entries: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
 };
 
+const allowedClient: Check<AllowedClient> = (value, where) => {
+  const { name, key, ...scope } = checkOptions<AllowedClient>(value, CLIENT_CHECKS, where);
+  if (name === undefined || key === undefined) throw new ConfigError(`option ${where} needs a name and a key`);
+  return { name, key, ...scope };
+};
+
 const isPath = (value: unknown): value is PathLike =>
   typeof value === 'string' || value instanceof Uint8Array || value instanceof URL;
 
@@ -206,7 +212,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
     "an address and port, as in '[::]:28792'",
   ),
   identity: group(IDENTITY_CHECKS),
-  allow: listOf(group(CLIENT_CHECKS)) as Checks<ServeOptions>['allow'],
+  allow: listOf(allowedClient),
   authorizedKeysPath: text('the path of a file'),
   clientCa: text('PEM text'),
   anonymous: flag,
@@ -226,7 +232,7 @@ export function serveSettings(options: unknown): ServeSettings {
   return {
     roots,
     listen: given.listen ?? '127.0.0.1:0',
-    identity: (given.identity ?? {}) as Checked<IdentityOptions>,
+    identity: given.identity ?? {},
     authorizedKeys: (given.allow ?? []).map(authorizedKeysLine),
     authorizedKeysPath: given.authorizedKeysPath,
     clientCa: given.clientCa,
@@ -255,8 +261,6 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
 /** A client as a line of an authorised-keys file. */
 export function authorizedKeysLine(client: AllowedClient): string {
   const { name, key, roots, operations, quotaBytes, entries } = client;
-  if (name === undefined || key === undefined)
-    throw new ConfigError('option allow needs a name and a key for each client');
   const words = [name, key, ...(roots ?? []).map((root) => `root=${root}`)];
   if (operations !== undefined) words.push(`allow=${operations.join(',')}`);
   if (quotaBytes !== undefined) words.push(`quota=${quotaBytes}`);

@@ -87,7 +87,7 @@ export class Server {
 
   /** Resolves when the server has stopped, by `close` or by itself. The process stays alive meanwhile. */
   async closed(): Promise<void> {
-    const site = captureCallSite(this.closed);
+    const site = captureCallSite();
     try {
       await this.#native.closed();
     } catch (error) {
@@ -103,7 +103,7 @@ export class Server {
   }
 
   async #close(graceMs: number): Promise<void> {
-    const site = captureCallSite(this.close);
+    const site = captureCallSite();
     try {
       await this.#native.close(graceMs);
     } catch (error) {
@@ -130,7 +130,7 @@ export class Server {
  * ```
  */
 export async function serve(options: ServeOptions): Promise<Server> {
-  const site = captureCallSite(serve);
+  const site = captureCallSite();
   try {
     const settings = serveSettings(options);
     const native = await loadNative();

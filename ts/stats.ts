@@ -52,7 +52,12 @@ export interface SyncStats {
 export type Counters = Readonly<Record<string, number>>;
 
 /** What was seen of a tree: a second attempt sees the same again, so that attempts are not added up. */
-const SEEN = ['entries_source', 'entries_destination', 'directories_source', 'bytes_total'];
+const SEEN: ReadonlySet<string> = new Set([
+  'entries_source',
+  'entries_destination',
+  'directories_source',
+  'bytes_total',
+]);
 
 /** What has counters: a native job. */
 interface Counting {
@@ -82,7 +87,7 @@ export function addAttempt(before: Counters, attempt: Counters): Counters {
   const sum: Record<string, number> = { ...before };
   for (const [name, value] of Object.entries(attempt)) {
     const earlier = before[name] ?? 0;
-    sum[name] = SEEN.includes(name) ? Math.max(earlier, value) : earlier + value;
+    sum[name] = SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
   }
   // What earlier attempts brought over is no longer missing when a later one looks: it counts towards the total.
   sum['bytes_to_transfer'] = (before['bytes_transferred'] ?? 0) + (attempt['bytes_to_transfer'] ?? 0);

@@ -36,7 +36,7 @@ export function sync(source: PathLike, destination: PathLike, options?: SyncOpti
       const { connect, transfer } = syncSettings(options);
       const ends = parseEnds(source, destination);
       return { ends, link: linkFor(ends, connect), settings: transfer };
-    }, captureCallSite(sync)),
+    }, captureCallSite()),
   );
 }
 

@@ -31,7 +31,7 @@ export interface KnownHostsOptions {
  * @example `console.log((await identity()).publicKey)`
  */
 export async function identity(keyPath?: string): Promise<Identity> {
-  return await withNative(captureCallSite(identity), (native) => {
+  return withNative(captureCallSite(), (native) => {
     const path = keyPath ?? defaultKeyPath();
     return { ...native.loadIdentity(path), keyPath: path };
   });
@@ -45,7 +45,7 @@ export async function identity(keyPath?: string): Promise<Identity> {
  * @example `await pinnedKeys('backup.example')`
  */
 export async function pinnedKeys(authority: string, options: KnownHostsOptions = {}): Promise<string[]> {
-  return await withNative(captureCallSite(pinnedKeys), (native) => {
+  return withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
     return native.knownHost(options.knownHosts ?? defaultKnownHostsPath(), host, port);
   });
@@ -60,7 +60,7 @@ export async function pinnedKeys(authority: string, options: KnownHostsOptions =
  * @example `await pinKey('backup.example', 'ed25519:…')`
  */
 export async function pinKey(authority: string, key: string, options: KnownHostsOptions = {}): Promise<void> {
-  await withNative(captureCallSite(pinKey), (native) => {
+  await withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
     native.trustHost(options.knownHosts ?? defaultKnownHostsPath(), host, port, publicKey(key, 'key'));
   });
@@ -74,7 +74,7 @@ export async function pinKey(authority: string, key: string, options: KnownHosts
  * @example `await unpinKeys('backup.example')`
  */
 export async function unpinKeys(authority: string, options: KnownHostsOptions = {}): Promise<boolean> {
-  return await withNative(captureCallSite(unpinKeys), (native) => {
+  return withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
     return native.forgetHost(options.knownHosts ?? defaultKnownHostsPath(), host, port);
   });

@@ -122,6 +122,6 @@ export function verify(source: PathLike, destination: PathLike, options?: Verify
       const { connect, transfer } = verifySettings(options);
       const ends = parseEnds(source, destination);
       return { ends, link: linkFor(ends, connect), settings: transfer };
-    }, captureCallSite(verify)),
+    }, captureCallSite()),
   );
 }

@@ -169,7 +169,7 @@ function parseBundle(
   queue: Word[],
   foreign: Readonly<Record<string, string>>,
 ): void {
-  const letters = [...text.slice(1)];
+  const letters = Array.from(text.slice(1));
   for (const [index, letter] of letters.entries()) {
     const flag = flags.find((each) => each.short === letter);
     if (flag === undefined) throw unknownFlag(flags, `-${letter}`, foreign);

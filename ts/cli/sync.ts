@@ -6,7 +6,6 @@ import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { baseName, joinBytes, textOf } from '../paths.js';
 import { isDirectory, meansContent } from '../placement.js';
-import type { SyncStats } from '../stats.js';
 import { sync } from '../sync.js';
 import { formatRemote } from '../target.js';
 import type { RemoteTarget, Target } from '../target.js';
@@ -27,6 +26,7 @@ import { ProgressView } from './progress.js';
 import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
+import { total } from './total.js';
 import { safe, safePath } from './text.js';
 import { packageVersion } from './version.js';
 
@@ -42,7 +42,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     await print(mainHelp());
     return words.length === 0 ? EXIT.usage : EXIT.ok;
   }
-  return await new SyncRun(flags).execute();
+  return new SyncRun(flags).execute();
 }
 
 /** One call of the command, over all its sources. */
@@ -97,7 +97,7 @@ class SyncRun {
   }
 
   async #runOne(pair: Pair, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
-    const probe = async (remote: RemoteTarget): Promise<boolean> => await isRemoteDirectory(connection, remote);
+    const probe = (remote: RemoteTarget): Promise<boolean> => isRemoteDirectory(connection, remote);
     if (transfer.recursive === false && (await isDirectory(pair.source, probe))) {
       if (!this.#flags.on('quiet')) note(`skipping directory ${displayName(pair.source)} (-r or -a goes into it)`);
       return;
@@ -149,7 +149,7 @@ class SyncRun {
     this.#progress?.clear();
     const result = total(this.#results);
     if (result === undefined) return EXIT.ok;
-    const exitCode = this.#results.some((each) => each.vanishedOnly) ? EXIT.vanished : EXIT.ok;
+    const exitCode = result.vanishedOnly ? EXIT.vanished : EXIT.ok;
     if (this.#json) {
       await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
       return exitCode;
@@ -225,33 +225,4 @@ function startJob(
     return connection.pull(remotePath(source), destination.path, transfer);
   }
   throw new ConfigError('SRC and DEST are both on servers: one of them must be a local path');
-}
-
-/** One summary over several sources. */
-function total(results: readonly SyncResult[]): SyncResult | undefined {
-  const [first, ...rest] = results;
-  return rest.reduce<SyncResult | undefined>(
-    (sum, next) =>
-      sum === undefined
-        ? next
-        : {
-            ...sum,
-            stats: addStats(sum.stats, next.stats),
-            failures: [...sum.failures, ...next.failures],
-            failuresDropped: sum.failuresDropped + next.failuresDropped,
-            warnings: [...sum.warnings, ...next.warnings],
-            attempts: sum.attempts + next.attempts - 1,
-            durationMs: sum.durationMs + next.durationMs,
-          },
-    first,
-  );
-}
-
-function addStats(left: SyncStats, right: SyncStats): SyncStats {
-  const sum: Record<string, number | boolean> = { ...left };
-  for (const [name, value] of Object.entries(right)) {
-    const before = sum[name];
-    if (typeof value === 'number') sum[name] = (typeof before === 'number' ? before : 0) + value;
-  }
-  return { ...left, ...sum };
 }

@@ -66,7 +66,7 @@ async function compare(
     if (flags.on('json')) await printJson({ type: 'difference', ...item });
     else if (!flags.on('quiet')) await print(describeDifference(item));
   }
-  return await comparison;
+  return comparison;
 }
 
 async function conclude(result: VerifyResult, flags: ParsedFlags): Promise<number> {
