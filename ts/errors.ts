@@ -44,9 +44,9 @@ export class SparsyncError extends Error {
   /** The stable code: match on it, not on the message. */
   readonly code: ErrorCode;
   /** The path concerned, for people. */
-  readonly path?: string;
+  declare readonly path?: string;
   /** The exact bytes of the path, only when they are not UTF-8. */
-  readonly pathBytes?: Uint8Array;
+  declare readonly pathBytes?: Uint8Array;
   /** The end on which it happened, seen from this process. */
   readonly side: Side;
   /** Whether the same call may succeed later without anybody changing anything. */
@@ -159,7 +159,7 @@ export class NoSpaceError extends SparsyncError {
 export class DeleteRefusedError extends SparsyncError {
   override name = 'DeleteRefusedError';
   /** What was done before the refusal, when the run got that far. */
-  readonly result?: SyncResult;
+  declare readonly result?: SyncResult;
 
   constructor(message: string, init: SparsyncErrorInit) {
     super(message, init);
@@ -186,7 +186,7 @@ export class DeleteRefusedError extends SparsyncError {
 export class MaxDeleteError extends SparsyncError {
   override name = 'MaxDeleteError';
   /** What was done. */
-  readonly result?: SyncResult;
+  declare readonly result?: SyncResult;
 
   constructor(message: string, init: SparsyncErrorInit) {
     super(message, init);
