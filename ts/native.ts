@@ -79,28 +79,59 @@ function isMusl(): boolean {
   }
 }
 
+/** The targets for which there is a package with the binary; a test compares them with the manifest. */
+export const PUBLISHED_TARGETS: readonly string[] = [
+  'linux-x64-gnu',
+  'linux-arm64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-musl',
+];
+
+/** "Not found" is what every place says that holds nothing; anything else is a binary that is there and broken. */
+const ABSENT = /Cannot find (module|package|native binding)|must be .*string/i;
+
 function platformError(problems: readonly unknown[]): PlatformError {
   const target = platformTarget();
   const name = `sparsync-native-${target}`;
-  const reasons = problems.flatMap(chainOf);
-  // "Not found" is what every candidate says that is not installed; anything else is a binary that is there and broken.
-  const broken = reasons.find(
-    (reason) => !/Cannot find (module|package|native binding)|must be .*string/i.test(reason),
-  );
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
-  const fix =
-    override === undefined || override === ''
-      ? `install it with "npm install --include=optional" (or "npm install ${name}"), on the platform that runs it`
-      : 'correct or unset NAPI_RS_NATIVE_LIBRARY_PATH';
-  const what =
-    broken === undefined
-      ? `the native binary for this platform (package ${name}) is not installed`
-      : `the native binary for this platform (package ${name}) could not be loaded: ${broken}`;
+  const { what, fix } = explain(target, name, override, problems.flatMap(chainOf));
   return new PlatformError(`${what}; ${fix}`, {
     code: 'ERR_SPARSYNC_PLATFORM',
     details: { package: name, target, fix },
     cause: problems[0],
   });
+}
+
+function explain(
+  target: string,
+  name: string,
+  override: string | undefined,
+  reasons: readonly string[],
+): { what: string; fix: string } {
+  const broken = reasons.find((reason) => !ABSENT.test(reason));
+  if (override !== undefined && override !== '') {
+    const why = broken ?? 'there is no such file';
+    return {
+      what: `the native binary that NAPI_RS_NATIVE_LIBRARY_PATH names (${override}, instead of package ${name}) could not be loaded: ${why}`,
+      fix: 'correct the variable or unset it',
+    };
+  }
+  if (broken !== undefined) {
+    return {
+      what: `the native binary for this platform (package ${name}) could not be loaded: ${broken}`,
+      fix: `install it anew with "npm install ${name}", on a system that it was built for`,
+    };
+  }
+  if (!PUBLISHED_TARGETS.includes(target)) {
+    return {
+      what: `there is no native binary for this platform (it would be the package ${name}; there are ${PUBLISHED_TARGETS.join(', ')})`,
+      fix: 'build one from the sources with "npm run build" and let NAPI_RS_NATIVE_LIBRARY_PATH name it',
+    };
+  }
+  return {
+    what: `the native binary for this platform (package ${name}) is not installed`,
+    fix: `install it with "npm install --include=optional" (or "npm install ${name}"), on the platform that runs it`,
+  };
 }
 
 /** The messages of an error and its causes: the generated loader chains one per place where it looked. */

@@ -21,6 +21,8 @@ export interface Placement {
   readonly remotePath: Uint8Array;
   /** Whether the engine puts a single file below an existing directory. */
   readonly into: boolean;
+  /** Whether the directory that holds the destination may be made, when that is all that is missing. */
+  readonly makeParent: boolean;
 }
 
 /** Tells whether a path of the server is a directory. */
@@ -46,12 +48,13 @@ export async function place(ends: Ends, into: boolean, probe: RemoteProbe): Prom
   const { source, destination } = ends;
   const nested = into && !meansContent(source);
   const directory = nested && (await isDirectory(source, probe));
-  const name = source.kind === 'local' ? baseName(source.path) : baseName(source.path);
+  const name = baseName(source.path);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const below = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (below ? joinBytes(path, name) : path);
 
-  const rest = { into: nested && !below };
+  // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
+  const rest = { into: nested && !below, makeParent: below };
   if (source.kind === 'local' && destination.kind === 'local') {
     return {
       direction: 'local',

@@ -11,7 +11,7 @@ export interface EventNeeds {
 }
 
 /** The request as the engine takes it. */
-export type EngineRequest = NativeRequest & { lossless: boolean };
+export type EngineRequest = NativeRequest & { lossless: boolean; makeParent: boolean };
 
 /** Builds the request of one attempt. */
 export function engineRequest(placement: Placement, settings: TransferSettings, events: EventNeeds): EngineRequest {
@@ -21,6 +21,7 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     root: placement.root,
     remotePath: placement.remotePath,
     into: placement.into,
+    makeParent: placement.makeParent,
     recursive: settings.recursive,
     links: settings.links,
     perms: settings.perms,

@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-
 /** Set when whoever read stdout has gone away: there is nobody left to tell anything. */
 let broken = false;
 let watching = false;
@@ -38,7 +36,19 @@ export async function flushOutput(): Promise<void> {
   pending = '';
   if (text === '' || broken) return;
   watch();
-  if (!process.stdout.write(text)) await Promise.race([once(process.stdout, 'drain'), once(process.stdout, 'close')]);
+  if (!process.stdout.write(text)) await drained();
+}
+
+/** Waits until more can be written, or nothing ever will be. */
+function drained(): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['drain', 'error', 'close'];
+    const done = (): void => {
+      for (const event of events) process.stdout.off(event, done);
+      resolve();
+    };
+    for (const event of events) process.stdout.on(event, done);
+  });
 }
 
 function watch(): void {

@@ -25,7 +25,7 @@ export class ProgressView {
     this.#samples.push({ ms: event.elapsedMs, bytes: event.stats.bytesTransferred });
     while ((this.#samples[0]?.ms ?? 0) < event.elapsedMs - SPEED_WINDOW_MS) this.#samples.shift();
     if (this.#redraw) {
-      const line = this.#line(event).slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1));
+      const line = this.#line(event).slice(0, Math.max(20, (this.#stream.columns || 80) - 1));
       this.#stream.write(`\r\u001B[K${line}`);
       this.#shown = true;
     } else if (event.elapsedMs - this.#lastLineMs >= LINE_INTERVAL_MS) {

@@ -89,7 +89,9 @@ class SyncRun {
     try {
       for (const pair of pairs) {
         this.#progress?.reset();
-        await withFirstContact(connect.trust?.knownHosts, () => this.#runOne(pair, connection, transfer));
+        await withFirstContact(connect.trust?.knownHosts, this.#stop.signal, () =>
+          this.#runOne(pair, connection, transfer),
+        );
       }
     } finally {
       await connection?.close();
