@@ -3,7 +3,7 @@ import type { ConnectedEvent } from './events.js';
 import { fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { NativeClient, NativeConnectOptions, NativeIdentity, NativeTrust } from './native.js';
-import type { ConnectSettings } from './options.js';
+import type { ConnectSettings } from './settings.js';
 import type { RemoteTarget } from './target.js';
 
 /** The other end, reached for one attempt. */

@@ -46,7 +46,8 @@ export async function loadNative(): Promise<Native> {
 
 /** A bundle in CommonJS form has no `import.meta.url`, which the generated loader starts from. */
 function loadFromBundle(problems: unknown[]): Native | undefined {
-  const start = typeof __filename === 'string' ? __filename : import.meta.url;
+  const url: string | undefined = import.meta.url;
+  const start = url ?? __filename;
   const requireHere = createRequire(start);
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
   const target = platformTarget();

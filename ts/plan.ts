@@ -2,7 +2,7 @@ import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
 import { ConfigError, atCallSite } from './errors.js';
 import type { PlanItem, SyncResult } from './events.js';
-import { planSettings } from './options.js';
+import { planSettings } from './settings.js';
 import type { PlanOptions } from './options.js';
 import type { PathLike } from './paths.js';
 import { Run } from './run.js';

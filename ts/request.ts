@@ -1,5 +1,5 @@
 import type { NativeRequest } from './native.js';
-import type { TransferSettings } from './options.js';
+import type { TransferSettings } from './settings.js';
 import type { Placement } from './placement.js';
 
 /** Which events a run needs from the engine. */

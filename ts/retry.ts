@@ -1,5 +1,5 @@
 import type { SparsyncError } from './errors.js';
-import type { RetryPolicy } from './options.js';
+import type { RetryPolicy } from './settings.js';
 
 /**
  * How long to wait before another attempt, in milliseconds, or `undefined` when there is to be none.

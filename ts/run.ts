@@ -8,7 +8,7 @@ import { connectedEvent } from './link.js';
 import type { Link, OpenLink } from './link.js';
 import { loadNative } from './native.js';
 import type { Native, NativeJob } from './native.js';
-import type { TransferSettings } from './options.js';
+import type { TransferSettings } from './settings.js';
 import { assertComplete, toResult } from './outcome.js';
 import { listingProbe, place } from './placement.js';
 import type { Ends } from './placement.js';

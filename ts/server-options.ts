@@ -1,7 +1,7 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
 import type { Check, Checks } from './check.js';
 import { ConfigError } from './errors.js';
-import { IDENTITY_CHECKS, publicKey } from './options.js';
+import { IDENTITY_CHECKS, publicKey } from './settings.js';
 import type { IdentityOptions } from './options.js';
 import { absolute, describe, pathBytes } from './paths.js';
 import type { PathLike } from './paths.js';

@@ -4,7 +4,7 @@ import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import { ConfigError, atCallSite, fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { Native } from './native.js';
-import { publicKey } from './options.js';
+import { publicKey } from './settings.js';
 import { parseAuthority } from './target.js';
 
 /** A key pair of this machine. */

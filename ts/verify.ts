@@ -1,6 +1,6 @@
 import { captureCallSite } from './callsite.js';
 import type { PlanItem } from './events.js';
-import { verifySettings } from './options.js';
+import { verifySettings } from './settings.js';
 import type { VerifyOptions } from './options.js';
 import type { PathLike } from './paths.js';
 import { Run } from './run.js';
