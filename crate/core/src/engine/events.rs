@@ -43,7 +43,7 @@ struct State {
 /// Events between a run and its reader. A run never waits for its reader, unless the reader asked for a plan: then
 /// nothing is dropped and the plan waits.
 #[derive(Default)]
-pub struct EventQueue {
+pub(crate) struct EventQueue {
     state: Mutex<State>,
     room: Condvar,
     arrived: Notify,
@@ -140,7 +140,7 @@ impl EventQueue {
     }
 
     /// Up to `max` events, as soon as there are some; nothing when the run is over and all were read.
-    pub async fn next(&self, max: usize) -> Option<Vec<Event>> {
+    pub(crate) async fn next(&self, max: usize) -> Option<Vec<Event>> {
         loop {
             {
                 let mut state = self.lock();

@@ -19,4 +19,5 @@ pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
 pub(crate) use session::Session;
 
-pub use events::{Event, EventQueue, Failures};
+pub(crate) use events::EventQueue;
+pub use events::{Event, Failures};

@@ -38,8 +38,6 @@ pub(crate) struct Scan {
     pub(crate) path: RelPath,
     /// Its own attributes.
     pub(crate) meta: Meta,
-    /// The device that it is on.
-    pub(crate) device: u64,
     /// Its entries.
     pub(crate) listing: Listing,
     /// A stamp for each entry, when asked for.
@@ -108,7 +106,6 @@ impl Scan {
         Self {
             path,
             meta: meta(stat),
-            device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
             listing: Listing::new(),
             stamps: Vec::new(),
             digest: Digest::default(),
