@@ -223,10 +223,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         let accept = match control.rx.blocking_recv() {
             Some(Frame::Accept(accept)) => accept,
             Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
-            None => {
-                session.check()?;
-                return Err(Error::new(ErrorKind::Closed, "the server ended the session").remote());
-            }
+            None => return Err(session.lane_ended()),
         };
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;

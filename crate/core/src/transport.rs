@@ -20,6 +20,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// A heartbeat goes out at least this often, in ticks.
 const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
 
+/// How long the engine has for the frames before the end of a lane, which may hold the result of the run: when it has
+/// read that, the lane's end is no failure.
+const LAST_FRAMES: Duration = Duration::from_millis(100);
+
 /// Bytes taken from a stream at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -274,8 +278,16 @@ async fn receive_control(
                     wire.received(chunk.bytes.len() as u64);
                     decoder.feed(&chunk.bytes);
                 }
-                Ok(None) => return Error::new(ErrorKind::Closed, "the peer ended the session early").remote(),
-                Err(error) => return net::read_error(&error),
+                Ok(None) => {
+                    drop(frames);
+                    tokio::time::sleep(LAST_FRAMES).await;
+                    return Error::new(ErrorKind::Closed, "the peer ended the session early").remote();
+                }
+                Err(error) => {
+                    drop(frames);
+                    tokio::time::sleep(LAST_FRAMES).await;
+                    return net::read_error(&error);
+                }
             },
             Err(error) => return malformed(error),
         }

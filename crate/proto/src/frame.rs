@@ -187,8 +187,6 @@ pub struct Directory {
     pub digest: Digest,
     /// How many direct entries it has.
     pub entries: u32,
-    /// It could not be read, or was a mount point in the last run and is none now: nothing in it is deleted.
-    pub incomplete: bool,
 }
 
 /// What the receiver lets the sender send.
@@ -417,7 +415,6 @@ fn put_directories(directories: &[Directory], out: &mut Vec<u8>) {
         directory.meta.put(out);
         out.raw(&directory.digest);
         out.number(u64::from(directory.entries));
-        out.byte(u8::from(directory.incomplete));
         previous = directory.path.clone();
     }
 }
@@ -434,7 +431,6 @@ fn directories(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
             meta: Meta::get(reader)?,
             digest: reader.array("digest")?,
             entries: reader.small("entries")?,
-            incomplete: flag(reader, "incomplete")?,
         });
     }
     Ok(all)

@@ -211,17 +211,7 @@ impl Receiver<'_> {
                     // Nothing more to read for now: what was decided so far is told.
                     self.send_needs()?;
                     self.options.report.flush()?;
-                    match rx.blocking_recv() {
-                        Some(frame) => frame,
-                        None => {
-                            self.session.check()?;
-                            return Err(Error::new(
-                                ErrorKind::Closed,
-                                "the connection ended before the run was finished",
-                            )
-                            .remote());
-                        }
-                    }
+                    rx.blocking_recv().ok_or_else(|| self.session.lane_ended())?
                 }
             };
             self.session.worked(1);
