@@ -69,7 +69,7 @@ pub struct NativeResult {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
-fn number(value: u64) -> f64 {
+pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
 
