@@ -1,0 +1,63 @@
+// What is written down in more than one place must be equal in all of them.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from './process.mjs';
+import { runChecks } from './tap.mjs';
+
+const text = (...path) => readFileSync(join(ROOT, ...path), 'utf8');
+const json = (...path) => JSON.parse(text(...path));
+
+const root = json('package.json');
+const targets = readdirSync(join(ROOT, 'npm'));
+
+function expectEqual(found, expected, what) {
+  const [left, right] = [JSON.stringify(found), JSON.stringify(expected)];
+  if (left !== right) throw new Error(`${what}: found ${left}, expected ${right}`);
+}
+
+await runChecks({
+  'versions: the Cargo workspace has the version of package.json': () => {
+    const version = /\[workspace\.package\][^[]*?\nversion = "([^"]+)"/.exec(text('Cargo.toml'))?.[1];
+    expectEqual(version, root.version, 'Cargo.toml');
+  },
+
+  'versions: each platform package has the version of package.json': () => {
+    for (const target of targets)
+      expectEqual(json('npm', target, 'package.json').version, root.version, `npm/${target}`);
+  },
+
+  'versions: package.json asks for exactly these platform packages': () => {
+    const expected = Object.fromEntries(targets.map((target) => [`sparsync-native-${target}`, root.version]));
+    expectEqual(root.optionalDependencies, expected, 'optionalDependencies');
+  },
+
+  'versions: the lockfile is of this version, and links the platform packages': () => {
+    const { version, packages } = json('package-lock.json');
+    expectEqual(version, root.version, 'package-lock.json');
+    for (const target of targets) {
+      expectEqual(packages[`npm/${target}`]?.version, root.version, `package-lock.json: npm/${target}`);
+      expectEqual(packages[`node_modules/sparsync-native-${target}`]?.link, true, `package-lock.json: npm/${target}`);
+    }
+  },
+
+  'versions: the lockfile names no host to download from': () => {
+    const found = Object.entries(json('package-lock.json').packages).filter(([, { resolved }]) =>
+      /^\w+:/.test(resolved ?? ''),
+    );
+    expectEqual(
+      found.map(([name]) => name),
+      [],
+      'package-lock.json: entries with an address',
+    );
+  },
+
+  'versions: all platform packages ask for the same Node as the root': () => {
+    for (const target of targets)
+      expectEqual(json('npm', target, 'package.json').engines, root.engines, `npm/${target}`);
+  },
+
+  'versions: the changelog has a section for this version': () => {
+    if (!text('CHANGELOG.md').includes(`\n## ${root.version}`))
+      throw new Error(`CHANGELOG.md: no section ## ${root.version}`);
+  },
+});
