@@ -1,7 +1,7 @@
-import type { ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava';
 
-import { type Ended, type Running, type RunOptions, start } from './process.js'
-import { type Client, program } from './product.js'
+import { type Ended, type Running, type RunOptions, start } from './process.js';
+import { type Client, program } from './product.js';
 
 /** Exit codes of the command, as documented. */
 export const exit = {
@@ -18,39 +18,39 @@ export const exit = {
   busy: 41,
   hostKey: 43,
   unauthorized: 44,
-} as const
+} as const;
 
 /** Starts the command as `client`. */
 export function startCli(
-  t: ExecutionContext<unknown>,
+  t: ExecutionContext,
   client: Client,
   args: readonly string[],
   options: RunOptions = {},
 ): Running {
-  return start(t, process.execPath, [program, ...args], { ...options, env: { ...client.env, ...options.env } })
+  return start(t, process.execPath, [program, ...args], { ...options, env: { ...client.env, ...options.env } });
 }
 
 /** Runs the command as `client` to its end. */
 export function cli(
-  t: ExecutionContext<unknown>,
+  t: ExecutionContext,
   client: Client,
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<Ended> {
-  return startCli(t, client, args, options).ended
+  return startCli(t, client, args, options).ended;
 }
 
 /** Runs the command, and asserts that it succeeded without a word. */
 export async function quietly(
-  t: ExecutionContext<unknown>,
+  t: ExecutionContext,
   client: Client,
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<void> {
-  const ended = await cli(t, client, args, options)
+  const ended = await cli(t, client, args, options);
   t.deepEqual(
     { code: ended.code, signal: ended.signal, stdout: ended.stdout, stderr: ended.stderr },
     { code: 0, signal: null, stdout: '', stderr: '' },
     `sparsync ${args.join(' ')}`,
-  )
+  );
 }

@@ -1,20 +1,20 @@
-import { spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process';
 
-import test, { type ExecutionContext } from 'ava'
+import test, { type ExecutionContext } from 'ava';
 
-import { type CompareOptions, differences, walk } from './walk.js'
+import { type CompareOptions, differences, walk } from './walk.js';
 
 /** rsync's version line, or undefined where it is not installed. */
 export const rsyncVersion: string | undefined = (() => {
-  const ran = spawnSync('rsync', ['--version'], { encoding: 'utf8' })
-  return ran.status === 0 ? ran.stdout.split('\n', 1)[0] : undefined
-})()
+  const ran = spawnSync('rsync', ['--version'], { encoding: 'utf8' });
+  return ran.status === 0 ? ran.stdout.split('\n', 1)[0] : undefined;
+})();
 
 /**
  * A test that rsync judges, one at a time within its file. Where rsync is not installed the test is skipped, by name:
  * it never passes unjudged.
  */
-export const judged = rsyncVersion === undefined ? test.serial.skip : test.serial
+export const judged = rsyncVersion === undefined ? test.serial.skip : test.serial;
 
 /** Runs rsync itself; its output as latin1, so that no byte of a name is lost. */
 export function rsync(...args: string[]): string {
@@ -22,20 +22,20 @@ export function rsync(...args: string[]): string {
     encoding: 'latin1',
     maxBuffer: 1 << 28,
     env: { ...process.env, LC_ALL: 'C' },
-  })
-  if (ran.error) throw ran.error
-  if (ran.status !== 0) throw new Error(`rsync ${args.join(' ')}: exit ${ran.status}: ${ran.stderr}`)
-  return ran.stdout
+  });
+  if (ran.error) throw ran.error;
+  if (ran.status !== 0) throw new Error(`rsync ${args.join(' ')}: exit ${ran.status}: ${ran.stderr}`);
+  return ran.stdout;
 }
 
 /** What rsync would still do to make `destination` equal to `source`: nothing, when they are equal. */
 export function rsyncSays(source: string, destination: string): string {
-  return rsync('-ainc', '--delete', `${source}/`, `${destination}/`)
+  return rsync('-ainc', '--delete', `${source}/`, `${destination}/`);
 }
 
 export interface JudgeOptions extends CompareOptions {
   /** Said with a failure: which round, which seed. */
-  readonly label?: string
+  readonly label?: string;
 }
 
 /**
@@ -43,13 +43,13 @@ export interface JudgeOptions extends CompareOptions {
  * nanoseconds. Neither is any part of the product.
  */
 export function assertEqual(
-  t: ExecutionContext<unknown>,
+  t: ExecutionContext,
   source: string,
   destination: string,
   options: JudgeOptions = {},
 ): void {
-  const label = options.label === undefined ? '' : `${options.label}: `
-  t.is(rsyncSays(source, destination), '', `${label}rsync would change something`)
-  const found = differences(walk(source, { content: true }), walk(destination, { content: true }), options)
-  t.deepEqual(found.slice(0, 20), [], `${label}${found.length} differences`)
+  const label = options.label === undefined ? '' : `${options.label}: `;
+  t.is(rsyncSays(source, destination), '', `${label}rsync would change something`);
+  const found = differences(walk(source, { content: true }), walk(destination, { content: true }), options);
+  t.deepEqual(found.slice(0, 20), [], `${label}${found.length} differences`);
 }
