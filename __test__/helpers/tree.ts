@@ -72,7 +72,7 @@ const sizes: readonly number[] = [0, 1, 2, 100, 4095, 4096, 4097, 20_000, 131_07
 
 const fileModes: readonly number[] = [0o644, 0o600, 0o755, 0o444, 0o400, 0o666, 0o777, 0o000, 0o111];
 
-const directoryModes: readonly number[] = [0o755, 0o700, 0o750, 0o555, 0o777, 0o711, 0o1777, 0o2755];
+const directoryModes: readonly number[] = [0o755, 0o700, 0o750, 0o555, 0o777, 0o711, 0o1777, 0o000];
 
 /** As root every mode can be read; as anyone else a mode that forbids reading would only test the error path. */
 function permitted(mode: number, needed: number): number {
