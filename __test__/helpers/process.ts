@@ -25,7 +25,8 @@ export interface Running {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
-  readonly input?: string;
+  /** Text for its standard input; null leaves that open for the caller. */
+  readonly input?: string | null;
 }
 
 /** Starts a program that is killed, by its pid, should it outlive the test. */
@@ -44,7 +45,8 @@ export function start(
   let stderr = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  child.stdin?.on('error', () => undefined).end(options.input);
+  child.stdin?.on('error', () => undefined);
+  if (typeof options.input === 'string') child.stdin?.end(options.input);
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));

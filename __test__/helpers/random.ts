@@ -1,4 +1,4 @@
-import { createHash, randomInt } from 'node:crypto';
+import { createCipheriv, createHash, randomInt } from 'node:crypto';
 
 /**
  * The seed of this whole test run. `SPARSYNC_TEST_SEED` repeats a run; without it each run draws its own, and every
@@ -52,18 +52,10 @@ export class Random {
     return picked;
   }
 
-  /** `size` bytes; the first ones differ between any two calls. */
+  /** `size` bytes that no compression makes smaller. */
   bytes(size: number): Buffer {
-    const out = Buffer.allocUnsafe(size);
-    let at = 0;
-    for (; at + 4 <= size && at < 4096; at += 4) out.writeUInt32LE(this.bits(), at);
-    for (; at < size && at < 4096; at += 1) out[at] = this.bits() & 0xff;
-    // A long content repeats a block that carries its offset: cheap, and no two pieces of it are alike.
-    for (let from = 4096; from < size; from += 4096) {
-      const length = Math.min(4096, size - from);
-      out.copy(out, from, 0, length);
-      if (length >= 4) out.writeUInt32LE(from, from);
-    }
-    return out;
+    const key = Buffer.alloc(16);
+    for (let at = 0; at < key.length; at += 4) key.writeUInt32LE(this.bits(), at);
+    return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size));
   }
 }
