@@ -1,6 +1,7 @@
 // What is written down in more than one place must be equal in all of them.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { ROOT } from './process.mjs';
 import { runChecks } from './tap.mjs';
 
@@ -59,5 +60,25 @@ await runChecks({
   'versions: the changelog has a section for this version': () => {
     if (!text('CHANGELOG.md').includes(`\n## ${root.version}`))
       throw new Error(`CHANGELOG.md: no section ## ${root.version}`);
+  },
+
+  "errors: the API has the engine's codes and PLATFORM": async () => {
+    expectEqual(await apiCodes(), [...engineKinds().map(({ code }) => code), 'ERR_SPARSYNC_PLATFORM'], 'ts/codes.ts');
+  },
+
+  'errors: the table of docs/errors.md is that of the sources': async () => {
+    // Compared cell by cell: the formatter may align the columns.
+    const cells = (table) =>
+      table
+        .split('\n')
+        .filter((line) => line.startsWith('| `'))
+        .map((line) => line.split('|').map((cell) => cell.trim()));
+    const [, written] = /docs:errors -->([\s\S]*?)<!-- table end/.exec(text('docs', 'errors.md'));
+    expectEqual(cells(written), cells(await errorTable()), 'docs/errors.md (npm run docs:errors writes it)');
+  },
+
+  'errors: docs/errors.md says for each code what to do': async () => {
+    const sections = [...text('docs', 'errors.md').matchAll(/^### (ERR_\w+)$/gm)].map(([, code]) => code);
+    expectEqual(sections, [...(await apiCodes())], 'docs/errors.md');
   },
 });

@@ -85,6 +85,14 @@ const STEPS = [
   { group: 'package', name: 'package', step: counted(countTap, process.execPath, 'scripts/check-package.mjs') },
 ];
 
+/** What is worth reading of a failing step: all but the lines of tests that passed. */
+function withoutPassed(output) {
+  return output
+    .split('\n')
+    .filter((line) => !/^(ok \d|test .* \.\.\. ok$)/.test(line))
+    .join('\n');
+}
+
 async function buildAddon() {
   const changed = await buildNative({ release: options.long });
   if (changed.length > 0) {
@@ -130,7 +138,7 @@ for (const { group, name, step } of STEPS) {
   console.log(
     `${result.failed > 0 ? 'FAILED' : 'ok    '} ${group}: ${name}: ${result.passed} of ${result.passed + result.failed} (${seconds} s)`,
   );
-  if (result.failed > 0) console.log(result.output.replace(/^/gm, '  '));
+  if (result.failed > 0) console.log(withoutPassed(result.output).replace(/^/gm, '  '));
 }
 
 for (const name of skips) console.log(`Skipped: ${name}`);

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-pub use sparsync_proto::ErrorKind;
+use sparsync_proto::WireError;
+pub use sparsync_proto::{Detail, ErrorKind};
 
 /// Which end of a sync an error happened on, as seen by the one who holds the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,29 +28,8 @@ struct Inner {
     message: String,
     path: Option<Vec<u8>>,
     side: Side,
-    details: Vec<(&'static str, Detail)>,
+    details: Vec<(String, Detail)>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-}
-
-/// A machine-readable fact of an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// A count or an amount.
-    Number(u64),
-    /// A name, key or text.
-    Text(String),
-}
-
-impl From<u64> for Detail {
-    fn from(value: u64) -> Self {
-        Self::Number(value)
-    }
-}
-
-impl From<String> for Detail {
-    fn from(value: String) -> Self {
-        Self::Text(value)
-    }
 }
 
 impl Error {
@@ -71,9 +51,7 @@ impl Error {
             Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => ErrorKind::NoSpace,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("{doing}: {source}"))
-            .at(path)
-            .because(source)
+        Self::new(kind, format!("{doing}: {source}")).at(path).because(source)
     }
 
     /// A defect of this program; `what` names the broken expectation.
@@ -103,7 +81,7 @@ impl Error {
     /// Adds a machine-readable fact.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Detail>) -> Self {
-        self.0.details.push((name, value.into()));
+        self.0.details.push((name.to_owned(), value.into()));
         self
     }
 
@@ -112,6 +90,24 @@ impl Error {
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
         self
+    }
+
+    /// The form in which it travels to the peer.
+    pub(crate) fn to_wire(&self) -> WireError {
+        WireError {
+            kind: self.kind(),
+            message: self.0.message.clone(),
+            path: self.0.path.clone(),
+            details: self.0.details.clone(),
+        }
+    }
+
+    /// What a peer reported.
+    pub(crate) fn from_wire(error: WireError) -> Self {
+        let mut inner = Self::new(error.kind, error.message).remote();
+        inner.0.path = error.path;
+        inner.0.details = error.details;
+        inner
     }
 
     /// The kind, which decides code, exit status and retry.
@@ -140,7 +136,7 @@ impl Error {
 
     /// The machine-readable facts.
     #[must_use]
-    pub fn details(&self) -> &[(&'static str, Detail)] {
+    pub fn details(&self) -> &[(String, Detail)] {
         &self.0.details
     }
 }

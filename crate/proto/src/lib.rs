@@ -1,6 +1,30 @@
-//! The protocol of sparsync without input or output: entries, limits, frames, the planner.
+//! The protocol of sparsync without input or output: names and listings, what makes two of them differ, the planner,
+//! and every byte that travels. `docs/protocol.md` has the same, byte by byte.
+//!
+//! Nothing here opens a file, reads a clock or knows a runtime: a fuzzer or a simulator can drive all of it.
 #![forbid(unsafe_code)]
 
+pub mod codec;
+mod compare;
+mod counters;
+mod entry;
+mod frame;
 mod kind;
+pub mod limits;
+pub mod pack;
+mod path;
+mod plan;
+mod request;
 
+pub use codec::Malformed;
+pub use compare::{Attributes, Compare, Digest, Reasons, TreeHasher, Window};
+pub use counters::{COUNTERS, Counter};
+pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
+pub use frame::{
+    Accept, Action, Detail, Directory, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry, Resume,
+    WireError, encode_list,
+};
 pub use kind::ErrorKind;
+pub use path::{Name, RelPath};
+pub use plan::{Rules, Step, plan};
+pub use request::{Compression, Deletion, Direction, Durability, Request};

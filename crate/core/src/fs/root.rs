@@ -1,0 +1,182 @@
+//! A tree's root as a held descriptor, and the only way from it to a directory below.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use sparsync_proto::{Name, RelPath};
+
+/// What a directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To list it, or to change its attributes.
+    Read,
+    /// To reach what is in it: search permission is enough, as on a directory with mode 0711.
+    Reach,
+}
+
+impl Access {
+    fn flags(self) -> OFlags {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match self {
+            Self::Read => flags | OFlags::RDONLY,
+            Self::Reach => flags | OFlags::PATH,
+        }
+    }
+}
+
+/// Free space of a file system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Space {
+    /// Bytes that this user may still write.
+    pub(crate) free_bytes: u64,
+    /// Entries that can still be made; `u64::MAX` where the file system has no such limit.
+    pub(crate) free_entries: u64,
+    /// Bytes in use: no tree on this file system can hold more, holes aside.
+    pub(crate) used_bytes: u64,
+    /// Entries in use.
+    pub(crate) used_entries: u64,
+}
+
+/// A directory that a run may not leave.
+#[derive(Debug)]
+pub(crate) struct Root {
+    fd: OwnedFd,
+    /// Whether `openat2` is there: probed at the first use, since a sandbox may forbid it.
+    has_openat2: AtomicBool,
+}
+
+/// Longest path given to one system call, below `PATH_MAX`.
+const SEGMENT_BYTES_MAX: usize = 4000;
+
+/// How often a lookup that raced with a rename is tried again.
+const RACE_RETRIES: usize = 16;
+
+impl Root {
+    /// Opens the operator's own path, in which symlinks are followed.
+    pub(crate) fn open(path: &[u8]) -> rustix::io::Result<Self> {
+        let fd = rustix::fs::openat(CWD, path, Access::Read.flags(), Mode::empty())?;
+        Ok(Self::from_fd(fd))
+    }
+
+    fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd, has_openat2: AtomicBool::new(true) }
+    }
+
+    /// The tree at `path` below this root as a root of its own.
+    pub(crate) fn descend(&self, path: &RelPath) -> rustix::io::Result<Self> {
+        let root = Self::from_fd(self.open_directory(path, Access::Read)?);
+        root.has_openat2.store(self.has_openat2.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(root)
+    }
+
+    /// Opens a directory below the root, following no symlink on the way.
+    pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> rustix::io::Result<OwnedFd> {
+        if path.is_root() {
+            return rustix::fs::openat(&self.fd, c".", access.flags(), Mode::empty());
+        }
+        let bytes = path.as_bytes();
+        if bytes.len() <= SEGMENT_BYTES_MAX && self.has_openat2.load(Ordering::Relaxed) {
+            match open_beneath(self.fd.as_fd(), bytes, access.flags()) {
+                Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.store(false, Ordering::Relaxed),
+                // The lookup raced with renames again and again: the walk below needs no such luck.
+                Err(Errno::AGAIN) => {}
+                result => return result,
+            }
+        }
+        let mut at: Option<OwnedFd> = None;
+        let mut names = path.components().peekable();
+        while let Some(name) = names.next() {
+            let access = if names.peek().is_some() { Access::Reach } else { access };
+            let parent = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            at = Some(open_child(parent, name, access)?);
+        }
+        at.ok_or(Errno::INVAL)
+    }
+
+    /// The descriptor itself.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Free and used space of the root's file system.
+    pub(crate) fn space(&self) -> rustix::io::Result<Space> {
+        let stat = rustix::fs::fstatvfs(&self.fd)?;
+        let entries = stat.f_files;
+        Ok(Space {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            // btrfs and others report no count at all.
+            free_entries: if entries == 0 { u64::MAX } else { stat.f_favail },
+            used_bytes: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
+            used_entries: entries.saturating_sub(stat.f_ffree),
+        })
+    }
+
+    /// Writes everything on the root's file system to its device.
+    pub(crate) fn sync_file_system(&self) -> rustix::io::Result<()> {
+        rustix::fs::syncfs(&self.fd)
+    }
+}
+
+fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..RACE_RETRIES {
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) => {}
+            result => return result,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Opens a sub-directory, which must be one and not a symlink to one.
+pub(crate) fn open_child(parent: BorrowedFd<'_>, name: Name<'_>, access: Access) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(parent, name.as_bytes(), access.flags() | OFlags::NOFOLLOW, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Root};
+    use sparsync_proto::RelPath;
+    use std::os::unix::ffi::OsStrExt;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn no_symlink_is_followed_with_and_without_openat2() {
+        let outside = tempfile::tempdir().unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(inside.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), inside.path().join("a/out")).unwrap();
+        std::os::unix::fs::symlink("b", inside.path().join("a/in")).unwrap();
+        let root = Root::open(inside.path().as_os_str().as_bytes()).unwrap();
+        for has in [true, false] {
+            root.has_openat2.store(has, Ordering::Relaxed);
+            let open = |path: &[u8]| root.open_directory(&RelPath::new(path).unwrap(), Access::Reach);
+            assert!(open(b"a/b").is_ok());
+            assert!(open(b"a/out").is_err());
+            assert!(open(b"a/in").is_err());
+            assert!(open(b"a/none").is_err());
+        }
+    }
+
+    #[test]
+    fn a_path_longer_than_the_kernel_takes_is_reached() {
+        let top = tempfile::tempdir().unwrap();
+        let root = Root::open(top.path().as_os_str().as_bytes()).unwrap();
+        let name = [b'd'; 200];
+        let mut at = root.open_directory(&RelPath::root(), Access::Read).unwrap();
+        let mut path = Vec::new();
+        for _ in 0..60 {
+            rustix::fs::mkdirat(&at, &name[..], 0o755.into()).unwrap();
+            at = rustix::fs::openat(&at, &name[..], rustix::fs::OFlags::DIRECTORY, 0.into()).unwrap();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&name);
+        }
+        assert!(path.len() > 4096);
+        root.open_directory(&RelPath::new(&path).unwrap(), Access::Read).unwrap();
+        super::super::remove_tree(&root, &RelPath::new(&name).unwrap(), &mut super::super::Removal::default()).unwrap();
+    }
+}

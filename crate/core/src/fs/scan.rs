@@ -1,0 +1,231 @@
+//! One directory's listing, with one `stat` for each entry.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, RawDir, Statx, StatxFlags};
+use rustix::io::Errno;
+use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Time};
+
+use super::content::Contents;
+use super::root::{Access, Root};
+use super::temp::TempName;
+
+/// What tells one state of a file from the next, besides what travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Time of the last change of the inode.
+    pub(crate) ctime: Time,
+    /// The inode's number.
+    pub(crate) ino: u64,
+    /// Blocks of 512 bytes that are allocated.
+    pub(crate) blocks: u64,
+}
+
+/// What a scan looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScanOptions {
+    /// What the run compares.
+    pub(crate) attributes: Attributes,
+    /// Whether stamps are kept: the sender needs them to know that a file did not change under it.
+    pub(crate) stamps: bool,
+}
+
+/// A directory as it was found.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Where, below the root.
+    pub(crate) path: RelPath,
+    /// Its own attributes.
+    pub(crate) meta: Meta,
+    /// The device that it is on.
+    pub(crate) device: u64,
+    /// Its entries.
+    pub(crate) listing: Listing,
+    /// A stamp for each entry, when asked for.
+    pub(crate) stamps: Vec<Stamp>,
+    /// The digest of the entries.
+    pub(crate) digest: Digest,
+    /// Unfinished files of runs, this one's or others'.
+    pub(crate) leftovers: Vec<(Vec<u8>, TempName)>,
+    /// What could not be looked at.
+    pub(crate) issues: Vec<Issue>,
+}
+
+const STATX: StatxFlags = StatxFlags::TYPE
+    .union(StatxFlags::MODE)
+    .union(StatxFlags::UID)
+    .union(StatxFlags::GID)
+    .union(StatxFlags::MTIME)
+    .union(StatxFlags::CTIME)
+    .union(StatxFlags::INO)
+    .union(StatxFlags::SIZE)
+    .union(StatxFlags::BLOCKS);
+
+/// `STATX_FORCE_SYNC` off: what a network file system has cached is what an ordinary `stat` would say too.
+pub(super) fn statx(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Statx> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    rustix::fs::statx(directory, name, flags, STATX)
+}
+
+fn time(stamp: rustix::fs::StatxTimestamp) -> Time {
+    Time { seconds: stamp.tv_sec, nanos: stamp.tv_nsec }
+}
+
+/// The attributes that `statx` found.
+pub(crate) fn meta(stat: &Statx) -> Meta {
+    Meta { mode: stat.stx_mode & 0o7777, uid: stat.stx_uid, gid: stat.stx_gid, mtime: time(stat.stx_mtime) }
+}
+
+/// The stamp that `statx` found.
+pub(crate) fn stamp(stat: &Statx) -> Stamp {
+    Stamp { ctime: time(stat.stx_ctime), ino: stat.stx_ino, blocks: stat.stx_blocks }
+}
+
+fn kind(stat: &Statx, attributes: &Attributes) -> Kind {
+    match FileType::from_raw_mode(stat.stx_mode.into()) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink if attributes.links => Kind::Symlink,
+        _ => Kind::Special,
+    }
+}
+
+/// Reused between directories, so that a walk allocates only what it keeps.
+pub(crate) struct ScanBuffers {
+    entries: Vec<MaybeUninit<u8>>,
+    contents: Contents,
+}
+
+impl Default for ScanBuffers {
+    fn default() -> Self {
+        Self { entries: vec![MaybeUninit::uninit(); 32 << 10], contents: Contents::default() }
+    }
+}
+
+impl Scan {
+    fn empty(path: RelPath, stat: &Statx) -> Self {
+        Self {
+            path,
+            meta: meta(stat),
+            device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            listing: Listing::new(),
+            stamps: Vec::new(),
+            digest: Digest::default(),
+            leftovers: Vec::new(),
+            issues: Vec::new(),
+        }
+    }
+
+    fn issue(&mut self, name: &[u8], doing: &str, error: Errno) {
+        self.issues.push(Issue {
+            kind: IssueKind::Unreadable,
+            path: self.path.join_bytes(name),
+            message: format!("{doing}: {}", std::io::Error::from(error)),
+            old_kept: true,
+        });
+    }
+
+    /// Adds the entry `name`. One that vanished since its name was read is left out, as if the directory had been
+    /// listed a moment later.
+    fn add(&mut self, directory: &OwnedFd, name: &[u8], options: &ScanOptions, buffers: &mut Contents) {
+        let stat = match statx(directory, name) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return,
+            Err(error) => return self.issue(name, "cannot look at", error),
+        };
+        let Ok(valid) = Name::new(name) else {
+            return self.issue(name, "cannot carry this name", Errno::INVAL);
+        };
+        let kind = kind(&stat, &options.attributes);
+        let target = if kind == Kind::Symlink {
+            match rustix::fs::readlinkat(directory, name, Vec::new()) {
+                Ok(target) => target.into_bytes(),
+                Err(Errno::NOENT) => return,
+                Err(error) => return self.issue(name, "cannot read the symlink", error),
+            }
+        } else {
+            Vec::new()
+        };
+        let mut carried = meta(&stat);
+        if kind == Kind::Directory || kind == Kind::Special {
+            carried = Meta::default();
+        }
+        if !self.listing.push(valid, kind, stat.stx_size, carried, &target) {
+            return self.issue(name, "too many names in one directory", Errno::NOSPC);
+        }
+        if options.stamps {
+            self.stamps.push(stamp(&stat));
+        }
+        if options.attributes.compares_content() {
+            // Digests are put in order with the entries: pushed here, permuted in `finish`.
+            let digest = if kind == Kind::File {
+                match buffers.hash_file(directory, name) {
+                    Ok(digest) => digest,
+                    Err(error) => {
+                        self.issue(name, "cannot read", error);
+                        [0; 32]
+                    }
+                }
+            } else {
+                [0; 32]
+            };
+            buffers.digests.push(digest);
+        }
+    }
+
+    fn finish(&mut self, options: &ScanOptions, buffers: &mut Contents) {
+        let order = self.listing.sort();
+        self.listing.shrink();
+        if options.stamps {
+            self.stamps = order.iter().map(|&at| self.stamps[at as usize]).collect();
+        }
+        if options.attributes.compares_content() {
+            let digests = std::mem::take(&mut buffers.digests);
+            self.listing.set_content(order.iter().map(|&at| digests[at as usize]).collect());
+        }
+        if options.attributes.digests_decide() {
+            self.digest = options.attributes.digest(&self.listing);
+        }
+    }
+}
+
+/// Lists the directory at `path` below `root`.
+pub(crate) fn scan_directory(
+    root: &Root,
+    path: RelPath,
+    options: &ScanOptions,
+    buffers: &mut ScanBuffers,
+) -> rustix::io::Result<Scan> {
+    let directory = root.open_directory(&path, Access::Read)?;
+    let mut scan = Scan::empty(path, &statx(&directory, b"")?);
+    let mut names = RawDir::new(&directory, &mut buffers.entries);
+    while let Some(entry) = names.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        if let Some(temp) = TempName::parse(name) {
+            scan.leftovers.push((name.to_vec(), temp));
+            continue;
+        }
+        scan.add(&directory, name, options, &mut buffers.contents);
+    }
+    scan.finish(options, &mut buffers.contents);
+    Ok(scan)
+}
+
+/// The root with nothing but the entry `name` in it: how a single file is looked at.
+pub(crate) fn scan_single(
+    root: &Root,
+    name: &[u8],
+    options: &ScanOptions,
+    buffers: &mut ScanBuffers,
+) -> rustix::io::Result<Scan> {
+    let directory = root.open_directory(&RelPath::root(), Access::Reach)?;
+    let mut scan = Scan::empty(RelPath::root(), &statx(&directory, b"")?);
+    scan.add(&directory, name, options, &mut buffers.contents);
+    scan.finish(options, &mut buffers.contents);
+    Ok(scan)
+}

@@ -1,0 +1,58 @@
+//! A tree, directory by directory, in the order that both ends share.
+
+use sparsync_proto::RelPath;
+
+use super::root::Root;
+use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
+
+/// A directory of the walk, or one that could not be listed.
+pub(crate) enum WalkItem {
+    /// It was listed.
+    Listed(Box<Scan>),
+    /// It was not, and nothing below it is known.
+    Failed(RelPath, rustix::io::Errno),
+}
+
+/// Walks a tree in order. Holds no descriptor between directories, so depth costs nothing.
+pub(crate) struct Walk<'a> {
+    root: &'a Root,
+    options: ScanOptions,
+    recursive: bool,
+    buffers: ScanBuffers,
+    pending: Vec<RelPath>,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts at the root.
+    pub(crate) fn new(root: &'a Root, options: ScanOptions, recursive: bool) -> Self {
+        Self { root, options, recursive, buffers: ScanBuffers::default(), pending: vec![RelPath::root()] }
+    }
+
+    /// Leaves out every directory that comes before `floor` and does not hold it.
+    pub(crate) fn skip_before(&mut self, floor: &RelPath) {
+        while self.pending.last().is_some_and(|next| next < floor && !floor.is_within(next)) {
+            self.pending.pop();
+        }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = WalkItem;
+
+    fn next(&mut self) -> Option<WalkItem> {
+        let path = self.pending.pop()?;
+        let scan = match scan_directory(self.root, path.clone(), &self.options, &mut self.buffers) {
+            Ok(scan) => scan,
+            Err(error) => return Some(WalkItem::Failed(path, error)),
+        };
+        if self.recursive {
+            let directories = scan.listing.entries().iter().rev();
+            for entry in directories.filter(|entry| entry.kind == sparsync_proto::Kind::Directory) {
+                if let Ok(name) = sparsync_proto::Name::new(scan.listing.name(entry)) {
+                    self.pending.push(scan.path.join(name));
+                }
+            }
+        }
+        Some(WalkItem::Listed(Box::new(scan)))
+    }
+}

@@ -1,0 +1,54 @@
+//! Every cap of the protocol. A peer can lower what applies to a session, never raise it.
+
+/// The ALPN name: a peer that speaks something else is turned away in the TLS handshake.
+pub const ALPN: &[u8] = b"sparsync/1";
+
+/// The oldest and the newest protocol version that this build speaks.
+pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=1;
+
+/// Bytes of one control frame, type byte included.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes at which a list or batch is closed and sent, well below [`FRAME_BYTES_MAX`] so that one more entry fits.
+pub const BATCH_BYTES: usize = 128 << 10;
+
+/// Bytes of one name, as on Linux (`NAME_MAX`).
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of a path below a root.
+pub const PATH_BYTES_MAX: usize = 512 << 10;
+
+/// Directories between a root and an entry.
+pub const DEPTH_MAX: usize = 4096;
+
+/// Bytes of a symlink's target (`PATH_MAX`).
+pub const LINK_BYTES_MAX: usize = 4096;
+
+/// Entries of one directory: what four billion bytes of names allow is far above, this bounds memory.
+pub const DIRECTORY_ENTRIES_MAX: usize = 16 << 20;
+
+/// Bytes of a pack before and after compression.
+pub const PACK_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes at which a pack is closed and sent: large enough to make QUIC and LZ4 efficient, small enough to keep
+/// every queue in cache.
+pub const PACK_BYTES: usize = 256 << 10;
+
+/// Files up to this size travel whole in one record of a pack; larger ones as a sequence of chunks.
+pub const WHOLE_FILE_BYTES_MAX: u64 = 128 << 10;
+
+/// Largest size of a file (2^62).
+pub const FILE_BYTES_MAX: u64 = 1 << 62;
+
+/// Data lanes of one session.
+pub const LANES_MAX: u8 = 8;
+
+/// Text of an error or warning from a peer.
+pub const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// Bytes of a root's name.
+pub const ROOT_NAME_BYTES_MAX: usize = 64;
+
+const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(PACK_BYTES + WHOLE_FILE_BYTES_MAX as usize + 1024 < PACK_BYTES_MAX);

@@ -1,0 +1,166 @@
+//! Names and paths. A value of these types has been checked: there is no other way to make one.
+
+use crate::codec::{Decoded, malformed};
+use crate::limits::{DEPTH_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
+
+/// Why bytes are not a name.
+fn name_is_valid(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name != b"."
+        && name != b".."
+        && !name.iter().any(|&byte| byte == b'/' || byte == 0)
+}
+
+/// One component of a path: 1 to 255 bytes without `/` and NUL, and neither `.` nor `..`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name<'a>(&'a [u8]);
+
+impl<'a> Name<'a> {
+    /// Checks `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Decoded<Self> {
+        if name_is_valid(bytes) { Ok(Self(bytes)) } else { malformed("name") }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// A path below a root: names joined by `/`; empty for the root itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RelPath(Vec<u8>);
+
+impl RelPath {
+    /// The root itself.
+    #[must_use]
+    pub const fn root() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Checks every component of `bytes`.
+    pub fn new(bytes: &[u8]) -> Decoded<Self> {
+        if bytes.is_empty() {
+            return Ok(Self::root());
+        }
+        if bytes.len() > PATH_BYTES_MAX {
+            return malformed("path length");
+        }
+        let mut depth = 0;
+        for component in bytes.split(|&byte| byte == b'/') {
+            depth += 1;
+            if !name_is_valid(component) || depth > DEPTH_MAX {
+                return malformed("path");
+            }
+        }
+        Ok(Self(bytes.to_vec()))
+    }
+
+    /// The path of the entry `name` in this directory.
+    #[must_use]
+    pub fn join(&self, name: Name<'_>) -> Self {
+        Self(self.join_bytes(name.as_bytes()))
+    }
+
+    /// The bytes of the path of an entry in this directory.
+    #[must_use]
+    pub fn join_bytes(&self, name: &[u8]) -> Vec<u8> {
+        let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
+        if !self.0.is_empty() {
+            path.extend_from_slice(&self.0);
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        path
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this is the root itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names from the root down.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = Name<'_>> {
+        self.0.split(|&byte| byte == b'/').filter(|component| !component.is_empty()).map(Name)
+    }
+
+    /// The directory that holds this entry, and its name there; nothing for the root.
+    #[must_use]
+    pub fn split_last(&self) -> Option<(Self, Name<'_>)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(match self.0.iter().rposition(|&byte| byte == b'/') {
+            Some(at) => (Self(self.0[..at].to_vec()), Name(&self.0[at + 1..])),
+            None => (Self::root(), Name(&self.0)),
+        })
+    }
+
+    /// Whether this is `other` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        other.is_root() || (self.0.starts_with(&other.0) && matches!(self.0.get(other.0.len()), None | Some(b'/')))
+    }
+
+    /// How many leading bytes two paths share.
+    #[must_use]
+    pub fn shared_bytes(&self, other: &Self) -> usize {
+        self.0.iter().zip(&other.0).take_while(|(a, b)| a == b).count()
+    }
+}
+
+/// The order of the walk: a directory, then its sub-directories by name, each with all that is below it. It is the
+/// order of the bytes with `/` below every other byte.
+impl Ord for RelPath {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let rank = |&byte: &u8| if byte == b'/' { 0 } else { byte };
+        self.0.iter().map(rank).cmp(other.0.iter().map(rank))
+    }
+}
+
+impl PartialOrd for RelPath {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, RelPath};
+
+    #[test]
+    fn nothing_that_climbs_or_hides_is_a_path() {
+        for bad in [&b".."[..], b"a/..", b"/a", b"a/", b"a//b", b".", b"a/./b", b"a\0b"] {
+            assert!(RelPath::new(bad).is_err(), "{}", bad.escape_ascii());
+        }
+        assert!(Name::new(b"a/b").is_err());
+        assert!(Name::new(&[b'x'; 256]).is_err());
+        assert!(RelPath::new(&b"d/".repeat(5000)[..9999]).is_err());
+    }
+
+    #[test]
+    fn the_order_is_the_walk() {
+        let mut paths: Vec<_> =
+            [&b"a-b"[..], b"a/b", b"a", b"", b"a/b/c", b"a0"].iter().map(|path| RelPath::new(path).unwrap()).collect();
+        paths.sort();
+        let order: Vec<_> = paths.iter().map(RelPath::as_bytes).collect();
+        assert_eq!(order, [&b""[..], b"a", b"a/b", b"a/b/c", b"a-b", b"a0"]);
+    }
+
+    #[test]
+    fn within_is_by_component() {
+        let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
+        assert!(path(b"a/b").is_within(&path(b"a")));
+        assert!(!path(b"ab").is_within(&path(b"a")));
+        assert!(path(b"a").is_within(&path(b"")));
+    }
+}

@@ -1,0 +1,212 @@
+//! The planner: what to do in one directory, from its two listings alone.
+
+use std::cmp::Ordering;
+
+use crate::compare::{Attributes, Reasons, is_newer};
+use crate::entry::{Kind, Listing};
+
+/// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It must be made, or made anew; `old` is what stands in its place now.
+    Make {
+        /// The source's entry.
+        source: usize,
+        /// The destination's entry of that name.
+        old: Option<usize>,
+        /// Why.
+        reasons: Reasons,
+    },
+    /// Its content is right, its attributes are not.
+    Adjust {
+        /// The source's entry.
+        source: usize,
+        /// Why.
+        reasons: Reasons,
+    },
+    /// It stays as it is, although it may differ.
+    Skip {
+        /// The source's entry.
+        source: usize,
+        /// Why.
+        reasons: Reasons,
+    },
+    /// Only the destination has it.
+    Extra {
+        /// The destination's entry.
+        old: usize,
+    },
+}
+
+/// What a plan depends on besides the two listings.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// What is compared and carried.
+    pub attributes: Attributes,
+    /// Whether sub-directories belong to the run.
+    pub recursive: bool,
+    /// Whether a destination's newer file is left alone.
+    pub update: bool,
+    /// Whether nothing that exists may change.
+    pub append_only: bool,
+}
+
+/// Calls `step` for every name that needs a decision, in ascending order; equal entries need none.
+pub fn plan(rules: &Rules, source: &Listing, destination: &Listing, mut step: impl FnMut(Step)) {
+    let (mut at, mut old) = (0, 0);
+    loop {
+        let order = match (source.get(at), destination.get(old)) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => source.name(a).cmp(destination.name(b)),
+        };
+        match order {
+            Ordering::Less => {
+                if let Some(next) = missing(rules, source, at) {
+                    step(next);
+                }
+                at += 1;
+            }
+            Ordering::Greater => {
+                step(Step::Extra { old });
+                old += 1;
+            }
+            Ordering::Equal => {
+                if let Some(next) = both(rules, (source, at), (destination, old)) {
+                    step(next);
+                }
+                at += 1;
+                old += 1;
+            }
+        }
+    }
+}
+
+/// Why the run leaves a source entry alone whatever the destination holds.
+fn not_carried(rules: &Rules, kind: Kind) -> Option<Reasons> {
+    match kind {
+        Kind::Special => Some(Reasons::SPECIAL),
+        Kind::Directory if !rules.recursive => Some(Reasons::DIRECTORY),
+        _ => None,
+    }
+}
+
+fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
+    let entry = source.get(at)?;
+    Some(match not_carried(rules, entry.kind) {
+        Some(reasons) => Step::Skip { source: at, reasons },
+        None => Step::Make { source: at, old: None, reasons: Reasons::MISSING },
+    })
+}
+
+fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)) -> Option<Step> {
+    let (a, b) = (source.0.get(source.1)?, destination.0.get(destination.1)?);
+    if let Some(reasons) = not_carried(rules, a.kind) {
+        return Some(Step::Skip { source: source.1, reasons });
+    }
+    let reasons = rules.attributes.differences(source, destination);
+    if reasons.is_empty() {
+        return None;
+    }
+    if rules.append_only {
+        return Some(Step::Skip { source: source.1, reasons: Reasons::APPEND_ONLY });
+    }
+    if rules.update && is_newer(&rules.attributes, a, b) {
+        return Some(Step::Skip { source: source.1, reasons: Reasons::NEWER });
+    }
+    let remake = match a.kind {
+        Kind::File => rules.attributes.needs_content(reasons),
+        Kind::Symlink => reasons.any_of(Reasons::TYPE.and(Reasons::TARGET)),
+        Kind::Directory | Kind::Special => reasons.any_of(Reasons::TYPE),
+    };
+    Some(if remake {
+        Step::Make { source: source.1, old: Some(destination.1), reasons }
+    } else {
+        Step::Adjust { source: source.1, reasons }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rules, Step, plan};
+    use crate::compare::{Attributes, Compare, Reasons, Window};
+    use crate::entry::{Kind, Listing, Meta, Time};
+    use crate::path::Name;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type Model = BTreeMap<Vec<u8>, (Kind, u64, u16, i64)>;
+
+    fn listing(model: &Model) -> Listing {
+        let mut listing = Listing::new();
+        for (name, &(kind, size, mode, seconds)) in model {
+            let meta = Meta { mode, mtime: Time { seconds, nanos: 0 }, ..Meta::default() };
+            let target = vec![b'x'; usize::try_from(size).unwrap() + 1];
+            assert!(listing.push(Name::new(name).unwrap(), kind, size, meta, &target));
+        }
+        listing.sort();
+        listing
+    }
+
+    fn model() -> impl Strategy<Value = Model> {
+        let kind = prop_oneof![Just(Kind::File), Just(Kind::Directory), Just(Kind::Symlink)];
+        prop::collection::btree_map("[a-d]{1,2}".prop_map(String::into_bytes), (kind, 0u64..3, 0u16..2, 0i64..2), 0..8)
+    }
+
+    fn rules() -> Rules {
+        Rules {
+            attributes: Attributes {
+                perms: true,
+                times: true,
+                links: true,
+                compare: Compare::Quick,
+                window: Window::Exact,
+                ..Attributes::default()
+            },
+            recursive: true,
+            update: false,
+            append_only: false,
+        }
+    }
+
+    proptest! {
+        /// Carrying out the steps gives the source; equal digests and an empty plan mean the same.
+        #[test]
+        fn the_plan_leads_to_the_source(source in model(), destination in model()) {
+            let (from, to) = (listing(&source), listing(&destination));
+            let mut result = destination.clone();
+            let mut steps = 0;
+            plan(&rules(), &from, &to, |step| {
+                steps += 1;
+                match step {
+                    Step::Extra { old } => { result.remove(to.name(&to.entries()[old])); }
+                    Step::Make { source: at, .. } | Step::Adjust { source: at, .. } => {
+                        let name = from.name(&from.entries()[at]).to_vec();
+                        let value = source[&name];
+                        result.insert(name, value);
+                    }
+                    Step::Skip { .. } => unreachable!("nothing is skipped under these rules"),
+                }
+            });
+            let comparable = |model: &Model| -> Vec<_> {
+                model.iter().map(|(name, &(kind, size, mode, seconds))| match kind {
+                    Kind::Directory => (name.clone(), kind, 0, 0, 0),
+                    Kind::Symlink => (name.clone(), kind, size, 0, seconds),
+                    _ => (name.clone(), kind, size, mode, seconds),
+                }).collect()
+            };
+            prop_assert_eq!(comparable(&result), comparable(&source));
+            let attributes = rules().attributes;
+            prop_assert_eq!(attributes.digest(&from) == attributes.digest(&to), steps == 0);
+        }
+    }
+
+    #[test]
+    fn append_only_changes_nothing_that_exists() {
+        let one = |size| listing(&BTreeMap::from([(b"f".to_vec(), (Kind::File, size, 0, 0))]));
+        let mut steps = Vec::new();
+        plan(&Rules { append_only: true, ..rules() }, &one(1), &one(2), |step| steps.push(step));
+        assert_eq!(steps, [Step::Skip { source: 0, reasons: Reasons::APPEND_ONLY }]);
+    }
+}

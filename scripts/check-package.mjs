@@ -1,0 +1,162 @@
+// The package as a user gets it: packed, installed in an empty folder without a network, and run there.
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hostTarget } from './host.mjs';
+import { pack } from './pack.mjs';
+import { mustRun, ROOT, run, tool } from './process.mjs';
+import { runChecks } from './tap.mjs';
+
+/** What may be in the root package, and how large it may be unpacked, in bytes: it is JavaScript, types and text. */
+const ALLOWED = /^(dist\/|index\.js$|index\.d\.ts$|package\.json$|README\.md$|LICENSE$|CHANGELOG\.md$)/;
+const UNPACKED_BYTES_MAX = 600_000;
+
+const target = hostTarget();
+const work = mkdtempSync(join(tmpdir(), 'sparsync-package-'));
+const packed = await pack(work);
+const programs = join(ROOT, 'scripts', 'package-check');
+
+/** An empty folder with the given tarballs installed, and the programs of this check beside them. */
+async function installIn(name, tarballs) {
+  const folder = join(work, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+  await mustRun('npm', ['install', '--offline', '--no-audit', '--no-fund', ...tarballs], { cwd: folder });
+  for (const program of ['works.mjs', 'no-binary.mjs', 'consumer.ts']) {
+    copyFileSync(join(programs, program), join(folder, program));
+  }
+  return folder;
+}
+
+const complete = await installIn('complete', [packed.root.tarball, packed.platform.tarball]);
+const bare = await installIn('bare', [packed.root.tarball]);
+
+/** The node program of a version that npm carries; undefined when it cannot be fetched. */
+async function fetchNode(version) {
+  const folder = join(work, `node-${version}`);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), '{"private":true}');
+  const name = `node-${process.platform}-${process.arch}`;
+  const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', `${name}@${version}`];
+  const installed = await run('npm', args, { cwd: folder });
+  const program = join(folder, 'node_modules', name, 'bin', 'node');
+  return installed.code === 0 && existsSync(program) ? program : undefined;
+}
+
+async function worksOn(program) {
+  await mustRun(program, ['works.mjs'], { cwd: complete });
+  await mustRun(program, ['no-binary.mjs', target], { cwd: bare });
+}
+
+/** Runs the bundle of works.mjs in a folder of its own, with the platform package beside it or none at all. */
+async function runBundle(name, { install, args }) {
+  const folder = join(work, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+  writeFileSync(
+    join(complete, `${name}.mjs`),
+    `import { sync } from 'sparsync-native';\nawait sync(process.argv[2], process.argv[3]);\nconsole.log('bundle works');\n`,
+  );
+  const bundle = join(folder, 'bundle.mjs');
+  const build = ['--bundle', '--platform=node', '--format=esm', '--log-level=error', `--outfile=${bundle}`, ...args];
+  await mustRun(tool('esbuild'), [join(complete, `${name}.mjs`), ...build], { cwd: complete });
+  await mustRun('npm', ['install', '--offline', '--no-audit', '--no-fund', ...install], { cwd: folder });
+  mkdirSync(join(folder, 'source'));
+  writeFileSync(join(folder, 'source', 'file'), 'content');
+  const env = { SPARSYNC_STATE_DIR: join(folder, 'state') };
+  await mustRun(process.execPath, [bundle, join(folder, 'source'), join(folder, 'copy')], { cwd: folder, env });
+  if (readFileSync(join(folder, 'copy', 'file'), 'utf8') !== 'content') throw new Error('the copy is not the source');
+}
+
+function expect(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+const bin = (folder) => join(folder, 'node_modules', '.bin', 'sparsync');
+
+try {
+  await runChecks({
+    'package: publint finds nothing': () =>
+      mustRun(tool('publint'), ['run', packed.root.tarball, '--strict']).then(() => {}),
+
+    'package: are-the-types-wrong finds nothing': () =>
+      mustRun(tool('attw'), [packed.root.tarball, '--profile', 'esm-only']).then(() => {}),
+
+    'package: only what belongs there, and small': () => {
+      const strangers = packed.root.files.map(({ path }) => path).filter((path) => !ALLOWED.test(path));
+      expect(strangers.length === 0, `unexpected files: ${strangers.join(', ')}`);
+      const { unpackedSize } = packed.root;
+      expect(unpackedSize <= UNPACKED_BYTES_MAX, `${unpackedSize} bytes unpacked, more than ${UNPACKED_BYTES_MAX}`);
+      const binaries = packed.platform.files.map(({ path }) => path).filter((path) => path.endsWith('.node'));
+      expect(binaries.join() === `sparsync.${target}.node`, `platform package: ${binaries.join()}`);
+    },
+
+    'package: a strict TypeScript program compiles against it': async () => {
+      const args = [
+        '--noEmit',
+        '--strict',
+        '--exactOptionalPropertyTypes',
+        '--target',
+        'es2023',
+        '--lib',
+        'es2023,esnext.disposable',
+      ];
+      args.push('--types', 'node', '--typeRoots', join(ROOT, 'node_modules', '@types'), '--ignoreConfig');
+      for (const [module, resolution] of [
+        ['nodenext', 'nodenext'],
+        ['esnext', 'bundler'],
+      ]) {
+        const how = ['--module', module, '--moduleResolution', resolution];
+        await mustRun(tool('tsc'), [...args, ...how, 'consumer.ts'], { cwd: complete });
+      }
+    },
+
+    'package: installed without a network, works by import and by require on this Node': async () => {
+      const installed = join(complete, 'node_modules', `sparsync-native-${target}`, `sparsync.${target}.node`);
+      expect(existsSync(installed), `${installed} is missing`);
+      await worksOn(process.execPath);
+    },
+
+    'package: the same on Node 20': async () => {
+      if (process.versions.node.startsWith('20.')) return worksOn(process.execPath);
+      const program = await fetchNode('20');
+      return program === undefined ? 'Node 20 cannot be fetched' : worksOn(program);
+    },
+
+    'package: the same on the newest Node that npm carries': async () => {
+      const program = await fetchNode('latest');
+      return program === undefined ? 'the newest Node cannot be fetched' : worksOn(program);
+    },
+
+    'package: the command runs, and says its version without a binary': async () => {
+      const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+      for (const folder of [complete, bare]) {
+        const { stdout } = await mustRun(bin(folder), ['--version'], { cwd: folder });
+        expect(stdout.includes(version), `${stdout} does not name ${version}`);
+      }
+      mkdirSync(join(bare, 'empty'));
+      const failed = await run(bin(bare), ['-a', 'empty/', 'copy/'], { cwd: bare });
+      expect(failed.code === 45, `without a binary the command exits ${failed.code}: ${failed.output}`);
+      expect(failed.output.includes(`sparsync-native-${target}`), failed.output);
+    },
+
+    'package: NAPI_RS_NATIVE_LIBRARY_PATH names the binary to load': async () => {
+      const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(ROOT, `sparsync.${target}.node`) };
+      await mustRun(process.execPath, ['works.mjs'], { cwd: bare, env });
+    },
+
+    'package: an esbuild bundle with the package external works': () =>
+      runBundle('external-package', {
+        install: [packed.root.tarball, packed.platform.tarball],
+        args: ['--external:sparsync-native'],
+      }),
+
+    'package: an esbuild bundle that holds our JavaScript, with the addon external, works': () =>
+      runBundle('external-addon', {
+        install: [packed.platform.tarball],
+        args: ['--external:*.node', '--external:sparsync-native-*'],
+      }),
+  });
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
