@@ -14,8 +14,8 @@ import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judged } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client } from './helpers/product.js';
-import { startServer, type TestServer } from './helpers/server.js';
-import { accessOf, rejection, scaled, setup, type Setup } from './helpers/setup.js';
+import { startServer } from './helpers/server.js';
+import { accessOf, codeOf, failure, rejection, scaled, setup, type Setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 import { names, touched, walk } from './helpers/walk.js';
@@ -30,10 +30,6 @@ async function stillServes(t: ExecutionContext, { work, served, access, url }: S
   t.is(readFileSync(`${served}/honest/file`, 'utf8'), label, 'the server serves another client');
 }
 
-function codeOf(error: unknown): string | undefined {
-  return error instanceof SparsyncError ? error.code : String(error);
-}
-
 judged('a server with another key than the pinned one is refused before anything is sent', async (t) => {
   const made = await setup(t);
   const { work, served, client: user, server } = made;
@@ -41,15 +37,15 @@ judged('a server with another key than the pinned one is refused before anything
   const stranger = client(work, 'stranger');
   const before = walk(served);
 
-  const error = await rejection(
+  const error = await failure(
     t,
     sync(`${work}/source`, server.url('root', 'tree'), {
       identity: { keyPath: user.keyPath },
       trust: { pin: stranger.publicKey },
     }),
+    HostKeyError,
   );
-  t.true(error instanceof HostKeyError, String(error));
-  const refused = error as HostKeyError;
+  const refused = error;
   t.true(['ERR_SPARSYNC_HOST_KEY_CHANGED', 'ERR_SPARSYNC_UNKNOWN_HOST'].includes(refused.code));
   t.is(refused.key, server.pin);
   t.false(refused.retryable);
@@ -73,10 +69,10 @@ judged('the API never trusts at first sight unless told to, and then remembers',
   const knownHosts = `${work}/known_hosts`;
   const url = server.url('root', 'tree');
 
-  const error = await rejection(t, sync(`${work}/source`, url, { identity, trust: { knownHosts } }));
+  const error = await failure(t, sync(`${work}/source`, url, { identity, trust: { knownHosts } }), HostKeyError);
   t.is(codeOf(error), 'ERR_SPARSYNC_UNKNOWN_HOST');
-  t.is((error as HostKeyError).key, server.pin);
-  t.is((error as HostKeyError).port, server.port);
+  t.is(error.key, server.pin);
+  t.is(error.port, server.port);
   t.false(existsSync(`${served}/tree`));
 
   await sync(`${work}/source`, url, { identity, trust: { knownHosts, firstUse: 'accept' } });
@@ -89,16 +85,16 @@ judged('the API never trusts at first sight unless told to, and then remembers',
     home: dir(work, 'impostor'),
     roots: { root: dir(work, 'trap') },
     port: server.port,
-    args: [],
     clients: [user],
   });
   t.not(other.pin, server.pin);
-  const changed = await rejection(
+  const changed = await failure(
     t,
     sync(`${work}/source`, url, { identity, trust: { knownHosts, firstUse: 'accept' } }),
+    HostKeyError,
   );
   t.is(codeOf(changed), 'ERR_SPARSYNC_HOST_KEY_CHANGED');
-  t.is((changed as HostKeyError).expected, server.pin);
+  t.is(changed.expected, server.pin);
   t.deepEqual(readdirSync(`${work}/trap`), []);
 });
 
@@ -114,12 +110,11 @@ judged('a client whose key is not known gets nothing and learns nothing', async 
     () => sync(`${work}/source`, server.url('root', 'tree'), access),
     () => sync(server.url('root', 'tree'), `${work}/copy`, access),
     () => sync(server.url('no-such-root', 'tree'), `${work}/copy`, access),
-    async () => (await connect(server.url('root'), access)).list('root'),
+    async () => (await connect(server.url(), access)).list('root'),
   ]) {
-    const error = await rejection(t, attempt());
-    t.true(error instanceof AccessError, String(error));
+    const error = await failure(t, attempt(), AccessError);
     t.is(codeOf(error), 'ERR_SPARSYNC_UNAUTHORIZED');
-    t.false((error as SparsyncError).retryable);
+    t.false(error.retryable);
   }
   t.false(existsSync(`${work}/copy`));
   stranger.trust(server.port, server.pin);
@@ -176,10 +171,9 @@ judged('each scope permits what it says and nothing beyond', async (t) => {
     ],
   ];
   for (const [what, attempt] of refusals) {
-    const error = await rejection(t, attempt());
-    t.true(error instanceof AccessError, `${what}: ${String(error)}`);
+    const error = await failure(t, attempt(), AccessError, what);
     t.is(codeOf(error), 'ERR_SPARSYNC_SCOPE', what);
-    t.is((error as SparsyncError).side, 'remote', what);
+    t.is(error.side, 'remote', what);
     t.deepEqual(touched(before, walk(served)), [], what);
     t.false(existsSync(`${work}/x/dir0000`), what);
   }
@@ -203,15 +197,28 @@ judged('each scope permits what it says and nothing beyond', async (t) => {
   writeFileSync(`${work}/source/dir0000/new`, 'new');
   writeFileSync(`${work}/source/dir0000/file00001`, 'overwritten by an appender');
   const kept = readFileSync(`${served}/appended/dir0000/file00001`, 'utf8');
-  const error = await rejection(t, sync(`${work}/source`, server.url('root', 'appended'), access('appender')));
-  t.true(error instanceof PartialSyncError, String(error));
+  const error = await failure(
+    t,
+    sync(`${work}/source`, server.url('root', 'appended'), access('appender')),
+    PartialSyncError,
+  );
   t.deepEqual(
-    (error as PartialSyncError).result.failures.map(({ path, oldContentKept }) => [path, oldContentKept]),
+    error.result.failures.map(({ path, oldContentKept }) => [path, oldContentKept]),
     [['dir0000/file00001', true]],
   );
   t.is(readFileSync(`${served}/appended/dir0000/file00001`, 'utf8'), kept);
   t.is(readFileSync(`${served}/appended/dir0000/new`, 'utf8'), 'new');
 });
+
+/** The first outcome of a try that is not undefined, within half a minute. */
+async function eventually(attempt: () => Promise<unknown>): Promise<unknown> {
+  for (let i = 0; i < 300; i += 1) {
+    const outcome = await attempt();
+    if (outcome !== undefined) return outcome;
+    await sleep(100);
+  }
+  return undefined;
+}
 
 judged('a key that is revoked loses its connections and gets no new one; the others keep theirs', async (t) => {
   t.timeout(120_000);
@@ -224,22 +231,23 @@ judged('a key that is revoked loses its connections and gets no new one; the oth
   writeFileSync(`${configDir}/authorized_keys`, `# who may come\n${both}`, { mode: 0o600 });
   const server = await startServer(t, { home: work, roots: { root: served } });
   const [mine, its] = [
-    await connect(server.url('root'), accessOf(user, server)),
-    await connect(server.url('root'), accessOf(other, server)),
+    await connect(server.url(), accessOf(user, server)),
+    await connect(server.url(), accessOf(other, server)),
   ];
   await mine.push(`${work}/source`, 'root/mine');
   await its.push(`${work}/source`, 'root/its');
 
   writeFileSync(`${configDir}/authorized_keys`, `other ${other.publicKey}\n`, { mode: 0o600 });
   // The promise is five seconds; nobody is waited for without end.
-  let refused: unknown;
-  for (let i = 0; i < 300 && refused === undefined; i += 1) {
-    await sleep(100);
-    await mine.list('root').catch((error: unknown) => (refused = error));
-  }
+  const refused = await eventually(() =>
+    mine.list('root').then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+  );
   t.true(refused instanceof SparsyncError, 'the connection of a revoked key still works');
   t.true(['ERR_SPARSYNC_UNAUTHORIZED', 'ERR_SPARSYNC_CLOSED'].includes(codeOf(refused) ?? ''), codeOf(refused));
-  const again = await rejection(t, connect(server.url('root'), accessOf(user, server)));
+  const again = await rejection(t, connect(server.url(), accessOf(user, server)));
   t.is(codeOf(again), 'ERR_SPARSYNC_UNAUTHORIZED');
 
   await its.push(`${work}/source`, 'root/its');
@@ -247,15 +255,13 @@ judged('a key that is revoked loses its connections and gets no new one; the oth
   await mine.close();
 
   writeFileSync(`${configDir}/authorized_keys`, both, { mode: 0o600 });
-  let back: unknown = new Error('not tried');
-  for (let i = 0; i < 300 && back !== undefined; i += 1) {
-    await sleep(100);
-    back = await sync(`${work}/source`, server.url('root', 'mine'), accessOf(user, server)).then(
+  const back = await eventually(() =>
+    sync(`${work}/source`, server.url('root', 'mine'), accessOf(user, server)).then(
+      () => 'let in',
       () => undefined,
-      (error: unknown) => error,
-    );
-  }
-  t.is(back, undefined);
+    ),
+  );
+  t.is(back, 'let in');
 });
 
 judged('a server lets anybody in only on loopback, and only when told to', async (t) => {
@@ -298,7 +304,7 @@ judged('an address that climbs is refused where it is written', async (t) => {
 
 judged('a symlink planted in the destination leads nobody out, on a push or on a pull', async (t) => {
   const made = await setup(t);
-  const { work, served, access, url } = made;
+  const { work, served, access, url, server } = made;
   const outside = new Bystander(`${work}/outside`);
   plainTree(`${work}/source/sub`, { directories: 2, files: 30 });
   writeFileSync(`${work}/source/secret`, 'from the source');
@@ -339,7 +345,7 @@ judged('a symlink planted in the destination leads nobody out, on a push or on a
       () => sync(`${work}/source`, url(path), { ...access, delete: true, allowMassDelete: true }),
       () => sync(url(path), `${work}/leak`, access),
       async () => {
-        const connection = await connect(url(), access);
+        const connection = await connect(server.url(), access);
         try {
           return await connection.list(`root/${path}`);
         } finally {

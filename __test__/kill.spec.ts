@@ -14,7 +14,7 @@ import { type Client, client } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { startServer, type TestServer } from './helpers/server.js';
-import { accessOf, rejection, scaled, setup } from './helpers/setup.js';
+import { accessOf, failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 const runs = scaled(12, 200);
@@ -99,22 +99,17 @@ judged(`${runs} runs with either side killed, at least ${withTemps} of them whil
     const running = startCli(t, user, args);
     const serverIsVictim = (way === 'push') === (victim === 'receiver');
     const target = serverIsVictim ? stage.server : running;
-    let over = false;
-    running.ended.then(
-      () => (over = true),
-      () => (over = true),
-    );
     // One in five at any moment at all, from before the first to after the last byte; the others somewhen after the
     // first temp file has come up.
     if (random.oneIn(5)) await sleep(random.below(400));
     else {
-      while (!over && tree.strangers(to).length === 0) await sleep(1);
+      while (!running.over() && tree.strangers(to).length === 0) await sleep(1);
       await sleep(random.pick([0, 0, 1, 3, 10, 30]));
     }
     const receiverPid = way === 'push' ? stage.server.pid : running.pid;
     if (victim === 'receiver') target.kill('SIGSTOP');
     else target.kill('SIGKILL');
-    if (!over) killedInTime += 1;
+    if (!running.over()) killedInTime += 1;
     const seen = tree.strangers(to);
     if (seen.length > 0) {
       temps += 1;
@@ -156,12 +151,7 @@ judged('a first sync that was killed leaves files that are whole or absent', asy
   for (let run = 0; run < scaled(3, 30); run += 1) {
     const to = `${served}/tree${run}`;
     const running = startCli(t, user, ['-a', `${source}/`, server.url('root', `tree${run}`)]);
-    let over = false;
-    running.ended.then(
-      () => (over = true),
-      () => (over = true),
-    );
-    while (!over && tree.strangers(to).length === 0) await sleep(1);
+    while (!running.over() && tree.strangers(to).length === 0) await sleep(1);
     await sleep(random.below(20));
     running.kill('SIGKILL');
     await running.ended;
@@ -244,12 +234,11 @@ judged('a second writer to the same destination is told who holds it, or waits',
   relay.cut = true;
 
   const access = accessOf(other, server);
-  const busy = await rejection(t, sync(source, server.url('root', 'tree'), access));
-  t.true(busy instanceof BusyError, String(busy));
-  t.is((busy as BusyError).code, 'ERR_SPARSYNC_BUSY');
-  t.regex((busy as BusyError).holder ?? '', /client0/);
-  const alsoBelow = await rejection(t, sync(source, server.url('root', 'tree/below'), access));
-  t.is((alsoBelow as BusyError).code, 'ERR_SPARSYNC_BUSY');
+  const busy = await failure(t, sync(source, server.url('root', 'tree'), access), BusyError);
+  t.is(busy.code, 'ERR_SPARSYNC_BUSY');
+  t.regex(busy.holder ?? '', /client0/);
+  const alsoBelow = await failure(t, sync(source, server.url('root', 'tree/below'), access), BusyError);
+  t.is(alsoBelow.code, 'ERR_SPARSYNC_BUSY');
   // Elsewhere nobody is in the way.
   await sync(source, server.url('root', 'elsewhere'), access);
 

@@ -17,12 +17,12 @@ judged(
   async (t) => {
     t.timeout(scaled(300_000, 7_200_000));
     t.log(`seed ${seed}`);
-    const { work, served, access, url } = await setup(t);
+    const { work, served, access, server } = await setup(t);
     const random = new Random(t.title);
     const maker = new TreeMaker(random, scaled(2 << 20, 4 << 20));
     const source = `${work}/source`;
     maker.generate(source, entries);
-    const connection = await connect(url(), access);
+    const connection = await connect(server.url(), access);
     try {
       for (let round = 0; round < rounds; round += 1) {
         const options = {

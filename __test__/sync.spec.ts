@@ -14,14 +14,14 @@ import {
 } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import test, { type ExecutionContext } from 'ava';
+import type { ExecutionContext } from 'ava';
 
 import { connect, sync, type SyncResult } from '../dist/index.js';
-import { assertEqual, judged } from './helpers/judge.js';
+import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { client } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { startServer } from './helpers/server.js';
-import { accessOf, canMount, isRoot, long, mountTmpfs, rejection, setup } from './helpers/setup.js';
+import { accessOf, canMount, codeOf, isRoot, long, mountTmpfs, rejection, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree, TreeMaker } from './helpers/tree.js';
 import { names, touched, walk } from './helpers/walk.js';
@@ -233,12 +233,12 @@ judged('several clients at once, each with a key of its own to a subtree of its 
 });
 
 judged('one connection serves many syncs, one after another and at once, and lists', async (t) => {
-  const { work, served, access, url } = await setup(t);
+  const { work, served, access, server } = await setup(t);
   plainTree(`${work}/source`, { directories: 3, files: 20 });
   symlinkSync('dir0000', `${work}/source/link`);
   chmodSync(`${work}/source/dir0001`, 0o700);
   lutimesSync(`${work}/source/link`, 1e9, 1e9);
-  const connection = await connect(url(), access);
+  const connection = await connect(server.url(), access);
   try {
     for (let i = 0; i < 20; i += 1) {
       writeFileSync(`${work}/source/dir0000/changing`, 'x'.repeat(i));
@@ -255,12 +255,17 @@ judged('one connection serves many syncs, one after another and at once, and lis
     }
 
     const listed = await connection.list('root/tree');
-    t.deepEqual(listed.map(({ name, kind }) => [name, kind]).sort(), [
-      ['dir0000', 'directory'],
-      ['dir0001', 'directory'],
-      ['dir0002', 'directory'],
-      ['link', 'symlink'],
-    ]);
+    t.deepEqual(
+      Object.entries(Object.fromEntries(listed.map(({ name, kind }) => [name, kind]))).toSorted(([a], [b]) =>
+        a < b ? -1 : 1,
+      ),
+      [
+        ['dir0000', 'directory'],
+        ['dir0001', 'directory'],
+        ['dir0002', 'directory'],
+        ['link', 'symlink'],
+      ],
+    );
     t.is(listed.find(({ name }) => name === 'dir0001')?.mode ?? 0, 0o700);
     const file = (await connection.list('root/tree/dir0000')).find(({ name }) => name === 'changing');
     t.is(file?.size, 19);
@@ -273,14 +278,14 @@ judged('one connection serves many syncs, one after another and at once, and lis
   }
   await connection.close();
   const error = await rejection(t, connection.push(`${work}/source`, 'root/tree'));
-  t.is((error as { code?: string }).code, 'ERR_SPARSYNC_CLOSED');
+  t.is(codeOf(error), 'ERR_SPARSYNC_CLOSED');
 });
 
 judged('two connections to one server share nothing: closing one leaves the other', async (t) => {
-  const { work, served, access, url } = await setup(t);
+  const { work, served, access, server } = await setup(t);
   plainTree(`${work}/source`, { directories: 1, files: 5 });
-  const one = await connect(url(), access);
-  const other = await connect(url(), access);
+  const one = await connect(server.url(), access);
+  const other = await connect(server.url(), access);
   await one.close();
   await other.push(`${work}/source`, 'root/tree');
   await other.close();
@@ -323,7 +328,7 @@ judged('the options that choose what is carried are obeyed', async (t) => {
   t.true(result.stats.filesSkipped >= 1);
 });
 
-(isRoot ? judged : test.serial.skip)('new files in a setgid directory get its group', async (t) => {
+judgedWhere(isRoot)('new files in a setgid directory get its group', async (t) => {
   const { work, served, access, url } = await setup(t);
   mkdirSync(`${served}/shared`);
   chownSync(`${served}/shared`, 0, 12_345);
@@ -336,7 +341,7 @@ judged('the options that choose what is carried are obeyed', async (t) => {
   for (const name of ['small', 'large']) t.is(statSync(`${served}/shared/${name}`).gid, 12_345, name);
 });
 
-(isRoot ? judged : test.serial.skip)('owner and group are kept when asked for, and only then', async (t) => {
+judgedWhere(isRoot)('owner and group are kept when asked for, and only then', async (t) => {
   const { work, served, access, url } = await setup(t);
   plainTree(`${work}/source`, { directories: 1, files: 1 });
   chownSync(`${work}/source/dir0000/file00000`, 1234, 5678);
@@ -357,7 +362,7 @@ judged('the options that choose what is carried are obeyed', async (t) => {
   t.deepEqual([stat.uid, stat.gid], [1234, 5678]);
 });
 
-(canMount ? judged : test.serial.skip)('a file system mounted below the destination is written into', async (t) => {
+judgedWhere(canMount)('a file system mounted below the destination is written into', async (t) => {
   const { work, served, access, url } = await setup(t);
   plainTree(`${work}/source`, { directories: 3, files: 10 });
   if (!mountTmpfs(t, `${served}/tree/dir0001`, 'size=4m')) {

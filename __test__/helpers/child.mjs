@@ -72,11 +72,13 @@ const modes = {
   },
   async inWorker() {
     const result = await sync(source, destination, options);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of a worker has no origin
     parentPort.postMessage(result.stats.filesTransferred);
   },
   async inWorkerForever() {
     const job = sync(source, destination, options);
     await underWay(job);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of a worker has no origin
     parentPort.postMessage('under way');
     await job;
   },

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 
-import test, { type ExecutionContext } from 'ava';
+import test, { type ExecutionContext, type SerialFn, type SkipFn } from 'ava';
 
 import { type CompareOptions, differences, walk } from './walk.js';
 
@@ -11,10 +11,15 @@ export const rsyncVersion: string | undefined = (() => {
 })();
 
 /**
- * A test that rsync judges, one at a time within its file. Where rsync is not installed the test is skipped, by name:
- * it never passes unjudged.
+ * Declares a test that rsync judges, one at a time within its file, where a further condition holds. Where it does
+ * not, or rsync is not installed, the test is skipped, by name: it never passes unjudged.
  */
-export const judged = rsyncVersion === undefined ? test.serial.skip : test.serial;
+export function judgedWhere(condition: boolean): SerialFn | SkipFn {
+  return rsyncVersion !== undefined && condition ? test.serial : test.serial.skip;
+}
+
+/** Declares a test that rsync judges. */
+export const judged: SerialFn | SkipFn = judgedWhere(true);
 
 /** Runs rsync itself; its output as latin1, so that no byte of a name is lost. */
 export function rsync(...args: string[]): string {

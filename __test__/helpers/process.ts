@@ -18,6 +18,8 @@ export interface Running {
   readonly stderr: () => string;
   /** Settles when the process has ended and its output is read. */
   readonly ended: Promise<Ended>;
+  /** Whether it has ended. */
+  readonly over: () => boolean;
   /** Sends a signal to this process and to no other; does nothing when it has ended. */
   readonly kill: (signal: NodeJS.Signals) => void;
 }
@@ -63,6 +65,7 @@ export function start(
     stdout: () => stdout,
     stderr: () => stderr,
     ended,
+    over: () => child.exitCode !== null || child.signalCode !== null,
     kill: (signal) => child.kill(signal),
   };
 }

@@ -12,7 +12,8 @@ export interface TestServer {
   readonly pin: string;
   readonly configDir: string;
   readonly stateDir: string;
-  readonly url: (root: string, path?: string) => string;
+  /** The address of the server, of a root, of a path below one. */
+  readonly url: (root?: string, path?: string) => string;
   readonly kill: (signal: NodeJS.Signals) => void;
   readonly ended: Promise<Ended>;
   readonly stderr: () => string;
@@ -60,13 +61,8 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
   const said = (): string => `${running.stdout()}\n${running.stderr()}`;
   const port = (): string | undefined => /127\.0\.0\.1:([1-9]\d*)/.exec(said())?.[1];
   const pin = (): string | undefined => /ed25519:[A-Za-z0-9+/_-]{42,}=*/.exec(said())?.[0];
-  let over = false;
-  running.ended.then(
-    () => (over = true),
-    () => (over = true),
-  );
   await until(`the server to say where it listens; it said: ${said()}`, () => {
-    if (over) throw new Error(`the server ended at once: ${said()}`);
+    if (running.over()) throw new Error(`the server ended at once: ${said()}`);
     return port() !== undefined && pin() !== undefined;
   });
   const found = Number(port());
@@ -78,7 +74,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
     pin: key,
     configDir,
     stateDir,
-    url: (root, path = '') => `sparsync://127.0.0.1:${found}/${root}${path === '' ? '' : `/${path}`}`,
+    url: (...names) => [`sparsync://127.0.0.1:${found}`, ...names].join('/'),
     kill: running.kill,
     ended: running.ended,
     stderr: running.stderr,

@@ -1,7 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 
+import { inspect } from 'node:util';
+
 import type { ExecutionContext } from 'ava';
+
+import { SparsyncError } from '../../dist/index.js';
 
 import { type Client, client } from './product.js';
 import { type ServerOptions, startServer, type TestServer } from './server.js';
@@ -51,7 +55,7 @@ export async function setup(t: ExecutionContext, options: Partial<ServerOptions>
     server,
     client: user,
     access: accessOf(user, server),
-    url: (path) => server.url('root', path),
+    url: (path) => (path === undefined ? server.url('root') : server.url('root', path)),
   };
 }
 
@@ -63,6 +67,23 @@ export async function rejection(t: ExecutionContext, promise: PromiseLike<unknow
     return error;
   }
   return t.fail('it resolved');
+}
+
+/** The error of a class that a promise rejects with; fails on any other outcome. */
+export async function failure<E extends Error>(
+  t: ExecutionContext,
+  promise: PromiseLike<unknown>,
+  kind: abstract new (...args: never[]) => E,
+  label?: string,
+): Promise<E> {
+  const error = await rejection(t, promise);
+  if (error instanceof kind) return error;
+  return t.fail(`${label === undefined ? '' : `${label}: `}not ${kind.name} but ${inspect(error)}`);
+}
+
+/** The code of an error of the package; of anything else, what it is. */
+export function codeOf(error: unknown): string {
+  return error instanceof SparsyncError ? error.code : inspect(error);
 }
 
 /** Mounts a small file system in memory at `path` for the time of a test; false where that is not permitted. */
