@@ -14,6 +14,7 @@ export const exit = {
   partial: 23,
   vanished: 24,
   maxDelete: 25,
+  timeout: 30,
   deleteRefused: 40,
   busy: 41,
   hostKey: 43,

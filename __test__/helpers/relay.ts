@@ -134,6 +134,12 @@ export class Relay implements AsyncDisposable {
     });
   }
 
+  /** Gives each client another port towards the server, as a router does that forgets. */
+  rebind(): void {
+    for (const socket of this.#upstream.values()) socket.close();
+    this.#upstream.clear();
+  }
+
   /** Begins to note when each datagram came in. */
   watch(): void {
     this.#timeline = [];
