@@ -63,10 +63,10 @@ judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (
     }).ended;
   const stored = await artifacts('store', built);
   t.is(stored.code, 0, stored.stderr);
-  assertEqual(t, built, `${served}/0123abc`);
+  assertEqual(t, built, `${served}/0123abc`, { wholeSeconds: true });
   const fetched = await artifacts('fetch', `${work}/elsewhere`);
   t.is(fetched.code, 0, fetched.stderr);
-  assertEqual(t, built, `${work}/elsewhere`);
+  assertEqual(t, built, `${work}/elsewhere`, { wholeSeconds: true });
   const missing = await artifacts('store', `${work}/not built`);
   t.is(missing.code, 3);
   t.true(existsSync(`${served}/0123abc/dir0000`), 'what was stored stays');

@@ -62,7 +62,7 @@ judged(`${files} files: every process stays within 256 MiB`, async (t) => {
   await run('pull without a change', ['-a', '--delete', url('tree/'), `${work}/copy`]);
   // The walk in JavaScript would take gigabytes for a million: there rsync judges alone, without reading content.
   if (long) t.is(execFileSync('rsync', ['-ain', '--delete', `${source}/`, `${work}/copy/`], { encoding: 'utf8' }), '');
-  else assertEqual(t, source, `${work}/copy`);
+  else assertEqual(t, source, `${work}/copy`, { wholeSeconds: true });
 
   rmSync(source, { recursive: true });
   mkdirSync(source);
@@ -82,7 +82,7 @@ judged('one directory with very many files', async (t) => {
     const ran = await cli(t, user, ['-a', '--delete', `${source}/`, url('tree')]);
     t.deepEqual([ran.code, ran.stderr], [0, ''], what);
   }
-  assertEqual(t, source, `${served}/tree`);
+  assertEqual(t, source, `${served}/tree`, { wholeSeconds: true });
   t.true(statusKib(server.pid, 'VmHWM') <= limitKib);
 });
 
@@ -102,7 +102,6 @@ judged('directories below one another, as deep as paths go and deeper', async (t
   const again = await cli(t, user, ['-ai', '--delete', `${work}/source/`, url('tree')]);
   t.deepEqual([again.code, again.stdout], [0, '']);
   // Removed here by the sync itself: what follows could not.
-  rmSync(`${work}/source/directory-1`, { recursive: true, force: true });
   execFileSync('rm', ['-rf', `${work}/source/directory-1`]);
   const gone = await cli(t, user, ['-a', '--delete', '--allow-mass-delete', `${work}/source/`, url('tree')]);
   t.deepEqual([gone.code, gone.stderr], [0, '']);

@@ -91,9 +91,9 @@ judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps ev
   const server = await startServer(t, { home: work, roots: { root: served }, clients: [user] });
   const access = accessOf(user, server);
   const job = sync(source, server.url('root', 'tree'), access);
-  let error: unknown;
-  const over = job.result.catch((thrown: unknown) => (error = thrown));
-  while (job.stats().bytesTransferred === 0 && error === undefined) {
+  const state: { error?: unknown } = {};
+  const over = job.result.catch((thrown: unknown) => (state.error = thrown));
+  while (job.stats().bytesTransferred === 0 && state.error === undefined) {
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
   try {
@@ -107,5 +107,5 @@ judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps ev
     const whole = found.equals(readFileSync(`${source}/file${i}`)) || found.toString() === `old ${i}`;
     t.true(whole, `file${i} is neither old nor new`);
   }
-  t.log(error instanceof Error ? `it ended with: ${error.message}` : 'it was faster than the ballast');
+  t.log(state.error instanceof Error ? `it ended with: ${state.error.message}` : 'it was faster than the ballast');
 });

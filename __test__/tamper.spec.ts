@@ -282,7 +282,7 @@ judged('two hundred assets with hashed names replaced by two hundred others are 
   build('cccc');
   const ran = await cli(t, client, ['-a', '--delete', `${source}/`, url('site')]);
   t.deepEqual([ran.code, ran.stderr], [0, '']);
-  assertEqual(t, source, `${served}/site`, { times: false });
+  assertEqual(t, source, `${served}/site`, { wholeSeconds: true });
 });
 
 judged('maxDelete bounds the deletions, and the rest is done', async (t) => {
@@ -322,7 +322,7 @@ judged('a plan says what would happen, why, from the real state of both sides, a
   const [here, there] = [walk(source), walk(tree)];
   const planned = new Map<string, string>();
   for await (const item of plan(source, url('tree'), { ...access, delete: true })) {
-    if (item.kind !== 'directory') planned.set(item.path, `${item.action} ${item.reasons[0] ?? ''}`);
+    if (item.kind !== 'directory') planned.set(item.path, [item.action, ...item.reasons].join(' '));
   }
   t.deepEqual(touched(there, walk(tree)), [], 'the plan wrote at the destination');
   t.deepEqual(touched(here, walk(source)), [], 'the plan wrote at the source');
@@ -337,11 +337,15 @@ judged('a plan says what would happen, why, from the real state of both sides, a
       ['link', 'update'],
     ],
   );
-  t.is(planned.get('dir0000/file00000'), 'update size');
-  t.is(planned.get('added'), 'create missing');
-  t.is(planned.get('dir0001/file00001'), 'delete extra');
-  t.is(planned.get('dir0002/file00003'), 'attrs mode');
-  t.is(planned.get('link'), 'update target');
+  for (const [path, reason] of [
+    ['dir0000/file00000', 'size'],
+    ['added', 'missing'],
+    ['dir0001/file00001', 'extra'],
+    ['dir0002/file00003', 'mode'],
+    ['link', 'target'],
+  ] as const) {
+    t.true(planned.get(path)?.split(' ').includes(reason), `${path}: ${planned.get(path)}`);
+  }
 
   const dry = await sync(source, url('tree'), { ...access, delete: true, dryRun: true });
   t.true(dry.dryRun);

@@ -77,7 +77,10 @@ export async function failure<E extends Error>(
   label?: string,
 ): Promise<E> {
   const error = await rejection(t, promise);
-  if (error instanceof kind) return error;
+  if (error instanceof kind) {
+    t.pass();
+    return error;
+  }
   return t.fail(`${label === undefined ? '' : `${label}: `}not ${kind.name} but ${inspect(error)}`);
 }
 

@@ -88,11 +88,19 @@ export interface CompareOptions {
   /** Compare the root's own mode and time too (default: yes). */
   readonly root?: boolean;
   readonly times?: boolean;
+  /** Times within one second are equal, as they are to rsync and, unless told otherwise, to the command. */
+  readonly wholeSeconds?: boolean;
   readonly modes?: boolean;
 }
 
 function shown(path: string): string {
   return JSON.stringify(Buffer.from(path, 'latin1').toString());
+}
+
+/** Rounds down, before 1970 as well. */
+function floor(time: bigint, unit: bigint): bigint {
+  const rest = time % unit;
+  return time - rest - (rest < 0n ? unit : 0n);
 }
 
 /**
@@ -121,7 +129,8 @@ export function differences(source: Tree, destination: Tree, options: CompareOpt
     if (options.modes !== false && want.kind !== 'symlink' && have.mode !== want.mode) {
       out.push(`${shown(path)}: mode ${have.mode.toString(8)}, not ${want.mode.toString(8)}`);
     }
-    if (options.times !== false && have.mtimeNs !== want.mtimeNs) {
+    const unit = options.wholeSeconds === true ? 1_000_000_000n : 1n;
+    if (options.times !== false && floor(have.mtimeNs, unit) !== floor(want.mtimeNs, unit)) {
       out.push(`${shown(path)}: mtime ${have.mtimeNs}, not ${want.mtimeNs}`);
     }
   }
