@@ -3,9 +3,8 @@ import { serve } from '../dist/index.js';
 
 process.once('message', async ({ root, clientKey }) => {
   const server = await serve({
-    listen: '127.0.0.1:0',
     roots: { quickstart: root },
-    authorizedKeys: [`quickstart ${clientKey} root=quickstart`],
+    allow: [{ name: 'quickstart', key: clientKey, roots: ['quickstart'] }],
   });
   process.once('disconnect', () => void server.close());
   process.send({ url: server.url('quickstart'), publicKey: server.publicKey });

@@ -100,7 +100,9 @@ async function main(work) {
     console.log(`\n${table(rows)}`);
   } finally {
     if (server.connected) server.disconnect(); // it closes when its parent lets go, and then ends by itself
+    const stuck = setTimeout(() => server.kill('SIGKILL'), 20_000);
     await ended;
+    clearTimeout(stuck);
   }
 }
 

@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { buildNative } from './build-native.mjs';
 import { buildTs } from './build-ts.mjs';
-import { run, tool } from './process.mjs';
+import { mustRun, run, tool } from './process.mjs';
 import { installDependencies, installJudges, requireToolchain } from './setup.mjs';
 import { countCargo, countTap } from './tap.mjs';
 
@@ -59,29 +59,46 @@ const task = (work) => ({
   },
 });
 
+/**
+ * A step of cargo. The target is named as the addon's build names it: cargo keeps what it builds for a named target apart,
+ * and would compile every dependency a second time.
+ */
+const cargo = (step, subcommand, ...args) => ({
+  run: async () => {
+    const { stdout } = await mustRun('rustc', ['-vV']);
+    const [, host] = /^host: (.+)$/m.exec(stdout);
+    return step('cargo', subcommand, '--target', host, '--workspace', ...args).run();
+  },
+});
+
 const avaArgs = ['--tap', ...(options.match ? ['--match', options.match] : [])];
 
 // The tests use the profile of the inner loop throughout, so that the dependencies are compiled once.
 const STEPS = [
-  { group: 'build', name: 'addon, and its loader and types as committed', step: task(buildAddon) },
-  { group: 'build', name: 'TypeScript', step: task(buildTs) },
+  { group: 'addon', name: 'addon, and its loader and types as committed', step: task(buildAddon) },
+  { group: 'dist', name: 'TypeScript', step: task(buildTs) },
   { group: 'lint', name: 'cargo fmt', step: command('cargo', 'fmt', '--all', '--check') },
   { group: 'lint', name: 'prettier', step: command(tool('prettier'), '--check', '.') },
   { group: 'lint', name: 'oxlint', step: command(tool('oxlint'), '--type-aware', '--deny-warnings') },
-  { group: 'lint', name: 'types of sources and tests', step: command(tool('tsc'), '-p', 'tsconfig.json') },
+  { group: 'types', name: 'types of sources and tests', step: command(tool('tsc'), '-p', 'tsconfig.json') },
   { group: 'lint', name: 'layers', step: counted(countTap, process.execPath, 'scripts/check-layers.mjs') },
   {
     group: 'lint',
     name: 'clippy',
-    step: command('cargo', 'clippy', '-q', '--workspace', '--all-targets', '--', '-D', 'warnings'),
+    step: cargo(command, 'clippy', '-q', '--all-targets', '--', '-D', 'warnings'),
   },
   {
     group: 'generated',
     name: 'versions and tables',
     step: counted(countTap, process.execPath, 'scripts/check-generated.mjs'),
   },
-  { group: 'rust', name: 'Rust tests', step: counted(countCargo, 'cargo', 'test', '--workspace', '--no-fail-fast') },
+  {
+    group: 'rust',
+    name: 'Rust tests',
+    step: cargo((...words) => counted(countCargo, ...words), 'test', '--no-fail-fast'),
+  },
   { group: 'node', name: 'ava tests', step: counted(countTap, tool('ava'), ...avaArgs) },
+  { group: 'package', name: 'examples', step: counted(countTap, process.execPath, 'scripts/check-examples.mjs') },
   { group: 'package', name: 'package', step: counted(countTap, process.execPath, 'scripts/check-package.mjs') },
 ];
 
@@ -100,14 +117,27 @@ async function buildAddon() {
   }
 }
 
-/** The groups to run, and the builds that they need. */
-function isWanted(group) {
-  if (options.only === undefined) return true;
-  const only = options.only.split(',');
-  const needsBuild = only.some((name) => ['node', 'package', 'generated'].includes(name));
-  return group === 'build' ? needsBuild : only.includes(group === 'lint' && only.includes('types') ? 'types' : group);
+/** What each group needs built before it. */
+const NEEDS = {
+  lint: ['dist'], // the tests' types are those of dist/
+  types: ['dist'],
+  generated: ['addon', 'dist'],
+  rust: [],
+  node: ['addon', 'dist'],
+  package: ['addon', 'dist'],
+};
+
+/** The groups to run, with what they need. */
+function wantedGroups() {
+  const only = options.only?.split(',') ?? Object.keys(NEEDS);
+  for (const group of only) {
+    if (!Object.hasOwn(NEEDS, group))
+      throw new Error(`--only ${group}: the groups are ${Object.keys(NEEDS).join(', ')}`);
+  }
+  return new Set([...only, ...only.flatMap((group) => NEEDS[group])]);
 }
 
+const wanted = wantedGroups();
 const total = { passed: 0, failed: 0, skipped: 0 };
 const failures = [];
 const skips = [];
@@ -126,7 +156,7 @@ try {
 
 console.log(`Seed: SPARSYNC_TEST_SEED=${seed}`);
 for (const { group, name, step } of STEPS) {
-  if (!isWanted(group)) continue;
+  if (!wanted.has(group)) continue;
   const begun = performance.now();
   const result = await step.run();
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);

@@ -1,3 +1,5 @@
+//! Passes the linker what a Node-API addon needs.
+
 fn main() {
     napi_build::setup();
 }

@@ -22,10 +22,10 @@ $SPARSYNC -a --delete --json --pin "${ARTIFACTS_SERVER_KEY:?}" "$@" > "$log" || 
 
 node - "$log" "$action" <<'JS'
 const lines = require('node:fs').readFileSync(process.argv[2], 'utf8').split('\n').filter(Boolean);
-const done = lines.map((line) => JSON.parse(line)).findLast((event) => event.type === 'done');
-if (done) {
-  const { filesTransferred, bytesTransferred } = done.result.stats;
-  console.log(`${process.argv[3]}: ${filesTransferred} files, ${bytesTransferred} bytes, ${done.result.durationMs} ms`);
+const summary = lines.map((line) => JSON.parse(line)).findLast((event) => event.type === 'summary');
+if (summary) {
+  const { filesTransferred, bytesTransferred } = summary.stats;
+  console.log(`${process.argv[3]}: ${filesTransferred} files, ${bytesTransferred} bytes, ${summary.durationMs} ms`);
 }
 JS
 exit "$status"

@@ -3,13 +3,10 @@
 // Exit codes: 0 all is on the server's disk, 1 some files are not, 2 nothing was done that can be relied on.
 import { DeleteRefusedError, PartialSyncError, SparsyncError, sync } from 'sparsync-native';
 
-/** What the job needs from its environment. */
+/** What the job needs from its environment; undefined when something is missing. */
 function settings() {
   const { BACKUP_SOURCE: source, BACKUP_TARGET: target, BACKUP_SERVER_KEY: serverKey } = process.env;
-  if (!source || !target || !serverKey) {
-    throw new Error('please set BACKUP_SOURCE, BACKUP_TARGET (sparsync://host/root/path) and BACKUP_SERVER_KEY');
-  }
-  return { source, target, serverKey };
+  return source && target && serverKey ? { source, target, serverKey } : undefined;
 }
 
 /** One line for the log: what was looked at, what was moved, how long it took. */
@@ -26,7 +23,12 @@ function summary(result) {
 
 /** Runs the backup and returns the exit code. */
 async function backup() {
-  const { source, target, serverKey } = settings();
+  const given = settings();
+  if (given === undefined) {
+    console.error('please set BACKUP_SOURCE, BACKUP_TARGET (sparsync://host/root/path) and BACKUP_SERVER_KEY');
+    return 2;
+  }
+  const { source, target, serverKey } = given;
   const job = sync(source, target, {
     delete: true,
     // An append-mostly tree that loses this much in a night wants a person to look.

@@ -1,7 +1,23 @@
 //! The engine of sparsync: walking, reading, hashing, compressing, writing, transports and trust.
+//!
+//! [`Client`] and [`Server`] move trees over QUIC, [`start_local`] between two folders; each run is a [`Job`].
 
+mod client;
+mod engine;
 mod error;
-#[allow(dead_code)]
 mod fs;
+mod job;
+pub mod net;
+mod prepare;
+mod run;
+mod server;
+mod transport;
+pub mod trust;
 
+pub use client::Client;
+pub use engine::{Event, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
+pub use job::{Job, JobResult, stat_names};
+pub use run::{Run, start_local};
+pub use server::{ServedRoot, Server, ServerOptions};
+pub use sparsync_proto as proto;

@@ -1,1 +1,22 @@
-//! Node-API binding.
+//! The Node-API binding: conversions between JavaScript and `sparsync-core`, and nothing else.
+//!
+//! No value of JavaScript ever enters a future, and no future borrows an object of JavaScript's: futures own handles
+//! of the core and only wait for channels. Whatever still runs when an environment ends (a worker that is terminated,
+//! a process that exits) is canceled and joined by a cleanup hook.
+#![allow(unreachable_pub, reason = "what the attribute exports must be public, and a cdylib has no other users")]
+
+mod client;
+mod error;
+mod job;
+mod options;
+mod server;
+mod trust;
+
+use napi_derive::napi;
+
+/// The version of the native core.
+#[napi]
+#[must_use]
+pub fn core_version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}

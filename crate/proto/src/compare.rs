@@ -351,7 +351,7 @@ impl TreeHasher {
 
 /// Whether the destination's file is newer than the source's, for runs that leave newer files alone.
 #[must_use]
-pub fn is_newer(attributes: &Attributes, source: &Entry, destination: &Entry) -> bool {
+pub(crate) fn is_newer(attributes: &Attributes, source: &Entry, destination: &Entry) -> bool {
     source.kind == Kind::File
         && destination.kind == Kind::File
         && destination.meta.mtime > source.meta.mtime

@@ -40,6 +40,8 @@ counters! {
     bytes_total,
     /// Bytes of the files that were asked for.
     bytes_to_transfer,
+    /// Entries that the destination does not have yet.
+    entries_to_create,
     /// Bytes of content that arrived as literals.
     bytes_transferred,
     /// Bytes of content taken from a verified part of an earlier run, or from holes.

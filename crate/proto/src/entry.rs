@@ -222,6 +222,29 @@ impl Listing {
         order
     }
 
+    /// Adds the next part of a listing that travelled in parts. Says false when its names do not follow these.
+    pub fn append(&mut self, part: &Self) -> bool {
+        if let (Some(last), Some(first)) = (self.entries.last(), part.entries.first())
+            && self.name(last) >= part.name(first)
+        {
+            return false;
+        }
+        let added = part.entries.iter().all(|entry| {
+            let Ok(name) = Name::new(part.name(entry)) else { return false };
+            self.push(name, entry.kind, entry.size, entry.meta, part.target(entry))
+        });
+        self.content.extend_from_slice(&part.content);
+        added && (self.content.is_empty() || self.content.len() == self.entries.len())
+    }
+
+    /// The listing of a single file under another name; nothing when it holds anything else.
+    #[must_use]
+    pub fn renamed(&self, name: &[u8]) -> Option<Self> {
+        let [entry] = self.entries[..] else { return None };
+        let mut renamed = Self { content: self.content.clone(), ..Self::default() };
+        renamed.push(Name::new(name).ok()?, entry.kind, entry.size, entry.meta, self.target(&entry)).then_some(renamed)
+    }
+
     /// Gives back the room that growing left unused.
     pub fn shrink(&mut self) {
         self.names.shrink_to_fit();

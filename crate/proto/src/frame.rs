@@ -348,7 +348,7 @@ const LIST_REQUEST: u8 = 16;
 const LIST_REPLY: u8 = 17;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
-pub const MAGIC: &[u8; 4] = b"SPSY";
+pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
 
 fn put_optional_name(out: &mut Vec<u8>, name: Option<&[u8]>) {
     out.bytes(name.unwrap_or_default());

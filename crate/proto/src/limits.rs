@@ -35,13 +35,13 @@ pub const PACK_BYTES_MAX: usize = 4 << 20;
 pub const PACK_BYTES: usize = 256 << 10;
 
 /// Files up to this size travel whole in one record of a pack; larger ones as a sequence of chunks.
-pub const WHOLE_FILE_BYTES_MAX: u64 = 128 << 10;
+pub const WHOLE_FILE_BYTES_MAX: usize = 128 << 10;
 
 /// Largest size of a file (2^62).
 pub const FILE_BYTES_MAX: u64 = 1 << 62;
 
 /// Data lanes of one session.
-pub const LANES_MAX: u8 = 8;
+pub const LANES_MAX: u8 = 4;
 
 /// Text of an error or warning from a peer.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
@@ -51,4 +51,4 @@ pub const ROOT_NAME_BYTES_MAX: usize = 64;
 
 const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
-const _: () = assert!(PACK_BYTES + WHOLE_FILE_BYTES_MAX as usize + 1024 < PACK_BYTES_MAX);
+const _: () = assert!(PACK_BYTES + WHOLE_FILE_BYTES_MAX + 1024 < PACK_BYTES_MAX);

@@ -67,16 +67,16 @@ pub struct FileId {
 /// One record of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// A whole file.
+    /// A whole file. Its digest comes last, so that a sender can hash what it has just read into the pack.
     Whole {
         /// Which.
         file: FileId,
         /// Its attributes, when they are no longer those of the listing.
         meta: Option<Meta>,
-        /// The digest of `content`.
-        digest: ContentDigest,
         /// All of it.
         content: &'a [u8],
+        /// The digest of `content`.
+        digest: ContentDigest,
     },
     /// The recipe of a file begins; a second one for the same file discards the first, because the source changed.
     Begin {
@@ -148,12 +148,17 @@ fn meta(reader: &mut Reader<'_>) -> Decoded<Option<Meta>> {
 /// Bytes that a whole file's record needs besides its content, at most.
 pub const WHOLE_OVERHEAD_BYTES: usize = 96;
 
-/// Appends a whole file's record up to its content; the content itself must follow.
-pub fn put_whole_head(file: FileId, meta: Option<&Meta>, digest: &ContentDigest, bytes: usize, out: &mut Vec<u8>) {
+/// Appends a whole file's record up to its content; the content of that many bytes and its digest must follow.
+pub fn put_whole_head(file: FileId, meta: Option<&Meta>, bytes: usize, out: &mut Vec<u8>) {
     out.byte(WHOLE);
     put_file(file, out);
     put_meta(meta, out);
-    out.raw(digest);
+    out.number(bytes as u64);
+}
+
+/// Appends the head of a literal; that many bytes must follow.
+pub fn put_literal_head(bytes: usize, out: &mut Vec<u8>) {
+    out.byte(LITERAL);
     out.number(bytes as u64);
 }
 
@@ -161,9 +166,10 @@ impl<'a> Record<'a> {
     /// Appends the wire form.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Whole { file, meta, digest, content } => {
-                put_whole_head(*file, meta.as_ref(), digest, content.len(), out);
+            Self::Whole { file, meta, content, digest } => {
+                put_whole_head(*file, meta.as_ref(), content.len(), out);
                 out.raw(content);
+                out.raw(digest);
             }
             Self::Begin { file } => {
                 out.byte(BEGIN);
@@ -205,8 +211,8 @@ impl<'a> Record<'a> {
             WHOLE => Self::Whole {
                 file: file(reader)?,
                 meta: meta(reader)?,
+                content: reader.bytes(WHOLE_FILE_BYTES_MAX, "content")?,
                 digest: reader.array("digest")?,
-                content: reader.bytes(WHOLE_FILE_BYTES_MAX as usize, "content")?,
             },
             BEGIN => Self::Begin { file: file(reader)? },
             LITERAL => Self::Literal(reader.bytes(PACK_BYTES_MAX, "literal")?),

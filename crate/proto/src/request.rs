@@ -64,6 +64,8 @@ pub struct Request {
     /// A single file is put below an existing directory under its own name, as rsync does; otherwise the
     /// destination's path is the file's new name.
     pub into: bool,
+    /// One directory above the destination may be made too.
+    pub make_parent: bool,
     /// The name of the source when it is a single file and the initiator is the sender.
     pub file_name: Option<Vec<u8>>,
     /// What is compared and carried.
@@ -118,6 +120,7 @@ impl Request {
             self.file_name.is_some(),
             self.deletion.max.is_some(),
             self.space_checked,
+            self.make_parent,
         ];
         out.number(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u64::from(flag)));
         out.bytes(&self.root);
@@ -148,7 +151,7 @@ impl Request {
 
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         let flags: u16 = reader.small("request flags")?;
-        if flags >= 1 << 14 {
+        if flags >= 1 << 15 {
             return malformed("request flags");
         }
         let flag = |bit: u16| flags >> bit & 1 == 1;
@@ -174,6 +177,7 @@ impl Request {
             grant_all: flag(9),
             partial: flag(10),
             space_checked: flag(13),
+            make_parent: flag(14),
             attributes: Attributes::get(reader)?,
             durability: match reader.byte("durability")? {
                 0 => Durability::None,

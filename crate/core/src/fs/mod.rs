@@ -10,12 +10,14 @@ mod temp;
 mod walk;
 mod write;
 
-pub(crate) use content::{Contents, hash_prefix};
-pub(crate) use lock::{DestinationLock, LockBusy};
+pub(crate) use content::{hash_prefix, open_source, read_full};
+pub(crate) use lock::DestinationLock;
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};
-pub(crate) use scan::{Scan, ScanOptions, Stamp, scan_directory, scan_single};
+pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, Stamp, meta, scan_directory, scan_single, stamp, statx};
 pub(crate) use state::{SessionFile, StateDir};
-pub(crate) use temp::{PartialId, TempName, TempNames};
+pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use walk::{Walk, WalkItem};
-pub(crate) use write::{Attrs, NewFile, adjust, make_directory, make_symlink, set_directory_attrs};
+pub(crate) use write::{
+    Attrs, Displaced, NewFile, adjust, make_directory, make_symlink, put_in_place, remove_temp, set_directory_attrs,
+};

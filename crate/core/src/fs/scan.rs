@@ -38,8 +38,6 @@ pub(crate) struct Scan {
     pub(crate) path: RelPath,
     /// Its own attributes.
     pub(crate) meta: Meta,
-    /// The device that it is on.
-    pub(crate) device: u64,
     /// Its entries.
     pub(crate) listing: Listing,
     /// A stamp for each entry, when asked for.
@@ -63,7 +61,7 @@ const STATX: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::BLOCKS);
 
 /// `STATX_FORCE_SYNC` off: what a network file system has cached is what an ordinary `stat` would say too.
-pub(super) fn statx(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Statx> {
+pub(crate) fn statx(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Statx> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
     rustix::fs::statx(directory, name, flags, STATX)
 }
@@ -108,7 +106,6 @@ impl Scan {
         Self {
             path,
             meta: meta(stat),
-            device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
             listing: Listing::new(),
             stamps: Vec::new(),
             digest: Digest::default(),

@@ -113,12 +113,6 @@ impl NewFile {
         Ok(rustix::fs::fstat(&self.fd)?.st_size.try_into().unwrap_or(0))
     }
 
-    /// Permission bits that it has now.
-    pub(crate) fn mode(&self) -> rustix::io::Result<u16> {
-        let bits = rustix::fs::fstat(&self.fd)?.st_mode & 0o7777;
-        Ok(u16::try_from(bits).unwrap_or(0))
-    }
-
     /// Writes all of `bytes` at `offset`.
     pub(crate) fn write(&self, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
         while !bytes.is_empty() {
@@ -238,4 +232,9 @@ pub(crate) fn set_directory_attrs(directory: BorrowedFd<'_>, attrs: &Attrs) -> r
         Err(Errno::BADF) => apply_reaching(directory, attrs),
         result => result,
     }
+}
+
+/// Removes an unfinished file. Should that fail, a later run sweeps it.
+pub(crate) fn remove_temp(directory: impl AsFd, temp_name: &[u8]) {
+    let _ = rustix::fs::unlinkat(directory, temp_name, AtFlags::empty());
 }

@@ -1,0 +1,163 @@
+//! A connection to a server, kept for as many runs as wanted.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sparsync_proto::{Frame, FrameDecoder, ListEntry, RelPath, limits};
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::net::{self, ConnectOptions};
+use crate::run::{Peer, Run, start_remote};
+use crate::transport::{ControlStreams, Router};
+use crate::trust::PublicKey;
+
+/// A connection to a server. It has one thread, which carries all of its runs.
+pub struct Client {
+    peer: Peer,
+    server_key: Option<PublicKey>,
+    remote: std::net::SocketAddr,
+    stop: Arc<Notify>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    jobs: Mutex<Vec<Weak<Job>>>,
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(options: ConnectOptions) -> Result<Self> {
+        let (to, from) = oneshot::channel();
+        let stop = Arc::new(Notify::new());
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("sparsync-quic".to_owned())
+            .spawn(move || {
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        let _ = to.send(Err(Error::io("cannot start a runtime", b"", error)));
+                        return;
+                    }
+                };
+                runtime.block_on(async {
+                    match net::connect(options).await {
+                        Ok(connected) => {
+                            let connection = connected.connection.clone();
+                            let router = Arc::<Router>::default();
+                            tokio::spawn(Arc::clone(&router).run(connection.clone()));
+                            let peer = Peer {
+                                round_trip: connection.rtt(),
+                                connection: connection.clone(),
+                                router,
+                                handle: tokio::runtime::Handle::current(),
+                            };
+                            if to.send(Ok((peer, connected.server_key, connected.remote))).is_ok() {
+                                stopped.notified().await;
+                            }
+                            connection.close(0u32.into(), b"");
+                            net::close_sent(&connection).await;
+                        }
+                        Err(error) => {
+                            let _ = to.send(Err(error));
+                        }
+                    }
+                });
+                // A resolver that hangs must not hold the process.
+                runtime.shutdown_background();
+            })
+            .map_err(|error| Error::io("cannot start a thread", b"", error))?;
+        let (peer, server_key, remote) =
+            from.await.map_err(|_| Error::internal("the connection's thread ended without a word"))??;
+        Ok(Self { peer, server_key, remote, stop, thread: Mutex::new(Some(thread)), jobs: Mutex::default() })
+    }
+
+    /// The server's key; nothing when a private CA vouches for it with another kind of key.
+    #[must_use]
+    pub fn server_key(&self) -> Option<PublicKey> {
+        self.server_key
+    }
+
+    /// The address that is really used.
+    #[must_use]
+    pub fn remote(&self) -> std::net::SocketAddr {
+        self.remote
+    }
+
+    /// The round trip as measured so far.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.peer.connection.rtt()
+    }
+
+    /// Whether the connection has ended, by either side.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.peer.connection.close_reason().is_some()
+    }
+
+    /// Starts a run.
+    pub fn start(&self, run: Run) -> Result<Arc<Job>> {
+        let job = Arc::new(start_remote(self.peer.clone(), run)?);
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.retain(|job| job.strong_count() > 0);
+        jobs.push(Arc::downgrade(&job));
+        Ok(job)
+    }
+
+    /// The entries of one directory of a root; the names of the roots when `root` is empty.
+    pub async fn list(&self, root: &str, path: RelPath) -> Result<Vec<ListEntry>> {
+        let connection = self.peer.connection.clone();
+        let root = root.as_bytes().to_vec();
+        let (to, from) = oneshot::channel();
+        self.peer.handle.spawn(async move {
+            let _ = to.send(list(&connection, root, path).await);
+        });
+        from.await.map_err(|_| Error::new(crate::ErrorKind::Closed, "the connection is closed"))?
+    }
+
+    /// Cancels what runs, closes the connection and waits for its thread. For a thread that may wait.
+    pub fn close(&self) {
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in jobs.iter().filter_map(Weak::upgrade) {
+            job.join();
+        }
+        self.stop.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The thread ends by itself; whoever drops the last handle may not be able to wait.
+        self.stop.notify_one();
+    }
+}
+
+async fn list(connection: &quinn::Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
+    let (send, recv) = connection.open_bi().await.map_err(|error| net::connection_error(&error))?;
+    let mut streams = ControlStreams { send, recv, decoder: FrameDecoder::default() };
+    let (oldest, newest) = limits::VERSIONS.into_inner();
+    streams.write(&Frame::Hello { oldest, newest }).await?;
+    streams.write(&Frame::ListRequest { root, path }).await?;
+    let _ = streams.send.finish();
+    let mut all = Vec::new();
+    loop {
+        match streams.read().await? {
+            Some(Frame::ListReply { more, entries }) => {
+                all.extend(entries);
+                if all.len() > limits::DIRECTORY_ENTRIES_MAX {
+                    return Err(Error::protocol("a list without end").remote());
+                }
+                if !more {
+                    return Ok(all);
+                }
+            }
+            Some(Frame::Abort(error)) => return Err(Error::from_wire(error)),
+            _ => return Err(Error::protocol("no answer to a request for a list").remote()),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The destination's own walk, which runs ahead of the comparison.
+
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use sparsync_proto::{Counter, RelPath};
+
+use super::budget::{Budget, Permit};
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::fs::{Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+
+/// A directory of the destination, or one that could not be listed.
+pub(super) enum Found {
+    /// It was listed.
+    Listed(Box<Scan>),
+    /// It was not.
+    Failed(RelPath, rustix::io::Errno),
+}
+
+impl Found {
+    /// Where it is.
+    pub(super) fn path(&self) -> &RelPath {
+        match self {
+            Self::Listed(scan) => &scan.path,
+            Self::Failed(path, _) => path,
+        }
+    }
+}
+
+/// Where the comparison is: what lies before it need not be walked when nothing is deleted.
+#[derive(Default)]
+pub(super) struct Floor(Mutex<Option<RelPath>>);
+
+impl Floor {
+    fn take(&self) -> Option<RelPath> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Moves on to `path`.
+    pub(super) fn raise(&self, path: &RelPath) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+    }
+}
+
+type Sent = (Found, Option<Permit>);
+
+/// Walks the destination into a channel.
+pub(super) fn walk_destination(
+    session: &Session,
+    root: &Root,
+    single: Option<&[u8]>,
+    options: ScanOptions,
+    recursive: bool,
+    floor: &Floor,
+    budget: &Budget,
+    to: &mpsc::Sender<Sent>,
+) -> Result<()> {
+    if let Some(name) = single {
+        let scan = scan_single(root, name, &options, &mut ScanBuffers::default())
+            .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
+        let _ = to.send((Found::Listed(Box::new(scan)), None));
+        return Ok(());
+    }
+    let mut walk = Walk::new(root, options, recursive);
+    loop {
+        if let Some(floor) = floor.take() {
+            walk.skip_before(&floor);
+        }
+        session.check()?;
+        let Some(item) = walk.next() else { return Ok(()) };
+        let sent = match item {
+            WalkItem::Listed(scan) => {
+                session.worked(1);
+                let permit = budget.acquire(scan.listing.len(), session)?;
+                (Found::Listed(scan), Some(permit))
+            }
+            WalkItem::Failed(path, error) => (Found::Failed(path, error), None),
+        };
+        if to.send(sent).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The walk as the comparison reads it: one directory ahead, and with those before a replay first.
+pub(super) struct DestinationStream {
+    from: mpsc::Receiver<Sent>,
+    replay: std::collections::VecDeque<Found>,
+    ended: bool,
+}
+
+impl DestinationStream {
+    pub(super) fn new(from: mpsc::Receiver<Sent>) -> Self {
+        Self { from, replay: std::collections::VecDeque::new(), ended: false }
+    }
+
+    fn receive(&mut self, session: &Session) -> Result<Option<Found>> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.from.recv() {
+            Ok((found, _permit)) => {
+                if let Found::Listed(scan) = &found {
+                    session.count(Counter::entries_destination, scan.listing.len() as u64);
+                }
+                Ok(Some(found))
+            }
+            Err(_) => {
+                self.ended = true;
+                // The walk's thread ends without a word only when the run has failed.
+                session.check()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The next directory, which stays the next one.
+    pub(super) fn peek(&mut self, session: &Session) -> Result<Option<&Found>> {
+        if self.replay.is_empty()
+            && let Some(found) = self.receive(session)?
+        {
+            self.replay.push_back(found);
+        }
+        Ok(self.replay.front())
+    }
+
+    /// Takes the next directory.
+    pub(super) fn next(&mut self, session: &Session) -> Result<Option<Found>> {
+        self.peek(session)?;
+        Ok(self.replay.pop_front())
+    }
+
+    /// Everything that is left, if it fits `entries_max`; it can be read again afterwards in any case.
+    pub(super) fn read_all(
+        &mut self,
+        entries_max: usize,
+        session: &Session,
+    ) -> Result<Option<impl Iterator<Item = &Found>>> {
+        let mut entries = 0;
+        while let Some(found) = self.receive(session)? {
+            if let Found::Listed(scan) = &found {
+                entries += scan.listing.len();
+            }
+            self.replay.push_back(found);
+            if entries > entries_max {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.replay.iter()))
+    }
+}

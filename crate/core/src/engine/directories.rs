@@ -1,0 +1,132 @@
+//! Directories whose files are on their way, shared between the receiver's decisions and its writers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use sparsync_proto::{Listing, Meta, RelPath};
+
+use super::budget::WAIT;
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::fs::PartialId;
+
+/// A file that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// The mode of what stands in its place, where something does.
+    pub(super) old_mode: Option<u16>,
+    /// A directory stands in its place.
+    pub(super) old_is_directory: bool,
+    /// The part of it that an earlier run kept has this name, and as many verified bytes.
+    pub(super) resume: Option<(PartialId, u64)>,
+}
+
+/// A directory with files on their way.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// Where.
+    pub(super) path: RelPath,
+    /// The source's listing.
+    pub(super) listing: Listing,
+    wanted: Mutex<HashMap<u32, Wanted>>,
+}
+
+impl Incoming {
+    pub(super) fn new(path: RelPath, listing: Listing, wanted: HashMap<u32, Wanted>) -> Self {
+        Self { path, listing, wanted: Mutex::new(wanted) }
+    }
+
+    /// The path and attributes of a file.
+    pub(super) fn file(&self, index: u32) -> Option<(&[u8], &Meta, u64)> {
+        let entry = self.listing.get(index as usize)?;
+        Some((self.listing.name(entry), &entry.meta, entry.size))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    incoming: HashMap<u32, Arc<Incoming>>,
+    /// Directories below this number have been decided upon, when everything was granted.
+    decided_below: u32,
+    files: u64,
+}
+
+/// All directories with files on their way.
+#[derive(Default)]
+pub(super) struct Directories {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Directories {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Expects the wanted files of a directory.
+    pub(super) fn expect(&self, number: u32, incoming: Incoming) {
+        let files = incoming.wanted.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if files > 0 {
+            let mut state = self.lock();
+            state.files += files as u64;
+            state.incoming.insert(number, Arc::new(incoming));
+        }
+    }
+
+    /// Says that every directory below `number` has been decided upon.
+    pub(super) fn decided(&self, number: u32) {
+        self.lock().decided_below = number;
+        self.changed.notify_all();
+    }
+
+    /// The directory `number`; waits for it while its listing may still be on its way.
+    pub(super) fn get(&self, number: u32, session: &Session) -> Result<Arc<Incoming>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(incoming) = state.incoming.get(&number) {
+                return Ok(Arc::clone(incoming));
+            }
+            if number < state.decided_below {
+                return Err(Error::protocol(format!("content of directory {number} that was not asked for")).remote());
+            }
+            session.check()?;
+            state = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes a file off what is expected; each can be taken once.
+    pub(super) fn take(&self, incoming: &Incoming, index: u32) -> Result<Wanted> {
+        let mut wanted = incoming.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.remove(&index).ok_or_else(|| {
+            Error::protocol("content of a file that was not asked for").at(incoming.path.as_bytes()).remote()
+        })
+    }
+
+    /// Says that a file which was taken is done with, well or not.
+    pub(super) fn done(&self, number: u32, incoming: &Incoming) {
+        let finished = incoming.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let mut state = self.lock();
+        if finished {
+            state.incoming.remove(&number);
+        }
+        state.files -= 1;
+        if state.files == 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Files that are on their way, or written and not yet named.
+    pub(super) fn files_left(&self) -> u64 {
+        self.lock().files
+    }
+
+    /// Waits until no file is on its way.
+    pub(super) fn wait_until_done(&self, session: &Session) -> Result<()> {
+        let mut state = self.lock();
+        while state.files > 0 {
+            session.check()?;
+            state = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        session.check()
+    }
+}

@@ -1,0 +1,175 @@
+//! What a run tells its caller, path by path.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use sparsync_proto::{Issue, Item};
+use tokio::sync::Notify;
+
+use super::budget::WAIT;
+use super::session::Session;
+
+/// One thing that a run tells.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// What is done with an entry.
+    Item(Item),
+    /// A path that did not arrive.
+    Failure(Issue),
+    /// A notice.
+    Warning(Issue),
+    /// The reader was too slow: so many items are missing here.
+    Dropped(u64),
+}
+
+/// Events that wait for the reader.
+const EVENTS_MAX: usize = 8192;
+
+/// Failures kept for the result; more are only counted.
+const FAILURES_MAX: usize = 10_000;
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Event>,
+    dropped: u64,
+    closed: bool,
+    failures: Vec<Issue>,
+    failures_dropped: u64,
+    warnings: Vec<Issue>,
+    vanished: u64,
+    failed: u64,
+}
+
+/// Events between a run and its reader. A run never waits for its reader, unless the reader asked for a plan: then
+/// nothing is dropped and the plan waits.
+#[derive(Default)]
+pub(crate) struct EventQueue {
+    state: Mutex<State>,
+    room: Condvar,
+    arrived: Notify,
+    lossless: bool,
+}
+
+/// The failures of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// The first 10,000.
+    pub failures: Vec<Issue>,
+    /// How many more there were.
+    pub dropped: u64,
+    /// All of them were files that vanished while the run went on.
+    pub vanished_only: bool,
+    /// Notices.
+    pub warnings: Vec<Issue>,
+}
+
+impl EventQueue {
+    /// A queue; `lossless` makes the run wait for its reader.
+    pub(crate) fn new(lossless: bool) -> Self {
+        Self { lossless, ..Self::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an item.
+    pub(crate) fn item(&self, item: Item, session: &Session) {
+        let mut state = self.lock();
+        while state.waiting.len() >= EVENTS_MAX && !state.closed {
+            if !self.lossless {
+                state.dropped += 1;
+                return;
+            }
+            if session.is_over() {
+                return;
+            }
+            // Waiting for the caller is not a stall of the run.
+            session.worked(1);
+            state = self.room.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.push(state, Event::Item(item));
+    }
+
+    /// Adds a failure or a notice, which also goes into the result.
+    pub(crate) fn issue(&self, issue: Issue) {
+        let mut state = self.lock();
+        if issue.kind == sparsync_proto::IssueKind::Notice {
+            if state.warnings.len() < FAILURES_MAX {
+                state.warnings.push(issue.clone());
+            }
+            self.push(state, Event::Warning(issue));
+            return;
+        }
+        state.failed += 1;
+        if issue.kind == sparsync_proto::IssueKind::Vanished {
+            state.vanished += 1;
+        }
+        if state.failures.len() < FAILURES_MAX {
+            state.failures.push(issue.clone());
+        } else {
+            state.failures_dropped += 1;
+        }
+        self.push(state, Event::Failure(issue));
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, event: Event) {
+        if state.dropped > 0 && state.waiting.len() < EVENTS_MAX {
+            let count = std::mem::take(&mut state.dropped);
+            state.waiting.push_back(Event::Dropped(count));
+        }
+        // Failures are told even to a slow reader, up to as many as the result keeps.
+        if state.waiting.len() < EVENTS_MAX + FAILURES_MAX && !state.closed {
+            state.waiting.push_back(event);
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// No more events will come.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        if state.dropped > 0 {
+            let count = std::mem::take(&mut state.dropped);
+            state.waiting.push_back(Event::Dropped(count));
+        }
+        state.closed = true;
+        drop(state);
+        self.room.notify_all();
+        self.arrived.notify_one();
+    }
+
+    /// Up to `max` events, as soon as there are some; nothing when the run is over and all were read.
+    pub(crate) async fn next(&self, max: usize) -> Option<Vec<Event>> {
+        loop {
+            {
+                let mut state = self.lock();
+                if !state.waiting.is_empty() {
+                    let count = state.waiting.len().min(max.max(1));
+                    let events = state.waiting.drain(..count).collect();
+                    drop(state);
+                    self.room.notify_all();
+                    // Another reader may be waiting for the rest.
+                    self.arrived.notify_one();
+                    return Some(events);
+                }
+                if state.closed {
+                    self.arrived.notify_one();
+                    return None;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// What failed, up to now.
+    pub(crate) fn failures(&self) -> Failures {
+        let state = self.lock();
+        Failures {
+            failures: state.failures.clone(),
+            dropped: state.failures_dropped,
+            vanished_only: state.failed > 0 && state.failed == state.vanished,
+            warnings: state.warnings.clone(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The guard against deleting by accident.
+
+use sparsync_proto::RelPath;
+
+use crate::error::{Error, ErrorKind};
+
+/// A destination directory with fewer entries than this may be emptied, and as many entries may be lost, without a
+/// word: it is what a person can restore by hand.
+const GUARDED_ENTRIES: u64 = 100;
+
+/// What the comparison has seen.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    /// Entries of the destination that the source does not have.
+    extra: u64,
+    /// Entries of the source that the destination does not have.
+    created: u64,
+    /// Entries of the destination.
+    entries: u64,
+    /// The source's directory is empty here; what the destination holds below it is being counted.
+    emptied: Option<(RelPath, u64)>,
+    /// The first directory that would be emptied.
+    refused: Option<(RelPath, u64)>,
+}
+
+impl Guard {
+    /// An entry that would be deleted.
+    pub(super) fn extra(&mut self, count: u64) {
+        self.extra += count;
+    }
+
+    /// An entry that is new.
+    pub(super) fn created(&mut self) {
+        self.created += 1;
+    }
+
+    /// A directory of the destination, in walk order. `source_is_empty` is known for those that both sides have.
+    pub(super) fn destination(&mut self, path: &RelPath, entries: u64, source_is_empty: bool) {
+        self.entries += entries;
+        match &mut self.emptied {
+            Some((top, count)) if path.is_within(top) => *count += entries,
+            _ => {
+                self.close();
+                self.emptied = source_is_empty.then(|| (path.clone(), entries));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((path, count)) = self.emptied.take()
+            && count >= GUARDED_ENTRIES
+            && self.refused.is_none()
+        {
+            self.refused = Some((path, count));
+        }
+    }
+
+    /// Why nothing may be deleted, when both walks have ended.
+    pub(super) fn verdict(&mut self) -> Option<Error> {
+        self.close();
+        if let Some((path, count)) = &self.refused {
+            let place = if path.is_root() {
+                "the source".to_owned()
+            } else {
+                format!("{} in the source", path.as_bytes().escape_ascii())
+            };
+            return Some(self.refusal(
+                "source-empty",
+                &format!("{place} is empty while the destination holds {count} entries there; is it mounted?"),
+                path.as_bytes(),
+            ));
+        }
+        let lost = self.extra.saturating_sub(self.created);
+        (lost >= GUARDED_ENTRIES && lost > self.entries / 2).then(|| {
+            self.refusal(
+                "net-loss",
+                &format!("the destination would lose {lost} of {} entries, more than half", self.entries),
+                b"",
+            )
+        })
+    }
+
+    fn refusal(&self, reason: &str, message: &str, path: &[u8]) -> Error {
+        Error::new(
+            ErrorKind::DeleteRefused,
+            format!("{message}. Nothing was deleted. Allow it with allowMassDelete (--allow-mass-delete)"),
+        )
+        .at(path)
+        .with("reason", reason.to_owned())
+        .with("destination_entries", self.entries)
+        .with("would_delete", self.extra)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Guard;
+    use sparsync_proto::RelPath;
+
+    fn path(bytes: &[u8]) -> RelPath {
+        RelPath::new(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_emptied_subtree_is_refused_and_a_small_one_is_not() {
+        for (below, refused) in [(98, false), (99, true)] {
+            let mut guard = Guard::default();
+            guard.destination(&path(b""), 10_000, false);
+            guard.destination(&path(b"m"), 1, true);
+            guard.destination(&path(b"m/x"), below, false);
+            guard.destination(&path(b"n"), 5, false);
+            assert_eq!(guard.verdict().is_some(), refused);
+        }
+    }
+
+    #[test]
+    fn replacing_all_is_no_loss_and_losing_half_is() {
+        let mut guard = Guard::default();
+        guard.destination(&path(b""), 200, false);
+        guard.extra(200);
+        for _ in 0..200 {
+            guard.created();
+        }
+        assert!(guard.verdict().is_none());
+        let mut guard = Guard::default();
+        guard.destination(&path(b""), 200, false);
+        guard.extra(101);
+        assert!(guard.verdict().is_some());
+    }
+}

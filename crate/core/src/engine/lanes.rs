@@ -1,0 +1,124 @@
+//! What the engine sees of a transport: a control lane in each direction and data lanes in one, as bounded channels.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use bytes::Bytes;
+use sparsync_proto::Frame;
+use sparsync_proto::pack::PackHeader;
+use tokio::sync::mpsc;
+
+use super::budget::WAIT;
+use super::session::Session;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Encoded frames that wait to be sent; each is at most a batch.
+const CONTROL_QUEUE: usize = 64;
+
+/// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
+pub(crate) const DATA_QUEUE: usize = 4;
+
+/// A pack on its way.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    /// How it is stored.
+    pub(crate) header: PackHeader,
+    /// The stored bytes.
+    pub(crate) bytes: Bytes,
+}
+
+/// One end of a control lane.
+pub(crate) struct ControlLane {
+    /// Frames to the peer.
+    pub(crate) tx: ControlSender,
+    /// Frames from the peer.
+    pub(crate) rx: mpsc::Receiver<Frame>,
+}
+
+/// The way to the peer; clones share it.
+#[derive(Clone)]
+pub(crate) struct ControlSender {
+    /// For lists and items, which are large and wait for room.
+    bulk: mpsc::Sender<Vec<u8>>,
+    /// For questions and answers. They never wait for room, because whoever waits here while the peer waits for it
+    /// would wait for ever; what can pile up is bounded by the entry budget of the sender.
+    urgent: mpsc::UnboundedSender<Vec<u8>>,
+    written: Arc<Written>,
+}
+
+/// How many bulk messages were handed over, and how many of them the transport has taken off our hands.
+#[derive(Default)]
+struct Written {
+    handed: AtomicU64,
+    done: Mutex<u64>,
+    more: Condvar,
+}
+
+/// The transport's end of a control lane.
+pub(crate) struct TransportControl {
+    /// Encoded frames to the peer that waited for room.
+    pub(crate) bulk: mpsc::Receiver<Vec<u8>>,
+    /// Encoded frames to the peer that go first.
+    pub(crate) urgent: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// Frames from the peer.
+    pub(crate) frames: mpsc::Sender<Frame>,
+    weak_urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
+    written: Arc<Written>,
+}
+
+/// A control lane: the engine's end and the transport's.
+pub(crate) fn control_lane() -> (ControlLane, TransportControl) {
+    let (bulk_tx, bulk_rx) = mpsc::channel(CONTROL_QUEUE);
+    let (urgent_tx, urgent_rx) = mpsc::unbounded_channel();
+    let (frames_tx, frames_rx) = mpsc::channel(CONTROL_QUEUE);
+    let written = Arc::new(Written::default());
+    let weak_urgent = urgent_tx.downgrade();
+    let tx = ControlSender { bulk: bulk_tx, urgent: urgent_tx, written: Arc::clone(&written) };
+    (
+        ControlLane { tx, rx: frames_rx },
+        TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, weak_urgent, written },
+    )
+}
+
+impl TransportControl {
+    /// A way to the peer for the transport's own frames; it does not keep the lane open.
+    pub(crate) fn urgent_sender(&self) -> mpsc::WeakUnboundedSender<Vec<u8>> {
+        self.weak_urgent.clone()
+    }
+
+    /// Says that one bulk message was written.
+    pub(crate) fn bulk_written(&self) {
+        *self.written.done.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.written.more.notify_all();
+    }
+}
+
+fn gone<T>(_: T) -> Error {
+    Error::new(ErrorKind::Closed, "the session's control lane is closed")
+}
+
+impl ControlSender {
+    /// Sends encoded frames that may have to wait for room.
+    pub(crate) fn send_bulk(&self, encoded: Vec<u8>) -> Result<()> {
+        self.written.handed.fetch_add(1, Ordering::SeqCst);
+        self.bulk.blocking_send(encoded).map_err(gone)
+    }
+
+    /// Sends a small frame.
+    pub(crate) fn send(&self, frame: &Frame) -> Result<()> {
+        let mut encoded = Vec::new();
+        frame.encode(&mut encoded);
+        self.urgent.send(encoded).map_err(gone)
+    }
+
+    /// Waits until everything that was handed over by [`ControlSender::send_bulk`] is with the transport.
+    pub(crate) fn wait_until_written(&self, session: &Session) -> Result<()> {
+        let handed = self.written.handed.load(Ordering::SeqCst);
+        let mut done = self.written.done.lock().unwrap_or_else(PoisonError::into_inner);
+        while *done < handed {
+            session.check()?;
+            done = self.written.more.wait_timeout(done, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+}

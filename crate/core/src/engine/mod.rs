@@ -1,0 +1,23 @@
+//! The engine: one sender and one receiver, over any transport. Threads and channels, no runtime.
+
+mod budget;
+mod destination;
+mod directories;
+mod events;
+mod guard;
+mod lanes;
+mod reader;
+mod receiver;
+mod report;
+mod sender;
+mod session;
+mod writer;
+
+pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_lane};
+pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
+pub(crate) use report::Report;
+pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
+pub(crate) use session::Session;
+
+pub(crate) use events::EventQueue;
+pub use events::{Event, Failures};

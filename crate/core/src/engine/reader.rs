@@ -1,0 +1,338 @@
+//! Reads the content that was asked for and packs it, one lane at a time.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use bytes::Bytes;
+use rustix::fs::{FileType, SeekFrom};
+use rustix::io::Errno;
+use sparsync_proto::limits::{PACK_BYTES, WHOLE_FILE_BYTES_MAX};
+use sparsync_proto::pack::{FileId, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head};
+use sparsync_proto::{Counter, IssueKind, Meta, Resume};
+
+use super::lanes::Pack;
+use super::sender::HeldScan;
+use super::session::Session;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_full, stamp, statx};
+
+/// Files of one directory that the receiver waits for.
+pub(super) struct ContentJob {
+    /// The directory's number.
+    pub(super) directory: u32,
+    /// Its listing.
+    pub(super) held: Arc<HeldScan>,
+    /// Indices into it.
+    pub(super) files: Vec<u32>,
+    /// What the receiver holds already.
+    pub(super) resume: Vec<Resume>,
+}
+
+/// How often a file that changes while it is read is read again.
+const READ_ATTEMPTS: usize = 3;
+
+/// How a file looks before and after it is read; equal means that it did not change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    size: u64,
+    meta: Meta,
+    stamp: Stamp,
+}
+
+/// What became of reading a file once.
+enum Read {
+    /// It was packed as it is.
+    Done,
+    /// It changed meanwhile and now looks like this.
+    Changed(State),
+}
+
+/// Why a file cannot be sent.
+enum Trouble {
+    /// The run is over.
+    Run(Error),
+    /// This file only.
+    File(IssueKind, String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<Errno> for Trouble {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::NOENT => Self::File(IssueKind::Vanished, "the file vanished during the run".to_owned()),
+            // O_NOFOLLOW on what has become a symlink, or a directory on the way that has become something else.
+            Errno::LOOP | Errno::NOTDIR => Self::File(IssueKind::Changed, "it is no longer a regular file".to_owned()),
+            error => Self::File(IssueKind::Unreadable, format!("cannot read: {}", std::io::Error::from(error))),
+        }
+    }
+}
+
+/// Reads for one lane.
+pub(super) struct LaneReader<'a> {
+    session: &'a Session,
+    root: &'a Root,
+    lane: tokio::sync::mpsc::Sender<Pack>,
+    compress: &'a (dyn Fn() -> bool + Send + Sync),
+    pack: Vec<u8>,
+}
+
+impl<'a> LaneReader<'a> {
+    pub(super) fn new(
+        session: &'a Session,
+        root: &'a Root,
+        lane: tokio::sync::mpsc::Sender<Pack>,
+        compress: &'a (dyn Fn() -> bool + Send + Sync),
+    ) -> Self {
+        Self { session, root, lane, compress, pack: Vec::new() }
+    }
+
+    /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
+    pub(super) fn run(mut self, jobs: &Receiver<ContentJob>) -> Result<()> {
+        loop {
+            let job = match jobs.try_recv() {
+                Ok(job) => job,
+                Err(_) => {
+                    self.flush()?;
+                    match jobs.recv() {
+                        Ok(job) => job,
+                        Err(_) => return Ok(()),
+                    }
+                }
+            };
+            self.session.check()?;
+            self.directory(&job)?;
+        }
+    }
+
+    fn directory(&mut self, job: &ContentJob) -> Result<()> {
+        let scan = &job.held.scan;
+        let directory = self.root.open_directory(&scan.path, Access::Reach);
+        for &index in &job.files {
+            self.session.check()?;
+            let file = FileId { directory: job.directory, index };
+            let outcome = match &directory {
+                Ok(directory) => self.file(directory, job, file),
+                Err(error) => Err(Trouble::from(*error)),
+            };
+            match outcome {
+                Ok(bytes) => {
+                    self.session.count(Counter::files_transferred, 1);
+                    self.session.count(Counter::bytes_transferred, bytes);
+                }
+                Err(Trouble::Run(error)) => return Err(error),
+                Err(Trouble::File(kind, message)) => {
+                    Record::Failed { file, kind, message }.encode(&mut self.pack);
+                    self.flush_if_full()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, directory: &OwnedFd, job: &ContentJob, file: FileId) -> std::result::Result<u64, Trouble> {
+        let scan = &job.held.scan;
+        let index = file.index as usize;
+        let Some((entry, stamp)) = scan.listing.get(index).zip(scan.stamps.get(index)) else {
+            return Err(Error::internal("a file without a listing").into());
+        };
+        let listed = entry.meta;
+        let mut expected = State { size: entry.size, meta: listed, stamp: *stamp };
+        let resume = job.resume.iter().find(|resume| resume.index == file.index);
+        let name = scan.listing.name(entry);
+        for _ in 0..READ_ATTEMPTS {
+            let source = open_source(directory, name)?;
+            let carried = (expected.meta != listed).then_some(expected.meta);
+            let read = if expected.size <= WHOLE_FILE_BYTES_MAX as u64 {
+                self.whole(&source, file, &expected, carried.as_ref())?
+            } else {
+                self.recipe(&source, file, &expected, carried.as_ref(), resume)?
+            };
+            match read {
+                Read::Done => return Ok(expected.size),
+                Read::Changed(now) => expected = now,
+            }
+        }
+        Err(Trouble::File(IssueKind::Changed, format!("it changed each of the {READ_ATTEMPTS} times it was read")))
+    }
+
+    /// Reads a small file into the pack.
+    fn whole(
+        &mut self,
+        source: &OwnedFd,
+        file: FileId,
+        expected: &State,
+        carried: Option<&Meta>,
+    ) -> std::result::Result<Read, Trouble> {
+        let size = usize::try_from(expected.size).unwrap_or(0);
+        let room = size + WHOLE_OVERHEAD_BYTES + 1;
+        if self.pack.capacity() == 0 {
+            self.pack.reserve(PACK_BYTES + WHOLE_OVERHEAD_BYTES);
+        }
+        self.pack.reserve(room);
+        let start = self.pack.len();
+        put_whole_head(file, carried, size, &mut self.pack);
+        let content = self.pack.len();
+        // One byte more than expected is asked for, so that a file that has grown is seen without another call.
+        while self.pack.len() <= content + size {
+            let before = self.pack.len();
+            let read = rustix::io::read(source, rustix::buffer::spare_capacity(&mut self.pack))?;
+            if read == 0 || before + read >= content + size {
+                break;
+            }
+        }
+        let after = state(source)?;
+        if after != *expected || self.pack.len() != content + size {
+            self.pack.truncate(start);
+            return Ok(Read::Changed(after));
+        }
+        let digest = blake3::hash(&self.pack[content..]);
+        self.pack.extend_from_slice(digest.as_bytes());
+        self.flush_if_full()?;
+        Ok(Read::Done)
+    }
+
+    /// Sends a large file as a recipe.
+    fn recipe(
+        &mut self,
+        source: &OwnedFd,
+        file: FileId,
+        expected: &State,
+        carried: Option<&Meta>,
+        resume: Option<&Resume>,
+    ) -> std::result::Result<Read, Trouble> {
+        Record::Begin { file }.encode(&mut self.pack);
+        let mut hasher = blake3::Hasher::new();
+        let mut at = 0;
+        if let Some(resume) = resume.filter(|resume| resume.bytes <= expected.size)
+            && let Some(prefix) = hash_prefix(source, resume.bytes)?
+            && *prefix.finalize().as_bytes() == resume.digest
+        {
+            Record::Copy { bytes: resume.bytes }.encode(&mut self.pack);
+            hasher = prefix;
+            at = resume.bytes;
+        }
+        let sparse = expected.stamp.blocks.saturating_mul(512) < expected.size;
+        while at < expected.size {
+            self.session.check()?;
+            self.session.worked(1);
+            let data_end = if sparse {
+                let (data, end) = next_data(source, at, expected.size)?;
+                if data > at {
+                    Record::Hole { bytes: data - at }.encode(&mut self.pack);
+                    hash_zeros(&mut hasher, data - at);
+                    at = data;
+                }
+                end
+            } else {
+                expected.size
+            };
+            while at < data_end {
+                self.session.check()?;
+                let want = usize::try_from(data_end - at).map_or(PACK_BYTES, |left| left.min(PACK_BYTES));
+                if self.literal(source, at, want, &mut hasher)? < want {
+                    // It is shorter than it was: what it looks like now is the next attempt's measure.
+                    return Ok(Read::Changed(state(source)?));
+                }
+                at += want as u64;
+            }
+        }
+        let after = state(source)?;
+        if after != *expected {
+            return Ok(Read::Changed(after));
+        }
+        Record::End { meta: carried.copied(), digest: *hasher.finalize().as_bytes() }.encode(&mut self.pack);
+        self.flush_if_full()?;
+        Ok(Read::Done)
+    }
+
+    /// Appends one literal of `want` bytes to the pack and sends it. Gives how many bytes were there.
+    fn literal(
+        &mut self,
+        source: &OwnedFd,
+        at: u64,
+        want: usize,
+        hasher: &mut blake3::Hasher,
+    ) -> std::result::Result<usize, Trouble> {
+        if self.pack.len() + want > 2 * PACK_BYTES {
+            self.flush()?;
+        }
+        let start = self.pack.len();
+        put_literal_head(want, &mut self.pack);
+        let content = self.pack.len();
+        self.pack.resize(content + want, 0);
+        let read = read_full(source, &mut self.pack[content..], at)?;
+        if read < want {
+            self.pack.truncate(start);
+            return Ok(read);
+        }
+        hasher.update(&self.pack[content..]);
+        self.flush_if_full()?;
+        Ok(read)
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        if self.pack.len() >= PACK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends the pack, compressed where that pays.
+    fn flush(&mut self) -> Result<()> {
+        if self.pack.is_empty() {
+            return Ok(());
+        }
+        let raw = std::mem::take(&mut self.pack);
+        let raw_bytes = raw.len();
+        self.session.worked(1);
+        let (compressed, bytes) = match (self.compress)().then(|| shrink(&raw)).flatten() {
+            Some(small) => (true, small),
+            None => (false, raw),
+        };
+        let header = PackHeader { compressed, stored_bytes: bytes.len(), raw_bytes };
+        self.lane
+            .blocking_send(Pack { header, bytes: Bytes::from(bytes) })
+            .map_err(|_| Error::new(ErrorKind::Closed, "the session's data lane is closed"))
+    }
+}
+
+/// The compressed form, when it is at least a twentieth smaller.
+fn shrink(raw: &[u8]) -> Option<Vec<u8>> {
+    let small = lz4_flex::block::compress(raw);
+    (small.len() < raw.len() - raw.len() / 20).then_some(small)
+}
+
+fn state(source: &OwnedFd) -> std::result::Result<State, Trouble> {
+    let stat = statx(source, b"")?;
+    if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
+        return Err(Trouble::File(IssueKind::Changed, "it is no longer a regular file".to_owned()));
+    }
+    Ok(State { size: stat.stx_size, meta: meta(&stat), stamp: stamp(&stat) })
+}
+
+/// The next range at or after `at` that holds data; both ends at `size` when there is none.
+fn next_data(source: impl AsFd, at: u64, size: u64) -> rustix::io::Result<(u64, u64)> {
+    let data = match rustix::fs::seek(source.as_fd(), SeekFrom::Data(at)) {
+        Ok(data) => data.min(size),
+        Err(Errno::NXIO) => return Ok((size, size)),
+        // The file system does not know holes.
+        Err(Errno::INVAL) => return Ok((at, size)),
+        Err(error) => return Err(error),
+    };
+    let end = rustix::fs::seek(source.as_fd(), SeekFrom::Hole(data)).unwrap_or(size);
+    Ok((data, end.clamp(data, size)))
+}
+
+/// Feeds zeros to a hasher.
+pub(super) fn hash_zeros(hasher: &mut blake3::Hasher, bytes: u64) {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut left = bytes;
+    while left > 0 {
+        let count = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+        hasher.update(&ZEROS[..count]);
+        left -= count as u64;
+    }
+}

@@ -1,0 +1,525 @@
+//! The sender: walks the source, answers what the receiver asks, sends content.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sparsync_proto::limits::BATCH_BYTES;
+use sparsync_proto::{
+    Attributes, Counter, Directory, Frame, Grant, Issue, IssueKind, Kind, Resume, TreeHasher, encode_list,
+};
+
+use super::budget::{Budget, Permit};
+use super::events::EventQueue;
+use super::lanes::{ControlLane, ControlSender, Pack};
+use super::reader::{ContentJob, LaneReader};
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::fs::{Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+
+/// Where content comes from.
+pub(crate) struct Source {
+    /// The tree, or the directory of the single file.
+    pub(crate) root: Root,
+    /// The single file.
+    pub(crate) file_name: Option<Vec<u8>>,
+}
+
+/// How a sender behaves.
+pub(crate) struct SenderOptions {
+    /// What the run compares.
+    pub(crate) attributes: Attributes,
+    /// Whether sub-directories are walked.
+    pub(crate) recursive: bool,
+    /// Whether and when packs are compressed.
+    pub(crate) compress: Box<dyn Fn() -> bool + Send + Sync>,
+    /// How long records are held back in the hope that the whole tree's digest can go first: about two round trips,
+    /// so that a run without changes takes one, whatever the size of the tree.
+    pub(crate) hold: Duration,
+    /// The receiver's grant when it is known from the start, as on a pull.
+    pub(crate) grant: Option<Grant>,
+    /// The initiator's events, when the initiator is here.
+    pub(crate) events: Option<Arc<EventQueue>>,
+}
+
+/// A directory whose listing the receiver may still ask for.
+pub(super) struct HeldScan {
+    /// What was found.
+    pub(super) scan: Scan,
+    _permit: Permit,
+}
+
+#[derive(Default)]
+struct Table {
+    scans: BTreeMap<u32, Arc<HeldScan>>,
+    needed: HashSet<u32>,
+    grant_all: bool,
+}
+
+/// Listings that are sent before the content of the first of them.
+const LISTS_BATCH: usize = 64;
+
+/// What the threads of a sender share.
+struct Shared<'a> {
+    session: &'a Session,
+    source: &'a Source,
+    options: &'a SenderOptions,
+    control: ControlSender,
+    table: Mutex<Table>,
+    budget: Budget,
+}
+
+impl Shared<'_> {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a sender's run ended.
+#[derive(Debug)]
+pub(crate) enum SenderEnd {
+    /// The receiver finished, and refused this in the end.
+    Finished(Option<Error>),
+    /// The receiver wants to know the need for space before anything is written.
+    CountFirst {
+        /// Bytes that it has free.
+        free_bytes: u64,
+        /// Entries that it has free.
+        free_entries: u64,
+    },
+}
+
+/// Runs a sender until the receiver has finished or the session ends; the session then has the receiver's counters.
+pub(crate) fn run_sender(
+    session: &Session,
+    source: &Source,
+    options: &SenderOptions,
+    control: ControlLane,
+    lanes: Vec<tokio::sync::mpsc::Sender<Pack>>,
+) -> Result<SenderEnd> {
+    let ControlLane { tx, mut rx } = control;
+    let shared = Shared { session, source, options, control: tx, table: Mutex::default(), budget: Budget::default() };
+    let (to_list, list_queue) = mpsc::channel();
+    let (job_senders, job_queues): (Vec<_>, Vec<_>) = lanes.iter().map(|_| mpsc::channel()).unzip();
+    let jobs = JobQueues { lanes: job_senders };
+    let mut end = Ok(SenderEnd::Finished(None));
+    std::thread::scope(|scope| {
+        for (lane, queue) in lanes.into_iter().zip(job_queues) {
+            let shared = &shared;
+            spawn(scope, "sparsync-read", move || {
+                shared.session.guard("reading", || {
+                    LaneReader::new(shared.session, &shared.source.root, lane, &shared.options.compress).run(&queue)
+                });
+            });
+        }
+        {
+            let (shared, to_list) = (&shared, to_list.clone());
+            spawn(scope, "sparsync-walk", move || {
+                shared.session.guard("walking", || walk(shared, &to_list));
+            });
+        }
+        {
+            let (shared, jobs) = (&shared, jobs.clone());
+            spawn(scope, "sparsync-list", move || {
+                shared.session.guard("listing", || list(shared, &list_queue, &jobs));
+            });
+        }
+        end = dispatch(&shared, &mut rx, to_list, jobs);
+        if let Err(error) = &end {
+            session.fail(error.clone());
+        }
+        session.end();
+        // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
+        drop(rx);
+    });
+    match session.error() {
+        Some(error) => Err(error),
+        None => end,
+    }
+}
+
+fn spawn<'scope>(scope: &'scope std::thread::Scope<'scope, '_>, name: &str, work: impl FnOnce() + Send + 'scope) {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, work)
+        .expect("a process that cannot start a thread cannot do anything else either");
+}
+
+/// The queues of the lanes: a directory's files always take the same one.
+#[derive(Clone)]
+struct JobQueues {
+    lanes: Vec<mpsc::Sender<ContentJob>>,
+}
+
+impl JobQueues {
+    fn push(&self, job: ContentJob) {
+        let lane = job.directory as usize % self.lanes.len();
+        // A lane that is gone has failed the session already.
+        let _ = self.lanes[lane].send(job);
+    }
+}
+
+/// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
+fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
+    let options = ScanOptions { attributes: shared.options.attributes, stamps: true };
+    let mut out = Records::new(shared);
+    if let Some(name) = &shared.source.file_name {
+        let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
+            .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
+        out.add(scan, to_list)?;
+        return out.end();
+    }
+    for item in Walk::new(&shared.source.root, options, shared.options.recursive) {
+        shared.session.check()?;
+        match item {
+            WalkItem::Listed(scan) => out.add(*scan, to_list)?,
+            WalkItem::Failed(path, error) if path.is_root() => {
+                return Err(Error::io("cannot read the source", b"", error.into()));
+            }
+            WalkItem::Failed(path, error) => out.failed(&path, error)?,
+        }
+    }
+    out.end()
+}
+
+/// Records on their way to the receiver.
+struct Records<'a, 'b> {
+    shared: &'a Shared<'b>,
+    batch: Vec<Directory>,
+    batch_bytes: usize,
+    /// Encoded frames that are held back, until the hold is over or the walk ends.
+    held: Option<(Vec<u8>, Instant)>,
+    tree: TreeHasher,
+    directories: u32,
+    entries: u64,
+    bytes: u64,
+    errors: u64,
+}
+
+impl<'a, 'b> Records<'a, 'b> {
+    fn new(shared: &'a Shared<'b>) -> Self {
+        let hold = shared.options.attributes.digests_decide() && shared.source.file_name.is_none();
+        Self {
+            shared,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            held: hold.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
+            tree: TreeHasher::default(),
+            directories: 0,
+            entries: 0,
+            bytes: 0,
+            errors: 0,
+        }
+    }
+
+    fn add(&mut self, mut scan: Scan, to_list: &mpsc::Sender<u32>) -> Result<()> {
+        let session = self.shared.session;
+        let count = scan.listing.len();
+        let permit = match self.shared.budget.try_acquire(count) {
+            Some(permit) => permit,
+            None => {
+                // The receiver must see what is held back, or it can never settle it.
+                self.release()?;
+                self.shared.budget.acquire(count, session)?
+            }
+        };
+        for issue in std::mem::take(&mut scan.issues) {
+            self.errors += 1;
+            self.shared.control.send(&Frame::Issue(issue))?;
+        }
+        let number = self.directories;
+        self.directories += 1;
+        self.entries += count as u64;
+        let bytes: u64 = scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum();
+        self.bytes += bytes;
+        session.count(Counter::directories_source, 1);
+        session.count(Counter::entries_source, count as u64);
+        session.count(Counter::bytes_total, bytes);
+        self.tree.add(&self.shared.options.attributes, &scan.path, &scan.meta, &scan.digest);
+        self.push(Directory {
+            path: scan.path.clone(),
+            meta: scan.meta,
+            digest: scan.digest,
+            entries: u32::try_from(count).unwrap_or(u32::MAX),
+            incomplete: false,
+        })?;
+        let mut table = self.shared.table();
+        table.scans.insert(number, Arc::new(HeldScan { scan, _permit: permit }));
+        if table.grant_all {
+            // Content follows the record, which must not be held back any longer.
+            drop(table);
+            self.release()?;
+            let _ = to_list.send(number);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, path: &sparsync_proto::RelPath, error: rustix::io::Errno) -> Result<()> {
+        if error == rustix::io::Errno::NOENT {
+            // It was listed and is gone: as if it had been removed before.
+            return self
+                .shared
+                .control
+                .send(&Frame::Issue(Issue {
+                    kind: IssueKind::Vanished,
+                    path: path.as_bytes().to_vec(),
+                    message: "the directory vanished during the run".to_owned(),
+                    old_kept: true,
+                }))
+                .map(|()| self.errors += 1);
+        }
+        self.errors += 1;
+        self.shared.control.send(&Frame::Issue(Issue {
+            kind: IssueKind::Unreadable,
+            path: path.as_bytes().to_vec(),
+            message: format!("cannot list the directory: {}", std::io::Error::from(error)),
+            old_kept: true,
+        }))
+    }
+
+    fn push(&mut self, directory: Directory) -> Result<()> {
+        self.batch_bytes += directory.path.as_bytes().len() + 64;
+        self.batch.push(directory);
+        if self.batch_bytes >= BATCH_BYTES / 8 || self.held.is_none() && self.batch.len() >= 64 {
+            self.close_batch()?;
+        }
+        if self.held.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    fn close_batch(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        let frame = Frame::Directories(std::mem::take(&mut self.batch));
+        match &mut self.held {
+            Some((held, _)) => {
+                frame.encode(held);
+                Ok(())
+            }
+            None => {
+                let mut encoded = Vec::new();
+                frame.encode(&mut encoded);
+                self.shared.control.send_bulk(encoded)
+            }
+        }
+    }
+
+    /// Sends what was held back, and holds back no more.
+    fn release(&mut self) -> Result<()> {
+        self.close_batch()?;
+        match self.held.take() {
+            Some((held, _)) if !held.is_empty() => self.shared.control.send_bulk(held),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.close_batch()?;
+        let mut encoded = Vec::new();
+        if let Some((held, _)) = self.held.take() {
+            if self.errors == 0 {
+                Frame::TreeDigest(self.tree.finish()).encode(&mut encoded);
+            }
+            encoded.extend_from_slice(&held);
+        }
+        Frame::TreeEnd {
+            directories: self.directories.into(),
+            entries: self.entries,
+            bytes: self.bytes,
+            errors: self.errors,
+        }
+        .encode(&mut encoded);
+        self.shared.session.set(Counter::walk_done, 1);
+        self.shared.control.send_bulk(encoded)
+    }
+}
+
+/// Sends the listings that were asked for, in that order; with everything granted, their files too.
+fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> Result<()> {
+    while let Ok(first) = queue.recv() {
+        shared.session.check()?;
+        let mut encoded = Vec::new();
+        let mut ready = Vec::new();
+        for number in std::iter::once(first).chain(queue.try_iter()) {
+            let (held, grant_all) = {
+                let mut table = shared.table();
+                if table.grant_all {
+                    (table.scans.remove(&number), true)
+                } else {
+                    (table.scans.get(&number).map(Arc::clone), false)
+                }
+            };
+            let Some(held) = held else {
+                return Err(Error::protocol(format!("directory {number} was asked for twice, or never told of")));
+            };
+            let mut sent = Ok(());
+            encode_list(number, &held.scan.listing, |frame| {
+                encoded.extend_from_slice(&frame);
+                if encoded.len() >= BATCH_BYTES && sent.is_ok() {
+                    sent = shared.control.send_bulk(std::mem::take(&mut encoded));
+                }
+            });
+            sent?;
+            if grant_all {
+                ready.push((number, held));
+            }
+            if ready.len() >= LISTS_BATCH {
+                break;
+            }
+        }
+        if !encoded.is_empty() {
+            shared.control.send_bulk(encoded)?;
+        }
+        if ready.is_empty() {
+            continue;
+        }
+        // Content may not use up the window that its listing needs: the receiver waits for the listing.
+        shared.control.wait_until_written(shared.session)?;
+        for (directory, held) in ready {
+            let files = |(index, entry): (u32, &sparsync_proto::Entry)| (entry.kind == Kind::File).then_some(index);
+            let files: Vec<u32> = (0u32..).zip(held.scan.listing.entries()).filter_map(files).collect();
+            if !files.is_empty() {
+                let entries = held.scan.listing.entries();
+                let bytes = entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size).sum();
+                shared.session.count(Counter::bytes_to_transfer, bytes);
+                jobs.push(ContentJob { directory, held, files, resume: Vec::new() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Handles what the receiver says, until it has finished.
+fn dispatch(
+    shared: &Shared<'_>,
+    rx: &mut tokio::sync::mpsc::Receiver<Frame>,
+    to_list: mpsc::Sender<u32>,
+    jobs: JobQueues,
+) -> Result<SenderEnd> {
+    if let Some(grant) = shared.options.grant {
+        granted(shared, grant, &to_list);
+    }
+    let mut accepted = shared.options.grant.is_some();
+    loop {
+        let Some(frame) = rx.blocking_recv() else {
+            shared.session.check()?;
+            return Err(
+                Error::new(crate::ErrorKind::Closed, "the connection ended before the run was finished").remote()
+            );
+        };
+        shared.session.worked(1);
+        match frame {
+            Frame::Accept(accept) if !accepted => {
+                accepted = true;
+                if accept.count_first {
+                    let (free_bytes, free_entries) = (accept.free_bytes, accept.free_entries);
+                    return Ok(SenderEnd::CountFirst { free_bytes, free_entries });
+                }
+                granted(shared, accept.grant, &to_list);
+            }
+            Frame::Need(numbers) if accepted => {
+                let mut table = shared.table();
+                for number in numbers {
+                    if table.grant_all || !table.scans.contains_key(&number) || !table.needed.insert(number) {
+                        return Err(Error::protocol(format!("listing {number} may not be asked for")).remote());
+                    }
+                    let _ = to_list.send(number);
+                }
+            }
+            Frame::Want { directory, files, resume } if accepted => {
+                wanted(shared, &jobs, directory, files, resume)?;
+            }
+            Frame::Settled(below) => {
+                let mut table = shared.table();
+                if !table.grant_all {
+                    let mut kept = table.scans.split_off(&below);
+                    let decided = std::mem::take(&mut table.scans);
+                    kept.extend(decided.into_iter().filter(|(number, _)| table.needed.contains(number)));
+                    table.scans = kept;
+                }
+            }
+            Frame::Items(items) => {
+                if let Some(events) = &shared.options.events {
+                    for item in items {
+                        events.item(item, shared.session);
+                    }
+                }
+            }
+            Frame::Issue(issue) => {
+                if let Some(events) = &shared.options.events {
+                    events.issue(issue);
+                }
+            }
+            Frame::Finished { counters, refused } => {
+                shared.session.set_counters(&counters);
+                return Ok(SenderEnd::Finished(refused.map(Error::from_wire)));
+            }
+            other => {
+                return Err(Error::protocol(format!("{} has no place here", frame_name(&other))).remote());
+            }
+        }
+    }
+}
+
+fn granted(shared: &Shared<'_>, grant: Grant, to_list: &mpsc::Sender<u32>) {
+    if grant == Grant::All {
+        let mut table = shared.table();
+        table.grant_all = true;
+        for number in table.scans.keys() {
+            let _ = to_list.send(*number);
+        }
+    }
+}
+
+fn wanted(shared: &Shared<'_>, jobs: &JobQueues, directory: u32, files: Vec<u32>, resume: Vec<Resume>) -> Result<()> {
+    let held = {
+        let mut table = shared.table();
+        if table.grant_all || !table.needed.remove(&directory) {
+            return Err(Error::protocol(format!("files of directory {directory} may not be asked for")).remote());
+        }
+        table.scans.remove(&directory)
+    };
+    let Some(held) = held else {
+        return Err(Error::protocol(format!("directory {directory} was never told of")).remote());
+    };
+    let mut bytes = 0;
+    for &index in &files {
+        match held.scan.listing.get(index as usize) {
+            Some(entry) if entry.kind == Kind::File => bytes += entry.size,
+            _ => return Err(Error::protocol(format!("entry {index} of directory {directory} is no file")).remote()),
+        }
+    }
+    shared.session.count(Counter::bytes_to_transfer, bytes);
+    if !files.is_empty() {
+        jobs.push(ContentJob { directory, held, files, resume });
+    }
+    Ok(())
+}
+
+/// A frame's name for an error message.
+pub(super) fn frame_name(frame: &Frame) -> &'static str {
+    match frame {
+        Frame::Hello { .. } => "hello",
+        Frame::Request(_) => "a request",
+        Frame::Accept(_) => "an acceptance",
+        Frame::TreeDigest(_) => "a tree digest",
+        Frame::Directories(_) => "directories",
+        Frame::List { .. } => "a listing",
+        Frame::TreeEnd { .. } => "an end of tree",
+        Frame::Need(_) => "a need",
+        Frame::Want { .. } => "a want",
+        Frame::Settled(_) => "a settlement",
+        Frame::Items(_) => "items",
+        Frame::Issue(_) => "an issue",
+        Frame::Heartbeat(_) => "a heartbeat",
+        Frame::Finished { .. } => "a result",
+        Frame::Abort(_) => "an abort",
+        Frame::ListRequest { .. } => "a request for a list",
+        Frame::ListReply { .. } => "a list",
+    }
+}

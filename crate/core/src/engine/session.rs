@@ -1,0 +1,115 @@
+//! What all threads of one run share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sparsync_proto::{COUNTERS, Counter};
+use tokio::sync::Notify;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The shared state of one run on one side.
+#[derive(Default)]
+pub(crate) struct Session {
+    over: AtomicBool,
+    error: Mutex<Option<Error>>,
+    /// Told when the run is over, so that its transport lets go of what threads may be waiting on.
+    pub(crate) ended: Notify,
+    work: AtomicU64,
+    counters: Counters,
+}
+
+/// Live counters, in the order of [`COUNTERS`].
+pub(crate) struct Counters([AtomicU64; COUNTERS.len()]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; COUNTERS.len()])
+    }
+}
+
+impl Session {
+    /// Ends the run with an error, unless it is over already.
+    pub(crate) fn fail(&self, error: Error) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() && !self.is_over() {
+            *first = Some(error);
+        }
+        drop(first);
+        self.end();
+    }
+
+    /// Ends the run: every thread of it returns soon.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.ended.notify_waiters();
+        // A transport that begins to wait only now finds the permit.
+        self.ended.notify_one();
+    }
+
+    /// Whether the run is over, well or not.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// The error that ended the run.
+    pub(crate) fn error(&self) -> Option<Error> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Fails when the run is over.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.is_over() {
+            return Ok(());
+        }
+        Err(self.error().unwrap_or_else(|| Error::new(ErrorKind::Aborted, "the run is over")))
+    }
+
+    /// Counts work, which keeps the run from timing out.
+    pub(crate) fn worked(&self, units: u64) {
+        self.work.fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// Work so far.
+    pub(crate) fn work(&self) -> u64 {
+        self.work.load(Ordering::Relaxed)
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn count(&self, counter: Counter, by: u64) {
+        self.counters.0[counter as usize].fetch_add(by, Ordering::Relaxed);
+        self.worked(1);
+    }
+
+    /// Sets a counter.
+    pub(crate) fn set(&self, counter: Counter, to: u64) {
+        self.counters.0[counter as usize].store(to, Ordering::Relaxed);
+    }
+
+    /// A counter's value.
+    pub(crate) fn get(&self, counter: Counter) -> u64 {
+        self.counters.0[counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// All counters.
+    pub(crate) fn counters(&self) -> Vec<u64> {
+        self.counters.0.iter().map(|counter| counter.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Takes over the counters of a peer's account.
+    pub(crate) fn set_counters(&self, values: &[u64]) {
+        for (counter, value) in self.counters.0.iter().zip(values) {
+            counter.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs a thread's work: an error or a panic ends the whole run.
+    pub(crate) fn guard(&self, name: &str, work: impl FnOnce() -> Result<()>) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.fail(error),
+            Err(_) => self.fail(Error::internal(format!("the {name} thread panicked"))),
+        }
+    }
+}

@@ -1,0 +1,675 @@
+//! Writes what arrives on one data lane.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use sparsync_proto::codec::Reader;
+use sparsync_proto::pack::{FileId, Record};
+use sparsync_proto::{Attributes, ContentDigest, Counter, Durability, Issue, IssueKind, Meta, RelPath};
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::directories::{Directories, Incoming, Wanted};
+use super::lanes::Pack;
+use super::reader::hash_zeros;
+use super::report::Report;
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::fs::{Access, Attrs, Displaced, NewFile, PartialId, Root, TempNames, put_in_place, remove_temp};
+
+/// Files from this size on are kept when a run is interrupted, and gone on with by the next.
+pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
+
+/// Files that wait for one flush, and directories that they may be in: each holds a descriptor.
+const UNFLUSHED_FILES_MAX: usize = 1000;
+const UNFLUSHED_DIRECTORIES_MAX: usize = 64;
+
+/// How long an idle lane waits for more files to share a flush with.
+const FLUSH_DELAY_MS: u64 = 20;
+
+/// Up to so many files are flushed one by one; more at once with their file system.
+const FLUSHED_SINGLY_MAX: usize = 8;
+
+/// Something that takes the place of a directory: done with the deletions, because it is one.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    /// The directory that both are in.
+    pub(super) directory: RelPath,
+    /// The new entry's temporary name.
+    pub(super) temp_name: Vec<u8>,
+    /// The name that it is to have.
+    pub(super) name: Vec<u8>,
+}
+
+/// What the writers of a run share.
+pub(super) struct Writing<'a> {
+    pub(super) session: &'a Session,
+    pub(super) root: &'a Root,
+    pub(super) directories: &'a Directories,
+    pub(super) report: &'a Report,
+    pub(super) names: &'a TempNames,
+    pub(super) attributes: Attributes,
+    pub(super) durability: Durability,
+    pub(super) keep_partial: bool,
+    pub(super) replacements: Mutex<Vec<Replacement>>,
+    /// Files of all lanes that are complete and wait for a flush.
+    pub(super) unflushed: AtomicU64,
+    /// Directories whose mode was widened for the run, with the mode to go back to.
+    pub(super) widened: Mutex<Vec<(RelPath, u16)>>,
+}
+
+impl Writing<'_> {
+    /// Reports a path that could not be written. A full disk ends the run, as every further write would fail.
+    pub(super) fn failed(&self, path: Vec<u8>, doing: &str, error: Errno) -> Result<()> {
+        if matches!(error, Errno::NOSPC | Errno::DQUOT) {
+            return Err(Error::io(doing, &path, error.into()));
+        }
+        self.issue(IssueKind::Write, path, format!("{doing}: {}", std::io::Error::from(error)))
+    }
+
+    /// Reports a path that did not arrive.
+    pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String) -> Result<()> {
+        if kind != IssueKind::Notice {
+            self.session.count(Counter::files_failed, 1);
+        }
+        self.report.issue(Issue { kind, path, message, old_kept: true })
+    }
+
+    /// Runs `work` in a directory; when the directory's own mode forbids it and it is ours, the mode is widened for
+    /// the rest of the run, as root would not need to.
+    pub(super) fn in_directory<T>(
+        &self,
+        path: &RelPath,
+        directory: &OwnedFd,
+        work: impl Fn(&OwnedFd) -> rustix::io::Result<T>,
+    ) -> rustix::io::Result<T> {
+        match work(directory) {
+            Err(Errno::ACCESS) if self.widen(path).is_ok() => work(directory),
+            result => result,
+        }
+    }
+
+    fn widen(&self, path: &RelPath) -> rustix::io::Result<()> {
+        let directory = self.root.open_directory(path, Access::Read)?;
+        let bits = u16::try_from(rustix::fs::fstat(&directory)?.st_mode & 0o7777).unwrap_or(0);
+        let attrs = Attrs { mode: Some(bits | 0o700), ..Attrs::default() };
+        crate::fs::set_directory_attrs(directory.as_fd(), &attrs)?;
+        self.widened.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((path.clone(), bits));
+        Ok(())
+    }
+}
+
+/// What the kernel gave to the first new file of a directory: the next ones with the same wish get the same.
+#[derive(Clone, Copy)]
+struct Given {
+    mode: u16,
+    uid: u32,
+    gid: u32,
+}
+
+/// The directory that a lane is writing into.
+struct Current {
+    number: u32,
+    incoming: Arc<Incoming>,
+    directory: rustix::io::Result<Arc<OwnedFd>>,
+    given: Option<Given>,
+}
+
+/// A large file that is arriving.
+struct Open {
+    file: FileId,
+    incoming: Arc<Incoming>,
+    directory: Arc<OwnedFd>,
+    wanted: Wanted,
+    /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
+    new: std::result::Result<NewFile, (IssueKind, String)>,
+    at: u64,
+    hasher: blake3::Hasher,
+    partial: bool,
+}
+
+/// A file that is complete and waits to get its name.
+struct Unnamed {
+    directory: Arc<OwnedFd>,
+    incoming: Arc<Incoming>,
+    file: FileId,
+    temp_name: Vec<u8>,
+    /// Kept open for the first few, so that they can be flushed one by one.
+    open: Option<NewFile>,
+    old_is_directory: bool,
+}
+
+/// Writes for one lane.
+pub(super) struct LaneWriter<'a> {
+    writing: &'a Writing<'a>,
+    current: Option<Current>,
+    open: Option<Open>,
+    unnamed: Vec<Unnamed>,
+    unnamed_directories: usize,
+}
+
+impl<'a> LaneWriter<'a> {
+    pub(super) fn new(writing: &'a Writing<'a>) -> Self {
+        Self { writing, current: None, open: None, unnamed: Vec::new(), unnamed_directories: 0 }
+    }
+
+    /// Works until the lane ends. Whenever nothing waits in the lane, what is complete gets its name.
+    pub(super) fn run(mut self, lane: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<()> {
+        let result = self.work(lane);
+        self.abandon();
+        result
+    }
+
+    fn work(&mut self, lane: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<()> {
+        let mut raw = Vec::new();
+        while let Some(pack) = self.next_pack(lane)? {
+            self.writing.session.check()?;
+            self.writing.session.count(Counter::bytes_packed, pack.header.raw_bytes as u64);
+            if pack.header.compressed {
+                raw.resize(pack.header.raw_bytes, 0);
+                match lz4_flex::block::decompress_into(&pack.bytes, &mut raw) {
+                    Ok(bytes) if bytes == pack.header.raw_bytes => self.pack(&raw)?,
+                    _ => return Err(Error::protocol("a pack that does not decompress to its length").remote()),
+                }
+            } else {
+                self.pack(&pack.bytes)?;
+            }
+        }
+        self.name_all()
+    }
+
+    /// The next pack. While files wait for a flush that they could share with others still to come, the lane is
+    /// given a moment; once every file on its way is among them, there is nothing to wait for.
+    fn next_pack(&mut self, lane: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<Option<Pack>> {
+        let mut waited = 0;
+        while !self.unnamed.is_empty() {
+            match lane.try_recv() {
+                Ok(pack) => return Ok(Some(pack)),
+                Err(TryRecvError::Disconnected) => return Ok(None),
+                Err(TryRecvError::Empty) => {}
+            }
+            let all = self.writing.directories.files_left() == self.writing.unflushed.load(Ordering::SeqCst);
+            if all || waited == FLUSH_DELAY_MS {
+                self.name_all()?;
+            } else {
+                waited += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(lane.blocking_recv())
+    }
+
+    fn pack(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            let record = Record::decode(&mut reader)
+                .map_err(|error| Error::protocol("a malformed pack").remote().because(error))?;
+            self.record(record)?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record<'_>) -> Result<()> {
+        match record {
+            Record::Whole { file, meta, content, digest } => {
+                self.no_open_file()?;
+                self.whole(file, meta, content, &digest)
+            }
+            Record::Begin { file } => self.begin(file),
+            Record::Literal(bytes) => {
+                self.writing.session.count(Counter::bytes_transferred, bytes.len() as u64);
+                let open = self.opened()?;
+                open.hasher.update(bytes);
+                let at = open.at;
+                let result = open.new.as_ref().map_or(Ok(()), |new| new.write(bytes, at));
+                open.at += bytes.len() as u64;
+                self.written(result)
+            }
+            Record::Copy { bytes } => {
+                self.writing.session.count(Counter::bytes_reused, bytes);
+                let open = self.opened()?;
+                let held = open.wanted.resume.map_or(0, |(_, held)| held);
+                if open.at != 0 || bytes != held {
+                    return Err(Error::protocol("a copy of what is not held").remote());
+                }
+                // The part was opened in place of a new file, so its bytes are where they belong.
+                if let Ok(new) = &open.new {
+                    match crate::fs::hash_prefix(new.fd(), bytes) {
+                        Ok(Some(hasher)) => open.hasher = hasher,
+                        Ok(None) => open.new = Err((IssueKind::Integrity, "the kept part changed".to_owned())),
+                        Err(error) => return self.written(Err(error)),
+                    }
+                }
+                self.opened()?.at = bytes;
+                Ok(())
+            }
+            Record::Hole { bytes } => {
+                self.writing.session.count(Counter::bytes_reused, bytes);
+                let open = self.opened()?;
+                let end = open.at.checked_add(bytes).ok_or_else(|| Error::protocol("a file without end").remote())?;
+                hash_zeros(&mut open.hasher, bytes);
+                // What an earlier run wrote behind the kept part must not show through.
+                let result =
+                    open.new.as_ref().map_or(Ok(()), |new| new.set_len(open.at).and_then(|()| new.set_len(end)));
+                open.at = end;
+                self.written(result)
+            }
+            Record::End { meta, digest } => self.end(meta, &digest),
+            Record::Failed { file, kind, message } => self.failed(file, kind, message),
+        }
+    }
+
+    fn no_open_file(&self) -> Result<()> {
+        if self.open.is_some() {
+            return Err(Error::protocol("a file begins inside another").remote());
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self) -> Result<&mut Open> {
+        self.open.as_mut().ok_or_else(|| Error::protocol("content without a file").remote())
+    }
+
+    /// Notes a failed write of the open file; the rest of it is passed over.
+    fn written(&mut self, result: rustix::io::Result<()>) -> Result<()> {
+        let Err(error) = result else { return Ok(()) };
+        let open = self.opened()?;
+        if let Ok(new) = std::mem::replace(
+            &mut open.new,
+            Err((IssueKind::Write, format!("cannot write: {}", std::io::Error::from(error)))),
+        ) {
+            remove_temp(&open.directory, &new.close());
+        }
+        if matches!(error, Errno::NOSPC | Errno::DQUOT) {
+            let path = path_of(&open.incoming, open.file.index);
+            return Err(Error::io("cannot write", &path, error.into()));
+        }
+        Ok(())
+    }
+
+    /// Makes the directory of `file` the current one.
+    fn enter(&mut self, file: FileId) -> Result<&mut Current> {
+        if self.current.as_ref().is_none_or(|current| current.number != file.directory) {
+            let incoming = self.writing.directories.get(file.directory, self.writing.session)?;
+            let directory = self.writing.root.open_directory(&incoming.path, Access::Reach).map(Arc::new);
+            self.unnamed_directories += 1;
+            self.current = Some(Current { number: file.directory, incoming, directory, given: None });
+        }
+        self.current.as_mut().ok_or_else(|| Error::internal("no current directory"))
+    }
+
+    fn whole(&mut self, file: FileId, meta: Option<Meta>, content: &[u8], digest: &ContentDigest) -> Result<()> {
+        let writing = self.writing;
+        let current = self.enter(file)?;
+        let incoming = Arc::clone(&current.incoming);
+        let wanted = writing.directories.take(&incoming, file.index)?;
+        writing.session.count(Counter::bytes_transferred, content.len() as u64);
+        let Some((_, listed, _)) = incoming.file(file.index) else {
+            return Err(Error::protocol("a file that was not listed").remote());
+        };
+        let meta = meta.unwrap_or(*listed);
+        if blake3::hash(content).as_bytes() != digest {
+            return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
+        }
+        let directory = match &current.directory {
+            Ok(directory) => Arc::clone(directory),
+            Err(error) => {
+                let error = *error;
+                return self.write_failed(file, &incoming, error);
+            }
+        };
+        let target = target_attrs(&writing.attributes, &meta, &wanted);
+        let written = writing
+            .in_directory(&incoming.path, &directory, |directory| {
+                NewFile::create(directory, writing.names.next(), target.start)
+            })
+            .and_then(|new| {
+                let finished = new.write(content, 0).and_then(|()| set_attrs(&new, &target, &mut current.given));
+                match finished {
+                    Ok(()) => Ok(new),
+                    Err(error) => {
+                        remove_temp(&directory, &new.close());
+                        Err(error)
+                    }
+                }
+            });
+        match written {
+            Ok(new) => self.complete(Unnamed {
+                directory,
+                incoming,
+                file,
+                temp_name: Vec::new(),
+                open: Some(new),
+                old_is_directory: wanted.old_is_directory,
+            }),
+            Err(error) => self.write_failed(file, &incoming, error),
+        }
+    }
+
+    fn begin(&mut self, file: FileId) -> Result<()> {
+        let writing = self.writing;
+        let (incoming, directory, wanted) = match self.open.take() {
+            Some(open) if open.file == file => {
+                // The source changed while it was read: its recipe starts again.
+                if let Ok(new) = open.new {
+                    remove_temp(&open.directory, &new.close());
+                }
+                (open.incoming, Ok(open.directory), Wanted { resume: None, ..open.wanted })
+            }
+            Some(_) => return Err(Error::protocol("a file begins inside another").remote()),
+            None => {
+                let current = self.enter(file)?;
+                let incoming = Arc::clone(&current.incoming);
+                let wanted = writing.directories.take(&incoming, file.index)?;
+                (incoming, current.directory.clone_result(), wanted)
+            }
+        };
+        let Some((name, listed, size)) = incoming.file(file.index) else {
+            return Err(Error::protocol("a file that was not listed").remote());
+        };
+        let directory = match directory {
+            Ok(directory) => directory,
+            Err(error) => return self.write_failed(file, &incoming, error),
+        };
+        let partial = writing.keep_partial && size >= PARTIAL_BYTES_MIN;
+        let new = match wanted.resume {
+            Some((id, _)) => NewFile::reopen(&directory, id.file_name()),
+            None => writing.in_directory(&incoming.path, &directory, |directory| {
+                let temp_name = if partial {
+                    let temp_name = PartialId::new(name, size, listed.mtime).file_name();
+                    remove_temp(directory, &temp_name);
+                    temp_name
+                } else {
+                    writing.names.next()
+                };
+                // Others may read it only when it has its own mode.
+                NewFile::create(directory, temp_name, 0o600)
+            }),
+        };
+        let new = match new {
+            Ok(new) => Ok(new),
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => {
+                return Err(Error::io("cannot make the file", &path_of(&incoming, file.index), error.into()));
+            }
+            Err(error) => Err((IssueKind::Write, format!("cannot make the file: {}", std::io::Error::from(error)))),
+        };
+        self.open =
+            Some(Open { file, incoming, directory, wanted, new, at: 0, hasher: blake3::Hasher::new(), partial });
+        Ok(())
+    }
+
+    fn end(&mut self, meta: Option<Meta>, digest: &ContentDigest) -> Result<()> {
+        let writing = self.writing;
+        let Some(open) = self.open.take() else {
+            return Err(Error::protocol("the end of no file").remote());
+        };
+        let (file, incoming, directory) = (open.file, open.incoming, open.directory);
+        let Some((_, listed, _)) = incoming.file(file.index) else {
+            return Err(Error::internal("a file without a listing"));
+        };
+        let meta = meta.unwrap_or(*listed);
+        let new = match open.new {
+            Ok(new) => new,
+            Err((kind, message)) => return self.give_up(file, &incoming, kind, message),
+        };
+        if open.hasher.finalize().as_bytes() != digest {
+            remove_temp(&directory, &new.close());
+            return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
+        }
+        let mut target = target_attrs(&writing.attributes, &meta, &open.wanted);
+        // It was made with a mode of its own, so its mode must be set; without permissions it is what the kernel
+        // would have given, less what a umask takes.
+        target.attrs.mode = Some(target.attrs.mode.unwrap_or_else(|| target.start & !current_umask()));
+        let finished = new.set_len(open.at).and_then(|()| new.set_attrs(&target.attrs));
+        if let Err(error) = finished {
+            remove_temp(&directory, &new.close());
+            return self.write_failed(file, &incoming, error);
+        }
+        self.complete(Unnamed {
+            directory,
+            incoming,
+            file,
+            temp_name: Vec::new(),
+            open: Some(new),
+            old_is_directory: open.wanted.old_is_directory,
+        })
+    }
+
+    fn failed(&mut self, file: FileId, kind: IssueKind, message: String) -> Result<()> {
+        match self.open.take() {
+            Some(open) if open.file == file => {
+                if let Ok(new) = open.new {
+                    remove_temp(&open.directory, &new.close());
+                }
+                self.give_up(file, &open.incoming, kind, message)
+            }
+            Some(_) => Err(Error::protocol("a failure inside another file").remote()),
+            None => {
+                let incoming = Arc::clone(&self.enter(file)?.incoming);
+                self.writing.directories.take(&incoming, file.index)?;
+                self.give_up(file, &incoming, kind, message)
+            }
+        }
+    }
+
+    fn give_up(&mut self, file: FileId, incoming: &Incoming, kind: IssueKind, message: String) -> Result<()> {
+        self.writing.issue(kind, path_of(incoming, file.index), message)?;
+        self.writing.directories.done(file.directory, incoming);
+        Ok(())
+    }
+
+    fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: Errno) -> Result<()> {
+        self.writing.failed(path_of(incoming, file.index), "cannot write", error)?;
+        self.writing.directories.done(file.directory, incoming);
+        Ok(())
+    }
+
+    /// Takes a file whose content and attributes are complete.
+    fn complete(&mut self, mut unnamed: Unnamed) -> Result<()> {
+        match self.writing.durability {
+            Durability::None => self.close(&mut unnamed),
+            Durability::File => {
+                if let Some(new) = &unnamed.open
+                    && let Err(error) = new.sync()
+                {
+                    self.close(&mut unnamed);
+                    remove_temp(&unnamed.directory, &unnamed.temp_name);
+                    return self.write_failed(unnamed.file, &unnamed.incoming, error);
+                }
+                self.close(&mut unnamed);
+            }
+            Durability::Run => {
+                if self.unnamed.len() >= FLUSHED_SINGLY_MAX {
+                    self.close(&mut unnamed);
+                }
+                self.unnamed.push(unnamed);
+                self.writing.unflushed.fetch_add(1, Ordering::SeqCst);
+                if self.unnamed.len() >= UNFLUSHED_FILES_MAX || self.unnamed_directories >= UNFLUSHED_DIRECTORIES_MAX {
+                    return self.name_all();
+                }
+                return Ok(());
+            }
+        }
+        self.name(unnamed)
+    }
+
+    fn close(&self, unnamed: &mut Unnamed) {
+        if let Some(new) = unnamed.open.take() {
+            unnamed.temp_name = new.close();
+        }
+    }
+
+    /// Flushes what is complete and gives it its names.
+    fn name_all(&mut self) -> Result<()> {
+        self.unnamed_directories = 0;
+        if self.unnamed.is_empty() {
+            return Ok(());
+        }
+        let mut unnamed = std::mem::take(&mut self.unnamed);
+        self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
+        let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
+        let mut flushed = if singly { Ok(()) } else { self.writing.root.sync_file_system() };
+        for file in &mut unnamed {
+            if singly && let Some(new) = &file.open {
+                flushed = new.sync();
+            }
+            self.close(file);
+        }
+        for file in unnamed {
+            match flushed {
+                Ok(()) => self.name(file)?,
+                // What the disk refused is lost, whatever a second attempt would say.
+                Err(error) => {
+                    remove_temp(&file.directory, &file.temp_name);
+                    self.write_failed(file.file, &file.incoming, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a complete file its name.
+    fn name(&mut self, file: Unnamed) -> Result<()> {
+        let writing = self.writing;
+        // A session that was superseded changes nothing more.
+        if let Err(error) = writing.session.check() {
+            remove_temp(&file.directory, &file.temp_name);
+            return Err(error);
+        }
+        let Some((name, _, _)) = file.incoming.file(file.file.index) else {
+            return Err(Error::internal("a file without a listing"));
+        };
+        if file.old_is_directory {
+            writing.replacements.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Replacement {
+                directory: file.incoming.path.clone(),
+                temp_name: file.temp_name,
+                name: name.to_vec(),
+            });
+            writing.directories.done(file.file.directory, &file.incoming);
+            return Ok(());
+        }
+        match put_in_place(file.directory.as_fd(), &file.temp_name, name) {
+            Ok(Displaced::Gone) => {
+                writing.session.count(Counter::files_transferred, 1);
+                if writing.durability == Durability::File {
+                    sync_directory(&file.directory);
+                }
+            }
+            Ok(Displaced::Directory) => {
+                // A directory appeared there while the run went on: it is not this run's to remove.
+                let _ = put_in_place(file.directory.as_fd(), &file.temp_name, name);
+                remove_temp(&file.directory, &file.temp_name);
+                writing.issue(
+                    IssueKind::Conflict,
+                    path_of(&file.incoming, file.file.index),
+                    "a directory appeared in its place during the run".to_owned(),
+                )?;
+            }
+            Err(error) => {
+                remove_temp(&file.directory, &file.temp_name);
+                return self.write_failed(file.file, &file.incoming, error);
+            }
+        }
+        writing.directories.done(file.file.directory, &file.incoming);
+        Ok(())
+    }
+
+    /// Removes what is not complete when the run ends, except a part that a later run can go on from.
+    fn abandon(&mut self) {
+        for mut unnamed in std::mem::take(&mut self.unnamed) {
+            self.close(&mut unnamed);
+            remove_temp(&unnamed.directory, &unnamed.temp_name);
+        }
+        if let Some(open) = self.open.take()
+            && let Ok(new) = open.new
+        {
+            let temp_name = new.close();
+            if !open.partial {
+                remove_temp(&open.directory, &temp_name);
+            }
+        }
+    }
+}
+
+/// Makes renames in a directory durable; a file system that cannot say so keeps no promise anyway.
+fn sync_directory(directory: &OwnedFd) {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    if let Ok(readable) = rustix::fs::openat(directory, c".", flags, rustix::fs::Mode::empty()) {
+        let _ = rustix::fs::fsync(&readable);
+    }
+}
+
+trait CloneResult {
+    fn clone_result(&self) -> rustix::io::Result<Arc<OwnedFd>>;
+}
+
+impl CloneResult for rustix::io::Result<Arc<OwnedFd>> {
+    fn clone_result(&self) -> Self {
+        match self {
+            Ok(directory) => Ok(Arc::clone(directory)),
+            Err(error) => Err(*error),
+        }
+    }
+}
+
+fn path_of(incoming: &Incoming, index: u32) -> Vec<u8> {
+    let name = incoming.file(index).map(|(name, _, _)| name).unwrap_or_default();
+    incoming.path.join_bytes(name)
+}
+
+/// What a new file's attributes are to be.
+struct Target {
+    /// Permission bits that it is made with.
+    start: u16,
+    attrs: Attrs,
+}
+
+fn target_attrs(attributes: &Attributes, meta: &Meta, wanted: &Wanted) -> Target {
+    let mode = if attributes.perms { Some(meta.mode) } else { wanted.old_mode };
+    Target {
+        start: mode.unwrap_or(meta.mode) & 0o777,
+        attrs: Attrs {
+            uid: attributes.owner.then_some(meta.uid),
+            gid: attributes.group.then_some(meta.gid),
+            mode,
+            mtime: attributes.times.then_some(meta.mtime),
+        },
+    }
+}
+
+/// Sets what the kernel did not give by itself. The first file of a directory is looked at; the others with the same
+/// mode need no further call, since umask, default ACL and group are the same for them.
+fn set_attrs(new: &NewFile, target: &Target, given: &mut Option<Given>) -> rustix::io::Result<()> {
+    let mut attrs = target.attrs;
+    if attrs.mode.is_some() || attrs.uid.is_some() || attrs.gid.is_some() {
+        let known = match *given {
+            Some(known) if known.mode == target.start => known,
+            _ => {
+                let stat = rustix::fs::fstat(new.fd())?;
+                let bits = u16::try_from(stat.st_mode & 0o7777).unwrap_or(0);
+                let known = Given { mode: bits, uid: stat.st_uid, gid: stat.st_gid };
+                if bits == target.start {
+                    *given = Some(known);
+                }
+                known
+            }
+        };
+        attrs.uid = attrs.uid.filter(|&uid| uid != known.uid);
+        attrs.gid = attrs.gid.filter(|&gid| gid != known.gid);
+        attrs.mode = attrs.mode.filter(|&mode| mode != known.mode);
+    }
+    new.set_attrs(&attrs)
+}
+
+/// The process's umask, read without changing it.
+fn current_umask() -> u16 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+            u16::from_str_radix(line.trim(), 8).ok()
+        })
+        .unwrap_or(0o022)
+}

@@ -1,0 +1,176 @@
+//! One run as its caller holds it: started, watched, canceled, awaited.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use sparsync_proto::{COUNTERS, Counter};
+use tokio::sync::watch;
+
+use crate::engine::{EventQueue, Failures, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::WireCounters;
+
+/// Counters of this side's transport, behind those of the receiver.
+const WIRE_COUNTERS: [&str; 5] = ["bytes_sent", "bytes_received", "control_frames", "streams_opened", "round_trips"];
+
+/// The names of all counters of a run, in the order of [`Job::stats`].
+#[must_use]
+pub fn stat_names() -> Vec<&'static str> {
+    COUNTERS.iter().copied().chain(WIRE_COUNTERS).collect()
+}
+
+/// How a run ended when it did not fail as a whole.
+#[derive(Clone, Debug)]
+pub struct JobResult {
+    /// Counters by name.
+    pub stats: Vec<(&'static str, u64)>,
+    /// Paths that did not arrive, and notices.
+    pub failures: Failures,
+    /// What was refused at the end, everything else being done.
+    pub refused: Option<Error>,
+}
+
+/// A run. Dropping it does not end the run; [`Job::cancel`] does.
+#[derive(Clone)]
+pub struct Job(Arc<Shared>);
+
+struct Shared {
+    events: Arc<EventQueue>,
+    session: Mutex<Arc<Session>>,
+    wire: Arc<WireCounters>,
+    canceled: AtomicBool,
+    result: watch::Sender<Option<Result<JobResult>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the thread of a run works with.
+pub(crate) struct JobContext(Arc<Shared>);
+
+impl JobContext {
+    /// The run's events.
+    pub(crate) fn events(&self) -> &Arc<EventQueue> {
+        &self.0.events
+    }
+
+    /// The run's transport counters.
+    pub(crate) fn wire(&self) -> &Arc<WireCounters> {
+        &self.0.wire
+    }
+
+    /// Begins a session, which the caller can cancel and watch.
+    pub(crate) fn begin(&self) -> Result<Arc<Session>> {
+        let session = Arc::new(Session::default());
+        *lock(&self.0.session) = Arc::clone(&session);
+        if self.0.canceled.load(Ordering::SeqCst) {
+            session.fail(canceled());
+        }
+        session.check()?;
+        Ok(session)
+    }
+}
+
+fn canceled() -> Error {
+    Error::new(ErrorKind::Aborted, "the run was canceled")
+}
+
+impl Job {
+    /// Starts `work` on a thread of its own.
+    pub(crate) fn start(
+        lossless: bool,
+        work: impl FnOnce(&JobContext) -> Result<Option<Error>> + Send + 'static,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            events: Arc::new(EventQueue::new(lossless)),
+            session: Mutex::default(),
+            wire: Arc::default(),
+            canceled: AtomicBool::new(false),
+            result: watch::channel(None).0,
+            thread: Mutex::default(),
+        });
+        let context = JobContext(Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("sparsync-job".to_owned())
+            .spawn(move || {
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&context)))
+                    .unwrap_or_else(|_| Err(Error::internal("the run's thread panicked")));
+                context.0.finish(outcome);
+            })
+            .map_err(|error| Error::io("cannot start a thread", b"", error))?;
+        *lock(&shared.thread) = Some(thread);
+        Ok(Self(shared))
+    }
+
+    /// Ends the run as soon as its threads notice. What is complete stays, what is not leaves no trace but a kept
+    /// part of a large file.
+    pub fn cancel(&self) {
+        self.0.canceled.store(true, Ordering::SeqCst);
+        lock(&self.0.session).fail(canceled());
+    }
+
+    /// Counters of the run so far, in the order of [`stat_names`].
+    #[must_use]
+    pub fn stats(&self) -> Vec<u64> {
+        self.0.stats()
+    }
+
+    /// The next events; nothing when the run is over and all were read.
+    pub async fn next_events(&self, max: usize) -> Option<Vec<crate::Event>> {
+        let events = Arc::clone(&self.0.events);
+        events.next(max).await
+    }
+
+    /// Waits until the run is over and its threads are gone.
+    pub async fn done(&self) -> Result<JobResult> {
+        let mut result = self.0.result.subscribe();
+        let ended = result.wait_for(Option::is_some).await;
+        match ended.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Err(Error::internal("a run without a result")),
+        }
+    }
+
+    /// Cancels the run and waits for its threads, from a thread that may wait.
+    pub fn join(&self) {
+        self.cancel();
+        let thread = lock(&self.0.thread).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn stats(&self) -> Vec<u64> {
+        let mut stats = lock(&self.session).counters();
+        let wire = &self.wire;
+        for counter in
+            [&wire.bytes_sent, &wire.bytes_received, &wire.control_frames, &wire.streams_opened, &wire.round_trips]
+        {
+            stats.push(counter.load(Ordering::Relaxed));
+        }
+        stats
+    }
+
+    fn finish(&self, outcome: Result<Option<Error>>) {
+        let outcome = outcome.map(|refused| {
+            let mut stats: Vec<_> = stat_names().into_iter().zip(self.stats()).collect();
+            let failures = self.events.failures();
+            if let Some(failed) = stats.get_mut(Counter::files_failed as usize) {
+                failed.1 = failures.failures.len() as u64 + failures.dropped;
+            }
+            JobResult { stats, failures, refused }
+        });
+        // Whatever a peer said last, a canceled run ends as canceled.
+        let outcome = match outcome {
+            Err(_) if self.canceled.load(Ordering::SeqCst) => Err(canceled()),
+            outcome => outcome,
+        };
+        self.events.finish();
+        self.result.send_replace(Some(outcome));
+    }
+}

@@ -1,0 +1,321 @@
+//! A client's way to a server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TokioRuntime};
+use rustls_pki_types::ServerName;
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::address::{resolve, shown, unbracketed};
+use super::tls::{Refusal, ServerDemand, client_config, peer_key};
+use super::transport::Circumstances;
+use super::{close_with, connection_error, socket, transport};
+use crate::trust::{Identity, KnownHosts, KnownKey, PublicKey};
+use crate::{Error, ErrorKind, Result};
+
+/// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// What a client needs to know of the server before it talks to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerTrust {
+    /// Accepted keys. Not empty: only these, and no file is read. Default empty.
+    pub pins: Vec<PublicKey>,
+    /// The file that says which key a host has, when there are neither pins nor a CA. Default none: no host is known.
+    pub known_hosts: Option<PathBuf>,
+    /// Accept an unknown host's key and put it into `known_hosts`; never another key for a known host. Default false.
+    pub accept_new: bool,
+    /// A PEM bundle: the server's certificate has to chain to it, be valid now and for the host name. Pins apply
+    /// besides; `known_hosts` is not looked at. Default none.
+    pub ca_pem: Option<String>,
+}
+
+/// Where to connect and as whom.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// A name, an IPv4 address, or an IPv6 address with or without brackets.
+    pub host: String,
+    /// The UDP port, not 0.
+    pub port: u16,
+    /// This client's key.
+    pub identity: Identity,
+    /// Which server is accepted.
+    pub trust: ServerTrust,
+    /// The deadline for all of it: resolving, every address, the handshake. Default 10 s.
+    pub connect_timeout: Duration,
+    /// How long the peer may be silent once connected. Default 30 s.
+    pub idle_timeout: Duration,
+    /// The UDP payload to begin with, 1200 to 6500 bytes. Default none: as large as the interface takes on loopback,
+    /// 1200 elsewhere; larger sizes are then probed up to what the route takes.
+    pub initial_mtu: Option<u16>,
+}
+
+impl ConnectOptions {
+    /// The defaults, with no server trusted yet.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, identity: Identity) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            identity,
+            trust: ServerTrust::default(),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            initial_mtu: None,
+        }
+    }
+}
+
+/// A connection to a server that has proved its key. The server may still refuse this client's key: that arrives as
+/// [`ErrorKind::Unauthorized`] on the first use.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The connection.
+    pub connection: Connection,
+    /// The socket under it. After closing the connection use [`super::close_sent`], so that the peer hears of it.
+    pub endpoint: Endpoint,
+    /// The server's key; none in CA mode when its certificate is over another kind of key.
+    pub server_key: Option<PublicKey>,
+    /// The address that answered.
+    pub remote: SocketAddr,
+    /// What the socket's receive buffer holds: 4 MiB where the system allows it. Far less costs throughput on a busy
+    /// machine; worth a warning below 1 MiB (on Linux `net.core.rmem_max` limits it).
+    pub socket_buffer_bytes: u64,
+}
+
+/// Connects to a server: resolves the host anew, tries every address (the next one 250 ms after the last, or at once
+/// when that failed), and takes the first that answers with a trusted key.
+///
+/// Fails with
+/// - [`ErrorKind::Config`]: an option or the file of known hosts cannot be used;
+/// - [`ErrorKind::Connect`]: the host does not resolve, or no address could be reached (each is listed with its reason);
+/// - [`ErrorKind::Timeout`]: the deadline passed while addresses had not answered;
+/// - [`ErrorKind::UnknownHost`] (details `host`, `port`, `key`): the key is not on record, or in CA mode the
+///   certificate is not good;
+/// - [`ErrorKind::HostKeyChanged`] (details `host`, `port`, `key`, `expected`, `line`, and the file as path): it is not
+///   the key on record;
+/// - [`ErrorKind::Version`]: no protocol version in common;
+/// - [`ErrorKind::Unauthorized`]: the server refused this client's certificate in the handshake;
+/// - [`ErrorKind::Io`]: the file of known hosts cannot be read or written.
+pub async fn connect(options: ConnectOptions) -> Result<Connected> {
+    transport::check_initial_mtu(options.initial_mtu)?;
+    if options.port == 0 || unbracketed(&options.host).is_empty() {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("\"{}\" is no host and port to connect to", shown(&options.host, options.port).escape_debug()),
+        ));
+    }
+    let deadline = Instant::now() + options.connect_timeout;
+    let expected = expected_keys(&options)?;
+    let new_host = expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
+    let options = Arc::new(options);
+    let addresses = match timeout_at(deadline, resolve(&options.host, options.port)).await {
+        Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
+        Ok(Ok(_)) => return Err(unresolved(&options, "it has no address")),
+        Ok(Err(error)) => return Err(unresolved(&options, &error.to_string()).because(error)),
+        Err(_) => {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("the host {} was not resolved in time", options.host.escape_debug()),
+            ));
+        }
+    };
+    let connected = first_to_answer(&options, &expected, addresses, deadline).await?;
+    if new_host && let (Some(file), Some(key)) = (&options.trust.known_hosts, connected.server_key) {
+        // Only now has the server proved that the key is its own.
+        if let Err(error) = KnownHosts::new(file).append(&options.host, options.port, key) {
+            close_with(&connected.connection, &Error::new(ErrorKind::Aborted, "the client could not record the key"));
+            return Err(error);
+        }
+    }
+    Ok(connected)
+}
+
+fn unresolved(options: &ConnectOptions, why: &str) -> Error {
+    Error::new(ErrorKind::Connect, format!("cannot resolve the host {}: {why}", options.host.escape_debug()))
+        .with("host", options.host.clone())
+        .with("port", u64::from(options.port))
+}
+
+/// The keys that the trust options name: pins, else what the file says; none in CA mode without pins.
+pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
+    let trust = &options.trust;
+    if !trust.pins.is_empty() {
+        return Ok(trust.pins.iter().map(|key| KnownKey { key: *key, line: 0 }).collect());
+    }
+    if trust.ca_pem.is_some() {
+        return Ok(Vec::new());
+    }
+    match &trust.known_hosts {
+        Some(file) => KnownHosts::new(file).lookup(&options.host, options.port),
+        None if trust.accept_new => Err(Error::new(
+            ErrorKind::Config,
+            "accepting new servers needs a file of known hosts to put their keys into",
+        )),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The outcome of one address.
+type Attempt = (SocketAddr, Result<Connected>);
+
+pub(super) async fn first_to_answer(
+    options: &Arc<ConnectOptions>,
+    expected: &[KnownKey],
+    addresses: Vec<SocketAddr>,
+    deadline: Instant,
+) -> Result<Connected> {
+    // Dropped on return: the attempts that lost end with it.
+    let mut attempts: JoinSet<Attempt> = JoinSet::new();
+    let mut waiting = addresses.clone().into_iter();
+    let mut failures: Vec<(SocketAddr, Error)> = Vec::new();
+    loop {
+        // Each turn is the moment for another address: the first, one failed, or the last was given its time.
+        if let Some(address) = waiting.next() {
+            let (options, expected) = (Arc::clone(options), expected.to_vec());
+            attempts.spawn(async move { (address, attempt(&options, expected, address).await) });
+        }
+        let more = waiting.len() > 0;
+        tokio::select! {
+            ended = attempts.join_next() => match ended {
+                Some(Ok((_, Ok(connected)))) => return Ok(connected),
+                Some(Ok((address, Err(error)))) => failures.push((address, error)),
+                Some(Err(panic)) => return Err(Error::internal(format!("connecting: {panic}"))),
+                None if !more => return Err(failed(options, &addresses, failures, false)),
+                None => {}
+            },
+            () = sleep(NEXT_ADDRESS_AFTER), if more => {}
+            () = sleep_until(deadline) => return Err(failed(options, &addresses, failures, true)),
+        }
+    }
+}
+
+/// One error for all addresses. Who the server is matters more than that another address is dead.
+fn failed(
+    options: &ConnectOptions,
+    addresses: &[SocketAddr],
+    failures: Vec<(SocketAddr, Error)>,
+    timed_out: bool,
+) -> Error {
+    let tells_more = |error: &Error| !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
+    if let Some((_, error)) = failures.iter().find(|(_, error)| tells_more(error)) {
+        return error.clone();
+    }
+    let reasons: Vec<String> = addresses
+        .iter()
+        .map(|address| match failures.iter().find(|(failed, _)| failed == address) {
+            Some((_, error)) => format!("{address}: {}", error.message()),
+            None => format!("{address}: no answer"),
+        })
+        .collect();
+    let silent = timed_out || failures.iter().all(|(_, error)| error.kind() == ErrorKind::Timeout);
+    let kind = if silent { ErrorKind::Timeout } else { ErrorKind::Connect };
+    let error =
+        Error::new(kind, format!("cannot connect to {}: {}", shown(&options.host, options.port), reasons.join("; ")))
+            .with("host", options.host.clone())
+            .with("port", u64::from(options.port));
+    match failures.into_iter().next() {
+        Some((_, first)) => error.because(first),
+        None => error,
+    }
+}
+
+async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: SocketAddr) -> Result<Connected> {
+    let trust = &options.trust;
+    let demand = ServerDemand {
+        host: options.host.clone(),
+        port: options.port,
+        expected,
+        file: trust.known_hosts.clone().filter(|_| trust.pins.is_empty()),
+        accept_new: trust.accept_new,
+        ca_pem: trust.ca_pem.clone(),
+    };
+    let (tls, refusal) = client_config(&options.identity, demand)?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    let unreachable = |error: io::Error| Error::new(ErrorKind::Connect, error.to_string()).because(error);
+    let udp = socket::bind_for(remote).map_err(unreachable)?;
+    let socket_buffer_bytes = socket::receive_buffer_bytes(&udp);
+    config.transport_config(transport::connection(Circumstances {
+        remote,
+        initial_mtu: options.initial_mtu,
+        idle_timeout: options.idle_timeout,
+        receive_window: transport::CONNECTION_WINDOW_BYTES,
+        socket_buffer_bytes,
+    })?);
+    let endpoint = Endpoint::new(transport::endpoint()?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
+    let connecting = endpoint
+        .connect_with(config, remote, &server_name(options)?)
+        .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
+    let connection = tokio::select! {
+        connection = connecting => connection.map_err(|error| handshake_error(&error, &refusal))?,
+        error = refused(remote) => return Err(unreachable(error)),
+    };
+    Ok(Connected {
+        server_key: peer_key(&connection),
+        remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
+        connection,
+        endpoint,
+        socket_buffer_bytes,
+    })
+}
+
+/// The name that a CA's certificate has to bear. With keys it decides nothing and a constant does.
+fn server_name(options: &ConnectOptions) -> Result<String> {
+    if options.trust.ca_pem.is_none() {
+        return Ok("sparsync".to_owned());
+    }
+    let host = unbracketed(&options.host).trim_end_matches('.');
+    ServerName::try_from(host).map(|_| host.to_owned()).map_err(|_| {
+        Error::new(ErrorKind::Config, format!("\"{}\" is not a name that a certificate can bear", host.escape_debug()))
+    })
+}
+
+fn handshake_error(error: &ConnectionError, refusal: &Refusal) -> Error {
+    match (refusal.take(), error) {
+        (Some(refused), _) => refused,
+        (None, ConnectionError::TimedOut) => Error::new(ErrorKind::Timeout, "no answer"),
+        (None, error) => connection_error(error),
+    }
+}
+
+/// Ends when the system reports that nothing listens at `remote` or that no route leads there; never otherwise.
+///
+/// QUIC's own socket is not connected, so the kernel gives it no such report and a server that is not running would
+/// look like one that does not answer. A connected socket is told; its one byte is no QUIC packet and ignored by all
+/// who listen. Reports can be wrong, so the handshake keeps some round trips' time to finish all the same.
+async fn refused(remote: SocketAddr) -> io::Error {
+    let started = Instant::now();
+    let report = async {
+        let socket = UdpSocket::bind(socket::any_address(remote)).await?;
+        socket.connect(remote).await?;
+        socket.send(&[0]).await?;
+        socket.recv(&mut [0; 1]).await
+    };
+    match report.await {
+        Err(error) if tells_of_the_path(&error) => {
+            sleep(started.elapsed() * 4 + Duration::from_millis(50)).await;
+            error
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn tells_of_the_path(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::PermissionDenied
+    )
+}

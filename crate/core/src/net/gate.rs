@@ -1,0 +1,123 @@
+//! How many handshakes a server works on at once, in all and for one address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// From so many unfinished handshakes on, a client first has to show that it receives at the address it sends from
+/// (Retry, one more round trip).
+const RETRY_ABOVE: usize = 256;
+
+/// Unfinished handshakes in all; packets of further clients are dropped, so they try again by themselves.
+const MAX_OPEN: usize = 1024;
+
+/// Unfinished handshakes of one address. Not for loopback, where many clients share one.
+const MAX_OPEN_EACH: usize = 32;
+
+/// What to do with a new client.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// Go on; the pass is held until the handshake is over.
+    Pass(Pass),
+    /// Have it show its address first.
+    Retry,
+    /// Say nothing.
+    Ignore,
+}
+
+/// The counts of unfinished handshakes. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: usize,
+    each: HashMap<IpAddr, usize>,
+}
+
+impl Gate {
+    pub(super) fn admit(&self, address: IpAddr, validated: bool) -> Admission {
+        let address = address.to_canonical();
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = counts.each.get(&address).copied().unwrap_or(0);
+        let crowded = each >= MAX_OPEN_EACH && !address.is_loopback();
+        if !validated && (counts.open >= RETRY_ABOVE || crowded) {
+            // An address that is not shown yet may be forged: its owner must not be locked out by that.
+            return Admission::Retry;
+        }
+        if counts.open >= MAX_OPEN || crowded {
+            return Admission::Ignore;
+        }
+        counts.open += 1;
+        *counts.each.entry(address).or_insert(0) += 1;
+        Admission::Pass(Pass { gate: self.clone(), address })
+    }
+}
+
+/// One unfinished handshake, counted until dropped.
+#[derive(Debug)]
+pub(super) struct Pass {
+    gate: Gate,
+    address: IpAddr,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut counts = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.open = counts.open.saturating_sub(1);
+        if let Some(each) = counts.each.get_mut(&self.address) {
+            *each = each.saturating_sub(1);
+            if *each == 0 {
+                counts.each.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::{Admission, Gate, MAX_OPEN, MAX_OPEN_EACH, RETRY_ABOVE};
+
+    fn address(number: usize) -> IpAddr {
+        IpAddr::from(u32::try_from(number).expect("small").wrapping_add(0x0a00_0000).to_be_bytes())
+    }
+
+    #[test]
+    fn a_crowd_shows_its_addresses_and_then_waits() {
+        let gate = Gate::default();
+        let mut passes = Vec::new();
+        for number in 0..RETRY_ABOVE {
+            match gate.admit(address(number), false) {
+                Admission::Pass(pass) => passes.push(pass),
+                other => panic!("{number}: {other:?}"),
+            }
+        }
+        assert!(matches!(gate.admit(address(5000), false), Admission::Retry));
+        for number in RETRY_ABOVE..MAX_OPEN {
+            match gate.admit(address(number), true) {
+                Admission::Pass(pass) => passes.push(pass),
+                other => panic!("{number}: {other:?}"),
+            }
+        }
+        assert!(matches!(gate.admit(address(5000), true), Admission::Ignore));
+        passes.clear();
+        assert!(matches!(gate.admit(address(5000), false), Admission::Pass(_)));
+        assert!(gate.0.lock().expect("counts").each.is_empty());
+    }
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let gate = Gate::default();
+        let hold = |who: IpAddr| -> Vec<_> { (0..MAX_OPEN_EACH).map(|_| gate.admit(who, true)).collect() };
+        let one = hold(address(1));
+        assert!(one.iter().all(|admission| matches!(admission, Admission::Pass(_))));
+        assert!(matches!(gate.admit(address(1), true), Admission::Ignore));
+        assert!(matches!(gate.admit(address(1), false), Admission::Retry));
+        assert!(matches!(gate.admit(address(2), false), Admission::Pass(_)));
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let _local = hold(loopback);
+        assert!(matches!(gate.admit(loopback, true), Admission::Pass(_)));
+    }
+}

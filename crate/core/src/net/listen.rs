@@ -1,0 +1,239 @@
+//! A server's endpoint.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connecting, Connection, ConnectionError, Endpoint, ServerConfig, TokioRuntime};
+use tokio::time::{Instant, timeout_at};
+
+use super::address::{Reach, host_and_port, resolve};
+use super::gate::{Admission, Gate, Pass};
+use super::tls::{peer_key, peer_name, server_config};
+use super::transport::{self, Circumstances, STRANGER_WINDOW_BYTES};
+use super::{connection_error, socket};
+use crate::trust::{Identity, PublicKey};
+use crate::{Error, ErrorKind, Result};
+
+/// How long a client may take for the handshake. The same deadline should cover its first request:
+/// [`Accepted::deadline`].
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clients whose first packet waits to be taken by [`Listener::accept`].
+const MAX_INCOMING: usize = 1024;
+
+/// What those may have sent besides, in all.
+const INCOMING_BUFFER_BYTES: u64 = 8 << 20;
+
+/// Where to listen and as whom.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// `host:port`; `[::]:port` is every address of the machine, IPv4 and IPv6; port 0 lets the system choose.
+    pub address: String,
+    /// The server's key.
+    pub identity: Identity,
+    /// Let clients in that show no key. Only on loopback. Default false.
+    pub anonymous: bool,
+    /// A PEM bundle: clients' certificates have to chain to it. Default none: any Ed25519 key passes the handshake.
+    pub client_ca_pem: Option<String>,
+    /// How long a client may be silent. Default 30 s.
+    pub idle_timeout: Duration,
+    /// As [`super::ConnectOptions::initial_mtu`].
+    pub initial_mtu: Option<u16>,
+}
+
+impl ListenOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new(address: impl Into<String>, identity: Identity) -> Self {
+        Self {
+            address: address.into(),
+            identity,
+            anonymous: false,
+            client_ca_pem: None,
+            idle_timeout: Duration::from_secs(30),
+            initial_mtu: None,
+        }
+    }
+}
+
+/// A listening endpoint.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    endpoint: Endpoint,
+    address: SocketAddr,
+    config: ServerConfig,
+    /// Those of every client but for its address.
+    circumstances: Circumstances,
+    gate: Gate,
+}
+
+/// Opens a server's socket.
+///
+/// Fails with [`ErrorKind::Config`] when the address, the certificate or the CA cannot be used, when an anonymous
+/// server would listen beyond loopback, or when the address is taken or not this machine's; the error names the address.
+pub async fn listen(options: ListenOptions) -> Result<Listener> {
+    transport::check_initial_mtu(options.initial_mtu)?;
+    let (host, port) = host_and_port(&options.address)?;
+    let refuse = |why: String| Error::new(ErrorKind::Config, format!("cannot listen on {}: {why}", options.address));
+    let addresses = resolve(host, port).await.map_err(|error| refuse(error.to_string()).because(error))?;
+    if options.anonymous
+        && let Some(open) = addresses.iter().find(|address| Reach::of(address.ip()) != Reach::Loopback)
+    {
+        return Err(refuse(format!(
+            "a server without authorized keys would be open to everybody at {open}; listen on 127.0.0.1 or [::1], or authorize keys"
+        )));
+    }
+    let tls = server_config(&options.identity, options.anonymous, options.client_ca_pem.as_deref())?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.max_incoming(MAX_INCOMING).incoming_buffer_size_total(INCOMING_BUFFER_BYTES);
+
+    let mut reason = refuse("the name has no address".to_owned());
+    for address in addresses {
+        let udp = match socket::bind(address) {
+            Ok(udp) => udp,
+            Err(error) => {
+                reason = refuse(format!("{address}: {error}")).because(error);
+                continue;
+            }
+        };
+        let internal = |error: std::io::Error| Error::internal(format!("the endpoint: {error}"));
+        let address = udp.local_addr().map_err(internal)?;
+        // A bad idle timeout is told now, not at the first client.
+        let circumstances = Circumstances {
+            remote: address,
+            initial_mtu: options.initial_mtu,
+            idle_timeout: options.idle_timeout,
+            receive_window: STRANGER_WINDOW_BYTES,
+            socket_buffer_bytes: socket::receive_buffer_bytes(&udp),
+        };
+        transport::connection(circumstances)?;
+        let endpoint = Endpoint::new(transport::endpoint()?, Some(config.clone()), udp, Arc::new(TokioRuntime))
+            .map_err(internal)?;
+        return Ok(Listener { endpoint, address, config, circumstances, gate: Gate::default() });
+    }
+    Err(reason)
+}
+
+impl Listener {
+    /// The endpoint, to close it and to wait until all connections are over.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The address that was bound, with the port that the system chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the socket's receive buffer holds; see [`super::Connected::socket_buffer_bytes`].
+    #[must_use]
+    pub fn socket_buffer_bytes(&self) -> u64 {
+        self.circumstances.socket_buffer_bytes
+    }
+
+    /// The next client, whose handshake has only begun; `None` once the endpoint is closed. Has to be called again
+    /// without waiting for the handshake: run that in a task of its own.
+    pub async fn accept(&self) -> Option<Handshake> {
+        loop {
+            let incoming = self.endpoint.accept().await?;
+            let remote = incoming.remote_address();
+            let pass = match self.gate.admit(remote.ip(), incoming.remote_address_validated()) {
+                Admission::Pass(pass) => pass,
+                Admission::Retry => {
+                    // It fails only for those that retried before, and these are not asked to again.
+                    if let Err(again) = incoming.retry() {
+                        again.into_incoming().ignore();
+                    }
+                    continue;
+                }
+                Admission::Ignore => {
+                    incoming.ignore();
+                    continue;
+                }
+            };
+            let Ok(transport) = transport::connection(Circumstances { remote, ..self.circumstances }) else {
+                // The same settings were accepted when the socket was opened.
+                incoming.refuse();
+                continue;
+            };
+            let mut config = self.config.clone();
+            config.transport_config(transport);
+            return Some(Handshake {
+                // What fails with the first packet already, such as the protocol version, is reported in its place.
+                connecting: incoming.accept_with(Arc::new(config)),
+                remote,
+                deadline: Instant::now() + HANDSHAKE_TIMEOUT,
+                pass,
+            });
+        }
+    }
+}
+
+/// A client in the middle of its handshake.
+#[derive(Debug)]
+pub struct Handshake {
+    connecting: std::result::Result<Connecting, ConnectionError>,
+    remote: SocketAddr,
+    deadline: Instant,
+    pass: Pass,
+}
+
+impl Handshake {
+    /// Where the client is.
+    #[must_use]
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Waits until the client has proved its key, at most 10 s.
+    ///
+    /// Fails with [`ErrorKind::Unauthorized`] when it showed no certificate or one that does not pass,
+    /// [`ErrorKind::Version`], [`ErrorKind::Timeout`], or [`ErrorKind::Protocol`]. These are for the log: the client
+    /// has been told already.
+    pub async fn finish(self) -> Result<Accepted> {
+        let connecting = self.connecting.map_err(|error| refused_client(connection_error(&error)))?;
+        let connection = match timeout_at(self.deadline, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(refused_client(connection_error(&error))),
+            Err(_) => {
+                return Err(Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote());
+            }
+        };
+        drop(self.pass);
+        Ok(Accepted {
+            key: peer_key(&connection),
+            name: peer_name(&connection),
+            deadline: self.deadline.into_std(),
+            connection,
+        })
+    }
+}
+
+/// On a server a failed TLS handshake that is not about versions is the client's certificate.
+fn refused_client(error: Error) -> Error {
+    if error.kind() == ErrorKind::Protocol && error.side() == crate::Side::Local {
+        Error::new(ErrorKind::Unauthorized, error.message().to_owned()).because(error)
+    } else {
+        error
+    }
+}
+
+/// A client that has proved to hold its key. Nothing says yet that the key may do anything: authorize it, then open
+/// its window ([`super::WindowBudget::open`]); till then it can send 256 KiB ahead. To refuse it, use
+/// [`super::close_with`].
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub connection: Connection,
+    /// The client's key; none when it showed none (anonymous server) or, in CA mode, another kind of key.
+    pub key: Option<PublicKey>,
+    /// The common name of its certificate. Only the listener's CA gives it a meaning.
+    pub name: Option<String>,
+    /// When the first request should have arrived.
+    pub deadline: std::time::Instant,
+}

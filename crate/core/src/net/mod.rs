@@ -1,0 +1,25 @@
+//! QUIC: finding the peer, proving who is who, and the settings that make it fast.
+//!
+//! Everything runs on the caller's tokio runtime and starts no thread of its own, except that a host name (not an
+//! address) is resolved on the runtime's blocking pool. Nothing here decides what a client may do: a server knows
+//! after the handshake that the peer holds a key, and asks [`crate::trust::AuthorizedKeys`] what that key may do.
+
+mod address;
+mod close;
+mod connect;
+mod gate;
+mod listen;
+mod socket;
+mod tls;
+mod transport;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
+pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
+pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
+pub use tls::{ALPN, peer_key, peer_name};
+pub use transport::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
+pub use window::{WindowBudget, WindowLease};

@@ -1,0 +1,333 @@
+//! Finds the two ends of a run in the file system, before anything is written.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
+
+use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Access, DestinationLock, Root, SessionFile, Space, StateDir};
+
+/// A path on this machine: below a served root, or the operator's own.
+pub(crate) struct Place<'a> {
+    /// Where the path starts.
+    pub(crate) top: &'a Root,
+    /// The path.
+    pub(crate) path: RelPath,
+}
+
+/// Opens the operator's own path as far as it exists; what is left of it are missing names.
+pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
+    let absolute = if path.starts_with(b"/") { path.to_vec() } else { [b"./", path].concat() };
+    let mut at = absolute.as_slice();
+    let mut missing: Vec<&[u8]> = Vec::new();
+    loop {
+        match Root::open(if at.is_empty() { b"/" } else { at }) {
+            Ok(root) => {
+                missing.reverse();
+                let rest = RelPath::new(&missing.join(&b'/'))
+                    .map_err(|_| Error::new(ErrorKind::Config, "a path that cannot be made").at(path))?;
+                return Ok((root, rest));
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(error) => return Err(Error::io("cannot open", path, error.into())),
+        }
+        let trimmed = trim_slashes(at);
+        let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+        match &trimmed[cut..] {
+            b"" => return Err(Error::new(ErrorKind::NotFound, "no such directory").at(path)),
+            b"." => {}
+            name => missing.push(name),
+        }
+        at = &trimmed[..cut];
+        if cut == 0 {
+            at = b".";
+        }
+    }
+}
+
+fn trim_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
+    &path[..end]
+}
+
+/// Finds the source at `place`.
+pub(crate) fn source(place: &Place<'_>) -> Result<Source> {
+    let not_found = |error: Errno| match error {
+        Errno::NOENT | Errno::NOTDIR => {
+            Error::new(ErrorKind::NotFound, "the source does not exist").at(place.path.as_bytes())
+        }
+        Errno::LOOP | Errno::XDEV => {
+            Error::new(ErrorKind::Scope, "the path leads through a symlink").at(place.path.as_bytes())
+        }
+        error => Error::io("cannot open the source", place.path.as_bytes(), error.into()),
+    };
+    match place.top.descend(&place.path) {
+        Ok(root) => Ok(Source { root, file_name: None }),
+        Err(Errno::NOTDIR) => {
+            let Some((parent, name)) = place.path.split_last() else { return Err(not_found(Errno::NOTDIR)) };
+            let root = place.top.descend(&parent).map_err(not_found)?;
+            let stat = crate::fs::statx(root.fd(), name.as_bytes()).map_err(not_found)?;
+            if rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) != rustix::fs::FileType::RegularFile {
+                return Err(Error::new(ErrorKind::Config, "the source is neither a file nor a directory")
+                    .at(place.path.as_bytes()));
+            }
+            Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) })
+        }
+        Err(error) => Err(not_found(error)),
+    }
+}
+
+/// Upper bounds of what a source can hold: what its file system holds.
+pub(crate) fn bounds(source: &Source) -> (u64, u64) {
+    if let Some(name) = &source.file_name {
+        return (crate::fs::statx(source.root.fd(), name).map_or(u64::MAX, |stat| stat.stx_size), 1);
+    }
+    source.root.space().map_or((u64::MAX, u64::MAX), |space| (space.used_bytes, space.used_entries))
+}
+
+/// What a receiver is told besides the request.
+pub(crate) struct ReceiverTerms<'a> {
+    /// The name of the source when it is a single file.
+    pub(crate) file_name: Option<&'a [u8]>,
+    /// Upper bounds of what the source holds.
+    pub(crate) bounds: (u64, u64),
+    /// Only new names.
+    pub(crate) append_only: bool,
+    /// Owners may be set, as far as the system lets us.
+    pub(crate) may_chown: bool,
+    /// What the lock's next victim is told.
+    pub(crate) holder: String,
+}
+
+/// A destination that is ready to be written.
+pub(crate) struct Prepared {
+    pub(crate) destination: Destination,
+    pub(crate) grant: Grant,
+    /// The need must be counted before anything is written.
+    pub(crate) count_first: bool,
+    pub(crate) space: Option<Space>,
+    state: Option<StateDir>,
+    session_file: Option<SessionFile>,
+    _lock: Option<DestinationLock>,
+}
+
+impl Prepared {
+    /// The session's number.
+    pub(crate) fn session_id(&self) -> crate::fs::SessionId {
+        self.session_file.as_ref().map(|file| file.id).unwrap_or_default()
+    }
+
+    /// The receiver's options for `request`.
+    pub(crate) fn options(&self, request: &Request, terms: &ReceiverTerms<'_>, report: Report) -> ReceiverOptions {
+        ReceiverOptions {
+            attributes: request.attributes,
+            rules: Rules {
+                attributes: carried(&request.attributes, terms.may_chown),
+                recursive: request.recursive,
+                update: request.update,
+                append_only: terms.append_only,
+            },
+            deletion: request.deletion,
+            dry_run: request.dry_run,
+            itemize: request.itemize,
+            durability: request.durability,
+            keep_partial: request.partial,
+            grant: self.grant,
+            report,
+            session_id: self.session_id(),
+            state: self.state.clone(),
+        }
+    }
+}
+
+/// What can be carried: only root can give files away, as rsync has it.
+fn carried(asked: &Attributes, may_chown: bool) -> Attributes {
+    let may_chown = may_chown && rustix::process::geteuid().is_root();
+    Attributes { owner: asked.owner && may_chown, group: asked.group && may_chown, ..*asked }
+}
+
+/// Whether owners were asked for that this side cannot set.
+pub(crate) fn drops_owners(asked: &Attributes, may_chown: bool) -> bool {
+    let carried = carried(asked, may_chown);
+    carried.owner != asked.owner || carried.group != asked.group
+}
+
+/// Finds the destination at `place`, locks it, and makes its root when it is missing.
+pub(crate) fn destination(
+    place: &Place<'_>,
+    request: &Request,
+    terms: &ReceiverTerms<'_>,
+    session: &Session,
+) -> Result<Prepared> {
+    let (directory, file_name) = split_destination(place, request, terms)?;
+    let (existing, missing) = open_existing(place.top, &directory)?;
+    // As rsync: the last name of the destination may be missing, not what is above it.
+    let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);
+    if missing.components().count() > allowed {
+        return Err(Error::new(ErrorKind::NotFound, "the directory that should hold the destination does not exist")
+            .at(directory.as_bytes()));
+    }
+    let space = existing.space().ok();
+    let count_first = !request.dry_run
+        && !request.space_checked
+        && space.is_some_and(|space| terms.bounds.0 > space.free_bytes || terms.bounds.1 > space.free_entries);
+    if request.dry_run || count_first {
+        let root = if missing.is_root() { Some(existing) } else { None };
+        let created = root.is_none();
+        return Ok(Prepared {
+            destination: Destination { root, file_name, created },
+            grant: Grant::AsAsked,
+            count_first,
+            space,
+            state: None,
+            session_file: None,
+            _lock: None,
+        });
+    }
+    let state = StateDir::of_user()?;
+    let root = make_directories(existing, &missing)?;
+    let lock = lock(&state, &root, request, terms, session)?;
+    let session_file = SessionFile::create(&state)?;
+    let created = !missing.is_root();
+    let empty = file_name.is_none()
+        && (created
+            || is_empty(&root)
+                .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?);
+    Ok(Prepared {
+        destination: Destination { root: Some(root), file_name, created },
+        grant: if empty { Grant::All } else { Grant::AsAsked },
+        count_first: false,
+        space,
+        state: Some(state),
+        session_file: Some(session_file),
+        _lock: Some(lock),
+    })
+}
+
+/// The directory that is written to, and the name of a single file in it.
+fn split_destination(
+    place: &Place<'_>,
+    request: &Request,
+    terms: &ReceiverTerms<'_>,
+) -> Result<(RelPath, Option<Vec<u8>>)> {
+    let Some(name) = terms.file_name else { return Ok((place.path.clone(), None)) };
+    let name = Name::new(name).map_err(|_| Error::protocol("the name of the source"))?;
+    if place.path.is_root() || (request.into && place.top.open_directory(&place.path, Access::Reach).is_ok()) {
+        return Ok((place.path.clone(), Some(name.as_bytes().to_vec())));
+    }
+    match place.path.split_last() {
+        Some((parent, name)) => {
+            let name = name.as_bytes().to_vec();
+            Ok((parent, Some(name)))
+        }
+        None => Err(Error::internal("a path without a last name")),
+    }
+}
+
+/// Opens a directory as far as it exists.
+fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
+    let mut at = path.clone();
+    loop {
+        match top.descend(&at) {
+            Ok(root) => {
+                let rest = path.as_bytes()[at.as_bytes().len()..]
+                    .strip_prefix(b"/")
+                    .unwrap_or(&path.as_bytes()[at.as_bytes().len()..]);
+                let rest = RelPath::new(rest).map_err(|_| Error::internal("a path that cannot be cut"))?;
+                return Ok((root, rest));
+            }
+            Err(Errno::NOENT) => {}
+            Err(Errno::NOTDIR) => {
+                return Err(Error::new(ErrorKind::Config, "the destination is not a directory").at(at.as_bytes()));
+            }
+            Err(Errno::LOOP | Errno::XDEV) => {
+                return Err(Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes()));
+            }
+            Err(error) => return Err(Error::io("cannot open the destination", path.as_bytes(), error.into())),
+        }
+        let Some((parent, _)) = at.split_last() else {
+            return Err(Error::new(ErrorKind::NotFound, "the root does not exist").at(path.as_bytes()));
+        };
+        at = parent;
+    }
+}
+
+fn make_directories(mut root: Root, missing: &RelPath) -> Result<Root> {
+    for name in missing.components() {
+        let failed = |error: Errno| Error::io("cannot make the destination", missing.as_bytes(), error.into());
+        match rustix::fs::mkdirat(root.fd().as_fd(), name.as_bytes(), 0o777.into()) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        root = root.descend(&RelPath::root().join(name)).map_err(failed)?;
+    }
+    Ok(root)
+}
+
+fn is_empty(root: &Root) -> rustix::io::Result<bool> {
+    let directory = root.open_directory(&RelPath::root(), Access::Read)?;
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// How often a run that waits for another looks whether it is gone.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+fn lock(
+    state: &StateDir,
+    root: &Root,
+    request: &Request,
+    terms: &ReceiverTerms<'_>,
+    session: &Session,
+) -> Result<DestinationLock> {
+    let until = Instant::now() + Duration::from_millis(request.lock_wait_ms);
+    loop {
+        match DestinationLock::acquire(state, root, &terms.holder)? {
+            Ok(lock) => return Ok(lock),
+            Err(busy) if Instant::now() >= until => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("the destination is being written by {}", busy.holder),
+                )
+                .with("holder", busy.holder));
+            }
+            Err(_) => {
+                session.check()?;
+                session.worked(1);
+                std::thread::sleep(LOCK_POLL);
+            }
+        }
+    }
+}
+
+/// The need of a run that was counted, when it does not fit.
+pub(crate) fn does_not_fit(needed: (u64, u64), free: (u64, u64)) -> Option<Error> {
+    if needed.0 <= free.0 && needed.1 <= free.1 {
+        return None;
+    }
+    Some(
+        Error::new(
+            ErrorKind::NoSpace,
+            format!(
+                "the destination has {} bytes and {} entries free, the run needs {} and {}; nothing was written",
+                free.0, free.1, needed.0, needed.1
+            ),
+        )
+        .with("need_bytes", needed.0)
+        .with("free_bytes", free.0)
+        .with("need_entries", needed.1)
+        .with("free_entries", free.1),
+    )
+}
+
+/// Whether a pull may be granted everything: nothing is there that could be kept.
+pub(crate) fn is_missing_or_empty(path: &[u8]) -> bool {
+    open_own(path).is_ok_and(|(top, missing)| if missing.is_root() { is_empty(&top).unwrap_or(false) } else { true })
+}

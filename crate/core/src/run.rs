@@ -1,0 +1,385 @@
+//! What a caller asks for, and the three ways to do it: push, pull, and from one folder of this machine to another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sparsync_proto::{Accept, Direction, Frame, Grant, Issue, IssueKind, Request, limits};
+
+use crate::engine::{
+    Destination, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::{Job, JobContext};
+use crate::prepare::{self, Place, Prepared, ReceiverTerms};
+use crate::transport::{ControlStreams, DataLanes, QuicSession, Router, carry_local, lanes_in, lanes_out};
+
+/// A run that a caller asks for.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What is to be done. [`Request::file_name`], bounds and grant are filled in by the run.
+    pub request: Request,
+    /// The local end.
+    pub local_path: Vec<u8>,
+    /// Events wait for their reader: for plans.
+    pub lossless: bool,
+}
+
+/// A run without a limit in time is given a century.
+const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The timeout of a request; 0 means none.
+pub(crate) fn timeout_of(request: &Request) -> Duration {
+    if request.timeout_ms == 0 { NO_TIMEOUT } else { Duration::from_millis(request.timeout_ms).min(NO_TIMEOUT) }
+}
+
+/// What a run over a connection needs of it.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    pub(crate) connection: quinn::Connection,
+    pub(crate) router: Arc<Router>,
+    pub(crate) handle: tokio::runtime::Handle,
+    /// The shortest round trip seen: that of the handshake.
+    pub(crate) round_trip: Duration,
+}
+
+impl Peer {
+    /// How long records are held back for the tree's digest to go first.
+    fn hold(&self) -> Duration {
+        (self.connection.rtt() * 2).min(Duration::from_millis(250))
+    }
+}
+
+/// Paths slower than this have compression pay: LZ4 of text costs about 2 ns a byte and saves more than half.
+const COMPRESS_BELOW_BYTES_PER_SECOND: f64 = 300e6;
+
+/// Below this round trip a path is a machine's own or a local network's, whose speed a window does not tell.
+const COMPRESS_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// Whether packs are worth compressing on this path now.
+pub(crate) fn compress_on(
+    connection: &quinn::Connection,
+    round_trip: Duration,
+    wish: sparsync_proto::Compression,
+) -> Box<dyn Fn() -> bool + Send + Sync> {
+    let connection = connection.clone();
+    Box::new(move || match wish {
+        sparsync_proto::Compression::Always => true,
+        sparsync_proto::Compression::Never => false,
+        sparsync_proto::Compression::Auto => {
+            if round_trip < COMPRESS_FROM_ROUND_TRIP {
+                return false;
+            }
+            let path = connection.stats().path;
+            #[expect(clippy::cast_precision_loss, reason = "an estimate within a factor")]
+            let bytes_per_second = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-6);
+            bytes_per_second < COMPRESS_BELOW_BYTES_PER_SECOND
+        }
+    })
+}
+
+/// The need that a dry run has counted.
+fn need(session: &Session) -> (u64, u64) {
+    use sparsync_proto::Counter::{bytes_to_transfer, entries_to_create};
+    (session.get(bytes_to_transfer), session.get(entries_to_create))
+}
+
+/// Starts a run with a server.
+pub(crate) fn start_remote(peer: Peer, run: Run) -> Result<Job> {
+    Job::start(run.lossless, move |job| match run.request.direction {
+        Direction::Push => push(&peer, &run, job),
+        Direction::Pull => pull(&peer, &run, job),
+    })
+}
+
+/// Starts a run between two folders of this machine.
+pub fn start_local(run: Run, destination: Vec<u8>) -> Result<Job> {
+    Job::start(run.lossless, move |job| local(&run, &destination, job))
+}
+
+/// Runs the transport of a session on the connection's runtime, and waits for it after `engine`.
+fn over_quic<T>(
+    peer: &Peer,
+    job: &JobContext,
+    session: &Arc<Session>,
+    request: &Request,
+    control: crate::engine::TransportControl,
+    lanes: DataLanes,
+    engine: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    let transport = {
+        let (session, peer, wire) = (Arc::clone(session), peer.clone(), Arc::clone(job.wire()));
+        let request = request.clone();
+        async move {
+            let _ended = ended;
+            let timeout = timeout_of(&request);
+            let opened = async {
+                let (send, recv) =
+                    peer.connection.open_bi().await.map_err(|error| crate::net::connection_error(&error))?;
+                let mut streams = ControlStreams { send, recv, decoder: sparsync_proto::FrameDecoder::default() };
+                let (oldest, newest) = limits::VERSIONS.into_inner();
+                let mut first = Vec::new();
+                Frame::Hello { oldest, newest }.encode(&mut first);
+                Frame::Request(Box::new(request)).encode(&mut first);
+                streams.write_encoded(&first).await?;
+                Ok::<_, Error>(streams)
+            };
+            wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            match opened.await {
+                Ok(streams) => {
+                    let connection = peer.connection;
+                    QuicSession { session, connection, router: peer.router, streams, control, lanes, wire, timeout }
+                        .run()
+                        .await;
+                }
+                Err(error) => session.fail(error),
+            }
+        }
+    };
+    peer.handle.spawn(transport);
+    let result = engine();
+    if let Err(error) = &result {
+        session.fail(error.clone());
+    }
+    session.end();
+    // The sender's half is dropped when the transport is done, also when its runtime is gone.
+    let _ = end.blocking_recv();
+    match session.error() {
+        Some(error) => Err(error),
+        None => result,
+    }
+}
+
+fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
+    let (top, path) = prepare::open_own(&run.local_path)?;
+    let source = prepare::source(&Place { top: &top, path })?;
+    let mut request = run.request.clone();
+    request.file_name.clone_from(&source.file_name);
+    (request.bytes_bound, request.entries_bound) = prepare::bounds(&source);
+    match push_once(peer, &source, &request, job)? {
+        (SenderEnd::Finished(refused), _) => Ok(refused),
+        (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
+            let dry = Request { dry_run: true, itemize: false, ..request.clone() };
+            let (_, counted) = push_once(peer, &source, &dry, job)?;
+            if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
+                return Err(error.remote());
+            }
+            request.space_checked = true;
+            match push_once(peer, &source, &request, job)?.0 {
+                SenderEnd::Finished(refused) => Ok(refused),
+                SenderEnd::CountFirst { .. } => Err(Error::protocol("asked to count twice").remote()),
+            }
+        }
+    }
+}
+
+fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) -> Result<(SenderEnd, Arc<Session>)> {
+    let session = job.begin()?;
+    let (control, transport) = control_lane();
+    let (lanes, data) = lanes_out(request.lanes);
+    let options = SenderOptions {
+        attributes: request.attributes,
+        recursive: request.recursive,
+        compress: compress_on(&peer.connection, peer.round_trip, request.compression),
+        hold: peer.hold(),
+        grant: None,
+        events: Some(Arc::clone(job.events())),
+    };
+    let end = over_quic(peer, job, &session, request, transport, data, || {
+        run_sender(&session, source, &options, control, lanes)
+    })?;
+    Ok((end, session))
+}
+
+fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
+    let mut request = run.request.clone();
+    let (end, counted) = pull_once(peer, run, &request, job)?;
+    let Some((free_bytes, free_entries)) = end.count_first else { return Ok(end.refused) };
+    drop(counted);
+    let dry = Request { dry_run: true, itemize: false, ..request.clone() };
+    let (_, counted) = pull_once(peer, run, &dry, job)?;
+    if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
+        return Err(error);
+    }
+    request.space_checked = true;
+    Ok(pull_once(peer, run, &request, job)?.0.refused)
+}
+
+/// How a pull ended.
+#[derive(Default)]
+struct PullEnd {
+    refused: Option<Error>,
+    /// Nothing was done: the need must be counted first, against this free space.
+    count_first: Option<(u64, u64)>,
+}
+
+fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Result<(PullEnd, Arc<Session>)> {
+    let session = job.begin()?;
+    let mut request = request.clone();
+    request.grant_all = !request.dry_run && prepare::is_missing_or_empty(&run.local_path);
+    let (mut control, transport) = control_lane();
+    let (lanes, data) = lanes_in(request.lanes);
+    let end = over_quic(peer, job, &session, &request, transport, data, || {
+        let accept = match control.rx.blocking_recv() {
+            Some(Frame::Accept(accept)) => accept,
+            Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
+            None => {
+                session.check()?;
+                return Err(Error::new(ErrorKind::Closed, "the server ended the session").remote());
+            }
+        };
+        let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
+        let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
+        if prepared.count_first {
+            let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+            return Ok(PullEnd { refused: None, count_first: Some(space) });
+        }
+        let mut options = prepared.options(&request, &terms, Report::Local(Arc::clone(job.events())));
+        options.grant = accept.grant;
+        tell_dropped_owners(&request, terms.may_chown, &options.report)?;
+        let outcome = run_receiver(&session, &prepared.destination, &options, control, lanes)?;
+        Ok(PullEnd { refused: outcome.refused, count_first: None })
+    })?;
+    Ok((end, session))
+}
+
+/// Says once that owners were asked for and cannot be set here.
+pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &Report) -> Result<()> {
+    if !prepare::drops_owners(&request.attributes, may_chown) {
+        return Ok(());
+    }
+    report.issue(Issue {
+        kind: IssueKind::Notice,
+        path: Vec::new(),
+        message: "owners and groups are not carried: the receiver may not set them".to_owned(),
+        old_kept: true,
+    })
+}
+
+fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer) -> ReceiverTerms<'a> {
+    let server = peer.connection.remote_address();
+    ReceiverTerms {
+        file_name,
+        bounds,
+        append_only: false,
+        may_chown: true,
+        holder: format!("process {} pulling from {server}", std::process::id()),
+    }
+}
+
+fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, session: &Session) -> Result<Prepared> {
+    let (top, path) = prepare::open_own(path)?;
+    prepare::destination(&Place { top: &top, path }, request, terms, session)
+}
+
+fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
+    let (top, path) = prepare::open_own(&run.local_path)?;
+    let source = prepare::source(&Place { top: &top, path })?;
+    let mut request = run.request.clone();
+    request.file_name.clone_from(&source.file_name);
+    let (end, _) = local_once(&source, destination, &request, job)?;
+    let Some(free) = end.count_first else { return Ok(end.refused) };
+    let dry = Request { dry_run: true, itemize: false, ..request.clone() };
+    let (_, counted) = local_once(&source, destination, &dry, job)?;
+    if let Some(error) = prepare::does_not_fit(need(&counted), free) {
+        return Err(error);
+    }
+    request.space_checked = true;
+    Ok(local_once(&source, destination, &request, job)?.0.refused)
+}
+
+fn local_once(
+    source: &Source,
+    destination: &[u8],
+    request: &Request,
+    job: &JobContext,
+) -> Result<(PullEnd, Arc<Session>)> {
+    let session = job.begin()?;
+    let terms = ReceiverTerms {
+        file_name: source.file_name.as_deref(),
+        bounds: prepare::bounds(source),
+        append_only: false,
+        may_chown: true,
+        holder: format!("process {} on this machine", std::process::id()),
+    };
+    let prepared = prepare_own(destination, request, &terms, &session)?;
+    if prepared.count_first {
+        let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+        return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
+    }
+    not_inside(source, &prepared.destination)?;
+    let options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
+    tell_dropped_owners(request, true, &options.report)?;
+    let sending = Arc::new(Session::default());
+    let sender_options = SenderOptions {
+        attributes: request.attributes,
+        recursive: request.recursive,
+        compress: Box::new(|| false),
+        hold: Duration::ZERO,
+        grant: Some(prepared.grant),
+        events: None,
+    };
+    let (source_control, source_transport) = control_lane();
+    let (destination_control, destination_transport) = control_lane();
+    let (to, from) = (0..request.lanes).map(|_| tokio::sync::mpsc::channel(crate::engine::DATA_QUEUE)).unzip();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Error::io("cannot start a runtime", b"", error))?;
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // What goes wrong here is told by the session.
+            let _ = run_sender(&sending, source, &sender_options, source_control, to);
+        });
+        scope.spawn(|| {
+            runtime.block_on(carry_local((&sending, source_transport), (&session, destination_transport)));
+        });
+        let outcome = run_receiver(&session, &prepared.destination, &options, destination_control, from);
+        if outcome.is_err() {
+            sending.end();
+        }
+        outcome
+    });
+    let refused = outcome?.refused;
+    Ok((PullEnd { refused, count_first: None }, session))
+}
+
+/// A destination inside its own source would be copied into itself.
+fn not_inside(source: &Source, destination: &Destination) -> Result<()> {
+    let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
+    let identity = |fd: std::os::fd::BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    let top = identity(source.root.fd());
+    let mut at = root.fd().try_clone_to_owned().map_err(|error| Error::io("cannot hold", b"", error))?;
+    let mut last = None;
+    loop {
+        let here = identity(std::os::fd::AsFd::as_fd(&at));
+        if here == last {
+            return Ok(());
+        }
+        if here == top {
+            return Err(Error::new(ErrorKind::Config, "the destination is the source or lies inside it"));
+        }
+        last = here;
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        match rustix::fs::openat(&at, c"..", flags, rustix::fs::Mode::empty()) {
+            Ok(parent) => at = parent,
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// The acceptance of a request by the side that sends.
+pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: u16, lanes: u8) -> Accept {
+    let (bytes_bound, entries_bound) = prepare::bounds(source);
+    let all = request.grant_all && source.file_name.is_none() && !request.dry_run;
+    Accept {
+        version,
+        grant: if all { Grant::All } else { Grant::AsAsked },
+        lanes,
+        file_name: source.file_name.clone(),
+        bytes_bound,
+        entries_bound,
+        count_first: false,
+        free_bytes: 0,
+        free_entries: 0,
+    }
+}

@@ -1,0 +1,502 @@
+//! Carries a session's lanes over QUIC streams, or from one engine to the other in one process.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
+use sparsync_proto::{Frame, FrameDecoder};
+use tokio::sync::mpsc;
+
+use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use crate::error::{Error, ErrorKind, Result};
+use crate::net;
+
+/// How often work is looked at and told.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A heartbeat goes out at least this often, in ticks.
+const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
+
+/// Bytes taken from a stream at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Data streams that are kept for sessions which are about to begin.
+const STRAY_LANES_MAX: usize = 64;
+
+/// What a session has put on and taken off the wire.
+#[derive(Debug, Default)]
+pub(crate) struct WireCounters {
+    /// Bytes of all streams, to the peer.
+    pub(crate) bytes_sent: AtomicU64,
+    /// Bytes of all streams, from the peer.
+    pub(crate) bytes_received: AtomicU64,
+    /// Writes and frames on the control lane, in both directions.
+    pub(crate) control_frames: AtomicU64,
+    /// Streams opened by this side.
+    pub(crate) streams_opened: AtomicU64,
+    /// Round trips that the run has waited for, in order.
+    pub(crate) round_trips: AtomicU64,
+}
+
+/// A control lane's two streams, with what has been read beyond the first frames.
+pub(crate) struct ControlStreams {
+    pub(crate) send: quinn::SendStream,
+    pub(crate) recv: quinn::RecvStream,
+    pub(crate) decoder: FrameDecoder,
+}
+
+impl ControlStreams {
+    /// The number that data lanes name the session by: that of the stream, which both sides know.
+    pub(crate) fn number(&self) -> u64 {
+        self.send.id().index()
+    }
+
+    /// Writes a frame.
+    pub(crate) async fn write(&mut self, frame: &Frame) -> Result<()> {
+        let mut encoded = Vec::new();
+        frame.encode(&mut encoded);
+        self.write_encoded(&encoded).await
+    }
+
+    /// Writes encoded frames.
+    pub(crate) async fn write_encoded(&mut self, encoded: &[u8]) -> Result<()> {
+        self.send.write_all(encoded).await.map_err(|error| net::write_error(&error))
+    }
+
+    /// Reads the next frame.
+    pub(crate) async fn read(&mut self) -> Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().map_err(malformed)? {
+                return Ok(Some(frame));
+            }
+            match self.recv.read_chunk(READ_BYTES, true).await.map_err(|error| net::read_error(&error))? {
+                Some(chunk) => self.decoder.feed(&chunk.bytes),
+                None if self.decoder.is_empty() => return Ok(None),
+                None => return Err(Error::protocol("a control lane that ends inside a frame").remote()),
+            }
+        }
+    }
+}
+
+fn malformed(error: sparsync_proto::Malformed) -> Error {
+    Error::protocol(error.to_string()).remote().because(error)
+}
+
+/// The data lanes of a session.
+pub(crate) enum DataLanes {
+    /// This side sends packs; a stream is opened for a lane when its first pack is there.
+    Out(Vec<mpsc::Receiver<Pack>>),
+    /// This side receives packs, from streams that the router brings.
+    In(Vec<mpsc::Sender<Pack>>),
+}
+
+/// A stream that carries a data lane.
+struct ArrivedLane {
+    lane: usize,
+    recv: quinn::RecvStream,
+}
+
+#[derive(Default)]
+struct Routes {
+    sessions: HashMap<u64, mpsc::UnboundedSender<ArrivedLane>>,
+    strays: HashMap<u64, Vec<ArrivedLane>>,
+}
+
+/// Brings the data streams of a connection to their sessions.
+#[derive(Default)]
+pub(crate) struct Router {
+    routes: Mutex<Routes>,
+}
+
+impl Router {
+    /// Accepts data streams until the connection ends.
+    pub(crate) async fn run(self: Arc<Self>, connection: quinn::Connection) {
+        while let Ok(mut recv) = connection.accept_uni().await {
+            let router = Arc::clone(&self);
+            tokio::spawn(async move {
+                let mut head = [0; 9];
+                let read = tokio::time::timeout(Duration::from_secs(10), recv.read_exact(&mut head));
+                if matches!(read.await, Ok(Ok(()))) {
+                    let [session @ .., lane] = head;
+                    router.route(u64::from_be_bytes(session), ArrivedLane { lane: lane.into(), recv });
+                }
+            });
+        }
+    }
+
+    fn route(&self, session: u64, arrived: ArrivedLane) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(to) = routes.sessions.get(&session) {
+            let _ = to.send(arrived);
+        } else if routes.strays.values().map(Vec::len).sum::<usize>() < STRAY_LANES_MAX {
+            routes.strays.entry(session).or_default().push(arrived);
+        }
+    }
+
+    fn register(self: &Arc<Self>, session: u64) -> Route {
+        let (to, from) = mpsc::unbounded_channel();
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        for arrived in routes.strays.remove(&session).unwrap_or_default() {
+            let _ = to.send(arrived);
+        }
+        routes.sessions.insert(session, to);
+        Route { router: Arc::clone(self), session, from }
+    }
+}
+
+/// A session's place in the router.
+struct Route {
+    router: Arc<Router>,
+    session: u64,
+    from: mpsc::UnboundedReceiver<ArrivedLane>,
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        let mut routes = self.router.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.sessions.remove(&self.session);
+        routes.strays.remove(&self.session);
+    }
+}
+
+/// Carries a session over QUIC until it is over on this side.
+pub(crate) struct QuicSession {
+    pub(crate) session: Arc<Session>,
+    pub(crate) connection: quinn::Connection,
+    pub(crate) router: Arc<Router>,
+    pub(crate) streams: ControlStreams,
+    pub(crate) control: TransportControl,
+    pub(crate) lanes: DataLanes,
+    pub(crate) wire: Arc<WireCounters>,
+    /// The run ends when neither side works for so long.
+    pub(crate) timeout: Duration,
+}
+
+impl QuicSession {
+    /// Runs until the engine is done and everything it said is on its way.
+    pub(crate) async fn run(self) {
+        let Self { session, connection, router, streams, mut control, lanes, wire, timeout } = self;
+        let number = streams.number();
+        let ControlStreams { mut send, recv, decoder } = streams;
+        // Lists and questions overtake content, so that nobody waits for what is behind it.
+        let _ = send.set_priority(1);
+        let peer_work = AtomicU64::new(0);
+        let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
+        {
+            let lanes = carry_lanes(&session, &connection, &router, number, lanes, &wire);
+            let incoming = receive_control(&session, recv, decoder, frames, &peer_work, &wire);
+            tokio::select! {
+                biased;
+                () = session.ended.notified() => {}
+                result = send_control(&mut send, &mut control, &wire) => if let Err(error) = result {
+                    session.fail(error);
+                },
+                error = incoming => session.fail(error),
+                () = lanes => {}
+                error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
+            }
+        }
+        close_control(&session, &mut send, &mut control).await;
+    }
+}
+
+/// Sends what the engine says, until it says no more.
+async fn send_control(send: &mut quinn::SendStream, control: &mut TransportControl, wire: &WireCounters) -> Result<()> {
+    loop {
+        let (encoded, is_bulk) = tokio::select! {
+            biased;
+            Some(encoded) = control.urgent.recv() => (encoded, false),
+            Some(encoded) = control.bulk.recv() => (encoded, true),
+            else => return Ok(()),
+        };
+        let bytes = encoded.len() as u64;
+        send.write_chunk(Bytes::from(encoded)).await.map_err(|error| net::write_error(&error))?;
+        wire.sent(bytes);
+        wire.control_frames.fetch_add(1, Ordering::Relaxed);
+        if is_bulk {
+            control.bulk_written();
+        }
+    }
+}
+
+/// Sends what is left to say, or why the run ended, and closes the lane.
+async fn close_control(session: &Session, send: &mut quinn::SendStream, control: &mut TransportControl) {
+    let last_words = async {
+        match session.error() {
+            None => {
+                while let Ok(encoded) = control.urgent.try_recv() {
+                    send.write_chunk(Bytes::from(encoded)).await?;
+                }
+                while let Ok(encoded) = control.bulk.try_recv() {
+                    send.write_chunk(Bytes::from(encoded)).await?;
+                }
+            }
+            // The peer knows already what it told us.
+            Some(error) if error.side() == crate::Side::Remote && error.kind() != ErrorKind::Protocol => {}
+            Some(error) => {
+                let mut encoded = Vec::new();
+                Frame::Abort(error.to_wire()).encode(&mut encoded);
+                send.write_chunk(Bytes::from(encoded)).await?;
+            }
+        }
+        Ok::<(), quinn::WriteError>(())
+    };
+    // A peer that takes nothing any more must not keep the run from ending.
+    let _ = tokio::time::timeout(Duration::from_secs(5), last_words).await;
+    let _ = send.finish();
+}
+
+/// Takes what the peer says. Ends only with the reason why nothing more will come.
+async fn receive_control(
+    session: &Session,
+    mut recv: quinn::RecvStream,
+    mut decoder: FrameDecoder,
+    frames: mpsc::Sender<Frame>,
+    peer_work: &AtomicU64,
+    wire: &WireCounters,
+) -> Error {
+    loop {
+        match decoder.next_frame() {
+            Ok(Some(Frame::Heartbeat(work))) => peer_work.store(work, Ordering::Relaxed),
+            Ok(Some(Frame::Abort(error))) => return Error::from_wire(error),
+            Ok(Some(frame)) => {
+                wire.control_frames.fetch_add(1, Ordering::Relaxed);
+                session.worked(1);
+                if frames.send(frame).await.is_err() {
+                    // The engine has what it needs; what is left is read to see an abort.
+                }
+            }
+            Ok(None) => match recv.read_chunk(READ_BYTES, true).await {
+                Ok(Some(chunk)) => {
+                    wire.received(chunk.bytes.len() as u64);
+                    decoder.feed(&chunk.bytes);
+                }
+                Ok(None) => return Error::new(ErrorKind::Closed, "the peer ended the session early").remote(),
+                Err(error) => return net::read_error(&error),
+            },
+            Err(error) => return malformed(error),
+        }
+    }
+}
+
+/// Tells the peer of work done, and ends the run when neither side works. A side that waits is kept alive by the
+/// other's work, whatever it is: hashing, walking, flushing.
+async fn watch_work(
+    session: &Session,
+    peer_work: &AtomicU64,
+    timeout: Duration,
+    urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
+) -> Error {
+    let mut seen = (0, 0);
+    let mut since = Instant::now();
+    let mut quiet_ticks = 0;
+    loop {
+        tokio::time::sleep(TICK.min(timeout / 4)).await;
+        let now = (session.work(), peer_work.load(Ordering::Relaxed));
+        quiet_ticks += 1;
+        if now.0 != seen.0 || quiet_ticks >= TICKS_BETWEEN_HEARTBEATS {
+            quiet_ticks = 0;
+            if let Some(urgent) = urgent.upgrade() {
+                let mut encoded = Vec::new();
+                Frame::Heartbeat(now.0).encode(&mut encoded);
+                let _ = urgent.send(encoded);
+            }
+        }
+        if now != seen {
+            seen = now;
+            since = Instant::now();
+        } else if since.elapsed() >= timeout {
+            return Error::new(
+                ErrorKind::Timeout,
+                format!("neither side did any work for {} seconds", timeout.as_secs_f32()),
+            );
+        }
+    }
+}
+
+impl WireCounters {
+    fn sent(&self, bytes: u64) {
+        self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn received(&self, bytes: u64) {
+        self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Carries the data lanes; ends only when the run does.
+async fn carry_lanes(
+    session: &Arc<Session>,
+    connection: &quinn::Connection,
+    router: &Arc<Router>,
+    number: u64,
+    lanes: DataLanes,
+    wire: &Arc<WireCounters>,
+) {
+    let mut tasks = tokio::task::JoinSet::new();
+    match lanes {
+        DataLanes::Out(queues) => {
+            for (lane, queue) in (0u8..).zip(queues) {
+                let (session, connection, wire) = (Arc::clone(session), connection.clone(), Arc::clone(wire));
+                tasks.spawn(async move {
+                    if let Err(error) = send_lane(&connection, number, lane, queue, &wire).await {
+                        session.fail(error);
+                    }
+                });
+            }
+        }
+        DataLanes::In(queues) => {
+            let mut route = router.register(number);
+            let mut queues: Vec<_> = queues.into_iter().map(Some).collect();
+            while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
+                let Some(queue) = queues.get_mut(lane).and_then(Option::take) else {
+                    session.fail(Error::protocol("a data lane that the session does not have").remote());
+                    continue;
+                };
+                let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+                tasks.spawn(async move {
+                    if let Err(error) = receive_lane(recv, &queue, &wire).await {
+                        session.fail(error);
+                    }
+                });
+            }
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    std::future::pending::<()>().await;
+}
+
+async fn send_lane(
+    connection: &quinn::Connection,
+    session: u64,
+    lane: u8,
+    mut queue: mpsc::Receiver<Pack>,
+    wire: &WireCounters,
+) -> Result<()> {
+    let Some(mut pack) = queue.recv().await else { return Ok(()) };
+    let mut send = connection.open_uni().await.map_err(|error| net::connection_error(&error))?;
+    wire.streams_opened.fetch_add(1, Ordering::Relaxed);
+    let mut head = [0; 9];
+    head[..8].copy_from_slice(&session.to_be_bytes());
+    head[8] = lane;
+    let mut lead = Bytes::copy_from_slice(&head);
+    loop {
+        let bytes = (lead.len() + PACK_HEADER_BYTES + pack.bytes.len()) as u64;
+        let header = Bytes::copy_from_slice(&pack.header.encode());
+        send.write_all_chunks(&mut [lead, header, pack.bytes]).await.map_err(|error| net::write_error(&error))?;
+        wire.sent(bytes);
+        lead = Bytes::new();
+        match queue.recv().await {
+            Some(next) => pack = next,
+            None => break,
+        }
+    }
+    let _ = send.finish();
+    Ok(())
+}
+
+async fn receive_lane(mut recv: quinn::RecvStream, queue: &mpsc::Sender<Pack>, wire: &WireCounters) -> Result<()> {
+    loop {
+        let mut head = BytesMut::new();
+        if !read_bytes(&mut recv, &mut head, PACK_HEADER_BYTES, true).await? {
+            return Ok(());
+        }
+        let head: [u8; PACK_HEADER_BYTES] =
+            head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
+        let header = PackHeader::decode(&head).map_err(malformed)?;
+        let mut bytes = BytesMut::with_capacity(header.stored_bytes);
+        read_bytes(&mut recv, &mut bytes, header.stored_bytes, false).await?;
+        wire.received((PACK_HEADER_BYTES + header.stored_bytes) as u64);
+        if queue.send(Pack { header, bytes: bytes.freeze() }).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads exactly `count` bytes; says false when the stream ended before the first and may.
+async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut BytesMut, count: usize, may_end: bool) -> Result<bool> {
+    while into.len() < count {
+        match recv.read_chunk(count - into.len(), true).await.map_err(|error| net::read_error(&error))? {
+            Some(chunk) => into.extend_from_slice(&chunk.bytes),
+            None if may_end && into.is_empty() => return Ok(false),
+            None => return Err(Error::protocol("a data lane that ends inside a pack").remote()),
+        }
+    }
+    Ok(true)
+}
+
+/// The data lanes of a session that sends.
+pub(crate) fn lanes_out(count: u8) -> (Vec<mpsc::Sender<Pack>>, DataLanes) {
+    let (to, from) = (0..count).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+    (to, DataLanes::Out(from))
+}
+
+/// The data lanes of a session that receives.
+pub(crate) fn lanes_in(count: u8) -> (Vec<mpsc::Receiver<Pack>>, DataLanes) {
+    let (to, from): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+    (from, DataLanes::In(to))
+}
+
+/// Carries a session between two engines of one process, until both are done.
+pub(crate) async fn carry_local(a: (&Session, TransportControl), b: (&Session, TransportControl)) {
+    let (mut from_a, mut from_b) = (a.1, b.1);
+    let (to_a, to_b) = (from_a.frames.clone(), from_b.frames.clone());
+    tokio::select! {
+        () = a.0.ended.notified() => {}
+        () = b.0.ended.notified() => {}
+        () = async {
+            tokio::join!(carry_frames(&mut from_a, &to_b, b.0), carry_frames(&mut from_b, &to_a, a.0));
+        } => {}
+    }
+    // What one side still had to say reaches the other before it sees the end.
+    drain(&mut from_a, &to_b);
+    drain(&mut from_b, &to_a);
+    for (one, other) in [(a.0, b.0), (b.0, a.0)] {
+        if let Some(error) = one.error() {
+            other.fail(error);
+        }
+    }
+}
+
+async fn carry_frames(from: &mut TransportControl, to: &mpsc::Sender<Frame>, receiver: &Session) {
+    let mut decoder = FrameDecoder::default();
+    loop {
+        let (encoded, is_bulk) = tokio::select! {
+            biased;
+            Some(encoded) = from.urgent.recv() => (encoded, false),
+            Some(encoded) = from.bulk.recv() => (encoded, true),
+            else => return,
+        };
+        decoder.feed(&encoded);
+        loop {
+            match decoder.next_frame() {
+                Ok(Some(frame)) => {
+                    if to.send(frame).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return receiver.fail(malformed(error)),
+            }
+        }
+        if is_bulk {
+            from.bulk_written();
+        }
+    }
+}
+
+fn drain(from: &mut TransportControl, to: &mpsc::Sender<Frame>) {
+    let mut decoder = FrameDecoder::default();
+    while let Ok(encoded) = from.urgent.try_recv() {
+        decoder.feed(&encoded);
+    }
+    while let Ok(encoded) = from.bulk.try_recv() {
+        decoder.feed(&encoded);
+    }
+    while let Ok(Some(frame)) = decoder.next_frame() {
+        let _ = to.try_send(frame);
+    }
+}

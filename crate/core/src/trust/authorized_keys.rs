@@ -1,0 +1,637 @@
+//! The clients that a server lets in.
+//!
+//! One line for each key, `#` begins a comment where a word could begin:
+//!
+//! ```text
+//! NAME ed25519:BASE64 [root=ROOT[/PREFIX]]... [allow=RIGHT[,RIGHT]...] [quota=BYTES[K|M|G|T|P]] [entries=NUMBER]
+//! ```
+//!
+//! Without `root=` all roots, without `allow=` read, write and delete. White space and other bytes in a root or a
+//! prefix are percent-encoded. Whatever is not understood makes the whole file invalid: a mistyped restriction must
+//! not become no restriction.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use super::{PublicKey, Rights, Scope, private_file};
+use crate::{Error, ErrorKind, Result};
+
+/// The longest name of a client, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+/// A file changed less than this before it was read may change again without its times showing it (coarse clocks);
+/// until then it is read anew each time.
+const SETTLED: Duration = Duration::from_secs(2);
+
+type Keys = HashMap<PublicKey, (Arc<Scope>, Origin)>;
+
+/// The authorized clients, from given lines and from a file that is followed while it changes. Shared by reference.
+///
+/// A missing file authorizes nobody. A file that cannot be read or understood *while running* authorizes nobody
+/// either: [`AuthorizedKeys::find`] finds no key, not even of the given lines, until the file is good again, and
+/// [`AuthorizedKeys::problem`] says why. Sessions that run are left alone meanwhile, as a half-saved edit must not end
+/// them: see [`AuthorizedKeys::revoked`].
+#[derive(Debug)]
+pub struct AuthorizedKeys {
+    given: Keys,
+    path: Option<PathBuf>,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    stamp: Stamp,
+    keys: Result<Keys>,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    /// Nothing is known: look.
+    Unknown,
+    Missing,
+    File {
+        device: u64,
+        inode: u64,
+        size: u64,
+        modified: (i64, i64),
+        changed: (i64, i64),
+    },
+}
+
+/// Where a key was authorized, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The n-th given line, from 1.
+    Given(u64),
+    /// A line of the file, from 1.
+    File(u64),
+}
+
+/// What [`AuthorizedKeys::refresh_if_changed`] found.
+#[derive(Debug)]
+pub enum Refresh {
+    /// The same as before, good or not.
+    Unchanged,
+    /// A new good set is in force; connections whose key is [revoked](AuthorizedKeys::revoked) should be closed.
+    Changed,
+    /// The file became unusable; nobody new is let in. The error names the file and the line, for the operator.
+    Broken(Error),
+}
+
+impl AuthorizedKeys {
+    /// The clients of `lines`, each in the format of the file, and of the file at `path`. Empty and comment lines are
+    /// allowed.
+    ///
+    /// Fails with [`ErrorKind::Config`] when a line is malformed, a key stands twice with different names or scopes,
+    /// or group or others may write the file; with [`ErrorKind::Io`] when it exists and cannot be read.
+    pub fn new(lines: &[String], path: Option<&Path>) -> Result<Self> {
+        let mut given = Keys::new();
+        for (number, line) in (1..).zip(lines) {
+            let refuse = |why: String| Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"));
+            if let Some((key, scope)) = parse_line(line).map_err(refuse)? {
+                insert(&mut given, key, scope, Origin::Given(number)).map_err(refuse)?;
+            }
+        }
+        let mut keys = Self {
+            given,
+            path: path.map(Path::to_path_buf),
+            state: RwLock::new(State { stamp: Stamp::Unknown, keys: Ok(Keys::new()) }),
+        };
+        let state = keys.read_all();
+        let state = State { stamp: state.stamp, keys: Ok(state.keys?) };
+        keys.state = RwLock::new(state);
+        Ok(keys)
+    }
+
+    /// The scope of an authorized key. `None` also while there is a [problem](AuthorizedKeys::problem).
+    #[must_use]
+    pub fn find(&self, key: &PublicKey) -> Option<Arc<Scope>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let (scope, _) = state.keys.as_ref().ok()?.get(key)?;
+        Some(Arc::clone(scope))
+    }
+
+    /// Whether a session that was opened with `scope` has to end: the key is gone, or what it may do was changed.
+    /// False while there is a [problem](AuthorizedKeys::problem).
+    #[must_use]
+    pub fn revoked(&self, key: &PublicKey, scope: &Scope) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match &state.keys {
+            Ok(keys) => keys.get(key).is_none_or(|(now, _)| **now != *scope),
+            Err(_) => false,
+        }
+    }
+
+    /// Why nobody new is let in, when the file is unusable.
+    #[must_use]
+    pub fn problem(&self) -> Option<Error> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.keys.as_ref().err().cloned()
+    }
+
+    /// Whether keys decide at all: a file was named or a line given. It stays true when the file is emptied or
+    /// removed, so that a private CA never takes over from a list that was meant to be empty.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        self.path.is_some() || !self.given.is_empty()
+    }
+
+    /// How many keys are authorized now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.keys.as_ref().map_or(0, HashMap::len)
+    }
+
+    /// Whether nobody is authorized now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The root names that scopes mention, sorted, for a server to warn of one that it does not have.
+    #[must_use]
+    pub fn mentioned_roots(&self) -> Vec<String> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<String> = state
+            .keys
+            .iter()
+            .flat_map(HashMap::values)
+            .flat_map(|(scope, _)| scope.roots.iter().map(|(name, _)| name.clone()))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Reads the file again when it is not what it was; otherwise this costs one `stat`. A server calls it each second.
+    pub fn refresh_if_changed(&self) -> Refresh {
+        let Some(path) = &self.path else {
+            return Refresh::Unchanged;
+        };
+        let before = self.state.read().unwrap_or_else(PoisonError::into_inner).stamp;
+        let now = match fs::metadata(path) {
+            Ok(metadata) => Stamp::of(&metadata),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Stamp::Missing,
+            Err(_) => Stamp::Unknown,
+        };
+        if now == before && now != Stamp::Unknown {
+            return Refresh::Unchanged;
+        }
+        let fresh = self.read_all();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match (&state.keys, &fresh.keys) {
+            (Ok(old), Ok(new)) if same(old, new) => Refresh::Unchanged,
+            (Err(old), Err(new)) if old.to_string() == new.to_string() => Refresh::Unchanged,
+            (_, Ok(_)) => Refresh::Changed,
+            (_, Err(error)) => Refresh::Broken(error.clone()),
+        };
+        *state = fresh;
+        outcome
+    }
+
+    /// The given lines together with what the file says now.
+    fn read_all(&self) -> State {
+        let Some(path) = &self.path else {
+            return State { stamp: Stamp::Missing, keys: Ok(self.given.clone()) };
+        };
+        let refuse = |message: String| Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes());
+        let (text, metadata) = match private_file::read(path) {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                return State { stamp: Stamp::Missing, keys: Ok(self.given.clone()) };
+            }
+            Err(error) => {
+                return State { stamp: Stamp::Unknown, keys: Err(error) };
+            }
+        };
+        let stamp = Stamp::of(&metadata);
+        let mode = metadata.mode() & 0o777;
+        if mode & 0o022 != 0 {
+            return State {
+                stamp,
+                keys: Err(refuse(format!(
+                    "others may write the file of authorized keys (mode {mode:04o}); run chmod go-w on it"
+                ))),
+            };
+        }
+        let mut keys = self.given.clone();
+        let parsed = (1u64..).zip(text.lines()).try_for_each(|(number, line)| {
+            let refuse = |why: String| refuse(format!("line {number}: {why}")).with("line", number);
+            match parse_line(line).map_err(refuse)? {
+                Some((key, scope)) => insert(&mut keys, key, scope, Origin::File(number)).map_err(refuse),
+                None => Ok(()),
+            }
+        });
+        State { stamp, keys: parsed.map(|()| keys) }
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        let settled = u64::try_from(changed.0)
+            .ok()
+            .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
+            .and_then(|changed| SystemTime::now().duration_since(changed).ok())
+            .is_some_and(|age| age > SETTLED);
+        if !settled {
+            return Self::Unknown;
+        }
+        Self::File {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed,
+        }
+    }
+}
+
+/// Lines may move without anything changing for anybody.
+fn same(old: &Keys, new: &Keys) -> bool {
+    old.len() == new.len() && old.iter().all(|(key, (scope, _))| new.get(key).is_some_and(|(other, _)| other == scope))
+}
+
+/// Adds a key; the same key with the same scope may be repeated.
+fn insert(keys: &mut Keys, key: PublicKey, scope: Scope, origin: Origin) -> std::result::Result<(), String> {
+    match keys.entry(key) {
+        Entry::Vacant(vacant) => {
+            vacant.insert((Arc::new(scope), origin));
+            Ok(())
+        }
+        Entry::Occupied(taken) => {
+            let (before, place) = taken.get();
+            if **before == scope {
+                return Ok(());
+            }
+            let place = match place {
+                Origin::Given(number) => format!("authorized key {number} of the options"),
+                Origin::File(number) => format!("line {number}"),
+            };
+            Err(format!(
+                "the key of \"{}\" stands already at {place}, there for \"{}\", with another name or scope",
+                scope.name, before.name
+            ))
+        }
+    }
+}
+
+/// One line; `None` when there is nothing but white space and a comment on it.
+fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, Scope)>, String> {
+    let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
+    let Some(name) = words.next() else {
+        return Ok(None);
+    };
+    if name.starts_with("ed25519:") || name.contains('=') {
+        return Err(format!("expected a name before the key, found \"{}\"", name.escape_debug()));
+    }
+    if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(format!(
+            "the name \"{}\" is longer than {MAX_NAME_BYTES} bytes or has control characters",
+            name.escape_debug()
+        ));
+    }
+    let key = words
+        .next()
+        .ok_or_else(|| format!("no key follows the name \"{name}\""))?
+        .parse::<PublicKey>()
+        .map_err(|error| error.message().to_owned())?;
+    let mut scope = Scope::unrestricted(name);
+    let mut allow = None;
+    for word in words {
+        let unknown = || format!("unknown word \"{}\"; known: root=, allow=, quota=, entries=", word.escape_debug());
+        let (field, value) = word.split_once('=').ok_or_else(unknown)?;
+        let once = |given: bool| {
+            if given { Err(format!("{field}= stands twice")) } else { Ok(()) }
+        };
+        match field {
+            "root" => {
+                let root = parse_root(value)?;
+                if scope.roots.contains(&root) {
+                    return Err(format!("root={value} stands twice"));
+                }
+                scope.roots.push(root);
+            }
+            "allow" => {
+                once(allow.is_some())?;
+                allow = Some(parse_rights(value)?);
+            }
+            "quota" => {
+                once(scope.quota_bytes.is_some())?;
+                scope.quota_bytes = Some(parse_bytes(value)?);
+            }
+            "entries" => {
+                once(scope.quota_entries.is_some())?;
+                scope.quota_entries = Some(parse_number("entries", value)?);
+            }
+            _ => return Err(unknown()),
+        }
+    }
+    if let Some(rights) = allow {
+        scope.rights = rights;
+    }
+    Ok(Some((key, scope)))
+}
+
+fn parse_rights(list: &str) -> std::result::Result<Rights, String> {
+    let mut rights = Rights::NONE;
+    for name in list.split(',') {
+        let right = rights
+            .named(name)
+            .ok_or_else(|| format!("unknown right \"{}\"; known: {}", name.escape_debug(), Rights::NAMES.join(", ")))?;
+        if *right {
+            return Err(format!("the right \"{name}\" stands twice"));
+        }
+        *right = true;
+    }
+    Ok(rights)
+}
+
+fn parse_root(value: &str) -> std::result::Result<(String, Vec<Vec<u8>>), String> {
+    let refuse = |why: &str| format!("root={}: {why}", value.escape_debug());
+    let (name, prefix) = value.split_once('/').unwrap_or((value, ""));
+    let name = String::from_utf8(percent_decoded(name).ok_or_else(|| refuse("a % without two hexadecimal digits"))?)
+        .map_err(|_| refuse("the name of the root is not UTF-8"))?;
+    if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
+        return Err(refuse("expected ROOT or ROOT/PREFIX"));
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let mut components = Vec::new();
+    if !prefix.is_empty() {
+        for component in prefix.split('/') {
+            let component = percent_decoded(component).ok_or_else(|| refuse("a % without two hexadecimal digits"))?;
+            if matches!(component.as_slice(), b"" | b"." | b"..") {
+                return Err(refuse("a component of the prefix is empty, \".\" or \"..\""));
+            }
+            if component.contains(&b'/') || component.contains(&0) {
+                return Err(refuse("a component of the prefix contains / or NUL"));
+            }
+            components.push(component);
+        }
+    }
+    Ok((name, components))
+}
+
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
+            decoded.push(high << 4 | low);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    Some(decoded)
+}
+
+/// Bytes with a binary suffix: `10G` is 10 × 1024³.
+fn parse_bytes(value: &str) -> std::result::Result<u64, String> {
+    let (digits, shift) = match value.as_bytes().last() {
+        Some(b'K') => (&value[..value.len() - 1], 10),
+        Some(b'M') => (&value[..value.len() - 1], 20),
+        Some(b'G') => (&value[..value.len() - 1], 30),
+        Some(b'T') => (&value[..value.len() - 1], 40),
+        Some(b'P') => (&value[..value.len() - 1], 50),
+        _ => (value, 0),
+    };
+    parse_number("quota", digits)?
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("quota={}: larger than any disk", value.escape_debug()))
+}
+
+fn parse_number(field: &str, digits: &str) -> std::result::Result<u64, String> {
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{field}={}: expected a number", digits.escape_debug()));
+    }
+    digits.parse().map_err(|_| format!("{field}={digits}: the number is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::{AuthorizedKeys, Refresh, parse_line};
+    use crate::trust::{PublicKey, Rights, Scope};
+    use crate::{Detail, ErrorKind};
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::from_bytes([byte; 32])
+    }
+
+    fn write(path: &Path, text: &str) {
+        fs::write(path, text).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    }
+
+    fn one(line: &str) -> Scope {
+        parse_line(line).expect("good").expect("a key").1
+    }
+
+    #[test]
+    fn a_line_says_what_a_client_may_do() {
+        let key = key(1);
+        assert_eq!(one(&format!("laptop {key}")), Scope::unrestricted("laptop"));
+        assert_eq!(
+            one(&format!("  ci\t{key} root=backup/ci/artifacts root=media root=a%20b/c%FFd/ # comment root=x")),
+            Scope {
+                roots: vec![
+                    ("backup".to_owned(), vec![b"ci".to_vec(), b"artifacts".to_vec()]),
+                    ("media".to_owned(), vec![]),
+                    ("a b".to_owned(), vec![b"c\xffd".to_vec()]),
+                ],
+                ..Scope::unrestricted("ci")
+            }
+        );
+        let full = one(&format!("x {key} quota=10G entries=1000000 allow=append,read,owner"));
+        assert_eq!(full.quota_bytes, Some(10 * 1024 * 1024 * 1024));
+        assert_eq!(full.quota_entries, Some(1_000_000));
+        assert_eq!(full.rights, Rights { read: true, append: true, owner: true, ..Rights::NONE });
+        assert_eq!(one(&format!("x {key} quota=7")).quota_bytes, Some(7));
+        for nothing in ["", "   ", "# x", "\t#", "\u{a0}"] {
+            assert!(parse_line(nothing).expect("nothing on it").is_none(), "{nothing:?}");
+        }
+    }
+
+    /// Each of these, misread, would give somebody more than was meant.
+    #[test]
+    fn anything_not_understood_is_refused_and_named() {
+        let key = key(1);
+        for (line, named) in [
+            ("name".to_owned(), "name"),
+            (key.to_string(), "before the key"),
+            ("name #".to_owned(), "name"),
+            ("name ed25519:AAAA".to_owned(), "32 bytes"),
+            (format!("{}  {key}", "n".repeat(65)), "64 bytes"),
+            (format!("a\u{1}b {key}"), "control"),
+            (format!("root=x {key}"), "before the key"),
+            (format!("name {key} read"), "\"read\""),
+            (format!("name {key} rights=read"), "rights=read"),
+            (format!("name {key} Allow=read"), "Allow=read"),
+            (format!("name {key} allow="), "right"),
+            (format!("name {key} allow=read,"), "right"),
+            (format!("name {key} allow=read,wirte"), "wirte"),
+            (format!("name {key} allow=READ"), "READ"),
+            (format!("name {key} allow=read,read"), "twice"),
+            (format!("name {key} allow=read allow=write"), "twice"),
+            (format!("name {key} allow=read+write"), "read+write"),
+            (format!("name {key} root="), "root="),
+            (format!("name {key} root=/x"), "root="),
+            (format!("name {key} root=a//b"), "empty"),
+            (format!("name {key} root=a/b//"), "empty"),
+            (format!("name {key} root=a/../b"), ".."),
+            (format!("name {key} root=a/%2e%2e"), ".."),
+            (format!("name {key} root=a/."), "\".\""),
+            (format!("name {key} root=a/b%2fc"), "/"),
+            (format!("name {key} root=a/b%00"), "NUL"),
+            (format!("name {key} root=a/b%0"), "hexadecimal"),
+            (format!("name {key} root=a/%+1"), "hexadecimal"),
+            (format!("name {key} root=%FF"), "UTF-8"),
+            (format!("name {key} root=a%0A"), "ROOT"),
+            (format!("name {key} root=a root=a"), "twice"),
+            (format!("name {key} quota="), "quota"),
+            (format!("name {key} quota=G"), "quota"),
+            (format!("name {key} quota=-1"), "quota"),
+            (format!("name {key} quota=+1"), "quota"),
+            (format!("name {key} quota=1.5G"), "quota"),
+            (format!("name {key} quota=10g"), "quota"),
+            (format!("name {key} quota=10GB"), "quota"),
+            (format!("name {key} quota=99999999999P"), "quota"),
+            (format!("name {key} quota=99999999999999999999"), "too large"),
+            (format!("name {key} quota=1 quota=1"), "twice"),
+            (format!("name {key} entries=1K"), "entries"),
+            (format!("name {key} entries=0x10"), "entries"),
+            (format!("name {key} entries=1 entries=2"), "twice"),
+        ] {
+            let why = parse_line(&line).expect_err(&line);
+            assert!(why.contains(named), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_at_the_start_by_name_and_line() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("authorized_keys");
+        write(&path, &format!("# ours\na {}\nb {} allow=everything\n", key(1), key(2)));
+        let error = AuthorizedKeys::new(&[], Some(&path)).expect_err("line 3");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().starts_with("line 3: "), "{error}");
+        assert_eq!(error.details(), [("line".to_owned(), Detail::Number(3))]);
+        assert_eq!(error.path(), Some(path.as_os_str().as_encoded_bytes()));
+
+        let error = AuthorizedKeys::new(&[String::new(), "x y".to_owned()], None).expect_err("line");
+        assert!(error.message().starts_with("authorized key 2: "), "{error}");
+    }
+
+    #[test]
+    fn one_key_cannot_have_two_meanings() {
+        let line = format!("a {} root=x", key(1));
+        let keys = AuthorizedKeys::new(&[line.clone(), line.clone()], None).expect("the same twice");
+        assert_eq!(keys.len(), 1);
+        for other in [format!("b {} root=x", key(1)), format!("a {}", key(1))] {
+            let error = AuthorizedKeys::new(&[line.clone(), other.clone()], None).expect_err(&other);
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.message().contains("authorized key 1"), "{error}");
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("authorized_keys");
+        write(&path, &format!("\nother {}\n", key(1)));
+        let error = AuthorizedKeys::new(&[line], Some(&path)).expect_err("lines against file");
+        assert!(error.message().starts_with("line 2: "), "{error}");
+        AuthorizedKeys::new(&[format!("a {}", key(1)), format!("a {}", key(2))], None).expect("two keys, one name");
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("authorized_keys");
+        write(&path, &format!("a {}\n", key(1)));
+        for (mode, good) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            assert_eq!(AuthorizedKeys::new(&[], Some(&path)).is_ok(), good, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn changes_of_the_file_are_followed_and_a_broken_one_lets_nobody_in() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("authorized_keys");
+        let given = [format!("given {}", key(9))];
+        let keys = AuthorizedKeys::new(&given, Some(&path)).expect("no file yet");
+        assert!(keys.find(&key(9)).is_some());
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Unchanged));
+
+        write(&path, &format!("a {}\nb {}\n", key(1), key(2)));
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Unchanged));
+        let scope = keys.find(&key(1)).expect("authorized");
+        assert_eq!(scope.name, "a");
+        assert!(!keys.revoked(&key(1), &scope));
+
+        // Same length, same second: only the content differs.
+        write(&path, &format!("a {}\nc {}\n", key(1), key(2)));
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
+        assert_eq!(keys.find(&key(2)).expect("authorized").name, "c");
+
+        write(&path, "a ");
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Broken(error) if error.kind() == ErrorKind::Config));
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Unchanged));
+        assert!(keys.problem().is_some());
+        for byte in [1, 2, 9] {
+            assert!(keys.find(&key(byte)).is_none());
+        }
+        assert!(!keys.revoked(&key(1), &scope), "a half-saved edit ends no session");
+
+        write(&path, &format!("a {} allow=read\n", key(1)));
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
+        assert!(keys.problem().is_none());
+        assert!(keys.revoked(&key(1), &scope), "narrowed");
+        assert!(keys.revoked(&key(2), &scope), "removed");
+        assert!(keys.find(&key(9)).is_some());
+
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Changed));
+        assert!(keys.find(&key(1)).is_none());
+        assert!(keys.decides());
+
+        fs::create_dir(&path).expect("a directory in its place");
+        assert!(matches!(keys.refresh_if_changed(), Refresh::Broken(_)));
+        assert!(keys.find(&key(9)).is_none());
+    }
+
+    #[test]
+    fn without_any_source_keys_do_not_decide() {
+        let none = AuthorizedKeys::new(&[], None).expect("nothing");
+        assert!(!none.decides());
+        assert!(none.is_empty());
+        assert!(AuthorizedKeys::new(&[], Some(Path::new("/nonexistent/keys"))).expect("missing").decides());
+    }
+
+    #[test]
+    fn mentioned_roots_are_listed_once() {
+        let lines = [format!("a {} root=x/y root=b", key(1)), format!("b {} root=x", key(2)), format!("c {}", key(3))];
+        assert_eq!(AuthorizedKeys::new(&lines, None).expect("good").mentioned_roots(), ["b", "x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_the_reader_panic(line in ".{0,120}", tail in "( (root|allow|quota|entries)=[ -~]{0,12}){0,3}") {
+            let _ = parse_line(&line);
+            let _ = parse_line(&format!("name {}{tail}", key(1)));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Who may talk to whom: keys, the file of known servers, the file of authorized clients and their scopes.
+//!
+//! Everything here fails closed: a file that cannot be read or understood authorizes nobody, and the error names
+//! the file and the line.
+
+mod authorized_keys;
+mod certificate;
+mod identity;
+mod key;
+mod known_hosts;
+mod private_file;
+mod scope;
+
+pub use authorized_keys::{AuthorizedKeys, Refresh};
+pub(crate) use certificate::{certificate_key, certificate_name, certificates_from_pem};
+pub use identity::Identity;
+pub use key::PublicKey;
+pub(crate) use known_hosts::host_key_changed;
+pub use known_hosts::{KnownHosts, KnownKey};
+pub use scope::{Rights, Scope};

@@ -1,0 +1,133 @@
+//! Connections.
+
+use std::sync::Arc;
+
+use napi::Env;
+use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
+use napi_derive::napi;
+use sparsync_core::Client;
+use sparsync_core::proto::ListEntry;
+
+use crate::error::{promise, throw};
+use crate::job::NativeJob;
+use crate::options::{NativeConnectOptions, NativeRequest, rel_path};
+
+/// One entry of a directory of a server.
+#[napi(object, object_from_js = false)]
+pub struct NativeListEntry {
+    /// The name for people.
+    pub name: String,
+    /// The name's bytes, when they are not UTF-8.
+    pub name_bytes: Option<Uint8Array>,
+    /// `file`, `directory`, `symlink` or `special`.
+    pub kind: String,
+    /// Bytes of a regular file.
+    pub size: f64,
+    /// Modification time in milliseconds since 1970.
+    pub mtime_ms: f64,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
+fn entry(entry: &ListEntry) -> NativeListEntry {
+    let utf8 = std::str::from_utf8(&entry.name).is_ok();
+    NativeListEntry {
+        name: String::from_utf8_lossy(&entry.name).into_owned(),
+        name_bytes: (!utf8).then(|| Uint8Array::from(entry.name.as_slice())),
+        kind: entry.kind.as_str().to_owned(),
+        size: entry.size as f64,
+        mtime_ms: entry.meta.mtime.seconds as f64 * 1e3 + f64::from(entry.meta.mtime.nanos) / 1e6,
+        mode: entry.meta.mode.into(),
+    }
+}
+
+/// A connection to a server.
+#[napi]
+pub struct NativeClient {
+    client: Arc<Client>,
+}
+
+#[napi]
+impl NativeClient {
+    /// Connects.
+    #[napi(ts_return_type = "Promise<NativeClient>")]
+    pub fn connect<'env>(
+        env: &'env Env,
+        options: NativeConnectOptions,
+    ) -> napi::Result<PromiseRaw<'env, NativeClient>> {
+        let options = throw(env, options.load())?;
+        promise(env, Client::connect(options), |env, client| {
+            let client = Arc::new(client);
+            let open = Arc::downgrade(&client);
+            env.add_env_cleanup_hook(open, |open| {
+                if let Some(client) = open.upgrade() {
+                    client.close();
+                }
+            })?;
+            Ok(NativeClient { client })
+        })
+    }
+
+    /// The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key.
+    #[napi(getter)]
+    pub fn server_key(&self) -> String {
+        self.client.server_key().map(|key| key.to_string()).unwrap_or_default()
+    }
+
+    /// `ip:port` that is really used.
+    #[napi(getter)]
+    pub fn remote_address(&self) -> String {
+        self.client.remote().to_string()
+    }
+
+    /// Whether the connection has ended.
+    #[napi(getter)]
+    pub fn closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Starts a run.
+    #[napi]
+    pub fn start(&self, env: &Env, request: NativeRequest) -> napi::Result<NativeJob> {
+        let run = throw(env, request.load())?;
+        let direction = run.request.direction;
+        let job = throw(env, self.client.start(run))?;
+        NativeJob::new(env, job, direction)
+    }
+
+    /// The entries of one directory; the names of the roots when `root` is empty.
+    #[napi(ts_return_type = "Promise<Array<NativeListEntry>>")]
+    pub fn list<'env>(
+        &self,
+        env: &'env Env,
+        root: String,
+        path: Uint8Array,
+    ) -> napi::Result<PromiseRaw<'env, Vec<NativeListEntry>>> {
+        let client = Arc::clone(&self.client);
+        let path = throw(env, rel_path(&path))?;
+        promise(env, async move { client.list(&root, path).await }, |_, entries| {
+            Ok(entries.iter().map(entry).collect())
+        })
+    }
+
+    /// The round trip as measured so far, in milliseconds.
+    #[napi]
+    pub fn round_trip_ms(&self) -> f64 {
+        self.client.round_trip().as_secs_f64() * 1e3
+    }
+
+    /// Cancels what runs and closes the connection.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn close<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        let client = Arc::clone(&self.client);
+        promise(
+            env,
+            async move {
+                let _ = tokio::task::spawn_blocking(move || client.close()).await;
+                Ok(())
+            },
+            |_, ()| Ok(()),
+        )
+    }
+}

@@ -1,0 +1,226 @@
+//! Runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use napi::Env;
+use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint8Array};
+use napi_derive::napi;
+use sparsync_core::proto::{Direction, Issue, Item, Kind};
+use sparsync_core::{Event, Job, JobResult, Side};
+
+use crate::error::{details_json, promise, side, throw};
+use crate::options::NativeRequest;
+
+/// What a run tells, path by path.
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct NativeEvent {
+    /// `item`, `failure`, `warning` or `dropped`.
+    #[napi(js_name = "type")]
+    pub kind_of_event: String,
+    /// The path for people, relative to the tree.
+    pub path: String,
+    /// The path's bytes, when they are not UTF-8.
+    pub path_bytes: Option<Uint8Array>,
+    /// `create`, `update`, `attrs`, `delete` or `skip`.
+    pub action: Option<String>,
+    /// `file`, `directory`, `symlink` or `special`.
+    pub kind: Option<String>,
+    /// Why.
+    pub reasons: Option<Vec<String>>,
+    /// Bytes of a regular file.
+    pub size: Option<f64>,
+    /// The kind of failure.
+    pub code: Option<String>,
+    /// `local` or `remote`.
+    pub side: Option<String>,
+    /// The text for people.
+    pub message: Option<String>,
+    /// Whether the destination still has what it had.
+    pub old_content_kept: Option<bool>,
+    /// How many items were dropped.
+    pub count: Option<f64>,
+}
+
+/// How a run ended.
+#[napi(object, object_from_js = false)]
+pub struct NativeResult {
+    /// Counters by name.
+    pub stats: HashMap<String, f64>,
+    /// Paths that did not arrive.
+    pub failures: Vec<NativeEvent>,
+    /// How many more there were.
+    pub failures_dropped: f64,
+    /// All of them vanished during the run.
+    pub vanished_only: bool,
+    /// Some paths did not arrive.
+    pub partial: bool,
+    /// Notices.
+    pub warnings: Vec<NativeEvent>,
+    /// Why nothing was deleted.
+    pub delete_refused: Option<String>,
+    /// The facts of that, as JSON.
+    pub delete_refused_details: Option<String>,
+    /// The limit on deletions was reached.
+    pub max_delete_reached: bool,
+    /// Measurements as JSON.
+    pub profile_json: Option<String>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+/// Which side a run's sender is.
+#[derive(Clone, Copy)]
+struct Sides {
+    sender: Side,
+    receiver: Side,
+}
+
+fn at(path: &[u8]) -> (String, Option<Uint8Array>) {
+    match std::str::from_utf8(path) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (String::from_utf8_lossy(path).into_owned(), Some(Uint8Array::from(path))),
+    }
+}
+
+fn item(item: &Item) -> NativeEvent {
+    let (path, path_bytes) = at(&item.path);
+    NativeEvent {
+        kind_of_event: "item".to_owned(),
+        path,
+        path_bytes,
+        action: Some(item.action.as_str().to_owned()),
+        kind: Some(item.kind.as_str().to_owned()),
+        reasons: Some(item.reasons.words().map(str::to_owned).collect()),
+        size: (item.kind == Kind::File).then(|| number(item.size)),
+        ..NativeEvent::default()
+    }
+}
+
+fn issue(event: &str, issue: &Issue, sides: Sides) -> NativeEvent {
+    let (path, path_bytes) = at(&issue.path);
+    NativeEvent {
+        kind_of_event: event.to_owned(),
+        path,
+        path_bytes,
+        code: Some(issue.kind.as_str().to_owned()),
+        side: Some(side(if issue.kind.is_senders() { sides.sender } else { sides.receiver }).to_owned()),
+        message: Some(issue.message.clone()),
+        old_content_kept: Some(issue.old_kept),
+        ..NativeEvent::default()
+    }
+}
+
+fn event(event: &Event, sides: Sides) -> NativeEvent {
+    match event {
+        Event::Item(told) => item(told),
+        Event::Failure(told) => issue("failure", told, sides),
+        Event::Warning(told) => issue("warning", told, sides),
+        Event::Dropped(count) => {
+            NativeEvent { kind_of_event: "dropped".to_owned(), count: Some(number(*count)), ..NativeEvent::default() }
+        }
+    }
+}
+
+fn result(done: &JobResult, sides: Sides) -> NativeResult {
+    let refused = |kind| done.refused.as_ref().filter(|error| error.kind() == kind);
+    let delete_refused = refused(sparsync_core::ErrorKind::DeleteRefused);
+    let failures = &done.failures;
+    NativeResult {
+        stats: done.stats.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect(),
+        failures: failures.failures.iter().map(|told| issue("failure", told, sides)).collect(),
+        failures_dropped: number(failures.dropped),
+        vanished_only: failures.vanished_only,
+        partial: !failures.failures.is_empty(),
+        warnings: failures.warnings.iter().map(|told| issue("warning", told, sides)).collect(),
+        delete_refused: delete_refused.map(|error| error.message().to_owned()),
+        delete_refused_details: delete_refused.map(|error| details_json(error.details())),
+        max_delete_reached: refused(sparsync_core::ErrorKind::MaxDelete).is_some(),
+        profile_json: None,
+    }
+}
+
+/// A run.
+#[napi]
+pub struct NativeJob {
+    job: Arc<Job>,
+    sides: Sides,
+}
+
+impl NativeJob {
+    pub(crate) fn new(env: &Env, job: Arc<Job>, direction: Direction) -> napi::Result<Self> {
+        let (sender, receiver) = match direction {
+            Direction::Push => (Side::Local, Side::Remote),
+            Direction::Pull => (Side::Remote, Side::Local),
+        };
+        let running = Arc::downgrade(&job);
+        env.add_env_cleanup_hook(running, |running| {
+            if let Some(job) = running.upgrade() {
+                job.join();
+            }
+        })?;
+        Ok(Self { job, sides: Sides { sender, receiver } })
+    }
+}
+
+#[napi]
+impl NativeJob {
+    /// The next events, at most `max`; `null` when the run is over and all were read.
+    #[napi(ts_return_type = "Promise<Array<NativeEvent> | null>")]
+    pub fn next_events<'env>(
+        &self,
+        env: &'env Env,
+        max: u32,
+    ) -> napi::Result<PromiseRaw<'env, Option<Vec<NativeEvent>>>> {
+        let (job, sides) = (Arc::clone(&self.job), self.sides);
+        promise(env, async move { Ok(job.next_events(max as usize).await) }, move |_, events| {
+            Ok(events.map(|events| events.iter().map(|told| event(told, sides)).collect()))
+        })
+    }
+
+    /// Writes the counters, in the order of `statNames()`.
+    #[napi]
+    pub fn stats(&self, mut into: Float64Array) {
+        // SAFETY: the array is the caller's own, and JavaScript does not run while this call does.
+        #[expect(unsafe_code, reason = "the only way to fill a caller's array without making one")]
+        let room = unsafe { into.as_mut() };
+        for (place, value) in room.iter_mut().zip(self.job.stats()) {
+            *place = number(value);
+        }
+    }
+
+    /// Ends the run soon.
+    #[napi]
+    pub fn cancel(&self) {
+        self.job.cancel();
+    }
+
+    /// Settles when the run is over.
+    #[napi(ts_return_type = "Promise<NativeResult>")]
+    pub fn done<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, NativeResult>> {
+        let (job, sides) = (Arc::clone(&self.job), self.sides);
+        promise(env, async move { job.done().await }, move |_, done| Ok(result(&done, sides)))
+    }
+}
+
+/// The names of a run's counters.
+#[napi]
+#[must_use]
+pub fn stat_names() -> Vec<String> {
+    sparsync_core::stat_names().into_iter().map(str::to_owned).collect()
+}
+
+/// Starts a run between two folders of this machine.
+#[napi]
+pub fn start_local(env: &Env, request: NativeRequest, destination: Uint8Array) -> napi::Result<NativeJob> {
+    let run = throw(env, request.load())?;
+    let job = throw(env, sparsync_core::start_local(run, destination.to_vec()))?;
+    // Both ends are here.
+    let mut native = NativeJob::new(env, Arc::new(job), Direction::Push)?;
+    native.sides.receiver = Side::Local;
+    Ok(native)
+}

@@ -1,0 +1,309 @@
+//! What JavaScript asks for, as the core takes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use sparsync_core::net::{ConnectOptions, ServerTrust};
+use sparsync_core::proto::{
+    Attributes, Compare, Compression, Deletion, Direction, Durability, RelPath, Request, Window, limits,
+};
+use sparsync_core::trust::{Identity, PublicKey};
+use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
+
+fn config(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, message)
+}
+
+/// Who this side is.
+#[napi(object, object_to_js = false)]
+pub struct NativeIdentity {
+    /// File of the ed25519 private key (PEM, PKCS#8); made with mode 0600 when missing.
+    pub key_path: Option<String>,
+    /// The private key itself.
+    pub key_pem: Option<String>,
+    /// The certificate chain of a private CA (PEM).
+    pub cert_pem: Option<String>,
+}
+
+impl NativeIdentity {
+    pub(crate) fn load(&self) -> Result<Identity> {
+        let identity = match (&self.key_pem, &self.key_path) {
+            (Some(pem), _) => Identity::from_pem(pem)?,
+            (None, Some(path)) => Identity::load_or_create(&PathBuf::from(path))?.0,
+            (None, None) => Identity::generate()?,
+        };
+        match &self.cert_pem {
+            Some(pem) => identity.with_certificates(pem),
+            None => Ok(identity),
+        }
+    }
+}
+
+/// Which servers are trusted.
+#[napi(object, object_to_js = false)]
+pub struct NativeTrust {
+    /// Accepted keys, `ed25519:BASE64`.
+    pub pins: Vec<String>,
+    /// File of known hosts, used when there are no pins.
+    pub known_hosts: Option<String>,
+    /// An unknown key is added to `knownHosts`.
+    pub accept_new: bool,
+    /// Certificates of a private CA (PEM), to which the server's must chain.
+    pub ca_pem: Option<String>,
+}
+
+/// How to connect.
+#[napi(object, object_to_js = false)]
+pub struct NativeConnectOptions {
+    /// Name or address.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+    /// Who this side is.
+    pub identity: NativeIdentity,
+    /// Which servers are trusted.
+    pub trust: NativeTrust,
+    /// Resolving, connecting and authentication together.
+    pub connect_timeout_ms: f64,
+    /// The connection ends after so long without a packet.
+    pub idle_timeout_ms: f64,
+    /// First size of packets; 0 is automatic.
+    pub initial_mtu: u16,
+}
+
+fn millis(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value / 1000.0).unwrap_or(Duration::ZERO)
+}
+
+impl NativeConnectOptions {
+    pub(crate) fn load(self) -> Result<ConnectOptions> {
+        let identity = self.identity.load()?;
+        let pins = self.trust.pins.iter().map(|pin| pin.parse::<PublicKey>()).collect::<std::result::Result<_, _>>()?;
+        let mut options = ConnectOptions::new(self.host, self.port, identity);
+        options.trust = ServerTrust {
+            pins,
+            known_hosts: self.trust.known_hosts.map(PathBuf::from),
+            accept_new: self.trust.accept_new,
+            ca_pem: self.trust.ca_pem,
+        };
+        options.connect_timeout = millis(self.connect_timeout_ms);
+        options.idle_timeout = millis(self.idle_timeout_ms);
+        options.initial_mtu = (self.initial_mtu != 0).then_some(self.initial_mtu);
+        Ok(options)
+    }
+}
+
+/// One run.
+#[napi(object, object_to_js = false)]
+pub struct NativeRequest {
+    /// `push` or `pull`.
+    pub direction: String,
+    /// The local end: an absolute path.
+    pub local_path: Uint8Array,
+    /// The server's named root.
+    pub root: String,
+    /// The path below that root, `/`-separated.
+    pub remote_path: Uint8Array,
+    /// A single file goes below a destination that is a directory.
+    pub into: bool,
+    /// One missing directory above the destination may be made.
+    pub make_parent: bool,
+    /// Sub-directories too.
+    pub recursive: bool,
+    /// Symlinks.
+    pub links: bool,
+    /// Permission bits.
+    pub perms: bool,
+    /// Modification times.
+    pub times: bool,
+    /// Owners.
+    pub owner: bool,
+    /// Groups.
+    pub group: bool,
+    /// `quick`, `content` or `size`.
+    pub compare: String,
+    /// -1: to the nanosecond; 0: whole seconds; else a tolerance in nanoseconds.
+    pub modify_window_ns: f64,
+    /// Newer files of the destination stay.
+    pub update: bool,
+    /// What the source does not have is deleted.
+    pub delete: bool,
+    /// A directory that is not empty gives way to a file.
+    pub force: bool,
+    /// No more deletions than this.
+    pub max_delete: Option<f64>,
+    /// The guard against mass deletion is lifted.
+    pub allow_mass_delete: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// An event for each entry with something to do.
+    pub itemize: bool,
+    /// A full event queue waits for its reader instead of dropping items.
+    pub lossless: bool,
+    /// `none`, `run` or `file`.
+    pub durability: String,
+    /// `auto`, `always` or `never`.
+    pub compression: String,
+    /// How long to wait for another writer.
+    pub lock_wait_ms: f64,
+    /// The run ends when neither side worked for so long; 0 is never.
+    pub timeout_ms: f64,
+    /// Data lanes; 0 is automatic.
+    pub lanes: u32,
+    /// Reserved room for measurements in the result.
+    pub profile: bool,
+    /// Verified parts of large files are kept for the next run.
+    pub partial: bool,
+}
+
+/// Two lanes keep two writers busy; more gained nothing on the machines measured.
+const LANES_AUTOMATIC: u8 = 2;
+
+fn durability(word: &str) -> Result<Durability> {
+    match word {
+        "none" => Ok(Durability::None),
+        "run" => Ok(Durability::Run),
+        "file" => Ok(Durability::File),
+        other => Err(config(format!("durability {other:?} is none of none, run, file"))),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float is clamped to the range")]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+impl NativeRequest {
+    pub(crate) fn load(self) -> Result<Run> {
+        let window = match self.modify_window_ns {
+            ns if ns < 0.0 => Window::Exact,
+            ns if ns == 0.0 => Window::Seconds,
+            ns => Window::Within(whole(ns)),
+        };
+        let lanes = match self.lanes {
+            0 => LANES_AUTOMATIC,
+            lanes => u8::try_from(lanes)
+                .ok()
+                .filter(|&lanes| lanes <= limits::LANES_MAX)
+                .ok_or_else(|| config(format!("lanes must be 0 to {}", limits::LANES_MAX)))?,
+        };
+        let request = Request {
+            direction: match self.direction.as_str() {
+                "push" => Direction::Push,
+                "pull" => Direction::Pull,
+                other => return Err(config(format!("direction {other:?} is neither push nor pull"))),
+            },
+            root: self.root.into_bytes(),
+            path: rel_path(&self.remote_path)?,
+            into: self.into,
+            make_parent: self.make_parent,
+            file_name: None,
+            attributes: Attributes {
+                perms: self.perms,
+                times: self.times,
+                owner: self.owner,
+                group: self.group,
+                links: self.links,
+                compare: match self.compare.as_str() {
+                    "quick" => Compare::Quick,
+                    "content" => Compare::Content,
+                    "size" => Compare::Size,
+                    other => return Err(config(format!("compare {other:?} is none of quick, content, size"))),
+                },
+                window,
+            },
+            recursive: self.recursive,
+            update: self.update,
+            deletion: Deletion {
+                delete: self.delete,
+                force: self.force,
+                max: self.max_delete.map(whole),
+                allow_mass: self.allow_mass_delete,
+            },
+            dry_run: self.dry_run,
+            itemize: self.itemize,
+            grant_all: false,
+            partial: self.partial,
+            durability: durability(&self.durability)?,
+            compression: match self.compression.as_str() {
+                "auto" => Compression::Auto,
+                "always" => Compression::Always,
+                "never" => Compression::Never,
+                other => return Err(config(format!("compression {other:?} is none of auto, always, never"))),
+            },
+            lock_wait_ms: whole(self.lock_wait_ms),
+            timeout_ms: whole(self.timeout_ms),
+            lanes,
+            bytes_bound: u64::MAX,
+            entries_bound: u64::MAX,
+            space_checked: false,
+        };
+        Ok(Run { request, local_path: self.local_path.to_vec(), lossless: self.lossless })
+    }
+}
+
+/// A path below a root.
+pub(crate) fn rel_path(bytes: &[u8]) -> Result<RelPath> {
+    RelPath::new(bytes).map_err(|error| config("not a path below a root").at(bytes).because(error))
+}
+
+/// A directory that is served.
+#[napi(object, object_to_js = false)]
+pub struct NativeRoot {
+    /// The name that clients use.
+    pub name: String,
+    /// Where it is.
+    pub path: Uint8Array,
+    /// Nobody may write to it.
+    pub read_only: bool,
+}
+
+/// How a server is set up.
+#[napi(object, object_to_js = false)]
+pub struct NativeServerOptions {
+    /// `host:port`.
+    pub listen: String,
+    /// Who this side is.
+    pub identity: NativeIdentity,
+    /// What is served.
+    pub roots: Vec<NativeRoot>,
+    /// File of authorized keys.
+    pub authorized_keys_path: Option<String>,
+    /// Lines of the same format.
+    pub authorized_keys: Vec<String>,
+    /// Certificates of a private CA (PEM), to which a client's must chain.
+    pub client_ca_pem: Option<String>,
+    /// Anybody may do anything; on loopback only.
+    pub anonymous: bool,
+    /// The least durability: `none`, `run` or `file`.
+    pub durability: String,
+    /// Sessions at the same time.
+    pub max_sessions: u32,
+    /// A connection ends after so long without a packet.
+    pub idle_timeout_ms: f64,
+    /// Reserved for the file that measurements are written to.
+    pub profile_path: Option<String>,
+}
+
+impl NativeServerOptions {
+    pub(crate) fn load(self) -> Result<ServerOptions> {
+        Ok(ServerOptions {
+            listen: self.listen,
+            identity: self.identity.load()?,
+            roots: self
+                .roots
+                .into_iter()
+                .map(|root| ServedRoot { name: root.name, path: root.path.to_vec(), read_only: root.read_only })
+                .collect(),
+            authorized_keys_path: self.authorized_keys_path.map(PathBuf::from),
+            authorized_keys: self.authorized_keys,
+            client_ca_pem: self.client_ca_pem,
+            anonymous: self.anonymous,
+            durability: durability(&self.durability)?,
+            max_sessions: self.max_sessions as usize,
+            idle_timeout: millis(self.idle_timeout_ms),
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Servers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::Env;
+use napi::bindgen_prelude::PromiseRaw;
+use napi_derive::napi;
+use sparsync_core::Server;
+
+use crate::error::{promise, throw};
+use crate::options::NativeServerOptions;
+
+/// A running server.
+#[napi]
+pub struct NativeServer {
+    server: Arc<Server>,
+}
+
+#[napi]
+impl NativeServer {
+    /// Starts a server.
+    #[napi(ts_return_type = "Promise<NativeServer>")]
+    pub fn start<'env>(env: &'env Env, options: NativeServerOptions) -> napi::Result<PromiseRaw<'env, NativeServer>> {
+        let options = throw(env, options.load())?;
+        promise(env, Server::start(options), |env, server| {
+            let server = Arc::new(server);
+            let running = Arc::downgrade(&server);
+            env.add_env_cleanup_hook(running, |running| {
+                if let Some(server) = running.upgrade() {
+                    server.abort();
+                }
+            })?;
+            Ok(NativeServer { server })
+        })
+    }
+
+    /// `ip:port` that it listens on.
+    #[napi(getter)]
+    pub fn address(&self) -> String {
+        self.server.local_addr().to_string()
+    }
+
+    /// Its key, `ed25519:…`.
+    #[napi(getter)]
+    pub fn public_key(&self) -> String {
+        self.server.public_key().to_string()
+    }
+
+    /// Counters by name.
+    #[napi]
+    #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
+    pub fn stats(&self) -> HashMap<String, f64> {
+        self.server.stats().into_iter().map(|(name, value)| (name.to_owned(), value as f64)).collect()
+    }
+
+    /// Lets runs finish for up to `graceMs`, ends those that are left, and stops.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn close<'env>(&self, env: &'env Env, grace_ms: f64) -> napi::Result<PromiseRaw<'env, ()>> {
+        let server = Arc::clone(&self.server);
+        let grace = Duration::try_from_secs_f64(grace_ms / 1000.0).unwrap_or(Duration::MAX);
+        promise(
+            env,
+            async move {
+                server.close(grace).await;
+                Ok(())
+            },
+            |_, ()| Ok(()),
+        )
+    }
+
+    /// Settles when the server has stopped.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn closed<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        let server = Arc::clone(&self.server);
+        promise(
+            env,
+            async move {
+                server.closed().await;
+                Ok(())
+            },
+            |_, ()| Ok(()),
+        )
+    }
+}

@@ -1,0 +1,88 @@
+import { ConfigError } from './errors.js';
+import { nearest } from './nearest.js';
+import { describe } from './paths.js';
+
+/** Turns the value of one option into what the engine takes, or throws a `ConfigError` that names it. */
+export type Check<T> = (value: unknown, name: string) => T;
+
+/** One check for each option that is known. */
+export type Checks<T> = { readonly [Name in keyof T]-?: Check<Exclude<T[Name], undefined>> };
+
+/** What a set of checks gives: the options that were given, valid. */
+export type Checked<T> = { [Name in keyof T]?: Exclude<T[Name], undefined> };
+
+function refuse(name: string, value: unknown, expected: string): never {
+  throw new ConfigError(`option ${name} must be ${expected}, not ${describe(value)}`, { details: { option: name } });
+}
+
+/** Checks every option that was given; unknown names are rejected with the nearest known one. */
+export function checkOptions<T extends object>(given: unknown, checks: Checks<T>, where: string): Checked<T> {
+  if (given === undefined) return {};
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return refuse(where, given, 'an object');
+  const known = checks as Readonly<Record<string, Check<unknown>>>;
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(given)) {
+    const full = where === 'options' ? name : `${where}.${name}`;
+    const check = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (check === undefined) {
+      const meant = nearest(name, Object.keys(known));
+      throw new ConfigError(
+        `unknown option ${full}${meant === undefined ? '' : `; did you mean ${meant}?`} (known: ${Object.keys(known).join(', ')})`,
+        { details: { option: full, nearest: meant } },
+      );
+    }
+    if (value !== undefined) result[name] = check(value, full);
+  }
+  // The loop above has put in nothing but what the checks of T gave.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return result as Checked<T>;
+}
+
+/** `true` or `false`. */
+export const flag: Check<boolean> = (value, name) =>
+  typeof value === 'boolean' ? value : refuse(name, value, 'true or false');
+
+/** A whole number within bounds. */
+export function integer(least: number, most: number, unit: string): Check<number> {
+  return (value, name) =>
+    typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most
+      ? value
+      : refuse(name, value, `a whole number of ${unit} from ${least} to ${most}`);
+}
+
+/** A text that is not empty. */
+export function text(what: string): Check<string> {
+  return (value, name) => (typeof value === 'string' && value !== '' ? value : refuse(name, value, what));
+}
+
+/** One of a few words. */
+export function oneOf<const Word extends string>(...words: readonly Word[]): Check<Word> {
+  return (value, name) => {
+    const word = words.find((candidate) => candidate === value);
+    if (word !== undefined) return word;
+    const meant = typeof value === 'string' ? nearest(value, words) : undefined;
+    return refuse(
+      name,
+      value,
+      `one of ${words.map((each) => `'${each}'`).join(', ')}${meant === undefined ? '' : ` (did you mean '${meant}'?)`}`,
+    );
+  };
+}
+
+/** Anything that another function checks further. */
+export function instance<T>(accepts: (value: unknown) => value is T, expected: string): Check<T> {
+  return (value, name) => (accepts(value) ? value : refuse(name, value, expected));
+}
+
+/** A list, or one element for a list of one. */
+export function listOf<T>(element: Check<T>): Check<T[]> {
+  return (value, name) => {
+    const elements: unknown[] = Array.isArray(value) ? value : [value];
+    return elements.map((each, index) => element(each, Array.isArray(value) ? `${name}[${index}]` : name));
+  };
+}
+
+/** An object with options of its own. */
+export function group<T extends object>(checks: Checks<T>): Check<Checked<T>> {
+  return (value, name) => checkOptions<T>(value, checks, name);
+}

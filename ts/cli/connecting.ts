@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+
+import { ConfigError } from '../errors.js';
+import type { ConnectOptions } from '../options.js';
+import type { ParsedFlags } from './parse.js';
+
+/** The connect options that flags ask for. */
+export function connectOptions(flags: ParsedFlags): ConnectOptions {
+  const keyPath = flags.text('identity');
+  const seconds = flags.number('contimeout', 1);
+  const pins = flags.all('pin');
+  return {
+    ...(keyPath === undefined ? {} : { identity: { keyPath } }),
+    trust: {
+      ...(pins.length === 0 ? {} : { pin: pins }),
+      knownHosts: flags.text('known-hosts'),
+      ca: pemFile(flags, 'ca'),
+    },
+    ...(seconds === undefined ? {} : { connectTimeoutMs: seconds * 1000 }),
+  };
+}
+
+/** The content of the PEM file that a flag names. */
+export function pemFile(flags: ParsedFlags, name: string): string | undefined {
+  const path = flags.text(name);
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new ConfigError(`--${name}: cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** The window of `--modify-window` in nanoseconds; whole seconds as in rsync unless it says otherwise. */
+export function modifyWindowNs(flags: ParsedFlags): number {
+  const seconds = flags.number('modify-window', -1) ?? 0;
+  return seconds === -1 ? -1 : seconds * 1_000_000_000;
+}

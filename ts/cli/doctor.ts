@@ -1,0 +1,183 @@
+import { statSync } from 'node:fs';
+
+import { configDirectory, defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath } from '../config.js';
+import { connect } from '../connection.js';
+import { fromNative } from '../errors.js';
+import { loadNative, platformTarget } from '../native.js';
+import { identity } from '../trust.js';
+import { connectOptions } from './connecting.js';
+import { EXIT } from './exit-codes.js';
+import { DOCTOR_FLAGS } from './flags.js';
+import { verbHelp } from './help.js';
+import { hintFor } from './hints.js';
+import { JSON_SCHEMA, printJson } from './json.js';
+import { print } from './output.js';
+import { parseFlags } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
+import { colored, safe } from './text.js';
+import { packageVersion } from './version.js';
+
+const PURPOSE = `Looks at what a sync needs on this machine, and with URL at the way to that server, and says what is wrong and what
+helps. Exit code 0: nothing is wrong.`;
+
+/** What one check found. */
+interface Finding {
+  readonly check: string;
+  readonly state: 'ok' | 'warning' | 'problem';
+  readonly message: string;
+  readonly fix?: string;
+}
+
+/** Before this moment no release existed: a clock that shows it is wrong, and certificates and pins would be judged by it. */
+const EARLIEST_PLAUSIBLE = Date.UTC(2026, 0, 1);
+
+/** `sparsync doctor [URL]`. */
+export async function doctorCommand(words: readonly Word[]): Promise<number> {
+  const flags = parseFlags(DOCTOR_FLAGS, words);
+  if (flags.on('help')) {
+    await print(verbHelp('doctor [URL]', PURPOSE, DOCTOR_FLAGS));
+    return EXIT.ok;
+  }
+  let healthy = true;
+  for await (const finding of examine(flags)) {
+    healthy &&= finding.state !== 'problem';
+    await report(finding, flags.on('json'));
+  }
+  return healthy ? EXIT.ok : EXIT.usage;
+}
+
+async function report(finding: Finding, json: boolean): Promise<void> {
+  if (json) {
+    await printJson({ type: 'finding', schema: JSON_SCHEMA, ...finding });
+    return;
+  }
+  const color = { ok: 'green', warning: 'yellow', problem: 'red' } as const;
+  const state = colored(finding.state.padEnd(8), color[finding.state], process.stdout);
+  await print(`${state} ${finding.check}: ${safe(finding.message)}`);
+  if (finding.fix !== undefined) await print(`         help: ${safe(finding.fix)}`);
+}
+
+async function* examine(flags: ParsedFlags): AsyncGenerator<Finding, undefined, undefined> {
+  yield examineNode();
+  const native = await examineNative();
+  yield native;
+  yield examineClock();
+  if (native.state === 'problem') return undefined;
+  yield await examineKey(flags);
+  yield examineFile('known_hosts', flags.text('known-hosts') ?? defaultKnownHostsPath(), 0o022);
+  yield examineFile('authorized_keys', defaultAuthorizedKeysPath(), 0o022);
+  const url = flags.operands[0];
+  if (typeof url === 'string') yield await examineConnection(url, flags);
+  return undefined;
+}
+
+function examineNode(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const supported = (major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22;
+  return {
+    check: 'node',
+    state: supported ? 'ok' : 'problem',
+    message: `Node.js ${process.versions.node}, ${platformTarget()}`,
+    ...(supported ? {} : { fix: 'install Node.js 20.19, 22.12 or newer' }),
+  };
+}
+
+async function examineNative(): Promise<Finding> {
+  const check = 'native core';
+  const expected = packageVersion();
+  try {
+    const version = (await loadNative()).coreVersion();
+    if (version === expected) return { check, state: 'ok', message: `version ${version}` };
+    return {
+      check,
+      state: 'problem',
+      message: `version ${version}, but this package is ${expected}`,
+      fix: 'install the package anew, so that both have one version: npm install sparsync-native',
+    };
+  } catch (error) {
+    const { message, details } = fromNative(error);
+    return { check, state: 'problem', message, ...(typeof details['fix'] === 'string' ? { fix: details['fix'] } : {}) };
+  }
+}
+
+function examineClock(): Finding {
+  const now = new Date();
+  const plausible = now.getTime() >= EARLIEST_PLAUSIBLE;
+  return {
+    check: 'clock',
+    state: plausible ? 'ok' : 'problem',
+    message: now.toISOString(),
+    ...(plausible ? {} : { fix: 'set the clock: certificates and times of files depend on it' }),
+  };
+}
+
+async function examineKey(flags: ParsedFlags): Promise<Finding> {
+  const path = flags.text('identity') ?? defaultKeyPath();
+  const check = 'key';
+  const mode = modeOf(path);
+  if (mode === undefined) {
+    return { check, state: 'ok', message: `none yet in ${configDirectory()}; it is made on first use` };
+  }
+  if ((mode & 0o077) !== 0) {
+    return {
+      check,
+      state: 'problem',
+      message: `${path} can be used by others (mode ${mode.toString(8)})`,
+      fix: `chmod 600 ${path}; if others could read it, delete it, so that a new one is made, and allow that one on the servers`,
+    };
+  }
+  try {
+    return { check, state: 'ok', message: `${(await identity(path)).publicKey} (${path})` };
+  } catch (error) {
+    return {
+      check,
+      state: 'problem',
+      message: fromNative(error).message,
+      fix: `is ${path} an Ed25519 key in PEM form?`,
+    };
+  }
+}
+
+function examineFile(check: string, path: string, forbidden: number): Finding {
+  const mode = modeOf(path);
+  if (mode === undefined) return { check, state: 'ok', message: `${path} is not there yet` };
+  if ((mode & forbidden) === 0) return { check, state: 'ok', message: path };
+  return {
+    check,
+    state: 'problem',
+    message: `${path} can be changed by others (mode ${mode.toString(8)})`,
+    fix: `chmod go-w ${path}`,
+  };
+}
+
+function modeOf(path: string): number | undefined {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+  return mode === undefined ? undefined : mode & 0o777;
+}
+
+async function examineConnection(url: string, flags: ParsedFlags): Promise<Finding> {
+  const check = 'connection';
+  try {
+    const connection = await connect(url, connectOptions(flags));
+    try {
+      const roots = (await connection.list()).map((entry) => entry.name);
+      const time = `${connection.roundTripMs().toFixed(1)} ms`;
+      return {
+        check,
+        state: 'ok',
+        message: `${connection.remoteAddress}, ${connection.serverKey}, round trip ${time}, sees: ${roots.join(' ') || 'nothing'}`,
+      };
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    const failure = fromNative(error);
+    const fix = hintFor(failure);
+    return {
+      check,
+      state: 'problem',
+      message: `${failure.code}: ${failure.message}`,
+      ...(fix === undefined ? {} : { fix }),
+    };
+  }
+}

@@ -1,0 +1,75 @@
+import type { ErrorCode } from '../codes.js';
+
+/** The exit codes of the command. Numbers that rsync also has mean what they mean there. */
+export const EXIT = {
+  /** All is well. */
+  ok: 0,
+  /** Parameters or configuration cannot be used as given. */
+  usage: 1,
+  /** The peer speaks no protocol version in common. */
+  version: 2,
+  /** The source, or the place that should hold the destination, is not there. */
+  notFound: 3,
+  /** The connection could not be made, or broke. */
+  connection: 10,
+  /** A file system operation failed, or the disk is full. */
+  io: 11,
+  /** The peer broke the protocol. */
+  protocol: 12,
+  /** Stopped by a signal. */
+  interrupted: 20,
+  /** A limit of one side was reached. */
+  limit: 22,
+  /** Some paths did not arrive; for `verify`: the trees differ. */
+  partial: 23,
+  /** Some source files vanished while the run was under way; everything else arrived. */
+  vanished: 24,
+  /** The limit on deletions was reached. */
+  maxDelete: 25,
+  /** No work was done for too long. */
+  timeout: 30,
+  /** The delete guard refused. */
+  deleteRefused: 40,
+  /** Another run is writing to the same destination. */
+  busy: 41,
+  /** Content that arrived is not the content that was read. */
+  integrity: 42,
+  /** The server is not trusted. */
+  hostKey: 43,
+  /** This client is not allowed to do this. */
+  unauthorized: 44,
+  /** There is no native binary for this platform. */
+  platform: 45,
+  /** A defect of this program. */
+  internal: 70,
+} as const;
+
+const BY_CODE: Readonly<Record<ErrorCode, number>> = {
+  ERR_SPARSYNC_CONFIG: EXIT.usage,
+  ERR_SPARSYNC_NOT_FOUND: EXIT.notFound,
+  ERR_SPARSYNC_CONNECT: EXIT.connection,
+  ERR_SPARSYNC_CLOSED: EXIT.connection,
+  ERR_SPARSYNC_TIMEOUT: EXIT.timeout,
+  ERR_SPARSYNC_VERSION: EXIT.version,
+  ERR_SPARSYNC_PROTOCOL: EXIT.protocol,
+  ERR_SPARSYNC_UNKNOWN_HOST: EXIT.hostKey,
+  ERR_SPARSYNC_HOST_KEY_CHANGED: EXIT.hostKey,
+  ERR_SPARSYNC_UNAUTHORIZED: EXIT.unauthorized,
+  ERR_SPARSYNC_SCOPE: EXIT.unauthorized,
+  ERR_SPARSYNC_IO: EXIT.io,
+  ERR_SPARSYNC_NO_SPACE: EXIT.io,
+  ERR_SPARSYNC_DELETE_REFUSED: EXIT.deleteRefused,
+  ERR_SPARSYNC_MAX_DELETE: EXIT.maxDelete,
+  ERR_SPARSYNC_BUSY: EXIT.busy,
+  ERR_SPARSYNC_PARTIAL: EXIT.partial,
+  ERR_SPARSYNC_INTEGRITY: EXIT.integrity,
+  ERR_SPARSYNC_LIMIT: EXIT.limit,
+  ERR_SPARSYNC_ABORTED: EXIT.interrupted,
+  ERR_SPARSYNC_INTERNAL: EXIT.internal,
+  ERR_SPARSYNC_PLATFORM: EXIT.platform,
+};
+
+/** The exit code for an error. */
+export function exitCodeOf(code: ErrorCode): number {
+  return BY_CODE[code];
+}

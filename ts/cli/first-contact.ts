@@ -1,0 +1,52 @@
+import { HostKeyError } from '../errors.js';
+import { formatRemote } from '../target.js';
+import { pinKey } from '../trust.js';
+
+/**
+ * Runs `work`; when a server turns out to be unknown and a person is at the terminal, asks whether to trust it, and
+ * runs it again. Everywhere else the error stands, with the command that lifts it.
+ */
+export async function withFirstContact<T>(
+  knownHosts: string | undefined,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof HostKeyError) || error.code !== 'ERR_SPARSYNC_UNKNOWN_HOST') throw error;
+    const { key } = error;
+    if (key === undefined || !process.stdin.isTTY || !process.stderr.isTTY) throw error;
+    if (!(await ask(error, key, signal))) throw error;
+    await pinKey(formatRemote(error.host, error.port), key, { knownHosts });
+    return work();
+  }
+}
+
+async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promise<boolean> {
+  const { createInterface } = await import('node:readline');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  const end = (): void => lines.close();
+  signal.addEventListener('abort', end, { once: true });
+  process.stderr.write(
+    `The server ${formatRemote(error.host, error.port)} is not known here yet. Its key is\n  ${key}\n` +
+      'Compare it with the one that the server shows at its start.\n',
+  );
+  lines.setPrompt('Trust it from now on? (yes/no) ');
+  lines.prompt();
+  try {
+    for await (const line of lines) {
+      const answer = line.trim().toLowerCase();
+      if (answer === 'yes') return true;
+      if (answer === 'no') return false;
+      lines.prompt();
+    }
+  } finally {
+    signal.removeEventListener('abort', end);
+    lines.close();
+  }
+  signal.throwIfAborted();
+  return false;
+}

@@ -1,0 +1,36 @@
+import { describeFlags } from './parse.js';
+import type { Flag } from './parse.js';
+import { SYNC_FLAGS } from './flags.js';
+
+/** The help of a verb. */
+export function verbHelp(usage: string, purpose: string, flags: readonly Flag[]): string {
+  return `usage: sparsync ${usage}\n\n${purpose}\n\n${describeFlags(flags)}`;
+}
+
+/** The help of the command itself. It begins with what a newcomer needs. */
+export function mainHelp(): string {
+  return `sparsync -a SRC/ DEST/                          make DEST equal to SRC on this machine
+sparsync serve --root NAME=PATH --allow me=KEY   on the server: offer a folder to a client's key
+sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
+
+usage: sparsync [OPTIONS] SRC... DEST
+       sparsync serve | keys | trust | verify | doctor [--help]
+
+SRC or DEST may be sparsync://host[:port]/root/path. A SRC without a slash at its end is put below DEST
+under its own name; with one, its content is. Flags mean what they mean in rsync.
+
+${describeFlags(SYNC_FLAGS)}
+
+Flags can be turned off by --no-NAME, as in -a --no-owner. -P stands for --partial --progress.
+
+Verbs (a folder of the same name is written ./serve):
+  serve                       offer folders to other machines
+  keys                        show this machine's public key
+  trust HOST [KEY]            show or add the pinned keys of a server
+  verify SRC DEST             compare two trees, content included
+  doctor [URL]                find out what is wrong here
+
+Exit codes: 0 all is well, 1 usage, 10 connection, 11 file system or full disk, 20 interrupted, 23 some paths
+did not arrive, 24 some vanished, 25 --max-delete reached, 30 timeout, 40 deletion refused, 41 busy,
+43 server not trusted, 44 not allowed.`;
+}

@@ -1,0 +1,56 @@
+import type { ErrorCode } from '../codes.js';
+import type { SparsyncError } from '../errors.js';
+import { HostKeyError, NoSpaceError } from '../errors.js';
+import { DEFAULT_PORT } from '../target.js';
+import { size } from './text.js';
+
+const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => string | undefined)>> = {
+  ERR_SPARSYNC_CONFIG: 'sparsync --help lists the flags',
+  ERR_SPARSYNC_CONNECT: 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks',
+  ERR_SPARSYNC_CLOSED: 'run it again: what arrived is kept; --retry NUM does so by itself',
+  ERR_SPARSYNC_TIMEOUT: 'run it again: what arrived is kept; --retry NUM does so by itself',
+  ERR_SPARSYNC_VERSION: 'bring sparsync-native up to date on the older side',
+  ERR_SPARSYNC_UNKNOWN_HOST: (error) => (error instanceof HostKeyError ? unknownHost(error) : undefined),
+  ERR_SPARSYNC_HOST_KEY_CHANGED: (error) => (error instanceof HostKeyError ? changedHost(error) : undefined),
+  ERR_SPARSYNC_UNAUTHORIZED: 'the server must allow this key (sparsync keys shows it): sparsync serve --allow NAME=KEY',
+  ERR_SPARSYNC_SCOPE: "the server's authorized_keys decides what this key may do",
+  ERR_SPARSYNC_NO_SPACE: (error) => (error instanceof NoSpaceError ? noSpace(error) : undefined),
+  ERR_SPARSYNC_DELETE_REFUSED: 'if this is what you want: --allow-mass-delete',
+  ERR_SPARSYNC_MAX_DELETE: 'run it again with a higher --max-delete if that is right',
+  ERR_SPARSYNC_BUSY: 'wait for it with --lock-wait SECONDS',
+  ERR_SPARSYNC_PARTIAL: 'correct what is named above and run it again',
+  ERR_SPARSYNC_INTEGRITY: 'run it again; if it comes back, suspect the memory or disk of one side',
+  ERR_SPARSYNC_INTERNAL: 'this is a defect: please report it with the output of sparsync doctor',
+  ERR_SPARSYNC_PLATFORM: 'sparsync doctor says more',
+};
+
+/** What lifts an error, in one line, where something does. */
+export function hintFor(error: SparsyncError): string | undefined {
+  const hint = HINTS[error.code];
+  return typeof hint === 'function' ? hint(error) : hint;
+}
+
+function authority(error: HostKeyError): string {
+  const host = error.host.includes(':') ? `[${error.host}]` : error.host;
+  return error.port === DEFAULT_PORT ? host : `${host}:${error.port}`;
+}
+
+function changedHost(error: HostKeyError): string {
+  return `somebody may be in between. If the server was really set up anew: sparsync trust ${authority(error)} --forget`;
+}
+
+function unknownHost(error: HostKeyError): string {
+  return `compare the key with the one that the server shows at its start, then: sparsync trust ${authority(error)} ${error.key ?? 'KEY'}`;
+}
+
+function noSpace(error: NoSpaceError): string | undefined {
+  const { needBytes, freeBytes, needEntries, freeEntries } = error;
+  const parts: string[] = [];
+  if (needBytes !== undefined && freeBytes !== undefined) {
+    parts.push(`${size(needBytes, true)} are needed and ${size(freeBytes, true)} are free`);
+  }
+  if (needEntries !== undefined && freeEntries !== undefined && needEntries > freeEntries) {
+    parts.push(`${needEntries} entries are needed and ${freeEntries} are free`);
+  }
+  return parts.length === 0 ? undefined : parts.join('; ');
+}

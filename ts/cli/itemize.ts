@@ -1,0 +1,50 @@
+import type { PlanItem, Reason } from '../events.js';
+
+/** What the eleven columns of `-i` depend on beside the item. */
+export interface ItemizeContext {
+  /** `'push'` when content leaves this machine. */
+  readonly direction: 'push' | 'pull' | 'local';
+  /** Whether modification times are carried. */
+  readonly times: boolean;
+}
+
+const KINDS: Readonly<Record<PlanItem['kind'], string>> = { file: 'f', directory: 'd', symlink: 'L', special: 'S' };
+
+/** The columns after the first two: the letter that stands there when one of the reasons holds. */
+const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [
+  ['c', ['content', 'target']],
+  ['s', ['size']],
+  ['t', ['mtime']],
+  ['p', ['mode']],
+  ['o', ['owner']],
+  ['g', ['group']],
+  // Access times, ACLs and extended attributes are never compared.
+  ['u', []],
+  ['a', []],
+  ['x', []],
+];
+
+/**
+ * The eleven columns that scripts know from rsync, `YXcstpoguax`: what is done, to what kind of entry, and which
+ * attributes differ. `undefined` for an item that is not a change.
+ */
+export function itemize(item: PlanItem, context: ItemizeContext): string | undefined {
+  if (item.action === 'skip') return undefined;
+  if (item.action === 'delete') return '*deleting  ';
+  const kind = KINDS[item.kind];
+  const first = firstColumn(item, context);
+  if (item.action === 'create' || item.reasons.includes('missing') || item.reasons.includes('type')) {
+    return `${first}${kind}+++++++++`;
+  }
+  const rest = COLUMNS.map(([letter, reasons]) => {
+    if (letter === 't' && item.action === 'update' && item.kind === 'file' && !context.times) return 'T';
+    return reasons.some((reason) => item.reasons.includes(reason)) ? letter : '.';
+  });
+  return `${first}${kind}${rest.join('')}`;
+}
+
+function firstColumn(item: PlanItem, context: ItemizeContext): string {
+  if (item.action === 'attrs') return '.';
+  if (item.kind === 'file') return context.direction === 'push' ? '<' : '>';
+  return item.action === 'create' || item.kind === 'symlink' ? 'c' : '.';
+}

@@ -1,0 +1,232 @@
+import { ConfigError } from '../errors.js';
+import { nearest } from '../nearest.js';
+import { textOf } from '../paths.js';
+
+/** A flag, declared once: what is parsed and what `--help` prints both come from it. */
+export interface Flag {
+  /** The long name without dashes. */
+  readonly name: string;
+  /** The short form, one character. */
+  readonly short?: string;
+  /** What the value is called in the help; a flag without one is on or off. */
+  readonly value?: string;
+  /** The value when the flag is given without one; then a value can only follow with `=`. */
+  readonly bare?: string;
+  /** Whether it may be given several times. */
+  readonly many?: boolean;
+  /** One line for the help. */
+  readonly help: string;
+  /** The heading under which the help shows it. */
+  readonly category: string;
+  /** Flags that it turns on as well. */
+  readonly implies?: readonly string[];
+  /** Not shown in the help. */
+  readonly hidden?: boolean;
+}
+
+/** A word of the command line, in bytes where text cannot hold it. */
+export type Word = string | Uint8Array;
+
+/** What a command line says. */
+export class ParsedFlags {
+  readonly #known: ReadonlySet<string>;
+  readonly #switches = new Map<string, boolean>();
+  readonly #values = new Map<string, Word[]>();
+  /** The words that are no flags. */
+  readonly operands: Word[] = [];
+
+  constructor(flags: readonly Flag[]) {
+    this.#known = new Set(flags.map((flag) => flag.name));
+  }
+
+  /** Turns a flag and what it implies on or off. The last word on the command line wins. */
+  turn(flag: Flag, on: boolean): void {
+    this.#switches.set(flag.name, on);
+    for (const name of flag.implies ?? []) this.#switches.set(name, on);
+  }
+
+  /** Keeps a value. */
+  add(flag: Flag, value: Word): void {
+    const before = flag.many === true ? (this.#values.get(flag.name) ?? []) : [];
+    this.#values.set(flag.name, [...before, value]);
+  }
+
+  /** Forgets the values of a flag. */
+  remove(flag: Flag): void {
+    this.#values.delete(flag.name);
+  }
+
+  /** Whether a flag is on; `undefined` when the command line does not say. */
+  given(name: string): boolean | undefined {
+    return this.#switches.get(this.#declared(name));
+  }
+
+  /** Whether a flag is on. */
+  on(name: string): boolean {
+    return this.given(name) ?? false;
+  }
+
+  /** All values of a flag, as bytes where text cannot hold them. */
+  words(name: string): readonly Word[] {
+    return this.#values.get(this.#declared(name)) ?? [];
+  }
+
+  /** All values of a flag. */
+  all(name: string): string[] {
+    return this.words(name).map((word) => {
+      if (typeof word === 'string') return word;
+      throw new ConfigError(`--${name} must be UTF-8 text, not ${JSON.stringify(textOf(word))}`);
+    });
+  }
+
+  /** The value of a flag. */
+  text(name: string): string | undefined {
+    return this.all(name).at(-1);
+  }
+
+  /** The value of a flag that is one of a few words. */
+  choice<const Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const found = choices.find((choice) => choice === text);
+    if (found === undefined) {
+      throw new ConfigError(`--${name} must be one of ${choices.join(', ')}, not ${JSON.stringify(text)}`);
+    }
+    return found;
+  }
+
+  /** The value of a flag that is a whole number. */
+  number(name: string, least = 0): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new ConfigError(`--${name} must be a whole number of at least ${least}, not ${JSON.stringify(text)}`);
+    }
+    return value;
+  }
+
+  #declared(name: string): string {
+    if (!this.#known.has(name)) throw new TypeError(`no flag --${name} is declared`);
+    return name;
+  }
+}
+
+/** Takes a command line apart. `foreign` says why a flag that others know is none here. */
+export function parseFlags(
+  flags: readonly Flag[],
+  words: readonly Word[],
+  foreign: Readonly<Record<string, string>> = {},
+): ParsedFlags {
+  const parsed = new ParsedFlags(flags);
+  const queue = [...words];
+  for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
+    const text = typeof word === 'string' ? word : textOf(word);
+    if (text === '--') {
+      parsed.operands.push(...queue);
+      break;
+    }
+    if (text.startsWith('--')) parseLong(flags, parsed, word, queue, foreign);
+    else if (text.startsWith('-') && text !== '-') parseBundle(flags, parsed, text, queue, foreign);
+    else parsed.operands.push(word);
+  }
+  return parsed;
+}
+
+function parseLong(
+  flags: readonly Flag[],
+  parsed: ParsedFlags,
+  word: Word,
+  queue: Word[],
+  foreign: Readonly<Record<string, string>>,
+): void {
+  const text = typeof word === 'string' ? word : textOf(word);
+  const equals = text.indexOf('=');
+  const name = text.slice(2, equals === -1 ? undefined : equals);
+  const attached = equals === -1 ? undefined : afterEquals(word);
+  const flag = flags.find((each) => each.name === name);
+  if (flag !== undefined) {
+    if (flag.value !== undefined) parsed.add(flag, attached ?? flag.bare ?? nextWord(flag, `--${name}`, queue));
+    else if (attached === undefined) parsed.turn(flag, true);
+    else throw new ConfigError(`--${name} takes no value`);
+    return;
+  }
+  const negated = name.startsWith('no-') ? flags.find((each) => sameFlag(each, name.slice(3))) : undefined;
+  if (negated === undefined || attached !== undefined) throw unknownFlag(flags, `--${name}`, foreign);
+  if (negated.value === undefined) parsed.turn(negated, false);
+  else parsed.remove(negated);
+}
+
+/** rsync lets short names stand after `--no-` as well. */
+function sameFlag(flag: Flag, name: string): boolean {
+  return flag.name === name || flag.short === name;
+}
+
+function parseBundle(
+  flags: readonly Flag[],
+  parsed: ParsedFlags,
+  text: string,
+  queue: Word[],
+  foreign: Readonly<Record<string, string>>,
+): void {
+  const letters = Array.from(text.slice(1));
+  for (const [index, letter] of letters.entries()) {
+    const flag = flags.find((each) => each.short === letter);
+    if (flag === undefined) throw unknownFlag(flags, `-${letter}`, foreign);
+    if (flag.value === undefined) parsed.turn(flag, true);
+    else if (flag.bare === undefined) {
+      const rest = letters
+        .slice(index + 1)
+        .join('')
+        .replace(/^=/, '');
+      parsed.add(flag, rest === '' ? nextWord(flag, `-${letter}`, queue) : rest);
+      return;
+    } else parsed.add(flag, flag.bare);
+  }
+}
+
+function nextWord(flag: Flag, shown: string, queue: Word[]): Word {
+  const next = queue.shift();
+  if (next === undefined) throw new ConfigError(`${shown} needs a value: ${shown} ${flag.value ?? ''}`);
+  return next;
+}
+
+function afterEquals(word: Word): Word {
+  return typeof word === 'string' ? word.slice(word.indexOf('=') + 1) : word.subarray(word.indexOf(0x3d) + 1);
+}
+
+function unknownFlag(flags: readonly Flag[], shown: string, foreign: Readonly<Record<string, string>>): ConfigError {
+  const name = shown.replace(/^-+/, '');
+  const reason = Object.hasOwn(foreign, name) ? foreign[name] : undefined;
+  if (reason !== undefined) return new ConfigError(`${shown} is not supported: ${reason}`);
+  const bare = name.replace(/^no-/, '');
+  const meant = shown.startsWith('--')
+    ? nearest(
+        bare,
+        flags.filter((flag) => flag.hidden !== true).map((flag) => flag.name),
+      )
+    : undefined;
+  const prefix = bare === name ? '--' : '--no-';
+  return new ConfigError(`unknown flag ${shown}${meant === undefined ? '' : `; did you mean ${prefix}${meant}?`}`, {
+    details: { flag: shown, nearest: meant === undefined ? undefined : `${prefix}${meant}` },
+  });
+}
+
+/** The lines of `--help` for some flags, under their headings in order of declaration. */
+export function describeFlags(flags: readonly Flag[]): string {
+  const shown = flags.filter((flag) => flag.hidden !== true);
+  const left = (flag: Flag): string => {
+    const value = flag.value === undefined ? '' : flag.bare === undefined ? `=${flag.value}` : `[=${flag.value}]`;
+    return `  ${flag.short === undefined ? '   ' : `-${flag.short},`} --${flag.name}${value}`;
+  };
+  const width = Math.max(...shown.map((flag) => left(flag).length)) + 2;
+  const categories = [...new Set(shown.map((flag) => flag.category))];
+  return categories
+    .map((category) => {
+      const lines = shown
+        .filter((flag) => flag.category === category)
+        .map((flag) => `${left(flag).padEnd(width)}${flag.help}`);
+      return [`${category}:`, ...lines].join('\n');
+    })
+    .join('\n\n');
+}

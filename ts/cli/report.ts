@@ -1,0 +1,96 @@
+import { PartialSyncError, SparsyncError, fromNative } from '../errors.js';
+import type { Failure, SyncResult } from '../events.js';
+import { exitCodeOf } from './exit-codes.js';
+import { hintFor } from './hints.js';
+import { errorRecord, printJson } from './json.js';
+import { note } from './output.js';
+import { colored, count, duration, safe, safePath, size } from './text.js';
+
+/** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
+const FAILURES_SHOWN = 100;
+
+/** Prints an error to stderr and returns the exit code. */
+export function printError(thrown: unknown): number {
+  const error = thrown instanceof SparsyncError ? thrown : fromNative(thrown);
+  if (error instanceof PartialSyncError) printFailures(error.result);
+  const where =
+    error.path === undefined || error.path === ''
+      ? ''
+      : ` (${safePath({ path: error.path, ...(error.pathBytes === undefined ? {} : { pathBytes: error.pathBytes }) })})`;
+  const side = error.side === 'remote' ? ' [on the server]' : '';
+  note(`${colored(`error[${error.code}]`, 'red', process.stderr)}: ${safe(error.message)}${where}${side}`);
+  const hint = hintFor(error);
+  if (hint !== undefined) note(`  help: ${hint}`);
+  if (error.code === 'ERR_SPARSYNC_INTERNAL' && error.stack !== undefined) note(error.stack);
+  return exitCodeOf(error.code);
+}
+
+/** Prints an error as JSON to stdout, beside the text on stderr. */
+export async function printErrorJson(error: SparsyncError): Promise<void> {
+  await printJson(errorRecord(error, exitCodeOf(error.code), hintFor(error)));
+}
+
+/** Prints the paths that did not arrive. */
+export function printFailures(result: SyncResult): void {
+  for (const failure of result.failures.slice(0, FAILURES_SHOWN)) note(describeFailure(failure));
+  const more = result.failures.length - FAILURES_SHOWN + result.failuresDropped;
+  if (more > 0) note(`… and ${count(more)} more`);
+}
+
+function describeFailure(failure: Failure): string {
+  const side = failure.side === 'remote' ? ' [on the server]' : '';
+  const kept = failure.oldContentKept ? ' (its old content is kept)' : '';
+  return `${safePath(failure)}: ${safe(failure.message)}${side}${kept}`;
+}
+
+/** Prints what a user may want to know, to stderr. */
+export function printWarnings(result: SyncResult): void {
+  for (const warning of result.warnings) {
+    const path =
+      warning.path === undefined
+        ? ''
+        : `${safePath({ path: warning.path, ...(warning.pathBytes === undefined ? {} : { pathBytes: warning.pathBytes }) })}: `;
+    note(`${colored('warning', 'yellow', process.stderr)}: ${path}${safe(warning.message)}`);
+  }
+}
+
+/** The counters as a table for people. */
+export function statsTable(result: SyncResult, human: boolean): string {
+  const { stats } = result;
+  const seconds = result.durationMs / 1000;
+  const rows: [string, string][] = [
+    ['entries in the source', `${count(stats.entriesSource)} (${count(stats.directoriesSource)} directories)`],
+    ['entries in the destination before', count(stats.entriesDestination)],
+    ['files transferred', count(stats.filesTransferred)],
+    ['directories created', count(stats.directoriesCreated)],
+    ['symlinks created', count(stats.symlinksCreated)],
+    ['attributes changed', count(stats.attrsChanged)],
+    ['files deleted', count(stats.filesDeleted)],
+    ['directories deleted', count(stats.directoriesDeleted)],
+    ['files skipped', count(stats.filesSkipped)],
+    ['files failed', count(stats.filesFailed)],
+    ['content of the source', stats.bytesTotal === undefined ? 'unknown' : size(stats.bytesTotal, human)],
+    ['content transferred', size(stats.bytesTransferred, human)],
+    ['content reused', size(stats.bytesReused, human)],
+    ['bytes sent', size(stats.bytesSent, human)],
+    ['bytes received', size(stats.bytesReceived, human)],
+    ['round trips', count(stats.roundTrips)],
+    ['attempts', count(result.attempts)],
+    ['time', duration(result.durationMs)],
+    ['speed', `${size(seconds > 0 ? stats.bytesTransferred / seconds : 0, true)}/s`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return rows.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`).join('\n');
+}
+
+/** What was done, in one line. */
+export function summaryLine(result: Pick<SyncResult, 'stats' | 'dryRun'>, human: boolean): string {
+  const { stats, dryRun } = result;
+  const deleted = stats.filesDeleted + stats.directoriesDeleted;
+  const parts = [
+    `${count(stats.filesTransferred)} ${stats.filesTransferred === 1 ? 'file' : 'files'} (${size(stats.bytesTransferred, human)}) ${dryRun ? 'to transfer' : 'transferred'}`,
+    ...(deleted > 0 ? [`${count(deleted)} ${dryRun ? 'to delete' : 'deleted'}`] : []),
+    ...(stats.filesFailed > 0 ? [`${count(stats.filesFailed)} failed`] : []),
+  ];
+  return parts.join(', ');
+}

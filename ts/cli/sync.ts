@@ -1,0 +1,230 @@
+import { lazyConnection } from '../connection.js';
+import type { Connection } from '../connection.js';
+import { ConfigError, SparsyncError, fromNative } from '../errors.js';
+import type { ItemEvent, SyncResult } from '../events.js';
+import type { SyncJob } from '../job.js';
+import type { ConnectOptions, TransferOptions } from '../options.js';
+import { baseName, joinBytes, textOf } from '../paths.js';
+import { isDirectory, meansContent } from '../placement.js';
+import { sync } from '../sync.js';
+import { formatRemote } from '../target.js';
+import type { RemoteTarget, Target } from '../target.js';
+import { connectOptions } from './connecting.js';
+import { EXIT } from './exit-codes.js';
+import { withFirstContact } from './first-contact.js';
+import { FOREIGN_FLAGS, SYNC_FLAGS } from './flags.js';
+import { mainHelp } from './help.js';
+import { itemize } from './itemize.js';
+import type { ItemizeContext } from './itemize.js';
+import { JSON_SCHEMA, printJson } from './json.js';
+import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
+import { pairsOf } from './operands.js';
+import type { Pair } from './operands.js';
+import { parseFlags } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
+import { ProgressView } from './progress.js';
+import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
+import { Interrupted, onSignals } from './signals.js';
+import { transferOptions } from './sync-options.js';
+import { total } from './total.js';
+import { safe, safePath } from './text.js';
+import { packageVersion } from './version.js';
+
+/** `sparsync [OPTIONS] SRC... DEST`. */
+export async function syncCommand(words: readonly Word[]): Promise<number> {
+  const flags = parseFlags(SYNC_FLAGS, words, FOREIGN_FLAGS);
+  if (flags.on('version')) {
+    await print(`sparsync ${packageVersion()}`);
+    return EXIT.ok;
+  }
+  // `-h` is rsync's for sizes; alone it can only be a call for help.
+  if (flags.on('help') || (flags.operands.length === 0 && (words.length === 0 || flags.on('human-readable')))) {
+    await print(mainHelp());
+    return words.length === 0 ? EXIT.usage : EXIT.ok;
+  }
+  return new SyncRun(flags).execute();
+}
+
+/** One call of the command, over all its sources. */
+class SyncRun {
+  readonly #flags: ParsedFlags;
+  readonly #json: boolean;
+  readonly #human: boolean;
+  readonly #progress: ProgressView | undefined;
+  readonly #stop = new AbortController();
+  readonly #results: SyncResult[] = [];
+  #current: SyncJob | undefined;
+
+  constructor(flags: ParsedFlags) {
+    this.#flags = flags;
+    this.#json = flags.on('json');
+    this.#human = flags.on('human-readable');
+    this.#progress = flags.on('progress') ? new ProgressView() : undefined;
+  }
+
+  async execute(): Promise<number> {
+    const removeHandlers = onSignals(EXIT.interrupted, (reason) => this.#stop.abort(reason));
+    onBrokenPipe(() => this.#stop.abort(new Interrupted('SIGPIPE')));
+    try {
+      const pairs = pairsOf(this.#flags.operands, this.#flags.on('delete'));
+      const transfer = transferOptions(this.#flags, this.#stop.signal);
+      const connect = connectOptions(this.#flags);
+      await this.#runAll(pairs, connect, transfer);
+      return await this.#finish();
+    } catch (error) {
+      this.#progress?.clear();
+      return await this.#fail(error);
+    } finally {
+      removeHandlers();
+    }
+  }
+
+  /** The sources one after another, over one connection. */
+  async #runAll(pairs: readonly Pair[], connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
+    const remote = pairs
+      .flatMap(({ source, destination }) => [source, destination])
+      .find((end) => end.kind === 'remote');
+    const connection =
+      remote === undefined ? undefined : lazyConnection(formatRemote(remote.host, remote.port), connect);
+    try {
+      for (const pair of pairs) {
+        this.#progress?.reset();
+        await withFirstContact(connect.trust?.knownHosts, this.#stop.signal, () =>
+          this.#runOne(pair, connection, transfer),
+        );
+      }
+    } finally {
+      await connection?.close();
+    }
+  }
+
+  async #runOne(pair: Pair, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
+    const probe = (remote: RemoteTarget): Promise<boolean> => isRemoteDirectory(connection, remote);
+    if (transfer.recursive === false && (await isDirectory(pair.source, probe))) {
+      if (!this.#flags.on('quiet')) note(`skipping directory ${displayName(pair.source)} (-r or -a goes into it)`);
+      return;
+    }
+    const prefix = await this.#prefix(pair, probe);
+    const job = startJob(pair, connection, transfer);
+    this.#current = job;
+    if (this.#json) {
+      await printJson({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
+    }
+    const context: ItemizeContext = { direction: directionOf(pair), times: transfer.times === true };
+    for await (const event of job) {
+      if (event.type === 'progress') this.#progress?.update(event);
+      if (this.#json) {
+        const shown = event.type !== 'done' && (event.type !== 'progress' || this.#flags.on('progress'));
+        if (shown) await printJson(event);
+      } else if (event.type === 'item') await this.#printItem(event, prefix, context);
+      else if (event.type === 'retry' && !this.#flags.on('quiet')) {
+        this.#progress?.clear();
+        note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);
+      }
+    }
+    this.#results.push(await job);
+  }
+
+  /** What stands before each path in a list: the name under which the source arrives. */
+  async #prefix(pair: Pair, probe: (remote: RemoteTarget) => Promise<boolean>): Promise<string> {
+    const listed = this.#flags.on('itemize-changes') || this.#flags.on('verbose');
+    if (!listed || meansContent(pair.source) || !(await isDirectory(pair.source, probe))) return '';
+    return `${displayName(pair.source)}/`;
+  }
+
+  async #printItem(item: ItemEvent, prefix: string, context: ItemizeContext): Promise<void> {
+    const shownPath = safePath(item);
+    const slash = item.kind === 'directory' ? '/' : '';
+    const name = shownPath === '' ? (prefix === '' ? `.${slash}` : prefix) : `${prefix}${shownPath}${slash}`;
+    this.#progress?.clear();
+    if (item.action === 'skip') {
+      const carried = !item.reasons.includes('special') && !item.reasons.includes('unsupported');
+      if (!carried) await print(`skipping non-regular file "${name}"`);
+      return;
+    }
+    const columns = itemize(item, context);
+    if (this.#flags.on('itemize-changes')) await print(`${columns ?? ''} ${name}`);
+    else await print(item.action === 'delete' ? `deleting ${name}` : name);
+  }
+
+  async #finish(): Promise<number> {
+    this.#progress?.clear();
+    const result = total(this.#results);
+    if (result === undefined) return EXIT.ok;
+    const exitCode = result.vanishedOnly ? EXIT.vanished : EXIT.ok;
+    if (this.#json) {
+      await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
+      return exitCode;
+    }
+    if (!this.#flags.on('quiet')) {
+      printWarnings(result);
+      printFailures(result);
+    }
+    if (this.#flags.on('stats')) await print(statsTable(result, this.#human));
+    else if (this.#flags.on('verbose')) await print(summaryLine(result, this.#human));
+    return exitCode;
+  }
+
+  async #fail(error: unknown): Promise<number> {
+    if (error instanceof Interrupted) {
+      if (isPipeBroken()) return EXIT.interrupted;
+      const stats = this.#current?.stats();
+      const done =
+        stats === undefined ? 'nothing was done' : summaryLine({ stats, dryRun: this.#flags.on('dry-run') }, true);
+      if (this.#json)
+        await printJson({
+          type: 'interrupted',
+          schema: JSON_SCHEMA,
+          exitCode: EXIT.interrupted,
+          signal: error.signal,
+          stats,
+        });
+      note(`sparsync: ${error.message}: ${done}; every file has its old or its new content, run it again to go on`);
+      return EXIT.interrupted;
+    }
+    if (this.#json) await printErrorJson(fromNative(error));
+    return printError(error);
+  }
+}
+
+function directionOf({ source, destination }: Pair): ItemizeContext['direction'] {
+  if (source.kind === 'remote') return 'pull';
+  return destination.kind === 'remote' ? 'push' : 'local';
+}
+
+function displayName(source: Target): string {
+  const name = baseName(source.path);
+  return name.length === 0 ? '.' : safe(textOf(name));
+}
+
+/** The path of a target as a kept connection takes it: root, path and slash. */
+function remotePath(target: RemoteTarget): Uint8Array {
+  const path = joinBytes(Buffer.from(target.root), target.path);
+  return target.trailingSlash ? joinBytes(path, Buffer.from('/')) : path;
+}
+
+async function isRemoteDirectory(connection: Connection | undefined, remote: RemoteTarget): Promise<boolean> {
+  try {
+    await connection?.list(remotePath(remote));
+    return true;
+  } catch (error) {
+    if (error instanceof SparsyncError && (error.code === 'ERR_SPARSYNC_NOT_FOUND' || error.code === 'ERR_SPARSYNC_IO'))
+      return false;
+    throw error;
+  }
+}
+
+function startJob(
+  { source, destination }: Pair,
+  connection: Connection | undefined,
+  transfer: TransferOptions,
+): SyncJob {
+  if (source.kind === 'local' && destination.kind === 'local') return sync(source.path, destination.path, transfer);
+  if (connection !== undefined && source.kind === 'local' && destination.kind === 'remote') {
+    return connection.push(source.path, remotePath(destination), transfer);
+  }
+  if (connection !== undefined && source.kind === 'remote' && destination.kind === 'local') {
+    return connection.pull(remotePath(source), destination.path, transfer);
+  }
+  throw new ConfigError('SRC and DEST are both on servers: one of them must be a local path');
+}

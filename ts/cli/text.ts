@@ -1,0 +1,62 @@
+import { styleText } from 'node:util';
+
+import type { EntryPath } from '../events.js';
+
+/** Characters that would move the cursor, hide text or turn its direction in a terminal or a log. */
+// oxlint-disable-next-line no-control-regex
+const UNSAFE = /[\u0000-\u001F\u007F-\u009F\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu;
+
+/** A text from a file system or a peer, safe to show on one line. */
+export function safe(text: string): string {
+  return text.replaceAll(UNSAFE, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** A path, safe to show on one line; bytes that are not UTF-8 as `\xNN`. */
+export function safePath(entry: EntryPath): string {
+  if (entry.pathBytes === undefined) return safe(entry.path);
+  return safe(Buffer.from(entry.pathBytes).toString('latin1'));
+}
+
+/** Whether a stream may be given colours and cursor movements. */
+export function isFancy(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY && process.env['TERM'] !== 'dumb';
+}
+
+/** A text in bold red or yellow where colours are welcome. */
+export function colored(text: string, color: 'red' | 'yellow' | 'green', stream: NodeJS.WriteStream): string {
+  const forbidden = (process.env['NO_COLOR'] ?? '') !== '';
+  return isFancy(stream) && !forbidden ? styleText(['bold', color], text) : text;
+}
+
+/** A size: exact, or with a unit. */
+export function size(bytes: number, human: boolean): string {
+  if (!human || bytes < 1000) return count(bytes);
+  const units = ['kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = bytes / 1000;
+  let unit = 0;
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toFixed(value < 9.995 ? 2 : 1)} ${units[unit] ?? ''}`;
+}
+
+/** A number with thousands apart, the same in every locale. */
+export function count(value: number): string {
+  return String(Math.trunc(value)).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
+/** A time: `0.4 s`, `12 s`, `3:05`, `2:03:05`. */
+export function duration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 60) return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const minutes = Math.trunc(whole / 60);
+  return minutes < 60
+    ? `${minutes}:${two(whole % 60)}`
+    : `${Math.trunc(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
+}

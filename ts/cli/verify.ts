@@ -1,0 +1,103 @@
+import { ConfigError, fromNative } from '../errors.js';
+import type { PlanItem } from '../events.js';
+import type { VerifyOptions } from '../options.js';
+import { verify } from '../verify.js';
+import type { VerifyResult } from '../verify.js';
+import { connectOptions, modifyWindowNs } from './connecting.js';
+import { EXIT } from './exit-codes.js';
+import { withFirstContact } from './first-contact.js';
+import { VERIFY_FLAGS } from './flags.js';
+import { verbHelp } from './help.js';
+import { JSON_SCHEMA, printJson } from './json.js';
+import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
+import { parseFlags } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
+import { printError, printErrorJson } from './report.js';
+import { Interrupted, onSignals } from './signals.js';
+import { operandTarget } from './operands.js';
+import { count, safePath } from './text.js';
+
+const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL. A SRC without a
+slash at its end is compared with what lies under its name below DEST, as a sync would have put it there.
+Exit code 0: equal. 23: they differ, and stdout says where.`;
+
+/** `sparsync verify SRC DEST`. */
+export async function verifyCommand(words: readonly Word[]): Promise<number> {
+  const flags = parseFlags(VERIFY_FLAGS, words);
+  if (flags.on('help')) {
+    await print(verbHelp('verify SRC DEST', PURPOSE, VERIFY_FLAGS));
+    return EXIT.ok;
+  }
+  const [source, destination, ...rest] = flags.operands;
+  if (source === undefined || destination === undefined || rest.length > 0) {
+    throw new ConfigError('verify takes SRC and DEST');
+  }
+  const stop = new AbortController();
+  const removeHandlers = onSignals(EXIT.interrupted, (reason) => stop.abort(reason));
+  onBrokenPipe(() => stop.abort(new Interrupted('SIGPIPE')));
+  try {
+    const options = verifyOptions(flags, stop.signal);
+    // For its complaints: a place on a host in rsync's notation must not be taken for a local name.
+    for (const word of [source, destination]) operandTarget(word);
+    const result = await withFirstContact(options.trust?.knownHosts, stop.signal, () =>
+      compare(source, destination, options, flags),
+    );
+    return await conclude(result, flags);
+  } catch (error) {
+    if (error instanceof Interrupted) {
+      if (!isPipeBroken()) note(`sparsync: ${error.message}: the comparison is not complete`);
+      return EXIT.interrupted;
+    }
+    if (flags.on('json')) await printErrorJson(fromNative(error));
+    return printError(error);
+  } finally {
+    removeHandlers();
+  }
+}
+
+async function compare(
+  source: Word,
+  destination: Word,
+  options: VerifyOptions,
+  flags: ParsedFlags,
+): Promise<VerifyResult> {
+  const comparison = verify(source, destination, options);
+  for await (const item of comparison) {
+    if (flags.on('json')) await printJson({ type: 'difference', ...item });
+    else if (!flags.on('quiet')) await print(describeDifference(item));
+  }
+  return comparison;
+}
+
+async function conclude(result: VerifyResult, flags: ParsedFlags): Promise<number> {
+  const exitCode = result.equal ? EXIT.ok : EXIT.partial;
+  if (flags.on('json')) await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
+  else if (!result.equal && !flags.on('quiet')) {
+    note(`${count(result.differences)} ${result.differences === 1 ? 'path differs' : 'paths differ'}`);
+  }
+  return exitCode;
+}
+
+function describeDifference(item: PlanItem): string {
+  const path = safePath(item) || '.';
+  if (item.action === 'skip') return `not compared: ${path} (${item.reasons.join(', ')})`;
+  if (item.action === 'delete') return `extra: ${path}`;
+  return item.action === 'create' ? `missing: ${path}` : `differs: ${path} (${item.reasons.join(', ')})`;
+}
+
+function verifyOptions(flags: ParsedFlags, signal: AbortSignal): VerifyOptions {
+  const timeout = flags.number('timeout');
+  return {
+    ...connectOptions(flags),
+    links: flags.given('links') ?? true,
+    perms: flags.given('perms') ?? true,
+    times: flags.given('times') ?? true,
+    owner: flags.on('owner'),
+    group: flags.on('group'),
+    modifyWindowNs: modifyWindowNs(flags),
+    retry: flags.number('retry') ?? 0,
+    ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),
+    into: true,
+    signal,
+  };
+}

@@ -1,0 +1,49 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+import { ConfigError } from './errors.js';
+
+/** The environment variables that this package reads, here and in its native core. */
+export interface Environment {
+  /** Folder of key, `known_hosts` and `authorized_keys`. Default: `sparsync` in the XDG configuration folder. */
+  SPARSYNC_CONFIG_DIR?: string;
+  /** Folder of run locks. Default: `sparsync` in the XDG state folder. Read by the native core. */
+  SPARSYNC_STATE_DIR?: string;
+}
+
+function variable(name: string): string | undefined {
+  const value = process.env[name];
+  return value === undefined || value === '' ? undefined : value;
+}
+
+/**
+ * The folder of this user's key and trust files: `$SPARSYNC_CONFIG_DIR`, else `$XDG_CONFIG_HOME/sparsync`, else
+ * `~/.config/sparsync`. It is not created here.
+ */
+export function configDirectory(): string {
+  const own = variable('SPARSYNC_CONFIG_DIR');
+  if (own !== undefined) return own;
+  const xdg = variable('XDG_CONFIG_HOME');
+  // The XDG specification says that relative values are invalid and must be ignored.
+  if (xdg !== undefined && xdg.startsWith('/')) return join(xdg, 'sparsync');
+  const home = homedir();
+  if (home === '') {
+    throw new ConfigError('no home folder is known for this user: set SPARSYNC_CONFIG_DIR, or give identity and trust');
+  }
+  return join(home, '.config', 'sparsync');
+}
+
+/** This machine's private key, made on first use. */
+export function defaultKeyPath(): string {
+  return join(configDirectory(), 'key.pem');
+}
+
+/** The pinned keys of servers. */
+export function defaultKnownHostsPath(): string {
+  return join(configDirectory(), 'known_hosts');
+}
+
+/** The keys that a server started from the command line lets in, with their scopes. */
+export function defaultAuthorizedKeysPath(): string {
+  return join(configDirectory(), 'authorized_keys');
+}

@@ -1,0 +1,270 @@
+import { captureCallSite } from './callsite.js';
+import type { CallSite } from './callsite.js';
+import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
+import { toKind } from './convert.js';
+import type { EntryKind } from './events.js';
+import { SyncJob } from './job.js';
+import { closeQuietly, dial } from './link.js';
+import type { Link, OpenLink } from './link.js';
+import type { NativeClient, NativeListEntry } from './native.js';
+import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
+import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
+import type { ConnectSettings } from './settings.js';
+import { joinBytes, pathBytes, textOf } from './paths.js';
+import type { PathLike } from './paths.js';
+import { checkEnds } from './placement.js';
+import type { Ends } from './placement.js';
+import { Plan, prepared } from './plan.js';
+import { Run } from './run.js';
+import type { Task } from './run.js';
+import { parseTarget, remotePathNames } from './target.js';
+import type { LocalTarget, RemoteTarget } from './target.js';
+
+/** One entry of a directory on a server. */
+export interface ListEntry {
+  /** Its name for people. */
+  name: string;
+  /** The exact bytes of the name, only when they are not UTF-8. */
+  nameBytes?: Uint8Array;
+  /** What it is. */
+  kind: EntryKind;
+  /** Size of a file's content in bytes. */
+  size: number;
+  /** Modification time in milliseconds since 1970. */
+  mtimeMs: number;
+  /** Permission bits. */
+  mode: number;
+}
+
+/** Options of a transfer over a connection that stands already. */
+export type ConnectionPlanOptions = Omit<PlanOptions, keyof ConnectOptions>;
+
+/** What a plan over a connection is of. */
+export type PlanDirection =
+  | { /** The local source. */ push: PathLike; /** The path on the server. */ to: string | Uint8Array }
+  | { /** The path on the server. */ pull: string | Uint8Array; /** The local destination. */ to: PathLike };
+
+/**
+ * A connection that is kept, for any number of transfers, several at once if need be. It keeps no process
+ * alive while nothing is transferred. When it breaks, the next transfer or attempt connects anew.
+ *
+ * Paths on the server begin with the name of a root (`'backup/photos'`), or continue the path of the URL that was
+ * connected to. They are plain text or bytes, without percent-encoding.
+ */
+export class Connection {
+  readonly #target: RemoteTarget;
+  readonly #settings: ConnectSettings;
+  readonly #link: Link;
+  /** The connection that stands or is being made; none before the first use and after it broke. */
+  #client: Promise<NativeClient> | undefined;
+  /** The newest connection that stood, which may be broken by now. */
+  #last: NativeClient | undefined;
+  /** Transfers under way. */
+  #users = 0;
+  #closed = false;
+
+  /** @internal */
+  constructor(target: RemoteTarget, settings: ConnectSettings) {
+    this.#target = target;
+    this.#settings = settings;
+    this.#link = { open: () => this.#open() };
+  }
+
+  /** The server's key, `ed25519:BASE64`. */
+  get serverKey(): string {
+    return this.#last?.serverKey ?? '';
+  }
+
+  /** The address in use, `ip:port`. */
+  get remoteAddress(): string {
+    return this.#last?.remoteAddress ?? '';
+  }
+
+  /** The current estimate of the round-trip time in milliseconds. */
+  roundTripMs(): number {
+    return this.#last?.roundTripMs() ?? 0;
+  }
+
+  /**
+   * Makes a path on the server equal to a local one. See {@link sync}.
+   *
+   * @example `await connection.push('./site', 'www/site', { delete: true })`
+   */
+  push(localPath: PathLike, remotePath: string | Uint8Array, options?: TransferOptions): SyncJob {
+    return this.#transfer(() => this.#pushEnds(localPath, remotePath), options, captureCallSite());
+  }
+
+  /**
+   * Makes a local path equal to one on the server. See {@link sync}.
+   *
+   * @example `await connection.pull('backup/photos', './photos')`
+   */
+  pull(remotePath: string | Uint8Array, localPath: PathLike, options?: TransferOptions): SyncJob {
+    return this.#transfer(() => this.#pullEnds(remotePath, localPath), options, captureCallSite());
+  }
+
+  /**
+   * Tells what a push or pull would do, and writes nothing. See {@link Plan}.
+   *
+   * @example `for await (const item of connection.plan({ push: './site', to: 'www/site' })) console.log(item.path)`
+   */
+  plan(direction: PlanDirection, options?: ConnectionPlanOptions): Plan {
+    const task = prepared((): Task => {
+      const ends =
+        'push' in direction
+          ? this.#pushEnds(direction.push, direction.to)
+          : this.#pullEnds(direction.pull, direction.to);
+      return { ends, link: this.#link, settings: planTransferSettings(options) };
+    });
+    return new Plan(task, captureCallSite());
+  }
+
+  /**
+   * The entries of one directory on the server, without those below; at the top the roots that this key may see.
+   *
+   * @example `const entries = await connection.list('backup')`
+   */
+  async list(remotePath: string | Uint8Array = ''): Promise<ListEntry[]> {
+    const site = captureCallSite();
+    let link: OpenLink | undefined;
+    let failure: unknown;
+    try {
+      const { root, path } = this.#remote(remotePath, 'remotePath');
+      link = await this.#open();
+      const entries = (await link.client?.list(root, path)) ?? [];
+      return entries.map(toListEntry);
+    } catch (error) {
+      failure = fromNative(error);
+      throw atCallSite(failure, site);
+    } finally {
+      await link?.release(failure);
+    }
+  }
+
+  /** @internal Connects now instead of with the first transfer. */
+  async establish(): Promise<void> {
+    const link = await this.#open();
+    await link.release();
+  }
+
+  /** Ends the connection. Transfers that are under way fail with `ERR_SPARSYNC_CLOSED`. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#last !== undefined) await closeQuietly(this.#last);
+  }
+
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #transfer(ends: () => Ends, options: TransferOptions | undefined, site: CallSite): SyncJob {
+    return new SyncJob(new Run(() => ({ ends: ends(), link: this.#link, settings: transferSettings(options) }), site));
+  }
+
+  #pushEnds(localPath: PathLike, remotePath: string | Uint8Array): Ends {
+    const ends = { source: local(localPath), destination: this.#remote(remotePath, 'remotePath') };
+    checkEnds(ends);
+    return ends;
+  }
+
+  #pullEnds(remotePath: string | Uint8Array, localPath: PathLike): Ends {
+    const ends = { source: this.#remote(remotePath, 'remotePath'), destination: local(localPath) };
+    checkEnds(ends);
+    return ends;
+  }
+
+  #remote(path: string | Uint8Array, what: string): RemoteTarget {
+    const names = remotePathNames(path, what);
+    const trailingSlash = (typeof path === 'string' ? path.endsWith('/') : path.at(-1) === 0x2f) || names.length === 0;
+    const { root } = this.#target;
+    const below = names.slice(root === '' ? 1 : 0);
+    return {
+      ...this.#target,
+      root: root === '' ? textOf(names[0] ?? new Uint8Array()) : root,
+      path: below.reduce(joinBytes, this.#target.path),
+      trailingSlash,
+    };
+  }
+
+  async #open(): Promise<OpenLink> {
+    if (this.#closed) throw makeError('the connection was closed', { code: 'ERR_SPARSYNC_CLOSED' });
+    this.#client ??= this.#dial();
+    const attempted = this.#client;
+    const giveUp = (): void => {
+      // Several transfers share the connection: the first that finds it broken takes it away from all.
+      if (this.#client === attempted) this.#client = undefined;
+    };
+    try {
+      const client = await attempted;
+      this.#users += 1;
+      return {
+        client,
+        release: async (failure) => {
+          this.#users -= 1;
+          if (failure !== undefined && fromNative(failure) instanceof ConnectionError) giveUp();
+          // Others may still be at work on a connection that timed out for one.
+          if (this.#client !== attempted && this.#users === 0) await closeQuietly(client);
+        },
+      };
+    } catch (error) {
+      giveUp();
+      throw error;
+    }
+  }
+
+  async #dial(): Promise<NativeClient> {
+    const client = await dial(this.#target, this.#settings);
+    this.#last = client;
+    // `close` may have come while the handshake was under way.
+    if (this.#closed) await closeQuietly(client);
+    return client;
+  }
+}
+
+function local(path: PathLike): LocalTarget {
+  const target = parseTarget(path, 'localPath');
+  if (target.kind !== 'local') {
+    throw new ConfigError('localPath must be a path on this machine: the connection is the other end');
+  }
+  return { kind: 'local', path: pathBytes(target.path, 'localPath') };
+}
+
+function toListEntry(entry: NativeListEntry): ListEntry {
+  const { name, nameBytes, kind, size, mtimeMs, mode } = entry;
+  return { name, ...(nameBytes === undefined ? {} : { nameBytes }), kind: toKind(kind), size, mtimeMs, mode };
+}
+
+/**
+ * Connects to a server and keeps the connection for many transfers.
+ *
+ * @param url - `sparsync://host[:port]`, or with a root and path that the paths of transfers then continue.
+ * @throws {@link HostKeyError} for a server that is not trusted, {@link AccessError} when it does not know this key,
+ * {@link ConnectionError} when it cannot be reached.
+ *
+ * @example
+ * ```ts
+ * await using connection = await connect('sparsync://backup.example');
+ * await connection.push('/srv/photos', 'backup/photos');
+ * await connection.push('/srv/music', 'backup/music');
+ * ```
+ */
+export async function connect(url: string | URL, options?: ConnectOptions): Promise<Connection> {
+  const site = captureCallSite();
+  try {
+    const connection = lazyConnection(url, options);
+    await connection.establish();
+    return connection;
+  } catch (error) {
+    throw atCallSite(fromNative(error), site);
+  }
+}
+
+/** A connection that is made by its first transfer, so that the transfer's `retry` covers it. */
+export function lazyConnection(url: string | URL, options?: ConnectOptions): Connection {
+  const settings = connectSettings(options);
+  const target = parseTarget(url, 'url');
+  if (target.kind !== 'remote') throw new ConfigError('url must be a sparsync:// URL, as in sparsync://host/root');
+  return new Connection(target, settings);
+}

@@ -1,0 +1,168 @@
+import type { ErrorCode, Side } from './codes.js';
+import type { SyncStats } from './stats.js';
+
+/** The actions, for checks at run time. */
+export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip'] as const;
+
+/** What is done, or in a plan would be done, to one path of the destination. */
+export type Action = (typeof ACTIONS)[number];
+
+/** The kinds of entries, for checks at run time. */
+export const ENTRY_KINDS = ['file', 'directory', 'symlink', 'special'] as const;
+
+/** What an entry is. `special` stands for devices, sockets and named pipes, which are not carried. */
+export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+/** The reasons, for checks at run time. */
+export const REASONS = [
+  'missing',
+  'size',
+  'mtime',
+  'mode',
+  'owner',
+  'group',
+  'type',
+  'target',
+  'content',
+  'extra',
+  'newer',
+  'special',
+  'unsupported',
+] as const;
+
+/** Why something is done to a path. */
+export type Reason = (typeof REASONS)[number];
+
+/** A path below the source or destination of a job, `/`-separated; empty for the top itself. */
+export interface EntryPath {
+  /** The path for people. Bytes that are not UTF-8 appear as U+FFFD. */
+  path: string;
+  /** The exact bytes, only when `path` cannot hold them because they are not UTF-8. */
+  pathBytes?: Uint8Array;
+}
+
+/** One path and what happens to it and why. */
+export interface PlanItem extends EntryPath {
+  /** What happens. */
+  action: Action;
+  /** What the entry is, in the source, or for a deletion in the destination. */
+  kind: EntryKind;
+  /** Why; at least one. */
+  reasons: Reason[];
+  /** Size of the file's content in bytes. Absent for other kinds. */
+  size?: number;
+}
+
+/** One path was changed (or in a dry run would be). */
+export interface ItemEvent extends PlanItem {
+  type: 'item';
+}
+
+/** One path did not arrive. */
+export interface Failure extends EntryPath {
+  /** Which kind of failure, e.g. `EACCES` or `VANISHED`. */
+  code: string;
+  /** The end on which it happened. */
+  side: Side;
+  /** What was attempted and why it failed. */
+  message: string;
+  /** Whether the destination still has the old content under this path. */
+  oldContentKept: boolean;
+}
+
+/** One path did not arrive; it is also in `failures` of the result. */
+export interface FailureEvent extends Failure {
+  type: 'failure';
+}
+
+/** Something that the user may want to know and that stops nothing. */
+export interface Warning {
+  /** Which kind of warning, where there is one. */
+  code?: string;
+  /** The path concerned, where there is one. */
+  path?: string;
+  /** The exact bytes of the path, only when they are not UTF-8. */
+  pathBytes?: Uint8Array;
+  /** The text for people. */
+  message: string;
+}
+
+/** A warning; it is also in `warnings` of the result. */
+export interface WarningEvent extends Warning {
+  type: 'warning';
+}
+
+/** The counters, ten times a second at most, and never more than one that was not read yet. */
+export interface ProgressEvent {
+  type: 'progress';
+  /** The counters over all attempts. */
+  stats: SyncStats;
+  /** Time since the call in milliseconds. */
+  elapsedMs: number;
+  /** The attempt under way, counted from 1. */
+  attempt: number;
+}
+
+/** A connection stands. A job between two local folders has no such event. */
+export interface ConnectedEvent {
+  type: 'connected';
+  /** The server's key, `ed25519:BASE64`. */
+  serverKey: string;
+  /** The address in use, `ip:port`. */
+  remoteAddress: string;
+  /** The attempt that it serves, counted from 1. */
+  attempt: number;
+}
+
+/** An attempt failed and another one follows. */
+export interface RetryEvent {
+  type: 'retry';
+  /** The attempt that failed, counted from 1. */
+  attempt: number;
+  /** Time until the next one begins in milliseconds. */
+  delayMs: number;
+  /** The code of the error. */
+  code: ErrorCode;
+  /** The message of the error. */
+  message: string;
+}
+
+/** The reader was slower than the transfer: so many events are missing here. */
+export interface DroppedEvent {
+  type: 'dropped';
+  /** How many events were dropped at this place. */
+  count: number;
+}
+
+/** The last event of a job that succeeded. A job that fails ends the iteration by throwing its error. */
+export interface DoneEvent {
+  type: 'done';
+  /** What awaiting the job gives. */
+  result: SyncResult;
+}
+
+/** Everything that iterating a job can give. The union is closed within a major release. */
+export type SyncEvent =
+  ConnectedEvent | ItemEvent | FailureEvent | WarningEvent | ProgressEvent | RetryEvent | DroppedEvent | DoneEvent;
+
+/** The summary of a job, one for all its attempts. */
+export interface SyncResult {
+  /** The final counters over all attempts. */
+  stats: SyncStats;
+  /** The paths that did not arrive. A job that resolves has only vanished ones here. */
+  failures: Failure[];
+  /** How many failures are not in `failures` because there were too many to keep. */
+  failuresDropped: number;
+  /** Whether something failed, and every failure is a source file that vanished while the run was under way. */
+  vanishedOnly: boolean;
+  /** Warnings, each once. */
+  warnings: Warning[];
+  /** How many attempts were made, at least 1. */
+  attempts: number;
+  /** Time from the call to the end in milliseconds. */
+  durationMs: number;
+  /** Whether it was a dry run, so that nothing was written. */
+  dryRun: boolean;
+  /** Where the time went, for `profile: true`. The layout is not part of the version promise. */
+  profile?: unknown;
+}

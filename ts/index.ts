@@ -1,0 +1,74 @@
+/**
+ * File-tree sync over QUIC: rsync's meaning behind an awaitable API.
+ *
+ * @packageDocumentation
+ */
+export { ERROR_CODES } from './codes.js';
+export type { ErrorCode, Side } from './codes.js';
+export { connect } from './connection.js';
+export type { Connection, ConnectionPlanOptions, ListEntry, PlanDirection } from './connection.js';
+export {
+  AbortedError,
+  AccessError,
+  BusyError,
+  ConfigError,
+  ConnectionError,
+  DeleteRefusedError,
+  HostKeyError,
+  IntegrityError,
+  InternalError,
+  IoError,
+  LimitError,
+  MaxDeleteError,
+  NoSpaceError,
+  NotFoundError,
+  PartialSyncError,
+  PlatformError,
+  ProtocolError,
+  SparsyncError,
+} from './errors.js';
+export type { ErrorDetails, SparsyncErrorInit } from './errors.js';
+export type {
+  Action,
+  ConnectedEvent,
+  DoneEvent,
+  DroppedEvent,
+  EntryKind,
+  EntryPath,
+  Failure,
+  FailureEvent,
+  ItemEvent,
+  PlanItem,
+  ProgressEvent,
+  Reason,
+  RetryEvent,
+  SyncEvent,
+  SyncResult,
+  Warning,
+  WarningEvent,
+} from './events.js';
+export type { SyncJob } from './job.js';
+export type {
+  ConnectOptions,
+  EventOptions,
+  IdentityOptions,
+  PlanOptions,
+  RetryOptions,
+  SyncOptions,
+  TransferOptions,
+  TrustOptions,
+  VerifyOptions,
+} from './options.js';
+export type { PathLike } from './paths.js';
+export { plan } from './plan.js';
+export type { Plan } from './plan.js';
+export { serve } from './server.js';
+export type { Server, ServerStats } from './server.js';
+export type { AllowedClient, Operation, RootOptions, ServeOptions } from './server-options.js';
+export type { SyncStats } from './stats.js';
+export { sync } from './sync.js';
+export { DEFAULT_PORT } from './target.js';
+export { identity, pinKey, pinnedKeys, unpinKeys } from './trust.js';
+export type { Identity, KnownHostsOptions } from './trust.js';
+export { verify } from './verify.js';
+export type { Verification, VerifyResult } from './verify.js';

@@ -1,0 +1,89 @@
+import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
+import type { ConnectedEvent } from './events.js';
+import { fromNative } from './errors.js';
+import { loadNative } from './native.js';
+import type { NativeClient, NativeConnectOptions, NativeIdentity, NativeTrust } from './native.js';
+import type { ConnectSettings } from './settings.js';
+import type { RemoteTarget } from './target.js';
+
+/** The other end, reached for one attempt. */
+export interface OpenLink {
+  /** The connection; none when both ends are on this machine. */
+  readonly client: NativeClient | undefined;
+  /** Gives the link back. `failure` is what the attempt ended with, if it failed. */
+  release(failure?: unknown): Promise<void>;
+}
+
+/** A way to reach the other end, once for each attempt. */
+export interface Link {
+  open(): Promise<OpenLink>;
+}
+
+/** Both ends are on this machine. */
+export const LOCAL_LINK: Link = {
+  open: () => Promise.resolve({ client: undefined, release: () => Promise.resolve() }),
+};
+
+/** A connection for one attempt only. */
+export function oneShotLink(target: RemoteTarget, settings: ConnectSettings): Link {
+  return {
+    open: async () => {
+      const client = await dial(target, settings);
+      return { client, release: () => closeQuietly(client) };
+    },
+  };
+}
+
+/** Makes a connection. Names are looked up each time, for a server may have moved. */
+export async function dial(target: RemoteTarget, settings: ConnectSettings): Promise<NativeClient> {
+  const options: NativeConnectOptions = {
+    host: target.host,
+    port: target.port,
+    identity: nativeIdentity(settings.identity),
+    trust: nativeTrust(settings.trust),
+    connectTimeoutMs: settings.connectTimeoutMs,
+    idleTimeoutMs: settings.idleTimeoutMs,
+    initialMtu: settings.initialMtu,
+  };
+  const native = await loadNative();
+  try {
+    return await native.NativeClient.connect(options);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+/** Closes a connection whose errors nobody needs any more: its work has ended, one way or the other. */
+export async function closeQuietly(client: NativeClient): Promise<void> {
+  try {
+    await client.close();
+  } catch {
+    // A connection that is gone is as closed as one that said goodbye.
+  }
+}
+
+/** What an attempt tells about its connection. */
+export function connectedEvent(client: NativeClient, attempt: number): ConnectedEvent {
+  return { type: 'connected', serverKey: client.serverKey, remoteAddress: client.remoteAddress, attempt };
+}
+
+/** The identity as native code takes it, this user's key by default. */
+export function nativeIdentity(identity: ConnectSettings['identity']): NativeIdentity {
+  const { keyPath, key, cert } = identity;
+  return {
+    ...(key === undefined ? { keyPath: keyPath ?? defaultKeyPath() } : { keyPem: key }),
+    ...(cert === undefined ? {} : { certPem: cert }),
+  };
+}
+
+function nativeTrust(trust: ConnectSettings['trust']): NativeTrust {
+  const { pin, knownHosts, firstUse, ca } = trust;
+  // With pins or a CA no file decides, and none need exist: a container may have no home folder.
+  const file = pin.length > 0 || ca !== undefined ? knownHosts : (knownHosts ?? defaultKnownHostsPath());
+  return {
+    pins: [...pin],
+    ...(file === undefined ? {} : { knownHosts: file }),
+    acceptNew: firstUse === 'accept',
+    ...(ca === undefined ? {} : { caPem: ca }),
+  };
+}

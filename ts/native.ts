@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+import type * as Binding from '../index.js';
+import { PlatformError } from './errors.js';
+
+export type {
+  NativeClient,
+  NativeConnectOptions,
+  NativeEvent,
+  NativeIdentity,
+  NativeJob,
+  NativeListEntry,
+  NativeRequest,
+  NativeResult,
+  NativeServer,
+  NativeServerOptions,
+  NativeTrust,
+} from '../index.js';
+
+/** The native core, as its generated declarations describe it. */
+export type Native = typeof Binding;
+
+let loaded: Native | undefined;
+
+/**
+ * Loads the native core on first use, so that importing this package works on every platform and costs nothing.
+ *
+ * @throws {@link PlatformError} when there is no binary for this platform or it cannot be loaded.
+ */
+export async function loadNative(): Promise<Native> {
+  if (loaded !== undefined) return loaded;
+  const problems: unknown[] = [];
+  try {
+    // A specifier that bundlers can see: a path given to `require` at run time would, out of a bundle,
+    // resolve beside the bundle and might run a stranger's file.
+    loaded = await import('../index.js');
+    return loaded;
+  } catch (error) {
+    problems.push(error);
+  }
+  loaded = loadFromBundle(problems);
+  if (loaded === undefined) throw platformError(problems);
+  return loaded;
+}
+
+/** A bundle in CommonJS form has no `import.meta.url`, which the generated loader starts from. */
+function loadFromBundle(problems: unknown[]): Native | undefined {
+  const url: string | undefined = import.meta.url;
+  const start = url ?? __filename;
+  const requireHere = createRequire(start);
+  const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
+  const target = platformTarget();
+  const places =
+    override !== undefined && override !== '' ? [override] : [`./sparsync.${target}.node`, `sparsync-native-${target}`];
+  for (const place of places) {
+    try {
+      const binding: Native = requireHere(place);
+      return binding;
+    } catch (error) {
+      problems.push(error);
+    }
+  }
+  return undefined;
+}
+
+/** The name that the platform packages have for this platform, e.g. `linux-x64-gnu`. */
+export function platformTarget(): string {
+  const base = `${process.platform}-${process.arch}`;
+  if (process.platform === 'linux') return `${base}-${isMusl() ? 'musl' : 'gnu'}`;
+  return process.platform === 'win32' ? `${base}-msvc` : base;
+}
+
+function isMusl(): boolean {
+  try {
+    return readFileSync('/usr/bin/ldd', 'latin1').includes('musl');
+  } catch {
+    const header = (process.report.getReport() as { header?: { glibcVersionRuntime?: string } }).header;
+    return header?.glibcVersionRuntime === undefined;
+  }
+}
+
+/** The targets for which there is a package with the binary; a test compares them with the manifest. */
+export const PUBLISHED_TARGETS: readonly string[] = [
+  'linux-x64-gnu',
+  'linux-arm64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-musl',
+];
+
+/** "Not found" is what every place says that holds nothing; anything else is a binary that is there and broken. */
+const ABSENT = /Cannot find (module|package|native binding)|must be .*string/i;
+
+function platformError(problems: readonly unknown[]): PlatformError {
+  const target = platformTarget();
+  const name = `sparsync-native-${target}`;
+  const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
+  const { what, fix } = explain(target, name, override, problems.flatMap(chainOf));
+  return new PlatformError(`${what}; ${fix}`, {
+    code: 'ERR_SPARSYNC_PLATFORM',
+    details: { package: name, target, fix },
+    cause: problems[0],
+  });
+}
+
+function explain(
+  target: string,
+  name: string,
+  override: string | undefined,
+  reasons: readonly string[],
+): { what: string; fix: string } {
+  const broken = reasons.find((reason) => !ABSENT.test(reason));
+  if (override !== undefined && override !== '') {
+    const why = broken ?? 'there is no such file';
+    return {
+      what: `the native binary that NAPI_RS_NATIVE_LIBRARY_PATH names (${override}, instead of package ${name}) could not be loaded: ${why}`,
+      fix: 'correct the variable or unset it',
+    };
+  }
+  if (broken !== undefined) {
+    return {
+      what: `the native binary for this platform (package ${name}) could not be loaded: ${broken}`,
+      fix: `install it anew with "npm install ${name}", on a system that it was built for`,
+    };
+  }
+  if (!PUBLISHED_TARGETS.includes(target)) {
+    return {
+      what: `there is no native binary for this platform (it would be the package ${name}; there are ${PUBLISHED_TARGETS.join(', ')})`,
+      fix: 'build one from the sources with "npm run build" and let NAPI_RS_NATIVE_LIBRARY_PATH name it',
+    };
+  }
+  return {
+    what: `the native binary for this platform (package ${name}) is not installed`,
+    fix: `install it with "npm install --include=optional" (or "npm install ${name}"), on the platform that runs it`,
+  };
+}
+
+/** The messages of an error and its causes: the generated loader chains one per place where it looked. */
+function chainOf(error: unknown): string[] {
+  const messages: string[] = [];
+  for (let current = error, depth = 0; current instanceof Error && depth < 16; current = current.cause, depth += 1) {
+    messages.push(current.message);
+  }
+  return messages;
+}

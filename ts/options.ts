@@ -1,0 +1,374 @@
+/** How this process shows who it is. */
+export interface IdentityOptions {
+  /**
+   * File of the private key (Ed25519, PKCS #8, PEM). It is made, with mode 0600, when it is missing.
+   *
+   * Default: `key.pem` in the configuration folder.
+   *
+   * @example `identity: { keyPath: '/etc/backup/key.pem' }`
+   */
+  keyPath?: string | undefined;
+  /**
+   * The private key itself in PEM form, for instance out of a secret store. Excludes `keyPath`.
+   *
+   * Default: none.
+   *
+   * @example `identity: { key: process.env.SYNC_KEY }`
+   */
+  key?: string | undefined;
+  /**
+   * Certificate chain in PEM form, for peers that trust a private CA instead of keys.
+   *
+   * Default: none.
+   *
+   * @example `identity: { key, cert: readFileSync('client.pem', 'utf8') }`
+   */
+  cert?: string | undefined;
+}
+
+/** Which servers are believed to be who they say. */
+export interface TrustOptions {
+  /**
+   * The keys that the server may have, `ed25519:BASE64`. When given, `knownHosts` is not looked at.
+   *
+   * Default: none.
+   *
+   * @example `trust: { pin: 'ed25519:R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAA' }`
+   */
+  pin?: string | readonly string[] | undefined;
+  /**
+   * File of pinned keys by host and port.
+   *
+   * Default: `known_hosts` in the configuration folder.
+   *
+   * @example `trust: { knownHosts: '/etc/backup/known_hosts' }`
+   */
+  knownHosts?: string | undefined;
+  /**
+   * What to do with a server that is not pinned yet: `'refuse'` it, or `'accept'` it this once and pin it.
+   * A server whose key has changed is refused in any case.
+   *
+   * Default: `'refuse'`.
+   *
+   * @example `trust: { firstUse: 'accept' }`
+   */
+  firstUse?: 'refuse' | 'accept' | undefined;
+  /**
+   * Certificates of a private CA in PEM form: the server's certificate must chain to one of them and carry the host's
+   * name. Replaces pins.
+   *
+   * Default: none.
+   *
+   * @example `trust: { ca: readFileSync('ca.pem', 'utf8') }`
+   */
+  ca?: string | undefined;
+}
+
+/** When a failed attempt is followed by another one. */
+export interface RetryOptions {
+  /**
+   * How many further attempts may follow the first, from 0 to 1,000,000.
+   *
+   * Default: `5` when `retry` is an object.
+   *
+   * @example `retry: { attempts: 10 }`
+   */
+  attempts?: number | undefined;
+  /**
+   * No attempt begins later than so many milliseconds after the call.
+   *
+   * Default: no such limit.
+   *
+   * @example `retry: { attempts: 1000, deadlineMs: 3_600_000 }`
+   */
+  deadlineMs?: number | undefined;
+  /**
+   * Upper bound of the first pause in milliseconds. Each further bound is twice the one before; the pause itself is
+   * chosen at random below it.
+   *
+   * Default: `500`.
+   *
+   * @example `retry: { attempts: 3, baseDelayMs: 2000 }`
+   */
+  baseDelayMs?: number | undefined;
+  /**
+   * Upper bound of any pause in milliseconds.
+   *
+   * Default: `30_000`.
+   *
+   * @example `retry: { attempts: 100, maxDelayMs: 5000 }`
+   */
+  maxDelayMs?: number | undefined;
+}
+
+/** Which events a job makes and what happens when nobody reads them fast enough. */
+export interface EventOptions {
+  /**
+   * Whether there is an `item` event for every path that is changed.
+   *
+   * Default: `true` when the job is iterated in the same tick as it was made, else `false`.
+   *
+   * @example `events: { items: false }`
+   */
+  items?: boolean | undefined;
+  /**
+   * What happens when events are not read as fast as they come: `'drop'` drops item events and counts them in a
+   * `dropped` event, so that the transfer goes on at full speed; `'wait'` lets the transfer wait for the reader.
+   *
+   * Default: `'drop'`.
+   *
+   * @example `events: { items: true, whenFull: 'wait' }`
+   */
+  whenFull?: 'drop' | 'wait' | undefined;
+}
+
+/** How to reach a server, and how both ends know each other. */
+export interface ConnectOptions {
+  /** Who this process is. Default: the key of this user, see {@link IdentityOptions}. */
+  identity?: IdentityOptions | undefined;
+  /** Who the server may be. Default: the pins of this user, see {@link TrustOptions}. */
+  trust?: TrustOptions | undefined;
+  /**
+   * Time for reaching the server, handshake and authentication together, in milliseconds, over all its addresses.
+   *
+   * Default: `10_000`. Range: 1 to 3,600,000.
+   *
+   * @example `connectTimeoutMs: 2000`
+   */
+  connectTimeoutMs?: number | undefined;
+  /**
+   * A connection on which nothing at all arrives for so many milliseconds is lost.
+   *
+   * Default: `30_000`. Range: 100 to 3,600,000.
+   *
+   * @example `idleTimeoutMs: 10_000`
+   */
+  idleTimeoutMs?: number | undefined;
+  /**
+   * Size in bytes of the first packets, for networks known to carry more than the 1200 that are safe everywhere.
+   *
+   * Default: `0`, which starts at 1200 and finds out. Range: 0, or 1200 to 6500.
+   *
+   * @example `initialMtu: 6500`
+   */
+  initialMtu?: number | undefined;
+}
+
+/** What is transferred, how it is compared, and what the destination must not lose. */
+export interface TransferOptions {
+  /**
+   * Go into sub-directories.
+   *
+   * Default: `true`.
+   *
+   * @example `recursive: false`
+   */
+  recursive?: boolean | undefined;
+  /**
+   * Carry symlinks, as links; they are never followed. Otherwise they are left out.
+   *
+   * Default: `true`.
+   *
+   * @example `links: false`
+   */
+  links?: boolean | undefined;
+  /**
+   * Make modes equal.
+   *
+   * Default: `true`.
+   *
+   * @example `perms: false`
+   */
+  perms?: boolean | undefined;
+  /**
+   * Make modification times equal, to the nanosecond. Without them the quick compare cannot recognise an unchanged file.
+   *
+   * Default: `true`.
+   *
+   * @example `times: false`
+   */
+  times?: boolean | undefined;
+  /**
+   * Make owners equal, by number. Needs privileges at the destination, and permission from its server.
+   *
+   * Default: `false`.
+   *
+   * @example `owner: true, group: true`
+   */
+  owner?: boolean | undefined;
+  /**
+   * Make groups equal, by number. Needs membership or privileges at the destination.
+   *
+   * Default: `false`.
+   *
+   * @example `group: true`
+   */
+  group?: boolean | undefined;
+  /**
+   * When a file counts as unchanged: `'quick'` compares size and time, `'content'` reads both, `'size'` compares the
+   * size alone.
+   *
+   * Default: `'quick'`.
+   *
+   * @example `compare: 'content'`
+   */
+  compare?: 'quick' | 'content' | 'size' | undefined;
+  /**
+   * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole
+   * seconds as rsync does.
+   *
+   * Default: `-1`. Range: -1 to 86,400,000,000,000 (a day).
+   *
+   * @example `modifyWindowNs: 2_000_000_000` // a FAT file system
+   */
+  modifyWindowNs?: number | undefined;
+  /**
+   * Leave files alone that are newer at the destination.
+   *
+   * Default: `false`.
+   *
+   * @example `update: true`
+   */
+  update?: boolean | undefined;
+  /**
+   * Remove from the destination what the source does not have, last, and only after the source was read to its end
+   * without error.
+   *
+   * Default: `false`.
+   *
+   * @example `delete: true`
+   */
+  delete?: boolean | undefined;
+  /**
+   * Replace a directory that is not empty by what the source has there, if that is not a directory.
+   *
+   * Default: `false`; `delete` allows it too.
+   *
+   * @example `force: true`
+   */
+  force?: boolean | undefined;
+  /**
+   * The most entries that one run may delete; what is beyond stays, and the job fails with `ERR_SPARSYNC_MAX_DELETE`.
+   *
+   * Default: no such limit.
+   *
+   * @example `delete: true, maxDelete: 1000`
+   */
+  maxDelete?: number | undefined;
+  /**
+   * Allow deletions that look like an accident: a source directory that is empty or missing while its destination
+   * is full, or more than half of the tree gone.
+   *
+   * Default: `false`.
+   *
+   * @example `delete: true, allowMassDelete: true`
+   */
+  allowMassDelete?: boolean | undefined;
+  /**
+   * Find out what would be done from the true state of both sides, and write nothing.
+   *
+   * Default: `false`.
+   *
+   * @example `dryRun: true`
+   */
+  dryRun?: boolean | undefined;
+  /**
+   * What is on disk when the job resolves: `'run'` everything that it wrote, `'file'` besides each file before it gets its name,
+   * `'none'` whatever the system has written by then. The receiver's operator may ask for more.
+   *
+   * Default: `'run'`.
+   *
+   * @example `durability: 'none'`
+   */
+  durability?: 'none' | 'run' | 'file' | undefined;
+  /**
+   * Compress content on the way: `'auto'` only while the connection is slow enough for it to pay.
+   *
+   * Default: `'auto'`.
+   *
+   * @example `compression: 'never'`
+   */
+  compression?: 'auto' | 'always' | 'never' | undefined;
+  /**
+   * How long to wait for another run that is writing to the same destination, in milliseconds; `0` fails at once.
+   *
+   * Default: `0`. Range: 0 to 86,400,000.
+   *
+   * @example `lockWaitMs: 60_000`
+   */
+  lockWaitMs?: number | undefined;
+  /**
+   * The job fails when neither side did any work for so long, in milliseconds; `0` never. Reading, hashing and
+   * flushing are work.
+   *
+   * Default: `60_000`. Range: 0 to 86,400,000.
+   *
+   * @example `timeoutMs: 300_000`
+   */
+  timeoutMs?: number | undefined;
+  /**
+   * Lanes that carry content side by side; `0` chooses by the machine.
+   *
+   * Default: `0`. Range: 0 to 64.
+   *
+   * @example `lanes: 1`
+   */
+  lanes?: number | undefined;
+  /**
+   * Keep what is verified of a large file when a run breaks off, for a day, so that the next one goes on from there.
+   *
+   * Default: `true`.
+   *
+   * @example `partial: false`
+   */
+  partial?: boolean | undefined;
+  /**
+   * rsync's rule for the destination: a source without a slash at its end is put below the destination under its own
+   * name. Otherwise a slash means nothing, and the destination is made equal to the source.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('photos', '/backup', { into: true })` // makes /backup/photos
+   */
+  into?: boolean | undefined;
+  /**
+   * Record where the time goes; the result then has `profile`.
+   *
+   * Default: `false`.
+   *
+   * @example `profile: true`
+   */
+  profile?: boolean | undefined;
+  /** Which events there are. See {@link EventOptions}. */
+  events?: EventOptions | undefined;
+  /**
+   * Try again when the connection fails or breaks: a number of further attempts, or limits in detail. Errors of trust,
+   * access, the delete guard and a full disk are never tried again.
+   *
+   * Default: `false`.
+   *
+   * @example `retry: 3`
+   * @example `retry: { attempts: 100, deadlineMs: 600_000 }`
+   */
+  retry?: number | false | RetryOptions | undefined;
+  /**
+   * Cancels the job. What arrived stays; the job then rejects with `signal.reason` itself.
+   *
+   * Default: none.
+   *
+   * @example `signal: AbortSignal.timeout(60_000)`
+   */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of `sync`, `plan` and `verify`. */
+export interface SyncOptions extends ConnectOptions, TransferOptions {}
+
+/** Options of `plan`: those of `sync` but for what only concerns writing. */
+export type PlanOptions = Omit<SyncOptions, 'dryRun' | 'events' | 'durability' | 'partial' | 'lockWaitMs'>;
+
+/** Options of `verify`: those of `sync` that say what is compared and how it is reached. */
+export type VerifyOptions = Omit<
+  PlanOptions,
+  'compare' | 'delete' | 'update' | 'force' | 'maxDelete' | 'allowMassDelete'
+>;

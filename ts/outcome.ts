@@ -1,0 +1,53 @@
+import { toFailure, toWarning } from './convert.js';
+import { DeleteRefusedError, MaxDeleteError, PartialSyncError } from './errors.js';
+import type { SyncResult } from './events.js';
+import type { NativeResult } from './native.js';
+import { addAttempt, toStats } from './stats.js';
+import type { Counters } from './stats.js';
+
+/** What is known of a run beside what its last attempt reports. */
+export interface RunFacts {
+  /** Counters of the attempts before the last. */
+  readonly before: Counters;
+  readonly attempts: number;
+  readonly durationMs: number;
+  readonly dryRun: boolean;
+}
+
+/** The summary of a run out of its last attempt. */
+export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
+  return {
+    stats: toStats(addAttempt(facts.before, native.stats)),
+    failures: native.failures.map(toFailure),
+    failuresDropped: native.failuresDropped,
+    vanishedOnly: native.vanishedOnly,
+    warnings: native.warnings.map(toWarning),
+    attempts: facts.attempts,
+    durationMs: facts.durationMs,
+    dryRun: facts.dryRun,
+    ...(native.profileJson === undefined ? {} : { profile: JSON.parse(native.profileJson) as unknown }),
+  };
+}
+
+/** Throws when a run that came to its end did not do all that it was asked for. */
+export function assertComplete(native: NativeResult, result: SyncResult): void {
+  if (native.deleteRefused !== undefined) {
+    throw new DeleteRefusedError(native.deleteRefused, {
+      code: 'ERR_SPARSYNC_DELETE_REFUSED',
+      details: { reason: native.deleteRefused },
+      result,
+    });
+  }
+  if (native.maxDeleteReached) {
+    throw new MaxDeleteError('the limit on deletions (maxDelete) was reached; what is beyond it was left in place', {
+      code: 'ERR_SPARSYNC_MAX_DELETE',
+      result,
+    });
+  }
+  if (native.partial && !native.vanishedOnly) {
+    const count = result.failures.length + result.failuresDropped;
+    const first = result.failures[0];
+    const example = first === undefined ? '' : `, the first being ${JSON.stringify(first.path)}: ${first.message}`;
+    throw new PartialSyncError(`${count} ${count === 1 ? 'path' : 'paths'} did not arrive${example}`, result);
+  }
+}

@@ -1,0 +1,112 @@
+import { readlinkSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import { ConfigError } from './errors.js';
+
+/**
+ * A path: text, the exact bytes (for names that are not UTF-8), or a `file:` URL. A relative path starts
+ * from the working directory at the time of the call.
+ */
+export type PathLike = string | Uint8Array | URL;
+
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
+/** The bytes of a text in UTF-8. */
+export function bytesOf(text: string): Uint8Array {
+  return Buffer.from(text, 'utf8');
+}
+
+/** The text of a path for people; what is not UTF-8 appears as U+FFFD. */
+export function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+/** Whether bytes are valid UTF-8, so that the text says everything. */
+export function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The bytes of a path as the caller wrote it, a `file:` URL converted, nothing else changed. */
+export function pathBytes(path: PathLike, what: string): Uint8Array {
+  let bytes: Uint8Array;
+  if (typeof path === 'string') bytes = bytesOf(path);
+  else if (path instanceof Uint8Array) bytes = path;
+  else if (path instanceof URL) bytes = bytesOf(fromFileUrl(path, what));
+  else throw new ConfigError(`${what} must be a string, a Uint8Array or a URL, not ${describe(path)}`);
+  if (bytes.length === 0) throw new ConfigError(`${what} is empty`);
+  if (bytes.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
+  return bytes;
+}
+
+function fromFileUrl(url: URL, what: string): string {
+  if (url.protocol !== 'file:') {
+    throw new ConfigError(`${what} is a ${url.protocol} URL; a folder is given as a path or a file: URL`);
+  }
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw new ConfigError(`${what} is not a usable file: URL: ${url.href}`, { cause });
+  }
+}
+
+/** What a value is, for messages. */
+export function describe(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === 'object') return 'an object';
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value;
+}
+
+/** Whether a path ends with a slash, or with a last component that stands for the directory itself. */
+export function namesContent(bytes: Uint8Array): boolean {
+  const last = bytes.subarray(bytes.lastIndexOf(SLASH) + 1);
+  return last.length === 0 || isDots(last);
+}
+
+function isDots(name: Uint8Array): boolean {
+  return (name.length === 1 && name[0] === DOT) || (name.length === 2 && name[0] === DOT && name[1] === DOT);
+}
+
+/** The last component; slashes at the end do not count. */
+export function baseName(bytes: Uint8Array): Uint8Array {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === SLASH) end -= 1;
+  // With an end of zero the index would count from the end of the array.
+  return end === 0 ? bytes.subarray(0, 0) : bytes.subarray(bytes.lastIndexOf(SLASH, end - 1) + 1, end);
+}
+
+/** The path without slashes at its end; the root directory keeps its one. */
+export function withoutTrailingSlash(bytes: Uint8Array): Uint8Array {
+  let end = bytes.length;
+  while (end > 1 && bytes[end - 1] === SLASH) end -= 1;
+  return bytes.subarray(0, end);
+}
+
+/** `parent` and `name` with one slash between; an empty part leaves the other alone. */
+export function joinBytes(parent: Uint8Array, name: Uint8Array): Uint8Array {
+  if (parent.length === 0) return name;
+  if (name.length === 0) return parent;
+  const separator = parent[parent.length - 1] === SLASH ? [] : [Buffer.from([SLASH])];
+  return Buffer.concat([parent, ...separator, name]);
+}
+
+/** An absolute path. `..` stays as it is: what it means depends on symlinks, which only the system can follow. */
+export function absolute(bytes: Uint8Array): Uint8Array {
+  const path = bytes[0] === SLASH ? bytes : joinBytes(workingDirectory(), bytes);
+  return withoutTrailingSlash(path);
+}
+
+function workingDirectory(): Uint8Array {
+  const text = process.cwd();
+  // Node decodes the working directory as UTF-8; where that lost something, the kernel has the bytes.
+  if (text.includes('\u{fffd}') && process.platform === 'linux') return readlinkSync('/proc/self/cwd', 'buffer');
+  return bytesOf(text);
+}

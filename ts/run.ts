@@ -1,0 +1,229 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { atCallSite, fromNative, makeError } from './errors.js';
+import type { SparsyncError } from './errors.js';
+import type { CallSite } from './callsite.js';
+import type { ProgressEvent, SyncEvent, SyncResult } from './events.js';
+import { connectedEvent } from './link.js';
+import type { Link, OpenLink } from './link.js';
+import { loadNative } from './native.js';
+import type { Native, NativeJob } from './native.js';
+import type { TransferSettings } from './settings.js';
+import { assertComplete, toResult } from './outcome.js';
+import { listingProbe, place } from './placement.js';
+import type { Ends } from './placement.js';
+import { engineRequest } from './request.js';
+import { retryDelay } from './retry.js';
+import { addAttempt, CounterReader, toStats } from './stats.js';
+import type { Counters, SyncStats } from './stats.js';
+import { EventStream } from './stream.js';
+
+/** What a run has to do. */
+export interface Task {
+  readonly link: Link;
+  readonly ends: Ends;
+  readonly settings: TransferSettings;
+}
+
+/**
+ * One call of `sync`, `plan` or `verify`: its attempts, its events, its cancellation. It starts by itself, one turn
+ * after it was made, so that the caller can first begin to iterate.
+ */
+export class Run {
+  /** Settles when every attempt is over and its threads have ended. */
+  readonly result: Promise<SyncResult>;
+  readonly #site: CallSite;
+  readonly #stream: EventStream;
+  readonly #startedAt = performance.now();
+  /** Aborts with the very value that the run is to reject with. */
+  readonly #stop = new AbortController();
+  #settled = false;
+  #iterated = false;
+  #attempt = 1;
+  /** The sum of the attempts that have ended. */
+  #before: Counters = {};
+  #reader: CounterReader | undefined;
+  #job: NativeJob | undefined;
+
+  /** @param prepare - Checks the call's parameters at once; what it throws is what the run rejects with. */
+  constructor(prepare: () => Task, site: CallSite) {
+    this.#site = site;
+    this.#stream = new EventStream(() => this.#progress());
+    this.result = this.#supervise(prepare);
+  }
+
+  /** The events, once. Whoever reads them gets the error of the run as well. */
+  read(): AsyncGenerator<SyncEvent, undefined, undefined> {
+    if (this.#iterated) {
+      throw atCallSite(
+        makeError('the events of a job can be read only once', { code: 'ERR_SPARSYNC_CONFIG' }),
+        this.#site,
+      );
+    }
+    this.#iterated = true;
+    // The reader sees the failure at the end of the events, so that the promise need not be awaited as well.
+    this.result.catch(() => undefined);
+    return this.#stream.read();
+  }
+
+  /** Reads the rest of the events to nowhere, so that a run that waits for its reader goes on. */
+  discard(): void {
+    this.#iterated = true;
+    void this.#stream.discard();
+  }
+
+  /** Stops the run. Without a reason it rejects with `ERR_SPARSYNC_ABORTED`. */
+  cancel(reason?: unknown): void {
+    if (this.#settled || this.#stop.signal.aborted) return;
+    this.#stop.abort(
+      reason === undefined
+        ? atCallSite(makeError('the job was canceled', { code: 'ERR_SPARSYNC_ABORTED' }), this.#site)
+        : reason,
+    );
+    this.#job?.cancel();
+  }
+
+  /** The counters at this moment, over all attempts. */
+  stats(): SyncStats {
+    return toStats(this.#counters());
+  }
+
+  #counters(): Counters {
+    return this.#job === undefined || this.#reader === undefined
+      ? this.#before
+      : addAttempt(this.#before, this.#reader.read(this.#job));
+  }
+
+  #elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  #progress(): ProgressEvent {
+    return { type: 'progress', stats: this.stats(), elapsedMs: this.#elapsedMs(), attempt: this.#attempt };
+  }
+
+  async #supervise(prepare: () => Task): Promise<SyncResult> {
+    let signal: AbortSignal | undefined;
+    const onAbort = (): void => this.cancel(signal?.reason);
+    try {
+      // Before the first `await`: the working directory and the caller's values are those of the call.
+      const task = prepare();
+      signal = task.settings.signal;
+      if (signal?.aborted === true) onAbort();
+      signal?.addEventListener('abort', onAbort, { once: true });
+      await Promise.resolve();
+      this.#throwIfStopped();
+      const native = await loadNative();
+      this.#reader = new CounterReader(native.statNames());
+      const result = await this.#attempts(task, native);
+      this.#stream.push({ type: 'done', result });
+      this.#stream.end();
+      return result;
+    } catch (error) {
+      const thrown: unknown = this.#stop.signal.aborted
+        ? this.#stop.signal.reason
+        : atCallSite(fromNative(error), this.#site);
+      this.#stream.end({ error: thrown });
+      throw thrown;
+    } finally {
+      this.#settled = true;
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #attempts(task: Task, native: Native): Promise<SyncResult> {
+    for (;;) {
+      try {
+        return await this.#once(task, native);
+      } catch (error) {
+        this.#throwIfStopped();
+        const failure = fromNative(error);
+        const delayMs = retryDelay(task.settings.retry, failure, this.#attempt, this.#elapsedMs());
+        if (delayMs === undefined) throw failure;
+        await this.#pause(failure, delayMs);
+      }
+    }
+  }
+
+  async #pause(failure: SparsyncError, delayMs: number): Promise<void> {
+    this.#stream.push({
+      type: 'retry',
+      attempt: this.#attempt,
+      delayMs,
+      code: failure.code,
+      message: failure.message,
+    });
+    await sleep(delayMs, undefined, { signal: this.#stop.signal });
+    this.#attempt += 1;
+  }
+
+  async #once(task: Task, native: Native): Promise<SyncResult> {
+    const link = await this.#unlessStopped(task.link.open(), (late) => late.release());
+    let failure: unknown;
+    try {
+      return await this.#transfer(task, native, link);
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      if (this.#job !== undefined) this.#before = this.#counters();
+      this.#job = undefined;
+      await link.release(failure);
+    }
+  }
+
+  async #transfer(task: Task, native: Native, link: OpenLink): Promise<SyncResult> {
+    const { settings } = task;
+    const { client } = link;
+    if (client !== undefined) this.#stream.push(connectedEvent(client, this.#attempt));
+    const probe = listingProbe(async (remote) => {
+      try {
+        return await client?.list(remote.root, remote.path);
+      } catch (error) {
+        throw fromNative(error);
+      }
+    });
+    const placement = await this.#unlessStopped(place(task.ends, settings.into, probe));
+    const items = settings.items ?? this.#iterated;
+    const lossless = items && settings.whenFull === 'wait';
+    const request = engineRequest(placement, settings, { items, lossless });
+    const job = client === undefined ? native.startLocal(request, placement.localDestination) : client.start(request);
+    this.#job = job;
+    this.#stream.follow(job);
+    if (lossless && !this.#iterated) this.discard();
+    // A cancellation during the steps above found no job to stop.
+    if (this.#stop.signal.aborted) job.cancel();
+    const outcome = await job.done();
+    const result = toResult(outcome, {
+      before: this.#before,
+      attempts: this.#attempt,
+      durationMs: this.#elapsedMs(),
+      dryRun: settings.dryRun,
+    });
+    assertComplete(outcome, result);
+    return result;
+  }
+
+  #throwIfStopped(): void {
+    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+  }
+
+  /** Waits for `work`, but not beyond a cancellation; what arrives later is handed to `discard`. */
+  async #unlessStopped<T>(work: Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
+    const { signal } = this.#stop;
+    let onStop = (): void => undefined;
+    const stopped = new Promise<never>((_, reject) => {
+      onStop = () => reject(signal.reason);
+      if (signal.aborted) onStop();
+      else signal.addEventListener('abort', onStop, { once: true });
+    });
+    try {
+      return await Promise.race([work, stopped]);
+    } catch (error) {
+      if (signal.aborted) work.then(discard).catch(() => undefined);
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', onStop);
+    }
+  }
+}

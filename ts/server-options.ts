@@ -1,0 +1,269 @@
+import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
+import type { Check, Checks } from './check.js';
+import { ConfigError } from './errors.js';
+import { IDENTITY_CHECKS, publicKey } from './settings.js';
+import type { IdentityOptions } from './options.js';
+import { absolute, describe, pathBytes } from './paths.js';
+import type { PathLike } from './paths.js';
+
+/** What a key may do below its roots. */
+export type Operation = 'read' | 'write' | 'append' | 'delete' | 'owner' | 'special' | 'xattrs';
+
+/** One client that may connect, and its scope. */
+export interface AllowedClient {
+  /** A name for logs, without blanks. */
+  name: string;
+  /** Its public key, `ed25519:BASE64`. */
+  key: string;
+  /**
+   * What it may touch: names of roots, or a root with a prefix.
+   *
+   * Default: every root.
+   *
+   * @example `roots: ['backup/laptop']`
+   */
+  roots?: readonly string[] | undefined;
+  /**
+   * What it may do there. `append` without `write` allows new names only.
+   *
+   * Default: `['read', 'write', 'delete']`.
+   *
+   * @example `operations: ['read']`
+   */
+  operations?: readonly Operation[] | undefined;
+  /**
+   * The most bytes that it may have stored below its roots.
+   *
+   * Default: no such limit.
+   *
+   * @example `quotaBytes: 10 * 2 ** 30`
+   */
+  quotaBytes?: number | undefined;
+  /**
+   * The most entries that it may have stored below its roots.
+   *
+   * Default: no such limit.
+   *
+   * @example `entries: 1_000_000`
+   */
+  entries?: number | undefined;
+}
+
+/** A folder that a server offers. */
+export interface RootOptions {
+  /** The folder. It must exist; it may be a symlink. */
+  path: PathLike;
+  /**
+   * Nothing is written below it, whatever a key may do elsewhere.
+   *
+   * Default: `false`.
+   *
+   * @example `roots: { site: { path: '/srv/site', readOnly: true } }`
+   */
+  readOnly?: boolean | undefined;
+}
+
+/** Options of `serve`. */
+export interface ServeOptions {
+  /**
+   * The folders that are offered, by the names under which clients ask for them. There is no default root.
+   *
+   * @example `roots: { backup: '/srv/backup' }`
+   */
+  roots: Readonly<Record<string, PathLike | RootOptions>>;
+  /**
+   * Address and UDP port, an IPv6 address in brackets. `[::]` is every address, IPv4 as well; port `0` is any free one.
+   *
+   * Default: `'127.0.0.1:0'`, which only this machine can reach. (The command line listens on `[::]:28792`.)
+   *
+   * @example `listen: '[::]:28792'`
+   */
+  listen?: string | undefined;
+  /** Who this server is. Default: the key of this user, see {@link IdentityOptions}. */
+  identity?: IdentityOptions | undefined;
+  /**
+   * The clients that may connect, besides those in `authorizedKeysPath`.
+   *
+   * Default: none.
+   *
+   * @example `allow: [{ name: 'laptop', key: 'ed25519:…', roots: ['backup/laptop'] }]`
+   */
+  allow?: readonly AllowedClient[] | undefined;
+  /**
+   * File of clients that may connect, one line each. It is read again when it changes, and a client that is no longer in
+   * it loses its connections within 5 seconds.
+   *
+   * Default: none. (The command line uses `authorized_keys` in the configuration folder when it is there.)
+   *
+   * @example `authorizedKeysPath: '/etc/sparsync/authorized_keys'`
+   */
+  authorizedKeysPath?: string | undefined;
+  /**
+   * Certificates of a private CA in PEM form, for clients that show a certificate instead of a key.
+   *
+   * Default: none.
+   *
+   * @example `clientCa: readFileSync('ca.pem', 'utf8')`
+   */
+  clientCa?: string | undefined;
+  /**
+   * Let anybody in. Only possible on a loopback address.
+   *
+   * Default: `false`.
+   *
+   * @example `anonymous: true`
+   */
+  anonymous?: boolean | undefined;
+  /**
+   * The least durability of what is received; a request may ask for more. See `durability` of `sync`.
+   *
+   * Default: `'run'`.
+   *
+   * @example `durability: 'file'`
+   */
+  durability?: 'none' | 'run' | 'file' | undefined;
+  /**
+   * The most transfers at the same time; further ones are refused.
+   *
+   * Default: `64`. Range: 1 to 65,536.
+   *
+   * @example `maxSessions: 4`
+   */
+  maxSessions?: number | undefined;
+  /**
+   * A connection on which nothing at all arrives for so many milliseconds is lost.
+   *
+   * Default: `30_000`. Range: 100 to 3,600,000.
+   *
+   * @example `idleTimeoutMs: 10_000`
+   */
+  idleTimeoutMs?: number | undefined;
+  /**
+   * File to which each session appends where its time went, as a line of JSON.
+   *
+   * Default: none.
+   *
+   * @example `profilePath: '/tmp/sessions.ndjson'`
+   */
+  profilePath?: string | undefined;
+}
+
+/** Options of a server that were checked, with their defaults except for paths. */
+export interface ServeSettings {
+  readonly roots: readonly { readonly name: string; readonly path: Uint8Array; readonly readOnly: boolean }[];
+  readonly listen: string;
+  readonly identity: IdentityOptions;
+  readonly authorizedKeys: readonly string[];
+  readonly authorizedKeysPath: string | undefined;
+  readonly clientCa: string | undefined;
+  readonly anonymous: boolean;
+  readonly durability: 'none' | 'run' | 'file';
+  readonly maxSessions: number;
+  readonly idleTimeoutMs: number;
+  readonly profilePath: string | undefined;
+}
+
+/** What a key may be allowed to do. */
+export const OPERATIONS: readonly [Operation, ...Operation[]] = [
+  'read',
+  'write',
+  'append',
+  'delete',
+  'owner',
+  'special',
+  'xattrs',
+];
+
+const wordWithoutBlanks = instance<string>(
+  (value): value is string => typeof value === 'string' && /^[^\s#,][^\s,]*$/.test(value),
+  'a word without blanks and commas that does not begin with #',
+);
+
+const CLIENT_CHECKS: Checks<AllowedClient> = {
+  name: wordWithoutBlanks,
+  key: publicKey,
+  roots: listOf(wordWithoutBlanks),
+  operations: listOf(oneOf(...OPERATIONS)),
+  quotaBytes: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
+  entries: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
+};
+
+const allowedClient: Check<AllowedClient> = (value, where) => {
+  const { name, key, ...scope } = checkOptions<AllowedClient>(value, CLIENT_CHECKS, where);
+  if (name === undefined || key === undefined) throw new ConfigError(`option ${where} needs a name and a key`);
+  return { name, key, ...scope };
+};
+
+const isPath = (value: unknown): value is PathLike =>
+  typeof value === 'string' || value instanceof Uint8Array || value instanceof URL;
+
+const ROOT_CHECKS: Checks<RootOptions> = {
+  path: instance<PathLike>(isPath, 'a path (string, Uint8Array or file: URL)'),
+  readOnly: flag,
+};
+
+const SERVE_CHECKS: Checks<ServeOptions> = {
+  roots: instance<ServeOptions['roots']>(
+    (value): value is ServeOptions['roots'] => typeof value === 'object' && value !== null && !Array.isArray(value),
+    'an object of folders by name',
+  ),
+  listen: instance<string>(
+    (value): value is string => typeof value === 'string' && /^(\[[0-9A-Fa-f:.%\w]+\]|[^:\s[\]]+):\d{1,5}$/.test(value),
+    "an address and port, as in '[::]:28792'",
+  ),
+  identity: group(IDENTITY_CHECKS),
+  allow: listOf(allowedClient),
+  authorizedKeysPath: text('the path of a file'),
+  clientCa: text('PEM text'),
+  anonymous: flag,
+  durability: oneOf('none', 'run', 'file'),
+  maxSessions: integer(1, 65_536, 'sessions'),
+  idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
+  profilePath: text('the path of a file'),
+};
+
+/** Checks the options of `serve`. */
+export function serveSettings(options: unknown): ServeSettings {
+  const given = checkOptions<ServeOptions>(options, SERVE_CHECKS, 'options');
+  const roots = Object.entries(given.roots ?? {}).map(([name, root]) => checkRoot(name, root));
+  if (roots.length === 0) {
+    throw new ConfigError("option roots must name at least one folder, as in { backup: '/srv/backup' }");
+  }
+  return {
+    roots,
+    listen: given.listen ?? '127.0.0.1:0',
+    identity: given.identity ?? {},
+    authorizedKeys: (given.allow ?? []).map(authorizedKeysLine),
+    authorizedKeysPath: given.authorizedKeysPath,
+    clientCa: given.clientCa,
+    anonymous: given.anonymous ?? false,
+    durability: given.durability ?? 'run',
+    maxSessions: given.maxSessions ?? 64,
+    idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
+    profilePath: given.profilePath,
+  };
+}
+
+function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] {
+  const where = `roots.${name}`;
+  if (name === '' || name.includes('/') || name === '.' || name === '..') {
+    throw new ConfigError(`option roots has the name ${describe(name)}: it must be one path component of a URL`);
+  }
+  const given = isPath(root) ? { path: root } : checkOptions<RootOptions>(root, ROOT_CHECKS, where);
+  if (given.path === undefined) throw new ConfigError(`option ${where}.path is missing`);
+  return {
+    name,
+    path: absolute(pathBytes(given.path, where)),
+    readOnly: 'readOnly' in given ? (given.readOnly ?? false) : false,
+  };
+}
+
+/** A client as a line of an authorised-keys file. */
+export function authorizedKeysLine(client: AllowedClient): string {
+  const { name, key, roots, operations, quotaBytes, entries } = client;
+  const words = [name, key, ...(roots ?? []).map((root) => `root=${root}`)];
+  if (operations !== undefined) words.push(`allow=${operations.join(',')}`);
+  if (quotaBytes !== undefined) words.push(`quota=${quotaBytes}`);
+  if (entries !== undefined) words.push(`entries=${entries}`);
+  return words.join(' ');
+}

@@ -1,0 +1,158 @@
+import { captureCallSite } from './callsite.js';
+import { atCallSite, fromNative } from './errors.js';
+import { nativeIdentity } from './link.js';
+import { loadNative } from './native.js';
+import type { NativeServer, NativeServerOptions } from './native.js';
+import { serveSettings } from './server-options.js';
+import type { ServeOptions, ServeSettings } from './server-options.js';
+import { formatRemote } from './target.js';
+
+/** The counters of a server since its start. */
+export type ServerStats = Readonly<Record<string, number>>;
+
+/** How long `close` lets transfers finish before it rolls them back, in milliseconds. */
+const DEFAULT_GRACE_MS = 10_000;
+
+/** The longest interval that a timer takes: only its being there matters. */
+const FOREVER_MS = 2 ** 31 - 1;
+
+/**
+ * A server that is running. It keeps the process alive until it is closed, unless `unref` says otherwise.
+ */
+export class Server {
+  readonly #native: NativeServer;
+  readonly #keepAlive: NodeJS.Timeout;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(native: NativeServer) {
+    this.#native = native;
+    // The native core keeps no process alive by itself: this timer does, and can be told not to.
+    this.#keepAlive = setInterval(() => undefined, FOREVER_MS);
+  }
+
+  /** Where it listens, `ip:port`. */
+  get address(): string {
+    return this.#native.address;
+  }
+
+  /** The UDP port. */
+  get port(): number {
+    return Number(this.address.slice(this.address.lastIndexOf(':') + 1));
+  }
+
+  /** Its key, which clients pin, `ed25519:BASE64`. */
+  get publicKey(): string {
+    return this.#native.publicKey;
+  }
+
+  /**
+   * The URL of a root for clients on this machine, or with `host` for others.
+   *
+   * @example `await sync('./site', server.url('site'), { trust: { pin: server.publicKey } })`
+   */
+  url(root = '', host?: string): string {
+    const address = this.address.slice(0, this.address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+    const reachable = address === '0.0.0.0' || address === '::' ? 'localhost' : address;
+    return formatRemote(host ?? reachable, this.port, root);
+  }
+
+  /** The counters. */
+  stats(): ServerStats {
+    return this.#native.stats();
+  }
+
+  /** Keep the process alive while the server runs, which is the default. */
+  ref(): this {
+    this.#keepAlive.ref();
+    return this;
+  }
+
+  /** Let the process end although the server runs. */
+  unref(): this {
+    this.#keepAlive.unref();
+    return this;
+  }
+
+  /**
+   * Accepts no further transfer, lets those under way finish or, after the time given, rolls them back, and stops.
+   * Every path then has its old or its complete new content.
+   */
+  close(
+    options: { /** Time for transfers to finish in milliseconds. Default: `10_000`. */ graceMs?: number } = {},
+  ): Promise<void> {
+    this.#closing ??= this.#close(options.graceMs ?? DEFAULT_GRACE_MS);
+    return this.#closing;
+  }
+
+  /** Resolves when the server has stopped, by `close` or by itself. The process stays alive meanwhile. */
+  async closed(): Promise<void> {
+    const site = captureCallSite();
+    try {
+      await this.#native.closed();
+    } catch (error) {
+      throw atCallSite(fromNative(error), site);
+    } finally {
+      clearInterval(this.#keepAlive);
+    }
+  }
+
+  /** As `close`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const site = captureCallSite();
+    try {
+      await this.#native.close(graceMs);
+    } catch (error) {
+      throw atCallSite(fromNative(error), site);
+    } finally {
+      clearInterval(this.#keepAlive);
+    }
+  }
+}
+
+/**
+ * Starts a server in this process.
+ *
+ * @throws {@link ConfigError} for options that cannot be used, {@link IoError} when the address is taken.
+ *
+ * @example
+ * ```ts
+ * await using server = await serve({
+ *   roots: { backup: '/srv/backup' },
+ *   listen: '[::]:28792',
+ *   allow: [{ name: 'laptop', key: 'ed25519:…', roots: ['backup/laptop'] }],
+ * });
+ * console.log(server.url('backup'), server.publicKey);
+ * ```
+ */
+export async function serve(options: ServeOptions): Promise<Server> {
+  const site = captureCallSite();
+  try {
+    const settings = serveSettings(options);
+    const native = await loadNative();
+    return new Server(await native.NativeServer.start(nativeOptions(settings)));
+  } catch (error) {
+    throw atCallSite(fromNative(error), site);
+  }
+}
+
+function nativeOptions(settings: ServeSettings): NativeServerOptions {
+  const { authorizedKeysPath, clientCa, profilePath } = settings;
+  return {
+    listen: settings.listen,
+    identity: nativeIdentity(settings.identity),
+    roots: settings.roots.map((root) => ({ ...root })),
+    ...(authorizedKeysPath === undefined ? {} : { authorizedKeysPath }),
+    authorizedKeys: [...settings.authorizedKeys],
+    ...(clientCa === undefined ? {} : { clientCaPem: clientCa }),
+    anonymous: settings.anonymous,
+    durability: settings.durability,
+    maxSessions: settings.maxSessions,
+    idleTimeoutMs: settings.idleTimeoutMs,
+    ...(profilePath === undefined ? {} : { profilePath }),
+  };
+}

@@ -1,0 +1,261 @@
+import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
+import type { Check, Checked, Checks } from './check.js';
+import { ConfigError } from './errors.js';
+import type {
+  ConnectOptions,
+  EventOptions,
+  IdentityOptions,
+  PlanOptions,
+  RetryOptions,
+  SyncOptions,
+  TransferOptions,
+  TrustOptions,
+  VerifyOptions,
+} from './options.js';
+
+/** The limits of retrying, complete. */
+export interface RetryPolicy {
+  readonly attempts: number;
+  readonly deadlineMs: number;
+  readonly baseDelayMs: number;
+  readonly maxDelayMs: number;
+}
+
+/** Connect options that were checked, with their defaults except for paths. */
+export interface ConnectSettings {
+  readonly identity: IdentityOptions;
+  readonly trust: Omit<TrustOptions, 'pin'> & { readonly pin: readonly string[] };
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly initialMtu: number;
+}
+
+/** Transfer options that were checked, with their defaults. */
+export interface TransferSettings {
+  readonly recursive: boolean;
+  readonly links: boolean;
+  readonly perms: boolean;
+  readonly times: boolean;
+  readonly owner: boolean;
+  readonly group: boolean;
+  readonly compare: 'quick' | 'content' | 'size';
+  readonly modifyWindowNs: number;
+  readonly update: boolean;
+  readonly delete: boolean;
+  readonly force: boolean;
+  readonly maxDelete: number | undefined;
+  readonly allowMassDelete: boolean;
+  readonly dryRun: boolean;
+  readonly durability: 'none' | 'run' | 'file';
+  readonly compression: 'auto' | 'always' | 'never';
+  readonly lockWaitMs: number;
+  readonly timeoutMs: number;
+  readonly lanes: number;
+  readonly partial: boolean;
+  readonly into: boolean;
+  readonly profile: boolean;
+  readonly items: boolean | undefined;
+  readonly whenFull: 'drop' | 'wait';
+  readonly retry: RetryPolicy;
+  readonly signal: AbortSignal | undefined;
+}
+
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const KEY = /^ed25519:[A-Za-z0-9+/]{43}=?$/;
+
+/** A public key as it is written everywhere. */
+export const publicKey: Check<string> = instance<string>(
+  (value): value is string => typeof value === 'string' && KEY.test(value),
+  'a public key (ed25519: and 43 characters of base64)',
+);
+
+const pem = instance<string>(
+  (value): value is string => typeof value === 'string' && value.includes('-----BEGIN '),
+  'PEM text (with a line "-----BEGIN …")',
+);
+
+/** Checks of {@link IdentityOptions}. */
+export const IDENTITY_CHECKS: Checks<IdentityOptions> = {
+  keyPath: text('the path of a key file'),
+  key: instance<string>(
+    (value): value is string => typeof value === 'string' && value.includes('-----BEGIN '),
+    // The value might be a secret with its frame missing: it must not be repeated in a message.
+    'PEM text (with a line "-----BEGIN …")',
+  ),
+  cert: pem,
+};
+
+const TRUST_CHECKS: Checks<TrustOptions> = {
+  pin: listOf(publicKey),
+  knownHosts: text('the path of a file'),
+  firstUse: oneOf('refuse', 'accept'),
+  ca: pem,
+};
+
+const RETRY_CHECKS: Checks<RetryOptions> = {
+  attempts: integer(0, 1_000_000, 'attempts'),
+  deadlineMs: integer(0, Number.MAX_SAFE_INTEGER, 'milliseconds'),
+  baseDelayMs: integer(0, HOUR_MS, 'milliseconds'),
+  maxDelayMs: integer(0, DAY_MS, 'milliseconds'),
+};
+
+const EVENT_CHECKS: Checks<EventOptions> = { items: flag, whenFull: oneOf('drop', 'wait') };
+
+const CONNECT_CHECKS: Checks<ConnectOptions> = {
+  identity: group(IDENTITY_CHECKS),
+  trust: group(TRUST_CHECKS),
+  connectTimeoutMs: integer(1, HOUR_MS, 'milliseconds'),
+  idleTimeoutMs: integer(100, HOUR_MS, 'milliseconds'),
+  initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
+};
+
+const TRANSFER_CHECKS: Checks<TransferOptions> = {
+  recursive: flag,
+  links: flag,
+  perms: flag,
+  times: flag,
+  owner: flag,
+  group: flag,
+  compare: oneOf('quick', 'content', 'size'),
+  modifyWindowNs: integer(-1, DAY_MS * 1_000_000, 'nanoseconds'),
+  update: flag,
+  delete: flag,
+  force: flag,
+  maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
+  allowMassDelete: flag,
+  dryRun: flag,
+  durability: oneOf('none', 'run', 'file'),
+  compression: oneOf('auto', 'always', 'never'),
+  lockWaitMs: integer(0, DAY_MS, 'milliseconds'),
+  timeoutMs: integer(0, DAY_MS, 'milliseconds'),
+  lanes: integer(0, 64, 'lanes'),
+  partial: flag,
+  into: flag,
+  profile: flag,
+  events: group(EVENT_CHECKS),
+  retry: (value, name) => {
+    if (value === false) return false;
+    return typeof value === 'number'
+      ? integer(0, 1_000_000, 'attempts')(value, name)
+      : group(RETRY_CHECKS)(value, name);
+  },
+  signal: instance<AbortSignal>((value): value is AbortSignal => value instanceof AbortSignal, 'an AbortSignal'),
+};
+
+/** Checks the options of `connect`. */
+export function connectSettings(options: unknown): ConnectSettings {
+  return connectDefaults(checkOptions<ConnectOptions>(options, CONNECT_CHECKS, 'options'));
+}
+
+/** Checks the options of a transfer over a connection that stands. */
+export function transferSettings(options: unknown): TransferSettings {
+  return transferDefaults(checkOptions<TransferOptions>(options, TRANSFER_CHECKS, 'options'));
+}
+
+/** Checks the options of `sync`, `plan` and `verify`. */
+export function syncSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
+  const given = checkOptions<SyncOptions>(options, { ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, 'options');
+  return { connect: connectDefaults(given), transfer: transferDefaults(given) };
+}
+
+function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
+  const identity = given.identity ?? {};
+  if (identity.key !== undefined && identity.keyPath !== undefined) {
+    throw new ConfigError('options identity.key and identity.keyPath exclude each other: give one of both');
+  }
+  const trust = given.trust ?? {};
+  const pins = trust.pin ?? [];
+  return {
+    identity,
+    trust: { ...trust, pin: typeof pins === 'string' ? [pins] : pins },
+    connectTimeoutMs: given.connectTimeoutMs ?? 10_000,
+    idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
+    initialMtu: given.initialMtu ?? 0,
+  };
+}
+
+function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
+  return {
+    recursive: given.recursive ?? true,
+    links: given.links ?? true,
+    perms: given.perms ?? true,
+    times: given.times ?? true,
+    owner: given.owner ?? false,
+    group: given.group ?? false,
+    compare: given.compare ?? 'quick',
+    modifyWindowNs: given.modifyWindowNs ?? -1,
+    update: given.update ?? false,
+    delete: given.delete ?? false,
+    force: given.force ?? false,
+    maxDelete: given.maxDelete,
+    allowMassDelete: given.allowMassDelete ?? false,
+    dryRun: given.dryRun ?? false,
+    durability: given.durability ?? 'run',
+    compression: given.compression ?? 'auto',
+    lockWaitMs: given.lockWaitMs ?? 0,
+    timeoutMs: given.timeoutMs ?? 60_000,
+    lanes: given.lanes ?? 0,
+    partial: given.partial ?? true,
+    into: given.into ?? false,
+    profile: given.profile ?? false,
+    items: given.events?.items,
+    whenFull: given.events?.whenFull ?? 'drop',
+    retry: retryPolicy(given.retry ?? false),
+    signal: given.signal,
+  };
+}
+
+function retryPolicy(retry: number | false | RetryOptions): RetryPolicy {
+  const given = typeof retry === 'object' ? retry : { attempts: retry === false ? 0 : retry };
+  return {
+    attempts: given.attempts ?? 5,
+    deadlineMs: given.deadlineMs ?? Number.POSITIVE_INFINITY,
+    baseDelayMs: given.baseDelayMs ?? 500,
+    maxDelayMs: given.maxDelayMs ?? 30_000,
+  };
+}
+
+/** Checks the options of `plan`. */
+export function planSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
+  const checks: Checks<PlanOptions> = without({ ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, NOT_IN_PLAN);
+  const given = checkOptions<PlanOptions>(options, checks, 'options');
+  return { connect: connectDefaults(given), transfer: { ...transferDefaults(given), ...READ_ONLY } };
+}
+
+/** Checks the options of `verify`. */
+export function verifySettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
+  const checks: Checks<VerifyOptions> = without({ ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, NOT_IN_VERIFY);
+  const given = checkOptions<VerifyOptions>(options, checks, 'options');
+  return {
+    connect: connectDefaults(given),
+    transfer: {
+      ...transferDefaults(given),
+      ...READ_ONLY,
+      compare: 'content',
+      // So that extra paths are seen; nothing is deleted, so nothing need be guarded.
+      delete: true,
+      allowMassDelete: true,
+    },
+  };
+}
+
+const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'lockWaitMs'] as const;
+
+const NOT_IN_VERIFY = [...NOT_IN_PLAN, 'compare', 'delete', 'update', 'force', 'maxDelete', 'allowMassDelete'] as const;
+
+/** Every item counts, and nothing is transferred that a slow reader could slow. */
+const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait' } as const;
+
+function without<T extends object, const Name extends keyof T>(checks: T, names: readonly Name[]): Omit<T, Name> {
+  const rest = { ...checks };
+  for (const name of names) delete (rest as Partial<T>)[name];
+  return rest;
+}
+
+/** Checks the options of a plan over a connection that stands. */
+export function planTransferSettings(options: unknown): TransferSettings {
+  const checks: Checks<Omit<PlanOptions, keyof ConnectOptions>> = without(TRANSFER_CHECKS, NOT_IN_PLAN);
+  const given = checkOptions<Omit<PlanOptions, keyof ConnectOptions>>(options, checks, 'options');
+  return { ...transferDefaults(given), ...READ_ONLY };
+}

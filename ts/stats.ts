@@ -1,0 +1,124 @@
+/**
+ * The counters of a job. Every one only grows while an attempt runs. Amounts are in bytes, and exact up to 2^53.
+ * The two totals are absent until both trees have been walked, and fixed from then on; after a retry they
+ * are absent again until the new walk ends.
+ */
+export interface SyncStats {
+  /** Entries of any kind seen in the source so far. */
+  entriesSource: number;
+  /** Entries of any kind seen in the destination so far. */
+  entriesDestination: number;
+  /** Directories seen in the source so far. */
+  directoriesSource: number;
+  /** Files whose content was sent and that now have their name (in a dry run: that would). */
+  filesTransferred: number;
+  /** Entries other than directories that were removed from the destination. */
+  filesDeleted: number;
+  /** Directories made in the destination. */
+  directoriesCreated: number;
+  /** Directories removed from the destination. */
+  directoriesDeleted: number;
+  /** Symlinks made or changed in the destination. */
+  symlinksCreated: number;
+  /** Entries whose mode, times or owner were changed and nothing else. */
+  attrsChanged: number;
+  /** Entries left out on purpose: newer at the destination, or of a kind that is not carried. */
+  filesSkipped: number;
+  /** Entries that did not arrive; each is in `failures` of the result. */
+  filesFailed: number;
+  /** Content of all files of the source in bytes, changed or not. Absent until the walks end. */
+  bytesTotal?: number;
+  /** Content that this run has to bring over in bytes. Absent until the walks end. */
+  bytesToTransfer?: number;
+  /** Content brought over so far in bytes, before compression. */
+  bytesTransferred: number;
+  /** Content taken from verified partial files at the destination instead of being sent, in bytes. */
+  bytesReused: number;
+  /** Bytes sent on the wire by this process. */
+  bytesSent: number;
+  /** Bytes received from the wire by this process. */
+  bytesReceived: number;
+  /** Whether both trees have been walked to the end, so that the totals are known. */
+  walkDone: boolean;
+  /** Times that this side had to wait for an answer before it could go on. */
+  roundTrips: number;
+  /** Frames on the control lane. */
+  controlFrames: number;
+  /** Lanes opened for content. */
+  streamsOpened: number;
+}
+
+/** The raw counters under the engine's own names. */
+export type Counters = Readonly<Record<string, number>>;
+
+/** What was seen of a tree: a second attempt sees the same again, so that attempts are not added up. */
+const SEEN: ReadonlySet<string> = new Set([
+  'entries_source',
+  'entries_destination',
+  'directories_source',
+  'bytes_total',
+]);
+
+/** What has counters: a native job. */
+interface Counting {
+  stats(into: Float64Array): void;
+}
+
+/** Reads the counters of a native job without creating an array for each look. */
+export class CounterReader {
+  readonly #names: readonly string[];
+  readonly #values: Float64Array;
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+    this.#values = new Float64Array(names.length);
+  }
+
+  read(job: Counting): Counters {
+    job.stats(this.#values);
+    const counters: Record<string, number> = {};
+    for (const [index, name] of this.#names.entries()) counters[name] = this.#values[index] ?? 0;
+    return counters;
+  }
+}
+
+/** The counters of a later attempt on top of those of the attempts before it. */
+export function addAttempt(before: Counters, attempt: Counters): Counters {
+  const sum: Record<string, number> = { ...before };
+  for (const [name, value] of Object.entries(attempt)) {
+    const earlier = before[name] ?? 0;
+    sum[name] = SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
+  }
+  // What earlier attempts brought over is no longer missing when a later one looks: it counts towards the total.
+  sum['bytes_to_transfer'] = (before['bytes_transferred'] ?? 0) + (attempt['bytes_to_transfer'] ?? 0);
+  sum['walk_done'] = attempt['walk_done'] ?? 0;
+  return sum;
+}
+
+/** The counters as the public type. */
+export function toStats(counters: Counters): SyncStats {
+  const of = (name: string): number => counters[name] ?? 0;
+  const walkDone = of('walk_done') > 0;
+  return {
+    entriesSource: of('entries_source'),
+    entriesDestination: of('entries_destination'),
+    directoriesSource: of('directories_source'),
+    filesTransferred: of('files_transferred'),
+    filesDeleted: of('files_deleted'),
+    directoriesCreated: of('directories_created'),
+    directoriesDeleted: of('directories_deleted'),
+    symlinksCreated: of('symlinks_created'),
+    attrsChanged: of('attrs_changed'),
+    filesSkipped: of('files_skipped'),
+    filesFailed: of('files_failed'),
+    ...(walkDone ? { bytesTotal: of('bytes_total'), bytesToTransfer: of('bytes_to_transfer') } : {}),
+    bytesTransferred: of('bytes_transferred'),
+    bytesReused: of('bytes_reused'),
+    bytesSent: of('bytes_sent'),
+    bytesReceived: of('bytes_received'),
+    walkDone,
+    roundTrips: of('round_trips'),
+    controlFrames: of('control_frames'),
+    streamsOpened: of('streams_opened'),
+  };
+}

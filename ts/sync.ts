@@ -1,0 +1,55 @@
+import { captureCallSite } from './callsite.js';
+import { SyncJob } from './job.js';
+import { LOCAL_LINK, oneShotLink } from './link.js';
+import type { Link } from './link.js';
+import { syncSettings } from './settings.js';
+import type { SyncOptions } from './options.js';
+import type { ConnectSettings } from './settings.js';
+import type { PathLike } from './paths.js';
+import { checkEnds } from './placement.js';
+import type { Ends } from './placement.js';
+import { Run } from './run.js';
+import { parseTarget } from './target.js';
+
+/**
+ * Makes `destination` equal to `source`, or with `delete: false`, the default, at least contain it.
+ *
+ * Either end may be a `sparsync://host[:port]/root/path` URL; a server has named roots only. Two local folders are
+ * synced by the same engine without a network. A slash at the end of either means nothing, unless `into` asks for rsync's rule.
+ *
+ * @param source - What to read: a path as text, bytes or `file:` URL, or a `sparsync://` URL.
+ * @param destination - What to make equal. Its parent must exist.
+ * @returns A job, which is awaited for its {@link SyncResult} and iterated for its events. It never throws at once:
+ * mistakes in the parameters reject it as well.
+ * @throws {@link PartialSyncError} when a path did not arrive, unless it merely vanished from the source.
+ * @throws {@link ConfigError} for a parameter or option that cannot be used.
+ * @throws {@link SparsyncError} of another class for everything else, and `signal.reason` itself after an abort.
+ *
+ * @example
+ * ```ts
+ * const result = await sync('/srv/photos', 'sparsync://backup.example/photos', { delete: true, retry: 5 });
+ * console.log(result.stats.filesTransferred);
+ * ```
+ */
+export function sync(source: PathLike, destination: PathLike, options?: SyncOptions): SyncJob {
+  return new SyncJob(
+    new Run(() => {
+      const { connect, transfer } = syncSettings(options);
+      const ends = parseEnds(source, destination);
+      return { ends, link: linkFor(ends, connect), settings: transfer };
+    }, captureCallSite()),
+  );
+}
+
+/** Takes both ends apart and rejects pairs that no run can serve. */
+export function parseEnds(source: PathLike, destination: PathLike): Ends {
+  const ends = { source: parseTarget(source, 'source'), destination: parseTarget(destination, 'destination') };
+  checkEnds(ends);
+  return ends;
+}
+
+/** A connection for each attempt, or none when both ends are here. */
+export function linkFor({ source, destination }: Ends, settings: ConnectSettings): Link {
+  if (source.kind === 'remote') return oneShotLink(source, settings);
+  return destination.kind === 'remote' ? oneShotLink(destination, settings) : LOCAL_LINK;
+}

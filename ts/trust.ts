@@ -1,0 +1,95 @@
+import { captureCallSite } from './callsite.js';
+import type { CallSite } from './callsite.js';
+import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
+import { ConfigError, atCallSite, fromNative } from './errors.js';
+import { loadNative } from './native.js';
+import type { Native } from './native.js';
+import { publicKey } from './settings.js';
+import { parseAuthority } from './target.js';
+
+/** A key pair of this machine. */
+export interface Identity {
+  /** The public key, `ed25519:BASE64`: what the other side pins or allows. */
+  publicKey: string;
+  /** The file of the private key. */
+  keyPath: string;
+  /** Whether the file was made just now. */
+  created: boolean;
+}
+
+/** Where pins are kept. */
+export interface KnownHostsOptions {
+  /** The file. Default: `known_hosts` in the configuration folder. */
+  knownHosts?: string | undefined;
+}
+
+/**
+ * The key pair that this machine shows to others. It is made on first use, with mode 0600.
+ *
+ * @param keyPath - The file. Default: `key.pem` in the configuration folder.
+ *
+ * @example `console.log((await identity()).publicKey)`
+ */
+export async function identity(keyPath?: string): Promise<Identity> {
+  return withNative(captureCallSite(), (native) => {
+    const path = keyPath ?? defaultKeyPath();
+    return { ...native.loadIdentity(path), keyPath: path };
+  });
+}
+
+/**
+ * The keys that are pinned for a server.
+ *
+ * @param authority - `host` or `host:port`, an IPv6 address in brackets.
+ *
+ * @example `await pinnedKeys('backup.example')`
+ */
+export async function pinnedKeys(authority: string, options: KnownHostsOptions = {}): Promise<string[]> {
+  return withNative(captureCallSite(), (native) => {
+    const { host, port } = hostAndPort(authority);
+    return native.knownHost(options.knownHosts ?? defaultKnownHostsPath(), host, port);
+  });
+}
+
+/**
+ * Pins a server's key. Compare it with what the server itself shows, over another channel.
+ *
+ * @param authority - `host` or `host:port`, an IPv6 address in brackets.
+ * @param key - `ed25519:BASE64`.
+ *
+ * @example `await pinKey('backup.example', 'ed25519:…')`
+ */
+export async function pinKey(authority: string, key: string, options: KnownHostsOptions = {}): Promise<void> {
+  await withNative(captureCallSite(), (native) => {
+    const { host, port } = hostAndPort(authority);
+    native.trustHost(options.knownHosts ?? defaultKnownHostsPath(), host, port, publicKey(key, 'key'));
+  });
+}
+
+/**
+ * Removes the pins of a server.
+ *
+ * @returns Whether there were any.
+ *
+ * @example `await unpinKeys('backup.example')`
+ */
+export async function unpinKeys(authority: string, options: KnownHostsOptions = {}): Promise<boolean> {
+  return withNative(captureCallSite(), (native) => {
+    const { host, port } = hostAndPort(authority);
+    return native.forgetHost(options.knownHosts ?? defaultKnownHostsPath(), host, port);
+  });
+}
+
+async function withNative<T>(site: CallSite, use: (native: Native) => T): Promise<T> {
+  try {
+    return use(await loadNative());
+  } catch (error) {
+    throw atCallSite(fromNative(error), site);
+  }
+}
+
+function hostAndPort(authority: string): { host: string; port: number } {
+  return parseAuthority(authority.replace(/^sparsync:\/\//i, '').replace(/\/.*$/s, ''), (why) => {
+    throw new ConfigError(`${JSON.stringify(authority)} is not a host: ${why}`);
+  });
+}
