@@ -835,15 +835,19 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
             }
             error => Error::io("cannot list", path.as_bytes(), error.into()),
         })?;
-    Ok(scan
-        .listing
-        .entries()
-        .iter()
-        .map(|entry| ListEntry {
-            kind: entry.kind,
-            name: scan.listing.name(entry).to_vec(),
-            size: entry.size,
-            meta: entry.meta,
-        })
-        .collect())
+    let directory = root
+        .open_directory(path, crate::fs::Access::Reach)
+        .map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
+    let listed = scan.listing.entries().iter().map(|entry| {
+        let name = scan.listing.name(entry);
+        let mut meta = entry.meta;
+        // The listing of a run leaves a directory's attributes to its own record.
+        if entry.kind == Kind::Directory
+            && let Ok(stat) = crate::fs::statx(&directory, name)
+        {
+            meta = crate::fs::meta(&stat);
+        }
+        ListEntry { kind: entry.kind, name: name.to_vec(), size: entry.size, meta }
+    });
+    Ok(listed.collect())
 }

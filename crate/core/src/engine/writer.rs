@@ -71,7 +71,7 @@ impl Writing<'_> {
 
     /// Reports a path that did not arrive.
     pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String) -> Result<()> {
-        if kind != IssueKind::Notice {
+        if !kind.is_notice() {
             self.session.count(Counter::files_failed, 1);
         }
         self.report.issue(Issue { kind, path, message, old_kept: true })
