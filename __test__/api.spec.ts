@@ -224,7 +224,8 @@ judgedWhere(subjectToModes !== null)(
     t.deepEqual(said.failures.map(({ path }) => path).sort(), ['dir0000/file00002', 'dir0001']);
     for (const failure of said.failures) {
       t.is(failure.side, 'local', failure.path);
-      t.regex(failure.code, /EACCES/, failure.path);
+      t.is(failure.code, 'unreadable', failure.path);
+      t.regex(failure.message, /Permission denied/, failure.path);
     }
     t.true(said.failures.find(({ path }) => path === 'dir0000/file00002')?.oldContentKept);
     t.is(readFileSync(`${served}/tree/dir0000/file00002`, 'utf8'), 'old');
@@ -323,7 +324,8 @@ async function afterTheWalk<T>(
 ): Promise<T> {
   const source = dir(work, 'source');
   plainTree(source, { directories: 3, files: 10 });
-  const entries = walk(source).size;
+  // The root itself is no entry.
+  const entries = walk(source).size - 1;
   const relay = await Relay.start({ to: server.port });
   const connection = await connect(`sparsync://127.0.0.1:${relay.port}`, access);
   t.teardown(async () => {
@@ -353,7 +355,7 @@ judged('files that vanish during the run alone do not reject: they are listed', 
   t.true(result.vanishedOnly);
   t.true(result.failures.length > 0);
   for (const failure of result.failures) {
-    t.is(failure.code, 'VANISHED', failure.path);
+    t.is(failure.code, 'vanished', failure.path);
     t.is(failure.side, 'local');
   }
   t.true(result.failures.some(({ path }) => path === 'dir0001/file00003'));
@@ -564,7 +566,8 @@ test('IPv6, and a server on all addresses', async (t) => {
   };
   const access = (pin: string) => ({ identity: { keyPath: user.keyPath }, trust: { pin } });
   for (const [listen, hosts] of [
-    ['[::1]:0', ['[::1]', 'localhost']],
+    // Whether localhost has an IPv6 address is the system's matter.
+    ['[::1]:0', ['[::1]']],
     ['[::]:0', ['[::1]', '127.0.0.1', 'localhost']],
     ['127.0.0.1:0', ['127.0.0.1', 'localhost']],
   ] as const) {
