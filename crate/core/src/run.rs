@@ -122,6 +122,7 @@ fn over_quic<T>(
                 Frame::Hello { oldest, newest }.encode(&mut first);
                 Frame::Request(Box::new(request)).encode(&mut first);
                 streams.write_encoded(&first).await?;
+                wire.asked.store(true, std::sync::atomic::Ordering::Relaxed);
                 Ok::<_, Error>(streams)
             };
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -223,10 +224,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         let accept = match control.rx.blocking_recv() {
             Some(Frame::Accept(accept)) => accept,
             Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
-            None => {
-                session.check()?;
-                return Err(Error::new(ErrorKind::Closed, "the server ended the session").remote());
-            }
+            None => return Err(session.lane_ended()),
         };
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
@@ -249,7 +247,7 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
         return Ok(());
     }
     report.issue(Issue {
-        kind: IssueKind::Notice,
+        kind: IssueKind::Owners,
         path: Vec::new(),
         message: "owners and groups are not carried: the receiver may not set them".to_owned(),
         old_kept: true,

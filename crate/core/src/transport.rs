@@ -1,7 +1,7 @@
 //! Carries a session's lanes over QUIC streams, or from one engine to the other in one process.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// A heartbeat goes out at least this often, in ticks.
 const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
 
+/// How long the engine has for the frames before the end of a lane, which may hold the result of the run: when it has
+/// read that, the lane's end is no failure.
+const LAST_FRAMES: Duration = Duration::from_millis(100);
+
 /// Bytes taken from a stream at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -37,8 +41,10 @@ pub(crate) struct WireCounters {
     pub(crate) control_frames: AtomicU64,
     /// Streams opened by this side.
     pub(crate) streams_opened: AtomicU64,
-    /// Round trips that the run has waited for, in order.
+    /// Answers that came after something was said: each may have cost a round trip.
     pub(crate) round_trips: AtomicU64,
+    /// Something was said on the control lane since the last frame from the peer.
+    pub(crate) asked: AtomicBool,
 }
 
 /// A control lane's two streams, with what has been read beyond the first frames.
@@ -216,6 +222,7 @@ async fn send_control(send: &mut quinn::SendStream, control: &mut TransportContr
         send.write_chunk(Bytes::from(encoded)).await.map_err(|error| net::write_error(&error))?;
         wire.sent(bytes);
         wire.control_frames.fetch_add(1, Ordering::Relaxed);
+        wire.asked.store(true, Ordering::Relaxed);
         if is_bulk {
             control.bulk_written();
         }
@@ -264,6 +271,9 @@ async fn receive_control(
             Ok(Some(Frame::Abort(error))) => return Error::from_wire(error),
             Ok(Some(frame)) => {
                 wire.control_frames.fetch_add(1, Ordering::Relaxed);
+                if wire.asked.swap(false, Ordering::Relaxed) {
+                    wire.round_trips.fetch_add(1, Ordering::Relaxed);
+                }
                 session.worked(1);
                 if frames.send(frame).await.is_err() {
                     // The engine has what it needs; what is left is read to see an abort.
@@ -274,8 +284,16 @@ async fn receive_control(
                     wire.received(chunk.bytes.len() as u64);
                     decoder.feed(&chunk.bytes);
                 }
-                Ok(None) => return Error::new(ErrorKind::Closed, "the peer ended the session early").remote(),
-                Err(error) => return net::read_error(&error),
+                Ok(None) => {
+                    drop(frames);
+                    tokio::time::sleep(LAST_FRAMES).await;
+                    return Error::new(ErrorKind::Closed, "the peer ended the session early").remote();
+                }
+                Err(error) => {
+                    drop(frames);
+                    tokio::time::sleep(LAST_FRAMES).await;
+                    return net::read_error(&error);
+                }
             },
             Err(error) => return malformed(error),
         }

@@ -55,6 +55,8 @@ struct Table {
     scans: BTreeMap<u32, Arc<HeldScan>>,
     needed: HashSet<u32>,
     grant_all: bool,
+    /// Records of directories below this number have been sent: their listings may follow.
+    records_sent: u32,
 }
 
 /// Listings that are sent before the content of the first of them.
@@ -163,17 +165,17 @@ impl JobQueues {
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
 fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
     let options = ScanOptions { attributes: shared.options.attributes, stamps: true };
-    let mut out = Records::new(shared);
+    let mut out = Records::new(shared, to_list);
     if let Some(name) = &shared.source.file_name {
         let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
-        out.add(scan, to_list)?;
+        out.add(scan)?;
         return out.end();
     }
     for item in Walk::new(&shared.source.root, options, shared.options.recursive) {
         shared.session.check()?;
         match item {
-            WalkItem::Listed(scan) => out.add(*scan, to_list)?,
+            WalkItem::Listed(scan) => out.add(*scan)?,
             WalkItem::Failed(path, error) if path.is_root() => {
                 return Err(Error::io("cannot read the source", b"", error.into()));
             }
@@ -186,6 +188,7 @@ fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
 /// Records on their way to the receiver.
 struct Records<'a, 'b> {
     shared: &'a Shared<'b>,
+    to_list: &'a mpsc::Sender<u32>,
     batch: Vec<Directory>,
     batch_bytes: usize,
     /// Encoded frames that are held back, until the hold is over or the walk ends.
@@ -198,10 +201,11 @@ struct Records<'a, 'b> {
 }
 
 impl<'a, 'b> Records<'a, 'b> {
-    fn new(shared: &'a Shared<'b>) -> Self {
+    fn new(shared: &'a Shared<'b>, to_list: &'a mpsc::Sender<u32>) -> Self {
         let hold = shared.options.attributes.digests_decide() && shared.source.file_name.is_none();
         Self {
             shared,
+            to_list,
             batch: Vec::new(),
             batch_bytes: 0,
             held: hold.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
@@ -213,16 +217,15 @@ impl<'a, 'b> Records<'a, 'b> {
         }
     }
 
-    fn add(&mut self, mut scan: Scan, to_list: &mpsc::Sender<u32>) -> Result<()> {
+    fn add(&mut self, mut scan: Scan) -> Result<()> {
         let session = self.shared.session;
         let count = scan.listing.len();
-        let permit = match self.shared.budget.try_acquire(count) {
-            Some(permit) => permit,
-            None => {
-                // The receiver must see what is held back, or it can never settle it.
-                self.release()?;
-                self.shared.budget.acquire(count, session)?
-            }
+        let permit = if let Some(permit) = self.shared.budget.try_acquire(count) {
+            permit
+        } else {
+            // The receiver must see what is held back, or it can never settle it.
+            self.release()?;
+            self.shared.budget.acquire(count, session)?
         };
         for issue in std::mem::take(&mut scan.issues) {
             self.errors += 1;
@@ -237,22 +240,20 @@ impl<'a, 'b> Records<'a, 'b> {
         session.count(Counter::entries_source, count as u64);
         session.count(Counter::bytes_total, bytes);
         self.tree.add(&self.shared.options.attributes, &scan.path, &scan.meta, &scan.digest);
-        self.push(Directory {
+        let record = Directory {
             path: scan.path.clone(),
             meta: scan.meta,
             digest: scan.digest,
             entries: u32::try_from(count).unwrap_or(u32::MAX),
-            incomplete: false,
-        })?;
-        let mut table = self.shared.table();
-        table.scans.insert(number, Arc::new(HeldScan { scan, _permit: permit }));
-        if table.grant_all {
-            // Content follows the record, which must not be held back any longer.
-            drop(table);
-            self.release()?;
-            let _ = to_list.send(number);
-        }
-        Ok(())
+        };
+        let grant_all = {
+            let mut table = self.shared.table();
+            table.scans.insert(number, Arc::new(HeldScan { scan, _permit: permit }));
+            table.grant_all
+        };
+        self.push(record)?;
+        // With everything granted, content follows the record, which must not be held back any longer.
+        if grant_all { self.release() } else { Ok(()) }
     }
 
     fn failed(&mut self, path: &sparsync_proto::RelPath, error: rustix::io::Errno) -> Result<()> {
@@ -296,15 +297,25 @@ impl<'a, 'b> Records<'a, 'b> {
         }
         self.batch_bytes = 0;
         let frame = Frame::Directories(std::mem::take(&mut self.batch));
-        match &mut self.held {
-            Some((held, _)) => {
-                frame.encode(held);
-                Ok(())
-            }
-            None => {
-                let mut encoded = Vec::new();
-                frame.encode(&mut encoded);
-                self.shared.control.send_bulk(encoded)
+        if let Some((held, _)) = &mut self.held {
+            frame.encode(held);
+            Ok(())
+        } else {
+            let mut encoded = Vec::new();
+            frame.encode(&mut encoded);
+            self.shared.control.send_bulk(encoded)?;
+            self.records_sent();
+            Ok(())
+        }
+    }
+
+    /// Lets listings follow the records that are on their way.
+    fn records_sent(&self) {
+        let mut table = self.shared.table();
+        let before = std::mem::replace(&mut table.records_sent, self.directories);
+        if table.grant_all {
+            for number in before..self.directories {
+                let _ = self.to_list.send(number);
             }
         }
     }
@@ -313,7 +324,11 @@ impl<'a, 'b> Records<'a, 'b> {
     fn release(&mut self) -> Result<()> {
         self.close_batch()?;
         match self.held.take() {
-            Some((held, _)) if !held.is_empty() => self.shared.control.send_bulk(held),
+            Some((held, _)) if !held.is_empty() => {
+                self.shared.control.send_bulk(held)?;
+                self.records_sent();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -335,7 +350,9 @@ impl<'a, 'b> Records<'a, 'b> {
         }
         .encode(&mut encoded);
         self.shared.session.set(Counter::walk_done, 1);
-        self.shared.control.send_bulk(encoded)
+        self.shared.control.send_bulk(encoded)?;
+        self.records_sent();
+        Ok(())
     }
 }
 
@@ -395,6 +412,10 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
 }
 
 /// Handles what the receiver says, until it has finished.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the queues end with this call, and the threads behind them with the queues"
+)]
 fn dispatch(
     shared: &Shared<'_>,
     rx: &mut tokio::sync::mpsc::Receiver<Frame>,
@@ -406,12 +427,7 @@ fn dispatch(
     }
     let mut accepted = shared.options.grant.is_some();
     loop {
-        let Some(frame) = rx.blocking_recv() else {
-            shared.session.check()?;
-            return Err(
-                Error::new(crate::ErrorKind::Closed, "the connection ended before the run was finished").remote()
-            );
-        };
+        let Some(frame) = rx.blocking_recv() else { return Err(shared.session.lane_ended()) };
         shared.session.worked(1);
         match frame {
             Frame::Accept(accept) if !accepted => {
@@ -470,8 +486,8 @@ fn granted(shared: &Shared<'_>, grant: Grant, to_list: &mpsc::Sender<u32>) {
     if grant == Grant::All {
         let mut table = shared.table();
         table.grant_all = true;
-        for number in table.scans.keys() {
-            let _ = to_list.send(*number);
+        for number in table.scans.range(..table.records_sent) {
+            let _ = to_list.send(*number.0);
         }
     }
 }

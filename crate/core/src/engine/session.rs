@@ -65,6 +65,17 @@ impl Session {
         Err(self.error().unwrap_or_else(|| Error::new(ErrorKind::Aborted, "the run is over")))
     }
 
+    /// Why nothing more comes from the peer. The transport knows, and says it a moment after the lane has ended.
+    pub(crate) fn lane_ended(&self) -> Error {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        while !self.is_over() && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        self.error().unwrap_or_else(|| {
+            Error::new(ErrorKind::Closed, "the connection ended before the run was finished").remote()
+        })
+    }
+
     /// Counts work, which keeps the run from timing out.
     pub(crate) fn worked(&self, units: u64) {
         self.work.fetch_add(units, Ordering::Relaxed);
