@@ -8,7 +8,7 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
 
 use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, DestinationLock, LockBusy, Root, SessionFile, Space, StateDir};
+use crate::fs::{Access, DestinationLock, KnownMounts, LockBusy, Root, SessionFile, Space, StateDir};
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {
@@ -86,6 +86,14 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
         return (crate::fs::statx(source.root.fd(), name).map_or(u64::MAX, |stat| stat.stx_size), 1);
     }
     source.root.space().map_or((u64::MAX, u64::MAX), |space| (space.used_bytes, space.used_entries))
+}
+
+/// The mount points that the last run has found in the source; nothing on a dry run, which remembers nothing.
+pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMounts> {
+    if request.dry_run || source.file_name.is_some() {
+        return None;
+    }
+    Some(StateDir::of_user().ok()?.known_mounts(&source.root.absolute_path().ok()?))
 }
 
 /// What a receiver is told besides the request.

@@ -185,6 +185,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         hold: peer.hold(),
         grant: None,
         events: Some(Arc::clone(job.events())),
+        mounts: prepare::known_mounts(source, request),
     };
     let end = over_quic(peer, job, &session, request, transport, data, || {
         run_sender(&session, source, &options, control, lanes)
@@ -316,6 +317,7 @@ fn local_once(
         hold: Duration::ZERO,
         grant: Some(prepared.grant),
         events: None,
+        mounts: prepare::known_mounts(source, request),
     };
     let (source_control, source_transport) = control_lane();
     let (destination_control, destination_transport) = control_lane();

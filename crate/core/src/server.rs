@@ -668,6 +668,7 @@ impl Answer<'_> {
             hold: (self.client.connection.rtt() * 2).min(Duration::from_millis(250)),
             grant: Some(accept.grant),
             events: None,
+            mounts: prepare::known_mounts(&source, request),
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
             SenderEnd::Finished(_) => Ok(()),

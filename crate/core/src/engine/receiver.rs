@@ -227,6 +227,11 @@ impl Receiver<'_> {
                     }
                 }
                 Frame::List { directory, more, listing } => self.list(directory, more, listing)?,
+                Frame::Issue(issue) if issue.kind == IssueKind::Unmounted => {
+                    if let Ok(path) = RelPath::new(&issue.path) {
+                        self.guard.unmounted(path);
+                    }
+                }
                 Frame::Issue(issue) if issue.kind.is_senders() || issue.kind.is_notice() => {
                     self.session.count(Counter::files_failed, u64::from(!issue.kind.is_notice()));
                     self.options.report.issue(issue)?;
