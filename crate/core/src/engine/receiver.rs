@@ -138,6 +138,7 @@ pub(crate) fn run_receiver(
             floor: &floor,
             pending: HashMap::new(),
             number: 0,
+            last: RelPath::root(),
             needs: Vec::new(),
             tree_end: None,
             tree_digest_may_decide: true,
@@ -190,6 +191,8 @@ struct Receiver<'a> {
     pending: HashMap<u32, Pending>,
     /// The next directory's number.
     number: u32,
+    /// The directory that was told of last.
+    last: RelPath,
     needs: Vec<u32>,
     tree_end: Option<u64>,
     tree_digest_may_decide: bool,
@@ -298,9 +301,7 @@ impl Receiver<'_> {
         if self.tree_end.is_some() {
             return Err(Error::protocol("a directory after the tree's end").remote());
         }
-        if (self.number == 0) != directory.path.is_root() {
-            return Err(Error::protocol("a tree that does not begin at its root").remote());
-        }
+        self.check_order(&directory.path)?;
         let number = self.number;
         self.number += 1;
         self.session.count(Counter::directories_source, 1);
@@ -332,6 +333,27 @@ impl Receiver<'_> {
         if self.number.is_multiple_of(SETTLE_EVERY) {
             self.send_needs()?;
         }
+        Ok(())
+    }
+
+    /// Refuses a record that cannot be the next of the walk. What came again or late would be taken for new, below a
+    /// destination that was not looked at: new names only, and the one name of a single file, would mean nothing.
+    fn check_order(&mut self, path: &RelPath) -> Result<()> {
+        let goes_down = self.options.rules.recursive && self.destination.file_name.is_none();
+        let in_order = match path.split_last() {
+            None => self.number == 0,
+            Some((parent, name)) => {
+                self.number > 0
+                    && goes_down
+                    && *path > self.last
+                    && self.last.is_within(&parent)
+                    && TempName::parse(name.as_bytes()).is_none()
+            }
+        };
+        if !in_order {
+            return Err(Error::protocol("a directory that has no place here").at(path.as_bytes()).remote());
+        }
+        self.last.clone_from(path);
         Ok(())
     }
 
