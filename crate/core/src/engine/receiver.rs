@@ -508,6 +508,11 @@ impl Receiver<'_> {
 
     /// Makes a directory that is not there. Says false when it could not.
     fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<bool> {
+        let replaces = !self.options.rules.append_only;
+        if !replaces && self.is_taken(path) {
+            // The listing that it is in has told so.
+            return Ok(false);
+        }
         self.session.count(Counter::directories_created, 1);
         self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?;
         self.settle_attrs(path, meta);
@@ -518,7 +523,7 @@ impl Receiver<'_> {
         self.changed = true;
         let made = self.parent_of(&parent).and_then(|directory| {
             writing.in_directory(&parent, &directory, |directory| {
-                make_directory(directory.as_fd(), name.as_bytes(), meta.mode, || writing.names.next())
+                make_directory(directory.as_fd(), name.as_bytes(), meta.mode, replaces, || writing.names.next())
             })
         });
         if let Err(error) = made {
@@ -526,6 +531,13 @@ impl Receiver<'_> {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Whether something else stands where a directory is to be made, or on the way there.
+    fn is_taken(&mut self, path: &RelPath) -> bool {
+        let Some((parent, name)) = path.split_last() else { return false };
+        let found = self.parent_of(&parent).and_then(|directory| crate::fs::statx(&*directory, name.as_bytes()));
+        found.err() != Some(Errno::NOENT)
     }
 
     /// The directory at `path`, held open while its neighbours need it too.
