@@ -381,7 +381,7 @@ impl Receiver<'_> {
             if !reasons.is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
                 self.item(Action::Attributes, Kind::Directory, reasons, 0, directory.path.as_bytes())?;
-                self.settle_attrs(&directory.path, directory.meta);
+                self.settle_attrs(&directory.path, directory.meta, false);
             }
         }
         let equal = self.options.attributes.digests_decide() && old.digest == directory.digest && !single;
@@ -474,7 +474,7 @@ impl Receiver<'_> {
             self.sweep(old, kept, meta);
         }
         if touched && !is_new && self.destination.file_name.is_none() {
-            self.settle_attrs(&path, meta);
+            self.settle_attrs(&path, meta, false);
         }
         self.want(number, path, listing, wanted, resume)
     }
@@ -515,7 +515,7 @@ impl Receiver<'_> {
         }
         self.session.count(Counter::directories_created, 1);
         self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?;
-        self.settle_attrs(path, meta);
+        self.settle_attrs(path, meta, true);
         let (Some(writing), Some((parent, name))) = (self.writing, path.split_last()) else { return Ok(true) };
         if self.options.dry_run {
             return Ok(true);
@@ -771,11 +771,12 @@ impl Receiver<'_> {
             }
             self.session.count(Counter::leftovers_removed, 1);
         }
-        self.settle_attrs(&old.path, meta);
+        self.settle_attrs(&old.path, meta, false);
     }
 
-    fn settle_attrs(&mut self, path: &RelPath, meta: Meta) {
-        if self.destination.file_name.is_none() && self.final_attrs.last().is_none_or(|(last, _)| last != path) {
+    fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
+        if (is_new || !self.options.rules.append_only)
+            && self.destination.file_name.is_none() && self.final_attrs.last().is_none_or(|(last, _)| last != path) {
             self.final_attrs.push((path.clone(), meta));
         }
     }
