@@ -139,6 +139,7 @@ pub(crate) fn run_receiver(
             pending: HashMap::new(),
             number: 0,
             last: RelPath::root(),
+            entries: 0,
             needs: Vec::new(),
             tree_end: None,
             tree_digest_may_decide: true,
@@ -175,6 +176,8 @@ struct Pending {
     meta: Meta,
     /// What the destination has there.
     old: Option<Box<Scan>>,
+    /// How many entries the listing will have.
+    entries: u32,
     /// What has arrived of the listing.
     listing: Listing,
 }
@@ -193,6 +196,8 @@ struct Receiver<'a> {
     number: u32,
     /// The directory that was told of last.
     last: RelPath,
+    /// Entries of the directories told of.
+    entries: u64,
     needs: Vec<u32>,
     tree_end: Option<u64>,
     tree_digest_may_decide: bool,
@@ -236,7 +241,7 @@ impl Receiver<'_> {
                     self.options.report.issue(issue)?;
                 }
                 Frame::TreeEnd { directories, entries, bytes, errors } if self.tree_end.is_none() => {
-                    if directories != u64::from(self.number) {
+                    if directories != u64::from(self.number) || entries != self.entries {
                         return Err(Error::protocol("the tree's end does not fit its directories").remote());
                     }
                     self.session.set(Counter::entries_source, entries);
@@ -304,6 +309,7 @@ impl Receiver<'_> {
         self.check_order(&directory.path)?;
         let number = self.number;
         self.number += 1;
+        self.entries += u64::from(directory.entries);
         self.session.count(Counter::directories_source, 1);
         if !self.options.deletion.delete {
             self.floor.raise(&directory.path);
@@ -399,8 +405,8 @@ impl Receiver<'_> {
 
     fn need(&mut self, number: u32, directory: Directory, old: Option<Box<Scan>>) {
         self.session.count(Counter::directories_listed, 1);
-        let Directory { path, meta, .. } = directory;
-        self.pending.insert(number, Pending { path, meta, old, listing: Listing::new() });
+        let Directory { path, meta, entries, .. } = directory;
+        self.pending.insert(number, Pending { path, meta, old, entries, listing: Listing::new() });
         if !self.granted_all() {
             self.needs.push(number);
         }
@@ -426,6 +432,10 @@ impl Receiver<'_> {
         } else if !pending.listing.append(&part) {
             return Err(Error::protocol("a listing out of order").remote());
         }
+        let missing = (pending.entries as usize).checked_sub(pending.listing.len());
+        if missing.is_none_or(|missing| missing > 0 && !more) {
+            return Err(Error::protocol("a listing that does not fit its record").remote());
+        }
         if more {
             self.pending.insert(number, pending);
             return Ok(());
@@ -442,7 +452,7 @@ impl Receiver<'_> {
 
     /// Decides on every entry of a directory.
     fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
-        let Pending { path, meta, old, listing } = pending;
+        let Pending { path, meta, old, listing, .. } = pending;
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new && self.destination.file_name.is_none() && !self.make_new_directory(&path, meta)? {
             return self.want(number, path, Listing::new(), HashMap::new(), Vec::new());
