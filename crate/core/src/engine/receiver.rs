@@ -443,7 +443,14 @@ impl Receiver<'_> {
         if pending.listing.entries().iter().any(|entry| TempName::parse(pending.listing.name(entry)).is_some()) {
             return Err(Error::protocol("the name of an unfinished file in a listing").remote());
         }
+        let has_symlinks = || pending.listing.entries().iter().any(|entry| entry.kind == Kind::Symlink);
+        if !self.options.attributes.links && has_symlinks() {
+            return Err(Error::protocol("a symlink in a run without them").remote());
+        }
         if let Some(name) = &self.destination.file_name {
+            if pending.listing.entries().iter().any(|entry| entry.kind != Kind::File) {
+                return Err(Error::protocol("not a single file").remote());
+            }
             pending.listing =
                 pending.listing.renamed(name).ok_or_else(|| Error::protocol("not a single file").remote())?;
         }
