@@ -507,7 +507,7 @@ impl Receiver<'_> {
     ) -> Result<()> {
         let mut files: Vec<u32> = wanted.keys().copied().collect();
         files.sort_unstable();
-        let bytes = files.iter().filter_map(|&index| listing.get(index as usize)).map(|entry| entry.size).sum();
+        let bytes = files.iter().filter_map(|&index| listing.get(index as usize)).map(|entry| entry.size).fold(0, u64::saturating_add);
         self.session.count(Counter::bytes_to_transfer, bytes);
         if self.options.dry_run {
             files.clear();
