@@ -186,6 +186,9 @@ impl<'a> LaneWriter<'a> {
                 self.pack(&pack.bytes)?;
             }
         }
+        if self.open.is_some() {
+            return Err(self.writing.session.lane_ended());
+        }
         self.name_all()
     }
 
