@@ -187,7 +187,8 @@ impl<'a> LaneWriter<'a> {
             }
         }
         if self.open.is_some() {
-            return Err(self.writing.session.lane_ended());
+            self.writing.session.check()?;
+            return Err(Error::protocol("a data lane that ends inside a file").remote());
         }
         self.name_all()
     }
