@@ -241,7 +241,7 @@ impl Receiver<'_> {
                     self.options.report.issue(issue)?;
                 }
                 Frame::TreeEnd { directories, entries, bytes, errors } if self.tree_end.is_none() => {
-                    if directories != u64::from(self.number) || entries != self.entries {
+                    if self.number == 0 || directories != u64::from(self.number) || entries != self.entries {
                         return Err(Error::protocol("the tree's end does not fit its directories").remote());
                     }
                     self.session.set(Counter::entries_source, entries);
