@@ -417,10 +417,10 @@ async fn names_of_unfinished_files_are_refused() {
     asked_for(&mut control, 8 << 20).await;
     let mut lane = control.lane(0).await;
     lane.records(&[Record::Begin { file: FIRST }, Record::Literal(b"part")]).await;
-    support::eventually(|| !leftovers(&site.root()).is_empty());
+    support::eventually(|| !leftovers(&site.root()).is_empty()).await;
     let name = leftovers(&site.root())[0].file_name().unwrap().to_str().unwrap().to_owned();
     control.connection.close(0u32.into(), b"");
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0)));
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
     std::fs::remove_file(site.root().join("dst").join(&name)).unwrap();
 
     let root = body(&Frame::Directories(vec![directory("", 1)]));
@@ -606,7 +606,7 @@ async fn a_lane_cut_short_ends_the_session() {
     let mut lane = control.lane(0).await;
     lane.records(&[Record::Begin { file: FIRST }, Record::Literal(b"con")]).await;
     let _ = lane.send.finish();
-    control.abort().await;
+    assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
     assert_eq!(contents(&site.root()), timeless(&before));
     serves_on(&site).await;
 }
@@ -633,9 +633,9 @@ async fn a_lane_that_the_session_does_not_have_ends_it() {
 async fn lanes_of_no_session_are_kept_apart_from_those_of_one() {
     let (site, _) = victim("").await;
     let raw = site.raw().await;
-    // As many as the connection may have open, of sessions that there are not.
+    // Most of what the connection may have open, of sessions that there are not.
     let mut strays = Vec::new();
-    for number in 0..60u64 {
+    for number in 0..48u64 {
         let mut lane = support::lane_of(&raw.connection, 1_000_000 + number, 0).await;
         lane.raw(&noise(1000, number)).await;
         strays.push(lane);
@@ -665,11 +665,11 @@ async fn the_end_of_the_stream_deletes_nothing() {
         match ending {
             0 | 1 => {
                 let _ = control.send.finish();
-                assert_eq!(control.abort().await.kind, ErrorKind::Closed);
+                control.gone().await;
             }
             _ => control.connection.close(0u32.into(), b""),
         }
-        support::eventually(|| site.server.stats().contains(&("sessions_active", 0)));
+        support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
     }
     unharmed(&site, &before).await;
 }
@@ -681,12 +681,12 @@ async fn a_reset_stream_and_a_stopped_one_end_the_session() {
     control.accepted().await;
     control.write(&Frame::Directories(vec![directory("", 0)])).await;
     let _ = control.send.reset(21u32.into());
-    control.abort().await;
+    control.gone().await;
     let mut control = site.raw().await.session(deleting(push_to("dst"))).await;
     control.accepted().await;
     let _ = control.recv.stop(0u32.into());
     control.write(&Frame::Directories(vec![directory("", 0)])).await;
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0)));
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
     unharmed(&site, &before).await;
 }
 
@@ -769,7 +769,7 @@ async fn sizes_that_no_sum_can_hold_do_no_harm() {
         .records(&[Record::Begin { file: FIRST }, Record::Hole { bytes: limits::FILE_BYTES_MAX - 1 }])
         .await;
     control.connection.close(0u32.into(), b"");
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0)));
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
     assert_eq!(contents(&site.root()).len(), before.len() + leftovers(&site.root()).len());
     for path in leftovers(&site.root()) {
         std::fs::remove_file(site.root().join(path)).unwrap();
@@ -826,9 +826,9 @@ async fn random_bytes_in_the_middle_of_everything_do_no_harm() {
             control.lane(0).await.pack(&bytes).await;
         }
         let _ = control.send.finish();
-        control.abort().await;
+        control.gone().await;
     }
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0)));
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
     assert!(leftovers(&site.root()).is_empty());
     assert_eq!(contents(&site.root()), timeless(&before));
     outside_untouched(&site);

@@ -296,6 +296,13 @@ impl Control {
         }
     }
 
+    /// Reads on until the peer ends a session that this side has given up, which takes no word.
+    pub async fn gone(&mut self) {
+        while let Some(frame) = self.next().await {
+            assert!(!matches!(frame, Frame::Finished { .. }), "the peer was content");
+        }
+    }
+
     pub async fn accepted(&mut self) -> Accept {
         match self.next().await {
             Some(Frame::Accept(accept)) => accept,
@@ -498,12 +505,12 @@ pub async fn unhung<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Waits for what must happen, in a test that has nothing else to wait on.
-pub fn eventually(mut holds: impl FnMut() -> bool) {
+pub async fn eventually(mut holds: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if holds() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("it did not happen");
 }
