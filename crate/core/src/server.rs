@@ -722,19 +722,26 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether there was one.
+    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether the place will
+    /// be free in a moment.
     fn supersede(&self, request: &Request) -> bool {
+        let in_place = |live: &&Live| {
+            live.root == request.root
+                && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
+                && live.session.upgrade().is_some_and(|session| !Arc::ptr_eq(&session, self.session))
+        };
+        // Its client may know the end of a run before the run has let go.
+        let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
+        if lock(&self.shared.live).iter().filter(in_place).any(is_over) {
+            return true;
+        }
         let Some(key) = self.client.key else { return false };
         let rivals: Vec<_> = lock(&self.shared.live)
             .iter()
-            .filter(|live| {
-                live.key == Some(key)
-                    && live.root == request.root
-                    && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
-            })
+            .filter(in_place)
+            .filter(|live| live.key == Some(key))
             .filter_map(|live| {
-                let session = live.session.upgrade()?;
-                (!Arc::ptr_eq(&session, self.session)).then(|| (session, live.connection.clone(), live.urgent.clone()))
+                Some((live.session.upgrade()?, live.connection.clone(), live.urgent.clone()))
             })
             .collect();
         let heard: Vec<u64> = rivals.iter().map(|(_, connection, _)| connection.stats().udp_rx.datagrams).collect();
