@@ -735,11 +735,10 @@ impl Answer<'_> {
         if lock(&self.shared.live).iter().filter(in_place).any(is_over) {
             return true;
         }
-        let Some(key) = self.client.key else { return false };
         let rivals: Vec<_> = lock(&self.shared.live)
             .iter()
             .filter(in_place)
-            .filter(|live| live.key == Some(key))
+            .filter(|live| live.key == self.client.key)
             .filter_map(|live| {
                 Some((live.session.upgrade()?, live.connection.clone(), live.urgent.clone()))
             })
@@ -756,7 +755,10 @@ impl Answer<'_> {
         std::thread::sleep(longest.max(PROBE_MIN));
         let mut superseded = false;
         for ((session, connection, _), before) in rivals.iter().zip(heard) {
-            if connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before {
+            let is_silent = connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before;
+            superseded |= session.is_over();
+            // Without a key nobody can tell whose run it is.
+            if is_silent && self.client.key.is_some() {
                 let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
                 session.fail(error.clone());
                 net::close_with(connection, &error);
