@@ -165,8 +165,9 @@ pub(crate) fn destination(
     let (directory, file_name) = split_destination(place, request, terms)?;
     let unfinished = |name: &[u8]| TempName::parse(name).is_some();
     if directory.components().any(|name| unfinished(name.as_bytes())) || file_name.as_deref().is_some_and(unfinished) {
-        return Err(Error::new(ErrorKind::Config, "a path with the name of an unfinished file")
-            .at(place.path.as_bytes()));
+        return Err(
+            Error::new(ErrorKind::Config, "a path with the name of an unfinished file").at(place.path.as_bytes())
+        );
     }
     let (existing, missing) = open_existing(place.top, &directory)?;
     // As rsync: the last name of the destination may be missing, not what is above it.

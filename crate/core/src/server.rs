@@ -739,9 +739,7 @@ impl Answer<'_> {
             .iter()
             .filter(in_place)
             .filter(|live| live.key == self.client.key)
-            .filter_map(|live| {
-                Some((live.session.upgrade()?, live.connection.clone(), live.urgent.clone()))
-            })
+            .filter_map(|live| Some((live.session.upgrade()?, live.connection.clone(), live.urgent.clone())))
             .collect();
         let heard: Vec<u64> = rivals.iter().map(|(_, connection, _)| connection.stats().udp_rx.datagrams).collect();
         for (session, _, urgent) in &rivals {

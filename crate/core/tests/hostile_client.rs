@@ -163,8 +163,21 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     let deep = b"d/".repeat(limits::DEPTH_MAX + 1)[..limits::DEPTH_MAX * 2 + 1].to_vec();
     let good = request_body(b"r", b"dst", None, 1);
     let mut bodies: Vec<Vec<u8>> = [
-        &b".."[..], b"../outside", b"dst/..", b"dst/../..", b"/etc", b"/", b"dst/", b"dst//x", b".", b"./dst",
-        b"dst/./x", b"d\0st", &long_name, &long_path, &deep,
+        &b".."[..],
+        b"../outside",
+        b"dst/..",
+        b"dst/../..",
+        b"/etc",
+        b"/",
+        b"dst/",
+        b"dst//x",
+        b".",
+        b"./dst",
+        b"dst/./x",
+        b"d\0st",
+        &long_name,
+        &long_path,
+        &deep,
     ]
     .iter()
     .map(|path| request_body(b"r", path, None, 1))
@@ -730,9 +743,7 @@ async fn a_symlink_of_the_source_is_never_written_through() {
     control.accepted().await;
     let outside = site.outside();
     let root = listing(&[("link", Kind::Symlink, 0, outside.to_str().unwrap())]);
-    control
-        .tell(vec![directory("", 1), directory("link", 1)], vec![root, files(&[("secret", 5)])])
-        .await;
+    control.tell(vec![directory("", 1), directory("link", 1)], vec![root, files(&[("secret", 5)])]).await;
     // The link is made, or already there; then a directory stands in its place, and the file goes into that.
     while control.wanted().await != [0] {}
     control.lane(0).await.records(&[whole(FileId { directory: 1, index: 0 }, b"owned")]).await;

@@ -507,7 +507,11 @@ impl Receiver<'_> {
     ) -> Result<()> {
         let mut files: Vec<u32> = wanted.keys().copied().collect();
         files.sort_unstable();
-        let bytes = files.iter().filter_map(|&index| listing.get(index as usize)).map(|entry| entry.size).fold(0, u64::saturating_add);
+        let bytes = files
+            .iter()
+            .filter_map(|&index| listing.get(index as usize))
+            .map(|entry| entry.size)
+            .fold(0, u64::saturating_add);
         self.session.count(Counter::bytes_to_transfer, bytes);
         if self.options.dry_run {
             files.clear();
@@ -793,7 +797,9 @@ impl Receiver<'_> {
 
     fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
         if (is_new || !self.options.rules.append_only)
-            && self.destination.file_name.is_none() && self.final_attrs.last().is_none_or(|(last, _)| last != path) {
+            && self.destination.file_name.is_none()
+            && self.final_attrs.last().is_none_or(|(last, _)| last != path)
+        {
             self.final_attrs.push((path.clone(), meta));
         }
     }

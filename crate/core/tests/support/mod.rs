@@ -331,6 +331,11 @@ impl Control {
         }
     }
 
+    /// Reads on until nothing more comes, whatever the end is.
+    pub async fn gone_or_finished(&mut self) {
+        while self.next().await.is_some_and(|frame| !matches!(frame, Frame::Finished { .. } | Frame::Abort(_))) {}
+    }
+
     pub async fn finished(&mut self) -> Vec<u64> {
         loop {
             match self.next().await {
@@ -468,8 +473,7 @@ impl Trap {
     /// The next session that the client opens, and what it asks for.
     pub async fn session(&self) -> (Control, Request) {
         let (send, recv) = self.connection.accept_bi().await.unwrap();
-        let mut control =
-            Control { connection: self.connection.clone(), send, recv, decoder: FrameDecoder::default() };
+        let mut control = Control { connection: self.connection.clone(), send, recv, decoder: FrameDecoder::default() };
         assert!(matches!(control.next().await, Some(Frame::Hello { oldest: 1, newest: 1 })));
         match control.next().await {
             Some(Frame::Request(request)) => (control, *request),
