@@ -8,7 +8,7 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
 
 use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, DestinationLock, KnownMounts, LockBusy, Root, SessionFile, Space, StateDir};
+use crate::fs::{Access, DestinationLock, KnownMounts, LockBusy, Root, SessionFile, Space, StateDir, TempName};
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {
@@ -171,6 +171,12 @@ pub(crate) fn destination(
     session: &Session,
 ) -> Result<Prepared> {
     let (directory, file_name) = split_destination(place, request, terms)?;
+    let unfinished = |name: &[u8]| TempName::parse(name).is_some();
+    if directory.components().any(|name| unfinished(name.as_bytes())) || file_name.as_deref().is_some_and(unfinished) {
+        return Err(
+            Error::new(ErrorKind::Config, "a path with the name of an unfinished file").at(place.path.as_bytes())
+        );
+    }
     let (existing, missing) = open_existing(place.top, &directory)?;
     // As rsync: the last name of the destination may be missing, not what is above it.
     let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);

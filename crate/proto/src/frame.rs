@@ -437,10 +437,16 @@ fn put_directories(directories: &[Directory], out: &mut Vec<u8>) {
 fn directories(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
     let mut all = Vec::new();
     let mut previous: Vec<u8> = Vec::new();
+    // Shared beginnings would let a frame of a megabyte stand for gigabytes.
+    let mut path_bytes = 0;
     while !reader.is_empty() {
         let shared = reader.length(previous.len(), "shared path")?;
         previous.truncate(shared);
         previous.extend_from_slice(reader.bytes(PATH_BYTES_MAX, "path")?);
+        path_bytes += previous.len();
+        if path_bytes > FRAME_BYTES_MAX {
+            return malformed("length of all paths");
+        }
         all.push(Directory {
             path: RelPath::new(&previous)?,
             meta: Meta::get(reader)?,

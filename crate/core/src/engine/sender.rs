@@ -561,6 +561,9 @@ fn dispatch(
                 }
             }
             Frame::Finished { counters, refused } => {
+                if shared.session.get(Counter::walk_done) == 0 || !shared.table().needed.is_empty() {
+                    return Err(Error::protocol("a result before the source was known in full").remote());
+                }
                 shared.session.set_counters(&counters);
                 return Ok(SenderEnd::Finished(refused.map(Error::from_wire)));
             }
