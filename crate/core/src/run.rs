@@ -185,6 +185,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         hold: peer.hold(),
         grant: None,
         events: Some(Arc::clone(job.events())),
+        mounts: prepare::known_mounts(source, request),
     };
     let end = over_quic(peer, job, &session, request, transport, data, || {
         run_sender(&session, source, &options, control, lanes)
@@ -321,6 +322,7 @@ fn local_once(
         hold: Duration::ZERO,
         grant: Some(prepared.grant),
         events: None,
+        mounts: prepare::known_mounts(source, request),
     };
     let (source_control, source_transport) = control_lane();
     let (destination_control, destination_transport) = control_lane();
@@ -352,6 +354,10 @@ fn not_inside(source: &Source, destination: &Destination) -> Result<()> {
     let identity = |fd: std::os::fd::BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
     let top = identity(source.root.fd());
     let mut at = root.fd().try_clone_to_owned().map_err(|error| Error::io("cannot hold", b"", error))?;
+    // Onto itself there is nothing to do, which a run finds out.
+    if identity(root.fd()) == top {
+        return Ok(());
+    }
     let mut last = None;
     loop {
         let here = identity(std::os::fd::AsFd::as_fd(&at));
@@ -359,7 +365,7 @@ fn not_inside(source: &Source, destination: &Destination) -> Result<()> {
             return Ok(());
         }
         if here == top {
-            return Err(Error::new(ErrorKind::Config, "the destination is the source or lies inside it"));
+            return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
         }
         last = here;
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;

@@ -68,11 +68,14 @@ pub enum IssueKind {
     Notice = 8,
     /// A notice: owners were asked for, and the receiver may not set them.
     Owners = 9,
+    /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the destination
+    /// holds there is guarded like that of an empty directory.
+    Unmounted = 10,
 }
 
 impl IssueKind {
     fn from_wire(byte: u8) -> Decoded<Self> {
-        const ALL: [IssueKind; 10] = [
+        const ALL: [IssueKind; 11] = [
             IssueKind::Unreadable,
             IssueKind::Vanished,
             IssueKind::Changed,
@@ -83,6 +86,7 @@ impl IssueKind {
             IssueKind::Delete,
             IssueKind::Notice,
             IssueKind::Owners,
+            IssueKind::Unmounted,
         ];
         ALL.get(usize::from(byte)).copied().ok_or(Malformed { what: "issue kind" })
     }
@@ -101,13 +105,14 @@ impl IssueKind {
             Self::Delete => "delete",
             Self::Notice => "notice",
             Self::Owners => "owners",
+            Self::Unmounted => "unmounted",
         }
     }
 
     /// Whether nothing is missing because of it.
     #[must_use]
     pub const fn is_notice(self) -> bool {
-        matches!(self, Self::Notice | Self::Owners)
+        matches!(self, Self::Notice | Self::Owners | Self::Unmounted)
     }
 
     /// Whether it happened where the source is.

@@ -1,13 +1,14 @@
 //! The sender: walks the source, answers what the receiver asks, sends content.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparsync_proto::limits::BATCH_BYTES;
 use sparsync_proto::{
-    Attributes, Counter, Directory, Frame, Grant, Issue, IssueKind, Kind, Resume, TreeHasher, encode_list,
+    Attributes, Compare, Counter, Directory, Frame, Grant, Issue, IssueKind, Kind, Resume, Time, TreeHasher,
+    encode_list,
 };
 
 use super::budget::{Budget, Permit};
@@ -16,7 +17,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, LaneReader};
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 
 /// Where content comes from.
 pub(crate) struct Source {
@@ -41,6 +42,8 @@ pub(crate) struct SenderOptions {
     pub(crate) grant: Option<Grant>,
     /// The initiator's events, when the initiator is here.
     pub(crate) events: Option<Arc<EventQueue>>,
+    /// The mount points that the last run has found; nothing on a dry run.
+    pub(crate) mounts: Option<KnownMounts>,
 }
 
 /// A directory whose listing the receiver may still ask for.
@@ -70,6 +73,8 @@ struct Shared<'a> {
     control: ControlSender,
     table: Mutex<Table>,
     budget: Budget,
+    /// Mount points that this run has found.
+    mounts: Mutex<BTreeSet<Vec<u8>>>,
 }
 
 impl Shared<'_> {
@@ -101,7 +106,15 @@ pub(crate) fn run_sender(
     lanes: Vec<tokio::sync::mpsc::Sender<Pack>>,
 ) -> Result<SenderEnd> {
     let ControlLane { tx, mut rx } = control;
-    let shared = Shared { session, source, options, control: tx, table: Mutex::default(), budget: Budget::default() };
+    let shared = Shared {
+        session,
+        source,
+        options,
+        control: tx,
+        table: Mutex::default(),
+        budget: Budget::default(),
+        mounts: Mutex::default(),
+    };
     let (to_list, list_queue) = mpsc::channel();
     let (job_senders, job_queues): (Vec<_>, Vec<_>) = lanes.iter().map(|_| mpsc::channel()).unzip();
     let jobs = JobQueues { lanes: job_senders };
@@ -135,10 +148,14 @@ pub(crate) fn run_sender(
         // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
         drop(rx);
     });
-    match session.error() {
-        Some(error) => Err(error),
-        None => end,
+    if let Some(error) = session.error() {
+        return Err(error);
     }
+    // A refusal stands until somebody has looked: what was missed in this run is missed in the next as well.
+    if let (Ok(SenderEnd::Finished(None)), Some(known)) = (&end, &options.mounts) {
+        known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    end
 }
 
 fn spawn<'scope>(scope: &'scope std::thread::Scope<'scope, '_>, name: &str, work: impl FnOnce() + Send + 'scope) {
@@ -198,6 +215,49 @@ struct Records<'a, 'b> {
     entries: u64,
     bytes: u64,
     errors: u64,
+    times: CommonTime,
+}
+
+/// Looks for one modification time that most files share, as after a checkout or an unpacked archive that sets them
+/// all alike: then equal size and time prove little. A majority vote, so it needs no memory.
+#[derive(Default)]
+struct CommonTime {
+    candidate: Time,
+    balance: u64,
+    seen: u64,
+    files: u64,
+}
+
+/// Trees with fewer files share a time by chance.
+const COMMON_TIME_FILES_MIN: u64 = 100;
+
+impl CommonTime {
+    fn add(&mut self, time: Time) {
+        self.files += 1;
+        if self.balance == 0 {
+            self.candidate = time;
+            self.seen = 0;
+        }
+        if self.candidate == time {
+            self.balance += 1;
+            self.seen += 1;
+        } else {
+            self.balance -= 1;
+        }
+    }
+
+    fn notice(&self) -> Option<Issue> {
+        (self.files >= COMMON_TIME_FILES_MIN && self.seen > self.files / 2).then(|| Issue {
+            kind: IssueKind::Notice,
+            path: Vec::new(),
+            message: format!(
+                "{} of {} source files have the same modification time, so a change that keeps the size is not seen; \
+                 compare content (compare: 'content', --checksum) to be sure",
+                self.seen, self.files
+            ),
+            old_kept: true,
+        })
+    }
 }
 
 impl<'a, 'b> Records<'a, 'b> {
@@ -214,6 +274,7 @@ impl<'a, 'b> Records<'a, 'b> {
             entries: 0,
             bytes: 0,
             errors: 0,
+            times: CommonTime::default(),
         }
     }
 
@@ -231,10 +292,15 @@ impl<'a, 'b> Records<'a, 'b> {
             self.errors += 1;
             self.shared.control.send(&Frame::Issue(issue))?;
         }
+        self.look_at_mount(&scan)?;
         let number = self.directories;
         self.directories += 1;
         self.entries += count as u64;
-        let bytes: u64 = scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum();
+        let mut bytes = 0;
+        for entry in scan.listing.entries().iter().filter(|entry| entry.kind == Kind::File) {
+            bytes += entry.size;
+            self.times.add(entry.meta.mtime);
+        }
         self.bytes += bytes;
         session.count(Counter::directories_source, 1);
         session.count(Counter::entries_source, count as u64);
@@ -254,6 +320,22 @@ impl<'a, 'b> Records<'a, 'b> {
         self.push(record)?;
         // With everything granted, content follows the record, which must not be held back any longer.
         if grant_all { self.release() } else { Ok(()) }
+    }
+
+    /// Notes a mount point, and tells of one that has gone.
+    fn look_at_mount(&self, scan: &Scan) -> Result<()> {
+        let path = scan.path.as_bytes();
+        if scan.is_mount_point {
+            self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_vec());
+        } else if self.shared.options.mounts.as_ref().is_some_and(|known| known.paths.contains(path)) {
+            return self.shared.control.send(&Frame::Issue(Issue {
+                kind: IssueKind::Unmounted,
+                path: path.to_vec(),
+                message: "it was a mount point in the last run and is none now".to_owned(),
+                old_kept: true,
+            }));
+        }
+        Ok(())
     }
 
     fn failed(&mut self, path: &sparsync_proto::RelPath, error: rustix::io::Errno) -> Result<()> {
@@ -334,6 +416,11 @@ impl<'a, 'b> Records<'a, 'b> {
     }
 
     fn end(mut self) -> Result<()> {
+        if self.shared.options.attributes.compare == Compare::Quick
+            && let Some(notice) = self.times.notice()
+        {
+            self.shared.control.send(&Frame::Issue(notice))?;
+        }
         self.close_batch()?;
         let mut encoded = Vec::new();
         if let Some((held, _)) = self.held.take() {
