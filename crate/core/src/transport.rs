@@ -199,15 +199,14 @@ impl QuicSession {
                 () = session.ended.notified() => {}
                 error = async {
                     match send_control(&mut send, &mut control, &wire).await {
-                        Ok(()) => None,
+                        // The engine has let go of its lane and is about to say how the run ended.
+                        Ok(()) => std::future::pending().await,
                         Err(error) => {
                             tokio::time::sleep(LAST_FRAMES).await;
-                            Some(error)
+                            error
                         }
                     }
-                } => if let Some(error) = error {
-                    session.fail(error);
-                },
+                } => session.fail(error),
                 error = incoming => session.fail(error),
                 () = lanes => {}
                 error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
