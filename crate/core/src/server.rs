@@ -692,12 +692,11 @@ impl Answer<'_> {
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.remote_address()),
         };
         let prepared = match prepare::destination(&place, request, &terms, self.session) {
-            Err(error) if error.kind() == ErrorKind::Busy => {
-                // A dead run lets go at its next step; one that has ended may have let go by now.
-                let wait = if self.supersede(request) { SUPERSEDE_MAX } else { Duration::ZERO };
-                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let again = Request { lock_wait_ms: wait, ..request.clone() };
-                prepare::destination(&place, &again, &terms, self.session)?
+            Err(error) if error.kind() == ErrorKind::Busy && self.supersede(request) => {
+                // The dead run lets go at its next step.
+                let wait = u64::try_from(SUPERSEDE_MAX.as_millis()).unwrap_or(u64::MAX);
+                let patient = Request { lock_wait_ms: wait.max(request.lock_wait_ms), ..request.clone() };
+                prepare::destination(&place, &patient, &terms, self.session)?
             }
             prepared => prepared?,
         };
@@ -724,21 +723,24 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether there was one, or
-    /// one that is ending by itself.
+    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether the place will
+    /// be free in a moment.
     fn supersede(&self, request: &Request) -> bool {
-        let Some(key) = self.client.key else { return false };
+        let in_place = |live: &&Live| {
+            live.root == request.root
+                && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
+                && live.session.upgrade().is_some_and(|session| !Arc::ptr_eq(&session, self.session))
+        };
+        // Its client may know the end of a run before the run has let go.
+        let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
+        if lock(&self.shared.live).iter().filter(in_place).any(is_over) {
+            return true;
+        }
         let rivals: Vec<_> = lock(&self.shared.live)
             .iter()
-            .filter(|live| {
-                live.key == Some(key)
-                    && live.root == request.root
-                    && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
-            })
-            .filter_map(|live| {
-                let session = live.session.upgrade()?;
-                (!Arc::ptr_eq(&session, self.session)).then(|| (session, live.connection.clone(), live.urgent.clone()))
-            })
+            .filter(in_place)
+            .filter(|live| live.key == self.client.key)
+            .filter_map(|live| Some((live.session.upgrade()?, live.connection.clone(), live.urgent.clone())))
             .collect();
         let heard: Vec<u64> = rivals.iter().map(|(_, connection, _)| connection.stats().udp_rx.datagrams).collect();
         for (session, _, urgent) in &rivals {
@@ -752,10 +754,11 @@ impl Answer<'_> {
         std::thread::sleep(longest.max(PROBE_MIN));
         let mut superseded = false;
         for ((session, connection, _), before) in rivals.iter().zip(heard) {
-            // A run that its client has given up is on its way out.
+            let is_silent = connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before;
             if session.is_over() {
                 superseded = true;
-            } else if connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before {
+            } else if is_silent && self.client.key.is_some() {
+                // Without a key nobody could tell whose run it is.
                 let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
                 session.fail(error.clone());
                 net::close_with(connection, &error);

@@ -218,8 +218,9 @@ struct Records<'a, 'b> {
     times: CommonTime,
 }
 
-/// Looks for one modification time that most files share, as after a checkout or an unpacked archive that sets them
-/// all alike: then equal size and time prove little. A majority vote, so it needs no memory.
+/// Looks for one modification time that most files share because a tool set it, as archives and reproducible builds
+/// do: then equal size and time prove little. Such times are whole seconds; files that were merely written in the
+/// same tick of the clock do not count. A majority vote, so it needs no memory.
 #[derive(Default)]
 struct CommonTime {
     candidate: Time,
@@ -247,7 +248,8 @@ impl CommonTime {
     }
 
     fn notice(&self) -> Option<Issue> {
-        (self.files >= COMMON_TIME_FILES_MIN && self.seen > self.files / 2).then(|| Issue {
+        let is_set = self.files >= COMMON_TIME_FILES_MIN && self.seen > self.files / 2 && self.candidate.nanos == 0;
+        is_set.then(|| Issue {
             kind: IssueKind::Notice,
             path: Vec::new(),
             message: format!(
