@@ -692,11 +692,12 @@ impl Answer<'_> {
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.remote_address()),
         };
         let prepared = match prepare::destination(&place, request, &terms, self.session) {
-            Err(error) if error.kind() == ErrorKind::Busy && self.supersede(request) => {
-                // The dead run lets go at its next step.
-                let wait = u64::try_from(SUPERSEDE_MAX.as_millis()).unwrap_or(u64::MAX);
-                let patient = Request { lock_wait_ms: wait.max(request.lock_wait_ms), ..request.clone() };
-                prepare::destination(&place, &patient, &terms, self.session)?
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                // A dead run lets go at its next step; one that has ended may have let go by now.
+                let wait = if self.supersede(request) { SUPERSEDE_MAX } else { Duration::ZERO };
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let again = Request { lock_wait_ms: wait, ..request.clone() };
+                prepare::destination(&place, &again, &terms, self.session)?
             }
             prepared => prepared?,
         };
