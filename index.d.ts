@@ -229,6 +229,8 @@ export interface NativeResult {
   deleteRefused?: string
   /** The facts of that, as JSON. */
   deleteRefusedDetails?: string
+  /** Where the guard stepped in, when it was at one directory. */
+  deleteRefusedPath?: string
   /** The limit on deletions was reached. */
   maxDeleteReached: boolean
   /** Measurements as JSON. */

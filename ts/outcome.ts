@@ -34,7 +34,8 @@ export function assertComplete(native: NativeResult, result: SyncResult): void {
   if (native.deleteRefused !== undefined) {
     throw new DeleteRefusedError(native.deleteRefused, {
       code: 'ERR_SPARSYNC_DELETE_REFUSED',
-      details: { reason: native.deleteRefused },
+      details: JSON.parse(native.deleteRefusedDetails ?? '{}') as Record<string, unknown>,
+      ...(native.deleteRefusedPath === undefined ? {} : { path: native.deleteRefusedPath }),
       result,
     });
   }

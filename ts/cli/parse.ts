@@ -31,6 +31,7 @@ export type Word = string | Uint8Array;
 export class ParsedFlags {
   readonly #known: ReadonlySet<string>;
   readonly #switches = new Map<string, boolean>();
+  readonly #spelled = new Set<string>();
   readonly #values = new Map<string, Word[]>();
   /** The words that are no flags. */
   readonly operands: Word[] = [];
@@ -42,6 +43,7 @@ export class ParsedFlags {
   /** Turns a flag and what it implies on or off. The last word on the command line wins. */
   turn(flag: Flag, on: boolean): void {
     this.#switches.set(flag.name, on);
+    this.#spelled.add(flag.name);
     for (const name of flag.implies ?? []) this.#switches.set(name, on);
   }
 
@@ -59,6 +61,11 @@ export class ParsedFlags {
   /** Whether a flag is on; `undefined` when the command line does not say. */
   given(name: string): boolean | undefined {
     return this.#switches.get(this.#declared(name));
+  }
+
+  /** Whether a flag stands on the command line itself, and is not only implied by another. */
+  spelled(name: string): boolean {
+    return this.#spelled.has(this.#declared(name));
   }
 
   /** Whether a flag is on. */

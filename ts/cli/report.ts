@@ -43,9 +43,13 @@ function describeFailure(failure: Failure): string {
   return `${safePath(failure)}: ${safe(failure.message)}${side}${kept}`;
 }
 
-/** Prints what a user may want to know, to stderr. */
-export function printWarnings(result: SyncResult): void {
+/**
+ * Prints what a user may want to know, to stderr. That owners are not carried is told only to who asked for them:
+ * `-a` asks for everything that is possible.
+ */
+export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
   for (const warning of result.warnings) {
+    if (warning.code === 'owners' && !wantsOwners) continue;
     const path =
       warning.path === undefined
         ? ''

@@ -157,7 +157,8 @@ class SyncRun {
       return exitCode;
     }
     if (!this.#flags.on('quiet')) {
-      printWarnings(result);
+      const wantsOwners = ['owner', 'group', 'verbose'].some((name) => this.#flags.spelled(name));
+      printWarnings(result, wantsOwners);
       printFailures(result);
     }
     if (this.#flags.on('stats')) await print(statsTable(result, this.#human));

@@ -122,6 +122,7 @@ fn over_quic<T>(
                 Frame::Hello { oldest, newest }.encode(&mut first);
                 Frame::Request(Box::new(request)).encode(&mut first);
                 streams.write_encoded(&first).await?;
+                wire.asked.store(true, std::sync::atomic::Ordering::Relaxed);
                 Ok::<_, Error>(streams)
             };
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -246,7 +247,7 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
         return Ok(());
     }
     report.issue(Issue {
-        kind: IssueKind::Notice,
+        kind: IssueKind::Owners,
         path: Vec::new(),
         message: "owners and groups are not carried: the receiver may not set them".to_owned(),
         old_kept: true,

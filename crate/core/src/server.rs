@@ -85,6 +85,9 @@ struct Live {
     urgent: tokio::sync::mpsc::WeakUnboundedSender<Vec<u8>>,
 }
 
+/// A connection with the key and the scope that it was accepted under.
+type KeyedConnection = (PublicKey, Arc<Scope>, quinn::Connection);
+
 #[derive(Default)]
 struct Totals {
     connections: AtomicU64,
@@ -109,7 +112,7 @@ struct Shared {
     active: AtomicUsize,
     idle: Notify,
     live: Mutex<Vec<Live>>,
-    connections: Mutex<HashMap<usize, (PublicKey, Arc<Scope>, quinn::Connection)>>,
+    connections: Mutex<HashMap<usize, KeyedConnection>>,
     totals: Totals,
 }
 
@@ -388,12 +391,9 @@ async fn watch_keys(shared: Arc<Shared>) {
 }
 
 async fn serve_connection(shared: Arc<Shared>, handshake: Handshake) {
-    let accepted = match handshake.finish().await {
-        Ok(accepted) => accepted,
-        Err(_) => {
-            shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
+    let Ok(accepted) = handshake.finish().await else {
+        shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
+        return;
     };
     let connection = accepted.connection.clone();
     let scope = match shared.scope(&accepted) {
@@ -799,8 +799,8 @@ async fn serve_list(
                 .collect()
         } else {
             let (shared, path) = (Arc::clone(shared), path.clone());
-            let open = shared.root(client, root, &path).map(|_| ())?;
-            let () = open;
+            shared.root(client, root, &path).map(|_| ())?;
+            let () = ();
             tokio::task::spawn_blocking(move || list_directory(&shared.roots[&name].root, &path))
                 .await
                 .map_err(|_| Error::internal("listing panicked"))??
@@ -835,15 +835,19 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
             }
             error => Error::io("cannot list", path.as_bytes(), error.into()),
         })?;
-    Ok(scan
-        .listing
-        .entries()
-        .iter()
-        .map(|entry| ListEntry {
-            kind: entry.kind,
-            name: scan.listing.name(entry).to_vec(),
-            size: entry.size,
-            meta: entry.meta,
-        })
-        .collect())
+    let directory = root
+        .open_directory(path, crate::fs::Access::Reach)
+        .map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
+    let listed = scan.listing.entries().iter().map(|entry| {
+        let name = scan.listing.name(entry);
+        let mut meta = entry.meta;
+        // The listing of a run leaves a directory's attributes to its own record.
+        if entry.kind == Kind::Directory
+            && let Ok(stat) = crate::fs::statx(&directory, name)
+        {
+            meta = crate::fs::meta(&stat);
+        }
+        ListEntry { kind: entry.kind, name: name.to_vec(), size: entry.size, meta }
+    });
+    Ok(listed.collect())
 }

@@ -1,7 +1,7 @@
 //! Carries a session's lanes over QUIC streams, or from one engine to the other in one process.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,10 @@ pub(crate) struct WireCounters {
     pub(crate) control_frames: AtomicU64,
     /// Streams opened by this side.
     pub(crate) streams_opened: AtomicU64,
-    /// Round trips that the run has waited for, in order.
+    /// Answers that came after something was said: each may have cost a round trip.
     pub(crate) round_trips: AtomicU64,
+    /// Something was said on the control lane since the last frame from the peer.
+    pub(crate) asked: AtomicBool,
 }
 
 /// A control lane's two streams, with what has been read beyond the first frames.
@@ -220,6 +222,7 @@ async fn send_control(send: &mut quinn::SendStream, control: &mut TransportContr
         send.write_chunk(Bytes::from(encoded)).await.map_err(|error| net::write_error(&error))?;
         wire.sent(bytes);
         wire.control_frames.fetch_add(1, Ordering::Relaxed);
+        wire.asked.store(true, Ordering::Relaxed);
         if is_bulk {
             control.bulk_written();
         }
@@ -268,6 +271,9 @@ async fn receive_control(
             Ok(Some(Frame::Abort(error))) => return Error::from_wire(error),
             Ok(Some(frame)) => {
                 wire.control_frames.fetch_add(1, Ordering::Relaxed);
+                if wire.asked.swap(false, Ordering::Relaxed) {
+                    wire.round_trips.fetch_add(1, Ordering::Relaxed);
+                }
                 session.worked(1);
                 if frames.send(frame).await.is_err() {
                     // The engine has what it needs; what is left is read to see an abort.

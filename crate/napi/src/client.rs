@@ -52,10 +52,7 @@ pub struct NativeClient {
 impl NativeClient {
     /// Connects.
     #[napi(ts_return_type = "Promise<NativeClient>")]
-    pub fn connect<'env>(
-        env: &'env Env,
-        options: NativeConnectOptions,
-    ) -> napi::Result<PromiseRaw<'env, NativeClient>> {
+    pub fn connect(env: &Env, options: NativeConnectOptions) -> napi::Result<PromiseRaw<'_, NativeClient>> {
         let options = throw(env, options.load())?;
         promise(env, Client::connect(options), |env, client| {
             let client = Arc::new(client);

@@ -1,5 +1,6 @@
 //! The one place where an error of the core becomes one of JavaScript.
 
+use std::fmt::Write;
 use std::future::Future;
 
 use napi::bindgen_prelude::{JsValue, PromiseRaw, ToNapiValue, Uint8Array};
@@ -60,7 +61,9 @@ fn quote(text: &str, json: &mut String) {
         match c {
             '"' => json.push_str("\\\""),
             '\\' => json.push_str("\\\\"),
-            c if u32::from(c) < 0x20 => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if u32::from(c) < 0x20 => {
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
             c => json.push(c),
         }
     }

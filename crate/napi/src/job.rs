@@ -62,6 +62,8 @@ pub struct NativeResult {
     pub delete_refused: Option<String>,
     /// The facts of that, as JSON.
     pub delete_refused_details: Option<String>,
+    /// Where the guard stepped in, when it was at one directory.
+    pub delete_refused_path: Option<String>,
     /// The limit on deletions was reached.
     pub max_delete_reached: bool,
     /// Measurements as JSON.
@@ -69,7 +71,7 @@ pub struct NativeResult {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
-fn number(value: u64) -> f64 {
+pub(crate) fn number(value: u64) -> f64 {
     value as f64
 }
 
@@ -139,6 +141,10 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
         warnings: failures.warnings.iter().map(|told| issue("warning", told, sides)).collect(),
         delete_refused: delete_refused.map(|error| error.message().to_owned()),
         delete_refused_details: delete_refused.map(|error| details_json(error.details())),
+        delete_refused_path: delete_refused
+            .and_then(sparsync_core::Error::path)
+            .filter(|path| !path.is_empty())
+            .map(|path| String::from_utf8_lossy(path).into_owned()),
         max_delete_reached: refused(sparsync_core::ErrorKind::MaxDelete).is_some(),
         profile_json: None,
     }

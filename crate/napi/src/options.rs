@@ -97,6 +97,7 @@ impl NativeConnectOptions {
 
 /// One run.
 #[napi(object, object_to_js = false)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub struct NativeRequest {
     /// `push` or `pull`.
     pub direction: String,
@@ -179,7 +180,7 @@ impl NativeRequest {
     pub(crate) fn load(self) -> Result<Run> {
         let window = match self.modify_window_ns {
             ns if ns < 0.0 => Window::Exact,
-            ns if ns == 0.0 => Window::Seconds,
+            0.0 => Window::Seconds,
             ns => Window::Within(whole(ns)),
         };
         let lanes = match self.lanes {

@@ -10,6 +10,7 @@ use napi_derive::napi;
 use sparsync_core::Server;
 
 use crate::error::{promise, throw};
+use crate::job::number;
 use crate::options::NativeServerOptions;
 
 /// A running server.
@@ -22,7 +23,7 @@ pub struct NativeServer {
 impl NativeServer {
     /// Starts a server.
     #[napi(ts_return_type = "Promise<NativeServer>")]
-    pub fn start<'env>(env: &'env Env, options: NativeServerOptions) -> napi::Result<PromiseRaw<'env, NativeServer>> {
+    pub fn start(env: &Env, options: NativeServerOptions) -> napi::Result<PromiseRaw<'_, NativeServer>> {
         let options = throw(env, options.load())?;
         promise(env, Server::start(options), |env, server| {
             let server = Arc::new(server);
@@ -50,9 +51,8 @@ impl NativeServer {
 
     /// Counters by name.
     #[napi]
-    #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
     pub fn stats(&self) -> HashMap<String, f64> {
-        self.server.stats().into_iter().map(|(name, value)| (name.to_owned(), value as f64)).collect()
+        self.server.stats().into_iter().map(|(name, value)| (name.to_owned(), number(value))).collect()
     }
 
     /// Lets runs finish for up to `graceMs`, ends those that are left, and stops.

@@ -66,11 +66,13 @@ pub enum IssueKind {
     Delete = 7,
     /// A notice, not a failure: everything arrived.
     Notice = 8,
+    /// A notice: owners were asked for, and the receiver may not set them.
+    Owners = 9,
 }
 
 impl IssueKind {
     fn from_wire(byte: u8) -> Decoded<Self> {
-        const ALL: [IssueKind; 9] = [
+        const ALL: [IssueKind; 10] = [
             IssueKind::Unreadable,
             IssueKind::Vanished,
             IssueKind::Changed,
@@ -80,6 +82,7 @@ impl IssueKind {
             IssueKind::Scope,
             IssueKind::Delete,
             IssueKind::Notice,
+            IssueKind::Owners,
         ];
         ALL.get(usize::from(byte)).copied().ok_or(Malformed { what: "issue kind" })
     }
@@ -97,7 +100,14 @@ impl IssueKind {
             Self::Scope => "scope",
             Self::Delete => "delete",
             Self::Notice => "notice",
+            Self::Owners => "owners",
         }
+    }
+
+    /// Whether nothing is missing because of it.
+    #[must_use]
+    pub const fn is_notice(self) -> bool {
+        matches!(self, Self::Notice | Self::Owners)
     }
 
     /// Whether it happened where the source is.

@@ -44,24 +44,33 @@ impl Floor {
 
 type Sent = (Found, Option<Permit>);
 
+/// What is walked.
+pub(super) struct DestinationWalk<'a> {
+    /// The destination.
+    pub(super) root: &'a Root,
+    /// Only this name of it.
+    pub(super) single: Option<&'a [u8]>,
+    /// What is looked at.
+    pub(super) options: ScanOptions,
+    /// Whether sub-directories are walked.
+    pub(super) recursive: bool,
+}
+
 /// Walks the destination into a channel.
 pub(super) fn walk_destination(
     session: &Session,
-    root: &Root,
-    single: Option<&[u8]>,
-    options: ScanOptions,
-    recursive: bool,
+    what: &DestinationWalk<'_>,
     floor: &Floor,
     budget: &Budget,
     to: &mpsc::Sender<Sent>,
 ) -> Result<()> {
-    if let Some(name) = single {
-        let scan = scan_single(root, name, &options, &mut ScanBuffers::default())
+    if let Some(name) = what.single {
+        let scan = scan_single(what.root, name, &what.options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
         let _ = to.send((Found::Listed(Box::new(scan)), None));
         return Ok(());
     }
-    let mut walk = Walk::new(root, options, recursive);
+    let mut walk = Walk::new(what.root, what.options, what.recursive);
     loop {
         if let Some(floor) = floor.take() {
             walk.skip_before(&floor);
@@ -98,19 +107,16 @@ impl DestinationStream {
         if self.ended {
             return Ok(None);
         }
-        match self.from.recv() {
-            Ok((found, _permit)) => {
-                if let Found::Listed(scan) = &found {
-                    session.count(Counter::entries_destination, scan.listing.len() as u64);
-                }
-                Ok(Some(found))
+        if let Ok((found, _permit)) = self.from.recv() {
+            if let Found::Listed(scan) = &found {
+                session.count(Counter::entries_destination, scan.listing.len() as u64);
             }
-            Err(_) => {
-                self.ended = true;
-                // The walk's thread ends without a word only when the run has failed.
-                session.check()?;
-                Ok(None)
-            }
+            Ok(Some(found))
+        } else {
+            self.ended = true;
+            // The walk's thread ends without a word only when the run has failed.
+            session.check()?;
+            Ok(None)
         }
     }
 

@@ -36,6 +36,14 @@ impl Incoming {
         Self { path, listing, wanted: Mutex::new(wanted) }
     }
 
+    /// Takes a file off what is expected; each can be taken once.
+    pub(super) fn take(&self, index: u32) -> Result<Wanted> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.remove(&index).ok_or_else(|| {
+            Error::protocol("content of a file that was not asked for").at(self.path.as_bytes()).remote()
+        })
+    }
+
     /// The path and attributes of a file.
     pub(super) fn file(&self, index: u32) -> Option<(&[u8], &Meta, u64)> {
         let entry = self.listing.get(index as usize)?;
@@ -92,14 +100,6 @@ impl Directories {
             session.check()?;
             state = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-
-    /// Takes a file off what is expected; each can be taken once.
-    pub(super) fn take(&self, incoming: &Incoming, index: u32) -> Result<Wanted> {
-        let mut wanted = incoming.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.remove(&index).ok_or_else(|| {
-            Error::protocol("content of a file that was not asked for").at(incoming.path.as_bytes()).remote()
-        })
     }
 
     /// Says that a file which was taken is done with, well or not.

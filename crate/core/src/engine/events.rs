@@ -94,7 +94,7 @@ impl EventQueue {
     /// Adds a failure or a notice, which also goes into the result.
     pub(crate) fn issue(&self, issue: Issue) {
         let mut state = self.lock();
-        if issue.kind == sparsync_proto::IssueKind::Notice {
+        if issue.kind.is_notice() {
             if state.warnings.len() < FAILURES_MAX {
                 state.warnings.push(issue.clone());
             }

@@ -95,14 +95,13 @@ impl<'a> LaneReader<'a> {
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
     pub(super) fn run(mut self, jobs: &Receiver<ContentJob>) -> Result<()> {
         loop {
-            let job = match jobs.try_recv() {
-                Ok(job) => job,
-                Err(_) => {
-                    self.flush()?;
-                    match jobs.recv() {
-                        Ok(job) => job,
-                        Err(_) => return Ok(()),
-                    }
+            let job = if let Ok(job) = jobs.try_recv() {
+                job
+            } else {
+                self.flush()?;
+                match jobs.recv() {
+                    Ok(job) => job,
+                    Err(_) => return Ok(()),
                 }
             };
             self.session.check()?;

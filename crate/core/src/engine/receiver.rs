@@ -13,7 +13,7 @@ use sparsync_proto::{
 };
 
 use super::budget::{Budget, ENTRIES_HELD_MAX};
-use super::destination::{DestinationStream, Floor, Found, walk_destination};
+use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
 use super::directories::{Directories, Incoming, Wanted};
 use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
@@ -107,13 +107,15 @@ pub(crate) fn run_receiver(
     });
     std::thread::scope(|scope| {
         if let Some(root) = &destination.root {
-            let scan = ScanOptions { attributes: options.attributes, stamps: false };
+            let walk = DestinationWalk {
+                root,
+                single: destination.file_name.as_deref(),
+                options: ScanOptions { attributes: options.attributes, stamps: false },
+                recursive: options.rules.recursive,
+            };
             let (floor, budget) = (&floor, &budget);
-            let single = destination.file_name.as_deref();
             spawn(scope, "sparsync-walk", move || {
-                session.guard("walking", || {
-                    walk_destination(session, root, single, scan, options.rules.recursive, floor, budget, &found_tx)
-                });
+                session.guard("walking", || walk_destination(session, &walk, floor, budget, &found_tx));
             });
         } else {
             drop(found_tx);
@@ -205,14 +207,13 @@ struct Receiver<'a> {
 impl Receiver<'_> {
     fn run(&mut self, rx: &mut tokio::sync::mpsc::Receiver<Frame>) -> Result<Outcome> {
         while self.tree_end.is_none() || !self.pending.is_empty() {
-            let frame = match rx.try_recv() {
-                Ok(frame) => frame,
-                Err(_) => {
-                    // Nothing more to read for now: what was decided so far is told.
-                    self.send_needs()?;
-                    self.options.report.flush()?;
-                    rx.blocking_recv().ok_or_else(|| self.session.lane_ended())?
-                }
+            let frame = if let Ok(frame) = rx.try_recv() {
+                frame
+            } else {
+                // Nothing more to read for now: what was decided so far is told.
+                self.send_needs()?;
+                self.options.report.flush()?;
+                rx.blocking_recv().ok_or_else(|| self.session.lane_ended())?
             };
             self.session.worked(1);
             match frame {
@@ -328,7 +329,7 @@ impl Receiver<'_> {
             }
             None => self.need(number, directory, None),
         }
-        if self.number % SETTLE_EVERY == 0 {
+        if self.number.is_multiple_of(SETTLE_EVERY) {
             self.send_needs()?;
         }
         Ok(())
@@ -363,7 +364,7 @@ impl Receiver<'_> {
         }
         let equal = self.options.attributes.digests_decide() && old.digest == directory.digest && !single;
         if equal && !self.granted_all() {
-            self.sweep(&old, |_| false, directory.meta)?;
+            self.sweep(&old, |_| false, directory.meta);
         } else {
             self.need(number, directory, Some(old));
         }
@@ -448,7 +449,7 @@ impl Receiver<'_> {
             let kept = |id: &PartialId| {
                 wanted.values().any(|wanted: &Wanted| wanted.resume.is_some_and(|(resumed, _)| resumed == *id))
             };
-            self.sweep(old, kept, meta)?;
+            self.sweep(old, kept, meta);
         }
         if touched && !is_new && self.destination.file_name.is_none() {
             self.settle_attrs(&path, meta);
@@ -707,9 +708,9 @@ impl Receiver<'_> {
     }
 
     /// Removes unfinished files of sessions that are dead, and kept parts that nothing will go on from.
-    fn sweep(&mut self, old: &Scan, kept: impl Fn(&PartialId) -> bool, meta: Meta) -> Result<()> {
+    fn sweep(&mut self, old: &Scan, kept: impl Fn(&PartialId) -> bool, meta: Meta) {
         let (false, Some(state)) = (old.leftovers.is_empty() || self.options.dry_run, &self.options.state) else {
-            return Ok(());
+            return;
         };
         let dead: Vec<&Vec<u8>> = old
             .leftovers
@@ -721,7 +722,7 @@ impl Receiver<'_> {
             .map(|(name, _)| name)
             .collect();
         if dead.is_empty() {
-            return Ok(());
+            return;
         }
         self.changed = true;
         for name in dead {
@@ -737,7 +738,6 @@ impl Receiver<'_> {
             self.session.count(Counter::leftovers_removed, 1);
         }
         self.settle_attrs(&old.path, meta);
-        Ok(())
     }
 
     fn settle_attrs(&mut self, path: &RelPath, meta: Meta) {

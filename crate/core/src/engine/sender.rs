@@ -220,13 +220,12 @@ impl<'a, 'b> Records<'a, 'b> {
     fn add(&mut self, mut scan: Scan) -> Result<()> {
         let session = self.shared.session;
         let count = scan.listing.len();
-        let permit = match self.shared.budget.try_acquire(count) {
-            Some(permit) => permit,
-            None => {
-                // The receiver must see what is held back, or it can never settle it.
-                self.release()?;
-                self.shared.budget.acquire(count, session)?
-            }
+        let permit = if let Some(permit) = self.shared.budget.try_acquire(count) {
+            permit
+        } else {
+            // The receiver must see what is held back, or it can never settle it.
+            self.release()?;
+            self.shared.budget.acquire(count, session)?
         };
         for issue in std::mem::take(&mut scan.issues) {
             self.errors += 1;
@@ -298,18 +297,15 @@ impl<'a, 'b> Records<'a, 'b> {
         }
         self.batch_bytes = 0;
         let frame = Frame::Directories(std::mem::take(&mut self.batch));
-        match &mut self.held {
-            Some((held, _)) => {
-                frame.encode(held);
-                Ok(())
-            }
-            None => {
-                let mut encoded = Vec::new();
-                frame.encode(&mut encoded);
-                self.shared.control.send_bulk(encoded)?;
-                self.records_sent();
-                Ok(())
-            }
+        if let Some((held, _)) = &mut self.held {
+            frame.encode(held);
+            Ok(())
+        } else {
+            let mut encoded = Vec::new();
+            frame.encode(&mut encoded);
+            self.shared.control.send_bulk(encoded)?;
+            self.records_sent();
+            Ok(())
         }
     }
 
@@ -416,6 +412,10 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
 }
 
 /// Handles what the receiver says, until it has finished.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the queues end with this call, and the threads behind them with the queues"
+)]
 fn dispatch(
     shared: &Shared<'_>,
     rx: &mut tokio::sync::mpsc::Receiver<Frame>,

@@ -71,7 +71,7 @@ impl Writing<'_> {
 
     /// Reports a path that did not arrive.
     pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String) -> Result<()> {
-        if kind != IssueKind::Notice {
+        if !kind.is_notice() {
             self.session.count(Counter::files_failed, 1);
         }
         self.report.issue(Issue { kind, path, message, old_kept: true })
@@ -139,6 +139,15 @@ struct Unnamed {
     /// Kept open for the first few, so that they can be flushed one by one.
     open: Option<NewFile>,
     old_is_directory: bool,
+}
+
+impl Unnamed {
+    /// Closes the file; what is left is its temporary name.
+    fn close(&mut self) {
+        if let Some(new) = self.open.take() {
+            self.temp_name = new.close();
+        }
+    }
 }
 
 /// Writes for one lane.
@@ -304,7 +313,7 @@ impl<'a> LaneWriter<'a> {
         let writing = self.writing;
         let current = self.enter(file)?;
         let incoming = Arc::clone(&current.incoming);
-        let wanted = writing.directories.take(&incoming, file.index)?;
+        let wanted = incoming.take(file.index)?;
         writing.session.count(Counter::bytes_transferred, content.len() as u64);
         let Some((_, listed, _)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
@@ -362,7 +371,7 @@ impl<'a> LaneWriter<'a> {
             None => {
                 let current = self.enter(file)?;
                 let incoming = Arc::clone(&current.incoming);
-                let wanted = writing.directories.take(&incoming, file.index)?;
+                let wanted = incoming.take(file.index)?;
                 (incoming, current.directory.clone_result(), wanted)
             }
         };
@@ -448,7 +457,7 @@ impl<'a> LaneWriter<'a> {
             Some(_) => Err(Error::protocol("a failure inside another file").remote()),
             None => {
                 let incoming = Arc::clone(&self.enter(file)?.incoming);
-                self.writing.directories.take(&incoming, file.index)?;
+                incoming.take(file.index)?;
                 self.give_up(file, &incoming, kind, message)
             }
         }
@@ -469,20 +478,20 @@ impl<'a> LaneWriter<'a> {
     /// Takes a file whose content and attributes are complete.
     fn complete(&mut self, mut unnamed: Unnamed) -> Result<()> {
         match self.writing.durability {
-            Durability::None => self.close(&mut unnamed),
+            Durability::None => unnamed.close(),
             Durability::File => {
                 if let Some(new) = &unnamed.open
                     && let Err(error) = new.sync()
                 {
-                    self.close(&mut unnamed);
+                    unnamed.close();
                     remove_temp(&unnamed.directory, &unnamed.temp_name);
                     return self.write_failed(unnamed.file, &unnamed.incoming, error);
                 }
-                self.close(&mut unnamed);
+                unnamed.close();
             }
             Durability::Run => {
                 if self.unnamed.len() >= FLUSHED_SINGLY_MAX {
-                    self.close(&mut unnamed);
+                    unnamed.close();
                 }
                 self.unnamed.push(unnamed);
                 self.writing.unflushed.fetch_add(1, Ordering::SeqCst);
@@ -493,12 +502,6 @@ impl<'a> LaneWriter<'a> {
             }
         }
         self.name(unnamed)
-    }
-
-    fn close(&self, unnamed: &mut Unnamed) {
-        if let Some(new) = unnamed.open.take() {
-            unnamed.temp_name = new.close();
-        }
     }
 
     /// Flushes what is complete and gives it its names.
@@ -515,7 +518,7 @@ impl<'a> LaneWriter<'a> {
             if singly && let Some(new) = &file.open {
                 flushed = new.sync();
             }
-            self.close(file);
+            file.close();
         }
         for file in unnamed {
             match flushed {
@@ -579,7 +582,7 @@ impl<'a> LaneWriter<'a> {
     /// Removes what is not complete when the run ends, except a part that a later run can go on from.
     fn abandon(&mut self) {
         for mut unnamed in std::mem::take(&mut self.unnamed) {
-            self.close(&mut unnamed);
+            unnamed.close();
             remove_temp(&unnamed.directory, &unnamed.temp_name);
         }
         if let Some(open) = self.open.take()

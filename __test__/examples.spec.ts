@@ -1,0 +1,73 @@
+// The programs under examples/ do what they promise, against a server on loopback.
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import type { ExecutionContext } from 'ava';
+
+import { assertEqual, judged } from './helpers/judge.js';
+import { type Ended, start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { setup, type Setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+import { names } from './helpers/walk.js';
+
+const example = (path: string): string => fileURLToPath(new URL(`../examples/${path}`, import.meta.url));
+
+function backup(t: ExecutionContext, { client, server }: Setup, source: string, target: string): Promise<Ended> {
+  return start(t, process.execPath, [example('nightly-backup/backup.mjs')], {
+    env: { ...client.env, BACKUP_SOURCE: source, BACKUP_TARGET: target, BACKUP_SERVER_KEY: server.pin },
+  }).ended;
+}
+
+judged('examples/nightly-backup mirrors a folder, and refuses to mirror a loss', async (t) => {
+  const made = await setup(t);
+  const { work, served, url } = made;
+  const source = dir(work, 'photos');
+  plainTree(source, { directories: 4, files: 100 });
+  const first = await backup(t, made, source, url('photos'));
+  t.deepEqual([first.code, first.stderr], [0, '']);
+  t.regex(first.stdout, /backup complete: .*400 files sent/);
+  assertEqual(t, source, `${served}/photos`);
+
+  writeFileSync(`${source}/dir0000/new`, 'x');
+  rmSync(`${source}/dir0000/file00001`);
+  const second = await backup(t, made, source, url('photos'));
+  t.deepEqual([second.code, second.stderr], [0, '']);
+  t.regex(second.stdout, /1 files sent .*1 deleted/);
+  assertEqual(t, source, `${served}/photos`);
+
+  const had = names(`${served}/photos`);
+  rmSync(source, { recursive: true });
+  mkdirSync(source);
+  const refused = await backup(t, made, source, url('photos'));
+  t.is(refused.code, 2);
+  t.regex(refused.stderr, /allowMassDelete/);
+  t.deepEqual(names(`${served}/photos`), had);
+});
+
+judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (t) => {
+  const made = await setup(t);
+  const { work, served, server, client, url } = made;
+  const built = dir(work, 'dist');
+  plainTree(built, { directories: 2, files: 20 });
+  const artifacts = (action: string, folder: string): Promise<Ended> =>
+    start(t, 'sh', [example('ci-artifacts/artifacts.sh'), action, folder], {
+      env: {
+        ...client.env,
+        ARTIFACTS_URL: url(),
+        COMMIT: '0123abc',
+        ARTIFACTS_SERVER_KEY: server.pin,
+        SPARSYNC: `${process.execPath} ${program}`,
+      },
+    }).ended;
+  const stored = await artifacts('store', built);
+  t.is(stored.code, 0, stored.stderr);
+  assertEqual(t, built, `${served}/0123abc`, { wholeSeconds: true });
+  const fetched = await artifacts('fetch', `${work}/elsewhere`);
+  t.is(fetched.code, 0, fetched.stderr);
+  assertEqual(t, built, `${work}/elsewhere`, { wholeSeconds: true });
+  const missing = await artifacts('store', `${work}/not built`);
+  t.is(missing.code, 3);
+  t.true(existsSync(`${served}/0123abc/dir0000`), 'what was stored stays');
+});

@@ -1,0 +1,161 @@
+// What a run costs that has nothing to do: round trips, system calls, writes.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+import { connect, type Connection } from '../dist/index.js';
+import { cli } from './helpers/cli.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { start, until } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { ping, Relay } from './helpers/relay.js';
+import { scaled, setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+import { touched, walk } from './helpers/walk.js';
+
+const hasStrace = spawnSync('strace', ['-V']).status === 0;
+
+/** One way, in ms; there and back is the 50 ms that is promised for. */
+const oneWayMs = 25;
+
+/** The least of some runs that each find nothing to do, in ms. What disturbs a run only ever makes it longer. */
+async function leastElapsed(
+  connection: Connection,
+  source: string,
+  pull: boolean,
+  relay: Relay,
+): Promise<{
+  readonly elapsedMs: number;
+  readonly roundTrips: number;
+}> {
+  let elapsedMs = Infinity;
+  let roundTrips = Infinity;
+  for (let i = 0; i < 7; i += 1) {
+    relay.watch();
+    const job = pull
+      ? connection.pull('root/tree', source, { delete: true })
+      : connection.push(source, 'root/tree', { delete: true });
+    const result = await job;
+    roundTrips = Math.min(roundTrips, relay.roundTrips());
+    elapsedMs = Math.min(elapsedMs, result.durationMs);
+    if (result.stats.bytesTransferred > 0) throw new Error('there was something to do');
+  }
+  return { elapsedMs, roundTrips };
+}
+
+// Seen red with a relay whose delay the test believed to be half of what it was: twice the round trips are found.
+for (const direction of ['push', 'pull'] as const) {
+  judged(`a ${direction} without a change takes at most 1.5 round trips on a kept connection`, async (t) => {
+    t.timeout(120_000);
+    const { work, served, server, access } = await setup(t);
+    const source = dir(work, 'source');
+    plainTree(source, { directories: scaled(60, 700), files: 30 });
+
+    // The same run with and without the delay: the difference is what waiting for answers costs, whatever the machine.
+    await using near = await Relay.start({ to: server.port });
+    await using far = await Relay.start({ to: server.port, delayMs: oneWayMs });
+    const [nearby, away] = [
+      await connect(`sparsync://127.0.0.1:${near.port}`, access),
+      await connect(`sparsync://127.0.0.1:${far.port}`, access),
+    ];
+    await nearby.push(source, 'root/tree');
+    await away.push(source, 'root/tree');
+    const before = walk(`${served}/tree`);
+    const pull = direction === 'pull';
+    const base = await leastElapsed(nearby, source, pull, near);
+    const delayed = await leastElapsed(away, source, pull, far);
+    const roundTripMs = (await ping(oneWayMs)) - (await ping(0));
+    const byTime = (delayed.elapsedMs - base.elapsedMs) / roundTripMs;
+    t.log(
+      `${walk(source).size} entries: ${byTime.toFixed(2)} round trips by the difference that the delay makes,`,
+      `at most ${delayed.roundTrips} by the datagrams seen`,
+    );
+    t.true(Math.min(byTime, delayed.roundTrips) <= 1.5);
+    t.deepEqual(touched(before, walk(`${served}/tree`)), []);
+    await nearby.close();
+    await away.close();
+  });
+}
+
+/** Which of some names a trace looked at with a stat of any kind, and how many such calls there were. */
+function stats(
+  trace: string,
+  wanted: ReadonlySet<string>,
+): { readonly calls: number; readonly seen: ReadonlySet<string> } {
+  let calls = 0;
+  const seen = new Set<string>();
+  for (const line of readFileSync(trace, 'latin1').split('\n')) {
+    if (!/\b(statx|newfstatat|fstatat64|fstat|lstat|stat)\(/.test(line) || line.includes(' resumed>')) continue;
+    calls += 1;
+    const name = /"([^"]*)"/.exec(line)?.[1]?.split('/').at(-1);
+    if (name !== undefined && wanted.has(name)) seen.add(name);
+  }
+  return { calls, seen };
+}
+
+// Seen red with the calls of one end counted for a tree of twice as many entries.
+judgedWhere(hasStrace)('a run without a change looks at every entry on both ends', async (t) => {
+  t.timeout(300_000);
+  const { work, server, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 20, files: scaled(30, 1000) });
+  // Names that are unique in the tree, so that a trace tells them apart.
+  spawnSync('bash', [
+    '-c',
+    'cd "$1" && for d in dir*; do for f in "$d"/*; do mv "$f" "$f-$d"; done; done',
+    'rename',
+    source,
+  ]);
+  const entries = [...walk(source).keys()].filter((path) => path !== '');
+  const files = new Set(entries.filter((path) => path.includes('/')).map((path) => path.split('/').at(-1) ?? ''));
+  t.is((await cli(t, user, ['-a', `${source}/`, url('tree')])).code, 0);
+
+  const calls = 'trace=statx,newfstatat,fstat';
+  const serverTrace = `${work}/server.trace`;
+  const attached = start(t, 'strace', ['-f', '-s', '4096', '-e', calls, '-o', serverTrace, '-p', String(server.pid)]);
+  await until('strace', () => attached.stderr().includes('attached'));
+  const clientTrace = `${work}/client.trace`;
+  const ran = await start(
+    t,
+    'strace',
+    ['-f', '-s', '4096', '-e', calls, '-o', clientTrace, process.execPath, program, '-a', `${source}/`, url('tree')],
+    { env: user.env },
+  ).ended;
+  t.deepEqual([ran.code, ran.stdout, ran.stderr], [0, '', '']);
+  attached.kill('SIGINT');
+  await attached.ended;
+
+  for (const [end, trace] of [
+    ['client', clientTrace],
+    ['server', serverTrace],
+  ] as const) {
+    const found = stats(trace, files);
+    t.log(
+      `${end}: ${found.calls} calls for ${entries.length} entries, ${found.seen.size} of ${files.size} files by name`,
+    );
+    t.true(found.calls >= entries.length, end);
+    t.is(found.seen.size, files.size, `${end}: every file is looked at`);
+  }
+});
+
+judgedWhere(hasStrace)('a run without a change calls nothing that writes below the destination', async (t) => {
+  t.timeout(300_000);
+  const { work, served, server, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 5, files: 20 });
+  t.is((await cli(t, user, ['-a', `${source}/`, url('tree')])).code, 0);
+  const before = walk(`${served}/tree`);
+  const trace = `${work}/server.trace`;
+  const writing =
+    'trace=utimensat,fchmod,fchmodat,fchown,fchownat,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir,symlinkat,linkat,ftruncate,fallocate,fsetxattr';
+  const attached = start(t, 'strace', ['-f', '-y', '-s', '4096', '-e', writing, '-o', trace, '-p', String(server.pid)]);
+  await until('strace', () => attached.stderr().includes('attached'));
+  t.is((await cli(t, user, ['-a', '--delete', `${source}/`, url('tree')])).code, 0);
+  attached.kill('SIGINT');
+  await attached.ended;
+  const wrote = readFileSync(trace, 'latin1')
+    .split('\n')
+    .filter((line) => line.includes(served));
+  t.deepEqual(wrote, []);
+  t.deepEqual(touched(before, walk(`${served}/tree`)), []);
+});

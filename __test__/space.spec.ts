@@ -1,0 +1,111 @@
+// A destination that is too small says so before anything is written, with what is needed and what is free.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+import { NoSpaceError, sync } from '../dist/index.js';
+import { cli, exit } from './helpers/cli.js';
+import { assertEqual, judgedWhere } from './helpers/judge.js';
+import { client } from './helpers/product.js';
+import { Random } from './helpers/random.js';
+import { startServer } from './helpers/server.js';
+import { accessOf, canMount, failure, mountTmpfs } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+import { touched, walk } from './helpers/walk.js';
+
+judgedWhere(canMount)(
+  'too few bytes and too few entries, on a push and on a pull: refused before the first write',
+  async (t) => {
+    const work = workDir(t);
+    const [served, here] = [`${work}/served`, `${work}/here`];
+    t.true(mountTmpfs(t, served, 'size=2m,nr_inodes=150'));
+    t.true(mountTmpfs(t, here, 'size=2m,nr_inodes=150'));
+    const user = client(work);
+    const large = dir(work, 'large');
+    writeFileSync(`${large}/one`, new Random(t.title).bytes(5 << 20));
+    plainTree(`${work}/many`, { directories: 3, files: 100 });
+    const server = await startServer(t, {
+      home: work,
+      roots: { root: served, large, many: `${work}/many` },
+      clients: [user],
+    });
+    const access = accessOf(user, server);
+    writeFileSync(`${served}/kept`, 'old');
+    writeFileSync(`${here}/kept`, 'old');
+    const [before, beforeHere] = [walk(served), walk(here)];
+
+    for (const [what, run] of [
+      ['push', () => sync(large, server.url('root', 'tree'), access)],
+      ['pull', () => sync(server.url('large'), `${here}/tree`, access)],
+      ['local', () => sync(large, `${here}/tree`)],
+    ] as const) {
+      const error = await failure(t, run(), NoSpaceError, what);
+      t.is(error.code, 'ERR_SPARSYNC_NO_SPACE');
+      t.false(error.retryable);
+      t.true((error.needBytes ?? 0) >= 5 << 20, `${what}: needs ${error.needBytes}`);
+      t.true((error.freeBytes ?? Infinity) <= 2 << 20, `${what}: has ${error.freeBytes}`);
+      t.is(error.side, what === 'push' ? 'remote' : 'local');
+    }
+    for (const [what, run] of [
+      ['push', () => sync(`${work}/many`, server.url('root', 'tree'), access)],
+      ['pull', () => sync(server.url('many'), `${here}/tree`, access)],
+    ] as const) {
+      const error = await failure(t, run(), NoSpaceError, what);
+      t.true((error.needEntries ?? 0) >= 303, `${what}: needs ${error.needEntries}`);
+      t.true((error.freeEntries ?? Infinity) <= 150, `${what}: has ${error.freeEntries}`);
+    }
+    const ran = await cli(t, user, ['-a', `${large}/`, server.url('root', 'tree')]);
+    t.is(ran.code, exit.io);
+    t.regex(ran.stderr, /NO_SPACE/);
+    t.deepEqual(touched(before, walk(served)), [], 'something was written at the server');
+    t.deepEqual(touched(beforeHere, walk(here)), [], 'something was written here');
+  },
+);
+
+judgedWhere(canMount)('a tree that fits by what it replaces is no question of space', async (t) => {
+  const work = workDir(t);
+  const served = `${work}/served`;
+  t.true(mountTmpfs(t, served, 'size=4m'));
+  const user = client(work);
+  const source = dir(work, 'source');
+  for (const name of ['a', 'b', 'c']) writeFileSync(`${source}/${name}`, new Random(name).bytes(900_000));
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user] });
+  const access = accessOf(user, server);
+  await sync(source, server.url('root', 'tree'), access);
+  // Nothing to do needs no space, however little there is.
+  writeFileSync(`${served}/ballast`, new Random('ballast').bytes(1_200_000));
+  await sync(source, server.url('root', 'tree'), access);
+  assertEqual(t, source, `${served}/tree`);
+});
+
+judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps every old file', async (t) => {
+  const work = workDir(t);
+  const served = `${work}/served`;
+  t.true(mountTmpfs(t, served, 'size=12m'));
+  const user = client(work);
+  const source = dir(work, 'source');
+  mkdirSync(`${served}/tree`);
+  for (let i = 0; i < 40; i += 1) {
+    writeFileSync(`${source}/file${i}`, new Random(`new${i}`).bytes(200_000));
+    writeFileSync(`${served}/tree/file${i}`, `old ${i}`);
+  }
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user] });
+  const access = accessOf(user, server);
+  const job = sync(source, server.url('root', 'tree'), access);
+  const state: { error?: unknown } = {};
+  const over = job.result.catch((thrown: unknown) => (state.error = thrown));
+  while (job.stats().bytesTransferred === 0 && state.error === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  try {
+    writeFileSync(`${served}/ballast`, Buffer.alloc(12 << 20));
+  } catch {
+    // It is full now: that was the purpose.
+  }
+  await over;
+  for (let i = 0; i < 40; i += 1) {
+    const found = readFileSync(`${served}/tree/file${i}`);
+    const whole = found.equals(readFileSync(`${source}/file${i}`)) || found.toString() === `old ${i}`;
+    t.true(whole, `file${i} is neither old nor new`);
+  }
+  t.log(state.error instanceof Error ? `it ended with: ${state.error.message}` : 'it was faster than the ballast');
+});
