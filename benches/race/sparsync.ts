@@ -105,9 +105,11 @@ export function sparsyncApi(durability: Durability): Contender {
       if (pid === undefined) throw new Error('the process of the API did not start');
       const ask = async (message: object): Promise<Answer> => {
         const ended = new AbortController();
-        worker.once('exit', () => ended.abort(new Error('the process of the API ended')));
+        const abort = (): void => ended.abort(new Error('the process of the API ended'));
+        worker.once('exit', abort);
         worker.send(message);
         const [answer] = (await once(worker, 'message', { signal: ended.signal })) as [Answer];
+        worker.off('exit', abort);
         if (answer.error !== undefined) throw new Error(answer.error);
         return answer;
       };
