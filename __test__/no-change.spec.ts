@@ -43,7 +43,7 @@ async function leastElapsed(
   return { elapsedMs, roundTrips };
 }
 
-// Seen red with a relay whose delay the test believed to be half of what it was: twice the round trips are found.
+// Seen red with one more question and answer before each run.
 for (const direction of ['push', 'pull'] as const) {
   judged(`a ${direction} without a change takes at most 1.5 round trips on a kept connection`, async (t) => {
     t.timeout(120_000);
@@ -93,7 +93,7 @@ function stats(
   return { calls, seen };
 }
 
-// Seen red with the calls of one end counted for a tree of twice as many entries.
+// Seen red with a server that let a program of its own look.
 judgedWhere(hasStrace)('a run without a change looks at every entry on both ends', async (t) => {
   t.timeout(300_000);
   const { work, server, url, client: user } = await setup(t);

@@ -11,7 +11,7 @@ import { touched, walk } from './helpers/walk.js';
 const rounds = scaled(20, 200);
 const entries = scaled(200, 2000);
 
-// Seen red with a push that leaves out `delete`, and with a judge that walks another tree.
+// Seen red, in the first round, with `delete` left out.
 judged(
   `${rounds} rounds of a random tree of ${entries} entries, mutated on both sides, equal after each`,
   async (t) => {

@@ -282,6 +282,6 @@ judged('the command tries again as well, and says so once for each attempt', asy
   t.is(ended.code, 0, ended.stderr);
   t.regex(ended.stderr, /trying again/);
   t.is(ended.stdout, '');
-  assertEqual(t, `${work}/source`, `${served}/tree`);
+  assertEqual(t, `${work}/source`, `${served}/tree`, { wholeSeconds: true });
   t.is((await cli(t, user, ['-a', `${work}/source/`, server.url('root', 'tree/')])).code, 0);
 });

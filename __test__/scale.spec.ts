@@ -95,7 +95,7 @@ judged('directories below one another, as deep as paths go and deeper', async (t
   mkdirSync(`${work}/source`);
   execFileSync('bash', ['-c', make, 'make', `${work}/source`, String(scaled(500, 3000))]);
   const ran = await cli(t, user, ['-a', `${work}/source/`, url('tree')]);
-  t.deepEqual([ran.code, ran.stderr], [0, '']);
+  t.deepEqual([ran.code, ran.stderr.slice(0, 300)], [0, '']);
   const look = 'cd "$1" && find . -printf "%p %y %m\\n" | sort | sha256sum';
   const seen = (root: string): string => execFileSync('bash', ['-c', look, 'look', root], { encoding: 'utf8' });
   t.is(seen(`${served}/tree`), seen(`${work}/source`));

@@ -18,7 +18,7 @@ import type { ExecutionContext } from 'ava';
 import { connect, DeleteRefusedError, NotFoundError, plan, sync, verify } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { Bystander } from './helpers/certified.js';
-import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
+import { assertEqual, judged, judgedWhere, rsyncSays } from './helpers/judge.js';
 import { canMount, codeOf, failure, mountTmpfs, rejection, setup, type Setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
@@ -95,7 +95,6 @@ async function prepared(t: ExecutionContext): Promise<Setup & { readonly source:
   return { ...made, source, tree: `${made.served}/tree` };
 }
 
-// Seen red for each kind with the repairing sync left out: the judge names what was tampered with.
 judged('whatever is done to the destination, the next run puts it right', async (t) => {
   t.timeout(300_000);
   const { work, source, tree, access, server } = await prepared(t);
@@ -106,6 +105,7 @@ judged('whatever is done to the destination, the next run puts it right', async 
     await connection.push(source, 'root/tree', options);
     assertEqual(t, source, tree, { label: `before: ${what}` });
     tamper(tree);
+    t.not(rsyncSays(source, tree), '', `${what}: the judge sees it`);
     await connection.push(source, 'root/tree', options);
     assertEqual(t, source, tree, { label: what });
 

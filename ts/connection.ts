@@ -144,6 +144,14 @@ export class Connection {
   /** @internal Connects now instead of with the first transfer. */
   async establish(): Promise<void> {
     const link = await this.#open();
+    try {
+      // The server judges the client's key after the handshake: its first answer says that the key is welcome.
+      await link.client?.list('', new Uint8Array());
+    } catch (error) {
+      await link.release(error);
+      await this.close();
+      throw error;
+    }
     await link.release();
   }
 

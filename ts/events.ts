@@ -60,7 +60,10 @@ export interface ItemEvent extends PlanItem {
 
 /** One path did not arrive. */
 export interface Failure extends EntryPath {
-  /** Which kind of failure, e.g. `EACCES` or `VANISHED`. */
+  /**
+   * Which kind of failure: `unreadable`, `vanished`, `changed`, `write`, `integrity`, `conflict`, `scope` or `delete`.
+   * The system's own word, as in "Permission denied", is in `message`.
+   */
   code: string;
   /** The end on which it happened. */
   side: Side;

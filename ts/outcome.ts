@@ -1,5 +1,6 @@
 import { toFailure, toWarning } from './convert.js';
 import { DeleteRefusedError, MaxDeleteError, PartialSyncError } from './errors.js';
+import type { ErrorDetails } from './errors.js';
 import type { SyncResult } from './events.js';
 import type { NativeResult } from './native.js';
 import { addAttempt, toStats } from './stats.js';
@@ -34,7 +35,7 @@ export function assertComplete(native: NativeResult, result: SyncResult): void {
   if (native.deleteRefused !== undefined) {
     throw new DeleteRefusedError(native.deleteRefused, {
       code: 'ERR_SPARSYNC_DELETE_REFUSED',
-      details: JSON.parse(native.deleteRefusedDetails ?? '{}') as Record<string, unknown>,
+      details: JSON.parse(native.deleteRefusedDetails ?? '{}') as ErrorDetails,
       ...(native.deleteRefusedPath === undefined ? {} : { path: native.deleteRefusedPath }),
       result,
     });

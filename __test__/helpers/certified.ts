@@ -108,7 +108,7 @@ export class Bystander {
     return [
       ...now.filter((line) => !this.#before.includes(line)),
       ...this.#before.filter((line) => !now.includes(line)).map((line) => `was: ${line}`),
-    ];
+    ].slice(0, 10);
   }
 
   bytes(): Buffer {

@@ -6,9 +6,17 @@ import { connect, serve, sync, SparsyncError } from '../../dist/index.js';
 
 const { mode, source, destination, options } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 
-/** Resolves when content is on its way. */
+/** Resolves when content is on its way; a job that was over before has shown nothing. */
 async function underWay(job) {
-  while (job.stats().bytesTransferred === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  let over = false;
+  job.result.then(
+    () => (over = true),
+    () => (over = true),
+  );
+  while (job.stats().bytesTransferred === 0) {
+    if (over) throw new Error('the job was over before it was looked at');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 const modes = {
@@ -91,7 +99,7 @@ const modes = {
       await worker.terminate();
     }
     // The package still works in what is left of the process.
-    await sync(source, `${destination}0`, options);
+    await sync(source, `${destination}-after`, options);
     console.log('terminated');
   },
 };

@@ -8,7 +8,7 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
 
 use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, DestinationLock, Root, SessionFile, Space, StateDir};
+use crate::fs::{Access, DestinationLock, LockBusy, Root, SessionFile, Space, StateDir};
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {
@@ -188,8 +188,15 @@ pub(crate) fn destination(
         });
     }
     let state = StateDir::of_user()?;
+    let made = if missing.is_root() {
+        None
+    } else {
+        // What is above may be somebody else's to write; nothing is made then.
+        Some(wait_for(request, session, || DestinationLock::acquire_above(&state, &existing))?)
+    };
     let root = make_directories(existing, &missing)?;
-    let lock = lock(&state, &root, request, terms, session)?;
+    let lock = wait_for(request, session, || DestinationLock::acquire(&state, &root, &terms.holder))?;
+    drop(made);
     let session_file = SessionFile::create(&state)?;
     let created = !missing.is_root();
     let empty = file_name.is_none()
@@ -280,23 +287,19 @@ fn is_empty(root: &Root) -> rustix::io::Result<bool> {
 /// How often a run that waits for another looks whether it is gone.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-fn lock(
-    state: &StateDir,
-    root: &Root,
+/// Acquires a lock, waiting for as long as the request allows.
+fn wait_for(
     request: &Request,
-    terms: &ReceiverTerms<'_>,
     session: &Session,
+    acquire: impl Fn() -> Result<std::result::Result<DestinationLock, LockBusy>>,
 ) -> Result<DestinationLock> {
     let until = Instant::now() + Duration::from_millis(request.lock_wait_ms);
     loop {
-        match DestinationLock::acquire(state, root, &terms.holder)? {
+        match acquire()? {
             Ok(lock) => return Ok(lock),
             Err(busy) if Instant::now() >= until => {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    format!("the destination is being written by {}", busy.holder),
-                )
-                .with("holder", busy.holder));
+                let message = format!("the destination is being written by {}", busy.holder);
+                return Err(Error::new(ErrorKind::Busy, message).with("holder", busy.holder));
             }
             Err(_) => {
                 session.check()?;

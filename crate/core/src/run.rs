@@ -347,6 +347,10 @@ fn not_inside(source: &Source, destination: &Destination) -> Result<()> {
     let identity = |fd: std::os::fd::BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
     let top = identity(source.root.fd());
     let mut at = root.fd().try_clone_to_owned().map_err(|error| Error::io("cannot hold", b"", error))?;
+    // Onto itself there is nothing to do, which a run finds out.
+    if identity(root.fd()) == top {
+        return Ok(());
+    }
     let mut last = None;
     loop {
         let here = identity(std::os::fd::AsFd::as_fd(&at));
@@ -354,7 +358,7 @@ fn not_inside(source: &Source, destination: &Destination) -> Result<()> {
             return Ok(());
         }
         if here == top {
-            return Err(Error::new(ErrorKind::Config, "the destination is the source or lies inside it"));
+            return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
         }
         last = here;
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;

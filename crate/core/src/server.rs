@@ -722,7 +722,8 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether there was one.
+    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether there was one, or
+    /// one that is ending by itself.
     fn supersede(&self, request: &Request) -> bool {
         let Some(key) = self.client.key else { return false };
         let rivals: Vec<_> = lock(&self.shared.live)
@@ -749,7 +750,10 @@ impl Answer<'_> {
         std::thread::sleep(longest.max(PROBE_MIN));
         let mut superseded = false;
         for ((session, connection, _), before) in rivals.iter().zip(heard) {
-            if connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before {
+            // A run that its client has given up is on its way out.
+            if session.is_over() {
+                superseded = true;
+            } else if connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before {
                 let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
                 session.fail(error.clone());
                 net::close_with(connection, &error);

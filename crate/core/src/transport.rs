@@ -20,8 +20,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// A heartbeat goes out at least this often, in ticks.
 const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
 
-/// How long the engine has for the frames before the end of a lane, which may hold the result of the run: when it has
-/// read that, the lane's end is no failure.
+/// How long the last frames of a peer are waited for when a lane ends or is stopped: they hold the result of the run,
+/// or the reason of its end.
 const LAST_FRAMES: Duration = Duration::from_millis(100);
 
 /// Bytes taken from a stream at once.
@@ -197,7 +197,15 @@ impl QuicSession {
             tokio::select! {
                 biased;
                 () = session.ended.notified() => {}
-                result = send_control(&mut send, &mut control, &wire) => if let Err(error) = result {
+                error = async {
+                    match send_control(&mut send, &mut control, &wire).await {
+                        Ok(()) => None,
+                        Err(error) => {
+                            tokio::time::sleep(LAST_FRAMES).await;
+                            Some(error)
+                        }
+                    }
+                } => if let Some(error) = error {
                     session.fail(error);
                 },
                 error = incoming => session.fail(error),
@@ -361,6 +369,7 @@ async fn carry_lanes(
                 let (session, connection, wire) = (Arc::clone(session), connection.clone(), Arc::clone(wire));
                 tasks.spawn(async move {
                     if let Err(error) = send_lane(&connection, number, lane, queue, &wire).await {
+                        tokio::time::sleep(LAST_FRAMES).await;
                         session.fail(error);
                     }
                 });

@@ -120,10 +120,7 @@ impl<'a> LaneReader<'a> {
                 Err(error) => Err(Trouble::from(*error)),
             };
             match outcome {
-                Ok(bytes) => {
-                    self.session.count(Counter::files_transferred, 1);
-                    self.session.count(Counter::bytes_transferred, bytes);
-                }
+                Ok(()) => self.session.count(Counter::files_transferred, 1),
                 Err(Trouble::Run(error)) => return Err(error),
                 Err(Trouble::File(kind, message)) => {
                     Record::Failed { file, kind, message }.encode(&mut self.pack);
@@ -134,7 +131,7 @@ impl<'a> LaneReader<'a> {
         Ok(())
     }
 
-    fn file(&mut self, directory: &OwnedFd, job: &ContentJob, file: FileId) -> std::result::Result<u64, Trouble> {
+    fn file(&mut self, directory: &OwnedFd, job: &ContentJob, file: FileId) -> std::result::Result<(), Trouble> {
         let scan = &job.held.scan;
         let index = file.index as usize;
         let Some((entry, stamp)) = scan.listing.get(index).zip(scan.stamps.get(index)) else {
@@ -153,7 +150,7 @@ impl<'a> LaneReader<'a> {
                 self.recipe(&source, file, &expected, carried.as_ref(), resume)?
             };
             match read {
-                Read::Done => return Ok(expected.size),
+                Read::Done => return Ok(()),
                 Read::Changed(now) => expected = now,
             }
         }
@@ -192,6 +189,7 @@ impl<'a> LaneReader<'a> {
         }
         let digest = blake3::hash(&self.pack[content..]);
         self.pack.extend_from_slice(digest.as_bytes());
+        self.session.count(Counter::bytes_transferred, expected.size);
         self.flush_if_full()?;
         Ok(Read::Done)
     }
@@ -271,6 +269,7 @@ impl<'a> LaneReader<'a> {
             return Ok(read);
         }
         hasher.update(&self.pack[content..]);
+        self.session.count(Counter::bytes_transferred, want as u64);
         self.flush_if_full()?;
         Ok(read)
     }

@@ -103,7 +103,6 @@ pub(crate) fn run_receiver(
         keep_partial: options.keep_partial,
         replacements: Mutex::default(),
         unflushed: AtomicU64::new(0),
-        widened: Mutex::default(),
     });
     std::thread::scope(|scope| {
         if let Some(root) = &destination.root {
@@ -228,8 +227,8 @@ impl Receiver<'_> {
                     }
                 }
                 Frame::List { directory, more, listing } => self.list(directory, more, listing)?,
-                Frame::Issue(issue) if issue.kind.is_senders() => {
-                    self.session.count(Counter::files_failed, 1);
+                Frame::Issue(issue) if issue.kind.is_senders() || issue.kind.is_notice() => {
+                    self.session.count(Counter::files_failed, u64::from(!issue.kind.is_notice()));
                     self.options.report.issue(issue)?;
                 }
                 Frame::TreeEnd { directories, entries, bytes, errors } if self.tree_end.is_none() => {
@@ -881,16 +880,6 @@ impl Receiver<'_> {
                 // It was removed, or never made, which has been reported.
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => self.fail(path.as_bytes().to_vec(), "cannot set the directory's attributes", error)?,
-            }
-        }
-        if let Some(writing) = self.writing
-            && !self.options.rules.attributes.perms
-        {
-            for (path, bits) in writing.widened.lock().unwrap_or_else(PoisonError::into_inner).iter().rev() {
-                let attrs = Attrs { mode: Some(*bits), ..Attrs::default() };
-                if let Ok(directory) = open_to_change(root, path) {
-                    let _ = set_directory_attrs(directory.as_fd(), &attrs);
-                }
             }
         }
         Ok(())

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use sparsync_proto::limits::BATCH_BYTES;
 use sparsync_proto::{
-    Attributes, Counter, Directory, Frame, Grant, Issue, IssueKind, Kind, Resume, TreeHasher, encode_list,
+    Attributes, Compare, Counter, Directory, Frame, Grant, Issue, IssueKind, Kind, Resume, Time, TreeHasher,
+    encode_list,
 };
 
 use super::budget::{Budget, Permit};
@@ -198,6 +199,49 @@ struct Records<'a, 'b> {
     entries: u64,
     bytes: u64,
     errors: u64,
+    times: CommonTime,
+}
+
+/// Looks for one modification time that most files share, as after a checkout or an unpacked archive that sets them
+/// all alike: then equal size and time prove little. A majority vote, so it needs no memory.
+#[derive(Default)]
+struct CommonTime {
+    candidate: Time,
+    balance: u64,
+    seen: u64,
+    files: u64,
+}
+
+/// Trees with fewer files share a time by chance.
+const COMMON_TIME_FILES_MIN: u64 = 100;
+
+impl CommonTime {
+    fn add(&mut self, time: Time) {
+        self.files += 1;
+        if self.balance == 0 {
+            self.candidate = time;
+            self.seen = 0;
+        }
+        if self.candidate == time {
+            self.balance += 1;
+            self.seen += 1;
+        } else {
+            self.balance -= 1;
+        }
+    }
+
+    fn notice(&self) -> Option<Issue> {
+        (self.files >= COMMON_TIME_FILES_MIN && self.seen > self.files / 2).then(|| Issue {
+            kind: IssueKind::Notice,
+            path: Vec::new(),
+            message: format!(
+                "{} of {} source files have the same modification time, so a change that keeps the size is not seen; \
+                 compare content (compare: 'content', --checksum) to be sure",
+                self.seen, self.files
+            ),
+            old_kept: true,
+        })
+    }
 }
 
 impl<'a, 'b> Records<'a, 'b> {
@@ -214,6 +258,7 @@ impl<'a, 'b> Records<'a, 'b> {
             entries: 0,
             bytes: 0,
             errors: 0,
+            times: CommonTime::default(),
         }
     }
 
@@ -234,7 +279,11 @@ impl<'a, 'b> Records<'a, 'b> {
         let number = self.directories;
         self.directories += 1;
         self.entries += count as u64;
-        let bytes: u64 = scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum();
+        let mut bytes = 0;
+        for entry in scan.listing.entries().iter().filter(|entry| entry.kind == Kind::File) {
+            bytes += entry.size;
+            self.times.add(entry.meta.mtime);
+        }
         self.bytes += bytes;
         session.count(Counter::directories_source, 1);
         session.count(Counter::entries_source, count as u64);
@@ -334,6 +383,11 @@ impl<'a, 'b> Records<'a, 'b> {
     }
 
     fn end(mut self) -> Result<()> {
+        if self.shared.options.attributes.compare == Compare::Quick
+            && let Some(notice) = self.times.notice()
+        {
+            self.shared.control.send(&Frame::Issue(notice))?;
+        }
         self.close_batch()?;
         let mut encoded = Vec::new();
         if let Some((held, _)) = self.held.take() {

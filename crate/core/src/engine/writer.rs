@@ -56,8 +56,6 @@ pub(super) struct Writing<'a> {
     pub(super) replacements: Mutex<Vec<Replacement>>,
     /// Files of all lanes that are complete and wait for a flush.
     pub(super) unflushed: AtomicU64,
-    /// Directories whose mode was widened for the run, with the mode to go back to.
-    pub(super) widened: Mutex<Vec<(RelPath, u16)>>,
 }
 
 impl Writing<'_> {
@@ -77,8 +75,8 @@ impl Writing<'_> {
         self.report.issue(Issue { kind, path, message, old_kept: true })
     }
 
-    /// Runs `work` in a directory; when the directory's own mode forbids it and it is ours, the mode is widened for
-    /// the rest of the run, as root would not need to.
+    /// Runs `work` in a directory; when the directory's own mode forbids it, it is ours, and the run carries modes
+    /// anyway, the mode is widened until it is set at the end of the run.
     pub(super) fn in_directory<T>(
         &self,
         path: &RelPath,
@@ -86,7 +84,7 @@ impl Writing<'_> {
         work: impl Fn(&OwnedFd) -> rustix::io::Result<T>,
     ) -> rustix::io::Result<T> {
         match work(directory) {
-            Err(Errno::ACCESS) if self.widen(path).is_ok() => work(directory),
+            Err(Errno::ACCESS) if self.attributes.perms && self.widen(path).is_ok() => work(directory),
             result => result,
         }
     }
@@ -95,9 +93,7 @@ impl Writing<'_> {
         let directory = self.root.open_directory(path, Access::Read)?;
         let bits = u16::try_from(rustix::fs::fstat(&directory)?.st_mode & 0o7777).unwrap_or(0);
         let attrs = Attrs { mode: Some(bits | 0o700), ..Attrs::default() };
-        crate::fs::set_directory_attrs(directory.as_fd(), &attrs)?;
-        self.widened.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((path.clone(), bits));
-        Ok(())
+        crate::fs::set_directory_attrs(directory.as_fd(), &attrs)
     }
 }
 

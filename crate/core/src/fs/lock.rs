@@ -28,10 +28,23 @@ pub(crate) struct LockBusy {
 impl DestinationLock {
     /// Locks the root's directory, or says who holds it or a directory above or below it.
     pub(crate) fn acquire(state: &StateDir, root: &Root, holder: &str) -> Result<std::result::Result<Self, LockBusy>> {
+        Self::lock(state, root, Some(holder))
+    }
+
+    /// Keeps others from locking the root's directory or one above it, for as long as a directory in it is made.
+    pub(crate) fn acquire_above(state: &StateDir, root: &Root) -> Result<std::result::Result<Self, LockBusy>> {
+        Self::lock(state, root, None)
+    }
+
+    /// With a holder exclusively, without one in shared mode.
+    fn lock(state: &StateDir, root: &Root, holder: Option<&str>) -> Result<std::result::Result<Self, LockBusy>> {
         let mut held = Vec::new();
         let mut at = root.fd().try_clone_to_owned().map_err(|error| Error::io("cannot hold", b"", error))?;
         let mut identity = identify(&at)?;
-        let mut operation = FlockOperation::NonBlockingLockExclusive;
+        let mut operation = match holder {
+            Some(_) => FlockOperation::NonBlockingLockExclusive,
+            None => FlockOperation::NonBlockingLockShared,
+        };
         loop {
             let file = state.open_file("locks", &hex(&identity))?;
             match rustix::fs::flock(&file, operation) {
@@ -41,7 +54,9 @@ impl DestinationLock {
                 }
                 Err(error) => return Err(Error::io("cannot lock the destination", b"", error.into())),
             }
-            if held.is_empty() {
+            if held.is_empty()
+                && let Some(holder) = holder
+            {
                 write_holder(&file, holder);
             }
             held.push(file);

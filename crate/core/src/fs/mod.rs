@@ -11,7 +11,7 @@ mod walk;
 mod write;
 
 pub(crate) use content::{hash_prefix, open_source, read_full};
-pub(crate) use lock::DestinationLock;
+pub(crate) use lock::{DestinationLock, LockBusy};
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, Stamp, meta, scan_directory, scan_single, stamp, statx};
