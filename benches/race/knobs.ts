@@ -41,7 +41,7 @@ export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/READM
   --contenders LIST  parts of names, e.g. sparsync,rsync_remote (default: all; rsync_remote is what ratios refer to)
   --no-durable       without the runs on the real disk that are flushed
   --no-seed          without the seed itself, which is built with cargo the first time
-  --publish          write docs/performance.{json,svg} and the tables of docs/performance.md and README.md
+  --publish          write docs/performance.{json,svg} and the tables of docs/performance.md
 npm run bench -- --micro [NAME]   micro-benchmarks: criterion, and the boundary to Node
 environment: SMALL_DIRS=10 SMALL_FILES_PER_DIR=100 SMALL_FILE_SIZE=4096 LARGE_FILES=8 LARGE_FILE_SIZE=2097152
   CHANGED_FILES=100 RUNS=5 TRANSPORTS="daemon ssh" RSYNC_ARGS="-a --delete" BENCH_TMPFS=/dev/shm BENCH_DISK=$TMPDIR`;
