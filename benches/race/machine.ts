@@ -1,8 +1,9 @@
 // What the figures were measured on.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
-import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { fileSystemOf } from './links.js';
 import { atEnd, mustRun, run } from './processes.js';
@@ -45,9 +46,22 @@ export async function describeMachine(root: string): Promise<Machine> {
   };
 }
 
-/** The load of the last minute. Figures taken while others work are worth little. */
-export function load(): number {
-  return loadavg()[0] ?? 0;
+/** How long the machine is watched. */
+const WATCH_MS = 1500;
+
+/** How many cores others keep busy while the harness does nothing. Figures taken meanwhile are worth little. */
+export async function coresBusyWithOthers(): Promise<number> {
+  const ticks = (): { idle: number; all: number } => {
+    const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
+    const fields = line.trim().split(/\s+/).slice(1, 9).map(Number);
+    // idle and iowait; the rest is work, a hypervisor's share included.
+    return { idle: (fields[3] ?? 0) + (fields[4] ?? 0), all: fields.reduce((sum, field) => sum + field, 0) };
+  };
+  const before = ticks();
+  await sleep(WATCH_MS);
+  const after = ticks();
+  const all = after.all - before.all;
+  return all === 0 ? 0 : (1 - (after.idle - before.idle) / all) * cpus().length;
 }
 
 /** A folder in memory that is gone at the end: below BENCH_TMPFS or /dev/shm, else on a tmpfs that root mounts. */

@@ -11,7 +11,7 @@ import { readKnobs, USAGE } from './knobs.js';
 import type { Knobs, LinkName, Selection, SetName } from './knobs.js';
 import { fileSystemOf, openLink } from './links.js';
 import type { Link } from './links.js';
-import { describeMachine, freeBytes, load, makeDiskFolder, makeTmpfsFolder } from './machine.js';
+import { coresBusyWithOthers, describeMachine, freeBytes, makeDiskFolder, makeTmpfsFolder } from './machine.js';
 import { cleanUp, cleanUpAtExit } from './processes.js';
 import { publish } from './publish.js';
 import { idleNodeKib, race, reasonOf } from './race.js';
@@ -29,8 +29,8 @@ import type { Tree } from './trees.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const PROGRAMS = process.env['BENCH_PROGRAMS'] ?? join(ROOT, 'target/release');
 
-/** Above this many of a core's worth of other work, figures are marked. */
-const BUSY_LOAD = 0.5;
+/** With more than this of one core busy with something else, figures are marked. */
+const CORES_BUSY_MAX = 0.2;
 
 function byName(selection: Selection, contenders: readonly Contender[]): Contender[] {
   const { contenders: parts } = selection;
@@ -82,7 +82,9 @@ class Benchmark {
       machine,
       knobs: this.#knobs,
       idleNodeKib: idle,
-      busy: this.#scenarios.some(({ loadBefore }) => loadBefore > BUSY_LOAD),
+      busy: this.#scenarios.some(
+        ({ coresBusyBefore, coresBusyAfter }) => Math.max(coresBusyBefore, coresBusyAfter) > CORES_BUSY_MAX,
+      ),
       scenarios: this.#scenarios,
       absences: this.#absences,
       verdicts: [],
@@ -145,12 +147,12 @@ class Benchmark {
     const destinations = join(this.#work, 'destinations');
     mkdirSync(destinations, { recursive: true });
     const runs = tree.name === 'seed' ? this.#knobs.runs : this.#knobs.runsLarge;
-    const loadBefore = load();
+    const coresBusyBefore = await coresBusyWithOthers();
     console.error(`\n${tree.name} over ${link.name}: ${contenders.length} contenders, ${runs} runs and one to warm up`);
     const result = await race(this.#stage(tree, link, destinations), contenders, runs);
     const fileSystem = fileSystemOf(destinations);
     this.#add({
-      ...this.#about(tree, link, runs, loadBefore),
+      ...(await this.#about(tree, link, runs, coresBusyBefore)),
       store: 'tmpfs',
       fileSystem,
       durability: 'none',
@@ -163,12 +165,12 @@ class Benchmark {
     if (contenders.length === 0) return;
     const { path, fileSystem } = makeDiskFolder();
     const { runs } = this.#knobs;
-    const loadBefore = load();
+    const coresBusyBefore = await coresBusyWithOthers();
     console.error(`\n${tree.name} over ${link.name}, flushed to ${fileSystem}: ${runs} runs and one to warm up`);
     // ext4 is slow to make files where others were just deleted: everything stays until the end.
     const result = await race(this.#stage(tree, link, join(path, 'destinations')), contenders, runs, { keep: true });
     this.#add({
-      ...this.#about(tree, link, runs, loadBefore),
+      ...(await this.#about(tree, link, runs, coresBusyBefore)),
       store: 'disk',
       fileSystem,
       durability: 'flushed',
@@ -176,8 +178,17 @@ class Benchmark {
     });
   }
 
-  #about(tree: Tree, link: Link, runs: number, loadBefore: number) {
-    return { set: tree.name, link: link.name, entries: tree.entries, bytes: tree.bytes, runs, loadBefore };
+  async #about(tree: Tree, link: Link, runs: number, coresBusyBefore: number) {
+    const coresBusyAfter = await coresBusyWithOthers();
+    return {
+      set: tree.name,
+      link: link.name,
+      entries: tree.entries,
+      bytes: tree.bytes,
+      runs,
+      coresBusyBefore,
+      coresBusyAfter,
+    };
   }
 
   #add(scenario: Scenario): void {

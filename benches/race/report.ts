@@ -75,7 +75,9 @@ function plainTable(cells: readonly string[][]): string {
 /** A race's table for a terminal. */
 export function table(scenario: Scenario): string {
   const absences = scenario.absences.map(({ what, why }) => `no figure for ${what}: ${why}`);
-  return [scenarioTitle(scenario), plainTable([HEAD, ...rows(scenario)]), ...absences].join('\n');
+  const others = [scenario.coresBusyBefore, scenario.coresBusyAfter].map((cores) => cores.toFixed(2)).join(' and ');
+  const busy = `cores that others kept busy before and after: ${others}`;
+  return [scenarioTitle(scenario), plainTable([HEAD, ...rows(scenario)]), busy, ...absences].join('\n');
 }
 
 /** A race's table for a document. */

@@ -15,8 +15,9 @@ export interface Scenario {
   entries: number;
   bytes: number;
   runs: number;
-  /** The load of the machine's last minute when it began. */
-  loadBefore: number;
+  /** How many cores others kept busy just before and just after. */
+  coresBusyBefore: number;
+  coresBusyAfter: number;
   figures: Figure[];
   absences: Absence[];
 }
