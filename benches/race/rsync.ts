@@ -37,7 +37,7 @@ async function startDaemon(stage: Stage): Promise<{ service: Service; url: strin
   const owner = process.getuid?.() === 0 ? 'uid = 0\ngid = 0\n' : '';
   writeFileSync(
     config,
-    `use chroot = no\n${owner}log file = ${config}.log\n[bench]\npath = ${stage.destinations}\nread only = no\n`,
+    `use chroot = no\nmunge symlinks = no\n${owner}log file = ${config}.log\n[bench]\npath = ${stage.destinations}\nread only = no\n`,
   );
   const url = `rsync://${stage.link.address}:${port}/`;
   const options = [
