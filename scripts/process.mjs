@@ -7,11 +7,12 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/,
 
 /**
  * Runs a program to its end and returns its output and exit code; does not throw on a failing exit code.
- * `echo` passes the output on as it comes.
+ * `echo` passes the output on as it comes; a program that runs longer than `timeoutMs` is killed.
  */
-export function run(program, args, { cwd = ROOT, env = {}, echo = false, input = '' } = {}) {
+export function run(program, args, { cwd = ROOT, env = {}, echo = false, input = '', timeoutMs } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => child.kill('SIGINT'), timeoutMs);
     const all = [];
     const out = [];
     child.stdout.on('data', (chunk) => {
@@ -25,6 +26,7 @@ export function run(program, args, { cwd = ROOT, env = {}, echo = false, input =
     });
     child.on('error', reject);
     child.on('close', (code, signal) => {
+      clearTimeout(timer);
       const text = (chunks) => Buffer.concat(chunks).toString('utf8');
       resolve({ code: code ?? 1, signal, stdout: text(out), output: text(all) });
     });

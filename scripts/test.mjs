@@ -28,6 +28,9 @@ const env = {
   CARGO_TERM_COLOR: 'never',
 };
 
+/** A failing test may leave a process open that never ends by itself. */
+const STEP_TIMEOUT_MS = 15 * 60_000;
+
 /** A step that passes or fails as a whole. */
 const command = (program, ...args) => ({
   run: async () => {
@@ -39,7 +42,10 @@ const command = (program, ...args) => ({
 /** A step whose output is counted; one that fails without a counted failure counts as one (a build error, a crash). */
 const counted = (count, program, ...args) => ({
   run: async () => {
-    const { code, stdout, output } = await run(program, args, { env });
+    const { code, stdout, output } = await run(program, args, {
+      env,
+      timeoutMs: options.long ? undefined : STEP_TIMEOUT_MS,
+    });
     const counts = count(stdout);
     if (code !== 0 && counts.failed === 0) counts.failed = 1;
     if (code === 0 && counts.passed === 0) return { ...counts, failed: 1, output: `${output}\nNo test was run.` };

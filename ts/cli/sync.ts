@@ -157,7 +157,7 @@ class SyncRun {
       return exitCode;
     }
     if (!this.#flags.on('quiet')) {
-      const wantsOwners = ['owner', 'group', 'verbose'].some((name) => this.#flags.spelled(name));
+      const wantsOwners = ['owner', 'group'].some((name) => this.#flags.spelled(name));
       printWarnings(result, wantsOwners);
       printFailures(result);
     }

@@ -8,7 +8,7 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
 
 use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, DestinationLock, LockBusy, Root, SessionFile, Space, StateDir};
+use crate::fs::{Access, DestinationLock, KnownMounts, LockBusy, Root, SessionFile, Space, StateDir, TempName};
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {
@@ -88,6 +88,14 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
     source.root.space().map_or((u64::MAX, u64::MAX), |space| (space.used_bytes, space.used_entries))
 }
 
+/// The mount points that the last run has found in the source; nothing on a dry run, which remembers nothing.
+pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMounts> {
+    if request.dry_run || source.file_name.is_some() {
+        return None;
+    }
+    Some(StateDir::of_user().ok()?.known_mounts(&source.root.absolute_path().ok()?))
+}
+
 /// What a receiver is told besides the request.
 pub(crate) struct ReceiverTerms<'a> {
     /// The name of the source when it is a single file.
@@ -163,6 +171,12 @@ pub(crate) fn destination(
     session: &Session,
 ) -> Result<Prepared> {
     let (directory, file_name) = split_destination(place, request, terms)?;
+    let unfinished = |name: &[u8]| TempName::parse(name).is_some();
+    if directory.components().any(|name| unfinished(name.as_bytes())) || file_name.as_deref().is_some_and(unfinished) {
+        return Err(
+            Error::new(ErrorKind::Config, "a path with the name of an unfinished file").at(place.path.as_bytes())
+        );
+    }
     let (existing, missing) = open_existing(place.top, &directory)?;
     // As rsync: the last name of the destination may be missing, not what is above it.
     let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);

@@ -185,6 +185,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         hold: peer.hold(),
         grant: None,
         events: Some(Arc::clone(job.events())),
+        mounts: prepare::known_mounts(source, request),
     };
     let end = over_quic(peer, job, &session, request, transport, data, || {
         run_sender(&session, source, &options, control, lanes)
@@ -226,6 +227,11 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
             Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
             None => return Err(session.lane_ended()),
         };
+        let asked_for = request.path.split_last();
+        let asked_for = asked_for.as_ref().map(|(_, name)| name.as_bytes());
+        if accept.file_name.is_some() && accept.file_name.as_deref() != asked_for {
+            return Err(Error::protocol("a file of another name than was asked for").remote());
+        }
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
@@ -316,6 +322,7 @@ fn local_once(
         hold: Duration::ZERO,
         grant: Some(prepared.grant),
         events: None,
+        mounts: prepare::known_mounts(source, request),
     };
     let (source_control, source_transport) = control_lane();
     let (destination_control, destination_transport) = control_lane();

@@ -668,6 +668,7 @@ impl Answer<'_> {
             hold: (self.client.connection.rtt() * 2).min(Duration::from_millis(250)),
             grant: Some(accept.grant),
             events: None,
+            mounts: prepare::known_mounts(&source, request),
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
             SenderEnd::Finished(_) => Ok(()),
@@ -722,21 +723,24 @@ impl Answer<'_> {
         Ok(())
     }
 
-    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether there was one, or
-    /// one that is ending by itself.
+    /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether the place will
+    /// be free in a moment.
     fn supersede(&self, request: &Request) -> bool {
-        let Some(key) = self.client.key else { return false };
+        let in_place = |live: &&Live| {
+            live.root == request.root
+                && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
+                && live.session.upgrade().is_some_and(|session| !Arc::ptr_eq(&session, self.session))
+        };
+        // Its client may know the end of a run before the run has let go.
+        let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
+        if lock(&self.shared.live).iter().filter(in_place).any(is_over) {
+            return true;
+        }
         let rivals: Vec<_> = lock(&self.shared.live)
             .iter()
-            .filter(|live| {
-                live.key == Some(key)
-                    && live.root == request.root
-                    && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
-            })
-            .filter_map(|live| {
-                let session = live.session.upgrade()?;
-                (!Arc::ptr_eq(&session, self.session)).then(|| (session, live.connection.clone(), live.urgent.clone()))
-            })
+            .filter(in_place)
+            .filter(|live| live.key == self.client.key)
+            .filter_map(|live| Some((live.session.upgrade()?, live.connection.clone(), live.urgent.clone())))
             .collect();
         let heard: Vec<u64> = rivals.iter().map(|(_, connection, _)| connection.stats().udp_rx.datagrams).collect();
         for (session, _, urgent) in &rivals {
@@ -750,10 +754,11 @@ impl Answer<'_> {
         std::thread::sleep(longest.max(PROBE_MIN));
         let mut superseded = false;
         for ((session, connection, _), before) in rivals.iter().zip(heard) {
-            // A run that its client has given up is on its way out.
+            let is_silent = connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before;
             if session.is_over() {
                 superseded = true;
-            } else if connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before {
+            } else if is_silent && self.client.key.is_some() {
+                // Without a key nobody could tell whose run it is.
                 let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
                 session.fail(error.clone());
                 net::close_with(connection, &error);

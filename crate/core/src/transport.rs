@@ -22,7 +22,7 @@ const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
 
 /// How long the last frames of a peer are waited for when a lane ends or is stopped: they hold the result of the run,
 /// or the reason of its end.
-const LAST_FRAMES: Duration = Duration::from_millis(100);
+const LAST_FRAMES: Duration = Duration::from_secs(2);
 
 /// Bytes taken from a stream at once.
 const READ_BYTES: usize = 64 << 10;
@@ -186,34 +186,35 @@ impl QuicSession {
     pub(crate) async fn run(self) {
         let Self { session, connection, router, streams, mut control, lanes, wire, timeout } = self;
         let number = streams.number();
-        let ControlStreams { mut send, recv, decoder } = streams;
+        let ControlStreams { mut send, mut recv, decoder } = streams;
         // Lists and questions overtake content, so that nobody waits for what is behind it.
         let _ = send.set_priority(1);
         let peer_work = AtomicU64::new(0);
         let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
         {
             let lanes = carry_lanes(&session, &connection, &router, number, lanes, &wire);
-            let incoming = receive_control(&session, recv, decoder, frames, &peer_work, &wire);
+            let incoming = receive_control(&session, &mut recv, decoder, frames, &peer_work, &wire);
             tokio::select! {
                 biased;
                 () = session.ended.notified() => {}
                 error = async {
                     match send_control(&mut send, &mut control, &wire).await {
-                        Ok(()) => None,
+                        // The engine has no more to say; whether all is well is known when it has ended the session.
+                        Ok(()) => std::future::pending().await,
                         Err(error) => {
                             tokio::time::sleep(LAST_FRAMES).await;
-                            Some(error)
+                            error
                         }
                     }
-                } => if let Some(error) = error {
-                    session.fail(error);
-                },
+                } => session.fail(error),
                 error = incoming => session.fail(error),
                 () = lanes => {}
                 error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
             }
         }
+        // The peer's stream is let go only now: a stop would otherwise overtake the reason.
         close_control(&session, &mut send, &mut control).await;
+        drop(recv);
     }
 }
 
@@ -267,7 +268,7 @@ async fn close_control(session: &Session, send: &mut quinn::SendStream, control:
 /// Takes what the peer says. Ends only with the reason why nothing more will come.
 async fn receive_control(
     session: &Session,
-    mut recv: quinn::RecvStream,
+    recv: &mut quinn::RecvStream,
     mut decoder: FrameDecoder,
     frames: mpsc::Sender<Frame>,
     peer_work: &AtomicU64,

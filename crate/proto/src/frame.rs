@@ -68,11 +68,14 @@ pub enum IssueKind {
     Notice = 8,
     /// A notice: owners were asked for, and the receiver may not set them.
     Owners = 9,
+    /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the destination
+    /// holds there is guarded like that of an empty directory.
+    Unmounted = 10,
 }
 
 impl IssueKind {
     fn from_wire(byte: u8) -> Decoded<Self> {
-        const ALL: [IssueKind; 10] = [
+        const ALL: [IssueKind; 11] = [
             IssueKind::Unreadable,
             IssueKind::Vanished,
             IssueKind::Changed,
@@ -83,6 +86,7 @@ impl IssueKind {
             IssueKind::Delete,
             IssueKind::Notice,
             IssueKind::Owners,
+            IssueKind::Unmounted,
         ];
         ALL.get(usize::from(byte)).copied().ok_or(Malformed { what: "issue kind" })
     }
@@ -101,13 +105,14 @@ impl IssueKind {
             Self::Delete => "delete",
             Self::Notice => "notice",
             Self::Owners => "owners",
+            Self::Unmounted => "unmounted",
         }
     }
 
     /// Whether nothing is missing because of it.
     #[must_use]
     pub const fn is_notice(self) -> bool {
-        matches!(self, Self::Notice | Self::Owners)
+        matches!(self, Self::Notice | Self::Owners | Self::Unmounted)
     }
 
     /// Whether it happened where the source is.
@@ -432,10 +437,16 @@ fn put_directories(directories: &[Directory], out: &mut Vec<u8>) {
 fn directories(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
     let mut all = Vec::new();
     let mut previous: Vec<u8> = Vec::new();
+    // Shared beginnings would let a frame of a megabyte stand for gigabytes.
+    let mut path_bytes = 0;
     while !reader.is_empty() {
         let shared = reader.length(previous.len(), "shared path")?;
         previous.truncate(shared);
         previous.extend_from_slice(reader.bytes(PATH_BYTES_MAX, "path")?);
+        path_bytes += previous.len();
+        if path_bytes > FRAME_BYTES_MAX {
+            return malformed("length of all paths");
+        }
         all.push(Directory {
             path: RelPath::new(&previous)?,
             meta: Meta::get(reader)?,

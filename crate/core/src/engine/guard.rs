@@ -1,5 +1,7 @@
 //! The guard against deleting by accident.
 
+use std::collections::HashSet;
+
 use sparsync_proto::RelPath;
 
 use crate::error::{Error, ErrorKind};
@@ -21,9 +23,16 @@ pub(super) struct Guard {
     emptied: Option<(RelPath, u64)>,
     /// The first directory that would be emptied.
     refused: Option<(RelPath, u64)>,
+    /// Directories that were mount points in the last run and are none now.
+    unmounted: HashSet<RelPath>,
 }
 
 impl Guard {
+    /// A directory of the source that was a mount point in the last run and is none now.
+    pub(super) fn unmounted(&mut self, path: RelPath) {
+        self.unmounted.insert(path);
+    }
+
     /// An entry that would be deleted.
     pub(super) fn extra(&mut self, count: u64) {
         self.extra += count;
@@ -41,7 +50,8 @@ impl Guard {
             Some((top, count)) if path.is_within(top) => *count += entries,
             _ => {
                 self.close();
-                self.emptied = source_is_empty.then(|| (path.clone(), entries));
+                let is_suspect = source_is_empty || self.unmounted.contains(path);
+                self.emptied = is_suspect.then(|| (path.clone(), entries));
             }
         }
     }
@@ -58,7 +68,7 @@ impl Guard {
     /// Why nothing may be deleted, when both walks have ended.
     pub(super) fn verdict(&mut self) -> Option<Error> {
         self.close();
-        if let Some((path, count)) = &self.refused {
+        if let Some((path, count)) = self.refused.as_ref().filter(|_| self.extra > 0) {
             let place = if path.is_root() {
                 "the source".to_owned()
             } else {
@@ -66,7 +76,10 @@ impl Guard {
             };
             return Some(self.refusal(
                 "source-empty",
-                &format!("{place} is empty while the destination holds {count} entries there; is it mounted?"),
+                &format!(
+                    "{place} {} while the destination holds {count} entries there; is it mounted?",
+                    if self.unmounted.contains(path) { "is no mount point any more" } else { "is empty" }
+                ),
                 path.as_bytes(),
             ));
         }
@@ -109,6 +122,19 @@ mod tests {
             guard.destination(&path(b"m"), 1, true);
             guard.destination(&path(b"m/x"), below, false);
             guard.destination(&path(b"n"), 5, false);
+            guard.extra(1 + below);
+            assert_eq!(guard.verdict().is_some(), refused);
+        }
+    }
+
+    #[test]
+    fn a_mount_that_has_gone_is_guarded_when_something_would_be_deleted() {
+        for (extra, refused) in [(0, false), (1, true)] {
+            let mut guard = Guard::default();
+            guard.unmounted(path(b"m"));
+            guard.destination(&path(b""), 10_000, false);
+            guard.destination(&path(b"m"), 200, false);
+            guard.extra(extra);
             assert_eq!(guard.verdict().is_some(), refused);
         }
     }

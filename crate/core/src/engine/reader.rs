@@ -222,7 +222,7 @@ impl<'a> LaneReader<'a> {
                 let (data, end) = next_data(source, at, expected.size)?;
                 if data > at {
                     Record::Hole { bytes: data - at }.encode(&mut self.pack);
-                    hash_zeros(&mut hasher, data - at);
+                    hash_zeros(self.session, &mut hasher, data - at)?;
                     at = data;
                 }
                 end
@@ -324,13 +324,16 @@ fn next_data(source: impl AsFd, at: u64, size: u64) -> rustix::io::Result<(u64, 
     Ok((data, end.clamp(data, size)))
 }
 
-/// Feeds zeros to a hasher.
-pub(super) fn hash_zeros(hasher: &mut blake3::Hasher, bytes: u64) {
+/// Feeds zeros to a hasher, for as long as the run goes on: a hole can take longer to hash than anybody waits.
+pub(super) fn hash_zeros(session: &Session, hasher: &mut blake3::Hasher, bytes: u64) -> Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut left = bytes;
     while left > 0 {
+        session.check()?;
+        session.worked(1);
         let count = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
         hasher.update(&ZEROS[..count]);
         left -= count as u64;
     }
+    Ok(())
 }

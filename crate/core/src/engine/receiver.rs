@@ -137,6 +137,8 @@ pub(crate) fn run_receiver(
             floor: &floor,
             pending: HashMap::new(),
             number: 0,
+            last: RelPath::root(),
+            entries: 0,
             needs: Vec::new(),
             tree_end: None,
             tree_digest_may_decide: true,
@@ -173,6 +175,8 @@ struct Pending {
     meta: Meta,
     /// What the destination has there.
     old: Option<Box<Scan>>,
+    /// How many entries the listing will have.
+    entries: u32,
     /// What has arrived of the listing.
     listing: Listing,
 }
@@ -189,6 +193,10 @@ struct Receiver<'a> {
     pending: HashMap<u32, Pending>,
     /// The next directory's number.
     number: u32,
+    /// The directory that was told of last.
+    last: RelPath,
+    /// Entries of the directories told of.
+    entries: u64,
     needs: Vec<u32>,
     tree_end: Option<u64>,
     tree_digest_may_decide: bool,
@@ -227,12 +235,17 @@ impl Receiver<'_> {
                     }
                 }
                 Frame::List { directory, more, listing } => self.list(directory, more, listing)?,
+                Frame::Issue(issue) if issue.kind == IssueKind::Unmounted => {
+                    if let Ok(path) = RelPath::new(&issue.path) {
+                        self.guard.unmounted(path);
+                    }
+                }
                 Frame::Issue(issue) if issue.kind.is_senders() || issue.kind.is_notice() => {
                     self.session.count(Counter::files_failed, u64::from(!issue.kind.is_notice()));
                     self.options.report.issue(issue)?;
                 }
                 Frame::TreeEnd { directories, entries, bytes, errors } if self.tree_end.is_none() => {
-                    if directories != u64::from(self.number) {
+                    if self.number == 0 || directories != u64::from(self.number) || entries != self.entries {
                         return Err(Error::protocol("the tree's end does not fit its directories").remote());
                     }
                     self.session.set(Counter::entries_source, entries);
@@ -297,11 +310,10 @@ impl Receiver<'_> {
         if self.tree_end.is_some() {
             return Err(Error::protocol("a directory after the tree's end").remote());
         }
-        if (self.number == 0) != directory.path.is_root() {
-            return Err(Error::protocol("a tree that does not begin at its root").remote());
-        }
+        self.check_order(&directory.path)?;
         let number = self.number;
         self.number += 1;
+        self.entries += u64::from(directory.entries);
         self.session.count(Counter::directories_source, 1);
         if !self.options.deletion.delete {
             self.floor.raise(&directory.path);
@@ -334,6 +346,27 @@ impl Receiver<'_> {
         Ok(())
     }
 
+    /// Refuses a record that cannot be the next of the walk. What came again or late would be taken for new, below a
+    /// destination that was not looked at: new names only, and the one name of a single file, would mean nothing.
+    fn check_order(&mut self, path: &RelPath) -> Result<()> {
+        let goes_down = self.options.rules.recursive && self.destination.file_name.is_none();
+        let in_order = match path.split_last() {
+            None => self.number == 0,
+            Some((parent, name)) => {
+                self.number > 0
+                    && goes_down
+                    && *path > self.last
+                    && self.last.is_within(&parent)
+                    && TempName::parse(name.as_bytes()).is_none()
+            }
+        };
+        if !in_order {
+            return Err(Error::protocol("a directory that has no place here").at(path.as_bytes()).remote());
+        }
+        self.last.clone_from(path);
+        Ok(())
+    }
+
     /// A directory that the source does not have.
     fn only_here(&mut self, found: &Found) {
         if let Found::Listed(scan) = found {
@@ -358,7 +391,7 @@ impl Receiver<'_> {
             if !reasons.is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
                 self.item(Action::Attributes, Kind::Directory, reasons, 0, directory.path.as_bytes())?;
-                self.settle_attrs(&directory.path, directory.meta);
+                self.settle_attrs(&directory.path, directory.meta, false);
             }
         }
         let equal = self.options.attributes.digests_decide() && old.digest == directory.digest && !single;
@@ -376,8 +409,8 @@ impl Receiver<'_> {
 
     fn need(&mut self, number: u32, directory: Directory, old: Option<Box<Scan>>) {
         self.session.count(Counter::directories_listed, 1);
-        let Directory { path, meta, .. } = directory;
-        self.pending.insert(number, Pending { path, meta, old, listing: Listing::new() });
+        let Directory { path, meta, entries, .. } = directory;
+        self.pending.insert(number, Pending { path, meta, old, entries, listing: Listing::new() });
         if !self.granted_all() {
             self.needs.push(number);
         }
@@ -403,6 +436,10 @@ impl Receiver<'_> {
         } else if !pending.listing.append(&part) {
             return Err(Error::protocol("a listing out of order").remote());
         }
+        let missing = (pending.entries as usize).checked_sub(pending.listing.len());
+        if missing.is_none_or(|missing| missing > 0 && !more) {
+            return Err(Error::protocol("a listing that does not fit its record").remote());
+        }
         if more {
             self.pending.insert(number, pending);
             return Ok(());
@@ -410,7 +447,14 @@ impl Receiver<'_> {
         if pending.listing.entries().iter().any(|entry| TempName::parse(pending.listing.name(entry)).is_some()) {
             return Err(Error::protocol("the name of an unfinished file in a listing").remote());
         }
+        let has_symlinks = || pending.listing.entries().iter().any(|entry| entry.kind == Kind::Symlink);
+        if !self.options.attributes.links && has_symlinks() {
+            return Err(Error::protocol("a symlink in a run without them").remote());
+        }
         if let Some(name) = &self.destination.file_name {
+            if pending.listing.entries().iter().any(|entry| entry.kind != Kind::File) {
+                return Err(Error::protocol("not a single file").remote());
+            }
             pending.listing =
                 pending.listing.renamed(name).ok_or_else(|| Error::protocol("not a single file").remote())?;
         }
@@ -419,7 +463,7 @@ impl Receiver<'_> {
 
     /// Decides on every entry of a directory.
     fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
-        let Pending { path, meta, old, listing } = pending;
+        let Pending { path, meta, old, listing, .. } = pending;
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new && self.destination.file_name.is_none() && !self.make_new_directory(&path, meta)? {
             return self.want(number, path, Listing::new(), HashMap::new(), Vec::new());
@@ -451,7 +495,7 @@ impl Receiver<'_> {
             self.sweep(old, kept, meta);
         }
         if touched && !is_new && self.destination.file_name.is_none() {
-            self.settle_attrs(&path, meta);
+            self.settle_attrs(&path, meta, false);
         }
         self.want(number, path, listing, wanted, resume)
     }
@@ -467,7 +511,11 @@ impl Receiver<'_> {
     ) -> Result<()> {
         let mut files: Vec<u32> = wanted.keys().copied().collect();
         files.sort_unstable();
-        let bytes = files.iter().filter_map(|&index| listing.get(index as usize)).map(|entry| entry.size).sum();
+        let bytes = files
+            .iter()
+            .filter_map(|&index| listing.get(index as usize))
+            .map(|entry| entry.size)
+            .fold(0, u64::saturating_add);
         self.session.count(Counter::bytes_to_transfer, bytes);
         if self.options.dry_run {
             files.clear();
@@ -485,9 +533,14 @@ impl Receiver<'_> {
 
     /// Makes a directory that is not there. Says false when it could not.
     fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<bool> {
+        let replaces = !self.options.rules.append_only;
+        if !replaces && self.is_taken(path) {
+            // The listing that it is in has told so.
+            return Ok(false);
+        }
         self.session.count(Counter::directories_created, 1);
         self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?;
-        self.settle_attrs(path, meta);
+        self.settle_attrs(path, meta, true);
         let (Some(writing), Some((parent, name))) = (self.writing, path.split_last()) else { return Ok(true) };
         if self.options.dry_run {
             return Ok(true);
@@ -495,7 +548,7 @@ impl Receiver<'_> {
         self.changed = true;
         let made = self.parent_of(&parent).and_then(|directory| {
             writing.in_directory(&parent, &directory, |directory| {
-                make_directory(directory.as_fd(), name.as_bytes(), meta.mode, || writing.names.next())
+                make_directory(directory.as_fd(), name.as_bytes(), meta.mode, replaces, || writing.names.next())
             })
         });
         if let Err(error) = made {
@@ -503,6 +556,13 @@ impl Receiver<'_> {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Whether something else stands where a directory is to be made, or on the way there.
+    fn is_taken(&mut self, path: &RelPath) -> bool {
+        let Some((parent, name)) = path.split_last() else { return false };
+        let found = self.parent_of(&parent).and_then(|directory| crate::fs::statx(&*directory, name.as_bytes()));
+        found.err() != Some(Errno::NOENT)
     }
 
     /// The directory at `path`, held open while its neighbours need it too.
@@ -736,11 +796,14 @@ impl Receiver<'_> {
             }
             self.session.count(Counter::leftovers_removed, 1);
         }
-        self.settle_attrs(&old.path, meta);
+        self.settle_attrs(&old.path, meta, false);
     }
 
-    fn settle_attrs(&mut self, path: &RelPath, meta: Meta) {
-        if self.destination.file_name.is_none() && self.final_attrs.last().is_none_or(|(last, _)| last != path) {
+    fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
+        if (is_new || !self.options.rules.append_only)
+            && self.destination.file_name.is_none()
+            && self.final_attrs.last().is_none_or(|(last, _)| last != path)
+        {
             self.final_attrs.push((path.clone(), meta));
         }
     }

@@ -1,6 +1,6 @@
 //! The sender: walks the source, answers what the receiver asks, sends content.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, LaneReader};
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 
 /// Where content comes from.
 pub(crate) struct Source {
@@ -42,6 +42,8 @@ pub(crate) struct SenderOptions {
     pub(crate) grant: Option<Grant>,
     /// The initiator's events, when the initiator is here.
     pub(crate) events: Option<Arc<EventQueue>>,
+    /// The mount points that the last run has found; nothing on a dry run.
+    pub(crate) mounts: Option<KnownMounts>,
 }
 
 /// A directory whose listing the receiver may still ask for.
@@ -71,6 +73,8 @@ struct Shared<'a> {
     control: ControlSender,
     table: Mutex<Table>,
     budget: Budget,
+    /// Mount points that this run has found.
+    mounts: Mutex<BTreeSet<Vec<u8>>>,
 }
 
 impl Shared<'_> {
@@ -102,7 +106,15 @@ pub(crate) fn run_sender(
     lanes: Vec<tokio::sync::mpsc::Sender<Pack>>,
 ) -> Result<SenderEnd> {
     let ControlLane { tx, mut rx } = control;
-    let shared = Shared { session, source, options, control: tx, table: Mutex::default(), budget: Budget::default() };
+    let shared = Shared {
+        session,
+        source,
+        options,
+        control: tx,
+        table: Mutex::default(),
+        budget: Budget::default(),
+        mounts: Mutex::default(),
+    };
     let (to_list, list_queue) = mpsc::channel();
     let (job_senders, job_queues): (Vec<_>, Vec<_>) = lanes.iter().map(|_| mpsc::channel()).unzip();
     let jobs = JobQueues { lanes: job_senders };
@@ -136,10 +148,14 @@ pub(crate) fn run_sender(
         // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
         drop(rx);
     });
-    match session.error() {
-        Some(error) => Err(error),
-        None => end,
+    if let Some(error) = session.error() {
+        return Err(error);
     }
+    // A refusal stands until somebody has looked: what was missed in this run is missed in the next as well.
+    if let (Ok(SenderEnd::Finished(None)), Some(known)) = (&end, &options.mounts) {
+        known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    end
 }
 
 fn spawn<'scope>(scope: &'scope std::thread::Scope<'scope, '_>, name: &str, work: impl FnOnce() + Send + 'scope) {
@@ -202,8 +218,9 @@ struct Records<'a, 'b> {
     times: CommonTime,
 }
 
-/// Looks for one modification time that most files share, as after a checkout or an unpacked archive that sets them
-/// all alike: then equal size and time prove little. A majority vote, so it needs no memory.
+/// Looks for one modification time that most files share because a tool set it, as archives and reproducible builds
+/// do: then equal size and time prove little. Such times are whole seconds; files that were merely written in the
+/// same tick of the clock do not count. A majority vote, so it needs no memory.
 #[derive(Default)]
 struct CommonTime {
     candidate: Time,
@@ -231,7 +248,8 @@ impl CommonTime {
     }
 
     fn notice(&self) -> Option<Issue> {
-        (self.files >= COMMON_TIME_FILES_MIN && self.seen > self.files / 2).then(|| Issue {
+        let is_set = self.files >= COMMON_TIME_FILES_MIN && self.seen > self.files / 2 && self.candidate.nanos == 0;
+        is_set.then(|| Issue {
             kind: IssueKind::Notice,
             path: Vec::new(),
             message: format!(
@@ -276,6 +294,7 @@ impl<'a, 'b> Records<'a, 'b> {
             self.errors += 1;
             self.shared.control.send(&Frame::Issue(issue))?;
         }
+        self.look_at_mount(&scan)?;
         let number = self.directories;
         self.directories += 1;
         self.entries += count as u64;
@@ -303,6 +322,22 @@ impl<'a, 'b> Records<'a, 'b> {
         self.push(record)?;
         // With everything granted, content follows the record, which must not be held back any longer.
         if grant_all { self.release() } else { Ok(()) }
+    }
+
+    /// Notes a mount point, and tells of one that has gone.
+    fn look_at_mount(&self, scan: &Scan) -> Result<()> {
+        let path = scan.path.as_bytes();
+        if scan.is_mount_point {
+            self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_vec());
+        } else if self.shared.options.mounts.as_ref().is_some_and(|known| known.paths.contains(path)) {
+            return self.shared.control.send(&Frame::Issue(Issue {
+                kind: IssueKind::Unmounted,
+                path: path.to_vec(),
+                message: "it was a mount point in the last run and is none now".to_owned(),
+                old_kept: true,
+            }));
+        }
+        Ok(())
     }
 
     fn failed(&mut self, path: &sparsync_proto::RelPath, error: rustix::io::Errno) -> Result<()> {
@@ -526,6 +561,9 @@ fn dispatch(
                 }
             }
             Frame::Finished { counters, refused } => {
+                if shared.session.get(Counter::walk_done) == 0 || !shared.table().needed.is_empty() {
+                    return Err(Error::protocol("a result before the source was known in full").remote());
+                }
                 shared.session.set_counters(&counters);
                 return Ok(SenderEnd::Finished(refused.map(Error::from_wire)));
             }

@@ -67,7 +67,7 @@ impl Session {
 
     /// Why nothing more comes from the peer. The transport knows, and says it a moment after the lane has ended.
     pub(crate) fn lane_ended(&self) -> Error {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
         while !self.is_over() && std::time::Instant::now() < until {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }

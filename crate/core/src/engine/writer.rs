@@ -182,6 +182,10 @@ impl<'a> LaneWriter<'a> {
                 self.pack(&pack.bytes)?;
             }
         }
+        if self.open.is_some() {
+            self.writing.session.check()?;
+            return Err(Error::protocol("a data lane that ends inside a file").remote());
+        }
         self.name_all()
     }
 
@@ -251,14 +255,17 @@ impl<'a> LaneWriter<'a> {
                 Ok(())
             }
             Record::Hole { bytes } => {
-                self.writing.session.count(Counter::bytes_reused, bytes);
+                let session = self.writing.session;
+                session.count(Counter::bytes_reused, bytes);
                 let open = self.opened()?;
                 let end = open.at.checked_add(bytes).ok_or_else(|| Error::protocol("a file without end").remote())?;
-                hash_zeros(&mut open.hasher, bytes);
                 // What an earlier run wrote behind the kept part must not show through.
                 let result =
                     open.new.as_ref().map_or(Ok(()), |new| new.set_len(open.at).and_then(|()| new.set_len(end)));
                 open.at = end;
+                if result.is_ok() && open.new.is_ok() {
+                    hash_zeros(session, &mut open.hasher, bytes)?;
+                }
                 self.written(result)
             }
             Record::End { meta, digest } => self.end(meta, &digest),

@@ -15,7 +15,7 @@ pub(crate) use lock::{DestinationLock, LockBusy};
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, Stamp, meta, scan_directory, scan_single, stamp, statx};
-pub(crate) use state::{SessionFile, StateDir};
+pub(crate) use state::{KnownMounts, SessionFile, StateDir};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use walk::{Walk, WalkItem};
 pub(crate) use write::{

@@ -100,6 +100,13 @@ impl Root {
         self.fd.as_fd()
     }
 
+    /// The absolute path that the descriptor has now.
+    pub(crate) fn absolute_path(&self) -> rustix::io::Result<Vec<u8>> {
+        use std::os::fd::AsRawFd;
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        Ok(rustix::fs::readlinkat(CWD, link, Vec::new())?.into_bytes())
+    }
+
     /// Free and used space of the root's file system.
     pub(crate) fn space(&self) -> rustix::io::Result<Space> {
         let stat = rustix::fs::fstatvfs(&self.fd)?;

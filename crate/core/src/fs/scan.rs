@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, RawDir, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, RawDir, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Time};
 
@@ -38,6 +38,8 @@ pub(crate) struct Scan {
     pub(crate) path: RelPath,
     /// Its own attributes.
     pub(crate) meta: Meta,
+    /// A file system is mounted on it.
+    pub(crate) is_mount_point: bool,
     /// Its entries.
     pub(crate) listing: Listing,
     /// A stamp for each entry, when asked for.
@@ -106,6 +108,7 @@ impl Scan {
         Self {
             path,
             meta: meta(stat),
+            is_mount_point: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             listing: Listing::new(),
             stamps: Vec::new(),
             digest: Digest::default(),

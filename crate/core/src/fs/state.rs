@@ -1,5 +1,6 @@
 //! The state directory: who is running. Nothing in it decides what a run does to a tree; it may be deleted.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,47 @@ impl StateDir {
         // Nobody holds it: what a killed process left behind.
         let _ = std::fs::remove_file(path);
         false
+    }
+}
+
+/// The mount points inside a source, as the last run found them.
+#[derive(Debug)]
+pub(crate) struct KnownMounts {
+    file: PathBuf,
+    /// Their paths below the source.
+    pub(crate) paths: BTreeSet<Vec<u8>>,
+}
+
+impl StateDir {
+    /// What is known of the source at the absolute path `source`. An unreadable file is as good as none: it only
+    /// ever adds a guard.
+    pub(crate) fn known_mounts(&self, source: &[u8]) -> KnownMounts {
+        let file = self.path.join("mounts").join(hex(&blake3::hash(source).as_bytes()[..16]));
+        let paths = std::fs::read(&file).unwrap_or_default();
+        let paths = paths.split(|&byte| byte == 0).filter(|path| !path.is_empty());
+        // Each path is written with a slash in front, so that the source itself is no empty one.
+        let paths = paths.map(|path| path.strip_prefix(b"/").unwrap_or(path).to_vec()).collect();
+        KnownMounts { file, paths }
+    }
+}
+
+impl KnownMounts {
+    /// Remembers what this run has found, when it is something else.
+    pub(crate) fn save(&self, paths: &BTreeSet<Vec<u8>>) {
+        if *paths == self.paths {
+            return;
+        }
+        let mut text = Vec::new();
+        for path in paths {
+            text.push(b'/');
+            text.extend_from_slice(path);
+            text.push(0);
+        }
+        // Forgetting costs a guard in the next run, not this run's success.
+        if let Some(folder) = self.file.parent() {
+            let _ = std::fs::create_dir_all(folder);
+        }
+        let _ = std::fs::write(&self.file, text);
     }
 }
 

@@ -171,12 +171,13 @@ pub(crate) fn put_in_place(directory: BorrowedFd<'_>, temp_name: &[u8], name: &[
     }
 }
 
-/// Makes a directory, in place of a file or symlink when one stands there. The owner may always enter it until its
+/// Makes a directory, in place of a file or symlink when one stands there and `replaces` is set. The owner may always enter it until its
 /// own mode is set at the end.
 pub(crate) fn make_directory(
     parent: BorrowedFd<'_>,
     name: &[u8],
     bits: u16,
+    replaces: bool,
     temp_name: impl FnOnce() -> Vec<u8>,
 ) -> rustix::io::Result<()> {
     let bits = mode(bits & 0o777 | 0o700);
@@ -187,6 +188,9 @@ pub(crate) fn make_directory(
     let there = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if rustix::fs::FileType::from_raw_mode(there.st_mode) == rustix::fs::FileType::Directory {
         return Ok(());
+    }
+    if !replaces {
+        return Err(Errno::EXIST);
     }
     let temp_name = temp_name();
     rustix::fs::mkdirat(parent, &temp_name[..], bits)?;

@@ -1,0 +1,170 @@
+//! One writer for each destination: the second is told who holds it, waits when asked, and a dead one is superseded.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod support;
+
+use std::sync::Arc;
+
+use sparsync_core::proto::pack::{FileId, Record};
+use sparsync_core::proto::{Frame, Grant, Request};
+use sparsync_core::trust::Identity;
+use sparsync_core::{Client, Detail, ErrorKind, Job};
+use support::{
+    Control, RawClient, Site, connect_options, contents, directory, files, leftovers, push_to, put, run, start, unhung,
+};
+
+const FIRST: FileId = FileId { directory: 0, index: 0 };
+
+/// A session that holds `path` and has a file open there, until its client lets go.
+async fn holds(raw: &RawClient, path: &str) -> Control {
+    let mut control = raw.session(push_to(path)).await;
+    let grant = control.accepted().await.grant;
+    control.tell(vec![directory("", 1)], vec![files(&[("held", 100)])]).await;
+    if grant == Grant::AsAsked {
+        assert_eq!(control.wanted().await, [0]);
+    }
+    let mut lane = control.lane(0).await;
+    lane.records(&[Record::Begin { file: FIRST }, Record::Literal(b"half")]).await;
+    std::mem::forget(lane);
+    control
+}
+
+async fn site() -> Site {
+    let site = Site::new("").await;
+    put(&site.root(), "dst/there", "already");
+    put(&site.local(), "a", "content");
+    site
+}
+
+#[tokio::test]
+async fn a_second_writer_fails_at_once_and_names_the_first() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let control = holds(&raw, "dst/sub").await;
+    let client = site.client().await;
+    // The same place, one below and one above.
+    for path in ["dst/sub", "dst/sub/below", "dst", ""] {
+        let error = run(&client, push_to(path), &site.local()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{path:?}: {error:?}");
+        let holder = error.details().iter().find(|(name, _)| name == "holder");
+        if path == "dst/sub" {
+            assert!(matches!(holder, Some((_, Detail::Text(who))) if who.starts_with("mallory from 127.0.0.1")));
+        }
+        assert!(!site.root().join("dst/sub/a").exists());
+    }
+    // Neighbours are free, and so is reading.
+    run(&client, push_to("dst/beside"), &site.local()).await.unwrap();
+    run(&client, Request { dry_run: true, ..push_to("dst/sub") }, &site.local()).await.unwrap();
+    run(&client, support::pull_from("dst"), &site.local().join("out")).await.unwrap();
+    drop(control);
+}
+
+#[tokio::test]
+async fn a_run_begins_where_another_has_just_ended() {
+    let site = site().await;
+    let client = site.client().await;
+    for round in 0..60 {
+        put(&site.local(), "a", format!("content {round}"));
+        run(&client, push_to("dst"), &site.local()).await.unwrap();
+    }
+    let job = start(&client, push_to("dst"), &site.local());
+    unhung(job.done()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_writer_that_may_wait_waits() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let control = holds(&raw, "dst").await;
+    let client = Arc::new(site.client().await);
+    let request = Request { lock_wait_ms: 60_000, ..push_to("dst") };
+    let job = start(&client, request, &site.local());
+    let others = site.client().await;
+    let error = run(&others, push_to("dst"), &site.local()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    raw.connection.close(0u32.into(), b"");
+    drop(control);
+    unhung(job.done()).await.unwrap();
+    assert_eq!(std::fs::read(site.root().join("dst/a")).unwrap(), b"content");
+    assert!(leftovers(&site.root()).is_empty());
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_can_be_called_off() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let control = holds(&raw, "dst").await;
+    let client = site.client().await;
+    let job = start(&client, Request { lock_wait_ms: 600_000, ..push_to("dst") }, &site.local());
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 2))).await;
+    job.cancel();
+    assert_eq!(unhung(job.done()).await.unwrap_err().kind(), ErrorKind::Aborted);
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 1))).await;
+    drop(control);
+}
+
+/// A client whose machine is gone: its runtime stands still, and nothing says so to the server.
+fn dead_holder(site: &Site, identity: &Identity, path: &'static str) {
+    let options = connect_options(site.server.local_addr().port(), identity, site.server.public_key());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let held = runtime.block_on(async {
+            let raw = RawClient { connection: sparsync_core::net::connect(options).await.unwrap().connection };
+            let mut control = holds(&raw, path).await;
+            // What was said has arrived when the server has answered something said after it.
+            control.write(&Frame::Heartbeat(1)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            (raw, control)
+        });
+        std::mem::forget((runtime, held));
+    })
+    .join()
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_run_of_the_same_key_is_superseded() {
+    let site = site().await;
+    dead_holder(&site, &site.identity, "dst");
+    assert_eq!(leftovers(&site.root()).len(), 1);
+    let result = run(&site.client().await, push_to("dst"), &site.local()).await.unwrap();
+    assert!(result.failures.failures.is_empty());
+    let mut expected = contents(&site.local());
+    expected.extend(contents(&site.root().join("dst")).into_iter().filter(|(path, _)| path.ends_with("there")));
+    assert_eq!(contents(&site.root().join("dst")), expected);
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
+    assert!(leftovers(&site.root()).is_empty());
+}
+
+#[tokio::test]
+async fn a_live_run_of_the_same_key_is_not_superseded() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let mut control = holds(&raw, "dst").await;
+    for _ in 0..3 {
+        let error = run(&site.client().await, push_to("dst"), &site.local()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+    }
+    // It goes on as if nothing had been.
+    let mut lane = control.lane(1).await;
+    let record =
+        Record::Failed { file: FIRST, kind: sparsync_core::proto::IssueKind::Vanished, message: String::new() };
+    lane.records(&[record]).await;
+    assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn a_client_that_is_dropped_lets_go() {
+    let site = site().await;
+    put(&site.local(), "large", support::noise(40 << 20, 1));
+    for _ in 0..5 {
+        let client: Client = site.client().await;
+        let job: Arc<Job> = start(&client, push_to("dst"), &site.local());
+        drop(client);
+        let _ = unhung(job.done()).await;
+    }
+    let client = site.client().await;
+    let result = run(&client, push_to("dst"), &site.local()).await.unwrap();
+    assert!(result.failures.failures.is_empty());
+    assert!(leftovers(&site.root()).is_empty());
+}

@@ -1,0 +1,520 @@
+//! What the tests of sessions share: trees and what is in them, servers, clients, and peers made by hand.
+#![allow(dead_code, unreachable_pub, reason = "each test takes a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sparsync_core::net::{self, ConnectOptions, ListenOptions, Listener, ServerTrust};
+use sparsync_core::proto::pack::{PackHeader, Record};
+use sparsync_core::proto::{
+    Accept, Attributes, Compare, Compression, Deletion, Direction, Directory, Durability, Frame, FrameDecoder, Grant,
+    Kind, Listing, Meta, Name, RelPath, Request, Time, Window, WireError,
+};
+use sparsync_core::trust::{Identity, PublicKey};
+use sparsync_core::{Client, Error, Job, JobResult, Run, ServedRoot, Server, ServerOptions};
+use tempfile::TempDir;
+
+/// What one path holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// Content, mode and time in ns.
+    File(Vec<u8>, u32, i128),
+    /// Mode.
+    Directory(u32),
+    /// Target.
+    Symlink(PathBuf),
+    /// Anything else.
+    Special,
+}
+
+pub type Snapshot = BTreeMap<PathBuf, Node>;
+
+/// Everything below `top`.
+pub fn snapshot(top: &Path) -> Snapshot {
+    let mut all = Snapshot::new();
+    let mut waiting = vec![top.to_path_buf()];
+    while let Some(at) = waiting.pop() {
+        for entry in std::fs::read_dir(&at).unwrap() {
+            let path = entry.unwrap().path();
+            let found = std::fs::symlink_metadata(&path).unwrap();
+            let mtime = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+            let mode = found.permissions().mode() & 0o7777;
+            let node = if found.is_dir() {
+                waiting.push(path.clone());
+                Node::Directory(mode)
+            } else if found.is_symlink() {
+                Node::Symlink(std::fs::read_link(&path).unwrap())
+            } else if found.is_file() {
+                Node::File(std::fs::read(&path).unwrap(), mode, mtime)
+            } else {
+                Node::Special
+            };
+            all.insert(path.strip_prefix(top).unwrap().to_path_buf(), node);
+        }
+    }
+    all
+}
+
+/// The same without the times.
+pub fn contents(top: &Path) -> BTreeMap<PathBuf, Node> {
+    let timeless = |node| match node {
+        Node::File(content, mode, _) => Node::File(content, mode, 0),
+        node => node,
+    };
+    snapshot(top).into_iter().map(|(path, node)| (path, timeless(node))).collect()
+}
+
+/// Names of unfinished files below `top`.
+pub fn leftovers(top: &Path) -> Vec<PathBuf> {
+    snapshot(top)
+        .into_keys()
+        .filter(|path| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".sps-")))
+        .collect()
+}
+
+/// Writes a file and the directories above it.
+pub fn put(top: &Path, path: &str, content: impl AsRef<[u8]>) {
+    let path = top.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+/// Bytes without a pattern, the same for the same seed.
+pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut out = vec![0; bytes];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(&mut out);
+    out
+}
+
+/// A request of the usual kind: everything but owners, recursive.
+pub fn request(direction: Direction, path: &str) -> Request {
+    Request {
+        direction,
+        root: b"r".to_vec(),
+        path: RelPath::new(path.as_bytes()).unwrap(),
+        into: false,
+        make_parent: false,
+        file_name: None,
+        attributes: Attributes {
+            perms: true,
+            times: true,
+            owner: false,
+            group: false,
+            links: true,
+            compare: Compare::Quick,
+            window: Window::Exact,
+        },
+        recursive: true,
+        update: false,
+        deletion: Deletion::default(),
+        dry_run: false,
+        itemize: false,
+        grant_all: false,
+        partial: true,
+        durability: Durability::None,
+        compression: Compression::Auto,
+        lock_wait_ms: 0,
+        timeout_ms: 60_000,
+        lanes: 2,
+        bytes_bound: 0,
+        entries_bound: 0,
+        space_checked: false,
+    }
+}
+
+pub fn push_to(path: &str) -> Request {
+    request(Direction::Push, path)
+}
+
+pub fn pull_from(path: &str) -> Request {
+    request(Direction::Pull, path)
+}
+
+pub fn deleting(request: Request) -> Request {
+    Request { deletion: Deletion { delete: true, ..request.deletion }, ..request }
+}
+
+/// Runs between this folder and a server.
+pub async fn run(client: &Client, request: Request, local: &Path) -> Result<JobResult, Error> {
+    unhung(start(client, request, local).done()).await
+}
+
+pub fn start(client: &Client, request: Request, local: &Path) -> Arc<Job> {
+    client.start(Run { request, local_path: local.as_os_str().as_bytes().to_vec(), lossless: false }).unwrap()
+}
+
+pub fn stat(result: &JobResult, name: &str) -> u64 {
+    result.stats.iter().find(|(stat, _)| *stat == name).unwrap().1
+}
+
+/// A server with one root, and somebody who may use it.
+pub struct Site {
+    pub dir: TempDir,
+    pub server: Server,
+    pub identity: Identity,
+}
+
+impl Site {
+    /// The key may do what `allow` says, in the notation of the file of authorized keys.
+    pub async fn new(allow: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("root")).unwrap();
+        std::fs::create_dir(dir.path().join("local")).unwrap();
+        put(dir.path(), "outside/secret", "untouched");
+        let identity = Identity::generate().unwrap();
+        let server = Server::start(ServerOptions {
+            listen: "127.0.0.1:0".to_owned(),
+            identity: Identity::generate().unwrap(),
+            roots: vec![ServedRoot {
+                name: "r".to_owned(),
+                path: dir.path().join("root").into_os_string().into_encoded_bytes(),
+                read_only: false,
+            }],
+            authorized_keys_path: None,
+            authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],
+            client_ca_pem: None,
+            anonymous: false,
+            durability: Durability::None,
+            max_sessions: 16,
+            idle_timeout: Duration::from_secs(30),
+        })
+        .await
+        .unwrap();
+        Self { dir, server, identity }
+    }
+
+    /// What is served.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// A folder of the client.
+    pub fn local(&self) -> PathBuf {
+        self.dir.path().join("local")
+    }
+
+    pub fn outside(&self) -> PathBuf {
+        self.dir.path().join("outside")
+    }
+
+    pub fn connect_options(&self) -> ConnectOptions {
+        connect_options(self.server.local_addr().port(), &self.identity, self.server.public_key())
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.connect_options()).await.unwrap()
+    }
+
+    /// A connection whose streams are written by hand.
+    pub async fn raw(&self) -> RawClient {
+        RawClient { connection: net::connect(self.connect_options()).await.unwrap().connection }
+    }
+}
+
+pub fn connect_options(port: u16, identity: &Identity, server: PublicKey) -> ConnectOptions {
+    let mut options = ConnectOptions::new("127.0.0.1", port, identity.clone());
+    options.trust = ServerTrust { pins: vec![server], ..ServerTrust::default() };
+    options
+}
+
+/// A client that says what a test wants it to say.
+pub struct RawClient {
+    pub connection: quinn::Connection,
+}
+
+impl RawClient {
+    /// Opens a control stream and says nothing yet.
+    pub async fn open(&self) -> Control {
+        let (send, recv) = self.connection.open_bi().await.unwrap();
+        Control { connection: self.connection.clone(), send, recv, decoder: FrameDecoder::default() }
+    }
+
+    /// Opens a session.
+    pub async fn session(&self, request: Request) -> Control {
+        let mut control = self.open().await;
+        control.write(&Frame::Hello { oldest: 1, newest: 1 }).await;
+        control.write(&Frame::Request(Box::new(request))).await;
+        control
+    }
+}
+
+/// A control stream in the hands of a test.
+pub struct Control {
+    pub connection: quinn::Connection,
+    pub send: quinn::SendStream,
+    pub recv: quinn::RecvStream,
+    pub decoder: FrameDecoder,
+}
+
+impl Control {
+    /// A peer that has given up may have stopped the stream: what it said is what counts.
+    pub async fn write_raw(&mut self, bytes: &[u8]) {
+        let _ = self.send.write_all(bytes).await;
+    }
+
+    pub async fn write(&mut self, frame: &Frame) {
+        let mut encoded = Vec::new();
+        frame.encode(&mut encoded);
+        self.write_raw(&encoded).await;
+    }
+
+    /// A frame of these bytes, whatever they are.
+    pub async fn write_body(&mut self, body: &[u8]) {
+        self.write_raw(&framed(body)).await;
+    }
+
+    /// The next frame but for signs of life.
+    pub async fn next(&mut self) -> Option<Frame> {
+        loop {
+            match self.decoder.next_frame().expect("the peer under test speaks well") {
+                Some(Frame::Heartbeat(_) | Frame::Settled(_) | Frame::Items(_)) => {}
+                Some(frame) => return Some(frame),
+                None => match unhung(self.recv.read_chunk(1 << 16, true)).await {
+                    Ok(Some(chunk)) => self.decoder.feed(&chunk.bytes),
+                    Ok(None) | Err(_) => return None,
+                },
+            }
+        }
+    }
+
+    /// Reads on until the peer says why it ends the session.
+    pub async fn abort(&mut self) -> WireError {
+        loop {
+            match self.next().await {
+                Some(Frame::Abort(error)) => return error,
+                Some(Frame::Finished { .. }) => panic!("the peer was content"),
+                Some(_) => {}
+                None => panic!("the peer ended without a word"),
+            }
+        }
+    }
+
+    /// Reads on until the peer ends a session that this side has given up, which takes no word.
+    pub async fn gone(&mut self) {
+        while let Some(frame) = self.next().await {
+            assert!(!matches!(frame, Frame::Finished { .. }), "the peer was content");
+        }
+    }
+
+    pub async fn accepted(&mut self) -> Accept {
+        match self.next().await {
+            Some(Frame::Accept(accept)) => accept,
+            other => panic!("no acceptance but {other:?}"),
+        }
+    }
+
+    /// The receiver's answer to a listing.
+    pub async fn wanted(&mut self) -> Vec<u32> {
+        loop {
+            match self.next().await {
+                Some(Frame::Want { files, .. }) => return files,
+                Some(Frame::Need(_)) => {}
+                other => panic!("no question but {other:?}"),
+            }
+        }
+    }
+
+    pub async fn issue(&mut self) -> sparsync_core::proto::Issue {
+        loop {
+            match self.next().await {
+                Some(Frame::Issue(issue)) => return issue,
+                Some(Frame::Need(_) | Frame::Want { .. }) => {}
+                other => panic!("no issue but {other:?}"),
+            }
+        }
+    }
+
+    /// Reads on until nothing more comes, whatever the end is.
+    pub async fn gone_or_finished(&mut self) {
+        while self.next().await.is_some_and(|frame| !matches!(frame, Frame::Finished { .. } | Frame::Abort(_))) {}
+    }
+
+    pub async fn finished(&mut self) -> Vec<u64> {
+        loop {
+            match self.next().await {
+                Some(Frame::Finished { counters, .. }) => return counters,
+                Some(Frame::Abort(error)) => panic!("aborted: {error:?}"),
+                Some(_) => {}
+                None => panic!("the peer ended without a word"),
+            }
+        }
+    }
+
+    /// Opens a data lane of this session.
+    pub async fn lane(&self, lane: u8) -> Lane {
+        lane_of(&self.connection, self.send.id().index(), lane).await
+    }
+
+    /// Sends a whole tree of one directory, as far as the receiver's questions: its listing, then nothing.
+    pub async fn tell(&mut self, directories: Vec<Directory>, lists: Vec<Listing>) {
+        let entries = directories.iter().map(|directory| u64::from(directory.entries)).sum();
+        let count = directories.len() as u64;
+        self.write(&Frame::Directories(directories)).await;
+        for (number, listing) in (0..).zip(lists) {
+            self.write(&Frame::List { directory: number, more: false, listing }).await;
+        }
+        self.write(&Frame::TreeEnd { directories: count, entries, bytes: 0, errors: 0 }).await;
+    }
+}
+
+pub async fn lane_of(connection: &quinn::Connection, session: u64, lane: u8) -> Lane {
+    let mut send = connection.open_uni().await.unwrap();
+    let mut head = session.to_be_bytes().to_vec();
+    head.push(lane);
+    let _ = send.write_all(&head).await;
+    Lane { send }
+}
+
+/// A data lane in the hands of a test.
+pub struct Lane {
+    pub send: quinn::SendStream,
+}
+
+impl Lane {
+    pub async fn raw(&mut self, bytes: &[u8]) {
+        let _ = self.send.write_all(bytes).await;
+    }
+
+    /// A pack of these bytes.
+    pub async fn pack(&mut self, bytes: &[u8]) {
+        let header = PackHeader { compressed: false, stored_bytes: bytes.len(), raw_bytes: bytes.len() };
+        self.raw(&header.encode()).await;
+        self.raw(bytes).await;
+    }
+
+    pub async fn records(&mut self, records: &[Record<'_>]) {
+        let mut bytes = Vec::new();
+        for record in records {
+            record.encode(&mut bytes);
+        }
+        self.pack(&bytes).await;
+    }
+}
+
+/// A body behind its length.
+pub fn framed(body: &[u8]) -> Vec<u8> {
+    use sparsync_core::proto::codec::Write as _;
+    let mut out = Vec::new();
+    out.bytes(body);
+    out
+}
+
+pub fn meta() -> Meta {
+    Meta { mode: 0o644, uid: 0, gid: 0, mtime: Time { seconds: 1_000_000_000, nanos: 1 } }
+}
+
+pub fn directory_meta() -> Meta {
+    Meta { mode: 0o755, ..meta() }
+}
+
+/// A record whose digest is that of nothing.
+pub fn directory(path: &str, entries: u32) -> Directory {
+    Directory { path: RelPath::new(path.as_bytes()).unwrap(), meta: directory_meta(), digest: [7; 16], entries }
+}
+
+/// A listing of files and, with a target, symlinks; names in order.
+pub fn listing(entries: &[(&str, Kind, u64, &str)]) -> Listing {
+    let mut listing = Listing::new();
+    for (name, kind, size, target) in entries {
+        let meta = if matches!(kind, Kind::File | Kind::Symlink) { meta() } else { Meta::default() };
+        assert!(listing.push(Name::new(name.as_bytes()).unwrap(), *kind, *size, meta, target.as_bytes()));
+    }
+    listing
+}
+
+pub fn files(names: &[(&str, u64)]) -> Listing {
+    let entries: Vec<_> = names.iter().map(|(name, size)| (*name, Kind::File, *size, "")).collect();
+    listing(&entries)
+}
+
+pub fn digest(content: &[u8]) -> [u8; 32] {
+    *blake3::hash(content).as_bytes()
+}
+
+/// A server that says what a test wants it to say, and the engine's client connected to it.
+pub struct Trap {
+    pub dir: TempDir,
+    pub client: Client,
+    pub connection: quinn::Connection,
+    listener: Listener,
+}
+
+impl Trap {
+    pub async fn new() -> Self {
+        let identity = Identity::generate().unwrap();
+        let key = identity.public_key();
+        let listener = net::listen(ListenOptions::new("127.0.0.1:0", identity)).await.unwrap();
+        let options = connect_options(listener.local_addr().port(), &Identity::generate().unwrap(), key);
+        let (client, connection) = tokio::join!(Client::connect(options), async {
+            listener.accept().await.unwrap().finish().await.unwrap().connection
+        });
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "outside/secret", "untouched");
+        std::fs::create_dir(dir.path().join("local")).unwrap();
+        Self { dir, client: client.unwrap(), connection, listener }
+    }
+
+    /// The client's folder.
+    pub fn local(&self) -> PathBuf {
+        self.dir.path().join("local")
+    }
+
+    pub fn outside(&self) -> PathBuf {
+        self.dir.path().join("outside")
+    }
+
+    /// The next session that the client opens, and what it asks for.
+    pub async fn session(&self) -> (Control, Request) {
+        let (send, recv) = self.connection.accept_bi().await.unwrap();
+        let mut control = Control { connection: self.connection.clone(), send, recv, decoder: FrameDecoder::default() };
+        assert!(matches!(control.next().await, Some(Frame::Hello { oldest: 1, newest: 1 })));
+        match control.next().await {
+            Some(Frame::Request(request)) => (control, *request),
+            other => panic!("no request but {other:?}"),
+        }
+    }
+
+    /// The same, accepted.
+    pub async fn accepted(&self, grant: Grant) -> Control {
+        let (mut control, request) = self.session().await;
+        control.write(&Frame::Accept(accept(grant, request.lanes))).await;
+        control
+    }
+}
+
+pub fn accept(grant: Grant, lanes: u8) -> Accept {
+    Accept {
+        version: 1,
+        grant,
+        lanes,
+        file_name: None,
+        bytes_bound: 0,
+        entries_bound: 0,
+        count_first: false,
+        free_bytes: 0,
+        free_entries: 0,
+    }
+}
+
+/// What hangs for a minute would hang for ever: the test fails and says where.
+pub async fn unhung<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("it hangs")
+}
+
+/// Waits for what must happen, in a test that has nothing else to wait on.
+pub async fn eventually(mut holds: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not happen");
+}
