@@ -16,8 +16,6 @@ use support::{
     push_to, put, snapshot, start, unhung,
 };
 
-const FIRST: FileId = FileId { directory: 0, index: 0 };
-
 /// A trap, and a client with a tree of its own.
 async fn trap() -> Trap {
     let trap = Trap::new().await;
@@ -273,17 +271,19 @@ async fn a_source_with_errors_deletes_nothing() {
 
 #[tokio::test]
 async fn content_before_its_listing_or_its_question_fails_the_run() {
+    let link = FileId { directory: 0, index: 1 };
     for records in [
-        vec![Record::Whole { file: FIRST, meta: None, content: b"x", digest: digest(b"x") }],
-        vec![Record::Begin { file: FIRST }, Record::Literal(b"x")],
+        vec![Record::Whole { file: link, meta: None, content: b"x", digest: digest(b"x") }],
+        vec![Record::Begin { file: link }, Record::Literal(b"x")],
     ] {
         let trap = trap().await;
         let before = snapshot(&trap.local());
         let job = pull(&trap, pull_from("tree"));
         let mut control = trap.accepted(Grant::AsAsked).await;
         control.lane(0).await.records(&records).await;
-        // Nothing is asked for of this directory: it has one symlink, which is there already or is made.
-        control.tell(vec![directory("", 1)], vec![listing(&[("z", Kind::Symlink, 0, "t")])]).await;
+        // A file that is waited for, and a symlink, which has no content.
+        let names = listing(&[("a", Kind::File, 9, ""), ("z", Kind::Symlink, 0, "t")]);
+        control.tell(vec![directory("", 2)], vec![names]).await;
         control.gone().await;
         let error = failed(&job).await;
         assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote));
@@ -387,7 +387,7 @@ async fn questions_of_a_push_out_of_place_fail_it() {
         let trap = trap().await;
         let job = start(&trap.client, push_to("dst"), &trap.local());
         let mut control = trap.accepted(Grant::AsAsked).await;
-        while !matches!(control.next().await, Some(Frame::TreeEnd { .. })) {}
+        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
         for frame in &frames {
             control.write(frame).await;
         }
@@ -417,8 +417,9 @@ async fn a_resume_that_nobody_holds_sends_everything() {
     for (bytes, digest) in [(1 << 20, [0; 32]), (u64::MAX, [0; 32]), (6 << 20, [1; 32])] {
         let job = start(&trap.client, push_to("dst"), &trap.local());
         let mut control = trap.accepted(Grant::AsAsked).await;
+        control.until(|frame| matches!(frame, Frame::Directories(_))).await;
         control.write(&Frame::Need(vec![0])).await;
-        while !matches!(control.next().await, Some(Frame::List { .. })) {}
+        control.until(|frame| matches!(frame, Frame::List { .. })).await;
         let resume = vec![sparsync_core::proto::Resume { index: 0, bytes, digest }];
         control.write(&Frame::Want { directory: 0, files: vec![0], resume }).await;
         let mut lane = unhung(trap.connection.accept_uni()).await.unwrap();
@@ -440,7 +441,7 @@ async fn counters_and_refusals_made_up_do_no_harm() {
     let trap = trap().await;
     let job = start(&trap.client, push_to("dst"), &trap.local());
     let mut control = trap.accepted(Grant::AsAsked).await;
-    while !matches!(control.next().await, Some(Frame::TreeEnd { .. })) {}
+    control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
     let refused = WireError {
         kind: ErrorKind::DeleteRefused,
         message: "x".repeat(limits::MESSAGE_BYTES_MAX),

@@ -139,15 +139,18 @@ impl<'a> LaneReader<'a> {
         };
         let listed = entry.meta;
         let mut expected = State { size: entry.size, meta: listed, stamp: *stamp };
-        let resume = job.resume.iter().find(|resume| resume.index == file.index);
+        let mut resume = job.resume.iter().find(|resume| resume.index == file.index);
+        let mut begun = false;
         let name = scan.listing.name(entry);
         for _ in 0..READ_ATTEMPTS {
             let source = open_source(directory, name)?;
             let carried = (expected.meta != listed).then_some(expected.meta);
-            let read = if expected.size <= WHOLE_FILE_BYTES_MAX as u64 {
+            let read = if expected.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&source, file, &expected, carried.as_ref())?
             } else {
-                self.recipe(&source, file, &expected, carried.as_ref(), resume)?
+                // What the receiver held is given up with the first recipe, which a second one replaces.
+                begun = true;
+                self.recipe(&source, file, &expected, carried.as_ref(), resume.take())?
             };
             match read {
                 Read::Done => return Ok(()),

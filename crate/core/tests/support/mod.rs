@@ -331,6 +331,16 @@ impl Control {
         }
     }
 
+    /// Reads on to such a frame.
+    pub async fn until(&mut self, found: impl Fn(&Frame) -> bool) {
+        loop {
+            let frame = self.next().await.expect("a peer that goes on");
+            if found(&frame) {
+                return;
+            }
+        }
+    }
+
     /// Reads on until nothing more comes, whatever the end is.
     pub async fn gone_or_finished(&mut self) {
         while self.next().await.is_some_and(|frame| !matches!(frame, Frame::Finished { .. } | Frame::Abort(_))) {}

@@ -1,0 +1,127 @@
+//! A file that is rewritten while it is read arrives as one of its versions, or is reported; never as a mixture.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod support;
+
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sparsync_core::proto::{Direction, IssueKind, Request};
+use support::{Site, digest, leftovers, noise, request, run};
+
+/// Content that proves itself: a version, and behind it the digest of all the rest.
+fn version(number: u64, bytes: usize) -> Vec<u8> {
+    let mut content = number.to_le_bytes().to_vec();
+    content.extend(noise(bytes - 40, number));
+    let sum = digest(&content);
+    content.extend(sum);
+    content
+}
+
+fn is_whole(content: &[u8]) -> bool {
+    content.len() > 40 && digest(&content[..content.len() - 32])[..] == content[content.len() - 32..]
+}
+
+/// Longer than the clocks that file systems stamp changes with.
+const TICK: Duration = Duration::from_millis(15);
+
+/// Rewrites files in place until it is dropped. Each version is one write: between two writes the file would be a
+/// mixture on the disk too, and at rest.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    fn start(files: Vec<(PathBuf, Vec<usize>)>, truncates: bool) -> Self {
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&written));
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                for (path, sizes) in &files {
+                    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+                    let size = sizes[usize::try_from(number).unwrap() % sizes.len()];
+                    let content = version(number, size);
+                    if truncates {
+                        std::fs::File::create(path).unwrap().write_all(&content).unwrap();
+                    } else {
+                        std::fs::File::options().write(true).open(path).unwrap().write_all_at(&content, 0).unwrap();
+                    }
+                }
+                // Two changes in one tick of the file system's clock look like one.
+                std::thread::sleep(TICK);
+            }
+        });
+        Self { stop, written, thread: Some(thread) }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+async fn rounds(direction: Direction, sizes: &[usize], truncates: bool) {
+    let site = Site::new("").await;
+    let (remote, local) = (site.root().join("tree"), site.local());
+    std::fs::create_dir(&remote).unwrap();
+    let (from, to) = if direction == Direction::Push { (&local, &remote) } else { (&remote, &local) };
+    let paths: Vec<PathBuf> = (0..4).map(|n| from.join(format!("f{n}"))).collect();
+    for path in &paths {
+        std::fs::write(path, version(0, sizes[0])).unwrap();
+    }
+    let client = site.client().await;
+    let writer = Writer::start(paths.iter().map(|path| (path.clone(), sizes.to_vec())).collect(), truncates);
+    let (mut delivered, mut reported) = (0, 0);
+    for _ in 0..25 {
+        let result = run(&client, request(direction, "tree"), &local).await.unwrap();
+        for issue in &result.failures.failures {
+            assert!(matches!(issue.kind, IssueKind::Changed | IssueKind::Vanished), "{issue:?}");
+            reported += 1;
+        }
+        for path in &paths {
+            let arrived = to.join(path.file_name().unwrap());
+            if let Ok(content) = std::fs::read(&arrived) {
+                delivered += 1;
+                // A writer that empties the file first has an empty version in between.
+                assert!(truncates && content.is_empty() || is_whole(&content), "{}", arrived.display());
+            }
+        }
+    }
+    let changes = writer.written.load(Ordering::Relaxed);
+    drop(writer);
+    assert!(delivered + reported > 0 && changes > 0);
+    settles(&client, request(direction, "tree"), &local, from, to).await;
+}
+
+/// When nobody writes any more, one run makes the two equal.
+async fn settles(client: &sparsync_core::Client, request: Request, local: &Path, from: &Path, to: &Path) {
+    let result = run(client, request, local).await.unwrap();
+    assert!(result.failures.failures.is_empty());
+    assert_eq!(support::contents(to), support::contents(from));
+    assert!(leftovers(to).is_empty());
+    assert!(support::contents(to).values().all(|node| matches!(node, support::Node::File(content, ..) if is_whole(content))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_written_in_place() {
+    rounds(Direction::Push, &[90_000], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_files_written_in_place() {
+    rounds(Direction::Push, &[3_000_000], false).await;
+    rounds(Direction::Pull, &[3_000_000], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_small_now_and_large_then() {
+    rounds(Direction::Pull, &[90_000, 700_000, 131_072, 131_073], true).await;
+}
