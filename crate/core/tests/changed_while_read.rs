@@ -107,7 +107,11 @@ async fn settles(client: &sparsync_core::Client, request: Request, local: &Path,
     assert!(result.failures.failures.is_empty());
     assert_eq!(support::contents(to), support::contents(from));
     assert!(leftovers(to).is_empty());
-    assert!(support::contents(to).values().all(|node| matches!(node, support::Node::File(content, ..) if is_whole(content))));
+    assert!(
+        support::contents(to)
+            .values()
+            .all(|node| matches!(node, support::Node::File(content, ..) if is_whole(content)))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
