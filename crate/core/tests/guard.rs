@@ -110,10 +110,7 @@ async fn new_names_for_all_are_no_loss() {
 
 #[tokio::test]
 async fn who_asks_for_it_gets_it() {
-    let lifted = |request: Request| Request {
-        deletion: Deletion { allow_mass: true, ..request.deletion },
-        ..request
-    };
+    let lifted = |request: Request| Request { deletion: Deletion { allow_mass: true, ..request.deletion }, ..request };
     for (result, _site, to, _) in both_ways(|_| {}, |to| fill(to, 0..150, "d/f"), lifted).await {
         assert!(result.refused.is_none());
         assert!(contents(&to).is_empty());
