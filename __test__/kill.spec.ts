@@ -99,12 +99,12 @@ judged(`${runs} runs with either side killed, at least ${withTemps} of them whil
     const running = startCli(t, user, args);
     const serverIsVictim = (way === 'push') === (victim === 'receiver');
     const target = serverIsVictim ? stage.server : running;
-    // One in five at any moment at all, from before the first to after the last byte; the others somewhen after the
+    // One in eight at any moment at all, from before the first to after the last byte; the others somewhen after the
     // first temp file has come up.
-    if (random.oneIn(5)) await sleep(random.below(400));
+    if (random.oneIn(8)) await sleep(random.below(400));
     else {
       while (!running.over() && tree.strangers(to).length === 0) await sleep(1);
-      await sleep(random.pick([0, 0, 1, 3, 10, 30]));
+      await sleep(random.pick([0, 0, 0, 1, 2, 5, 20]));
     }
     const receiverPid = way === 'push' ? stage.server.pid : running.pid;
     if (victim === 'receiver') target.kill('SIGSTOP');

@@ -1,25 +1,48 @@
-// Builds the release profile and runs the benchmarks under benches/, or those whose path contains one of the arguments.
-import { existsSync, readdirSync } from 'node:fs';
+// Builds the release profile and runs the benchmarks: the races of benches/race, or with --micro the micro-benchmarks.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { buildNative } from './build-native.mjs';
 import { buildTs } from './build-ts.mjs';
 import { mustRun, ROOT } from './process.mjs';
 import { installDependencies, requireToolchain } from './setup.mjs';
 
-const wanted = process.argv.slice(2);
-const isWanted = (path) => wanted.length === 0 || wanted.some((part) => path.includes(part));
+const TYPESCRIPT = ['--import', '@oxc-node/core/register'];
 
-await requireToolchain();
-await installDependencies();
-await buildNative({ release: true });
-await buildTs();
-
-const folder = join(ROOT, 'benches');
-for (const name of readdirSync(folder, { recursive: true }).sort()) {
-  if (!/\.bench\.(ts|mjs)$/.test(name) || !isWanted(name)) continue;
-  console.log(`\n# ${name}`);
-  await mustRun(process.execPath, ['--import', '@oxc-node/core/register', join(folder, name)], { echo: true });
+/** Runs a program on this terminal; Ctrl-C is its own to handle, and it is waited for. */
+async function onTerminal(program, args) {
+  const ignore = () => {};
+  process.on('SIGINT', ignore);
+  const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit' });
+  const end = (signal) => child.kill(signal);
+  process.once('SIGTERM', end);
+  const [code, signal] = await once(child, 'exit');
+  process.off('SIGINT', ignore);
+  process.off('SIGTERM', end);
+  return signal === null ? code : 1;
 }
-if (existsSync(join(folder, 'Cargo.toml')) && isWanted('rust')) {
-  await mustRun('cargo', ['bench', '--manifest-path', join(folder, 'Cargo.toml')], { echo: true });
+
+async function build() {
+  await requireToolchain();
+  await installDependencies();
+  console.error('building the release profile (minutes when cold) …');
+  await buildNative({ release: true });
+  await buildTs();
+}
+
+const words = process.argv.slice(2);
+if (words.includes('--help')) {
+  process.exitCode = await onTerminal(process.execPath, [...TYPESCRIPT, join(ROOT, 'benches/race/main.ts'), '--help']);
+} else if (words[0] === '--micro') {
+  await build();
+  const names = words.slice(1);
+  const codes = [
+    await onTerminal(process.execPath, [...TYPESCRIPT, join(ROOT, 'benches/micro/boundary.ts')]),
+    await onTerminal('cargo', ['bench', '-p', 'sparsync-benches', '--benches', '--', ...names]),
+  ];
+  process.exitCode = Math.max(...codes);
+} else {
+  await build();
+  await mustRun('cargo', ['build', '--release', '-q', '-p', 'sparsync-benches', '--bins']);
+  process.exitCode = await onTerminal(process.execPath, [...TYPESCRIPT, join(ROOT, 'benches/race/main.ts'), ...words]);
 }

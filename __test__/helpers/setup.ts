@@ -60,13 +60,13 @@ export async function setup(t: ExecutionContext, options: Partial<ServerOptions>
 }
 
 /** What a promise rejects with; fails when it does not. */
-export async function rejection(t: ExecutionContext, promise: PromiseLike<unknown>): Promise<unknown> {
+export async function rejection(t: ExecutionContext, promise: PromiseLike<unknown>, label = ''): Promise<unknown> {
   try {
     await promise;
   } catch (error) {
     return error;
   }
-  return t.fail('it resolved');
+  return t.fail(`${label}${label === '' ? '' : ': '}it resolved`);
 }
 
 /** The error of a class that a promise rejects with; fails on any other outcome. */
@@ -76,7 +76,7 @@ export async function failure<E extends Error>(
   kind: abstract new (...args: never[]) => E,
   label?: string,
 ): Promise<E> {
-  const error = await rejection(t, promise);
+  const error = await rejection(t, promise, label);
   if (error instanceof kind) {
     t.pass();
     return error;

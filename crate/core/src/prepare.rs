@@ -147,6 +147,7 @@ impl Prepared {
             report,
             session_id: self.session_id(),
             state: self.state.clone(),
+            quota: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use sparsync_proto::{
 };
 use tokio::sync::Notify;
 
-use crate::engine::{Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender};
+use crate::engine::{Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::net::{self, Accepted, Handshake, ListenOptions, Listener, WindowBudget};
@@ -717,11 +717,35 @@ impl Answer<'_> {
             return Ok(());
         }
         let report = Report::to_peer(control.tx.clone());
-        let options = prepared.options(request, &terms, report);
+        let mut options = prepared.options(request, &terms, report);
+        options.quota = self.quota(request)?;
         tell_dropped_owners(request, terms.may_chown, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         run_receiver(self.session, &prepared.destination, &options, control, lanes)?;
         Ok(())
+    }
+
+    /// The room that the key has left, when it has a quota. It is measured over all that the key's prefix holds.
+    fn quota(&self, request: &Request) -> Result<Option<Quota>> {
+        let scope = &self.client.scope;
+        if request.dry_run || (scope.quota_bytes.is_none() && scope.quota_entries.is_none()) {
+            return Ok(None);
+        }
+        let components: Vec<&[u8]> = request.path.components().map(sparsync_proto::Name::as_bytes).collect();
+        let prefix = scope
+            .roots
+            .iter()
+            .filter(|(root, prefix)| {
+                root.as_bytes() == request.root
+                    && prefix.len() <= components.len()
+                    && prefix.iter().zip(&components).all(|(a, b)| a == b)
+            })
+            .map(|(_, prefix)| prefix.join(&b'/'))
+            .min_by_key(Vec::len)
+            .unwrap_or_default();
+        let prefix = RelPath::new(&prefix).map_err(|_| Error::internal("a prefix that is no path"))?;
+        let limits = (scope.quota_bytes, scope.quota_entries);
+        Quota::measure(&scope.name, self.root(request)?, &prefix, limits, self.session).map(Some)
     }
 
     /// Ends runs of the same key in the same place whose client shows no sign of life. Says whether the place will

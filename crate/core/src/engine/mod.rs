@@ -6,6 +6,7 @@ mod directories;
 mod events;
 mod guard;
 mod lanes;
+mod quota;
 mod reader;
 mod receiver;
 mod report;
@@ -14,6 +15,7 @@ mod session;
 mod writer;
 
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_lane};
+pub(crate) use quota::Quota;
 pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};

@@ -17,6 +17,7 @@ use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_
 use super::directories::{Directories, Incoming, Wanted};
 use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
+use super::quota::Quota;
 use super::report::Report;
 use super::sender::frame_name;
 use super::session::Session;
@@ -62,6 +63,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) session_id: SessionId,
     /// Where other sessions' life is seen; nothing on a dry run.
     pub(crate) state: Option<StateDir>,
+    /// What the key may still put there.
+    pub(crate) quota: Option<Quota>,
 }
 
 /// How a receiver's run ended.
@@ -101,6 +104,7 @@ pub(crate) fn run_receiver(
         attributes: options.rules.attributes,
         durability: options.durability,
         keep_partial: options.keep_partial,
+        quota: options.quota.as_ref(),
         replacements: Mutex::default(),
         unflushed: AtomicU64::new(0),
     });
@@ -599,6 +603,7 @@ impl Receiver<'_> {
         }
         if entry.kind == Kind::Directory {
             // It is made when its own listing comes.
+            self.take_quota(0, before)?;
             return Ok(true);
         }
         let old_is_directory = before.is_some_and(|before| before.kind == Kind::Directory);
@@ -613,6 +618,7 @@ impl Receiver<'_> {
                 return Ok(false);
             }
         }
+        self.take_quota(if entry.kind == Kind::File { entry.size } else { 0 }, before)?;
         let action = if before.is_some() { Action::Update } else { Action::Create };
         self.item(
             action,
@@ -636,6 +642,11 @@ impl Receiver<'_> {
         let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
         wanted.insert(index, Wanted { old_mode, old_is_directory, resume: held.map(|(id, bytes, _)| (id, bytes)) });
         Ok(true)
+    }
+
+    /// Takes the room of an entry that is made, in place of `before` where there was one.
+    fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
+        self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
     }
 
     fn is_empty_directory(&self, path: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::directories::{Directories, Incoming, Wanted};
 use super::lanes::Pack;
+use super::quota::Quota;
 use super::reader::hash_zeros;
 use super::report::Report;
 use super::session::Session;
@@ -53,6 +54,7 @@ pub(super) struct Writing<'a> {
     pub(super) attributes: Attributes,
     pub(super) durability: Durability,
     pub(super) keep_partial: bool,
+    pub(super) quota: Option<&'a Quota>,
     pub(super) replacements: Mutex<Vec<Replacement>>,
     /// Files of all lanes that are complete and wait for a flush.
     pub(super) unflushed: AtomicU64,
@@ -229,6 +231,7 @@ impl<'a> LaneWriter<'a> {
             Record::Begin { file } => self.begin(file),
             Record::Literal(bytes) => {
                 self.writing.session.count(Counter::bytes_transferred, bytes.len() as u64);
+                self.take_unannounced(bytes.len() as u64)?;
                 let open = self.opened()?;
                 open.hasher.update(bytes);
                 let at = open.at;
@@ -280,6 +283,15 @@ impl<'a> LaneWriter<'a> {
         Ok(())
     }
 
+    /// A file may grow between its listing and its content; a key with a quota pays for that too.
+    fn take_unannounced(&mut self, bytes: u64) -> Result<()> {
+        let Some(quota) = self.writing.quota else { return Ok(()) };
+        let open = self.opened()?;
+        let announced = open.incoming.file(open.file.index).map_or(0, |(_, _, size)| size);
+        let beyond = (open.at + bytes).saturating_sub(open.at.max(announced));
+        if beyond > 0 { quota.take_bytes(beyond) } else { Ok(()) }
+    }
+
     fn opened(&mut self) -> Result<&mut Open> {
         self.open.as_mut().ok_or_else(|| Error::protocol("content without a file").remote())
     }
@@ -318,10 +330,13 @@ impl<'a> LaneWriter<'a> {
         let incoming = Arc::clone(&current.incoming);
         let wanted = incoming.take(file.index)?;
         writing.session.count(Counter::bytes_transferred, content.len() as u64);
-        let Some((_, listed, _)) = incoming.file(file.index) else {
+        let Some((_, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
         let meta = meta.unwrap_or(*listed);
+        if let Some(quota) = writing.quota {
+            quota.take_bytes((content.len() as u64).saturating_sub(size))?;
+        }
         if blake3::hash(content).as_bytes() != digest {
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
         }

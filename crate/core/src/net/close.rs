@@ -55,10 +55,12 @@ pub fn close_with(connection: &Connection, error: &Error) {
 /// 3 s when the handshake failed.
 pub async fn close_sent(connection: &Connection) {
     let deadline = Instant::now() + CLOSE_SENT_WITHIN;
+    // The frame that closes is not counted among the frames sent, but its datagram is.
+    let before = connection.stats().udp_tx.datagrams;
     let sent = || {
         // When the peer closed first there is nothing to send.
         let ours = matches!(connection.close_reason(), Some(ConnectionError::LocallyClosed));
-        !ours || connection.stats().frame_tx.connection_close > 0
+        !ours || connection.stats().udp_tx.datagrams > before
     };
     // The connection's own task sends it, on this runtime, as soon as it has its turn.
     for _ in 0..CLOSE_TURNS {

@@ -1,0 +1,30 @@
+// The client process of the API's figures: a plain program as a user would write it, with one connection that stays.
+// Not TypeScript, so that no loader counts as its memory. Its parent says what to push, and hears what that took.
+import { connect } from '../../dist/index.js';
+
+let connection;
+
+async function push({ source, destination, durability }) {
+  const options = { delete: true, owner: true, group: true, durability };
+  const cpu = process.cpuUsage();
+  const begun = performance.now();
+  const { stats } = await connection.push(source, destination, options);
+  const wallMs = performance.now() - begun;
+  const { user, system } = process.cpuUsage(cpu);
+  return { wallMs, cpuMs: (user + system) / 1000, wireBytes: stats.bytesSent + stats.bytesReceived };
+}
+
+async function answer(message) {
+  if (message.url === undefined) return push(message);
+  connection = await connect(message.url, { trust: { pin: message.pin }, identity: { keyPath: message.keyPath } });
+  return {};
+}
+
+process.on('message', async (message) => {
+  try {
+    process.send(await answer(message));
+  } catch (error) {
+    process.send({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+});
+process.once('disconnect', () => void connection?.close());

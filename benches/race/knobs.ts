@@ -1,0 +1,110 @@
+// What may be chosen: the environment variables of the seed's harness under their names, and the words of the command.
+import { parseArgs } from 'node:util';
+
+export const SETS = ['seed', 'tree100k', 'big', 'node_modules'] as const;
+export type SetName = (typeof SETS)[number];
+
+export const LINKS = ['loopback', 'veth'] as const;
+export type LinkName = (typeof LINKS)[number];
+
+export interface Knobs {
+  smallDirs: number;
+  smallFilesPerDir: number;
+  smallFileSize: number;
+  largeFiles: number;
+  largeFileSize: number;
+  changedFiles: number;
+  /** Counted runs of the seed's set; the others, which take minutes, get `runsLarge`. */
+  runs: number;
+  runsLarge: number;
+  transports: string[];
+  rsyncArgs: string[];
+}
+
+export interface Selection {
+  sets: SetName[];
+  links: LinkName[];
+  /** Parts of contenders' keys; empty is all of them. */
+  contenders: string[];
+  /** Whether durable runs on the real disk are measured beside `rsync --fsync`. */
+  durable: boolean;
+  /** Whether the seed is built when it is not there yet. */
+  buildSeed: boolean;
+  /** Whether the results become those that the documents show. */
+  publish: boolean;
+}
+
+export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/README.md
+  --sets LIST        of ${SETS.join(',')} (default: all)
+  --links LIST       of ${LINKS.join(',')} (default: all)
+  --runs N           counted runs for each set (default: RUNS, else 5; the large sets 3)
+  --contenders LIST  parts of names, e.g. sparsync,rsync_remote (default: all; rsync_remote is what ratios refer to)
+  --no-durable       without the runs on the real disk that are flushed
+  --no-seed          without the seed itself, which is built with cargo the first time
+  --publish          write docs/performance.{json,svg} and the tables of docs/performance.md
+npm run bench -- --micro [NAME]   micro-benchmarks: criterion, and the boundary to Node
+environment: SMALL_DIRS=10 SMALL_FILES_PER_DIR=100 SMALL_FILE_SIZE=4096 LARGE_FILES=8 LARGE_FILE_SIZE=2097152
+  CHANGED_FILES=100 RUNS=5 TRANSPORTS="daemon ssh" RSYNC_ARGS="-a --delete" BENCH_TMPFS=/dev/shm BENCH_DISK=$TMPDIR`;
+
+function amount(name: string, fallback: number): number {
+  const text = process.env[name];
+  if (text === undefined || text === '') return fallback;
+  if (!/^\d+$/.test(text)) throw new Error(`${name} must be a whole number, not ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+function words(name: string, fallback: string): string[] {
+  return (process.env[name] ?? fallback).split(/\s+/).filter((word) => word !== '');
+}
+
+function chosen<Name extends string>(given: string | undefined, all: readonly Name[], what: string): Name[] {
+  if (given === undefined) return [...all];
+  return given.split(',').map((name) => {
+    const found = all.find((known) => known === name);
+    if (found === undefined) throw new Error(`unknown ${what} ${JSON.stringify(name)}: known are ${all.join(', ')}`);
+    return found;
+  });
+}
+
+/** Reads environment and arguments; throws for what is not known. */
+export function readKnobs(args: string[]): { knobs: Knobs; selection: Selection } {
+  const { values } = parseArgs({
+    args,
+    options: {
+      sets: { type: 'string' },
+      links: { type: 'string' },
+      runs: { type: 'string' },
+      contenders: { type: 'string' },
+      'no-durable': { type: 'boolean' },
+      'no-seed': { type: 'boolean' },
+      publish: { type: 'boolean' },
+    },
+  });
+  const given = values.runs === undefined ? amount('RUNS', 0) : Number(values.runs);
+  if (!Number.isInteger(given) || given < 0) throw new Error('--runs must be a whole number');
+  const transports = words('TRANSPORTS', 'daemon ssh');
+  const unknown = transports.find((name) => !['daemon', 'ssh'].includes(name));
+  if (unknown !== undefined) throw new Error(`TRANSPORTS may hold daemon and ssh, not ${unknown}`);
+  return {
+    knobs: {
+      smallDirs: amount('SMALL_DIRS', 10),
+      smallFilesPerDir: amount('SMALL_FILES_PER_DIR', 100),
+      smallFileSize: amount('SMALL_FILE_SIZE', 4096),
+      largeFiles: amount('LARGE_FILES', 8),
+      largeFileSize: amount('LARGE_FILE_SIZE', 2 << 20),
+      changedFiles: amount('CHANGED_FILES', 100),
+      runs: given === 0 ? 5 : given,
+      runsLarge: given === 0 ? 3 : given,
+      transports,
+      rsyncArgs: words('RSYNC_ARGS', '-a --delete'),
+    },
+    selection: {
+      sets: chosen(values.sets, SETS, 'set'),
+      links: chosen(values.links, LINKS, 'link'),
+      contenders: values.contenders?.split(',') ?? [],
+      durable: values['no-durable'] !== true,
+      buildSeed: values['no-seed'] !== true,
+      publish: values.publish === true,
+    },
+  };
+}

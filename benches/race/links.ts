@@ -1,0 +1,111 @@
+// The ways between both ends: loopback, and a veth pair between two network namespaces.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+
+import type { LinkName } from './knobs.js';
+import { atEnd, mustRun } from './processes.js';
+
+/** A network namespace. */
+export interface Namespace {
+  name: string;
+  path: string;
+}
+
+/** How the two ends reach each other. */
+export interface Link {
+  name: LinkName;
+  /** The address of the far end. */
+  address: string;
+  /** Where clients run; undefined is where the harness is. */
+  near?: Namespace;
+  /** Where servers run. */
+  far?: Namespace;
+  /** Bytes that have crossed the link in both directions, where it carries nothing else. */
+  bytes?: () => number;
+}
+
+/** Puts a namespace before a command, for what stays or is not measured. */
+export function within(namespace: Namespace | undefined, command: readonly string[]): [string, string[]] {
+  const [program = '', ...args] =
+    namespace === undefined ? command : ['ip', 'netns', 'exec', namespace.name, ...command];
+  return [program, args];
+}
+
+/** A TCP port that nobody has; in a namespace of our own any is. */
+export async function freePort(link: Link): Promise<number> {
+  if (link.far !== undefined) return 20_000 + Math.floor(Math.random() * 20_000);
+  const server = createServer();
+  await new Promise<void>((resolve) => void server.listen(0, link.address, resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port');
+  return address.port;
+}
+
+/** Ethernet's. */
+const MTU = 1500;
+
+/** Makes a link. Throws with the reason where it cannot be made. */
+export async function openLink(name: LinkName): Promise<Link> {
+  if (name === 'loopback') return { name, address: '127.0.0.1' };
+  if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
+  if (spawnSync('ip', ['-V']).status !== 0) throw new Error('ip (iproute2) is not installed');
+  const near = `spsbench-n-${process.pid}`;
+  const far = `spsbench-f-${process.pid}`;
+  const ip = (...args: string[]): Promise<unknown> => mustRun('ip', args);
+  for (const namespace of [near, far]) {
+    await ip('netns', 'add', namespace);
+    atEnd(() => void spawnSync('ip', ['netns', 'del', namespace]));
+    await ip('-n', namespace, 'link', 'set', 'lo', 'up');
+  }
+  await ip(
+    '-n',
+    near,
+    'link',
+    'add',
+    'bench',
+    'mtu',
+    `${MTU}`,
+    'type',
+    'veth',
+    'peer',
+    'bench',
+    'mtu',
+    `${MTU}`,
+    'netns',
+    far,
+  );
+  for (const [namespace, address] of [
+    [near, '10.213.7.1/30'],
+    [far, '10.213.7.2/30'],
+  ] as const) {
+    await ip('-n', namespace, 'address', 'add', address, 'dev', 'bench');
+    await ip('-n', namespace, 'link', 'set', 'bench', 'up');
+  }
+  const namespace = (of: string): Namespace => ({ name: of, path: `/run/netns/${of}` });
+  return {
+    name,
+    address: '10.213.7.2',
+    near: namespace(near),
+    far: namespace(far),
+    bytes: () => countedBytes(near),
+  };
+}
+
+function countedBytes(namespace: string): number {
+  const { stdout } = spawnSync('ip', ['-n', namespace, '-s', '-j', 'link', 'show', 'bench'], { encoding: 'utf8' });
+  const [link] = JSON.parse(stdout) as [{ stats64: { rx: { bytes: number }; tx: { bytes: number } } }];
+  return link.stats64.rx.bytes + link.stats64.tx.bytes;
+}
+
+/** Whether the kernel carries what is in a file system in memory. */
+export function fileSystemOf(path: string): string {
+  let best: { at: string; type: string } = { at: '', type: 'unknown' };
+  for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+    const [, at = '', type = ''] = line.split(' ');
+    const holds = path === at || path.startsWith(at === '/' ? '/' : `${at}/`);
+    if (holds && at.length >= best.at.length) best = { at, type };
+  }
+  return best.type;
+}

@@ -1,0 +1,143 @@
+// sparsync-native: the command as a process, and the API in a process that keeps its connection.
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { besideServer, forget, PHASES, timeAt, workFile } from './contender.js';
+import type { Contender, Entrant, Measured, Stage } from './contender.js';
+import { within } from './links.js';
+import { peakKib, resetPeak } from './proc.js';
+import { cleanEnvironment, mustRun, start, startService } from './processes.js';
+import type { Service } from './processes.js';
+
+type Durability = 'none' | 'run';
+
+/** A server, and what a client needs to reach it. */
+interface Server {
+  service: Service;
+  url: string;
+  publicKey: string;
+  keyPath: string;
+  env: Record<string, string>;
+  close: () => Promise<void>;
+}
+
+const command = (stage: Stage): string => join(stage.root, 'dist/cli/main.js');
+
+async function startServer(stage: Stage, durability: Durability): Promise<Server> {
+  const files = workFile(stage, `sparsync-${Math.random().toString(36).slice(2)}`);
+  const environment = (end: string): Record<string, string> => ({
+    SPARSYNC_CONFIG_DIR: `${files}/${end}/config`,
+    SPARSYNC_STATE_DIR: `${files}/${end}/state`,
+  });
+  const env = environment('client');
+  const keys = await mustRun(process.execPath, [command(stage), 'keys', '--json'], { env: cleanEnvironment(env) });
+  const { publicKey: clientKey, keyPath } = JSON.parse(keys.stdout) as { publicKey: string; keyPath: string };
+  const serve = [process.execPath, command(stage), 'serve', '--json', '--root', `bench=${stage.destinations}`];
+  serve.push('--listen', `${stage.link.address}:0`, '--durability', durability);
+  serve.push('--allow', `bench=${clientKey},allow=read+write+delete+owner`);
+  const service = await startService(...within(stage.link.far, serve), {
+    env: cleanEnvironment(environment('server')),
+  });
+  const { port, publicKey } = JSON.parse(service.line) as { port: number; publicKey: string };
+  const url = `sparsync://${stage.link.address}:${port}`;
+  const close = async (): Promise<void> => {
+    await service.stop();
+    forget(files);
+  };
+  return { service, url, publicKey, keyPath, env, close };
+}
+
+/** `sparsync -a --delete` as a process, from its start to its end. */
+export function sparsyncCommand(durability: Durability): Contender {
+  return {
+    key: durability === 'none' ? 'sparsync' : 'sparsync_durable',
+    title: durability === 'none' ? 'sparsync, command' : 'sparsync --durability run, command',
+    phases: PHASES,
+    makesTree: true,
+    async enter(stage: Stage): Promise<Entrant> {
+      const server = await startServer(stage, durability);
+      return {
+        sync: ({ name, warmUp }) =>
+          besideServer(server.service.pid, async (clocks) => {
+            const words = ['-a', '--delete', '--durability', durability, '--pin', server.publicKey];
+            if (warmUp) words.push('--json');
+            words.push(`${stage.tree.path}/`, `${server.url}/bench/${name}/`);
+            const { env } = server;
+            const cost = await timeAt(stage, [process.execPath, command(stage), ...words], { clocks, env });
+            return { cost, wireBytes: warmUp ? wireBytes(cost.stdout) : undefined };
+          }),
+        close: server.close,
+      };
+    },
+  };
+}
+
+function wireBytes(stdout: string): number {
+  const last = stdout.trim().split('\n').at(-1) ?? '';
+  const { stats } = JSON.parse(last) as { stats: { bytesSent: number; bytesReceived: number } };
+  return stats.bytesSent + stats.bytesReceived;
+}
+
+/** What the API's process says of a run. */
+interface Answer {
+  error?: string;
+  wallMs: number;
+  cpuMs: number;
+  wireBytes: number;
+}
+
+/** `connection.push()` in a process that was there before, over a connection that stands. */
+export function sparsyncApi(durability: Durability): Contender {
+  return {
+    key: durability === 'none' ? 'sparsync_api' : 'sparsync_api_durable',
+    title: durability === 'none' ? 'sparsync, API' : 'sparsync, API, durable (its default)',
+    phases: PHASES,
+    makesTree: true,
+    async enter(stage: Stage): Promise<Entrant> {
+      const server = await startServer(stage, durability);
+      const script = join(stage.root, 'benches/race/api-worker.mjs');
+      const worker = start(...within(stage.link.near, [process.execPath, script]), {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        env: cleanEnvironment(server.env),
+      });
+      const { pid } = worker;
+      if (pid === undefined) throw new Error('the process of the API did not start');
+      const ask = async (message: object): Promise<Answer> => {
+        const ended = new AbortController();
+        const abort = (): void => ended.abort(new Error('the process of the API ended'));
+        worker.once('exit', abort);
+        worker.send(message);
+        const [answer] = (await once(worker, 'message', { signal: ended.signal })) as [Answer];
+        worker.off('exit', abort);
+        if (answer.error !== undefined) throw new Error(answer.error);
+        return answer;
+      };
+      await ask({ url: server.url, pin: server.publicKey, keyPath: server.keyPath });
+      return {
+        sync: async ({ name }): Promise<Measured> => {
+          resetPeak(pid);
+          resetPeak(server.service.pid);
+          const message = { source: stage.tree.path, destination: `bench/${name}`, durability };
+          const before = await stage.timer.spentMs(server.service.pid);
+          const answer = await ask(message);
+          // The server may have a little to tidy up.
+          await sleep(20);
+          const farCpuMs = (await stage.timer.spentMs(server.service.pid)) - before;
+          return {
+            wallMs: answer.wallMs,
+            nearCpuMs: answer.cpuMs,
+            farCpuMs,
+            nearPeakKib: peakKib(pid),
+            farPeakKib: peakKib(server.service.pid),
+            wireBytes: answer.wireBytes,
+          };
+        },
+        close: async () => {
+          worker.disconnect();
+          await server.close();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,88 @@
+// The targets of issue 3, each judged by what was measured.
+import type { Phase } from './contender.js';
+import type { LinkName, SetName } from './knobs.js';
+import { figureOf, median, ratio } from './results.js';
+import type { Results, Scenario, Verdict } from './results.js';
+
+const API = 'sparsync_api';
+const COMMAND = 'sparsync';
+
+/** At most so many times the median of another contender. */
+type Ratio = [set: SetName, link: LinkName, phase: Phase, contender: string, most: number, other: string];
+
+const RATIOS: readonly Ratio[] = [
+  ['seed', 'loopback', 'first', API, 0.3, 'rsync_remote'],
+  ['seed', 'loopback', 'first', API, 2, 'cp'],
+  ['seed', 'loopback', 'first', COMMAND, 0.55, 'rsync_remote'],
+  ['seed', 'loopback', 'first', COMMAND, 0.15, 'rsync_ssh'],
+  ['seed', 'loopback', 'second', API, 0.05, 'rsync_remote'],
+  ['seed', 'loopback', 'second', COMMAND, 0.4, 'rsync_remote'],
+  ['seed', 'loopback', 'second', COMMAND, 0.17, 'rsync_ssh'],
+  ['seed', 'loopback', 'changed', API, 0.08, 'rsync_remote'],
+  ['seed', 'loopback', 'changed', COMMAND, 0.45, 'rsync_remote'],
+  ['seed', 'veth', 'first', API, 0.45, 'rsync_remote'],
+  ['seed', 'veth', 'first', COMMAND, 0.7, 'rsync_remote'],
+  ['tree100k', 'loopback', 'first', API, 0.6, 'rsync_remote'],
+  ['tree100k', 'loopback', 'first', API, 1.2, 'tar'],
+  ['tree100k', 'loopback', 'second', API, 0.25, 'rsync_remote'],
+  ['big', 'loopback', 'first', API, 1.1, 'rsync_remote'],
+  ['big', 'loopback', 'first', API, 0.3, 'rsync_ssh'],
+];
+
+/** The command at most 60 ms behind the API: what Node needs to start. */
+const BESIDE_API: readonly [SetName, Phase][] = [
+  ['tree100k', 'first'],
+  ['tree100k', 'second'],
+  ['big', 'first'],
+];
+const BESIDE_API_MS = 60;
+
+const MEMORY_MIB = 24;
+const MEMORY_PER_ENTRY_BYTES = 100;
+
+function scenario(results: Results, set: SetName, link: LinkName): Scenario | undefined {
+  return results.scenarios.find((one) => one.set === set && one.link === link && one.durability === 'none');
+}
+
+function ratioVerdict(results: Results, [set, link, phase, contender, most, other]: Ratio): Verdict {
+  const target = `${set}, ${link}, ${phase}: ${contender} <= ${most} x ${other}`;
+  const found = scenario(results, set, link);
+  const measured = found === undefined ? undefined : ratio(found, phase, contender, other);
+  if (measured === undefined) return { target };
+  return { target, measured: `${measured.toFixed(3)} x`, met: measured <= most };
+}
+
+function besideVerdict(results: Results, [set, phase]: [SetName, Phase]): Verdict {
+  const target = `${set}, loopback, ${phase}: ${COMMAND} within ${BESIDE_API_MS} ms of ${API}`;
+  const found = scenario(results, set, 'loopback');
+  const [one, other] = [COMMAND, API].map((key) => (found === undefined ? undefined : figureOf(found, key, phase)));
+  if (one === undefined || other === undefined) return { target };
+  const behind = median(one.wallMs) - median(other.wallMs);
+  return { target, measured: `${behind.toFixed(0)} ms`, met: behind <= BESIDE_API_MS };
+}
+
+function memoryVerdicts(results: Results, found: Scenario): Verdict[] {
+  const most = MEMORY_MIB + (found.entries * MEMORY_PER_ENTRY_BYTES) / 2 ** 20;
+  return [API, COMMAND].flatMap((contender) =>
+    (['near', 'far'] as const).map((end) => {
+      const target = `${found.set}, ${found.link}: ${contender}, ${end} end's peak memory over an idle Node <= ${most.toFixed(1)} MiB`;
+      const peaks = found.figures
+        .filter((figure) => figure.contender === contender)
+        .flatMap((figure) => (end === 'near' ? figure.nearPeakKib : (figure.farPeakKib ?? [])));
+      if (peaks.length === 0) return { target };
+      const over = (Math.max(...peaks) - results.idleNodeKib) / 1024;
+      return { target, measured: `${over.toFixed(1)} MiB`, met: over <= most };
+    }),
+  );
+}
+
+/** Judges every target. */
+export function judge(results: Results): Verdict[] {
+  return [
+    ...RATIOS.map((target) => ratioVerdict(results, target)),
+    ...BESIDE_API.map((target) => besideVerdict(results, target)),
+    ...results.scenarios
+      .filter(({ durability }) => durability === 'none')
+      .flatMap((one) => memoryVerdicts(results, one)),
+  ];
+}
