@@ -1,5 +1,6 @@
 //! One file as the source: under which name it arrives, and what rsync does with the same.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod support;
 
