@@ -102,9 +102,9 @@ async fn attack(site: &Site, request: Request, directories: &[&str], lists: Vec<
 
 #[tokio::test]
 async fn records_in_a_wrong_order_overwrite_nothing() {
-    let size = NEW.len() as u64;
+    let length = NEW.len() as u64;
     let none = || files(&[]);
-    let inner = || files(&[("inner", size)]);
+    let inner = || files(&[("inner", length)]);
     let single = Request { file_name: Some(b"inner".to_vec()), ..push_to("dst/inner") };
     let flat = Request { recursive: false, ..push_to("dst") };
     let sub = || listing(&[("sub", Kind::Directory, 0, "")]);
@@ -116,7 +116,7 @@ async fn records_in_a_wrong_order_overwrite_nothing() {
         (flat, &["", "sub"], vec![none(), inner()]),
         (single.clone(), &["", "sub"], vec![inner(), inner()]),
         (single, &["", "", "sub"], vec![inner(), inner(), inner()]),
-        (push_to("dst"), &[""], vec![files(&[("keep", size)])]),
+        (push_to("dst"), &[""], vec![files(&[("keep", length)])]),
     ]
     .into_iter()
     .enumerate()

@@ -160,7 +160,7 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     let long_name = vec![b'x'; limits::NAME_BYTES_MAX + 1];
     let long_root = vec![b'r'; limits::ROOT_NAME_BYTES_MAX + 1];
     let long_path = b"d/".repeat(limits::PATH_BYTES_MAX / 2 + 1)[..=limits::PATH_BYTES_MAX].to_vec();
-    let deep = b"d/".repeat(limits::DEPTH_MAX + 1)[..limits::DEPTH_MAX * 2 + 1].to_vec();
+    let deep = b"d/".repeat(limits::DEPTH_MAX + 1)[..=limits::DEPTH_MAX * 2].to_vec();
     let good = request_body(b"r", b"dst", None, 1);
     let mut bodies: Vec<Vec<u8>> = [
         &b".."[..],

@@ -29,7 +29,7 @@ fn pull(trap: &Trap, request: Request) -> Arc<Job> {
 }
 
 async fn failed(job: &Job) -> Error {
-    unhung(job.done()).await.err().expect("the run does not succeed")
+    unhung(job.done()).await.expect_err("the run does not succeed")
 }
 
 fn outside_untouched(trap: &Trap) {

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::fs::{FileType, SeekFrom};
@@ -32,6 +33,10 @@ pub(super) struct ContentJob {
 /// How often a file that changes while it is read is read again.
 const READ_ATTEMPTS: usize = 3;
 
+/// How old the last change of a file has to be when it is read. A second one in the same tick of the clock that stamps
+/// them would not show, and one that is still being written has its time already.
+const CHANGE_SETTLES: Duration = Duration::from_millis(20);
+
 /// How a file looks before and after it is read; equal means that it did not change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct State {
@@ -40,12 +45,25 @@ struct State {
     stamp: Stamp,
 }
 
+impl State {
+    /// Waits until the last change is old enough for another one to show. Clocks that are ahead are not waited for.
+    fn settle(&self) {
+        let ctime = self.stamp.ctime;
+        let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
+        if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
+            && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
+        {
+            std::thread::sleep(wait);
+        }
+    }
+}
+
 /// What became of reading a file once.
 enum Read {
     /// It was packed as it is.
     Done,
-    /// It changed meanwhile and now looks like this.
-    Changed(State),
+    /// It changed meanwhile.
+    Changed,
 }
 
 /// Why a file cannot be sent.
@@ -142,8 +160,12 @@ impl<'a> LaneReader<'a> {
         let mut resume = job.resume.iter().find(|resume| resume.index == file.index);
         let mut begun = false;
         let name = scan.listing.name(entry);
-        for _ in 0..READ_ATTEMPTS {
+        for attempt in 0..READ_ATTEMPTS {
             let source = open_source(directory, name)?;
+            if attempt > 0 {
+                expected = state(&source)?;
+            }
+            expected.settle();
             let carried = (expected.meta != listed).then_some(expected.meta);
             let read = if expected.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&source, file, &expected, carried.as_ref())?
@@ -152,9 +174,8 @@ impl<'a> LaneReader<'a> {
                 begun = true;
                 self.recipe(&source, file, &expected, carried.as_ref(), resume.take())?
             };
-            match read {
-                Read::Done => return Ok(()),
-                Read::Changed(now) => expected = now,
+            if matches!(read, Read::Done) {
+                return Ok(());
             }
         }
         Err(Trouble::File(IssueKind::Changed, format!("it changed each of the {READ_ATTEMPTS} times it was read")))
@@ -188,7 +209,7 @@ impl<'a> LaneReader<'a> {
         let after = state(source)?;
         if after != *expected || self.pack.len() != content + size {
             self.pack.truncate(start);
-            return Ok(Read::Changed(after));
+            return Ok(Read::Changed);
         }
         let digest = blake3::hash(&self.pack[content..]);
         self.pack.extend_from_slice(digest.as_bytes());
@@ -236,15 +257,14 @@ impl<'a> LaneReader<'a> {
                 self.session.check()?;
                 let want = usize::try_from(data_end - at).map_or(PACK_BYTES, |left| left.min(PACK_BYTES));
                 if self.literal(source, at, want, &mut hasher)? < want {
-                    // It is shorter than it was: what it looks like now is the next attempt's measure.
-                    return Ok(Read::Changed(state(source)?));
+                    return Ok(Read::Changed);
                 }
                 at += want as u64;
             }
         }
         let after = state(source)?;
         if after != *expected {
-            return Ok(Read::Changed(after));
+            return Ok(Read::Changed);
         }
         Record::End { meta: carried.copied(), digest: *hasher.finalize().as_bytes() }.encode(&mut self.pack);
         self.flush_if_full()?;
