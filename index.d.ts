@@ -205,8 +205,6 @@ export interface NativeRequest {
   timeoutMs: number
   /** Data lanes; 0 is automatic. */
   lanes: number
-  /** Reserved room for measurements in the result. */
-  profile: boolean
   /** Verified parts of large files are kept for the next run. */
   partial: boolean
 }
@@ -233,8 +231,6 @@ export interface NativeResult {
   deleteRefusedPath?: string
   /** The limit on deletions was reached. */
   maxDeleteReached: boolean
-  /** Measurements as JSON. */
-  profileJson?: string
 }
 
 /** A directory that is served. */
@@ -269,8 +265,6 @@ export interface NativeServerOptions {
   maxSessions: number
   /** A connection ends after so long without a packet. */
   idleTimeoutMs: number
-  /** Reserved for the file that measurements are written to. */
-  profilePath?: string
 }
 
 /** Which servers are trusted. */

@@ -166,6 +166,4 @@ export interface SyncResult {
   durationMs: number;
   /** Whether it was a dry run, so that nothing was written. */
   dryRun: boolean;
-  /** Where the time went, for `profile: true`. The layout is not part of the version promise. */
-  profile?: unknown;
 }

@@ -197,7 +197,7 @@ export interface TransferOptions {
    */
   owner?: boolean | undefined;
   /**
-   * Make groups equal, by number. Needs membership or privileges at the destination.
+   * Make groups equal, by number. Only root can set them, as with owners.
    *
    * Default: `false`.
    *
@@ -256,7 +256,7 @@ export interface TransferOptions {
    */
   maxDelete?: number | undefined;
   /**
-   * Allow deletions that look like an accident: a source directory that is empty or missing while its destination
+   * Allow deletions that look like an accident: a source directory that is empty, or no mount point any more, while its destination
    * is full, or more than half of the tree gone.
    *
    * Default: `false`.
@@ -309,7 +309,7 @@ export interface TransferOptions {
   /**
    * Lanes that carry content side by side; `0` chooses by the machine.
    *
-   * Default: `0`. Range: 0 to 64.
+   * Default: `0`. Range: 0 to 4.
    *
    * @example `lanes: 1`
    */
@@ -331,14 +331,6 @@ export interface TransferOptions {
    * @example `await sync('photos', '/backup', { into: true })` // makes /backup/photos
    */
   into?: boolean | undefined;
-  /**
-   * Record where the time goes; the result then has `profile`.
-   *
-   * Default: `false`.
-   *
-   * @example `profile: true`
-   */
-  profile?: boolean | undefined;
   /** Which events there are. See {@link EventOptions}. */
   events?: EventOptions | undefined;
   /**

@@ -26,7 +26,6 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
     attempts: facts.attempts,
     durationMs: facts.durationMs,
     dryRun: facts.dryRun,
-    ...(native.profileJson === undefined ? {} : { profile: JSON.parse(native.profileJson) as unknown }),
   };
 }
 

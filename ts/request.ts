@@ -43,7 +43,6 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     lockWaitMs: settings.lockWaitMs,
     timeoutMs: settings.timeoutMs,
     lanes: settings.lanes,
-    profile: settings.profile,
     partial: settings.partial,
   };
 }

@@ -138,14 +138,6 @@ export interface ServeOptions {
    * @example `idleTimeoutMs: 10_000`
    */
   idleTimeoutMs?: number | undefined;
-  /**
-   * File to which each session appends where its time went, as a line of JSON.
-   *
-   * Default: none.
-   *
-   * @example `profilePath: '/tmp/sessions.ndjson'`
-   */
-  profilePath?: string | undefined;
 }
 
 /** Options of a server that were checked, with their defaults except for paths. */
@@ -160,7 +152,6 @@ export interface ServeSettings {
   readonly durability: 'none' | 'run' | 'file';
   readonly maxSessions: number;
   readonly idleTimeoutMs: number;
-  readonly profilePath: string | undefined;
 }
 
 /** What a key may be allowed to do. */
@@ -219,7 +210,6 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   durability: oneOf('none', 'run', 'file'),
   maxSessions: integer(1, 65_536, 'sessions'),
   idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
-  profilePath: text('the path of a file'),
 };
 
 /** Checks the options of `serve`. */
@@ -240,7 +230,6 @@ export function serveSettings(options: unknown): ServeSettings {
     durability: given.durability ?? 'run',
     maxSessions: given.maxSessions ?? 64,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
-    profilePath: given.profilePath,
   };
 }
 

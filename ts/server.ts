@@ -141,7 +141,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
 }
 
 function nativeOptions(settings: ServeSettings): NativeServerOptions {
-  const { authorizedKeysPath, clientCa, profilePath } = settings;
+  const { authorizedKeysPath, clientCa } = settings;
   return {
     listen: settings.listen,
     identity: nativeIdentity(settings.identity),
@@ -153,6 +153,5 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     durability: settings.durability,
     maxSessions: settings.maxSessions,
     idleTimeoutMs: settings.idleTimeoutMs,
-    ...(profilePath === undefined ? {} : { profilePath }),
   };
 }

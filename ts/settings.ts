@@ -53,7 +53,6 @@ export interface TransferSettings {
   readonly lanes: number;
   readonly partial: boolean;
   readonly into: boolean;
-  readonly profile: boolean;
   readonly items: boolean | undefined;
   readonly whenFull: 'drop' | 'wait';
   readonly retry: RetryPolicy;
@@ -129,10 +128,9 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   compression: oneOf('auto', 'always', 'never'),
   lockWaitMs: integer(0, DAY_MS, 'milliseconds'),
   timeoutMs: integer(0, DAY_MS, 'milliseconds'),
-  lanes: integer(0, 64, 'lanes'),
+  lanes: integer(0, 4, 'lanes'),
   partial: flag,
   into: flag,
-  profile: flag,
   events: group(EVENT_CHECKS),
   retry: (value, name) => {
     if (value === false) return false;
@@ -198,7 +196,6 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     lanes: given.lanes ?? 0,
     partial: given.partial ?? true,
     into: given.into ?? false,
-    profile: given.profile ?? false,
     items: given.events?.items,
     whenFull: given.events?.whenFull ?? 'drop',
     retry: retryPolicy(given.retry ?? false),

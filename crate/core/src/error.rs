@@ -85,6 +85,13 @@ impl Error {
         self
     }
 
+    /// Says what was being done.
+    #[must_use]
+    pub(crate) fn during(mut self, what: &str) -> Self {
+        self.0.message = format!("{} ({what})", self.0.message);
+        self
+    }
+
     /// Keeps the error that led to this one.
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

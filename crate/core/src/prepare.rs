@@ -85,12 +85,30 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
     if let Some(name) = &source.file_name {
         return (crate::fs::statx(source.root.fd(), name).map_or(u64::MAX, |stat| stat.stx_size), 1);
     }
+    if holds_mounts(&source.root) {
+        return (u64::MAX, u64::MAX);
+    }
     source.root.space().map_or((u64::MAX, u64::MAX), |space| (space.used_bytes, space.used_entries))
+}
+
+/// Whether other file systems are mounted inside a tree, or nobody can tell.
+fn holds_mounts(root: &Root) -> bool {
+    let (Ok(mut top), Ok(mounts)) = (root.absolute_path(), std::fs::read("/proc/self/mountinfo")) else { return true };
+    if top != b"/" {
+        top.push(b'/');
+    }
+    // The fifth field is where; blanks in it are written as octal numbers, which no prefix of ours is compared with
+    // unless it has blanks itself.
+    let has_blank = top.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'\\');
+    has_blank
+        || mounts.split(|&byte| byte == b'\n').any(|line| {
+            line.split(|&byte| byte == b' ').nth(4).is_some_and(|place| place.starts_with(&top) && place != b"/")
+        })
 }
 
 /// The mount points that the last run has found in the source; nothing on a dry run, which remembers nothing.
 pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMounts> {
-    if request.dry_run || source.file_name.is_some() {
+    if request.dry_run || !request.deletion.delete || source.file_name.is_some() {
         return None;
     }
     Some(StateDir::of_user().ok()?.known_mounts(&source.root.absolute_path().ok()?))

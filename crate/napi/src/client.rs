@@ -67,25 +67,25 @@ impl NativeClient {
     }
 
     /// The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn server_key(&self) -> String {
         self.client.server_key().map(|key| key.to_string()).unwrap_or_default()
     }
 
     /// `ip:port` that is really used.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn remote_address(&self) -> String {
         self.client.remote().to_string()
     }
 
     /// Whether the connection has ended.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn closed(&self) -> bool {
         self.client.is_closed()
     }
 
     /// Starts a run.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn start(&self, env: &Env, request: NativeRequest) -> napi::Result<NativeJob> {
         let run = throw(env, request.load())?;
         let direction = run.request.direction;
@@ -109,7 +109,7 @@ impl NativeClient {
     }
 
     /// The round trip as measured so far, in milliseconds.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn round_trip_ms(&self) -> f64 {
         self.client.round_trip().as_secs_f64() * 1e3
     }

@@ -66,8 +66,6 @@ pub struct NativeResult {
     pub delete_refused_path: Option<String>,
     /// The limit on deletions was reached.
     pub max_delete_reached: bool,
-    /// Measurements as JSON.
-    pub profile_json: Option<String>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
@@ -146,7 +144,6 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
             .filter(|path| !path.is_empty())
             .map(|path| String::from_utf8_lossy(path).into_owned()),
         max_delete_reached: refused(sparsync_core::ErrorKind::MaxDelete).is_some(),
-        profile_json: None,
     }
 }
 
@@ -189,7 +186,7 @@ impl NativeJob {
     }
 
     /// Writes the counters, in the order of `statNames()`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stats(&self, mut into: Float64Array) {
         // SAFETY: the array is the caller's own, and JavaScript does not run while this call does.
         #[expect(unsafe_code, reason = "the only way to fill a caller's array without making one")]
@@ -200,7 +197,7 @@ impl NativeJob {
     }
 
     /// Ends the run soon.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn cancel(&self) {
         self.job.cancel();
     }
@@ -214,14 +211,14 @@ impl NativeJob {
 }
 
 /// The names of a run's counters.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn stat_names() -> Vec<String> {
     sparsync_core::stat_names().into_iter().map(str::to_owned).collect()
 }
 
 /// Starts a run between two folders of this machine.
-#[napi]
+#[napi(catch_unwind)]
 pub fn start_local(env: &Env, request: NativeRequest, destination: Uint8Array) -> napi::Result<NativeJob> {
     let run = throw(env, request.load())?;
     let job = throw(env, sparsync_core::start_local(run, destination.to_vec()))?;

@@ -153,8 +153,6 @@ pub struct NativeRequest {
     pub timeout_ms: f64,
     /// Data lanes; 0 is automatic.
     pub lanes: u32,
-    /// Reserved room for measurements in the result.
-    pub profile: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
 }
@@ -284,8 +282,6 @@ pub struct NativeServerOptions {
     pub max_sessions: u32,
     /// A connection ends after so long without a packet.
     pub idle_timeout_ms: f64,
-    /// Reserved for the file that measurements are written to.
-    pub profile_path: Option<String>,
 }
 
 impl NativeServerOptions {

@@ -38,19 +38,19 @@ impl NativeServer {
     }
 
     /// `ip:port` that it listens on.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn address(&self) -> String {
         self.server.local_addr().to_string()
     }
 
     /// Its key, `ed25519:…`.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn public_key(&self) -> String {
         self.server.public_key().to_string()
     }
 
     /// Counters by name.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stats(&self) -> HashMap<String, f64> {
         self.server.stats().into_iter().map(|(name, value)| (name.to_owned(), number(value))).collect()
     }

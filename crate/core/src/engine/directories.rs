@@ -29,11 +29,22 @@ pub(super) struct Incoming {
     /// The source's listing.
     pub(super) listing: Listing,
     wanted: Mutex<HashMap<u32, Wanted>>,
+    /// The files in whose place something stands, ascending.
+    replacing: Vec<u32>,
 }
 
 impl Incoming {
     pub(super) fn new(path: RelPath, listing: Listing, wanted: HashMap<u32, Wanted>) -> Self {
-        Self { path, listing, wanted: Mutex::new(wanted) }
+        let is_old = |wanted: &Wanted| wanted.old_mode.is_some() || wanted.old_is_directory;
+        let mut replacing: Vec<u32> =
+            wanted.iter().filter(|(_, wanted)| is_old(wanted)).map(|(index, _)| *index).collect();
+        replacing.sort_unstable();
+        Self { path, listing, wanted: Mutex::new(wanted), replacing }
+    }
+
+    /// Whether something stands in the place of a file.
+    pub(super) fn replaces(&self, index: u32) -> bool {
+        self.replacing.binary_search(&index).is_ok()
     }
 
     /// Takes a file off what is expected; each can be taken once.

@@ -20,7 +20,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
 use super::report::Report;
 use super::sender::frame_name;
-use super::session::Session;
+use super::session::{Session, caught};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{
@@ -152,7 +152,7 @@ pub(crate) fn run_receiver(
             parent: None,
             changed: false,
         };
-        outcome = receiver.run(&mut rx);
+        outcome = caught(|| receiver.run(&mut rx));
         if let Err(error) = &outcome {
             session.fail(error.clone());
         }
@@ -839,20 +839,35 @@ impl Receiver<'_> {
                 refused = self.guard.verdict();
             }
         }
-        if refused.is_some() {
+        // What takes the place of a directory deletes it, and so waits for the same conditions.
+        if refused.is_some() || source_errors > 0 {
             self.extras.clear();
             for replacement in replacements.drain(..) {
                 self.withdraw(&replacement)?;
             }
             return Ok(refused);
         }
+        let mut removed = 0;
         for replacement in replacements {
-            self.replace_directory(&replacement)?;
+            if self.exceeds_limit(&replacement, removed) {
+                self.withdraw(&replacement)?;
+            } else {
+                removed += self.replace_directory(&replacement)?;
+            }
         }
-        self.remove_extras()
+        self.remove_extras(removed)
     }
 
-    fn remove_extras(&mut self) -> Result<Option<Error>> {
+    /// Whether removing the directory that an entry takes the place of goes beyond the limit on deletions.
+    fn exceeds_limit(&self, replacement: &Replacement, removed: u64) -> bool {
+        let (Some(max), Some(root)) = (self.options.deletion.max, &self.destination.root) else { return false };
+        let Ok(path) = RelPath::new(&replacement.directory.join_bytes(&replacement.name)) else { return true };
+        let mut counted = Removal { dry_run: true, ..Removal::default() };
+        let _ = remove_tree(root, &path, &mut counted);
+        removed + counted.files + counted.directories > max
+    }
+
+    fn remove_extras(&mut self, removed: u64) -> Result<Option<Error>> {
         let extras = std::mem::take(&mut self.extras);
         let Some(root) = self.destination.root.as_ref().filter(|_| !extras.is_empty()) else { return Ok(None) };
         self.changed |= !self.options.dry_run;
@@ -869,7 +884,7 @@ impl Receiver<'_> {
         let stop = || session.is_over();
         let mut removal = Removal {
             dry_run: options.dry_run,
-            max: options.deletion.max,
+            max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
             ..Removal::default()
@@ -898,15 +913,15 @@ impl Receiver<'_> {
     }
 
     /// Puts an entry in the place of a directory, and removes the directory.
-    fn replace_directory(&mut self, replacement: &Replacement) -> Result<()> {
+    fn replace_directory(&mut self, replacement: &Replacement) -> Result<u64> {
         let full = replacement.directory.join_bytes(&replacement.name);
-        let Some(root) = &self.destination.root else { return Ok(()) };
+        let Some(root) = &self.destination.root else { return Ok(0) };
         let outcome = root.open_directory(&replacement.directory, Access::Reach).and_then(|directory| {
             self.session.check().map_err(|_| Errno::CANCELED)?;
             put_in_place(directory.as_fd(), &replacement.temp_name, &replacement.name)
         });
         match outcome {
-            Ok(Displaced::Gone) => Ok(()),
+            Ok(Displaced::Gone) => Ok(0),
             Ok(Displaced::Directory) => {
                 let Ok(displaced) = RelPath::new(&replacement.directory.join_bytes(&replacement.temp_name)) else {
                     return Err(Error::internal("a temporary name that is no path"));
@@ -917,9 +932,9 @@ impl Receiver<'_> {
                 self.session.count(Counter::files_deleted, removal.files);
                 self.session.count(Counter::directories_deleted, removal.directories);
                 self.session.count(Counter::files_transferred, 1);
-                Ok(())
+                Ok(removal.files + removal.directories)
             }
-            Err(error) => self.fail(full, "cannot put it in place of the directory", error),
+            Err(error) => self.fail(full, "cannot put it in place of the directory", error).map(|()| 0),
         }
     }
 

@@ -15,7 +15,7 @@ use super::budget::{Budget, Permit};
 use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, LaneReader};
-use super::session::Session;
+use super::session::{Session, caught};
 use crate::error::{Error, Result};
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 
@@ -140,7 +140,7 @@ pub(crate) fn run_sender(
                 shared.session.guard("listing", || list(shared, &list_queue, &jobs));
             });
         }
-        end = dispatch(&shared, &mut rx, to_list, jobs);
+        end = caught(|| dispatch(&shared, &mut rx, to_list, jobs));
         if let Err(error) = &end {
             session.fail(error.clone());
         }
@@ -152,7 +152,8 @@ pub(crate) fn run_sender(
         return Err(error);
     }
     // A refusal stands until somebody has looked: what was missed in this run is missed in the next as well.
-    if let (Ok(SenderEnd::Finished(None)), Some(known)) = (&end, &options.mounts) {
+    let complete = session.get(Counter::files_failed) == 0;
+    if let (Ok(SenderEnd::Finished(None)), Some(known), true) = (&end, &options.mounts, complete) {
         known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));
     }
     end

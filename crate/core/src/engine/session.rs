@@ -116,11 +116,14 @@ impl Session {
 
     /// Runs a thread's work: an error or a panic ends the whole run.
     pub(crate) fn guard(&self, name: &str, work: impl FnOnce() -> Result<()>) {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.fail(error),
-            Err(_) => self.fail(Error::internal(format!("the {name} thread panicked"))),
+        if let Err(error) = caught(work) {
+            self.fail(if error.kind() == ErrorKind::Internal { error.during(name) } else { error });
         }
     }
+}
+
+/// Runs `work`; a panic is an error like any other, because other threads wait for what comes of it.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::internal("a thread of the run panicked")))
 }

@@ -62,19 +62,19 @@ pub(super) struct Writing<'a> {
 
 impl Writing<'_> {
     /// Reports a path that could not be written. A full disk ends the run, as every further write would fail.
-    pub(super) fn failed(&self, path: Vec<u8>, doing: &str, error: Errno) -> Result<()> {
+    pub(super) fn failed(&self, path: Vec<u8>, doing: &str, error: Errno, old_kept: bool) -> Result<()> {
         if matches!(error, Errno::NOSPC | Errno::DQUOT) {
             return Err(Error::io(doing, &path, error.into()));
         }
-        self.issue(IssueKind::Write, path, format!("{doing}: {}", std::io::Error::from(error)))
+        self.issue(IssueKind::Write, path, format!("{doing}: {}", std::io::Error::from(error)), old_kept)
     }
 
     /// Reports a path that did not arrive.
-    pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String) -> Result<()> {
+    pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String, old_kept: bool) -> Result<()> {
         if !kind.is_notice() {
             self.session.count(Counter::files_failed, 1);
         }
-        self.report.issue(Issue { kind, path, message, old_kept: true })
+        self.report.issue(Issue { kind, path, message, old_kept })
     }
 
     /// Runs `work` in a directory; when the directory's own mode forbids it, it is ours, and the run carries modes
@@ -482,13 +482,14 @@ impl<'a> LaneWriter<'a> {
     }
 
     fn give_up(&mut self, file: FileId, incoming: &Incoming, kind: IssueKind, message: String) -> Result<()> {
-        self.writing.issue(kind, path_of(incoming, file.index), message)?;
+        self.writing.issue(kind, path_of(incoming, file.index), message, incoming.replaces(file.index))?;
         self.writing.directories.done(file.directory, incoming);
         Ok(())
     }
 
     fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: Errno) -> Result<()> {
-        self.writing.failed(path_of(incoming, file.index), "cannot write", error)?;
+        let old_kept = incoming.replaces(file.index);
+        self.writing.failed(path_of(incoming, file.index), "cannot write", error, old_kept)?;
         self.writing.directories.done(file.directory, incoming);
         Ok(())
     }
@@ -528,17 +529,16 @@ impl<'a> LaneWriter<'a> {
         if self.unnamed.is_empty() {
             return Ok(());
         }
-        let mut unnamed = std::mem::take(&mut self.unnamed);
+        let unnamed = std::mem::take(&mut self.unnamed);
         self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
         let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
-        let mut flushed = if singly { Ok(()) } else { self.writing.root.sync_file_system() };
-        for file in &mut unnamed {
-            if singly && let Some(new) = &file.open {
-                flushed = new.sync();
-            }
+        let together = if singly { Ok(()) } else { self.writing.root.sync_file_system() };
+        for mut file in unnamed {
+            let flushed = match &file.open {
+                Some(new) if singly => new.sync(),
+                _ => together,
+            };
             file.close();
-        }
-        for file in unnamed {
             match flushed {
                 Ok(()) => self.name(file)?,
                 // What the disk refused is lost, whatever a second attempt would say.
@@ -586,6 +586,7 @@ impl<'a> LaneWriter<'a> {
                     IssueKind::Conflict,
                     path_of(&file.incoming, file.file.index),
                     "a directory appeared in its place during the run".to_owned(),
+                    true,
                 )?;
             }
             Err(error) => {
