@@ -347,7 +347,7 @@ async fn content_with_another_digest_is_reported_and_not_kept() {
     control.lane(1).await.records(&[bad(0), bad(1)]).await;
     let result = unhung(job.done()).await.unwrap();
     let kinds: Vec<_> = result.failures.failures.iter().map(|issue| (issue.kind.as_str(), issue.old_kept)).collect();
-    assert_eq!(kinds, [("integrity", true), ("integrity", true)]);
+    assert_eq!(kinds, [("integrity", true), ("integrity", false)]);
     let mut after = contents(&trap.local());
     assert!(leftovers(&trap.local()).is_empty());
     after.remove(Path::new("new"));
