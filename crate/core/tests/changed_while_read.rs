@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sparsync_core::proto::{Direction, IssueKind, Request};
 use support::{Site, digest, leftovers, noise, request, run};
@@ -24,6 +24,12 @@ fn version(number: u64, bytes: usize) -> Vec<u8> {
 
 fn is_whole(content: &[u8]) -> bool {
     content.len() > 40 && digest(&content[..content.len() - 32])[..] == content[content.len() - 32..]
+}
+
+/// The time that a version has when it is put in place, so that content and time prove to belong together.
+fn time_of(content: &[u8]) -> SystemTime {
+    let number = u64::from_le_bytes(content[..8].try_into().unwrap());
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + number)
 }
 
 /// Longer than the clocks that file systems stamp changes with.
@@ -65,6 +71,7 @@ impl Writer {
                         How::Truncated => std::fs::File::create(path).unwrap().write_all(&content).unwrap(),
                         How::Renamed => {
                             std::fs::write(&scratch, &content).unwrap();
+                            std::fs::File::open(&scratch).unwrap().set_modified(time_of(&content)).unwrap();
                             std::fs::rename(&scratch, path).unwrap();
                         }
                     }
@@ -92,6 +99,7 @@ async fn rounds(direction: Direction, sizes: &[usize], how: How) {
     let paths: Vec<PathBuf> = (0..4).map(|n| from.join(format!("f{n}"))).collect();
     for path in &paths {
         std::fs::write(path, version(0, sizes[0])).unwrap();
+        std::fs::File::open(path).unwrap().set_modified(time_of(&[0; 8])).unwrap();
     }
     let client = site.client().await;
     let scratch = site.dir.path().join("scratch");
@@ -108,6 +116,10 @@ async fn rounds(direction: Direction, sizes: &[usize], how: How) {
             if let Ok(content) = std::fs::read(&arrived) {
                 delivered += 1;
                 assert!(how == How::Truncated && content.is_empty() || is_whole(&content), "{}", arrived.display());
+                if how == How::Renamed {
+                    let time = std::fs::metadata(&arrived).unwrap().modified().unwrap();
+                    assert_eq!(time, time_of(&content), "the time of another version: {}", arrived.display());
+                }
             }
         }
     }

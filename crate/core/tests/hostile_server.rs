@@ -347,7 +347,6 @@ async fn content_with_another_digest_is_reported_and_not_kept() {
     control.lane(1).await.records(&[bad(0), bad(1)]).await;
     let result = unhung(job.done()).await.unwrap();
     let kinds: Vec<_> = result.failures.failures.iter().map(|issue| (issue.kind.as_str(), issue.old_kept)).collect();
-    // Where nothing stood, nothing could be kept.
     assert_eq!(kinds, [("integrity", true), ("integrity", false)]);
     let mut after = contents(&trap.local());
     assert!(leftovers(&trap.local()).is_empty());

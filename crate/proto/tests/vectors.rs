@@ -336,8 +336,9 @@ fn every_type_of_frame_has_its_bytes() {
 
 #[test]
 fn the_words_of_the_document_are_those_of_the_code() {
-    // Columns are padded for people.
-    let text = include_str!("../../../docs/protocol.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = include_str!("../../../docs/protocol.md");
+    // A formatter may line tables up.
+    let text = text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     for (number, counter) in sparsync_proto::COUNTERS.iter().enumerate() {
         assert!(text.contains(&format!("| {number} | `{counter}` |")), "{counter}");
     }
