@@ -24,6 +24,7 @@ export function publish(root: string, results: Results): void {
   const file = join(root, 'docs/performance.md');
   if (!existsSync(file)) return;
   const figures = [
+    "![Median wall times of the seed's set](performance.svg)",
     machineLines(results).join('\n\n'),
     ...results.scenarios.map((scenario) => {
       const absences = scenario.absences.map(({ what, why }) => `No figure for ${what}: ${why}`);
