@@ -378,8 +378,23 @@ fn shared_beginnings_do_not_multiply() {
         body.number(long.len() as u64 - 1);
         body.number(0);
     }
+    body.raw(&[0; 21]);
+    body.number(0);
     assert!(body.len() < 100_000);
-    assert!(Frame::decode(&body).is_err());
+    assert_eq!(Frame::decode(&body).unwrap_err().what, "length of all paths");
+}
+
+#[test]
+fn a_length_of_any_size_may_arrive_byte_by_byte() {
+    for bytes in [1, 100, 127, 128, 16_000, 16_384, 17_000, 200_000] {
+        let error = WireError { path: Some(vec![b'p'; bytes]), ..error() };
+        let frame = encoded(&Frame::Abort(error));
+        let mut decoder = FrameDecoder::default();
+        for (at, byte) in frame.iter().enumerate() {
+            decoder.feed(&[*byte]);
+            assert_eq!(decoder.next_frame().unwrap().is_some(), at + 1 == frame.len(), "byte {at} of {}", frame.len());
+        }
+    }
 }
 
 fn any_name() -> impl Strategy<Value = Vec<u8>> {
