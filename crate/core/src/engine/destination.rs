@@ -76,7 +76,8 @@ pub(super) fn walk_destination(
             walk.skip_before(&floor);
         }
         session.check()?;
-        let Some(item) = walk.next() else { return Ok(()) };
+        let hashes = what.options.attributes.compares_content();
+        let Some(item) = session.walk_step(hashes, || walk.next()) else { return Ok(()) };
         let sent = match item {
             WalkItem::Listed(scan) => {
                 session.worked(1);

@@ -231,7 +231,7 @@ impl<'a> LaneReader<'a> {
         let mut hasher = blake3::Hasher::new();
         let mut at = 0;
         if let Some(resume) = resume.filter(|resume| resume.bytes <= expected.size)
-            && let Some(prefix) = hash_prefix(source, resume.bytes)?
+            && let Some(prefix) = self.session.long_work(|| hash_prefix(source, resume.bytes))?
             && *prefix.finalize().as_bytes() == resume.digest
         {
             Record::Copy { bytes: resume.bytes }.encode(&mut self.pack);

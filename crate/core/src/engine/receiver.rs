@@ -679,7 +679,8 @@ impl Receiver<'_> {
         if !is_fresh || bytes == 0 || bytes > entry.size {
             return None;
         }
-        let digest = *hash_prefix(kept.fd(), bytes).ok()??.finalize().as_bytes();
+        let hashed = self.session.long_work(|| hash_prefix(kept.fd(), bytes));
+        let digest = *hashed.ok()??.finalize().as_bytes();
         Some((id, bytes, digest))
     }
 
@@ -980,7 +981,9 @@ impl Receiver<'_> {
             && self.options.durability >= Durability::Run
             && let Some(root) = &self.destination.root
         {
-            root.sync_file_system().map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
+            self.session
+                .long_work(|| root.sync_file_system())
+                .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
         }
         self.options.report.flush()?;
         let mut encoded = Vec::new();

@@ -190,7 +190,9 @@ fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
         out.add(scan)?;
         return out.end();
     }
-    for item in Walk::new(&shared.source.root, options, shared.options.recursive) {
+    let hashes = options.attributes.compares_content();
+    let mut steps = Walk::new(&shared.source.root, options, shared.options.recursive);
+    while let Some(item) = shared.session.walk_step(hashes, || steps.next()) {
         shared.session.check()?;
         match item {
             WalkItem::Listed(scan) => out.add(*scan)?,

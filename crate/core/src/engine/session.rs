@@ -16,6 +16,8 @@ pub(crate) struct Session {
     /// Told when the run is over, so that its transport lets go of what threads may be waiting on.
     pub(crate) ended: Notify,
     work: AtomicU64,
+    /// Long pieces of work under way that cannot be counted as they go.
+    long: AtomicU64,
     counters: Counters,
 }
 
@@ -81,8 +83,25 @@ impl Session {
         self.work.fetch_add(units, Ordering::Relaxed);
     }
 
-    /// Work so far.
+    /// Does a piece of work that may take long and counts nothing meanwhile: hashing a large file, a flush.
+    pub(crate) fn long_work<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.long.fetch_add(1, Ordering::Relaxed);
+        let done = work();
+        self.long.fetch_sub(1, Ordering::Relaxed);
+        self.worked(1);
+        done
+    }
+
+    /// Takes the next step of a walk, which is long work where it hashes what it finds.
+    pub(crate) fn walk_step<T>(&self, hashes: bool, step: impl FnOnce() -> T) -> T {
+        if hashes { self.long_work(step) } else { step() }
+    }
+
+    /// Work so far. Asked again and again, it grows while long work is under way.
     pub(crate) fn work(&self) -> u64 {
+        if self.long.load(Ordering::Relaxed) > 0 {
+            self.worked(1);
+        }
         self.work.load(Ordering::Relaxed)
     }
 

@@ -532,10 +532,11 @@ impl<'a> LaneWriter<'a> {
         let unnamed = std::mem::take(&mut self.unnamed);
         self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
         let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
-        let together = if singly { Ok(()) } else { self.writing.root.sync_file_system() };
+        let together =
+            if singly { Ok(()) } else { self.writing.session.long_work(|| self.writing.root.sync_file_system()) };
         for mut file in unnamed {
             let flushed = match &file.open {
-                Some(new) if singly => new.sync(),
+                Some(new) if singly => self.writing.session.long_work(|| new.sync()),
                 _ => together,
             };
             file.close();
