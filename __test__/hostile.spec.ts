@@ -411,7 +411,7 @@ function flipping(t: ExecutionContext, path: string, target: string): Flipping {
   };
 }
 
-// Seen red against a plain copy with `cp -rT` in place of the sync: files appear outside within some tens of flips.
+// The flip of a file was seen red against a plain copy (`cp -rT`) in place of the sync.
 for (const what of ['directory', 'file'] as const) {
   judged(
     `a ${what} of the destination flips to a symlink that leads out, ${tries} times: nothing gets out`,
