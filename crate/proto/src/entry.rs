@@ -23,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn from_wire(byte: u8) -> Decoded<Self> {
+    pub(crate) fn from_wire(byte: u8) -> Decoded<Self> {
         Ok(match byte {
             0 => Self::File,
             1 => Self::Directory,

@@ -527,13 +527,7 @@ impl Item {
     fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         Ok(Self {
             action: Action::from_wire(reader.byte("action")?)?,
-            kind: match reader.byte("kind")? {
-                0 => Kind::File,
-                1 => Kind::Directory,
-                2 => Kind::Symlink,
-                3 => Kind::Special,
-                _ => return malformed("kind"),
-            },
+            kind: Kind::from_wire(reader.byte("kind")?)?,
             reasons: Reasons::get(reader)?,
             size: reader.number("size")?,
             path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?.as_bytes().to_vec(),
@@ -749,13 +743,7 @@ impl Frame {
                 let more = flag(reader, "more")?;
                 let mut entries = Vec::new();
                 while !reader.is_empty() {
-                    let kind = match reader.byte("kind")? {
-                        0 => Kind::File,
-                        1 => Kind::Directory,
-                        2 => Kind::Symlink,
-                        3 => Kind::Special,
-                        _ => return malformed("kind"),
-                    };
+                    let kind = Kind::from_wire(reader.byte("kind")?)?;
                     entries.push(ListEntry {
                         kind,
                         name: Name::new(reader.bytes(NAME_BYTES_MAX, "name")?)?.as_bytes().to_vec(),

@@ -20,7 +20,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
 use super::report::Report;
 use super::sender::frame_name;
-use super::session::{Session, caught};
+use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{
@@ -164,13 +164,6 @@ pub(crate) fn run_receiver(
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(outcome)) => Ok(outcome),
     }
-}
-
-fn spawn<'scope>(scope: &'scope std::thread::Scope<'scope, '_>, name: &str, work: impl FnOnce() + Send + 'scope) {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn_scoped(scope, work)
-        .expect("a process that cannot start a thread cannot do anything else either");
 }
 
 /// A directory whose listing is on its way.

@@ -15,7 +15,7 @@ use super::budget::{Budget, Permit};
 use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, LaneReader};
-use super::session::{Session, caught};
+use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 
@@ -157,13 +157,6 @@ pub(crate) fn run_sender(
         known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));
     }
     end
-}
-
-fn spawn<'scope>(scope: &'scope std::thread::Scope<'scope, '_>, name: &str, work: impl FnOnce() + Send + 'scope) {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn_scoped(scope, work)
-        .expect("a process that cannot start a thread cannot do anything else either");
 }
 
 /// The queues of the lanes: a directory's files always take the same one.
