@@ -51,6 +51,8 @@ export declare class NativeServer {
   get publicKey(): string
   /** Counters by name. */
   stats(): Record<string, number>
+  /** What sessions that have ended since the last call took; `null` when sessions are not profiled. */
+  takeProfiles(): NativeServerProfiles | null
   /** Lets runs finish for up to `graceMs`, ends those that are left, and stops. */
   close(graceMs: number): Promise<void>
   /** Settles when the server has stopped. */
@@ -149,6 +151,44 @@ export interface NativeListEntry {
   mode: number
 }
 
+/** One end of a session. */
+export interface NativeProfileEnd {
+  /** When it began, in milliseconds since 1970 by its own clock. */
+  startedAtMs: number
+  /** Figures by name. */
+  figures: Record<string, number>
+  /** Its threads. */
+  threads: Array<NativeProfileThread>
+}
+
+/** What a thread spent in one phase. */
+export interface NativeProfilePhase {
+  /** The phase. */
+  name: string
+  /** How long, in milliseconds. */
+  ms: number
+  /** How often it began. */
+  count: number
+  /** Its share of each step of the thread's time, in percent. */
+  steps: Uint8Array
+}
+
+/** One thread. */
+export interface NativeProfileThread {
+  /** Its name. */
+  name: string
+  /** When it began, in milliseconds after the start of the session. */
+  startMs: number
+  /** How long it lived. */
+  wallMs: number
+  /** Processor time that it used. */
+  cpuMs: number
+  /** Width of a step in milliseconds. */
+  stepMs: number
+  /** The phases that it was in. */
+  phases: Array<NativeProfilePhase>
+}
+
 /** One run. */
 export interface NativeRequest {
   /** `push` or `pull`. */
@@ -207,6 +247,8 @@ export interface NativeRequest {
   lanes: number
   /** Verified parts of large files are kept for the next run. */
   partial: boolean
+  /** Both ends tell where their time went. */
+  profile: boolean
 }
 
 /** How a run ended. */
@@ -231,6 +273,8 @@ export interface NativeResult {
   deleteRefusedPath?: string
   /** The limit on deletions was reached. */
   maxDeleteReached: boolean
+  /** Where the time went: at this end, then at the other; empty when it was not asked for. */
+  profile: Array<NativeProfileEnd>
 }
 
 /** A directory that is served. */
@@ -265,6 +309,26 @@ export interface NativeServerOptions {
   maxSessions: number
   /** A connection ends after so long without a packet. */
   idleTimeoutMs: number
+  /** Every session is profiled. */
+  profile: boolean
+}
+
+/** What a server that profiles its sessions has to tell. */
+export interface NativeServerProfiles {
+  /** Sessions that have ended since this was last asked for. */
+  ended: Array<NativeSessionProfile>
+  /** How many more there were. */
+  dropped: number
+  /** The figures of all sessions since the server began. */
+  figures: Record<string, number>
+}
+
+/** The profile of a session that a server has served. */
+export interface NativeSessionProfile {
+  /** `push` or `pull`, as the client sees it. */
+  direction: string
+  /** The server's end. */
+  end: NativeProfileEnd
 }
 
 /** Which servers are trusted. */

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sparsync_proto::{Frame, FrameDecoder, ListEntry, RelPath, limits};
 use tokio::sync::{Notify, oneshot};
@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::net::{self, ConnectOptions};
+use crate::profile::RuntimeClock;
 use crate::run::{Peer, Run, start_remote};
 use crate::transport::{ControlStreams, Router};
 use crate::trust::PublicKey;
@@ -33,7 +34,10 @@ impl Client {
         let thread = std::thread::Builder::new()
             .name("sparsync-quic".to_owned())
             .spawn(move || {
-                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                let runtime_clock = Arc::<RuntimeClock>::default();
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                runtime_clock.install(&mut builder);
+                let runtime = match builder.enable_all().build() {
                     Ok(runtime) => runtime,
                     Err(error) => {
                         let _ = to.send(Err(Error::io("cannot start a runtime", b"", error)));
@@ -41,6 +45,7 @@ impl Client {
                     }
                 };
                 runtime.block_on(async {
+                    let began = Instant::now();
                     match net::connect(options).await {
                         Ok(connected) => {
                             let connection = connected.connection.clone();
@@ -50,6 +55,8 @@ impl Client {
                                 round_trip: connection.rtt(),
                                 connection: connection.clone(),
                                 router,
+                                connect_time: began.elapsed(),
+                                runtime_clock,
                                 handle: tokio::runtime::Handle::current(),
                             };
                             if to.send(Ok((peer, connected.server_key, connected.remote))).is_ok() {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use sparsync_proto::{COUNTERS, Counter};
+use sparsync_proto::{COUNTERS, Counter, EndProfile};
 use tokio::sync::watch;
 
 use crate::engine::{EventQueue, Failures, Session};
@@ -29,6 +29,8 @@ pub struct JobResult {
     pub failures: Failures,
     /// What was refused at the end, everything else being done.
     pub refused: Option<Error>,
+    /// Where the time went at this end and at the other, when it was asked for.
+    pub profile: Option<(EndProfile, EndProfile)>,
 }
 
 /// A run. Dropping it does not end the run; [`Job::cancel`] does.
@@ -63,8 +65,8 @@ impl JobContext {
     }
 
     /// Begins a session, which the caller can cancel and watch.
-    pub(crate) fn begin(&self) -> Result<Arc<Session>> {
-        let session = Arc::new(Session::default());
+    pub(crate) fn begin(&self, profile: bool) -> Result<Arc<Session>> {
+        let session = Arc::new(Session::new(profile));
         *lock(&self.0.session) = Arc::clone(&session);
         if self.0.canceled.load(Ordering::SeqCst) {
             session.fail(canceled());
@@ -163,7 +165,9 @@ impl Shared {
             if let Some(failed) = stats.get_mut(Counter::files_failed as usize) {
                 failed.1 = failures.failures.len() as u64 + failures.dropped;
             }
-            JobResult { stats, failures, refused }
+            let session = lock(&self.session);
+            let profile = session.profiler().map(|profiler| profiler.account()).zip(session.peer_profile());
+            JobResult { stats, failures, refused, profile }
         });
         // Whatever a peer said last, a canceled run ends as canceled.
         let outcome = match outcome {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
 
-use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
+use crate::engine::{Destination, ProfileExchange, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Access, DestinationLock, KnownMounts, LockBusy, Root, SessionFile, Space, StateDir, TempName};
 
@@ -166,6 +166,7 @@ impl Prepared {
             session_id: self.session_id(),
             state: self.state.clone(),
             quota: None,
+            profile: ProfileExchange::None,
         }
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_proto::{Accept, Direction, Frame, Grant, Issue, IssueKind, Request, limits};
+use sparsync_proto::{Accept, Direction, Figure, Frame, Grant, Issue, IssueKind, Request, limits};
 
 use crate::engine::{
-    Destination, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
+    Destination, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobContext};
+use crate::profile::{RuntimeClock, nanos};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
-use crate::transport::{ControlStreams, DataLanes, QuicSession, Router, carry_local, lanes_in, lanes_out};
+use crate::transport::{ControlStreams, DataLanes, End, QuicSession, Router, carry_local, lanes_in, lanes_out};
 
 /// A run that a caller asks for.
 #[derive(Clone, Debug)]
@@ -40,6 +41,10 @@ pub(crate) struct Peer {
     pub(crate) handle: tokio::runtime::Handle,
     /// The shortest round trip seen: that of the handshake.
     pub(crate) round_trip: Duration,
+    /// How long it took to find the server and connect.
+    pub(crate) connect_time: Duration,
+    /// What the connection's thread does.
+    pub(crate) runtime_clock: Arc<RuntimeClock>,
 }
 
 impl Peer {
@@ -113,6 +118,10 @@ fn over_quic<T>(
         async move {
             let _ended = ended;
             let timeout = timeout_of(&request);
+            let _watch = peer.runtime_clock.watch(session.profiler());
+            if let Some(profiler) = session.profiler() {
+                profiler.set(Figure::connect_ms, nanos(peer.connect_time));
+            }
             let opened = async {
                 let (send, recv) =
                     peer.connection.open_bi().await.map_err(|error| crate::net::connection_error(&error))?;
@@ -122,16 +131,16 @@ fn over_quic<T>(
                 Frame::Hello { oldest, newest }.encode(&mut first);
                 Frame::Request(Box::new(request)).encode(&mut first);
                 streams.write_encoded(&first).await?;
-                wire.asked.store(true, std::sync::atomic::Ordering::Relaxed);
+                wire.asks(&session);
                 Ok::<_, Error>(streams)
             };
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             match opened.await {
                 Ok(streams) => {
                     let connection = peer.connection;
-                    QuicSession { session, connection, router: peer.router, streams, control, lanes, wire, timeout }
-                        .run()
-                        .await;
+                    let router = peer.router;
+                    let end = End::Initiator;
+                    QuicSession { end, session, connection, router, streams, control, lanes, wire, timeout }.run().await;
                 }
                 Err(error) => session.fail(error),
             }
@@ -175,7 +184,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
 }
 
 fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) -> Result<(SenderEnd, Arc<Session>)> {
-    let session = job.begin()?;
+    let session = job.begin(request.profile)?;
     let (control, transport) = control_lane();
     let (lanes, data) = lanes_out(request.lanes);
     let options = SenderOptions {
@@ -186,6 +195,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         grant: None,
         events: Some(Arc::clone(job.events())),
         mounts: prepare::known_mounts(source, request),
+        profile: ProfileExchange::asked_by(request),
     };
     let end = over_quic(peer, job, &session, request, transport, data, || {
         run_sender(&session, source, &options, control, lanes)
@@ -216,7 +226,7 @@ struct PullEnd {
 }
 
 fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Result<(PullEnd, Arc<Session>)> {
-    let session = job.begin()?;
+    let session = job.begin(request.profile)?;
     let mut request = request.clone();
     request.grant_all = !request.dry_run && prepare::is_missing_or_empty(&run.local_path);
     let (mut control, transport) = control_lane();
@@ -240,6 +250,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         }
         let mut options = prepared.options(&request, &terms, Report::Local(Arc::clone(job.events())));
         options.grant = accept.grant;
+        options.profile = ProfileExchange::asked_by(&request);
         tell_dropped_owners(&request, terms.may_chown, &options.report)?;
         let outcome = run_receiver(&session, &prepared.destination, &options, control, lanes)?;
         Ok(PullEnd { refused: outcome.refused, count_first: None })
@@ -298,7 +309,7 @@ fn local_once(
     request: &Request,
     job: &JobContext,
 ) -> Result<(PullEnd, Arc<Session>)> {
-    let session = job.begin()?;
+    let session = job.begin(request.profile)?;
     let terms = ReceiverTerms {
         file_name: source.file_name.as_deref(),
         bounds: prepare::bounds(source),
@@ -314,7 +325,7 @@ fn local_once(
     not_inside(source, &prepared.destination)?;
     let options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
     tell_dropped_owners(request, true, &options.report)?;
-    let sending = Arc::new(Session::default());
+    let sending = Arc::new(Session::new(request.profile));
     let sender_options = SenderOptions {
         attributes: request.attributes,
         recursive: request.recursive,
@@ -323,6 +334,7 @@ fn local_once(
         grant: Some(prepared.grant),
         events: None,
         mounts: prepare::known_mounts(source, request),
+        profile: ProfileExchange::None,
     };
     let (source_control, source_transport) = control_lane();
     let (destination_control, destination_transport) = control_lane();
@@ -345,6 +357,9 @@ fn local_once(
         outcome
     });
     let refused = outcome?.refused;
+    if let Some(profiler) = sending.profiler() {
+        session.set_peer_profile(profiler.account())?;
+    }
     Ok((PullEnd { refused, count_first: None }, session))
 }
 

@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sparsync_proto::{
-    Accept, Direction, Durability, Frame, FrameDecoder, Grant, Kind, ListEntry, RelPath, Request, limits,
+    Accept, Direction, Durability, EndProfile, Frame, FrameDecoder, Grant, Kind, ListEntry, RelPath, Request, limits,
 };
 use tokio::sync::Notify;
 
-use crate::engine::{Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender};
+use crate::engine::{ProfileExchange, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::net::{self, Accepted, Handshake, ListenOptions, Listener, WindowBudget};
+use crate::profile::{RuntimeClock, add_figures};
 use crate::prepare::{self, Place, ReceiverTerms};
 use crate::run::{accept_as_sender, compress_on, tell_dropped_owners, timeout_of};
-use crate::transport::{ControlStreams, QuicSession, Router, WireCounters, lanes_in, lanes_out};
+use crate::transport::{ControlStreams, End, QuicSession, Router, WireCounters, lanes_in, lanes_out};
 use crate::trust::{AuthorizedKeys, Identity, PublicKey, Refresh, Scope};
 
 /// A directory that is served.
@@ -53,6 +54,42 @@ pub struct ServerOptions {
     pub max_sessions: usize,
     /// A connection ends after so long without a packet.
     pub idle_timeout: Duration,
+    /// Every session is profiled, whether its client asks for it or not; see [`Server::take_profiles`].
+    pub profile: bool,
+}
+
+/// The profile of a session that has ended.
+#[derive(Clone, Debug)]
+pub struct SessionProfile {
+    /// The direction as the client sees it.
+    pub direction: Direction,
+    /// Where the time went.
+    pub profile: EndProfile,
+}
+
+/// What a server that profiles its sessions has to tell.
+#[derive(Clone, Debug, Default)]
+pub struct ServerProfiles {
+    /// Sessions that have ended since this was last asked for: the last [`PROFILES_KEPT`].
+    pub ended: Vec<SessionProfile>,
+    /// How many more there were.
+    pub dropped: u64,
+    /// The figures of all sessions since the server began, in the order of [`FIGURES`].
+    pub figures: Vec<u64>,
+}
+
+/// Profiles of sessions that are kept for whoever asks: about 20 KB each.
+pub const PROFILES_KEPT: usize = 64;
+
+impl ServerProfiles {
+    fn add(&mut self, session: SessionProfile) {
+        add_figures(&mut self.figures, &session.profile);
+        if self.ended.len() == PROFILES_KEPT {
+            self.ended.remove(0);
+            self.dropped += 1;
+        }
+        self.ended.push(session);
+    }
 }
 
 /// Control streams of clients that have not said yet what they want are given so long.
@@ -114,6 +151,9 @@ struct Shared {
     live: Mutex<Vec<Live>>,
     connections: Mutex<HashMap<usize, KeyedConnection>>,
     totals: Totals,
+    runtime_clock: Arc<RuntimeClock>,
+    /// What sessions took, when every session is profiled.
+    profiles: Option<Mutex<ServerProfiles>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -151,7 +191,10 @@ impl Server {
                 ));
             }
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let runtime_clock = Arc::<RuntimeClock>::default();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        runtime_clock.install(&mut builder);
+        let runtime = builder
             .thread_name("sparsync-serve")
             .enable_all()
             .build()
@@ -190,6 +233,8 @@ impl Server {
             live: Mutex::default(),
             connections: Mutex::default(),
             totals: Totals::default(),
+            runtime_clock,
+            profiles: options.profile.then(Mutex::default),
         });
         handle.spawn(accept_connections(Arc::clone(&shared), listener.clone()));
         handle.spawn(watch_keys(Arc::clone(&shared)));
@@ -231,6 +276,14 @@ impl Server {
             ("bytes_sent", get(&totals.bytes_sent)),
             ("bytes_received", get(&totals.bytes_received)),
         ]
+    }
+
+    /// What sessions that have ended took; nothing when sessions are not profiled.
+    #[must_use]
+    pub fn take_profiles(&self) -> Option<ServerProfiles> {
+        let mut profiles = lock(self.shared.profiles.as_ref()?);
+        let figures = profiles.figures.clone();
+        Some(std::mem::replace(&mut *profiles, ServerProfiles { figures, ..ServerProfiles::default() }))
     }
 
     /// Accepts nothing new, lets runs finish for as long as `grace`, ends those that are left, and stops.
@@ -576,7 +629,9 @@ async fn serve_sync(
             return;
         }
     };
-    let session = Arc::new(Session::default());
+    let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
+    let direction = request.direction;
+    let _watch = shared.runtime_clock.watch(session.profiler());
     let (control, transport) = control_lane();
     {
         let mut live = lock(&shared.live);
@@ -623,7 +678,8 @@ async fn serve_sync(
         session.fail(Error::io("the server cannot start a thread", b"", error));
     }
     QuicSession {
-        session,
+        end: End::Acceptor,
+        session: Arc::clone(&session),
         connection: client.connection.clone(),
         router: Arc::clone(&client.router),
         streams,
@@ -636,6 +692,9 @@ async fn serve_sync(
     .await;
     shared.totals.bytes_sent.fetch_add(wire.bytes_sent.load(Ordering::Relaxed), Ordering::Relaxed);
     shared.totals.bytes_received.fetch_add(wire.bytes_received.load(Ordering::Relaxed), Ordering::Relaxed);
+    if let Some((profiles, profiler)) = shared.profiles.as_ref().zip(session.profiler()) {
+        lock(profiles).add(SessionProfile { direction, profile: profiler.account() });
+    }
 }
 
 /// The server's side of a session, on the session's own thread.
@@ -669,6 +728,7 @@ impl Answer<'_> {
             grant: Some(accept.grant),
             events: None,
             mounts: prepare::known_mounts(&source, request),
+            profile: ProfileExchange::answer_to(request),
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
             SenderEnd::Finished(_) => Ok(()),
@@ -719,6 +779,7 @@ impl Answer<'_> {
         let report = Report::to_peer(control.tx.clone());
         let mut options = prepared.options(request, &terms, report);
         options.quota = self.quota(request)?;
+        options.profile = ProfileExchange::answer_to(request);
         tell_dropped_owners(request, terms.may_chown, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         run_receiver(self.session, &prepared.destination, &options, control, lanes)?;

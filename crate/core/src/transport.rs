@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
-use sparsync_proto::{Frame, FrameDecoder};
+use sparsync_proto::{Figure, Frame, FrameDecoder};
 use tokio::sync::mpsc;
 
 use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net;
+use crate::profile::{Profiler, nanos};
 
 /// How often work is looked at and told.
 const TICK: Duration = Duration::from_secs(1);
@@ -41,10 +42,14 @@ pub(crate) struct WireCounters {
     pub(crate) control_frames: AtomicU64,
     /// Streams opened by this side.
     pub(crate) streams_opened: AtomicU64,
+    /// Streams opened by the peer.
+    pub(crate) streams_accepted: AtomicU64,
     /// Answers that came after something was said: each may have cost a round trip.
     pub(crate) round_trips: AtomicU64,
     /// Something was said on the control lane since the last frame from the peer.
-    pub(crate) asked: AtomicBool,
+    asked: AtomicBool,
+    /// When, by the session's profile.
+    asked_at: AtomicU64,
 }
 
 /// A control lane's two streams, with what has been read beyond the first frames.
@@ -168,8 +173,18 @@ impl Drop for Route {
     }
 }
 
+/// Which end of a session this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The one that asked.
+    Initiator,
+    /// The one that answers.
+    Acceptor,
+}
+
 /// Carries a session over QUIC until it is over on this side.
 pub(crate) struct QuicSession {
+    pub(crate) end: End,
     pub(crate) session: Arc<Session>,
     pub(crate) connection: quinn::Connection,
     pub(crate) router: Arc<Router>,
@@ -184,8 +199,14 @@ pub(crate) struct QuicSession {
 impl QuicSession {
     /// Runs until the engine is done and everything it said is on its way.
     pub(crate) async fn run(self) {
-        let Self { session, connection, router, streams, mut control, lanes, wire, timeout } = self;
+        let Self { end, session, connection, router, streams, mut control, lanes, wire, timeout } = self;
         let number = streams.number();
+        if end == End::Acceptor {
+            wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(profiler) = session.profiler() {
+            profiler.probe(transport_figures(connection.clone(), Arc::clone(&wire), end));
+        }
         let ControlStreams { mut send, mut recv, decoder } = streams;
         // Lists and questions overtake content, so that nobody waits for what is behind it.
         let _ = send.set_priority(1);
@@ -198,7 +219,7 @@ impl QuicSession {
                 biased;
                 () = session.ended.notified() => {}
                 error = async {
-                    match send_control(&mut send, &mut control, &wire).await {
+                    match send_control(&session, &mut send, &mut control, &wire).await {
                         // The engine has no more to say; whether all is well is known when it has ended the session.
                         Ok(()) => std::future::pending().await,
                         Err(error) => {
@@ -215,11 +236,19 @@ impl QuicSession {
         // The peer's stream is let go only now: a stop would otherwise overtake the reason.
         close_control(&session, &mut send, &mut control).await;
         drop(recv);
+        if let Some(profiler) = session.profiler() {
+            profiler.end_probe();
+        }
     }
 }
 
 /// Sends what the engine says, until it says no more.
-async fn send_control(send: &mut quinn::SendStream, control: &mut TransportControl, wire: &WireCounters) -> Result<()> {
+async fn send_control(
+    session: &Session,
+    send: &mut quinn::SendStream,
+    control: &mut TransportControl,
+    wire: &WireCounters,
+) -> Result<()> {
     loop {
         let (encoded, is_bulk) = tokio::select! {
             biased;
@@ -228,10 +257,17 @@ async fn send_control(send: &mut quinn::SendStream, control: &mut TransportContr
             else => return Ok(()),
         };
         let bytes = encoded.len() as u64;
+        let began = session.profiler().map(|profiler| {
+            profiler.raise(Figure::control_queue_max, control.bulk.len() as u64);
+            profiler.now()
+        });
         send.write_chunk(Bytes::from(encoded)).await.map_err(|error| net::write_error(&error))?;
+        if let Some((profiler, began)) = session.profiler().zip(began) {
+            profiler.add(Figure::write_ms, profiler.now() - began);
+        }
         wire.sent(bytes);
         wire.control_frames.fetch_add(1, Ordering::Relaxed);
-        wire.asked.store(true, Ordering::Relaxed);
+        wire.asks(session);
         if is_bulk {
             control.bulk_written();
         }
@@ -275,14 +311,17 @@ async fn receive_control(
     wire: &WireCounters,
 ) -> Error {
     loop {
-        match decoder.next_frame() {
+        let began = session.profiler().map(|profiler| profiler.now());
+        let decoded = decoder.next_frame();
+        if let Some((profiler, began)) = session.profiler().zip(began) {
+            profiler.add(Figure::decode_ms, profiler.now() - began);
+        }
+        match decoded {
             Ok(Some(Frame::Heartbeat(work))) => peer_work.store(work, Ordering::Relaxed),
             Ok(Some(Frame::Abort(error))) => return Error::from_wire(error),
             Ok(Some(frame)) => {
                 wire.control_frames.fetch_add(1, Ordering::Relaxed);
-                if wire.asked.swap(false, Ordering::Relaxed) {
-                    wire.round_trips.fetch_add(1, Ordering::Relaxed);
-                }
+                wire.answered(session);
                 session.worked(1);
                 if frames.send(frame).await.is_err() {
                     // The engine has what it needs; what is left is read to see an abort.
@@ -344,7 +383,59 @@ async fn watch_work(
     }
 }
 
+/// What a profile tells of the transport: the connection's own counters since the session began, and the session's.
+fn transport_figures(
+    connection: quinn::Connection,
+    wire: Arc<WireCounters>,
+    end: End,
+) -> impl Fn(&Profiler) + Send + 'static {
+    let before = connection.stats();
+    move |profiler| {
+        let now = connection.stats();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (sent, received) = (count(&wire.bytes_sent), count(&wire.bytes_received));
+        let (request, response) = if end == End::Initiator { (sent, received) } else { (received, sent) };
+        for (figure, value) in [
+            (Figure::connections, 1),
+            (Figure::control_frames, count(&wire.control_frames)),
+            (Figure::streams_opened, count(&wire.streams_opened)),
+            (Figure::streams, count(&wire.streams_opened) + count(&wire.streams_accepted)),
+            (Figure::request_bytes, request),
+            (Figure::response_bytes, response),
+            (Figure::round_trips, count(&wire.round_trips)),
+            (Figure::packets_sent, now.udp_tx.datagrams - before.udp_tx.datagrams),
+            (Figure::packets_received, now.udp_rx.datagrams - before.udp_rx.datagrams),
+            (Figure::packets_lost, now.path.lost_packets.saturating_sub(before.path.lost_packets)),
+            (Figure::rtt_ms, nanos(now.path.rtt)),
+            (Figure::mtu_bytes, now.path.current_mtu.into()),
+            (Figure::window_bytes, now.path.cwnd),
+        ] {
+            profiler.set(figure, value);
+        }
+    }
+}
+
 impl WireCounters {
+    /// Something was said to the peer.
+    pub(crate) fn asks(&self, session: &Session) {
+        if !self.asked.swap(true, Ordering::Relaxed)
+            && let Some(profiler) = session.profiler()
+        {
+            self.asked_at.store(profiler.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The peer said something.
+    fn answered(&self, session: &Session) {
+        if self.asked.swap(false, Ordering::Relaxed) {
+            self.round_trips.fetch_add(1, Ordering::Relaxed);
+            if let Some(profiler) = session.profiler() {
+                let asked_at = self.asked_at.load(Ordering::Relaxed);
+                profiler.add(Figure::roundtrip_ms, profiler.now().saturating_sub(asked_at));
+            }
+        }
+    }
+
     fn sent(&self, bytes: u64) {
         self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -380,6 +471,7 @@ async fn carry_lanes(
             let mut route = router.register(number);
             let mut queues: Vec<_> = queues.into_iter().map(Some).collect();
             while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
+                wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
                 let Some(queue) = queues.get_mut(lane).and_then(Option::take) else {
                     session.fail(Error::protocol("a data lane that the session does not have").remote());
                     continue;

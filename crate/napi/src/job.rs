@@ -11,6 +11,7 @@ use sparsync_core::{Event, Job, JobResult, Side};
 
 use crate::error::{details_json, promise, side, throw};
 use crate::options::NativeRequest;
+use crate::profile::{self, NativeProfileEnd};
 
 /// What a run tells, path by path.
 #[napi(object, object_from_js = false)]
@@ -66,6 +67,8 @@ pub struct NativeResult {
     pub delete_refused_path: Option<String>,
     /// The limit on deletions was reached.
     pub max_delete_reached: bool,
+    /// Where the time went: at this end, then at the other; empty when it was not asked for.
+    pub profile: Vec<NativeProfileEnd>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
@@ -144,6 +147,7 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
             .filter(|path| !path.is_empty())
             .map(|path| String::from_utf8_lossy(path).into_owned()),
         max_delete_reached: refused(sparsync_core::ErrorKind::MaxDelete).is_some(),
+        profile: done.profile.iter().flat_map(|(own, peer)| [own, peer]).map(profile::end).collect(),
     }
 }
 

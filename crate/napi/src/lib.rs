@@ -15,6 +15,7 @@ mod client;
 mod error;
 mod job;
 mod options;
+mod profile;
 mod server;
 mod trust;
 

@@ -155,6 +155,8 @@ pub struct NativeRequest {
     pub lanes: u32,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
+    /// Both ends tell where their time went.
+    pub profile: bool,
 }
 
 /// Two lanes keep two writers busy; more gained nothing on the machines measured.
@@ -238,6 +240,7 @@ impl NativeRequest {
             bytes_bound: u64::MAX,
             entries_bound: u64::MAX,
             space_checked: false,
+            profile: self.profile,
         };
         Ok(Run { request, local_path: self.local_path.to_vec(), lossless: self.lossless })
     }
@@ -282,6 +285,8 @@ pub struct NativeServerOptions {
     pub max_sessions: u32,
     /// A connection ends after so long without a packet.
     pub idle_timeout_ms: f64,
+    /// Every session is profiled.
+    pub profile: bool,
 }
 
 impl NativeServerOptions {
@@ -301,6 +306,7 @@ impl NativeServerOptions {
             durability: durability(&self.durability)?,
             max_sessions: self.max_sessions as usize,
             idle_timeout: millis(self.idle_timeout_ms),
+            profile: self.profile,
         })
     }
 }

@@ -12,6 +12,7 @@ use sparsync_core::Server;
 use crate::error::{promise, throw};
 use crate::job::number;
 use crate::options::NativeServerOptions;
+use crate::profile::{NativeServerProfiles, server_profiles};
 
 /// A running server.
 #[napi]
@@ -53,6 +54,12 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn stats(&self) -> HashMap<String, f64> {
         self.server.stats().into_iter().map(|(name, value)| (name.to_owned(), number(value))).collect()
+    }
+
+    /// What sessions that have ended since the last call took; `null` when sessions are not profiled.
+    #[napi(catch_unwind)]
+    pub fn take_profiles(&self) -> Option<NativeServerProfiles> {
+        self.server.take_profiles().as_ref().map(server_profiles)
     }
 
     /// Lets runs finish for up to `graceMs`, ends those that are left, and stops.

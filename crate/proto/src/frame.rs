@@ -8,6 +8,7 @@ use crate::limits::{
     DIRECTORY_ENTRIES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX,
 };
 use crate::path::{Name, RelPath};
+use crate::profile::EndProfile;
 use crate::request::Request;
 
 /// A machine-readable fact of an error.
@@ -324,6 +325,8 @@ pub enum Frame {
         /// What was refused.
         refused: Option<WireError>,
     },
+    /// Where this side's time went, when the request asked for it.
+    Profile(Box<EndProfile>),
     /// The session ends with an error.
     Abort(WireError),
     /// Instead of a request: the entries of one directory, or the names of the roots when `root` is empty.
@@ -359,6 +362,7 @@ const FINISHED: u8 = 14;
 const ABORT: u8 = 15;
 const LIST_REQUEST: u8 = 16;
 const LIST_REPLY: u8 = 17;
+const PROFILE: u8 = 18;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
@@ -648,6 +652,10 @@ impl Frame {
                 out.bytes(root);
                 out.bytes(path.as_bytes());
             }
+            Self::Profile(profile) => {
+                out.byte(PROFILE);
+                profile.put(out);
+            }
             Self::ListReply { more, entries } => {
                 out.byte(LIST_REPLY);
                 out.byte(u8::from(*more));
@@ -739,6 +747,7 @@ impl Frame {
                 root: reader.bytes(ROOT_NAME_BYTES_MAX, "root name")?.to_vec(),
                 path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?,
             },
+            PROFILE => Self::Profile(Box::new(EndProfile::get(reader)?)),
             LIST_REPLY => {
                 let more = flag(reader, "more")?;
                 let mut entries = Vec::new();

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod pack;
 mod path;
 mod plan;
+mod profile;
 mod request;
 
 pub use codec::Malformed;
@@ -27,4 +28,5 @@ pub use frame::{
 pub use kind::ErrorKind;
 pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
+pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use request::{Compression, Deletion, Direction, Durability, Request};

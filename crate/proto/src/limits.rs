@@ -46,6 +46,12 @@ pub const LANES_MAX: u8 = 4;
 /// Text of an error or warning from a peer.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
+/// Threads of one end's profile.
+pub const PROFILE_THREADS_MAX: usize = 256;
+
+/// Steps of a thread's time in a profile.
+pub const PROFILE_STEPS_MAX: usize = 256;
+
 /// Bytes of a root's name.
 pub const ROOT_NAME_BYTES_MAX: usize = 64;
 

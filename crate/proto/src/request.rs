@@ -101,6 +101,8 @@ pub struct Request {
     pub entries_bound: u64,
     /// The need was counted by a dry run before and fits: do not ask again.
     pub space_checked: bool,
+    /// The acceptor measures where its time goes, and tells at the end.
+    pub profile: bool,
 }
 
 impl Request {
@@ -121,6 +123,7 @@ impl Request {
             self.deletion.max.is_some(),
             self.space_checked,
             self.make_parent,
+            self.profile,
         ];
         out.number(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u64::from(flag)));
         out.bytes(&self.root);
@@ -151,9 +154,6 @@ impl Request {
 
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         let flags: u16 = reader.small("request flags")?;
-        if flags >= 1 << 15 {
-            return malformed("request flags");
-        }
         let flag = |bit: u16| flags >> bit & 1 == 1;
         let root = reader.bytes(ROOT_NAME_BYTES_MAX, "root name")?.to_vec();
         let path = RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?;
@@ -178,6 +178,7 @@ impl Request {
             partial: flag(10),
             space_checked: flag(13),
             make_parent: flag(14),
+            profile: flag(15),
             attributes: Attributes::get(reader)?,
             durability: match reader.byte("durability")? {
                 0 => Durability::None,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use sparsync_proto::{Counter, RelPath};
+use sparsync_proto::{Counter, Phase, RelPath};
 
 use super::budget::{Budget, Permit};
 use super::session::Session;
@@ -64,6 +64,7 @@ pub(super) fn walk_destination(
     budget: &Budget,
     to: &mpsc::Sender<Sent>,
 ) -> Result<()> {
+    let mut clock = session.clock("walk", Phase::walk);
     if let Some(name) = what.single {
         let scan = scan_single(what.root, name, &what.options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
@@ -81,7 +82,8 @@ pub(super) fn walk_destination(
         let sent = match item {
             WalkItem::Listed(scan) => {
                 session.worked(1);
-                let permit = budget.acquire(scan.listing.len(), session)?;
+                let entries = scan.listing.len();
+                let permit = clock.during(Phase::wait_budget, || budget.acquire(entries, session))?;
                 (Found::Listed(scan), Some(permit))
             }
             WalkItem::Failed(path, error) => (Found::Failed(path, error), None),

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +10,14 @@ use bytes::Bytes;
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use sparsync_proto::limits::{PACK_BYTES, WHOLE_FILE_BYTES_MAX};
-use sparsync_proto::pack::{FileId, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head};
-use sparsync_proto::{Counter, IssueKind, Meta, Resume};
+use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head};
+use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
 
 use super::lanes::Pack;
 use super::sender::HeldScan;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
+use crate::profile::ThreadClock;
 use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_full, stamp, statx};
 
 /// Files of one directory that the receiver waits for.
@@ -47,13 +49,13 @@ struct State {
 
 impl State {
     /// Waits until the last change is old enough for another one to show. Clocks that are ahead are not waited for.
-    fn settle(&self) {
+    fn settle(&self, clock: &mut ThreadClock) {
         let ctime = self.stamp.ctime;
         let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
         if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
             && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
         {
-            std::thread::sleep(wait);
+            clock.during(Phase::wait_settle, || std::thread::sleep(wait));
         }
     }
 }
@@ -98,6 +100,7 @@ pub(super) struct LaneReader<'a> {
     lane: tokio::sync::mpsc::Sender<Pack>,
     compress: &'a (dyn Fn() -> bool + Send + Sync),
     pack: Vec<u8>,
+    clock: ThreadClock,
 }
 
 impl<'a> LaneReader<'a> {
@@ -107,21 +110,25 @@ impl<'a> LaneReader<'a> {
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
     ) -> Self {
-        Self { session, root, lane, compress, pack: Vec::new() }
+        let clock = session.clock("read", Phase::wait_work);
+        Self { session, root, lane, compress, pack: Vec::new(), clock }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
-    pub(super) fn run(mut self, jobs: &Receiver<ContentJob>) -> Result<()> {
+    pub(super) fn run(mut self, jobs: &Receiver<ContentJob>, waiting: &AtomicU64) -> Result<()> {
         loop {
             let job = if let Ok(job) = jobs.try_recv() {
                 job
             } else {
                 self.flush()?;
+                self.clock.enter(Phase::wait_work);
                 match jobs.recv() {
                     Ok(job) => job,
                     Err(_) => return Ok(()),
                 }
             };
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            self.clock.enter(Phase::open);
             self.session.check()?;
             self.directory(&job)?;
         }
@@ -161,11 +168,12 @@ impl<'a> LaneReader<'a> {
         let mut begun = false;
         let name = scan.listing.name(entry);
         for attempt in 0..READ_ATTEMPTS {
+            self.clock.enter(Phase::open);
             let source = open_source(directory, name)?;
             if attempt > 0 {
                 expected = state(&source)?;
             }
-            expected.settle();
+            expected.settle(&mut self.clock);
             let carried = (expected.meta != listed).then_some(expected.meta);
             let read = if expected.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&source, file, &expected, carried.as_ref())?
@@ -189,6 +197,7 @@ impl<'a> LaneReader<'a> {
         expected: &State,
         carried: Option<&Meta>,
     ) -> std::result::Result<Read, Trouble> {
+        self.clock.enter(Phase::encode);
         let size = usize::try_from(expected.size).unwrap_or(0);
         let room = size + WHOLE_OVERHEAD_BYTES + 1;
         if self.pack.capacity() == 0 {
@@ -198,6 +207,7 @@ impl<'a> LaneReader<'a> {
         let start = self.pack.len();
         put_whole_head(file, carried, size, &mut self.pack);
         let content = self.pack.len();
+        self.clock.enter(Phase::read);
         // One byte more than expected is asked for, so that a file that has grown is seen without another call.
         while self.pack.len() <= content + size {
             let before = self.pack.len();
@@ -206,14 +216,17 @@ impl<'a> LaneReader<'a> {
                 break;
             }
         }
+        self.clock.enter(Phase::check);
         let after = state(source)?;
         if after != *expected || self.pack.len() != content + size {
             self.pack.truncate(start);
             return Ok(Read::Changed);
         }
+        self.clock.enter(Phase::hash);
         let digest = blake3::hash(&self.pack[content..]);
+        self.clock.enter(Phase::encode);
         self.pack.extend_from_slice(digest.as_bytes());
-        self.session.count(Counter::bytes_transferred, expected.size);
+        self.sent(expected.size);
         self.flush_if_full()?;
         Ok(Read::Done)
     }
@@ -227,11 +240,13 @@ impl<'a> LaneReader<'a> {
         carried: Option<&Meta>,
         resume: Option<&Resume>,
     ) -> std::result::Result<Read, Trouble> {
+        self.clock.enter(Phase::encode);
         Record::Begin { file }.encode(&mut self.pack);
         let mut hasher = blake3::Hasher::new();
         let mut at = 0;
         if let Some(resume) = resume.filter(|resume| resume.bytes <= expected.size)
-            && let Some(prefix) = self.session.long_work(|| hash_prefix(source, resume.bytes))?
+            && let Some(prefix) =
+                self.clock.during(Phase::hash, || self.session.long_work(|| hash_prefix(source, resume.bytes)))?
             && *prefix.finalize().as_bytes() == resume.digest
         {
             Record::Copy { bytes: resume.bytes }.encode(&mut self.pack);
@@ -246,7 +261,8 @@ impl<'a> LaneReader<'a> {
                 let (data, end) = next_data(source, at, expected.size)?;
                 if data > at {
                     Record::Hole { bytes: data - at }.encode(&mut self.pack);
-                    hash_zeros(self.session, &mut hasher, data - at)?;
+                    let session = self.session;
+                    self.clock.during(Phase::hash, || hash_zeros(session, &mut hasher, data - at))?;
                     at = data;
                 }
                 end
@@ -262,10 +278,12 @@ impl<'a> LaneReader<'a> {
                 at += want as u64;
             }
         }
+        self.clock.enter(Phase::check);
         let after = state(source)?;
         if after != *expected {
             return Ok(Read::Changed);
         }
+        self.clock.enter(Phase::encode);
         Record::End { meta: carried.copied(), digest: *hasher.finalize().as_bytes() }.encode(&mut self.pack);
         self.flush_if_full()?;
         Ok(Read::Done)
@@ -286,15 +304,26 @@ impl<'a> LaneReader<'a> {
         put_literal_head(want, &mut self.pack);
         let content = self.pack.len();
         self.pack.resize(content + want, 0);
+        self.clock.enter(Phase::read);
         let read = read_full(source, &mut self.pack[content..], at)?;
         if read < want {
             self.pack.truncate(start);
             return Ok(read);
         }
+        self.clock.enter(Phase::hash);
         hasher.update(&self.pack[content..]);
-        self.session.count(Counter::bytes_transferred, want as u64);
+        self.clock.enter(Phase::encode);
+        self.sent(want as u64);
         self.flush_if_full()?;
         Ok(read)
+    }
+
+    /// Counts content that goes into packs.
+    fn sent(&self, bytes: u64) {
+        self.session.count(Counter::bytes_transferred, bytes);
+        if let Some(profiler) = self.session.profiler() {
+            profiler.add(Figure::disk_read_bytes, bytes);
+        }
     }
 
     fn flush_if_full(&mut self) -> Result<()> {
@@ -309,13 +338,21 @@ impl<'a> LaneReader<'a> {
         let raw = std::mem::take(&mut self.pack);
         let raw_bytes = raw.len();
         self.session.worked(1);
-        let (compressed, bytes) = match (self.compress)().then(|| shrink(&raw)).flatten() {
+        let compresses = (self.compress)();
+        let shrunk = compresses.then(|| self.clock.during(Phase::compress, || shrink(&raw))).flatten();
+        let (compressed, bytes) = match shrunk {
             Some(small) => (true, small),
             None => (false, raw),
         };
         let header = PackHeader { compressed, stored_bytes: bytes.len(), raw_bytes };
-        self.lane
-            .blocking_send(Pack { header, bytes: Bytes::from(bytes) })
+        if let Some(profiler) = self.session.profiler() {
+            let waiting = self.lane.max_capacity() - self.lane.capacity();
+            profiler.raise(Figure::data_queue_max, waiting as u64);
+            profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + header.stored_bytes) as u64);
+        }
+        let lane = &self.lane;
+        self.clock
+            .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes: Bytes::from(bytes) }))
             .map_err(|_| Error::new(ErrorKind::Closed, "the session's data lane is closed"))
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 use sparsync_proto::{
     Action, Attributes, Counter, Deletion, Digest, Directory, Durability, Entry, Frame, Grant, Issue, IssueKind, Item,
-    Kind, Listing, Meta, Name, Reasons, RelPath, Resume, Rules, Step, TreeHasher, plan,
+    Kind, Listing, Meta, Name, Phase, Reasons, RelPath, Resume, Rules, Step, TreeHasher, plan,
 };
 
 use super::budget::{Budget, ENTRIES_HELD_MAX};
@@ -19,10 +19,11 @@ use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
 use super::report::Report;
-use super::sender::frame_name;
+use super::sender::{ProfileExchange, frame_name, tell_profile};
 use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
+use crate::profile::ThreadClock;
 use crate::fs::{
     Access, Attrs, Displaced, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId, StateDir, TempName,
     TempNames, adjust, hash_prefix, make_directory, make_symlink, put_in_place, remove_temp, remove_tree,
@@ -65,6 +66,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) state: Option<StateDir>,
     /// What the key may still put there.
     pub(crate) quota: Option<Quota>,
+    /// Whose profile goes with the result.
+    pub(crate) profile: ProfileExchange,
 }
 
 /// How a receiver's run ended.
@@ -132,6 +135,7 @@ pub(crate) fn run_receiver(
         }
         let mut receiver = Receiver {
             session,
+            clock: session.own_clock(),
             destination,
             options,
             control: tx,
@@ -180,6 +184,7 @@ struct Pending {
 
 struct Receiver<'a> {
     session: &'a Session,
+    clock: ThreadClock,
     destination: &'a Destination,
     options: &'a ReceiverOptions,
     control: ControlSender,
@@ -216,14 +221,16 @@ impl Receiver<'_> {
             } else {
                 // Nothing more to read for now: what was decided so far is told.
                 self.send_needs()?;
-                self.options.report.flush()?;
+                self.flush_report()?;
+                self.clock.enter(Phase::wait_frame);
                 rx.blocking_recv().ok_or_else(|| self.session.lane_ended())?
             };
+            self.clock.enter(Phase::compare);
             self.session.worked(1);
             match frame {
                 Frame::TreeDigest(digest) if self.number == 0 => {
                     if self.tree_is_equal(&digest)? {
-                        return self.finish(None);
+                        return self.finish(None, rx);
                     }
                 }
                 Frame::Directories(directories) => {
@@ -255,16 +262,26 @@ impl Receiver<'_> {
             }
         }
         let errors = self.tree_end.unwrap_or(0);
-        while let Some(found) = self.found.next(self.session)? {
+        while let Some(found) = self.next_found()? {
             if !self.options.deletion.delete {
                 break;
             }
             self.only_here(&found);
         }
-        self.directories.wait_until_done(self.session)?;
+        self.clock.during(Phase::wait_writers, || self.directories.wait_until_done(self.session))?;
+        self.clock.enter(Phase::delete);
         let refused = self.delete(errors)?;
+        self.clock.enter(Phase::attributes);
         self.set_final_attrs()?;
-        self.finish(refused)
+        self.finish(refused, rx)
+    }
+
+    fn next_found(&mut self) -> Result<Option<Found>> {
+        self.clock.during(Phase::wait_walk, || self.found.next(self.session))
+    }
+
+    fn flush_report(&mut self) -> Result<()> {
+        self.clock.during(Phase::wait_room, || self.options.report.flush())
     }
 
     /// Whether the whole destination is what the source is; one digest tells, and nothing else needs to travel.
@@ -279,7 +296,8 @@ impl Receiver<'_> {
         let mut tree = TreeHasher::default();
         let (mut entries, mut bytes, mut directories) = (0, 0, 0);
         let mut leftovers = false;
-        let Some(all) = self.found.read_all(ENTRIES_HELD_MAX, self.session)? else { return Ok(false) };
+        let all = self.clock.during(Phase::wait_walk, || self.found.read_all(ENTRIES_HELD_MAX, self.session))?;
+        let Some(all) = all else { return Ok(false) };
         for found in all {
             let Found::Listed(scan) = found else { return Ok(false) };
             if !scan.issues.is_empty() {
@@ -316,7 +334,7 @@ impl Receiver<'_> {
             self.floor.raise(&directory.path);
         }
         let mut old = None;
-        while let Some(found) = self.found.peek(self.session)? {
+        while let Some(found) = self.clock.during(Phase::wait_walk, || self.found.peek(self.session))? {
             match found.path().cmp(&directory.path) {
                 std::cmp::Ordering::Greater => break,
                 std::cmp::Ordering::Less => {
@@ -543,11 +561,13 @@ impl Receiver<'_> {
             return Ok(true);
         }
         self.changed = true;
+        self.clock.enter(Phase::make);
         let made = self.parent_of(&parent).and_then(|directory| {
             writing.in_directory(&parent, &directory, |directory| {
                 make_directory(directory.as_fd(), name.as_bytes(), meta.mode, replaces, || writing.names.next())
             })
         });
+        self.clock.enter(Phase::compare);
         if let Err(error) = made {
             self.fail(path.as_bytes().to_vec(), "cannot make the directory, so nothing below it arrives", error)?;
             return Ok(false);
@@ -683,6 +703,7 @@ impl Receiver<'_> {
         let name = listing.name(entry);
         let temp_name = writing.names.next();
         let attrs = self.attrs(&entry.meta, Kind::Symlink);
+        self.clock.enter(Phase::make);
         let made = self.parent_of(path).and_then(|directory| {
             let made = writing.in_directory(path, &directory, |directory| {
                 make_symlink(directory.as_fd(), &temp_name, listing.target(entry), &attrs)
@@ -701,6 +722,7 @@ impl Receiver<'_> {
             })
             .inspect_err(|_| remove_temp(&directory, &temp_name))
         });
+        self.clock.enter(Phase::compare);
         match made {
             Ok(()) if old_is_directory => {
                 writing.replacements.lock().unwrap_or_else(PoisonError::into_inner).push(Replacement {
@@ -742,7 +764,9 @@ impl Receiver<'_> {
         // A change of owner clears set-id bits, so the mode is set again after it.
         attrs.mode = attrs.mode.filter(|_| reasons.any_of(Reasons::MODE.and(Reasons::OWNER).and(Reasons::GROUP)));
         attrs.mtime = attrs.mtime.filter(|_| reasons.any_of(Reasons::MTIME));
+        self.clock.enter(Phase::attributes);
         let adjusted = self.parent_of(path).and_then(|directory| adjust(directory.as_fd(), name, entry.kind, &attrs));
+        self.clock.enter(Phase::compare);
         if let Err(error) = adjusted {
             self.fail(path.join_bytes(name), "cannot set the attributes", error)?;
         }
@@ -969,20 +993,34 @@ impl Receiver<'_> {
     }
 
     /// Makes the run durable and tells the peer that it is over.
-    fn finish(&mut self, refused: Option<Error>) -> Result<Outcome> {
+    fn finish(&mut self, refused: Option<Error>, rx: &mut tokio::sync::mpsc::Receiver<Frame>) -> Result<Outcome> {
         if self.changed
             && self.options.durability >= Durability::Run
             && let Some(root) = &self.destination.root
         {
-            self.session
-                .long_work(|| root.sync_file_system())
+            self.clock
+                .during(Phase::flush, || self.session.long_work(|| root.sync_file_system()))
                 .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
         }
-        self.options.report.flush()?;
+        self.clock.enter(Phase::finish);
+        self.flush_report()?;
         let mut encoded = Vec::new();
+        if self.options.profile == ProfileExchange::Answer {
+            tell_profile(self.session, &self.control)?;
+        }
         Frame::Finished { counters: self.session.counters(), refused: refused.as_ref().map(Error::to_wire) }
             .encode(&mut encoded);
         self.control.send_bulk(encoded)?;
+        if self.options.profile == ProfileExchange::Ask {
+            match rx.blocking_recv() {
+                Some(Frame::Profile(profile)) => self.session.set_peer_profile(*profile)?,
+                Some(other) => {
+                    let name = frame_name(&other);
+                    return Err(Error::protocol(format!("{name} instead of the profile that was asked for")).remote());
+                }
+                None => return Err(self.session.lane_ended()),
+            }
+        }
         Ok(Outcome { refused })
     }
 

@@ -1,14 +1,15 @@
 //! The sender: walks the source, answers what the receiver asks, sends content.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparsync_proto::limits::BATCH_BYTES;
 use sparsync_proto::{
-    Attributes, Compare, Counter, Directory, Frame, Grant, Issue, IssueKind, Kind, Resume, Time, TreeHasher,
-    encode_list,
+    Attributes, Compare, Counter, Directory, Figure, Frame, Grant, Issue, IssueKind, Kind, Phase, Request, Resume,
+    Time, TreeHasher, encode_list,
 };
 
 use super::budget::{Budget, Permit};
@@ -17,6 +18,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, LaneReader};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
+use crate::profile::ThreadClock;
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 
 /// Where content comes from.
@@ -44,6 +46,31 @@ pub(crate) struct SenderOptions {
     pub(crate) events: Option<Arc<EventQueue>>,
     /// The mount points that the last run has found; nothing on a dry run.
     pub(crate) mounts: Option<KnownMounts>,
+    /// Whose profile follows the result.
+    pub(crate) profile: ProfileExchange,
+}
+
+/// How the two ends of a profiled session come to know each other's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProfileExchange {
+    /// Nobody asked, or both ends are in one process.
+    None,
+    /// This end asked, and waits for the other's.
+    Ask,
+    /// The other end asked.
+    Answer,
+}
+
+impl ProfileExchange {
+    /// At the end that made `request`.
+    pub(crate) fn asked_by(request: &Request) -> Self {
+        if request.profile { Self::Ask } else { Self::None }
+    }
+
+    /// At the end that serves `request`.
+    pub(crate) fn answer_to(request: &Request) -> Self {
+        if request.profile { Self::Answer } else { Self::None }
+    }
 }
 
 /// A directory whose listing the receiver may still ask for.
@@ -105,6 +132,7 @@ pub(crate) fn run_sender(
     control: ControlLane,
     lanes: Vec<tokio::sync::mpsc::Sender<Pack>>,
 ) -> Result<SenderEnd> {
+    let mut clock = session.own_clock();
     let ControlLane { tx, mut rx } = control;
     let shared = Shared {
         session,
@@ -117,14 +145,16 @@ pub(crate) fn run_sender(
     };
     let (to_list, list_queue) = mpsc::channel();
     let (job_senders, job_queues): (Vec<_>, Vec<_>) = lanes.iter().map(|_| mpsc::channel()).unzip();
-    let jobs = JobQueues { lanes: job_senders };
+    let waiting = Arc::<AtomicU64>::default();
+    let jobs = JobQueues { lanes: job_senders, waiting: Arc::clone(&waiting) };
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
-            let shared = &shared;
+            let (shared, waiting) = (&shared, &waiting);
             spawn(scope, "sparsync-read", move || {
                 shared.session.guard("reading", || {
-                    LaneReader::new(shared.session, &shared.source.root, lane, &shared.options.compress).run(&queue)
+                    LaneReader::new(shared.session, &shared.source.root, lane, &shared.options.compress)
+                        .run(&queue, waiting)
                 });
             });
         }
@@ -140,11 +170,12 @@ pub(crate) fn run_sender(
                 shared.session.guard("listing", || list(shared, &list_queue, &jobs));
             });
         }
-        end = caught(|| dispatch(&shared, &mut rx, to_list, jobs));
+        end = caught(|| dispatch(&shared, &mut rx, to_list, jobs, &mut clock));
         if let Err(error) = &end {
             session.fail(error.clone());
         }
         session.end();
+        clock.enter(Phase::finish);
         // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
         drop(rx);
     });
@@ -163,10 +194,16 @@ pub(crate) fn run_sender(
 #[derive(Clone)]
 struct JobQueues {
     lanes: Vec<mpsc::Sender<ContentJob>>,
+    /// Jobs that no reader has taken yet.
+    waiting: Arc<AtomicU64>,
 }
 
 impl JobQueues {
-    fn push(&self, job: ContentJob) {
+    fn push(&self, job: ContentJob, session: &Session) {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Some(profiler) = session.profiler() {
+            profiler.raise(Figure::job_queue_max, before + 1);
+        }
         let lane = job.directory as usize % self.lanes.len();
         // A lane that is gone has failed the session already.
         let _ = self.lanes[lane].send(job);
@@ -176,7 +213,7 @@ impl JobQueues {
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
 fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
     let options = ScanOptions { attributes: shared.options.attributes, stamps: true };
-    let mut out = Records::new(shared, to_list);
+    let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk));
     if let Some(name) = &shared.source.file_name {
         let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
@@ -187,6 +224,7 @@ fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
     let mut steps = Walk::new(&shared.source.root, options, shared.options.recursive);
     while let Some(item) = shared.session.walk_step(hashes, || steps.next()) {
         shared.session.check()?;
+        out.clock.enter(Phase::list);
         match item {
             WalkItem::Listed(scan) => out.add(*scan)?,
             WalkItem::Failed(path, error) if path.is_root() => {
@@ -194,6 +232,7 @@ fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
             }
             WalkItem::Failed(path, error) => out.failed(&path, error)?,
         }
+        out.clock.enter(Phase::walk);
     }
     out.end()
 }
@@ -202,6 +241,7 @@ fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
 struct Records<'a, 'b> {
     shared: &'a Shared<'b>,
     to_list: &'a mpsc::Sender<u32>,
+    clock: ThreadClock,
     batch: Vec<Directory>,
     batch_bytes: usize,
     /// Encoded frames that are held back, until the hold is over or the walk ends.
@@ -259,11 +299,12 @@ impl CommonTime {
 }
 
 impl<'a, 'b> Records<'a, 'b> {
-    fn new(shared: &'a Shared<'b>, to_list: &'a mpsc::Sender<u32>) -> Self {
+    fn new(shared: &'a Shared<'b>, to_list: &'a mpsc::Sender<u32>, clock: ThreadClock) -> Self {
         let hold = shared.options.attributes.digests_decide() && shared.source.file_name.is_none();
         Self {
             shared,
             to_list,
+            clock,
             batch: Vec::new(),
             batch_bytes: 0,
             held: hold.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
@@ -284,7 +325,8 @@ impl<'a, 'b> Records<'a, 'b> {
         } else {
             // The receiver must see what is held back, or it can never settle it.
             self.release()?;
-            self.shared.budget.acquire(count, session)?
+            let budget = &self.shared.budget;
+            self.clock.during(Phase::wait_budget, || budget.acquire(count, session))?
         };
         for issue in std::mem::take(&mut scan.issues) {
             self.errors += 1;
@@ -383,10 +425,14 @@ impl<'a, 'b> Records<'a, 'b> {
         } else {
             let mut encoded = Vec::new();
             frame.encode(&mut encoded);
-            self.shared.control.send_bulk(encoded)?;
+            self.send_bulk(encoded)?;
             self.records_sent();
             Ok(())
         }
+    }
+
+    fn send_bulk(&mut self, encoded: Vec<u8>) -> Result<()> {
+        self.clock.during(Phase::wait_room, || self.shared.control.send_bulk(encoded))
     }
 
     /// Lets listings follow the records that are on their way.
@@ -405,7 +451,7 @@ impl<'a, 'b> Records<'a, 'b> {
         self.close_batch()?;
         match self.held.take() {
             Some((held, _)) if !held.is_empty() => {
-                self.shared.control.send_bulk(held)?;
+                self.send_bulk(held)?;
                 self.records_sent();
                 Ok(())
             }
@@ -435,7 +481,7 @@ impl<'a, 'b> Records<'a, 'b> {
         }
         .encode(&mut encoded);
         self.shared.session.set(Counter::walk_done, 1);
-        self.shared.control.send_bulk(encoded)?;
+        self.send_bulk(encoded)?;
         self.records_sent();
         Ok(())
     }
@@ -443,7 +489,9 @@ impl<'a, 'b> Records<'a, 'b> {
 
 /// Sends the listings that were asked for, in that order; with everything granted, their files too.
 fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> Result<()> {
-    while let Ok(first) = queue.recv() {
+    let mut clock = shared.session.clock("list", Phase::wait_work);
+    while let Ok(first) = clock.during(Phase::wait_work, || queue.recv()) {
+        clock.enter(Phase::list);
         shared.session.check()?;
         let mut encoded = Vec::new();
         let mut ready = Vec::new();
@@ -463,7 +511,8 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
             encode_list(number, &held.scan.listing, |frame| {
                 encoded.extend_from_slice(&frame);
                 if encoded.len() >= BATCH_BYTES && sent.is_ok() {
-                    sent = shared.control.send_bulk(std::mem::take(&mut encoded));
+                    let full = std::mem::take(&mut encoded);
+                    sent = clock.during(Phase::wait_room, || shared.control.send_bulk(full));
                 }
             });
             sent?;
@@ -475,13 +524,13 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
             }
         }
         if !encoded.is_empty() {
-            shared.control.send_bulk(encoded)?;
+            clock.during(Phase::wait_room, || shared.control.send_bulk(encoded))?;
         }
         if ready.is_empty() {
             continue;
         }
         // Content may not use up the window that its listing needs: the receiver waits for the listing.
-        shared.control.wait_until_written(shared.session)?;
+        clock.during(Phase::wait_room, || shared.control.wait_until_written(shared.session))?;
         for (directory, held) in ready {
             let files = |(index, entry): (u32, &sparsync_proto::Entry)| (entry.kind == Kind::File).then_some(index);
             let files: Vec<u32> = (0u32..).zip(held.scan.listing.entries()).filter_map(files).collect();
@@ -489,7 +538,7 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
                 let entries = held.scan.listing.entries();
                 let bytes = entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size).sum();
                 shared.session.count(Counter::bytes_to_transfer, bytes);
-                jobs.push(ContentJob { directory, held, files, resume: Vec::new() });
+                jobs.push(ContentJob { directory, held, files, resume: Vec::new() }, shared.session);
             }
         }
     }
@@ -506,13 +555,16 @@ fn dispatch(
     rx: &mut tokio::sync::mpsc::Receiver<Frame>,
     to_list: mpsc::Sender<u32>,
     jobs: JobQueues,
+    clock: &mut ThreadClock,
 ) -> Result<SenderEnd> {
     if let Some(grant) = shared.options.grant {
         granted(shared, grant, &to_list);
     }
     let mut accepted = shared.options.grant.is_some();
     loop {
+        clock.enter(Phase::wait_frame);
         let Some(frame) = rx.blocking_recv() else { return Err(shared.session.lane_ended()) };
+        clock.enter(Phase::list);
         shared.session.worked(1);
         match frame {
             Frame::Accept(accept) if !accepted => {
@@ -556,9 +608,18 @@ fn dispatch(
                     events.issue(issue);
                 }
             }
+            Frame::Profile(profile) if shared.options.profile == ProfileExchange::Ask => {
+                shared.session.set_peer_profile(*profile)?;
+            }
             Frame::Finished { counters, refused } => {
                 if shared.session.get(Counter::walk_done) == 0 || !shared.table().needed.is_empty() {
                     return Err(Error::protocol("a result before the source was known in full").remote());
+                }
+                if shared.options.profile == ProfileExchange::Answer {
+                    tell_profile(shared.session, &shared.control)?;
+                }
+                if shared.options.profile == ProfileExchange::Ask && shared.session.peer_profile().is_none() {
+                    return Err(Error::protocol("a result without the profile that was asked for").remote());
                 }
                 shared.session.set_counters(&counters);
                 return Ok(SenderEnd::Finished(refused.map(Error::from_wire)));
@@ -568,6 +629,12 @@ fn dispatch(
             }
         }
     }
+}
+
+/// Tells the peer where this end's time went, up to now.
+pub(super) fn tell_profile(session: &Session, control: &ControlSender) -> Result<()> {
+    let Some(profiler) = session.profiler() else { return Ok(()) };
+    control.send(&Frame::Profile(Box::new(profiler.account())))
 }
 
 fn granted(shared: &Shared<'_>, grant: Grant, to_list: &mpsc::Sender<u32>) {
@@ -600,7 +667,7 @@ fn wanted(shared: &Shared<'_>, jobs: &JobQueues, directory: u32, files: Vec<u32>
     }
     shared.session.count(Counter::bytes_to_transfer, bytes);
     if !files.is_empty() {
-        jobs.push(ContentJob { directory, held, files, resume });
+        jobs.push(ContentJob { directory, held, files, resume }, shared.session);
     }
     Ok(())
 }
@@ -623,6 +690,7 @@ pub(super) fn frame_name(frame: &Frame) -> &'static str {
         Frame::Heartbeat(_) => "a heartbeat",
         Frame::Finished { .. } => "a result",
         Frame::Abort(_) => "an abort",
+        Frame::Profile(_) => "a profile",
         Frame::ListRequest { .. } => "a request for a list",
         Frame::ListReply { .. } => "a list",
     }

@@ -1,12 +1,13 @@
 //! What all threads of one run share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sparsync_proto::{COUNTERS, Counter};
+use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase};
 use tokio::sync::Notify;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::profile::{Profiler, ThreadClock};
 
 /// The shared state of one run on one side.
 #[derive(Default)]
@@ -19,6 +20,10 @@ pub(crate) struct Session {
     /// Long pieces of work under way that cannot be counted as they go.
     long: AtomicU64,
     counters: Counters,
+    /// Where the time goes, when somebody wants to know.
+    profiler: Option<Arc<Profiler>>,
+    /// The same of the peer, as it has told.
+    peer_profile: Mutex<Option<EndProfile>>,
 }
 
 /// Live counters, in the order of [`COUNTERS`].
@@ -31,6 +36,41 @@ impl Default for Counters {
 }
 
 impl Session {
+    /// A session that is profiled if asked for.
+    pub(crate) fn new(profile: bool) -> Self {
+        Self { profiler: profile.then(|| Arc::new(Profiler::new())), ..Self::default() }
+    }
+
+    /// Where the time goes, when it is asked for.
+    pub(crate) fn profiler(&self) -> Option<&Arc<Profiler>> {
+        self.profiler.as_ref()
+    }
+
+    /// The clock of a thread that begins now.
+    pub(crate) fn clock(&self, thread: &'static str, phase: Phase) -> ThreadClock {
+        ThreadClock::start(self.profiler(), thread, phase)
+    }
+
+    /// The clock of the session's own thread.
+    pub(crate) fn own_clock(&self) -> ThreadClock {
+        ThreadClock::session(self.profiler())
+    }
+
+    /// Takes the peer's profile, of which there is one.
+    pub(crate) fn set_peer_profile(&self, profile: EndProfile) -> Result<()> {
+        let mut told = self.peer_profile.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.profiler.is_none() || told.is_some() {
+            return Err(Error::protocol("a profile that was not asked for").remote());
+        }
+        *told = Some(profile);
+        Ok(())
+    }
+
+    /// The peer's profile, if it has told.
+    pub(crate) fn peer_profile(&self) -> Option<EndProfile> {
+        self.peer_profile.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends the run with an error, unless it is over already.
     pub(crate) fn fail(&self, error: Error) {
         let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);

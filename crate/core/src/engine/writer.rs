@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use sparsync_proto::codec::Reader;
-use sparsync_proto::pack::{FileId, Record};
-use sparsync_proto::{Attributes, ContentDigest, Counter, Durability, Issue, IssueKind, Meta, RelPath};
+use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, Record};
+use sparsync_proto::{Attributes, ContentDigest, Counter, Durability, Figure, Issue, IssueKind, Meta, Phase, RelPath};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::directories::{Directories, Incoming, Wanted};
@@ -18,6 +18,7 @@ use super::reader::hash_zeros;
 use super::report::Report;
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::profile::ThreadClock;
 use crate::fs::{Access, Attrs, Displaced, NewFile, PartialId, Root, TempNames, put_in_place, remove_temp};
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
@@ -155,11 +156,13 @@ pub(super) struct LaneWriter<'a> {
     open: Option<Open>,
     unnamed: Vec<Unnamed>,
     unnamed_directories: usize,
+    clock: ThreadClock,
 }
 
 impl<'a> LaneWriter<'a> {
     pub(super) fn new(writing: &'a Writing<'a>) -> Self {
-        Self { writing, current: None, open: None, unnamed: Vec::new(), unnamed_directories: 0 }
+        let clock = writing.session.clock("write", Phase::wait_pack);
+        Self { writing, current: None, open: None, unnamed: Vec::new(), unnamed_directories: 0, clock }
     }
 
     /// Works until the lane ends. Whenever nothing waits in the lane, what is complete gets its name.
@@ -174,7 +177,11 @@ impl<'a> LaneWriter<'a> {
         while let Some(pack) = self.next_pack(lane)? {
             self.writing.session.check()?;
             self.writing.session.count(Counter::bytes_packed, pack.header.raw_bytes as u64);
+            if let Some(profiler) = self.writing.session.profiler() {
+                profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + pack.header.stored_bytes) as u64);
+            }
             if pack.header.compressed {
+                self.clock.enter(Phase::decompress);
                 raw.resize(pack.header.raw_bytes, 0);
                 match lz4_flex::block::decompress_into(&pack.bytes, &mut raw) {
                     Ok(bytes) if bytes == pack.header.raw_bytes => self.pack(&raw)?,
@@ -194,6 +201,7 @@ impl<'a> LaneWriter<'a> {
     /// The next pack. While files wait for a flush that they could share with others still to come, the lane is
     /// given a moment; once every file on its way is among them, there is nothing to wait for.
     fn next_pack(&mut self, lane: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<Option<Pack>> {
+        self.clock.enter(Phase::wait_pack);
         let mut waited = 0;
         while !self.unnamed.is_empty() {
             match lane.try_recv() {
@@ -204,6 +212,7 @@ impl<'a> LaneWriter<'a> {
             let all = self.writing.directories.files_left() == self.writing.unflushed.load(Ordering::SeqCst);
             if all || waited == FLUSH_DELAY_MS {
                 self.name_all()?;
+                self.clock.enter(Phase::wait_pack);
             } else {
                 waited += 1;
                 std::thread::sleep(Duration::from_millis(1));
@@ -215,6 +224,7 @@ impl<'a> LaneWriter<'a> {
     fn pack(&mut self, bytes: &[u8]) -> Result<()> {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
+            self.clock.enter(Phase::decode);
             let record = Record::decode(&mut reader)
                 .map_err(|error| Error::protocol("a malformed pack").remote().because(error))?;
             self.record(record)?;
@@ -232,14 +242,18 @@ impl<'a> LaneWriter<'a> {
             Record::Literal(bytes) => {
                 self.writing.session.count(Counter::bytes_transferred, bytes.len() as u64);
                 self.take_unannounced(bytes.len() as u64)?;
+                self.clock.enter(Phase::hash);
                 let open = self.opened()?;
                 open.hasher.update(bytes);
+                self.clock.enter(Phase::write);
+                let open = self.opened()?;
                 let at = open.at;
                 let result = open.new.as_ref().map_or(Ok(()), |new| new.write(bytes, at));
                 open.at += bytes.len() as u64;
                 self.written(result)
             }
             Record::Copy { bytes } => {
+                self.clock.enter(Phase::hash);
                 self.writing.session.count(Counter::bytes_reused, bytes);
                 let open = self.opened()?;
                 let held = open.wanted.resume.map_or(0, |(_, held)| held);
@@ -258,6 +272,7 @@ impl<'a> LaneWriter<'a> {
                 Ok(())
             }
             Record::Hole { bytes } => {
+                self.clock.enter(Phase::hash);
                 let session = self.writing.session;
                 session.count(Counter::bytes_reused, bytes);
                 let open = self.opened()?;
@@ -316,7 +331,11 @@ impl<'a> LaneWriter<'a> {
     /// Makes the directory of `file` the current one.
     fn enter(&mut self, file: FileId) -> Result<&mut Current> {
         if self.current.as_ref().is_none_or(|current| current.number != file.directory) {
-            let incoming = self.writing.directories.get(file.directory, self.writing.session)?;
+            let writing = self.writing;
+            let incoming = self
+                .clock
+                .during(Phase::wait_listing, || writing.directories.get(file.directory, writing.session))?;
+            self.clock.enter(Phase::create);
             let directory = self.writing.root.open_directory(&incoming.path, Access::Reach).map(Arc::new);
             self.unnamed_directories += 1;
             self.current = Some(Current { number: file.directory, incoming, directory, given: None });
@@ -326,8 +345,7 @@ impl<'a> LaneWriter<'a> {
 
     fn whole(&mut self, file: FileId, meta: Option<Meta>, content: &[u8], digest: &ContentDigest) -> Result<()> {
         let writing = self.writing;
-        let current = self.enter(file)?;
-        let incoming = Arc::clone(&current.incoming);
+        let incoming = Arc::clone(&self.enter(file)?.incoming);
         let wanted = incoming.take(file.index)?;
         writing.session.count(Counter::bytes_transferred, content.len() as u64);
         let Some((_, listed, size)) = incoming.file(file.index) else {
@@ -337,9 +355,13 @@ impl<'a> LaneWriter<'a> {
         if let Some(quota) = writing.quota {
             quota.take_bytes((content.len() as u64).saturating_sub(size))?;
         }
+        self.clock.enter(Phase::hash);
         if blake3::hash(content).as_bytes() != digest {
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
         }
+        self.clock.enter(Phase::create);
+        let (clock, current) = (&mut self.clock, self.current.as_mut());
+        let Some(current) = current else { return Err(Error::internal("no current directory")) };
         let directory = match &current.directory {
             Ok(directory) => Arc::clone(directory),
             Err(error) => {
@@ -353,7 +375,11 @@ impl<'a> LaneWriter<'a> {
                 NewFile::create(directory, writing.names.next(), target.start)
             })
             .and_then(|new| {
-                let finished = new.write(content, 0).and_then(|()| set_attrs(&new, &target, &mut current.given));
+                clock.enter(Phase::write);
+                let finished = new.write(content, 0).and_then(|()| {
+                    clock.enter(Phase::attributes);
+                    set_attrs(&new, &target, &mut current.given)
+                });
                 match finished {
                     Ok(()) => Ok(new),
                     Err(error) => {
@@ -400,6 +426,7 @@ impl<'a> LaneWriter<'a> {
             Ok(directory) => directory,
             Err(error) => return self.write_failed(file, &incoming, error),
         };
+        self.clock.enter(Phase::create);
         let partial = writing.keep_partial && size >= PARTIAL_BYTES_MIN;
         let new = match wanted.resume {
             Some((id, _)) => NewFile::reopen(&directory, id.file_name()),
@@ -429,6 +456,7 @@ impl<'a> LaneWriter<'a> {
 
     fn end(&mut self, meta: Option<Meta>, digest: &ContentDigest) -> Result<()> {
         let writing = self.writing;
+        self.clock.enter(Phase::hash);
         let Some(open) = self.open.take() else {
             return Err(Error::protocol("the end of no file").remote());
         };
@@ -445,6 +473,7 @@ impl<'a> LaneWriter<'a> {
             remove_temp(&directory, &new.close());
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
         }
+        self.clock.enter(Phase::attributes);
         let mut target = target_attrs(&writing.attributes, &meta, &open.wanted);
         // It was made with a mode of its own, so its mode must be set; without permissions it is what the kernel
         // would have given, less what a umask takes.
@@ -496,11 +525,12 @@ impl<'a> LaneWriter<'a> {
 
     /// Takes a file whose content and attributes are complete.
     fn complete(&mut self, mut unnamed: Unnamed) -> Result<()> {
+        self.clock.enter(Phase::rename);
         match self.writing.durability {
             Durability::None => unnamed.close(),
             Durability::File => {
                 if let Some(new) = &unnamed.open
-                    && let Err(error) = new.sync()
+                    && let Err(error) = self.clock.during(Phase::flush, || new.sync())
                 {
                     unnamed.close();
                     remove_temp(&unnamed.directory, &unnamed.temp_name);
@@ -532,13 +562,17 @@ impl<'a> LaneWriter<'a> {
         let unnamed = std::mem::take(&mut self.unnamed);
         self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
         let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
-        let together =
-            if singly { Ok(()) } else { self.writing.session.long_work(|| self.writing.root.sync_file_system()) };
+        let (session, root) = (self.writing.session, self.writing.root);
+        self.clock.enter(Phase::flush);
+        let together = if singly { Ok(()) } else { session.long_work(|| root.sync_file_system()) };
         for mut file in unnamed {
             let flushed = match &file.open {
-                Some(new) if singly => self.writing.session.long_work(|| new.sync()),
+                Some(new) if singly => {
+                    self.clock.during(Phase::flush, || session.long_work(|| new.sync()))
+                }
                 _ => together,
             };
+            self.clock.enter(Phase::rename);
             file.close();
             match flushed {
                 Ok(()) => self.name(file)?,
