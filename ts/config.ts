@@ -9,11 +9,19 @@ export interface Environment {
   SPARSYNC_CONFIG_DIR?: string;
   /** Folder of run locks. Default: `sparsync` in the XDG state folder. Read by the native core. */
   SPARSYNC_STATE_DIR?: string;
+  /** Anything but `0`: every sync and every server tells where its time went. */
+  SPARSYNC_PROFILE?: string;
 }
 
 function variable(name: string): string | undefined {
   const value = process.env[name];
   return value === undefined || value === '' ? undefined : value;
+}
+
+/** Whether the environment asks for profiles. */
+export function wantsProfile(): boolean {
+  const value = variable('SPARSYNC_PROFILE');
+  return value !== undefined && value !== '0';
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { ErrorCode, Side } from './codes.js';
+import type { SyncProfile } from './profile.js';
 import type { SyncStats } from './stats.js';
 
 /** The actions, for checks at run time. */
@@ -166,4 +167,6 @@ export interface SyncResult {
   durationMs: number;
   /** Whether it was a dry run, so that nothing was written. */
   dryRun: boolean;
+  /** Where the time of the last attempt went; only when it was asked for. */
+  profile?: SyncProfile;
 }

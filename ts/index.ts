@@ -62,8 +62,20 @@ export type {
 export type { PathLike } from './paths.js';
 export { plan } from './plan.js';
 export type { Plan } from './plan.js';
+export type {
+  ProfileEnd,
+  ProfileFigures,
+  ProfileLine,
+  ProfilePhase,
+  ProfileRecord,
+  ProfileSplit,
+  ProfileSummary,
+  ProfileThread,
+  SyncProfile,
+} from './profile.js';
 export { serve } from './server.js';
 export type { Server, ServerStats } from './server.js';
+export type { ProfileListener } from './server-profile.js';
 export type { AllowedClient, Operation, RootOptions, ServeOptions } from './server-options.js';
 export type { SyncStats } from './stats.js';
 export { sync } from './sync.js';

@@ -11,10 +11,12 @@ export type {
   NativeIdentity,
   NativeJob,
   NativeListEntry,
+  NativeProfileEnd,
   NativeRequest,
   NativeResult,
   NativeServer,
   NativeServerOptions,
+  NativeServerProfiles,
   NativeTrust,
 } from '../index.js';
 

@@ -323,6 +323,15 @@ export interface TransferOptions {
    */
   partial?: boolean | undefined;
   /**
+   * Whether both ends tell where their time went, in `profile` of the result. It costs less than a fiftieth of the
+   * instructions, and on a pull one round trip. The server tells names of threads, times and counts, no paths.
+   *
+   * Default: `true` when the environment variable `SPARSYNC_PROFILE` is set to anything but `0`, else `false`.
+   *
+   * @example `const { profile } = await sync(source, destination, { profile: true })`
+   */
+  profile?: boolean | undefined;
+  /**
    * rsync's rule for the destination: a source without a slash at its end is put below the destination under its own
    * name. Otherwise a slash means nothing, and the destination is made equal to the source.
    *
@@ -357,7 +366,7 @@ export interface TransferOptions {
 export interface SyncOptions extends ConnectOptions, TransferOptions {}
 
 /** Options of `plan`: those of `sync` but for what only concerns writing. */
-export type PlanOptions = Omit<SyncOptions, 'dryRun' | 'events' | 'durability' | 'partial' | 'lockWaitMs'>;
+export type PlanOptions = Omit<SyncOptions, 'dryRun' | 'events' | 'durability' | 'partial' | 'profile' | 'lockWaitMs'>;
 
 /** Options of `verify`: those of `sync` that say what is compared and how it is reached. */
 export type VerifyOptions = Omit<

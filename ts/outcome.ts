@@ -3,6 +3,7 @@ import { DeleteRefusedError, MaxDeleteError, PartialSyncError } from './errors.j
 import type { ErrorDetails } from './errors.js';
 import type { SyncResult } from './events.js';
 import type { NativeResult } from './native.js';
+import { toSyncProfile } from './profile.js';
 import { addAttempt, toStats } from './stats.js';
 import type { Counters } from './stats.js';
 
@@ -13,10 +14,12 @@ export interface RunFacts {
   readonly attempts: number;
   readonly durationMs: number;
   readonly dryRun: boolean;
+  readonly direction: 'push' | 'pull' | 'local';
 }
 
 /** The summary of a run out of its last attempt. */
 export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
+  const profile = toSyncProfile(facts.direction, native.profile);
   return {
     stats: toStats(addAttempt(facts.before, native.stats)),
     failures: native.failures.map(toFailure),
@@ -26,6 +29,7 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
     attempts: facts.attempts,
     durationMs: facts.durationMs,
     dryRun: facts.dryRun,
+    ...(profile === undefined ? {} : { profile }),
   };
 }
 

@@ -1,3 +1,5 @@
+import type { NativeProfileEnd } from './native.js';
+
 /**
  * The figures of one end of a sync, under the engine's own names, which are those of the program that this package
  * grew from where it had one. Units stand last: `_ms` are milliseconds summed over threads, so that they may exceed
@@ -153,4 +155,119 @@ export interface SyncProfile {
   ends: ProfileEnd[];
   /** The work split among sender, network and receiver. */
   split: ProfileSplit;
+}
+
+/** A profile as a line of a file: one for each sync. */
+export interface ProfileLine extends SyncProfile {
+  type: 'profile';
+  /** When it was written, in the form of ISO 8601. */
+  at: string;
+}
+
+/** What all syncs of a server took together, as a line of a file. */
+export interface ProfileSummary {
+  type: 'summary';
+  /** Version of this form. */
+  schema: 1;
+  /** When it was written, in the form of ISO 8601. */
+  at: string;
+  /** The server has stopped: nothing follows. */
+  final: boolean;
+  /** Time since the server began in milliseconds. */
+  uptimeMs: number;
+  /** Syncs and other sessions that were begun. */
+  sessions: number;
+  /** Those that failed. */
+  sessionsFailed: number;
+  /** Connections that were made. */
+  connections: number;
+  /** Syncs whose profile is not in the file, because they ended faster than they were asked for. */
+  profilesDropped: number;
+  /** Figures of all syncs: amounts and times are sums, `_max` is the largest, what describes a path is that of the last. */
+  figures: ProfileFigures;
+}
+
+/** One line of a file of profiles. */
+export type ProfileRecord = ProfileLine | ProfileSummary;
+
+/** The version of the form of profiles. */
+export const PROFILE_SCHEMA = 1;
+
+/** Phases of a sender that count for the split. */
+const SENDER_PHASES = ['open', 'read', 'check', 'hash', 'encode', 'compress', 'list'];
+
+/** Phases of a receiver that count for the split. */
+const RECEIVER_PHASES = [
+  ...['decode', 'decompress', 'hash', 'create', 'write', 'attributes'],
+  ...['rename', 'flush', 'make', 'delete'],
+];
+
+/** The figures as the engine gives them, complete. */
+export function toFigures(native: Readonly<Record<string, number>>): ProfileFigures {
+  // The engine's list of names is this type's: a test compares them.
+  return { ...native } as unknown as ProfileFigures;
+}
+
+/** One end as the engine gives it. */
+export function toEnd(native: NativeProfileEnd, role: ProfileEnd['role'], end: ProfileEnd['end']): ProfileEnd {
+  const { startedAtMs, figures, threads } = native;
+  return {
+    role,
+    end,
+    startedAtMs,
+    figures: toFigures(figures),
+    threads: threads.map(({ name, startMs, wallMs, cpuMs, stepMs, phases }) => ({
+      ...{ name, startMs, wallMs, cpuMs, stepMs },
+      phases: Object.fromEntries(phases.map(({ name: phase, ms, count }) => [phase, { ms, count }])),
+      timeline: Object.fromEntries(phases.map(({ name: phase, steps }) => [phase, [...steps]])),
+    })),
+  };
+}
+
+/** The profile of a sync of which these ends are known. */
+export function toProfile(direction: SyncProfile['direction'], ends: ProfileEnd[]): SyncProfile {
+  const spent = (role: ProfileEnd['role'], phases: readonly string[]): number =>
+    ends
+      .filter((end) => end.role === role)
+      .flatMap(({ threads }) => threads)
+      .flatMap((thread) => phases.map((phase) => thread.phases[phase]?.ms ?? 0))
+      .reduce((sum, ms) => sum + ms, 0);
+  return {
+    schema: PROFILE_SCHEMA,
+    direction,
+    ends,
+    split: {
+      senderMs: spent('sender', SENDER_PHASES),
+      networkMs: ends.reduce((sum, { figures }) => sum + figures.network_ms, 0),
+      receiverMs: spent('receiver', RECEIVER_PHASES),
+    },
+  };
+}
+
+/** The profile of a sync of this process: what it did itself, and what the other end told. */
+export function toSyncProfile(
+  direction: SyncProfile['direction'],
+  native: readonly NativeProfileEnd[],
+): SyncProfile | undefined {
+  const [own, other] = native;
+  if (own === undefined || other === undefined) return undefined;
+  // Between two folders of one machine the receiver is the one that is asked.
+  const isSender = direction === 'push';
+  return toProfile(direction, [
+    toEnd(own, isSender ? 'sender' : 'receiver', 'client'),
+    toEnd(other, isSender ? 'receiver' : 'sender', direction === 'local' ? 'client' : 'server'),
+  ]);
+}
+
+/** A profile as a line of a file. */
+export function profileLine(profile: SyncProfile): ProfileLine {
+  return { type: 'profile', at: new Date().toISOString(), ...profile };
+}
+
+/** The figures of this process's end in one line, as `SPARSYNC_PROFILE=1` asks for them. */
+export function profileText(figures: ProfileFigures): string {
+  const words = Object.entries(figures).map(([name, value]: [string, number]) =>
+    name.endsWith('_ms') ? `${name}=${value.toFixed(3)}` : `${name}=${value}`,
+  );
+  return `profile ${words.join(' ')}`;
 }

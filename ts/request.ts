@@ -44,5 +44,6 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     timeoutMs: settings.timeoutMs,
     lanes: settings.lanes,
     partial: settings.partial,
+    profile: settings.profile,
   };
 }

@@ -199,6 +199,7 @@ export class Run {
       attempts: this.#attempt,
       durationMs: this.#elapsedMs(),
       dryRun: settings.dryRun,
+      direction: placement.direction,
     });
     assertComplete(outcome, result);
     return result;

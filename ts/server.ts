@@ -5,6 +5,8 @@ import { loadNative } from './native.js';
 import type { NativeServer, NativeServerOptions } from './native.js';
 import { serveSettings } from './server-options.js';
 import type { ServeOptions, ServeSettings } from './server-options.js';
+import { ServerProfiler } from './server-profile.js';
+import type { ProfileListener } from './server-profile.js';
 import { formatRemote } from './target.js';
 
 /** The counters of a server since its start. */
@@ -22,11 +24,13 @@ const FOREVER_MS = 2 ** 31 - 1;
 export class Server {
   readonly #native: NativeServer;
   readonly #keepAlive: NodeJS.Timeout;
+  readonly #profiler: ServerProfiler | undefined;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(native: NativeServer) {
+  constructor(native: NativeServer, profile: ProfileListener | undefined) {
     this.#native = native;
+    this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
     // The native core keeps no process alive by itself: this timer does, and can be told not to.
     this.#keepAlive = setInterval(() => undefined, FOREVER_MS);
   }
@@ -94,6 +98,7 @@ export class Server {
       throw atCallSite(fromNative(error), site);
     } finally {
       clearInterval(this.#keepAlive);
+      this.#profiler?.end();
     }
   }
 
@@ -110,6 +115,7 @@ export class Server {
       throw atCallSite(fromNative(error), site);
     } finally {
       clearInterval(this.#keepAlive);
+      this.#profiler?.end();
     }
   }
 }
@@ -134,7 +140,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   try {
     const settings = serveSettings(options);
     const native = await loadNative();
-    return new Server(await native.NativeServer.start(nativeOptions(settings)));
+    return new Server(await native.NativeServer.start(nativeOptions(settings)), settings.profile);
   } catch (error) {
     throw atCallSite(fromNative(error), site);
   }
@@ -153,5 +159,6 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     durability: settings.durability,
     maxSessions: settings.maxSessions,
     idleTimeoutMs: settings.idleTimeoutMs,
+    profile: settings.profile !== undefined,
   };
 }

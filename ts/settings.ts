@@ -1,5 +1,6 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
+import { wantsProfile } from './config.js';
 import { ConfigError } from './errors.js';
 import type {
   ConnectOptions,
@@ -52,6 +53,7 @@ export interface TransferSettings {
   readonly timeoutMs: number;
   readonly lanes: number;
   readonly partial: boolean;
+  readonly profile: boolean;
   readonly into: boolean;
   readonly items: boolean | undefined;
   readonly whenFull: 'drop' | 'wait';
@@ -130,6 +132,7 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   timeoutMs: integer(0, DAY_MS, 'milliseconds'),
   lanes: integer(0, 4, 'lanes'),
   partial: flag,
+  profile: flag,
   into: flag,
   events: group(EVENT_CHECKS),
   retry: (value, name) => {
@@ -195,6 +198,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     timeoutMs: given.timeoutMs ?? 60_000,
     lanes: given.lanes ?? 0,
     partial: given.partial ?? true,
+    profile: given.profile ?? wantsProfile(),
     into: given.into ?? false,
     items: given.events?.items,
     whenFull: given.events?.whenFull ?? 'drop',
@@ -237,12 +241,12 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
   };
 }
 
-const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'lockWaitMs'] as const;
+const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'profile', 'lockWaitMs'] as const;
 
 const NOT_IN_VERIFY = [...NOT_IN_PLAN, 'compare', 'delete', 'update', 'force', 'maxDelete', 'allowMassDelete'] as const;
 
 /** Every item counts, and nothing is transferred that a slow reader could slow. */
-const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait' } as const;
+const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
 
 function without<T extends object, const Name extends keyof T>(checks: T, names: readonly Name[]): Omit<T, Name> {
   const rest = { ...checks };

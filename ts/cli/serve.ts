@@ -8,6 +8,7 @@ import type { Server } from '../server.js';
 import { OPERATIONS } from '../server-options.js';
 import type { AllowedClient, Operation, RootOptions, ServeOptions } from '../server-options.js';
 import { textOf } from '../paths.js';
+import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
@@ -16,6 +17,8 @@ import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { flushOutput, note, print } from './output.js';
 import { parseFlags } from './parse.js';
+import { ProfileFile } from './profile-file.js';
+import { printError } from './report.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { onSignals } from './signals.js';
 import { safe } from './text.js';
@@ -35,7 +38,9 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   if (flags.operands.length > 0)
     throw new ConfigError('serve takes no operands: a folder is offered by --root NAME=PATH');
   const graceMs = (flags.number('grace') ?? 10) * 1000;
-  const server = await serve(serveOptions(flags));
+  const profiles = new ProfileFile(flags.text('profile'));
+  const profile = profiles.isWanted ? profileListener(profiles) : undefined;
+  const server = await serve({ ...serveOptions(flags), profile });
   const removeHandlers = onSignals(EXIT.interrupted, () => {
     // A failure of closing is what `closed` below rejects with.
     server.close({ graceMs }).catch(() => undefined);
@@ -47,6 +52,19 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   } finally {
     removeHandlers();
   }
+}
+
+/** A disk that is full must not end a server: its profiles are told to be lost, once. */
+function profileListener(profiles: ProfileFile): (record: ProfileRecord) => void {
+  let isLost = false;
+  return (record) => {
+    try {
+      if (!isLost) profiles.add(record);
+    } catch (error) {
+      isLost = true;
+      printError(error);
+    }
+  };
 }
 
 async function announce(server: Server, flags: ParsedFlags): Promise<void> {

@@ -39,6 +39,7 @@ export function transferOptions(flags: ParsedFlags, signal: AbortSignal): Transf
     ...(lockWait === undefined ? {} : { lockWaitMs: lockWait * 1000 }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),
     partial: flags.given('partial') ?? true,
+    profile: flags.text('profile') === undefined ? undefined : true,
     into: true,
     // A list that a user asked for is whole, also when it is read slowly.
     events: { items: wantsItems(flags), whenFull: 'wait' },

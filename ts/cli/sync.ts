@@ -1,9 +1,11 @@
+import { wantsProfile } from '../config.js';
 import { lazyConnection } from '../connection.js';
 import type { Connection } from '../connection.js';
 import { ConfigError, SparsyncError, fromNative } from '../errors.js';
 import type { ItemEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
+import { profileLine } from '../profile.js';
 import { baseName, joinBytes, textOf } from '../paths.js';
 import { isDirectory, meansContent } from '../placement.js';
 import { sync } from '../sync.js';
@@ -22,6 +24,7 @@ import { pairsOf } from './operands.js';
 import type { Pair } from './operands.js';
 import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
+import type { ProfileFile } from './profile-file.js';
 import { ProgressView } from './progress.js';
 import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
@@ -54,6 +57,7 @@ class SyncRun {
   readonly #stop = new AbortController();
   readonly #results: SyncResult[] = [];
   #current: SyncJob | undefined;
+  #profiles: ProfileFile | undefined;
 
   constructor(flags: ParsedFlags) {
     this.#flags = flags;
@@ -69,6 +73,7 @@ class SyncRun {
       const pairs = pairsOf(this.#flags.operands, this.#flags.on('delete'));
       const transfer = transferOptions(this.#flags, this.#stop.signal);
       const connect = connectOptions(this.#flags);
+      await this.#openProfiles();
       await this.#runAll(pairs, connect, transfer);
       return await this.#finish();
     } catch (error) {
@@ -122,7 +127,21 @@ class SyncRun {
         note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);
       }
     }
-    this.#results.push(await job);
+    const result = await job;
+    this.#results.push(result);
+    this.#keepProfile(result);
+  }
+
+  /** Makes the file of profiles, when one is wanted. */
+  async #openProfiles(): Promise<void> {
+    const path = this.#flags.text('profile');
+    if (path === undefined && !wantsProfile()) return;
+    const { ProfileFile } = await import('./profile-file.js');
+    this.#profiles = new ProfileFile(path);
+  }
+
+  #keepProfile({ profile }: SyncResult): void {
+    if (profile !== undefined) this.#profiles?.add(profileLine(profile));
   }
 
   /** What stands before each path in a list: the name under which the source arrives. */
@@ -184,6 +203,8 @@ class SyncRun {
       return EXIT.interrupted;
     }
     if (this.#json) await printErrorJson(fromNative(error));
+    // Where the time went is known also of a run that did not do everything.
+    if (error instanceof SparsyncError && 'result' in error) this.#keepProfile(error.result as SyncResult);
     return printError(error);
   }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use sparsync_proto::{Accept, Direction, Figure, Frame, Grant, Issue, IssueKind, Request, limits};
 
 use crate::engine::{
-    Destination, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
+    Destination, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver,
+    run_sender,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobContext};
-use crate::profile::{RuntimeClock, nanos};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
+use crate::profile::{RuntimeClock, nanos};
 use crate::transport::{ControlStreams, DataLanes, End, QuicSession, Router, carry_local, lanes_in, lanes_out};
 
 /// A run that a caller asks for.
@@ -140,7 +141,9 @@ fn over_quic<T>(
                     let connection = peer.connection;
                     let router = peer.router;
                     let end = End::Initiator;
-                    QuicSession { end, session, connection, router, streams, control, lanes, wire, timeout }.run().await;
+                    QuicSession { end, session, connection, router, streams, control, lanes, wire, timeout }
+                        .run()
+                        .await;
                 }
                 Err(error) => session.fail(error),
             }

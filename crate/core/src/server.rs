@@ -11,12 +11,14 @@ use sparsync_proto::{
 };
 use tokio::sync::Notify;
 
-use crate::engine::{ProfileExchange, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender};
+use crate::engine::{
+    ProfileExchange, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::net::{self, Accepted, Handshake, ListenOptions, Listener, WindowBudget};
-use crate::profile::{RuntimeClock, add_figures};
 use crate::prepare::{self, Place, ReceiverTerms};
+use crate::profile::{RuntimeClock, add_figures};
 use crate::run::{accept_as_sender, compress_on, tell_dropped_owners, timeout_of};
 use crate::transport::{ControlStreams, End, QuicSession, Router, WireCounters, lanes_in, lanes_out};
 use crate::trust::{AuthorizedKeys, Identity, PublicKey, Refresh, Scope};

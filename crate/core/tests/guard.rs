@@ -61,7 +61,7 @@ async fn an_empty_source_deletes_no_hundred_entries() {
 }
 
 fn result_of(stats: Vec<(&'static str, u64)>) -> JobResult {
-    JobResult { stats, failures: sparsync_core::Failures::default(), refused: None }
+    JobResult { stats, failures: sparsync_core::Failures::default(), refused: None, profile: None }
 }
 
 #[tokio::test]

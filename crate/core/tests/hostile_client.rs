@@ -10,7 +10,7 @@ use sparsync_core::proto::pack::{FileId, PackHeader, Record};
 use sparsync_core::proto::{Frame, Grant, IssueKind, Kind, Request, limits};
 use support::{
     Control, Node, Site, Snapshot, contents, deleting, digest, directory, files, framed, leftovers, listing, noise,
-    pull_from, push_to, put, run, snapshot,
+    profile, pull_from, push_to, put, run, snapshot,
 };
 
 const FIRST: FileId = FileId { directory: 0, index: 0 };
@@ -191,7 +191,7 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     }
     // Unknown flags, and bytes behind the end.
     let mut flagged = vec![2];
-    flagged.number(1 << 15);
+    flagged.number(1 << 16);
     flagged.raw(&good[2..]);
     bodies.push(flagged);
     bodies.push([&good[..], b"\0"].concat());
@@ -369,6 +369,7 @@ async fn frames_out_of_place_end_the_session() {
         vec![body(&Frame::Hello { oldest: 1, newest: 1 })],
         vec![body(&Frame::Request(Box::new(push_to("dst"))))],
         vec![body(&Frame::ListReply { more: false, entries: vec![] })],
+        vec![body(&Frame::Profile(Box::new(profile())))],
         // A listing that was not asked for, of a directory known or not.
         vec![list(0)],
         vec![root.clone(), list(0), list(0)],
@@ -829,7 +830,7 @@ async fn random_bytes_in_the_middle_of_everything_do_no_harm() {
             let mut bytes = noise(200, 1000 + seed);
             bytes[0] = 0x20;
             // Types of frames that there are, so that their fields are looked at.
-            bytes[1] %= 18;
+            bytes[1] %= 19;
             control.write_raw(&bytes).await;
         } else {
             control.tell(vec![directory("", 1)], vec![files(&[("new", 50)])]).await;

@@ -12,8 +12,8 @@ use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{Accept, Frame, Grant, Kind, RelPath, Request, WireError, limits};
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
-    Control, Node, Trap, accept, contents, deleting, digest, directory, files, leftovers, listing, noise, pull_from,
-    push_to, put, snapshot, start, unhung,
+    Control, Node, Trap, accept, contents, deleting, digest, directory, files, leftovers, listing, noise, profile,
+    pull_from, push_to, put, snapshot, start, unhung,
 };
 
 /// A trap, and a client with a tree of its own.
@@ -93,6 +93,7 @@ async fn an_answer_that_is_no_acceptance_fails_the_run() {
         Frame::TreeEnd { directories: 0, entries: 0, bytes: 0, errors: 0 },
         Frame::Finished { counters: vec![], refused: None },
         Frame::ListReply { more: false, entries: vec![] },
+        Frame::Profile(Box::new(profile())),
     ] {
         let trap = trap().await;
         let before = snapshot(&trap.local());
@@ -114,7 +115,7 @@ async fn random_bytes_fail_the_run() {
         let (mut control, _) = trap.session().await;
         let mut bytes = noise(300, seed);
         bytes[0] = 0x30;
-        bytes[1] %= 18;
+        bytes[1] %= 19;
         control.write_raw(&bytes).await;
         let _ = control.send.finish();
         let error = failed(&job).await;
@@ -393,6 +394,25 @@ async fn questions_of_a_push_out_of_place_fail_it() {
         }
         let error = failed(&job).await;
         assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote), "{number}: {frames:?} {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_profile_comes_when_it_is_asked_for_and_once() {
+    let told = || Frame::Profile(Box::new(profile()));
+    let finished = || Frame::Finished { counters: vec![], refused: None };
+    for (asked, frames) in
+        [(false, vec![told(), finished()]), (true, vec![finished()]), (true, vec![told(), told(), finished()])]
+    {
+        let trap = trap().await;
+        let job = start(&trap.client, Request { profile: asked, ..push_to("dst") }, &trap.local());
+        let mut control = trap.accepted(Grant::AsAsked).await;
+        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+        for frame in &frames {
+            control.write(frame).await;
+        }
+        let error = failed(&job).await;
+        assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote), "{asked} {frames:?} {error:?}");
     }
 }
 

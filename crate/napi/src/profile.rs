@@ -1,6 +1,6 @@
 //! Profiles of sessions.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
@@ -45,7 +45,7 @@ pub struct NativeProfileEnd {
     /// When it began, in milliseconds since 1970 by its own clock.
     pub started_at_ms: f64,
     /// Figures by name.
-    pub figures: HashMap<String, f64>,
+    pub figures: BTreeMap<String, f64>,
     /// Its threads.
     pub threads: Vec<NativeProfileThread>,
 }
@@ -67,14 +67,14 @@ pub struct NativeServerProfiles {
     /// How many more there were.
     pub dropped: f64,
     /// The figures of all sessions since the server began.
-    pub figures: HashMap<String, f64>,
+    pub figures: BTreeMap<String, f64>,
 }
 
 fn millis(nanos: u64) -> f64 {
     number(nanos) / 1e6
 }
 
-fn figures(values: &[u64]) -> HashMap<String, f64> {
+fn figures(values: &[u64]) -> BTreeMap<String, f64> {
     FIGURES
         .iter()
         .enumerate()

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use sparsync_proto::codec::{Reader, Write as _};
 use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, ErrorKind,
-    Frame, FrameDecoder, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Reasons, RelPath,
-    Request, Resume, Time, TreeHasher, Window, WireError, encode_list, limits,
+    Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
+    ErrorKind, FIGURES, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
+    PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, ThreadProfile, Time, TreeHasher, Window, WireError,
+    encode_list, limits,
 };
 
 fn unhex(hex: &str) -> Vec<u8> {
@@ -105,6 +106,7 @@ fn request() -> Request {
         bytes_bound: 1 << 30,
         entries_bound: 5000,
         space_checked: false,
+        profile: false,
     }
 }
 
@@ -131,6 +133,7 @@ fn pull_of_a_file() -> Request {
         durability: Durability::File,
         compression: Compression::Never,
         space_checked: true,
+        profile: true,
         ..request()
     }
 }
@@ -233,6 +236,24 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 entries: vec![ListEntry { kind: Kind::File, name: b"a".to_vec(), size: 300, meta: meta() }],
             },
         ),
+        (
+            "Profile",
+            Frame::Profile(Box::new(EndProfile {
+                started_at_micros: 1_700_000_000_000_000,
+                figures: vec![1, 9, 3],
+                threads: vec![ThreadProfile {
+                    name: "read".to_owned(),
+                    start_nanos: 300_000,
+                    wall_nanos: 262_144,
+                    cpu_nanos: 200_000,
+                    step_nanos: 131_072,
+                    phases: vec![
+                        PhaseTotal { phase: Phase::read as u8, nanos: 131_072, count: 1, steps: vec![100] },
+                        PhaseTotal { phase: Phase::wait_room as u8, nanos: 131_072, count: 1, steps: vec![0, 100] },
+                    ],
+                }],
+            })),
+        ),
     ]
 }
 
@@ -321,7 +342,7 @@ fn documented_frames_are_read_and_written_again() {
 #[test]
 fn every_type_of_frame_has_its_bytes() {
     let types: std::collections::BTreeSet<u8> = frames().iter().map(|(_, frame)| body(frame)[0]).collect();
-    assert_eq!(types, (1..=17).collect());
+    assert_eq!(types, (1..=18).collect());
     for unknown in [0, 18, 19, 255] {
         assert!(Frame::decode(&[unknown]).is_err());
     }
@@ -341,6 +362,11 @@ fn the_words_of_the_document_are_those_of_the_code() {
     let text = text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     for (number, counter) in sparsync_proto::COUNTERS.iter().enumerate() {
         assert!(text.contains(&format!("| {number} | `{counter}` |")), "{counter}");
+    }
+    for words in [FIGURES, PHASES] {
+        for (number, word) in words.iter().enumerate() {
+            assert!(text.contains(&format!("| {number} | `{word}` |")), "{word}");
+        }
     }
     for kind in ErrorKind::ALL {
         assert!(text.contains(&format!("| {} | `{}` |", kind.to_wire(), kind.code())), "{kind:?}");
@@ -460,7 +486,7 @@ fn any_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
-    (any::<[bool; 13]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
+    (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
         |(flags, (root, path, file_name, max), attributes, durability, compression, numbers, lanes)| Request {
             direction: if flags[0] { Direction::Pull } else { Direction::Push },
             root,
@@ -484,6 +510,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             bytes_bound: numbers[2],
             entries_bound: numbers[3],
             space_checked: flags[12],
+            profile: flags[13],
         },
     )
 }
@@ -579,7 +606,25 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any_error().prop_map(Frame::Abort),
         (vec(any::<u8>(), 0..=64), any_path()).prop_map(|(root, path)| Frame::ListRequest { root, path }),
         (any::<bool>(), vec(entry, 0..8)).prop_map(|(more, entries)| Frame::ListReply { more, entries }),
+        any_profile().prop_map(|profile| Frame::Profile(Box::new(profile))),
     ]
+}
+
+fn any_profile() -> impl Strategy<Value = EndProfile> {
+    let phase = (0..u8::try_from(PHASES.len()).unwrap(), any::<[u64; 2]>(), vec(0..=100u8, 0..40))
+        .prop_map(|(phase, [nanos, count], steps)| PhaseTotal { phase, nanos, count, steps });
+    let thread = ("[a-z]{0,12}", any::<[u64; 4]>(), vec(phase, 0..5)).prop_map(
+        |(name, [start_nanos, wall_nanos, cpu_nanos, step_nanos], phases)| ThreadProfile {
+            name,
+            start_nanos,
+            wall_nanos,
+            cpu_nanos,
+            step_nanos,
+            phases,
+        },
+    );
+    (any::<u64>(), vec(any::<u64>(), 0..60), vec(thread, 0..5))
+        .prop_map(|(started_at_micros, figures, threads)| EndProfile { started_at_micros, figures, threads })
 }
 
 /// Owned fields of a record, from which one of each kind is made.

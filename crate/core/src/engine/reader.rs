@@ -10,15 +10,17 @@ use bytes::Bytes;
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use sparsync_proto::limits::{PACK_BYTES, WHOLE_FILE_BYTES_MAX};
-use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head};
+use sparsync_proto::pack::{
+    FileId, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head,
+};
 use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
 
 use super::lanes::Pack;
 use super::sender::HeldScan;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::profile::ThreadClock;
 use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_full, stamp, statx};
+use crate::profile::ThreadClock;
 
 /// Files of one directory that the receiver waits for.
 pub(super) struct ContentJob {

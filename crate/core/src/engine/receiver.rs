@@ -23,12 +23,12 @@ use super::sender::{ProfileExchange, frame_name, tell_profile};
 use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
-use crate::profile::ThreadClock;
 use crate::fs::{
     Access, Attrs, Displaced, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId, StateDir, TempName,
     TempNames, adjust, hash_prefix, make_directory, make_symlink, put_in_place, remove_temp, remove_tree,
     set_directory_attrs,
 };
+use crate::profile::ThreadClock;
 
 /// Where content goes.
 pub(crate) struct Destination {

@@ -18,8 +18,8 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, LaneReader};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
-use crate::profile::ThreadClock;
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+use crate::profile::ThreadClock;
 
 /// Where content comes from.
 pub(crate) struct Source {

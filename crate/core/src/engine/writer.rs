@@ -18,8 +18,8 @@ use super::reader::hash_zeros;
 use super::report::Report;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::profile::ThreadClock;
 use crate::fs::{Access, Attrs, Displaced, NewFile, PartialId, Root, TempNames, put_in_place, remove_temp};
+use crate::profile::ThreadClock;
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
 pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
@@ -332,9 +332,8 @@ impl<'a> LaneWriter<'a> {
     fn enter(&mut self, file: FileId) -> Result<&mut Current> {
         if self.current.as_ref().is_none_or(|current| current.number != file.directory) {
             let writing = self.writing;
-            let incoming = self
-                .clock
-                .during(Phase::wait_listing, || writing.directories.get(file.directory, writing.session))?;
+            let incoming =
+                self.clock.during(Phase::wait_listing, || writing.directories.get(file.directory, writing.session))?;
             self.clock.enter(Phase::create);
             let directory = self.writing.root.open_directory(&incoming.path, Access::Reach).map(Arc::new);
             self.unnamed_directories += 1;
@@ -567,9 +566,7 @@ impl<'a> LaneWriter<'a> {
         let together = if singly { Ok(()) } else { session.long_work(|| root.sync_file_system()) };
         for mut file in unnamed {
             let flushed = match &file.open {
-                Some(new) if singly => {
-                    self.clock.during(Phase::flush, || session.long_work(|| new.sync()))
-                }
+                Some(new) if singly => self.clock.during(Phase::flush, || session.long_work(|| new.sync())),
                 _ => together,
             };
             self.clock.enter(Phase::rename);

@@ -153,11 +153,7 @@ impl Profiler {
         derive(Figure::delete_ms, None, &[Phase::delete]);
         figures[Figure::total_ms as usize] = now;
         let started = self.began_at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        EndProfile {
-            started_at_micros: u64::try_from(started.as_micros()).unwrap_or(u64::MAX),
-            figures,
-            threads,
-        }
+        EndProfile { started_at_micros: u64::try_from(started.as_micros()).unwrap_or(u64::MAX), figures, threads }
     }
 }
 

@@ -41,7 +41,9 @@ impl RuntimeClock {
     /// Has a runtime tell when its threads park.
     pub(crate) fn install(self: &Arc<Self>, runtime: &mut tokio::runtime::Builder) {
         let (parks, unparks) = (Arc::clone(self), Arc::clone(self));
-        runtime.on_thread_park(move || parks.enters(Phase::idle)).on_thread_unpark(move || unparks.enters(Phase::network));
+        runtime
+            .on_thread_park(move || parks.enters(Phase::idle))
+            .on_thread_unpark(move || unparks.enters(Phase::network));
     }
 
     /// Watches the threads for a session, if it is profiled.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use sparsync_core::net::{self, ConnectOptions, ListenOptions, Listener, ServerTrust};
 use sparsync_core::proto::pack::{PackHeader, Record};
 use sparsync_core::proto::{
-    Accept, Attributes, Compare, Compression, Deletion, Direction, Directory, Durability, Frame, FrameDecoder, Grant,
-    Kind, Listing, Meta, Name, RelPath, Request, Time, Window, WireError,
+    Accept, Attributes, Compare, Compression, Deletion, Direction, Directory, Durability, EndProfile, Frame,
+    FrameDecoder, Grant, Kind, Listing, Meta, Name, RelPath, Request, Time, Window, WireError,
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Client, Error, Job, JobResult, Run, ServedRoot, Server, ServerOptions};
@@ -126,6 +126,7 @@ pub fn request(direction: Direction, path: &str) -> Request {
         bytes_bound: 0,
         entries_bound: 0,
         space_checked: false,
+        profile: false,
     }
 }
 
@@ -184,6 +185,7 @@ impl Site {
             durability: Durability::None,
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),
+            profile: true,
         })
         .await
         .unwrap();
@@ -527,4 +529,9 @@ pub async fn eventually(mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("it did not happen");
+}
+
+/// An empty profile.
+pub fn profile() -> EndProfile {
+    EndProfile { started_at_micros: 0, figures: vec![], threads: vec![] }
 }

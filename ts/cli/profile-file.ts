@@ -1,0 +1,44 @@
+import { appendFileSync, writeFileSync } from 'node:fs';
+
+import { IoError } from '../errors.js';
+import { profileText } from '../profile.js';
+import type { ProfileRecord } from '../profile.js';
+import { wantsProfile } from '../config.js';
+import { note } from './output.js';
+
+/** Where profiles go: to a file, a line each, and to stderr when `SPARSYNC_PROFILE` asks for them. */
+export class ProfileFile {
+  readonly #path: string | undefined;
+
+  /** Makes the file anew, so that a place that cannot be written is known before anything is done. */
+  constructor(path: string | undefined) {
+    this.#path = path;
+    this.#attempt((file) => writeFileSync(file, ''));
+  }
+
+  /** Whether anybody wants profiles. */
+  get isWanted(): boolean {
+    return this.#path !== undefined || wantsProfile();
+  }
+
+  /** Adds a record. */
+  add(record: ProfileRecord): void {
+    this.#attempt((file) => appendFileSync(file, `${JSON.stringify(record)}\n`));
+    if (!wantsProfile()) return;
+    const figures = record.type === 'summary' ? record.figures : record.ends[0]?.figures;
+    if (figures !== undefined) note(profileText(figures));
+  }
+
+  #attempt(write: (path: string) => void): void {
+    if (this.#path === undefined) return;
+    try {
+      write(this.#path);
+    } catch (error) {
+      throw new IoError(`cannot write the profile: ${error instanceof Error ? error.message : String(error)}`, {
+        code: 'ERR_SPARSYNC_IO',
+        path: this.#path,
+        cause: error,
+      });
+    }
+  }
+}
