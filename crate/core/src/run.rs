@@ -116,7 +116,7 @@ fn over_quic<T>(
             let opened = async {
                 let (send, recv) =
                     peer.connection.open_bi().await.map_err(|error| crate::net::connection_error(&error))?;
-                let mut streams = ControlStreams { send, recv, decoder: sparsync_proto::FrameDecoder::default() };
+                let mut streams = ControlStreams::new(send, recv, Arc::clone(&wire));
                 let (oldest, newest) = limits::VERSIONS.into_inner();
                 let mut first = Vec::new();
                 Frame::Hello { oldest, newest }.encode(&mut first);
@@ -128,10 +128,18 @@ fn over_quic<T>(
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             match opened.await {
                 Ok(streams) => {
-                    let connection = peer.connection;
-                    QuicSession { session, connection, router: peer.router, streams, control, lanes, wire, timeout }
-                        .run()
-                        .await;
+                    QuicSession {
+                        session,
+                        connection: peer.connection,
+                        router: peer.router,
+                        streams,
+                        control,
+                        lanes,
+                        timeout,
+                        takes_the_rest: false,
+                    }
+                    .run()
+                    .await;
                 }
                 Err(error) => session.fail(error),
             }

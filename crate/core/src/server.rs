@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use sparsync_proto::{
-    Accept, Direction, Durability, Frame, FrameDecoder, Grant, Kind, ListEntry, RelPath, Request, limits,
-};
+use sparsync_proto::{Accept, Direction, Durability, Frame, Grant, Kind, ListEntry, RelPath, Request, limits};
 use tokio::sync::Notify;
 
 use crate::engine::{Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender};
@@ -95,8 +93,8 @@ struct Totals {
     connections_refused: AtomicU64,
     sessions: AtomicU64,
     sessions_failed: AtomicU64,
-    bytes_sent: AtomicU64,
-    bytes_received: AtomicU64,
+    /// Of all streams since the start, those of sessions under way included.
+    wire: Arc<WireCounters>,
 }
 
 struct Shared {
@@ -228,8 +226,8 @@ impl Server {
             ("sessions", get(&totals.sessions)),
             ("sessions_active", self.shared.active.load(Ordering::Relaxed) as u64),
             ("sessions_failed", get(&totals.sessions_failed)),
-            ("bytes_sent", get(&totals.bytes_sent)),
-            ("bytes_received", get(&totals.bytes_received)),
+            ("bytes_sent", get(&totals.wire.bytes_sent)),
+            ("bytes_received", get(&totals.wire.bytes_received)),
         ]
     }
 
@@ -426,7 +424,7 @@ async fn serve_connection(shared: Arc<Shared>, handshake: Handshake) {
         router,
     });
     while let Ok((send, recv)) = connection.accept_bi().await {
-        let streams = ControlStreams { send, recv, decoder: FrameDecoder::default() };
+        let streams = ControlStreams::new(send, recv, Arc::clone(&shared.totals.wire));
         tokio::spawn(serve_stream(Arc::clone(&shared), Arc::clone(&client), streams));
     }
     lock(&shared.connections).remove(&connection.stable_id());
@@ -590,7 +588,6 @@ async fn serve_sync(
             urgent: transport.urgent_sender(),
         });
     }
-    let wire = Arc::<WireCounters>::default();
     let timeout = timeout_of(&request);
     let (outgoing, incoming, data) = match request.direction {
         Direction::Push => {
@@ -629,13 +626,11 @@ async fn serve_sync(
         streams,
         control: transport,
         lanes: data,
-        wire: Arc::clone(&wire),
         timeout,
+        takes_the_rest: true,
     }
     .run()
     .await;
-    shared.totals.bytes_sent.fetch_add(wire.bytes_sent.load(Ordering::Relaxed), Ordering::Relaxed);
-    shared.totals.bytes_received.fetch_add(wire.bytes_received.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// The server's side of a session, on the session's own thread.
