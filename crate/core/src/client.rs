@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sparsync_proto::{Frame, FrameDecoder, ListEntry, RelPath, limits};
+use sparsync_proto::{Frame, ListEntry, RelPath, limits};
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
@@ -146,7 +146,7 @@ impl Drop for Client {
 
 async fn list(connection: &quinn::Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
     let (send, recv) = connection.open_bi().await.map_err(|error| net::connection_error(&error))?;
-    let mut streams = ControlStreams { send, recv, decoder: FrameDecoder::default() };
+    let mut streams = ControlStreams::new(send, recv, Arc::default());
     let (oldest, newest) = limits::VERSIONS.into_inner();
     streams.write(&Frame::Hello { oldest, newest }).await?;
     streams.write(&Frame::ListRequest { root, path }).await?;

@@ -126,24 +126,21 @@ fn over_quic<T>(
             let opened = async {
                 let (send, recv) =
                     peer.connection.open_bi().await.map_err(|error| crate::net::connection_error(&error))?;
-                let mut streams = ControlStreams { send, recv, decoder: sparsync_proto::FrameDecoder::default() };
+                let mut streams = ControlStreams::new(send, recv, Arc::clone(&wire));
                 let (oldest, newest) = limits::VERSIONS.into_inner();
                 let mut first = Vec::new();
                 Frame::Hello { oldest, newest }.encode(&mut first);
                 Frame::Request(Box::new(request)).encode(&mut first);
                 streams.write_encoded(&first).await?;
-                wire.asks(&session);
+                wire.asks(session.profiler().map(AsRef::as_ref));
                 Ok::<_, Error>(streams)
             };
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             match opened.await {
                 Ok(streams) => {
-                    let connection = peer.connection;
-                    let router = peer.router;
+                    let (connection, router) = (peer.connection, peer.router);
                     let end = End::Initiator;
-                    QuicSession { end, session, connection, router, streams, control, lanes, wire, timeout }
-                        .run()
-                        .await;
+                    QuicSession { end, session, connection, router, streams, control, lanes, timeout }.run().await;
                 }
                 Err(error) => session.fail(error),
             }

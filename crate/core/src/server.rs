@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sparsync_proto::{
-    Accept, Direction, Durability, EndProfile, Frame, FrameDecoder, Grant, Kind, ListEntry, RelPath, Request, limits,
+    Accept, Direction, Durability, EndProfile, Frame, Grant, Kind, ListEntry, RelPath, Request, limits,
 };
 use tokio::sync::Notify;
 
@@ -134,8 +134,8 @@ struct Totals {
     connections_refused: AtomicU64,
     sessions: AtomicU64,
     sessions_failed: AtomicU64,
-    bytes_sent: AtomicU64,
-    bytes_received: AtomicU64,
+    /// Of all streams since the start, those of sessions under way included.
+    wire: Arc<WireCounters>,
 }
 
 struct Shared {
@@ -275,8 +275,8 @@ impl Server {
             ("sessions", get(&totals.sessions)),
             ("sessions_active", self.shared.active.load(Ordering::Relaxed) as u64),
             ("sessions_failed", get(&totals.sessions_failed)),
-            ("bytes_sent", get(&totals.bytes_sent)),
-            ("bytes_received", get(&totals.bytes_received)),
+            ("bytes_sent", get(&totals.wire.bytes_sent)),
+            ("bytes_received", get(&totals.wire.bytes_received)),
         ]
     }
 
@@ -481,7 +481,7 @@ async fn serve_connection(shared: Arc<Shared>, handshake: Handshake) {
         router,
     });
     while let Ok((send, recv)) = connection.accept_bi().await {
-        let streams = ControlStreams { send, recv, decoder: FrameDecoder::default() };
+        let streams = ControlStreams::new(send, recv, Arc::new(WireCounters::part_of(&shared.totals.wire)));
         tokio::spawn(serve_stream(Arc::clone(&shared), Arc::clone(&client), streams));
     }
     lock(&shared.connections).remove(&connection.stable_id());
@@ -633,7 +633,8 @@ async fn serve_sync(
     };
     let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
     let direction = request.direction;
-    let _watch = shared.runtime_clock.watch(session.profiler());
+    let profiler = session.profiler().cloned();
+    let _watch = shared.runtime_clock.watch(profiler.as_ref());
     let (control, transport) = control_lane();
     {
         let mut live = lock(&shared.live);
@@ -647,7 +648,6 @@ async fn serve_sync(
             urgent: transport.urgent_sender(),
         });
     }
-    let wire = Arc::<WireCounters>::default();
     let timeout = timeout_of(&request);
     let (outgoing, incoming, data) = match request.direction {
         Direction::Push => {
@@ -681,20 +681,17 @@ async fn serve_sync(
     }
     QuicSession {
         end: End::Acceptor,
-        session: Arc::clone(&session),
+        session,
         connection: client.connection.clone(),
         router: Arc::clone(&client.router),
         streams,
         control: transport,
         lanes: data,
-        wire: Arc::clone(&wire),
         timeout,
     }
     .run()
     .await;
-    shared.totals.bytes_sent.fetch_add(wire.bytes_sent.load(Ordering::Relaxed), Ordering::Relaxed);
-    shared.totals.bytes_received.fetch_add(wire.bytes_received.load(Ordering::Relaxed), Ordering::Relaxed);
-    if let Some((profiles, profiler)) = shared.profiles.as_ref().zip(session.profiler()) {
+    if let Some((profiles, profiler)) = shared.profiles.as_ref().zip(profiler) {
         lock(profiles).add(SessionProfile { direction, profile: profiler.account() });
     }
 }

@@ -28,10 +28,19 @@ const LAST_FRAMES: Duration = Duration::from_secs(2);
 /// Bytes taken from a stream at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// Bytes of a control lane that are taken after the session has ended: signs of life, and the records of a small tree.
+const REST_BYTES_MAX: usize = 64 << 10;
+
 /// Data streams that are kept for sessions which are about to begin.
 const STRAY_LANES_MAX: usize = 64;
 
-/// What a session has put on and taken off the wire.
+/// What a data stream begins with: the session's number, and the lane's.
+const LANE_HEADER_BYTES: usize = 9;
+
+/// What was put on and taken off the wire: by one run, or by all of a server.
+///
+/// Both ends of a run that went well count the same, byte by byte. Only what was on its way when the receiver had
+/// decided may be missing at the end that needed it no more: a sign of life, records behind the digest of an equal tree.
 #[derive(Debug, Default)]
 pub(crate) struct WireCounters {
     /// Bytes of all streams, to the peer.
@@ -50,6 +59,8 @@ pub(crate) struct WireCounters {
     asked: AtomicBool,
     /// When, by the session's profile.
     asked_at: AtomicU64,
+    /// Counters of which these are a part: those of a server.
+    total: Option<Arc<WireCounters>>,
 }
 
 /// A control lane's two streams, with what has been read beyond the first frames.
@@ -57,9 +68,15 @@ pub(crate) struct ControlStreams {
     pub(crate) send: quinn::SendStream,
     pub(crate) recv: quinn::RecvStream,
     pub(crate) decoder: FrameDecoder,
+    pub(crate) wire: Arc<WireCounters>,
 }
 
 impl ControlStreams {
+    /// A control lane that nothing was said on yet.
+    pub(crate) fn new(send: quinn::SendStream, recv: quinn::RecvStream, wire: Arc<WireCounters>) -> Self {
+        Self { send, recv, decoder: FrameDecoder::default(), wire }
+    }
+
     /// The number that data lanes name the session by: that of the stream, which both sides know.
     pub(crate) fn number(&self) -> u64 {
         self.send.id().index()
@@ -74,7 +91,9 @@ impl ControlStreams {
 
     /// Writes encoded frames.
     pub(crate) async fn write_encoded(&mut self, encoded: &[u8]) -> Result<()> {
-        self.send.write_all(encoded).await.map_err(|error| net::write_error(&error))
+        self.send.write_all(encoded).await.map_err(|error| net::write_error(&error))?;
+        self.wire.sent(encoded.len() as u64);
+        Ok(())
     }
 
     /// Reads the next frame.
@@ -84,7 +103,10 @@ impl ControlStreams {
                 return Ok(Some(frame));
             }
             match self.recv.read_chunk(READ_BYTES, true).await.map_err(|error| net::read_error(&error))? {
-                Some(chunk) => self.decoder.feed(&chunk.bytes),
+                Some(chunk) => {
+                    self.wire.received(chunk.bytes.len() as u64);
+                    self.decoder.feed(&chunk.bytes);
+                }
                 None if self.decoder.is_empty() => return Ok(None),
                 None => return Err(Error::protocol("a control lane that ends inside a frame").remote()),
             }
@@ -128,7 +150,7 @@ impl Router {
         while let Ok(mut recv) = connection.accept_uni().await {
             let router = Arc::clone(&self);
             tokio::spawn(async move {
-                let mut head = [0; 9];
+                let mut head = [0; LANE_HEADER_BYTES];
                 let read = tokio::time::timeout(Duration::from_secs(10), recv.read_exact(&mut head));
                 if matches!(read.await, Ok(Ok(()))) {
                     let [session @ .., lane] = head;
@@ -191,7 +213,6 @@ pub(crate) struct QuicSession {
     pub(crate) streams: ControlStreams,
     pub(crate) control: TransportControl,
     pub(crate) lanes: DataLanes,
-    pub(crate) wire: Arc<WireCounters>,
     /// The run ends when neither side works for so long.
     pub(crate) timeout: Duration,
 }
@@ -199,19 +220,22 @@ pub(crate) struct QuicSession {
 impl QuicSession {
     /// Runs until the engine is done and everything it said is on its way.
     pub(crate) async fn run(self) {
-        let Self { end, session, connection, router, streams, mut control, lanes, wire, timeout } = self;
+        let Self { end, session, connection, router, streams, control, lanes, timeout } = self;
         let number = streams.number();
+        let ControlStreams { send, mut recv, decoder, wire } = streams;
         if end == End::Acceptor {
             wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(profiler) = session.profiler() {
+        let profiler = session.profiler().cloned();
+        if let Some(profiler) = &profiler {
             profiler.probe(transport_figures(connection.clone(), Arc::clone(&wire), end));
         }
-        let ControlStreams { mut send, mut recv, decoder } = streams;
         // Lists and questions overtake content, so that nobody waits for what is behind it.
         let _ = send.set_priority(1);
         let peer_work = AtomicU64::new(0);
         let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
+        let sends_content = matches!(lanes, DataLanes::Out(_));
+        let mut out = ControlOut { send, control, unsent: Bytes::new(), wire: &wire, profiler: profiler.as_deref() };
         {
             let lanes = carry_lanes(&session, &connection, &router, number, lanes, &wire);
             let incoming = receive_control(&session, &mut recv, decoder, frames, &peer_work, &wire);
@@ -219,7 +243,7 @@ impl QuicSession {
                 biased;
                 () = session.ended.notified() => {}
                 error = async {
-                    match send_control(&session, &mut send, &mut control, &wire).await {
+                    match out.send_all().await {
                         // The engine has no more to say; whether all is well is known when it has ended the session.
                         Ok(()) => std::future::pending().await,
                         Err(error) => {
@@ -233,72 +257,117 @@ impl QuicSession {
                 error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
             }
         }
+        let error = session.error();
+        // From here on nobody finds the session among those that are alive.
+        drop(session);
+        out.close(error.as_ref(), sends_content).await;
         // The peer's stream is let go only now: a stop would otherwise overtake the reason.
-        close_control(&session, &mut send, &mut control).await;
-        drop(recv);
-        if let Some(profiler) = session.profiler() {
+        if end == End::Acceptor && error.is_none() {
+            take_the_rest(&mut recv, &wire).await;
+        }
+        if let Some(profiler) = profiler {
             profiler.end_probe();
         }
     }
 }
 
-/// Sends what the engine says, until it says no more.
-async fn send_control(
-    session: &Session,
-    send: &mut quinn::SendStream,
-    control: &mut TransportControl,
-    wire: &WireCounters,
-) -> Result<()> {
-    loop {
-        let (encoded, is_bulk) = tokio::select! {
-            biased;
-            Some(encoded) = control.urgent.recv() => (encoded, false),
-            Some(encoded) = control.bulk.recv() => (encoded, true),
-            else => return Ok(()),
-        };
-        let bytes = encoded.len() as u64;
-        let began = session.profiler().map(|profiler| {
-            profiler.raise(Figure::control_queue_max, control.bulk.len() as u64);
+/// The way out of a control lane.
+struct ControlOut<'a> {
+    send: quinn::SendStream,
+    control: TransportControl,
+    /// What has been begun and did not fit the window yet. It is kept here, so that the end of the session, which lets
+    /// go of everything that waits, does not tear a frame: the last words come behind it.
+    unsent: Bytes,
+    wire: &'a WireCounters,
+    profiler: Option<&'a Profiler>,
+}
+
+impl ControlOut<'_> {
+    /// Sends what the engine says, until it says no more.
+    async fn send_all(&mut self) -> Result<()> {
+        loop {
+            let (encoded, is_bulk) = tokio::select! {
+                biased;
+                Some(encoded) = self.control.urgent.recv() => (encoded, false),
+                Some(encoded) = self.control.bulk.recv() => (encoded, true),
+                else => return Ok(()),
+            };
+            self.send(encoded).await.map_err(|error| net::write_error(&error))?;
+            if is_bulk {
+                self.control.bulk_written();
+            }
+        }
+    }
+
+    async fn send(&mut self, encoded: Vec<u8>) -> std::result::Result<(), quinn::WriteError> {
+        self.unsent = Bytes::from(encoded);
+        self.wire.control_frames.fetch_add(1, Ordering::Relaxed);
+        let began = self.profiler.map(|profiler| {
+            profiler.raise(Figure::control_queue_max, self.control.bulk.len() as u64);
             profiler.now()
         });
-        send.write_chunk(Bytes::from(encoded)).await.map_err(|error| net::write_error(&error))?;
-        if let Some((profiler, began)) = session.profiler().zip(began) {
+        self.send_unsent().await?;
+        if let Some((profiler, began)) = self.profiler.zip(began) {
             profiler.add(Figure::write_ms, profiler.now() - began);
         }
-        wire.sent(bytes);
-        wire.control_frames.fetch_add(1, Ordering::Relaxed);
-        wire.asks(session);
-        if is_bulk {
-            control.bulk_written();
+        self.wire.asks(self.profiler);
+        Ok(())
+    }
+
+    async fn send_unsent(&mut self) -> std::result::Result<(), quinn::WriteError> {
+        while !self.unsent.is_empty() {
+            let written = self.send.write_chunks(std::slice::from_mut(&mut self.unsent)).await?;
+            self.wire.sent(written.bytes as u64);
         }
+        Ok(())
+    }
+
+    /// Sends what is left to say, or why the run ended, and closes the lane.
+    async fn close(mut self, error: Option<&Error>, sends_content: bool) {
+        let last_words = async {
+            match error {
+                // Who sends content has the receiver's account, and what it has not said by then interests nobody.
+                None if sends_content => {}
+                None => {
+                    self.send_unsent().await?;
+                    while let Ok(encoded) = self.control.urgent.try_recv() {
+                        self.send(encoded).await?;
+                    }
+                    while let Ok(encoded) = self.control.bulk.try_recv() {
+                        self.send(encoded).await?;
+                    }
+                }
+                // The peer knows already what it told us.
+                Some(error) if error.side() == crate::Side::Remote && error.kind() != ErrorKind::Protocol => {}
+                Some(error) => {
+                    self.send_unsent().await?;
+                    let mut encoded = Vec::new();
+                    Frame::Abort(error.to_wire()).encode(&mut encoded);
+                    self.send(encoded).await?;
+                }
+            }
+            Ok::<(), quinn::WriteError>(())
+        };
+        // A peer that takes nothing any more must not keep the run from ending.
+        let _ = tokio::time::timeout(Duration::from_secs(5), last_words).await;
+        let _ = self.send.finish();
     }
 }
 
-/// Sends what is left to say, or why the run ended, and closes the lane.
-async fn close_control(session: &Session, send: &mut quinn::SendStream, control: &mut TransportControl) {
-    let last_words = async {
-        match session.error() {
-            None => {
-                while let Ok(encoded) = control.urgent.try_recv() {
-                    send.write_chunk(Bytes::from(encoded)).await?;
-                }
-                while let Ok(encoded) = control.bulk.try_recv() {
-                    send.write_chunk(Bytes::from(encoded)).await?;
-                }
-            }
-            // The peer knows already what it told us.
-            Some(error) if error.side() == crate::Side::Remote && error.kind() != ErrorKind::Protocol => {}
-            Some(error) => {
-                let mut encoded = Vec::new();
-                Frame::Abort(error.to_wire()).encode(&mut encoded);
-                send.write_chunk(Bytes::from(encoded)).await?;
+/// Takes what the peer had on its way when all was decided. More than a little is not worth the way: then the stream is
+/// stopped.
+async fn take_the_rest(recv: &mut quinn::RecvStream, wire: &WireCounters) {
+    let all = async {
+        let mut left = REST_BYTES_MAX;
+        while let Ok(Some(chunk)) = recv.read_chunk(left, true).await {
+            wire.received(chunk.bytes.len() as u64);
+            left = left.saturating_sub(chunk.bytes.len());
+            if left == 0 {
+                return;
             }
         }
-        Ok::<(), quinn::WriteError>(())
     };
-    // A peer that takes nothing any more must not keep the run from ending.
-    let _ = tokio::time::timeout(Duration::from_secs(5), last_words).await;
-    let _ = send.finish();
+    let _ = tokio::time::timeout(LAST_FRAMES, all).await;
 }
 
 /// Takes what the peer says. Ends only with the reason why nothing more will come.
@@ -416,10 +485,15 @@ fn transport_figures(
 }
 
 impl WireCounters {
+    /// Counters of one session, of which `total` counts the bytes as well.
+    pub(crate) fn part_of(total: &Arc<Self>) -> Self {
+        Self { total: Some(Arc::clone(total)), ..Self::default() }
+    }
+
     /// Something was said to the peer.
-    pub(crate) fn asks(&self, session: &Session) {
+    pub(crate) fn asks(&self, profiler: Option<&Profiler>) {
         if !self.asked.swap(true, Ordering::Relaxed)
-            && let Some(profiler) = session.profiler()
+            && let Some(profiler) = profiler
         {
             self.asked_at.store(profiler.now(), Ordering::Relaxed);
         }
@@ -438,10 +512,16 @@ impl WireCounters {
 
     fn sent(&self, bytes: u64) {
         self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(total) = &self.total {
+            total.sent(bytes);
+        }
     }
 
     fn received(&self, bytes: u64) {
         self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(total) = &self.total {
+            total.received(bytes);
+        }
     }
 }
 
@@ -476,6 +556,7 @@ async fn carry_lanes(
                     session.fail(Error::protocol("a data lane that the session does not have").remote());
                     continue;
                 };
+                wire.received(LANE_HEADER_BYTES as u64);
                 let (session, wire) = (Arc::clone(session), Arc::clone(wire));
                 tasks.spawn(async move {
                     if let Err(error) = receive_lane(recv, &queue, &wire).await {
@@ -499,7 +580,7 @@ async fn send_lane(
     let Some(mut pack) = queue.recv().await else { return Ok(()) };
     let mut send = connection.open_uni().await.map_err(|error| net::connection_error(&error))?;
     wire.streams_opened.fetch_add(1, Ordering::Relaxed);
-    let mut head = [0; 9];
+    let mut head = [0; LANE_HEADER_BYTES];
     head[..8].copy_from_slice(&session.to_be_bytes());
     head[8] = lane;
     let mut lead = Bytes::copy_from_slice(&head);

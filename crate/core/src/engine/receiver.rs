@@ -1012,14 +1012,15 @@ impl Receiver<'_> {
             .encode(&mut encoded);
         self.control.send_bulk(encoded)?;
         if self.options.profile == ProfileExchange::Ask {
-            match rx.blocking_recv() {
-                Some(Frame::Profile(profile)) => self.session.set_peer_profile(*profile)?,
-                Some(other) => {
-                    let name = frame_name(&other);
-                    return Err(Error::protocol(format!("{name} instead of the profile that was asked for")).remote());
+            // Records may be on their way that a digest has made needless.
+            let profile = loop {
+                match rx.blocking_recv() {
+                    Some(Frame::Profile(profile)) => break profile,
+                    Some(_) => {}
+                    None => return Err(self.session.lane_ended()),
                 }
-                None => return Err(self.session.lane_ended()),
-            }
+            };
+            self.session.set_peer_profile(*profile)?;
         }
         Ok(Outcome { refused })
     }

@@ -617,6 +617,8 @@ fn dispatch(
                 }
                 if shared.options.profile == ProfileExchange::Answer {
                     tell_profile(shared.session, &shared.control)?;
+                    // What a sender has not said when its session ends is not said at all.
+                    shared.control.wait_until_written(shared.session)?;
                 }
                 if shared.options.profile == ProfileExchange::Ask && shared.session.peer_profile().is_none() {
                     return Err(Error::protocol("a result without the profile that was asked for").remote());
@@ -634,7 +636,9 @@ fn dispatch(
 /// Tells the peer where this end's time went, up to now.
 pub(super) fn tell_profile(session: &Session, control: &ControlSender) -> Result<()> {
     let Some(profiler) = session.profiler() else { return Ok(()) };
-    control.send(&Frame::Profile(Box::new(profiler.account())))
+    let mut encoded = Vec::new();
+    Frame::Profile(Box::new(profiler.account())).encode(&mut encoded);
+    control.send_bulk(encoded)
 }
 
 fn granted(shared: &Shared<'_>, grant: Grant, to_list: &mpsc::Sender<u32>) {
