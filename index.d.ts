@@ -343,6 +343,12 @@ export interface NativeTrust {
   caPem?: string
 }
 
+/** The names of figures. */
+export declare function profileFigureNames(): Array<string>
+
+/** The names of phases. */
+export declare function profilePhaseNames(): Array<string>
+
 /** Starts a run between two folders of this machine. */
 export declare function startLocal(request: NativeRequest, destination: Uint8Array): NativeJob
 

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -781,6 +781,8 @@ export { coreVersion }
 export { forgetHost }
 export { knownHost }
 export { loadIdentity }
+export { profileFigureNames }
+export { profilePhaseNames }
 export { startLocal }
 export { statNames }
 export { trustHost }

@@ -12,11 +12,11 @@ export type {
   NativeJob,
   NativeListEntry,
   NativeProfileEnd,
+  NativeProfileThread,
   NativeRequest,
   NativeResult,
   NativeServer,
   NativeServerOptions,
-  NativeServerProfiles,
   NativeTrust,
 } from '../index.js';
 

@@ -1,4 +1,4 @@
-import type { NativeProfileEnd } from './native.js';
+import type { NativeProfileEnd, NativeProfileThread } from './native.js';
 
 /**
  * The figures of one end of a sync, under the engine's own names, which are those of the program that this package
@@ -216,11 +216,19 @@ export function toEnd(native: NativeProfileEnd, role: ProfileEnd['role'], end: P
     end,
     startedAtMs,
     figures: toFigures(figures),
-    threads: threads.map(({ name, startMs, wallMs, cpuMs, stepMs, phases }) => ({
-      ...{ name, startMs, wallMs, cpuMs, stepMs },
-      phases: Object.fromEntries(phases.map(({ name: phase, ms, count }) => [phase, { ms, count }])),
-      timeline: Object.fromEntries(phases.map(({ name: phase, steps }) => [phase, [...steps]])),
-    })),
+    threads: threads.map(toThread),
+  };
+}
+
+function toThread({ name, startMs, wallMs, cpuMs, stepMs, phases }: NativeProfileThread): ProfileThread {
+  return {
+    name,
+    startMs,
+    wallMs,
+    cpuMs,
+    phases: Object.fromEntries(phases.map(({ name: phase, ms, count }) => [phase, { ms, count }])),
+    stepMs,
+    timeline: Object.fromEntries(phases.map(({ name: phase, steps }) => [phase, [...steps]])),
   };
 }
 

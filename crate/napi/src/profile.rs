@@ -131,3 +131,17 @@ pub(crate) fn server_profiles(profiles: &ServerProfiles) -> NativeServerProfiles
         figures: figures(&profiles.figures),
     }
 }
+
+/// The names of figures.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn profile_figure_names() -> Vec<String> {
+    FIGURES.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// The names of phases.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn profile_phase_names() -> Vec<String> {
+    PHASES.iter().map(|&name| name.to_owned()).collect()
+}
