@@ -50,6 +50,7 @@ impl Client {
                                 round_trip: connection.rtt(),
                                 connection: connection.clone(),
                                 router,
+                                window: net::WindowBudget::default().open(&connection),
                                 handle: tokio::runtime::Handle::current(),
                             };
                             if to.send(Ok((peer, connected.server_key, connected.remote))).is_ok() {

@@ -37,6 +37,7 @@ pub(crate) fn timeout_of(request: &Request) -> Duration {
 pub(crate) struct Peer {
     pub(crate) connection: quinn::Connection,
     pub(crate) router: Arc<Router>,
+    pub(crate) window: crate::net::Window,
     pub(crate) handle: tokio::runtime::Handle,
     /// The shortest round trip seen: that of the handshake.
     pub(crate) round_trip: Duration,
@@ -128,8 +129,8 @@ fn over_quic<T>(
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             match opened.await {
                 Ok(streams) => {
-                    let connection = peer.connection;
-                    QuicSession { session, connection, router: peer.router, streams, control, lanes, wire, timeout }
+                    let Peer { connection, router, window, .. } = peer;
+                    QuicSession { session, connection, router, window, streams, control, lanes, wire, timeout }
                         .run()
                         .await;
                 }

@@ -1,16 +1,16 @@
 //! Carries a session's lanes over QUIC streams, or from one engine to the other in one process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
 use sparsync_proto::{Frame, FrameDecoder};
 use tokio::sync::mpsc;
 
-use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use crate::engine::{BUFFER_BYTES, DATA_QUEUE, Pack, Session, TransportControl, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net;
 
@@ -26,6 +26,9 @@ const LAST_FRAMES: Duration = Duration::from_secs(2);
 
 /// Bytes taken from a stream at once.
 const READ_BYTES: usize = 64 << 10;
+
+/// A lane whose writer takes nothing for so long does not count against what the connection may hold.
+const LANE_HALTS: Duration = Duration::from_secs(1);
 
 /// Data streams that are kept for sessions which are about to begin.
 const STRAY_LANES_MAX: usize = 64;
@@ -109,6 +112,8 @@ struct ArrivedLane {
 struct Routes {
     sessions: HashMap<u64, mpsc::UnboundedSender<ArrivedLane>>,
     strays: HashMap<u64, Vec<ArrivedLane>>,
+    /// The sessions that ended last. What comes of them late is let go: kept, it would use up the window for good.
+    ended: VecDeque<u64>,
 }
 
 /// Brings the data streams of a connection to their sessions.
@@ -137,6 +142,8 @@ impl Router {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(to) = routes.sessions.get(&session) {
             let _ = to.send(arrived);
+        } else if routes.ended.contains(&session) {
+            drop(arrived);
         } else if routes.strays.values().map(Vec::len).sum::<usize>() < STRAY_LANES_MAX {
             routes.strays.entry(session).or_default().push(arrived);
         }
@@ -165,6 +172,10 @@ impl Drop for Route {
         let mut routes = self.router.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.sessions.remove(&self.session);
         routes.strays.remove(&self.session);
+        if routes.ended.len() == STRAY_LANES_MAX {
+            routes.ended.pop_front();
+        }
+        routes.ended.push_back(self.session);
     }
 }
 
@@ -173,6 +184,7 @@ pub(crate) struct QuicSession {
     pub(crate) session: Arc<Session>,
     pub(crate) connection: quinn::Connection,
     pub(crate) router: Arc<Router>,
+    pub(crate) window: net::Window,
     pub(crate) streams: ControlStreams,
     pub(crate) control: TransportControl,
     pub(crate) lanes: DataLanes,
@@ -184,7 +196,7 @@ pub(crate) struct QuicSession {
 impl QuicSession {
     /// Runs until the engine is done and everything it said is on its way.
     pub(crate) async fn run(self) {
-        let Self { session, connection, router, streams, mut control, lanes, wire, timeout } = self;
+        let Self { session, connection, router, window, streams, mut control, lanes, wire, timeout } = self;
         let number = streams.number();
         let ControlStreams { mut send, mut recv, decoder } = streams;
         // Lists and questions overtake content, so that nobody waits for what is behind it.
@@ -192,7 +204,7 @@ impl QuicSession {
         let peer_work = AtomicU64::new(0);
         let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
         {
-            let lanes = carry_lanes(&session, &connection, &router, number, lanes, &wire);
+            let lanes = carry_lanes(&session, &connection, &router, &window, number, lanes, &wire);
             let incoming = receive_control(&session, &mut recv, decoder, frames, &peer_work, &wire);
             tokio::select! {
                 biased;
@@ -359,6 +371,7 @@ async fn carry_lanes(
     session: &Arc<Session>,
     connection: &quinn::Connection,
     router: &Arc<Router>,
+    window: &net::Window,
     number: u64,
     lanes: DataLanes,
     wire: &Arc<WireCounters>,
@@ -384,9 +397,9 @@ async fn carry_lanes(
                     session.fail(Error::protocol("a data lane that the session does not have").remote());
                     continue;
                 };
-                let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+                let (session, wire, window) = (Arc::clone(session), Arc::clone(wire), window.lane());
                 tasks.spawn(async move {
-                    if let Err(error) = receive_lane(recv, &queue, &wire).await {
+                    if let Err(error) = receive_lane(recv, &queue, window, &wire).await {
                         session.fail(error);
                     }
                 });
@@ -426,26 +439,49 @@ async fn send_lane(
     Ok(())
 }
 
-async fn receive_lane(mut recv: quinn::RecvStream, queue: &mpsc::Sender<Pack>, wire: &WireCounters) -> Result<()> {
-    loop {
-        let mut head = BytesMut::new();
+async fn receive_lane(
+    mut recv: quinn::RecvStream,
+    queue: &mpsc::Sender<Pack>,
+    mut window: net::LaneWindow,
+    wire: &WireCounters,
+) -> Result<()> {
+    let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
+    // What finds no room stays with QUIC, where the peer's window counts it.
+    while let Some(room) = room(queue, &mut window).await {
+        head.clear();
         if !read_bytes(&mut recv, &mut head, PACK_HEADER_BYTES, true).await? {
             return Ok(());
         }
         let head: [u8; PACK_HEADER_BYTES] =
             head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
         let header = PackHeader::decode(&head).map_err(malformed)?;
-        let mut bytes = BytesMut::with_capacity(header.stored_bytes);
+        let mut bytes =
+            if header.stored_bytes > BUFFER_BYTES { Vec::with_capacity(header.stored_bytes) } else { take_buffer() };
         read_bytes(&mut recv, &mut bytes, header.stored_bytes, false).await?;
-        wire.received((PACK_HEADER_BYTES + header.stored_bytes) as u64);
-        if queue.send(Pack { header, bytes: bytes.freeze() }).await.is_err() {
-            return Ok(());
-        }
+        let count = PACK_HEADER_BYTES + header.stored_bytes;
+        wire.received(count as u64);
+        window.read(count);
+        room.send(Pack { header, bytes: share(bytes) });
     }
+    Ok(())
+}
+
+/// Waits for room in a lane's queue; nothing when nobody reads it any more.
+async fn room<'a>(queue: &'a mpsc::Sender<Pack>, window: &mut net::LaneWindow) -> Option<mpsc::Permit<'a, Pack>> {
+    if let Ok(room) = queue.try_reserve() {
+        return Some(room);
+    }
+    if let Ok(room) = tokio::time::timeout(LANE_HALTS, queue.reserve()).await {
+        return room.ok();
+    }
+    window.halt(true);
+    let room = queue.reserve().await;
+    window.halt(false);
+    room.ok()
 }
 
 /// Reads exactly `count` bytes; says false when the stream ended before the first and may.
-async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut BytesMut, count: usize, may_end: bool) -> Result<bool> {
+async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut Vec<u8>, count: usize, may_end: bool) -> Result<bool> {
     while into.len() < count {
         match recv.read_chunk(count - into.len(), true).await.map_err(|error| net::read_error(&error))? {
             Some(chunk) => into.extend_from_slice(&chunk.bytes),
