@@ -57,6 +57,7 @@ impl Client {
                                 router,
                                 connect_time: began.elapsed(),
                                 runtime_clock,
+                                window: net::WindowBudget::default().open(&connection),
                                 handle: tokio::runtime::Handle::current(),
                             };
                             if to.send(Ok((peer, connected.server_key, connected.remote))).is_ok() {

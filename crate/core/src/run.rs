@@ -39,6 +39,7 @@ pub(crate) fn timeout_of(request: &Request) -> Duration {
 pub(crate) struct Peer {
     pub(crate) connection: quinn::Connection,
     pub(crate) router: Arc<Router>,
+    pub(crate) window: crate::net::Window,
     pub(crate) handle: tokio::runtime::Handle,
     /// The shortest round trip seen: that of the handshake.
     pub(crate) round_trip: Duration,
@@ -138,9 +139,11 @@ fn over_quic<T>(
             wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             match opened.await {
                 Ok(streams) => {
-                    let (connection, router) = (peer.connection, peer.router);
+                    let Peer { connection, router, window, .. } = peer;
                     let end = End::Initiator;
-                    QuicSession { end, session, connection, router, streams, control, lanes, timeout }.run().await;
+                    QuicSession { end, session, connection, router, window, streams, control, lanes, timeout }
+                        .run()
+                        .await;
                 }
                 Err(error) => session.fail(error),
             }

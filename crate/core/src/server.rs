@@ -470,7 +470,7 @@ async fn serve_connection(shared: Arc<Shared>, handshake: Handshake) {
     }
     shared.totals.connections.fetch_add(1, Ordering::Relaxed);
     shared.totals.connections_active.fetch_add(1, Ordering::Relaxed);
-    let _window = shared.windows.open(&connection);
+    let window = shared.windows.open(&connection);
     let router = Arc::<Router>::default();
     tokio::spawn(Arc::clone(&router).run(connection.clone()));
     let client = Arc::new(ConnectedClient {
@@ -479,6 +479,7 @@ async fn serve_connection(shared: Arc<Shared>, handshake: Handshake) {
         round_trip: connection.rtt(),
         connection: connection.clone(),
         router,
+        window,
     });
     while let Ok((send, recv)) = connection.accept_bi().await {
         let streams = ControlStreams::new(send, recv, Arc::new(WireCounters::part_of(&shared.totals.wire)));
@@ -495,6 +496,7 @@ struct ConnectedClient {
     round_trip: Duration,
     connection: quinn::Connection,
     router: Arc<Router>,
+    window: net::Window,
 }
 
 async fn serve_stream(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut streams: ControlStreams) {
@@ -684,6 +686,7 @@ async fn serve_sync(
         session,
         connection: client.connection.clone(),
         router: Arc::clone(&client.router),
+        window: client.window.clone(),
         streams,
         control: transport,
         lanes: data,

@@ -1,16 +1,16 @@
 //! Carries a session's lanes over QUIC streams, or from one engine to the other in one process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
 use sparsync_proto::{Figure, Frame, FrameDecoder};
 use tokio::sync::mpsc;
 
-use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net;
 use crate::profile::{Profiler, nanos};
@@ -30,6 +30,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Bytes of a control lane that are taken after the session has ended: signs of life, and the records of a small tree.
 const REST_BYTES_MAX: usize = 64 << 10;
+
+/// A lane whose writer takes nothing for so long does not count against what the connection may hold.
+const LANE_HALTS: Duration = Duration::from_secs(1);
 
 /// Data streams that are kept for sessions which are about to begin.
 const STRAY_LANES_MAX: usize = 64;
@@ -136,6 +139,8 @@ struct ArrivedLane {
 struct Routes {
     sessions: HashMap<u64, mpsc::UnboundedSender<ArrivedLane>>,
     strays: HashMap<u64, Vec<ArrivedLane>>,
+    /// The sessions that ended last. What comes of them late is let go: kept, it would use up the window for good.
+    ended: VecDeque<u64>,
 }
 
 /// Brings the data streams of a connection to their sessions.
@@ -164,6 +169,8 @@ impl Router {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(to) = routes.sessions.get(&session) {
             let _ = to.send(arrived);
+        } else if routes.ended.contains(&session) {
+            drop(arrived);
         } else if routes.strays.values().map(Vec::len).sum::<usize>() < STRAY_LANES_MAX {
             routes.strays.entry(session).or_default().push(arrived);
         }
@@ -192,6 +199,10 @@ impl Drop for Route {
         let mut routes = self.router.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.sessions.remove(&self.session);
         routes.strays.remove(&self.session);
+        if routes.ended.len() == STRAY_LANES_MAX {
+            routes.ended.pop_front();
+        }
+        routes.ended.push_back(self.session);
     }
 }
 
@@ -210,6 +221,7 @@ pub(crate) struct QuicSession {
     pub(crate) session: Arc<Session>,
     pub(crate) connection: quinn::Connection,
     pub(crate) router: Arc<Router>,
+    pub(crate) window: net::Window,
     pub(crate) streams: ControlStreams,
     pub(crate) control: TransportControl,
     pub(crate) lanes: DataLanes,
@@ -220,7 +232,7 @@ pub(crate) struct QuicSession {
 impl QuicSession {
     /// Runs until the engine is done and everything it said is on its way.
     pub(crate) async fn run(self) {
-        let Self { end, session, connection, router, streams, control, lanes, timeout } = self;
+        let Self { end, session, connection, router, window, streams, control, lanes, timeout } = self;
         let number = streams.number();
         let ControlStreams { send, mut recv, decoder, wire } = streams;
         if end == End::Acceptor {
@@ -228,7 +240,7 @@ impl QuicSession {
         }
         let profiler = session.profiler().cloned();
         if let Some(profiler) = &profiler {
-            profiler.probe(transport_figures(connection.clone(), Arc::clone(&wire), end));
+            profiler.probe(transport_figures(connection.clone(), window.clone(), Arc::clone(&wire), end));
         }
         // Lists and questions overtake content, so that nobody waits for what is behind it.
         let _ = send.set_priority(1);
@@ -237,7 +249,7 @@ impl QuicSession {
         let sends_content = matches!(lanes, DataLanes::Out(_));
         let mut out = ControlOut { send, control, unsent: Bytes::new(), wire: &wire, profiler: profiler.as_deref() };
         {
-            let lanes = carry_lanes(&session, &connection, &router, number, lanes, &wire);
+            let lanes = carry_lanes(&session, &connection, &router, &window, number, lanes, &wire);
             let incoming = receive_control(&session, &mut recv, decoder, frames, &peer_work, &wire);
             tokio::select! {
                 biased;
@@ -455,6 +467,7 @@ async fn watch_work(
 /// What a profile tells of the transport: the connection's own counters since the session began, and the session's.
 fn transport_figures(
     connection: quinn::Connection,
+    window: net::Window,
     wire: Arc<WireCounters>,
     end: End,
 ) -> impl Fn(&Profiler) + Send + 'static {
@@ -478,6 +491,7 @@ fn transport_figures(
             (Figure::rtt_ms, nanos(now.path.rtt)),
             (Figure::mtu_bytes, now.path.current_mtu.into()),
             (Figure::window_bytes, now.path.cwnd),
+            (Figure::receive_window_bytes, window.bytes().into()),
         ] {
             profiler.set(figure, value);
         }
@@ -530,6 +544,7 @@ async fn carry_lanes(
     session: &Arc<Session>,
     connection: &quinn::Connection,
     router: &Arc<Router>,
+    window: &net::Window,
     number: u64,
     lanes: DataLanes,
     wire: &Arc<WireCounters>,
@@ -557,9 +572,9 @@ async fn carry_lanes(
                     continue;
                 };
                 wire.received(LANE_HEADER_BYTES as u64);
-                let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+                let (session, wire, window) = (Arc::clone(session), Arc::clone(wire), window.lane());
                 tasks.spawn(async move {
-                    if let Err(error) = receive_lane(recv, &queue, &wire).await {
+                    if let Err(error) = receive_lane(recv, &queue, window, &wire, session.profiler()).await {
                         session.fail(error);
                     }
                 });
@@ -599,26 +614,49 @@ async fn send_lane(
     Ok(())
 }
 
-async fn receive_lane(mut recv: quinn::RecvStream, queue: &mpsc::Sender<Pack>, wire: &WireCounters) -> Result<()> {
-    loop {
-        let mut head = BytesMut::new();
+async fn receive_lane(
+    mut recv: quinn::RecvStream,
+    queue: &mpsc::Sender<Pack>,
+    mut window: net::LaneWindow,
+    wire: &WireCounters,
+    profiler: Option<&Arc<Profiler>>,
+) -> Result<()> {
+    let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
+    // What finds no room stays with QUIC, where the peer's window counts it.
+    while let Some(room) = room(queue, &mut window).await {
+        head.clear();
         if !read_bytes(&mut recv, &mut head, PACK_HEADER_BYTES, true).await? {
             return Ok(());
         }
         let head: [u8; PACK_HEADER_BYTES] =
             head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
         let header = PackHeader::decode(&head).map_err(malformed)?;
-        let mut bytes = BytesMut::with_capacity(header.stored_bytes);
+        let mut bytes = take_buffer(header.stored_bytes, profiler);
         read_bytes(&mut recv, &mut bytes, header.stored_bytes, false).await?;
-        wire.received((PACK_HEADER_BYTES + header.stored_bytes) as u64);
-        if queue.send(Pack { header, bytes: bytes.freeze() }).await.is_err() {
-            return Ok(());
-        }
+        let count = PACK_HEADER_BYTES + header.stored_bytes;
+        wire.received(count as u64);
+        window.read(count);
+        room.send(Pack { header, bytes: share(bytes) });
     }
+    Ok(())
+}
+
+/// Waits for room in a lane's queue; nothing when nobody reads it any more.
+async fn room<'a>(queue: &'a mpsc::Sender<Pack>, window: &mut net::LaneWindow) -> Option<mpsc::Permit<'a, Pack>> {
+    if let Ok(room) = queue.try_reserve() {
+        return Some(room);
+    }
+    if let Ok(room) = tokio::time::timeout(LANE_HALTS, queue.reserve()).await {
+        return room.ok();
+    }
+    window.halt(true);
+    let room = queue.reserve().await;
+    window.halt(false);
+    room.ok()
 }
 
 /// Reads exactly `count` bytes; says false when the stream ended before the first and may.
-async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut BytesMut, count: usize, may_end: bool) -> Result<bool> {
+async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut Vec<u8>, count: usize, may_end: bool) -> Result<bool> {
     while into.len() < count {
         match recv.read_chunk(count - into.len(), true).await.map_err(|error| net::read_error(&error))? {
             Some(chunk) => into.extend_from_slice(&chunk.bytes),

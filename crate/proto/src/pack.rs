@@ -156,6 +156,9 @@ pub fn put_whole_head(file: FileId, meta: Option<&Meta>, bytes: usize, out: &mut
     out.number(bytes as u64);
 }
 
+/// Bytes that a literal needs besides its content, at most.
+pub const LITERAL_OVERHEAD_BYTES: usize = 11;
+
 /// Appends the head of a literal; that many bytes must follow.
 pub fn put_literal_head(bytes: usize, out: &mut Vec<u8>) {
     out.byte(LITERAL);

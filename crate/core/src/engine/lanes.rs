@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 const CONTROL_QUEUE: usize = 64;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
-pub(crate) const DATA_QUEUE: usize = 4;
+pub(crate) const DATA_QUEUE: usize = 2;
 
 /// A pack on its way.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The engine: one sender and one receiver, over any transport. Threads and channels, no runtime.
 
 mod budget;
+mod buffers;
 mod destination;
 mod directories;
 mod events;
@@ -14,6 +15,7 @@ mod sender;
 mod session;
 mod writer;
 
+pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_lane};
 pub(crate) use quota::Quota;
 pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};

@@ -11,15 +11,18 @@ use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use sparsync_proto::limits::{PACK_BYTES, WHOLE_FILE_BYTES_MAX};
 use sparsync_proto::pack::{
-    FileId, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head,
+    FileId, LITERAL_OVERHEAD_BYTES, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head,
+    put_whole_head,
 };
 use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
 
+use super::buffers;
+use super::buffers::BUFFER_BYTES;
 use super::lanes::Pack;
 use super::sender::HeldScan;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_full, stamp, statx};
+use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_some, stamp, statx};
 use crate::profile::ThreadClock;
 
 /// Files of one directory that the receiver waits for.
@@ -201,11 +204,7 @@ impl<'a> LaneReader<'a> {
     ) -> std::result::Result<Read, Trouble> {
         self.clock.enter(Phase::encode);
         let size = usize::try_from(expected.size).unwrap_or(0);
-        let room = size + WHOLE_OVERHEAD_BYTES + 1;
-        if self.pack.capacity() == 0 {
-            self.pack.reserve(PACK_BYTES + WHOLE_OVERHEAD_BYTES);
-        }
-        self.pack.reserve(room);
+        self.make_room(size + WHOLE_OVERHEAD_BYTES + 1)?;
         let start = self.pack.len();
         put_whole_head(file, carried, size, &mut self.pack);
         let content = self.pack.len();
@@ -291,6 +290,19 @@ impl<'a> LaneReader<'a> {
         Ok(Read::Done)
     }
 
+    /// Makes a pack with room for `bytes` more the current one.
+    fn make_room(&mut self, bytes: usize) -> Result<()> {
+        if self.pack.len() + bytes > BUFFER_BYTES {
+            self.flush()?;
+        }
+        if self.pack.capacity() < BUFFER_BYTES {
+            // What was there is a record or two of a few bytes, if anything.
+            let begun = std::mem::replace(&mut self.pack, buffers::take(BUFFER_BYTES, self.session.profiler()));
+            self.pack.extend_from_slice(&begun);
+        }
+        Ok(())
+    }
+
     /// Appends one literal of `want` bytes to the pack and sends it. Gives how many bytes were there.
     fn literal(
         &mut self,
@@ -299,25 +311,27 @@ impl<'a> LaneReader<'a> {
         want: usize,
         hasher: &mut blake3::Hasher,
     ) -> std::result::Result<usize, Trouble> {
-        if self.pack.len() + want > 2 * PACK_BYTES {
-            self.flush()?;
-        }
+        self.make_room(want + LITERAL_OVERHEAD_BYTES)?;
         let start = self.pack.len();
         put_literal_head(want, &mut self.pack);
         let content = self.pack.len();
-        self.pack.resize(content + want, 0);
         self.clock.enter(Phase::read);
-        let read = read_full(source, &mut self.pack[content..], at)?;
-        if read < want {
-            self.pack.truncate(start);
-            return Ok(read);
+        // Into the room as it is: filling it with zeros first costs as much as the reading.
+        while self.pack.len() < content + want {
+            let read = self.pack.len() - content;
+            if read_some(source, &mut self.pack, at + read as u64)? == 0 {
+                self.pack.truncate(start);
+                return Ok(read);
+            }
         }
+        // The room may be larger than what was wanted.
+        self.pack.truncate(content + want);
         self.clock.enter(Phase::hash);
         hasher.update(&self.pack[content..]);
         self.clock.enter(Phase::encode);
         self.sent(want as u64);
         self.flush_if_full()?;
-        Ok(read)
+        Ok(want)
     }
 
     /// Counts content that goes into packs.
@@ -343,8 +357,11 @@ impl<'a> LaneReader<'a> {
         let compresses = (self.compress)();
         let shrunk = compresses.then(|| self.clock.during(Phase::compress, || shrink(&raw))).flatten();
         let (compressed, bytes) = match shrunk {
-            Some(small) => (true, small),
-            None => (false, raw),
+            Some(small) => {
+                buffers::give_back(raw);
+                (true, Bytes::from(small))
+            }
+            None => (false, buffers::share(raw)),
         };
         let header = PackHeader { compressed, stored_bytes: bytes.len(), raw_bytes };
         if let Some(profiler) = self.session.profiler() {
@@ -354,7 +371,7 @@ impl<'a> LaneReader<'a> {
         }
         let lane = &self.lane;
         self.clock
-            .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes: Bytes::from(bytes) }))
+            .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes }))
             .map_err(|_| Error::new(ErrorKind::Closed, "the session's data lane is closed"))
     }
 }

@@ -182,6 +182,11 @@ impl<'a> LaneWriter<'a> {
             }
             if pack.header.compressed {
                 self.clock.enter(Phase::decompress);
+                if pack.header.raw_bytes > raw.capacity()
+                    && let Some(profiler) = self.writing.session.profiler()
+                {
+                    profiler.allocated(pack.header.raw_bytes);
+                }
                 raw.resize(pack.header.raw_bytes, 0);
                 match lz4_flex::block::decompress_into(&pack.bytes, &mut raw) {
                     Ok(bytes) if bytes == pack.header.raw_bytes => self.pack(&raw)?,

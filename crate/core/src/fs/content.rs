@@ -15,7 +15,7 @@ pub(crate) fn open_source(directory: impl AsFd, name: &[u8]) -> rustix::io::Resu
 }
 
 /// Reads at `offset` until `buffer` is full or the file ends.
-pub(crate) fn read_full(file: impl AsFd, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
+fn read_full(file: impl AsFd, buffer: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
         match rustix::io::pread(file.as_fd(), &mut buffer[read..], offset + read as u64) {
@@ -26,6 +26,16 @@ pub(crate) fn read_full(file: impl AsFd, buffer: &mut [u8], offset: u64) -> rust
         }
     }
     Ok(read)
+}
+
+/// Reads at `offset` into the room that `buffer` has left, as much as comes at once; nothing at the end of the file.
+pub(crate) fn read_some(file: impl AsFd, buffer: &mut Vec<u8>, offset: u64) -> rustix::io::Result<usize> {
+    loop {
+        match rustix::io::pread(file.as_fd(), rustix::buffer::spare_capacity(buffer), offset) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result,
+        }
+    }
 }
 
 /// Buffers for hashing the files of a directory.

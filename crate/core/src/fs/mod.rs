@@ -10,7 +10,7 @@ mod temp;
 mod walk;
 mod write;
 
-pub(crate) use content::{hash_prefix, open_source, read_full};
+pub(crate) use content::{hash_prefix, open_source, read_some};
 pub(crate) use lock::{DestinationLock, LockBusy};
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};

@@ -247,7 +247,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
         remote,
         initial_mtu: options.initial_mtu,
         idle_timeout: options.idle_timeout,
-        receive_window: transport::CONNECTION_WINDOW_BYTES,
+        receive_window: transport::LEAST_WINDOW_BYTES,
         socket_buffer_bytes,
     })?);
     let endpoint = Endpoint::new(transport::endpoint()?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;

@@ -22,4 +22,4 @@ pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use tls::{ALPN, peer_key, peer_name};
 pub use transport::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
-pub use window::{WindowBudget, WindowLease};
+pub use window::{LaneWindow, Window, WindowBudget};

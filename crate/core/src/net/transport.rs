@@ -21,12 +21,16 @@ pub const MAX_MTU: u16 = 6500;
 /// What is tried where the system does not tell the route's MTU: Ethernet less IPv6 and UDP headers.
 const ETHERNET_PAYLOAD: u16 = 1452;
 
-/// What one stream may hold unread, 16 MiB: 1.3 Gbit/s at 100 ms. quinn's windows are fixed for a connection's life,
-/// so they cannot start small and grow; memory is bounded by the connection's window, see [`super::WindowBudget`].
+/// What one stream may hold unread, 16 MiB: 1.3 Gbit/s at 100 ms. quinn fixes it for a connection's life, so it cannot
+/// start small and grow; memory is bounded by the connection's window, which does, see [`super::Window`].
 pub(super) const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 
 /// The number of lanes whose windows may be full of unread bytes without the control stream being held up.
 pub const MAX_DATA_LANES: u32 = 4;
+
+/// What a connection may hold unread at first, and always: ten packs, which keep two lanes busy wherever the round trip
+/// is a few milliseconds, and are all that a fast sender can park at a slow receiver.
+pub(super) const LEAST_WINDOW_BYTES: u32 = 2 << 20;
 
 /// What one connection may hold unread: every data lane's window and one more, for control.
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (MAX_DATA_LANES + 1);

@@ -1,18 +1,16 @@
-//! One server's budget of bytes received and not yet read, shared by its connections.
+//! What a connection may hold of bytes that were received and not yet read: little at first, more as the path is seen
+//! to need it, and for a server's connections together no more than one budget.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use quinn::{Connection, VarInt};
 
-use super::transport::{CONNECTION_WINDOW_BYTES, MAX_DATA_LANES};
+use super::transport::{CONNECTION_WINDOW_BYTES, LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 
-/// Below this a window is not worth having: 1 MiB for each data lane and for control. Connections get it even when
-/// the budget is spent, so the most that a server can be made to hold is the budget and this for each session.
-const LEAST_WINDOW_BYTES: u32 = (MAX_DATA_LANES + 1) << 20;
-
-/// The bytes that all authorized connections of a server together may have sent and the server not read yet.
-/// Clones share one budget.
+/// The bytes beyond the least window of each that all authorized connections of a server together may have sent and the
+/// server not read yet. Clones share one budget.
 #[derive(Clone, Debug)]
 pub struct WindowBudget(Arc<AtomicU64>);
 
@@ -26,25 +24,29 @@ impl WindowBudget {
         Self(Arc::new(AtomicU64::new(bytes)))
     }
 
-    /// Opens an authorized connection's window as far as the budget goes: at most 80 MiB, at most half of what is
-    /// left (so that the next one finds something), at least 5 MiB. Before, a connection may send 256 KiB ahead.
-    ///
-    /// Keep the lease as long as the connection: dropping it gives the bytes back.
+    /// Opens an authorized connection's window, which is the least one at first: 2 MiB. Before, a connection may send
+    /// 256 KiB ahead.
     #[must_use]
-    pub fn open(&self, connection: &Connection) -> WindowLease {
-        let lease = self.lease();
-        connection.set_receive_window(VarInt::from_u32(lease.window.max(LEAST_WINDOW_BYTES)));
-        lease
+    pub fn open(&self, connection: &Connection) -> Window {
+        connection.set_receive_window(VarInt::from_u32(LEAST_WINDOW_BYTES));
+        let state =
+            State { measured: LEAST_WINDOW_BYTES, lanes: 0, halted: 0, leased: 0, since: Instant::now(), read: 0 };
+        Window(Arc::new(Shared { connection: connection.clone(), budget: self.clone(), state: Mutex::new(state) }))
     }
 
-    fn lease(&self) -> WindowLease {
-        let mut window = 0;
+    /// Takes up to `wanted` bytes, at most half of what is left, so that the next connection finds something.
+    fn take(&self, wanted: u32) -> u32 {
+        let mut taken = 0;
         // The closure always gives a value, so this cannot fail.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            window = u32::try_from(left / 2).unwrap_or(u32::MAX).min(CONNECTION_WINDOW_BYTES);
-            Some(left - u64::from(window))
+            taken = u32::try_from(left / 2).unwrap_or(u32::MAX).min(wanted);
+            Some(left - u64::from(taken))
         });
-        WindowLease { window, budget: self.clone() }
+        taken
+    }
+
+    fn give_back(&self, bytes: u32) {
+        self.0.fetch_add(u64::from(bytes), Ordering::Relaxed);
     }
 }
 
@@ -54,35 +56,166 @@ impl Default for WindowBudget {
     }
 }
 
-/// A connection's share of a [`WindowBudget`], given back when dropped.
+/// The receive window of one connection. Clones share it.
+///
+/// It follows the data lanes: whenever more than half of it was read within one round trip, the window is what holds
+/// the peer up, or will be in the next, and is doubled. What is read slowly because the disk is slow leaves it as it
+/// is, so a sender cannot park more at a slow receiver than a round trip's worth. When the last lane ends it is the
+/// least one again.
+///
+/// A lane that is not read at all for a while would use up the window of the others and of the control stream. Its own
+/// window is lent to the connection until it goes on ([`LaneWindow::halt`]).
+#[derive(Clone, Debug)]
+pub struct Window(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct WindowLease {
-    window: u32,
+struct Shared {
+    connection: Connection,
     budget: WindowBudget,
+    state: Mutex<State>,
 }
 
-impl Drop for WindowLease {
-    fn drop(&mut self) {
-        self.budget.0.fetch_add(u64::from(self.window), Ordering::Relaxed);
+#[derive(Debug)]
+struct State {
+    /// The window that the path is seen to need.
+    measured: u32,
+    /// Lanes that are carried now, and those of them that are not read.
+    lanes: u32,
+    halted: u32,
+    /// Bytes of the budget that the window has beyond the least one.
+    leased: u32,
+    /// Bytes that were read since then.
+    since: Instant,
+    read: u64,
+}
+
+impl Window {
+    /// Counts a data lane for as long as the value lives.
+    #[must_use]
+    pub fn lane(&self) -> LaneWindow {
+        self.0.state().lanes += 1;
+        LaneWindow { window: self.clone(), halted: false }
     }
+
+    /// What it is now, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        LEAST_WINDOW_BYTES + self.0.state().leased
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the window what the state asks for, as far as the budget goes.
+    fn apply(&self, state: &mut State) {
+        let lent = STREAM_WINDOW_BYTES.saturating_mul(state.halted);
+        let wanted = state.measured.saturating_add(lent).min(CONNECTION_WINDOW_BYTES) - LEAST_WINDOW_BYTES;
+        let before = state.leased;
+        if wanted > before {
+            state.leased += self.budget.take(wanted - before);
+        } else {
+            self.budget.give_back(before - wanted);
+            state.leased = wanted;
+        }
+        if state.leased != before {
+            self.connection.set_receive_window(VarInt::from_u32(LEAST_WINDOW_BYTES + state.leased));
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let leased = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).leased;
+        self.budget.give_back(leased);
+    }
+}
+
+/// A data lane's part in its connection's [`Window`].
+#[derive(Debug)]
+pub struct LaneWindow {
+    window: Window,
+    halted: bool,
+}
+
+impl LaneWindow {
+    /// Tells of bytes that were read from the lane.
+    pub fn read(&self, bytes: usize) {
+        let shared = &*self.window.0;
+        let mut state = shared.state();
+        state.read += bytes as u64;
+        let now = Instant::now();
+        let elapsed = now.duration_since(state.since);
+        let round_trip = shared.connection.min_rtt();
+        if elapsed < round_trip {
+            return;
+        }
+        if grows(state.read, elapsed.as_nanos(), round_trip.as_nanos(), state.measured) {
+            state.measured = state.measured.saturating_mul(2).min(CONNECTION_WINDOW_BYTES);
+            shared.apply(&mut state);
+        }
+        (state.since, state.read) = (now, 0);
+    }
+
+    /// Says that the lane is not read for now, or is again.
+    pub fn halt(&mut self, halted: bool) {
+        if self.halted != halted {
+            self.halted = halted;
+            let mut state = self.window.0.state();
+            state.halted = if halted { state.halted + 1 } else { state.halted - 1 };
+            self.window.0.apply(&mut state);
+        }
+    }
+}
+
+impl Drop for LaneWindow {
+    fn drop(&mut self) {
+        self.halt(false);
+        let mut state = self.window.0.state();
+        state.lanes -= 1;
+        if state.lanes == 0 {
+            state.measured = LEAST_WINDOW_BYTES;
+            self.window.0.apply(&mut state);
+        }
+    }
+}
+
+/// Whether `read` bytes in `elapsed` are more than half of the window in a round trip.
+fn grows(read: u64, elapsed: u128, round_trip: u128, window: u32) -> bool {
+    u128::from(read) * round_trip > elapsed * u128::from(window / 2)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{WindowBudget, grows};
     use std::sync::atomic::Ordering;
 
-    use super::{CONNECTION_WINDOW_BYTES, WindowBudget};
+    const MS: u128 = 1_000_000;
 
     #[test]
     fn shares_shrink_and_come_back() {
         let budget = WindowBudget::default();
-        let mut leases: Vec<_> = (0..100).map(|_| budget.lease()).collect();
-        assert_eq!(leases[0].window, CONNECTION_WINDOW_BYTES);
-        assert!(leases.windows(2).all(|pair| pair[0].window >= pair[1].window));
-        let total: u64 = leases.iter().map(|lease| u64::from(lease.window)).sum();
-        assert!(total <= WindowBudget::DEFAULT_BYTES);
-        leases.clear();
+        let taken: Vec<_> = (0..100).map(|_| budget.take(80 << 20)).collect();
+        assert_eq!(taken[0], 80 << 20);
+        assert!(taken.windows(2).all(|pair| pair[0] >= pair[1]));
+        assert!(taken.iter().map(|&bytes| u64::from(bytes)).sum::<u64>() <= WindowBudget::DEFAULT_BYTES);
+        for bytes in taken {
+            budget.give_back(bytes);
+        }
         assert_eq!(budget.0.load(Ordering::Relaxed), WindowBudget::DEFAULT_BYTES);
-        assert_eq!(WindowBudget::new(0).lease().window, 0);
+        assert_eq!(WindowBudget::new(0).take(1 << 20), 0);
+    }
+
+    #[test]
+    fn only_what_a_round_trip_needs_grows_a_window() {
+        // 2 MiB over 100 ms hold a path at 20 MB/s: at 12 MB/s more is wanted, at 1 MB/s it does not matter.
+        assert!(grows(1_200_000, 100 * MS, 100 * MS, 2 << 20));
+        assert!(!grows(100_000, 100 * MS, 100 * MS, 2 << 20));
+        // Within one machine nothing is ever far enough away.
+        assert!(!grows(1 << 20, MS, MS / 10, 2 << 20));
+        // Time that was spent waiting counts.
+        assert!(!grows(2 << 20, 1000 * MS, 100 * MS, 2 << 20));
     }
 }

@@ -105,7 +105,7 @@ impl Profiler {
         self.figures[figure as usize].store(to, Ordering::Relaxed);
     }
 
-    /// Counts a buffer, if it is large.
+    /// Counts a buffer for content, if it is large.
     pub(crate) fn allocated(&self, bytes: usize) {
         if bytes >= LARGE_ALLOCATION_BYTES {
             self.add(Figure::large_allocations, 1);

@@ -1,0 +1,70 @@
+//! The buffers that packs travel in, used again and again: a fresh one costs a page fault for every 4 KiB, and the
+//! allocator's own choice of what to keep is what a process's memory would otherwise be made of.
+
+use std::sync::{Arc, Mutex, Once, PoisonError};
+
+use bytes::Bytes;
+use sparsync_proto::limits::PACK_BYTES;
+
+use crate::profile::Profiler;
+
+/// Room of a buffer: a pack, and the heads and tails of the records in it.
+pub(crate) const BUFFER_BYTES: usize = PACK_BYTES + (4 << 10);
+
+/// Buffers that are kept while nobody uses them, for all runs of the process: what two lanes have in use at once.
+const KEPT_MAX: usize = 16;
+
+static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// An empty buffer with room for `bytes`: one of [`BUFFER_BYTES`], unless that is too small.
+pub(crate) fn take(bytes: usize, profiler: Option<&Arc<Profiler>>) -> Vec<u8> {
+    let room = bytes.max(BUFFER_BYTES);
+    if room == BUFFER_BYTES
+        && let Some(kept) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    {
+        return kept;
+    }
+    static FIRST: Once = Once::new();
+    FIRST.call_once(keep_freed_memory);
+    if let Some(profiler) = profiler {
+        profiler.allocated(room);
+    }
+    Vec::with_capacity(room)
+}
+
+/// Has the allocator keep what is freed at the end of its heaps, up to 4 MiB each. As it comes, glibc gives the system
+/// back whatever is more than 128 KiB: a batch of datagrams, again and again, each time for a page fault every 4 KiB.
+/// It learns from the largest block of its own that a program frees, and takes twice that. Elsewhere this does nothing.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(2 << 20)));
+}
+
+/// Gives a buffer back. One of another size is not kept.
+pub(crate) fn give_back(mut buffer: Vec<u8>) {
+    if buffer.capacity() == BUFFER_BYTES {
+        buffer.clear();
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_MAX {
+            kept.push(buffer);
+        }
+    }
+}
+
+/// A buffer's content for as long as anybody needs it; then the buffer is given back.
+pub(crate) fn share(buffer: Vec<u8>) -> Bytes {
+    Bytes::from_owner(Shared(buffer))
+}
+
+struct Shared(Vec<u8>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.0));
+    }
+}
