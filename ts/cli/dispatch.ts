@@ -7,6 +7,7 @@ const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
   keys: async () => (await import('./keys.js')).keysCommand,
   trust: async () => (await import('./trust.js')).trustCommand,
   verify: async () => (await import('./verify.js')).verifyCommand,
+  profile: async () => (await import('./profile.js')).profileCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
 };
 

@@ -234,6 +234,15 @@ export const TRUST_FLAGS: readonly Flag[] = [
   HELP,
 ];
 
+/** Flags of `profile`. */
+export const PROFILE_FLAGS: readonly Flag[] = [
+  { name: 'output', value: 'FILE', category: OUTPUT, help: 'write a page for a browser (HTML)' },
+  { name: 'against', value: 'FILE', category: OUTPUT, help: 'show the figures beside those of another profile' },
+  { name: 'last', value: 'NUM', category: OUTPUT, help: 'show the last NUM syncs of all files together (default: 20)' },
+  JSON_LINES,
+  HELP,
+];
+
 /** Flags of `doctor`. */
 export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING, JSON_LINES, HELP];
 

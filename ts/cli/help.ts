@@ -14,7 +14,7 @@ sparsync serve --root NAME=PATH --allow me=KEY   on the server: offer a folder t
 sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
 
 usage: sparsync [OPTIONS] SRC... DEST
-       sparsync serve | keys | trust | verify | doctor [--help]
+       sparsync serve | keys | trust | verify | profile | doctor [--help]
 
 SRC or DEST may be sparsync://host[:port]/root/path. A SRC without a slash at its end is put below DEST
 under its own name; with one, its content is. Flags mean what they mean in rsync.
@@ -28,6 +28,7 @@ Verbs (a folder of the same name is written ./serve):
   keys                        show this machine's public key
   trust HOST [KEY]            show or add the pinned keys of a server
   verify SRC DEST             compare two trees, content included
+  profile report FILE         say where the time of a sync went
   doctor [URL]                find out what is wrong here
 
 Exit codes: 0 all is well, 1 usage, 10 connection, 11 file system or full disk, 20 interrupted, 23 some paths
