@@ -16,6 +16,7 @@ import { PHASE_NAMES, phaseOf } from '../dist/cli/profile/phases.js';
 import { ServerRuns } from '../dist/cli/profile/server-runs.js';
 import { describeComparison, describeServer, describeSync } from '../dist/cli/profile/summary.js';
 import { ConfigError } from '../dist/index.js';
+import { profileFigureNames, profilePhaseNames } from '../index.js';
 import type { ProfileFigures, ProfileThread, SyncProfile } from '../ts/profile.js';
 import { cli, exit } from './helpers/cli.js';
 import { type Client, client } from './helpers/product.js';
@@ -495,15 +496,17 @@ test('profile is a verb as the exact first word alone, and says what it takes', 
 });
 
 test('figures and phases have one meaning: in the types, in the report, in the documents', (t) => {
-  const types = read('../ts/profile.ts');
+  const types = /interface ProfileFigures \{[^}]*\}/.exec(read('../ts/profile.ts'))?.[0] ?? '';
   const document = read('../docs/profile.md').replaceAll(/\s+/g, ' ');
   const fields = [...types.matchAll(/\/\*\* ((?:[^*]|\*(?!\/))*?) \*\/\s+(\w+_\w+|connections|streams): number;/g)];
   const meanings = new Map(fields.map(([, meaning = '', name = '']) => [name, meaning.replaceAll(/\s+\*?\s*/g, ' ')]));
   t.deepEqual([...meanings.keys()].toSorted(), [...FIGURE_NAMES].toSorted());
+  t.deepEqual([...FIGURE_NAMES].toSorted(), profileFigureNames().toSorted());
   for (const name of FIGURE_NAMES) {
     t.is(FIGURES[name].meaning, meanings.get(name) ?? '', name);
     t.true(document.includes(`| \`${name}\` | ${FIGURES[name].meaning} |`.replaceAll(/\s+/g, ' ')), name);
   }
+  t.deepEqual([...PHASE_NAMES].toSorted(), profilePhaseNames().toSorted());
   for (const name of PHASE_NAMES) {
     const { meaning } = phaseOf(name, 'sender');
     t.true(document.includes(`| \`${name}\` |`), name);

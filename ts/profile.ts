@@ -194,7 +194,7 @@ export type ProfileRecord = ProfileLine | ProfileSummary;
 export const PROFILE_SCHEMA = 1;
 
 /** Phases of a sender that count for the split. */
-const SENDER_PHASES = ['open', 'read', 'check', 'hash', 'encode', 'compress', 'list'];
+const SENDER_PHASES = ['open', 'read', 'check', 'hash', 'encode', 'compress'];
 
 /** Phases of a receiver that count for the split. */
 const RECEIVER_PHASES = [

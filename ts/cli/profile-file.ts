@@ -1,4 +1,4 @@
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 
 import { IoError } from '../errors.js';
 import { profileText } from '../profile.js';
@@ -10,10 +10,10 @@ import { note } from './output.js';
 export class ProfileFile {
   readonly #path: string | undefined;
 
-  /** Makes the file anew, so that a place that cannot be written is known before anything is done. */
+  /** Makes the file where there is none, so that a place that cannot be written is known before anything is done. */
   constructor(path: string | undefined) {
     this.#path = path;
-    this.#attempt((file) => writeFileSync(file, ''));
+    this.#attempt((file) => appendFileSync(file, ''));
   }
 
   /** Whether anybody wants profiles. */

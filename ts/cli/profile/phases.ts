@@ -80,7 +80,6 @@ const WAITS: Readonly<Record<string, readonly [cause: Cause, meaning: string]>> 
   wait_room: ['room', 'For room: a queue to the other end is full.'],
   wait_budget: ['room', 'A walk that is too far ahead: for what it found to be decided.'],
   wait_settle: ['machine', 'A file changed moments ago: until its next change would show.'],
-  wait_lock: ['machine', 'For another run on the same destination.'],
   idle: ['idle', 'A thread of the transport with nothing to do.'],
 };
 
