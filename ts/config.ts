@@ -9,6 +9,8 @@ export interface Environment {
   SPARSYNC_CONFIG_DIR?: string;
   /** Folder of run locks. Default: `sparsync` in the XDG state folder. Read by the native core. */
   SPARSYNC_STATE_DIR?: string;
+  /** How many writers a receiver has at work, 1 to 4: the default of `lanes`, of which each has its own. */
+  SPARSYNC_BATCH_WRITE_CONCURRENCY?: string;
   /** Anything but `0`: every sync and every server tells where its time went. */
   SPARSYNC_PROFILE?: string;
 }
@@ -22,6 +24,22 @@ function variable(name: string): string | undefined {
 export function wantsProfile(): boolean {
   const value = variable('SPARSYNC_PROFILE');
   return value !== undefined && value !== '0';
+}
+
+/** The most lanes of a run. */
+export const LANES_MAX = 4;
+
+/** The lanes that the environment asks for; none when it leaves them to the machine. */
+export function wantedLanes(): number | undefined {
+  const value = variable('SPARSYNC_BATCH_WRITE_CONCURRENCY');
+  if (value === undefined) return undefined;
+  const lanes = Number(value);
+  if (!Number.isInteger(lanes) || lanes < 1 || lanes > LANES_MAX) {
+    throw new ConfigError(
+      `SPARSYNC_BATCH_WRITE_CONCURRENCY must be a whole number from 1 to ${LANES_MAX}, not ${JSON.stringify(value)}`,
+    );
+  }
+  return lanes;
 }
 
 /**

@@ -307,9 +307,10 @@ export interface TransferOptions {
    */
   timeoutMs?: number | undefined;
   /**
-   * Lanes that carry content side by side; `0` chooses by the machine.
+   * Lanes that carry content side by side, each with a reader of its own at one end and a writer at the other; `0`
+   * leaves them to the engine, which takes two.
    *
-   * Default: `0`. Range: 0 to 4.
+   * Default: the environment variable `SPARSYNC_BATCH_WRITE_CONCURRENCY` (1 to 4) where it is set, else `0`. Range: 0 to 4.
    *
    * @example `lanes: 1`
    */

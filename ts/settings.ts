@@ -1,6 +1,6 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
-import { wantsProfile } from './config.js';
+import { LANES_MAX, wantedLanes, wantsProfile } from './config.js';
 import { ConfigError } from './errors.js';
 import type {
   ConnectOptions,
@@ -130,7 +130,7 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   compression: oneOf('auto', 'always', 'never'),
   lockWaitMs: integer(0, DAY_MS, 'milliseconds'),
   timeoutMs: integer(0, DAY_MS, 'milliseconds'),
-  lanes: integer(0, 4, 'lanes'),
+  lanes: integer(0, LANES_MAX, 'lanes'),
   partial: flag,
   profile: flag,
   into: flag,
@@ -196,7 +196,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     compression: given.compression ?? 'auto',
     lockWaitMs: given.lockWaitMs ?? 0,
     timeoutMs: given.timeoutMs ?? 60_000,
-    lanes: given.lanes ?? 0,
+    lanes: given.lanes ?? wantedLanes() ?? 0,
     partial: given.partial ?? true,
     profile: given.profile ?? wantsProfile(),
     into: given.into ?? false,

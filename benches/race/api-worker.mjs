@@ -4,8 +4,8 @@ import { connect } from '../../dist/index.js';
 
 let connection;
 
-async function push({ source, destination, durability }) {
-  const options = { delete: true, owner: true, group: true, durability };
+async function push({ source, destination, options: wishes }) {
+  const options = { delete: true, owner: true, group: true, ...wishes };
   const cpu = process.cpuUsage();
   const begun = performance.now();
   const { stats } = await connection.push(source, destination, options);

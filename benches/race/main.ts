@@ -49,6 +49,8 @@ function contendersFor(set: SetName, link: LinkName, knobs: Knobs, seedProgram: 
     ...(knobs.transports.includes('ssh') ? [rsyncSsh(), rsyncSsh({ shared: true })] : []),
     QUIC,
     ...(isLocal ? [RSYNC_LOCAL, CP, TAR] : []),
+    // What the knob does: two lanes are what the engine takes by itself.
+    ...(isLocal && set === 'seed' ? [sparsyncApi('none', 1), sparsyncApi('none', 4)] : []),
     ...(seedProgram === undefined || !isSeeds ? [] : [seed(seedProgram)]),
   ];
 }

@@ -88,10 +88,14 @@ interface Answer {
 }
 
 /** `connection.push()` in a process that was there before, over a connection that stands. */
-export function sparsyncApi(durability: Durability): Contender {
+export function sparsyncApi(durability: Durability, lanes = 0): Contender {
+  const [key, title] =
+    durability === 'none'
+      ? ['sparsync_api', 'sparsync, API']
+      : ['sparsync_api_durable', 'sparsync, API, durable (its default)'];
   return {
-    key: durability === 'none' ? 'sparsync_api' : 'sparsync_api_durable',
-    title: durability === 'none' ? 'sparsync, API' : 'sparsync, API, durable (its default)',
+    key: lanes === 0 ? key : `${key}_lanes${lanes}`,
+    title: lanes === 0 ? title : `${title}, lanes: ${lanes}`,
     phases: PHASES,
     makesTree: true,
     async enter(stage: Stage): Promise<Entrant> {
@@ -118,7 +122,7 @@ export function sparsyncApi(durability: Durability): Contender {
         sync: async ({ name }): Promise<Measured> => {
           resetPeak(pid);
           resetPeak(server.service.pid);
-          const message = { source: stage.tree.path, destination: `bench/${name}`, durability };
+          const message = { source: stage.tree.path, destination: `bench/${name}`, options: { durability, lanes } };
           const before = await stage.timer.spentMs(server.service.pid);
           const answer = await ask(message);
           // The server may have a little to tidy up.

@@ -111,6 +111,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: RUN,
     help: 'give up when no work is done for so long (default: 60; 0: never)',
   },
+  { name: 'lanes', value: 'NUM', category: RUN, help: 'readers and writers side by side, 1 to 4 (default: 2)' },
   {
     name: 'lock-wait',
     value: 'SECONDS',
@@ -268,4 +269,11 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   L: 'symlinks are never followed',
   'copy-links': 'symlinks are never followed',
   bwlimit: 'there is no rate limit',
+  connections:
+    'one connection takes all that two cores give (docs/performance.md has the figures); --lanes spreads the work',
+  'parallel-files': 'files are read and written by lanes: --lanes',
+  'chunk-size': 'packs of 256 KiB are as fast as any (docs/performance.md has the figures)',
+  'compression-level': 'LZ4 has one level; --compress says when',
+  'cold-start': 'a destination that is missing or empty is noticed, and granted everything, by itself',
+  'max-stream-payload': 'streams have no largest payload: content travels in packs of 256 KiB',
 };

@@ -19,6 +19,7 @@ export function transferOptions(flags: ParsedFlags, signal: AbortSignal): Transf
   const maxDelete = flags.number('max-delete');
   const timeout = flags.number('timeout');
   const lockWait = flags.number('lock-wait');
+  const lanes = flags.number('lanes', 1);
   return {
     recursive: flags.on('recursive'),
     links: flags.on('links'),
@@ -38,6 +39,7 @@ export function transferOptions(flags: ParsedFlags, signal: AbortSignal): Transf
     compression: flags.choice('compress', ['auto', 'always', 'never']) ?? 'auto',
     ...(lockWait === undefined ? {} : { lockWaitMs: lockWait * 1000 }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),
+    ...(lanes === undefined ? {} : { lanes }),
     partial: flags.given('partial') ?? true,
     profile: flags.text('profile') === undefined ? undefined : true,
     into: true,
