@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 
 import type * as Binding from '../index.js';
+import { builtin } from './builtin.js';
 import { PlatformError } from './errors.js';
 
 export type {
@@ -48,7 +48,7 @@ export async function loadNative(): Promise<Native> {
 function loadFromBundle(problems: unknown[]): Native | undefined {
   const url: string | undefined = import.meta.url;
   const start = url ?? __filename;
-  const requireHere = createRequire(start);
+  const requireHere = builtin('node:module').createRequire(start);
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
   const target = platformTarget();
   const places =
