@@ -8,7 +8,7 @@ import { pinKey } from '../trust.js';
  */
 export async function withFirstContact<T>(
   knownHosts: string | undefined,
-  signal: AbortSignal,
+  signal: () => AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -17,7 +17,7 @@ export async function withFirstContact<T>(
     if (!(error instanceof HostKeyError) || error.code !== 'ERR_SPARSYNC_UNKNOWN_HOST') throw error;
     const { key } = error;
     if (key === undefined || !process.stdin.isTTY || !process.stderr.isTTY) throw error;
-    if (!(await ask(error, key, signal))) throw error;
+    if (!(await ask(error, key, signal()))) throw error;
     await pinKey(formatRemote(error.host, error.port), key, { knownHosts });
     return work();
   }
