@@ -1,5 +1,14 @@
 // The package as a user gets it: packed, installed in an empty folder without a network, and run there.
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hostTarget } from './host.mjs';
@@ -138,6 +147,22 @@ try {
       const failed = await run(bin(bare), ['-a', 'empty/', 'copy/'], { cwd: bare });
       expect(failed.code === 45, `without a binary the command exits ${failed.code}: ${failed.output}`);
       expect(failed.output.includes(`sparsync-native-${target}`), failed.output);
+    },
+
+    'package: the command loads an installed binary without the generated loader, whose errors it gives': async () => {
+      const folder = await installIn('command', [packed.root.tarball, packed.platform.tarball]);
+      const loader = join(folder, 'node_modules', 'sparsync-native', 'dist', 'cli', 'loader.js');
+      const env = { SPARSYNC_STATE_DIR: join(folder, 'state') };
+      const sync = (name) => run(bin(folder), ['-a', 'source/', `${name}/`], { cwd: folder, env });
+      mkdirSync(join(folder, 'source'));
+      renameSync(loader, `${loader}.away`);
+      const alone = await sync('copy');
+      expect(alone.code === 0, alone.output);
+      renameSync(`${loader}.away`, loader);
+      writeFileSync(join(folder, 'node_modules', `sparsync-native-${target}`, `sparsync.${target}.node`), 'no binary');
+      const broken = await sync('other');
+      const said = broken.code === 45 && /could not be loaded: .*install it anew/.test(broken.output);
+      expect(said, `with a broken binary the command exits ${broken.code}: ${broken.output}`);
     },
 
     'package: NAPI_RS_NATIVE_LIBRARY_PATH names the binary to load': async () => {

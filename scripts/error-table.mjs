@@ -23,9 +23,15 @@ export async function apiCodes() {
   return (await import('../dist/codes.js')).ERROR_CODES;
 }
 
+/** The module with the exit codes, as JavaScript: in dist/ it is a part of the bundled command. */
+async function exitCodes() {
+  const { transform } = await import('esbuild');
+  return (await transform(text('ts', 'cli', 'exit-codes.ts'), { loader: 'ts' })).code;
+}
+
 /** The table of docs/errors.md. */
 export async function errorTable() {
-  const { exitCodeOf } = await import('../dist/cli/exit-codes.js');
+  const { exitCodeOf } = await import(`data:text/javascript,${encodeURIComponent(await exitCodes())}`);
   const kinds = [
     ...engineKinds(),
     { code: 'ERR_SPARSYNC_PLATFORM', meaning: 'There is no binary for this platform, or it could not be loaded.' },

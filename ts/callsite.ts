@@ -11,12 +11,15 @@ export interface CallSite {
 export function captureCallSite(): CallSite {
   const holder: { stack?: string } = {};
   Error.captureStackTrace(holder, captureCallSite);
-  const lines = (holder.stack ?? '').split('\n');
-  // The head line, and the public function itself, which the caller need not be told about.
   return {
-    frames: lines
-      .slice(2)
-      .map((line) => `\n${line}`)
-      .join(''),
+    // The text is made when it is asked for: most calls end without an error, and it costs more than they do.
+    get frames() {
+      const lines = (holder.stack ?? '').split('\n');
+      // The head line, and the public function itself, which the caller need not be told about.
+      return lines
+        .slice(2)
+        .map((line) => `\n${line}`)
+        .join('');
+    },
   };
 }

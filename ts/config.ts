@@ -1,6 +1,6 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+import { builtin } from './builtin.js';
 import { ConfigError } from './errors.js';
 
 /** The environment variables that this package reads, here and in its native core. */
@@ -52,7 +52,8 @@ export function configDirectory(): string {
   const xdg = variable('XDG_CONFIG_HOME');
   // The XDG specification says that relative values are invalid and must be ignored.
   if (xdg !== undefined && xdg.startsWith('/')) return join(xdg, 'sparsync');
-  const home = homedir();
+  // The variable is where the system's own answer comes from, when it is set.
+  const home = variable('HOME') ?? builtin('node:os').homedir();
   if (home === '') {
     throw new ConfigError('no home folder is known for this user: set SPARSYNC_CONFIG_DIR, or give identity and trust');
   }

@@ -155,6 +155,12 @@ export class Connection {
     await link.release();
   }
 
+  /** @internal Begins to connect for a transfer that is about to start, which then finds out how that ended. */
+  begin(): void {
+    this.#client ??= this.#dial();
+    this.#client.catch(() => undefined);
+  }
+
   /** Ends the connection. Transfers that are under way fail with `ERR_SPARSYNC_CLOSED`. */
   async close(): Promise<void> {
     if (this.#closed) return;

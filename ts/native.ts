@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 import type * as Binding from '../index.js';
+import { builtin } from './builtin.js';
 import { PlatformError } from './errors.js';
 
 export type {
@@ -25,12 +26,24 @@ export type Native = typeof Binding;
 
 let loaded: Native | undefined;
 
+/** The folder of this package, where that is known for certain. */
+let packageFolder: string | undefined;
+
+/**
+ * Tells where this package lies, which only a program inside it can know: code of ours may have been moved into a
+ * stranger's bundle. The binary is then loaded without the generated loader, which takes longer than the binary itself.
+ */
+export function installedIn(folder: string): void {
+  packageFolder = folder;
+}
+
 /**
  * Loads the native core on first use, so that importing this package works on every platform and costs nothing.
  *
  * @throws {@link PlatformError} when there is no binary for this platform or it cannot be loaded.
  */
 export async function loadNative(): Promise<Native> {
+  loaded ??= loadInstalled();
   if (loaded !== undefined) return loaded;
   const problems: unknown[] = [];
   try {
@@ -46,11 +59,51 @@ export async function loadNative(): Promise<Native> {
   return loaded;
 }
 
+/** What asks the generated loader for something else than the binary that is installed. */
+const LOADER_VARIABLES = [
+  'NAPI_RS_NATIVE_LIBRARY_PATH',
+  'NAPI_RS_FORCE_WASI',
+  'NAPI_RS_WASI_FLAVOR',
+  'NAPI_RS_ENFORCE_VERSION_CHECK',
+];
+
+/** The binary where an installation puts it. Whatever is unusual is left to the generated loader, and so are errors. */
+function loadInstalled(): Native | undefined {
+  if (packageFolder === undefined || LOADER_VARIABLES.some((name) => process.env[name] !== undefined)) return undefined;
+  const system = `${process.platform}-${process.arch}-`;
+  const found = PUBLISHED_TARGETS.filter((target) => target.startsWith(system)).flatMap(
+    (target) => installedBinary(packageFolder ?? '', target) ?? [],
+  );
+  const [file, ...others] = found;
+  // With binaries for both C libraries it takes a closer look at the system to tell which one is meant.
+  if (file === undefined || others.length > 0) return undefined;
+  const module: { exports: unknown } = { exports: {} };
+  try {
+    // What `require` does with such a file, once it has found it.
+    process.dlopen(module, file);
+    return module.exports as Native;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The file that the generated loader would find for a target, looked for in the same order. */
+function installedBinary(folder: string, target: string): string | undefined {
+  const name = `sparsync.${target}.node`;
+  const parent = dirname(folder);
+  const places = [
+    folder,
+    join(folder, 'node_modules', `sparsync-native-${target}`),
+    ...(basename(parent) === 'node_modules' ? [join(parent, `sparsync-native-${target}`)] : []),
+  ];
+  return places.map((place) => join(place, name)).find((file) => existsSync(file));
+}
+
 /** A bundle in CommonJS form has no `import.meta.url`, which the generated loader starts from. */
 function loadFromBundle(problems: unknown[]): Native | undefined {
   const url: string | undefined = import.meta.url;
   const start = url ?? __filename;
-  const requireHere = createRequire(start);
+  const requireHere = builtin('node:module').createRequire(start);
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
   const target = platformTarget();
   const places =

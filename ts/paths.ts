@@ -22,16 +22,6 @@ export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
-/** Whether bytes are valid UTF-8, so that the text says everything. */
-export function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** The bytes of a path as the caller wrote it, a `file:` URL converted, nothing else changed. */
 export function pathBytes(path: PathLike, what: string): Uint8Array {
   let bytes: Uint8Array;

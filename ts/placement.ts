@@ -1,4 +1,4 @@
-import { lstat, stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs';
 
 import { ConfigError, SparsyncError } from './errors.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
@@ -92,12 +92,10 @@ function endsWithSlash(target: Target): boolean {
 export async function isDirectory(source: Target, probe: RemoteProbe): Promise<boolean> {
   if (source.kind === 'remote') return source.path.length === 0 || probe(source);
   const path = Buffer.from(absolute(source.path));
-  try {
-    const info = meansContent(source) ? await stat(path) : await lstat(path);
-    return info.isDirectory();
-  } catch {
-    return false;
-  }
+  const look = meansContent(source) ? stat : lstat;
+  return new Promise((resolve) => {
+    look(path, (error, info) => resolve(error === null && info.isDirectory()));
+  });
 }
 
 /** A probe that lists the path: what can be listed is a directory. */

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { atCallSite, fromNative, makeError } from './errors.js';
 import type { SparsyncError } from './errors.js';
 import type { CallSite } from './callsite.js';
@@ -34,9 +32,11 @@ export class Run {
   readonly result: Promise<SyncResult>;
   readonly #site: CallSite;
   readonly #stream: EventStream;
-  readonly #startedAt = performance.now();
-  /** Aborts with the very value that the run is to reject with. */
-  readonly #stop = new AbortController();
+  readonly #startedAt = nowMs();
+  /** Set when the run was stopped: the very value that it is to reject with. */
+  #stopped: { readonly reason: unknown } | undefined;
+  /** Tells whoever waits that the run was stopped. */
+  #onStop: (() => void) | undefined;
   #settled = false;
   #iterated = false;
   #attempt = 1;
@@ -74,12 +74,14 @@ export class Run {
 
   /** Stops the run. Without a reason it rejects with `ERR_SPARSYNC_ABORTED`. */
   cancel(reason?: unknown): void {
-    if (this.#settled || this.#stop.signal.aborted) return;
-    this.#stop.abort(
-      reason === undefined
-        ? atCallSite(makeError('the job was canceled', { code: 'ERR_SPARSYNC_ABORTED' }), this.#site)
-        : reason,
-    );
+    if (this.#settled || this.#stopped !== undefined) return;
+    this.#stopped = {
+      reason:
+        reason === undefined
+          ? atCallSite(makeError('the job was canceled', { code: 'ERR_SPARSYNC_ABORTED' }), this.#site)
+          : reason,
+    };
+    this.#onStop?.();
     this.#job?.cancel();
   }
 
@@ -95,7 +97,7 @@ export class Run {
   }
 
   #elapsedMs(): number {
-    return performance.now() - this.#startedAt;
+    return nowMs() - this.#startedAt;
   }
 
   #progress(): ProgressEvent {
@@ -120,9 +122,8 @@ export class Run {
       this.#stream.end();
       return result;
     } catch (error) {
-      const thrown: unknown = this.#stop.signal.aborted
-        ? this.#stop.signal.reason
-        : atCallSite(fromNative(error), this.#site);
+      const thrown: unknown =
+        this.#stopped === undefined ? atCallSite(fromNative(error), this.#site) : this.#stopped.reason;
       this.#stream.end({ error: thrown });
       throw thrown;
     } finally {
@@ -153,7 +154,15 @@ export class Run {
       code: failure.code,
       message: failure.message,
     });
-    await sleep(delayMs, undefined, { signal: this.#stop.signal });
+    let timer: NodeJS.Timeout | undefined;
+    const slept = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, delayMs);
+    });
+    try {
+      await this.#unlessStopped(slept);
+    } finally {
+      clearTimeout(timer);
+    }
     this.#attempt += 1;
   }
 
@@ -192,7 +201,7 @@ export class Run {
     this.#stream.follow(job);
     if (lossless && !this.#iterated) this.discard();
     // A cancellation during the steps above found no job to stop.
-    if (this.#stop.signal.aborted) job.cancel();
+    if (this.#stopped !== undefined) job.cancel();
     const outcome = await job.done();
     const result = toResult(outcome, {
       before: this.#before,
@@ -206,25 +215,28 @@ export class Run {
   }
 
   #throwIfStopped(): void {
-    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+    if (this.#stopped !== undefined) throw this.#stopped.reason;
   }
 
   /** Waits for `work`, but not beyond a cancellation; what arrives later is handed to `discard`. */
   async #unlessStopped<T>(work: Promise<T>, discard: (late: T) => unknown = () => undefined): Promise<T> {
-    const { signal } = this.#stop;
-    let onStop = (): void => undefined;
     const stopped = new Promise<never>((_, reject) => {
-      onStop = () => reject(signal.reason);
-      if (signal.aborted) onStop();
-      else signal.addEventListener('abort', onStop, { once: true });
+      this.#onStop = () => reject(this.#stopped?.reason);
+      if (this.#stopped !== undefined) this.#onStop();
     });
     try {
       return await Promise.race([work, stopped]);
     } catch (error) {
-      if (signal.aborted) work.then(discard).catch(() => undefined);
+      if (this.#stopped !== undefined) work.then(discard).catch(() => undefined);
       throw error;
     } finally {
-      signal.removeEventListener('abort', onStop);
+      this.#onStop = undefined;
     }
   }
+}
+
+/** A clock that only goes forward, in milliseconds. `performance` has it too, and takes long to load. */
+function nowMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
 }

@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer';
+
 import { ConfigError } from './errors.js';
-import { bytesOf, isUtf8, pathBytes, textOf } from './paths.js';
+import { bytesOf, pathBytes, textOf } from './paths.js';
 import type { PathLike } from './paths.js';
 
 /** The UDP port of a server when a URL names none. */

@@ -1,31 +1,22 @@
-/** A command: takes its words, returns the exit code. */
-type Command = (words: readonly (string | Uint8Array)[]) => Promise<number>;
+import { commandLine } from './arguments.js';
+import { conclude } from './conclude.js';
+import { syncCommand } from './sync.js';
 
-/** The verbs. Each loads only what it needs. */
-const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
-  serve: async () => (await import('./serve.js')).serveCommand,
-  keys: async () => (await import('./keys.js')).keysCommand,
-  trust: async () => (await import('./trust.js')).trustCommand,
-  verify: async () => (await import('./verify.js')).verifyCommand,
-  profile: async () => (await import('./profile.js')).profileCommand,
-  doctor: async () => (await import('./doctor.js')).doctorCommand,
-};
+/** The words that are verbs. */
+export type Verb = 'serve' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor';
+
+const VERBS: ReadonlySet<unknown> = new Set<Verb>(['serve', 'keys', 'trust', 'verify', 'profile', 'doctor']);
 
 /** Runs what the command line asks for. A verb is one only as the exact first word: a folder of that name is `./serve`. */
-export async function dispatch(): Promise<number> {
-  const { commandLine } = await import('./arguments.js');
+export async function dispatch(): Promise<void> {
   const words = commandLine();
   const first = words[0];
-  const verb = typeof first === 'string' && Object.hasOwn(VERBS, first) ? VERBS[first] : undefined;
-  try {
-    if (verb !== undefined) return await (await verb())(words.slice(1));
-    const { syncCommand } = await import('./sync.js');
-    return await syncCommand(words);
-  } catch (error) {
-    const { printError } = await import('./report.js');
-    return printError(error);
-  } finally {
-    const { flushOutput } = await import('./output.js');
-    await flushOutput();
-  }
+  if (!isVerb(first)) return conclude(() => syncCommand(words));
+  // A file of its own: most runs are a sync, and are not to pay for the rest.
+  const { runVerb }: typeof import('./verbs.js') = require('./verbs.js');
+  return runVerb(first, words.slice(1));
+}
+
+function isVerb(word: unknown): word is Verb {
+  return VERBS.has(word);
 }

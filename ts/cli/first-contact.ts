@@ -1,6 +1,7 @@
 import { HostKeyError } from '../errors.js';
 import { formatRemote } from '../target.js';
 import { pinKey } from '../trust.js';
+import { stderr } from './output.js';
 
 /**
  * Runs `work`; when a server turns out to be unknown and a person is at the terminal, asks whether to trust it, and
@@ -8,7 +9,7 @@ import { pinKey } from '../trust.js';
  */
 export async function withFirstContact<T>(
   knownHosts: string | undefined,
-  signal: AbortSignal,
+  signal: () => AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -16,8 +17,8 @@ export async function withFirstContact<T>(
   } catch (error) {
     if (!(error instanceof HostKeyError) || error.code !== 'ERR_SPARSYNC_UNKNOWN_HOST') throw error;
     const { key } = error;
-    if (key === undefined || !process.stdin.isTTY || !process.stderr.isTTY) throw error;
-    if (!(await ask(error, key, signal))) throw error;
+    if (key === undefined || !process.stdin.isTTY || !stderr().isTTY) throw error;
+    if (!(await ask(error, key, signal()))) throw error;
     await pinKey(formatRemote(error.host, error.port), key, { knownHosts });
     return work();
   }
@@ -25,12 +26,12 @@ export async function withFirstContact<T>(
 
 async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promise<boolean> {
   const { createInterface } = await import('node:readline');
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const lines = createInterface({ input: process.stdin, output: stderr() });
   // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   const end = (): void => lines.close();
   signal.addEventListener('abort', end, { once: true });
-  process.stderr.write(
+  stderr().write(
     `The server ${formatRemote(error.host, error.port)} is not known here yet. Its key is\n  ${key}\n` +
       'Compare it with the one that the server shows at its start.\n',
   );

@@ -1,4 +1,5 @@
 import type { ProgressEvent } from '../events.js';
+import { stderr } from './output.js';
 import { count, duration, isFancy, size } from './text.js';
 
 /** How often progress is written where it cannot be redrawn, in milliseconds. */
@@ -15,7 +16,7 @@ export class ProgressView {
   #shown = false;
   #samples: { readonly ms: number; readonly bytes: number }[] = [];
 
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
+  constructor(stream: NodeJS.WriteStream = stderr()) {
     this.#stream = stream;
     this.#redraw = isFancy(stream);
   }

@@ -15,7 +15,7 @@ import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
-import { flushOutput, note, print } from './output.js';
+import { flushOutput, note, print, stderr } from './output.js';
 import { parseFlags } from './parse.js';
 import { ProfileFile } from './profile-file.js';
 import { printError } from './report.js';
@@ -73,7 +73,7 @@ async function announce(server: Server, flags: ParsedFlags): Promise<void> {
   else await print(`listening on ${address} with key ${publicKey}`);
   // Whoever started this reads the line to learn the port, and waits for it.
   await flushOutput();
-  if (flags.on('json') || !(process.stderr.isTTY || flags.on('verbose'))) return;
+  if (flags.on('json') || !(stderr().isTTY || flags.on('verbose'))) return;
   const root = flags.all('root')[0]?.replace(/=.*$/s, '') ?? 'root';
   const authority = formatRemote(hostname(), port).slice('sparsync://'.length);
   note(`on the client, once:   sparsync trust ${authority} ${publicKey}`);

@@ -9,7 +9,7 @@ export function wantsItems(flags: ParsedFlags): boolean {
 }
 
 /** The transfer options that flags ask for, with the defaults of the command, which are rsync's. */
-export function transferOptions(flags: ParsedFlags, signal: AbortSignal): TransferOptions {
+export function transferOptions(flags: ParsedFlags): TransferOptions {
   if (flags.on('delete') && !flags.on('recursive')) {
     throw new ConfigError('--delete needs -r or -a: without them no directory is looked into');
   }
@@ -46,6 +46,5 @@ export function transferOptions(flags: ParsedFlags, signal: AbortSignal): Transf
     // A list that a user asked for is whole, also when it is read slowly.
     events: { items: wantsItems(flags), whenFull: 'wait' },
     retry: flags.number('retry') ?? 0,
-    signal,
   };
 }

@@ -2,7 +2,7 @@ import { wantsProfile } from '../config.js';
 import { lazyConnection } from '../connection.js';
 import type { Connection } from '../connection.js';
 import { ConfigError, SparsyncError, fromNative } from '../errors.js';
-import type { ItemEvent, SyncResult } from '../events.js';
+import type { ItemEvent, SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
@@ -54,10 +54,13 @@ class SyncRun {
   readonly #json: boolean;
   readonly #human: boolean;
   readonly #progress: ProgressView | undefined;
-  readonly #stop = new AbortController();
   readonly #results: SyncResult[] = [];
   #current: SyncJob | undefined;
   #profiles: ProfileFile | undefined;
+  /** Set when a signal, or a reader of stdout who went away, has ended this run. */
+  #interrupted: Interrupted | undefined;
+  /** Ends a question at the terminal; made only for one. */
+  #stopAsking: AbortController | undefined;
 
   constructor(flags: ParsedFlags) {
     this.#flags = flags;
@@ -67,11 +70,11 @@ class SyncRun {
   }
 
   async execute(): Promise<number> {
-    const removeHandlers = onSignals(EXIT.interrupted, (reason) => this.#stop.abort(reason));
-    onBrokenPipe(() => this.#stop.abort(new Interrupted('SIGPIPE')));
+    const removeHandlers = onSignals(EXIT.interrupted, (reason) => this.#interrupt(reason));
+    onBrokenPipe(() => this.#interrupt(new Interrupted('SIGPIPE')));
     try {
       const pairs = pairsOf(this.#flags.operands, this.#flags.on('delete'));
-      const transfer = transferOptions(this.#flags, this.#stop.signal);
+      const transfer = transferOptions(this.#flags);
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();
       await this.#runAll(pairs, connect, transfer);
@@ -84,6 +87,18 @@ class SyncRun {
     }
   }
 
+  #interrupt(reason: Interrupted): void {
+    this.#interrupted ??= reason;
+    this.#stopAsking?.abort(reason);
+    this.#current?.cancel(reason);
+  }
+
+  #askingSignal(): AbortSignal {
+    this.#stopAsking ??= new AbortController();
+    if (this.#interrupted !== undefined) this.#stopAsking.abort(this.#interrupted);
+    return this.#stopAsking.signal;
+  }
+
   /** The sources one after another, over one connection. */
   async #runAll(pairs: readonly Pair[], connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
     const remote = pairs
@@ -91,11 +106,15 @@ class SyncRun {
       .find((end) => end.kind === 'remote');
     const connection =
       remote === undefined ? undefined : lazyConnection(formatRemote(remote.host, remote.port), connect);
+    // While the handshake is under way the rest is prepared. Without -r it may turn out that there is nothing to do.
+    if (transfer.recursive === true) connection?.begin();
     try {
       for (const pair of pairs) {
         this.#progress?.reset();
-        await withFirstContact(connect.trust?.knownHosts, this.#stop.signal, () =>
-          this.#runOne(pair, connection, transfer),
+        await withFirstContact(
+          connect.trust?.knownHosts,
+          () => this.#askingSignal(),
+          () => this.#runOne(pair, connection, transfer),
         );
       }
     } finally {
@@ -112,20 +131,14 @@ class SyncRun {
     const prefix = await this.#prefix(pair, probe);
     const job = startJob(pair, connection, transfer);
     this.#current = job;
+    if (this.#interrupted !== undefined) job.cancel(this.#interrupted);
     if (this.#json) {
       await printJson({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
     }
-    const context: ItemizeContext = { direction: directionOf(pair), times: transfer.times === true };
-    for await (const event of job) {
-      if (event.type === 'progress') this.#progress?.update(event);
-      if (this.#json) {
-        const shown = event.type !== 'done' && (event.type !== 'progress' || this.#flags.on('progress'));
-        if (shown) await printJson(event);
-      } else if (event.type === 'item') await this.#printItem(event, prefix, context);
-      else if (event.type === 'retry' && !this.#flags.on('quiet')) {
-        this.#progress?.clear();
-        note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);
-      }
+    // Who has nothing to tell does not ask.
+    if (this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0) {
+      const context: ItemizeContext = { direction: directionOf(pair), times: transfer.times === true };
+      for await (const event of job) await this.#tell(event, prefix, context);
     }
     const result = await job;
     this.#results.push(result);
@@ -142,6 +155,18 @@ class SyncRun {
 
   #keepProfile({ profile }: SyncResult): void {
     if (profile !== undefined) this.#profiles?.add(profileLine(profile));
+  }
+
+  async #tell(event: SyncEvent, prefix: string, context: ItemizeContext): Promise<void> {
+    if (event.type === 'progress') this.#progress?.update(event);
+    if (this.#json) {
+      const shown = event.type !== 'done' && (event.type !== 'progress' || this.#flags.on('progress'));
+      if (shown) await printJson(event);
+    } else if (event.type === 'item') await this.#printItem(event, prefix, context);
+    else if (event.type === 'retry' && !this.#flags.on('quiet')) {
+      this.#progress?.clear();
+      note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);
+    }
   }
 
   /** What stands before each path in a list: the name under which the source arrives. */

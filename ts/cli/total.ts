@@ -4,7 +4,7 @@ import type { SyncStats } from '../stats.js';
 /** One summary over several sources; none when nothing was run. */
 export function total(results: readonly SyncResult[]): SyncResult | undefined {
   const [first, ...rest] = results;
-  if (first === undefined) return undefined;
+  if (first === undefined || rest.length === 0) return first;
   const sum = structuredClone(first);
   for (const next of rest) {
     sum.stats = addStats(sum.stats, next.stats);

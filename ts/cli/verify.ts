@@ -39,8 +39,10 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
     const options = verifyOptions(flags, stop.signal);
     // For its complaints: a place on a host in rsync's notation must not be taken for a local name.
     for (const word of [source, destination]) operandTarget(word);
-    const result = await withFirstContact(options.trust?.knownHosts, stop.signal, () =>
-      compare(source, destination, options, flags),
+    const result = await withFirstContact(
+      options.trust?.knownHosts,
+      () => stop.signal,
+      () => compare(source, destination, options, flags),
     );
     return await conclude(result, flags);
   } catch (error) {

@@ -1,0 +1,15 @@
+/** The modules of Node that few programs need. */
+interface Builtins {
+  'node:module': typeof import('node:module');
+  'node:os': typeof import('node:os');
+}
+
+/**
+ * A module of Node, loaded where it is needed. An `import` would be paid for at every start, and the start is most of
+ * what a run without a change takes.
+ */
+export function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
+  // Node 20.19 has the function, and the types of that version do not.
+  const { getBuiltinModule } = process as unknown as { getBuiltinModule(name: Name): Builtins[Name] };
+  return getBuiltinModule(name);
+}

@@ -1,0 +1,21 @@
+import { conclude } from './conclude.js';
+import type { Verb } from './dispatch.js';
+import type { Word } from './parse.js';
+
+/** A command: takes its words, returns the exit code. */
+type Command = (words: readonly Word[]) => Promise<number>;
+
+/** The verbs. Each loads only what it needs. */
+const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.js')).serveCommand,
+  keys: async () => (await import('./keys.js')).keysCommand,
+  trust: async () => (await import('./trust.js')).trustCommand,
+  verify: async () => (await import('./verify.js')).verifyCommand,
+  profile: async () => (await import('./profile.js')).profileCommand,
+  doctor: async () => (await import('./doctor.js')).doctorCommand,
+};
+
+/** Runs a verb. */
+export function runVerb(verb: Verb, words: readonly Word[]): Promise<void> {
+  return conclude(async () => (await COMMANDS[verb]())(words));
+}
