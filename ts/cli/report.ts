@@ -91,8 +91,9 @@ export function statsTable(result: SyncResult, human: boolean): string {
 export function summaryLine(result: Pick<SyncResult, 'stats' | 'dryRun'>, human: boolean): string {
   const { stats, dryRun } = result;
   const deleted = stats.filesDeleted + stats.directoriesDeleted;
+  const bytes = dryRun ? (stats.bytesToTransfer ?? 0) : stats.bytesTransferred;
   const parts = [
-    `${count(stats.filesTransferred)} ${stats.filesTransferred === 1 ? 'file' : 'files'} (${size(stats.bytesTransferred, human)}) ${dryRun ? 'to transfer' : 'transferred'}`,
+    `${count(stats.filesTransferred)} ${stats.filesTransferred === 1 ? 'file' : 'files'} (${size(bytes, human)}) ${dryRun ? 'to transfer' : 'transferred'}`,
     ...(deleted > 0 ? [`${count(deleted)} ${dryRun ? 'to delete' : 'deleted'}`] : []),
     ...(stats.filesFailed > 0 ? [`${count(stats.filesFailed)} failed`] : []),
   ];

@@ -20,7 +20,7 @@ counters! {
     entries_destination,
     /// Directories of the source, its root included.
     directories_source,
-    /// Regular files whose content was written.
+    /// Regular files whose content was written; in a dry run, would be.
     files_transferred,
     /// Files, symlinks and special files deleted.
     files_deleted,

@@ -682,7 +682,10 @@ proptest! {
         let cut = cut.index(body.len());
         // What is cut may be a shorter frame of the same kind, never a panic.
         if let Ok(shorter) = Frame::decode(&body[..cut]) {
-            prop_assert_eq!(self::body(&shorter), &body[..cut]);
+            // A listing that is cut off before its first entry does not show whether it was to have digests of content.
+            let again = self::body(&shorter);
+            prop_assert_eq!(again.len(), cut);
+            prop_assert_eq!(self::body(&Frame::decode(&again).unwrap()), again);
         }
         let _ = Frame::decode(&[&body[..], &[more]].concat());
     }

@@ -43,6 +43,8 @@ pub(super) struct Replacement {
     pub(super) temp_name: Vec<u8>,
     /// The name that it is to have.
     pub(super) name: Vec<u8>,
+    /// What it counts as when it has its name.
+    pub(super) counter: Counter,
 }
 
 /// What the writers of a run share.
@@ -604,6 +606,7 @@ impl<'a> LaneWriter<'a> {
                 directory: file.incoming.path.clone(),
                 temp_name: file.temp_name,
                 name: name.to_vec(),
+                counter: Counter::files_transferred,
             });
             writing.directories.done(file.file.directory, &file.incoming);
             return Ok(());
