@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +23,7 @@ use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_some, stamp, statx};
 
-/// Files of one directory that the receiver waits for.
+/// Files of one directory that the receiver waits for, and that take this lane.
 pub(super) struct ContentJob {
     /// The directory's number.
     pub(super) directory: u32,
@@ -32,6 +33,26 @@ pub(super) struct ContentJob {
     pub(super) files: Vec<u32>,
     /// What the receiver holds already.
     pub(super) resume: Vec<Resume>,
+    pub(super) _load: Load,
+}
+
+/// A job's part in what its lane has to do, until it is done.
+pub(super) struct Load {
+    lane: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl Load {
+    pub(super) fn add(lane: &Arc<AtomicU64>, own: u64) -> Self {
+        lane.fetch_add(own, Ordering::Relaxed);
+        Self { lane: Arc::clone(lane), own }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.lane.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 /// How often a file that changes while it is read is read again.
