@@ -48,6 +48,7 @@ fn run(source: &Path, destination: &Path, durability: Durability) {
         bytes_bound: 0,
         entries_bound: 0,
         space_checked: false,
+        profile: false,
     };
     let run = Run { request, local_path: source.as_os_str().as_bytes().to_vec(), lossless: false };
     let job = start_local(run, destination.as_os_str().as_bytes().to_vec()).expect("a run that starts");

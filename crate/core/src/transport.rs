@@ -393,11 +393,11 @@ async fn receive_control(
 ) -> Error {
     loop {
         let began = session.profiler().map(|profiler| profiler.now());
-        let decoded = decoder.next_frame();
+        let next = decoder.next_frame();
         if let Some((profiler, began)) = session.profiler().zip(began) {
             profiler.add(Figure::decode_ms, profiler.now() - began);
         }
-        match decoded {
+        match next {
             Ok(Some(Frame::Heartbeat(work))) => peer_work.store(work, Ordering::Relaxed),
             Ok(Some(Frame::Abort(error))) => return Error::from_wire(error),
             Ok(Some(frame)) => {

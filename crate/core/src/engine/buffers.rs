@@ -18,13 +18,13 @@ static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// An empty buffer with room for `bytes`: one of [`BUFFER_BYTES`], unless that is too small.
 pub(crate) fn take(bytes: usize, profiler: Option<&Arc<Profiler>>) -> Vec<u8> {
+    static FIRST: Once = Once::new();
     let room = bytes.max(BUFFER_BYTES);
     if room == BUFFER_BYTES
         && let Some(kept) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop()
     {
         return kept;
     }
-    static FIRST: Once = Once::new();
     FIRST.call_once(keep_freed_memory);
     if let Some(profiler) = profiler {
         profiler.allocated(room);

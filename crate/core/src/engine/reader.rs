@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_some, stamp, statx};
 use crate::profile::ThreadClock;
 
-/// Files of one directory that the receiver waits for.
+/// Files of one directory that the receiver waits for, and that take this lane.
 pub(super) struct ContentJob {
     /// The directory's number.
     pub(super) directory: u32,
@@ -35,6 +35,26 @@ pub(super) struct ContentJob {
     pub(super) files: Vec<u32>,
     /// What the receiver holds already.
     pub(super) resume: Vec<Resume>,
+    pub(super) _load: Load,
+}
+
+/// A job's part in what its lane has to do, until it is done.
+pub(super) struct Load {
+    lane: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl Load {
+    pub(super) fn add(lane: &Arc<AtomicU64>, own: u64) -> Self {
+        lane.fetch_add(own, Ordering::Relaxed);
+        Self { lane: Arc::clone(lane), own }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.lane.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 /// How often a file that changes while it is read is read again.
@@ -354,8 +374,8 @@ impl<'a> LaneReader<'a> {
         let raw = std::mem::take(&mut self.pack);
         let raw_bytes = raw.len();
         self.session.worked(1);
-        let compresses = (self.compress)();
-        let shrunk = compresses.then(|| self.clock.during(Phase::compress, || shrink(&raw))).flatten();
+        let pays = (self.compress)();
+        let shrunk = pays.then(|| self.clock.during(Phase::compress, || shrink(&raw))).flatten();
         let (compressed, bytes) = match shrunk {
             Some(small) => {
                 buffers::give_back(raw);

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sparsync_proto::limits::BATCH_BYTES;
+use sparsync_proto::limits::{BATCH_BYTES, WHOLE_FILE_BYTES_MAX};
 use sparsync_proto::{
     Attributes, Compare, Counter, Directory, Figure, Frame, Grant, Issue, IssueKind, Kind, Phase, Request, Resume,
     Time, TreeHasher, encode_list,
@@ -15,7 +15,7 @@ use sparsync_proto::{
 use super::budget::{Budget, Permit};
 use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
-use super::reader::{ContentJob, LaneReader};
+use super::reader::{ContentJob, LaneReader, Load};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
@@ -146,7 +146,8 @@ pub(crate) fn run_sender(
     let (to_list, list_queue) = mpsc::channel();
     let (job_senders, job_queues): (Vec<_>, Vec<_>) = lanes.iter().map(|_| mpsc::channel()).unzip();
     let waiting = Arc::<AtomicU64>::default();
-    let jobs = JobQueues { lanes: job_senders, waiting: Arc::clone(&waiting) };
+    let queue = |jobs| LaneQueue { jobs, load: Arc::default() };
+    let jobs = JobQueues { lanes: job_senders.into_iter().map(queue).collect(), waiting: Arc::clone(&waiting) };
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
@@ -190,23 +191,50 @@ pub(crate) fn run_sender(
     end
 }
 
-/// The queues of the lanes: a directory's files always take the same one.
+/// The queues of the lanes.
 #[derive(Clone)]
 struct JobQueues {
-    lanes: Vec<mpsc::Sender<ContentJob>>,
+    lanes: Vec<LaneQueue>,
     /// Jobs that no reader has taken yet.
     waiting: Arc<AtomicU64>,
 }
 
+#[derive(Clone)]
+struct LaneQueue {
+    jobs: mpsc::Sender<ContentJob>,
+    /// What waits there and is worked on.
+    load: Arc<AtomicU64>,
+}
+
+/// What a file costs besides its bytes, in bytes that take as long.
+const FILE_LOAD: u64 = 16 << 10;
+
 impl JobQueues {
-    fn push(&self, job: ContentJob, session: &Session) {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Some(profiler) = session.profiler() {
-            profiler.raise(Figure::job_queue_max, before + 1);
+    /// Deals the files of a directory out. The small ones all take the lane that has least to do: two writers that make
+    /// files in one directory wait for each other. Each large one takes the lane that has least to do then.
+    fn push(&self, directory: u32, held: &Arc<HeldScan>, files: Vec<u32>, resume: &[Resume], session: &Session) {
+        let mut loads: Vec<u64> = self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).collect();
+        let before = loads.clone();
+        let mut dealt = vec![Vec::new(); loads.len()];
+        let idlest = |loads: &[u64]| (0..loads.len()).min_by_key(|&lane| loads[lane]).unwrap_or(0);
+        let small = idlest(&loads);
+        for index in files {
+            let size = held.scan.listing.get(index as usize).map_or(0, |entry| entry.size);
+            let lane = if size <= WHOLE_FILE_BYTES_MAX as u64 { small } else { idlest(&loads) };
+            loads[lane] = loads[lane].saturating_add(size.saturating_add(FILE_LOAD));
+            dealt[lane].push(index);
         }
-        let lane = job.directory as usize % self.lanes.len();
-        // A lane that is gone has failed the session already.
-        let _ = self.lanes[lane].send(job);
+        for (lane, files) in dealt.into_iter().enumerate().filter(|(_, files)| !files.is_empty()) {
+            let resume = resume.iter().filter(|resume| files.binary_search(&resume.index).is_ok()).copied().collect();
+            let load = Load::add(&self.lanes[lane].load, loads[lane] - before[lane]);
+            let job = ContentJob { directory, held: Arc::clone(held), files, resume, _load: load };
+            let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+            if let Some(profiler) = session.profiler() {
+                profiler.raise(Figure::job_queue_max, before + 1);
+            }
+            // A lane that is gone has failed the session already.
+            let _ = self.lanes[lane].jobs.send(job);
+        }
     }
 }
 
@@ -538,7 +566,7 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
                 let entries = held.scan.listing.entries();
                 let bytes = entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size).sum();
                 shared.session.count(Counter::bytes_to_transfer, bytes);
-                jobs.push(ContentJob { directory, held, files, resume: Vec::new() }, shared.session);
+                jobs.push(directory, &held, files, &[], shared.session);
             }
         }
     }
@@ -585,7 +613,7 @@ fn dispatch(
                 }
             }
             Frame::Want { directory, files, resume } if accepted => {
-                wanted(shared, &jobs, directory, files, resume)?;
+                wanted(shared, &jobs, directory, files, &resume)?;
             }
             Frame::Settled(below) => {
                 let mut table = shared.table();
@@ -651,7 +679,7 @@ fn granted(shared: &Shared<'_>, grant: Grant, to_list: &mpsc::Sender<u32>) {
     }
 }
 
-fn wanted(shared: &Shared<'_>, jobs: &JobQueues, directory: u32, files: Vec<u32>, resume: Vec<Resume>) -> Result<()> {
+fn wanted(shared: &Shared<'_>, jobs: &JobQueues, directory: u32, files: Vec<u32>, resume: &[Resume]) -> Result<()> {
     let held = {
         let mut table = shared.table();
         if table.grant_all || !table.needed.remove(&directory) {
@@ -671,7 +699,7 @@ fn wanted(shared: &Shared<'_>, jobs: &JobQueues, directory: u32, files: Vec<u32>
     }
     shared.session.count(Counter::bytes_to_transfer, bytes);
     if !files.is_empty() {
-        jobs.push(ContentJob { directory, held, files, resume }, shared.session);
+        jobs.push(directory, &held, files, resume, shared.session);
     }
     Ok(())
 }
@@ -697,5 +725,51 @@ pub(super) fn frame_name(frame: &Frame) -> &'static str {
         Frame::Profile(_) => "a profile",
         Frame::ListRequest { .. } => "a request for a list",
         Frame::ListReply { .. } => "a list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use sparsync_proto::{Digest, Kind, Listing, Meta, Name, RelPath, Resume};
+
+    use super::{Budget, HeldScan, JobQueues, LaneQueue, Scan};
+
+    #[test]
+    fn large_files_take_the_idle_lane_and_small_ones_stay_together() {
+        let mut listing = Listing::new();
+        let sizes: [u64; 7] = [100, 4 << 20, 2 << 20, 100, 1 << 20, 1 << 20, 100];
+        for (name, size) in sizes.iter().enumerate() {
+            let name = [b'a' + u8::try_from(name).expect("few")];
+            assert!(listing.push(Name::new(&name).expect("a name"), Kind::File, *size, Meta::default(), b""));
+        }
+        let scan = Scan {
+            path: RelPath::root(),
+            meta: Meta::default(),
+            is_mount_point: false,
+            listing,
+            stamps: Vec::new(),
+            digest: Digest::default(),
+            leftovers: Vec::new(),
+            issues: Vec::new(),
+        };
+        let permit = Budget::default().try_acquire(7).expect("room");
+        let held = Arc::new(HeldScan { scan, _permit: permit });
+        let (jobs, queues): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel()).unzip();
+        let lanes = jobs.into_iter().map(|jobs| LaneQueue { jobs, load: Arc::default() }).collect();
+        let lanes = JobQueues { lanes };
+        lanes.push(0, &held, (0..7).collect(), &[Resume { index: 2, bytes: 1, digest: [0; 32] }]);
+        let first = queues[0].try_recv().expect("a job");
+        let second = queues[1].try_recv().expect("a job");
+        assert_eq!((first.files.clone(), first.resume.len()), (vec![0, 2, 3, 4, 5, 6], 1));
+        assert_eq!((second.files.clone(), second.resume.len()), (vec![1], 0));
+        let load = |lane: usize| lanes.lanes[lane].load.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(load(0) > 4 << 20 && load(1) > 4 << 20);
+        drop((first, second));
+        assert_eq!((load(0), load(1)), (0, 0), "done");
+        lanes.push(1, &held, vec![0, 3], &[]);
+        lanes.push(2, &held, vec![0, 3], &[]);
+        assert_eq!([&queues[0], &queues[1]].map(|queue| queue.try_iter().count()), [1, 1], "directories take turns");
     }
 }

@@ -31,12 +31,19 @@ pub(super) fn thread_cpu_nanos() -> u64 {
 impl ThreadClock {
     /// The clock of a thread that begins now.
     pub(crate) fn start(profiler: Option<&Arc<Profiler>>, name: &'static str, phase: Phase) -> Self {
-        Self(profiler.map(|profiler| Running::new(profiler, profiler.record(name, phase, profiler.now()), false)))
+        Self(
+            profiler
+                .map(|profiler| Box::new(Running::new(profiler, profiler.record(name, phase, profiler.now()), false))),
+        )
     }
 
     /// The clock of the session's own thread, which began with the session.
     pub(crate) fn session(profiler: Option<&Arc<Profiler>>) -> Self {
-        Self(profiler.map(|profiler| Running::new(profiler, profiler.record(SESSION_THREAD, Phase::setup, 0), true)))
+        Self(
+            profiler.map(|profiler| {
+                Box::new(Running::new(profiler, profiler.record(SESSION_THREAD, Phase::setup, 0), true))
+            }),
+        )
     }
 
     /// Goes on to `phase`.
@@ -60,8 +67,8 @@ impl ThreadClock {
 }
 
 impl Running {
-    fn new(profiler: &Arc<Profiler>, recording: Arc<Mutex<Recording>>, goes_on: bool) -> Box<Self> {
-        Box::new(Self { profiler: Arc::clone(profiler), recording, cpu_before: thread_cpu_nanos(), goes_on })
+    fn new(profiler: &Arc<Profiler>, recording: Arc<Mutex<Recording>>, goes_on: bool) -> Self {
+        Self { profiler: Arc::clone(profiler), recording, cpu_before: thread_cpu_nanos(), goes_on }
     }
 
     fn enter(&self, phase: Phase) {
