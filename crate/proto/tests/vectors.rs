@@ -143,6 +143,25 @@ fn reasons() -> Reasons {
     Reasons::SIZE.and(Reasons::MTIME)
 }
 
+/// A reader that read, and then waited.
+fn profile() -> EndProfile {
+    EndProfile {
+        started_at_micros: 1_700_000_000_000_000,
+        figures: vec![1, 9, 3],
+        threads: vec![ThreadProfile {
+            name: "read".to_owned(),
+            start_nanos: 300_000,
+            wall_nanos: 262_144,
+            cpu_nanos: 200_000,
+            step_nanos: 131_072,
+            phases: vec![
+                PhaseTotal { phase: Phase::read as u8, nanos: 131_072, count: 1, steps: vec![100] },
+                PhaseTotal { phase: Phase::wait_room as u8, nanos: 131_072, count: 1, steps: vec![0, 100] },
+            ],
+        }],
+    }
+}
+
 fn frames() -> Vec<(&'static str, Frame)> {
     let with_content = || {
         let mut listing = Listing::new();
@@ -236,24 +255,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 entries: vec![ListEntry { kind: Kind::File, name: b"a".to_vec(), size: 300, meta: meta() }],
             },
         ),
-        (
-            "Profile",
-            Frame::Profile(Box::new(EndProfile {
-                started_at_micros: 1_700_000_000_000_000,
-                figures: vec![1, 9, 3],
-                threads: vec![ThreadProfile {
-                    name: "read".to_owned(),
-                    start_nanos: 300_000,
-                    wall_nanos: 262_144,
-                    cpu_nanos: 200_000,
-                    step_nanos: 131_072,
-                    phases: vec![
-                        PhaseTotal { phase: Phase::read as u8, nanos: 131_072, count: 1, steps: vec![100] },
-                        PhaseTotal { phase: Phase::wait_room as u8, nanos: 131_072, count: 1, steps: vec![0, 100] },
-                    ],
-                }],
-            })),
-        ),
+        ("Profile", Frame::Profile(Box::new(profile()))),
     ]
 }
 

@@ -734,7 +734,7 @@ mod tests {
 
     use sparsync_proto::{Digest, Kind, Listing, Meta, Name, RelPath, Resume};
 
-    use super::{Budget, HeldScan, JobQueues, LaneQueue, Scan};
+    use super::{Budget, HeldScan, JobQueues, LaneQueue, Scan, Session};
 
     #[test]
     fn large_files_take_the_idle_lane_and_small_ones_stay_together() {
@@ -758,8 +758,9 @@ mod tests {
         let held = Arc::new(HeldScan { scan, _permit: permit });
         let (jobs, queues): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel()).unzip();
         let lanes = jobs.into_iter().map(|jobs| LaneQueue { jobs, load: Arc::default() }).collect();
-        let lanes = JobQueues { lanes };
-        lanes.push(0, &held, (0..7).collect(), &[Resume { index: 2, bytes: 1, digest: [0; 32] }]);
+        let lanes = JobQueues { lanes, waiting: Arc::default() };
+        let session = Session::default();
+        lanes.push(0, &held, (0..7).collect(), &[Resume { index: 2, bytes: 1, digest: [0; 32] }], &session);
         let first = queues[0].try_recv().expect("a job");
         let second = queues[1].try_recv().expect("a job");
         assert_eq!((first.files.clone(), first.resume.len()), (vec![0, 2, 3, 4, 5, 6], 1));
@@ -768,8 +769,8 @@ mod tests {
         assert!(load(0) > 4 << 20 && load(1) > 4 << 20);
         drop((first, second));
         assert_eq!((load(0), load(1)), (0, 0), "done");
-        lanes.push(1, &held, vec![0, 3], &[]);
-        lanes.push(2, &held, vec![0, 3], &[]);
+        lanes.push(1, &held, vec![0, 3], &[], &session);
+        lanes.push(2, &held, vec![0, 3], &[], &session);
         assert_eq!([&queues[0], &queues[1]].map(|queue| queue.try_iter().count()), [1, 1], "directories take turns");
     }
 }

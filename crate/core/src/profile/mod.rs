@@ -151,7 +151,9 @@ impl Profiler {
         derive(Figure::fsync_ms, None, &[Phase::flush]);
         derive(Figure::rename_ms, None, &[Phase::rename]);
         derive(Figure::delete_ms, None, &[Phase::delete]);
-        figures[Figure::total_ms as usize] = now;
+        // A thread may have ended a moment after `now`.
+        let last = threads.iter().map(|thread| thread.start_nanos + thread.wall_nanos).max().unwrap_or(0);
+        figures[Figure::total_ms as usize] = now.max(last);
         let started = self.began_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         EndProfile { started_at_micros: u64::try_from(started.as_micros()).unwrap_or(u64::MAX), figures, threads }
     }
