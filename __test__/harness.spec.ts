@@ -19,10 +19,12 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 
 import { Bystander, CertifiedTree, certify, versionOf } from './helpers/certified.js';
+import { type Bound, judge, red } from './helpers/gate.js';
 import { assertEqual, judged, rsyncSays } from './helpers/judge.js';
 import { start, until } from './helpers/process.js';
 import { Random, seed } from './helpers/random.js';
 import { ping, Relay } from './helpers/relay.js';
+import { countCalls } from './helpers/strace.js';
 import { dir, workDir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { differences, touched, walk } from './helpers/walk.js';
@@ -232,4 +234,44 @@ test('the relay delays, loses, cuts and counts', async (t) => {
   t.is(relay.lost.up + answers + relay.lost.down, 201);
   client.close();
   echo.close();
+});
+
+test('the gate sees too much and too little, what was not measured, and what has no bound', (t) => {
+  const bounds: readonly Bound[] = [
+    { figure: 'calls', most: [10, 5, 7], least: [8, 0, 1], why: 'of the trial' },
+    { figure: 'bytes', most: [100, 0, 0], why: 'of the trial' },
+  ];
+  const good = { calls: [10, 0, 1], bytes: [0, 0, 0] } as const;
+  t.deepEqual(judge(bounds, good), []);
+  t.deepEqual(
+    judge(bounds, { ...good, calls: [7, 6, 1] }).map(({ text }) => text),
+    ['calls, first: 7, less than 8 (of the trial)', 'calls, same: 6, more than 5 (of the trial)'],
+  );
+  t.deepEqual(red(bounds, { ...good, bytes: [100, 0, 1] }), ['bytes']);
+  t.deepEqual(red(bounds, { ...good, bytes: [Number.NaN, 0, 0] }), ['bytes']);
+  t.deepEqual(red(bounds, { calls: good.calls }), ['bytes']);
+  t.deepEqual(red(bounds, { ...good, more: [0, 0, 0] }), ['more']);
+});
+
+test('calls of a trace are counted once, by what they are for and where', (t) => {
+  const work = workDir(t);
+  const lines = [
+    '7 statx(5</tree/a>, "b", AT_SYMLINK_NOFOLLOW, STATX_SIZE,  <unfinished ...>',
+    '8 pread64(6</tree/a/b>,  <unfinished ...>',
+    '7 <... statx resumed>{stx_size=0})       = 0',
+    '8 <... pread64 resumed>""..., 100, 0)    = 100',
+    '7 openat2(4</tree>, "a", {flags=O_RDONLY}, 24) = 5</tree/a>',
+    '7 openat(AT_FDCWD</home>, "/tree", O_RDONLY) = 4</tree>',
+    '7 openat(AT_FDCWD</home>, "/tree-of-another", O_RDONLY) = 4</tree-of-another>',
+    '7 write(3<anon_inode:[eventfd]>, ""..., 8) = 8',
+    '7 sendmsg(9<UDP:[127.0.0.1:1->127.0.0.1:2]>, {msg_name=NULL}, 0) = 1200',
+    '7 execve("/tree/program", [], 0x0) = 0',
+    '7 +++ exited with 0 +++',
+  ];
+  writeFileSync(`${work}/trace`, lines.join('\n'));
+  const { look, read, open, write, total, elsewhere, network } = countCalls(`${work}/trace`, '/tree');
+  t.deepEqual(
+    { look, read, open, write, total, elsewhere, network },
+    { look: 1, read: 1, open: 2, write: 0, total: 4, elsewhere: 1, network: 1 },
+  );
 });

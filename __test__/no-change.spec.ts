@@ -5,15 +5,14 @@ import { readFileSync } from 'node:fs';
 import { connect, type Connection } from '../dist/index.js';
 import { cli } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
-import { start, until } from './helpers/process.js';
+import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { ping, Relay } from './helpers/relay.js';
 import { scaled, setup } from './helpers/setup.js';
+import { attach, hasStrace, straced } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 import { touched, walk } from './helpers/walk.js';
-
-const hasStrace = spawnSync('strace', ['-V']).status === 0;
 
 /** One way, in ms; there and back is the 50 ms that is promised for. */
 const oneWayMs = 25;
@@ -110,20 +109,16 @@ judgedWhere(hasStrace)('a run without a change looks at every entry on both ends
   const files = new Set(entries.filter((path) => path.includes('/')).map((path) => path.split('/').at(-1) ?? ''));
   t.is((await cli(t, user, ['-a', `${source}/`, url('tree')])).code, 0);
 
-  const calls = 'trace=statx,newfstatat,fstat';
+  const options = ['-s', '4096', '-e', 'trace=statx,newfstatat,fstat'];
   const serverTrace = `${work}/server.trace`;
-  const attached = start(t, 'strace', ['-f', '-s', '4096', '-e', calls, '-o', serverTrace, '-p', String(server.pid)]);
-  await until('strace', () => attached.stderr().includes('attached'));
+  const attached = await attach(t, server.pid, serverTrace, options);
   const clientTrace = `${work}/client.trace`;
-  const ran = await start(
-    t,
-    'strace',
-    ['-f', '-s', '4096', '-e', calls, '-o', clientTrace, process.execPath, program, '-a', `${source}/`, url('tree')],
-    { env: user.env },
-  ).ended;
+  const [strace = '', ...words] = straced(clientTrace, options);
+  const ran = await start(t, strace, [...words, process.execPath, program, '-a', `${source}/`, url('tree')], {
+    env: user.env,
+  }).ended;
   t.deepEqual([ran.code, ran.stdout, ran.stderr], [0, '', '']);
-  attached.kill('SIGINT');
-  await attached.ended;
+  await attached.stop();
 
   for (const [end, trace] of [
     ['client', clientTrace],
@@ -148,11 +143,9 @@ judgedWhere(hasStrace)('a run without a change calls nothing that writes below t
   const trace = `${work}/server.trace`;
   const writing =
     'trace=utimensat,fchmod,fchmodat,fchown,fchownat,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir,symlinkat,linkat,ftruncate,fallocate,fsetxattr';
-  const attached = start(t, 'strace', ['-f', '-y', '-s', '4096', '-e', writing, '-o', trace, '-p', String(server.pid)]);
-  await until('strace', () => attached.stderr().includes('attached'));
+  const attached = await attach(t, server.pid, trace, ['-y', '-s', '4096', '-e', writing]);
   t.is((await cli(t, user, ['-a', '--delete', `${source}/`, url('tree')])).code, 0);
-  attached.kill('SIGINT');
-  await attached.ended;
+  await attached.stop();
   const wrote = readFileSync(trace, 'latin1')
     .split('\n')
     .filter((line) => line.includes(served));
