@@ -45,8 +45,10 @@ impl Kind {
     }
 }
 
-/// A point in time: seconds since 1970 and nanoseconds below one second.
+/// A point in time: seconds since 1970 and nanoseconds below one second. Packed, because a walk holds one or two for
+/// each entry: 12 bytes instead of 16, and an [`Entry`] of 40 instead of 48.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C, packed(4))]
 pub struct Time {
     /// Whole seconds, negative before 1970.
     pub seconds: i64,
@@ -216,9 +218,29 @@ impl Listing {
 
     /// Sorts by name and gives, for each new place, the place before.
     pub fn sort(&mut self) -> Vec<u32> {
+        let order = self.order();
+        self.entries = order.iter().map(|&at| self.entries[at as usize]).collect();
+        order
+    }
+
+    /// The same listing, sorted by name and without room to grow, and for each place the place before. This one is
+    /// empty then and keeps its room for the next.
+    pub fn take_sorted(&mut self) -> (Self, Vec<u32>) {
+        let order = self.order();
+        let sorted = Self {
+            names: self.names.as_slice().to_vec(),
+            entries: order.iter().map(|&at| self.entries[at as usize]).collect(),
+            content: Vec::new(),
+        };
+        self.names.clear();
+        self.entries.clear();
+        self.content.clear();
+        (sorted, order)
+    }
+
+    fn order(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).collect();
         order.sort_unstable_by(|&a, &b| self.name(&self.entries[a as usize]).cmp(self.name(&self.entries[b as usize])));
-        self.entries = order.iter().map(|&at| self.entries[at as usize]).collect();
         order
     }
 
@@ -249,6 +271,7 @@ impl Listing {
     pub fn shrink(&mut self) {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
+        self.content.shrink_to_fit();
     }
 
     /// Appends the wire form of the entry at `index`.

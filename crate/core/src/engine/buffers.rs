@@ -11,8 +11,9 @@ use crate::profile::Profiler;
 /// Room of a buffer: a pack, and the heads and tails of the records in it.
 pub(crate) const BUFFER_BYTES: usize = PACK_BYTES + (4 << 10);
 
-/// Buffers that are kept while nobody uses them, for all runs of the process: what two lanes have in use at once.
-const KEPT_MAX: usize = 16;
+/// Buffers that are kept while nobody uses them, for all runs of the process: what two lanes have in use at once, four in
+/// each lane and what the window of a short path holds.
+const KEPT_MAX: usize = 12;
 
 static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
@@ -32,11 +33,11 @@ pub(crate) fn take(bytes: usize, profiler: Option<&Arc<Profiler>>) -> Vec<u8> {
     Vec::with_capacity(room)
 }
 
-/// Has the allocator keep what is freed at the end of its heaps, up to 4 MiB each. As it comes, glibc gives the system
+/// Has the allocator keep what is freed at the end of its heaps, up to 1 MiB each. As it comes, glibc gives the system
 /// back whatever is more than 128 KiB: a batch of datagrams, again and again, each time for a page fault every 4 KiB.
 /// It learns from the largest block of its own that a program frees, and takes twice that. Elsewhere this does nothing.
 fn keep_freed_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(2 << 20)));
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(512 << 10)));
 }
 
 /// Gives a buffer back. One of another size is not kept.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fs::PartialId;
 
 /// A file that was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
     /// The mode of what stands in its place, where something does.
     pub(super) old_mode: Option<u16>,
@@ -21,6 +21,17 @@ pub(super) struct Wanted {
     pub(super) resume: Option<(PartialId, u64)>,
 }
 
+impl Wanted {
+    /// Nothing stands in its place, and nothing of it is held.
+    fn is_new(&self) -> bool {
+        !self.replaces() && self.resume.is_none()
+    }
+
+    fn replaces(&self) -> bool {
+        self.old_mode.is_some() || self.old_is_directory
+    }
+}
+
 /// A directory with files on their way.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -28,18 +39,62 @@ pub(super) struct Incoming {
     pub(super) path: RelPath,
     /// The source's listing.
     pub(super) listing: Listing,
-    wanted: Mutex<HashMap<u32, Wanted>>,
+    expected: Mutex<Expected>,
     /// The files in whose place something stands, ascending.
     replacing: Vec<u32>,
 }
 
+/// The files that have not come yet. A first sync has all files of a tree here, most of them new: a bit each.
+#[derive(Debug, Default)]
+struct Expected {
+    /// How many.
+    files: usize,
+    /// New files, by index.
+    new: Vec<u64>,
+    /// Files of which there is more to say.
+    others: HashMap<u32, Wanted>,
+}
+
+impl Expected {
+    fn add(&mut self, index: u32, wanted: Wanted) {
+        self.files += 1;
+        if wanted.is_new() {
+            let (word, bit) = (index as usize / 64, index % 64);
+            if word >= self.new.len() {
+                self.new.resize(word + 1, 0);
+            }
+            self.new[word] |= 1 << bit;
+        } else {
+            self.others.insert(index, wanted);
+        }
+    }
+
+    fn take(&mut self, index: u32) -> Option<Wanted> {
+        let wanted = match self.new.get_mut(index as usize / 64) {
+            Some(word) if *word & (1 << (index % 64)) != 0 => {
+                *word &= !(1 << (index % 64));
+                Wanted::default()
+            }
+            _ => self.others.remove(&index)?,
+        };
+        self.files -= 1;
+        Some(wanted)
+    }
+}
+
 impl Incoming {
-    pub(super) fn new(path: RelPath, listing: Listing, wanted: HashMap<u32, Wanted>) -> Self {
-        let is_old = |wanted: &Wanted| wanted.old_mode.is_some() || wanted.old_is_directory;
-        let mut replacing: Vec<u32> =
-            wanted.iter().filter(|(_, wanted)| is_old(wanted)).map(|(index, _)| *index).collect();
-        replacing.sort_unstable();
-        Self { path, listing, wanted: Mutex::new(wanted), replacing }
+    /// `wanted` ascends by index.
+    pub(super) fn new(path: RelPath, listing: Listing, wanted: &[(u32, Wanted)]) -> Self {
+        let replacing = wanted.iter().filter(|(_, wanted)| wanted.replaces()).map(|(index, _)| *index).collect();
+        let mut expected = Expected::default();
+        for (index, wanted) in wanted {
+            expected.add(*index, *wanted);
+        }
+        Self { path, listing, expected: Mutex::new(expected), replacing }
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something stands in the place of a file.
@@ -49,8 +104,7 @@ impl Incoming {
 
     /// Takes a file off what is expected; each can be taken once.
     pub(super) fn take(&self, index: u32) -> Result<Wanted> {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.remove(&index).ok_or_else(|| {
+        self.expected().take(index).ok_or_else(|| {
             Error::protocol("content of a file that was not asked for").at(self.path.as_bytes()).remote()
         })
     }
@@ -84,7 +138,7 @@ impl Directories {
 
     /// Expects the wanted files of a directory.
     pub(super) fn expect(&self, number: u32, incoming: Incoming) {
-        let files = incoming.wanted.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let files = incoming.expected().files;
         if files > 0 {
             let mut state = self.lock();
             state.files += files as u64;
@@ -115,7 +169,7 @@ impl Directories {
 
     /// Says that a file which was taken is done with, well or not.
     pub(super) fn done(&self, number: u32, incoming: &Incoming) {
-        let finished = incoming.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let finished = incoming.expected().files == 0;
         let mut state = self.lock();
         if finished {
             state.incoming.remove(&number);
@@ -139,5 +193,28 @@ impl Directories {
             state = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
         session.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsync_proto::{Listing, RelPath};
+
+    use super::{Incoming, Wanted};
+
+    #[test]
+    fn each_file_is_taken_once_with_what_was_known_of_it() {
+        let old = Wanted { old_mode: Some(0o600), ..Wanted::default() };
+        let wanted = [(0, Wanted::default()), (63, old), (64, Wanted::default()), (1000, old)];
+        let incoming = Incoming::new(RelPath::root(), Listing::new(), &wanted);
+        assert_eq!([0, 63, 64, 1000].map(|index| incoming.replaces(index)), [false, true, false, true]);
+        for index in [1, 62, 65, 999, 1001, u32::MAX] {
+            assert!(incoming.take(index).is_err(), "{index} was not asked for");
+        }
+        for (index, wanted) in wanted {
+            assert_eq!(incoming.take(index).expect("expected").old_mode, wanted.old_mode);
+            assert!(incoming.take(index).is_err(), "{index} twice");
+        }
+        assert_eq!(incoming.expected().files, 0);
     }
 }

@@ -12,8 +12,11 @@ use super::budget::WAIT;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Encoded frames that wait to be sent; each is at most a batch.
-const CONTROL_QUEUE: usize = 64;
+/// Messages of encoded frames that wait to be sent; each is about a batch.
+const BULK_QUEUE: usize = 16;
+
+/// Frames that came and wait to be read.
+const FRAMES_QUEUE: usize = 64;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
 pub(crate) const DATA_QUEUE: usize = 2;
@@ -68,9 +71,9 @@ pub(crate) struct TransportControl {
 
 /// A control lane: the engine's end and the transport's.
 pub(crate) fn control_lane() -> (ControlLane, TransportControl) {
-    let (bulk_tx, bulk_rx) = mpsc::channel(CONTROL_QUEUE);
+    let (bulk_tx, bulk_rx) = mpsc::channel(BULK_QUEUE);
     let (urgent_tx, urgent_rx) = mpsc::unbounded_channel();
-    let (frames_tx, frames_rx) = mpsc::channel(CONTROL_QUEUE);
+    let (frames_tx, frames_rx) = mpsc::channel(FRAMES_QUEUE);
     let written = Arc::new(Written::default());
     let weak_urgent = urgent_tx.downgrade();
     let tx = ControlSender { bulk: bulk_tx, urgent: urgent_tx, written: Arc::clone(&written) };

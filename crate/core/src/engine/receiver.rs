@@ -475,6 +475,7 @@ impl Receiver<'_> {
             pending.listing =
                 pending.listing.renamed(name).ok_or_else(|| Error::protocol("not a single file").remote())?;
         }
+        pending.listing.shrink();
         self.decide(number, pending)
     }
 
@@ -483,13 +484,13 @@ impl Receiver<'_> {
         let Pending { path, meta, old, listing, .. } = pending;
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new && self.destination.file_name.is_none() && !self.make_new_directory(&path, meta)? {
-            return self.want(number, path, Listing::new(), HashMap::new(), Vec::new());
+            return self.want(number, path, Listing::new(), &[], Vec::new());
         }
         let empty = Listing::new();
         let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);
         let mut steps = Vec::new();
         plan(&self.options.rules, &listing, old_listing, |step| steps.push(step));
-        let mut wanted = HashMap::new();
+        let mut wanted = Vec::new();
         let mut resume = Vec::new();
         let mut touched = false;
         for step in steps {
@@ -507,14 +508,16 @@ impl Receiver<'_> {
         }
         if let Some(old) = &old {
             let kept = |id: &PartialId| {
-                wanted.values().any(|wanted: &Wanted| wanted.resume.is_some_and(|(resumed, _)| resumed == *id))
+                wanted
+                    .iter()
+                    .any(|(_, wanted): &(u32, Wanted)| wanted.resume.is_some_and(|(resumed, _)| resumed == *id))
             };
             self.sweep(old, kept, meta);
         }
         if touched && !is_new && self.destination.file_name.is_none() {
             self.settle_attrs(&path, meta, false);
         }
-        self.want(number, path, listing, wanted, resume)
+        self.want(number, path, listing, &wanted, resume)
     }
 
     /// Asks for the files of a directory.
@@ -523,11 +526,10 @@ impl Receiver<'_> {
         number: u32,
         path: RelPath,
         listing: Listing,
-        wanted: HashMap<u32, Wanted>,
+        wanted: &[(u32, Wanted)],
         resume: Vec<Resume>,
     ) -> Result<()> {
-        let mut files: Vec<u32> = wanted.keys().copied().collect();
-        files.sort_unstable();
+        let mut files: Vec<u32> = wanted.iter().map(|(index, _)| *index).collect();
         let bytes = files
             .iter()
             .filter_map(|&index| listing.get(index as usize))
@@ -608,7 +610,7 @@ impl Receiver<'_> {
         before: Option<&Entry>,
         reasons: Reasons,
         old: Option<&Scan>,
-        wanted: &mut HashMap<u32, Wanted>,
+        wanted: &mut Vec<(u32, Wanted)>,
         resume: &mut Vec<Resume>,
     ) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
@@ -657,7 +659,7 @@ impl Receiver<'_> {
             resume.push(Resume { index, bytes, digest });
         }
         let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
-        wanted.insert(index, Wanted { old_mode, old_is_directory, resume: held.map(|(id, bytes, _)| (id, bytes)) });
+        wanted.push((index, Wanted { old_mode, old_is_directory, resume: held.map(|(id, bytes, _)| (id, bytes)) }));
         Ok(true)
     }
 

@@ -13,6 +13,7 @@ use super::temp::TempName;
 
 /// What tells one state of a file from the next, besides what travels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, packed(4))]
 pub(crate) struct Stamp {
     /// Time of the last change of the inode.
     pub(crate) ctime: Time,
@@ -91,15 +92,24 @@ fn kind(stat: &Statx, attributes: &Attributes) -> Kind {
     }
 }
 
-/// Reused between directories, so that a walk allocates only what it keeps.
+/// Reused between directories, so that a walk allocates only what it keeps, and that in one piece of the right size:
+/// what grows leaves holes behind, and a walk is what holds most of a run's memory.
 pub(crate) struct ScanBuffers {
-    entries: Vec<MaybeUninit<u8>>,
+    names: Vec<MaybeUninit<u8>>,
+    found: Entries,
+}
+
+/// The entries of a directory as they are found, in the order of the file system.
+#[derive(Default)]
+struct Entries {
+    listing: Listing,
+    stamps: Vec<Stamp>,
     contents: Contents,
 }
 
 impl Default for ScanBuffers {
     fn default() -> Self {
-        Self { entries: vec![MaybeUninit::uninit(); 32 << 10], contents: Contents::default() }
+        Self { names: vec![MaybeUninit::uninit(); 32 << 10], found: Entries::default() }
     }
 }
 
@@ -128,7 +138,7 @@ impl Scan {
 
     /// Adds the entry `name`. One that vanished since its name was read is left out, as if the directory had been
     /// listed a moment later.
-    fn add(&mut self, directory: &OwnedFd, name: &[u8], options: &ScanOptions, buffers: &mut Contents) {
+    fn add(&mut self, directory: &OwnedFd, name: &[u8], options: &ScanOptions, found: &mut Entries) {
         let stat = match statx(directory, name) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return,
@@ -151,16 +161,16 @@ impl Scan {
         if kind == Kind::Directory || kind == Kind::Special {
             carried = Meta::default();
         }
-        if !self.listing.push(valid, kind, stat.stx_size, carried, &target) {
+        if !found.listing.push(valid, kind, stat.stx_size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC);
         }
         if options.stamps {
-            self.stamps.push(stamp(&stat));
+            found.stamps.push(stamp(&stat));
         }
         if options.attributes.compares_content() {
             // Digests are put in order with the entries: pushed here, permuted in `finish`.
             let digest = if kind == Kind::File {
-                match buffers.hash_file(directory, name) {
+                match found.contents.hash_file(directory, name) {
                     Ok(digest) => digest,
                     Err(error) => {
                         self.issue(name, "cannot read", error);
@@ -170,18 +180,19 @@ impl Scan {
             } else {
                 [0; 32]
             };
-            buffers.digests.push(digest);
+            found.contents.digests.push(digest);
         }
     }
 
-    fn finish(&mut self, options: &ScanOptions, buffers: &mut Contents) {
-        let order = self.listing.sort();
-        self.listing.shrink();
+    fn finish(&mut self, options: &ScanOptions, found: &mut Entries) {
+        let (listing, order) = found.listing.take_sorted();
+        self.listing = listing;
         if options.stamps {
-            self.stamps = order.iter().map(|&at| self.stamps[at as usize]).collect();
+            self.stamps = order.iter().map(|&at| found.stamps[at as usize]).collect();
+            found.stamps.clear();
         }
         if options.attributes.compares_content() {
-            let digests = std::mem::take(&mut buffers.digests);
+            let digests = std::mem::take(&mut found.contents.digests);
             self.listing.set_content(order.iter().map(|&at| digests[at as usize]).collect());
         }
         if options.attributes.digests_decide() {
@@ -199,9 +210,9 @@ pub(crate) fn scan_directory(
 ) -> rustix::io::Result<Scan> {
     let directory = root.open_directory(&path, Access::Read)?;
     let mut scan = Scan::empty(path, &statx(&directory, b"")?);
-    let mut names = RawDir::new(&directory, &mut buffers.entries);
+    let mut names = RawDir::new(&directory, &mut buffers.names);
     while let Some(entry) = names.next() {
-        let entry = entry?;
+        let entry = entry.inspect_err(|_| buffers.found = Entries::default())?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
             continue;
@@ -210,9 +221,9 @@ pub(crate) fn scan_directory(
             scan.leftovers.push((name.to_vec(), temp));
             continue;
         }
-        scan.add(&directory, name, options, &mut buffers.contents);
+        scan.add(&directory, name, options, &mut buffers.found);
     }
-    scan.finish(options, &mut buffers.contents);
+    scan.finish(options, &mut buffers.found);
     Ok(scan)
 }
 
@@ -225,7 +236,7 @@ pub(crate) fn scan_single(
 ) -> rustix::io::Result<Scan> {
     let directory = root.open_directory(&RelPath::root(), Access::Reach)?;
     let mut scan = Scan::empty(RelPath::root(), &statx(&directory, b"")?);
-    scan.add(&directory, name, options, &mut buffers.contents);
-    scan.finish(options, &mut buffers.contents);
+    scan.add(&directory, name, options, &mut buffers.found);
+    scan.finish(options, &mut buffers.found);
     Ok(scan)
 }

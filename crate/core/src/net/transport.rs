@@ -28,9 +28,9 @@ pub(super) const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 /// The number of lanes whose windows may be full of unread bytes without the control stream being held up.
 pub const MAX_DATA_LANES: u32 = 4;
 
-/// What a connection may hold unread at first, and always: ten packs, which keep two lanes busy wherever the round trip
-/// is a few milliseconds, and are all that a fast sender can park at a slow receiver.
-pub(super) const LEAST_WINDOW_BYTES: u32 = 2 << 20;
+/// What a connection may hold unread at first, and always: four packs. It keeps two lanes busy wherever the round trip is
+/// a millisecond or less, and is all that a fast sender can park at a slow receiver.
+pub(super) const LEAST_WINDOW_BYTES: u32 = 1 << 20;
 
 /// What one connection may hold unread: every data lane's window and one more, for control.
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (MAX_DATA_LANES + 1);
