@@ -34,6 +34,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         durability: Durability::None,
         max_sessions: 1,
         idle_timeout: PATIENCE,
+        profile: false,
     })
     .await?;
     let mut out = std::io::stdout();
@@ -83,6 +84,7 @@ async fn push(source: std::ffi::OsString, host: &str, port: u16, key: &str, path
         bytes_bound: 0,
         entries_bound: 0,
         space_checked: false,
+        profile: false,
     };
     let job = client.start(Run { request, local_path: source.into_vec(), lossless: false })?;
     let result = job.done().await?;
