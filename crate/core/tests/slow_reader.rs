@@ -6,9 +6,9 @@ mod support;
 use sparsync_core::proto::{Frame, Kind, Request};
 use support::{Site, directory, eventually, listing, push_to};
 
-/// Items of so many names of 255 bytes are more than a connection's window of 2 MiB, and less than that and what waits
+/// Items of so many names of 255 bytes are more than a connection's window of 1 MiB, and less than that and what waits
 /// behind it: the run is over while a frame is half in the window.
-const ENTRIES: u32 = 20_000;
+const ENTRIES: u32 = 8_000;
 
 #[tokio::test]
 async fn what_did_not_fit_the_window_follows_when_there_is_room() {
