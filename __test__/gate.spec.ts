@@ -358,9 +358,9 @@ judgedWhere(hasStrace)('a push of the seed set asks the kernel for no more than 
 const instructions: readonly Bound[] = [
   {
     figure: 'client instructions',
-    most: [176e6, 8e6, 12e6],
+    most: [158e6, 7.5e6, 11.5e6],
     least: [bytes, 1e6, 1e6],
-    why: 'eight for each byte: read, hashed, encrypted; 6 million are start and handshake, 1,000 are those of an entry',
+    why: 'seven for each byte: read, hashed, encrypted; 6 million are start and handshake, 1,000 are those of an entry',
   },
   {
     figure: 'server instructions',
