@@ -7,7 +7,7 @@ import { serveSettings } from './server-options.js';
 import type { ServeOptions, ServeSettings } from './server-options.js';
 import { formatRemote } from './target.js';
 
-/** The counters of a server since its start. */
+/** The counters of a server since its start. Bytes are those of all streams, of sessions under way as well. */
 export type ServerStats = Readonly<Record<string, number>>;
 
 /** How long `close` lets transfers finish before it rolls them back, in milliseconds. */
