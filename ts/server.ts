@@ -9,7 +9,7 @@ import { ServerProfiler } from './server-profile.js';
 import type { ProfileListener } from './server-profile.js';
 import { formatRemote } from './target.js';
 
-/** The counters of a server since its start. */
+/** The counters of a server since its start. Bytes are those of all streams, of sessions under way as well. */
 export type ServerStats = Readonly<Record<string, number>>;
 
 /** How long `close` lets transfers finish before it rolls them back, in milliseconds. */
