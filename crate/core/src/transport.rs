@@ -564,6 +564,8 @@ async fn carry_lanes(
         }
         DataLanes::In(queues) => {
             let mut route = router.register(number);
+            // Before the first bytes come: what the path was seen to need is told with the first frames.
+            let _expected = window.lane();
             let mut queues: Vec<_> = queues.into_iter().map(Some).collect();
             while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
                 wire.streams_accepted.fetch_add(1, Ordering::Relaxed);

@@ -758,6 +758,8 @@ async fn a_window_grows_where_the_round_trip_is_long_and_only_there() {
         assert_eq!(largest > 4 << 20, grows, "{largest} bytes");
         drop(lane);
         assert_eq!(window.bytes(), super::transport::LEAST_WINDOW_BYTES, "it is small again when the lane has ended");
+        let _next = window.lane();
+        assert_eq!(window.bytes(), largest, "the next lane begins with what the path needs");
     }
 }
 

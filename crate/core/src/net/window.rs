@@ -61,7 +61,7 @@ impl Default for WindowBudget {
 /// It follows the data lanes: whenever more than half of it was read within one round trip, the window is what holds
 /// the peer up, or will be in the next, and is doubled. What is read slowly because the disk is slow leaves it as it
 /// is, so a sender cannot park more at a slow receiver than a round trip's worth. When the last lane ends it is the
-/// least one again.
+/// least one again, and with the next one what the path was seen to need.
 ///
 /// A lane that is not read at all for a while would use up the window of the others and of the control stream. Its own
 /// window is lent to the connection until it goes on ([`LaneWindow::halt`]).
@@ -79,7 +79,7 @@ struct Shared {
 struct State {
     /// The window that the path is seen to need.
     measured: u32,
-    /// Lanes that are carried now, and those of them that are not read.
+    /// Lanes that are carried now or expected, and those of them that are not read.
     lanes: u32,
     halted: u32,
     /// Bytes of the budget that the window has beyond the least one.
@@ -90,10 +90,13 @@ struct State {
 }
 
 impl Window {
-    /// Counts a data lane for as long as the value lives.
+    /// Counts a data lane for as long as the value lives, whether it has begun or is expected.
     #[must_use]
     pub fn lane(&self) -> LaneWindow {
-        self.0.state().lanes += 1;
+        let mut state = self.0.state();
+        state.lanes += 1;
+        self.0.apply(&mut state);
+        drop(state);
         LaneWindow { window: self.clone(), halted: false }
     }
 
@@ -112,7 +115,8 @@ impl Shared {
     /// Makes the window what the state asks for, as far as the budget goes.
     fn apply(&self, state: &mut State) {
         let lent = STREAM_WINDOW_BYTES.saturating_mul(state.halted);
-        let wanted = state.measured.saturating_add(lent).min(CONNECTION_WINDOW_BYTES) - LEAST_WINDOW_BYTES;
+        let window = if state.lanes > 0 { state.measured.saturating_add(lent) } else { LEAST_WINDOW_BYTES };
+        let wanted = window.min(CONNECTION_WINDOW_BYTES) - LEAST_WINDOW_BYTES;
         let before = state.leased;
         if wanted > before {
             state.leased += self.budget.take(wanted - before);
@@ -175,10 +179,7 @@ impl Drop for LaneWindow {
         self.halt(false);
         let mut state = self.window.0.state();
         state.lanes -= 1;
-        if state.lanes == 0 {
-            state.measured = LEAST_WINDOW_BYTES;
-            self.window.0.apply(&mut state);
-        }
+        self.window.0.apply(&mut state);
     }
 }
 
