@@ -3,7 +3,7 @@ import { DeleteRefusedError, MaxDeleteError, PartialSyncError } from './errors.j
 import type { ErrorDetails } from './errors.js';
 import type { SyncResult } from './events.js';
 import type { NativeResult } from './native.js';
-import { toSyncProfile } from './profile.js';
+import { toSyncProfile } from './profile-convert.js';
 import { addAttempt, toStats } from './stats.js';
 import type { Counters } from './stats.js';
 

@@ -1,6 +1,7 @@
 import type { NativeServer } from './native.js';
-import { PROFILE_SCHEMA, profileLine, toEnd, toFigures, toProfile } from './profile.js';
+import { PROFILE_SCHEMA, profileLine } from './profile.js';
 import type { ProfileRecord } from './profile.js';
+import { toEnd, toFigures, toProfile } from './profile-convert.js';
 
 /** Is told what a server's syncs took, each when it has ended, and all of them together now and then. */
 export type ProfileListener = (record: ProfileRecord) => void;

@@ -1,10 +1,9 @@
 import { commandLine } from './arguments.js';
 import { conclude } from './conclude.js';
 import { syncCommand } from './sync.js';
+import type { Verb } from './verbs.js';
 
 /** The words that are verbs. */
-export type Verb = 'serve' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor';
-
 const VERBS: ReadonlySet<unknown> = new Set<Verb>(['serve', 'keys', 'trust', 'verify', 'profile', 'doctor']);
 
 /** Runs what the command line asks for. A verb is one only as the exact first word: a folder of that name is `./serve`. */

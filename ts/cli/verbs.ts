@@ -1,9 +1,11 @@
 import { conclude } from './conclude.js';
-import type { Verb } from './dispatch.js';
 import type { Word } from './parse.js';
 
 /** A command: takes its words, returns the exit code. */
 type Command = (words: readonly Word[]) => Promise<number>;
+
+/** A word that is a verb. */
+export type Verb = 'serve' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor';
 
 /** The verbs. Each loads only what it needs. */
 const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {

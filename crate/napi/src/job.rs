@@ -10,6 +10,7 @@ use sparsync_core::proto::{Direction, Issue, Item, Kind};
 use sparsync_core::{Event, Job, JobResult, Side};
 
 use crate::error::{details_json, promise, side, throw};
+use crate::number::number;
 use crate::options::NativeRequest;
 use crate::profile::{self, NativeProfileEnd};
 
@@ -69,11 +70,6 @@ pub struct NativeResult {
     pub max_delete_reached: bool,
     /// Where the time went: at this end, then at the other; empty when it was not asked for.
     pub profile: Vec<NativeProfileEnd>,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
-pub(crate) fn number(value: u64) -> f64 {
-    value as f64
 }
 
 /// Which side a run's sender is.

@@ -14,6 +14,7 @@
 mod client;
 mod error;
 mod job;
+mod number;
 mod options;
 mod profile;
 mod server;

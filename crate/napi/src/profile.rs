@@ -7,7 +7,7 @@ use napi_derive::napi;
 use sparsync_core::ServerProfiles;
 use sparsync_core::proto::{Direction, EndProfile, FIGURES, Figure, PHASES, ThreadProfile};
 
-use crate::job::number;
+use crate::number::{millis, number};
 
 /// What a thread spent in one phase.
 #[napi(object, object_from_js = false)]
@@ -68,10 +68,6 @@ pub struct NativeServerProfiles {
     pub dropped: f64,
     /// The figures of all sessions since the server began.
     pub figures: BTreeMap<String, f64>,
-}
-
-fn millis(nanos: u64) -> f64 {
-    number(nanos) / 1e6
 }
 
 fn figures(values: &[u64]) -> BTreeMap<String, f64> {

@@ -10,7 +10,7 @@ use napi_derive::napi;
 use sparsync_core::Server;
 
 use crate::error::{promise, throw};
-use crate::job::number;
+use crate::number::number;
 use crate::options::NativeServerOptions;
 use crate::profile::{NativeServerProfiles, server_profiles};
 

@@ -16,14 +16,27 @@ use sparsync_proto::pack::{
 };
 use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
 
+use super::budget::Permit;
 use super::buffers;
 use super::buffers::BUFFER_BYTES;
 use super::lanes::Pack;
-use super::sender::HeldScan;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Root, Stamp, hash_prefix, meta, open_source, read_some, stamp, statx};
+use crate::fs::{Access, Root, Scan, Stamp, hash_prefix, meta, open_source, read_some, stamp, statx};
 use crate::profile::ThreadClock;
+
+/// A directory whose listing the receiver may still ask for.
+pub(super) struct HeldScan {
+    /// What was found.
+    pub(super) scan: Scan,
+    _permit: Permit,
+}
+
+impl HeldScan {
+    pub(super) fn new(scan: Scan, permit: Permit) -> Self {
+        Self { scan, _permit: permit }
+    }
+}
 
 /// Files of one directory that the receiver waits for, and that take this lane.
 pub(super) struct ContentJob {

@@ -12,10 +12,10 @@ use sparsync_proto::{
     Time, TreeHasher, encode_list,
 };
 
-use super::budget::{Budget, Permit};
+use super::budget::Budget;
 use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
-use super::reader::{ContentJob, LaneReader, Load};
+use super::reader::{ContentJob, HeldScan, LaneReader, Load};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
@@ -71,13 +71,6 @@ impl ProfileExchange {
     pub(crate) fn answer_to(request: &Request) -> Self {
         if request.profile { Self::Answer } else { Self::None }
     }
-}
-
-/// A directory whose listing the receiver may still ask for.
-pub(super) struct HeldScan {
-    /// What was found.
-    pub(super) scan: Scan,
-    _permit: Permit,
 }
 
 #[derive(Default)]
@@ -382,7 +375,7 @@ impl<'a, 'b> Records<'a, 'b> {
         };
         let grant_all = {
             let mut table = self.shared.table();
-            table.scans.insert(number, Arc::new(HeldScan { scan, _permit: permit }));
+            table.scans.insert(number, Arc::new(HeldScan::new(scan, permit)));
             table.grant_all
         };
         self.push(record)?;
@@ -755,7 +748,7 @@ mod tests {
             issues: Vec::new(),
         };
         let permit = Budget::default().try_acquire(7).expect("room");
-        let held = Arc::new(HeldScan { scan, _permit: permit });
+        let held = Arc::new(HeldScan::new(scan, permit));
         let (jobs, queues): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel()).unzip();
         let lanes = jobs.into_iter().map(|jobs| LaneQueue { jobs, load: Arc::default() }).collect();
         let lanes = JobQueues { lanes, waiting: Arc::default() };
