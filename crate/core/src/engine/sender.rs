@@ -526,7 +526,9 @@ fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> R
                 }
             };
             let Some(held) = held else {
-                return Err(Error::protocol(format!("directory {number} was asked for twice, or never told of")));
+                return Err(
+                    Error::protocol(format!("directory {number} was asked for twice, or never told of")).remote()
+                );
             };
             let mut sent = Ok(());
             encode_list(number, &held.scan.listing, |frame| {

@@ -3,11 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, VarInt};
 
 use super::transport::{CONNECTION_WINDOW_BYTES, LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES};
+
+/// What is read is counted over a round trip, and over this at least: writers take what waits for them in bursts.
+const MEASURED_OVER: Duration = Duration::from_millis(10);
 
 /// The bytes beyond the least window of each that all authorized connections of a server together may have sent and the
 /// server not read yet. Clones share one budget.
@@ -58,8 +61,8 @@ impl Default for WindowBudget {
 
 /// The receive window of one connection. Clones share it.
 ///
-/// It follows the data lanes: whenever more than half of it was read within one round trip, the window is what holds
-/// the peer up, or will be in the next, and is doubled. What is read slowly because the disk is slow leaves it as it
+/// It follows the data lanes: whenever more than a quarter of it was read within one round trip, the window is what
+/// holds the peer up, or will soon, and is doubled. What is read slowly because the disk is slow leaves it as it
 /// is, so a sender cannot park more at a slow receiver than a round trip's worth. When the last lane ends it is the
 /// least one again, and with the next one what the path was seen to need.
 ///
@@ -153,10 +156,10 @@ impl LaneWindow {
         let now = Instant::now();
         let elapsed = now.duration_since(state.since);
         let round_trip = shared.connection.min_rtt();
-        if elapsed < round_trip {
+        if elapsed < round_trip.max(MEASURED_OVER) {
             return;
         }
-        if grows(state.read, elapsed.as_nanos(), round_trip.as_nanos(), state.measured) {
+        if grows(state.read, elapsed, round_trip, state.measured) {
             state.measured = state.measured.saturating_mul(2).min(CONNECTION_WINDOW_BYTES);
             shared.apply(&mut state);
         }
@@ -183,17 +186,24 @@ impl Drop for LaneWindow {
     }
 }
 
-/// Whether `read` bytes in `elapsed` are more than half of the window in a round trip.
-fn grows(read: u64, elapsed: u128, round_trip: u128, window: u32) -> bool {
-    u128::from(read) * round_trip > elapsed * u128::from(window / 2)
+/// Below this a path lies within one machine or behind one switch.
+const SHORT_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// Whether `read` bytes in `elapsed` are much of the window in a round trip, the shortest that was seen: a quarter, since
+/// under load a round trip takes longer, and with a full window no more than that would ever be read. Half on a short
+/// path, where it is work that takes the time.
+fn grows(read: u64, elapsed: Duration, round_trip: Duration, window: u32) -> bool {
+    let much = u128::from(if round_trip < SHORT_ROUND_TRIP { window / 2 } else { window / 4 });
+    u128::from(read) * round_trip.as_nanos() > elapsed.as_nanos() * much
 }
 
 #[cfg(test)]
 mod tests {
     use super::{WindowBudget, grows};
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
-    const MS: u128 = 1_000_000;
+    const MS: Duration = Duration::from_millis(1);
 
     #[test]
     fn shares_shrink_and_come_back() {
@@ -211,8 +221,8 @@ mod tests {
 
     #[test]
     fn only_what_a_round_trip_needs_grows_a_window() {
-        // 1 MiB over 100 ms holds a path at 10 MB/s: at 6 MB/s more is wanted, at 1 MB/s it does not matter.
-        assert!(grows(600_000, 100 * MS, 100 * MS, 1 << 20));
+        // 1 MiB over 100 ms holds a path at 10 MB/s: at 3 MB/s more will be wanted, at 1 MB/s it does not matter.
+        assert!(grows(300_000, 100 * MS, 100 * MS, 1 << 20));
         assert!(!grows(100_000, 100 * MS, 100 * MS, 1 << 20));
         // Within one machine nothing is ever far enough away.
         assert!(!grows(1 << 20, MS, MS / 10, 1 << 20));
