@@ -555,7 +555,7 @@ async fn carry_lanes(
             for (lane, queue) in (0u8..).zip(queues) {
                 let (session, connection, wire) = (Arc::clone(session), connection.clone(), Arc::clone(wire));
                 tasks.spawn(async move {
-                    if let Err(error) = send_lane(&connection, number, lane, queue, &wire).await {
+                    if let Err(error) = send_lane(&session, &connection, number, lane, queue, &wire).await {
                         tokio::time::sleep(LAST_FRAMES).await;
                         session.fail(error);
                     }
@@ -577,6 +577,10 @@ async fn carry_lanes(
                 let (session, wire, window) = (Arc::clone(session), Arc::clone(wire), window.lane());
                 tasks.spawn(async move {
                     if let Err(error) = receive_lane(recv, &queue, window, &wire, session.profiler()).await {
+                        if error.kind() != ErrorKind::Protocol {
+                            // The reason comes on the control lane.
+                            tokio::time::sleep(LAST_FRAMES).await;
+                        }
                         session.fail(error);
                     }
                 });
@@ -587,24 +591,42 @@ async fn carry_lanes(
     std::future::pending::<()>().await;
 }
 
+/// A lane's stream. When the run fails it is reset: what QUIC does by itself is to end it wherever it is, which a
+/// receiver takes for a pack or a file without its end.
+struct LaneStream<'a> {
+    send: quinn::SendStream,
+    session: &'a Session,
+}
+
+impl Drop for LaneStream<'_> {
+    fn drop(&mut self) {
+        if let Some(error) = self.session.error() {
+            let _ = self.send.reset(net::close_code(error.kind()));
+        }
+    }
+}
+
 async fn send_lane(
+    session: &Session,
     connection: &quinn::Connection,
-    session: u64,
+    number: u64,
     lane: u8,
     mut queue: mpsc::Receiver<Pack>,
     wire: &WireCounters,
 ) -> Result<()> {
     let Some(mut pack) = queue.recv().await else { return Ok(()) };
-    let mut send = connection.open_uni().await.map_err(|error| net::connection_error(&error))?;
+    let send = connection.open_uni().await.map_err(|error| net::connection_error(&error))?;
+    let mut stream = LaneStream { send, session };
     wire.streams_opened.fetch_add(1, Ordering::Relaxed);
     let mut head = [0; LANE_HEADER_BYTES];
-    head[..8].copy_from_slice(&session.to_be_bytes());
+    head[..8].copy_from_slice(&number.to_be_bytes());
     head[8] = lane;
     let mut lead = Bytes::copy_from_slice(&head);
     loop {
         let bytes = (lead.len() + PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         let header = Bytes::copy_from_slice(&pack.header.encode());
-        send.write_all_chunks(&mut [lead, header, pack.bytes]).await.map_err(|error| net::write_error(&error))?;
+        let chunks = &mut [lead, header, pack.bytes];
+        stream.send.write_all_chunks(chunks).await.map_err(|error| net::write_error(&error))?;
         wire.sent(bytes);
         lead = Bytes::new();
         match queue.recv().await {
@@ -612,7 +634,7 @@ async fn send_lane(
             None => break,
         }
     }
-    let _ = send.finish();
+    let _ = stream.send.finish();
     Ok(())
 }
 

@@ -356,6 +356,28 @@ async fn content_with_another_digest_is_reported_and_not_kept() {
 }
 
 #[tokio::test]
+async fn a_lane_that_is_given_up_leaves_time_for_the_reason() {
+    let trap = trap().await;
+    let before = contents(&trap.local());
+    let job = pull(&trap, pull_from("tree"));
+    let mut control = trap.accepted(Grant::AsAsked).await;
+    control.tell(vec![directory("", 2)], vec![files(&[("keep", 9), ("new", 9)])]).await;
+    assert_eq!(control.wanted().await, [0, 1]);
+    let mut lane = control.lane(1).await;
+    // The head of a pack and a part of it: where a sender is found most of the time.
+    lane.raw(&[0, 0, 0, 0, 99, 0, 0, 0, 99, 0, 0, 0]).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let _ = lane.send.reset(3u32.into());
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let reason =
+        WireError { kind: ErrorKind::Closed, message: "shutting down".to_owned(), path: None, details: Vec::new() };
+    control.write(&Frame::Abort(reason)).await;
+    let error = failed(&job).await;
+    assert_eq!((error.kind(), error.side(), error.message()), (ErrorKind::Closed, Side::Remote, "shutting down"));
+    assert_eq!(contents(&trap.local()), before);
+}
+
+#[tokio::test]
 async fn questions_of_a_push_out_of_place_fail_it() {
     let want = |directory, files| Frame::Want { directory, files, resume: vec![] };
     let done = || Frame::Finished { counters: vec![], refused: None };
