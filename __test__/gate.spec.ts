@@ -90,7 +90,7 @@ const transport: readonly Bound[] = [
   },
   {
     figure: 'bytes sent',
-    most: [bytes + 70 * entries, 600, changed * (small.size + 75) + 1000],
+    most: [bytes + 70 * entries + 300, 600, changed * (small.size + 75) + 1000],
     least: [bytes, 1, changed * small.size],
     why: 'content, which no compression makes smaller, and 70 bytes for an entry: of its listing, its record, its digest; without a change some for each directory',
   },
@@ -216,8 +216,8 @@ const calls: readonly Bound[] = [
   },
   {
     figure: 'client elsewhere',
-    most: [1100, 1100, 1100],
-    why: "Node's start, which reads itself and this package: some 600; one for each file besides would show",
+    most: [700, 700, 700],
+    why: "Node's start, which reads itself and this package: some 240; one for each file besides would show",
   },
   {
     figure: 'client network',
@@ -364,7 +364,7 @@ const instructions: readonly Bound[] = [
   },
   {
     figure: 'server instructions',
-    most: [184e6, 8.6e6, 13.7e6],
+    most: [184e6, 7.4e6, 12.6e6],
     least: [bytes, 1e6, 1e6],
     why: 'as the client: decrypted, hashed, written',
   },
