@@ -16,7 +16,7 @@ import test, { type ExecutionContext } from 'ava';
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual, judged, rsync } from './helpers/judge.js';
-import { start, until } from './helpers/process.js';
+import { type RunOptions, start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
@@ -537,5 +537,41 @@ judged('random trees, by the command, equal to what rsync makes of them', async 
     assertEqual(t, `${work}/source`, `${served}/tree`, { label: `round ${round}, seed ${seed}` });
     maker.mutate(`${work}/source`, 8);
     maker.mutate(`${served}/tree`, 8);
+  }
+});
+
+test('knobs: lanes do what they say, those of other programs are refused with what does it here', async (t) => {
+  const { client: user, work, url } = await setup(t);
+  // A directory's small files take one lane, and directories take turns.
+  plainTree(`${work}/src`, { directories: 8, files: 30, size: 2000 });
+  const streams = async (name: string, args: readonly string[], env: RunOptions['env'] = {}): Promise<number> => {
+    const ran = await cli(t, user, ['-a', '--json', ...args, `${work}/src/`, url(name)], { env });
+    t.is(ran.code, 0, ran.stderr);
+    const summary = ran.stdout.trimEnd().split('\n').at(-1) ?? '';
+    return (JSON.parse(summary) as { stats: { streamsOpened: number } }).stats.streamsOpened;
+  };
+  // One stream is the control lane's; how many of the others are used depends on which is idle when a directory comes.
+  const within = (count: number, least: number, most: number): void => {
+    t.true(count >= least && count <= most, `${count}`);
+  };
+  within(await streams('two', []), 2, 3);
+  within(await streams('one', ['--lanes', '1']), 2, 2);
+  within(await streams('four', ['--lanes=4']), 3, 5);
+  within(await streams('environment', [], { SPARSYNC_BATCH_WRITE_CONCURRENCY: '1' }), 2, 2);
+  within(await streams('said', ['--lanes', '4'], { SPARSYNC_BATCH_WRITE_CONCURRENCY: '1' }), 3, 5);
+  const refused = async (args: readonly string[], reason: RegExp, env: RunOptions['env'] = {}): Promise<void> => {
+    const ran = await cli(t, user, ['-a', ...args, `${work}/src/`, url('none')], { env });
+    t.is(ran.code, exit.usage, args.join(' '));
+    t.regex(ran.stderr, reason);
+  };
+  await refused(['--connections', '2'], /--lanes/);
+  await refused(['--parallel-files=8'], /--lanes/);
+  await refused(['--chunk-size=1M'], /256 KiB/);
+  await refused(['--cold-start'], /by itself/);
+  await refused(['--lanes', '0'], /--lanes/);
+  await refused(['--lanes', '5'], /lanes/);
+  for (const wrong of ['0', '5', 'many']) {
+    const env = { SPARSYNC_BATCH_WRITE_CONCURRENCY: wrong };
+    await refused([], /SPARSYNC_BATCH_WRITE_CONCURRENCY must be a whole number from 1 to 4/, env);
   }
 });

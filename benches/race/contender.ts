@@ -55,6 +55,8 @@ export interface Entrant {
   /** Before each run's first phase. */
   prepare?: (destination: string) => Promise<void>;
   sync: (turn: Turn) => Promise<Measured>;
+  /** After each run's last phase. */
+  finish?: () => Promise<void>;
   close?: () => Promise<void>;
 }
 

@@ -112,6 +112,7 @@ async function oneRun(stage: Stage, { contender, entrant }: Runner, number: numb
     }
   } finally {
     if (changed) stage.tree.restore();
+    await entrant.finish?.();
   }
 }
 

@@ -65,7 +65,6 @@ export function seed(program: string): Contender {
       return {
         // Its server knows one destination: each run has a server of its own.
         prepare: async (destination) => {
-          await stop();
           mkdirSync(destination);
           const port = await freePort(stage.link);
           const serve = [program, 'serve', '--bind', `${stage.link.address}:${port}`, '--destination', destination];
@@ -84,9 +83,11 @@ export function seed(program: string): Contender {
             cost: await timeAt(stage, [program, ...words], { clocks }),
           }));
         },
-        close: async () => {
-          await stop();
+        // It keeps a core busy once it has served, which is not to be the others' burden.
+        finish: stop,
+        close: () => {
           forget(files);
+          return Promise.resolve();
         },
       };
     },
