@@ -82,7 +82,8 @@ export function table(scenario: Scenario): string {
 
 /** A race's table for a document. */
 export function markdownTable(scenario: Scenario): string {
-  const line = (row: readonly string[]): string => `| ${row.join(' | ')} |`;
+  // A pipe in a contender's name is no border of the table.
+  const line = (row: readonly string[]): string => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const rule = HEAD.map((_, at) => (at < 2 ? '---' : '--:'));
   return [line(HEAD), line(rule), ...rows(scenario).map((row) => line(row))].join('\n');
 }
