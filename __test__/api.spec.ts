@@ -156,8 +156,8 @@ test('a signal reaches connect, plan and the jobs of a kept connection', async (
   controller.abort(reason);
   t.is(await error, reason);
   relay.cut = false;
-  // The connection has outlived its job. What the cut has lost of its end is told again a moment later.
-  await connection.push(source, 'root/tree', { lockWaitMs: 30_000 });
+  // The connection has outlived its job. What the cut has lost of its end is told again a moment later, and waited for.
+  await connection.push(source, 'root/tree');
   await connection.close();
 });
 

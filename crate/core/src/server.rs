@@ -103,11 +103,24 @@ const KEYS_REFRESH: Duration = Duration::from_secs(1);
 /// How long a run of the same key that may be dead is given to show life.
 const PROBE_MIN: Duration = Duration::from_millis(250);
 
+/// How long a run on the connection of the new one is given to end. Its client is alive, and may have ended it already:
+/// streams overtake each other, and an end that was lost on the way is sent again after a few round trips.
+const SIBLING_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a run has ended.
+const PROBE_STEP: Duration = Duration::from_millis(10);
+
 /// A superseded run ends at its next step; this is how long that may take.
 const SUPERSEDE_MAX: Duration = Duration::from_secs(10);
 
 /// Connections of one key.
 const CONNECTIONS_PER_KEY: usize = 16;
+
+/// Threads of the transport: one for two cores. The readers and writers of the runs need the others; with one for each
+/// core, what arrives is passed from core to core, see ADR 0008.
+fn transport_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
 
 struct OpenRoot {
     root: Root,
@@ -197,6 +210,7 @@ impl Server {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         runtime_clock.install(&mut builder);
         let runtime = builder
+            .worker_threads(transport_workers())
             .thread_name("sparsync-serve")
             .enable_all()
             .build()
@@ -839,7 +853,13 @@ impl Answer<'_> {
             }
         }
         let longest = rivals.iter().map(|(_, connection, _)| connection.rtt() * 3).max().unwrap_or_default();
-        std::thread::sleep(longest.max(PROBE_MIN));
+        let own = self.client.connection.stable_id();
+        let has_sibling = rivals.iter().any(|(_, connection, _)| connection.stable_id() == own);
+        let wait = longest.max(if has_sibling { SIBLING_MAX } else { PROBE_MIN });
+        let began = Instant::now();
+        while began.elapsed() < wait && !rivals.iter().all(|(session, ..)| session.is_over()) {
+            std::thread::sleep(PROBE_STEP);
+        }
         let mut superseded = false;
         for ((session, connection, _), before) in rivals.iter().zip(heard) {
             let is_silent = connection.close_reason().is_some() || connection.stats().udp_rx.datagrams == before;

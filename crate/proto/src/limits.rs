@@ -34,6 +34,10 @@ pub const PACK_BYTES_MAX: usize = 4 << 20;
 /// every queue in cache.
 pub const PACK_BYTES: usize = 256 << 10;
 
+/// Bytes of a large file in one literal: two packs' worth. Each pack wakes three threads, and half of the wakes made
+/// 1 GiB 5 % faster on two cores; twice as much again gained nothing more.
+pub const LITERAL_BYTES: usize = 512 << 10;
+
 /// Files up to this size travel whole in one record of a pack; larger ones as a sequence of chunks.
 pub const WHOLE_FILE_BYTES_MAX: usize = 128 << 10;
 
@@ -57,4 +61,5 @@ pub const ROOT_NAME_BYTES_MAX: usize = 64;
 
 const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
-const _: () = assert!(PACK_BYTES + WHOLE_FILE_BYTES_MAX + 1024 < PACK_BYTES_MAX);
+const _: () = assert!(PACK_BYTES + LITERAL_BYTES + 1024 < PACK_BYTES_MAX);
+const _: () = assert!(WHOLE_FILE_BYTES_MAX <= LITERAL_BYTES);

@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use bytes::Bytes;
-use sparsync_proto::limits::PACK_BYTES;
+use sparsync_proto::limits::LITERAL_BYTES;
 
 use crate::profile::Profiler;
 
-/// Room of a buffer: a pack, and the heads and tails of the records in it.
-pub(crate) const BUFFER_BYTES: usize = PACK_BYTES + (4 << 10);
+/// Room of a buffer: the largest pack, and the heads and tails of the records in it. What a smaller pack does not touch
+/// costs no memory.
+pub(crate) const BUFFER_BYTES: usize = LITERAL_BYTES + (4 << 10);
 
 /// Buffers that are kept while nobody uses them, for all runs of the process: what two lanes have in use at once, four in
 /// each lane and what the window of a short path holds.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use sparsync_proto::limits::{PACK_BYTES, WHOLE_FILE_BYTES_MAX};
+use sparsync_proto::limits::{LITERAL_BYTES, PACK_BYTES, WHOLE_FILE_BYTES_MAX};
 use sparsync_proto::pack::{
     FileId, LITERAL_OVERHEAD_BYTES, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head,
     put_whole_head,
@@ -305,7 +305,7 @@ impl<'a> LaneReader<'a> {
             };
             while at < data_end {
                 self.session.check()?;
-                let want = usize::try_from(data_end - at).map_or(PACK_BYTES, |left| left.min(PACK_BYTES));
+                let want = usize::try_from(data_end - at).map_or(LITERAL_BYTES, |left| left.min(LITERAL_BYTES));
                 if self.literal(source, at, want, &mut hasher)? < want {
                     return Ok(Read::Changed);
                 }
