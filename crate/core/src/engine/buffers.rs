@@ -1,37 +1,42 @@
 //! The buffers that packs travel in, used again and again: a fresh one costs a page fault for every 4 KiB, and the
 //! allocator's own choice of what to keep is what a process's memory would otherwise be made of.
 
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use bytes::Bytes;
-use sparsync_proto::limits::LITERAL_BYTES;
+use sparsync_proto::limits::{LITERAL_BYTES, PACK_BYTES};
 
 use crate::profile::Profiler;
 
-/// Room of a buffer: the largest pack, and the heads and tails of the records in it. What a smaller pack does not touch
-/// costs no memory.
-pub(crate) const BUFFER_BYTES: usize = LITERAL_BYTES + (4 << 10);
+/// Room in a pack for the heads and tails of its records.
+pub(crate) const HEADS_BYTES: usize = 4 << 10;
 
-/// Buffers that are kept while nobody uses them, for all runs of the process: what two lanes have in use at once, four in
-/// each lane and what the window of a short path holds.
+/// Rooms of the buffers that are kept: for a pack, and for a pack of a long file.
+const ROOMS: [usize; 2] = [PACK_BYTES + HEADS_BYTES, LITERAL_BYTES + HEADS_BYTES];
+
+/// Buffers of one room that are kept while nobody uses them, for all runs of the process: what two lanes have in use at
+/// once, four in each lane and what the window of a short path holds.
 const KEPT_MAX: usize = 12;
 
-static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+static KEPT: Mutex<[Vec<Vec<u8>>; ROOMS.len()]> = Mutex::new([const { Vec::new() }; ROOMS.len()]);
 
-/// An empty buffer with room for `bytes`: one of [`BUFFER_BYTES`], unless that is too small.
+/// An empty buffer with room for `bytes`: the least of [`ROOMS`], unless the largest is too small.
 pub(crate) fn take(bytes: usize, profiler: Option<&Arc<Profiler>>) -> Vec<u8> {
     static FIRST: Once = Once::new();
-    let room = bytes.max(BUFFER_BYTES);
-    if room == BUFFER_BYTES
-        && let Some(kept) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    {
+    let kind = ROOMS.iter().position(|room| bytes <= *room);
+    if let Some(kept) = kind.and_then(|kind| kept()[kind].pop()) {
         return kept;
     }
     FIRST.call_once(keep_freed_memory);
+    let room = kind.map_or(bytes, |kind| ROOMS[kind]);
     if let Some(profiler) = profiler {
         profiler.allocated(room);
     }
     Vec::with_capacity(room)
+}
+
+fn kept() -> MutexGuard<'static, [Vec<Vec<u8>>; ROOMS.len()]> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Has the allocator keep what is freed at the end of its heaps, up to 1 MiB each. As it comes, glibc gives the system
@@ -43,9 +48,9 @@ fn keep_freed_memory() {
 
 /// Gives a buffer back. One of another size is not kept.
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
-    if buffer.capacity() == BUFFER_BYTES {
+    if let Some(kind) = ROOMS.iter().position(|room| *room == buffer.capacity()) {
         buffer.clear();
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut kept()[kind];
         if kept.len() < KEPT_MAX {
             kept.push(buffer);
         }

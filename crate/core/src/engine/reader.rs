@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use sparsync_proto::limits::{LITERAL_BYTES, PACK_BYTES, WHOLE_FILE_BYTES_MAX};
+use sparsync_proto::limits::{LITERAL_BYTES, LONG_FILE_BYTES, PACK_BYTES, WHOLE_FILE_BYTES_MAX};
 use sparsync_proto::pack::{
     FileId, LITERAL_OVERHEAD_BYTES, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head,
     put_whole_head,
@@ -18,7 +18,7 @@ use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
 
 use super::budget::Permit;
 use super::buffers;
-use super::buffers::BUFFER_BYTES;
+use super::buffers::HEADS_BYTES;
 use super::lanes::Pack;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
@@ -287,6 +287,7 @@ impl<'a> LaneReader<'a> {
             hasher = prefix;
             at = resume.bytes;
         }
+        let most = if expected.size >= LONG_FILE_BYTES { LITERAL_BYTES } else { PACK_BYTES };
         let sparse = expected.stamp.blocks.saturating_mul(512) < expected.size;
         while at < expected.size {
             self.session.check()?;
@@ -305,7 +306,7 @@ impl<'a> LaneReader<'a> {
             };
             while at < data_end {
                 self.session.check()?;
-                let want = usize::try_from(data_end - at).map_or(LITERAL_BYTES, |left| left.min(LITERAL_BYTES));
+                let want = usize::try_from(data_end - at).map_or(most, |left| left.min(most));
                 if self.literal(source, at, want, &mut hasher)? < want {
                     return Ok(Read::Changed);
                 }
@@ -325,12 +326,13 @@ impl<'a> LaneReader<'a> {
 
     /// Makes a pack with room for `bytes` more the current one.
     fn make_room(&mut self, bytes: usize) -> Result<()> {
-        if self.pack.len() + bytes > BUFFER_BYTES {
+        if self.pack.len() + bytes > bytes.max(PACK_BYTES) + HEADS_BYTES {
             self.flush()?;
         }
-        if self.pack.capacity() < BUFFER_BYTES {
-            // What was there is a record or two of a few bytes, if anything.
-            let begun = std::mem::replace(&mut self.pack, buffers::take(BUFFER_BYTES, self.session.profiler()));
+        let room = self.pack.len() + bytes;
+        if self.pack.capacity() < room {
+            // What was there is a few records without content, if anything.
+            let begun = std::mem::replace(&mut self.pack, buffers::take(room, self.session.profiler()));
             self.pack.extend_from_slice(&begun);
         }
         Ok(())
