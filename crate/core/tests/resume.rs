@@ -10,7 +10,7 @@ use sparsync_core::ErrorKind;
 use sparsync_core::proto::Request;
 use support::{Site, leftovers, noise, pull_from, push_to, put, run, start, stat, unhung};
 
-const BYTES: usize = 48 << 20;
+const BYTES: usize = 80 << 20;
 /// Enough is there to go on from, and not all of it.
 const ENOUGH: u64 = 4 << 20;
 
