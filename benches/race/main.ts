@@ -225,7 +225,7 @@ async function main(): Promise<void> {
   for (const { what, why } of results.absences) console.log(`left out: ${what}: ${why}`);
   console.log(`\ntargets\n${verdictLines(results).join('\n')}`);
   console.log(`\nwritten: benches/results/latest.json, benches/results/latest.svg`);
-  if (selection.publish) publish(ROOT, results);
+  if (selection.publish) await publish(ROOT, results);
 }
 
 try {

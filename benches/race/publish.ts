@@ -1,28 +1,36 @@
 // Copies of the results for the documents: what README.md and docs/performance.md show is what was measured.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { format, resolveConfig } from 'prettier';
+
 import { chart } from './chart.js';
-import { machineLines, markdownTable, scenarioTitle, verdictLines } from './report.js';
-import type { Results } from './results.js';
+import { briefTable, machineLines, markdownTable, scenarioTitle, verdictLines } from './report.js';
+import type { Results, Scenario } from './results.js';
 
 const MARK = { begin: '<!-- figures: written by npm run bench -- --publish -->', end: '<!-- end of figures -->' };
 
-function between(text: string, figures: string, file: string): string {
+/** What README.md tells of, and how it calls it. */
+const README_ROWS = {
+  sparsync_api: '`connection.push()`, connection kept',
+  sparsync: '`sparsync -a --delete`, whole process',
+  rsync_remote: '`rsync -a --delete` to its daemon',
+  rsync_ssh: '`rsync -a --delete` over ssh',
+};
+
+/** Puts figures between the marks of a document. */
+async function put(root: string, name: string, figures: string): Promise<void> {
+  const file = join(root, name);
+  const text = readFileSync(file, 'utf8');
   const [begin, end] = [text.indexOf(MARK.begin), text.indexOf(MARK.end)];
-  if (begin < 0 || end < begin) throw new Error(`${file} has no place for figures: ${MARK.begin} … ${MARK.end}`);
-  return `${text.slice(0, begin + MARK.begin.length)}\n\n${figures}\n\n${text.slice(end)}`;
+  if (begin < 0 || end < begin) throw new Error(`${name} has no place for figures: ${MARK.begin} … ${MARK.end}`);
+  const written = `${text.slice(0, begin + MARK.begin.length)}\n\n${figures}\n\n${text.slice(end)}`;
+  writeFileSync(file, await format(written, { ...(await resolveConfig(file)), filepath: file }));
+  console.log(`written: ${name}`);
 }
 
 /** Writes the committed copies. */
-export function publish(root: string, results: Results): void {
-  writeFileSync(join(root, 'docs/performance.json'), `${JSON.stringify(results, undefined, 1)}\n`);
-  writeFileSync(
-    join(root, 'docs/performance.svg'),
-    chart(results, ({ set, durability }) => set === 'seed' && durability === 'none'),
-  );
-  const file = join(root, 'docs/performance.md');
-  if (!existsSync(file)) return;
+export async function publish(root: string, results: Results): Promise<void> {
   const figures = [
     "![Median wall times of the seed's set](performance.svg)",
     machineLines(results).join('\n\n'),
@@ -33,6 +41,12 @@ export function publish(root: string, results: Results): void {
     ...results.absences.map(({ what, why }) => `Left out: ${what}: ${why}`),
     `### Targets\n\n\`\`\`\n${verdictLines(results).join('\n')}\n\`\`\``,
   ].join('\n\n');
-  writeFileSync(file, between(readFileSync(file, 'utf8'), figures, 'docs/performance.md'));
-  console.log('written: docs/performance.json, docs/performance.svg, docs/performance.md');
+  await put(root, 'docs/performance.md', figures);
+  const ofSeed = ({ set, durability }: Scenario): boolean => set === 'seed' && durability === 'none';
+  const brief = results.scenarios.find((scenario) => ofSeed(scenario) && scenario.link === 'loopback');
+  if (brief) await put(root, 'README.md', briefTable(brief, README_ROWS));
+  const data = join(root, 'docs/performance.json');
+  writeFileSync(data, await format(JSON.stringify(results), { ...(await resolveConfig(data)), filepath: data }));
+  writeFileSync(join(root, 'docs/performance.svg'), chart(results, ofSeed));
+  console.log('written: docs/performance.json, docs/performance.svg');
 }

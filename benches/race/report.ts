@@ -80,12 +80,30 @@ export function table(scenario: Scenario): string {
   return [scenarioTitle(scenario), plainTable([HEAD, ...rows(scenario)]), busy, ...absences].join('\n');
 }
 
-/** A race's table for a document. */
-export function markdownTable(scenario: Scenario): string {
+function markdown(head: readonly string[], rule: readonly string[], cells: readonly string[][]): string {
   // A pipe in a contender's name is no border of the table.
   const line = (row: readonly string[]): string => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(rule), ...cells.map((row) => line(row))].join('\n');
+}
+
+/** A race's table for a document. */
+export function markdownTable(scenario: Scenario): string {
   const rule = HEAD.map((_, at) => (at < 2 ? '---' : '--:'));
-  return [line(HEAD), line(rule), ...rows(scenario).map((row) => line(row))].join('\n');
+  return markdown(HEAD, rule, rows(scenario));
+}
+
+/** Median wall times of the named contenders, a column for each phase. */
+export function briefTable(scenario: Scenario, contenders: Readonly<Record<string, string>>): string {
+  const head = ['', 'first sync', 'nothing changed', '100 files changed'];
+  const cells = Object.entries(contenders).map(([contender, title]) => {
+    const figures = PHASES.map((phase) => figureOf(scenario, contender, phase));
+    return [title, ...figures.map((figure) => (figure === undefined ? '' : ms(median(figure.wallMs))))];
+  });
+  return markdown(
+    head,
+    head.map((_, at) => (at === 0 ? '---' : '--:')),
+    cells,
+  );
 }
 
 /** Lines as the seed's harness prints them; races other than the seed's own have a prefix. */
