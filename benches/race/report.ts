@@ -97,7 +97,7 @@ export function briefTable(scenario: Scenario, contenders: Readonly<Record<strin
   const head = ['', 'first sync', 'nothing changed', '100 files changed'];
   const cells = Object.entries(contenders).map(([contender, title]) => {
     const figures = PHASES.map((phase) => figureOf(scenario, contender, phase));
-    return [title, ...figures.map((figure) => (figure === undefined ? '' : ms(median(figure.wallMs))))];
+    return [title].concat(figures.map((figure) => (figure === undefined ? '' : ms(median(figure.wallMs)))));
   });
   return markdown(
     head,
