@@ -41,7 +41,10 @@ async fn both_ends_agree_on_what_they_share() {
             assert!(own.abs_diff(peer) <= slack, "{figure:?}: {own} here, {peer} there, {request:?}");
         }
         assert!(peer.figure(Figure::total_ms) <= own.figure(Figure::total_ms), "{request:?}");
-        assert!(own.figure(Figure::packets_sent) > 0 && peer.figure(Figure::packets_received) > 0);
+        // Content waits for the other end's word. All that a run without any says can have arrived before its session began.
+        if own.figure(Figure::encoded_bytes) > 0 {
+            assert!(own.figure(Figure::packets_sent) > 0 && peer.figure(Figure::packets_received) > 0, "{request:?}");
+        }
         assert_eq!(own.figure(Figure::connections), 1);
         assert!(own.figure(Figure::mtu_bytes) >= 1200);
     }
