@@ -38,6 +38,7 @@ import { Relay } from './helpers/relay.js';
 import { canMount, codeOf, failure, isRoot, mountTmpfs, rejection, type Setup, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
+import { urlAt } from './helpers/url.js';
 import { names, walk } from './helpers/walk.js';
 
 /** Calls from JavaScript have no types to hold them back. */
@@ -112,7 +113,7 @@ test('a signal that was aborted before, and one that is aborted in mid-job, thro
   // The network is cut in mid-file, so that the job cannot have ended before it is aborted.
   await using relay = await Relay.start({ to: server.port });
   const controller = new AbortController();
-  const job = sync(source, `sparsync://127.0.0.1:${relay.port}/root/tree`, { ...access, signal: controller.signal });
+  const job = sync(source, relay.url('root', 'tree'), { ...access, signal: controller.signal });
   const error = rejection(t, job);
   await relay.passed('up', 4 << 20);
   relay.cut = true;
@@ -570,7 +571,7 @@ test('IPv6, and a server on all addresses', async (t) => {
     const server = await serve({ ...options, listen: listen ?? '' });
     for (const [i, host] of hosts.entries()) {
       const name = `${listen}-${i}`.replaceAll(/[^0-9a-z-]/g, '_');
-      await sync(`${work}/source`, `sparsync://${host}:${server.port}/root/${name}`, access(server.publicKey));
+      await sync(`${work}/source`, urlAt(`${host}:${server.port}`, 'root', name), access(server.publicKey));
       t.is(names(`${served}/${name}`).length, 4, `${host} at ${listen}`);
     }
     await server.close();

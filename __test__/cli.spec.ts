@@ -91,7 +91,7 @@ test('a mistake on the command line is exit code 1 and a word on stderr, and not
     [['-a', '--durability=always', `${source}/`, url('tree')], /durability/],
     [['-a', `${source}/`], /DEST|destination/i],
     [['-a', url('a'), url('b')], /server|local/],
-    [['-a', `${source}/`, 'sparsync://127.0.0.1'], /root/],
+    [['-a', `${source}/`, 'sparsync://127.0.0.1'], /names no root/],
   ];
   for (const [args, message] of mistakes) {
     const ran = await cli(t, user, args);
@@ -442,12 +442,7 @@ judged('SIGTERM rolls back what does not finish in its time, and leaves nothing 
   tree.write(`${served}/tree`, 0);
   await using relay = await Relay.start({ to: server.port });
   user.trust(relay.port, server.pin);
-  const running = startCli(t, user, [
-    '-a',
-    '--no-partial',
-    `${source}/`,
-    `sparsync://127.0.0.1:${relay.port}/root/tree/`,
-  ]);
+  const running = startCli(t, user, ['-a', '--no-partial', `${source}/`, relay.url('root', 'tree', '')]);
   await relay.passed('up', 4 << 20);
   relay.cut = true;
   server.kill('SIGTERM');

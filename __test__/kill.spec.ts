@@ -175,7 +175,7 @@ judged('a large file goes on from what is there, and what is there is not truste
   const interrupt = async (): Promise<void> => {
     const relay = await Relay.start({ to: server.port });
     user.trust(relay.port, server.pin);
-    const running = startCli(t, user, ['-a', `${source}/`, `sparsync://127.0.0.1:${relay.port}/root/tree`]);
+    const running = startCli(t, user, ['-a', `${source}/`, relay.url('root', 'tree')]);
     await Promise.race([relay.passed('up', (size * 3) / 4), running.ended]);
     running.kill('SIGKILL');
     const { signal } = await running.ended;
@@ -209,7 +209,7 @@ judged('a run that was killed does not block the next one from another client wi
   writeFileSync(`${source}/large`, certify('large', 1, 64 << 20));
   const relay = await Relay.start({ to: server.port });
   user.trust(relay.port, server.pin);
-  const running = startCli(t, user, ['-a', `${source}/`, `sparsync://127.0.0.1:${relay.port}/root/tree`]);
+  const running = startCli(t, user, ['-a', `${source}/`, relay.url('root', 'tree')]);
   await relay.passed('up', 8 << 20);
   running.kill('SIGKILL');
   await running.ended;
@@ -229,7 +229,7 @@ judged('a second writer to the same destination is told who holds it, or waits',
   writeFileSync(`${source}/large`, certify('large', 1, 32 << 20));
   const relay = await Relay.start({ to: server.port });
   user.trust(relay.port, server.pin);
-  const first = startCli(t, user, ['-a', `${source}/`, `sparsync://127.0.0.1:${relay.port}/root/tree`]);
+  const first = startCli(t, user, ['-a', `${source}/`, relay.url('root', 'tree')]);
   await relay.passed('up', 1 << 20);
   relay.cut = true;
 

@@ -54,7 +54,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       let server = await startServer(t, run);
       // The port stays the same to the client, wherever the server comes back.
       await using relay = await Relay.start({ to: server.port });
-      const url = `sparsync://127.0.0.1:${relay.port}/root`;
+      const url = relay.url('root');
       const options = {
         ...accessOf(user, server),
         retry: patient,
@@ -91,7 +91,7 @@ judged('a network that is gone for a while, without and with retry', async (t) =
   const { work, served, server, access } = await setup(t);
   const tree = someFiles(`${work}/source`);
   await using relay = await Relay.start({ to: server.port });
-  const url = `sparsync://127.0.0.1:${relay.port}/root/tree`;
+  const url = relay.url('root', 'tree');
   const options = { ...access, idleTimeoutMs: 1000, connectTimeoutMs: 1000 };
 
   const once = sync(`${work}/source`, url, options);
@@ -133,7 +133,7 @@ judged('a network that loses every tenth datagram loses nothing', async (t) => {
   const { work, served, server, access } = await setup(t);
   plainTree(`${work}/source`, { directories: 20, files: 20, size: 3000 });
   await using relay = await Relay.start({ to: server.port, loss: 0.1, draw: () => random.below(1e6) / 1e6 });
-  const url = `sparsync://127.0.0.1:${relay.port}/root`;
+  const url = relay.url('root');
   await sync(`${work}/source`, `${url}/tree`, { ...access, retry: patient });
   await sync(`${url}/tree`, `${work}/copy`, { ...access, retry: patient });
   t.true(relay.lost.up > 0 && relay.lost.down > 0);
@@ -146,7 +146,7 @@ judged('a client whose port changes in the middle goes on', async (t) => {
   const { work, served, server, access } = await setup(t);
   someFiles(`${work}/source`);
   await using relay = await Relay.start({ to: server.port });
-  const job = sync(`${work}/source`, `sparsync://127.0.0.1:${relay.port}/root/tree`, access);
+  const job = sync(`${work}/source`, relay.url('root', 'tree'), access);
   const over = job.result.then(() => undefined);
   for (let i = 0; i < 5; i += 1) {
     await Promise.race([relay.passed('up', 6 << 20), over]);
@@ -207,7 +207,7 @@ judged('attempts and deadline are limits', async (t) => {
   writeFileSync(`${work}/file`, 'x');
   await using relay = await Relay.start({ to: server.port });
   relay.cut = true;
-  const url = `sparsync://127.0.0.1:${relay.port}/root/file`;
+  const url = relay.url('root', 'file');
   const options = { ...access, connectTimeoutMs: 100 };
   const job = sync(`${work}/file`, url, { ...options, retry: { attempts: 3, baseDelayMs: 1, maxDelayMs: 2 } });
   let retries = 0;
@@ -271,7 +271,7 @@ judged('the command tries again as well, and says so once for each attempt', asy
     '--retry=20',
     '--contimeout=2',
     `${work}/source/`,
-    `sparsync://127.0.0.1:${relay.port}/root/tree/`,
+    relay.url('root', 'tree', ''),
   ]);
   await relay.passed('up', 2 << 20);
   await until('a temp file', () => tree.strangers(`${served}/tree`).length > 0);

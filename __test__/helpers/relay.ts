@@ -2,6 +2,8 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
+import { urlAt } from './url.js';
+
 /** `up` is from the client to the server. */
 export type Direction = 'up' | 'down';
 
@@ -132,6 +134,11 @@ export class Relay implements AsyncDisposable {
     return new Promise((done) => {
       this.#waiters.push({ direction, bytes: this.bytes[direction] + bytes, done });
     });
+  }
+
+  /** The URL of a path below a root of the server, by way of this relay. */
+  url(...names: readonly string[]): string {
+    return urlAt(`127.0.0.1:${this.port}`, ...names);
   }
 
   /** Gives each client another port towards the server, as a router does that forgets. */

@@ -4,6 +4,7 @@ import type { ExecutionContext } from 'ava';
 
 import { type Ended, type RunOptions, start, until } from './process.js';
 import { type Client, program } from './product.js';
+import { urlAt } from './url.js';
 
 export interface TestServer {
   readonly pid: number;
@@ -13,7 +14,7 @@ export interface TestServer {
   readonly configDir: string;
   readonly stateDir: string;
   /** The address of the server, of a root, of a path below one. */
-  readonly url: (root?: string, path?: string) => string;
+  readonly url: (...names: readonly string[]) => string;
   readonly kill: (signal: NodeJS.Signals) => void;
   readonly ended: Promise<Ended>;
   readonly stderr: () => string;
@@ -74,7 +75,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
     pin: key,
     configDir,
     stateDir,
-    url: (...names) => [`sparsync://127.0.0.1:${found}`, ...names].join('/'),
+    url: (...names) => urlAt(`127.0.0.1:${found}`, ...names),
     kill: running.kill,
     ended: running.ended,
     stderr: running.stderr,
