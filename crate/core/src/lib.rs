@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod fs;
 mod job;
+mod negotiation;
 pub mod net;
 mod prepare;
 mod profile;

@@ -12,7 +12,7 @@ use super::address::{Reach, host_and_port, resolve};
 use super::gate::{Admission, Gate, Pass};
 use super::tls::{peer_key, peer_name, server_config};
 use super::transport::{self, Circumstances, STRANGER_WINDOW_BYTES};
-use super::{connection_error, socket};
+use super::{close_code, connection_error, socket};
 use crate::trust::{Identity, PublicKey};
 use crate::{Error, ErrorKind, Result};
 
@@ -122,6 +122,16 @@ impl Listener {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Closes the socket and every connection, telling each peer why.
+    pub fn close(&self, error: &Error) {
+        self.endpoint.close(close_code(error.kind()), error.message().as_bytes());
+    }
+
+    /// Waits until every connection is over.
+    pub async fn wait_idle(&self) {
+        self.endpoint.wait_idle().await;
     }
 
     /// The address that was bound, with the port that the system chose.

@@ -1,0 +1,75 @@
+//! What either end makes of a request: its timeout, the acceptance by a sender, what the path and the owners allow.
+
+use std::time::Duration;
+
+use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request};
+
+use crate::engine::{Report, Source};
+use crate::error::Result;
+use crate::prepare;
+
+/// A run without a limit in time is given a century.
+const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The timeout of a request; 0 means none.
+pub(crate) fn timeout_of(request: &Request) -> Duration {
+    if request.timeout_ms == 0 { NO_TIMEOUT } else { Duration::from_millis(request.timeout_ms).min(NO_TIMEOUT) }
+}
+
+/// Paths slower than this have compression pay: LZ4 of text costs about 2 ns a byte and saves more than half.
+const COMPRESS_BELOW_BYTES_PER_SECOND: f64 = 300e6;
+
+/// Below this round trip a path is a machine's own or a local network's, whose speed a window does not tell.
+const COMPRESS_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// Whether packs are worth compressing on this path now.
+pub(crate) fn compress_on(
+    connection: &quinn::Connection,
+    round_trip: Duration,
+    wish: Compression,
+) -> Box<dyn Fn() -> bool + Send + Sync> {
+    let connection = connection.clone();
+    Box::new(move || match wish {
+        Compression::Always => true,
+        Compression::Never => false,
+        Compression::Auto => {
+            if round_trip < COMPRESS_FROM_ROUND_TRIP {
+                return false;
+            }
+            let path = connection.stats().path;
+            #[expect(clippy::cast_precision_loss, reason = "an estimate within a factor")]
+            let bytes_per_second = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-6);
+            bytes_per_second < COMPRESS_BELOW_BYTES_PER_SECOND
+        }
+    })
+}
+
+/// Says once that owners were asked for and cannot be set here.
+pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &Report) -> Result<()> {
+    if !prepare::drops_owners(&request.attributes, may_chown) {
+        return Ok(());
+    }
+    report.issue(Issue {
+        kind: IssueKind::Owners,
+        path: Vec::new(),
+        message: "owners and groups are not carried: the receiver may not set them".to_owned(),
+        old_kept: true,
+    })
+}
+
+/// The acceptance of a request by the side that sends.
+pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: u16, lanes: u8) -> Accept {
+    let (bytes_bound, entries_bound) = prepare::bounds(source);
+    let all = request.grant_all && source.file_name.is_none() && !request.dry_run;
+    Accept {
+        version,
+        grant: if all { Grant::All } else { Grant::AsAsked },
+        lanes,
+        file_name: source.file_name.clone(),
+        bytes_bound,
+        entries_bound,
+        count_first: false,
+        free_bytes: 0,
+        free_entries: 0,
+    }
+}

@@ -1,0 +1,80 @@
+//! What a client may do: the scope of its key, the root of a request, and the request narrowed to both.
+
+use std::sync::Arc;
+
+use sparsync_proto::{Direction, RelPath, Request};
+
+use super::Shared;
+use super::accept::ConnectedClient;
+use super::roots::OpenRoot;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::Accepted;
+use crate::trust::Scope;
+
+impl Shared {
+    /// What the holder of a connection may do.
+    pub(super) fn scope(&self, accepted: &Accepted) -> Result<Arc<Scope>> {
+        if self.anonymous {
+            return Ok(Arc::new(Scope::unrestricted("anonymous")));
+        }
+        let unknown = || {
+            let key = accepted.key.map_or_else(|| "none".to_owned(), |key| key.to_string());
+            Error::new(ErrorKind::Unauthorized, format!("the server does not know the client's key {key}"))
+        };
+        if self.keys.decides() {
+            let scope = accepted.key.and_then(|key| self.keys.find(&key));
+            return scope.ok_or_else(|| match self.keys.problem() {
+                Some(_) => Error::new(ErrorKind::Unauthorized, "the server cannot read its authorized keys"),
+                None => unknown(),
+            });
+        }
+        match &accepted.name {
+            Some(name) if self.by_ca => Ok(Arc::new(Scope::unrestricted(name.clone()))),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// The root of a request, when the client may know that it is there.
+    pub(super) fn root(&self, client: &ConnectedClient, name: &[u8], path: &RelPath) -> Result<&OpenRoot> {
+        let outside = |what: &str| {
+            Error::new(ErrorKind::Scope, format!("the key {:?} {what}", client.scope.name)).at(path.as_bytes())
+        };
+        let name = String::from_utf8_lossy(name);
+        let Some(root) = self.roots.get(name.as_ref()).filter(|_| client.scope.visible_root(&name)) else {
+            return Err(outside(&format!("has no root {name:?}")));
+        };
+        let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
+        if !client.scope.covers(&name, &components) {
+            return Err(outside(&format!("may not use this path of the root {name:?}")));
+        }
+        Ok(root)
+    }
+
+    /// Narrows a request to what the client may do, or refuses it.
+    pub(super) fn authorize(&self, client: &ConnectedClient, request: &mut Request) -> Result<&OpenRoot> {
+        let root = self.root(client, &request.root, &request.path)?;
+        let rights = &client.scope.rights;
+        let refuse = |what: &str| {
+            Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))
+                .at(request.path.as_bytes()))
+        };
+        if request.direction == Direction::Pull {
+            return if rights.read { Ok(root) } else { refuse("read") };
+        }
+        if root.read_only {
+            return Err(Error::new(ErrorKind::Scope, "the root is read-only").at(request.path.as_bytes()));
+        }
+        // A plan shows what is there, which takes no more than the right to change it.
+        if !(rights.write || rights.append) {
+            return refuse("write");
+        }
+        if request.deletion.delete && !rights.delete {
+            return refuse("delete");
+        }
+        if !rights.delete {
+            request.deletion.force = false;
+        }
+        request.durability = request.durability.max(self.durability);
+        Ok(root)
+    }
+}

@@ -1,0 +1,103 @@
+//! Lists a directory of a root, or the roots.
+
+use std::sync::Arc;
+
+use sparsync_proto::{Frame, Kind, ListEntry, RelPath, limits};
+
+use super::Shared;
+use super::accept::ConnectedClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Root;
+use crate::transport::ControlStreams;
+
+/// Answers a request for a list.
+pub(super) async fn serve_list(
+    shared: &Arc<Shared>,
+    client: &ConnectedClient,
+    streams: &mut ControlStreams,
+    root: &[u8],
+    path: &RelPath,
+) -> Result<()> {
+    let entries = if root.is_empty() {
+        let mut names: Vec<_> = shared.roots.keys().filter(|name| client.scope.visible_root(name)).cloned().collect();
+        names.sort_unstable();
+        let entry = |name: String| ListEntry {
+            kind: Kind::Directory,
+            name: name.into_bytes(),
+            size: 0,
+            meta: sparsync_proto::Meta::default(),
+        };
+        names.into_iter().map(entry).collect()
+    } else {
+        if !client.scope.rights.read {
+            return Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not read", client.scope.name)));
+        }
+        let name = String::from_utf8_lossy(root).into_owned();
+        let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
+        if client.scope.visible_root(&name)
+            && client.scope.leads(&name, &components)
+            && !client.scope.covers(&name, &components)
+        {
+            client
+                .scope
+                .children(&name, &components)
+                .map(|child| ListEntry {
+                    kind: Kind::Directory,
+                    name: child.to_vec(),
+                    size: 0,
+                    meta: sparsync_proto::Meta::default(),
+                })
+                .collect()
+        } else {
+            let (shared, path) = (Arc::clone(shared), path.clone());
+            shared.root(client, root, &path).map(|_| ())?;
+            tokio::task::spawn_blocking(move || list_directory(&shared.roots[&name].root, &path))
+                .await
+                .map_err(|_| Error::internal("listing panicked"))??
+        }
+    };
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for entry in entries {
+        bytes += entry.name.len() + 64;
+        batch.push(entry);
+        if bytes >= limits::BATCH_BYTES {
+            bytes = 0;
+            streams.write(&Frame::ListReply { more: true, entries: std::mem::take(&mut batch) }).await?;
+        }
+    }
+    streams.write(&Frame::ListReply { more: false, entries: batch }).await
+}
+
+fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
+    use crate::fs::{ScanBuffers, ScanOptions, scan_directory};
+    let options = ScanOptions {
+        attributes: sparsync_proto::Attributes { links: true, ..sparsync_proto::Attributes::default() },
+        stamps: false,
+    };
+    let scan =
+        scan_directory(root, path.clone(), &options, &mut ScanBuffers::default()).map_err(|error| match error {
+            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
+                Error::new(ErrorKind::NotFound, "no such directory").at(path.as_bytes())
+            }
+            rustix::io::Errno::LOOP => {
+                Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
+            }
+            error => Error::io("cannot list", path.as_bytes(), error.into()),
+        })?;
+    let directory = root
+        .open_directory(path, crate::fs::Access::Reach)
+        .map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
+    let listed = scan.listing.entries().iter().map(|entry| {
+        let name = scan.listing.name(entry);
+        let mut meta = entry.meta;
+        // The listing of a run leaves a directory's attributes to its own record.
+        if entry.kind == Kind::Directory
+            && let Ok(stat) = crate::fs::statx(&directory, name)
+        {
+            meta = crate::fs::meta(&stat);
+        }
+        ListEntry { kind: entry.kind, name: name.to_vec(), size: entry.size, meta }
+    });
+    Ok(listed.collect())
+}

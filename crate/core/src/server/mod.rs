@@ -1,0 +1,278 @@
+//! A server: named roots for keys that may use them.
+
+mod accept;
+mod authorize;
+mod list;
+mod profiles;
+mod registry;
+mod roots;
+mod session;
+mod supersede;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sparsync_proto::Durability;
+use tokio::runtime::{Handle, Runtime};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::{self, ListenOptions, Listener, WindowBudget};
+use crate::profile::RuntimeClock;
+use crate::transport::WireCounters;
+use crate::trust::{AuthorizedKeys, Identity, PublicKey};
+
+use accept::{accept_connections, watch_keys};
+pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
+use registry::Registry;
+pub use roots::ServedRoot;
+use roots::{OpenRoot, open_roots};
+
+/// How a server is set up.
+pub struct ServerOptions {
+    /// Where it listens: `host:port`, `[::]:port`; port 0 picks a free one.
+    pub listen: String,
+    /// Its key.
+    pub identity: Identity,
+    /// What it serves.
+    pub roots: Vec<ServedRoot>,
+    /// A file of authorized keys, which is read again whenever it changes.
+    pub authorized_keys_path: Option<PathBuf>,
+    /// Authorized keys besides those of the file, in its format.
+    pub authorized_keys: Vec<String>,
+    /// A private CA: clients must have a certificate of it.
+    pub client_ca_pem: Option<String>,
+    /// Anybody may do anything; on loopback only.
+    pub anonymous: bool,
+    /// The least durability of what is written here; a request may ask for more.
+    pub durability: Durability,
+    /// Sessions at the same time.
+    pub max_sessions: usize,
+    /// A connection ends after so long without a packet.
+    pub idle_timeout: Duration,
+    /// Every session is profiled, whether its client asks for it or not; see [`Server::take_profiles`].
+    pub profile: bool,
+}
+
+/// Counts since the server began.
+#[derive(Default)]
+struct Totals {
+    connections: AtomicU64,
+    connections_active: AtomicU64,
+    connections_refused: AtomicU64,
+    sessions: AtomicU64,
+    sessions_failed: AtomicU64,
+    /// Of all streams since the start, those of sessions under way included.
+    wire: Arc<WireCounters>,
+}
+
+/// What everything that runs on a server shares.
+struct Shared {
+    roots: HashMap<String, OpenRoot>,
+    keys: AuthorizedKeys,
+    by_ca: bool,
+    anonymous: bool,
+    durability: Durability,
+    windows: WindowBudget,
+    registry: Arc<Registry>,
+    totals: Totals,
+    runtime_clock: Arc<RuntimeClock>,
+    /// What sessions took, when every session is profiled.
+    profiles: Option<Mutex<ServerProfiles>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+    public_key: PublicKey,
+    runtime: Mutex<Option<Runtime>>,
+    handle: Handle,
+    listener: Listener,
+    ended: tokio::sync::watch::Sender<bool>,
+}
+
+impl Server {
+    /// Opens the roots, reads the keys and begins to listen.
+    pub async fn start(options: ServerOptions) -> Result<Self> {
+        let keys = open_keys(&options)?;
+        let roots = open_roots(&options.roots)?;
+        for mentioned in keys.mentioned_roots() {
+            if !roots.contains_key(&mentioned) {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("a key is authorized for the root {mentioned:?}, which is not served"),
+                ));
+            }
+        }
+        let runtime_clock = Arc::<RuntimeClock>::default();
+        let runtime = start_runtime(&runtime_clock)?;
+        let shared = Arc::new(Shared {
+            roots,
+            keys,
+            by_ca: options.client_ca_pem.is_some(),
+            anonymous: options.anonymous,
+            durability: options.durability,
+            windows: WindowBudget::default(),
+            registry: Arc::new(Registry::new(options.max_sessions)),
+            totals: Totals::default(),
+            runtime_clock,
+            profiles: options.profile.then(Mutex::default),
+        });
+        let handle = runtime.handle().clone();
+        let public_key = options.identity.public_key();
+        let listen = ListenOptions {
+            anonymous: options.anonymous,
+            client_ca_pem: options.client_ca_pem,
+            idle_timeout: options.idle_timeout,
+            ..ListenOptions::new(options.listen, options.identity)
+        };
+        let listening = handle.spawn(net::listen(listen)).await;
+        let listener = match listening.unwrap_or_else(|_| Err(Error::internal("listening panicked"))) {
+            Ok(listener) => listener,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        handle.spawn(accept_connections(Arc::clone(&shared), listener.clone()));
+        handle.spawn(watch_keys(Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            local_addr: listener.local_addr(),
+            public_key,
+            runtime: Mutex::new(Some(runtime)),
+            handle,
+            listener,
+            ended: tokio::sync::watch::channel(false).0,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Its key, which clients pin.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    /// Counters by name.
+    #[must_use]
+    pub fn stats(&self) -> Vec<(&'static str, u64)> {
+        let totals = &self.shared.totals;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        vec![
+            ("connections", get(&totals.connections)),
+            ("connections_active", get(&totals.connections_active)),
+            ("connections_refused", get(&totals.connections_refused)),
+            ("sessions", get(&totals.sessions)),
+            ("sessions_active", self.shared.registry.active() as u64),
+            ("sessions_failed", get(&totals.sessions_failed)),
+            ("bytes_sent", get(&totals.wire.bytes_sent)),
+            ("bytes_received", get(&totals.wire.bytes_received)),
+        ]
+    }
+
+    /// What sessions that have ended took; nothing when sessions are not profiled.
+    #[must_use]
+    pub fn take_profiles(&self) -> Option<ServerProfiles> {
+        Some(lock(self.shared.profiles.as_ref()?).take())
+    }
+
+    /// Accepts nothing new, lets runs finish for as long as `grace`, ends those that are left, and stops.
+    pub async fn close(&self, grace: Duration) {
+        let shared = Arc::clone(&self.shared);
+        let listener = self.listener.clone();
+        let closing = self.handle.spawn(async move {
+            let registry = &shared.registry;
+            registry.close();
+            let _ = tokio::time::timeout(grace, registry.wait_until_idle()).await;
+            registry.fail_sessions(&shutting_down());
+            let _ = tokio::time::timeout(Duration::from_secs(5), registry.wait_until_idle()).await;
+            listener.close(&shutting_down());
+            let _ = tokio::time::timeout(Duration::from_secs(1), listener.wait_idle()).await;
+        });
+        let _ = closing.await;
+        self.stop_runtime();
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until the server is closed.
+    pub async fn closed(&self) {
+        let mut ended = self.ended.subscribe();
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Ends everything at once, from a thread that may wait a little.
+    pub fn abort(&self) {
+        let registry = &self.shared.registry;
+        registry.close();
+        registry.fail_sessions(&shutting_down());
+        self.listener.close(&shutting_down());
+        let until = Instant::now() + Duration::from_secs(2);
+        while registry.active() > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.stop_runtime();
+        self.ended.send_replace(true);
+    }
+
+    fn stop_runtime(&self) {
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn shutting_down() -> Error {
+    Error::new(ErrorKind::Closed, "the server is shutting down")
+}
+
+/// The authorized keys; refused when nobody at all would be let in.
+fn open_keys(options: &ServerOptions) -> Result<AuthorizedKeys> {
+    let keys = AuthorizedKeys::new(&options.authorized_keys, options.authorized_keys_path.as_deref())?;
+    if options.anonymous || keys.decides() || options.client_ca_pem.is_some() {
+        return Ok(keys);
+    }
+    Err(Error::new(
+        ErrorKind::Config,
+        "nobody is authorized: give authorized keys, a client CA, or ask for an anonymous server on loopback",
+    ))
+}
+
+/// Threads of the transport: one for two cores. The readers and writers of the runs need the others; with one for each
+/// core, what arrives is passed from core to core, see ADR 0008.
+fn transport_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
+fn start_runtime(clock: &Arc<RuntimeClock>) -> Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    clock.install(&mut builder);
+    builder
+        .worker_threads(transport_workers())
+        .thread_name("sparsync-serve")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("cannot start a runtime", b"", error))
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if lock(&self.runtime).is_some() {
+            self.listener.close(&Error::new(ErrorKind::Closed, "the server is gone"));
+            self.stop_runtime();
+        }
+    }
+}

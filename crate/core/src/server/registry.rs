@@ -1,0 +1,175 @@
+//! What is alive on a server: connections, by their keys, and sessions.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use sparsync_proto::RelPath;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::sync::mpsc::WeakUnboundedSender;
+
+use super::lock;
+use crate::engine::Session;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net;
+use crate::trust::{AuthorizedKeys, PublicKey, Scope};
+
+/// Connections of one key.
+const CONNECTIONS_PER_KEY: usize = 16;
+
+/// A session that is running.
+pub(super) struct Live {
+    pub(super) key: Option<PublicKey>,
+    pub(super) root: Vec<u8>,
+    pub(super) path: RelPath,
+    pub(super) session: Weak<Session>,
+    pub(super) connection: quinn::Connection,
+    /// A way to the peer, for a sign of life.
+    pub(super) urgent: WeakUnboundedSender<Vec<u8>>,
+}
+
+/// A connection with the key and the scope that it was accepted under.
+struct KeyedConnection {
+    key: PublicKey,
+    scope: Arc<Scope>,
+    connection: quinn::Connection,
+}
+
+/// The live sessions and connections of a server.
+pub(super) struct Registry {
+    max_sessions: usize,
+    closing: AtomicBool,
+    stop: Notify,
+    active: AtomicUsize,
+    idle: Notify,
+    live: Mutex<Vec<Live>>,
+    connections: Mutex<HashMap<usize, KeyedConnection>>,
+}
+
+impl Registry {
+    pub(super) fn new(max_sessions: usize) -> Self {
+        Self {
+            max_sessions: max_sessions.max(1),
+            closing: AtomicBool::new(false),
+            stop: Notify::new(),
+            active: AtomicUsize::new(0),
+            idle: Notify::new(),
+            live: Mutex::default(),
+            connections: Mutex::default(),
+        }
+    }
+
+    /// Accepts nothing new from now on.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.stop.notify_waiters();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Ends when [`Registry::close`] is called after this.
+    pub(super) fn closed(&self) -> Notified<'_> {
+        self.stop.notified()
+    }
+
+    /// How many sessions are running.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no session is running.
+    pub(super) async fn wait_until_idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.active() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Ends every session.
+    pub(super) fn fail_sessions(&self, error: &Error) {
+        let live: Vec<_> = lock(&self.live).iter().filter_map(|live| live.session.upgrade()).collect();
+        for session in live {
+            session.fail(error.clone());
+        }
+    }
+
+    /// Adds a session, which leaves by itself when nobody holds it any more.
+    pub(super) fn add_session(&self, session: Live) {
+        let mut live = lock(&self.live);
+        live.retain(|live| live.session.strong_count() > 0);
+        live.push(session);
+    }
+
+    /// What `look` finds in the sessions that are running.
+    pub(super) fn sessions<T>(&self, look: impl FnOnce(&[Live]) -> T) -> T {
+        look(&lock(&self.live))
+    }
+
+    /// Adds a connection of a key, unless the key has too many.
+    pub(super) fn add_connection(
+        &self,
+        key: PublicKey,
+        scope: Arc<Scope>,
+        connection: quinn::Connection,
+    ) -> Result<()> {
+        let mut connections = lock(&self.connections);
+        if connections.values().filter(|other| other.key == key).count() >= CONNECTIONS_PER_KEY {
+            return Err(Error::new(ErrorKind::Limit, "too many connections of one key"));
+        }
+        connections.insert(connection.stable_id(), KeyedConnection { key, scope, connection });
+        Ok(())
+    }
+
+    pub(super) fn remove_connection(&self, connection: &quinn::Connection) {
+        lock(&self.connections).remove(&connection.stable_id());
+    }
+
+    /// Ends the sessions and connections of keys that are no longer authorized as they were.
+    pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) {
+        let revoked: Vec<_> = lock(&self.connections)
+            .values()
+            .filter(|held| keys.revoked(&held.key, &held.scope))
+            .map(|held| held.connection.clone())
+            .collect();
+        for connection in revoked {
+            let error = Error::new(ErrorKind::Unauthorized, "the key's authorization was changed or revoked");
+            for live in lock(&self.live).iter().filter(|live| live.connection.stable_id() == connection.stable_id()) {
+                if let Some(session) = live.session.upgrade() {
+                    session.fail(error.clone());
+                }
+            }
+            net::close_with(&connection, &error);
+        }
+    }
+}
+
+/// A session counts as active for as long as this lives.
+pub(super) struct Active(Arc<Registry>);
+
+impl Active {
+    /// Makes room for a session.
+    pub(super) fn begin(registry: &Arc<Registry>) -> Result<Self> {
+        if registry.is_closing() {
+            return Err(Error::new(ErrorKind::Closed, "the server is shutting down"));
+        }
+        let before = registry.active.fetch_add(1, Ordering::SeqCst);
+        let active = Self(Arc::clone(registry));
+        if before >= registry.max_sessions {
+            return Err(Error::new(ErrorKind::Limit, "the server has no room for another session"));
+        }
+        Ok(active)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::SeqCst);
+        self.0.idle.notify_waiters();
+    }
+}

@@ -1,0 +1,238 @@
+//! Serves one request, as its sender or its receiver.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sparsync_proto::{Accept, Direction, Frame, Grant, RelPath, Request};
+use tokio::sync::mpsc;
+
+use super::accept::ConnectedClient;
+use super::profiles::SessionProfile;
+use super::registry::{Active, Live};
+use super::supersede::{SUPERSEDE_MAX, supersede};
+use super::{Shared, lock};
+use crate::engine::{
+    ControlLane, Pack, ProfileExchange, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver,
+    run_sender,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Root;
+use crate::negotiation::{accept_as_sender, compress_on, tell_dropped_owners, timeout_of};
+use crate::prepare::{self, Place, ReceiverTerms};
+use crate::transport::{ControlStreams, DataLanes, End, QuicSession, lanes_in, lanes_out};
+
+/// The engine's ends of a session's data lanes.
+enum Lanes {
+    In(Vec<mpsc::Receiver<Pack>>),
+    Out(Vec<mpsc::Sender<Pack>>),
+}
+
+impl Lanes {
+    fn of(request: &Request) -> (Self, DataLanes) {
+        match request.direction {
+            Direction::Push => {
+                let (lanes, data) = lanes_in(request.lanes);
+                (Self::In(lanes), data)
+            }
+            Direction::Pull => {
+                let (lanes, data) = lanes_out(request.lanes);
+                (Self::Out(lanes), data)
+            }
+        }
+    }
+}
+
+/// Serves a request for a run, from its authorization to its end.
+pub(super) async fn serve_sync(
+    shared: &Arc<Shared>,
+    client: &Arc<ConnectedClient>,
+    mut streams: ControlStreams,
+    version: u16,
+    mut request: Request,
+) {
+    let begun = shared.authorize(client, &mut request).and_then(|_| Active::begin(&shared.registry));
+    let active = match begun {
+        Ok(active) => active,
+        Err(error) => {
+            let _ = streams.write(&Frame::Abort(error.to_wire())).await;
+            let _ = streams.send.finish();
+            return;
+        }
+    };
+    shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
+    let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
+    let direction = request.direction;
+    let profiler = session.profiler().cloned();
+    let _watch = shared.runtime_clock.watch(profiler.as_ref());
+    let (control, transport) = control_lane();
+    shared.registry.add_session(Live {
+        key: client.key,
+        root: request.root.clone(),
+        path: request.path.clone(),
+        session: Arc::downgrade(&session),
+        connection: client.connection.clone(),
+        urgent: transport.urgent_sender(),
+    });
+    let timeout = timeout_of(&request);
+    let (lanes, data) = Lanes::of(&request);
+    run_engine(shared, client, &session, active, move |answer| match lanes {
+        Lanes::In(lanes) => answer.receive(&request, version, control, lanes),
+        Lanes::Out(lanes) => answer.send(&request, version, control, lanes),
+    });
+    QuicSession {
+        end: End::Acceptor,
+        session,
+        connection: client.connection.clone(),
+        router: Arc::clone(&client.router),
+        window: client.window.clone(),
+        streams,
+        control: transport,
+        lanes: data,
+        timeout,
+    }
+    .run()
+    .await;
+    if let Some((profiles, profiler)) = shared.profiles.as_ref().zip(profiler) {
+        lock(profiles).add(SessionProfile { direction, profile: profiler.account() });
+    }
+}
+
+/// Runs the engine on a thread of its own.
+fn run_engine(
+    shared: &Arc<Shared>,
+    client: &Arc<ConnectedClient>,
+    session: &Arc<Session>,
+    active: Active,
+    answer: impl FnOnce(Answer<'_>) -> Result<()> + Send + 'static,
+) {
+    let engine = {
+        let (shared, client, session) = (Arc::clone(shared), Arc::clone(client), Arc::clone(session));
+        move || {
+            let _active = active;
+            session.guard("session", || answer(Answer { shared: &shared, client: &client, session: &session }));
+            session.end();
+            if session.error().is_some() {
+                shared.totals.sessions_failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("sparsync-session".to_owned()).spawn(engine) {
+        session.fail(Error::io("the server cannot start a thread", b"", error));
+    }
+}
+
+/// The server's side of a session, on the session's own thread.
+struct Answer<'a> {
+    shared: &'a Shared,
+    client: &'a ConnectedClient,
+    session: &'a Arc<Session>,
+}
+
+impl Answer<'_> {
+    fn root(&self, request: &Request) -> Result<&Root> {
+        self.shared.root(self.client, &request.root, &request.path).map(|open| &open.root)
+    }
+
+    fn send(
+        &self,
+        request: &Request,
+        version: u16,
+        control: ControlLane,
+        lanes: Vec<mpsc::Sender<Pack>>,
+    ) -> Result<()> {
+        let place = Place { top: self.root(request)?, path: request.path.clone() };
+        let source = prepare::source(&place)?;
+        let accept = accept_as_sender(&source, request, version, request.lanes);
+        control.tx.send(&Frame::Accept(accept.clone()))?;
+        let options = SenderOptions {
+            attributes: request.attributes,
+            recursive: request.recursive,
+            compress: compress_on(&self.client.connection, self.client.round_trip, request.compression),
+            hold: (self.client.connection.rtt() * 2).min(Duration::from_millis(250)),
+            grant: Some(accept.grant),
+            events: None,
+            mounts: prepare::known_mounts(&source, request),
+            profile: ProfileExchange::answer_to(request),
+        };
+        match run_sender(self.session, &source, &options, control, lanes)? {
+            SenderEnd::Finished(_) => Ok(()),
+            SenderEnd::CountFirst { .. } => Err(Error::protocol("an acceptance from the one who asked").remote()),
+        }
+    }
+
+    fn receive(
+        &self,
+        request: &Request,
+        version: u16,
+        control: ControlLane,
+        lanes: Vec<mpsc::Receiver<Pack>>,
+    ) -> Result<()> {
+        let rights = &self.client.scope.rights;
+        let place = Place { top: self.root(request)?, path: request.path.clone() };
+        let terms = ReceiverTerms {
+            file_name: request.file_name.as_deref(),
+            bounds: (request.bytes_bound, request.entries_bound),
+            append_only: !rights.write,
+            may_chown: rights.owner,
+            holder: format!("{} from {}", self.client.scope.name, self.client.connection.remote_address()),
+        };
+        let prepared = match prepare::destination(&place, request, &terms, self.session) {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                // A dead run lets go at its next step; one that has ended may have let go by now.
+                let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
+                let wait = if is_free_soon { SUPERSEDE_MAX } else { Duration::ZERO };
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let again = Request { lock_wait_ms: wait, ..request.clone() };
+                prepare::destination(&place, &again, &terms, self.session)?
+            }
+            prepared => prepared?,
+        };
+        let space = prepared.space;
+        control.tx.send(&Frame::Accept(Accept {
+            version,
+            grant: prepared.grant,
+            lanes: request.lanes,
+            file_name: None,
+            bytes_bound: 0,
+            entries_bound: 0,
+            count_first: prepared.count_first,
+            free_bytes: space.map_or(0, |space| space.free_bytes),
+            free_entries: space.map_or(0, |space| space.free_entries),
+        }))?;
+        if prepared.count_first {
+            return Ok(());
+        }
+        let report = Report::to_peer(control.tx.clone());
+        let mut options = prepared.options(request, &terms, report);
+        options.quota = self.quota(request)?;
+        options.profile = ProfileExchange::answer_to(request);
+        tell_dropped_owners(request, terms.may_chown, &options.report)?;
+        debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
+        run_receiver(self.session, &prepared.destination, &options, control, lanes)?;
+        Ok(())
+    }
+
+    /// The room that the key has left, when it has a quota. It is measured over all that the key's prefix holds.
+    fn quota(&self, request: &Request) -> Result<Option<Quota>> {
+        let scope = &self.client.scope;
+        if request.dry_run || (scope.quota_bytes.is_none() && scope.quota_entries.is_none()) {
+            return Ok(None);
+        }
+        let components: Vec<&[u8]> = request.path.components().map(sparsync_proto::Name::as_bytes).collect();
+        let prefix = scope
+            .roots
+            .iter()
+            .filter(|(root, prefix)| {
+                root.as_bytes() == request.root
+                    && prefix.len() <= components.len()
+                    && prefix.iter().zip(&components).all(|(a, b)| a == b)
+            })
+            .map(|(_, prefix)| prefix.join(&b'/'))
+            .min_by_key(Vec::len)
+            .unwrap_or_default();
+        let prefix = RelPath::new(&prefix).map_err(|_| Error::internal("a prefix that is no path"))?;
+        let limits = (scope.quota_bytes, scope.quota_entries);
+        Quota::measure(&scope.name, self.root(request)?, &prefix, limits, self.session).map(Some)
+    }
+}

@@ -1,0 +1,106 @@
+//! Dead runs give way: a new run of the same key in the same place ends one whose client shows no sign of life.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sparsync_proto::{Frame, Request};
+use tokio::sync::mpsc::WeakUnboundedSender;
+
+use super::accept::ConnectedClient;
+use super::registry::{Live, Registry};
+use crate::engine::Session;
+use crate::error::{Error, ErrorKind};
+use crate::net;
+
+/// How long a run of the same key that may be dead is given to show life.
+const PROBE_MIN: Duration = Duration::from_millis(250);
+
+/// How long a run on the connection of the new one is given to end. Its client is alive, and may have ended it already:
+/// streams overtake each other, and an end that was lost on the way is sent again after a few round trips.
+const SIBLING_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a run has ended.
+const PROBE_STEP: Duration = Duration::from_millis(10);
+
+/// A superseded run ends at its next step; this is how long that may take.
+pub(super) const SUPERSEDE_MAX: Duration = Duration::from_secs(10);
+
+/// A run in the place of a new one.
+struct Rival {
+    session: Arc<Session>,
+    connection: quinn::Connection,
+    urgent: WeakUnboundedSender<Vec<u8>>,
+    /// What was heard of its client before it was asked for a sign of life.
+    heard: u64,
+}
+
+impl Rival {
+    fn of(live: &Live) -> Option<Self> {
+        let connection = live.connection.clone();
+        let heard = connection.stats().udp_rx.datagrams;
+        Some(Self { session: live.session.upgrade()?, connection, urgent: live.urgent.clone(), heard })
+    }
+
+    /// Sends what its client has to acknowledge.
+    fn probe(&self) {
+        if let Some(urgent) = self.urgent.upgrade() {
+            let mut encoded = Vec::new();
+            Frame::Heartbeat(self.session.work()).encode(&mut encoded);
+            let _ = urgent.send(encoded);
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.connection.close_reason().is_some() || self.connection.stats().udp_rx.datagrams == self.heard
+    }
+}
+
+/// Ends runs of the same key in the place of `request` whose client shows no sign of life. Says whether the place will
+/// be free in a moment.
+pub(super) fn supersede(
+    registry: &Registry,
+    client: &ConnectedClient,
+    session: &Arc<Session>,
+    request: &Request,
+) -> bool {
+    let in_place = |live: &&Live| {
+        live.root == request.root
+            && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
+            && live.session.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, session))
+    };
+    // Its client may know the end of a run before the run has let go.
+    let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
+    if registry.sessions(|live| live.iter().filter(in_place).any(is_over)) {
+        return true;
+    }
+    let rivals: Vec<_> = registry.sessions(|live| {
+        live.iter().filter(in_place).filter(|live| live.key == client.key).filter_map(Rival::of).collect()
+    });
+    rivals.iter().for_each(Rival::probe);
+    wait_for_life(&rivals, client);
+    let mut superseded = false;
+    for rival in &rivals {
+        if rival.session.is_over() {
+            superseded = true;
+        } else if rival.is_silent() && client.key.is_some() {
+            // Without a key nobody could tell whose run it is.
+            let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
+            rival.session.fail(error.clone());
+            net::close_with(&rival.connection, &error);
+            superseded = true;
+        }
+    }
+    superseded
+}
+
+/// Gives the rivals the time that an answer takes, unless all of them end before.
+fn wait_for_life(rivals: &[Rival], client: &ConnectedClient) {
+    let longest = rivals.iter().map(|rival| rival.connection.rtt() * 3).max().unwrap_or_default();
+    let own = client.connection.stable_id();
+    let has_sibling = rivals.iter().any(|rival| rival.connection.stable_id() == own);
+    let wait = longest.max(if has_sibling { SIBLING_MAX } else { PROBE_MIN });
+    let began = Instant::now();
+    while began.elapsed() < wait && !rivals.iter().all(|rival| rival.session.is_over()) {
+        std::thread::sleep(PROBE_STEP);
+    }
+}
