@@ -16,6 +16,7 @@ mod path;
 mod plan;
 mod profile;
 mod request;
+pub mod session;
 
 pub use codec::Malformed;
 pub use compare::{Attributes, Compare, Digest, Reasons, TreeHasher, Window};

@@ -1,0 +1,141 @@
+//! How an acceptor learns what a control lane is for.
+
+use std::ops::RangeInclusive;
+
+use super::violation::Violation;
+use crate::frame::{Accept, Frame, Grant};
+use crate::limits::VERSIONS;
+use crate::path::RelPath;
+use crate::request::{Direction, Request};
+
+/// What an initiator opened a control lane for.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// A session.
+    Session(Box<Request>),
+    /// The entries of a directory, or the names of the roots.
+    List {
+        /// The root; empty for the names of the roots.
+        root: Vec<u8>,
+        /// The directory below it.
+        path: RelPath,
+    },
+}
+
+/// The highest version that two ranges share.
+#[must_use]
+pub fn common_version(ours: &RangeInclusive<u16>, theirs: &RangeInclusive<u16>) -> Option<u16> {
+    let version = *ours.end().min(theirs.end());
+    (version >= *ours.start().max(theirs.start())).then_some(version)
+}
+
+/// Checks the acceptance of a request at the end that made it: an acceptor may narrow what was asked for, and nothing else.
+///
+/// # Errors
+/// An acceptance that widens the request or does not belong to it.
+pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation> {
+    if !VERSIONS.contains(&accept.version) {
+        return Err(Violation::new(format!("accepted in version {}, which was not offered", accept.version)));
+    }
+    if accept.lanes == 0 || accept.lanes > request.lanes {
+        return Err(Violation::new("more data lanes than were asked for"));
+    }
+    if accept.count_first && (request.direction == Direction::Pull || request.space_checked || request.dry_run) {
+        return Err(Violation::new("asked to count twice"));
+    }
+    if request.direction == Direction::Push {
+        return Ok(());
+    }
+    if accept.grant == Grant::All && !request.grant_all {
+        return Err(Violation::new("more content than was granted"));
+    }
+    let asked_for = request.path.split_last();
+    let asked_for = asked_for.as_ref().map(|(_, name)| name.as_bytes());
+    if accept.file_name.is_some() && accept.file_name.as_deref() != asked_for {
+        return Err(Violation::new("a file of another name than was asked for"));
+    }
+    Ok(())
+}
+
+/// The first frames of a control lane, as the acceptor takes them: a hello, then what is wanted.
+#[derive(Clone, Debug, Default)]
+pub enum Opening {
+    /// Nothing has come.
+    #[default]
+    Silent,
+    /// The hello has come; this is what both ends speak, or else what the initiator does.
+    Greeted(Result<u16, RangeInclusive<u16>>),
+    /// What is wanted has come; nothing more may come by this way.
+    Done,
+}
+
+impl Opening {
+    /// Takes the next frame. Gives what is wanted and the version to speak, once that is known.
+    ///
+    /// # Errors
+    /// A frame that has no place here. A version in common is a matter of [`Opening::version`].
+    pub fn frame(&mut self, frame: Frame) -> Result<Option<Opened>, Violation> {
+        match (&*self, frame) {
+            (Self::Silent, Frame::Hello { oldest, newest }) => {
+                let theirs = oldest..=newest;
+                *self = Self::Greeted(common_version(&VERSIONS, &theirs).ok_or(theirs));
+                Ok(None)
+            }
+            (Self::Greeted(Ok(_)), Frame::Request(request)) => {
+                *self = Self::Done;
+                Ok(Some(Opened::Session(request)))
+            }
+            (Self::Greeted(Ok(_)), Frame::ListRequest { root, path }) => {
+                *self = Self::Done;
+                Ok(Some(Opened::List { root, path }))
+            }
+            (_, frame) => Err(Violation::misplaced(&frame)),
+        }
+    }
+
+    /// The version to speak, after the hello; else the versions of an initiator with which there is none in common.
+    #[must_use]
+    pub fn version(&self) -> Option<Result<u16, RangeInclusive<u16>>> {
+        match self {
+            Self::Greeted(version) => Some(version.clone()),
+            Self::Silent | Self::Done => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Opened, Opening, common_version};
+    use crate::frame::Frame;
+    use crate::path::RelPath;
+
+    #[test]
+    fn the_highest_common_version_is_spoken() {
+        assert_eq!(common_version(&(1..=3), &(2..=9)), Some(3));
+        assert_eq!(common_version(&(2..=9), &(1..=3)), Some(3));
+        assert_eq!(common_version(&(1..=1), &(2..=2)), None);
+        #[expect(clippy::reversed_empty_ranges, reason = "a peer may say so")]
+        let none = 5..=1;
+        assert_eq!(common_version(&(1..=3), &none), None);
+    }
+
+    #[test]
+    fn a_wish_comes_once_and_after_a_hello() {
+        let wish = || Frame::ListRequest { root: Vec::new(), path: RelPath::root() };
+        assert!(Opening::default().frame(wish()).is_err());
+        let mut opening = Opening::default();
+        assert!(opening.frame(Frame::Hello { oldest: 1, newest: 7 }).is_ok_and(|opened| opened.is_none()));
+        assert_eq!(opening.version(), Some(Ok(1)));
+        assert!(opening.clone().frame(Frame::Hello { oldest: 1, newest: 7 }).is_err());
+        assert!(matches!(opening.frame(wish()), Ok(Some(Opened::List { .. }))));
+        assert!(opening.frame(wish()).is_err());
+    }
+
+    #[test]
+    fn without_a_common_version_nothing_more_is_taken() {
+        let mut opening = Opening::default();
+        assert!(opening.frame(Frame::Hello { oldest: 900, newest: 901 }).is_ok());
+        assert_eq!(opening.version(), Some(Err(900..=901)));
+        assert!(opening.frame(Frame::ListRequest { root: Vec::new(), path: RelPath::root() }).is_err());
+    }
+}

@@ -1,0 +1,347 @@
+//! The receiver's part of a session on the control lane.
+
+use std::collections::{HashMap, HashSet};
+
+use super::ProfileExchange;
+use super::violation::Violation;
+use crate::compare::Digest;
+use crate::entry::{Kind, Listing, Meta};
+use crate::frame::{Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
+use crate::path::RelPath;
+use crate::profile::EndProfile;
+
+/// What is settled before a receiver's session begins.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of the request, each set apart from the others")]
+pub struct ReceiverTerms {
+    /// What the sender may send.
+    pub grant: Grant,
+    /// Sub-directories belong to the run.
+    pub recursive: bool,
+    /// The source is one entry that is no directory.
+    pub single: bool,
+    /// Symlinks are carried.
+    pub links: bool,
+    /// The digest of the sender's tree can show that there is nothing to do.
+    pub tree_digest_decides: bool,
+    /// Who tells whom where the time went.
+    pub profile: ProfileExchange,
+    /// Whether a name is that of an unfinished file: such names are never taken.
+    pub is_unfinished: fn(&[u8]) -> bool,
+}
+
+/// A directory whose listing is complete.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Where.
+    pub path: RelPath,
+    /// Its own attributes.
+    pub meta: Meta,
+    /// Its entries.
+    pub listing: Listing,
+}
+
+/// What a receiver does next.
+#[derive(Clone, Debug)]
+pub enum ToReceiver {
+    /// Nothing: a part of something came, or something that is not needed any more.
+    Nothing,
+    /// The whole destination is compared with this digest; then comes [`Receiver::tree_is_equal`] if it is the same.
+    CompareTree(Digest),
+    /// The next directories of the source are compared with the destination's. [`Receiver::need`] follows for each that
+    /// differs, unless everything is granted: then all of their listings come.
+    Compare {
+        /// The number of the first; the others follow.
+        first: u32,
+        /// In the order of the walk.
+        directories: Vec<Directory>,
+    },
+    /// A listing is complete. [`Receiver::want`] follows.
+    Decide {
+        /// The directory's number.
+        directory: u32,
+        /// The directory.
+        pending: Box<Pending>,
+    },
+    /// A directory was a mount point in the sender's last run and is none now.
+    Unmounted(RelPath),
+    /// A path of the source that does not arrive, or a notice.
+    Issue(Issue),
+    /// The source is known in full.
+    TreeEnd {
+        /// Entries of the source.
+        entries: u64,
+        /// Bytes of its regular files.
+        bytes: u64,
+        /// Directories that could not be read: nothing is deleted then.
+        errors: u64,
+    },
+    /// Where the sender's time went.
+    Profile(Box<EndProfile>),
+}
+
+/// A directory whose listing is on its way.
+#[derive(Debug)]
+struct Waiting {
+    path: RelPath,
+    meta: Meta,
+    /// How many entries the listing will have.
+    entries: u32,
+    /// What has come of it.
+    listing: Listing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Records, listings and questions.
+    Comparing,
+    /// The result is told after all of that.
+    Finished,
+    /// The result is told because the tree's digest is equal; records may be on their way.
+    FinishedByDigest,
+}
+
+/// The receiver's state: which directories were told of, and whose listings are on their way.
+#[derive(Debug)]
+pub struct Receiver {
+    terms: ReceiverTerms,
+    phase: Phase,
+    tree_digest_may_come: bool,
+    told: u32,
+    last: RelPath,
+    entries: u64,
+    waiting: HashMap<u32, Waiting>,
+    /// Listings that are complete and not answered yet.
+    undecided: HashSet<u32>,
+    needs: Vec<u32>,
+    settled: Option<u32>,
+    tree_ended: bool,
+    profile_heard: bool,
+}
+
+impl Receiver {
+    /// Begins a session.
+    #[must_use]
+    pub fn new(terms: ReceiverTerms) -> Self {
+        Self {
+            terms,
+            phase: Phase::Comparing,
+            tree_digest_may_come: true,
+            told: 0,
+            last: RelPath::root(),
+            entries: 0,
+            waiting: HashMap::new(),
+            undecided: HashSet::new(),
+            needs: Vec::new(),
+            settled: None,
+            tree_ended: false,
+            profile_heard: false,
+        }
+    }
+
+    /// Whether everything is granted, so that listings and content come without a question.
+    #[must_use]
+    pub fn grants_all(&self) -> bool {
+        self.terms.grant == Grant::All
+    }
+
+    /// Whether the source is known in full and every listing was decided upon.
+    #[must_use]
+    pub fn has_compared(&self) -> bool {
+        self.tree_ended && self.waiting.is_empty() && self.undecided.is_empty()
+    }
+
+    /// How many directories were told of.
+    #[must_use]
+    pub const fn directories(&self) -> u32 {
+        self.told
+    }
+
+    /// Takes a frame of the sender.
+    ///
+    /// # Errors
+    /// A frame that has no place here, or that does not fit what came before.
+    pub fn frame(&mut self, frame: Frame) -> Result<ToReceiver, Violation> {
+        match (self.phase, frame) {
+            (Phase::Comparing, Frame::TreeDigest(digest)) => self.tree_digest(digest),
+            (Phase::Comparing, Frame::Directories(directories)) => self.directories_told(directories),
+            (Phase::Comparing, Frame::List { directory, more, listing }) => self.list(directory, more, listing),
+            (Phase::Comparing, Frame::TreeEnd { directories, entries, bytes, errors }) => {
+                if self.tree_ended || self.told == 0 {
+                    return Err(Violation::new("an end of tree has no place here"));
+                }
+                if directories != u64::from(self.told) || entries != self.entries {
+                    return Err(Violation::new("the tree's end does not fit its directories"));
+                }
+                self.tree_ended = true;
+                Ok(ToReceiver::TreeEnd { entries, bytes, errors })
+            }
+            (Phase::Comparing, Frame::Issue(issue)) => senders_issue(issue),
+            (Phase::FinishedByDigest, Frame::Directories(_) | Frame::TreeEnd { .. } | Frame::Issue(_)) => {
+                Ok(ToReceiver::Nothing)
+            }
+            (Phase::Finished | Phase::FinishedByDigest, Frame::Profile(profile))
+                if self.terms.profile == ProfileExchange::Ask && !self.profile_heard =>
+            {
+                self.profile_heard = true;
+                Ok(ToReceiver::Profile(profile))
+            }
+            (_, other) => Err(Violation::misplaced(&other)),
+        }
+    }
+
+    /// Asks for the listing of a directory that was told of, by [`Receiver::questions`].
+    pub fn need(&mut self, number: u32, directory: Directory) {
+        if self.grants_all() {
+            return;
+        }
+        self.wait_for(number, directory);
+        self.needs.push(number);
+    }
+
+    /// What there is to ask and to tell now, when every directory told of was compared.
+    pub fn questions(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        if self.grants_all() {
+            return frames;
+        }
+        if !self.needs.is_empty() {
+            frames.push(Frame::Need(std::mem::take(&mut self.needs)));
+        }
+        if self.settled != Some(self.told) {
+            self.settled = Some(self.told);
+            frames.push(Frame::Settled(self.told));
+        }
+        frames
+    }
+
+    /// Answers a complete listing: the content of these files is asked for. Gives the frame that says so; with everything
+    /// granted there is none.
+    pub fn want(&mut self, number: u32, files: Vec<u32>, resume: Vec<Resume>) -> Option<Frame> {
+        let was_listed = self.undecided.remove(&number);
+        debug_assert!(was_listed, "a listing is answered once");
+        (!self.grants_all()).then_some(Frame::Want { directory: number, files, resume })
+    }
+
+    /// Says that the destination has the digest that came: nothing more is needed.
+    pub fn tree_is_equal(&mut self) {
+        self.phase = Phase::FinishedByDigest;
+    }
+
+    /// The result, when everything that was asked for has come.
+    pub fn finish(&mut self, counters: Vec<u64>, refused: Option<WireError>) -> Frame {
+        if self.phase == Phase::Comparing {
+            debug_assert!(self.has_compared(), "the result comes after the comparison");
+            self.phase = Phase::Finished;
+        }
+        Frame::Finished { counters, refused }
+    }
+
+    fn tree_digest(&mut self, digest: Digest) -> Result<ToReceiver, Violation> {
+        if !std::mem::take(&mut self.tree_digest_may_come) {
+            return Err(Violation::new("a tree digest has no place here"));
+        }
+        // An empty tree for an empty destination: what follows unasked is on its way already.
+        if !self.terms.tree_digest_decides || self.grants_all() || self.terms.single {
+            return Ok(ToReceiver::Nothing);
+        }
+        Ok(ToReceiver::CompareTree(digest))
+    }
+
+    fn directories_told(&mut self, directories: Vec<Directory>) -> Result<ToReceiver, Violation> {
+        self.tree_digest_may_come = false;
+        let first = self.told;
+        for directory in &directories {
+            self.check_order(&directory.path)?;
+            let Some(told) = self.told.checked_add(1) else {
+                return Err(Violation::new("more directories than a tree can have"));
+            };
+            self.told = told;
+            self.entries += u64::from(directory.entries);
+            if self.grants_all() {
+                self.wait_for(self.told - 1, directory.clone());
+            }
+        }
+        Ok(ToReceiver::Compare { first, directories })
+    }
+
+    /// Refuses a record that is not the next one of the walk. The destination's walk runs beside the source's and is never
+    /// taken back: a directory that came twice, or late, would be compared with nothing and so be taken for a new one.
+    fn check_order(&mut self, path: &RelPath) -> Result<(), Violation> {
+        let goes_down = self.terms.recursive && !self.terms.single;
+        let in_order = match path.split_last() {
+            None => self.told == 0,
+            Some((parent, name)) => {
+                self.told > 0
+                    && goes_down
+                    && *path > self.last
+                    && self.last.is_within(&parent)
+                    && !(self.terms.is_unfinished)(name.as_bytes())
+            }
+        };
+        if !in_order || self.tree_ended {
+            return Err(Violation::new("a directory that has no place here").at(path.as_bytes()));
+        }
+        self.last.clone_from(path);
+        Ok(())
+    }
+
+    fn wait_for(&mut self, number: u32, directory: Directory) {
+        let Directory { path, meta, entries, .. } = directory;
+        self.waiting.insert(number, Waiting { path, meta, entries, listing: Listing::new() });
+    }
+
+    /// Takes a listing, or a part of one.
+    fn list(&mut self, number: u32, more: bool, part: Listing) -> Result<ToReceiver, Violation> {
+        let Some(mut waiting) = self.waiting.remove(&number) else {
+            return Err(Violation::new(format!("listing {number} was not asked for")));
+        };
+        if waiting.listing.is_empty() {
+            waiting.listing = part;
+        } else if !waiting.listing.append(&part) {
+            return Err(Violation::new("a listing out of order").at(waiting.path.as_bytes()));
+        }
+        let missing = (waiting.entries as usize).checked_sub(waiting.listing.len());
+        if missing.is_none_or(|missing| missing > 0 && !more) {
+            return Err(Violation::new("a listing that does not fit its record").at(waiting.path.as_bytes()));
+        }
+        if more {
+            self.waiting.insert(number, waiting);
+            return Ok(ToReceiver::Nothing);
+        }
+        let Waiting { path, meta, mut listing, .. } = waiting;
+        self.check_listing(&listing).map_err(|violation| violation.at(path.as_bytes()))?;
+        listing.shrink();
+        self.undecided.insert(number);
+        Ok(ToReceiver::Decide { directory: number, pending: Box::new(Pending { path, meta, listing }) })
+    }
+
+    fn check_listing(&self, listing: &Listing) -> Result<(), Violation> {
+        for entry in listing.entries() {
+            if (self.terms.is_unfinished)(listing.name(entry)) {
+                return Err(Violation::new("the name of an unfinished file in a listing"));
+            }
+            if entry.kind == Kind::Symlink && !self.terms.links {
+                return Err(Violation::new("a symlink in a run without them"));
+            }
+            if entry.kind == Kind::Directory && self.terms.single {
+                return Err(Violation::new("not a single file"));
+            }
+        }
+        if self.terms.single && listing.len() != 1 {
+            return Err(Violation::new("not a single file"));
+        }
+        Ok(())
+    }
+}
+
+fn senders_issue(issue: Issue) -> Result<ToReceiver, Violation> {
+    if issue.kind == IssueKind::Unmounted {
+        let path = RelPath::new(&issue.path).map_err(|_| Violation::new("an issue about no path"))?;
+        return Ok(ToReceiver::Unmounted(path));
+    }
+    if issue.kind.is_senders() || issue.kind.is_notice() {
+        return Ok(ToReceiver::Issue(issue));
+    }
+    Err(Violation::new("an issue that is not a sender's").at(&issue.path))
+}

@@ -1,0 +1,269 @@
+//! The sender's part of a session on the control lane.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::ProfileExchange;
+use super::opening::check_accept;
+use super::violation::Violation;
+use crate::entry::{Kind, Listing};
+use crate::frame::{Accept, Frame, Grant, Issue, Item, Resume, WireError};
+use crate::profile::EndProfile;
+use crate::request::Request;
+
+/// What a sender keeps of a directory for as long as the receiver may ask for it.
+pub trait Holds {
+    /// The directory's entries.
+    fn listing(&self) -> &Listing;
+}
+
+/// What is settled before a sender's session begins.
+#[derive(Clone, Debug)]
+pub enum SenderTerms {
+    /// This end asked (a push): the acceptance of this request comes first.
+    Asked(Box<Request>),
+    /// The receiver asked (a pull), and granted this.
+    Granted {
+        /// What may be sent.
+        grant: Grant,
+        /// Who tells whom where the time went.
+        profile: ProfileExchange,
+    },
+}
+
+/// What a sender does next.
+#[derive(Clone, Debug)]
+pub enum ToSender<T> {
+    /// The request was accepted. With everything granted the listings of these directories may go out, in order.
+    Accepted(Range<u32>),
+    /// The receiver wants to know the need for space before anything is written: the session is over.
+    CountFirst {
+        /// Bytes that it has free.
+        free_bytes: u64,
+        /// Entries that it has free.
+        free_entries: u64,
+    },
+    /// The listings of these directories are asked for, in this order.
+    List(Vec<u32>),
+    /// The content of these files is asked for; the directory is not asked about any more.
+    Send {
+        /// The directory's number.
+        directory: u32,
+        /// What was kept of it.
+        held: T,
+        /// Ascending indices of regular files of its listing.
+        files: Vec<u32>,
+        /// What the receiver holds of some of them.
+        resume: Vec<Resume>,
+    },
+    /// Nothing: listings were let go.
+    Settled,
+    /// What the receiver does.
+    Items(Vec<Item>),
+    /// A path that did not arrive.
+    Issue(Issue),
+    /// Where the receiver's time went.
+    Profile(Box<EndProfile>),
+    /// The receiver is done; the session is over.
+    Finished {
+        /// Its counters.
+        counters: Vec<u64>,
+        /// What it refused.
+        refused: Option<WireError>,
+    },
+}
+
+/// A listing that is to be sent.
+#[derive(Clone, Debug)]
+pub enum Listed<T> {
+    /// The receiver will say which files it wants.
+    Asked(T),
+    /// All of its files follow.
+    WithContent(T),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its record may have been sent.
+    Told,
+    /// Its listing was asked for.
+    Needed,
+    /// Its listing is on its way.
+    Listed,
+}
+
+/// The sender's state: which directories it has told of, and what was asked about each. `T` is what it keeps of one.
+#[derive(Debug)]
+pub struct Sender<T> {
+    request: Option<Box<Request>>,
+    grant: Option<Grant>,
+    profile: ProfileExchange,
+    directories: BTreeMap<u32, (Stage, T)>,
+    /// Directories of which the answer is awaited.
+    asked: u32,
+    /// Directories that have a number.
+    told: u32,
+    /// Directories whose records are on their way.
+    sent: u32,
+    settled: u32,
+    walked: bool,
+    profile_heard: bool,
+}
+
+impl<T: Holds + Clone> Sender<T> {
+    /// Begins a session.
+    #[must_use]
+    pub fn new(terms: SenderTerms) -> Self {
+        let (request, grant, profile) = match terms {
+            SenderTerms::Asked(request) => {
+                let profile = if request.profile { ProfileExchange::Ask } else { ProfileExchange::None };
+                (Some(request), None, profile)
+            }
+            SenderTerms::Granted { grant, profile } => (None, Some(grant), profile),
+        };
+        Self {
+            request,
+            grant,
+            profile,
+            directories: BTreeMap::new(),
+            asked: 0,
+            told: 0,
+            sent: 0,
+            settled: 0,
+            walked: false,
+            profile_heard: false,
+        }
+    }
+
+    /// Whether everything is granted, so that content follows without a question.
+    #[must_use]
+    pub fn grants_all(&self) -> bool {
+        self.grant == Some(Grant::All)
+    }
+
+    /// Who tells whom where the time went.
+    #[must_use]
+    pub const fn profile(&self) -> ProfileExchange {
+        self.profile
+    }
+
+    /// Takes the next directory of the walk and keeps it. Its record may be held back.
+    pub fn told(&mut self, held: T) {
+        self.directories.insert(self.told, (Stage::Told, held));
+        self.told += 1;
+    }
+
+    /// Says that the records of all directories told of are on their way. Gives those whose listing may now go out unasked,
+    /// in order.
+    pub fn records_sent(&mut self) -> Range<u32> {
+        let before = std::mem::replace(&mut self.sent, self.told);
+        if self.grants_all() { before..self.sent } else { 0..0 }
+    }
+
+    /// Says that the tree was walked to its end, before that is sent.
+    pub fn walked(&mut self) {
+        self.walked = true;
+    }
+
+    /// Takes the listing of a directory to send it; nothing for one that nobody may have (any more).
+    pub fn list(&mut self, number: u32) -> Option<Listed<T>> {
+        if self.grants_all() {
+            return self.directories.remove(&number).map(|(_, held)| Listed::WithContent(held));
+        }
+        let (stage, held) = self.directories.get_mut(&number)?;
+        if *stage != Stage::Needed {
+            return None;
+        }
+        *stage = Stage::Listed;
+        Some(Listed::Asked(held.clone()))
+    }
+
+    /// Takes a frame of the receiver.
+    ///
+    /// # Errors
+    /// A frame that has no place here, or that asks for what may not be asked for.
+    pub fn frame(&mut self, frame: Frame) -> Result<ToSender<T>, Violation> {
+        if self.grant.is_none() {
+            return match frame {
+                Frame::Accept(accept) => self.accept(&accept),
+                // What was dropped from the request is told before the acceptance.
+                Frame::Issue(issue) => Ok(ToSender::Issue(issue)),
+                other => Err(Violation::misplaced(&other)),
+            };
+        }
+        let asks = self.grant == Some(Grant::AsAsked);
+        match frame {
+            Frame::Need(numbers) if asks => self.need(numbers),
+            Frame::Want { directory, files, resume } if asks => self.want(directory, files, resume),
+            Frame::Settled(below) if asks => self.settle(below),
+            Frame::Items(items) if self.request.is_some() => Ok(ToSender::Items(items)),
+            Frame::Issue(issue) if self.request.is_some() => Ok(ToSender::Issue(issue)),
+            Frame::Profile(profile) if self.profile == ProfileExchange::Ask && !self.profile_heard => {
+                self.profile_heard = true;
+                Ok(ToSender::Profile(profile))
+            }
+            Frame::Finished { counters, refused } => self.finished(counters, refused),
+            other => Err(Violation::misplaced(&other)),
+        }
+    }
+
+    fn accept(&mut self, accept: &Accept) -> Result<ToSender<T>, Violation> {
+        if let Some(request) = &self.request {
+            check_accept(request, accept)?;
+        }
+        if accept.count_first {
+            let (free_bytes, free_entries) = (accept.free_bytes, accept.free_entries);
+            return Ok(ToSender::CountFirst { free_bytes, free_entries });
+        }
+        self.grant = Some(accept.grant);
+        Ok(ToSender::Accepted(if self.grants_all() { 0..self.sent } else { 0..0 }))
+    }
+
+    fn need(&mut self, numbers: Vec<u32>) -> Result<ToSender<T>, Violation> {
+        for number in &numbers {
+            match self.directories.get_mut(number) {
+                Some((stage @ Stage::Told, _)) if *number < self.sent => *stage = Stage::Needed,
+                _ => return Err(Violation::new(format!("listing {number} may not be asked for"))),
+            }
+            self.asked += 1;
+        }
+        Ok(ToSender::List(numbers))
+    }
+
+    fn want(&mut self, directory: u32, files: Vec<u32>, resume: Vec<Resume>) -> Result<ToSender<T>, Violation> {
+        let Some((Stage::Listed, held)) = self.directories.remove(&directory) else {
+            return Err(Violation::new(format!("files of directory {directory} may not be asked for")));
+        };
+        self.asked -= 1;
+        for &index in &files {
+            match held.listing().get(index as usize) {
+                Some(entry) if entry.kind == Kind::File => {}
+                _ => return Err(Violation::new(format!("entry {index} of directory {directory} is no file"))),
+            }
+        }
+        Ok(ToSender::Send { directory, held, files, resume })
+    }
+
+    fn settle(&mut self, below: u32) -> Result<ToSender<T>, Violation> {
+        if below < self.settled || below > self.sent {
+            return Err(Violation::new(format!("directories below {below} cannot be settled")));
+        }
+        self.settled = below;
+        let mut kept = self.directories.split_off(&below);
+        let decided = std::mem::take(&mut self.directories);
+        kept.extend(decided.into_iter().filter(|(_, (stage, _))| *stage != Stage::Told));
+        self.directories = kept;
+        Ok(ToSender::Settled)
+    }
+
+    fn finished(&mut self, counters: Vec<u64>, refused: Option<WireError>) -> Result<ToSender<T>, Violation> {
+        let listed = !self.grants_all() || self.directories.is_empty();
+        if !self.walked || self.asked > 0 || !listed {
+            return Err(Violation::new("a result before the source was known in full"));
+        }
+        if self.profile == ProfileExchange::Ask && !self.profile_heard {
+            return Err(Violation::new("a result without the profile that was asked for"));
+        }
+        Ok(ToSender::Finished { counters, refused })
+    }
+}

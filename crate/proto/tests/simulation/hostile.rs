@@ -1,0 +1,127 @@
+//! Frames and records of a peer that says anything at any time.
+
+use sparsync_proto::pack::{FileId, Record};
+use sparsync_proto::{
+    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Resume, WireError,
+};
+
+use crate::random::Random;
+
+fn number(random: &mut Random) -> u32 {
+    match random.below(8) {
+        0 => u32::MAX,
+        1 => u32::MAX - 1,
+        _ => u32::try_from(random.below(6)).expect("small"),
+    }
+}
+
+fn path(random: &mut Random) -> RelPath {
+    let mut path = RelPath::root();
+    for _ in 0..random.below(4) {
+        let name = [b'a' + random.below(4).to_le_bytes()[0]];
+        path = path.join(Name::new(&name).expect("a name"));
+    }
+    path
+}
+
+fn listing(random: &mut Random) -> Listing {
+    let mut listing = Listing::new();
+    for at in 0..random.below(5).to_le_bytes()[0] {
+        let kind = [Kind::File, Kind::Directory, Kind::Symlink, Kind::Special][random.index(4)];
+        let name = if random.once_in(12) { b".unfinished".to_vec() } else { vec![b'a' + at] };
+        assert!(listing.push(Name::new(&name).expect("a name"), kind, random.below(40), Meta::default(), b"target"));
+    }
+    listing.sort();
+    listing
+}
+
+fn numbers(random: &mut Random) -> Vec<u32> {
+    let mut numbers: Vec<u32> = (0..random.below(4)).map(|_| number(random)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+fn error() -> WireError {
+    WireError { kind: ErrorKind::Io, message: "no".to_owned(), path: None, details: Vec::new() }
+}
+
+/// What a sender may say at some time, or now and then anything else.
+pub fn frame_to_receiver(random: &mut Random) -> Frame {
+    let which = [2, 3, 4, 5, 6, 7, 12][random.index(7)];
+    let which = if random.once_in(10) { random.below(16) } else { which };
+    frame(which, random)
+}
+
+/// What a receiver may say at some time, or now and then anything else.
+pub fn frame_to_sender(random: &mut Random) -> Frame {
+    let which = [1, 8, 9, 10, 11, 12, 14][random.index(7)];
+    let which = if random.once_in(10) { random.below(16) } else { which };
+    frame(which, random)
+}
+
+fn frame(which: u64, random: &mut Random) -> Frame {
+    match which {
+        0 => Frame::Hello { oldest: 1, newest: 1 },
+        1 => Frame::Accept(Accept {
+            version: u16::try_from(random.below(3)).expect("small"),
+            grant: if random.once_in(2) { Grant::All } else { Grant::AsAsked },
+            lanes: 1 + random.below(4).to_le_bytes()[0],
+            file_name: random.once_in(4).then(|| b"a".to_vec()),
+            bytes_bound: random.next(),
+            entries_bound: random.next(),
+            count_first: random.once_in(4),
+            free_bytes: 0,
+            free_entries: 0,
+        }),
+        2 => Frame::TreeDigest([random.below(2).to_le_bytes()[0]; 16]),
+        3 | 4 => Frame::Directories(
+            (0..random.below(3))
+                .map(|_| Directory {
+                    path: path(random),
+                    meta: Meta::default(),
+                    digest: [0; 16],
+                    entries: number(random),
+                })
+                .collect(),
+        ),
+        5 | 6 => Frame::List { directory: number(random), more: random.once_in(3), listing: listing(random) },
+        7 => Frame::TreeEnd {
+            directories: random.below(4),
+            entries: random.below(4),
+            bytes: random.next(),
+            errors: random.below(2),
+        },
+        8 => Frame::Need(numbers(random)),
+        9 => Frame::Want {
+            directory: number(random),
+            files: numbers(random),
+            resume: vec![Resume { index: number(random), bytes: random.next(), digest: [0; 32] }],
+        },
+        10 => Frame::Settled(number(random)),
+        11 => Frame::Items(Vec::new()),
+        12 => Frame::Issue(Issue {
+            kind: [IssueKind::Unreadable, IssueKind::Write, IssueKind::Unmounted][random.index(3)],
+            path: path(random).as_bytes().to_vec(),
+            message: String::new(),
+            old_kept: false,
+        }),
+        13 => Frame::Heartbeat(random.next()),
+        14 => Frame::Finished { counters: vec![0; random.index(30)], refused: random.once_in(2).then(error) },
+        _ => Frame::ListRequest { root: Vec::new(), path: path(random) },
+    }
+}
+
+/// Any record of a data lane.
+pub fn record(random: &mut Random) -> Record<'static> {
+    let file = FileId { directory: number(random), index: number(random) };
+    match random.below(7) {
+        0 => Record::Whole { file, meta: None, content: b"content", digest: *blake3::hash(b"content").as_bytes() },
+        1 => Record::Begin { file },
+        2 => Record::Literal(b"literal"),
+        3 => Record::Copy { bytes: 1 + random.below(40) },
+        4 => Record::Hole { bytes: 1 + random.below(40) },
+        5 => Record::End { meta: None, digest: *blake3::hash(b"literal").as_bytes() },
+        _ => Record::Failed { file, kind: IssueKind::Unreadable, message: String::new() },
+    }
+}

@@ -1,0 +1,275 @@
+//! A simulated sender: the machine, and around it what the engine does with threads.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sparsync_proto::pack::{FileId, Record};
+use sparsync_proto::session::{Listed, Sender, SenderTerms, ToSender, Violation};
+use sparsync_proto::{Directory, Frame, IssueKind, Kind, Listing, Resume, encode_list};
+
+use crate::Fault;
+use crate::link::{Link, encoded};
+use crate::random::Random;
+use crate::tree::{Held, Tree, content};
+
+struct Job {
+    file: FileId,
+    size: u64,
+    seconds: i64,
+    held: u64,
+}
+
+pub struct SenderEnd {
+    tree: Tree,
+    machine: Sender<Held>,
+    walk: VecDeque<sparsync_proto::RelPath>,
+    walked: bool,
+    batch: Vec<Directory>,
+    /// Records are held back for the tree's digest.
+    held_back: Option<Vec<u8>>,
+    lists: VecDeque<u32>,
+    jobs: Vec<VecDeque<Job>>,
+    /// Listings whose content waits until they are written.
+    ready: Vec<Job>,
+    failing: bool,
+    fault: Option<Fault>,
+    pub finished: bool,
+    /// Files that were reported as failed on purpose.
+    pub failed: Vec<FileId>,
+}
+
+impl SenderEnd {
+    pub fn new(tree: Tree, terms: SenderTerms, lanes: usize, fault: Option<Fault>, random: &mut Random) -> Self {
+        Self {
+            walk: tree.0.keys().cloned().collect(),
+            tree,
+            machine: Sender::new(terms),
+            walked: false,
+            batch: Vec::new(),
+            held_back: random.once_in(2).then(Vec::new),
+            lists: VecDeque::new(),
+            jobs: (0..lanes).map(|_| VecDeque::new()).collect(),
+            ready: Vec::new(),
+            failing: random.once_in(4),
+            fault,
+            finished: false,
+            failed: Vec::new(),
+        }
+    }
+
+    /// Takes one of the steps that are possible by itself; says false when there was none.
+    pub fn step(&mut self, link: &mut Link, random: &mut Random) -> bool {
+        let first = random.below(4);
+        (0..4).any(|at| match (first + at) % 4 {
+            0 => self.walk(link, random),
+            1 => self.list(link),
+            2 => self.release_content(link, random),
+            _ => self.send_content(link, random),
+        })
+    }
+
+    pub fn has_walked(&self) -> bool {
+        self.walked
+    }
+
+    fn walk(&mut self, link: &mut Link, random: &mut Random) -> bool {
+        if self.walked || !link.to_receiver.has_room() {
+            return false;
+        }
+        let Some(path) = self.walk.pop_front() else {
+            self.end_walk(link);
+            return true;
+        };
+        self.batch.push(self.tree.record(&path));
+        let listing = self.tree.0[&path].listing();
+        self.machine.told(Held(Arc::new(listing)));
+        if random.once_in(2) {
+            self.close_batch(link);
+        }
+        if self.machine.grants_all() || random.once_in(8) {
+            self.release(link);
+        }
+        true
+    }
+
+    fn close_batch(&mut self, link: &mut Link) {
+        let frame = Frame::Directories(std::mem::take(&mut self.batch));
+        if let Some(held) = &mut self.held_back {
+            frame.encode(held);
+        } else {
+            link.to_receiver.send_bulk(encoded(&frame));
+            let unasked = self.machine.records_sent();
+            self.lists.extend(unasked);
+        }
+    }
+
+    fn release(&mut self, link: &mut Link) {
+        self.close_batch(link);
+        if let Some(held) = self.held_back.take() {
+            link.to_receiver.send_bulk(held);
+            let unasked = self.machine.records_sent();
+            self.lists.extend(unasked);
+        }
+    }
+
+    fn end_walk(&mut self, link: &mut Link) {
+        self.close_batch(link);
+        let mut message = Vec::new();
+        if let Some(held) = self.held_back.take() {
+            Frame::TreeDigest(self.tree.digest()).encode(&mut message);
+            message.extend_from_slice(&held);
+        }
+        let listings = || self.tree.0.keys().map(|path| self.tree.0[path].listing());
+        Frame::TreeEnd {
+            directories: self.tree.0.len() as u64,
+            entries: listings().map(|listing| listing.len() as u64).sum(),
+            bytes: listings().flat_map(|listing| listing.entries().to_vec()).map(|entry| entry.size).sum(),
+            errors: 0,
+        }
+        .encode(&mut message);
+        self.walked = true;
+        self.machine.walked();
+        link.to_receiver.send_bulk(message);
+        let unasked = self.machine.records_sent();
+        self.lists.extend(unasked);
+    }
+
+    fn list(&mut self, link: &mut Link) -> bool {
+        if !link.to_receiver.has_room() {
+            return false;
+        }
+        let Some(number) = self.lists.pop_front() else { return false };
+        if self.fault == Some(Fault::ListingLost) && number == 1 {
+            return true;
+        }
+        let listed = self.machine.list(number).expect("a listing that was asked for");
+        let (Listed::Asked(held) | Listed::WithContent(held)) = &listed;
+        let listing: &Listing = &held.0;
+        let half = listing.len() / 2;
+        if half > 0 && number.is_multiple_of(2) {
+            // In two parts, as a long one travels.
+            let (first, rest) = (part(listing, 0..half), part(listing, half..listing.len()));
+            link.to_receiver.send_bulk(encoded(&Frame::List { directory: number, more: true, listing: first }));
+            link.to_receiver.send_bulk(encoded(&Frame::List { directory: number, more: false, listing: rest }));
+        } else {
+            encode_list(number, listing, |frame| link.to_receiver.send_bulk(frame));
+        }
+        if let Listed::WithContent(held) = listed {
+            let files = (0u32..).zip(held.0.entries());
+            let files: Vec<u32> = files.filter(|(_, entry)| entry.kind == Kind::File).map(|(at, _)| at).collect();
+            self.ready.extend(jobs(number, &held.0, &files, &[]));
+        }
+        true
+    }
+
+    /// Content may go once its listing is written: it must not use up the room that the listing needs.
+    fn release_content(&mut self, link: &Link, random: &mut Random) -> bool {
+        if self.ready.is_empty() || !link.to_receiver.bulk_written() {
+            return false;
+        }
+        for job in std::mem::take(&mut self.ready) {
+            self.deal(job, random);
+        }
+        true
+    }
+
+    fn deal(&mut self, job: Job, random: &mut Random) {
+        let lane = random.index(self.jobs.len());
+        self.jobs[lane].push_back(job);
+    }
+
+    fn send_content(&mut self, link: &mut Link, random: &mut Random) -> bool {
+        let lane = random.index(self.jobs.len());
+        if !link.lanes[lane].has_room() {
+            return false;
+        }
+        let Some(job) = self.jobs[lane].pop_front() else { return false };
+        let bytes = content(job.size, job.seconds);
+        let digest = *blake3::hash(&bytes).as_bytes();
+        let file = job.file;
+        let end = || Record::End { meta: None, digest };
+        let data = &mut link.lanes[lane];
+        let held = usize::try_from(job.held).expect("small");
+        match random.below(4) {
+            0 if self.failing => {
+                self.failed.push(file);
+                let failed = || Record::Failed { file, kind: IssueKind::Unreadable, message: "no".to_owned() };
+                if random.once_in(2) {
+                    data.send(&[Record::Begin { file }, Record::Literal(b"x"), failed()]);
+                } else {
+                    data.send(&[failed()]);
+                }
+            }
+            1 if held > 0 => {
+                let rest = &bytes[held..];
+                let copy = Record::Copy { bytes: job.held };
+                if rest.is_empty() {
+                    data.send(&[Record::Begin { file }, copy, end()]);
+                } else {
+                    data.send(&[Record::Begin { file }, copy, Record::Literal(rest), end()]);
+                }
+            }
+            2 if !bytes.is_empty() => {
+                // It changed while it was read; one pack ends in the middle.
+                data.send(&[Record::Begin { file }, Record::Literal(b"old"), Record::Hole { bytes: 3 }]);
+                data.send(&[Record::Begin { file }, Record::Literal(&bytes), end()]);
+            }
+            _ => data.send(&[Record::Whole { file, meta: None, content: &bytes, digest }]),
+        }
+        if self.fault == Some(Fault::FileTwice) && file.index == 0 {
+            data.send(&[Record::Whole { file, meta: None, content: &bytes, digest }]);
+        }
+        true
+    }
+
+    /// Takes a frame of the receiver.
+    pub fn frame(&mut self, frame: Frame, random: &mut Random) -> Result<(), Violation> {
+        match self.machine.frame(frame)? {
+            ToSender::Accepted(unasked) => self.lists.extend(unasked),
+            ToSender::List(numbers) => self.lists.extend(numbers),
+            ToSender::Send { directory, held, files, resume } => {
+                for job in jobs(directory, &held.0, &files, &resume) {
+                    self.deal(job, random);
+                }
+                if self.fault == Some(Fault::ContentUnasked)
+                    && let Some(index) = (0u32..).zip(held.0.entries()).find_map(|(index, entry)| {
+                        (entry.kind == Kind::File && !files.contains(&index)).then_some(index)
+                    })
+                {
+                    for job in jobs(directory, &held.0, &[index], &[]) {
+                        self.deal(job, random);
+                    }
+                }
+            }
+            ToSender::Finished { .. } | ToSender::CountFirst { .. } => self.finished = true,
+            ToSender::Settled | ToSender::Items(_) | ToSender::Issue(_) | ToSender::Profile(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn jobs<'a>(
+    directory: u32,
+    listing: &'a Listing,
+    files: &'a [u32],
+    resume: &'a [Resume],
+) -> impl Iterator<Item = Job> + 'a {
+    files.iter().map(move |&index| {
+        let entry = listing.get(index as usize).expect("an entry");
+        Job {
+            file: FileId { directory, index },
+            size: entry.size,
+            seconds: entry.meta.mtime.seconds,
+            held: resume.iter().find(|resume| resume.index == index).map_or(0, |resume| resume.bytes),
+        }
+    })
+}
+
+fn part(listing: &Listing, range: std::ops::Range<usize>) -> Listing {
+    let mut part = Listing::new();
+    for entry in &listing.entries()[range] {
+        let name = sparsync_proto::Name::new(listing.name(entry)).expect("a name");
+        assert!(part.push(name, entry.kind, entry.size, entry.meta, listing.target(entry)));
+    }
+    part
+}
