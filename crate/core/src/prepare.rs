@@ -69,8 +69,8 @@ pub(crate) fn source(place: &Place<'_>) -> Result<Source> {
         Err(Errno::NOTDIR) => {
             let Some((parent, name)) = place.path.split_last() else { return Err(not_found(Errno::NOTDIR)) };
             let root = place.top.descend(&parent).map_err(not_found)?;
-            let stat = crate::fs::statx(root.fd(), name.as_bytes()).map_err(not_found)?;
-            if rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) != rustix::fs::FileType::RegularFile {
+            let status = crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?;
+            if status.file_type != rustix::fs::FileType::RegularFile {
                 return Err(Error::new(ErrorKind::Config, "the source is neither a file nor a directory")
                     .at(place.path.as_bytes()));
             }
@@ -83,7 +83,7 @@ pub(crate) fn source(place: &Place<'_>) -> Result<Source> {
 /// Upper bounds of what a source can hold: what its file system holds.
 pub(crate) fn bounds(source: &Source) -> (u64, u64) {
     if let Some(name) = &source.file_name {
-        return (crate::fs::statx(source.root.fd(), name).map_or(u64::MAX, |stat| stat.stx_size), 1);
+        return (crate::fs::status(source.root.fd(), name).map_or(u64::MAX, |status| status.size), 1);
     }
     if holds_mounts(&source.root) {
         return (u64::MAX, u64::MAX);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use sparsync_proto::{Listing, Meta, RelPath};
+use sparsync_proto::{Kind, Listing, Meta, RelPath};
 
 use super::budget::WAIT;
 use super::session::Session;
@@ -19,12 +19,14 @@ pub(super) struct Wanted {
     pub(super) old_is_directory: bool,
     /// The part of it that an earlier run kept has this name, and as many verified bytes.
     pub(super) resume: Option<(PartialId, u64)>,
+    /// Nobody asked for it, and it comes all the same, since everything was granted: its content is thrown away.
+    pub(super) discarded: bool,
 }
 
 impl Wanted {
     /// Nothing stands in its place, and nothing of it is held.
     fn is_new(&self) -> bool {
-        !self.replaces() && self.resume.is_none()
+        !self.replaces() && self.resume.is_none() && !self.discarded
     }
 
     fn replaces(&self) -> bool {
@@ -69,6 +71,11 @@ impl Expected {
         }
     }
 
+    fn holds(&self, index: u32) -> bool {
+        let is_new = self.new.get(index as usize / 64).is_some_and(|word| word & (1 << (index % 64)) != 0);
+        is_new || self.others.contains_key(&index)
+    }
+
     fn take(&mut self, index: u32) -> Option<Wanted> {
         let wanted = match self.new.get_mut(index as usize / 64) {
             Some(word) if *word & (1 << (index % 64)) != 0 => {
@@ -91,6 +98,23 @@ impl Incoming {
             expected.add(*index, *wanted);
         }
         Self { path, listing, expected: Mutex::new(expected), replacing }
+    }
+
+    /// Expects the content of every other file too, to throw it away. A peer that was granted everything sends what was
+    /// listed; what this side then found it cannot or need not write is no fault of the peer's.
+    pub(super) fn discarding_the_rest(self) -> Self {
+        let mut expected = self.expected();
+        if expected.files == self.listing.len() {
+            drop(expected);
+            return self;
+        }
+        for (index, entry) in (0u32..).zip(self.listing.entries()) {
+            if entry.kind == Kind::File && !expected.holds(index) {
+                expected.add(index, Wanted { discarded: true, ..Wanted::default() });
+            }
+        }
+        drop(expected);
+        self
     }
 
     fn expected(&self) -> MutexGuard<'_, Expected> {

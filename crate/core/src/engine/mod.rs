@@ -5,6 +5,7 @@ mod buffers;
 mod destination;
 mod directories;
 mod events;
+mod failed;
 mod guard;
 mod lanes;
 mod quota;

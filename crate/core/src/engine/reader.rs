@@ -22,7 +22,7 @@ use super::buffers::HEADS_BYTES;
 use super::lanes::Pack;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Root, Scan, Stamp, hash_prefix, meta, open_source, read_some, stamp, statx};
+use crate::fs::{Access, Root, Scan, Stamp, hash_prefix, open_source, read_some, status};
 use crate::profile::ThreadClock;
 
 /// A directory whose listing the receiver may still ask for.
@@ -418,11 +418,11 @@ fn shrink(raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn state(source: &OwnedFd) -> std::result::Result<State, Trouble> {
-    let stat = statx(source, b"")?;
-    if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::RegularFile {
+    let status = status(source, b"")?;
+    if status.file_type != FileType::RegularFile {
         return Err(Trouble::File(IssueKind::Changed, "it is no longer a regular file".to_owned()));
     }
-    Ok(State { size: stat.stx_size, meta: meta(&stat), stamp: stamp(&stat) })
+    Ok(State { size: status.size, meta: status.meta, stamp: status.stamp })
 }
 
 /// The next range at or after `at` that holds data; both ends at `size` when there is none.

@@ -15,6 +15,7 @@ use sparsync_proto::{
 use super::budget::{Budget, ENTRIES_HELD_MAX};
 use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
 use super::directories::{Directories, Incoming, Wanted};
+use super::failed::FailedPaths;
 use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
@@ -144,6 +145,7 @@ pub(crate) fn run_receiver(
             found: DestinationStream::new(found_rx),
             floor: &floor,
             pending: HashMap::new(),
+            failed: FailedPaths::default(),
             number: 0,
             last: RelPath::root(),
             entries: 0,
@@ -193,6 +195,8 @@ struct Receiver<'a> {
     found: DestinationStream,
     floor: &'a Floor,
     pending: HashMap<u32, Pending>,
+    /// Paths that could not be made or looked at. Content that was granted for what is below them is thrown away.
+    failed: FailedPaths,
     /// The next directory's number.
     number: u32,
     /// The directory that was told of last.
@@ -351,9 +355,14 @@ impl Receiver<'_> {
             }
         }
         match old {
+            // Its listing says what does not arrive.
+            _ if self.failed.covers(&directory.path) => self.need(number, directory, None),
             Some(Found::Listed(scan)) => self.both(number, directory, scan)?,
             Some(Found::Failed(_, error)) => {
-                self.fail(directory.path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
+                let path = &directory.path;
+                self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
+                self.failed.insert(path.clone());
+                self.need(number, directory, None);
             }
             None => self.need(number, directory, None),
         }
@@ -398,6 +407,9 @@ impl Receiver<'_> {
         self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
         for issue in std::mem::take(&mut old.issues) {
             self.session.count(Counter::files_failed, 1);
+            if let Ok(path) = RelPath::new(&issue.path) {
+                self.failed.insert(path);
+            }
             self.options.report.issue(Issue { kind: IssueKind::Write, ..issue })?;
         }
         let single = self.destination.file_name.is_some();
@@ -482,9 +494,13 @@ impl Receiver<'_> {
     /// Decides on every entry of a directory.
     fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, old, listing, .. } = pending;
+        if self.failed.covers(&path) {
+            return self.pass_over(number, path, listing);
+        }
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new && self.destination.file_name.is_none() && !self.make_new_directory(&path, meta)? {
-            return self.want(number, path, Listing::new(), &[], Vec::new());
+            self.failed.insert(path.clone());
+            return self.pass_over(number, path, listing);
         }
         let empty = Listing::new();
         let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);
@@ -520,6 +536,23 @@ impl Receiver<'_> {
         self.want(number, path, listing, &wanted, resume)
     }
 
+    /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
+    fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing) -> Result<()> {
+        const WHY: &str = "the directory above it could not be made or looked at";
+        if !self.failed.contains(&path) {
+            self.issue(IssueKind::Write, path.as_bytes().to_vec(), WHY)?;
+        }
+        for entry in listing.entries() {
+            match entry.kind {
+                Kind::File | Kind::Symlink => {
+                    self.issue(IssueKind::Write, path.join_bytes(listing.name(entry)), WHY)?;
+                }
+                Kind::Directory | Kind::Special => {}
+            }
+        }
+        self.want(number, path, listing, &[], Vec::new())
+    }
+
     /// Asks for the files of a directory.
     fn want(
         &mut self,
@@ -541,7 +574,8 @@ impl Receiver<'_> {
             files.clear();
         } else {
             self.changed |= !files.is_empty();
-            self.directories.expect(number, Incoming::new(path, listing, wanted));
+            let incoming = Incoming::new(path, listing, wanted);
+            self.directories.expect(number, if self.granted_all() { incoming.discarding_the_rest() } else { incoming });
         }
         if self.granted_all() {
             self.directories.decided(number + 1);
@@ -583,7 +617,7 @@ impl Receiver<'_> {
     /// Whether something else stands where a directory is to be made, or on the way there.
     fn is_taken(&mut self, path: &RelPath) -> bool {
         let Some((parent, name)) = path.split_last() else { return false };
-        let found = self.parent_of(&parent).and_then(|directory| crate::fs::statx(&*directory, name.as_bytes()));
+        let found = self.parent_of(&parent).and_then(|directory| crate::fs::status(&*directory, name.as_bytes()));
         found.err() != Some(Errno::NOENT)
     }
 
@@ -615,6 +649,11 @@ impl Receiver<'_> {
     ) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
         let name = listing.name(entry);
+        if !self.failed.is_empty() && RelPath::new(&path.join_bytes(name)).is_ok_and(|path| self.failed.contains(&path))
+        {
+            // Something stands there that could not be looked at.
+            return Ok(false);
+        }
         if before.is_none() {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
@@ -659,7 +698,8 @@ impl Receiver<'_> {
             resume.push(Resume { index, bytes, digest });
         }
         let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
-        wanted.push((index, Wanted { old_mode, old_is_directory, resume: held.map(|(id, bytes, _)| (id, bytes)) }));
+        let resume = held.map(|(id, bytes, _)| (id, bytes));
+        wanted.push((index, Wanted { old_mode, old_is_directory, resume, discarded: false }));
         Ok(true)
     }
 

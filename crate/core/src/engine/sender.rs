@@ -386,9 +386,11 @@ impl<'a, 'b> Records<'a, 'b> {
     /// Notes a mount point, and tells of one that has gone.
     fn look_at_mount(&self, scan: &Scan) -> Result<()> {
         let path = scan.path.as_bytes();
-        if scan.is_mount_point {
+        let known = self.shared.options.mounts.as_ref().is_some_and(|known| known.paths.contains(path));
+        // Where nobody can tell, what was known stays known.
+        if scan.is_mount_point.unwrap_or(known) {
             self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_vec());
-        } else if self.shared.options.mounts.as_ref().is_some_and(|known| known.paths.contains(path)) {
+        } else if known {
             return self.shared.control.send(&Frame::Issue(Issue {
                 kind: IssueKind::Unmounted,
                 path: path.to_vec(),
@@ -742,7 +744,7 @@ mod tests {
         let scan = Scan {
             path: RelPath::root(),
             meta: Meta::default(),
-            is_mount_point: false,
+            is_mount_point: Some(false),
             listing,
             stamps: Vec::new(),
             digest: Digest::default(),

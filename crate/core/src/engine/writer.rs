@@ -156,6 +156,8 @@ pub(super) struct LaneWriter<'a> {
     writing: &'a Writing<'a>,
     current: Option<Current>,
     open: Option<Open>,
+    /// A large file whose content is thrown away as it arrives.
+    discarded: Option<(FileId, Arc<Incoming>)>,
     unnamed: Vec<Unnamed>,
     unnamed_directories: usize,
     clock: ThreadClock,
@@ -164,7 +166,7 @@ pub(super) struct LaneWriter<'a> {
 impl<'a> LaneWriter<'a> {
     pub(super) fn new(writing: &'a Writing<'a>) -> Self {
         let clock = writing.session.clock("write", Phase::wait_pack);
-        Self { writing, current: None, open: None, unnamed: Vec::new(), unnamed_directories: 0, clock }
+        Self { writing, current: None, open: None, discarded: None, unnamed: Vec::new(), unnamed_directories: 0, clock }
     }
 
     /// Works until the lane ends. Whenever nothing waits in the lane, what is complete gets its name.
@@ -198,7 +200,7 @@ impl<'a> LaneWriter<'a> {
                 self.pack(&pack.bytes)?;
             }
         }
-        if self.open.is_some() {
+        if self.open.is_some() || self.discarded.is_some() {
             self.writing.session.check()?;
             return Err(Error::protocol("a data lane that ends inside a file").remote());
         }
@@ -240,6 +242,9 @@ impl<'a> LaneWriter<'a> {
     }
 
     fn record(&mut self, record: Record<'_>) -> Result<()> {
+        if let Some((file, incoming)) = self.discarded.take() {
+            return self.discard(file, incoming, &record);
+        }
         match record {
             Record::Whole { file, meta, content, digest } => {
                 self.no_open_file()?;
@@ -298,6 +303,25 @@ impl<'a> LaneWriter<'a> {
         }
     }
 
+    /// Throws away a record of a file that nobody wants. Its failure at the peer changes nothing for it.
+    fn discard(&mut self, file: FileId, incoming: Arc<Incoming>, record: &Record<'_>) -> Result<()> {
+        let is_over = match record {
+            Record::Literal(_) | Record::Copy { .. } | Record::Hole { .. } => false,
+            Record::Begin { file: again } if *again == file => false,
+            Record::End { .. } => true,
+            Record::Failed { file: failed, .. } if *failed == file => true,
+            Record::Whole { .. } | Record::Begin { .. } | Record::Failed { .. } => {
+                return Err(Error::protocol("a file begins inside another").remote());
+            }
+        };
+        if is_over {
+            self.writing.directories.done(file.directory, &incoming);
+        } else {
+            self.discarded = Some((file, incoming));
+        }
+        Ok(())
+    }
+
     fn no_open_file(&self) -> Result<()> {
         if self.open.is_some() {
             return Err(Error::protocol("a file begins inside another").remote());
@@ -353,6 +377,10 @@ impl<'a> LaneWriter<'a> {
         let writing = self.writing;
         let incoming = Arc::clone(&self.enter(file)?.incoming);
         let wanted = incoming.take(file.index)?;
+        if wanted.discarded {
+            writing.directories.done(file.directory, &incoming);
+            return Ok(());
+        }
         writing.session.count(Counter::bytes_transferred, content.len() as u64);
         let Some((_, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
@@ -422,6 +450,10 @@ impl<'a> LaneWriter<'a> {
                 let current = self.enter(file)?;
                 let incoming = Arc::clone(&current.incoming);
                 let wanted = incoming.take(file.index)?;
+                if wanted.discarded {
+                    self.discarded = Some((file, incoming));
+                    return Ok(());
+                }
                 (incoming, current.directory.clone_result(), wanted)
             }
         };
@@ -500,6 +532,7 @@ impl<'a> LaneWriter<'a> {
     }
 
     fn failed(&mut self, file: FileId, kind: IssueKind, message: String) -> Result<()> {
+        let writing = self.writing;
         match self.open.take() {
             Some(open) if open.file == file => {
                 if let Ok(new) = open.new {
@@ -510,7 +543,10 @@ impl<'a> LaneWriter<'a> {
             Some(_) => Err(Error::protocol("a failure inside another file").remote()),
             None => {
                 let incoming = Arc::clone(&self.enter(file)?.incoming);
-                incoming.take(file.index)?;
+                if incoming.take(file.index)?.discarded {
+                    writing.directories.done(file.directory, &incoming);
+                    return Ok(());
+                }
                 self.give_up(file, &incoming, kind, message)
             }
         }

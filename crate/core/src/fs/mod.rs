@@ -6,6 +6,7 @@ mod remove;
 mod root;
 mod scan;
 mod state;
+mod status;
 mod temp;
 mod walk;
 mod write;
@@ -14,8 +15,9 @@ pub(crate) use content::{hash_prefix, open_source, read_some};
 pub(crate) use lock::{DestinationLock, LockBusy};
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};
-pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, Stamp, meta, scan_directory, scan_single, stamp, statx};
+pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};
 pub(crate) use state::{KnownMounts, SessionFile, StateDir};
+pub(crate) use status::{Stamp, status};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use walk::{Walk, WalkItem};
 pub(crate) use write::{

@@ -1,27 +1,16 @@
-//! One directory's listing, with one `stat` for each entry.
+//! One directory's listing, with one `statx` for each entry.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, FileType, RawDir, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Time};
+use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath};
 
 use super::content::Contents;
 use super::root::{Access, Root};
+use super::status::{Stamp, Status, status};
 use super::temp::TempName;
-
-/// What tells one state of a file from the next, besides what travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, packed(4))]
-pub(crate) struct Stamp {
-    /// Time of the last change of the inode.
-    pub(crate) ctime: Time,
-    /// The inode's number.
-    pub(crate) ino: u64,
-    /// Blocks of 512 bytes that are allocated.
-    pub(crate) blocks: u64,
-}
 
 /// What a scan looks at.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +28,8 @@ pub(crate) struct Scan {
     pub(crate) path: RelPath,
     /// Its own attributes.
     pub(crate) meta: Meta,
-    /// A file system is mounted on it.
-    pub(crate) is_mount_point: bool,
+    /// Whether a file system is mounted on it, where that can be known.
+    pub(crate) is_mount_point: Option<bool>,
     /// Its entries.
     pub(crate) listing: Listing,
     /// A stamp for each entry, when asked for.
@@ -53,39 +42,8 @@ pub(crate) struct Scan {
     pub(crate) issues: Vec<Issue>,
 }
 
-const STATX: StatxFlags = StatxFlags::TYPE
-    .union(StatxFlags::MODE)
-    .union(StatxFlags::UID)
-    .union(StatxFlags::GID)
-    .union(StatxFlags::MTIME)
-    .union(StatxFlags::CTIME)
-    .union(StatxFlags::INO)
-    .union(StatxFlags::SIZE)
-    .union(StatxFlags::BLOCKS);
-
-/// `STATX_FORCE_SYNC` off: what a network file system has cached is what an ordinary `stat` would say too.
-pub(crate) fn statx(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Statx> {
-    // The kernel takes 5 % longer over a name when it may be empty.
-    let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
-    rustix::fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW | empty, STATX)
-}
-
-fn time(stamp: rustix::fs::StatxTimestamp) -> Time {
-    Time { seconds: stamp.tv_sec, nanos: stamp.tv_nsec }
-}
-
-/// The attributes that `statx` found.
-pub(crate) fn meta(stat: &Statx) -> Meta {
-    Meta { mode: stat.stx_mode & 0o7777, uid: stat.stx_uid, gid: stat.stx_gid, mtime: time(stat.stx_mtime) }
-}
-
-/// The stamp that `statx` found.
-pub(crate) fn stamp(stat: &Statx) -> Stamp {
-    Stamp { ctime: time(stat.stx_ctime), ino: stat.stx_ino, blocks: stat.stx_blocks }
-}
-
-fn kind(stat: &Statx, attributes: &Attributes) -> Kind {
-    match FileType::from_raw_mode(stat.stx_mode.into()) {
+fn kind(status: &Status, attributes: &Attributes) -> Kind {
+    match status.file_type {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,
         FileType::Symlink if attributes.links => Kind::Symlink,
@@ -115,11 +73,11 @@ impl Default for ScanBuffers {
 }
 
 impl Scan {
-    fn empty(path: RelPath, stat: &Statx) -> Self {
+    fn empty(path: RelPath, status: &Status) -> Self {
         Self {
             path,
-            meta: meta(stat),
-            is_mount_point: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            meta: status.meta,
+            is_mount_point: status.is_mount_point,
             listing: Listing::new(),
             stamps: Vec::new(),
             digest: Digest::default(),
@@ -140,15 +98,15 @@ impl Scan {
     /// Adds the entry `name`. One that vanished since its name was read is left out, as if the directory had been
     /// listed a moment later.
     fn add(&mut self, directory: &OwnedFd, name: &[u8], options: &ScanOptions, found: &mut Entries) {
-        let stat = match statx(directory, name) {
-            Ok(stat) => stat,
+        let status = match status(directory, name) {
+            Ok(status) => status,
             Err(Errno::NOENT) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
         let Ok(valid) = Name::new(name) else {
             return self.issue(name, "cannot carry this name", Errno::INVAL);
         };
-        let kind = kind(&stat, &options.attributes);
+        let kind = kind(&status, &options.attributes);
         let target = if kind == Kind::Symlink {
             match rustix::fs::readlinkat(directory, name, Vec::new()) {
                 Ok(target) => target.into_bytes(),
@@ -158,15 +116,15 @@ impl Scan {
         } else {
             Vec::new()
         };
-        let mut carried = meta(&stat);
+        let mut carried = status.meta;
         if kind == Kind::Directory || kind == Kind::Special {
             carried = Meta::default();
         }
-        if !found.listing.push(valid, kind, stat.stx_size, carried, &target) {
+        if !found.listing.push(valid, kind, status.size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC);
         }
         if options.stamps {
-            found.stamps.push(stamp(&stat));
+            found.stamps.push(status.stamp);
         }
         if options.attributes.compares_content() {
             // Digests are put in order with the entries: pushed here, permuted in `finish`.
@@ -210,7 +168,7 @@ pub(crate) fn scan_directory(
     buffers: &mut ScanBuffers,
 ) -> rustix::io::Result<Scan> {
     let directory = root.open_directory(&path, Access::Read)?;
-    let mut scan = Scan::empty(path, &statx(&directory, b"")?);
+    let mut scan = Scan::empty(path, &status(&directory, b"")?);
     let mut names = RawDir::new(&directory, &mut buffers.names);
     while let Some(entry) = names.next() {
         let entry = entry.inspect_err(|_| buffers.found = Entries::default())?;
@@ -236,7 +194,7 @@ pub(crate) fn scan_single(
     buffers: &mut ScanBuffers,
 ) -> rustix::io::Result<Scan> {
     let directory = root.open_directory(&RelPath::root(), Access::Reach)?;
-    let mut scan = Scan::empty(RelPath::root(), &statx(&directory, b"")?);
+    let mut scan = Scan::empty(RelPath::root(), &status(&directory, b"")?);
     scan.add(&directory, name, options, &mut buffers.found);
     scan.finish(options, &mut buffers.found);
     Ok(scan)

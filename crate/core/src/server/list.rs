@@ -93,9 +93,9 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
         let mut meta = entry.meta;
         // The listing of a run leaves a directory's attributes to its own record.
         if entry.kind == Kind::Directory
-            && let Ok(stat) = crate::fs::statx(&directory, name)
+            && let Ok(status) = crate::fs::status(&directory, name)
         {
-            meta = crate::fs::meta(&stat);
+            meta = status.meta;
         }
         ListEntry { kind: entry.kind, name: name.to_vec(), size: entry.size, meta }
     });

@@ -1,0 +1,200 @@
+// System calls that fail at one end of a run. A failure costs the path that it concerns and what is below it: both are
+// named, everything else arrives, and the next run repairs. It is never taken for a mistake of the peer.
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+
+import type { ExecutionContext } from 'ava';
+
+import { PartialSyncError, sync, SparsyncError } from '../dist/index.js';
+import { cli, exit } from './helpers/cli.js';
+import { assertEqual, judgedWhere } from './helpers/judge.js';
+import { start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { scaled, setup, type Setup } from './helpers/setup.js';
+import { attach, hasStrace, straced } from './helpers/strace.js';
+import { differences, walk } from './helpers/walk.js';
+
+const injected = judgedWhere(hasStrace);
+
+/** Four directories, one of them with others inside, with small files, a file in two parts, and a symlink. */
+function makeSource(root: string): void {
+  for (const name of ['a', 'b', 'b/inner', 'b/inner/most', 'c']) {
+    mkdirSync(`${root}/${name}`, { recursive: true });
+    for (const file of ['one', 'two']) writeFileSync(`${root}/${name}/${file}`, `${name}/${file}`);
+  }
+  writeFileSync(`${root}/b/long`, Buffer.alloc(600_000, 'long'));
+  symlinkSync('one', `${root}/c/link`);
+}
+
+/** A system call that fails, and which of a thread's calls. */
+interface Fault {
+  readonly call: string;
+  readonly error: string;
+  readonly when: string;
+}
+
+const inject = ({ call, error, when }: Fault): string[] => [
+  '-e',
+  `trace=${call}`,
+  '-e',
+  `inject=${call}:error=${error}:when=${when}`,
+];
+
+const wasInjected = (trace: string): boolean => readFileSync(trace, 'latin1').includes('(INJECTED)');
+
+/** Paths that are not at the destination as they are at the source, other than by a time of a directory. */
+function missing(source: string, destination: string): string[] {
+  const found = differences(walk(source, { content: true }), walk(destination, { content: true }));
+  return found.filter((line) => !/mtime|time/.test(line));
+}
+
+/** Pushes with a fault at the server; what did not arrive, and what the run said. */
+async function pushWith(
+  t: ExecutionContext,
+  { work, server, access, url }: Setup,
+  source: string,
+  destination: string,
+  fault: Fault,
+): Promise<{ readonly hit: boolean; readonly failed: readonly string[]; readonly error: unknown }> {
+  const trace = `${work}/trace`;
+  const attached = await attach(t, server.pid, trace, inject(fault));
+  let error: unknown;
+  try {
+    await sync(source, url(destination), access);
+  } catch (thrown) {
+    error = thrown;
+  }
+  await attached.stop();
+  const failed = error instanceof PartialSyncError ? error.result.failures.map(({ path }) => path).toSorted() : [];
+  return { hit: wasInjected(trace), failed, error };
+}
+
+injected(
+  'a directory that the server cannot make costs itself and what is below it, whatever was granted',
+  async (t) => {
+    const made = await setup(t);
+    const source = `${made.work}/source`;
+    makeSource(source);
+    const below = ['b', 'b/inner', 'b/inner/most', 'b/inner/most/one', 'b/inner/most/two', 'b/inner/one'];
+    const expected = [...below, 'b/inner/two', 'b/long', 'b/one', 'b/two'];
+    for (const state of ['missing', 'there'] as const) {
+      const destination = `${made.served}/${state}`;
+      if (state === 'there') {
+        mkdirSync(destination);
+        writeFileSync(`${destination}/old`, 'old');
+      }
+      // Of the session's thread: the root where it is missing, then a, then b.
+      const when = state === 'missing' ? '3' : '2';
+      const { hit, failed, error } = await pushWith(t, made, source, state, { call: 'mkdirat', error: 'EIO', when });
+      t.true(hit, `${state}: nothing was injected`);
+      t.true(error instanceof PartialSyncError, `${state}: ${String(error)}`);
+      t.deepEqual(failed, expected, state);
+      for (const arrived of ['a/one', 'c/two', 'c/link']) t.notThrows(() => readFileSync(`${destination}/${arrived}`));
+      rmSync(`${destination}/old`, { force: true });
+      await sync(source, made.url(state), made.access);
+      assertEqual(t, source, destination, { label: `${state}, repaired` });
+    }
+  },
+);
+
+injected('a directory that the server cannot look at costs itself and what is below it', async (t) => {
+  const made = await setup(t);
+  const source = `${made.work}/source`;
+  makeSource(source);
+  for (const [i, call] of ['openat2', 'getdents64', 'statx'].entries()) {
+    const destination = `tree${i}`;
+    let hits = 0;
+    for (let when = 1; when <= scaled(6, 40); when += 1) {
+      rmSync(`${made.served}/${destination}`, { recursive: true, force: true });
+      mkdirSync(`${made.served}/${destination}`);
+      await sync(source, made.url(destination), made.access);
+      for (const name of ['a/one', 'b/one', 'b/inner/one', 'b/inner/most/one', 'c/one']) {
+        writeFileSync(`${made.served}/${destination}/${name}`, 'stale content');
+      }
+      const fault = { call, error: ['EIO', 'EACCES', 'EMFILE'][when % 3] ?? '', when: String(when) };
+      const label = `${call} ${fault.error} ${when}`;
+      const { hit, failed, error } = await pushWith(t, made, source, destination, fault);
+      if (!hit) continue;
+      hits += 1;
+      // Where the root itself, or its place, cannot be looked at, there is nothing to go on with.
+      if (!(error instanceof PartialSyncError)) {
+        t.true(
+          error === undefined || (error instanceof SparsyncError && error.code === 'ERR_SPARSYNC_IO'),
+          `${label}: ${String(error)}`,
+        );
+        continue;
+      }
+      t.not(failed.length, 0, label);
+      for (const line of missing(source, `${made.served}/${destination}`)) {
+        t.true(
+          failed.some((path) => line.includes(path)),
+          `${label}: ${line} was not told; told were ${failed.join(' ')}`,
+        );
+      }
+      await sync(source, made.url(destination), made.access);
+      assertEqual(t, source, `${made.served}/${destination}`, { label: `${label}, repaired` });
+    }
+    t.not(hits, 0, `no ${call} was injected`);
+  }
+});
+
+injected(
+  'a failing call at either end of a first copy is told by that end, and never as a mistake of the peer',
+  async (t) => {
+    const made = await setup(t);
+    const source = `${made.work}/source`;
+    makeSource(source);
+    const faults: Fault[] = [];
+    for (const call of ['mkdirat', 'getdents64', 'statx', 'openat2', 'newfstatat', 'fstat', 'symlinkat']) {
+      for (let when = 1; when <= scaled(3, 12); when += 1) {
+        faults.push({ call, error: ['EIO', 'ENOSPC', 'EMFILE', 'EACCES'][when % 4] ?? '', when: String(when) });
+      }
+    }
+    for (const [i, fault] of faults.entries()) {
+      const label = `${fault.call} ${fault.error} ${fault.when}`;
+      const { failed, error } = await pushWith(t, made, source, `tree${i}`, fault);
+      const told = error instanceof SparsyncError ? error.code : String(error);
+      t.true(
+        ['undefined', 'ERR_SPARSYNC_PARTIAL', 'ERR_SPARSYNC_IO', 'ERR_SPARSYNC_NO_SPACE'].includes(told),
+        `${label}: ${String(error)}`,
+      );
+      if (error === undefined) {
+        assertEqual(t, source, `${made.served}/tree${i}`, { label });
+        continue;
+      }
+      if (error instanceof PartialSyncError) t.not(failed.length, 0, label);
+      await sync(source, made.url(`tree${i}`), made.access);
+      assertEqual(t, source, `${made.served}/tree${i}`, { label: `${label}, repaired` });
+    }
+  },
+);
+
+injected('where statx is forbidden, fstatat is asked: on both ends, and without a word', async (t) => {
+  const made = await setup(t);
+  const source = `${made.work}/source`;
+  makeSource(source);
+  for (const error of ['ENOSYS', 'EPERM']) {
+    const filter = inject({ call: 'statx,openat2', error, when: '1+' });
+    const trace = `${made.work}/trace.${error}`;
+    const [strace = '', ...words] = straced(trace, [...filter, process.execPath, program]);
+    const attached = await attach(t, made.server.pid, `${trace}.server`, filter);
+    const run = (from: string, to: string): Promise<unknown> =>
+      start(t, strace, [...words, '-a', from, to], { env: made.client.env }).ended;
+    const quiet = { code: 0, signal: null, stdout: '', stderr: '' };
+    const [served, pulled, copied] = [
+      `${made.served}/${error}`,
+      `${made.work}/pulled.${error}`,
+      `${made.work}/${error}`,
+    ];
+    t.deepEqual(await run(`${source}/`, made.url(error)), quiet);
+    t.true(wasInjected(trace));
+    assertEqual(t, source, served);
+    t.deepEqual(await run(`${made.url(error)}/`, pulled), quiet);
+    t.deepEqual(await run(`${source}/`, copied), quiet);
+    await attached.stop();
+    t.true(wasInjected(`${trace}.server`));
+    assertEqual(t, source, pulled);
+    assertEqual(t, source, copied);
+    const nothing = await cli(t, made.client, ['-ai', `${source}/`, copied]);
+    t.deepEqual([nothing.code, nothing.stdout], [exit.ok, '']);
+  }
+});
