@@ -11,6 +11,8 @@ export interface Environment {
   SPARSYNC_STATE_DIR?: string;
   /** How many writers a receiver has at work, 1 to 4: the default of `lanes`, of which each has its own. */
   SPARSYNC_BATCH_WRITE_CONCURRENCY?: string;
+  /** `off`: nothing is refused because it looks like an accident, as with `allowMassDelete: true`. Default: `on`. */
+  SPARSYNC_GUARDS?: string;
   /** Anything but `0`: every sync and every server tells where its time went. */
   SPARSYNC_PROFILE?: string;
 }
@@ -24,6 +26,14 @@ function variable(name: string): string | undefined {
 export function wantsProfile(): boolean {
   const value = variable('SPARSYNC_PROFILE');
   return value !== undefined && value !== '0';
+}
+
+/** Whether the environment lifts the guards against deleting by accident. */
+export function liftsGuards(): boolean {
+  const value = variable('SPARSYNC_GUARDS') ?? 'on';
+  if (value === 'on' || value === 'off') return value === 'off';
+  // A misspelt word must neither lift a guard nor leave one in the way of a script.
+  throw new ConfigError(`SPARSYNC_GUARDS must be on or off, not ${JSON.stringify(value)}`);
 }
 
 /** The most lanes of a run. */

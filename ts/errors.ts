@@ -176,7 +176,7 @@ export class DeleteRefusedError extends SparsyncError {
     return numberOf(this.details, 'would_delete');
   }
 
-  /** Why the guard refused. */
+  /** Why the guard refused: `source-empty`, `net-loss`, or `source-deleted` for a source in its own destination. */
   get reason(): string | undefined {
     return textOf(this.details, 'reason');
   }

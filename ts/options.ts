@@ -257,9 +257,9 @@ export interface TransferOptions {
   maxDelete?: number | undefined;
   /**
    * Allow deletions that look like an accident: a source directory that is empty, or no mount point any more, while its destination
-   * is full, or more than half of the tree gone.
+   * is full, more than half of the tree gone, or a source that lies in its own destination.
    *
-   * Default: `false`.
+   * Default: `true` when the environment variable `SPARSYNC_GUARDS` is `off`, else `false`.
    *
    * @example `delete: true, allowMassDelete: true`
    */

@@ -1,6 +1,6 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
-import { LANES_MAX, wantedLanes, wantsProfile } from './config.js';
+import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { ConfigError } from './errors.js';
 import type {
   ConnectOptions,
@@ -190,7 +190,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     delete: given.delete ?? false,
     force: given.force ?? false,
     maxDelete: given.maxDelete,
-    allowMassDelete: given.allowMassDelete ?? false,
+    allowMassDelete: given.allowMassDelete ?? liftsGuards(),
     dryRun: given.dryRun ?? false,
     durability: given.durability ?? 'run',
     compression: given.compression ?? 'auto',

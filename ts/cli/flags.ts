@@ -82,7 +82,11 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'update', short: 'u', category: COMPARE, help: 'leave files alone that are newer in DEST' },
   { name: 'delete', category: DELETE, help: 'remove from DEST what SRC does not have' },
   { name: 'max-delete', value: 'NUM', category: DELETE, help: 'delete no more than NUM entries' },
-  { name: 'allow-mass-delete', category: DELETE, help: 'allow deletions that look like an accident' },
+  {
+    name: 'allow-mass-delete',
+    category: DELETE,
+    help: 'allow deletions that look like an accident (or SPARSYNC_GUARDS=off)',
+  },
   { name: 'force', category: DELETE, help: 'replace directories that are not empty by what SRC has there' },
   { name: 'dry-run', short: 'n', category: RUN, help: 'find out what would be done, write nothing' },
   {

@@ -33,7 +33,7 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
     delete: flags.on('delete'),
     force: flags.on('force'),
     ...(maxDelete === undefined ? {} : { maxDelete }),
-    allowMassDelete: flags.on('allow-mass-delete'),
+    allowMassDelete: flags.given('allow-mass-delete'),
     dryRun: flags.on('dry-run'),
     durability: flags.choice('durability', ['none', 'run', 'file']) ?? 'none',
     compression: flags.choice('compress', ['auto', 'always', 'never']) ?? 'auto',

@@ -9,6 +9,7 @@ mod fs;
 mod job;
 mod negotiation;
 pub mod net;
+mod overlap;
 mod prepare;
 mod profile;
 mod run;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use sparsync_proto::{Direction, Figure, Frame, Request, limits};
 
 use crate::engine::{
-    Destination, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver,
-    run_sender,
+    ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
 use crate::negotiation::{compress_on, tell_dropped_owners, timeout_of};
+use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
 use crate::transport::{ControlStreams, DataLanes, End, QuicSession, Router, carry_local, lanes_in, lanes_out};
@@ -277,7 +277,7 @@ fn local_once(
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
         return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
     }
-    not_inside(source, &prepared.destination)?;
+    overlap::refuse(source, &prepared.destination, &request.deletion)?;
     let options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
     tell_dropped_owners(request, true, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
@@ -316,32 +316,4 @@ fn local_once(
         session.set_peer_profile(profiler.account())?;
     }
     Ok((PullEnd { refused, count_first: None }, session))
-}
-
-/// A destination inside its own source would be copied into itself.
-fn not_inside(source: &Source, destination: &Destination) -> Result<()> {
-    let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
-    let identity = |fd: std::os::fd::BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino)).ok();
-    let top = identity(source.root.fd());
-    let mut at = root.fd().try_clone_to_owned().map_err(|error| Error::io("cannot hold", b"", error))?;
-    // Onto itself there is nothing to do, which a run finds out.
-    if identity(root.fd()) == top {
-        return Ok(());
-    }
-    let mut last = None;
-    loop {
-        let here = identity(std::os::fd::AsFd::as_fd(&at));
-        if here == last {
-            return Ok(());
-        }
-        if here == top {
-            return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
-        }
-        last = here;
-        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-        match rustix::fs::openat(&at, c"..", flags, rustix::fs::Mode::empty()) {
-            Ok(parent) => at = parent,
-            Err(_) => return Ok(()),
-        }
-    }
 }

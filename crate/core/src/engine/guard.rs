@@ -10,6 +10,9 @@ use crate::error::{Error, ErrorKind};
 /// word: it is what a person can restore by hand.
 const GUARDED_ENTRIES: u64 = 100;
 
+/// The same for a destination whose whole source is empty, which is hardly ever meant.
+const GUARDED_ENTRIES_WHOLE: u64 = 10;
+
 /// What the comparison has seen.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -20,11 +23,21 @@ pub(super) struct Guard {
     /// Entries of the destination.
     entries: u64,
     /// The source's directory is empty here; what the destination holds below it is being counted.
-    emptied: Option<(RelPath, u64)>,
+    emptied: Option<Emptied>,
     /// The first directory that would be emptied.
     refused: Option<(RelPath, u64)>,
     /// Directories that were mount points in the last run and are none now.
     unmounted: HashSet<RelPath>,
+}
+
+/// A directory of the destination that has nothing to be compared with.
+#[derive(Debug)]
+struct Emptied {
+    path: RelPath,
+    /// Entries in it and below.
+    entries: u64,
+    /// From how many entries on it is guarded.
+    least: u64,
 }
 
 impl Guard {
@@ -47,21 +60,23 @@ impl Guard {
     pub(super) fn destination(&mut self, path: &RelPath, entries: u64, source_is_empty: bool) {
         self.entries += entries;
         match &mut self.emptied {
-            Some((top, count)) if path.is_within(top) => *count += entries,
+            Some(top) if path.is_within(&top.path) => top.entries += entries,
             _ => {
                 self.close();
                 let is_suspect = source_is_empty || self.unmounted.contains(path);
-                self.emptied = is_suspect.then(|| (path.clone(), entries));
+                let is_whole = source_is_empty && path.is_root();
+                let least = if is_whole { GUARDED_ENTRIES_WHOLE } else { GUARDED_ENTRIES };
+                self.emptied = is_suspect.then(|| Emptied { path: path.clone(), entries, least });
             }
         }
     }
 
     fn close(&mut self) {
-        if let Some((path, count)) = self.emptied.take()
-            && count >= GUARDED_ENTRIES
+        if let Some(Emptied { path, entries, least }) = self.emptied.take()
+            && entries >= least
             && self.refused.is_none()
         {
-            self.refused = Some((path, count));
+            self.refused = Some((path, entries));
         }
     }
 
@@ -77,7 +92,7 @@ impl Guard {
             return Some(self.refusal(
                 "source-empty",
                 &format!(
-                    "{place} {} while the destination holds {count} entries there; is it mounted?",
+                    "{place} {} while the destination holds {count} entries there. Is it mounted?",
                     if self.unmounted.contains(path) { "is no mount point any more" } else { "is empty" }
                 ),
                 path.as_bytes(),
@@ -87,7 +102,7 @@ impl Guard {
         (lost >= GUARDED_ENTRIES && lost > self.entries / 2).then(|| {
             self.refusal(
                 "net-loss",
-                &format!("the destination would lose {lost} of {} entries, more than half", self.entries),
+                &format!("the destination would lose {lost} of {} entries, more than half.", self.entries),
                 b"",
             )
         })
@@ -96,7 +111,7 @@ impl Guard {
     fn refusal(&self, reason: &str, message: &str, path: &[u8]) -> Error {
         Error::new(
             ErrorKind::DeleteRefused,
-            format!("{message}. Nothing was deleted. Allow it with allowMassDelete (--allow-mass-delete)"),
+            format!("{message} Nothing was deleted. Allow it with allowMassDelete (--allow-mass-delete)"),
         )
         .at(path)
         .with("reason", reason.to_owned())
@@ -123,6 +138,17 @@ mod tests {
             guard.destination(&path(b"m/x"), below, false);
             guard.destination(&path(b"n"), 5, false);
             guard.extra(1 + below);
+            assert_eq!(guard.verdict().is_some(), refused);
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_wholly_empty_is_refused_from_ten_entries_on() {
+        for (entries, refused) in [(9, false), (10, true)] {
+            let mut guard = Guard::default();
+            guard.destination(&path(b""), 1, true);
+            guard.destination(&path(b"d"), entries - 1, false);
+            guard.extra(entries);
             assert_eq!(guard.verdict().is_some(), refused);
         }
     }

@@ -2,6 +2,7 @@
 
 mod content;
 mod lock;
+mod mounts;
 mod remove;
 mod root;
 mod scan;
@@ -13,6 +14,7 @@ mod write;
 
 pub(crate) use content::{hash_prefix, open_source, read_some};
 pub(crate) use lock::{DestinationLock, LockBusy};
+pub(crate) use mounts::{Mount, below};
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};

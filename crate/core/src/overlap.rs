@@ -1,0 +1,153 @@
+//! Where source and destination of one machine overlap: a destination in its own source, and a source that the run
+//! would delete.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use sparsync_proto::{Deletion, RelPath};
+
+use crate::engine::{Destination, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Access, Mount, Root, below};
+
+/// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete the source.
+pub(crate) fn refuse(source: &Source, destination: &Destination, deletion: &Deletion) -> Result<()> {
+    // A single file is put beside what is there, and its destination is no directory that could give way.
+    let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
+    // Onto itself there is nothing to do, which a run finds out.
+    let is_same = identity(root.fd()) == identity(source.root.fd());
+    if !is_same && Ancestors::of(root.fd()).any(|above| identity(&above) == identity(source.root.fd())) {
+        return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
+    }
+    if deletion.allow_mass || !(deletion.delete || deletion.force) {
+        return Ok(());
+    }
+    match places_below(&source.root, root).into_iter().find(|place| is_lost(&source.root, deletion, place)) {
+        Some(place) => Err(refusal(&place.path)),
+        None => Ok(()),
+    }
+}
+
+fn refusal(path: &RelPath) -> Error {
+    let place = if path.is_root() { ".".to_owned() } else { path.as_bytes().escape_ascii().to_string() };
+    Error::new(
+        ErrorKind::DeleteRefused,
+        format!(
+            "the source lies in the destination, as {place}, and this run would delete from it. Nothing was written. \
+             Allow it with allowMassDelete (--allow-mass-delete)"
+        ),
+    )
+    .at(path.as_bytes())
+    .with("reason", "source-deleted".to_owned())
+}
+
+/// A directory below the destination that is the source, or a part of the source.
+struct Place {
+    /// Its path below the destination.
+    path: RelPath,
+    /// It is the source's top, and not a directory of it.
+    is_top: bool,
+}
+
+/// Whether a run deletes something of the source at `place`.
+///
+/// A source strictly inside its destination always loses something to `delete`: it stays whole only when it holds
+/// itself at the same path again, and so on for ever.
+fn is_lost(source: &Root, deletion: &Deletion, place: &Place) -> bool {
+    if deletion.delete { !(place.is_top && place.path.is_root()) } else { gives_way(source, &place.path) }
+}
+
+/// Whether the source has something else than a directory where the destination has the way to `place`.
+fn gives_way(source: &Root, place: &RelPath) -> bool {
+    let mut at = place.clone();
+    loop {
+        let Some((parent, name)) = at.split_last() else { return false };
+        let stat = source
+            .open_directory(&parent, Access::Reach)
+            .and_then(|directory| rustix::fs::statat(directory, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW));
+        if let Ok(stat) = stat {
+            return FileType::from_raw_mode(stat.st_mode) != FileType::Directory;
+        }
+        at = parent;
+    }
+}
+
+/// Everywhere that the source, or a directory of it, is seen below the destination: where it lies, and where it or
+/// a part of it is mounted a second time.
+fn places_below(source: &Root, destination: &Root) -> Vec<Place> {
+    let top = identity(destination.fd());
+    let place_of = |start: BorrowedFd<'_>, is_top: bool| {
+        let above = Ancestors::of(start).find(|above| identity(above) == top)?;
+        let path = RelPath::new(below(&path_of(start)?, &path_of(above.as_fd())?)?).ok()?;
+        Some(Place { path, is_top })
+    };
+    let mut places = Vec::from_iter(place_of(source.fd(), true));
+    for (directory, is_top) in seen_elsewhere(source) {
+        places.extend(place_of(directory.as_fd(), is_top));
+    }
+    places
+}
+
+/// The directories of other mounts that are the source, or a part of it.
+fn seen_elsewhere(source: &Root) -> Vec<(OwnedFd, bool)> {
+    let mounts = Mount::all();
+    let own = Mount::id_of(source.fd()).and_then(|id| mounts.iter().find(|mount| mount.id == id));
+    let Some((own, path)) = own.zip(source.absolute_path().ok()) else { return Vec::new() };
+    let Some(inner) = below(&path, &own.point).map(|rest| join(&own.part, rest)) else { return Vec::new() };
+    let others = mounts.iter().filter(|mount| mount.device == own.device && mount.id != own.id);
+    others.filter_map(|mount| seen_at(mount, source, &inner)).collect()
+}
+
+/// The directory that a mount shares with the source, whose path in their file system is `inner`. What the paths
+/// promise is held to be so only when the directories are the same.
+fn seen_at(mount: &Mount, source: &Root, inner: &[u8]) -> Option<(OwnedFd, bool)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &[u8]| rustix::fs::openat(CWD, path, flags, Mode::empty()).ok();
+    let (directory, same, is_top) = if let Some(rest) = below(inner, &mount.part) {
+        (open(&join(&mount.point, rest))?, identity(source.fd()), true)
+    } else {
+        let rest = RelPath::new(below(&mount.part, inner)?).ok()?;
+        (open(&mount.point)?, identity(source.open_directory(&rest, Access::Reach).ok()?), false)
+    };
+    (same.is_some() && identity(&directory) == same).then_some((directory, is_top))
+}
+
+fn join(above: &[u8], rest: &[u8]) -> Vec<u8> {
+    if rest.is_empty() {
+        return above.to_vec();
+    }
+    [above.strip_suffix(b"/").unwrap_or(above), b"/", rest].concat()
+}
+
+/// What tells one directory from another.
+fn identity(directory: impl AsFd) -> Option<(u64, u64)> {
+    rustix::fs::fstat(directory).map(|stat| (stat.st_dev, stat.st_ino)).ok()
+}
+
+fn path_of(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    use std::os::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    Some(rustix::fs::readlinkat(CWD, link, Vec::new()).ok()?.into_bytes())
+}
+
+/// A directory, and all those above it, each reached from the one before.
+struct Ancestors(Option<OwnedFd>);
+
+impl Ancestors {
+    fn of(directory: BorrowedFd<'_>) -> Self {
+        Self(directory.try_clone_to_owned().ok())
+    }
+}
+
+impl Iterator for Ancestors {
+    type Item = OwnedFd;
+
+    fn next(&mut self) -> Option<OwnedFd> {
+        let here = self.0.take()?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = rustix::fs::openat(&here, c"..", flags, Mode::empty()).ok();
+        // The top is its own parent.
+        self.0 = parent.filter(|parent| identity(parent) != identity(&here));
+        Some(here)
+    }
+}
