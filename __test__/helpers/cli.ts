@@ -19,6 +19,7 @@ export const exit = {
   busy: 41,
   hostKey: 43,
   unauthorized: 44,
+  output: 46,
 } as const;
 
 /** Starts the command as `client`. */

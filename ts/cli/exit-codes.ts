@@ -40,6 +40,8 @@ export const EXIT = {
   unauthorized: 44,
   /** There is no native binary for this platform. */
   platform: 45,
+  /** What was done is well; what was to be said of it could not be written. */
+  output: 46,
   /** A defect of this program. */
   internal: 70,
 } as const;

@@ -1,10 +1,15 @@
-import { writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 
-/** Set when whoever read stdout has gone away: there is nobody left to tell anything. */
-let broken = false;
-let watching = false;
+import { EXIT } from './exit-codes.js';
+
+/** Why something could not be written; set once for each stream, with the first reason. */
+const lost = new Map<NodeJS.WriteStream, NodeJS.ErrnoException>();
 let pending = '';
 let scheduled: Promise<void> | undefined;
+/** The last line for stderr, when it is on its way. */
+let noted: Promise<void> | undefined;
+/** Something that was asked for beside both streams, a file, could not be written. */
+let isFileLost = false;
 const listeners: (() => void)[] = [];
 /** The streams of this process that are in use. */
 const inUse = new Set<NodeJS.WriteStream>();
@@ -14,14 +19,20 @@ const PIECE = 16 * 1024;
 
 /** stdout. Looking at it makes it, which takes longer than most else that a quick run does; so all ask here. */
 export function stdout(): NodeJS.WriteStream {
-  inUse.add(process.stdout);
-  return process.stdout;
+  return used(process.stdout);
 }
 
 /** stderr, as {@link stdout}. */
 export function stderr(): NodeJS.WriteStream {
-  inUse.add(process.stderr);
-  return process.stderr;
+  return used(process.stderr);
+}
+
+/** Without a listener an error of a stream would end the process with a stack, in the middle of its work. */
+function used(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  if (inUse.has(stream)) return stream;
+  inUse.add(stream);
+  stream.on('error', (error: NodeJS.ErrnoException) => lose(stream, error));
+  return stream;
 }
 
 /** Calls back once when the reader of stdout goes away. */
@@ -29,9 +40,26 @@ export function onBrokenPipe(listener: () => void): void {
   listeners.push(listener);
 }
 
-/** Whether the reader of stdout has gone away. */
+/** Whether the reader of stdout has gone away: there is nobody left to tell anything. */
 export function isPipeBroken(): boolean {
-  return broken;
+  return [...lost].some(([stream, error]) => stream === process.stdout && error.code === 'EPIPE');
+}
+
+/**
+ * Takes note that a stream takes no more. It is told once, on stderr, and the work goes on: what is synced is of use
+ * without its list. A reader who went away is not told, as other tools have it.
+ */
+function lose(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
+  if (lost.has(stream)) return;
+  lost.set(stream, error);
+  if (stream !== process.stdout) return;
+  if (error.code === 'EPIPE') for (const listener of listeners) listener();
+  else note(`error: cannot write to stdout: ${error.message.replace(/, \w+$/, '')}`);
+}
+
+/** Takes note that a file that was asked for could not be written; who calls has told it. */
+export function loseFile(): void {
+  isFileLost = true;
 }
 
 /**
@@ -42,7 +70,7 @@ export async function print(line: string): Promise<void> {
   pending += `${line}\n`;
   if (pending.length >= PIECE) await flushOutput();
   // A line must not stay behind while the next one takes long.
-  else scheduled ??= new Promise((resolve) => setImmediate(resolve)).then(flushOutput).catch(() => undefined);
+  else scheduled ??= new Promise((resolve) => setImmediate(resolve)).then(flushOutput);
 }
 
 /** Writes what is still here. */
@@ -58,10 +86,14 @@ export async function flushOutput(): Promise<void> {
  * a stream, which takes longer to make.
  */
 export async function endOutput(): Promise<void> {
-  if (inUse.size > 0 || pending.length > PIECE) return flushOutput();
-  const bytes = Buffer.from(pending);
-  pending = '';
-  return write(bytes.subarray(writeDirectly(bytes)));
+  if (inUse.size > 0 || pending.length > PIECE) {
+    await flushOutput();
+  } else {
+    const bytes = Buffer.from(pending);
+    pending = '';
+    await write(bytes.subarray(writeDirectly(bytes)));
+  }
+  await noted;
 }
 
 /** Writes to stdout without a stream, and returns how much; what stands in the way is for the stream to find out. */
@@ -76,41 +108,48 @@ function writeDirectly(bytes: Uint8Array): number {
 }
 
 async function write(text: string | Uint8Array): Promise<void> {
-  if (text.length === 0 || broken) return;
-  watch();
-  if (!stdout().write(text)) await drained();
+  if (text.length === 0 || (lost.size > 0 && lost.has(process.stdout))) return;
+  // A file on a disk that is nearly full takes a part of a text, which Node's stream does not look at.
+  if (isFile()) {
+    const bytes = Buffer.from(text);
+    text = bytes.subarray(writeDirectly(bytes));
+    if (text.length === 0) return;
+  }
+  await writeTo(stdout(), text);
+}
+
+let isFileKnown: boolean | undefined;
+
+/** Whether stdout is a file. */
+function isFile(): boolean {
+  try {
+    isFileKnown ??= fstatSync(1).isFile();
+  } catch {
+    isFileKnown = false;
+  }
+  return isFileKnown;
+}
+
+/** Settles when a text is written, or never will be. */
+function writeTo(stream: NodeJS.WriteStream, text: string | Uint8Array): Promise<void> {
+  if (lost.has(stream)) return Promise.resolve();
+  return new Promise((resolve) => {
+    stream.write(text, (error) => {
+      if (error) lose(stream, error);
+      resolve();
+    });
+  });
 }
 
 /** Ends the process. What a run began has ended: all that would be waited for is the end of idle threads. */
 export function leave(exitCode: number): void {
-  process.exitCode = exitCode;
-  // What could not be written yet, or could not be written at all, makes the process end in its own time.
-  if ([...inUse].every((stream) => stream.writableLength === 0 && stream.errored === null)) process.exit();
-}
-
-/** Waits until more can be written, or nothing ever will be. */
-function drained(): Promise<void> {
-  return new Promise((resolve) => {
-    const events = ['drain', 'error', 'close'];
-    const done = (): void => {
-      for (const event of events) stdout().off(event, done);
-      resolve();
-    };
-    for (const event of events) stdout().on(event, done);
-  });
-}
-
-function watch(): void {
-  if (watching) return;
-  watching = true;
-  stdout().on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    broken = true;
-    for (const listener of listeners) listener();
-  });
+  const isAnyLost = isFileLost || [...lost.values()].some((error) => error.code !== 'EPIPE');
+  process.exitCode = exitCode === EXIT.ok && isAnyLost ? EXIT.output : exitCode;
+  // What could not be written yet makes the process end in its own time.
+  if ([...inUse].every((stream) => stream.writableLength === 0 || lost.has(stream))) process.exit();
 }
 
 /** Writes one line to stderr. */
 export function note(line: string): void {
-  stderr().write(`${line}\n`);
+  noted = writeTo(stderr(), `${line}\n`);
 }

@@ -4,11 +4,13 @@ import { IoError } from '../errors.js';
 import { profileText } from '../profile.js';
 import type { ProfileRecord } from '../profile.js';
 import { wantsProfile } from '../config.js';
-import { note } from './output.js';
+import { loseFile, note } from './output.js';
+import { printError } from './report.js';
 
 /** Where profiles go: to a file, a line each, and to stderr when `SPARSYNC_PROFILE` asks for them. */
 export class ProfileFile {
   readonly #path: string | undefined;
+  #isLost = false;
 
   /** Makes the file where there is none, so that a place that cannot be written is known before anything is done. */
   constructor(path: string | undefined) {
@@ -21,9 +23,15 @@ export class ProfileFile {
     return this.#path !== undefined || wantsProfile();
   }
 
-  /** Adds a record. */
+  /** Adds a record. A file that cannot be written is told once, and ends nothing: what it tells of has been done. */
   add(record: ProfileRecord): void {
-    this.#attempt((file) => appendFileSync(file, `${JSON.stringify(record)}\n`));
+    try {
+      if (!this.#isLost) this.#attempt((file) => appendFileSync(file, `${JSON.stringify(record)}\n`));
+    } catch (error) {
+      this.#isLost = true;
+      loseFile();
+      printError(error);
+    }
     if (!wantsProfile()) return;
     const figures = record.type === 'summary' ? record.figures : record.ends[0]?.figures;
     if (figures !== undefined) note(profileText(figures));

@@ -18,7 +18,6 @@ import { JSON_SCHEMA, printJson } from './json.js';
 import { flushOutput, note, print, stderr } from './output.js';
 import { parseFlags } from './parse.js';
 import { ProfileFile } from './profile-file.js';
-import { printError } from './report.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { onSignals } from './signals.js';
 import { safe } from './text.js';
@@ -39,7 +38,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     throw new ConfigError('serve takes no operands: a folder is offered by --root NAME=PATH');
   const graceMs = (flags.number('grace') ?? 10) * 1000;
   const profiles = new ProfileFile(flags.text('profile'));
-  const profile = profiles.isWanted ? profileListener(profiles) : undefined;
+  const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
   const server = await serve({ ...serveOptions(flags), profile });
   const removeHandlers = onSignals(EXIT.interrupted, () => {
     // A failure of closing is what `closed` below rejects with.
@@ -52,19 +51,6 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   } finally {
     removeHandlers();
   }
-}
-
-/** A disk that is full must not end a server: its profiles are told to be lost, once. */
-function profileListener(profiles: ProfileFile): (record: ProfileRecord) => void {
-  let isLost = false;
-  return (record) => {
-    try {
-      if (!isLost) profiles.add(record);
-    } catch (error) {
-      isLost = true;
-      printError(error);
-    }
-  };
 }
 
 async function announce(server: Server, flags: ParsedFlags): Promise<void> {
