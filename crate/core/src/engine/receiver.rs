@@ -26,8 +26,8 @@ use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{
     Access, Attrs, Displaced, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId, StateDir, TempName,
-    TempNames, adjust, hash_prefix, make_directory, make_symlink, put_in_place, remove_temp, remove_tree,
-    set_directory_attrs,
+    TempNames, Widened, adjust, hash_prefix, make_directory, make_symlink, open_to_change, put_in_place, remove_temp,
+    remove_tree, set_directory_attrs,
 };
 use crate::profile::ThreadClock;
 
@@ -99,9 +99,11 @@ pub(crate) fn run_receiver(
     let (found_tx, found_rx) = mpsc::channel();
     let mut outcome = Ok(Outcome::default());
     let ControlLane { tx, mut rx } = control;
-    let writing = destination.root.as_ref().map(|root| Writing {
+    let widened = destination.root.as_ref().map(Widened::new);
+    let writing = destination.root.as_ref().zip(widened.as_ref()).map(|(root, widened)| Writing {
         session,
         root,
+        widened,
         directories: &directories,
         report: &options.report,
         names: &names,
@@ -166,6 +168,10 @@ pub(crate) fn run_receiver(
         session.end();
         drop(rx);
     });
+    // A run that was cut short leaves no directory wider than it was.
+    if let Some(widened) = &widened {
+        widened.restore();
+    }
     match (session.error(), outcome) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(outcome)) => Ok(outcome),
@@ -868,7 +874,8 @@ impl Receiver<'_> {
                 // A directory may have been left over from an exchange.
                 Ok(path) => {
                     if let Some(root) = &self.destination.root {
-                        let _ = remove_tree(root, &path, &mut Removal::default());
+                        let widened = self.writing.map(|writing| writing.widened);
+                        let _ = remove_tree(root, &path, &mut Removal { widened, ..Removal::default() });
                     }
                 }
                 Err(_) => continue,
@@ -955,6 +962,7 @@ impl Receiver<'_> {
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
+            widened: self.writing.map(|writing| writing.widened),
             ..Removal::default()
         };
         for path in &extras {
@@ -994,7 +1002,8 @@ impl Receiver<'_> {
                 let Ok(displaced) = RelPath::new(&replacement.directory.join_bytes(&replacement.temp_name)) else {
                     return Err(Error::internal("a temporary name that is no path"));
                 };
-                let mut removal = Removal::default();
+                let widened = self.writing.map(|writing| writing.widened);
+                let mut removal = Removal { widened, ..Removal::default() };
                 remove_tree(root, &displaced, &mut removal)
                     .map_err(|error| Error::io("cannot remove the directory", &full, error.into()))?;
                 self.session.count(Counter::files_deleted, removal.files);
@@ -1020,19 +1029,29 @@ impl Receiver<'_> {
         )
     }
 
-    /// Sets the attributes of directories, the deepest first, when nothing more happens in them.
+    /// Sets the attributes of directories, the deepest first, when nothing more happens in them. Those that were widened
+    /// and are to have no mode get back the one that they had.
     fn set_final_attrs(&mut self) -> Result<()> {
         let all = std::mem::take(&mut self.final_attrs);
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
-        for (path, meta) in all.iter().rev() {
+        let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
+        let mut settled: Vec<(RelPath, Attrs)> = Vec::with_capacity(all.len() + widened.len());
+        for (path, meta) in all {
+            let mut attrs = self.attrs(&meta, Kind::Directory);
+            let had = if widened.is_empty() { None } else { widened.remove(&path) };
+            attrs.mode = attrs.mode.or(had);
+            settled.push((path, attrs));
+        }
+        if !widened.is_empty() {
+            let with_mode = |bits| Attrs { mode: Some(bits), ..Attrs::default() };
+            settled.extend(widened.into_iter().map(|(path, bits)| (path, with_mode(bits))));
+            settled.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        for (path, attrs) in settled.iter().rev().filter(|(_, attrs)| !attrs.is_empty()) {
             self.session.check()?;
             self.session.worked(1);
-            let attrs = self.attrs(meta, Kind::Directory);
-            if attrs.is_empty() {
-                continue;
-            }
             self.changed = true;
-            let set = open_to_change(root, path).and_then(|directory| set_directory_attrs(directory.as_fd(), &attrs));
+            let set = open_to_change(root, path).and_then(|directory| set_directory_attrs(directory.as_fd(), attrs));
             match set {
                 // It was removed, or never made, which has been reported.
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -1092,13 +1111,5 @@ impl Receiver<'_> {
             return Err(Error::io(doing, &path, error.into()));
         }
         self.issue(IssueKind::Write, path, &format!("{doing}: {}", std::io::Error::from(error)))
-    }
-}
-
-/// A directory whose attributes are to change; one that may not be read is only reached.
-fn open_to_change(root: &Root, path: &RelPath) -> rustix::io::Result<OwnedFd> {
-    match root.open_directory(path, Access::Read) {
-        Err(Errno::ACCESS) => root.open_directory(path, Access::Reach),
-        result => result,
     }
 }

@@ -18,7 +18,7 @@ use super::reader::hash_zeros;
 use super::report::Report;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Access, Attrs, Displaced, NewFile, PartialId, Root, TempNames, put_in_place, remove_temp};
+use crate::fs::{Access, Attrs, Displaced, NewFile, PartialId, Root, TempNames, Widened, put_in_place, remove_temp};
 use crate::profile::ThreadClock;
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
@@ -51,6 +51,7 @@ pub(super) struct Replacement {
 pub(super) struct Writing<'a> {
     pub(super) session: &'a Session,
     pub(super) root: &'a Root,
+    pub(super) widened: &'a Widened<'a>,
     pub(super) directories: &'a Directories,
     pub(super) report: &'a Report,
     pub(super) names: &'a TempNames,
@@ -80,25 +81,14 @@ impl Writing<'_> {
         self.report.issue(Issue { kind, path, message, old_kept })
     }
 
-    /// Runs `work` in a directory; when the directory's own mode forbids it, it is ours, and the run carries modes
-    /// anyway, the mode is widened until it is set at the end of the run.
+    /// Runs `work` in a directory of one's own, also where its mode forbids it for now.
     pub(super) fn in_directory<T>(
         &self,
         path: &RelPath,
         directory: &OwnedFd,
         work: impl Fn(&OwnedFd) -> rustix::io::Result<T>,
     ) -> rustix::io::Result<T> {
-        match work(directory) {
-            Err(Errno::ACCESS) if self.attributes.perms && self.widen(path).is_ok() => work(directory),
-            result => result,
-        }
-    }
-
-    fn widen(&self, path: &RelPath) -> rustix::io::Result<()> {
-        let directory = self.root.open_directory(path, Access::Read)?;
-        let bits = u16::try_from(rustix::fs::fstat(&directory)?.st_mode & 0o7777).unwrap_or(0);
-        let attrs = Attrs { mode: Some(bits | 0o700), ..Attrs::default() };
-        crate::fs::set_directory_attrs(directory.as_fd(), &attrs)
+        self.widened.within(path, || work(directory))
     }
 }
 

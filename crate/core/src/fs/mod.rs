@@ -10,6 +10,7 @@ mod state;
 mod status;
 mod temp;
 mod walk;
+mod widen;
 mod write;
 
 pub(crate) use content::{hash_prefix, open_source, read_some};
@@ -22,6 +23,7 @@ pub(crate) use state::{KnownMounts, SessionFile, StateDir};
 pub(crate) use status::{Stamp, status};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use walk::{Walk, WalkItem};
+pub(crate) use widen::{Widened, open_to_change};
 pub(crate) use write::{
     Attrs, Displaced, NewFile, adjust, make_directory, make_symlink, put_in_place, remove_temp, set_directory_attrs,
 };

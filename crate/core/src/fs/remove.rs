@@ -1,12 +1,14 @@
 //! Removing what the source does not have.
 
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, RawDir};
 use rustix::io::Errno;
 use sparsync_proto::{Kind, Name, RelPath};
 
 use super::root::{Access, Root};
+use super::widen::Widened;
 
 /// Called for each entry that is removed.
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
@@ -22,6 +24,8 @@ pub(crate) struct Removal<'a> {
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
+    /// Where directories of one's own are made writable for it.
+    pub(crate) widened: Option<&'a Widened<'a>>,
     /// Files, symlinks and others removed.
     pub(crate) files: u64,
     /// Directories removed.
@@ -52,14 +56,35 @@ impl Removal<'_> {
     }
 
     /// Removes one entry that is not a directory.
-    fn unlink(&mut self, parent: &impl std::os::fd::AsFd, name: &[u8], path: &[u8], kind: Kind) {
+    fn unlink(&mut self, parent: &OwnedFd, parent_path: &RelPath, name: &[u8], kind: Kind) {
         if !self.may_go_on() {
             return;
         }
-        match if self.dry_run { Ok(()) } else { rustix::fs::unlinkat(parent, name, AtFlags::empty()) } {
+        let unlinked = self.within(parent_path, || rustix::fs::unlinkat(parent, name, AtFlags::empty()));
+        self.account(&parent_path.join_bytes(name), kind, unlinked);
+    }
+
+    /// Removes something in the directory at `path`, unless the run is dry.
+    fn within(&self, path: &RelPath, remove: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+        match self.widened {
+            _ if self.dry_run => Ok(()),
+            Some(widened) => widened.within(path, remove),
+            None => remove(),
+        }
+    }
+
+    fn account(&mut self, path: &[u8], kind: Kind, outcome: rustix::io::Result<()>) {
+        match outcome {
             Ok(()) => self.removed(path, kind),
             Err(Errno::NOENT) => {}
             Err(error) => self.failed.push((path.to_vec(), error)),
+        }
+    }
+
+    fn entries(&self, root: &Root, path: &RelPath) -> rustix::io::Result<(OwnedFd, Found)> {
+        match self.widened.filter(|_| !self.dry_run) {
+            Some(widened) => widened.within(path, || entries(root, path)),
+            None => entries(root, path),
         }
     }
 }
@@ -78,7 +103,7 @@ pub(crate) fn remove_tree(root: &Root, path: &RelPath, removal: &mut Removal<'_>
         drop(parent);
         remove_directory(root, path, removal);
     } else {
-        removal.unlink(&parent, name.as_bytes(), path.as_bytes(), kind);
+        removal.unlink(&parent, &parent_path, name.as_bytes(), kind);
     }
     Ok(())
 }
@@ -98,12 +123,12 @@ fn remove_directory(root: &Root, path: &RelPath, removal: &mut Removal<'_>) {
         return;
     }
     let failed = removal.failed.len();
-    match entries(root, path) {
+    match removal.entries(root, path) {
         Ok((directory, found)) => {
             let (directories, others): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|(_, kind)| *kind == Kind::Directory);
             for (name, kind) in others {
-                removal.unlink(&directory, &name, &path.join_bytes(&name), kind);
+                removal.unlink(&directory, path, &name, kind);
             }
             drop(directory);
             for (name, _) in directories {
@@ -118,22 +143,16 @@ fn remove_directory(root: &Root, path: &RelPath, removal: &mut Removal<'_>) {
         return;
     }
     let Some((parent, name)) = path.split_last() else { return };
-    let removed = if removal.dry_run {
-        Ok(())
-    } else {
-        root.open_directory(&parent, Access::Reach)
-            .and_then(|parent| rustix::fs::unlinkat(&parent, name.as_bytes(), AtFlags::REMOVEDIR))
-    };
-    match removed {
-        Ok(()) => removal.removed(path.as_bytes(), Kind::Directory),
-        Err(Errno::NOENT) => {}
-        Err(error) => removal.failed.push((path.as_bytes().to_vec(), error)),
-    }
+    let removed = removal.within(&parent, || {
+        let parent = root.open_directory(&parent, Access::Reach)?;
+        rustix::fs::unlinkat(&parent, name.as_bytes(), AtFlags::REMOVEDIR)
+    });
+    removal.account(path.as_bytes(), Kind::Directory, removed);
 }
 
 type Found = Vec<(Vec<u8>, Kind)>;
 
-fn entries(root: &Root, path: &RelPath) -> rustix::io::Result<(std::os::fd::OwnedFd, Found)> {
+fn entries(root: &Root, path: &RelPath) -> rustix::io::Result<(OwnedFd, Found)> {
     let directory = root.open_directory(path, Access::Read)?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
     let mut found = Found::new();

@@ -1,0 +1,77 @@
+//! Directories of one's own whose mode forbids what a run has to do in them, as 0555 does to everybody but root.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+use sparsync_proto::RelPath;
+
+use super::root::{Access, Root};
+use super::write::{Attrs, set_directory_attrs};
+
+/// What a directory's owner needs to work in it.
+const OWNER_BITS: u16 = 0o700;
+
+/// The directories below a root whose mode was widened, and the modes that they had.
+pub(crate) struct Widened<'a> {
+    root: &'a Root,
+    modes: Mutex<BTreeMap<RelPath, u16>>,
+}
+
+impl<'a> Widened<'a> {
+    /// Nothing has been widened yet.
+    pub(crate) fn new(root: &'a Root) -> Self {
+        Self { root, modes: Mutex::default() }
+    }
+
+    /// Runs `work` in the directory at `path`; where the directory's mode forbids it and the directory is ours, again
+    /// with a mode that does not.
+    pub(crate) fn within<T>(
+        &self,
+        path: &RelPath,
+        mut work: impl FnMut() -> rustix::io::Result<T>,
+    ) -> rustix::io::Result<T> {
+        match work() {
+            Err(Errno::ACCESS) if self.widen(path).is_ok() => work(),
+            result => result,
+        }
+    }
+
+    fn widen(&self, path: &RelPath) -> rustix::io::Result<()> {
+        let mut modes = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
+        if modes.contains_key(path) {
+            return Ok(());
+        }
+        let directory = open_to_change(self.root, path)?;
+        let bits = u16::try_from(rustix::fs::fstat(&directory)?.st_mode & 0o7777).unwrap_or(0);
+        if bits & OWNER_BITS == OWNER_BITS {
+            return Err(Errno::ACCESS);
+        }
+        set_directory_attrs(directory.as_fd(), &Attrs { mode: Some(bits | OWNER_BITS), ..Attrs::default() })?;
+        modes.insert(path.clone(), bits);
+        Ok(())
+    }
+
+    /// The modes that are to be put back, which is the caller's to do from now on.
+    pub(crate) fn take(&self) -> BTreeMap<RelPath, u16> {
+        std::mem::take(&mut *self.modes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts the modes back as far as possible, the deepest first, when nobody can be told any more.
+    pub(crate) fn restore(&self) {
+        for (path, bits) in self.take().into_iter().rev() {
+            let attrs = Attrs { mode: Some(bits), ..Attrs::default() };
+            let _ =
+                open_to_change(self.root, &path).and_then(|directory| set_directory_attrs(directory.as_fd(), &attrs));
+        }
+    }
+}
+
+/// Opens a directory whose attributes are to change; one that may not be read is only reached.
+pub(crate) fn open_to_change(root: &Root, path: &RelPath) -> rustix::io::Result<OwnedFd> {
+    match root.open_directory(path, Access::Read) {
+        Err(Errno::ACCESS) => root.open_directory(path, Access::Reach),
+        result => result,
+    }
+}
