@@ -334,7 +334,8 @@ export interface TransferOptions {
   profile?: boolean | undefined;
   /**
    * rsync's rule for the destination: a source without a slash at its end is put below the destination under its own
-   * name. Otherwise a slash means nothing, and the destination is made equal to the source.
+   * name, and one that is a symlink is copied as a symlink. Otherwise a slash means nothing, a symlink to a directory
+   * stands for that directory, and the destination is made equal to the source.
    *
    * Default: `false`.
    *

@@ -19,7 +19,10 @@ export interface Placement {
   readonly localDestination: Uint8Array;
   readonly root: string;
   readonly remotePath: Uint8Array;
-  /** Whether the engine puts a single file below an existing directory. */
+  /**
+   * Whether the source is something with a name of its own and no directory, a symlink to one among them: the engine
+   * puts it below the destination where that is a directory.
+   */
   readonly into: boolean;
   /** Whether the directory that holds the destination may be made, when that is all that is missing. */
   readonly makeParent: boolean;
@@ -51,14 +54,18 @@ export async function place(ends: Ends, into: boolean, probe: RemoteProbe): Prom
   const name = baseName(source.path);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const below = directory || (nested && endsWithSlash(destination));
-  const goal = (path: Uint8Array): Uint8Array => (below ? joinBytes(path, name) : path);
+  const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
+
+  // A slash at the end says that the source is a directory, or leads to one.
+  const itself = (path: Uint8Array): Uint8Array =>
+    into && meansContent(source) ? Buffer.concat([absolute(path), Buffer.from('/')]) : absolute(path);
 
   // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
-  const rest = { into: nested && !below, makeParent: below };
+  const rest = { into: nested && !directory, makeParent: below };
   if (source.kind === 'local' && destination.kind === 'local') {
     return {
       direction: 'local',
-      localPath: absolute(source.path),
+      localPath: itself(source.path),
       localDestination: goal(absolute(destination.path)),
       root: '',
       remotePath: new Uint8Array(),
@@ -71,7 +78,7 @@ export async function place(ends: Ends, into: boolean, probe: RemoteProbe): Prom
   const push = local === source;
   return {
     direction: push ? 'push' : 'pull',
-    localPath: push ? absolute(local.path) : goal(absolute(local.path)),
+    localPath: push ? itself(local.path) : goal(absolute(local.path)),
     localDestination: new Uint8Array(),
     root: remote.root,
     remotePath: push ? goal(remote.path) : remote.path,

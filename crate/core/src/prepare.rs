@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
 
@@ -53,8 +54,33 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
     &path[..end]
 }
 
-/// Finds the source at `place`.
-pub(crate) fn source(place: &Place<'_>) -> Result<Source> {
+/// Finds the operator's own source. Its last name may be a symlink: with `itself` the link is what is meant, otherwise
+/// the directory that it leads to. A path with a slash at its end must lead to a directory.
+pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<Source> {
+    if path.ends_with(b"/") {
+        return match Root::open(path) {
+            Ok(root) => Ok(Source { root, file_name: None }),
+            Err(Errno::NOENT) => Err(Error::new(ErrorKind::NotFound, "the source does not exist").at(path)),
+            Err(Errno::NOTDIR) => Err(Error::new(ErrorKind::NotFound, "the source is no directory").at(path)),
+            Err(error) => Err(Error::io("cannot open the source", path, error.into())),
+        };
+    }
+    if itself {
+        let trimmed = trim_slashes(path);
+        let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+        if let Ok(name) = Name::new(&trimmed[cut..])
+            && let Ok(root) = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] })
+            && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.file_type == FileType::Symlink)
+        {
+            return Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) });
+        }
+    }
+    let (top, path) = open_own(path)?;
+    source(&Place { top: &top, path }, |_| None)
+}
+
+/// Finds the source at `place`. `follow` says where a symlink that is its last name leads, when that is what is meant.
+pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<Source> {
     let not_found = |error: Errno| match error {
         Errno::NOENT | Errno::NOTDIR => {
             Error::new(ErrorKind::NotFound, "the source does not exist").at(place.path.as_bytes())
@@ -64,20 +90,49 @@ pub(crate) fn source(place: &Place<'_>) -> Result<Source> {
         }
         error => Error::io("cannot open the source", place.path.as_bytes(), error.into()),
     };
-    match place.top.descend(&place.path) {
-        Ok(root) => Ok(Source { root, file_name: None }),
-        Err(Errno::NOTDIR) => {
-            let Some((parent, name)) = place.path.split_last() else { return Err(not_found(Errno::NOTDIR)) };
-            let root = place.top.descend(&parent).map_err(not_found)?;
-            let status = crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?;
-            if status.file_type != rustix::fs::FileType::RegularFile {
-                return Err(Error::new(ErrorKind::Config, "the source is neither a file nor a directory")
-                    .at(place.path.as_bytes()));
+    let error = match place.top.descend(&place.path) {
+        Ok(root) => return Ok(Source { root, file_name: None }),
+        // A last name that is a symlink gives one or the other, by the call that finds it.
+        Err(error @ (Errno::NOTDIR | Errno::LOOP)) => error,
+        Err(error) => return Err(not_found(error)),
+    };
+    let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
+    let root = place.top.descend(&parent).map_err(not_found)?;
+    match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.file_type {
+        FileType::Directory => return Err(not_found(error)),
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new()).map_err(not_found)?;
+            if let Some(led_to) = follow(target.as_bytes()) {
+                match place.top.descend(&led_to?) {
+                    Ok(root) => return Ok(Source { root, file_name: None }),
+                    // What leads to no directory stands for itself.
+                    Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(error) => return Err(not_found(error)),
+                }
             }
-            Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) })
         }
-        Err(error) => Err(not_found(error)),
+        _ => {}
     }
+    Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) })
+}
+
+/// Where a symlink at `path` leads, by its text alone: a path below the same root, or nothing.
+pub(crate) fn led_to(path: &RelPath, target: &[u8]) -> Option<RelPath> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let mut names: Vec<&[u8]> = path.components().map(Name::as_bytes).collect();
+    names.pop()?;
+    for name in target.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    RelPath::new(&names.join(&b'/')).ok()
 }
 
 /// Upper bounds of what a source can hold: what its file system holds.
@@ -256,7 +311,8 @@ fn split_destination(
 ) -> Result<(RelPath, Option<Vec<u8>>)> {
     let Some(name) = terms.file_name else { return Ok((place.path.clone(), None)) };
     let name = Name::new(name).map_err(|_| Error::protocol("the name of the source"))?;
-    if place.path.is_root() || (request.into && place.top.open_directory(&place.path, Access::Reach).is_ok()) {
+    let into = || request.make_parent || place.top.open_directory(&place.path, Access::Reach).is_ok();
+    if place.path.is_root() || (request.into && into()) {
         return Ok((place.path.clone(), Some(name.as_bytes().to_vec())));
     }
     match place.path.split_last() {

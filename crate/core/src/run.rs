@@ -129,8 +129,7 @@ fn over_quic<T>(
 }
 
 fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
-    let (top, path) = prepare::open_own(&run.local_path)?;
-    let source = prepare::source(&Place { top: &top, path })?;
+    let source = prepare::own_source(&run.local_path, run.request.into)?;
     let mut request = run.request.clone();
     request.file_name.clone_from(&source.file_name);
     (request.bytes_bound, request.entries_bound) = prepare::bounds(&source);
@@ -243,8 +242,7 @@ fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, sessio
 }
 
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
-    let (top, path) = prepare::open_own(&run.local_path)?;
-    let source = prepare::source(&Place { top: &top, path })?;
+    let source = prepare::own_source(&run.local_path, run.request.into)?;
     let mut request = run.request.clone();
     request.file_name.clone_from(&source.file_name);
     let (end, _) = local_once(&source, destination, &request, job)?;

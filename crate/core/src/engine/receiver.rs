@@ -487,11 +487,14 @@ impl Receiver<'_> {
             return Err(Error::protocol("a symlink in a run without them").remote());
         }
         if let Some(name) = &self.destination.file_name {
-            if pending.listing.entries().iter().any(|entry| entry.kind != Kind::File) {
+            if pending.listing.entries().iter().any(|entry| entry.kind == Kind::Directory) {
                 return Err(Error::protocol("not a single file").remote());
             }
-            pending.listing =
-                pending.listing.renamed(name).ok_or_else(|| Error::protocol("not a single file").remote())?;
+            // The peer has told why there is none.
+            if !pending.listing.is_empty() {
+                pending.listing =
+                    pending.listing.renamed(name).ok_or_else(|| Error::protocol("not a single file").remote())?;
+            }
         }
         pending.listing.shrink();
         self.decide(number, pending)

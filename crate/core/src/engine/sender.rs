@@ -17,7 +17,7 @@ use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{ContentJob, HeldScan, LaneReader, Load};
 use super::session::{Session, caught, spawn};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{KnownMounts, Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 use crate::profile::ThreadClock;
 
@@ -25,7 +25,7 @@ use crate::profile::ThreadClock;
 pub(crate) struct Source {
     /// The tree, or the directory of the single file.
     pub(crate) root: Root,
-    /// The single file.
+    /// The single file, or whatever else is no directory.
     pub(crate) file_name: Option<Vec<u8>>,
 }
 
@@ -238,6 +238,9 @@ fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
     if let Some(name) = &shared.source.file_name {
         let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
+        if scan.listing.is_empty() && scan.issues.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, "the source does not exist").at(name));
+        }
         out.add(scan)?;
         return out.end();
     }

@@ -134,6 +134,14 @@ impl Answer<'_> {
         self.shared.root(self.client, &request.root, &request.path).map(|open| &open.root)
     }
 
+    /// Where the symlink that a request names leads: the key must cover that path as well.
+    fn follow(&self, request: &Request, target: &[u8]) -> Result<RelPath> {
+        let led_to = prepare::led_to(&request.path, target).ok_or_else(|| {
+            Error::new(ErrorKind::Scope, "the symlink leads out of its root").at(request.path.as_bytes())
+        })?;
+        self.shared.root(self.client, &request.root, &led_to).map(|_| led_to)
+    }
+
     fn send(
         &self,
         request: &Request,
@@ -142,7 +150,7 @@ impl Answer<'_> {
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<()> {
         let place = Place { top: self.root(request)?, path: request.path.clone() };
-        let source = prepare::source(&place)?;
+        let source = prepare::source(&place, |target| (!request.into).then(|| self.follow(request, target)))?;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let options = SenderOptions {
