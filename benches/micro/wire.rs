@@ -144,7 +144,8 @@ fn decisions(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ENTRIES.into()));
     let attributes = attributes();
     let (source, same, other) = (listing(ENTRIES, 1), listing(ENTRIES, 1), listing(ENTRIES, 2));
-    let rules = Rules { attributes, recursive: true, update: false, append_only: false };
+    let source_ids = sparsync_proto::SourceIds::Claimed;
+    let rules = Rules { attributes, source_ids, recursive: true, update: false, append_only: false };
     group.bench_function("digest of a listing", |bencher| bencher.iter(|| attributes.digest(black_box(&source))));
     let steps = |destination: &Listing| {
         let mut steps = 0;

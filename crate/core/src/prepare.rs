@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules};
+use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
 
 use crate::engine::{Destination, ProfileExchange, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
@@ -207,6 +207,7 @@ impl Prepared {
             attributes: request.attributes,
             rules: Rules {
                 attributes: carried(&request.attributes, terms.may_chown),
+                source_ids: SourceIds::Claimed,
                 recursive: request.recursive,
                 update: request.update,
                 append_only: terms.append_only,

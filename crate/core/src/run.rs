@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_proto::{Direction, Figure, Frame, Request, limits};
+use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds, limits};
 
 use crate::engine::{
     ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
@@ -276,7 +276,8 @@ fn local_once(
         return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
     }
     overlap::refuse(source, &prepared.destination, &request.deletion)?;
-    let options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
+    let mut options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
+    options.rules.source_ids = SourceIds::Local;
     tell_dropped_owners(request, true, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
     let sender_options = SenderOptions {

@@ -124,6 +124,12 @@ impl Reasons {
         Self(self.0 | other.0)
     }
 
+    /// This set without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether one of `other`'s reasons is among these.
     #[must_use]
     pub const fn any_of(self, other: Self) -> bool {

@@ -17,6 +17,7 @@ mod plan;
 mod profile;
 mod request;
 pub mod session;
+mod set_id;
 
 pub use codec::Malformed;
 pub use compare::{Attributes, Compare, Digest, Reasons, TreeHasher, Window};
@@ -31,3 +32,4 @@ pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use request::{Compression, Deletion, Direction, Durability, Request};
+pub use set_id::{SET_GID, SET_UID, SourceIds};

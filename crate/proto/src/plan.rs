@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use crate::compare::{Attributes, Reasons, is_newer};
 use crate::entry::{Kind, Listing};
+use crate::set_id::SourceIds;
 
 /// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Step {
 pub struct Rules {
     /// What is compared and carried.
     pub attributes: Attributes,
+    /// What the source's owners are worth, for set-id bits.
+    pub source_ids: SourceIds,
     /// Whether sub-directories belong to the run.
     pub recursive: bool,
     /// Whether a destination's newer file is left alone.
@@ -105,7 +108,11 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if let Some(reasons) = not_carried(rules, a.kind) {
         return Some(Step::Skip { source: source.1, reasons });
     }
-    let reasons = rules.attributes.differences(source, destination);
+    let mut reasons = rules.attributes.differences(source, destination);
+    // A set-id bit that is dropped is no difference, or each run would find it again.
+    if reasons.any_of(Reasons::MODE) && rules.mode_to_be(a.kind, &a.meta, &b.meta) == b.meta.mode {
+        reasons = reasons.without(Reasons::MODE);
+    }
     if reasons.is_empty() {
         return None;
     }
@@ -133,6 +140,7 @@ mod tests {
     use crate::compare::{Attributes, Compare, Reasons, Window};
     use crate::entry::{Kind, Listing, Meta, Time};
     use crate::path::Name;
+    use crate::set_id::SourceIds;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -156,6 +164,7 @@ mod tests {
 
     fn rules() -> Rules {
         Rules {
+            source_ids: SourceIds::Claimed,
             attributes: Attributes {
                 perms: true,
                 times: true,

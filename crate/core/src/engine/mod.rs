@@ -1,5 +1,6 @@
 //! The engine: one sender and one receiver, over any transport. Threads and channels, no runtime.
 
+mod attributes;
 mod budget;
 mod buffers;
 mod destination;

@@ -12,6 +12,7 @@ use sparsync_proto::{
     Kind, Listing, Meta, Name, Phase, Reasons, RelPath, Resume, Rules, Step, TreeHasher, plan,
 };
 
+use super::attributes::{AttributePolicy, Target};
 use super::budget::{Budget, ENTRIES_HELD_MAX};
 use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
 use super::directories::{Directories, Incoming, Wanted};
@@ -25,9 +26,9 @@ use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{
-    Access, Attrs, Displaced, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId, StateDir, TempName,
-    TempNames, Widened, adjust, hash_prefix, make_directory, make_symlink, open_to_change, put_in_place, remove_temp,
-    remove_tree, set_directory_attrs,
+    Access, Displaced, Handle, HeldDirectory, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId,
+    StateDir, TempName, TempNames, Widened, hash_prefix, make_directory, make_symlink, put_in_place, remove_temp,
+    remove_tree,
 };
 use crate::profile::ThreadClock;
 
@@ -107,7 +108,7 @@ pub(crate) fn run_receiver(
         directories: &directories,
         report: &options.report,
         names: &names,
-        attributes: options.rules.attributes,
+        policy: AttributePolicy { rules: options.rules },
         durability: options.durability,
         keep_partial: options.keep_partial,
         quota: options.quota.as_ref(),
@@ -757,13 +758,13 @@ impl Receiver<'_> {
         self.changed = true;
         let name = listing.name(entry);
         let temp_name = writing.names.next();
-        let attrs = self.attrs(&entry.meta, Kind::Symlink);
+        let target = writing.policy.target(Kind::Symlink, &entry.meta);
         self.clock.enter(Phase::make);
         let made = self.parent_of(path).and_then(|directory| {
-            let made = writing.in_directory(path, &directory, |directory| {
-                make_symlink(directory.as_fd(), &temp_name, listing.target(entry), &attrs)
-            });
+            let made = writing
+                .in_directory(path, &directory, |directory| make_symlink(directory, &temp_name, listing.target(entry)));
             made.and_then(|()| {
+                writing.policy.set(&target, Handle::Symlink(directory.as_fd(), &temp_name), None)?;
                 if old_is_directory {
                     return Ok(());
                 }
@@ -796,17 +797,6 @@ impl Receiver<'_> {
         }
     }
 
-    /// What is to be set on an entry besides its content.
-    fn attrs(&self, meta: &Meta, kind: Kind) -> Attrs {
-        let carried = &self.options.rules.attributes;
-        Attrs {
-            uid: carried.owner.then_some(meta.uid),
-            gid: carried.group.then_some(meta.gid),
-            mode: (carried.perms && kind != Kind::Symlink).then_some(meta.mode),
-            mtime: carried.times.then_some(meta.mtime),
-        }
-    }
-
     fn adjust(&mut self, path: &RelPath, listing: &Listing, index: usize, reasons: Reasons) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
         let name = listing.name(entry);
@@ -816,15 +806,16 @@ impl Receiver<'_> {
             return Ok(false);
         }
         self.changed = true;
-        // Only what differs is set: an owner that is right already may not be ours to set.
-        let mut attrs = self.attrs(&entry.meta, entry.kind);
-        attrs.uid = attrs.uid.filter(|_| reasons.any_of(Reasons::OWNER));
-        attrs.gid = attrs.gid.filter(|_| reasons.any_of(Reasons::GROUP));
-        // A change of owner clears set-id bits, so the mode is set again after it.
-        attrs.mode = attrs.mode.filter(|_| reasons.any_of(Reasons::MODE.and(Reasons::OWNER).and(Reasons::GROUP)));
-        attrs.mtime = attrs.mtime.filter(|_| reasons.any_of(Reasons::MTIME));
         self.clock.enter(Phase::attributes);
-        let adjusted = self.parent_of(path).and_then(|directory| adjust(directory.as_fd(), name, entry.kind, &attrs));
+        let policy = AttributePolicy { rules: self.options.rules };
+        let target = policy.adjustment(entry, reasons);
+        let adjusted = self.parent_of(path).and_then(|directory| match entry.kind {
+            Kind::Symlink => policy.set(&target, Handle::Symlink(directory.as_fd(), name), None),
+            Kind::File | Kind::Directory | Kind::Special => {
+                let (file, found) = Handle::reach_file(directory.as_fd(), name)?;
+                policy.set(&target, Handle::Reached(file.as_fd()), Some(found))
+            }
+        });
         self.clock.enter(Phase::compare);
         if let Err(error) = adjusted {
             self.fail(path.join_bytes(name), "cannot set the attributes", error)?;
@@ -1038,23 +1029,21 @@ impl Receiver<'_> {
         let all = std::mem::take(&mut self.final_attrs);
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
         let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
-        let mut settled: Vec<(RelPath, Attrs)> = Vec::with_capacity(all.len() + widened.len());
+        let policy = AttributePolicy { rules: self.options.rules };
+        let mut settled: Vec<(RelPath, Target)> = Vec::with_capacity(all.len() + widened.len());
         for (path, meta) in all {
-            let mut attrs = self.attrs(&meta, Kind::Directory);
             let had = if widened.is_empty() { None } else { widened.remove(&path) };
-            attrs.mode = attrs.mode.or(had);
-            settled.push((path, attrs));
+            settled.push((path, policy.target(Kind::Directory, &meta).or_mode(had)));
         }
         if !widened.is_empty() {
-            let with_mode = |bits| Attrs { mode: Some(bits), ..Attrs::default() };
-            settled.extend(widened.into_iter().map(|(path, bits)| (path, with_mode(bits))));
+            settled.extend(widened.into_iter().map(|(path, bits)| (path, Target::mode(bits))));
             settled.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        for (path, attrs) in settled.iter().rev().filter(|(_, attrs)| !attrs.is_empty()) {
+        for (path, target) in settled.iter().rev().filter(|(_, target)| !target.is_empty()) {
             self.session.check()?;
             self.session.worked(1);
             self.changed = true;
-            let set = open_to_change(root, path).and_then(|directory| set_directory_attrs(directory.as_fd(), attrs));
+            let set = HeldDirectory::open(root, path).and_then(|held| policy.set(target, held.handle(), None));
             match set {
                 // It was removed, or never made, which has been reported.
                 Ok(()) | Err(Errno::NOENT) => {}

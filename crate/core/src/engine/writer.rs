@@ -8,9 +8,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use sparsync_proto::codec::Reader;
 use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, Record};
-use sparsync_proto::{Attributes, ContentDigest, Counter, Durability, Figure, Issue, IssueKind, Meta, Phase, RelPath};
+use sparsync_proto::{ContentDigest, Counter, Durability, Figure, Issue, IssueKind, Meta, Phase, RelPath};
 use tokio::sync::mpsc::error::TryRecvError;
 
+use super::attributes::{AttributePolicy, Given};
 use super::directories::{Directories, Incoming, Wanted};
 use super::lanes::Pack;
 use super::quota::Quota;
@@ -18,7 +19,7 @@ use super::reader::hash_zeros;
 use super::report::Report;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Access, Attrs, Displaced, NewFile, PartialId, Root, TempNames, Widened, put_in_place, remove_temp};
+use crate::fs::{Access, Displaced, Handle, NewFile, PartialId, Root, TempNames, Widened, put_in_place, remove_temp};
 use crate::profile::ThreadClock;
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
@@ -55,7 +56,7 @@ pub(super) struct Writing<'a> {
     pub(super) directories: &'a Directories,
     pub(super) report: &'a Report,
     pub(super) names: &'a TempNames,
-    pub(super) attributes: Attributes,
+    pub(super) policy: AttributePolicy,
     pub(super) durability: Durability,
     pub(super) keep_partial: bool,
     pub(super) quota: Option<&'a Quota>,
@@ -92,20 +93,12 @@ impl Writing<'_> {
     }
 }
 
-/// What the kernel gave to the first new file of a directory: the next ones with the same wish get the same.
-#[derive(Clone, Copy)]
-struct Given {
-    mode: u16,
-    uid: u32,
-    gid: u32,
-}
-
 /// The directory that a lane is writing into.
 struct Current {
     number: u32,
     incoming: Arc<Incoming>,
     directory: rustix::io::Result<Arc<OwnedFd>>,
-    given: Option<Given>,
+    given: Given,
 }
 
 /// A large file that is arriving.
@@ -358,7 +351,7 @@ impl<'a> LaneWriter<'a> {
             self.clock.enter(Phase::create);
             let directory = self.writing.root.open_directory(&incoming.path, Access::Reach).map(Arc::new);
             self.unnamed_directories += 1;
-            self.current = Some(Current { number: file.directory, incoming, directory, given: None });
+            self.current = Some(Current { number: file.directory, incoming, directory, given: Given::default() });
         }
         self.current.as_mut().ok_or_else(|| Error::internal("no current directory"))
     }
@@ -393,16 +386,17 @@ impl<'a> LaneWriter<'a> {
                 return self.write_failed(file, &incoming, error);
             }
         };
-        let target = target_attrs(&writing.attributes, &meta, &wanted);
+        let target = writing.policy.content_target(&meta, wanted.old_mode);
         let written = writing
             .in_directory(&incoming.path, &directory, |directory| {
-                NewFile::create(directory, writing.names.next(), target.start)
+                NewFile::create(directory, writing.names.next(), target.start())
             })
             .and_then(|new| {
                 clock.enter(Phase::write);
                 let finished = new.write(content, 0).and_then(|()| {
                     clock.enter(Phase::attributes);
-                    set_attrs(&new, &target, &mut current.given)
+                    let found = current.given.to(&target, &new)?;
+                    writing.policy.set(&target, Handle::open(new.fd()), found)
                 });
                 match finished {
                     Ok(()) => Ok(new),
@@ -502,11 +496,8 @@ impl<'a> LaneWriter<'a> {
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
         }
         self.clock.enter(Phase::attributes);
-        let mut target = target_attrs(&writing.attributes, &meta, &open.wanted);
-        // It was made with a mode of its own, so its mode must be set; without permissions it is what the kernel
-        // would have given, less what a umask takes.
-        target.attrs.mode = Some(target.attrs.mode.unwrap_or_else(|| target.start & !current_umask()));
-        let finished = new.set_len(open.at).and_then(|()| new.set_attrs(&target.attrs));
+        let target = writing.policy.content_target(&meta, open.wanted.old_mode).with_bits();
+        let finished = new.set_len(open.at).and_then(|()| writing.policy.set(&target, Handle::open(new.fd()), None));
         if let Err(error) = finished {
             remove_temp(&directory, &new.close());
             return self.write_failed(file, &incoming, error);
@@ -705,59 +696,4 @@ impl CloneResult for rustix::io::Result<Arc<OwnedFd>> {
 fn path_of(incoming: &Incoming, index: u32) -> Vec<u8> {
     let name = incoming.file(index).map(|(name, _, _)| name).unwrap_or_default();
     incoming.path.join_bytes(name)
-}
-
-/// What a new file's attributes are to be.
-struct Target {
-    /// Permission bits that it is made with.
-    start: u16,
-    attrs: Attrs,
-}
-
-fn target_attrs(attributes: &Attributes, meta: &Meta, wanted: &Wanted) -> Target {
-    let mode = if attributes.perms { Some(meta.mode) } else { wanted.old_mode };
-    Target {
-        start: mode.unwrap_or(meta.mode) & 0o777,
-        attrs: Attrs {
-            uid: attributes.owner.then_some(meta.uid),
-            gid: attributes.group.then_some(meta.gid),
-            mode,
-            mtime: attributes.times.then_some(meta.mtime),
-        },
-    }
-}
-
-/// Sets what the kernel did not give by itself. The first file of a directory is looked at; the others with the same
-/// mode need no further call, since umask, default ACL and group are the same for them.
-fn set_attrs(new: &NewFile, target: &Target, given: &mut Option<Given>) -> rustix::io::Result<()> {
-    let mut attrs = target.attrs;
-    if attrs.mode.is_some() || attrs.uid.is_some() || attrs.gid.is_some() {
-        let known = match *given {
-            Some(known) if known.mode == target.start => known,
-            _ => {
-                let stat = rustix::fs::fstat(new.fd())?;
-                let bits = u16::try_from(stat.st_mode & 0o7777).unwrap_or(0);
-                let known = Given { mode: bits, uid: stat.st_uid, gid: stat.st_gid };
-                if bits == target.start {
-                    *given = Some(known);
-                }
-                known
-            }
-        };
-        attrs.uid = attrs.uid.filter(|&uid| uid != known.uid);
-        attrs.gid = attrs.gid.filter(|&gid| gid != known.gid);
-        attrs.mode = attrs.mode.filter(|&mode| mode != known.mode);
-    }
-    new.set_attrs(&attrs)
-}
-
-/// The process's umask, read without changing it.
-fn current_umask() -> u16 {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-            u16::from_str_radix(line.trim(), 8).ok()
-        })
-        .unwrap_or(0o022)
 }

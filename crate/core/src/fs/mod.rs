@@ -1,5 +1,6 @@
 //! The file system, reached only through held directory descriptors.
 
+mod adjust;
 mod content;
 mod lock;
 mod mounts;
@@ -13,6 +14,7 @@ mod walk;
 mod widen;
 mod write;
 
+pub(crate) use adjust::{Found, Handle, HeldDirectory};
 pub(crate) use content::{hash_prefix, open_source, read_some};
 pub(crate) use lock::{DestinationLock, LockBusy};
 pub(crate) use mounts::{Mount, below};
@@ -23,7 +25,5 @@ pub(crate) use state::{KnownMounts, SessionFile, StateDir};
 pub(crate) use status::{Stamp, status};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use walk::{Walk, WalkItem};
-pub(crate) use widen::{Widened, open_to_change};
-pub(crate) use write::{
-    Attrs, Displaced, NewFile, adjust, make_directory, make_symlink, put_in_place, remove_temp, set_directory_attrs,
-};
+pub(crate) use widen::Widened;
+pub(crate) use write::{Displaced, NewFile, make_directory, make_symlink, put_in_place, remove_temp};

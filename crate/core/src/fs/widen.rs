@@ -1,14 +1,13 @@
 //! Directories of one's own whose mode forbids what a run has to do in them, as 0555 does to everybody but root.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use sparsync_proto::RelPath;
 
-use super::root::{Access, Root};
-use super::write::{Attrs, set_directory_attrs};
+use super::adjust::HeldDirectory;
+use super::root::Root;
 
 /// What a directory's owner needs to work in it.
 const OWNER_BITS: u16 = 0o700;
@@ -43,12 +42,12 @@ impl<'a> Widened<'a> {
         if modes.contains_key(path) {
             return Ok(());
         }
-        let directory = open_to_change(self.root, path)?;
-        let bits = u16::try_from(rustix::fs::fstat(&directory)?.st_mode & 0o7777).unwrap_or(0);
+        let directory = HeldDirectory::open(self.root, path)?;
+        let bits = directory.handle().found()?.mode;
         if bits & OWNER_BITS == OWNER_BITS {
             return Err(Errno::ACCESS);
         }
-        set_directory_attrs(directory.as_fd(), &Attrs { mode: Some(bits | OWNER_BITS), ..Attrs::default() })?;
+        directory.handle().chmod(bits | OWNER_BITS)?;
         modes.insert(path.clone(), bits);
         Ok(())
     }
@@ -61,17 +60,7 @@ impl<'a> Widened<'a> {
     /// Puts the modes back as far as possible, the deepest first, when nobody can be told any more.
     pub(crate) fn restore(&self) {
         for (path, bits) in self.take().into_iter().rev() {
-            let attrs = Attrs { mode: Some(bits), ..Attrs::default() };
-            let _ =
-                open_to_change(self.root, &path).and_then(|directory| set_directory_attrs(directory.as_fd(), &attrs));
+            let _ = HeldDirectory::open(self.root, &path).and_then(|directory| directory.handle().chmod(bits));
         }
-    }
-}
-
-/// Opens a directory whose attributes are to change; one that may not be read is only reached.
-pub(crate) fn open_to_change(root: &Root, path: &RelPath) -> rustix::io::Result<OwnedFd> {
-    match root.open_directory(path, Access::Read) {
-        Err(Errno::ACCESS) => root.open_directory(path, Access::Reach),
-        result => result,
     }
 }

@@ -1,78 +1,13 @@
 //! Making entries. Content is written beside its target under a temporary name and renamed when it is complete, so
 //! every path holds its old or its whole new content at any instant.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use sparsync_proto::{Kind, Time};
-
-/// Attributes to be set; what is absent stays as the system made it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Attrs {
-    /// Owner.
-    pub(crate) uid: Option<u32>,
-    /// Group.
-    pub(crate) gid: Option<u32>,
-    /// Permission bits.
-    pub(crate) mode: Option<u16>,
-    /// Modification time.
-    pub(crate) mtime: Option<Time>,
-}
-
-impl Attrs {
-    /// Whether nothing is to be set.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 fn mode(bits: u16) -> Mode {
     Mode::from_raw_mode(bits.into())
-}
-
-fn times(mtime: Time) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
-    }
-}
-
-fn owner(id: Option<u32>) -> Option<rustix::fs::Uid> {
-    id.map(rustix::fs::Uid::from_raw)
-}
-
-fn group(id: Option<u32>) -> Option<rustix::fs::Gid> {
-    id.map(rustix::fs::Gid::from_raw)
-}
-
-/// Sets attributes on an open file or directory: owner first, because changing it clears set-id bits.
-fn apply(fd: BorrowedFd<'_>, attrs: &Attrs) -> rustix::io::Result<()> {
-    if attrs.uid.is_some() || attrs.gid.is_some() {
-        rustix::fs::fchown(fd, owner(attrs.uid), group(attrs.gid))?;
-    }
-    if let Some(bits) = attrs.mode {
-        rustix::fs::fchmod(fd, mode(bits))?;
-    }
-    if let Some(mtime) = attrs.mtime {
-        rustix::fs::futimens(fd, &times(mtime))?;
-    }
-    Ok(())
-}
-
-/// The same on a descriptor that only reaches its object, which `fchmod` and `futimens` do not take.
-fn apply_reaching(fd: BorrowedFd<'_>, attrs: &Attrs) -> rustix::io::Result<()> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    if attrs.uid.is_some() || attrs.gid.is_some() {
-        rustix::fs::chownat(fd, c"", owner(attrs.uid), group(attrs.gid), AtFlags::EMPTY_PATH)?;
-    }
-    if let Some(bits) = attrs.mode {
-        rustix::fs::chmodat(CWD, &path, mode(bits), AtFlags::empty())?;
-    }
-    if let Some(mtime) = attrs.mtime {
-        rustix::fs::utimensat(CWD, &path, &times(mtime), AtFlags::empty())?;
-    }
-    Ok(())
 }
 
 /// A file that has no name of its own yet.
@@ -132,11 +67,6 @@ impl NewFile {
     /// Makes it exactly this long.
     pub(crate) fn set_len(&self, bytes: u64) -> rustix::io::Result<()> {
         rustix::fs::ftruncate(&self.fd, bytes)
-    }
-
-    /// Sets its attributes.
-    pub(crate) fn set_attrs(&self, attrs: &Attrs) -> rustix::io::Result<()> {
-        apply(self.fd.as_fd(), attrs)
     }
 
     /// Writes its content and attributes to the device.
@@ -199,43 +129,8 @@ pub(crate) fn make_directory(
 }
 
 /// Makes a symlink under `temp_name`.
-pub(crate) fn make_symlink(
-    directory: BorrowedFd<'_>,
-    temp_name: &[u8],
-    target: &[u8],
-    attrs: &Attrs,
-) -> rustix::io::Result<()> {
-    rustix::fs::symlinkat(target, directory, temp_name)?;
-    adjust(directory, temp_name, Kind::Symlink, attrs)
-}
-
-/// Sets the attributes of the entry `name`, if it still is what it was.
-pub(crate) fn adjust(directory: BorrowedFd<'_>, name: &[u8], kind: Kind, attrs: &Attrs) -> rustix::io::Result<()> {
-    if kind == Kind::Symlink {
-        if attrs.uid.is_some() || attrs.gid.is_some() {
-            let (uid, gid) = (owner(attrs.uid), group(attrs.gid));
-            rustix::fs::chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        if let Some(mtime) = attrs.mtime {
-            rustix::fs::utimensat(directory, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        return Ok(());
-    }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(directory, name, flags, Mode::empty())?;
-    let found = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
-    if found != rustix::fs::FileType::RegularFile {
-        return Err(Errno::INVAL);
-    }
-    apply_reaching(fd.as_fd(), attrs)
-}
-
-/// Sets the attributes of an open directory, which may have been opened only to reach it.
-pub(crate) fn set_directory_attrs(directory: BorrowedFd<'_>, attrs: &Attrs) -> rustix::io::Result<()> {
-    match apply(directory, attrs) {
-        Err(Errno::BADF) => apply_reaching(directory, attrs),
-        result => result,
-    }
+pub(crate) fn make_symlink(directory: impl AsFd, temp_name: &[u8], target: &[u8]) -> rustix::io::Result<()> {
+    rustix::fs::symlinkat(target, directory, temp_name)
 }
 
 /// Removes an unfinished file. Should that fail, a later run sweeps it.

@@ -1,0 +1,209 @@
+//! What is set on an entry besides its content, in which order, and what is left out.
+//!
+//! Owner and group come first, because a change of them clears set-id bits and capabilities; then the mode; then the
+//! time, which is what the next run compares. A set-id bit is set only under the owner that it has at the source
+//! ([`Rules::mode_under`]), and a file capability counts as one: an existing file that gets the source's mode under
+//! another owner loses its capabilities first. What the entry has already is not set again.
+
+use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time};
+
+use crate::fs::{Found, Handle, NewFile};
+
+/// What one run sets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttributePolicy {
+    /// What is carried, and what the source's owners are worth.
+    pub(super) rules: Rules,
+}
+
+/// Permission bits to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bits {
+    /// They stay as they are.
+    Untouched,
+    /// The source's, as far as the owner allows.
+    Source,
+    /// These.
+    Fixed(u16),
+}
+
+/// What is to be set on one entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    kind: Kind,
+    source: Meta,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    bits: Bits,
+    mtime: Option<Time>,
+    /// The entry was there before this run.
+    is_old: bool,
+}
+
+impl AttributePolicy {
+    /// The target of a new entry.
+    pub(super) fn target(&self, kind: Kind, source: &Meta) -> Target {
+        let carried = &self.rules.attributes;
+        Target {
+            kind,
+            source: *source,
+            uid: carried.owner.then_some(source.uid),
+            gid: carried.group.then_some(source.gid),
+            bits: if carried.perms && kind != Kind::Symlink { Bits::Source } else { Bits::Untouched },
+            mtime: carried.times.then_some(source.mtime),
+            is_old: false,
+        }
+    }
+
+    /// The target of new content. Where modes are not carried, it keeps the mode of the file that it replaces, but for
+    /// set-id bits, which were given to other content.
+    pub(super) fn content_target(&self, source: &Meta, old_mode: Option<u16>) -> Target {
+        let target = self.target(Kind::File, source);
+        match (target.bits, old_mode) {
+            (Bits::Untouched, Some(old)) => Target { bits: Bits::Fixed(old & !(SET_UID | SET_GID)), ..target },
+            _ => target,
+        }
+    }
+
+    /// The target of an entry that has the right content: only what differs is set, since an owner that is right
+    /// already may not be ours to set.
+    pub(super) fn adjustment(&self, entry: &Entry, reasons: Reasons) -> Target {
+        let all = self.target(entry.kind, &entry.meta);
+        // A change of owner clears set-id bits, so the mode is set again after it.
+        let bits_change = reasons.any_of(Reasons::MODE.and(Reasons::OWNER).and(Reasons::GROUP));
+        Target {
+            uid: all.uid.filter(|_| reasons.any_of(Reasons::OWNER)),
+            gid: all.gid.filter(|_| reasons.any_of(Reasons::GROUP)),
+            bits: if bits_change { all.bits } else { Bits::Untouched },
+            mtime: all.mtime.filter(|_| reasons.any_of(Reasons::MTIME)),
+            is_old: true,
+            ..all
+        }
+    }
+
+    /// Sets what `target` says, but for what `found` says is there.
+    pub(super) fn set(&self, target: &Target, entry: Handle<'_>, found: Option<Found>) -> rustix::io::Result<()> {
+        let uid = target.uid.filter(|&uid| found.is_none_or(|found| found.uid != uid));
+        let gid = target.gid.filter(|&gid| found.is_none_or(|found| found.gid != gid));
+        let changes_owner = uid.is_some() || gid.is_some();
+        if changes_owner {
+            entry.chown(uid, gid)?;
+        }
+        let owner = (uid.or(found.map(|found| found.uid)), gid.or(found.map(|found| found.gid)));
+        if let Some(bits) = self.bits(target, entry, owner)? {
+            let has_set_id = bits & (SET_UID | SET_GID) != 0;
+            if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
+                entry.chmod(bits)?;
+            }
+        }
+        match target.mtime {
+            Some(mtime) => entry.utimensat(mtime),
+            None => Ok(()),
+        }
+    }
+
+    /// The permission bits to be set on an entry that belongs to `owner`, of whom an unknown part is looked up when it
+    /// matters.
+    fn bits(
+        &self,
+        target: &Target,
+        entry: Handle<'_>,
+        owner: (Option<u32>, Option<u32>),
+    ) -> rustix::io::Result<Option<u16>> {
+        let source = &target.source;
+        match target.bits {
+            Bits::Untouched => Ok(None),
+            Bits::Fixed(bits) => Ok(Some(bits)),
+            Bits::Source if target.kind == Kind::Directory => Ok(Some(source.mode)),
+            Bits::Source => {
+                let (mut uid, mut gid) = owner;
+                let matters = target.is_old || source.mode & (SET_UID | SET_GID) != 0;
+                if matters && (uid.is_none() || gid.is_none()) {
+                    let found = entry.found()?;
+                    (uid, gid) = (Some(found.uid), Some(found.gid));
+                }
+                if target.is_old && !self.rules.keeps_owner(source, uid) {
+                    entry.drop_capabilities()?;
+                }
+                Ok(Some(self.rules.mode_under(target.kind, source, uid, gid)))
+            }
+        }
+    }
+}
+
+impl Target {
+    /// The target of a directory whose mode alone is put back.
+    pub(super) fn mode(bits: u16) -> Self {
+        Self {
+            kind: Kind::Directory,
+            source: Meta::default(),
+            uid: None,
+            gid: None,
+            bits: Bits::Fixed(bits),
+            mtime: None,
+            is_old: true,
+        }
+    }
+
+    /// The same, with these permission bits where it has none.
+    pub(super) fn or_mode(self, bits: Option<u16>) -> Self {
+        match (self.bits, bits) {
+            (Bits::Untouched, Some(bits)) => Self { bits: Bits::Fixed(bits), ..self },
+            _ => self,
+        }
+    }
+
+    /// Permission bits that a file is made with; nobody's rights are lent before its owner is set.
+    pub(super) fn start(&self) -> u16 {
+        let bits = if let Bits::Fixed(bits) = self.bits { bits } else { self.source.mode };
+        bits & 0o777
+    }
+
+    /// The same for a file that was made with other bits than [`Target::start`]. Without permissions it gets what the
+    /// kernel would have given, less what a umask takes.
+    pub(super) fn with_bits(self) -> Self {
+        let bits = if self.bits == Bits::Untouched { Bits::Fixed(self.start() & !current_umask()) } else { self.bits };
+        Self { bits, ..self }
+    }
+
+    /// Whether nothing is to be set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.uid.is_none() && self.gid.is_none() && self.bits == Bits::Untouched && self.mtime.is_none()
+    }
+}
+
+/// What the kernel gave to the first new file of a directory. The next ones that are made with the same bits get the
+/// same, since umask, default ACL and group are the same for them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given(Option<(u16, Found)>);
+
+impl Given {
+    /// What a new file has, which is looked at where it is not known.
+    pub(super) fn to(&mut self, target: &Target, new: &NewFile) -> rustix::io::Result<Option<Found>> {
+        if target.uid.is_none() && target.gid.is_none() && target.bits == Bits::Untouched {
+            return Ok(None);
+        }
+        let start = target.start();
+        match self.0 {
+            Some((bits, found)) if bits == start => Ok(Some(found)),
+            _ => {
+                let found = Handle::open(new.fd()).found()?;
+                if found.mode == start {
+                    self.0 = Some((start, found));
+                }
+                Ok(Some(found))
+            }
+        }
+    }
+}
+
+/// The process's umask, read without changing it.
+fn current_umask() -> u16 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+            u16::from_str_radix(line.trim(), 8).ok()
+        })
+        .unwrap_or(0o022)
+}

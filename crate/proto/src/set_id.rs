@@ -1,0 +1,91 @@
+//! Which set-id bits an entry keeps. Such a bit lends the rights of a file's owner to whoever runs the file, so it is
+//! the owner's to give: it is kept under that very owner and dropped under any other.
+
+use crate::entry::{Kind, Meta};
+use crate::plan::Rules;
+
+/// What a source's numbers of owners and groups are worth at the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceIds {
+    /// The peer says them, and they prove nothing until this side has set them itself.
+    #[default]
+    Claimed,
+    /// Both ends are this machine: they are owners and groups of this very system.
+    Local,
+}
+
+/// The set-user-id bit.
+pub const SET_UID: u16 = 0o4000;
+
+/// The set-group-id bit.
+pub const SET_GID: u16 = 0o2000;
+
+impl Rules {
+    /// Whether an entry that belongs to `uid` belongs to the source's owner. Nothing is known of an absent `uid`.
+    #[must_use]
+    pub fn keeps_owner(&self, source: &Meta, uid: Option<u32>) -> bool {
+        (self.source_ids == SourceIds::Local || self.attributes.owner) && uid == Some(source.uid)
+    }
+
+    /// The same for the group.
+    #[must_use]
+    pub fn keeps_group(&self, source: &Meta, gid: Option<u32>) -> bool {
+        (self.source_ids == SourceIds::Local || self.attributes.group) && gid == Some(source.gid)
+    }
+
+    /// The permission bits that an entry gets when it belongs to `uid` and `gid`, of which an absent one is unknown.
+    /// A directory lends nobody's rights, so its bits are those of the source.
+    #[must_use]
+    pub fn mode_under(&self, kind: Kind, source: &Meta, uid: Option<u32>, gid: Option<u32>) -> u16 {
+        let mut mode = source.mode;
+        if kind != Kind::Directory {
+            if !self.keeps_owner(source, uid) {
+                mode &= !SET_UID;
+            }
+            if !self.keeps_group(source, gid) {
+                mode &= !SET_GID;
+            }
+        }
+        mode
+    }
+
+    /// The permission bits that a destination's entry has to have, once its owner and group are set as far as they
+    /// are carried.
+    pub(crate) fn mode_to_be(&self, kind: Kind, source: &Meta, destination: &Meta) -> u16 {
+        let uid = if self.attributes.owner { source.uid } else { destination.uid };
+        let gid = if self.attributes.group { source.gid } else { destination.gid };
+        self.mode_under(kind, source, Some(uid), Some(gid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SourceIds;
+    use crate::compare::Attributes;
+    use crate::entry::{Kind, Meta};
+    use crate::plan::Rules;
+
+    fn rules(source_ids: SourceIds, carried: bool) -> Rules {
+        let attributes = Attributes { perms: true, owner: carried, group: carried, ..Attributes::default() };
+        Rules { attributes, source_ids, recursive: true, update: false, append_only: false }
+    }
+
+    #[test]
+    fn a_set_id_bit_stays_with_its_owner_only() {
+        let source = Meta { mode: 0o6755, uid: 7, gid: 8, ..Meta::default() };
+        for (ids, carried, uid, gid, mode) in [
+            (SourceIds::Claimed, false, Some(7), Some(8), 0o755),
+            (SourceIds::Claimed, true, Some(7), Some(8), 0o6755),
+            (SourceIds::Claimed, true, Some(0), Some(8), 0o2755),
+            (SourceIds::Claimed, true, Some(7), Some(0), 0o4755),
+            (SourceIds::Claimed, true, None, None, 0o755),
+            (SourceIds::Local, false, Some(7), Some(8), 0o6755),
+            (SourceIds::Local, false, Some(0), Some(0), 0o755),
+            (SourceIds::Local, true, Some(7), Some(0), 0o4755),
+        ] {
+            let rules = rules(ids, carried);
+            assert_eq!(rules.mode_under(Kind::File, &source, uid, gid), mode, "{ids:?} {carried} {uid:?} {gid:?}");
+            assert_eq!(rules.mode_under(Kind::Directory, &source, uid, gid), 0o6755);
+        }
+    }
+}
