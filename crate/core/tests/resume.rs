@@ -143,6 +143,20 @@ async fn a_part_that_is_too_long_is_thrown_away() {
 }
 
 #[tokio::test]
+async fn a_part_that_is_not_used_does_not_show_through_a_hole() {
+    let mut case = Case::push().await;
+    let hole = (8 << 20)..(32 << 20);
+    case.content[hole.clone()].fill(0);
+    let source = std::fs::File::create(case.local.join("large")).unwrap();
+    source.write_all_at(&case.content[..hole.start], 0).unwrap();
+    source.write_all_at(&case.content[hole.end..], hole.end as u64).unwrap();
+    let (path, _) = case.interrupted().await;
+    // As long as a hole reaches, so that the digest of what was read says nothing of what is there.
+    std::fs::File::options().write(true).open(path).unwrap().write_all_at(&noise(40 << 20, 3), 0).unwrap();
+    assert_eq!(case.again().await, (hole.end - hole.start) as u64, "the hole, and nothing of the part");
+}
+
+#[tokio::test]
 async fn a_part_of_another_version_is_not_used() {
     let mut case = Case::push().await;
     case.interrupted().await;

@@ -110,8 +110,21 @@ struct Open {
     /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
     new: std::result::Result<NewFile, (IssueKind, String)>,
     at: u64,
+    /// Where its data ends: at `at`, unless a hole has come last.
+    data_end: u64,
     hasher: blake3::Hasher,
     partial: bool,
+}
+
+impl Open {
+    /// Gives up the kept part unless a copy of it has come first: nothing of it may show through a hole, or behind the
+    /// end.
+    fn give_up_part(&self) -> rustix::io::Result<()> {
+        match &self.new {
+            Ok(new) if self.at == 0 && self.wanted.resume.is_some() => new.cut(0),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A file that is complete and waits to get its name.
@@ -243,8 +256,11 @@ impl<'a> LaneWriter<'a> {
                 self.clock.enter(Phase::write);
                 let open = self.opened()?;
                 let at = open.at;
-                let result = open.new.as_ref().map_or(Ok(()), |new| new.write(bytes, at));
+                let result = open
+                    .give_up_part()
+                    .and_then(|()| open.new.as_ref().map_or(Ok(()), |new| new.write(bytes, at)));
                 open.at += bytes.len() as u64;
+                open.data_end = open.at;
                 self.written(result)
             }
             Record::Copy { bytes } => {
@@ -257,13 +273,14 @@ impl<'a> LaneWriter<'a> {
                 }
                 // The part was opened in place of a new file, so its bytes are where they belong.
                 if let Ok(new) = &open.new {
-                    match crate::fs::hash_prefix(new.fd(), bytes) {
+                    match new.cut(bytes).and_then(|()| crate::fs::hash_prefix(new.fd(), bytes)) {
                         Ok(Some(hasher)) => open.hasher = hasher,
                         Ok(None) => open.new = Err((IssueKind::Integrity, "the kept part changed".to_owned())),
                         Err(error) => return self.written(Err(error)),
                     }
                 }
-                self.opened()?.at = bytes;
+                let open = self.opened()?;
+                (open.at, open.data_end) = (bytes, bytes);
                 Ok(())
             }
             Record::Hole { bytes } => {
@@ -272,9 +289,8 @@ impl<'a> LaneWriter<'a> {
                 session.count(Counter::bytes_reused, bytes);
                 let open = self.opened()?;
                 let end = open.at.checked_add(bytes).ok_or_else(|| Error::protocol("a file without end").remote())?;
-                // What an earlier run wrote behind the kept part must not show through.
-                let result =
-                    open.new.as_ref().map_or(Ok(()), |new| new.set_len(open.at).and_then(|()| new.set_len(end)));
+                // The next write leaves the hole behind it.
+                let result = open.give_up_part();
                 open.at = end;
                 if result.is_ok() && open.new.is_ok() {
                     hash_zeros(session, &mut open.hasher, bytes)?;
@@ -471,8 +487,8 @@ impl<'a> LaneWriter<'a> {
             }
             Err(error) => Err((IssueKind::Write, format!("cannot make the file: {}", std::io::Error::from(error)))),
         };
-        self.open =
-            Some(Open { file, incoming, directory, wanted, new, at: 0, hasher: blake3::Hasher::new(), partial });
+        let hasher = blake3::Hasher::new();
+        self.open = Some(Open { file, incoming, directory, wanted, new, at: 0, data_end: 0, hasher, partial });
         Ok(())
     }
 
@@ -482,6 +498,7 @@ impl<'a> LaneWriter<'a> {
         let Some(open) = self.open.take() else {
             return Err(Error::protocol("the end of no file").remote());
         };
+        let given_up = open.give_up_part();
         let (file, incoming, directory) = (open.file, open.incoming, open.directory);
         let Some((_, listed, _)) = incoming.file(file.index) else {
             return Err(Error::internal("a file without a listing"));
@@ -497,7 +514,13 @@ impl<'a> LaneWriter<'a> {
         }
         self.clock.enter(Phase::attributes);
         let target = writing.policy.content_target(&meta, open.wanted.old_mode).with_bits();
-        let finished = new.set_len(open.at).and_then(|()| writing.policy.set(&target, Handle::open(new.fd()), None));
+        let ended = given_up.and_then(|()| {
+            if open.at == open.data_end {
+                return Ok(());
+            }
+            self.clock.during(Phase::flush, || writing.session.long_work(|| new.end_in_hole(open.at)))
+        });
+        let finished = ended.and_then(|()| writing.policy.set(&target, Handle::open(new.fd()), None));
         if let Err(error) = finished {
             remove_temp(&directory, &new.close());
             return self.write_failed(file, &incoming, error);

@@ -64,9 +64,17 @@ impl NewFile {
         Ok(())
     }
 
-    /// Makes it exactly this long.
-    pub(crate) fn set_len(&self, bytes: u64) -> rustix::io::Result<()> {
-        rustix::fs::ftruncate(&self.fd, bytes)
+    /// Cuts off what lies behind `bytes`. A shorter file stays as it is: a file system may write a new length to disk
+    /// long before the data, and a power cut in between leaves zeros that no comparison of size and time tells apart.
+    pub(crate) fn cut(&self, bytes: u64) -> rustix::io::Result<()> {
+        if self.len()? > bytes { rustix::fs::ftruncate(&self.fd, bytes) } else { Ok(()) }
+    }
+
+    /// Ends it in a hole that reaches to `bytes`. No write makes that length, so everything is flushed before anything
+    /// else says that the file is complete.
+    pub(crate) fn end_in_hole(&self, bytes: u64) -> rustix::io::Result<()> {
+        rustix::fs::ftruncate(&self.fd, bytes)?;
+        self.sync()
     }
 
     /// Writes its content and attributes to the device.
