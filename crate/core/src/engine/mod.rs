@@ -9,6 +9,7 @@ mod events;
 mod failed;
 mod guard;
 mod lanes;
+mod pack;
 mod quota;
 mod reader;
 mod receiver;

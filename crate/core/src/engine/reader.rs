@@ -6,23 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use sparsync_proto::limits::{LITERAL_BYTES, LONG_FILE_BYTES, PACK_BYTES, WHOLE_FILE_BYTES_MAX};
 use sparsync_proto::pack::{
-    FileId, LITERAL_OVERHEAD_BYTES, PACK_HEADER_BYTES, PackHeader, Record, WHOLE_OVERHEAD_BYTES, put_literal_head,
-    put_whole_head,
+    FileId, LITERAL_OVERHEAD_BYTES, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head,
 };
 use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
 
 use super::budget::Permit;
-use super::buffers;
-use super::buffers::HEADS_BYTES;
 use super::lanes::Pack;
+use super::pack::PackBuilder;
 use super::session::Session;
-use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Root, Scan, Stamp, hash_prefix, open_source, read_some, status};
+use crate::error::{Error, Result};
+use crate::fs::{Access, Root, Scan, Stamp, hash_prefix, open_source, status};
 use crate::profile::ThreadClock;
 
 /// A directory whose listing the receiver may still ask for.
@@ -120,14 +117,24 @@ impl From<Error> for Trouble {
     }
 }
 
-impl From<Errno> for Trouble {
-    fn from(error: Errno) -> Self {
+impl Trouble {
+    /// A file, or its directory, that cannot be opened.
+    fn unopened(error: Errno) -> Self {
         match error {
             Errno::NOENT => Self::File(IssueKind::Vanished, "the file vanished during the run".to_owned()),
-            // O_NOFOLLOW on what has become a symlink, or a directory on the way that has become something else.
-            Errno::LOOP | Errno::NOTDIR => Self::File(IssueKind::Changed, "it is no longer a regular file".to_owned()),
-            error => Self::File(IssueKind::Unreadable, format!("cannot read: {}", std::io::Error::from(error))),
+            // O_NOFOLLOW on what has become a symlink, a directory on the way that has become something else, a socket.
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO => Self::irregular(),
+            error => Self::unread(error),
         }
+    }
+
+    /// An open file that cannot be read.
+    fn unread(error: Errno) -> Self {
+        Self::File(IssueKind::Unreadable, format!("cannot read: {}", std::io::Error::from(error)))
+    }
+
+    fn irregular() -> Self {
+        Self::File(IssueKind::Changed, "it is no longer a regular file".to_owned())
     }
 }
 
@@ -135,9 +142,7 @@ impl From<Errno> for Trouble {
 pub(super) struct LaneReader<'a> {
     session: &'a Session,
     root: &'a Root,
-    lane: tokio::sync::mpsc::Sender<Pack>,
-    compress: &'a (dyn Fn() -> bool + Send + Sync),
-    pack: Vec<u8>,
+    pack: PackBuilder<'a>,
     clock: ThreadClock,
 }
 
@@ -149,7 +154,7 @@ impl<'a> LaneReader<'a> {
         compress: &'a (dyn Fn() -> bool + Send + Sync),
     ) -> Self {
         let clock = session.clock("read", Phase::wait_work);
-        Self { session, root, lane, compress, pack: Vec::new(), clock }
+        Self { session, root, pack: PackBuilder::new(session, lane, compress), clock }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
@@ -158,7 +163,7 @@ impl<'a> LaneReader<'a> {
             let job = if let Ok(job) = jobs.try_recv() {
                 job
             } else {
-                self.flush()?;
+                self.pack.flush(&mut self.clock)?;
                 self.clock.enter(Phase::wait_work);
                 match jobs.recv() {
                     Ok(job) => job,
@@ -180,14 +185,14 @@ impl<'a> LaneReader<'a> {
             let file = FileId { directory: job.directory, index };
             let outcome = match &directory {
                 Ok(directory) => self.file(directory, job, file),
-                Err(error) => Err(Trouble::from(*error)),
+                Err(error) => Err(Trouble::unopened(*error)),
             };
             match outcome {
                 Ok(()) => self.session.count(Counter::files_transferred, 1),
                 Err(Trouble::Run(error)) => return Err(error),
                 Err(Trouble::File(kind, message)) => {
-                    Record::Failed { file, kind, message }.encode(&mut self.pack);
-                    self.flush_if_full()?;
+                    self.pack.push(&Record::Failed { file, kind, message });
+                    self.pack.flush_if_full(&mut self.clock)?;
                 }
             }
         }
@@ -207,7 +212,7 @@ impl<'a> LaneReader<'a> {
         let name = scan.listing.name(entry);
         for attempt in 0..READ_ATTEMPTS {
             self.clock.enter(Phase::open);
-            let source = open_source(directory, name)?;
+            let source = open_source(directory, name).map_err(Trouble::unopened)?;
             if attempt > 0 {
                 expected = state(&source)?;
             }
@@ -237,31 +242,21 @@ impl<'a> LaneReader<'a> {
     ) -> std::result::Result<Read, Trouble> {
         self.clock.enter(Phase::encode);
         let size = usize::try_from(expected.size).unwrap_or(0);
-        self.make_room(size + WHOLE_OVERHEAD_BYTES + 1)?;
-        let start = self.pack.len();
-        put_whole_head(file, carried, size, &mut self.pack);
-        let content = self.pack.len();
+        let mut draft = self.pack.draft(size + WHOLE_OVERHEAD_BYTES + 1, &mut self.clock)?;
+        put_whole_head(file, carried, size, draft.out());
         self.clock.enter(Phase::read);
-        // One byte more than expected is asked for, so that a file that has grown is seen without another call.
-        while self.pack.len() <= content + size {
-            let before = self.pack.len();
-            let read = rustix::io::read(source, rustix::buffer::spare_capacity(&mut self.pack))?;
-            if read == 0 || before + read >= content + size {
-                break;
-            }
-        }
+        let content = draft.read(source, 0, size).map_err(Trouble::unread)?;
         self.clock.enter(Phase::check);
-        let after = state(source)?;
-        if after != *expected || self.pack.len() != content + size {
-            self.pack.truncate(start);
+        if content.len() != size || state(source)? != *expected {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::hash);
-        let digest = blake3::hash(&self.pack[content..]);
+        let digest = blake3::hash(content);
         self.clock.enter(Phase::encode);
-        self.pack.extend_from_slice(digest.as_bytes());
+        draft.out().extend_from_slice(digest.as_bytes());
+        draft.commit();
         self.sent(expected.size);
-        self.flush_if_full()?;
+        self.pack.flush_if_full(&mut self.clock)?;
         Ok(Read::Done)
     }
 
@@ -275,15 +270,17 @@ impl<'a> LaneReader<'a> {
         resume: Option<&Resume>,
     ) -> std::result::Result<Read, Trouble> {
         self.clock.enter(Phase::encode);
-        Record::Begin { file }.encode(&mut self.pack);
+        self.pack.push(&Record::Begin { file });
         let mut hasher = blake3::Hasher::new();
         let mut at = 0;
         if let Some(resume) = resume.filter(|resume| resume.bytes <= expected.size)
-            && let Some(prefix) =
-                self.clock.during(Phase::hash, || self.session.long_work(|| hash_prefix(source, resume.bytes)))?
+            && let Some(prefix) = self
+                .clock
+                .during(Phase::hash, || self.session.long_work(|| hash_prefix(source, resume.bytes)))
+                .map_err(Trouble::unread)?
             && *prefix.finalize().as_bytes() == resume.digest
         {
-            Record::Copy { bytes: resume.bytes }.encode(&mut self.pack);
+            self.pack.push(&Record::Copy { bytes: resume.bytes });
             hasher = prefix;
             at = resume.bytes;
         }
@@ -293,9 +290,9 @@ impl<'a> LaneReader<'a> {
             self.session.check()?;
             self.session.worked(1);
             let data_end = if sparse {
-                let (data, end) = next_data(source, at, expected.size)?;
+                let (data, end) = next_data(source, at, expected.size);
                 if data > at {
-                    Record::Hole { bytes: data - at }.encode(&mut self.pack);
+                    self.pack.push(&Record::Hole { bytes: data - at });
                     let session = self.session;
                     self.clock.during(Phase::hash, || hash_zeros(session, &mut hasher, data - at))?;
                     at = data;
@@ -319,23 +316,9 @@ impl<'a> LaneReader<'a> {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::encode);
-        Record::End { meta: carried.copied(), digest: *hasher.finalize().as_bytes() }.encode(&mut self.pack);
-        self.flush_if_full()?;
+        self.pack.push(&Record::End { meta: carried.copied(), digest: *hasher.finalize().as_bytes() });
+        self.pack.flush_if_full(&mut self.clock)?;
         Ok(Read::Done)
-    }
-
-    /// Makes a pack with room for `bytes` more the current one.
-    fn make_room(&mut self, bytes: usize) -> Result<()> {
-        if self.pack.len() + bytes > bytes.max(PACK_BYTES) + HEADS_BYTES {
-            self.flush()?;
-        }
-        let room = self.pack.len() + bytes;
-        if self.pack.capacity() < room {
-            // What was there is a few records without content, if anything.
-            let begun = std::mem::replace(&mut self.pack, buffers::take(room, self.session.profiler()));
-            self.pack.extend_from_slice(&begun);
-        }
-        Ok(())
     }
 
     /// Appends one literal of `want` bytes to the pack and sends it. Gives how many bytes were there.
@@ -346,26 +329,22 @@ impl<'a> LaneReader<'a> {
         want: usize,
         hasher: &mut blake3::Hasher,
     ) -> std::result::Result<usize, Trouble> {
-        self.make_room(want + LITERAL_OVERHEAD_BYTES)?;
-        let start = self.pack.len();
-        put_literal_head(want, &mut self.pack);
-        let content = self.pack.len();
+        let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
+        put_literal_head(want, draft.out());
         self.clock.enter(Phase::read);
-        // Into the room as it is: filling it with zeros first costs as much as the reading.
-        while self.pack.len() < content + want {
-            let read = self.pack.len() - content;
-            if read_some(source, &mut self.pack, at + read as u64)? == 0 {
-                self.pack.truncate(start);
-                return Ok(read);
-            }
+        let read = draft.read(source, at, want).map_err(Trouble::unread)?.len();
+        if read < want {
+            return Ok(read);
         }
         // The room may be larger than what was wanted.
-        self.pack.truncate(content + want);
+        let end = draft.out().len() - (read - want);
+        draft.out().truncate(end);
         self.clock.enter(Phase::hash);
-        hasher.update(&self.pack[content..]);
+        hasher.update(&draft.out()[end - want..]);
         self.clock.enter(Phase::encode);
+        draft.commit();
         self.sent(want as u64);
-        self.flush_if_full()?;
+        self.pack.flush_if_full(&mut self.clock)?;
         Ok(want)
     }
 
@@ -376,66 +355,27 @@ impl<'a> LaneReader<'a> {
             profiler.add(Figure::disk_read_bytes, bytes);
         }
     }
-
-    fn flush_if_full(&mut self) -> Result<()> {
-        if self.pack.len() >= PACK_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    /// Sends the pack, compressed where that pays.
-    fn flush(&mut self) -> Result<()> {
-        if self.pack.is_empty() {
-            return Ok(());
-        }
-        let raw = std::mem::take(&mut self.pack);
-        let raw_bytes = raw.len();
-        self.session.worked(1);
-        let pays = (self.compress)();
-        let shrunk = pays.then(|| self.clock.during(Phase::compress, || shrink(&raw))).flatten();
-        let (compressed, bytes) = match shrunk {
-            Some(small) => {
-                buffers::give_back(raw);
-                (true, Bytes::from(small))
-            }
-            None => (false, buffers::share(raw)),
-        };
-        let header = PackHeader { compressed, stored_bytes: bytes.len(), raw_bytes };
-        if let Some(profiler) = self.session.profiler() {
-            let waiting = self.lane.max_capacity() - self.lane.capacity();
-            profiler.raise(Figure::data_queue_max, waiting as u64);
-            profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + header.stored_bytes) as u64);
-        }
-        let lane = &self.lane;
-        self.clock
-            .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes }))
-            .map_err(|_| Error::new(ErrorKind::Closed, "the session's data lane is closed"))
-    }
-}
-
-/// The compressed form, when it is at least a twentieth smaller.
-fn shrink(raw: &[u8]) -> Option<Vec<u8>> {
-    let small = lz4_flex::block::compress(raw);
-    (small.len() < raw.len() - raw.len() / 20).then_some(small)
 }
 
 fn state(source: &OwnedFd) -> std::result::Result<State, Trouble> {
-    let status = status(source, b"")?;
+    let status = status(source, b"").map_err(Trouble::unread)?;
     if status.file_type != FileType::RegularFile {
-        return Err(Trouble::File(IssueKind::Changed, "it is no longer a regular file".to_owned()));
+        return Err(Trouble::irregular());
     }
     Ok(State { size: status.size, meta: status.meta, stamp: status.stamp })
 }
 
-/// The next range at or after `at` that holds data; both ends at `size` when there is none.
-fn next_data(source: impl AsFd, at: u64, size: u64) -> rustix::io::Result<(u64, u64)> {
+/// The next range at or after `at` that holds data; both ends at `size` when there is none. Where the file system does
+/// not know, or does not say, everything is data: reading it tells whether it can be read.
+fn next_data(source: impl AsFd, at: u64, size: u64) -> (u64, u64) {
     let data = match rustix::fs::seek(source.as_fd(), SeekFrom::Data(at)) {
-        Ok(data) => data.min(size),
-        Err(Errno::NXIO) => return Ok((size, size)),
-        // The file system does not know holes.
-        Err(Errno::INVAL) => return Ok((at, size)),
-        Err(error) => return Err(error),
+        Ok(data) => data.clamp(at, size),
+        Err(Errno::NXIO) => return (size, size),
+        Err(_) => return (at, size),
     };
-    let end = rustix::fs::seek(source.as_fd(), SeekFrom::Hole(data)).unwrap_or(size);
-    Ok((data, end.clamp(data, size)))
+    let end = rustix::fs::seek(source.as_fd(), SeekFrom::Hole(data)).map_or(size, |end| end.min(size));
+    // What was written between the two calls: the range goes on, and so does the reading.
+    (data, if end > data { end } else { size })
 }
 
 /// Feeds zeros to a hasher, for as long as the run goes on: a hole can take longer to hash than anybody waits.

@@ -105,10 +105,9 @@ struct Current {
 struct Open {
     file: FileId,
     incoming: Arc<Incoming>,
-    directory: Arc<OwnedFd>,
     wanted: Wanted,
     /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
-    new: std::result::Result<NewFile, (IssueKind, String)>,
+    new: std::result::Result<Unfinished, (IssueKind, String)>,
     at: u64,
     /// Where its data ends: at `at`, unless a hole has come last.
     data_end: u64,
@@ -116,12 +115,25 @@ struct Open {
     partial: bool,
 }
 
+/// A large file under its temporary name.
+struct Unfinished {
+    directory: Arc<OwnedFd>,
+    file: NewFile,
+}
+
+impl Unfinished {
+    /// Removes it.
+    fn discard(self) {
+        remove_temp(&self.directory, &self.file.close());
+    }
+}
+
 impl Open {
     /// Gives up the kept part unless a copy of it has come first: nothing of it may show through a hole, or behind the
     /// end.
     fn give_up_part(&self) -> rustix::io::Result<()> {
         match &self.new {
-            Ok(new) if self.at == 0 && self.wanted.resume.is_some() => new.cut(0),
+            Ok(new) if self.at == 0 && self.wanted.resume.is_some() => new.file.cut(0),
             _ => Ok(()),
         }
     }
@@ -258,7 +270,7 @@ impl<'a> LaneWriter<'a> {
                 let at = open.at;
                 let result = open
                     .give_up_part()
-                    .and_then(|()| open.new.as_ref().map_or(Ok(()), |new| new.write(bytes, at)));
+                    .and_then(|()| open.new.as_ref().map_or(Ok(()), |new| new.file.write(bytes, at)));
                 open.at += bytes.len() as u64;
                 open.data_end = open.at;
                 self.written(result)
@@ -273,7 +285,7 @@ impl<'a> LaneWriter<'a> {
                 }
                 // The part was opened in place of a new file, so its bytes are where they belong.
                 if let Ok(new) = &open.new {
-                    match new.cut(bytes).and_then(|()| crate::fs::hash_prefix(new.fd(), bytes)) {
+                    match new.file.cut(bytes).and_then(|()| crate::fs::hash_prefix(new.file.fd(), bytes)) {
                         Ok(Some(hasher)) => open.hasher = hasher,
                         Ok(None) => open.new = Err((IssueKind::Integrity, "the kept part changed".to_owned())),
                         Err(error) => return self.written(Err(error)),
@@ -349,7 +361,7 @@ impl<'a> LaneWriter<'a> {
             &mut open.new,
             Err((IssueKind::Write, format!("cannot write: {}", std::io::Error::from(error)))),
         ) {
-            remove_temp(&open.directory, &new.close());
+            new.discard();
         }
         if matches!(error, Errno::NOSPC | Errno::DQUOT) {
             let path = path_of(&open.incoming, open.file.index);
@@ -437,49 +449,48 @@ impl<'a> LaneWriter<'a> {
 
     fn begin(&mut self, file: FileId) -> Result<()> {
         let writing = self.writing;
-        let (incoming, directory, wanted) = match self.open.take() {
+        let (incoming, wanted) = match self.open.take() {
             Some(open) if open.file == file => {
                 // The source changed while it was read: its recipe starts again.
                 if let Ok(new) = open.new {
-                    remove_temp(&open.directory, &new.close());
+                    new.discard();
                 }
-                (open.incoming, Ok(open.directory), Wanted { resume: None, ..open.wanted })
+                (open.incoming, Wanted { resume: None, ..open.wanted })
             }
             Some(_) => return Err(Error::protocol("a file begins inside another").remote()),
             None => {
-                let current = self.enter(file)?;
-                let incoming = Arc::clone(&current.incoming);
+                let incoming = Arc::clone(&self.enter(file)?.incoming);
                 let wanted = incoming.take(file.index)?;
                 if wanted.discarded {
                     self.discarded = Some((file, incoming));
                     return Ok(());
                 }
-                (incoming, current.directory.clone_result(), wanted)
+                (incoming, wanted)
             }
         };
+        let directory = self.enter(file)?.directory.clone_result();
         let Some((name, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
-        let directory = match directory {
-            Ok(directory) => directory,
-            Err(error) => return self.write_failed(file, &incoming, error),
-        };
         self.clock.enter(Phase::create);
         let partial = writing.keep_partial && size >= PARTIAL_BYTES_MIN;
-        let new = match wanted.resume {
-            Some((id, _)) => NewFile::reopen(&directory, id.file_name()),
-            None => writing.in_directory(&incoming.path, &directory, |directory| {
-                let temp_name = if partial {
-                    let temp_name = PartialId::new(name, size, listed.mtime).file_name();
-                    remove_temp(directory, &temp_name);
-                    temp_name
-                } else {
-                    writing.names.next()
-                };
-                // Others may read it only when it has its own mode.
-                NewFile::create(directory, temp_name, 0o600)
-            }),
-        };
+        let new = directory.and_then(|directory| {
+            let file = match wanted.resume {
+                Some((id, _)) => NewFile::reopen(&directory, id.file_name()),
+                None => writing.in_directory(&incoming.path, &directory, |directory| {
+                    let temp_name = if partial {
+                        let temp_name = PartialId::new(name, size, listed.mtime).file_name();
+                        remove_temp(directory, &temp_name);
+                        temp_name
+                    } else {
+                        writing.names.next()
+                    };
+                    // Others may read it only when it has its own mode.
+                    NewFile::create(directory, temp_name, 0o600)
+                }),
+            };
+            file.map(|file| Unfinished { directory, file })
+        });
         let new = match new {
             Ok(new) => Ok(new),
             Err(error @ (Errno::NOSPC | Errno::DQUOT)) => {
@@ -488,7 +499,7 @@ impl<'a> LaneWriter<'a> {
             Err(error) => Err((IssueKind::Write, format!("cannot make the file: {}", std::io::Error::from(error)))),
         };
         let hasher = blake3::Hasher::new();
-        self.open = Some(Open { file, incoming, directory, wanted, new, at: 0, data_end: 0, hasher, partial });
+        self.open = Some(Open { file, incoming, wanted, new, at: 0, data_end: 0, hasher, partial });
         Ok(())
     }
 
@@ -499,7 +510,7 @@ impl<'a> LaneWriter<'a> {
             return Err(Error::protocol("the end of no file").remote());
         };
         let given_up = open.give_up_part();
-        let (file, incoming, directory) = (open.file, open.incoming, open.directory);
+        let (file, incoming) = (open.file, open.incoming);
         let Some((_, listed, _)) = incoming.file(file.index) else {
             return Err(Error::internal("a file without a listing"));
         };
@@ -509,7 +520,7 @@ impl<'a> LaneWriter<'a> {
             Err((kind, message)) => return self.give_up(file, &incoming, kind, message),
         };
         if open.hasher.finalize().as_bytes() != digest {
-            remove_temp(&directory, &new.close());
+            new.discard();
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
         }
         self.clock.enter(Phase::attributes);
@@ -518,19 +529,19 @@ impl<'a> LaneWriter<'a> {
             if open.at == open.data_end {
                 return Ok(());
             }
-            self.clock.during(Phase::flush, || writing.session.long_work(|| new.end_in_hole(open.at)))
+            self.clock.during(Phase::flush, || writing.session.long_work(|| new.file.end_in_hole(open.at)))
         });
-        let finished = ended.and_then(|()| writing.policy.set(&target, Handle::open(new.fd()), None));
+        let finished = ended.and_then(|()| writing.policy.set(&target, Handle::open(new.file.fd()), None));
         if let Err(error) = finished {
-            remove_temp(&directory, &new.close());
+            new.discard();
             return self.write_failed(file, &incoming, error);
         }
         self.complete(Unnamed {
-            directory,
+            directory: new.directory,
             incoming,
             file,
             temp_name: Vec::new(),
-            open: Some(new),
+            open: Some(new.file),
             old_is_directory: open.wanted.old_is_directory,
         })
     }
@@ -540,7 +551,7 @@ impl<'a> LaneWriter<'a> {
         match self.open.take() {
             Some(open) if open.file == file => {
                 if let Ok(new) = open.new {
-                    remove_temp(&open.directory, &new.close());
+                    new.discard();
                 }
                 self.give_up(file, &open.incoming, kind, message)
             }
@@ -686,11 +697,9 @@ impl<'a> LaneWriter<'a> {
         }
         if let Some(open) = self.open.take()
             && let Ok(new) = open.new
+            && !open.partial
         {
-            let temp_name = new.close();
-            if !open.partial {
-                remove_temp(&open.directory, &temp_name);
-            }
+            new.discard();
         }
     }
 }

@@ -1,0 +1,132 @@
+// A file that cannot be read is named and costs nothing but itself, whichever call fails, and wherever in the file.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+import type { ExecutionContext } from 'ava';
+
+import { cli, exit } from './helpers/cli.js';
+import { assertEqual, judgedWhere } from './helpers/judge.js';
+import { type Ended, start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { Random } from './helpers/random.js';
+import { canMount, type Setup, setup } from './helpers/setup.js';
+import { hasStrace, straced } from './helpers/strace.js';
+import { dir } from './helpers/temp.js';
+import { differences, walk } from './helpers/walk.js';
+
+/** The paths in which two trees differ. */
+function differing(source: string, target: string): string[] {
+  const lines = differences(walk(source, { content: true }), walk(target, { content: true }));
+  return [...new Set(lines.map((line) => /^"([^"]*)"/.exec(line)?.[1] ?? line))].toSorted();
+}
+
+/** A tree with files of every way in which content travels, among others that come after them. */
+function tree(t: ExecutionContext, work: string): string {
+  const random = new Random(t.title);
+  const source = dir(work, 'source');
+  for (const name of ['large', 'later', 'small', 'z/last']) {
+    mkdirSync(`${source}/z`, { recursive: true });
+    writeFileSync(`${source}/${name}`, random.bytes(name === 'large' ? 900_000 : 5000));
+  }
+  return source;
+}
+
+/** One way of failing: what strace does to the reader's calls on these files. */
+interface Fault {
+  readonly inject: string;
+  readonly files: readonly string[];
+  /** What the message says of each. */
+  readonly says: RegExp;
+}
+
+const faults: readonly Fault[] = [
+  ...['EIO', 'EINVAL', 'ESTALE', 'EISDIR'].flatMap((error): Fault[] => [
+    { inject: `pread64:error=${error}:when=1+`, files: ['large', 'small'], says: /cannot read: / },
+    { inject: `pread64:error=${error}:when=3+`, files: ['large'], says: /cannot read: / },
+  ]),
+  { inject: 'statx:error=EIO', files: ['large', 'small'], says: /cannot read: / },
+  // Shorter than its size, at once and in the middle.
+  { inject: 'pread64:retval=0:when=1+', files: ['large', 'small'], says: /it changed each of the 3 times/ },
+  { inject: 'pread64:retval=0:when=3+', files: ['large'], says: /it changed each of the 3 times/ },
+];
+
+async function push({ client, url }: Setup, t: ExecutionContext, source: string, fault: Fault): Promise<Ended> {
+  const paths = fault.files.flatMap((name) => ['-P', `${source}/${name}`]);
+  const calls = fault.inject.slice(0, fault.inject.indexOf(':'));
+  const [strace = '', ...options] = straced('/dev/null', [
+    ...paths,
+    '-e',
+    `trace=${calls}`,
+    '-e',
+    `inject=${fault.inject}`,
+  ]);
+  const words = [...options, process.execPath, program, '-a', `${source}/`, url('tree')];
+  return start(t, strace, words, { env: client.env }).ended;
+}
+
+// Seen red: a head without its content stayed in the pack, and the receiver took it for a malformed one.
+judgedWhere(hasStrace)(
+  'whatever reading fails with: the file is named, the rest arrives, the next run repairs',
+  async (t) => {
+    t.timeout(300_000);
+    const site = await setup(t);
+    const source = tree(t, site.work);
+    const target = `${site.served}/tree`;
+    for (const fault of faults) {
+      const label = `${fault.inject} on ${fault.files.join(', ')}`;
+      spawnSync('rm', ['-rf', target]);
+      mkdirSync(target);
+      for (const name of fault.files) writeFileSync(`${target}/${name}`, 'old');
+
+      const ran = await push(site, t, source, fault);
+      t.is(ran.code, exit.partial, `${label}: ${ran.stderr}`);
+      const told = ran.stderr.split('\n').filter((line) => fault.files.some((name) => line.startsWith(`${name}: `)));
+      t.is(told.length, fault.files.length, `${label}: ${ran.stderr}`);
+      t.true(
+        told.every((line) => fault.says.test(line)),
+        `${label}: ${ran.stderr}`,
+      );
+      // The old content stays, and nothing else does.
+      t.deepEqual(differing(source, target), [...fault.files], label);
+
+      t.is((await cli(t, site.client, ['-a', `${source}/`, site.url('tree')])).code, exit.ok, label);
+      assertEqual(t, source, target, { label });
+    }
+  },
+);
+
+judgedWhere(hasStrace)('a call that is interrupted, or a hole that cannot be asked for, costs nothing', async (t) => {
+  const site = await setup(t);
+  const source = tree(t, site.work);
+  spawnSync('truncate', ['-s', '2M', `${source}/large`]);
+  for (const [index, inject] of ['pread64:error=EINTR:when=1', 'lseek:error=EIO'].entries()) {
+    const fault = { inject, files: ['large', 'small'], says: /./ };
+    const ran = await push({ ...site, url: () => site.url(`tree${index}`) }, t, source, fault);
+    t.deepEqual([ran.code, ran.stderr], [exit.ok, ''], inject);
+    assertEqual(t, source, `${site.served}/tree${index}`, { label: inject });
+  }
+});
+
+judgedWhere(canMount)('files that the kernel makes up: refused, shorter and longer than their size', async (t) => {
+  const site = await setup(t);
+  const source = tree(t, site.work);
+  const made = {
+    refuses: '/sys/class/net/lo/duplex',
+    shorter: '/sys/class/net/lo/operstate',
+    longer: '/proc/version',
+  };
+  for (const [name, from] of Object.entries(made)) {
+    writeFileSync(`${source}/${name}`, '');
+    t.is(spawnSync('mount', ['--bind', from, `${source}/${name}`]).status, 0);
+    t.teardown(() => spawnSync('umount', ['-l', `${source}/${name}`]));
+  }
+  for (const options of [['-a'], ['-ac']]) {
+    const ran = await cli(t, site.client, [...options, `${source}/`, site.url('tree')]);
+    t.is(ran.code, exit.partial, ran.stderr);
+    for (const name of Object.keys(made)) t.regex(ran.stderr, new RegExp(name), options.join(' '));
+    for (const name of Object.keys(made)) t.false(existsSync(`${site.served}/tree/${name}`));
+    for (const name of ['large', 'later', 'small', 'z/last']) {
+      t.deepEqual(readFileSync(`${site.served}/tree/${name}`), readFileSync(`${source}/${name}`), name);
+    }
+  }
+});

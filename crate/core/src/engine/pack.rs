@@ -1,0 +1,138 @@
+//! Builds the packs of one data lane: records are appended, and a full pack leaves.
+
+use std::os::fd::AsFd;
+
+use bytes::Bytes;
+use sparsync_proto::limits::PACK_BYTES;
+use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader, Record};
+use sparsync_proto::{Figure, Phase};
+
+use super::buffers;
+use super::buffers::HEADS_BYTES;
+use super::lanes::Pack;
+use super::session::Session;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::read_some;
+use crate::profile::ThreadClock;
+
+/// The pack that a lane fills.
+pub(super) struct PackBuilder<'a> {
+    session: &'a Session,
+    lane: tokio::sync::mpsc::Sender<Pack>,
+    compress: &'a (dyn Fn() -> bool + Send + Sync),
+    pack: Vec<u8>,
+}
+
+impl<'a> PackBuilder<'a> {
+    pub(super) fn new(
+        session: &'a Session,
+        lane: tokio::sync::mpsc::Sender<Pack>,
+        compress: &'a (dyn Fn() -> bool + Send + Sync),
+    ) -> Self {
+        Self { session, lane, compress, pack: Vec::new() }
+    }
+
+    /// Appends a record that is known in full.
+    pub(super) fn push(&mut self, record: &Record<'_>) {
+        record.encode(&mut self.pack);
+    }
+
+    /// Begins a record of up to `bytes`, whose content is read straight into the pack.
+    pub(super) fn draft(&mut self, bytes: usize, clock: &mut ThreadClock) -> Result<Draft<'_>> {
+        self.make_room(bytes, clock)?;
+        let start = self.pack.len();
+        Ok(Draft { pack: &mut self.pack, start })
+    }
+
+    /// Makes a pack with room for `bytes` more the current one.
+    fn make_room(&mut self, bytes: usize, clock: &mut ThreadClock) -> Result<()> {
+        if self.pack.len() + bytes > bytes.max(PACK_BYTES) + HEADS_BYTES {
+            self.flush(clock)?;
+        }
+        let room = self.pack.len() + bytes;
+        if self.pack.capacity() < room {
+            // What was there is a few records without content, if anything.
+            let begun = std::mem::replace(&mut self.pack, buffers::take(room, self.session.profiler()));
+            self.pack.extend_from_slice(&begun);
+        }
+        Ok(())
+    }
+
+    /// Sends the pack if it is full.
+    pub(super) fn flush_if_full(&mut self, clock: &mut ThreadClock) -> Result<()> {
+        if self.pack.len() >= PACK_BYTES { self.flush(clock) } else { Ok(()) }
+    }
+
+    /// Sends the pack, compressed where that pays.
+    pub(super) fn flush(&mut self, clock: &mut ThreadClock) -> Result<()> {
+        if self.pack.is_empty() {
+            return Ok(());
+        }
+        let raw = std::mem::take(&mut self.pack);
+        let raw_bytes = raw.len();
+        self.session.worked(1);
+        let pays = (self.compress)();
+        let shrunk = pays.then(|| clock.during(Phase::compress, || shrink(&raw))).flatten();
+        let (compressed, bytes) = match shrunk {
+            Some(small) => {
+                buffers::give_back(raw);
+                (true, Bytes::from(small))
+            }
+            None => (false, buffers::share(raw)),
+        };
+        let header = PackHeader { compressed, stored_bytes: bytes.len(), raw_bytes };
+        if let Some(profiler) = self.session.profiler() {
+            let waiting = self.lane.max_capacity() - self.lane.capacity();
+            profiler.raise(Figure::data_queue_max, waiting as u64);
+            profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + header.stored_bytes) as u64);
+        }
+        let lane = &self.lane;
+        clock
+            .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes }))
+            .map_err(|_| Error::new(ErrorKind::Closed, "the session's data lane is closed"))
+    }
+}
+
+/// The compressed form, when it is at least a twentieth smaller.
+fn shrink(raw: &[u8]) -> Option<Vec<u8>> {
+    let small = lz4_flex::block::compress(raw);
+    (small.len() < raw.len() - raw.len() / 20).then_some(small)
+}
+
+/// A record that is not complete yet. Unless it is committed, nothing of it stays in the pack: whatever ends the
+/// reading of its content, the pack holds whole records.
+pub(super) struct Draft<'a> {
+    pack: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl Draft<'_> {
+    /// What was written of the pack, this record last; for appending.
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        self.pack
+    }
+
+    /// Appends what the file has at `offset`: `bytes`, less when it ends before that, or more when there is more and
+    /// it comes with the same call. A file that has grown is so seen without another one.
+    pub(super) fn read(&mut self, file: impl AsFd, offset: u64, bytes: usize) -> rustix::io::Result<&mut [u8]> {
+        let content = self.pack.len();
+        // Into the room as it is: filling it with zeros first costs as much as the reading.
+        loop {
+            let read = self.pack.len() - content;
+            if read_some(&file, self.pack, offset + read as u64)? == 0 || self.pack.len() >= content + bytes {
+                return Ok(&mut self.pack[content..]);
+            }
+        }
+    }
+
+    /// Leaves the record in the pack.
+    pub(super) fn commit(mut self) {
+        self.start = self.pack.len();
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        self.pack.truncate(self.start);
+    }
+}
