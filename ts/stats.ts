@@ -1,7 +1,8 @@
 /**
  * The counters of a job. Every one only grows while an attempt runs. Amounts are in bytes, and exact up to 2^53.
- * The two totals are absent until both trees have been walked, and fixed from then on; after a retry they
- * are absent again until the new walk ends.
+ * The two totals are absent until both trees have been walked; after a retry they are absent again until the new walk ends.
+ * From then on they are fixed, but for content that has to come again because its file changed while it was read, or grew:
+ * that is added to what is to be brought over, so what was brought over never passes it.
  */
 export interface SyncStats {
   /** Entries of any kind seen in the source so far. */
@@ -32,7 +33,7 @@ export interface SyncStats {
   bytesToTransfer?: number;
   /** Content brought over so far in bytes, before compression. */
   bytesTransferred: number;
-  /** Content taken from verified partial files at the destination instead of being sent, in bytes. */
+  /** Content that need not be sent, in bytes: holes, and what verified partial files at the destination hold. */
   bytesReused: number;
   /** Bytes sent on the wire by this process. */
   bytesSent: number;
@@ -90,7 +91,8 @@ export function addAttempt(before: Counters, attempt: Counters): Counters {
     sum[name] = SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
   }
   // What earlier attempts brought over is no longer missing when a later one looks: it counts towards the total.
-  sum['bytes_to_transfer'] = (before['bytes_transferred'] ?? 0) + (attempt['bytes_to_transfer'] ?? 0);
+  const moved = (before['bytes_transferred'] ?? 0) + (before['bytes_reused'] ?? 0);
+  sum['bytes_to_transfer'] = moved + (attempt['bytes_to_transfer'] ?? 0);
   sum['walk_done'] = attempt['walk_done'] ?? 0;
   return sum;
 }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sparsync_core::proto::{Direction, IssueKind, Request};
-use support::{Site, digest, leftovers, noise, request, run};
+use sparsync_core::proto::codec::Reader;
+use sparsync_core::proto::pack::{PACK_HEADER_BYTES, PackHeader, Record};
+use sparsync_core::proto::{Compression, Direction, Frame, Grant, IssueKind, Request};
+use support::{Site, Trap, digest, leftovers, noise, push_to, request, run, start, unhung};
 
 /// Content that proves itself: a version, and behind it the digest of all the rest.
 fn version(number: u64, bytes: usize) -> Vec<u8> {
@@ -156,4 +158,84 @@ async fn large_files_put_in_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_small_now_and_large_then() {
     rounds(Direction::Pull, &[90_000, 700_000, 131_072, 131_073], How::Truncated).await;
+}
+
+/// The next records of a data lane, copied out of their pack.
+async fn next_pack(lane: &mut quinn::RecvStream) -> Vec<u8> {
+    let mut header = [0; PACK_HEADER_BYTES];
+    unhung(lane.read_exact(&mut header)).await.unwrap();
+    let header = PackHeader::decode(&header).unwrap();
+    assert!(!header.compressed);
+    let mut pack = vec![0; header.stored_bytes];
+    unhung(lane.read_exact(&mut pack)).await.unwrap();
+    pack
+}
+
+/// A push of one file of many pieces, and what is done to it between its listing and its content.
+struct Sent {
+    /// How often its recipe began.
+    begun: u64,
+    /// What was told of it, moved and to be moved.
+    moved: u64,
+    total: u64,
+}
+
+async fn sent(trap: &Trap, file: &std::fs::File, between: impl FnOnce(&std::fs::File)) -> Sent {
+    // More pieces than an inode can point to: the file system needs a block more once it has places for them.
+    for piece in 0..64 {
+        file.write_all_at(&noise(4096, piece), piece * (64 << 10)).unwrap();
+    }
+    let job = start(&trap.client, Request { compression: Compression::Never, ..push_to("dst") }, &trap.local());
+    let mut control = trap.accepted(Grant::AsAsked).await;
+    control.until(|frame| matches!(frame, Frame::Directories(_))).await;
+    control.write(&Frame::Need(vec![0])).await;
+    control.until(|frame| matches!(frame, Frame::List { .. })).await;
+    between(file);
+    control.write(&Frame::Want { directory: 0, files: vec![0], resume: vec![] }).await;
+    let mut lane = unhung(trap.connection.accept_uni()).await.unwrap();
+    // Session number and lane.
+    unhung(lane.read_exact(&mut [0; 9])).await.unwrap();
+    let mut begun = 0;
+    'records: loop {
+        let pack = next_pack(&mut lane).await;
+        let mut reader = Reader::new(&pack);
+        while !reader.is_empty() {
+            match Record::decode(&mut reader).unwrap() {
+                Record::Begin { .. } => begun += 1,
+                Record::End { .. } => break 'records,
+                Record::Literal(_) | Record::Hole { .. } => {}
+                other => panic!("no part of the file: {other:?}"),
+            }
+        }
+    }
+    let stat = |name| job.stats()[sparsync_core::stat_names().iter().position(|stat| *stat == name).unwrap()];
+    let moved = stat("bytes_transferred") + stat("bytes_reused");
+    let total = stat("bytes_to_transfer");
+    job.cancel();
+    let _ = unhung(job.done()).await;
+    Sent { begun, moved, total }
+}
+
+#[tokio::test]
+async fn a_file_that_is_allocated_while_it_is_read_is_sent_once() {
+    let trap = Trap::new().await;
+    let file = std::fs::File::create(trap.local().join("fresh")).unwrap();
+    // ext4 and xfs allocate what was written only now, and count a block more. Where everything has its place at once,
+    // there is nothing that could be taken for a change.
+    let sent = sent(&trap, &file, |file| file.sync_all().unwrap()).await;
+    assert_eq!((sent.begun, sent.moved), (1, sent.total));
+}
+
+#[tokio::test]
+async fn what_is_sent_again_is_more_to_be_sent() {
+    let trap = Trap::new().await;
+    let file = std::fs::File::create(trap.local().join("growing")).unwrap();
+    let mut bytes = 0;
+    let sent = sent(&trap, &file, |file| {
+        bytes = file.metadata().unwrap().len();
+        file.write_all_at(b"more", bytes).unwrap();
+    })
+    .await;
+    assert_eq!((sent.begun, sent.moved), (2, sent.total));
+    assert_eq!(sent.total, 2 * bytes + 4);
 }

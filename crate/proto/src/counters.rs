@@ -38,7 +38,8 @@ counters! {
     files_failed,
     /// Bytes of all regular files of the source.
     bytes_total,
-    /// Bytes of the files that were asked for.
+    /// Bytes of the files that were asked for, and what more of their content came: of files that have grown since
+    /// they were listed, or that were sent again because they changed while they were read.
     bytes_to_transfer,
     /// Entries that the destination does not have yet.
     entries_to_create,

@@ -10,6 +10,7 @@ mod failed;
 mod guard;
 mod lanes;
 mod pack;
+mod progress;
 mod quota;
 mod reader;
 mod receiver;

@@ -12,11 +12,12 @@ use sparsync_proto::limits::{LITERAL_BYTES, LONG_FILE_BYTES, PACK_BYTES, WHOLE_F
 use sparsync_proto::pack::{
     FileId, LITERAL_OVERHEAD_BYTES, Record, WHOLE_OVERHEAD_BYTES, put_literal_head, put_whole_head,
 };
-use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
+use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume, Time};
 
 use super::budget::Permit;
 use super::lanes::Pack;
 use super::pack::PackBuilder;
+use super::progress::Announced;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::fs::{Access, Root, Scan, Stamp, hash_prefix, open_source, status};
@@ -74,18 +75,24 @@ const READ_ATTEMPTS: usize = 3;
 /// them would not show, and one that is still being written has its time already.
 const CHANGE_SETTLES: Duration = Duration::from_millis(20);
 
-/// How a file looks before and after it is read; equal means that it did not change.
+/// How a file looks before and after it is read; equal means that it did not change. Only what a change of content
+/// moves is in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct State {
     size: u64,
     meta: Meta,
-    stamp: Stamp,
+    ctime: Time,
+    ino: u64,
 }
 
 impl State {
+    fn new(size: u64, meta: Meta, stamp: Stamp) -> Self {
+        Self { size, meta, ctime: stamp.ctime, ino: stamp.ino }
+    }
+
     /// Waits until the last change is old enough for another one to show. Clocks that are ahead are not waited for.
     fn settle(&self, clock: &mut ThreadClock) {
-        let ctime = self.stamp.ctime;
+        let ctime = self.ctime;
         let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
         if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
             && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
@@ -93,6 +100,13 @@ impl State {
             clock.during(Phase::wait_settle, || std::thread::sleep(wait));
         }
     }
+}
+
+/// A large file as it was found.
+struct Found {
+    state: State,
+    /// Whether to ask where its data is.
+    may_have_holes: bool,
 }
 
 /// What became of reading a file once.
@@ -206,7 +220,9 @@ impl<'a> LaneReader<'a> {
             return Err(Error::internal("a file without a listing").into());
         };
         let listed = entry.meta;
-        let mut expected = State { size: entry.size, meta: listed, stamp: *stamp };
+        let mut stamp = *stamp;
+        let mut expected = State::new(entry.size, listed, stamp);
+        let mut announced = Announced::new(entry.size);
         let mut resume = job.resume.iter().find(|resume| resume.index == file.index);
         let mut begun = false;
         let name = scan.listing.name(entry);
@@ -214,16 +230,17 @@ impl<'a> LaneReader<'a> {
             self.clock.enter(Phase::open);
             let source = open_source(directory, name).map_err(Trouble::unopened)?;
             if attempt > 0 {
-                expected = state(&source)?;
+                (expected, stamp) = look(&source)?;
             }
             expected.settle(&mut self.clock);
             let carried = (expected.meta != listed).then_some(expected.meta);
             let read = if expected.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
-                self.whole(&source, file, &expected, carried.as_ref())?
+                self.whole(&source, file, &expected, carried.as_ref(), &mut announced)?
             } else {
                 // What the receiver held is given up with the first recipe, which a second one replaces.
                 begun = true;
-                self.recipe(&source, file, &expected, carried.as_ref(), resume.take())?
+                let found = Found { state: expected, may_have_holes: stamp.may_have_holes };
+                self.recipe(&source, file, &found, carried.as_ref(), resume.take(), &mut announced)?
             };
             if matches!(read, Read::Done) {
                 return Ok(());
@@ -239,6 +256,7 @@ impl<'a> LaneReader<'a> {
         file: FileId,
         expected: &State,
         carried: Option<&Meta>,
+        announced: &mut Announced,
     ) -> std::result::Result<Read, Trouble> {
         self.clock.enter(Phase::encode);
         let size = usize::try_from(expected.size).unwrap_or(0);
@@ -247,7 +265,7 @@ impl<'a> LaneReader<'a> {
         self.clock.enter(Phase::read);
         let content = draft.read(source, 0, size).map_err(Trouble::unread)?;
         self.clock.enter(Phase::check);
-        if content.len() != size || state(source)? != *expected {
+        if content.len() != size || look(source)?.0 != *expected {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::hash);
@@ -255,7 +273,7 @@ impl<'a> LaneReader<'a> {
         self.clock.enter(Phase::encode);
         draft.out().extend_from_slice(digest.as_bytes());
         draft.commit();
-        self.sent(expected.size);
+        self.sent(expected.size, announced);
         self.pack.flush_if_full(&mut self.clock)?;
         Ok(Read::Done)
     }
@@ -265,10 +283,12 @@ impl<'a> LaneReader<'a> {
         &mut self,
         source: &OwnedFd,
         file: FileId,
-        expected: &State,
+        found: &Found,
         carried: Option<&Meta>,
         resume: Option<&Resume>,
+        announced: &mut Announced,
     ) -> std::result::Result<Read, Trouble> {
+        let expected = &found.state;
         self.clock.enter(Phase::encode);
         self.pack.push(&Record::Begin { file });
         let mut hasher = blake3::Hasher::new();
@@ -281,18 +301,19 @@ impl<'a> LaneReader<'a> {
             && *prefix.finalize().as_bytes() == resume.digest
         {
             self.pack.push(&Record::Copy { bytes: resume.bytes });
+            announced.moved(self.session, Counter::bytes_reused, resume.bytes);
             hasher = prefix;
             at = resume.bytes;
         }
         let most = if expected.size >= LONG_FILE_BYTES { LITERAL_BYTES } else { PACK_BYTES };
-        let sparse = expected.stamp.blocks.saturating_mul(512) < expected.size;
         while at < expected.size {
             self.session.check()?;
             self.session.worked(1);
-            let data_end = if sparse {
+            let data_end = if found.may_have_holes {
                 let (data, end) = next_data(source, at, expected.size);
                 if data > at {
                     self.pack.push(&Record::Hole { bytes: data - at });
+                    announced.moved(self.session, Counter::bytes_reused, data - at);
                     let session = self.session;
                     self.clock.during(Phase::hash, || hash_zeros(session, &mut hasher, data - at))?;
                     at = data;
@@ -304,15 +325,14 @@ impl<'a> LaneReader<'a> {
             while at < data_end {
                 self.session.check()?;
                 let want = usize::try_from(data_end - at).map_or(most, |left| left.min(most));
-                if self.literal(source, at, want, &mut hasher)? < want {
+                if self.literal(source, at, want, &mut hasher, announced)? < want {
                     return Ok(Read::Changed);
                 }
                 at += want as u64;
             }
         }
         self.clock.enter(Phase::check);
-        let after = state(source)?;
-        if after != *expected {
+        if look(source)?.0 != *expected {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::encode);
@@ -328,6 +348,7 @@ impl<'a> LaneReader<'a> {
         at: u64,
         want: usize,
         hasher: &mut blake3::Hasher,
+        announced: &mut Announced,
     ) -> std::result::Result<usize, Trouble> {
         let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
         put_literal_head(want, draft.out());
@@ -343,26 +364,27 @@ impl<'a> LaneReader<'a> {
         hasher.update(&draft.out()[end - want..]);
         self.clock.enter(Phase::encode);
         draft.commit();
-        self.sent(want as u64);
+        self.sent(want as u64, announced);
         self.pack.flush_if_full(&mut self.clock)?;
         Ok(want)
     }
 
     /// Counts content that goes into packs.
-    fn sent(&self, bytes: u64) {
-        self.session.count(Counter::bytes_transferred, bytes);
+    fn sent(&self, bytes: u64, announced: &mut Announced) {
+        announced.moved(self.session, Counter::bytes_transferred, bytes);
         if let Some(profiler) = self.session.profiler() {
             profiler.add(Figure::disk_read_bytes, bytes);
         }
     }
 }
 
-fn state(source: &OwnedFd) -> std::result::Result<State, Trouble> {
-    let status = status(source, b"").map_err(Trouble::unread)?;
-    if status.file_type != FileType::RegularFile {
+/// An open file as it is now.
+fn look(source: &OwnedFd) -> std::result::Result<(State, Stamp), Trouble> {
+    let found = status(source, b"").map_err(Trouble::unread)?;
+    if found.file_type != FileType::RegularFile {
         return Err(Trouble::irregular());
     }
-    Ok(State { size: status.size, meta: status.meta, stamp: status.stamp })
+    Ok((State::new(found.size, found.meta, found.stamp), found.stamp))
 }
 
 /// The next range at or after `at` that holds data; both ends at `size` when there is none. Where the file system does

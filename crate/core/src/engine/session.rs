@@ -147,7 +147,7 @@ impl Session {
 
     /// Adds to a counter.
     pub(crate) fn count(&self, counter: Counter, by: u64) {
-        self.counters.0[counter as usize].fetch_add(by, Ordering::Relaxed);
+        self.counters.0[counter as usize].fetch_add(by, Ordering::Release);
         self.worked(1);
     }
 
@@ -161,9 +161,13 @@ impl Session {
         self.counters.0[counter as usize].load(Ordering::Relaxed)
     }
 
-    /// All counters.
+    /// All counters. What is done is read before what there is to do, which comes first and grows first: so no look at
+    /// a run that goes on shows more done than there is.
     pub(crate) fn counters(&self) -> Vec<u64> {
-        self.counters.0.iter().map(|counter| counter.load(Ordering::Relaxed)).collect()
+        let mut values: Vec<u64> =
+            self.counters.0.iter().rev().map(|counter| counter.load(Ordering::Acquire)).collect();
+        values.reverse();
+        values
     }
 
     /// Takes over the counters of a peer's account.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use super::attributes::{AttributePolicy, Given};
 use super::directories::{Directories, Incoming, Wanted};
 use super::lanes::Pack;
+use super::progress::Announced;
 use super::quota::Quota;
 use super::reader::hash_zeros;
 use super::report::Report;
@@ -113,6 +114,7 @@ struct Open {
     data_end: u64,
     hasher: blake3::Hasher,
     partial: bool,
+    announced: Announced,
 }
 
 /// A large file under its temporary name.
@@ -260,7 +262,8 @@ impl<'a> LaneWriter<'a> {
             }
             Record::Begin { file } => self.begin(file),
             Record::Literal(bytes) => {
-                self.writing.session.count(Counter::bytes_transferred, bytes.len() as u64);
+                let session = self.writing.session;
+                self.opened()?.announced.moved(session, Counter::bytes_transferred, bytes.len() as u64);
                 self.take_unannounced(bytes.len() as u64)?;
                 self.clock.enter(Phase::hash);
                 let open = self.opened()?;
@@ -277,8 +280,9 @@ impl<'a> LaneWriter<'a> {
             }
             Record::Copy { bytes } => {
                 self.clock.enter(Phase::hash);
-                self.writing.session.count(Counter::bytes_reused, bytes);
+                let session = self.writing.session;
                 let open = self.opened()?;
+                open.announced.moved(session, Counter::bytes_reused, bytes);
                 let held = open.wanted.resume.map_or(0, |(_, held)| held);
                 if open.at != 0 || bytes != held {
                     return Err(Error::protocol("a copy of what is not held").remote());
@@ -298,8 +302,8 @@ impl<'a> LaneWriter<'a> {
             Record::Hole { bytes } => {
                 self.clock.enter(Phase::hash);
                 let session = self.writing.session;
-                session.count(Counter::bytes_reused, bytes);
                 let open = self.opened()?;
+                open.announced.moved(session, Counter::bytes_reused, bytes);
                 let end = open.at.checked_add(bytes).ok_or_else(|| Error::protocol("a file without end").remote())?;
                 // The next write leaves the hole behind it.
                 let result = open.give_up_part();
@@ -392,10 +396,10 @@ impl<'a> LaneWriter<'a> {
             writing.directories.done(file.directory, &incoming);
             return Ok(());
         }
-        writing.session.count(Counter::bytes_transferred, content.len() as u64);
         let Some((_, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
+        Announced::new(size).moved(writing.session, Counter::bytes_transferred, content.len() as u64);
         let meta = meta.unwrap_or(*listed);
         if let Some(quota) = writing.quota {
             quota.take_bytes((content.len() as u64).saturating_sub(size))?;
@@ -449,13 +453,13 @@ impl<'a> LaneWriter<'a> {
 
     fn begin(&mut self, file: FileId) -> Result<()> {
         let writing = self.writing;
-        let (incoming, wanted) = match self.open.take() {
+        let (incoming, wanted, announced) = match self.open.take() {
             Some(open) if open.file == file => {
                 // The source changed while it was read: its recipe starts again.
                 if let Ok(new) = open.new {
                     new.discard();
                 }
-                (open.incoming, Wanted { resume: None, ..open.wanted })
+                (open.incoming, Wanted { resume: None, ..open.wanted }, open.announced)
             }
             Some(_) => return Err(Error::protocol("a file begins inside another").remote()),
             None => {
@@ -465,7 +469,8 @@ impl<'a> LaneWriter<'a> {
                     self.discarded = Some((file, incoming));
                     return Ok(());
                 }
-                (incoming, wanted)
+                let size = incoming.file(file.index).map_or(0, |(_, _, size)| size);
+                (incoming, wanted, Announced::new(size))
             }
         };
         let directory = self.enter(file)?.directory.clone_result();
@@ -499,7 +504,7 @@ impl<'a> LaneWriter<'a> {
             Err(error) => Err((IssueKind::Write, format!("cannot make the file: {}", std::io::Error::from(error)))),
         };
         let hasher = blake3::Hasher::new();
-        self.open = Some(Open { file, incoming, wanted, new, at: 0, data_end: 0, hasher, partial });
+        self.open = Some(Open { file, incoming, wanted, new, at: 0, data_end: 0, hasher, partial, announced });
         Ok(())
     }
 

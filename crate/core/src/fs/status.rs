@@ -15,8 +15,9 @@ pub(crate) struct Stamp {
     pub(crate) ctime: Time,
     /// The inode's number.
     pub(crate) ino: u64,
-    /// Blocks of 512 bytes that are allocated.
-    pub(crate) blocks: u64,
+    /// Whether less is allocated than its size. It says where to look for holes and nothing of a change: a file system
+    /// may allocate what was written long after that.
+    pub(crate) may_have_holes: bool,
 }
 
 /// The status of an entry.
@@ -76,7 +77,11 @@ impl From<&Statx> for Status {
                 mtime: time(stat.stx_mtime),
             },
             size: stat.stx_size,
-            stamp: Stamp { ctime: time(stat.stx_ctime), ino: stat.stx_ino, blocks: stat.stx_blocks },
+            stamp: Stamp {
+                ctime: time(stat.stx_ctime),
+                ino: stat.stx_ino,
+                may_have_holes: stat.stx_blocks.saturating_mul(512) < stat.stx_size,
+            },
             is_mount_point: stat
                 .stx_attributes_mask
                 .contains(StatxAttributes::MOUNT_ROOT)
@@ -101,7 +106,7 @@ impl From<&Stat> for Status {
             stamp: Stamp {
                 ctime: time(stat.st_ctime, stat.st_ctime_nsec),
                 ino: stat.st_ino,
-                blocks: unsigned(stat.st_blocks),
+                may_have_holes: unsigned(stat.st_blocks).saturating_mul(512) < unsigned(stat.st_size),
             },
             is_mount_point: None,
         }

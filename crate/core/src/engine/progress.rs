@@ -1,0 +1,46 @@
+//! Keeps what a run has moved of its content within the total that it told of.
+
+use sparsync_proto::Counter;
+
+use super::session::Session;
+
+/// What is left of one file's content as the total counts it: the size of its listing, once.
+pub(super) struct Announced(u64);
+
+impl Announced {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// Counts content as moved. What was not announced, because the file has grown or comes again after it changed
+    /// while it was read, is added to the total first: nobody sees more moved than there is to move.
+    pub(super) fn moved(&mut self, session: &Session, counter: Counter, bytes: u64) {
+        let beyond = bytes.saturating_sub(self.0);
+        self.0 = self.0.saturating_sub(bytes);
+        if beyond > 0 {
+            session.count(Counter::bytes_to_transfer, beyond);
+        }
+        session.count(counter, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsync_proto::Counter::{bytes_reused, bytes_to_transfer, bytes_transferred};
+
+    use super::{Announced, Session};
+
+    #[test]
+    fn what_is_moved_never_passes_its_total() {
+        let session = Session::default();
+        session.count(bytes_to_transfer, 100);
+        let mut announced = Announced::new(100);
+        // 60 bytes in vain, then all of a file that has grown to 120.
+        for (counter, bytes) in [(bytes_transferred, 60), (bytes_reused, 50), (bytes_transferred, 70)] {
+            announced.moved(&session, counter, bytes);
+            let done = session.get(bytes_transferred) + session.get(bytes_reused);
+            assert!(done <= session.get(bytes_to_transfer));
+        }
+        assert_eq!(session.get(bytes_to_transfer), 180);
+    }
+}
