@@ -18,7 +18,7 @@ function refuse(name: string, value: unknown, expected: string): never {
 /** Checks every option that was given; unknown names are rejected with the nearest known one. */
 export function checkOptions<T extends object>(given: unknown, checks: Checks<T>, where: string): Checked<T> {
   if (given === undefined) return {};
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return refuse(where, given, 'an object');
+  if (!isPlain(given)) return refuse(where, given, 'an object');
   const known = checks as Readonly<Record<string, Check<unknown>>>;
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(given)) {
@@ -38,6 +38,22 @@ export function checkOptions<T extends object>(given: unknown, checks: Checks<T>
   return result as Checked<T>;
 }
 
+/** A `Map`, a `Date` or a promise is an object without properties of its own: taken for options it would say nothing. */
+export function isPlain(value: unknown): value is object {
+  return Object.prototype.toString.call(value) === '[object Object]';
+}
+
+/** Checks an argument that is no option; where it was not given, the result is `undefined`. */
+export function argument<T>(value: unknown, name: string, check: Check<T>): T | undefined {
+  if (value === undefined) return undefined;
+  try {
+    return check(value, name);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(error.message.replace(/^option /, ''), { details: { argument: name } });
+  }
+}
+
 /** `true` or `false`. */
 export const flag: Check<boolean> = (value, name) =>
   typeof value === 'boolean' ? value : refuse(name, value, 'true or false');
@@ -50,9 +66,10 @@ export function integer(least: number, most: number, unit: string): Check<number
       : refuse(name, value, `a whole number of ${unit} from ${least} to ${most}`);
 }
 
-/** A text that is not empty. */
+/** A text that is not empty. Nothing that takes one can hold a NUL byte. */
 export function text(what: string): Check<string> {
-  return (value, name) => (typeof value === 'string' && value !== '' ? value : refuse(name, value, what));
+  return (value, name) =>
+    typeof value === 'string' && value !== '' && !value.includes('\0') ? value : refuse(name, value, what);
 }
 
 /** One of a few words. */
@@ -78,7 +95,8 @@ export function instance<T>(accepts: (value: unknown) => value is T, expected: s
 export function listOf<T>(element: Check<T>): Check<T[]> {
   return (value, name) => {
     const elements: unknown[] = Array.isArray(value) ? value : [value];
-    return elements.map((each, index) => element(each, Array.isArray(value) ? `${name}[${index}]` : name));
+    // Unlike `map`, this does not pass over places of an array that hold nothing.
+    return Array.from(elements, (each, index) => element(each, Array.isArray(value) ? `${name}[${index}]` : name));
   };
 }
 

@@ -1,5 +1,6 @@
 import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
+import { isPlain } from './check.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
 import { toKind } from './convert.js';
 import type { EntryKind } from './events.js';
@@ -10,7 +11,7 @@ import type { NativeClient, NativeListEntry } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
 import type { ConnectSettings } from './settings.js';
-import { joinBytes, pathBytes, textOf } from './paths.js';
+import { describe, joinBytes, pathBytes, textOf } from './paths.js';
 import type { PathLike } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
@@ -110,6 +111,7 @@ export class Connection {
    */
   plan(direction: PlanDirection, options?: ConnectionPlanOptions): Plan {
     const task = prepared((): Task => {
+      checkDirection(direction);
       const ends =
         'push' in direction
           ? this.#pushEnds(direction.push, direction.to)
@@ -235,6 +237,14 @@ export class Connection {
     if (this.#closed) await closeQuietly(client);
     return client;
   }
+}
+
+function checkDirection(direction: unknown): asserts direction is PlanDirection {
+  const is = (name: string): boolean => isPlain(direction) && Reflect.get(direction, name) !== undefined;
+  if (is('push') !== is('pull') && is('to')) return;
+  throw new ConfigError(
+    `direction must be { push: localPath, to: remotePath } or { pull: remotePath, to: localPath }, not ${describe(direction)}`,
+  );
 }
 
 function local(path: PathLike): LocalTarget {

@@ -74,7 +74,7 @@ export type {
   SyncProfile,
 } from './profile.js';
 export { serve } from './server.js';
-export type { Server, ServerStats } from './server.js';
+export type { CloseOptions, Server, ServerStats } from './server.js';
 export type { ProfileListener } from './server-profile.js';
 export type { AllowedClient, Operation, RootOptions, ServeOptions } from './server-options.js';
 export type { SyncStats } from './stats.js';

@@ -1,5 +1,5 @@
 import type { ProfileListener } from './server-profile.js';
-import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
+import { checkOptions, flag, group, instance, integer, isPlain, listOf, oneOf, text } from './check.js';
 import type { Check, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { IDENTITY_CHECKS, publicKey } from './settings.js';
@@ -206,7 +206,7 @@ const ROOT_CHECKS: Checks<RootOptions> = {
 
 const SERVE_CHECKS: Checks<ServeOptions> = {
   roots: instance<ServeOptions['roots']>(
-    (value): value is ServeOptions['roots'] => typeof value === 'object' && value !== null && !Array.isArray(value),
+    (value): value is ServeOptions['roots'] => isPlain(value),
     'an object of folders by name',
   ),
   listen: instance<string>(

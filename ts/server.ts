@@ -1,4 +1,6 @@
 import { captureCallSite } from './callsite.js';
+import { argument, checkOptions, instance, integer, text } from './check.js';
+import type { Checks } from './check.js';
 import { atCallSite, fromNative } from './errors.js';
 import { nativeIdentity } from './link.js';
 import { loadNative } from './native.js';
@@ -11,6 +13,20 @@ import { formatRemote } from './target.js';
 
 /** The counters of a server since its start. Bytes are those of all streams, of sessions under way as well. */
 export type ServerStats = Readonly<Record<string, number>>;
+
+/** Options of closing a server. */
+export interface CloseOptions {
+  /**
+   * Time for transfers to finish in milliseconds.
+   *
+   * Default: `10_000`. Range: 0 to 86,400,000.
+   *
+   * @example `await server.close({ graceMs: 60_000 })`
+   */
+  graceMs?: number | undefined;
+}
+
+const CLOSE_CHECKS: Checks<CloseOptions> = { graceMs: integer(0, 86_400_000, 'milliseconds') };
 
 /** How long `close` lets transfers finish before it rolls them back, in milliseconds. */
 const DEFAULT_GRACE_MS = 10_000;
@@ -55,10 +71,16 @@ export class Server {
    *
    * @example `await sync('./site', server.url('site'), { trust: { pin: server.publicKey } })`
    */
-  url(root = '', host?: string): string {
+  url(root?: string, host?: string): string {
+    const name = argument(
+      root,
+      'root',
+      instance<string>((value) => typeof value === 'string', 'the name of a root'),
+    );
+    const shown = argument(host, 'host', text('a host'));
     const address = this.address.slice(0, this.address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
     const reachable = address === '0.0.0.0' || address === '::' ? 'localhost' : address;
-    return formatRemote(host ?? reachable, this.port, root);
+    return formatRemote(shown ?? reachable, this.port, name);
   }
 
   /** The counters. */
@@ -82,11 +104,14 @@ export class Server {
    * Accepts no further transfer, lets those under way finish or, after the time given, rolls them back, and stops.
    * Every path then has its old or its complete new content.
    */
-  close(
-    options: { /** Time for transfers to finish in milliseconds. Default: `10_000`. */ graceMs?: number } = {},
-  ): Promise<void> {
-    this.#closing ??= this.#close(options.graceMs ?? DEFAULT_GRACE_MS);
-    return this.#closing;
+  close(options?: CloseOptions): Promise<void> {
+    try {
+      const { graceMs } = checkOptions<CloseOptions>(options, CLOSE_CHECKS, 'options');
+      this.#closing ??= this.#close(graceMs ?? DEFAULT_GRACE_MS);
+      return this.#closing;
+    } catch (error) {
+      return Promise.reject(atCallSite(fromNative(error), captureCallSite()));
+    }
   }
 
   /** Resolves when the server has stopped, by `close` or by itself. The process stays alive meanwhile. */

@@ -1,5 +1,7 @@
 import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
+import { argument, checkOptions, text } from './check.js';
+import type { Checks } from './check.js';
 import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import { ConfigError, atCallSite, fromNative } from './errors.js';
 import { loadNative } from './native.js';
@@ -32,7 +34,7 @@ export interface KnownHostsOptions {
  */
 export async function identity(keyPath?: string): Promise<Identity> {
   return withNative(captureCallSite(), (native) => {
-    const path = keyPath ?? defaultKeyPath();
+    const path = argument(keyPath, 'keyPath', text('the path of a key file')) ?? defaultKeyPath();
     return { ...native.loadIdentity(path), keyPath: path };
   });
 }
@@ -44,10 +46,10 @@ export async function identity(keyPath?: string): Promise<Identity> {
  *
  * @example `await pinnedKeys('backup.example')`
  */
-export async function pinnedKeys(authority: string, options: KnownHostsOptions = {}): Promise<string[]> {
+export async function pinnedKeys(authority: string, options?: KnownHostsOptions): Promise<string[]> {
   return withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
-    return native.knownHost(options.knownHosts ?? defaultKnownHostsPath(), host, port);
+    return native.knownHost(fileOf(options), host, port);
   });
 }
 
@@ -59,10 +61,12 @@ export async function pinnedKeys(authority: string, options: KnownHostsOptions =
  *
  * @example `await pinKey('backup.example', 'ed25519:…')`
  */
-export async function pinKey(authority: string, key: string, options: KnownHostsOptions = {}): Promise<void> {
+export async function pinKey(authority: string, key: string, options?: KnownHostsOptions): Promise<void> {
   await withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
-    native.trustHost(options.knownHosts ?? defaultKnownHostsPath(), host, port, publicKey(key, 'key'));
+    const pinned = argument(key, 'key', publicKey);
+    if (pinned === undefined) throw new ConfigError('key is missing: give ed25519: and 43 characters of base64');
+    native.trustHost(fileOf(options), host, port, pinned);
   });
 }
 
@@ -73,10 +77,10 @@ export async function pinKey(authority: string, key: string, options: KnownHosts
  *
  * @example `await unpinKeys('backup.example')`
  */
-export async function unpinKeys(authority: string, options: KnownHostsOptions = {}): Promise<boolean> {
+export async function unpinKeys(authority: string, options?: KnownHostsOptions): Promise<boolean> {
   return withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
-    return native.forgetHost(options.knownHosts ?? defaultKnownHostsPath(), host, port);
+    return native.forgetHost(fileOf(options), host, port);
   });
 }
 
@@ -88,8 +92,18 @@ async function withNative<T>(site: CallSite, use: (native: Native) => T): Promis
   }
 }
 
-function hostAndPort(authority: string): { host: string; port: number } {
-  return parseAuthority(authority.replace(/^sparsync:\/\//i, '').replace(/\/.*$/s, ''), (why) => {
-    throw new ConfigError(`${JSON.stringify(authority)} is not a host: ${why}`);
+const KNOWN_HOSTS_CHECKS: Checks<KnownHostsOptions> = { knownHosts: text('the path of a file') };
+
+/** The file of pins that the options name. */
+function fileOf(options: unknown): string {
+  const { knownHosts } = checkOptions<KnownHostsOptions>(options, KNOWN_HOSTS_CHECKS, 'options');
+  return knownHosts ?? defaultKnownHostsPath();
+}
+
+function hostAndPort(authority: unknown): { host: string; port: number } {
+  const given = argument(authority, 'authority', text('a host, as in backup.example or [::1]:28792'));
+  if (given === undefined) throw new ConfigError('authority is missing: give a host, as in backup.example');
+  return parseAuthority(given.replace(/^sparsync:\/\//i, '').replace(/\/.*$/s, ''), (why) => {
+    throw new ConfigError(`${JSON.stringify(given)} is not a host: ${why}`);
   });
 }
