@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::net::{self, ConnectOptions};
 use crate::profile::RuntimeClock;
 use crate::run::{Peer, Run, start_remote};
-use crate::transport::{ControlStreams, Router};
+use crate::transport::{Connection, SessionLanes, encoded};
 use crate::trust::PublicKey;
 
 /// A connection to a server. It has one thread, which carries all of its runs.
@@ -48,23 +48,19 @@ impl Client {
                     let began = Instant::now();
                     match net::connect(options).await {
                         Ok(connected) => {
-                            let connection = connected.connection.clone();
-                            let router = Arc::<Router>::default();
-                            tokio::spawn(Arc::clone(&router).run(connection.clone()));
+                            let (server_key, remote) = (connected.server_key, connected.remote);
+                            let connection = connected.start();
                             let peer = Peer {
-                                round_trip: connection.rtt(),
-                                connection: connection.clone(),
-                                router,
+                                connection: Arc::clone(&connection),
                                 connect_time: began.elapsed(),
                                 runtime_clock,
-                                window: net::WindowBudget::default().open(&connection),
                                 handle: tokio::runtime::Handle::current(),
                             };
-                            if to.send(Ok((peer, connected.server_key, connected.remote))).is_ok() {
+                            if to.send(Ok((peer, server_key, remote))).is_ok() {
                                 stopped.notified().await;
                             }
-                            connection.close(0u32.into(), b"");
-                            net::close_sent(&connection).await;
+                            connection.close(None);
+                            connection.close_sent().await;
                         }
                         Err(error) => {
                             let _ = to.send(Err(error));
@@ -95,13 +91,13 @@ impl Client {
     /// The round trip as measured so far.
     #[must_use]
     pub fn round_trip(&self) -> Duration {
-        self.peer.connection.rtt()
+        self.peer.connection.round_trip()
     }
 
     /// Whether the connection has ended, by either side.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.peer.connection.close_reason().is_some()
+        self.peer.connection.closed().is_some()
     }
 
     /// Starts a run.
@@ -115,11 +111,11 @@ impl Client {
 
     /// The entries of one directory of a root; the names of the roots when `root` is empty.
     pub async fn list(&self, root: &str, path: RelPath) -> Result<Vec<ListEntry>> {
-        let connection = self.peer.connection.clone();
+        let connection = Arc::clone(&self.peer.connection);
         let root = root.as_bytes().to_vec();
         let (to, from) = oneshot::channel();
         self.peer.handle.spawn(async move {
-            let _ = to.send(list(&connection, root, path).await);
+            let _ = to.send(list(&*connection, root, path).await);
         });
         from.await.map_err(|_| Error::new(crate::ErrorKind::Closed, "the connection is closed"))?
     }
@@ -145,16 +141,11 @@ impl Drop for Client {
     }
 }
 
-async fn list(connection: &quinn::Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
-    let (send, recv) = connection.open_bi().await.map_err(|error| net::connection_error(&error))?;
-    let mut streams = ControlStreams::new(send, recv, Arc::default());
-    let (oldest, newest) = limits::VERSIONS.into_inner();
-    streams.write(&Frame::Hello { oldest, newest }).await?;
-    streams.write(&Frame::ListRequest { root, path }).await?;
-    let _ = streams.send.finish();
+async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
+    let mut lanes = ask(connection, Frame::ListRequest { root, path }).await?;
     let mut all = Vec::new();
     loop {
-        match streams.read().await? {
+        match lanes.read().await? {
             Some(Frame::ListReply { more, entries }) => {
                 all.extend(entries);
                 if all.len() > limits::DIRECTORY_ENTRIES_MAX {
@@ -168,4 +159,13 @@ async fn list(connection: &quinn::Connection, root: Vec<u8>, path: RelPath) -> R
             _ => return Err(Error::protocol("no answer to a request for a list").remote()),
         }
     }
+}
+
+/// Opens a session for a single question.
+async fn ask(connection: &dyn Connection, question: Frame) -> Result<Box<dyn SessionLanes>> {
+    let mut lanes = connection.open(Arc::default());
+    let (oldest, newest) = limits::VERSIONS.into_inner();
+    lanes.write(encoded(&[Frame::Hello { oldest, newest }, question])).await?;
+    lanes.finish();
+    Ok(lanes)
 }

@@ -24,3 +24,4 @@ pub use job::{Job, JobResult, stat_names};
 pub use run::{Run, start_local};
 pub use server::{PROFILES_KEPT, ServedRoot, Server, ServerOptions, ServerProfiles, SessionProfile};
 pub use sparsync_proto as proto;
+pub use transport::Principal;

@@ -1,5 +1,6 @@
 //! What either end makes of a request: its timeout, the acceptance by a sender, what the path and the owners allow.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request};
@@ -7,41 +8,37 @@ use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request};
 use crate::engine::{Report, Source};
 use crate::error::Result;
 use crate::prepare;
+use crate::transport::Connection;
 
 /// A run without a limit in time is given a century.
-const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+pub(crate) const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The timeout of a request; 0 means none.
 pub(crate) fn timeout_of(request: &Request) -> Duration {
     if request.timeout_ms == 0 { NO_TIMEOUT } else { Duration::from_millis(request.timeout_ms).min(NO_TIMEOUT) }
 }
 
+/// The longest time that records are held back.
+const HOLD_MAX: Duration = Duration::from_millis(250);
+
 /// Paths slower than this have compression pay: LZ4 of text costs about 2 ns a byte and saves more than half.
 const COMPRESS_BELOW_BYTES_PER_SECOND: f64 = 300e6;
 
-/// Below this round trip a path is a machine's own or a local network's, whose speed a window does not tell.
-const COMPRESS_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
-
 /// Whether packs are worth compressing on this path now.
-pub(crate) fn compress_on(
-    connection: &quinn::Connection,
-    round_trip: Duration,
-    wish: Compression,
-) -> Box<dyn Fn() -> bool + Send + Sync> {
-    let connection = connection.clone();
-    Box::new(move || match wish {
+pub(crate) fn compress_on(connection: &Arc<dyn Connection>, asked: Compression) -> Box<dyn Fn() -> bool + Send + Sync> {
+    let connection = Arc::clone(connection);
+    Box::new(move || match asked {
         Compression::Always => true,
         Compression::Never => false,
         Compression::Auto => {
-            if round_trip < COMPRESS_FROM_ROUND_TRIP {
-                return false;
-            }
-            let path = connection.stats().path;
-            #[expect(clippy::cast_precision_loss, reason = "an estimate within a factor")]
-            let bytes_per_second = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-6);
-            bytes_per_second < COMPRESS_BELOW_BYTES_PER_SECOND
+            connection.goodput().is_some_and(|bytes_per_second| bytes_per_second < COMPRESS_BELOW_BYTES_PER_SECOND)
         }
     })
+}
+
+/// How long records are held back for the tree's digest to go first.
+pub(crate) fn hold_on(connection: &dyn Connection) -> Duration {
+    (connection.round_trip() * 2).min(HOLD_MAX)
 }
 
 /// Says once that owners were asked for and cannot be set here.

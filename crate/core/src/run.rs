@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds, limits};
+use tokio::sync::mpsc;
 
 use crate::engine::{
-    ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, control_lane, run_receiver, run_sender,
+    ControlLane, Pack, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, TransportControl,
+    control_lane, run_receiver, run_sender,
 };
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
-use crate::negotiation::{compress_on, tell_dropped_owners, timeout_of};
+use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
-use crate::transport::{ControlStreams, DataLanes, End, QuicSession, Router, carry_local, lanes_in, lanes_out};
+use crate::transport::{Connection, SessionLanes, encoded, in_process};
 
 /// A run that a caller asks for.
 #[derive(Clone, Debug)]
@@ -30,23 +32,12 @@ pub struct Run {
 /// What a run over a connection needs of it.
 #[derive(Clone)]
 pub(crate) struct Peer {
-    pub(crate) connection: quinn::Connection,
-    pub(crate) router: Arc<Router>,
-    pub(crate) window: crate::net::Window,
+    pub(crate) connection: Arc<dyn Connection>,
     pub(crate) handle: tokio::runtime::Handle,
-    /// The shortest round trip seen: that of the handshake.
-    pub(crate) round_trip: Duration,
     /// How long it took to find the server and connect.
     pub(crate) connect_time: Duration,
     /// What the connection's thread does.
     pub(crate) runtime_clock: Arc<RuntimeClock>,
-}
-
-impl Peer {
-    /// How long records are held back for the tree's digest to go first.
-    fn hold(&self) -> Duration {
-        (self.connection.rtt() * 2).min(Duration::from_millis(250))
-    }
 }
 
 /// The need that a dry run has counted.
@@ -68,50 +59,32 @@ pub fn start_local(run: Run, destination: Vec<u8>) -> Result<Job> {
     Job::start(run.lossless, move |job| local(&run, &destination, job))
 }
 
-/// Runs the transport of a session on the connection's runtime, and waits for it after `engine`.
-fn over_quic<T>(
+/// Carries a session over the connection, on its runtime, and waits for that after `engine`.
+fn over_connection<T>(
     peer: &Peer,
     job: &JobContext,
     session: &Arc<Session>,
     request: &Request,
-    control: crate::engine::TransportControl,
-    lanes: DataLanes,
+    (mut lanes, control): (Box<dyn SessionLanes>, TransportControl),
     engine: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     let transport = {
         let (session, peer, wire) = (Arc::clone(session), peer.clone(), Arc::clone(job.wire()));
-        let request = request.clone();
+        let timeout = timeout_of(request);
+        let (oldest, newest) = limits::VERSIONS.into_inner();
+        let first = encoded(&[Frame::Hello { oldest, newest }, Frame::Request(Box::new(request.clone()))]);
         async move {
             let _ended = ended;
-            let timeout = timeout_of(&request);
             let _watch = peer.runtime_clock.watch(session.profiler());
             if let Some(profiler) = session.profiler() {
                 profiler.set(Figure::connect_ms, nanos(peer.connect_time));
             }
-            let opened = async {
-                let (send, recv) =
-                    peer.connection.open_bi().await.map_err(|error| crate::net::connection_error(&error))?;
-                let mut streams = ControlStreams::new(send, recv, Arc::clone(&wire));
-                let (oldest, newest) = limits::VERSIONS.into_inner();
-                let mut first = Vec::new();
-                Frame::Hello { oldest, newest }.encode(&mut first);
-                Frame::Request(Box::new(request)).encode(&mut first);
-                streams.write_encoded(&first).await?;
-                wire.asks(session.profiler().map(AsRef::as_ref));
-                Ok::<_, Error>(streams)
-            };
-            wire.streams_opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            match opened.await {
-                Ok(streams) => {
-                    let Peer { connection, router, window, .. } = peer;
-                    let end = End::Initiator;
-                    QuicSession { end, session, connection, router, window, streams, control, lanes, timeout }
-                        .run()
-                        .await;
-                }
-                Err(error) => session.fail(error),
+            if let Err(error) = lanes.write(first).await {
+                return session.fail(error);
             }
+            wire.asks(session.profiler().map(AsRef::as_ref));
+            lanes.carry(session, control, timeout).await;
         }
     };
     peer.handle.spawn(transport);
@@ -153,18 +126,19 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
 fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) -> Result<(SenderEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
     let (control, transport) = control_lane();
-    let (lanes, data) = lanes_out(request.lanes);
+    let mut data = peer.connection.open(Arc::clone(job.wire()));
+    let lanes = data.data_out(request.lanes);
     let options = SenderOptions {
         attributes: request.attributes,
         recursive: request.recursive,
-        compress: compress_on(&peer.connection, peer.round_trip, request.compression),
-        hold: peer.hold(),
+        compress: compress_on(&peer.connection, request.compression),
+        hold: hold_on(&*peer.connection),
         grant: None,
         events: Some(Arc::clone(job.events())),
         mounts: prepare::known_mounts(source, request),
         profile: ProfileExchange::asked_by(request),
     };
-    let end = over_quic(peer, job, &session, request, transport, data, || {
+    let end = over_connection(peer, job, &session, request, (data, transport), || {
         run_sender(&session, source, &options, control, lanes)
     })?;
     Ok((end, session))
@@ -197,8 +171,9 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     let mut request = request.clone();
     request.grant_all = !request.dry_run && prepare::is_missing_or_empty(&run.local_path);
     let (mut control, transport) = control_lane();
-    let (lanes, data) = lanes_in(request.lanes);
-    let end = over_quic(peer, job, &session, &request, transport, data, || {
+    let mut data = peer.connection.open(Arc::clone(job.wire()));
+    let lanes = data.data_in(request.lanes);
+    let end = over_connection(peer, job, &session, &request, (data, transport), || {
         let accept = match control.rx.blocking_recv() {
             Some(Frame::Accept(accept)) => accept,
             Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
@@ -226,7 +201,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
 }
 
 fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer) -> ReceiverTerms<'a> {
-    let server = peer.connection.remote_address();
+    let server = peer.connection.peer_address();
     ReceiverTerms {
         file_name,
         bounds,
@@ -290,29 +265,56 @@ fn local_once(
         mounts: prepare::known_mounts(source, request),
         profile: ProfileExchange::None,
     };
-    let (source_control, source_transport) = control_lane();
-    let (destination_control, destination_transport) = control_lane();
-    let (to, from) = (0..request.lanes).map(|_| tokio::sync::mpsc::channel(crate::engine::DATA_QUEUE)).unzip();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(|error| Error::io("cannot start a runtime", b"", error))?;
-    let outcome = std::thread::scope(|scope| {
-        scope.spawn(|| {
+    let outcome = both_engines(&sending, &session, request, job, |(control, to), receiving| {
+        std::thread::scope(|scope| {
             // What goes wrong here is told by the session.
-            let _ = run_sender(&sending, source, &sender_options, source_control, to);
-        });
-        scope.spawn(|| {
-            runtime.block_on(carry_local((&sending, source_transport), (&session, destination_transport)));
-        });
-        let outcome = run_receiver(&session, &prepared.destination, &options, destination_control, from);
-        if outcome.is_err() {
-            sending.end();
-        }
-        outcome
-    });
-    let refused = outcome?.refused;
+            scope.spawn(|| drop(run_sender(&sending, source, &sender_options, control, to)));
+            let (control, from) = receiving;
+            let outcome = run_receiver(&session, &prepared.destination, &options, control, from);
+            if outcome.is_err() {
+                sending.end();
+            }
+            outcome
+        })
+    })?;
     if let Some(profiler) = sending.profiler() {
         session.set_peer_profile(profiler.account())?;
     }
-    Ok((PullEnd { refused, count_first: None }, session))
+    Ok((PullEnd { refused: outcome.refused, count_first: None }, session))
+}
+
+/// The engines' ends of a session: for the one that sends, and for the one that receives.
+type SendingEnd = (ControlLane, Vec<mpsc::Sender<Pack>>);
+type ReceivingEnd = (ControlLane, Vec<mpsc::Receiver<Pack>>);
+
+/// Carries a session between two engines of this process for as long as `engines` takes.
+fn both_engines<T>(
+    sending: &Arc<Session>,
+    receiving: &Arc<Session>,
+    request: &Request,
+    job: &JobContext,
+    engines: impl FnOnce(SendingEnd, ReceivingEnd) -> Result<T>,
+) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Error::io("cannot start a runtime", b"", error))?;
+    let (near, far) = in_process::connection();
+    let mut source = near.open(Arc::clone(job.wire()));
+    let accepted = runtime.block_on(far.accept(Arc::clone(job.wire())));
+    let mut destination = accepted.ok_or_else(|| Error::internal("a session that was opened and did not come"))?;
+    let (source_control, from_source) = control_lane();
+    let (destination_control, from_destination) = control_lane();
+    let sending_end = (source_control, source.data_out(request.lanes));
+    let receiving_end = (destination_control, destination.data_in(request.lanes));
+    let carried = [
+        source.carry(Arc::clone(sending), from_source, NO_TIMEOUT),
+        destination.carry(Arc::clone(receiving), from_destination, NO_TIMEOUT),
+    ];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let [source, destination] = carried;
+            runtime.block_on(async { tokio::join!(source, destination) });
+        });
+        engines(sending_end, receiving_end)
+    })
 }

@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::address::{resolve, shown, unbracketed};
-use super::tls::{Refusal, ServerDemand, client_config, peer_key};
-use super::transport::Circumstances;
-use super::{close_with, connection_error, socket, transport};
+use super::parameters::Circumstances;
+use super::quic::QuicConnection;
+use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name};
+use super::{WindowBudget, close_with, connection_error, parameters, socket};
+use crate::transport::{self, Principal};
 use crate::trust::{Identity, KnownHosts, KnownKey, PublicKey};
 use crate::{Error, ErrorKind, Result};
 
@@ -90,6 +92,17 @@ pub struct Connected {
     pub socket_buffer_bytes: u64,
 }
 
+impl Connected {
+    /// Puts the connection to use.
+    pub(crate) fn start(self) -> Arc<dyn transport::Connection> {
+        let principal = match self.server_key {
+            Some(key) => Principal::Key(key),
+            None => Principal::Certificate { name: peer_name(&self.connection).unwrap_or_default(), key: None },
+        };
+        QuicConnection::start(self.connection, principal, &WindowBudget::default())
+    }
+}
+
 /// Connects to a server: resolves the host anew, tries every address (the next one 250 ms after the last, or at once
 /// when that failed), and takes the first that answers with a trusted key.
 ///
@@ -105,7 +118,7 @@ pub struct Connected {
 /// - [`ErrorKind::Unauthorized`]: the server refused this client's certificate in the handshake;
 /// - [`ErrorKind::Io`]: the file of known hosts cannot be read or written.
 pub async fn connect(options: ConnectOptions) -> Result<Connected> {
-    transport::check_initial_mtu(options.initial_mtu)?;
+    parameters::check_initial_mtu(options.initial_mtu)?;
     if options.port == 0 || unbracketed(&options.host).is_empty() {
         return Err(Error::new(
             ErrorKind::Config,
@@ -243,14 +256,14 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
     let unreachable = |error: io::Error| Error::new(ErrorKind::Connect, error.to_string()).because(error);
     let udp = socket::bind_for(remote).map_err(unreachable)?;
     let socket_buffer_bytes = socket::receive_buffer_bytes(&udp);
-    config.transport_config(transport::connection(Circumstances {
+    config.transport_config(parameters::connection(Circumstances {
         remote,
         initial_mtu: options.initial_mtu,
         idle_timeout: options.idle_timeout,
-        receive_window: transport::LEAST_WINDOW_BYTES,
+        receive_window: parameters::LEAST_WINDOW_BYTES,
         socket_buffer_bytes,
     })?);
-    let endpoint = Endpoint::new(transport::endpoint()?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
+    let endpoint = Endpoint::new(parameters::endpoint()?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
     let connecting = endpoint
         .connect_with(config, remote, &server_name(options)?)
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;

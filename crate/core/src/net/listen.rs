@@ -10,9 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::{Reach, host_and_port, resolve};
 use super::gate::{Admission, Gate, Pass};
+use super::parameters::{self, Circumstances, STRANGER_WINDOW_BYTES};
+use super::quic::QuicConnection;
 use super::tls::{peer_key, peer_name, server_config};
-use super::transport::{self, Circumstances, STRANGER_WINDOW_BYTES};
-use super::{close_code, connection_error, socket};
+use super::{WindowBudget, close_code, close_with, connection_error, socket};
+use crate::transport::{self, Principal};
 use crate::trust::{Identity, PublicKey};
 use crate::{Error, ErrorKind, Result};
 
@@ -66,6 +68,8 @@ pub struct Listener {
     config: ServerConfig,
     /// Those of every client but for its address.
     circumstances: Circumstances,
+    /// A private CA vouches for clients.
+    by_ca: bool,
     gate: Gate,
 }
 
@@ -74,7 +78,7 @@ pub struct Listener {
 /// Fails with [`ErrorKind::Config`] when the address, the certificate or the CA cannot be used, when an anonymous
 /// server would listen beyond loopback, or when the address is taken or not this machine's; the error names the address.
 pub async fn listen(options: ListenOptions) -> Result<Listener> {
-    transport::check_initial_mtu(options.initial_mtu)?;
+    parameters::check_initial_mtu(options.initial_mtu)?;
     let (host, port) = host_and_port(&options.address)?;
     let refuse = |why: String| Error::new(ErrorKind::Config, format!("cannot listen on {}: {why}", options.address));
     let addresses = resolve(host, port).await.map_err(|error| refuse(error.to_string()).because(error))?;
@@ -109,10 +113,17 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
             receive_window: STRANGER_WINDOW_BYTES,
             socket_buffer_bytes: socket::receive_buffer_bytes(&udp),
         };
-        transport::connection(circumstances)?;
-        let endpoint = Endpoint::new(transport::endpoint()?, Some(config.clone()), udp, Arc::new(TokioRuntime))
+        parameters::connection(circumstances)?;
+        let endpoint = Endpoint::new(parameters::endpoint()?, Some(config.clone()), udp, Arc::new(TokioRuntime))
             .map_err(internal)?;
-        return Ok(Listener { endpoint, address, config, circumstances, gate: Gate::default() });
+        return Ok(Listener {
+            endpoint,
+            address,
+            config,
+            circumstances,
+            by_ca: options.client_ca_pem.is_some(),
+            gate: Gate::default(),
+        });
     }
     Err(reason)
 }
@@ -166,7 +177,7 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(transport) = transport::connection(Circumstances { remote, ..self.circumstances }) else {
+            let Ok(transport) = parameters::connection(Circumstances { remote, ..self.circumstances }) else {
                 // The same settings were accepted when the socket was opened.
                 incoming.refuse();
                 continue;
@@ -178,6 +189,7 @@ impl Listener {
                 connecting: incoming.accept_with(Arc::new(config)),
                 remote,
                 deadline: Instant::now() + HANDSHAKE_TIMEOUT,
+                by_ca: self.by_ca,
                 pass,
             });
         }
@@ -190,6 +202,7 @@ pub struct Handshake {
     connecting: std::result::Result<Connecting, ConnectionError>,
     remote: SocketAddr,
     deadline: Instant,
+    by_ca: bool,
     pass: Pass,
 }
 
@@ -219,6 +232,7 @@ impl Handshake {
             key: peer_key(&connection),
             name: peer_name(&connection),
             deadline: self.deadline.into_std(),
+            by_ca: self.by_ca,
             connection,
         })
     }
@@ -246,4 +260,29 @@ pub struct Accepted {
     pub name: Option<String>,
     /// When the first request should have arrived.
     pub deadline: std::time::Instant,
+    /// Whether the listener's CA vouches for the name.
+    by_ca: bool,
+}
+
+impl Accepted {
+    /// Who the client has proved to be.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        match (&self.name, self.key) {
+            (Some(name), key) if self.by_ca => Principal::Certificate { name: name.clone(), key },
+            (_, Some(key)) => Principal::Key(key),
+            (_, None) => Principal::Anonymous,
+        }
+    }
+
+    /// Closes the connection of a client that may do nothing, and tells it why.
+    pub(crate) fn refuse(&self, error: &Error) {
+        close_with(&self.connection, error);
+    }
+
+    /// Puts the connection of an authorized client to use.
+    pub(crate) fn start(self, windows: &WindowBudget) -> Arc<dyn transport::Connection> {
+        let principal = self.principal();
+        QuicConnection::start(self.connection, principal, windows)
+    }
 }

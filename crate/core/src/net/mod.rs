@@ -9,9 +9,10 @@ mod close;
 mod connect;
 mod gate;
 mod listen;
+mod parameters;
+mod quic;
 mod socket;
 mod tls;
-mod transport;
 mod window;
 
 #[cfg(test)]
@@ -20,6 +21,6 @@ mod tests;
 pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
+pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
 pub use tls::{ALPN, peer_key, peer_name};
-pub use transport::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
 pub use window::{LaneWindow, Window, WindowBudget};

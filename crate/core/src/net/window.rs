@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use quinn::{Connection, VarInt};
 
-use super::transport::{CONNECTION_WINDOW_BYTES, LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES};
+use super::parameters::{CONNECTION_WINDOW_BYTES, LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 
 /// What is read is counted over a round trip, and over this at least: writers take what waits for them in bursts.
 const MEASURED_OVER: Duration = Duration::from_millis(10);

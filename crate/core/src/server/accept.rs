@@ -10,8 +10,8 @@ use super::Shared;
 use super::list::serve_list;
 use super::session::serve_sync;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{self, Handshake, Listener};
-use crate::transport::{ControlStreams, Router, WireCounters};
+use crate::net::{Handshake, Listener};
+use crate::transport::{Connection, SessionLanes, WireCounters, encoded};
 use crate::trust::{PublicKey, Refresh, Scope};
 
 /// Control streams of clients that have not said yet what they want are given so long.
@@ -31,7 +31,7 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
             () = closed => return,
             handshake = listener.accept() => match handshake {
                 Some(handshake) => {
-                    tokio::spawn(serve_connection(Arc::clone(&shared), handshake));
+                    tokio::spawn(serve_handshake(Arc::clone(&shared), handshake));
                 }
                 None => return,
             },
@@ -49,72 +49,71 @@ pub(super) async fn watch_keys(shared: Arc<Shared>) {
     }
 }
 
-async fn serve_connection(shared: Arc<Shared>, handshake: Handshake) {
+async fn serve_handshake(shared: Arc<Shared>, handshake: Handshake) {
+    let refused = || shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
     let Ok(accepted) = handshake.finish().await else {
-        shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
+        refused();
         return;
     };
-    let connection = accepted.connection.clone();
-    let scope = match shared.scope(&accepted) {
-        Ok(scope) => scope,
-        Err(error) => {
-            shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
-            net::close_with(&connection, &error);
-            return;
+    match shared.scope(&accepted.principal()) {
+        Ok(scope) => {
+            let connection = accepted.start(&shared.windows);
+            serve_connection(shared, connection, scope).await;
         }
-    };
-    if let Some(key) = accepted.key
-        && let Err(error) = shared.registry.add_connection(key, Arc::clone(&scope), connection.clone())
-    {
-        net::close_with(&connection, &error);
-        return;
+        Err(error) => {
+            refused();
+            accepted.refuse(&error);
+        }
+    }
+}
+
+/// A client that may do something.
+pub(super) struct ConnectedClient {
+    pub(super) scope: Arc<Scope>,
+    pub(super) connection: Arc<dyn Connection>,
+}
+
+impl ConnectedClient {
+    /// The key that says whose runs these are.
+    pub(super) fn key(&self) -> Option<PublicKey> {
+        self.connection.principal().key()
+    }
+}
+
+/// Serves the sessions of a connection until it is over.
+async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, scope: Arc<Scope>) {
+    if let Err(error) = shared.registry.add_connection(&connection, &scope) {
+        return connection.close(Some(&error));
     }
     shared.totals.connections.fetch_add(1, Ordering::Relaxed);
     shared.totals.connections_active.fetch_add(1, Ordering::Relaxed);
-    let window = shared.windows.open(&connection);
-    let router = Arc::<Router>::default();
-    tokio::spawn(Arc::clone(&router).run(connection.clone()));
-    let client = Arc::new(ConnectedClient {
-        key: accepted.key,
-        scope,
-        round_trip: connection.rtt(),
-        connection: connection.clone(),
-        router,
-        window,
-    });
-    while let Ok((send, recv)) = connection.accept_bi().await {
-        let streams = ControlStreams::new(send, recv, Arc::new(WireCounters::part_of(&shared.totals.wire)));
-        tokio::spawn(serve_stream(Arc::clone(&shared), Arc::clone(&client), streams));
+    let client = Arc::new(ConnectedClient { scope, connection });
+    let counters = || Arc::new(WireCounters::part_of(&shared.totals.wire));
+    while let Some(lanes) = client.connection.accept(counters()).await {
+        tokio::spawn(serve_session(Arc::clone(&shared), Arc::clone(&client), lanes));
     }
-    shared.registry.remove_connection(&connection);
+    shared.registry.remove_connection(&client.connection);
     shared.totals.connections_active.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// A client whose key is known.
-pub(super) struct ConnectedClient {
-    pub(super) key: Option<PublicKey>,
-    pub(super) scope: Arc<Scope>,
-    pub(super) round_trip: Duration,
-    pub(super) connection: quinn::Connection,
-    pub(super) router: Arc<Router>,
-    pub(super) window: net::Window,
-}
-
-async fn serve_stream(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut streams: ControlStreams) {
-    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut streams)).await;
+async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
+    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut *lanes)).await;
     let outcome = match first {
-        Ok(Ok((version, Asked::Sync(request)))) => {
-            serve_sync(&shared, &client, streams, version, *request).await;
-            return;
+        Ok(Ok((version, Asked::Sync(request)))) => serve_sync(&shared, &client, lanes, version, *request).await,
+        Ok(Ok((_, Asked::List { root, path }))) => {
+            let outcome = serve_list(&shared, &client, &mut *lanes, &root, &path).await;
+            if outcome.is_ok() {
+                lanes.finish();
+            }
+            outcome.map_err(|error| (lanes, error))
         }
-        Ok(Ok((_, Asked::List { root, path }))) => serve_list(&shared, &client, &mut streams, &root, &path).await,
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::new(ErrorKind::Timeout, "no request came in time")),
+        Ok(Err(error)) => Err((lanes, error)),
+        Err(_) => Err((lanes, Error::new(ErrorKind::Timeout, "no request came in time"))),
     };
-    if let Err(error) = outcome {
-        let _ = streams.write(&Frame::Abort(error.to_wire())).await;
+    if let Err((mut lanes, error)) = outcome {
+        let _ = lanes.write(encoded(&[Frame::Abort(error.to_wire())])).await;
+        lanes.finish();
     }
-    let _ = streams.send.finish();
 }
 
 /// What a client asks for.
@@ -123,8 +122,8 @@ enum Asked {
     List { root: Vec<u8>, path: RelPath },
 }
 
-async fn read_request(streams: &mut ControlStreams) -> Result<(u16, Asked)> {
-    let version = match streams.read().await? {
+async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(u16, Asked)> {
+    let version = match lanes.read().await? {
         Some(Frame::Hello { oldest, newest }) => {
             let version = newest.min(*limits::VERSIONS.end());
             if version < oldest.max(*limits::VERSIONS.start()) {
@@ -141,7 +140,7 @@ async fn read_request(streams: &mut ControlStreams) -> Result<(u16, Asked)> {
         }
         _ => return Err(Error::protocol("no hello")),
     };
-    match streams.read().await? {
+    match lanes.read().await? {
         Some(Frame::Request(request)) => Ok((version, Asked::Sync(request))),
         Some(Frame::ListRequest { root, path }) => Ok((version, Asked::List { root, path })),
         _ => Err(Error::protocol("no request")),

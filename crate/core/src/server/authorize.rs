@@ -8,29 +8,31 @@ use super::Shared;
 use super::accept::ConnectedClient;
 use super::roots::OpenRoot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::Accepted;
+use crate::transport::Principal;
 use crate::trust::Scope;
 
 impl Shared {
-    /// What the holder of a connection may do.
-    pub(super) fn scope(&self, accepted: &Accepted) -> Result<Arc<Scope>> {
+    /// What a peer may do.
+    pub(super) fn scope(&self, principal: &Principal) -> Result<Arc<Scope>> {
         if self.anonymous {
             return Ok(Arc::new(Scope::unrestricted("anonymous")));
         }
+        let key = principal.key();
         let unknown = || {
-            let key = accepted.key.map_or_else(|| "none".to_owned(), |key| key.to_string());
+            let key = key.map_or_else(|| "none".to_owned(), |key| key.to_string());
             Error::new(ErrorKind::Unauthorized, format!("the server does not know the client's key {key}"))
         };
         if self.keys.decides() {
-            let scope = accepted.key.and_then(|key| self.keys.find(&key));
+            let scope = key.and_then(|key| self.keys.find(&key));
             return scope.ok_or_else(|| match self.keys.problem() {
                 Some(_) => Error::new(ErrorKind::Unauthorized, "the server cannot read its authorized keys"),
                 None => unknown(),
             });
         }
-        match &accepted.name {
-            Some(name) if self.by_ca => Ok(Arc::new(Scope::unrestricted(name.clone()))),
-            _ => Err(unknown()),
+        match principal {
+            Principal::Certificate { name, .. } => Ok(Arc::new(Scope::unrestricted(name.clone()))),
+            // Nothing says yet what a user of this machine may do.
+            Principal::Anonymous | Principal::Key(_) | Principal::User(_) => Err(unknown()),
         }
     }
 

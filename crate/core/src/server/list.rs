@@ -8,13 +8,13 @@ use super::Shared;
 use super::accept::ConnectedClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
-use crate::transport::ControlStreams;
+use crate::transport::{SessionLanes, encoded};
 
 /// Answers a request for a list.
 pub(super) async fn serve_list(
     shared: &Arc<Shared>,
     client: &ConnectedClient,
-    streams: &mut ControlStreams,
+    lanes: &mut dyn SessionLanes,
     root: &[u8],
     path: &RelPath,
 ) -> Result<()> {
@@ -63,10 +63,10 @@ pub(super) async fn serve_list(
         batch.push(entry);
         if bytes >= limits::BATCH_BYTES {
             bytes = 0;
-            streams.write(&Frame::ListReply { more: true, entries: std::mem::take(&mut batch) }).await?;
+            lanes.write(encoded(&[Frame::ListReply { more: true, entries: std::mem::take(&mut batch) }])).await?;
         }
     }
-    streams.write(&Frame::ListReply { more: false, entries: batch }).await
+    lanes.write(encoded(&[Frame::ListReply { more: false, entries: batch }])).await
 }
 
 fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {

@@ -73,7 +73,6 @@ struct Totals {
 struct Shared {
     roots: HashMap<String, OpenRoot>,
     keys: AuthorizedKeys,
-    by_ca: bool,
     anonymous: bool,
     durability: Durability,
     windows: WindowBudget,
@@ -117,7 +116,6 @@ impl Server {
         let shared = Arc::new(Shared {
             roots,
             keys,
-            by_ca: options.client_ca_pem.is_some(),
             anonymous: options.anonymous,
             durability: options.durability,
             windows: WindowBudget::default(),

@@ -1,6 +1,5 @@
 //! What is alive on a server: connections, by their keys, and sessions.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -12,7 +11,7 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 use super::lock;
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net;
+use crate::transport::Connection;
 use crate::trust::{AuthorizedKeys, PublicKey, Scope};
 
 /// Connections of one key.
@@ -21,19 +20,19 @@ const CONNECTIONS_PER_KEY: usize = 16;
 /// A session that is running.
 pub(super) struct Live {
     pub(super) key: Option<PublicKey>,
+    pub(super) connection: Weak<dyn Connection>,
     pub(super) root: Vec<u8>,
     pub(super) path: RelPath,
     pub(super) session: Weak<Session>,
-    pub(super) connection: quinn::Connection,
     /// A way to the peer, for a sign of life.
     pub(super) urgent: WeakUnboundedSender<Vec<u8>>,
 }
 
-/// A connection with the key and the scope that it was accepted under.
-struct KeyedConnection {
+/// A connection and the scope that it was accepted under.
+struct HeldConnection {
+    connection: Arc<dyn Connection>,
     key: PublicKey,
     scope: Arc<Scope>,
-    connection: quinn::Connection,
 }
 
 /// The live sessions and connections of a server.
@@ -44,7 +43,7 @@ pub(super) struct Registry {
     active: AtomicUsize,
     idle: Notify,
     live: Mutex<Vec<Live>>,
-    connections: Mutex<HashMap<usize, KeyedConnection>>,
+    connections: Mutex<Vec<HeldConnection>>,
 }
 
 impl Registry {
@@ -111,40 +110,38 @@ impl Registry {
         look(&lock(&self.live))
     }
 
-    /// Adds a connection of a key, unless the key has too many.
-    pub(super) fn add_connection(
-        &self,
-        key: PublicKey,
-        scope: Arc<Scope>,
-        connection: quinn::Connection,
-    ) -> Result<()> {
+    /// Adds a connection, unless its key has too many.
+    pub(super) fn add_connection(&self, connection: &Arc<dyn Connection>, scope: &Arc<Scope>) -> Result<()> {
+        let Some(key) = connection.principal().key() else { return Ok(()) };
         let mut connections = lock(&self.connections);
-        if connections.values().filter(|other| other.key == key).count() >= CONNECTIONS_PER_KEY {
+        if connections.iter().filter(|held| held.key == key).count() >= CONNECTIONS_PER_KEY {
             return Err(Error::new(ErrorKind::Limit, "too many connections of one key"));
         }
-        connections.insert(connection.stable_id(), KeyedConnection { key, scope, connection });
+        connections.push(HeldConnection { connection: Arc::clone(connection), key, scope: Arc::clone(scope) });
         Ok(())
     }
 
-    pub(super) fn remove_connection(&self, connection: &quinn::Connection) {
-        lock(&self.connections).remove(&connection.stable_id());
+    /// Removes a connection that is over.
+    pub(super) fn remove_connection(&self, connection: &Arc<dyn Connection>) {
+        lock(&self.connections).retain(|held| !Arc::ptr_eq(&held.connection, connection));
     }
 
     /// Ends the sessions and connections of keys that are no longer authorized as they were.
     pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) {
         let revoked: Vec<_> = lock(&self.connections)
-            .values()
+            .iter()
             .filter(|held| keys.revoked(&held.key, &held.scope))
-            .map(|held| held.connection.clone())
+            .map(|held| Arc::clone(&held.connection))
             .collect();
         for connection in revoked {
             let error = Error::new(ErrorKind::Unauthorized, "the key's authorization was changed or revoked");
-            for live in lock(&self.live).iter().filter(|live| live.connection.stable_id() == connection.stable_id()) {
+            let own = Arc::downgrade(&connection);
+            for live in lock(&self.live).iter().filter(|live| live.connection.ptr_eq(&own)) {
                 if let Some(session) = live.session.upgrade() {
                     session.fail(error.clone());
                 }
             }
-            net::close_with(&connection, &error);
+            connection.close(Some(&error));
         }
     }
 }

@@ -18,47 +18,28 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
-use crate::negotiation::{accept_as_sender, compress_on, tell_dropped_owners, timeout_of};
+use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::prepare::{self, Place, ReceiverTerms};
-use crate::transport::{ControlStreams, DataLanes, End, QuicSession, lanes_in, lanes_out};
+use crate::transport::SessionLanes;
 
 /// The engine's ends of a session's data lanes.
-enum Lanes {
+enum DataLanes {
     In(Vec<mpsc::Receiver<Pack>>),
     Out(Vec<mpsc::Sender<Pack>>),
 }
 
-impl Lanes {
-    fn of(request: &Request) -> (Self, DataLanes) {
-        match request.direction {
-            Direction::Push => {
-                let (lanes, data) = lanes_in(request.lanes);
-                (Self::In(lanes), data)
-            }
-            Direction::Pull => {
-                let (lanes, data) = lanes_out(request.lanes);
-                (Self::Out(lanes), data)
-            }
-        }
-    }
-}
-
-/// Serves a request for a run, from its authorization to its end.
+/// Serves a request for a run, from its authorization to its end. One that is refused gives the lanes back.
 pub(super) async fn serve_sync(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
-    mut streams: ControlStreams,
+    mut lanes: Box<dyn SessionLanes>,
     version: u16,
     mut request: Request,
-) {
+) -> std::result::Result<(), (Box<dyn SessionLanes>, Error)> {
     let begun = shared.authorize(client, &mut request).and_then(|_| Active::begin(&shared.registry));
     let active = match begun {
         Ok(active) => active,
-        Err(error) => {
-            let _ = streams.write(&Frame::Abort(error.to_wire())).await;
-            let _ = streams.send.finish();
-            return;
-        }
+        Err(error) => return Err((lanes, error)),
     };
     shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
     let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
@@ -67,35 +48,27 @@ pub(super) async fn serve_sync(
     let _watch = shared.runtime_clock.watch(profiler.as_ref());
     let (control, transport) = control_lane();
     shared.registry.add_session(Live {
-        key: client.key,
+        key: client.key(),
+        connection: Arc::downgrade(&client.connection),
         root: request.root.clone(),
         path: request.path.clone(),
         session: Arc::downgrade(&session),
-        connection: client.connection.clone(),
         urgent: transport.urgent_sender(),
     });
     let timeout = timeout_of(&request);
-    let (lanes, data) = Lanes::of(&request);
-    run_engine(shared, client, &session, active, move |answer| match lanes {
-        Lanes::In(lanes) => answer.receive(&request, version, control, lanes),
-        Lanes::Out(lanes) => answer.send(&request, version, control, lanes),
+    let data = match direction {
+        Direction::Push => DataLanes::In(lanes.data_in(request.lanes)),
+        Direction::Pull => DataLanes::Out(lanes.data_out(request.lanes)),
+    };
+    run_engine(shared, client, &session, active, move |answer| match data {
+        DataLanes::In(data) => answer.receive(&request, version, control, data),
+        DataLanes::Out(data) => answer.send(&request, version, control, data),
     });
-    QuicSession {
-        end: End::Acceptor,
-        session,
-        connection: client.connection.clone(),
-        router: Arc::clone(&client.router),
-        window: client.window.clone(),
-        streams,
-        control: transport,
-        lanes: data,
-        timeout,
-    }
-    .run()
-    .await;
+    lanes.carry(session, transport, timeout).await;
     if let Some((profiles, profiler)) = shared.profiles.as_ref().zip(profiler) {
         lock(profiles).add(SessionProfile { direction, profile: profiler.account() });
     }
+    Ok(())
 }
 
 /// Runs the engine on a thread of its own.
@@ -156,8 +129,8 @@ impl Answer<'_> {
         let options = SenderOptions {
             attributes: request.attributes,
             recursive: request.recursive,
-            compress: compress_on(&self.client.connection, self.client.round_trip, request.compression),
-            hold: (self.client.connection.rtt() * 2).min(Duration::from_millis(250)),
+            compress: compress_on(&self.client.connection, request.compression),
+            hold: hold_on(&*self.client.connection),
             grant: Some(accept.grant),
             events: None,
             mounts: prepare::known_mounts(&source, request),
@@ -183,7 +156,7 @@ impl Answer<'_> {
             bounds: (request.bytes_bound, request.entries_bound),
             append_only: !rights.write,
             may_chown: rights.owner,
-            holder: format!("{} from {}", self.client.scope.name, self.client.connection.remote_address()),
+            holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
         let prepared = match prepare::destination(&place, request, &terms, self.session) {
             Err(error) if error.kind() == ErrorKind::Busy => {

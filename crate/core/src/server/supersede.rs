@@ -10,7 +10,7 @@ use super::accept::ConnectedClient;
 use super::registry::{Live, Registry};
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind};
-use crate::net;
+use crate::transport::{Connection, encoded};
 
 /// How long a run of the same key that may be dead is given to show life.
 const PROBE_MIN: Duration = Duration::from_millis(250);
@@ -28,30 +28,28 @@ pub(super) const SUPERSEDE_MAX: Duration = Duration::from_secs(10);
 /// A run in the place of a new one.
 struct Rival {
     session: Arc<Session>,
-    connection: quinn::Connection,
+    connection: Arc<dyn Connection>,
     urgent: WeakUnboundedSender<Vec<u8>>,
-    /// What was heard of its client before it was asked for a sign of life.
+    /// How often its client was heard before it was asked for a sign of life.
     heard: u64,
 }
 
 impl Rival {
     fn of(live: &Live) -> Option<Self> {
-        let connection = live.connection.clone();
-        let heard = connection.stats().udp_rx.datagrams;
-        Some(Self { session: live.session.upgrade()?, connection, urgent: live.urgent.clone(), heard })
+        let (session, connection) = (live.session.upgrade()?, live.connection.upgrade()?);
+        let heard = connection.heard();
+        Some(Self { session, connection, urgent: live.urgent.clone(), heard })
     }
 
     /// Sends what its client has to acknowledge.
     fn probe(&self) {
         if let Some(urgent) = self.urgent.upgrade() {
-            let mut encoded = Vec::new();
-            Frame::Heartbeat(self.session.work()).encode(&mut encoded);
-            let _ = urgent.send(encoded);
+            let _ = urgent.send(encoded(&[Frame::Heartbeat(self.session.work())]));
         }
     }
 
     fn is_silent(&self) -> bool {
-        self.connection.close_reason().is_some() || self.connection.stats().udp_rx.datagrams == self.heard
+        self.connection.closed().is_some() || self.connection.heard() == self.heard
     }
 }
 
@@ -74,7 +72,7 @@ pub(super) fn supersede(
         return true;
     }
     let rivals: Vec<_> = registry.sessions(|live| {
-        live.iter().filter(in_place).filter(|live| live.key == client.key).filter_map(Rival::of).collect()
+        live.iter().filter(in_place).filter(|live| live.key == client.key()).filter_map(Rival::of).collect()
     });
     rivals.iter().for_each(Rival::probe);
     wait_for_life(&rivals, client);
@@ -82,11 +80,11 @@ pub(super) fn supersede(
     for rival in &rivals {
         if rival.session.is_over() {
             superseded = true;
-        } else if rival.is_silent() && client.key.is_some() {
+        } else if rival.is_silent() && client.key().is_some() {
             // Without a key nobody could tell whose run it is.
             let error = Error::new(ErrorKind::Closed, "superseded by a new run of the same key");
             rival.session.fail(error.clone());
-            net::close_with(&rival.connection, &error);
+            rival.connection.close(Some(&error));
             superseded = true;
         }
     }
@@ -95,9 +93,8 @@ pub(super) fn supersede(
 
 /// Gives the rivals the time that an answer takes, unless all of them end before.
 fn wait_for_life(rivals: &[Rival], client: &ConnectedClient) {
-    let longest = rivals.iter().map(|rival| rival.connection.rtt() * 3).max().unwrap_or_default();
-    let own = client.connection.stable_id();
-    let has_sibling = rivals.iter().any(|rival| rival.connection.stable_id() == own);
+    let longest = rivals.iter().map(|rival| rival.connection.round_trip() * 3).max().unwrap_or_default();
+    let has_sibling = rivals.iter().any(|rival| Arc::ptr_eq(&rival.connection, &client.connection));
     let wait = longest.max(if has_sibling { SIBLING_MAX } else { PROBE_MIN });
     let began = Instant::now();
     while began.elapsed() < wait && !rivals.iter().all(|rival| rival.session.is_over()) {

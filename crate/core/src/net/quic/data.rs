@@ -1,0 +1,170 @@
+//! The data lanes of a session, each over one stream.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::LAST_FRAMES;
+use super::router::{ArrivedLane, LANE_HEADER_BYTES, Route};
+use crate::engine::{Pack, Session, share, take_buffer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
+use crate::profile::Profiler;
+use crate::transport::{WireCounters, malformed};
+
+/// A lane whose writer takes nothing for so long does not count against what the connection may hold.
+const LANE_HALTS: Duration = Duration::from_secs(1);
+
+/// What every lane of a session works with.
+#[derive(Clone)]
+pub(super) struct LaneContext {
+    pub(super) session: Arc<Session>,
+    pub(super) connection: quinn::Connection,
+    /// The session's number, which each lane begins with.
+    pub(super) number: u64,
+    pub(super) wire: Arc<WireCounters>,
+}
+
+/// Carries packs to the peer; a stream is opened for a lane when its first pack is there.
+pub(super) fn carry_out(context: &LaneContext, queues: Vec<mpsc::Receiver<Pack>>, tasks: &mut JoinSet<()>) {
+    for (lane, queue) in (0u8..).zip(queues) {
+        let context = context.clone();
+        tasks.spawn(async move {
+            if let Err(error) = send_lane(&context, lane, queue).await {
+                tokio::time::sleep(LAST_FRAMES).await;
+                context.session.fail(error);
+            }
+        });
+    }
+}
+
+/// Carries packs from the peer, from streams that the router brings.
+pub(super) async fn carry_in(
+    context: &LaneContext,
+    mut route: Route,
+    window: &Window,
+    queues: Vec<mpsc::Sender<Pack>>,
+    tasks: &mut JoinSet<()>,
+) {
+    // Before the first bytes come: what the path was seen to need is told with the first frames.
+    let _expected = window.lane();
+    let mut queues: Vec<_> = queues.into_iter().map(Some).collect();
+    while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
+        context.wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
+        let Some(queue) = queues.get_mut(lane).and_then(Option::take) else {
+            context.session.fail(Error::protocol("a data lane that the session does not have").remote());
+            continue;
+        };
+        context.wire.received(LANE_HEADER_BYTES as u64);
+        let (context, window) = (context.clone(), window.lane());
+        tasks.spawn(async move {
+            let profiler = context.session.profiler();
+            if let Err(error) = receive_lane(recv, &queue, window, &context.wire, profiler).await {
+                if error.kind() != ErrorKind::Protocol {
+                    // The reason comes on the control lane.
+                    tokio::time::sleep(LAST_FRAMES).await;
+                }
+                context.session.fail(error);
+            }
+        });
+    }
+}
+
+/// A lane's stream. When the run fails it is reset: what QUIC does by itself is to end it wherever it is, which a
+/// receiver takes for a pack or a file without its end.
+struct LaneStream<'a> {
+    send: quinn::SendStream,
+    session: &'a Session,
+}
+
+impl Drop for LaneStream<'_> {
+    fn drop(&mut self) {
+        if let Some(error) = self.session.error() {
+            let _ = self.send.reset(close_code(error.kind()));
+        }
+    }
+}
+
+async fn send_lane(context: &LaneContext, lane: u8, mut queue: mpsc::Receiver<Pack>) -> Result<()> {
+    let LaneContext { session, connection, number, wire } = context;
+    let Some(mut pack) = queue.recv().await else { return Ok(()) };
+    let send = connection.open_uni().await.map_err(|error| connection_error(&error))?;
+    let mut stream = LaneStream { send, session };
+    wire.streams_opened.fetch_add(1, Ordering::Relaxed);
+    let mut head = [0; LANE_HEADER_BYTES];
+    head[..8].copy_from_slice(&number.to_be_bytes());
+    head[8] = lane;
+    let mut lead = Bytes::copy_from_slice(&head);
+    loop {
+        let bytes = (lead.len() + PACK_HEADER_BYTES + pack.bytes.len()) as u64;
+        let header = Bytes::copy_from_slice(&pack.header.encode());
+        let chunks = &mut [lead, header, pack.bytes];
+        stream.send.write_all_chunks(chunks).await.map_err(|error| write_error(&error))?;
+        wire.sent(bytes);
+        lead = Bytes::new();
+        match queue.recv().await {
+            Some(next) => pack = next,
+            None => break,
+        }
+    }
+    let _ = stream.send.finish();
+    Ok(())
+}
+
+async fn receive_lane(
+    mut recv: quinn::RecvStream,
+    queue: &mpsc::Sender<Pack>,
+    mut window: LaneWindow,
+    wire: &WireCounters,
+    profiler: Option<&Arc<Profiler>>,
+) -> Result<()> {
+    let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
+    // What finds no room stays with QUIC, where the peer's window counts it.
+    while let Some(room) = room(queue, &mut window).await {
+        head.clear();
+        if !read_bytes(&mut recv, &mut head, PACK_HEADER_BYTES, true).await? {
+            return Ok(());
+        }
+        let head: [u8; PACK_HEADER_BYTES] =
+            head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
+        let header = PackHeader::decode(&head).map_err(malformed)?;
+        let mut bytes = take_buffer(header.stored_bytes, profiler);
+        read_bytes(&mut recv, &mut bytes, header.stored_bytes, false).await?;
+        let count = PACK_HEADER_BYTES + header.stored_bytes;
+        wire.received(count as u64);
+        window.read(count);
+        room.send(Pack { header, bytes: share(bytes) });
+    }
+    Ok(())
+}
+
+/// Waits for room in a lane's queue; nothing when nobody reads it any more.
+async fn room<'a>(queue: &'a mpsc::Sender<Pack>, window: &mut LaneWindow) -> Option<mpsc::Permit<'a, Pack>> {
+    if let Ok(room) = queue.try_reserve() {
+        return Some(room);
+    }
+    if let Ok(room) = tokio::time::timeout(LANE_HALTS, queue.reserve()).await {
+        return room.ok();
+    }
+    window.halt(true);
+    let room = queue.reserve().await;
+    window.halt(false);
+    room.ok()
+}
+
+/// Reads exactly `count` bytes; says false when the stream ended before the first and may.
+async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut Vec<u8>, count: usize, may_end: bool) -> Result<bool> {
+    while into.len() < count {
+        match recv.read_chunk(count - into.len(), true).await.map_err(|error| read_error(&error))? {
+            Some(chunk) => into.extend_from_slice(&chunk.bytes),
+            None if may_end && into.is_empty() => return Ok(false),
+            None => return Err(Error::protocol("a data lane that ends inside a pack").remote()),
+        }
+    }
+    Ok(true)
+}

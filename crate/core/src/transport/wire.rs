@@ -1,0 +1,78 @@
+//! What was put on the wire and taken off it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use sparsync_proto::Figure;
+
+use crate::engine::Session;
+use crate::profile::Profiler;
+
+/// What was put on and taken off the wire: by one run, or by all of a server.
+///
+/// Both ends of a run that went well count the same, byte by byte. Only what was on its way when the receiver had
+/// decided may be missing at the end that needed it no more: a sign of life, records behind the digest of an equal tree.
+#[derive(Debug, Default)]
+pub(crate) struct WireCounters {
+    /// Bytes of all streams, to the peer.
+    pub(crate) bytes_sent: AtomicU64,
+    /// Bytes of all streams, from the peer.
+    pub(crate) bytes_received: AtomicU64,
+    /// Writes and frames on the control lane, in both directions.
+    pub(crate) control_frames: AtomicU64,
+    /// Streams opened by this side.
+    pub(crate) streams_opened: AtomicU64,
+    /// Streams opened by the peer.
+    pub(crate) streams_accepted: AtomicU64,
+    /// Answers that came after something was said: each may have cost a round trip.
+    pub(crate) round_trips: AtomicU64,
+    /// Something was said on the control lane since the last frame from the peer.
+    asked: AtomicBool,
+    /// When, by the session's profile.
+    asked_at: AtomicU64,
+    /// Counters of which these are a part: those of a server.
+    total: Option<Arc<WireCounters>>,
+}
+
+impl WireCounters {
+    /// Counters of one session, of which `total` counts the bytes as well.
+    pub(crate) fn part_of(total: &Arc<Self>) -> Self {
+        Self { total: Some(Arc::clone(total)), ..Self::default() }
+    }
+
+    /// Something was said to the peer.
+    pub(crate) fn asks(&self, profiler: Option<&Profiler>) {
+        if !self.asked.swap(true, Ordering::Relaxed)
+            && let Some(profiler) = profiler
+        {
+            self.asked_at.store(profiler.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The peer said something.
+    pub(crate) fn answered(&self, session: &Session) {
+        if self.asked.swap(false, Ordering::Relaxed) {
+            self.round_trips.fetch_add(1, Ordering::Relaxed);
+            if let Some(profiler) = session.profiler() {
+                let asked_at = self.asked_at.load(Ordering::Relaxed);
+                profiler.add(Figure::roundtrip_ms, profiler.now().saturating_sub(asked_at));
+            }
+        }
+    }
+
+    /// Bytes went to the peer.
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(total) = &self.total {
+            total.sent(bytes);
+        }
+    }
+
+    /// Bytes came from the peer.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(total) = &self.total {
+            total.received(bytes);
+        }
+    }
+}
