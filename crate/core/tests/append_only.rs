@@ -58,7 +58,7 @@ async fn new_names_arrive_and_old_ones_stay() {
         let mut refused: Vec<_> =
             result.failures.failures.iter().map(|issue| (issue.kind, issue.path.escape_ascii().to_string())).collect();
         refused.sort_by(|a, b| a.1.cmp(&b.1));
-        let names = ["keep", "link", "sub/inner", "was-directory", "was-file"];
+        let names = ["keep", "link", "sub/inner", "was-directory", "was-file", "was-file/below"];
         assert_eq!(refused, names.map(|name| (IssueKind::Scope, name.to_owned())), "{compare:?}");
         let added: Vec<_> = only_added(&site, &before).into_keys().collect();
         let expected = ["dst/new", "dst/new/deep", "dst/new/deep/file", "dst/new-link", "dst/sub/more"];

@@ -716,13 +716,21 @@ async fn a_single_file_stays_where_its_name_is() {
     control.accepted().await;
     control.tell(vec![directory("", 1), directory("other", 1)], vec![files(&[("x", 4)]), files(&[("x", 4)])]).await;
     assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
-    // Two files instead of one, or something that is no file.
-    for names in [files(&[("x", 1), ("y", 1)]), files(&[]), listing(&[("x", Kind::Symlink, 0, "/etc/passwd")])] {
+    // Two files instead of one, or a directory.
+    for names in [files(&[("x", 1), ("y", 1)]), listing(&[("x", Kind::Directory, 0, "")])] {
         let mut control = site.raw().await.session(single.clone()).await;
         control.accepted().await;
         let count = u32::try_from(names.len()).unwrap();
         control.tell(vec![directory("", count)], vec![names]).await;
         assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
+    }
+    // A source that could not be looked at, and a symlink for the place where a directory with something in it stands.
+    for names in [files(&[]), listing(&[("x", Kind::Symlink, 0, "/etc/passwd")])] {
+        let mut control = site.raw().await.session(single.clone()).await;
+        control.accepted().await;
+        let count = u32::try_from(names.len()).unwrap();
+        control.tell(vec![directory("", count)], vec![names]).await;
+        control.gone_or_finished().await;
     }
     assert_eq!(snapshot(&site.root()), before);
     outside_untouched(&site);

@@ -363,12 +363,12 @@ impl Receiver<'_> {
         }
         match old {
             // Its listing says what does not arrive.
-            _ if self.failed.covers(&directory.path) => self.need(number, directory, None),
+            _ if self.failed.covering(&directory.path).is_some() => self.need(number, directory, None),
             Some(Found::Listed(scan)) => self.both(number, directory, scan)?,
             Some(Found::Failed(_, error)) => {
                 let path = &directory.path;
                 self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
-                self.failed.insert(path.clone());
+                self.failed.insert(path.clone(), IssueKind::Write);
                 self.need(number, directory, None);
             }
             None => self.need(number, directory, None),
@@ -415,7 +415,7 @@ impl Receiver<'_> {
         for issue in std::mem::take(&mut old.issues) {
             self.session.count(Counter::files_failed, 1);
             if let Ok(path) = RelPath::new(&issue.path) {
-                self.failed.insert(path);
+                self.failed.insert(path, IssueKind::Write);
             }
             self.options.report.issue(Issue { kind: IssueKind::Write, ..issue })?;
         }
@@ -504,13 +504,16 @@ impl Receiver<'_> {
     /// Decides on every entry of a directory.
     fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, old, listing, .. } = pending;
-        if self.failed.covers(&path) {
-            return self.pass_over(number, path, listing);
+        if let Some(kind) = self.failed.covering(&path) {
+            return self.pass_over(number, path, listing, kind);
         }
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
-        if is_new && self.destination.file_name.is_none() && !self.make_new_directory(&path, meta)? {
-            self.failed.insert(path.clone());
-            return self.pass_over(number, path, listing);
+        if is_new
+            && self.destination.file_name.is_none()
+            && let Some(kind) = self.make_new_directory(&path, meta)?
+        {
+            self.failed.insert(path.clone(), kind);
+            return self.pass_over(number, path, listing, kind);
         }
         let empty = Listing::new();
         let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);
@@ -547,15 +550,15 @@ impl Receiver<'_> {
     }
 
     /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
-    fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing) -> Result<()> {
+    fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing, kind: IssueKind) -> Result<()> {
         const WHY: &str = "the directory above it could not be made or looked at";
         if !self.failed.contains(&path) {
-            self.issue(IssueKind::Write, path.as_bytes().to_vec(), WHY)?;
+            self.issue(kind, path.as_bytes().to_vec(), WHY)?;
         }
         for entry in listing.entries() {
             match entry.kind {
                 Kind::File | Kind::Symlink => {
-                    self.issue(IssueKind::Write, path.join_bytes(listing.name(entry)), WHY)?;
+                    self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
                 }
                 Kind::Directory | Kind::Special => {}
             }
@@ -595,19 +598,19 @@ impl Receiver<'_> {
         self.control.send(&Frame::Want { directory: number, files, resume })
     }
 
-    /// Makes a directory that is not there. Says false when it could not.
-    fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<bool> {
+    /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
+    fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<Option<IssueKind>> {
         let replaces = !self.options.rules.append_only;
         if !replaces && self.is_taken(path) {
             // The listing that it is in has told so.
-            return Ok(false);
+            return Ok(Some(IssueKind::Scope));
         }
         self.session.count(Counter::directories_created, 1);
         self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?;
         self.settle_attrs(path, meta, true);
-        let (Some(writing), Some((parent, name))) = (self.writing, path.split_last()) else { return Ok(true) };
+        let (Some(writing), Some((parent, name))) = (self.writing, path.split_last()) else { return Ok(None) };
         if self.options.dry_run {
-            return Ok(true);
+            return Ok(None);
         }
         self.changed = true;
         self.clock.enter(Phase::make);
@@ -619,9 +622,9 @@ impl Receiver<'_> {
         self.clock.enter(Phase::compare);
         if let Err(error) = made {
             self.fail(path.as_bytes().to_vec(), "cannot make the directory, so nothing below it arrives", error)?;
-            return Ok(false);
+            return Ok(Some(IssueKind::Write));
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// Whether something else stands where a directory is to be made, or on the way there.
