@@ -18,6 +18,7 @@ mod report;
 mod sender;
 mod session;
 mod writer;
+mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_lane};

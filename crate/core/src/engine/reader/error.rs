@@ -1,0 +1,41 @@
+//! Why content cannot be read, and whom that concerns.
+
+use rustix::io::Errno;
+use sparsync_proto::IssueKind;
+
+use crate::error::Error;
+
+/// Why a file is not sent.
+pub(super) enum ReadError {
+    /// The session is over.
+    Session(Error),
+    /// This file cannot be had, and nothing else is wrong: what is reported of it.
+    File(IssueKind, String),
+}
+
+impl From<Error> for ReadError {
+    fn from(error: Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl ReadError {
+    /// A file, or its directory, that cannot be opened.
+    pub(super) fn unopened(error: Errno) -> Self {
+        match error {
+            Errno::NOENT => Self::File(IssueKind::Vanished, "the file vanished during the run".to_owned()),
+            // O_NOFOLLOW on what has become a symlink, a directory on the way that has become something else, a socket.
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO => Self::irregular(),
+            error => Self::unread(error),
+        }
+    }
+
+    /// An open file that cannot be read.
+    pub(super) fn unread(error: Errno) -> Self {
+        Self::File(IssueKind::Unreadable, format!("cannot read: {}", std::io::Error::from(error)))
+    }
+
+    pub(super) fn irregular() -> Self {
+        Self::File(IssueKind::Changed, "it is no longer a regular file".to_owned())
+    }
+}

@@ -1,0 +1,197 @@
+//! Reads the content that was asked for and packs it, one lane at a time.
+
+mod error;
+mod recipe;
+mod state;
+mod whole;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
+use sparsync_proto::pack::{FileId, Record};
+use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
+
+use self::error::ReadError;
+use self::state::{State, look};
+use super::budget::Permit;
+use super::lanes::Pack;
+use super::pack::PackBuilder;
+use super::progress::Announced;
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::fs::{Access, Root, Scan, open_source};
+use crate::profile::ThreadClock;
+
+/// A directory whose listing the receiver may still ask for.
+pub(super) struct HeldScan {
+    /// What was found.
+    pub(super) scan: Scan,
+    _permit: Permit,
+}
+
+impl HeldScan {
+    pub(super) fn new(scan: Scan, permit: Permit) -> Self {
+        Self { scan, _permit: permit }
+    }
+}
+
+/// Files of one directory that the receiver waits for, and that take this lane.
+pub(super) struct ContentJob {
+    /// The directory's number.
+    pub(super) directory: u32,
+    /// Its listing.
+    pub(super) held: Arc<HeldScan>,
+    /// Indices into it.
+    pub(super) files: Vec<u32>,
+    /// What the receiver holds already.
+    pub(super) resume: Vec<Resume>,
+    pub(super) _load: Load,
+}
+
+/// A job's part in what its lane has to do, until it is done.
+pub(super) struct Load {
+    lane: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl Load {
+    pub(super) fn add(lane: &Arc<AtomicU64>, own: u64) -> Self {
+        lane.fetch_add(own, Ordering::Relaxed);
+        Self { lane: Arc::clone(lane), own }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.lane.fetch_sub(self.own, Ordering::Relaxed);
+    }
+}
+
+/// How often a file that changes while it is read is read again.
+const READ_ATTEMPTS: usize = 3;
+
+/// A source file that is open, as it was found.
+struct Opened {
+    id: FileId,
+    fd: OwnedFd,
+    state: State,
+    /// Its attributes, when they are no longer those of the listing.
+    carried: Option<Meta>,
+    /// Whether to ask where its data is.
+    may_have_holes: bool,
+}
+
+/// What became of reading a file once.
+enum Read {
+    /// It was packed as it is.
+    Done,
+    /// It changed meanwhile.
+    Changed,
+}
+
+/// Reads for one lane.
+pub(super) struct LaneReader<'a> {
+    session: &'a Session,
+    root: &'a Root,
+    pack: PackBuilder<'a>,
+    clock: ThreadClock,
+}
+
+impl<'a> LaneReader<'a> {
+    pub(super) fn new(
+        session: &'a Session,
+        root: &'a Root,
+        lane: tokio::sync::mpsc::Sender<Pack>,
+        compress: &'a (dyn Fn() -> bool + Send + Sync),
+    ) -> Self {
+        let clock = session.clock("read", Phase::wait_work);
+        Self { session, root, pack: PackBuilder::new(session, lane, compress), clock }
+    }
+
+    /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
+    pub(super) fn run(mut self, jobs: &Receiver<ContentJob>, waiting: &AtomicU64) -> Result<()> {
+        loop {
+            let job = if let Ok(job) = jobs.try_recv() {
+                job
+            } else {
+                self.pack.flush(&mut self.clock)?;
+                self.clock.enter(Phase::wait_work);
+                match jobs.recv() {
+                    Ok(job) => job,
+                    Err(_) => return Ok(()),
+                }
+            };
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            self.clock.enter(Phase::open);
+            self.session.check()?;
+            self.directory(&job)?;
+        }
+    }
+
+    fn directory(&mut self, job: &ContentJob) -> Result<()> {
+        let scan = &job.held.scan;
+        let directory = self.root.open_directory(&scan.path, Access::Reach);
+        for &index in &job.files {
+            self.session.check()?;
+            let file = FileId { directory: job.directory, index };
+            let outcome = match &directory {
+                Ok(directory) => self.file(directory, job, file),
+                Err(error) => Err(ReadError::unopened(*error)),
+            };
+            match outcome {
+                Ok(()) => self.session.count(Counter::files_transferred, 1),
+                Err(ReadError::Session(error)) => return Err(error),
+                Err(ReadError::File(kind, message)) => {
+                    self.pack.push(&Record::Failed { file, kind, message });
+                    self.pack.flush_if_full(&mut self.clock)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, directory: &OwnedFd, job: &ContentJob, id: FileId) -> std::result::Result<(), ReadError> {
+        let scan = &job.held.scan;
+        let index = id.index as usize;
+        let Some((entry, stamp)) = scan.listing.get(index).zip(scan.stamps.get(index)) else {
+            return Err(Error::internal("a file without a listing").into());
+        };
+        let mut found = (State::new(entry.size, entry.meta, *stamp), *stamp);
+        let mut announced = Announced::new(entry.size);
+        let mut resume = job.resume.iter().find(|resume| resume.index == id.index);
+        let mut begun = false;
+        for attempt in 0..READ_ATTEMPTS {
+            self.clock.enter(Phase::open);
+            let fd = open_source(directory, scan.listing.name(entry)).map_err(ReadError::unopened)?;
+            if attempt > 0 {
+                found = look(&fd)?;
+            }
+            let (state, stamp) = found;
+            state.settle(&mut self.clock);
+            let carried = (state.meta != entry.meta).then_some(state.meta);
+            let opened = Opened { id, fd, state, carried, may_have_holes: stamp.may_have_holes };
+            let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
+                self.whole(&opened, &mut announced)?
+            } else {
+                // What the receiver held is given up with the first recipe, which a second one replaces.
+                begun = true;
+                self.recipe(&opened, resume.take(), &mut announced)?
+            };
+            if matches!(read, Read::Done) {
+                return Ok(());
+            }
+        }
+        Err(ReadError::File(IssueKind::Changed, format!("it changed each of the {READ_ATTEMPTS} times it was read")))
+    }
+
+    /// Counts content that was read into packs.
+    fn sent(&self, bytes: u64, announced: &mut Announced) {
+        announced.moved(self.session, Counter::bytes_transferred, bytes);
+        if let Some(profiler) = self.session.profiler() {
+            profiler.add(Figure::disk_read_bytes, bytes);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Large files, which travel as a recipe: what the receiver holds, holes, and literals.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+use sparsync_proto::limits::{LITERAL_BYTES, LONG_FILE_BYTES, PACK_BYTES};
+use sparsync_proto::pack::{LITERAL_OVERHEAD_BYTES, Record, put_literal_head};
+use sparsync_proto::{Counter, Phase, Resume};
+
+use super::error::ReadError;
+use super::state::look;
+use super::{LaneReader, Opened, Read};
+use crate::engine::progress::Announced;
+use crate::engine::zeros::hash_zeros;
+use crate::fs::hash_prefix;
+
+/// A recipe on its way.
+struct Recipe<'a> {
+    file: &'a Opened,
+    announced: &'a mut Announced,
+    /// How far it has come in the file.
+    at: u64,
+    /// The digest of the file up to there.
+    hasher: blake3::Hasher,
+}
+
+impl LaneReader<'_> {
+    /// Sends a large file as a recipe.
+    pub(super) fn recipe(
+        &mut self,
+        file: &Opened,
+        resume: Option<&Resume>,
+        announced: &mut Announced,
+    ) -> std::result::Result<Read, ReadError> {
+        self.clock.enter(Phase::encode);
+        self.pack.push(&Record::Begin { file: file.id });
+        let mut recipe = Recipe { file, announced, at: 0, hasher: blake3::Hasher::new() };
+        if let Some(resume) = resume {
+            self.copy(&mut recipe, resume)?;
+        }
+        let size = file.state.size;
+        while recipe.at < size {
+            self.session.check()?;
+            self.session.worked(1);
+            let (data, end) =
+                if file.may_have_holes { next_data(&file.fd, recipe.at, size) } else { (recipe.at, size) };
+            if data > recipe.at {
+                self.hole(&mut recipe, data)?;
+            }
+            if !self.literals(&mut recipe, end)? {
+                return Ok(Read::Changed);
+            }
+        }
+        self.clock.enter(Phase::check);
+        if look(&file.fd)?.0 != file.state {
+            return Ok(Read::Changed);
+        }
+        self.clock.enter(Phase::encode);
+        self.pack.push(&Record::End { meta: file.carried, digest: *recipe.hasher.finalize().as_bytes() });
+        self.pack.flush_if_full(&mut self.clock)?;
+        Ok(Read::Done)
+    }
+
+    /// Has the receiver copy what it holds, when the file begins with just that.
+    fn copy(&mut self, recipe: &mut Recipe<'_>, resume: &Resume) -> std::result::Result<(), ReadError> {
+        if resume.bytes > recipe.file.state.size {
+            return Ok(());
+        }
+        let (session, fd) = (self.session, &recipe.file.fd);
+        let prefix = self.clock.during(Phase::hash, || session.long_work(|| hash_prefix(fd, resume.bytes)));
+        if let Some(prefix) = prefix.map_err(ReadError::unread)?
+            && *prefix.finalize().as_bytes() == resume.digest
+        {
+            self.pack.push(&Record::Copy { bytes: resume.bytes });
+            recipe.announced.moved(session, Counter::bytes_reused, resume.bytes);
+            recipe.hasher = prefix;
+            recipe.at = resume.bytes;
+        }
+        Ok(())
+    }
+
+    /// Sends a hole that ends at `end`.
+    fn hole(&mut self, recipe: &mut Recipe<'_>, end: u64) -> std::result::Result<(), ReadError> {
+        let (session, bytes) = (self.session, end - recipe.at);
+        self.pack.push(&Record::Hole { bytes });
+        recipe.announced.moved(session, Counter::bytes_reused, bytes);
+        self.clock.during(Phase::hash, || hash_zeros(session, &mut recipe.hasher, bytes))?;
+        recipe.at = end;
+        Ok(())
+    }
+
+    /// Sends the data up to `end`. Says false when the file ends before.
+    fn literals(&mut self, recipe: &mut Recipe<'_>, end: u64) -> std::result::Result<bool, ReadError> {
+        let most = if recipe.file.state.size >= LONG_FILE_BYTES { LITERAL_BYTES } else { PACK_BYTES };
+        while recipe.at < end {
+            self.session.check()?;
+            let want = usize::try_from(end - recipe.at).map_or(most, |left| left.min(most));
+            if !self.literal(recipe, want)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends one literal of `want` bytes. Says false when the file ends before.
+    fn literal(&mut self, recipe: &mut Recipe<'_>, want: usize) -> std::result::Result<bool, ReadError> {
+        let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
+        put_literal_head(want, draft.out());
+        self.clock.enter(Phase::read);
+        let read = draft.read(&recipe.file.fd, recipe.at, want).map_err(ReadError::unread)?.len();
+        if read < want {
+            return Ok(false);
+        }
+        // The room may be larger than what was wanted.
+        let end = draft.out().len() - (read - want);
+        draft.out().truncate(end);
+        self.clock.enter(Phase::hash);
+        recipe.hasher.update(&draft.out()[end - want..]);
+        self.clock.enter(Phase::encode);
+        draft.commit();
+        recipe.at += want as u64;
+        self.sent(want as u64, recipe.announced);
+        self.pack.flush_if_full(&mut self.clock)?;
+        Ok(true)
+    }
+}
+
+/// The next range at or after `at` that holds data; both ends at `size` when there is none. Where the file system does
+/// not know, or does not say, everything is data: reading it tells whether it can be read.
+fn next_data(source: impl AsFd, at: u64, size: u64) -> (u64, u64) {
+    let data = match rustix::fs::seek(source.as_fd(), SeekFrom::Data(at)) {
+        Ok(data) => data.clamp(at, size),
+        Err(Errno::NXIO) => return (size, size),
+        Err(_) => return (at, size),
+    };
+    let end = rustix::fs::seek(source.as_fd(), SeekFrom::Hole(data)).map_or(size, |end| end.min(size));
+    // What was written between the two calls: the range goes on, and so does the reading.
+    (data, if end > data { end } else { size })
+}

@@ -1,0 +1,51 @@
+//! Whether a file changed while it was read.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::FileType;
+use sparsync_proto::{Meta, Phase, Time};
+
+use super::error::ReadError;
+use crate::fs::{Stamp, status};
+use crate::profile::ThreadClock;
+
+/// How old the last change of a file has to be when it is read. A second one in the same tick of the clock that stamps
+/// them would not show, and one that is still being written has its time already.
+const CHANGE_SETTLES: Duration = Duration::from_millis(20);
+
+/// How a file looks before and after it is read; equal means that it did not change. Only what a change of content
+/// moves is in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) size: u64,
+    pub(super) meta: Meta,
+    ctime: Time,
+    ino: u64,
+}
+
+impl State {
+    pub(super) fn new(size: u64, meta: Meta, stamp: Stamp) -> Self {
+        Self { size, meta, ctime: stamp.ctime, ino: stamp.ino }
+    }
+
+    /// Waits until the last change is old enough for another one to show. Clocks that are ahead are not waited for.
+    pub(super) fn settle(&self, clock: &mut ThreadClock) {
+        let ctime = self.ctime;
+        let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
+        if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
+            && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
+        {
+            clock.during(Phase::wait_settle, || std::thread::sleep(wait));
+        }
+    }
+}
+
+/// An open file as it is now.
+pub(super) fn look(source: &OwnedFd) -> std::result::Result<(State, Stamp), ReadError> {
+    let found = status(source, b"").map_err(ReadError::unread)?;
+    if found.file_type != FileType::RegularFile {
+        return Err(ReadError::irregular());
+    }
+    Ok((State::new(found.size, found.meta, found.stamp), found.stamp))
+}

@@ -1,0 +1,33 @@
+//! Small files, which travel whole in one record.
+
+use sparsync_proto::Phase;
+use sparsync_proto::pack::{WHOLE_OVERHEAD_BYTES, put_whole_head};
+
+use super::error::ReadError;
+use super::state::look;
+use super::{LaneReader, Opened, Read};
+use crate::engine::progress::Announced;
+
+impl LaneReader<'_> {
+    /// Reads a small file into the pack.
+    pub(super) fn whole(&mut self, file: &Opened, announced: &mut Announced) -> std::result::Result<Read, ReadError> {
+        self.clock.enter(Phase::encode);
+        let size = usize::try_from(file.state.size).unwrap_or(0);
+        let mut draft = self.pack.draft(size + WHOLE_OVERHEAD_BYTES + 1, &mut self.clock)?;
+        put_whole_head(file.id, file.carried.as_ref(), size, draft.out());
+        self.clock.enter(Phase::read);
+        let content = draft.read(&file.fd, 0, size).map_err(ReadError::unread)?;
+        self.clock.enter(Phase::check);
+        if content.len() != size || look(&file.fd)?.0 != file.state {
+            return Ok(Read::Changed);
+        }
+        self.clock.enter(Phase::hash);
+        let digest = blake3::hash(content);
+        self.clock.enter(Phase::encode);
+        draft.out().extend_from_slice(digest.as_bytes());
+        draft.commit();
+        self.sent(file.state.size, announced);
+        self.pack.flush_if_full(&mut self.clock)?;
+        Ok(Read::Done)
+    }
+}
