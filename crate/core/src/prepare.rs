@@ -9,7 +9,9 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds
 
 use crate::engine::{Destination, ProfileExchange, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, DestinationLock, KnownMounts, LockBusy, Root, SessionFile, Space, StateDir, TempName};
+use crate::fs::{
+    Access, DestinationLock, Hold, KnownMounts, LockFor, Root, SessionId, Space, StateDir, TempName, new_session,
+};
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {
@@ -166,7 +168,7 @@ pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMo
     if request.dry_run || !request.deletion.delete || source.file_name.is_some() {
         return None;
     }
-    Some(StateDir::of_user().ok()?.known_mounts(&source.root.absolute_path().ok()?))
+    Some(StateDir::of_user()?.known_mounts(&source.root.absolute_path().ok()?))
 }
 
 /// What a receiver is told besides the request.
@@ -190,17 +192,11 @@ pub(crate) struct Prepared {
     /// The need must be counted before anything is written.
     pub(crate) count_first: bool,
     pub(crate) space: Option<Space>,
-    state: Option<StateDir>,
-    session_file: Option<SessionFile>,
-    _lock: Option<DestinationLock>,
+    session_id: SessionId,
+    lock: Option<DestinationLock>,
 }
 
 impl Prepared {
-    /// The session's number.
-    pub(crate) fn session_id(&self) -> crate::fs::SessionId {
-        self.session_file.as_ref().map(|file| file.id).unwrap_or_default()
-    }
-
     /// The receiver's options for `request`.
     pub(crate) fn options(&self, request: &Request, terms: &ReceiverTerms<'_>, report: Report) -> ReceiverOptions {
         ReceiverOptions {
@@ -216,14 +212,19 @@ impl Prepared {
             dry_run: request.dry_run,
             itemize: request.itemize,
             durability: request.durability,
-            keep_partial: request.partial,
+            // The name of a kept part is the same in every run, so it needs a destination that is locked.
+            keep_partial: request.partial && self.hold() == Hold::Exclusive,
             grant: self.grant,
             report,
-            session_id: self.session_id(),
-            state: self.state.clone(),
+            session_id: self.session_id,
+            hold: self.hold(),
             quota: None,
             profile: ProfileExchange::None,
         }
+    }
+
+    fn hold(&self) -> Hold {
+        self.lock.as_ref().map_or(Hold::Shared, DestinationLock::hold)
     }
 }
 
@@ -239,13 +240,9 @@ pub(crate) fn drops_owners(asked: &Attributes, may_chown: bool) -> bool {
     carried.owner != asked.owner || carried.group != asked.group
 }
 
-/// Finds the destination at `place`, locks it, and makes its root when it is missing.
-pub(crate) fn destination(
-    place: &Place<'_>,
-    request: &Request,
-    terms: &ReceiverTerms<'_>,
-    session: &Session,
-) -> Result<Prepared> {
+/// Finds the destination at `place`, locks it, and makes its root when it is missing. Fails with
+/// [`ErrorKind::Busy`] when another run is in the way; see [`when_free`].
+pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &ReceiverTerms<'_>) -> Result<Prepared> {
     let (directory, file_name) = split_destination(place, request, terms)?;
     let unfinished = |name: &[u8]| TempName::parse(name).is_some();
     if directory.components().any(|name| unfinished(name.as_bytes())) || file_name.as_deref().is_some_and(unfinished) {
@@ -272,35 +269,31 @@ pub(crate) fn destination(
             grant: Grant::AsAsked,
             count_first,
             space,
-            state: None,
-            session_file: None,
-            _lock: None,
+            session_id: SessionId::default(),
+            lock: None,
         });
     }
-    let state = StateDir::of_user()?;
-    let made = if missing.is_root() {
+    let above = if missing.is_root() {
         None
     } else {
         // What is above may be somebody else's to write; nothing is made then.
-        Some(wait_for(request, session, || DestinationLock::acquire_above(&state, &existing))?)
+        Some(DestinationLock::acquire(&existing, LockFor::Below, &terms.holder)?)
     };
     let root = make_directories(existing, &missing)?;
-    let lock = wait_for(request, session, || DestinationLock::acquire(&state, &root, &terms.holder))?;
-    drop(made);
-    let session_file = SessionFile::create(&state)?;
-    let created = !missing.is_root();
-    let empty = file_name.is_none()
-        && (created
-            || is_empty(&root)
-                .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?);
+    let purpose = if file_name.is_none() { LockFor::Tree } else { LockFor::Names };
+    let lock = DestinationLock::acquire(&root, purpose, &terms.holder)?;
+    drop(above);
+    let is_empty = file_name.is_none()
+        && is_empty(&root)
+            .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
-        destination: Destination { root: Some(root), file_name, created },
-        grant: if empty { Grant::All } else { Grant::AsAsked },
+        // Another run may have found it missing as well, and have been there first.
+        destination: Destination { root: Some(root), file_name, created: !missing.is_root() && is_empty },
+        grant: if is_empty { Grant::All } else { Grant::AsAsked },
         count_first: false,
         space,
-        state: Some(state),
-        session_file: Some(session_file),
-        _lock: Some(lock),
+        session_id: new_session()?,
+        lock: Some(lock),
     })
 }
 
@@ -378,25 +371,18 @@ fn is_empty(root: &Root) -> rustix::io::Result<bool> {
 /// How often a run that waits for another looks whether it is gone.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// Acquires a lock, waiting for as long as the request allows.
-fn wait_for(
-    request: &Request,
-    session: &Session,
-    acquire: impl Fn() -> Result<std::result::Result<DestinationLock, LockBusy>>,
-) -> Result<DestinationLock> {
-    let until = Instant::now() + Duration::from_millis(request.lock_wait_ms);
+/// Prepares a destination, for as long as `wait_ms` again when another run is in the way. Each attempt starts from the
+/// path: what stands there may have been replaced meanwhile.
+pub(crate) fn when_free(wait_ms: u64, session: &Session, prepare: impl Fn() -> Result<Prepared>) -> Result<Prepared> {
+    let until = Instant::now() + Duration::from_millis(wait_ms);
     loop {
-        match acquire()? {
-            Ok(lock) => return Ok(lock),
-            Err(busy) if Instant::now() >= until => {
-                let message = format!("the destination is being written by {}", busy.holder);
-                return Err(Error::new(ErrorKind::Busy, message).with("holder", busy.holder));
-            }
-            Err(_) => {
+        match prepare() {
+            Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < until => {
                 session.check()?;
                 session.worked(1);
                 std::thread::sleep(LOCK_POLL);
             }
+            prepared => return prepared,
         }
     }
 }

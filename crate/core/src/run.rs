@@ -207,13 +207,15 @@ fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer)
         bounds,
         append_only: false,
         may_chown: true,
-        holder: format!("process {} pulling from {server}", std::process::id()),
+        holder: format!("another run of this process ({}), which pulls from {server}", std::process::id()),
     }
 }
 
 fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, session: &Session) -> Result<Prepared> {
-    let (top, path) = prepare::open_own(path)?;
-    prepare::destination(&Place { top: &top, path }, request, terms, session)
+    prepare::when_free(request.lock_wait_ms, session, || {
+        let (top, path) = prepare::open_own(path)?;
+        prepare::destination(&Place { top: &top, path }, request, terms)
+    })
 }
 
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
@@ -243,7 +245,7 @@ fn local_once(
         bounds: prepare::bounds(source),
         append_only: false,
         may_chown: true,
-        holder: format!("process {} on this machine", std::process::id()),
+        holder: format!("another run of this process ({})", std::process::id()),
     };
     let prepared = prepare_own(destination, request, &terms, &session)?;
     if prepared.count_first {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{Frame, Grant, Request};
 use sparsync_core::trust::Identity;
-use sparsync_core::{Client, Detail, ErrorKind, Job};
+use sparsync_core::{Client, Detail, ErrorKind, Job, Run, start_local};
 use support::{
     Control, RawClient, Site, connect_options, contents, directory, files, leftovers, push_to, put, run, start, unhung,
 };
@@ -167,4 +167,63 @@ async fn a_client_that_is_dropped_lets_go() {
     let result = run(&client, push_to("dst"), &site.local()).await.unwrap();
     assert!(result.failures.failures.is_empty());
     assert!(leftovers(&site.root()).is_empty());
+}
+
+#[tokio::test]
+async fn runs_of_one_process_name_each_other() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let control = holds(&raw, "dst/sub").await;
+    for (path, what) in [
+        ("dst/sub", "the destination"),
+        ("dst/sub/below", "a directory above the destination"),
+        ("dst", "something in the destination"),
+    ] {
+        let error = run(&site.client().await, push_to(path), &site.local()).await.unwrap_err();
+        let expected = format!("{what} is being written by mallory from 127.0.0.1:");
+        assert!(error.message().starts_with(&expected), "{error}");
+    }
+    drop(control);
+}
+
+#[tokio::test]
+async fn files_arrive_side_by_side_in_one_directory() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let single = |name: &str| Request { file_name: Some(name.into()), ..push_to(&format!("dst/{name}")) };
+    let mut control = raw.session(single("held")).await;
+    control.accepted().await;
+    put(&site.local(), "beside", "one more");
+    run(&site.client().await, push_to("dst/beside"), &site.local().join("beside")).await.unwrap();
+    // A tree would take the unfinished file of the first for nobody's.
+    let error = run(&site.client().await, push_to("dst"), &site.local()).await.unwrap_err();
+    assert!(error.message().starts_with("something in the destination is being written by mallory"), "{error}");
+    drop(control);
+}
+
+#[tokio::test]
+async fn a_writer_that_waited_writes_to_what_stands_there_then() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let control = holds(&raw, "dst").await;
+    let client = site.client().await;
+    let request = Request { lock_wait_ms: 600_000, ..push_to("dst") };
+    let run = Run {
+        request: request.clone(),
+        local_path: site.local().into_os_string().into_encoded_bytes(),
+        lossless: false,
+    };
+    let by_server = start(&client, request, &site.local());
+    let local = start_local(run, site.root().join("dst").into_os_string().into_encoded_bytes()).unwrap();
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 2))).await;
+    std::fs::rename(site.root().join("dst"), site.root().join("before")).unwrap();
+    put(&site.root(), "dst/after", "made meanwhile");
+    raw.connection.close(0u32.into(), b"");
+    drop(control);
+    for job in [&*by_server, &local] {
+        unhung(job.done()).await.unwrap();
+    }
+    assert_eq!(std::fs::read(site.root().join("dst/a")).unwrap(), b"content");
+    assert!(site.root().join("dst/after").exists());
+    assert!(!site.root().join("before/a").exists());
 }

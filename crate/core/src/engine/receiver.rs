@@ -26,8 +26,8 @@ use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{
-    Access, Displaced, Handle, HeldDirectory, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId,
-    StateDir, TempName, TempNames, Widened, hash_prefix, make_directory, make_symlink, put_in_place, remove_temp,
+    Access, Displaced, Handle, HeldDirectory, Hold, NewFile, PartialId, Removal, Root, Scan, ScanOptions, SessionId,
+    TempName, TempNames, Widened, hash_prefix, is_unclaimed, make_directory, make_symlink, put_in_place, remove_temp,
     remove_tree,
 };
 use crate::profile::ThreadClock;
@@ -64,8 +64,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) report: Report,
     /// This session's number.
     pub(crate) session_id: SessionId,
-    /// Where other sessions' life is seen; nothing on a dry run.
-    pub(crate) state: Option<StateDir>,
+    /// How the destination is held.
+    pub(crate) hold: Hold,
     /// What the key may still put there.
     pub(crate) quota: Option<Quota>,
     /// Whose profile goes with the result.
@@ -735,7 +735,7 @@ impl Receiver<'_> {
 
     /// The part of a large file that an earlier run kept, with its length and digest.
     fn held_part(&self, path: &RelPath, old: &Scan, name: &[u8], entry: &Entry) -> Option<(PartialId, u64, [u8; 32])> {
-        if self.options.dry_run || entry.size < PARTIAL_BYTES_MIN {
+        if self.options.hold != Hold::Exclusive || entry.size < PARTIAL_BYTES_MIN {
             return None;
         }
         let id = PartialId::new(name, entry.size, entry.meta.mtime);
@@ -848,19 +848,22 @@ impl Receiver<'_> {
         true
     }
 
-    /// Removes unfinished files of sessions that are dead, and kept parts that nothing will go on from.
+    /// Removes unfinished files of sessions that are dead, and kept parts that nothing will go on from. Below a
+    /// directory that this run has locked nobody else is alive; where there are no locks, age has to tell.
     fn sweep(&mut self, old: &Scan, kept: impl Fn(&PartialId) -> bool, meta: Meta) {
-        let (false, Some(state)) = (old.leftovers.is_empty() || self.options.dry_run, &self.options.state) else {
+        let (false, Some(root)) = (old.leftovers.is_empty() || self.options.dry_run, &self.destination.root) else {
             return;
         };
+        let is_nobodys = self.options.hold == Hold::Exclusive && is_unclaimed(root, &old.path);
         let dead: Vec<&Vec<u8>> = old
             .leftovers
             .iter()
             .filter(|(_, temp)| match temp {
-                TempName::Session(id) => *id != self.options.session_id && !state.is_alive(*id),
+                TempName::Session(id) => *id != self.options.session_id,
                 TempName::Partial(id) => !kept(id),
             })
             .map(|(name, _)| name)
+            .filter(|name| is_nobodys || is_old(root, &old.path, name))
             .collect();
         if dead.is_empty() {
             return;
@@ -870,10 +873,8 @@ impl Receiver<'_> {
             match RelPath::new(&old.path.join_bytes(name)) {
                 // A directory may have been left over from an exchange.
                 Ok(path) => {
-                    if let Some(root) = &self.destination.root {
-                        let widened = self.writing.map(|writing| writing.widened);
-                        let _ = remove_tree(root, &path, &mut Removal { widened, ..Removal::default() });
-                    }
+                    let widened = self.writing.map(|writing| writing.widened);
+                    let _ = remove_tree(root, &path, &mut Removal { widened, ..Removal::default() });
                 }
                 Err(_) => continue,
             }
@@ -1107,4 +1108,15 @@ impl Receiver<'_> {
         }
         self.issue(IssueKind::Write, path, &format!("{doing}: {}", std::io::Error::from(error)))
     }
+}
+
+/// Whether nothing was done with an unfinished file for longer than a part is kept.
+fn is_old(root: &Root, path: &RelPath, name: &[u8]) -> bool {
+    let directory = root.open_directory(path, Access::Reach);
+    let Ok(found) = directory.and_then(|directory| crate::fs::status(&directory, name)) else { return false };
+    // Its own time is the source's once it is complete.
+    let changed = found.stamp.ctime;
+    let Ok(changed) = u64::try_from(changed.seconds) else { return false };
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(changed);
+    SystemTime::now().duration_since(changed).is_ok_and(|age| age >= PARTIAL_AGE_MAX)
 }

@@ -1,70 +1,24 @@
-//! The state directory: who is running. Nothing in it decides what a run does to a tree; it may be deleted.
+//! The state directory: what a run remembers for the next one. It only ever adds a guard, so a run needs none.
 
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
-
-use crate::error::{Error, ErrorKind, Result};
-
-use super::temp::SessionId;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 
 /// The state directory of this user.
 #[derive(Clone, Debug)]
 pub(crate) struct StateDir {
-    pub(super) path: PathBuf,
+    path: PathBuf,
 }
 
 impl StateDir {
-    /// `$SPARSYNC_STATE_DIR`, else `$XDG_STATE_HOME/sparsync`, else `~/.local/state/sparsync`, made when missing.
-    pub(crate) fn of_user() -> Result<Self> {
+    /// `$SPARSYNC_STATE_DIR`, else `$XDG_STATE_HOME/sparsync`, else `~/.local/state/sparsync`, made when there is
+    /// something to remember. Nothing when the environment names none of them.
+    pub(crate) fn of_user() -> Option<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let path = set("SPARSYNC_STATE_DIR")
             .or_else(|| set("XDG_STATE_HOME").map(|dir| dir.join("sparsync")))
-            .or_else(|| set("HOME").map(|dir| dir.join(".local/state/sparsync")))
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Config, "no place for state: set SPARSYNC_STATE_DIR, XDG_STATE_HOME or HOME")
-            })?;
-        Ok(Self { path })
-    }
-
-    /// Makes and opens `folder/name`, which stays when it is closed.
-    pub(super) fn open_file(&self, folder: &str, name: &str) -> Result<OwnedFd> {
-        use std::os::unix::fs::DirBuilderExt;
-        let folder = self.path.join(folder);
-        let failed = |error: std::io::Error, path: &Path| {
-            use std::os::unix::ffi::OsStrExt;
-            Error::io("cannot use the state directory", path.as_os_str().as_bytes(), error)
-        };
-        let path = folder.join(name);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mode = Mode::RUSR | Mode::WUSR;
-        match rustix::fs::openat(CWD, &path, flags, mode) {
-            Ok(fd) => return Ok(fd),
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(failed(error.into(), &path)),
-        }
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| failed(error, &folder))?;
-        rustix::fs::openat(CWD, &path, flags, mode).map_err(|error| failed(error.into(), &path))
-    }
-
-    /// Whether the session of that number is still running on this machine, as far as this user's state tells.
-    pub(crate) fn is_alive(&self, session: SessionId) -> bool {
-        let path = self.path.join("sessions").join(hex(&session));
-        let Ok(fd) = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
-            return false;
-        };
-        if rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared).is_err() {
-            return true;
-        }
-        // Nobody holds it: what a killed process left behind.
-        let _ = std::fs::remove_file(path);
-        false
+            .or_else(|| set("HOME").map(|dir| dir.join(".local/state/sparsync")))?;
+        Some(Self { path })
     }
 }
 
@@ -103,45 +57,17 @@ impl KnownMounts {
         }
         // Forgetting costs a guard in the next run, not this run's success.
         if let Some(folder) = self.file.parent() {
-            let _ = std::fs::create_dir_all(folder);
+            let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         }
         let _ = std::fs::write(&self.file, text);
     }
 }
 
 /// The lower-case hexadecimal digits of `bytes`.
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// A session's proof of life: a file that is locked for as long as the session runs, however it ends.
-#[derive(Debug)]
-pub(crate) struct SessionFile {
-    /// The session.
-    pub(crate) id: SessionId,
-    path: PathBuf,
-    _locked: OwnedFd,
-}
-
-impl SessionFile {
-    /// Announces a new session.
-    pub(crate) fn create(state: &StateDir) -> Result<Self> {
-        let mut id = SessionId::default();
-        rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| Error::io("no random numbers", b"", error.into()))?;
-        let locked = state.open_file("sessions", &hex(&id))?;
-        rustix::fs::flock(&locked, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| Error::io("cannot lock the session's file", hex(&id).as_bytes(), error.into()))?;
-        Ok(Self { id, path: state.path.join("sessions").join(hex(&id)), _locked: locked })
-    }
-}
-
-impl Drop for SessionFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
 }

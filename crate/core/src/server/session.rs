@@ -158,14 +158,14 @@ impl Answer<'_> {
             may_chown: rights.owner,
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
-        let prepared = match prepare::destination(&place, request, &terms, self.session) {
+        let prepare = || prepare::destination(&place, request, &terms);
+        let prepared = match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 // A dead run lets go at its next step; one that has ended may have let go by now.
                 let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
                 let wait = if is_free_soon { SUPERSEDE_MAX } else { Duration::ZERO };
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                let again = Request { lock_wait_ms: wait, ..request.clone() };
-                prepare::destination(&place, &again, &terms, self.session)?
+                prepare::when_free(wait, self.session, prepare)?
             }
             prepared => prepared?,
         };
