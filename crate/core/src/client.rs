@@ -52,6 +52,7 @@ impl Client {
                             let connection = connected.start();
                             let peer = Peer {
                                 connection: Arc::clone(&connection),
+                                claims: Arc::default(),
                                 connect_time: began.elapsed(),
                                 runtime_clock,
                                 handle: tokio::runtime::Handle::current(),

@@ -64,6 +64,11 @@ impl JobContext {
         &self.0.wire
     }
 
+    /// Fails when the run was called off.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.0.canceled.load(Ordering::SeqCst) { Err(canceled()) } else { Ok(()) }
+    }
+
     /// Begins a session, which the caller can cancel and watch.
     pub(crate) fn begin(&self, profile: bool) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(profile));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds, limits};
 use tokio::sync::mpsc;
 
+use crate::claims::Claims;
 use crate::engine::{
     ControlLane, Pack, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, TransportControl,
     control_lane, run_receiver, run_sender,
@@ -33,6 +34,8 @@ pub struct Run {
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) connection: Arc<dyn Connection>,
+    /// What its runs write to.
+    pub(crate) claims: Arc<Claims>,
     pub(crate) handle: tokio::runtime::Handle,
     /// How long it took to find the server and connect.
     pub(crate) connect_time: Duration,
@@ -105,6 +108,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let source = prepare::own_source(&run.local_path, run.request.into)?;
     let mut request = run.request.clone();
     request.file_name.clone_from(&source.file_name);
+    let _claim = peer.claims.claim(&mut request, || job.check())?;
     (request.bytes_bound, request.entries_bound) = prepare::bounds(&source);
     match push_once(peer, &source, &request, job)? {
         (SenderEnd::Finished(refused), _) => Ok(refused),

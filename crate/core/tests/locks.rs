@@ -170,6 +170,36 @@ async fn a_client_that_is_dropped_lets_go() {
 }
 
 #[tokio::test]
+async fn a_client_keeps_its_runs_out_of_each_others_way() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let control = holds(&raw, "dst").await;
+    let client = site.client().await;
+    let waits = Request { lock_wait_ms: 600_000, ..push_to("dst") };
+    let first = start(&client, waits.clone(), &site.local());
+    support::eventually(|| site.server.stats().contains(&("sessions", 2))).await;
+    for (path, what) in [
+        ("dst", "the destination"),
+        ("dst/x", "a directory above the destination"),
+        ("", "something in the destination"),
+    ] {
+        let error = run(&client, push_to(path), &site.local()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert_eq!(error.message(), format!("{what} is being written by another run of this connection"));
+    }
+    // The server was not asked, so it had nobody to wait for.
+    assert!(site.server.stats().contains(&("sessions", 2)));
+    run(&client, push_to("beside"), &site.local()).await.unwrap();
+    let second = start(&client, waits, &site.local());
+    first.cancel();
+    assert_eq!(unhung(first.done()).await.unwrap_err().kind(), ErrorKind::Aborted);
+    support::eventually(|| site.server.stats().contains(&("sessions", 4))).await;
+    raw.connection.close(0u32.into(), b"");
+    drop(control);
+    unhung(second.done()).await.unwrap();
+}
+
+#[tokio::test]
 async fn runs_of_one_process_name_each_other() {
     let site = site().await;
     let raw = site.raw().await;

@@ -15,8 +15,9 @@ use crate::transport::{Connection, encoded};
 /// How long a run of the same key that may be dead is given to show life.
 const PROBE_MIN: Duration = Duration::from_millis(250);
 
-/// How long a run on the connection of the new one is given to end. Its client is alive, and may have ended it already:
-/// streams overtake each other, and an end that was lost on the way is sent again after a few round trips.
+/// How long a run on the connection of the new one is given to end. Its client has ended it already, since it asks for
+/// nothing that its own live runs are in the way of: streams overtake each other, and an end that was lost on the way is
+/// sent again after a few round trips.
 const SIBLING_MAX: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a run has ended.
