@@ -7,7 +7,7 @@ import { ConfigError } from './errors.js';
 export interface Environment {
   /** Folder of key, `known_hosts` and `authorized_keys`. Default: `sparsync` in the XDG configuration folder. */
   SPARSYNC_CONFIG_DIR?: string;
-  /** Folder of run locks. Default: `sparsync` in the XDG state folder. Read by the native core. */
+  /** Folder of what runs remember: mount points. Default: `sparsync` in the XDG state folder. Read by the native core. */
   SPARSYNC_STATE_DIR?: string;
   /** How many writers a receiver has at work, 1 to 4: the default of `lanes`, of which each has its own. */
   SPARSYNC_BATCH_WRITE_CONCURRENCY?: string;
@@ -62,12 +62,40 @@ export function configDirectory(): string {
   const xdg = variable('XDG_CONFIG_HOME');
   // The XDG specification says that relative values are invalid and must be ignored.
   if (xdg !== undefined && xdg.startsWith('/')) return join(xdg, 'sparsync');
+  return join(homeDirectory(), '.config', 'sparsync');
+}
+
+/** What helps somebody for whom there is no configuration folder. */
+const WITHOUT_HOME =
+  'no home folder is known for this user: set SPARSYNC_CONFIG_DIR, or name the files that are needed by ' +
+  '--identity and --known-hosts or --pin (identity and trust in a program)';
+
+function homeDirectory(): string {
   // The variable is where the system's own answer comes from, when it is set.
-  const home = variable('HOME') ?? builtin('node:os').homedir();
-  if (home === '') {
-    throw new ConfigError('no home folder is known for this user: set SPARSYNC_CONFIG_DIR, or give identity and trust');
+  const set = variable('HOME');
+  if (set !== undefined) return set;
+  let home: string;
+  try {
+    home = builtin('node:os').homedir();
+  } catch (cause) {
+    // A user without an entry in the list of users has none: usual in a container.
+    throw new ConfigError(WITHOUT_HOME, { cause });
   }
-  return join(home, '.config', 'sparsync');
+  if (home === '') throw new ConfigError(WITHOUT_HOME);
+  return home;
+}
+
+/**
+ * The folder of what runs remember, where the native core has it: `$SPARSYNC_STATE_DIR`, else
+ * `$XDG_STATE_HOME/sparsync`, else `~/.local/state/sparsync`. None when none of them is set.
+ */
+export function stateDirectory(): string | undefined {
+  const own = variable('SPARSYNC_STATE_DIR');
+  if (own !== undefined) return own;
+  const xdg = variable('XDG_STATE_HOME');
+  if (xdg !== undefined) return join(xdg, 'sparsync');
+  const home = variable('HOME');
+  return home === undefined ? undefined : join(home, '.local', 'state', 'sparsync');
 }
 
 /** This machine's private key, made on first use. */

@@ -1,8 +1,9 @@
-import { statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 
-import { configDirectory, defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath } from '../config.js';
+import { defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath, stateDirectory } from '../config.js';
 import { connect } from '../connection.js';
-import { fromNative } from '../errors.js';
+import { ConfigError, fromNative } from '../errors.js';
 import { loadNative, platformTarget } from '../native.js';
 import { identity } from '../trust.js';
 import { connectOptions } from './connecting.js';
@@ -64,8 +65,9 @@ async function* examine(flags: ParsedFlags): AsyncGenerator<Finding, undefined, 
   yield examineClock();
   if (native.state === 'problem') return undefined;
   yield await examineKey(flags);
-  yield examineFile('known_hosts', flags.text('known-hosts') ?? defaultKnownHostsPath(), 0o022);
-  yield examineFile('authorized_keys', defaultAuthorizedKeysPath(), 0o022);
+  yield examineFile('known_hosts', () => flags.text('known-hosts') ?? defaultKnownHostsPath());
+  yield examineFile('authorized_keys', defaultAuthorizedKeysPath);
+  yield examineState();
   const url = flags.operands[0];
   if (typeof url === 'string') yield await examineConnection(url, flags);
   return undefined;
@@ -112,11 +114,19 @@ function examineClock(): Finding {
 }
 
 async function examineKey(flags: ParsedFlags): Promise<Finding> {
-  const path = flags.text('identity') ?? defaultKeyPath();
   const check = 'key';
-  const mode = modeOf(path);
+  const found = fileAt(check, () => flags.text('identity') ?? defaultKeyPath());
+  if ('state' in found) return found;
+  const { path, mode } = found;
   if (mode === undefined) {
-    return { check, state: 'ok', message: `none yet in ${configDirectory()}; it is made on first use` };
+    const folder = dirname(path);
+    if (canBeWritten(folder)) return { check, state: 'ok', message: `none yet in ${folder}; it is made on first use` };
+    return {
+      check,
+      state: 'problem',
+      message: `none yet, and none can be made in ${folder}`,
+      fix: 'set SPARSYNC_CONFIG_DIR to a folder that can be written, or name a key file by --identity',
+    };
   }
   if ((mode & 0o077) !== 0) {
     return {
@@ -138,10 +148,13 @@ async function examineKey(flags: ParsedFlags): Promise<Finding> {
   }
 }
 
-function examineFile(check: string, path: string, forbidden: number): Finding {
-  const mode = modeOf(path);
+/** A file of keys, which nobody else may write. */
+function examineFile(check: string, named: () => string): Finding {
+  const found = fileAt(check, named);
+  if ('state' in found) return found;
+  const { path, mode } = found;
   if (mode === undefined) return { check, state: 'ok', message: `${path} is not there yet` };
-  if ((mode & forbidden) === 0) return { check, state: 'ok', message: path };
+  if ((mode & 0o022) === 0) return { check, state: 'ok', message: path };
   return {
     check,
     state: 'problem',
@@ -150,9 +163,44 @@ function examineFile(check: string, path: string, forbidden: number): Finding {
   };
 }
 
-function modeOf(path: string): number | undefined {
-  const mode = statSync(path, { throwIfNoEntry: false })?.mode;
-  return mode === undefined ? undefined : mode & 0o777;
+/** The file with its mode, or the finding that it cannot be looked at, or that no folder is known for it. */
+function fileAt(check: string, named: () => string): { path: string; mode: number | undefined } | Finding {
+  try {
+    const path = named();
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+    return { path, mode: mode === undefined ? undefined : mode & 0o777 };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    // Without a folder of keys a run works all the same, when its flags name what it needs.
+    if (error instanceof ConfigError) return { check, state: 'warning', message };
+    return { check, state: 'problem', message, fix: 'set SPARSYNC_CONFIG_DIR to a folder of your own' };
+  }
+}
+
+/** What runs remember is a guard more, which they can do without. */
+function examineState(): Finding {
+  const check = 'state';
+  const folder = stateDirectory();
+  if (folder !== undefined && canBeWritten(folder)) return { check, state: 'ok', message: folder };
+  const why = folder === undefined ? 'no folder is known' : `${folder} cannot be written`;
+  return {
+    check,
+    state: 'warning',
+    message: `${why}: runs work, and do not notice when a mount point of the source has gone since the last run`,
+    fix: 'set SPARSYNC_STATE_DIR to a folder that can be written',
+  };
+}
+
+/** Whether a folder can be written, or made below what there is of it. */
+function canBeWritten(folder: string): boolean {
+  let at = folder;
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
+  try {
+    accessSync(at, constants.W_OK | constants.X_OK);
+    return statSync(at).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 async function examineConnection(url: string, flags: ParsedFlags): Promise<Finding> {

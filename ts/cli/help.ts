@@ -31,6 +31,13 @@ Verbs (a folder of the same name is written ./serve):
   profile report FILE         say where the time of a sync went
   doctor [URL]                find out what is wrong here
 
+Environment:
+  SPARSYNC_CONFIG_DIR         folder of key, known_hosts and authorized_keys (~/.config/sparsync)
+  SPARSYNC_STATE_DIR          folder of what runs remember; may be missing (~/.local/state/sparsync)
+  SPARSYNC_BATCH_WRITE_CONCURRENCY  as --lanes, for runs that do not say
+  SPARSYNC_GUARDS             off: delete what looks like an accident too
+  SPARSYNC_PROFILE            1: show where the time of each sync went
+
 Exit codes: 0 all is well, 1 usage, 10 connection, 11 file system or full disk, 20 interrupted, 23 some paths
 did not arrive, 24 some vanished, 25 --max-delete reached, 30 timeout, 40 deletion refused, 41 busy,
 43 server not trusted, 44 not allowed.`;

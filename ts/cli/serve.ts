@@ -89,10 +89,15 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
   };
 }
 
-/** The file of allowed clients that is used when none is named. */
+/** The file of allowed clients that is used when none is named. There is none without a home folder. */
 function existing(defaultPath: () => string): string | undefined {
-  const path = defaultPath();
-  return existsSync(path) ? path : undefined;
+  try {
+    const path = defaultPath();
+    return existsSync(path) ? path : undefined;
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
 }
 
 function parseRoot(word: Word, readOnly: boolean): [string, RootOptions] {

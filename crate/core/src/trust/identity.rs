@@ -32,13 +32,19 @@ impl Identity {
     /// and all get the same key.
     ///
     /// Fails with [`ErrorKind::Config`] when group or others may read the file or it holds no Ed25519 key, and with
-    /// [`ErrorKind::Io`] when it can be neither read nor made.
+    /// [`ErrorKind::Io`] when it can be neither read nor made; that error says what names another place.
     pub fn load_or_create(path: &Path) -> Result<(Self, bool)> {
-        if let Some(identity) = Self::load(path)? {
+        let elsewhere = |error: Error| match error.kind() {
+            ErrorKind::Io => {
+                error.during("SPARSYNC_CONFIG_DIR sets the folder of the key, --identity or identity.keyPath its file")
+            }
+            _ => error,
+        };
+        if let Some(identity) = Self::load(path).map_err(elsewhere)? {
             return Ok((identity, false));
         }
         let pem = generate_pem()?;
-        if private_file::create(path, pem.as_bytes())? {
+        if private_file::create(path, pem.as_bytes()).map_err(elsewhere)? {
             return Ok((Self::from_pem(&pem)?, true));
         }
         // Another process was first: its key is the machine's.

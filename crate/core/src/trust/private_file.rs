@@ -32,7 +32,10 @@ pub(super) fn read(path: &Path) -> Result<Option<(String, fs::Metadata)>> {
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(|_| Error::internal("O_NONBLOCK"))?;
     let mut file = match OpenOptions::new().read(true).custom_flags(nonblock).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A home folder may be a device (`/dev/null` is usual): there is no file below it either.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(fail(error)),
     };
     let metadata = file.metadata().map_err(fail)?;
