@@ -148,6 +148,16 @@ impl Error {
     }
 }
 
+impl From<sparsync_proto::session::Violation> for Error {
+    fn from(violation: sparsync_proto::session::Violation) -> Self {
+        let error = Self::protocol(violation.message).remote();
+        match violation.path {
+            Some(path) => error.at(&path),
+            None => error,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;

@@ -7,11 +7,12 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
 
-use crate::engine::{Destination, ProfileExchange, ReceiverOptions, Report, Session, Source};
+use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{
     Access, DestinationLock, Hold, KnownMounts, LockFor, Root, SessionId, Space, StateDir, TempName, new_session,
 };
+use sparsync_proto::session::ProfileExchange;
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {

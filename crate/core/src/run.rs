@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sparsync_proto::session::{ProfileExchange, SenderTerms};
 use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds, limits};
 use tokio::sync::mpsc;
 
 use crate::claims::Claims;
 use crate::engine::{
-    ControlLane, Pack, ProfileExchange, Report, SenderEnd, SenderOptions, Session, Source, TransportControl,
-    control_lane, run_receiver, run_sender,
+    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, Source, TransportControl, control_lane, run_receiver,
+    run_sender,
 };
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
@@ -137,10 +138,9 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         recursive: request.recursive,
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
-        grant: None,
+        terms: SenderTerms::Asked(Box::new(request.clone())),
         events: Some(Arc::clone(job.events())),
         mounts: prepare::known_mounts(source, request),
-        profile: ProfileExchange::asked_by(request),
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
         run_sender(&session, source, &options, control, lanes)
@@ -266,10 +266,9 @@ fn local_once(
         recursive: request.recursive,
         compress: Box::new(|| false),
         hold: Duration::ZERO,
-        grant: Some(prepared.grant),
+        terms: SenderTerms::Granted { grant: prepared.grant, profile: ProfileExchange::None },
         events: None,
         mounts: prepare::known_mounts(source, request),
-        profile: ProfileExchange::None,
     };
     let outcome = both_engines(&sending, &session, request, job, |(control, to), receiving| {
         std::thread::scope(|scope| {

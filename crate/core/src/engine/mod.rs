@@ -1,5 +1,6 @@
 //! The engine: one sender and one receiver, over any transport. Threads and channels, no runtime.
 
+mod account;
 mod attributes;
 mod budget;
 mod buffers;
@@ -25,7 +26,7 @@ pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_
 pub(crate) use quota::Quota;
 pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;
-pub(crate) use sender::{ProfileExchange, SenderEnd, SenderOptions, Source, run_sender};
+pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
 pub(crate) use session::Session;
 
 pub(crate) use events::EventQueue;

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
+use sparsync_proto::session::ProfileExchange;
 use sparsync_proto::{
     Action, Attributes, Counter, Deletion, Digest, Directory, Durability, Entry, Frame, Grant, Issue, IssueKind, Item,
     Kind, Listing, Meta, Name, Phase, Reasons, RelPath, Resume, Rules, Step, TreeHasher, plan,
 };
 
+use super::account::tell_profile;
 use super::attributes::{AttributePolicy, Target};
 use super::budget::{Budget, ENTRIES_HELD_MAX};
 use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
@@ -21,7 +23,6 @@ use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
 use super::report::Report;
-use super::sender::{ProfileExchange, frame_name, tell_profile};
 use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, PARTIAL_BYTES_MIN, Replacement, Writing};
 use crate::error::{Error, ErrorKind, Result};
@@ -269,7 +270,7 @@ impl Receiver<'_> {
                     self.tree_end = Some(errors);
                     self.send_needs()?;
                 }
-                other => return Err(Error::protocol(format!("{} has no place here", frame_name(&other))).remote()),
+                other => return Err(Error::protocol(format!("{} has no place here", other.name())).remote()),
             }
         }
         let errors = self.tree_end.unwrap_or(0);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sparsync_proto::session::{ProfileExchange, SenderTerms};
 use sparsync_proto::{Accept, Direction, Frame, Grant, RelPath, Request};
 use tokio::sync::mpsc;
 
@@ -13,8 +14,7 @@ use super::registry::{Active, Live};
 use super::supersede::{SUPERSEDE_MAX, supersede};
 use super::{Shared, lock};
 use crate::engine::{
-    ControlLane, Pack, ProfileExchange, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver,
-    run_sender,
+    ControlLane, Pack, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
@@ -131,10 +131,9 @@ impl Answer<'_> {
             recursive: request.recursive,
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
-            grant: Some(accept.grant),
+            terms: SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) },
             events: None,
             mounts: prepare::known_mounts(&source, request),
-            profile: ProfileExchange::answer_to(request),
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
             SenderEnd::Finished(_) => Ok(()),

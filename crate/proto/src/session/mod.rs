@@ -28,6 +28,8 @@ pub use receiver::{Pending, Receiver, ReceiverTerms, ToReceiver};
 pub use sender::{Holds, Listed, Sender, SenderTerms, ToSender};
 pub use violation::Violation;
 
+use crate::request::Request;
+
 /// Who tells whom where the time went, in a session that is profiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProfileExchange {
@@ -38,4 +40,18 @@ pub enum ProfileExchange {
     Ask,
     /// The other end asked.
     Answer,
+}
+
+impl ProfileExchange {
+    /// At the end that made `request`.
+    #[must_use]
+    pub const fn asked_by(request: &Request) -> Self {
+        if request.profile { Self::Ask } else { Self::None }
+    }
+
+    /// At the end that serves `request`.
+    #[must_use]
+    pub const fn answer_to(request: &Request) -> Self {
+        if request.profile { Self::Answer } else { Self::None }
+    }
 }

@@ -1,7 +1,7 @@
 //! The sender's part of a session on the control lane.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use super::ProfileExchange;
 use super::opening::check_accept;
@@ -15,6 +15,12 @@ use crate::request::Request;
 pub trait Holds {
     /// The directory's entries.
     fn listing(&self) -> &Listing;
+}
+
+impl Holds for Listing {
+    fn listing(&self) -> &Listing {
+        self
+    }
 }
 
 /// What is settled before a sender's session begins.
@@ -92,7 +98,7 @@ enum Stage {
     Listed,
 }
 
-/// The sender's state: which directories it has told of, and what was asked about each. `T` is what it keeps of one.
+/// The sender's state: which directories it has told of, and what was asked about each. `T` points to what it keeps of one.
 #[derive(Debug)]
 pub struct Sender<T> {
     request: Option<Box<Request>>,
@@ -110,13 +116,13 @@ pub struct Sender<T> {
     profile_heard: bool,
 }
 
-impl<T: Holds + Clone> Sender<T> {
+impl<T: Deref<Target: Holds> + Clone> Sender<T> {
     /// Begins a session.
     #[must_use]
     pub fn new(terms: SenderTerms) -> Self {
         let (request, grant, profile) = match terms {
             SenderTerms::Asked(request) => {
-                let profile = if request.profile { ProfileExchange::Ask } else { ProfileExchange::None };
+                let profile = ProfileExchange::asked_by(&request);
                 (Some(request), None, profile)
             }
             SenderTerms::Granted { grant, profile } => (None, Some(grant), profile),

@@ -82,7 +82,7 @@ impl SenderEnd {
         };
         self.batch.push(self.tree.record(&path));
         let listing = self.tree.0[&path].listing();
-        self.machine.told(Held(Arc::new(listing)));
+        self.machine.told(Arc::new(listing));
         if random.once_in(2) {
             self.close_batch(link);
         }
@@ -144,7 +144,7 @@ impl SenderEnd {
         }
         let listed = self.machine.list(number).expect("a listing that was asked for");
         let (Listed::Asked(held) | Listed::WithContent(held)) = &listed;
-        let listing: &Listing = &held.0;
+        let listing: &Listing = held;
         let half = listing.len() / 2;
         if half > 0 && number.is_multiple_of(2) {
             // In two parts, as a long one travels.
@@ -155,9 +155,9 @@ impl SenderEnd {
             encode_list(number, listing, |frame| link.to_receiver.send_bulk(frame));
         }
         if let Listed::WithContent(held) = listed {
-            let files = (0u32..).zip(held.0.entries());
+            let files = (0u32..).zip(held.entries());
             let files: Vec<u32> = files.filter(|(_, entry)| entry.kind == Kind::File).map(|(at, _)| at).collect();
-            self.ready.extend(jobs(number, &held.0, &files, &[]));
+            self.ready.extend(jobs(number, &held, &files, &[]));
         }
         true
     }
@@ -228,15 +228,15 @@ impl SenderEnd {
             ToSender::Accepted(unasked) => self.lists.extend(unasked),
             ToSender::List(numbers) => self.lists.extend(numbers),
             ToSender::Send { directory, held, files, resume } => {
-                for job in jobs(directory, &held.0, &files, &resume) {
+                for job in jobs(directory, &held, &files, &resume) {
                     self.deal(job, random);
                 }
                 if self.fault == Some(Fault::ContentUnasked)
-                    && let Some(index) = (0u32..).zip(held.0.entries()).find_map(|(index, entry)| {
+                    && let Some(index) = (0u32..).zip(held.entries()).find_map(|(index, entry)| {
                         (entry.kind == Kind::File && !files.contains(&index)).then_some(index)
                     })
                 {
-                    for job in jobs(directory, &held.0, &[index], &[]) {
+                    for job in jobs(directory, &held, &[index], &[]) {
                         self.deal(job, random);
                     }
                 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sparsync_proto::session::Holds;
 use sparsync_proto::{Attributes, Digest, Directory, Kind, Listing, Meta, Name, RelPath, Time, TreeHasher};
 
 use crate::random::Random;
@@ -26,14 +25,7 @@ pub fn content(size: u64, seconds: i64) -> Vec<u8> {
 }
 
 /// A directory of the source while the receiver may ask about it.
-#[derive(Clone, Debug)]
-pub struct Held(pub Arc<Listing>);
-
-impl Holds for Held {
-    fn listing(&self) -> &Listing {
-        &self.0
-    }
-}
+pub type Held = Arc<Listing>;
 
 impl Entries {
     pub fn listing(&self) -> Listing {

@@ -6,69 +6,23 @@ mod state;
 mod whole;
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
 use sparsync_proto::pack::{FileId, Record};
-use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase, Resume};
+use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase};
 
 use self::error::ReadError;
 use self::state::{State, look};
-use super::budget::Permit;
 use super::lanes::Pack;
 use super::pack::PackBuilder;
 use super::progress::Announced;
+use super::sender::ContentJob;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Access, Root, Scan, open_source};
+use crate::fs::{Access, Root, open_source};
 use crate::profile::ThreadClock;
-
-/// A directory whose listing the receiver may still ask for.
-pub(super) struct HeldScan {
-    /// What was found.
-    pub(super) scan: Scan,
-    _permit: Permit,
-}
-
-impl HeldScan {
-    pub(super) fn new(scan: Scan, permit: Permit) -> Self {
-        Self { scan, _permit: permit }
-    }
-}
-
-/// Files of one directory that the receiver waits for, and that take this lane.
-pub(super) struct ContentJob {
-    /// The directory's number.
-    pub(super) directory: u32,
-    /// Its listing.
-    pub(super) held: Arc<HeldScan>,
-    /// Indices into it.
-    pub(super) files: Vec<u32>,
-    /// What the receiver holds already.
-    pub(super) resume: Vec<Resume>,
-    pub(super) _load: Load,
-}
-
-/// A job's part in what its lane has to do, until it is done.
-pub(super) struct Load {
-    lane: Arc<AtomicU64>,
-    own: u64,
-}
-
-impl Load {
-    pub(super) fn add(lane: &Arc<AtomicU64>, own: u64) -> Self {
-        lane.fetch_add(own, Ordering::Relaxed);
-        Self { lane: Arc::clone(lane), own }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.lane.fetch_sub(self.own, Ordering::Relaxed);
-    }
-}
 
 /// How often a file that changes while it is read is read again.
 const READ_ATTEMPTS: usize = 3;

@@ -1,0 +1,15 @@
+//! The account of where the time went, as one end tells it to the other.
+
+use sparsync_proto::Frame;
+
+use super::lanes::ControlSender;
+use super::session::Session;
+use crate::error::Result;
+
+/// Tells the peer where this end's time went, up to now.
+pub(super) fn tell_profile(session: &Session, control: &ControlSender) -> Result<()> {
+    let Some(profiler) = session.profiler() else { return Ok(()) };
+    let mut encoded = Vec::new();
+    Frame::Profile(Box::new(profiler.account())).encode(&mut encoded);
+    control.send_bulk(encoded)
+}

@@ -1,0 +1,74 @@
+//! What the receiver says, and what follows from it.
+
+use std::sync::mpsc;
+
+use sparsync_proto::session::{ProfileExchange, ToSender};
+use sparsync_proto::{Counter, Frame, Phase};
+
+use super::jobs::JobQueues;
+use super::{SenderEnd, Shared, queue_lists};
+use crate::engine::account::tell_profile;
+use crate::error::{Error, Result};
+use crate::profile::ThreadClock;
+
+/// Handles what the receiver says, until it has finished.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the queues end with this call, and the threads behind them with the queues"
+)]
+pub(super) fn dispatch(
+    shared: &Shared<'_>,
+    rx: &mut tokio::sync::mpsc::Receiver<Frame>,
+    to_list: mpsc::Sender<u32>,
+    jobs: JobQueues,
+    clock: &mut ThreadClock,
+) -> Result<SenderEnd> {
+    loop {
+        clock.enter(Phase::wait_frame);
+        let Some(frame) = rx.blocking_recv() else { return Err(shared.session.lane_ended()) };
+        clock.enter(Phase::list);
+        shared.session.worked(1);
+        let mut machine = shared.machine();
+        match machine.frame(frame)? {
+            ToSender::Accepted(unasked) => queue_lists(&to_list, unasked),
+            ToSender::List(numbers) => queue_lists(&to_list, numbers),
+            ToSender::CountFirst { free_bytes, free_entries } => {
+                return Ok(SenderEnd::CountFirst { free_bytes, free_entries });
+            }
+            ToSender::Send { directory, held, files, resume } => {
+                drop(machine);
+                let sizes = files.iter().filter_map(|&index| held.scan.listing.get(index as usize));
+                shared.session.count(Counter::bytes_to_transfer, sizes.map(|entry| entry.size).sum());
+                if !files.is_empty() {
+                    jobs.push(directory, &held, files, &resume, shared.session);
+                }
+            }
+            ToSender::Settled => {}
+            ToSender::Items(items) => {
+                drop(machine);
+                if let Some(events) = &shared.options.events {
+                    for item in items {
+                        events.item(item, shared.session);
+                    }
+                }
+            }
+            ToSender::Issue(issue) => {
+                if let Some(events) = &shared.options.events {
+                    events.issue(issue);
+                }
+            }
+            ToSender::Profile(profile) => shared.session.set_peer_profile(*profile)?,
+            ToSender::Finished { counters, refused } => {
+                let tells = machine.profile() == ProfileExchange::Answer;
+                drop(machine);
+                if tells {
+                    tell_profile(shared.session, &shared.control)?;
+                    // What a sender has not said when its session ends is not said at all.
+                    shared.control.wait_until_written(shared.session)?;
+                }
+                shared.session.set_counters(&counters);
+                return Ok(SenderEnd::Finished(refused.map(Error::from_wire)));
+            }
+        }
+    }
+}

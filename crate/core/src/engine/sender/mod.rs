@@ -1,0 +1,160 @@
+//! The sender: walks the source, answers what the receiver asks, sends content.
+//!
+//! [`walk`] makes records and keeps each directory's listing, [`list`] sends the listings that are asked for,
+//! [`dispatch`] takes what the receiver says, [`jobs`] deals the files that are asked for out to the lanes' readers. What may
+//! be said and asked when is decided by one [`machine::Sender`], which they share.
+
+mod common_time;
+mod dispatch;
+mod jobs;
+mod list;
+mod walk;
+
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sparsync_proto::session::{self as machine, SenderTerms};
+use sparsync_proto::{Attributes, Counter, Phase};
+
+use super::budget::Budget;
+use super::events::EventQueue;
+use super::lanes::{ControlLane, ControlSender, Pack};
+use super::reader::LaneReader;
+use super::session::{Session, caught, spawn};
+use crate::error::{Error, Result};
+use crate::fs::{KnownMounts, Root};
+use jobs::lane_queues;
+pub(super) use jobs::{ContentJob, HeldScan};
+
+/// Where content comes from.
+pub(crate) struct Source {
+    /// The tree, or the directory of the single file.
+    pub(crate) root: Root,
+    /// The single file, or whatever else is no directory.
+    pub(crate) file_name: Option<Vec<u8>>,
+}
+
+/// How a sender behaves.
+pub(crate) struct SenderOptions {
+    /// What the run compares.
+    pub(crate) attributes: Attributes,
+    /// Whether sub-directories are walked.
+    pub(crate) recursive: bool,
+    /// Whether and when packs are compressed.
+    pub(crate) compress: Box<dyn Fn() -> bool + Send + Sync>,
+    /// How long records are held back in the hope that the whole tree's digest can go first: about two round trips,
+    /// so that a run without changes takes one, whatever the size of the tree.
+    pub(crate) hold: Duration,
+    /// Who asked, and what may be sent.
+    pub(crate) terms: SenderTerms,
+    /// The initiator's events, when the initiator is here.
+    pub(crate) events: Option<Arc<EventQueue>>,
+    /// The mount points that the last run has found; nothing on a dry run.
+    pub(crate) mounts: Option<KnownMounts>,
+}
+
+/// What the threads of a sender share.
+struct Shared<'a> {
+    session: &'a Session,
+    source: &'a Source,
+    options: &'a SenderOptions,
+    control: ControlSender,
+    machine: Mutex<machine::Sender<Arc<HeldScan>>>,
+    budget: Budget,
+    /// Mount points that this run has found.
+    mounts: Mutex<BTreeSet<Vec<u8>>>,
+}
+
+impl Shared<'_> {
+    fn machine(&self) -> MutexGuard<'_, machine::Sender<Arc<HeldScan>>> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Queues listings to be sent. The caller holds the machine meanwhile, so that their order is that of the records.
+fn queue_lists(to_list: &mpsc::Sender<u32>, numbers: impl IntoIterator<Item = u32>) {
+    for number in numbers {
+        // A thread that is gone has failed the session already.
+        let _ = to_list.send(number);
+    }
+}
+
+/// How a sender's run ended.
+#[derive(Debug)]
+pub(crate) enum SenderEnd {
+    /// The receiver finished, and refused this in the end.
+    Finished(Option<Error>),
+    /// The receiver wants to know the need for space before anything is written.
+    CountFirst {
+        /// Bytes that it has free.
+        free_bytes: u64,
+        /// Entries that it has free.
+        free_entries: u64,
+    },
+}
+
+/// Runs a sender until the receiver has finished or the session ends; the session then has the receiver's counters.
+pub(crate) fn run_sender(
+    session: &Session,
+    source: &Source,
+    options: &SenderOptions,
+    control: ControlLane,
+    lanes: Vec<tokio::sync::mpsc::Sender<Pack>>,
+) -> Result<SenderEnd> {
+    let mut clock = session.own_clock();
+    let ControlLane { tx, mut rx } = control;
+    let shared = Shared {
+        session,
+        source,
+        options,
+        control: tx,
+        machine: Mutex::new(machine::Sender::new(options.terms.clone())),
+        budget: Budget::default(),
+        mounts: Mutex::default(),
+    };
+    let (to_list, list_queue) = mpsc::channel();
+    let (jobs, job_queues) = lane_queues(lanes.len());
+    let mut end = Ok(SenderEnd::Finished(None));
+    std::thread::scope(|scope| {
+        for (lane, queue) in lanes.into_iter().zip(job_queues) {
+            let (shared, waiting) = (&shared, jobs.waiting());
+            spawn(scope, "sparsync-read", move || {
+                shared.session.guard("reading", || {
+                    LaneReader::new(shared.session, &shared.source.root, lane, &shared.options.compress)
+                        .run(&queue, &waiting)
+                });
+            });
+        }
+        {
+            let (shared, to_list) = (&shared, to_list.clone());
+            spawn(scope, "sparsync-walk", move || {
+                shared.session.guard("walking", || walk::walk(shared, &to_list));
+            });
+        }
+        {
+            let (shared, jobs) = (&shared, jobs.clone());
+            spawn(scope, "sparsync-list", move || {
+                shared.session.guard("listing", || list::list(shared, &list_queue, &jobs));
+            });
+        }
+        end = caught(|| dispatch::dispatch(&shared, &mut rx, to_list, jobs, &mut clock));
+        if let Err(error) = &end {
+            session.fail(error.clone());
+        }
+        session.end();
+        clock.enter(Phase::finish);
+        // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
+        drop(rx);
+    });
+    if let Some(error) = session.error() {
+        return Err(error);
+    }
+    // A refusal stands until somebody has looked: what was missed in this run is missed in the next as well.
+    let complete = session.get(Counter::files_failed) == 0;
+    if let (Ok(SenderEnd::Finished(None)), Some(known), true) = (&end, &options.mounts, complete) {
+        known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    end
+}

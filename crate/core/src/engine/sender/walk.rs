@@ -1,0 +1,248 @@
+//! The source's walk: a record for each directory, and the end of the tree.
+
+use std::sync::{Arc, PoisonError, mpsc};
+use std::time::Instant;
+
+use sparsync_proto::limits::BATCH_BYTES;
+use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
+
+use super::common_time::CommonTime;
+use super::jobs::HeldScan;
+use super::{Shared, queue_lists};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+use crate::profile::ThreadClock;
+
+/// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
+pub(super) fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
+    let options = ScanOptions { attributes: shared.options.attributes, stamps: true };
+    let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk));
+    if let Some(name) = &shared.source.file_name {
+        let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
+            .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
+        if scan.listing.is_empty() && scan.issues.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, "the source does not exist").at(name));
+        }
+        out.add(scan)?;
+        return out.end();
+    }
+    let hashes = options.attributes.compares_content();
+    let mut steps = Walk::new(&shared.source.root, options, shared.options.recursive);
+    while let Some(item) = shared.session.walk_step(hashes, || steps.next()) {
+        shared.session.check()?;
+        out.clock.enter(Phase::list);
+        match item {
+            WalkItem::Listed(scan) => out.add(*scan)?,
+            WalkItem::Failed(path, error) if path.is_root() => {
+                return Err(Error::io("cannot read the source", b"", error.into()));
+            }
+            WalkItem::Failed(path, error) => out.failed(&path, error)?,
+        }
+        out.clock.enter(Phase::walk);
+    }
+    out.end()
+}
+
+/// Records on their way to the receiver.
+struct Records<'a, 'b> {
+    shared: &'a Shared<'b>,
+    to_list: &'a mpsc::Sender<u32>,
+    clock: ThreadClock,
+    batch: Vec<Directory>,
+    batch_bytes: usize,
+    /// Encoded frames that are held back, until the hold is over or the walk ends.
+    held: Option<(Vec<u8>, Instant)>,
+    tree: TreeHasher,
+    directories: u32,
+    entries: u64,
+    bytes: u64,
+    errors: u64,
+    times: CommonTime,
+}
+
+impl<'a, 'b> Records<'a, 'b> {
+    fn new(shared: &'a Shared<'b>, to_list: &'a mpsc::Sender<u32>, clock: ThreadClock) -> Self {
+        let hold = shared.options.attributes.digests_decide() && shared.source.file_name.is_none();
+        Self {
+            shared,
+            to_list,
+            clock,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            held: hold.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
+            tree: TreeHasher::default(),
+            directories: 0,
+            entries: 0,
+            bytes: 0,
+            errors: 0,
+            times: CommonTime::default(),
+        }
+    }
+
+    fn add(&mut self, mut scan: Scan) -> Result<()> {
+        let session = self.shared.session;
+        let count = scan.listing.len();
+        let permit = if let Some(permit) = self.shared.budget.try_acquire(count) {
+            permit
+        } else {
+            // The receiver must see what is held back, or it can never settle it.
+            self.release()?;
+            let budget = &self.shared.budget;
+            self.clock.during(Phase::wait_budget, || budget.acquire(count, session))?
+        };
+        for issue in std::mem::take(&mut scan.issues) {
+            self.errors += 1;
+            self.shared.control.send(&Frame::Issue(issue))?;
+        }
+        self.look_at_mount(&scan)?;
+        self.directories += 1;
+        self.entries += count as u64;
+        let mut bytes = 0;
+        for entry in scan.listing.entries().iter().filter(|entry| entry.kind == Kind::File) {
+            bytes += entry.size;
+            self.times.add(entry.meta.mtime);
+        }
+        self.bytes += bytes;
+        session.count(Counter::directories_source, 1);
+        session.count(Counter::entries_source, count as u64);
+        session.count(Counter::bytes_total, bytes);
+        self.tree.add(&self.shared.options.attributes, &scan.path, &scan.meta, &scan.digest);
+        let record = Directory {
+            path: scan.path.clone(),
+            meta: scan.meta,
+            digest: scan.digest,
+            entries: u32::try_from(count).unwrap_or(u32::MAX),
+        };
+        let grant_all = {
+            let mut machine = self.shared.machine();
+            machine.told(Arc::new(HeldScan::new(scan, permit)));
+            machine.grants_all()
+        };
+        self.push(record)?;
+        // With everything granted, content follows the record, which must not be held back any longer.
+        if grant_all { self.release() } else { Ok(()) }
+    }
+
+    /// Notes a mount point, and tells of one that has gone.
+    fn look_at_mount(&self, scan: &Scan) -> Result<()> {
+        let path = scan.path.as_bytes();
+        let known = self.shared.options.mounts.as_ref().is_some_and(|known| known.paths.contains(path));
+        // Where nobody can tell, what was known stays known.
+        if scan.is_mount_point.unwrap_or(known) {
+            self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_vec());
+        } else if known {
+            return self.shared.control.send(&Frame::Issue(Issue {
+                kind: IssueKind::Unmounted,
+                path: path.to_vec(),
+                message: "it was a mount point in the last run and is none now".to_owned(),
+                old_kept: true,
+            }));
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, path: &RelPath, error: rustix::io::Errno) -> Result<()> {
+        if error == rustix::io::Errno::NOENT {
+            // It was listed and is gone: as if it had been removed before.
+            return self
+                .shared
+                .control
+                .send(&Frame::Issue(Issue {
+                    kind: IssueKind::Vanished,
+                    path: path.as_bytes().to_vec(),
+                    message: "the directory vanished during the run".to_owned(),
+                    old_kept: true,
+                }))
+                .map(|()| self.errors += 1);
+        }
+        self.errors += 1;
+        self.shared.control.send(&Frame::Issue(Issue {
+            kind: IssueKind::Unreadable,
+            path: path.as_bytes().to_vec(),
+            message: format!("cannot list the directory: {}", std::io::Error::from(error)),
+            old_kept: true,
+        }))
+    }
+
+    fn push(&mut self, directory: Directory) -> Result<()> {
+        self.batch_bytes += directory.path.as_bytes().len() + 64;
+        self.batch.push(directory);
+        if self.batch_bytes >= BATCH_BYTES / 8 || self.held.is_none() && self.batch.len() >= 64 {
+            self.close_batch()?;
+        }
+        if self.held.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    fn close_batch(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        let frame = Frame::Directories(std::mem::take(&mut self.batch));
+        if let Some((held, _)) = &mut self.held {
+            frame.encode(held);
+            Ok(())
+        } else {
+            let mut encoded = Vec::new();
+            frame.encode(&mut encoded);
+            self.send_bulk(encoded)?;
+            self.records_sent();
+            Ok(())
+        }
+    }
+
+    fn send_bulk(&mut self, encoded: Vec<u8>) -> Result<()> {
+        self.clock.during(Phase::wait_room, || self.shared.control.send_bulk(encoded))
+    }
+
+    /// Lets listings follow the records that are on their way.
+    fn records_sent(&self) {
+        let mut machine = self.shared.machine();
+        let unasked = machine.records_sent();
+        queue_lists(self.to_list, unasked);
+    }
+
+    /// Sends what was held back, and holds back no more.
+    fn release(&mut self) -> Result<()> {
+        self.close_batch()?;
+        match self.held.take() {
+            Some((held, _)) if !held.is_empty() => {
+                self.send_bulk(held)?;
+                self.records_sent();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(mut self) -> Result<()> {
+        if self.shared.options.attributes.compare == Compare::Quick
+            && let Some(notice) = self.times.notice()
+        {
+            self.shared.control.send(&Frame::Issue(notice))?;
+        }
+        self.close_batch()?;
+        let mut encoded = Vec::new();
+        if let Some((held, _)) = self.held.take() {
+            if self.errors == 0 {
+                Frame::TreeDigest(self.tree.finish()).encode(&mut encoded);
+            }
+            encoded.extend_from_slice(&held);
+        }
+        Frame::TreeEnd {
+            directories: self.directories.into(),
+            entries: self.entries,
+            bytes: self.bytes,
+            errors: self.errors,
+        }
+        .encode(&mut encoded);
+        self.shared.session.set(Counter::walk_done, 1);
+        self.shared.machine().walked();
+        self.send_bulk(encoded)?;
+        self.records_sent();
+        Ok(())
+    }
+}
