@@ -13,6 +13,8 @@ import {
 
 import test, { type ExecutionContext } from 'ava';
 
+import { NotFoundError, sync } from '../dist/index.js';
+
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual, judged, rsync } from './helpers/judge.js';
@@ -21,7 +23,7 @@ import { client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
-import { scaled, setup } from './helpers/setup.js';
+import { rejection, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree, TreeMaker } from './helpers/tree.js';
 import { names, touched, walk } from './helpers/walk.js';
@@ -569,4 +571,37 @@ test('knobs: lanes do what they say, those of other programs are refused with wh
     const env = { SPARSYNC_BATCH_WRITE_CONCURRENCY: wrong };
     await refused([], /SPARSYNC_BATCH_WRITE_CONCURRENCY must be a whole number from 1 to 4/, env);
   }
+});
+
+test('--help and the documents list every exit code, ours are above 39', async (t) => {
+  const { stdout } = await cli(t, client(workDir(t)), ['--help']);
+  const [, listed = ''] = stdout.split('Exit codes: ');
+  const codes = [...listed.matchAll(/(?:^|,\s+)(\d+) /g)].map((match) => Number(match[1]));
+  const documents = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8');
+  const tables = [...documents.matchAll(/^\| `ERR_\w+`\s+\| (\d+) |^\| (\d+)\s+\| /gm)];
+  const documented = new Set(tables.map((match) => Number(match[1] ?? match[2])));
+  t.deepEqual(
+    codes,
+    [...documented].toSorted((a, b) => a - b),
+  );
+  const asInRsync = [0, 1, 2, 3, 10, 11, 12, 20, 23, 24, 25, 30];
+  for (const code of Object.values(exit)) t.true(codes.includes(code) && (asInRsync.includes(code) || code > 39));
+});
+
+test('what an error says fits what happened', async (t) => {
+  const { work, url, client: user } = await setup(t);
+  const error = await rejection(t, sync(`${work}/none`, `${work}/to`));
+  t.true(error instanceof NotFoundError && error.message.includes(`${work}/none`), String(error));
+  const missing = await cli(t, user, ['-a', `${work}/none/`, `${work}/to/`]);
+  t.is(missing.stderr.split(`${work}/none`).length, 2, missing.stderr);
+
+  const wrongPin = await cli(t, user, ['-a', '--pin', `ed25519:${'A'.repeat(43)}=`, url(), `${work}/to`]);
+  t.is(wrongPin.code, exit.hostKey, wrongPin.stderr);
+  t.regex(wrongPin.stderr, /help: .*--pin/);
+  t.notRegex(wrongPin.stderr, /--forget/);
+
+  const unresolved = await cli(t, user, ['-a', 'sparsync://no-such-host.invalid/r', `${work}/to`]);
+  t.is(unresolved.code, exit.connect, unresolved.stderr);
+  t.regex(unresolved.stderr, /help: is the name of the host spelled right/);
+  t.notRegex(unresolved.stderr, /firewall/);
 });

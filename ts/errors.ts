@@ -297,7 +297,9 @@ export function fromNative(thrown: unknown): SparsyncError {
   const fact = (name: string): unknown => Reflect.get(thrown, name);
   const path = fact('path');
   const pathBytes = fact('pathBytes');
-  return makeError(thrown.message, {
+  // Many programs log nothing but the message: it says where.
+  const where = typeof path === 'string' && path !== '' && !thrown.message.includes(path) ? ` (${path})` : '';
+  return makeError(`${thrown.message}${where}`, {
     code: thrown.code,
     path: typeof path === 'string' ? path : undefined,
     pathBytes: pathBytes instanceof Uint8Array ? pathBytes : undefined,

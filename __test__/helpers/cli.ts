@@ -20,6 +20,7 @@ export const exit = {
   hostKey: 43,
   unauthorized: 44,
   output: 46,
+  limit: 47,
 } as const;
 
 /** Starts the command as `client`. */

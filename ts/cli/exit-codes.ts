@@ -18,8 +18,6 @@ export const EXIT = {
   protocol: 12,
   /** Stopped by a signal. */
   interrupted: 20,
-  /** A limit of one side was reached. */
-  limit: 22,
   /** Some paths did not arrive; for `verify`: the trees differ. */
   partial: 23,
   /** Some source files vanished while the run was under way; everything else arrived. */
@@ -42,6 +40,8 @@ export const EXIT = {
   platform: 45,
   /** What was done is well; what was to be said of it could not be written. */
   output: 46,
+  /** A limit of one side was reached. */
+  limit: 47,
   /** A defect of this program. */
   internal: 70,
 } as const;

@@ -6,9 +6,11 @@ import { size } from './text.js';
 
 const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => string | undefined)>> = {
   ERR_SPARSYNC_CONFIG: 'sparsync --help lists the flags',
-  ERR_SPARSYNC_CONNECT: 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks',
+  ERR_SPARSYNC_CONNECT: (error) =>
+    unresolved(error) ?? 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks',
   ERR_SPARSYNC_CLOSED: 'run it again: what arrived is kept; --retry NUM does so by itself',
-  ERR_SPARSYNC_TIMEOUT: 'run it again: what arrived is kept; --retry NUM does so by itself',
+  ERR_SPARSYNC_TIMEOUT: (error) =>
+    unresolved(error) ?? 'run it again: what arrived is kept; --retry NUM does so by itself',
   ERR_SPARSYNC_VERSION: 'bring sparsync-native up to date on the older side',
   ERR_SPARSYNC_UNKNOWN_HOST: (error) => (error instanceof HostKeyError ? unknownHost(error) : undefined),
   ERR_SPARSYNC_HOST_KEY_CHANGED: (error) => (error instanceof HostKeyError ? changedHost(error) : undefined),
@@ -35,8 +37,20 @@ function authority(error: HostKeyError): string {
   return error.port === DEFAULT_PORT ? host : `${host}:${error.port}`;
 }
 
+/** What helps when a name led to no address: nothing was sent that a firewall could have stopped. */
+function unresolved(error: SparsyncError): string | undefined {
+  return error.details['reason'] === 'unresolved'
+    ? 'is the name of the host spelled right, and does this machine have a name server? An address does as well'
+    : undefined;
+}
+
 function changedHost(error: HostKeyError): string {
-  return `somebody may be in between. If the server was really set up anew: sparsync trust ${authority(error)} --forget`;
+  // With --pin no file was looked at: there is nothing in one to forget.
+  const cure =
+    error.path === undefined
+      ? 'give --pin the key that it shows at its start'
+      : `sparsync trust ${authority(error)} --forget`;
+  return `somebody may be in between. If the server was really set up anew: ${cure}`;
 }
 
 function unknownHost(error: HostKeyError): string {

@@ -14,7 +14,10 @@ export function printError(thrown: unknown): number {
   const error = thrown instanceof SparsyncError ? thrown : fromNative(thrown);
   if (error instanceof PartialSyncError) printFailures(error.result);
   const where =
-    error.path === undefined || error.path === ''
+    // A path that is not UTF-8 is shown once more, by its bytes.
+    error.path === undefined ||
+    error.path === '' ||
+    (error.pathBytes === undefined && error.message.includes(error.path))
       ? ''
       : ` (${safePath({ path: error.path, ...(error.pathBytes === undefined ? {} : { pathBytes: error.pathBytes }) })})`;
   const side = error.side === 'remote' ? ' [on the server]' : '';

@@ -78,8 +78,9 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<Source> {
             return Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) });
         }
     }
-    let (top, path) = open_own(path)?;
-    source(&Place { top: &top, path }, |_| None)
+    let (top, rest) = open_own(path)?;
+    // What is left below the directories that are there says less than the path that was given.
+    source(&Place { top: &top, path: rest }, |_| None).map_err(|error| error.at(path))
 }
 
 /// Finds the source at `place`. `follow` says where a symlink that is its last name leads, when that is what is meant.
@@ -393,22 +394,37 @@ pub(crate) fn does_not_fit(needed: (u64, u64), free: (u64, u64)) -> Option<Error
     if needed.0 <= free.0 && needed.1 <= free.1 {
         return None;
     }
+    // A file system without a limit on entries has room for any number of them.
+    let free_entries = if free.1 == u64::MAX { String::new() } else { format!(" and {} entries", free.1) };
+    let needed_entries = if free.1 == u64::MAX { String::new() } else { format!(" and {}", needed.1) };
+    let message = format!(
+        "the destination has {} bytes{free_entries} free, the run needs {}{needed_entries}; nothing was written",
+        free.0, needed.0
+    );
     Some(
-        Error::new(
-            ErrorKind::NoSpace,
-            format!(
-                "the destination has {} bytes and {} entries free, the run needs {} and {}; nothing was written",
-                free.0, free.1, needed.0, needed.1
-            ),
-        )
-        .with("need_bytes", needed.0)
-        .with("free_bytes", free.0)
-        .with("need_entries", needed.1)
-        .with("free_entries", free.1),
+        Error::new(ErrorKind::NoSpace, message)
+            .with("need_bytes", needed.0)
+            .with("free_bytes", free.0)
+            .with("need_entries", needed.1)
+            .with("free_entries", free.1),
     )
 }
 
 /// Whether a pull may be granted everything: nothing is there that could be kept.
 pub(crate) fn is_missing_or_empty(path: &[u8]) -> bool {
     open_own(path).is_ok_and(|(top, missing)| if missing.is_root() { is_empty(&top).unwrap_or(false) } else { true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::does_not_fit;
+
+    #[test]
+    fn a_file_system_without_a_limit_on_entries_names_none() {
+        let error = does_not_fit((2000, 5), (1000, u64::MAX)).unwrap();
+        assert_eq!(error.message(), "the destination has 1000 bytes free, the run needs 2000; nothing was written");
+        let error = does_not_fit((2000, 5), (1000, 4)).unwrap();
+        assert!(error.message().contains("1000 bytes and 4 entries free, the run needs 2000 and 5"), "{error}");
+        assert!(does_not_fit((1000, 5), (1000, 5)).is_none());
+    }
 }

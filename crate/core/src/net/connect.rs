@@ -134,10 +134,8 @@ pub async fn connect(options: ConnectOptions) -> Result<Connected> {
         Ok(Ok(_)) => return Err(unresolved(&options, "it has no address")),
         Ok(Err(error)) => return Err(unresolved(&options, &error.to_string()).because(error)),
         Err(_) => {
-            return Err(Error::new(
-                ErrorKind::Timeout,
-                format!("the host {} was not resolved in time", options.host.escape_debug()),
-            ));
+            let message = format!("the host {} was not resolved in time", options.host.escape_debug());
+            return Err(Error::new(ErrorKind::Timeout, message).with("reason", "unresolved".to_owned()));
         }
     };
     let connected = first_to_answer(&options, &expected, addresses, deadline).await?;
@@ -155,6 +153,7 @@ fn unresolved(options: &ConnectOptions, why: &str) -> Error {
     Error::new(ErrorKind::Connect, format!("cannot resolve the host {}: {why}", options.host.escape_debug()))
         .with("host", options.host.clone())
         .with("port", u64::from(options.port))
+        .with("reason", "unresolved".to_owned())
 }
 
 /// The keys that the trust options name: pins, else what the file says; none in CA mode without pins.
