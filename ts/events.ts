@@ -62,8 +62,9 @@ export interface ItemEvent extends PlanItem {
 /** One path did not arrive. */
 export interface Failure extends EntryPath {
   /**
-   * Which kind of failure: `unreadable`, `vanished`, `changed`, `write`, `integrity`, `conflict`, `scope` or `delete`.
-   * The system's own word, as in "Permission denied", is in `message`.
+   * Which kind of failure: `unreadable`, `vanished`, `changed`, `write`, `integrity`, `conflict`, `scope`, `delete` or
+   * `attributes` (it arrived, and an attribute could not be set). The system's own word, as in "Permission denied", is in
+   * `message`.
    */
   code: string;
   /** The end on which it happened. */

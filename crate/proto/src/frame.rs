@@ -72,11 +72,13 @@ pub enum IssueKind {
     /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the destination
     /// holds there is guarded like that of an empty directory.
     Unmounted = 10,
+    /// It arrived, and one of its attributes could not be set.
+    Attributes = 11,
 }
 
 impl IssueKind {
     fn from_wire(byte: u8) -> Decoded<Self> {
-        const ALL: [IssueKind; 11] = [
+        const ALL: [IssueKind; 12] = [
             IssueKind::Unreadable,
             IssueKind::Vanished,
             IssueKind::Changed,
@@ -88,6 +90,7 @@ impl IssueKind {
             IssueKind::Notice,
             IssueKind::Owners,
             IssueKind::Unmounted,
+            IssueKind::Attributes,
         ];
         ALL.get(usize::from(byte)).copied().ok_or(Malformed { what: "issue kind" })
     }
@@ -107,6 +110,7 @@ impl IssueKind {
             Self::Notice => "notice",
             Self::Owners => "owners",
             Self::Unmounted => "unmounted",
+            Self::Attributes => "attributes",
         }
     }
 

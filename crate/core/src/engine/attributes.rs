@@ -3,8 +3,10 @@
 //! Owner and group come first, because a change of them clears set-id bits and capabilities; then the mode; then the
 //! time, which is what the next run compares. A set-id bit is set only under the owner that it has at the source
 //! ([`Rules::mode_under`]), and a file capability counts as one: an existing file that gets the source's mode under
-//! another owner loses its capabilities first. What the entry has already is not set again.
+//! another owner loses its capabilities first. What the entry has already is not set again. Each attribute is set by
+//! itself: what fails is told, and costs neither the others nor the content.
 
+use rustix::io::Errno;
 use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time};
 
 use crate::fs::{Found, Handle, NewFile};
@@ -81,25 +83,40 @@ impl AttributePolicy {
         }
     }
 
-    /// Sets what `target` says, but for what `found` says is there.
-    pub(super) fn set(&self, target: &Target, entry: Handle<'_>, found: Option<Found>) -> rustix::io::Result<()> {
-        let uid = target.uid.filter(|&uid| found.is_none_or(|found| found.uid != uid));
-        let gid = target.gid.filter(|&gid| found.is_none_or(|found| found.gid != gid));
+    /// Sets what `target` says, but for what `found` says is there. Each attribute is set by itself.
+    pub(super) fn set(&self, target: &Target, entry: Handle<'_>, found: Option<Found>) -> Unset {
+        let mut unset = Unset::default();
+        let (mut owner, mut group) = (found.map(|found| found.uid), found.map(|found| found.gid));
+        let uid = target.uid.filter(|&uid| owner != Some(uid));
+        let gid = target.gid.filter(|&gid| group != Some(gid));
         let changes_owner = uid.is_some() || gid.is_some();
-        if changes_owner {
-            entry.chown(uid, gid)?;
-        }
-        let owner = (uid.or(found.map(|found| found.uid)), gid.or(found.map(|found| found.gid)));
-        if let Some(bits) = self.bits(target, entry, owner)? {
-            let has_set_id = bits & (SET_UID | SET_GID) != 0;
-            if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
-                entry.chmod(bits)?;
+        match (uid, gid) {
+            (None, None) => {}
+            (Some(_), Some(_)) if entry.chown(uid, gid).is_ok() => (owner, group) = (uid, gid),
+            // One of the two may be possible where both together are not.
+            _ => {
+                if let Some(id) = uid
+                    && unset.tried(|| format!("chown {id}"), entry.chown(uid, None))
+                {
+                    owner = uid;
+                }
+                if let Some(id) = gid
+                    && unset.tried(|| format!("chown :{id}"), entry.chown(None, gid))
+                {
+                    group = gid;
+                }
             }
         }
-        match target.mtime {
-            Some(mtime) => entry.utimensat(mtime),
-            None => Ok(()),
+        if let Some(bits) = self.bits(target, entry, (owner, group), &mut unset) {
+            let has_set_id = bits & (SET_UID | SET_GID) != 0;
+            if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
+                unset.tried(|| format!("chmod {bits:04o}"), entry.chmod(bits));
+            }
         }
+        if let Some(mtime) = target.mtime {
+            unset.tried(|| "utimensat".to_owned(), entry.utimensat(mtime));
+        }
+        unset
     }
 
     /// The permission bits to be set on an entry that belongs to `owner`, of whom an unknown part is looked up when it
@@ -109,25 +126,56 @@ impl AttributePolicy {
         target: &Target,
         entry: Handle<'_>,
         owner: (Option<u32>, Option<u32>),
-    ) -> rustix::io::Result<Option<u16>> {
+        unset: &mut Unset,
+    ) -> Option<u16> {
         let source = &target.source;
         match target.bits {
-            Bits::Untouched => Ok(None),
-            Bits::Fixed(bits) => Ok(Some(bits)),
-            Bits::Source if target.kind == Kind::Directory => Ok(Some(source.mode)),
+            Bits::Untouched => None,
+            Bits::Fixed(bits) => Some(bits),
+            Bits::Source if target.kind == Kind::Directory => Some(source.mode),
             Bits::Source => {
                 let (mut uid, mut gid) = owner;
                 let matters = target.is_old || source.mode & (SET_UID | SET_GID) != 0;
                 if matters && (uid.is_none() || gid.is_none()) {
-                    let found = entry.found()?;
-                    (uid, gid) = (Some(found.uid), Some(found.gid));
+                    let found = entry.found().ok();
+                    (uid, gid) = (found.map(|found| found.uid), found.map(|found| found.gid));
                 }
-                if target.is_old && !self.rules.keeps_owner(source, uid) {
-                    entry.drop_capabilities()?;
+                if target.is_old
+                    && !self.rules.keeps_owner(source, uid)
+                    && !unset.tried(|| "removexattr security.capability".to_owned(), entry.drop_capabilities())
+                {
+                    return None;
                 }
-                Ok(Some(self.rules.mode_under(target.kind, source, uid, gid)))
+                Some(self.rules.mode_under(target.kind, source, uid, gid))
             }
         }
+    }
+}
+
+/// The calls that failed on one entry, by their name and what they were to set. Mostly none.
+#[derive(Debug, Default)]
+#[must_use = "what could not be set is to be told"]
+pub(super) struct Unset(Vec<(String, Errno)>);
+
+impl Unset {
+    /// Nothing could be set, because this call failed.
+    pub(super) fn all(call: &str, error: Errno) -> Self {
+        Self(vec![(call.to_owned(), error)])
+    }
+
+    /// Notes how a call ended, and says whether well.
+    fn tried(&mut self, call: impl FnOnce() -> String, result: rustix::io::Result<()>) -> bool {
+        if let Err(error) = result {
+            self.0.push((call(), error));
+        }
+        result.is_ok()
+    }
+
+    /// The text for people, when something failed.
+    pub(super) fn message(&self) -> Option<String> {
+        let failed = |(call, error): &(String, Errno)| format!("{call}: {}", std::io::Error::from(*error));
+        let failed: Vec<String> = self.0.iter().map(failed).collect();
+        (!failed.is_empty()).then(|| failed.join("; "))
     }
 }
 
@@ -179,19 +227,19 @@ pub(super) struct Given(Option<(u16, Found)>);
 
 impl Given {
     /// What a new file has, which is looked at where it is not known.
-    pub(super) fn to(&mut self, target: &Target, new: &NewFile) -> rustix::io::Result<Option<Found>> {
+    pub(super) fn to(&mut self, target: &Target, new: &NewFile) -> Option<Found> {
         if target.uid.is_none() && target.gid.is_none() && target.bits == Bits::Untouched {
-            return Ok(None);
+            return None;
         }
         let start = target.start();
         match self.0 {
-            Some((bits, found)) if bits == start => Ok(Some(found)),
+            Some((bits, found)) if bits == start => Some(found),
             _ => {
-                let found = Handle::open(new.fd()).found()?;
+                let found = Handle::open(new.fd()).found().ok()?;
                 if found.mode == start {
                     self.0 = Some((start, found));
                 }
-                Ok(Some(found))
+                Some(found)
             }
         }
     }

@@ -8,6 +8,7 @@ mod destination;
 mod directories;
 mod events;
 mod failed;
+mod failures;
 mod guard;
 mod lanes;
 mod pack;

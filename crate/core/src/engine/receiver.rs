@@ -14,11 +14,12 @@ use sparsync_proto::{
 };
 
 use super::account::tell_profile;
-use super::attributes::{AttributePolicy, Target};
+use super::attributes::{AttributePolicy, Target, Unset};
 use super::budget::{Budget, ENTRIES_HELD_MAX};
 use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
 use super::directories::{Directories, Incoming, Wanted};
 use super::failed::FailedPaths;
+use super::failures::FailurePolicy;
 use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
@@ -107,7 +108,7 @@ pub(crate) fn run_receiver(
         root,
         widened,
         directories: &directories,
-        report: &options.report,
+        failures: FailurePolicy { session, report: &options.report },
         names: &names,
         policy: AttributePolicy { rules: options.rules },
         durability: options.durability,
@@ -257,8 +258,7 @@ impl Receiver<'_> {
                     }
                 }
                 Frame::Issue(issue) if issue.kind.is_senders() || issue.kind.is_notice() => {
-                    self.session.count(Counter::files_failed, u64::from(!issue.kind.is_notice()));
-                    self.options.report.issue(issue)?;
+                    self.failures().tell(issue)?;
                 }
                 Frame::TreeEnd { directories, entries, bytes, errors } if self.tree_end.is_none() => {
                     if self.number == 0 || directories != u64::from(self.number) || entries != self.entries {
@@ -414,11 +414,10 @@ impl Receiver<'_> {
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
         self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
         for issue in std::mem::take(&mut old.issues) {
-            self.session.count(Counter::files_failed, 1);
             if let Ok(path) = RelPath::new(&issue.path) {
                 self.failed.insert(path, IssueKind::Write);
             }
-            self.options.report.issue(Issue { kind: IssueKind::Write, ..issue })?;
+            self.failures().tell(Issue { kind: IssueKind::Write, ..issue })?;
         }
         let single = self.destination.file_name.is_some();
         let is_new_root = directory.path.is_root() && self.destination.created;
@@ -768,12 +767,12 @@ impl Receiver<'_> {
             let made = writing
                 .in_directory(path, &directory, |directory| make_symlink(directory, &temp_name, listing.target(entry)));
             made.and_then(|()| {
-                writing.policy.set(&target, Handle::Symlink(directory.as_fd(), &temp_name), None)?;
+                let unset = writing.policy.set(&target, Handle::Symlink(directory.as_fd(), &temp_name), None);
                 if old_is_directory {
-                    return Ok(());
+                    return Ok(unset);
                 }
                 match put_in_place(directory.as_fd(), &temp_name, name)? {
-                    Displaced::Gone => Ok(()),
+                    Displaced::Gone => Ok(unset),
                     Displaced::Directory => {
                         put_in_place(directory.as_fd(), &temp_name, name)?;
                         Err(Errno::ISDIR)
@@ -784,18 +783,19 @@ impl Receiver<'_> {
         });
         self.clock.enter(Phase::compare);
         match made {
-            Ok(()) if old_is_directory => {
+            Ok(unset) if old_is_directory => {
                 writing.replacements.lock().unwrap_or_else(PoisonError::into_inner).push(Replacement {
                     directory: path.clone(),
                     temp_name,
                     name: name.to_vec(),
                     counter: Counter::symlinks_created,
+                    unset,
                 });
                 Ok(())
             }
-            Ok(()) => {
+            Ok(unset) => {
                 self.session.count(Counter::symlinks_created, 1);
-                Ok(())
+                self.failures().attributes(|| path.join_bytes(name), &unset)
             }
             Err(error) => self.fail(path.join_bytes(name), "cannot make the symlink", error),
         }
@@ -814,16 +814,15 @@ impl Receiver<'_> {
         let policy = AttributePolicy { rules: self.options.rules };
         let target = policy.adjustment(entry, reasons);
         let adjusted = self.parent_of(path).and_then(|directory| match entry.kind {
-            Kind::Symlink => policy.set(&target, Handle::Symlink(directory.as_fd(), name), None),
+            Kind::Symlink => Ok(policy.set(&target, Handle::Symlink(directory.as_fd(), name), None)),
             Kind::File | Kind::Directory | Kind::Special => {
                 let (file, found) = Handle::reach_file(directory.as_fd(), name)?;
-                policy.set(&target, Handle::Reached(file.as_fd()), Some(found))
+                Ok(policy.set(&target, Handle::Reached(file.as_fd()), Some(found)))
             }
         });
         self.clock.enter(Phase::compare);
-        if let Err(error) = adjusted {
-            self.fail(path.join_bytes(name), "cannot set the attributes", error)?;
-        }
+        let unset = adjusted.unwrap_or_else(|error| Unset::all("openat", error));
+        self.failures().attributes(|| path.join_bytes(name), &unset)?;
         Ok(false)
     }
 
@@ -1008,6 +1007,7 @@ impl Receiver<'_> {
                 self.session.count(Counter::files_deleted, removal.files);
                 self.session.count(Counter::directories_deleted, removal.directories);
                 self.session.count(replacement.counter, 1);
+                self.failures().attributes(|| full, &replacement.unset)?;
                 Ok(removal.files + removal.directories)
             }
             Err(error) => self.fail(full, "cannot put it in place of the directory", error).map(|()| 0),
@@ -1031,7 +1031,10 @@ impl Receiver<'_> {
     /// Sets the attributes of directories, the deepest first, when nothing more happens in them. Those that were widened
     /// and are to have no mode get back the one that they had.
     fn set_final_attrs(&mut self) -> Result<()> {
-        let all = std::mem::take(&mut self.final_attrs);
+        let mut all = std::mem::take(&mut self.final_attrs);
+        // A directory may be noted twice: when it is compared, and when something is done in it.
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.dedup_by(|a, b| a.0 == b.0);
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
         let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
         let policy = AttributePolicy { rules: self.options.rules };
@@ -1048,12 +1051,14 @@ impl Receiver<'_> {
             self.session.check()?;
             self.session.worked(1);
             self.changed = true;
-            let set = HeldDirectory::open(root, path).and_then(|held| policy.set(target, held.handle(), None));
-            match set {
+            let unset = match HeldDirectory::open(root, path) {
+                Ok(held) => policy.set(target, held.handle(), None),
                 // It was removed, or never made, which has been reported.
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => self.fail(path.as_bytes().to_vec(), "cannot set the directory's attributes", error)?,
-            }
+                Err(Errno::NOENT) => continue,
+                Err(_) if self.failed.covering(path).is_some() => continue,
+                Err(error) => Unset::all("openat", error),
+            };
+            self.failures().attributes(|| path.as_bytes().to_vec(), &unset)?;
         }
         Ok(())
     }
@@ -1098,16 +1103,16 @@ impl Receiver<'_> {
         self.options.report.item(Item { action, kind, reasons, size, path: path.to_vec() }, self.session)
     }
 
+    fn failures(&self) -> FailurePolicy<'_> {
+        FailurePolicy { session: self.session, report: &self.options.report }
+    }
+
     fn issue(&self, kind: IssueKind, path: Vec<u8>, message: &str) -> Result<()> {
-        self.session.count(Counter::files_failed, 1);
-        self.options.report.issue(Issue { kind, path, message: message.to_owned(), old_kept: true })
+        self.failures().issue(kind, path, message.to_owned(), true)
     }
 
     fn fail(&self, path: Vec<u8>, doing: &str, error: Errno) -> Result<()> {
-        if matches!(error, Errno::NOSPC | Errno::DQUOT) {
-            return Err(Error::io(doing, &path, error.into()));
-        }
-        self.issue(IssueKind::Write, path, &format!("{doing}: {}", std::io::Error::from(error)))
+        self.failures().write(path, doing, error, true)
     }
 }
 

@@ -8,15 +8,15 @@ use std::time::Duration;
 use rustix::io::Errno;
 use sparsync_proto::codec::Reader;
 use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, Record};
-use sparsync_proto::{ContentDigest, Counter, Durability, Figure, Issue, IssueKind, Meta, Phase, RelPath};
+use sparsync_proto::{ContentDigest, Counter, Durability, Figure, IssueKind, Meta, Phase, RelPath};
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::attributes::{AttributePolicy, Given};
+use super::attributes::{AttributePolicy, Given, Unset};
 use super::directories::{Directories, Incoming, Wanted};
+use super::failures::{FailurePolicy, ends_the_run};
 use super::lanes::Pack;
 use super::progress::Announced;
 use super::quota::Quota;
-use super::report::Report;
 use super::session::Session;
 use super::zeros::hash_zeros;
 use crate::error::{Error, Result};
@@ -47,6 +47,8 @@ pub(super) struct Replacement {
     pub(super) name: Vec<u8>,
     /// What it counts as when it has its name.
     pub(super) counter: Counter,
+    /// What could not be set on it.
+    pub(super) unset: Unset,
 }
 
 /// What the writers of a run share.
@@ -55,7 +57,7 @@ pub(super) struct Writing<'a> {
     pub(super) root: &'a Root,
     pub(super) widened: &'a Widened<'a>,
     pub(super) directories: &'a Directories,
-    pub(super) report: &'a Report,
+    pub(super) failures: FailurePolicy<'a>,
     pub(super) names: &'a TempNames,
     pub(super) policy: AttributePolicy,
     pub(super) durability: Durability,
@@ -67,22 +69,6 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Reports a path that could not be written. A full disk ends the run, as every further write would fail.
-    pub(super) fn failed(&self, path: Vec<u8>, doing: &str, error: Errno, old_kept: bool) -> Result<()> {
-        if matches!(error, Errno::NOSPC | Errno::DQUOT) {
-            return Err(Error::io(doing, &path, error.into()));
-        }
-        self.issue(IssueKind::Write, path, format!("{doing}: {}", std::io::Error::from(error)), old_kept)
-    }
-
-    /// Reports a path that did not arrive.
-    pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String, old_kept: bool) -> Result<()> {
-        if !kind.is_notice() {
-            self.session.count(Counter::files_failed, 1);
-        }
-        self.report.issue(Issue { kind, path, message, old_kept })
-    }
-
     /// Runs `work` in a directory of one's own, also where its mode forbids it for now.
     pub(super) fn in_directory<T>(
         &self,
@@ -150,6 +136,8 @@ struct Unnamed {
     /// Kept open for the first few, so that they can be flushed one by one.
     open: Option<NewFile>,
     old_is_directory: bool,
+    /// What could not be set on it, which is told when it has its name.
+    unset: Unset,
 }
 
 impl Unnamed {
@@ -367,7 +355,7 @@ impl<'a> LaneWriter<'a> {
         ) {
             new.discard();
         }
-        if matches!(error, Errno::NOSPC | Errno::DQUOT) {
+        if ends_the_run(error) {
             let path = path_of(&open.incoming, open.file.index);
             return Err(Error::io("cannot write", &path, error.into()));
         }
@@ -425,27 +413,24 @@ impl<'a> LaneWriter<'a> {
             })
             .and_then(|new| {
                 clock.enter(Phase::write);
-                let finished = new.write(content, 0).and_then(|()| {
-                    clock.enter(Phase::attributes);
-                    let found = current.given.to(&target, &new)?;
-                    writing.policy.set(&target, Handle::open(new.fd()), found)
-                });
-                match finished {
-                    Ok(()) => Ok(new),
-                    Err(error) => {
-                        remove_temp(&directory, &new.close());
-                        Err(error)
-                    }
+                if let Err(error) = new.write(content, 0) {
+                    remove_temp(&directory, &new.close());
+                    return Err(error);
                 }
+                clock.enter(Phase::attributes);
+                let found = current.given.to(&target, &new);
+                let unset = writing.policy.set(&target, Handle::open(new.fd()), found);
+                Ok((new, unset))
             });
         match written {
-            Ok(new) => self.complete(Unnamed {
+            Ok((new, unset)) => self.complete(Unnamed {
                 directory,
                 incoming,
                 file,
                 temp_name: Vec::new(),
                 open: Some(new),
                 old_is_directory: wanted.old_is_directory,
+                unset,
             }),
             Err(error) => self.write_failed(file, &incoming, error),
         }
@@ -498,7 +483,7 @@ impl<'a> LaneWriter<'a> {
         });
         let new = match new {
             Ok(new) => Ok(new),
-            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => {
+            Err(error) if ends_the_run(error) => {
                 return Err(Error::io("cannot make the file", &path_of(&incoming, file.index), error.into()));
             }
             Err(error) => Err((IssueKind::Write, format!("cannot make the file: {}", std::io::Error::from(error)))),
@@ -536,11 +521,11 @@ impl<'a> LaneWriter<'a> {
             }
             self.clock.during(Phase::flush, || writing.session.long_work(|| new.file.end_in_hole(open.at)))
         });
-        let finished = ended.and_then(|()| writing.policy.set(&target, Handle::open(new.file.fd()), None));
-        if let Err(error) = finished {
+        if let Err(error) = ended {
             new.discard();
             return self.write_failed(file, &incoming, error);
         }
+        let unset = writing.policy.set(&target, Handle::open(new.file.fd()), None);
         self.complete(Unnamed {
             directory: new.directory,
             incoming,
@@ -548,6 +533,7 @@ impl<'a> LaneWriter<'a> {
             temp_name: Vec::new(),
             open: Some(new.file),
             old_is_directory: open.wanted.old_is_directory,
+            unset,
         })
     }
 
@@ -573,14 +559,14 @@ impl<'a> LaneWriter<'a> {
     }
 
     fn give_up(&mut self, file: FileId, incoming: &Incoming, kind: IssueKind, message: String) -> Result<()> {
-        self.writing.issue(kind, path_of(incoming, file.index), message, incoming.replaces(file.index))?;
+        self.writing.failures.issue(kind, path_of(incoming, file.index), message, incoming.replaces(file.index))?;
         self.writing.directories.done(file.directory, incoming);
         Ok(())
     }
 
     fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: Errno) -> Result<()> {
         let old_kept = incoming.replaces(file.index);
-        self.writing.failed(path_of(incoming, file.index), "cannot write", error, old_kept)?;
+        self.writing.failures.write(path_of(incoming, file.index), "cannot write", error, old_kept)?;
         self.writing.directories.done(file.directory, incoming);
         Ok(())
     }
@@ -663,6 +649,7 @@ impl<'a> LaneWriter<'a> {
                 temp_name: file.temp_name,
                 name: name.to_vec(),
                 counter: Counter::files_transferred,
+                unset: file.unset,
             });
             writing.directories.done(file.file.directory, &file.incoming);
             return Ok(());
@@ -670,6 +657,7 @@ impl<'a> LaneWriter<'a> {
         match put_in_place(file.directory.as_fd(), &file.temp_name, name) {
             Ok(Displaced::Gone) => {
                 writing.session.count(Counter::files_transferred, 1);
+                writing.failures.attributes(|| path_of(&file.incoming, file.file.index), &file.unset)?;
                 if writing.durability == Durability::File {
                     sync_directory(&file.directory);
                 }
@@ -678,7 +666,7 @@ impl<'a> LaneWriter<'a> {
                 // A directory appeared there while the run went on: it is not this run's to remove.
                 let _ = put_in_place(file.directory.as_fd(), &file.temp_name, name);
                 remove_temp(&file.directory, &file.temp_name);
-                writing.issue(
+                writing.failures.issue(
                     IssueKind::Conflict,
                     path_of(&file.incoming, file.file.index),
                     "a directory appeared in its place during the run".to_owned(),
