@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 
-import { exit } from './helpers/cli.js';
-import { judgedWhere } from './helpers/judge.js';
+import { cli, exit, quietly } from './helpers/cli.js';
+import { judged, judgedWhere } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
-import { isRoot } from './helpers/setup.js';
+import { startServer } from './helpers/server.js';
+import { isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 /** Whether this user may be root of a user namespace of his own. */
@@ -39,7 +40,7 @@ judgedWhere(isRoot && canUnshare())('an id that cannot be set costs its attribut
   for (const run of ['first', 'second']) {
     const ended = await copy();
     t.is(ended.code, exit.partial, `${run}: ${ended.stderr}`);
-    const told = ended.stderr.split('\n').filter((line) => line.includes('Invalid argument'));
+    const told = ended.stderr.split('\n').filter((line) => /^\w+: .*Invalid argument/.test(line));
     t.deepEqual(
       told.map((line) => line.split(':')[0]).toSorted(),
       ['large', 'link', 'small', 'sub'],
@@ -54,4 +55,51 @@ judgedWhere(isRoot && canUnshare())('an id that cannot be set costs its attribut
       t.deepEqual([to.mode, Math.trunc(to.mtimeMs / 1000)], [from.mode, Math.trunc(from.mtimeMs / 1000)], name);
     }
   }
+});
+
+judgedWhere(isRoot)('a push without the right to owners says so once, and names the right', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete' });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/f`, 'x');
+  chownSync(`${source}/f`, 1234, 5678);
+  for (const run of ['first', 'no change']) {
+    const ended = await cli(t, user, ['-a', `${source}/`, url('tree')]);
+    t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], run);
+    t.regex(ended.stderr, /^warning: owners and groups are not carried: .*"owner".*\n$/, run);
+  }
+  t.is(statSync(`${served}/tree/f`).uid, 0);
+  await quietly(t, user, ['-rlpt', `${source}/`, url('tree')]);
+  await quietly(t, user, ['-aq', `${source}/`, url('tree')]);
+  const owner = client(work, 'owner');
+  const server = await startServer(t, { home: dir(work, 'other'), roots: { root: served }, clients: [owner] });
+  await quietly(t, owner, ['-a', `${source}/`, server.url('root', 'owned')]);
+  t.is(statSync(`${served}/owned/f`).uid, 1234);
+});
+
+judged('what is not a regular file and is not carried is told as by rsync, without -v', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  mkdirSync(`${source}/sub`);
+  writeFileSync(`${source}/sub/f`, 'x');
+  symlinkSync('f', `${source}/sub/link`);
+  execFileSync('mkfifo', [`${source}/sub/pipe`]);
+  for (const from of [`${source}/`, source]) {
+    const told = execFileSync('rsync', ['-rpt', from, `${work}/judge`], { encoding: 'utf8' });
+    t.regex(told, /link/);
+    // Told in each run, also when the destination has what was not carried.
+    for (const flags of ['-rpt', '-rpt', '-rptv']) {
+      for (const to of [url('tree'), `${work}/local`]) {
+        const ended = await cli(t, user, [flags, from, to]);
+        t.is(ended.code, exit.ok, ended.stderr);
+        const skipped = ended.stdout.split('\n').filter((line) => line.startsWith('skipping'));
+        t.deepEqual(skipped.toSorted(), told.trim().split('\n').toSorted(), `${flags} ${to}`);
+      }
+    }
+    const pulled = await cli(t, user, ['-rpt', url('tree/'), `${work}/pulled`]);
+    t.is(pulled.stdout, '');
+  }
+  await quietly(t, user, ['-rptq', `${source}/`, url('tree')]);
+  execFileSync('cp', ['-a', `${source}/.`, `${served}/equal`]);
+  const equal = await cli(t, user, ['-rpt', `${source}/`, url('equal')]);
+  t.is(equal.stdout.split('\n').filter((line) => line.startsWith('skipping')).length, 2, equal.stdout);
 });

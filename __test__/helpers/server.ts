@@ -29,6 +29,8 @@ export interface ServerOptions {
   readonly roots: Readonly<Record<string, string>>;
   /** Who may do anything. */
   readonly clients?: readonly Client[];
+  /** What they may do, when it is less. */
+  readonly rights?: string;
   /** Further `--allow` values. */
   readonly allow?: readonly string[];
   readonly args?: readonly string[];
@@ -43,6 +45,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
   const configDir = `${options.home}/server.config`;
   const stateDir = `${options.home}/server.state`;
   mkdirSync(configDir, { recursive: true });
+  const rights = options.rights ?? 'read+write+delete+owner';
   const args = [
     ...(options.under ?? []),
     process.execPath,
@@ -51,7 +54,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
     '--listen',
     `127.0.0.1:${options.port ?? 0}`,
     ...Object.entries(options.roots).flatMap(([name, path]) => ['--root', `${name}=${path}`]),
-    ...(options.clients ?? []).flatMap((client, i) => ['--allow', `client${i}=${client.publicKey}`]),
+    ...(options.clients ?? []).flatMap((client, i) => ['--allow', `client${i}=${client.publicKey},allow=${rights}`]),
     ...(options.allow ?? []).flatMap((line) => ['--allow', line]),
     ...(options.args ?? []),
   ];

@@ -47,12 +47,12 @@ function describeFailure(failure: Failure): string {
 }
 
 /**
- * Prints what a user may want to know, to stderr. That owners are not carried is told only to who asked for them:
- * `-a` asks for everything that is possible.
+ * Prints what a user may want to know, to stderr. That no receiver without root can carry owners is told only to who
+ * asked for them: `-a` asks for everything that is possible. Entries that are not carried have lines of their own.
  */
 export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
   for (const warning of result.warnings) {
-    if (warning.code === 'owners' && !wantsOwners) continue;
+    if ((warning.code === 'owners' && !wantsOwners) || warning.code === 'special') continue;
     const path =
       warning.path === undefined
         ? ''

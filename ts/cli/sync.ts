@@ -1,7 +1,7 @@
 import { wantsProfile } from '../config.js';
 import { lazyConnection } from '../connection.js';
 import type { Connection } from '../connection.js';
-import { ConfigError, SparsyncError, fromNative } from '../errors.js';
+import { ConfigError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
 import type { ItemEvent, SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
@@ -123,7 +123,7 @@ class SyncRun {
   }
 
   async #runOne(pair: Pair, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
-    const probe = (remote: RemoteTarget): Promise<boolean> => isRemoteDirectory(connection, remote);
+    const probe: Probe = (remote) => isRemoteDirectory(connection, remote);
     if (transfer.recursive === false && (await isDirectory(pair.source, probe))) {
       if (!this.#flags.on('quiet')) note(`skipping directory ${displayName(pair.source)} (-r or -a goes into it)`);
       return;
@@ -140,7 +140,11 @@ class SyncRun {
       const context: ItemizeContext = { direction: directionOf(pair), times: transfer.times === true };
       for await (const event of job) await this.#tell(event, prefix, context);
     }
-    const result = await job;
+    const result = await job.catch(async (error: unknown) => {
+      if (error instanceof PartialSyncError) await this.#printSkipped(error.result, pair, probe);
+      throw error;
+    });
+    await this.#printSkipped(result, pair, probe);
     this.#results.push(result);
     this.#keepProfile(result);
   }
@@ -170,10 +174,27 @@ class SyncRun {
   }
 
   /** What stands before each path in a list: the name under which the source arrives. */
-  async #prefix(pair: Pair, probe: (remote: RemoteTarget) => Promise<boolean>): Promise<string> {
+  async #prefix(pair: Pair, probe: Probe): Promise<string> {
     const listed = this.#flags.on('itemize-changes') || this.#flags.on('verbose');
-    if (!listed || meansContent(pair.source) || !(await isDirectory(pair.source, probe))) return '';
-    return `${displayName(pair.source)}/`;
+    return listed ? prefixOf(pair.source, probe) : '';
+  }
+
+  /** Tells what is not carried because of what it is, as rsync does: without -v too. */
+  async #printSkipped(result: SyncResult, pair: Pair, probe: Probe): Promise<void> {
+    const skipped = result.warnings.filter(({ code }) => code === 'special');
+    if (skipped.length === 0 || this.#json || this.#flags.on('quiet')) return;
+    const prefix = await prefixOf(pair.source, probe);
+    this.#progress?.clear();
+    for (const { path = '', pathBytes } of skipped) {
+      const shownPath = safePath({ path, ...(pathBytes === undefined ? {} : { pathBytes }) });
+      await print(`skipping non-regular file "${prefix}${shownPath}"`);
+    }
+  }
+
+  #printWarnings(result: SyncResult): void {
+    if (this.#json || this.#flags.on('quiet')) return;
+    const wantsOwners = ['owner', 'group'].some((name) => this.#flags.spelled(name));
+    printWarnings(result, wantsOwners);
   }
 
   async #printItem(item: ItemEvent, prefix: string, context: ItemizeContext): Promise<void> {
@@ -181,11 +202,7 @@ class SyncRun {
     const slash = item.kind === 'directory' ? '/' : '';
     const name = shownPath === '' ? (prefix === '' ? `.${slash}` : prefix) : `${prefix}${shownPath}${slash}`;
     this.#progress?.clear();
-    if (item.action === 'skip') {
-      const carried = !item.reasons.includes('special') && !item.reasons.includes('unsupported');
-      if (!carried) await print(`skipping non-regular file "${name}"`);
-      return;
-    }
+    if (item.action === 'skip') return;
     const columns = itemize(item, context);
     if (this.#flags.on('itemize-changes')) await print(`${columns ?? ''} ${name}`);
     else await print(item.action === 'delete' ? `deleting ${name}` : name);
@@ -200,11 +217,8 @@ class SyncRun {
       await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
       return exitCode;
     }
-    if (!this.#flags.on('quiet')) {
-      const wantsOwners = ['owner', 'group'].some((name) => this.#flags.spelled(name));
-      printWarnings(result, wantsOwners);
-      printFailures(result);
-    }
+    this.#printWarnings(result);
+    if (!this.#flags.on('quiet')) printFailures(result);
     if (this.#flags.on('stats')) await print(statsTable(result, this.#human));
     else if (this.#flags.on('verbose')) await print(summaryLine(result, this.#human));
     return exitCode;
@@ -230,6 +244,7 @@ class SyncRun {
     if (this.#json) await printErrorJson(fromNative(error));
     // Where the time went is known also of a run that did not do everything.
     if (error instanceof SparsyncError && 'result' in error) this.#keepProfile(error.result as SyncResult);
+    if (error instanceof PartialSyncError) this.#printWarnings(error.result);
     return printError(error);
   }
 }
@@ -237,6 +252,14 @@ class SyncRun {
 function directionOf({ source, destination }: Pair): ItemizeContext['direction'] {
   if (source.kind === 'remote') return 'pull';
   return destination.kind === 'remote' ? 'push' : 'local';
+}
+
+/** Looks whether a remote path is a directory. */
+type Probe = (remote: RemoteTarget) => Promise<boolean>;
+
+/** The name under which a source arrives, as a prefix of the paths below it. */
+async function prefixOf(source: Target, probe: Probe): Promise<string> {
+  return meansContent(source) || !(await isDirectory(source, probe)) ? '' : `${displayName(source)}/`;
 }
 
 function displayName(source: Target): string {

@@ -41,17 +41,17 @@ pub(crate) fn hold_on(connection: &dyn Connection) -> Duration {
     (connection.round_trip() * 2).min(HOLD_MAX)
 }
 
-/// Says once that owners were asked for and cannot be set here.
+/// Says once that owners were asked for and cannot be set here, and by what they could.
 pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &Report) -> Result<()> {
     if !prepare::drops_owners(&request.attributes, may_chown) {
         return Ok(());
     }
-    report.issue(Issue {
-        kind: IssueKind::Owners,
-        path: Vec::new(),
-        message: "owners and groups are not carried: the receiver may not set them".to_owned(),
-        old_kept: true,
-    })
+    let (kind, message) = if rustix::process::geteuid().is_root() {
+        (IssueKind::OwnerRight, "owners and groups are not carried: the key lacks the right \"owner\" at the server")
+    } else {
+        (IssueKind::Owners, "owners and groups are not carried: the receiver does not run as root")
+    };
+    report.issue(Issue { kind, path: Vec::new(), message: message.to_owned(), old_kept: true })
 }
 
 /// The acceptance of a request by the side that sends.

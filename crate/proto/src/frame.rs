@@ -74,11 +74,15 @@ pub enum IssueKind {
     Unmounted = 10,
     /// It arrived, and one of its attributes could not be set.
     Attributes = 11,
+    /// A notice: owners were asked for, and the receiver could set them if the key had the right.
+    OwnerRight = 12,
+    /// A notice of the sender's: the run does not carry what this entry is.
+    Special = 13,
 }
 
 impl IssueKind {
     fn from_wire(byte: u8) -> Decoded<Self> {
-        const ALL: [IssueKind; 12] = [
+        const ALL: [IssueKind; 14] = [
             IssueKind::Unreadable,
             IssueKind::Vanished,
             IssueKind::Changed,
@@ -91,6 +95,8 @@ impl IssueKind {
             IssueKind::Owners,
             IssueKind::Unmounted,
             IssueKind::Attributes,
+            IssueKind::OwnerRight,
+            IssueKind::Special,
         ];
         ALL.get(usize::from(byte)).copied().ok_or(Malformed { what: "issue kind" })
     }
@@ -111,19 +117,21 @@ impl IssueKind {
             Self::Owners => "owners",
             Self::Unmounted => "unmounted",
             Self::Attributes => "attributes",
+            Self::OwnerRight => "owner-right",
+            Self::Special => "special",
         }
     }
 
     /// Whether nothing is missing because of it.
     #[must_use]
     pub const fn is_notice(self) -> bool {
-        matches!(self, Self::Notice | Self::Owners | Self::Unmounted)
+        matches!(self, Self::Notice | Self::Owners | Self::Unmounted | Self::OwnerRight | Self::Special)
     }
 
     /// Whether it happened where the source is.
     #[must_use]
     pub const fn is_senders(self) -> bool {
-        matches!(self, Self::Unreadable | Self::Vanished | Self::Changed)
+        matches!(self, Self::Unreadable | Self::Vanished | Self::Changed | Self::Special)
     }
 }
 

@@ -95,6 +95,7 @@ impl<'a, 'b> Records<'a, 'b> {
             self.shared.control.send(&Frame::Issue(issue))?;
         }
         self.look_at_mount(&scan)?;
+        self.tell_special(&scan)?;
         self.directories += 1;
         self.entries += count as u64;
         let mut bytes = 0;
@@ -121,6 +122,19 @@ impl<'a, 'b> Records<'a, 'b> {
         self.push(record)?;
         // With everything granted, content follows the record, which must not be held back any longer.
         if grant_all { self.release() } else { Ok(()) }
+    }
+
+    /// Tells of each entry that the run does not carry because of what it is.
+    fn tell_special(&self, scan: &Scan) -> Result<()> {
+        for entry in scan.listing.entries().iter().filter(|entry| entry.kind == Kind::Special) {
+            self.shared.control.send(&Frame::Issue(Issue {
+                kind: IssueKind::Special,
+                path: scan.path.join_bytes(scan.listing.name(entry)),
+                message: "skipping non-regular file".to_owned(),
+                old_kept: true,
+            }))?;
+        }
+        Ok(())
     }
 
     /// Notes a mount point, and tells of one that has gone.
