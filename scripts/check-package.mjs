@@ -120,6 +120,22 @@ try {
       }
     },
 
+    'package: its types need no others: without those of Node, with the library of ES2022 alone': async () => {
+      const settings = {
+        lib: ['ES2022'],
+        types: [],
+        module: 'nodenext',
+        strict: true,
+        skipLibCheck: false,
+        noEmit: true,
+      };
+      const program =
+        "import { sync } from 'sparsync-native';\nexport const job = sync('from', 'to', { delete: true });\n";
+      writeFileSync(join(complete, 'alone.ts'), program);
+      writeFileSync(join(complete, 'alone.json'), JSON.stringify({ compilerOptions: settings, files: ['alone.ts'] }));
+      await mustRun(tool('tsc'), ['-p', 'alone.json'], { cwd: complete });
+    },
+
     'package: installed without a network, works by import and by require on this Node': async () => {
       const installed = join(complete, 'node_modules', `sparsync-native-${target}`, `sparsync.${target}.node`);
       expect(existsSync(installed), `${installed} is missing`);

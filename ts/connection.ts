@@ -16,6 +16,7 @@ import type { PathLike } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
 import { Plan, prepared } from './plan.js';
+import type { PlatformURL } from './platform.js';
 import { Run } from './run.js';
 import type { Task } from './run.js';
 import { parseTarget, remotePathNames } from './target.js';
@@ -274,7 +275,7 @@ function toListEntry(entry: NativeListEntry): ListEntry {
  * await connection.push('/srv/music', 'backup/music');
  * ```
  */
-export async function connect(url: string | URL, options?: ConnectOptions): Promise<Connection> {
+export async function connect(url: string | PlatformURL, options?: ConnectOptions): Promise<Connection> {
   const site = captureCallSite();
   try {
     const connection = lazyConnection(url, options);
@@ -286,7 +287,7 @@ export async function connect(url: string | URL, options?: ConnectOptions): Prom
 }
 
 /** A connection that is made by its first transfer, so that the transfer's `retry` covers it. */
-export function lazyConnection(url: string | URL, options?: ConnectOptions): Connection {
+export function lazyConnection(url: string | PlatformURL, options?: ConnectOptions): Connection {
   const settings = connectSettings(options);
   const target = parseTarget(url, 'url');
   if (target.kind !== 'remote') throw new ConfigError('url must be a sparsync:// URL, as in sparsync://host/root');

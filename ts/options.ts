@@ -1,3 +1,5 @@
+import type { PlatformAbortSignal } from './platform.js';
+
 /** How this process shows who it is. */
 export interface IdentityOptions {
   /**
@@ -361,7 +363,7 @@ export interface TransferOptions {
    *
    * @example `signal: AbortSignal.timeout(60_000)`
    */
-  signal?: AbortSignal | undefined;
+  signal?: PlatformAbortSignal | undefined;
 }
 
 /** Options of `sync`, `plan` and `verify`. */

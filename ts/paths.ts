@@ -2,12 +2,13 @@ import { readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { ConfigError } from './errors.js';
+import type { PlatformURL } from './platform.js';
 
 /**
  * A path: text, the exact bytes (for names that are not UTF-8), or a `file:` URL. A relative path starts
  * from the working directory at the time of the call.
  */
-export type PathLike = string | Uint8Array | URL;
+export type PathLike = string | Uint8Array | PlatformURL;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;

@@ -13,6 +13,7 @@ import type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
+import type { PlatformAbortSignal } from './platform.js';
 
 /** The limits of retrying, complete. */
 export interface RetryPolicy {
@@ -58,7 +59,7 @@ export interface TransferSettings {
   readonly items: boolean | undefined;
   readonly whenFull: 'drop' | 'wait';
   readonly retry: RetryPolicy;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: PlatformAbortSignal | undefined;
 }
 
 const DAY_MS = 86_400_000;
