@@ -460,7 +460,11 @@ judged('keys, trust, verify and doctor do what they say', async (t) => {
   const work = workDir(t);
   const served = dir(work, 'served');
   const user = client(work);
-  const server = await startServer(t, { home: work, roots: { root: served }, allow: [`me=${user.publicKey}`] });
+  const server = await startServer(t, {
+    home: work,
+    roots: { root: served },
+    allow: [`me=${user.publicKey},allow=read+write+delete+owner`],
+  });
   plainTree(`${work}/src`, { directories: 2, files: 5 });
   const keys = await cli(t, user, ['keys']);
   t.is(keys.code, 0);

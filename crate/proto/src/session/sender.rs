@@ -109,6 +109,8 @@ pub struct Sender<T> {
     asked: u32,
     /// Directories that have a number.
     told: u32,
+    /// Directories whose records the receiver may have by now, and ask about.
+    leaving: u32,
     /// Directories whose records are on their way.
     sent: u32,
     settled: u32,
@@ -134,6 +136,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
             directories: BTreeMap::new(),
             asked: 0,
             told: 0,
+            leaving: 0,
             sent: 0,
             settled: 0,
             walked: false,
@@ -159,9 +162,16 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         self.told += 1;
     }
 
+    /// Says that the records of all directories told of are about to be sent: a receiver may answer before whoever
+    /// sends them says so.
+    pub fn records_leave(&mut self) {
+        self.leaving = self.told;
+    }
+
     /// Says that the records of all directories told of are on their way. Gives those whose listing may now go out unasked,
     /// in order.
     pub fn records_sent(&mut self) -> Range<u32> {
+        self.records_leave();
         let before = std::mem::replace(&mut self.sent, self.told);
         if self.grants_all() { before..self.sent } else { 0..0 }
     }
@@ -228,7 +238,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
     fn need(&mut self, numbers: Vec<u32>) -> Result<ToSender<T>, Violation> {
         for number in &numbers {
             match self.directories.get_mut(number) {
-                Some((stage @ Stage::Told, _)) if *number < self.sent => *stage = Stage::Needed,
+                Some((stage @ Stage::Told, _)) if *number < self.leaving => *stage = Stage::Needed,
                 _ => return Err(Violation::new(format!("listing {number} may not be asked for"))),
             }
             self.asked += 1;
@@ -251,7 +261,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
     }
 
     fn settle(&mut self, below: u32) -> Result<ToSender<T>, Violation> {
-        if below < self.settled || below > self.sent {
+        if below < self.settled || below > self.leaving {
             return Err(Violation::new(format!("directories below {below} cannot be settled")));
         }
         self.settled = below;
@@ -271,5 +281,29 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
             return Err(Violation::new("a result without the profile that was asked for"));
         }
         Ok(ToSender::Finished { counters, refused })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Sender, SenderTerms, ToSender};
+    use crate::entry::Listing;
+    use crate::frame::{Frame, Grant};
+    use crate::session::ProfileExchange;
+
+    #[test]
+    fn a_record_may_be_asked_about_as_soon_as_it_leaves() {
+        let terms = SenderTerms::Granted { grant: Grant::AsAsked, profile: ProfileExchange::None };
+        let mut sender: Sender<Arc<Listing>> = Sender::new(terms);
+        sender.told(Arc::new(Listing::new()));
+        assert!(sender.frame(Frame::Need(vec![0])).is_err(), "held back");
+        // The answer is here before the thread that sent the record goes on.
+        sender.records_leave();
+        assert!(matches!(sender.frame(Frame::Need(vec![0])), Ok(ToSender::List(_))));
+        assert!(matches!(sender.frame(Frame::Settled(1)), Ok(ToSender::Settled)));
+        sender.records_sent();
+        assert!(sender.list(0).is_some());
     }
 }

@@ -202,32 +202,27 @@ impl<'a, 'b> Records<'a, 'b> {
         } else {
             let mut encoded = Vec::new();
             frame.encode(&mut encoded);
-            self.send_bulk(encoded)?;
-            self.records_sent();
+            self.send_records(encoded)?;
             Ok(())
         }
     }
 
-    fn send_bulk(&mut self, encoded: Vec<u8>) -> Result<()> {
-        self.clock.during(Phase::wait_room, || self.shared.control.send_bulk(encoded))
-    }
-
-    /// Lets listings follow the records that are on their way.
-    fn records_sent(&self) {
+    /// Sends records, and lets listings follow those that are on their way.
+    fn send_records(&mut self, encoded: Vec<u8>) -> Result<()> {
+        // The receiver may ask before this thread goes on.
+        self.shared.machine().records_leave();
+        self.clock.during(Phase::wait_room, || self.shared.control.send_bulk(encoded))?;
         let mut machine = self.shared.machine();
         let unasked = machine.records_sent();
         queue_lists(self.to_list, unasked);
+        Ok(())
     }
 
     /// Sends what was held back, and holds back no more.
     fn release(&mut self) -> Result<()> {
         self.close_batch()?;
         match self.held.take() {
-            Some((held, _)) if !held.is_empty() => {
-                self.send_bulk(held)?;
-                self.records_sent();
-                Ok(())
-            }
+            Some((held, _)) if !held.is_empty() => self.send_records(held),
             _ => Ok(()),
         }
     }
@@ -255,8 +250,6 @@ impl<'a, 'b> Records<'a, 'b> {
         .encode(&mut encoded);
         self.shared.session.set(Counter::walk_done, 1);
         self.shared.machine().walked();
-        self.send_bulk(encoded)?;
-        self.records_sent();
-        Ok(())
+        self.send_records(encoded)
     }
 }
