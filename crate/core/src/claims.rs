@@ -2,12 +2,12 @@
 //!
 //! The server cannot tell a run that goes on from one whose end was lost on the way: streams overtake each other. The
 //! client knows. It asks for nothing that its own live runs are in the way of, so whatever of this connection is still
-//! in the way at the server has ended, and is waited for there.
+//! in the way at the server has ended at the client, and the server ends it too.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sparsync_proto::{RelPath, Request};
+use sparsync_proto::{Direction, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,13 +20,13 @@ const WAIT_STEP: Duration = Duration::from_millis(50);
 /// The claims of a connection's runs.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    live: Mutex<Vec<Arc<Place>>>,
+    live: Mutex<Vec<Arc<WritePlace>>>,
     released: Condvar,
 }
 
 /// Where a run writes.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct WritePlace {
     root: Vec<u8>,
     path: RelPath,
     /// It writes one file there, beside others that do the same.
@@ -37,12 +37,19 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Claim {
     claims: Arc<Claims>,
-    place: Arc<Place>,
+    place: Arc<WritePlace>,
 }
 
-impl Place {
-    /// Whether a new run to `path` has to wait for this one, and what that one writes to, seen from `path`.
-    fn is_in_the_way_of(&self, new: &Self) -> Option<&'static str> {
+impl WritePlace {
+    /// What `request` asks to write to. A pull and a dry run write nothing at the server.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        let writes = request.direction == Direction::Push && !request.dry_run;
+        let single = request.file_name.is_some();
+        writes.then(|| Self { root: request.root.clone(), path: request.path.clone(), single })
+    }
+
+    /// What this run writes to, seen from a new one that has to wait for it; nothing when the new one does not.
+    pub(crate) fn is_in_the_way_of(&self, new: &Self) -> Option<&'static str> {
         if self.root != new.root || (self.single && new.single) {
             return None;
         }
@@ -60,7 +67,7 @@ impl Place {
 }
 
 impl Claims {
-    fn live(&self) -> MutexGuard<'_, Vec<Arc<Place>>> {
+    fn live(&self) -> MutexGuard<'_, Vec<Arc<WritePlace>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,11 +81,7 @@ impl Claims {
         request: &mut Request,
         check: impl Fn() -> Result<()>,
     ) -> Result<Option<Claim>> {
-        if request.dry_run {
-            return Ok(None);
-        }
-        let single = request.file_name.is_some();
-        let place = Arc::new(Place { root: request.root.clone(), path: request.path.clone(), single });
+        let Some(place) = WritePlace::of(request).map(Arc::new) else { return Ok(None) };
         let began = Instant::now();
         let wait = Duration::from_millis(request.lock_wait_ms);
         let mut live = self.live();
@@ -108,12 +111,15 @@ impl Drop for Claim {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, RelPath};
+    use super::{RelPath, WritePlace};
 
     #[test]
     fn a_tree_is_in_the_way_of_what_it_holds_and_of_what_holds_it() {
-        let place =
-            |path: &str, single| Place { root: b"r".to_vec(), path: RelPath::new(path.as_bytes()).unwrap(), single };
+        let place = |path: &str, single| WritePlace {
+            root: b"r".to_vec(),
+            path: RelPath::new(path.as_bytes()).unwrap(),
+            single,
+        };
         let verdict =
             |live: (&str, bool), new: (&str, bool)| place(live.0, live.1).is_in_the_way_of(&place(new.0, new.1));
         let (same, above, below) =
@@ -126,7 +132,7 @@ mod tests {
         assert_eq!(verdict(("a/f", true), ("a", false)), below);
         assert_eq!(verdict(("a", false), ("a/f", true)), above);
         assert_eq!(verdict(("a", true), ("a/b", false)), None);
-        let elsewhere = Place { root: b"other".to_vec(), ..place("a", false) };
+        let elsewhere = WritePlace { root: b"other".to_vec(), ..place("a", false) };
         assert_eq!(elsewhere.is_in_the_way_of(&place("a", false)), None);
     }
 }

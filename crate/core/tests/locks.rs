@@ -257,3 +257,19 @@ async fn a_writer_that_waited_writes_to_what_stands_there_then() {
     assert!(site.root().join("dst/after").exists());
     assert!(!site.root().join("before/a").exists());
 }
+
+#[tokio::test]
+async fn a_run_whose_end_was_lost_makes_room_for_the_next_on_its_connection() {
+    let site = site().await;
+    let raw = site.raw().await;
+    let mut first = holds(&raw, "dst").await;
+    // A client that has seen the end of its run asks for the next one; the end itself has not come.
+    let mut second = raw.session(push_to("dst")).await;
+    second.accepted().await;
+    assert_eq!(first.abort().await.kind, ErrorKind::Closed);
+    // What is not in the way of the new one goes on.
+    let mut beside = raw.session(push_to("beside")).await;
+    beside.accepted().await;
+    support::eventually(|| site.server.stats().contains(&("sessions_active", 2))).await;
+    drop((second, beside));
+}

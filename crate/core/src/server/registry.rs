@@ -9,6 +9,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::lock;
+use crate::claims::WritePlace;
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Connection;
@@ -23,6 +24,8 @@ pub(super) struct Live {
     pub(super) connection: Weak<dyn Connection>,
     pub(super) root: Vec<u8>,
     pub(super) path: RelPath,
+    /// What it writes to.
+    pub(super) place: Option<WritePlace>,
     pub(super) session: Weak<Session>,
     /// A way to the peer, for a sign of life.
     pub(super) urgent: WeakUnboundedSender<Vec<u8>>,

@@ -13,6 +13,7 @@ use super::profiles::SessionProfile;
 use super::registry::{Active, Live};
 use super::supersede::{SUPERSEDE_MAX, supersede};
 use super::{Shared, lock};
+use crate::claims::WritePlace;
 use crate::engine::{
     ControlLane, Pack, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender,
 };
@@ -52,6 +53,7 @@ pub(super) async fn serve_sync(
         connection: Arc::downgrade(&client.connection),
         root: request.root.clone(),
         path: request.path.clone(),
+        place: WritePlace::of(&request),
         session: Arc::downgrade(&session),
         urgent: transport.urgent_sender(),
     });

@@ -8,17 +8,13 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::accept::ConnectedClient;
 use super::registry::{Live, Registry};
+use crate::claims::WritePlace;
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind};
 use crate::transport::{Connection, encoded};
 
 /// How long a run of the same key that may be dead is given to show life.
 const PROBE_MIN: Duration = Duration::from_millis(250);
-
-/// How long a run on the connection of the new one is given to end. Its client has ended it already, since it asks for
-/// nothing that its own live runs are in the way of: streams overtake each other, and an end that was lost on the way is
-/// sent again after a few round trips.
-const SIBLING_MAX: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a run has ended.
 const PROBE_STEP: Duration = Duration::from_millis(10);
@@ -67,6 +63,9 @@ pub(super) fn supersede(
             && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
             && live.session.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, session))
     };
+    if end_siblings(registry, client, session, request) {
+        return true;
+    }
     // Its client may know the end of a run before the run has let go.
     let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
     if registry.sessions(|live| live.iter().filter(in_place).any(is_over)) {
@@ -76,7 +75,7 @@ pub(super) fn supersede(
         live.iter().filter(in_place).filter(|live| live.key == client.key()).filter_map(Rival::of).collect()
     });
     rivals.iter().for_each(Rival::probe);
-    wait_for_life(&rivals, client);
+    wait_for_life(&rivals);
     let mut superseded = false;
     for rival in &rivals {
         if rival.session.is_over() {
@@ -92,11 +91,29 @@ pub(super) fn supersede(
     superseded
 }
 
+/// Ends the runs on the connection of the new one that are in its way. A client asks for nothing that its own live runs
+/// are in the way of (see `claims`), so it has ended them, and the word of that was lost on the way.
+fn end_siblings(registry: &Registry, client: &ConnectedClient, session: &Arc<Session>, request: &Request) -> bool {
+    let Some(place) = WritePlace::of(request) else { return false };
+    let siblings: Vec<_> = registry.sessions(|live| {
+        let is_own = |live: &&Live| {
+            live.connection.upgrade().is_some_and(|connection| Arc::ptr_eq(&connection, &client.connection))
+        };
+        let is_in_the_way =
+            |live: &&Live| live.place.as_ref().is_some_and(|live| live.is_in_the_way_of(&place).is_some());
+        let sessions = live.iter().filter(is_own).filter(is_in_the_way).filter_map(|live| live.session.upgrade());
+        sessions.filter(|other| !Arc::ptr_eq(other, session)).collect()
+    });
+    for sibling in &siblings {
+        sibling.fail(Error::new(ErrorKind::Closed, "its client has begun another run in its place"));
+    }
+    !siblings.is_empty()
+}
+
 /// Gives the rivals the time that an answer takes, unless all of them end before.
-fn wait_for_life(rivals: &[Rival], client: &ConnectedClient) {
+fn wait_for_life(rivals: &[Rival]) {
     let longest = rivals.iter().map(|rival| rival.connection.round_trip() * 3).max().unwrap_or_default();
-    let has_sibling = rivals.iter().any(|rival| Arc::ptr_eq(&rival.connection, &client.connection));
-    let wait = longest.max(if has_sibling { SIBLING_MAX } else { PROBE_MIN });
+    let wait = longest.max(PROBE_MIN);
     let began = Instant::now();
     while began.elapsed() < wait && !rivals.iter().all(|rival| rival.session.is_over()) {
         std::thread::sleep(PROBE_STEP);
