@@ -103,6 +103,21 @@ await runChecks({
     expectNone(found, 'Uses of the outside world');
   },
 
+  'layers: QUIC is named below crate/core/src/net alone': () => {
+    const inside = join('crate', 'core', 'src', 'net');
+    const all = ['proto', 'core', 'napi'].flatMap((name) => sources(join('crate', name, 'src'), '.rs'));
+    const found = all
+      .filter((file) => !file.startsWith(inside))
+      .flatMap((file) =>
+        readFileSync(join(ROOT, file), 'utf8')
+          .split('\n')
+          .flatMap((line, index) =>
+            /\bquinn/.test(line) && !/^\s*\/\//.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [],
+          ),
+      );
+    expectNone(found, 'Uses of QUIC');
+  },
+
   'layers: crate/proto forbids unsafe code': () => {
     const root = readFileSync(join(ROOT, 'crate', 'proto', 'src', 'lib.rs'), 'utf8');
     if (!root.includes('#![forbid(unsafe_code)]')) throw new Error('#![forbid(unsafe_code)] is missing');

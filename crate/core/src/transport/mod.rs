@@ -2,7 +2,7 @@
 //!
 //! A [`Connection`] leads to one peer and opens sessions; [`SessionLanes`] are a session's control lane and data lanes.
 //! Both are objects behind a pointer: they are called a few times a session. What is done for each frame and each pack is
-//! done inside [`SessionLanes::carry`], where everything is of one known type (ADR 0009).
+//! done inside [`SessionLanes::carry`], where everything is of one known type (ADR 0012).
 
 mod heartbeat;
 pub(crate) mod in_process;
