@@ -23,6 +23,8 @@ export declare class NativeClient {
   start(request: NativeRequest): NativeJob
   /** The entries of one directory; the names of the roots when `root` is empty. */
   list(root: string, path: Uint8Array): Promise<Array<NativeListEntry>>
+  /** What stands at one path. */
+  stat(root: string, path: Uint8Array): Promise<NativeStat>
   /** The round trip as measured so far, in milliseconds. */
   roundTripMs(): number
   /** Cancels what runs and closes the connection. */
@@ -329,6 +331,18 @@ export interface NativeSessionProfile {
   direction: string
   /** The server's end. */
   end: NativeProfileEnd
+}
+
+/** What stands at one path of a server. */
+export interface NativeStat {
+  /** `file`, `directory`, `symlink` or `special`. */
+  kind: string
+  /** Bytes of a regular file. */
+  size: number
+  /** Modification time in milliseconds since 1970. */
+  mtimeMs: number
+  /** Permission bits. */
+  mode: number
 }
 
 /** Which servers are trusted. */

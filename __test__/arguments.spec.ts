@@ -171,6 +171,7 @@ test('serve, and what a server takes: every argument is checked', async (t) => {
   await fuzz(t, 'pull, local', (value) => to.pull('r', value));
   await fuzz(t, 'push, options', (value) => to.push(work, 'r/x', Object.keys(Object(value)).length === 0 ? 5 : value));
   await fuzz(t, 'list', (value) => to.list(value));
+  await fuzz(t, 'stat', (value) => to.stat(value));
   await fuzz(t, 'plan', (value) => to.plan(value));
   await fuzz(t, 'plan, push', (value) => to.plan({ push: value, to: 'r/x' }));
   await fuzz(t, 'plan, to', (value) => to.plan({ push: work, to: value }));

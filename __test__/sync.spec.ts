@@ -270,6 +270,11 @@ judged('one connection serves many syncs, one after another and at once, and lis
     t.is(listed.find(({ name }) => name === 'dir0001')?.mode ?? 0, 0o700);
     const file = (await connection.list('root/tree/dir0000')).find(({ name }) => name === 'changing');
     t.is(file?.size, 19);
+    t.like(await connection.stat('root/tree/dir0001'), { kind: 'directory', size: 0, mode: 0o700 });
+    t.like(await connection.stat('root/tree/dir0000/changing'), { kind: 'file', size: 19 });
+    t.is((await connection.stat('root/tree/link')).kind, 'symlink');
+    const missing = await rejection(t, connection.stat('root/tree/none'));
+    t.is(codeOf(missing), 'ERR_SPARSYNC_NOT_FOUND');
     t.deepEqual(
       (await connection.list('')).map(({ name }) => name),
       ['root'],

@@ -7,7 +7,7 @@ import type { EntryKind } from './events.js';
 import { SyncJob } from './job.js';
 import { closeQuietly, dial } from './link.js';
 import type { Link, OpenLink } from './link.js';
-import type { NativeClient, NativeListEntry } from './native.js';
+import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
 import type { ConnectSettings } from './settings.js';
@@ -33,6 +33,21 @@ export interface ListEntry {
   /** Size of a file's content in bytes. */
   size: number;
   /** Modification time in milliseconds since 1970. */
+  mtimeMs: number;
+  /** Permission bits. */
+  mode: number;
+}
+
+/** What stands at one path on a server. */
+export interface EntryStat {
+  /** What it is. */
+  kind: EntryKind;
+  /** Size of a file's content in bytes; 0 for all else. */
+  size: number;
+  /**
+   * Modification time in milliseconds since 1970. 0, as the mode, for a directory above all that this key may use: it
+   * learns no more than that it is one.
+   */
   mtimeMs: number;
   /** Permission bits. */
   mode: number;
@@ -136,6 +151,32 @@ export class Connection {
       link = await this.#open();
       const entries = (await link.client?.list(root, path)) ?? [];
       return entries.map(toListEntry);
+    } catch (error) {
+      failure = fromNative(error);
+      throw atCallSite(failure, site);
+    } finally {
+      await link?.release(failure);
+    }
+  }
+
+  /**
+   * What stands at one path on the server, whatever a directory there holds. A symlink is not followed.
+   *
+   * @throws {@link SparsyncError} with `ERR_SPARSYNC_NOT_FOUND` when nothing is there, and with `ERR_SPARSYNC_SCOPE` when
+   * this key may not know.
+   *
+   * @example `const { kind } = await connection.stat('backup/photos')`
+   */
+  async stat(remotePath: string | Uint8Array): Promise<EntryStat> {
+    const site = captureCallSite();
+    let link: OpenLink | undefined;
+    let failure: unknown;
+    try {
+      const { root, path } = this.#remote(remotePath, 'remotePath');
+      link = await this.#open();
+      const found = await link.client?.stat(root, path);
+      if (found === undefined) throw makeError('a connection without a client', { code: 'ERR_SPARSYNC_INTERNAL' });
+      return toEntryStat(found);
     } catch (error) {
       failure = fromNative(error);
       throw atCallSite(failure, site);
@@ -254,6 +295,10 @@ function local(path: PathLike): LocalTarget {
     throw new ConfigError('localPath must be a path on this machine: the connection is the other end');
   }
   return { kind: 'local', path: pathBytes(target.path, 'localPath') };
+}
+
+function toEntryStat({ kind, size, mtimeMs, mode }: NativeStat): EntryStat {
+  return { kind: toKind(kind), size, mtimeMs, mode };
 }
 
 function toListEntry(entry: NativeListEntry): ListEntry {

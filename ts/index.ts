@@ -6,7 +6,7 @@
 export { ERROR_CODES } from './codes.js';
 export type { ErrorCode, Side } from './codes.js';
 export { connect } from './connection.js';
-export type { Connection, ConnectionPlanOptions, ListEntry, PlanDirection } from './connection.js';
+export type { Connection, ConnectionPlanOptions, EntryStat, ListEntry, PlanDirection } from './connection.js';
 export {
   AbortedError,
   AccessError,

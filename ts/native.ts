@@ -18,6 +18,7 @@ export type {
   NativeResult,
   NativeServer,
   NativeServerOptions,
+  NativeStat,
   NativeTrust,
 } from '../index.js';
 

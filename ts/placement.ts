@@ -105,12 +105,12 @@ export async function isDirectory(source: Target, probe: RemoteProbe): Promise<b
   });
 }
 
-/** A probe that lists the path: what can be listed is a directory. */
-export function listingProbe(list: (remote: RemoteTarget) => Promise<unknown>): RemoteProbe {
+/** A probe that asks what stands at the path. One that is not there, or that this key may not know, is no directory. */
+export function directoryProbe(stat: (remote: RemoteTarget) => Promise<{ kind: string } | undefined>): RemoteProbe {
   return async (remote) => {
     try {
-      await list(remote);
-      return true;
+      const found = await stat(remote);
+      return found?.kind === 'directory';
     } catch (error) {
       if (error instanceof SparsyncError && !error.retryable) return false;
       throw error;

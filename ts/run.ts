@@ -8,7 +8,7 @@ import { loadNative } from './native.js';
 import type { Native, NativeJob } from './native.js';
 import type { TransferSettings } from './settings.js';
 import { assertComplete, toResult } from './outcome.js';
-import { listingProbe, place } from './placement.js';
+import { directoryProbe, place } from './placement.js';
 import type { Ends } from './placement.js';
 import { engineRequest } from './request.js';
 import { retryDelay } from './retry.js';
@@ -185,9 +185,9 @@ export class Run {
     const { settings } = task;
     const { client } = link;
     if (client !== undefined) this.#stream.push(connectedEvent(client, this.#attempt));
-    const probe = listingProbe(async (remote) => {
+    const probe = directoryProbe(async (remote) => {
       try {
-        return await client?.list(remote.root, remote.path);
+        return await client?.stat(remote.root, remote.path);
       } catch (error) {
         throw fromNative(error);
       }

@@ -275,8 +275,8 @@ function remotePath(target: RemoteTarget): Uint8Array {
 
 async function isRemoteDirectory(connection: Connection | undefined, remote: RemoteTarget): Promise<boolean> {
   try {
-    await connection?.list(remotePath(remote));
-    return true;
+    const found = await connection?.stat(remotePath(remote));
+    return found?.kind === 'directory';
   } catch (error) {
     if (error instanceof SparsyncError && (error.code === 'ERR_SPARSYNC_NOT_FOUND' || error.code === 'ERR_SPARSYNC_IO'))
       return false;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sparsync_proto::{Frame, ListEntry, RelPath, limits};
+use sparsync_proto::{Frame, ListEntry, RelPath, Stat, limits};
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
@@ -114,9 +114,26 @@ impl Client {
     pub async fn list(&self, root: &str, path: RelPath) -> Result<Vec<ListEntry>> {
         let connection = Arc::clone(&self.peer.connection);
         let root = root.as_bytes().to_vec();
+        self.on_runtime(async move { list(&*connection, root, path).await }).await
+    }
+
+    /// What stands at one path of a root; a symlink is not followed. The path's name decides the cost, not what it holds.
+    ///
+    /// Fails with [`crate::ErrorKind::NotFound`], and with [`crate::ErrorKind::Scope`] for what the key may not know.
+    pub async fn stat(&self, root: &str, path: RelPath) -> Result<Stat> {
+        let connection = Arc::clone(&self.peer.connection);
+        let root = root.as_bytes().to_vec();
+        self.on_runtime(async move { stat(&*connection, root, path).await }).await
+    }
+
+    /// Runs a question on the connection's thread.
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let (to, from) = oneshot::channel();
         self.peer.handle.spawn(async move {
-            let _ = to.send(list(&*connection, root, path).await);
+            let _ = to.send(question.await);
         });
         from.await.map_err(|_| Error::new(crate::ErrorKind::Closed, "the connection is closed"))?
     }
@@ -169,4 +186,13 @@ async fn ask(connection: &dyn Connection, question: Frame) -> Result<Box<dyn Ses
     lanes.write(encoded(&[Frame::Hello { oldest, newest }, question])).await?;
     lanes.finish();
     Ok(lanes)
+}
+
+async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Stat> {
+    let mut lanes = ask(connection, Frame::StatRequest { root, path }).await?;
+    match lanes.read().await? {
+        Some(Frame::StatReply(stat)) => Ok(stat),
+        Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
+        _ => Err(Error::protocol("no answer to a question for one path").remote()),
+    }
 }

@@ -6,7 +6,7 @@ use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use sparsync_core::Client;
-use sparsync_core::proto::ListEntry;
+use sparsync_core::proto::{ListEntry, Meta, Stat};
 
 use crate::error::{promise, throw};
 use crate::job::NativeJob;
@@ -29,6 +29,34 @@ pub struct NativeListEntry {
     pub mode: u32,
 }
 
+/// What stands at one path of a server.
+#[napi(object, object_from_js = false)]
+pub struct NativeStat {
+    /// `file`, `directory`, `symlink` or `special`.
+    pub kind: String,
+    /// Bytes of a regular file.
+    pub size: f64,
+    /// Modification time in milliseconds since 1970.
+    pub mtime_ms: f64,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
+fn stat(stat: &Stat) -> NativeStat {
+    NativeStat {
+        kind: stat.kind.as_str().to_owned(),
+        size: stat.size as f64,
+        mtime_ms: mtime_ms(&stat.meta),
+        mode: stat.meta.mode.into(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "years are told to the millisecond")]
+fn mtime_ms(meta: &Meta) -> f64 {
+    meta.mtime.seconds as f64 * 1e3 + f64::from(meta.mtime.nanos) / 1e6
+}
+
 #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
 fn entry(entry: &ListEntry) -> NativeListEntry {
     let utf8 = std::str::from_utf8(&entry.name).is_ok();
@@ -37,7 +65,7 @@ fn entry(entry: &ListEntry) -> NativeListEntry {
         name_bytes: (!utf8).then(|| Uint8Array::from(entry.name.as_slice())),
         kind: entry.kind.as_str().to_owned(),
         size: entry.size as f64,
-        mtime_ms: entry.meta.mtime.seconds as f64 * 1e3 + f64::from(entry.meta.mtime.nanos) / 1e6,
+        mtime_ms: mtime_ms(&entry.meta),
         mode: entry.meta.mode.into(),
     }
 }
@@ -106,6 +134,19 @@ impl NativeClient {
         promise(env, async move { client.list(&root, path).await }, |_, entries| {
             Ok(entries.iter().map(entry).collect())
         })
+    }
+
+    /// What stands at one path.
+    #[napi(ts_return_type = "Promise<NativeStat>")]
+    pub fn stat<'env>(
+        &self,
+        env: &'env Env,
+        root: String,
+        path: Uint8Array,
+    ) -> napi::Result<PromiseRaw<'env, NativeStat>> {
+        let client = Arc::clone(&self.client);
+        let path = throw(env, rel_path(&path))?;
+        promise(env, async move { client.stat(&root, path).await }, |_, found| Ok(stat(&found)))
     }
 
     /// The round trip as measured so far, in milliseconds.

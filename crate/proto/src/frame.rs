@@ -10,6 +10,7 @@ use crate::limits::{
 use crate::path::{Name, RelPath};
 use crate::profile::EndProfile;
 use crate::request::Request;
+use crate::stat::Stat;
 
 /// A machine-readable fact of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,6 +274,22 @@ pub struct ListEntry {
     pub meta: Meta,
 }
 
+impl ListEntry {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.byte(self.kind as u8);
+        out.bytes(&self.name);
+        out.number(self.size);
+        self.meta.put(out);
+    }
+}
+
+/// Appends a question for a path of a root.
+fn put_place(frame_type: u8, root: &[u8], path: &RelPath, out: &mut Vec<u8>) {
+    out.byte(frame_type);
+    out.bytes(root);
+    out.bytes(path.as_bytes());
+}
+
 /// One message of the control lane.
 #[derive(Clone, Debug)]
 pub enum Frame {
@@ -355,6 +372,15 @@ pub enum Frame {
         /// The entries.
         entries: Vec<ListEntry>,
     },
+    /// Instead of a request: what stands at one path.
+    StatRequest {
+        /// The root.
+        root: Vec<u8>,
+        /// The path below it.
+        path: RelPath,
+    },
+    /// The answer.
+    StatReply(Stat),
 }
 
 const HELLO: u8 = 1;
@@ -375,6 +401,8 @@ const ABORT: u8 = 15;
 const LIST_REQUEST: u8 = 16;
 const LIST_REPLY: u8 = 17;
 const PROFILE: u8 = 18;
+const STAT_REQUEST: u8 = 19;
+const STAT_REPLY: u8 = 20;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
@@ -659,23 +687,21 @@ impl Frame {
                 out.byte(ABORT);
                 error.put(out);
             }
-            Self::ListRequest { root, path } => {
-                out.byte(LIST_REQUEST);
-                out.bytes(root);
-                out.bytes(path.as_bytes());
-            }
+            Self::ListRequest { root, path } => put_place(LIST_REQUEST, root, path, out),
             Self::Profile(profile) => {
                 out.byte(PROFILE);
                 profile.put(out);
+            }
+            Self::StatRequest { root, path } => put_place(STAT_REQUEST, root, path, out),
+            Self::StatReply(stat) => {
+                out.byte(STAT_REPLY);
+                stat.put(out);
             }
             Self::ListReply { more, entries } => {
                 out.byte(LIST_REPLY);
                 out.byte(u8::from(*more));
                 for entry in entries {
-                    out.byte(entry.kind as u8);
-                    out.bytes(&entry.name);
-                    out.number(entry.size);
-                    entry.meta.put(out);
+                    entry.put(out);
                 }
             }
         }
@@ -774,6 +800,11 @@ impl Frame {
                 }
                 Self::ListReply { more, entries }
             }
+            STAT_REQUEST => Self::StatRequest {
+                root: reader.bytes(ROOT_NAME_BYTES_MAX, "root name")?.to_vec(),
+                path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?,
+            },
+            STAT_REPLY => Self::StatReply(Stat::get(reader)?),
             _ => return malformed("frame type"),
         })
     }

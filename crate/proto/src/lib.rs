@@ -18,6 +18,7 @@ mod profile;
 mod request;
 pub mod session;
 mod set_id;
+mod stat;
 
 pub use codec::Malformed;
 pub use compare::{Attributes, Compare, Digest, Reasons, TreeHasher, Window};
@@ -33,3 +34,4 @@ pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use request::{Compression, Deletion, Direction, Durability, Request};
 pub use set_id::{SET_GID, SET_UID, SourceIds};
+pub use stat::Stat;

@@ -8,8 +8,8 @@ use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
     ErrorKind, FIGURES, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
-    PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, ThreadProfile, Time, TreeHasher, Window, WireError,
-    encode_list, limits,
+    PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Stat, ThreadProfile, Time, TreeHasher, Window,
+    WireError, encode_list, limits,
 };
 
 fn unhex(hex: &str) -> Vec<u8> {
@@ -255,6 +255,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 entries: vec![ListEntry { kind: Kind::File, name: b"a".to_vec(), size: 300, meta: meta() }],
             },
         ),
+        ("StatRequest", Frame::StatRequest { root: b"backup".to_vec(), path: path(b"host") }),
+        ("StatReply", Frame::StatReply(Stat { kind: Kind::File, size: 300, meta: meta() })),
         ("Profile", Frame::Profile(Box::new(profile()))),
     ]
 }
@@ -344,8 +346,8 @@ fn documented_frames_are_read_and_written_again() {
 #[test]
 fn every_type_of_frame_has_its_bytes() {
     let types: std::collections::BTreeSet<u8> = frames().iter().map(|(_, frame)| body(frame)[0]).collect();
-    assert_eq!(types, (1..=18).collect());
-    for unknown in [0, 18, 19, 255] {
+    assert_eq!(types, (1..=20).collect());
+    for unknown in [0, 20, 21, 255] {
         assert!(Frame::decode(&[unknown]).is_err());
     }
     let records = records();
@@ -608,6 +610,12 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         any_error().prop_map(Frame::Abort),
         (vec(any::<u8>(), 0..=64), any_path()).prop_map(|(root, path)| Frame::ListRequest { root, path }),
         (any::<bool>(), vec(entry, 0..8)).prop_map(|(more, entries)| Frame::ListReply { more, entries }),
+        (vec(any::<u8>(), 0..=64), any_path()).prop_map(|(root, path)| Frame::StatRequest { root, path }),
+        (any_kind(), any::<u64>(), any_meta()).prop_map(|(kind, size, meta)| Frame::StatReply(Stat {
+            kind,
+            size,
+            meta
+        })),
         any_profile().prop_map(|profile| Frame::Profile(Box::new(profile))),
     ]
 }

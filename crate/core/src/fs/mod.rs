@@ -20,7 +20,7 @@ pub(crate) use lock::{DestinationLock, Hold, LockFor, is_unclaimed};
 pub(crate) use mounts::{Mount, below};
 pub(crate) use remove::{Removal, remove_tree};
 pub(crate) use root::{Access, Root, Space};
-pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};
+pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, kind, scan_directory, scan_single};
 pub(crate) use state::{KnownMounts, StateDir};
 pub(crate) use status::{Stamp, status};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames, new_session};

@@ -42,7 +42,8 @@ pub(crate) struct Scan {
     pub(crate) issues: Vec<Issue>,
 }
 
-fn kind(status: &Status, attributes: &Attributes) -> Kind {
+/// What an entry is for a run that carries these attributes.
+pub(crate) fn kind(status: &Status, attributes: &Attributes) -> Kind {
     match status.file_type {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sparsync_proto::{Frame, RelPath, Request, limits};
+use sparsync_proto::session::{Opened, Opening};
+use sparsync_proto::{Frame, limits};
 
 use super::Shared;
 use super::list::serve_list;
 use super::session::serve_sync;
+use super::stat::stat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Handshake, Listener};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded};
@@ -97,52 +99,60 @@ async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, 
 }
 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
-    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut *lanes)).await;
-    let outcome = match first {
-        Ok(Ok((version, Asked::Sync(request)))) => serve_sync(&shared, &client, lanes, version, *request).await,
-        Ok(Ok((_, Asked::List { root, path }))) => {
-            let outcome = serve_list(&shared, &client, &mut *lanes, &root, &path).await;
-            if outcome.is_ok() {
-                lanes.finish();
+    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_wanted(&mut *lanes)).await;
+    let answered = match first {
+        Ok(Ok((version, Opened::Session(request)))) => {
+            let refused = serve_sync(&shared, &client, lanes, version, *request).await;
+            if let Err((lanes, error)) = refused {
+                refuse(lanes, &error).await;
             }
-            outcome.map_err(|error| (lanes, error))
+            return;
         }
-        Ok(Err(error)) => Err((lanes, error)),
-        Err(_) => Err((lanes, Error::new(ErrorKind::Timeout, "no request came in time"))),
+        Ok(Ok((_, Opened::List { root, path }))) => serve_list(&shared, &client, &mut *lanes, &root, &path).await,
+        Ok(Ok((_, Opened::Stat { root, path }))) => match stat(&shared, &client, &root, path).await {
+            Ok(stat) => lanes.write(encoded(&[Frame::StatReply(stat)])).await,
+            Err(error) => Err(error),
+        },
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::new(ErrorKind::Timeout, "no request came in time")),
     };
-    if let Err((mut lanes, error)) = outcome {
-        let _ = lanes.write(encoded(&[Frame::Abort(error.to_wire())])).await;
-        lanes.finish();
+    match answered {
+        Ok(()) => lanes.finish(),
+        Err(error) => refuse(lanes, &error).await,
     }
 }
 
-/// What a client asks for.
-enum Asked {
-    Sync(Box<Request>),
-    List { root: Vec<u8>, path: RelPath },
+async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
+    let _ = lanes.write(encoded(&[Frame::Abort(error.to_wire())])).await;
+    lanes.finish();
 }
 
-async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(u16, Asked)> {
-    let version = match lanes.read().await? {
-        Some(Frame::Hello { oldest, newest }) => {
-            let version = newest.min(*limits::VERSIONS.end());
-            if version < oldest.max(*limits::VERSIONS.start()) {
+/// Reads what the client wants, and in which version.
+async fn read_wanted(lanes: &mut dyn SessionLanes) -> Result<(u16, Opened)> {
+    let mut opening = Opening::default();
+    let mut spoken = *limits::VERSIONS.end();
+    loop {
+        let Some(frame) = lanes.read().await? else {
+            return Err(Error::protocol("a control lane that ends before it says what is wanted"));
+        };
+        if let Some(wanted) = opening.frame(frame).map_err(|violation| Error::protocol(violation.to_string()))? {
+            return Ok((spoken, wanted));
+        }
+        match opening.version() {
+            Some(Ok(version)) => spoken = version,
+            Some(Err(theirs)) => {
+                let (ours, newest) = (limits::VERSIONS, theirs.end());
                 return Err(Error::new(
                     ErrorKind::Version,
                     format!(
-                        "the server speaks protocol versions {} to {}, the client {oldest} to {newest}",
-                        limits::VERSIONS.start(),
-                        limits::VERSIONS.end()
+                        "the server speaks protocol versions {} to {}, the client {} to {newest}",
+                        ours.start(),
+                        ours.end(),
+                        theirs.start(),
                     ),
                 ));
             }
-            version
+            None => {}
         }
-        _ => return Err(Error::protocol("no hello")),
-    };
-    match lanes.read().await? {
-        Some(Frame::Request(request)) => Ok((version, Asked::Sync(request))),
-        Some(Frame::ListRequest { root, path }) => Ok((version, Asked::List { root, path })),
-        _ => Err(Error::protocol("no request")),
     }
 }

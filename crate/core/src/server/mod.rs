@@ -7,6 +7,7 @@ mod profiles;
 mod registry;
 mod roots;
 mod session;
+mod stat;
 mod supersede;
 
 use std::collections::HashMap;

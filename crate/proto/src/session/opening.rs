@@ -20,6 +20,13 @@ pub enum Opened {
         /// The directory below it.
         path: RelPath,
     },
+    /// What stands at one path.
+    Stat {
+        /// The root.
+        root: Vec<u8>,
+        /// The path below it.
+        path: RelPath,
+    },
 }
 
 /// The highest version that two ranges share.
@@ -88,6 +95,10 @@ impl Opening {
             (Self::Greeted(Ok(_)), Frame::ListRequest { root, path }) => {
                 *self = Self::Done;
                 Ok(Some(Opened::List { root, path }))
+            }
+            (Self::Greeted(Ok(_)), Frame::StatRequest { root, path }) => {
+                *self = Self::Done;
+                Ok(Some(Opened::Stat { root, path }))
             }
             (_, frame) => Err(Violation::misplaced(&frame)),
         }

@@ -54,6 +54,8 @@ impl Frame {
             Self::Profile(_) => "a profile",
             Self::ListRequest { .. } => "a request for a list",
             Self::ListReply { .. } => "a list",
+            Self::StatRequest { .. } => "a question for one path",
+            Self::StatReply(_) => "an answer about one path",
         }
     }
 }

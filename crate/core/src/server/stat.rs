@@ -1,0 +1,58 @@
+//! Tells what stands at one path.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use sparsync_proto::{Attributes, Kind, Meta, Name, RelPath, Stat};
+
+use super::Shared;
+use super::accept::ConnectedClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Access, Root, TempName, kind, status};
+
+/// Answers a question for one path.
+///
+/// A key learns of a directory above its prefixes only that it is there, which its scope says already. All else takes the
+/// right to read, which is looked at before the file system is.
+pub(super) async fn stat(shared: &Arc<Shared>, client: &ConnectedClient, root: &[u8], path: RelPath) -> Result<Stat> {
+    let scope = &client.scope;
+    let name = String::from_utf8_lossy(root).into_owned();
+    let components: Vec<&[u8]> = path.components().map(Name::as_bytes).collect();
+    if scope.leads(&name, &components) && !scope.covers(&name, &components) && shared.roots.contains_key(&name) {
+        return Ok(Stat { kind: Kind::Directory, size: 0, meta: Meta::default() });
+    }
+    drop(components);
+    shared.root(client, root, &path)?;
+    if !scope.rights.read {
+        let refused = Error::new(ErrorKind::Scope, format!("the key {:?} may not read", scope.name));
+        return Err(refused.at(path.as_bytes()));
+    }
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || look(&shared.roots[&name].root, &path))
+        .await
+        .map_err(|_| Error::internal("looking at a path panicked"))?
+}
+
+fn look(root: &Root, path: &RelPath) -> Result<Stat> {
+    let not_found = || Error::new(ErrorKind::NotFound, "no such file or directory").at(path.as_bytes());
+    // Unfinished files are nobody's business.
+    if path.components().any(|name| TempName::parse(name.as_bytes()).is_some()) {
+        return Err(not_found());
+    }
+    let found = match path.split_last() {
+        None => status(root.fd(), b""),
+        Some((parent, name)) => {
+            root.open_directory(&parent, Access::Reach).and_then(|parent| status(parent, name.as_bytes()))
+        }
+    };
+    let found = found.map_err(|error| match error {
+        Errno::NOENT | Errno::NOTDIR => not_found(),
+        Errno::LOOP | Errno::XDEV => {
+            Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
+        }
+        error => Error::io("cannot look at", path.as_bytes(), error.into()),
+    })?;
+    let kind = kind(&found, &Attributes { links: true, ..Attributes::default() });
+    let size = if kind == Kind::File { found.size } else { 0 };
+    Ok(Stat { kind, size, meta: found.meta })
+}
