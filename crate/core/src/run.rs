@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_proto::session::{ProfileExchange, SenderTerms};
+use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
 use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds, limits};
 use tokio::sync::mpsc;
 
@@ -183,11 +183,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
             Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
             None => return Err(session.lane_ended()),
         };
-        let asked_for = request.path.split_last();
-        let asked_for = asked_for.as_ref().map(|(_, name)| name.as_bytes());
-        if accept.file_name.is_some() && accept.file_name.as_deref() != asked_for {
-            return Err(Error::protocol("a file of another name than was asked for").remote());
-        }
+        check_accept(&request, &accept)?;
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {

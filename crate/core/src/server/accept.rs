@@ -99,7 +99,7 @@ async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, 
 }
 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
-    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_wanted(&mut *lanes)).await;
+    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut *lanes)).await;
     let answered = match first {
         Ok(Ok((version, Opened::Session(request)))) => {
             let refused = serve_sync(&shared, &client, lanes, version, *request).await;
@@ -127,32 +127,26 @@ async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
     lanes.finish();
 }
 
-/// Reads what the client wants, and in which version.
-async fn read_wanted(lanes: &mut dyn SessionLanes) -> Result<(u16, Opened)> {
+/// Reads what the session is for, and the version to speak.
+async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(u16, Opened)> {
     let mut opening = Opening::default();
-    let mut spoken = *limits::VERSIONS.end();
     loop {
         let Some(frame) = lanes.read().await? else {
-            return Err(Error::protocol("a control lane that ends before it says what is wanted"));
+            return Err(Error::protocol("a session without a request").remote());
         };
-        if let Some(wanted) = opening.frame(frame).map_err(|violation| Error::protocol(violation.to_string()))? {
-            return Ok((spoken, wanted));
+        if let Some(opened) = opening.frame(frame)? {
+            return Ok(opened);
         }
-        match opening.version() {
-            Some(Ok(version)) => spoken = version,
-            Some(Err(theirs)) => {
-                let (ours, newest) = (limits::VERSIONS, theirs.end());
-                return Err(Error::new(
-                    ErrorKind::Version,
-                    format!(
-                        "the server speaks protocol versions {} to {}, the client {} to {newest}",
-                        ours.start(),
-                        ours.end(),
-                        theirs.start(),
-                    ),
-                ));
-            }
-            None => {}
+        if let Some(theirs) = opening.versions_not_shared() {
+            let (ours, oldest, newest) = (limits::VERSIONS, theirs.start(), theirs.end());
+            return Err(Error::new(
+                ErrorKind::Version,
+                format!(
+                    "the server speaks protocol versions {} to {}, the client {oldest} to {newest}",
+                    ours.start(),
+                    ours.end()
+                ),
+            ));
         }
     }
 }

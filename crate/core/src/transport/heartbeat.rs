@@ -4,17 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sparsync_proto::Frame;
+use sparsync_proto::session::{Beat, Pulse};
 use tokio::sync::mpsc;
 
 use super::encoded;
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind};
-
-/// How often work is looked at and told.
-const TICK: Duration = Duration::from_secs(1);
-
-/// A heartbeat goes out at least this often, in ticks.
-const TICKS_BETWEEN_HEARTBEATS: u32 = 5;
 
 /// Tells the peer of work done, and ends the run when neither side works. A side that waits is kept alive by the
 /// other's work, whatever it is: hashing, walking, flushing.
@@ -24,27 +19,24 @@ pub(crate) async fn watch_work(
     timeout: Duration,
     urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
 ) -> Error {
-    let mut seen = (0, 0);
-    let mut since = Instant::now();
-    let mut quiet_ticks = 0;
+    let began = Instant::now();
+    let mut pulse = Pulse::new(timeout, Duration::ZERO);
     loop {
-        tokio::time::sleep(TICK.min(timeout / 4)).await;
-        let now = (session.work(), peer_work.load(Ordering::Relaxed));
-        quiet_ticks += 1;
-        if now.0 != seen.0 || quiet_ticks >= TICKS_BETWEEN_HEARTBEATS {
-            quiet_ticks = 0;
-            if let Some(urgent) = urgent.upgrade() {
-                let _ = urgent.send(encoded(&[Frame::Heartbeat(now.0)]));
+        tokio::time::sleep(pulse.interval()).await;
+        pulse.heard(peer_work.load(Ordering::Relaxed));
+        match pulse.look(session.work(), began.elapsed()) {
+            Beat::Quiet => {}
+            Beat::Tell(work) => {
+                if let Some(urgent) = urgent.upgrade() {
+                    let _ = urgent.send(encoded(&[Frame::Heartbeat(work)]));
+                }
             }
-        }
-        if now != seen {
-            seen = now;
-            since = Instant::now();
-        } else if since.elapsed() >= timeout {
-            return Error::new(
-                ErrorKind::Timeout,
-                format!("neither side did any work for {} seconds", timeout.as_secs_f32()),
-            );
+            Beat::TimedOut => {
+                return Error::new(
+                    ErrorKind::Timeout,
+                    format!("neither side did any work for {} seconds", timeout.as_secs_f32()),
+                );
+            }
         }
     }
 }

@@ -77,39 +77,39 @@ pub enum Opening {
 }
 
 impl Opening {
-    /// Takes the next frame. Gives what is wanted and the version to speak, once that is known.
+    /// Takes the next frame. Gives what is wanted, and the version to speak, once that is known.
     ///
     /// # Errors
-    /// A frame that has no place here. A version in common is a matter of [`Opening::version`].
-    pub fn frame(&mut self, frame: Frame) -> Result<Option<Opened>, Violation> {
+    /// A frame that has no place here.
+    pub fn frame(&mut self, frame: Frame) -> Result<Option<(u16, Opened)>, Violation> {
         match (&*self, frame) {
             (Self::Silent, Frame::Hello { oldest, newest }) => {
                 let theirs = oldest..=newest;
                 *self = Self::Greeted(common_version(&VERSIONS, &theirs).ok_or(theirs));
                 Ok(None)
             }
-            (Self::Greeted(Ok(_)), Frame::Request(request)) => {
+            (&Self::Greeted(Ok(version)), Frame::Request(request)) => {
                 *self = Self::Done;
-                Ok(Some(Opened::Session(request)))
+                Ok(Some((version, Opened::Session(request))))
             }
-            (Self::Greeted(Ok(_)), Frame::ListRequest { root, path }) => {
+            (&Self::Greeted(Ok(version)), Frame::ListRequest { root, path }) => {
                 *self = Self::Done;
-                Ok(Some(Opened::List { root, path }))
+                Ok(Some((version, Opened::List { root, path })))
             }
-            (Self::Greeted(Ok(_)), Frame::StatRequest { root, path }) => {
+            (&Self::Greeted(Ok(version)), Frame::StatRequest { root, path }) => {
                 *self = Self::Done;
-                Ok(Some(Opened::Stat { root, path }))
+                Ok(Some((version, Opened::Stat { root, path })))
             }
             (_, frame) => Err(Violation::misplaced(&frame)),
         }
     }
 
-    /// The version to speak, after the hello; else the versions of an initiator with which there is none in common.
+    /// The versions of an initiator with which there is none in common: nothing more is taken of it.
     #[must_use]
-    pub fn version(&self) -> Option<Result<u16, RangeInclusive<u16>>> {
+    pub const fn versions_not_shared(&self) -> Option<&RangeInclusive<u16>> {
         match self {
-            Self::Greeted(version) => Some(version.clone()),
-            Self::Silent | Self::Done => None,
+            Self::Greeted(Err(theirs)) => Some(theirs),
+            Self::Silent | Self::Greeted(Ok(_)) | Self::Done => None,
         }
     }
 }
@@ -136,9 +136,9 @@ mod tests {
         assert!(Opening::default().frame(wish()).is_err());
         let mut opening = Opening::default();
         assert!(opening.frame(Frame::Hello { oldest: 1, newest: 7 }).is_ok_and(|opened| opened.is_none()));
-        assert_eq!(opening.version(), Some(Ok(1)));
+        assert_eq!(opening.versions_not_shared(), None);
         assert!(opening.clone().frame(Frame::Hello { oldest: 1, newest: 7 }).is_err());
-        assert!(matches!(opening.frame(wish()), Ok(Some(Opened::List { .. }))));
+        assert!(matches!(opening.frame(wish()), Ok(Some((1, Opened::List { .. })))));
         assert!(opening.frame(wish()).is_err());
     }
 
@@ -146,7 +146,7 @@ mod tests {
     fn without_a_common_version_nothing_more_is_taken() {
         let mut opening = Opening::default();
         assert!(opening.frame(Frame::Hello { oldest: 900, newest: 901 }).is_ok());
-        assert_eq!(opening.version(), Some(Err(900..=901)));
+        assert_eq!(opening.versions_not_shared(), Some(&(900..=901)));
         assert!(opening.frame(Frame::ListRequest { root: Vec::new(), path: RelPath::root() }).is_err());
     }
 }

@@ -18,7 +18,7 @@ pub struct ReceiverTerms {
     pub grant: Grant,
     /// Sub-directories belong to the run.
     pub recursive: bool,
-    /// The source is one entry that is no directory.
+    /// The source is one entry that is no directory; it can have gone.
     pub single: bool,
     /// Symlinks are carried.
     pub links: bool,
@@ -328,7 +328,7 @@ impl Receiver {
                 return Err(Violation::new("not a single file"));
             }
         }
-        if self.terms.single && listing.len() != 1 {
+        if self.terms.single && listing.len() > 1 {
             return Err(Violation::new("not a single file"));
         }
         Ok(())

@@ -24,6 +24,7 @@ pub struct SenderEnd {
     machine: Sender<Held>,
     walk: VecDeque<sparsync_proto::RelPath>,
     walked: bool,
+    handed_over: bool,
     batch: Vec<Directory>,
     /// Records are held back for the tree's digest.
     held_back: Option<Vec<u8>>,
@@ -45,6 +46,7 @@ impl SenderEnd {
             tree,
             machine: Sender::new(terms),
             walked: false,
+            handed_over: false,
             batch: Vec::new(),
             held_back: random.once_in(2).then(Vec::new),
             lists: VecDeque::new(),
@@ -59,11 +61,12 @@ impl SenderEnd {
 
     /// Takes one of the steps that are possible by itself; says false when there was none.
     pub fn step(&mut self, link: &mut Link, random: &mut Random) -> bool {
-        let first = random.below(4);
-        (0..4).any(|at| match (first + at) % 4 {
+        let first = random.below(5);
+        (0..5).any(|at| match (first + at) % 5 {
             0 => self.walk(link, random),
             1 => self.list(link),
             2 => self.release_content(link, random),
+            3 => self.records_sent(),
             _ => self.send_content(link, random),
         })
     }
@@ -73,7 +76,8 @@ impl SenderEnd {
     }
 
     fn walk(&mut self, link: &mut Link, random: &mut Random) -> bool {
-        if self.walked || !link.to_receiver.has_room() {
+        // One thread does both.
+        if self.handed_over || self.walked || !link.to_receiver.has_room() {
             return false;
         }
         let Some(path) = self.walk.pop_front() else {
@@ -97,18 +101,30 @@ impl SenderEnd {
         if let Some(held) = &mut self.held_back {
             frame.encode(held);
         } else {
-            link.to_receiver.send_bulk(encoded(&frame));
-            let unasked = self.machine.records_sent();
-            self.lists.extend(unasked);
+            self.send_records(encoded(&frame), link);
         }
+    }
+
+    /// Hands records over. The thread that does so can be held up before it says that it has.
+    fn send_records(&mut self, message: Vec<u8>, link: &mut Link) {
+        self.machine.records_leave();
+        link.to_receiver.send_bulk(message);
+        self.handed_over = true;
+    }
+
+    fn records_sent(&mut self) -> bool {
+        if !std::mem::take(&mut self.handed_over) {
+            return false;
+        }
+        let unasked = self.machine.records_sent();
+        self.lists.extend(unasked);
+        true
     }
 
     fn release(&mut self, link: &mut Link) {
         self.close_batch(link);
         if let Some(held) = self.held_back.take() {
-            link.to_receiver.send_bulk(held);
-            let unasked = self.machine.records_sent();
-            self.lists.extend(unasked);
+            self.send_records(held, link);
         }
     }
 
@@ -129,9 +145,7 @@ impl SenderEnd {
         .encode(&mut message);
         self.walked = true;
         self.machine.walked();
-        link.to_receiver.send_bulk(message);
-        let unasked = self.machine.records_sent();
-        self.lists.extend(unasked);
+        self.send_records(message, link);
     }
 
     fn list(&mut self, link: &mut Link) -> bool {

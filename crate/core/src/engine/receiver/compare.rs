@@ -1,0 +1,121 @@
+//! Directories of the source beside those of the destination.
+
+use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
+
+use super::Receiver;
+use crate::engine::budget::ENTRIES_HELD_MAX;
+use crate::engine::destination::Found;
+use crate::error::Result;
+use crate::fs::Scan;
+
+impl Receiver<'_> {
+    /// Whether the whole destination is what the source is; one digest tells, and nothing else needs to travel.
+    pub(super) fn tree_is_equal(&mut self, digest: &Digest) -> Result<bool> {
+        let mut tree = TreeHasher::default();
+        let (mut entries, mut bytes, mut directories) = (0, 0, 0);
+        let mut leftovers = false;
+        let all = self.clock.during(Phase::wait_walk, || self.found.read_all(ENTRIES_HELD_MAX, self.session))?;
+        let Some(all) = all else { return Ok(false) };
+        for found in all {
+            let Found::Listed(scan) = found else { return Ok(false) };
+            if !scan.issues.is_empty() {
+                return Ok(false);
+            }
+            leftovers |= !scan.leftovers.is_empty();
+            directories += 1;
+            entries += scan.listing.len() as u64;
+            bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
+            tree.add(&self.options.attributes, &scan.path, &scan.meta, &scan.digest);
+        }
+        // Special entries are told of in every run, and leftovers are swept where the records lead.
+        if tree.finish() != *digest || leftovers {
+            return Ok(false);
+        }
+        self.session.set(Counter::directories_source, directories);
+        self.session.set(Counter::entries_source, entries);
+        self.session.set(Counter::bytes_total, bytes);
+        self.session.set(Counter::walk_done, 1);
+        Ok(true)
+    }
+
+    /// Compares the next directory of the source with the destination's.
+    pub(super) fn directory(&mut self, number: u32, directory: Directory) -> Result<()> {
+        if !self.options.deletion.delete {
+            self.floor.raise(&directory.path);
+        }
+        let mut old = None;
+        while let Some(found) = self.clock.during(Phase::wait_walk, || self.found.peek(self.session))? {
+            match found.path().cmp(&directory.path) {
+                std::cmp::Ordering::Greater => break,
+                std::cmp::Ordering::Less => {
+                    if let Some(found) = self.found.next(self.session)? {
+                        self.only_here(&found);
+                    }
+                }
+                std::cmp::Ordering::Equal => {
+                    old = self.found.next(self.session)?;
+                    break;
+                }
+            }
+        }
+        match old {
+            // Its listing says what does not arrive.
+            _ if self.failed.covering(&directory.path).is_some() => self.need(number, directory, None),
+            Some(Found::Listed(scan)) => self.both(number, directory, scan)?,
+            Some(Found::Failed(_, error)) => {
+                let path = &directory.path;
+                self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
+                self.failed.insert(path.clone(), IssueKind::Write);
+                self.need(number, directory, None);
+            }
+            None => self.need(number, directory, None),
+        }
+        Ok(())
+    }
+
+    /// A directory that the source does not have.
+    pub(super) fn only_here(&mut self, found: &Found) {
+        if let Found::Listed(scan) = found {
+            let entries = scan.listing.len() as u64;
+            self.guard.extra(entries);
+            self.guard.destination(&scan.path, entries, false);
+        }
+    }
+
+    /// A directory that both sides have.
+    fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
+        self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
+        for issue in std::mem::take(&mut old.issues) {
+            if let Ok(path) = RelPath::new(&issue.path) {
+                self.failed.insert(path, IssueKind::Write);
+            }
+            self.failures().tell(Issue { kind: IssueKind::Write, ..issue })?;
+        }
+        let single = self.is_single();
+        let is_new_root = directory.path.is_root() && self.destination.created;
+        if !single && !is_new_root {
+            let attributes = &self.options.rules.attributes;
+            let reasons = attributes.meta_differences(Kind::Directory, &directory.meta, &old.meta);
+            if !reasons.is_empty() && !self.options.rules.append_only {
+                self.session.count(Counter::attrs_changed, 1);
+                self.item(Action::Attributes, Kind::Directory, reasons, 0, directory.path.as_bytes())?;
+                self.settle_attrs(&directory.path, directory.meta, false);
+            }
+        }
+        let equal = self.options.attributes.digests_decide() && old.digest == directory.digest && !single;
+        if equal && !self.machine.grants_all() {
+            self.sweep(&old, |_| false, directory.meta);
+        } else {
+            self.need(number, directory, Some(old));
+        }
+        Ok(())
+    }
+
+    fn need(&mut self, number: u32, directory: Directory, old: Option<Box<Scan>>) {
+        self.session.count(Counter::directories_listed, 1);
+        if let Some(old) = old {
+            self.old.insert(number, old);
+        }
+        self.machine.need(number, directory);
+    }
+}

@@ -1,0 +1,226 @@
+//! What becomes of each entry of a directory.
+
+use rustix::io::Errno;
+use sparsync_proto::session::Pending;
+use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, plan};
+
+use super::Receiver;
+use crate::engine::directories::{Incoming, Wanted};
+use crate::error::{Error, Result};
+use crate::fs::{Access, PartialId, Scan};
+
+impl Receiver<'_> {
+    /// Decides on every entry of a directory.
+    pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
+        let Pending { path, meta, listing } = pending;
+        let old = self.old.remove(&number);
+        let listing = match &self.destination.file_name {
+            // A single file may have another name here. The peer has told why there is none, when there is none.
+            Some(name) if !listing.is_empty() => {
+                listing.renamed(name).ok_or_else(|| Error::internal("a name that cannot be given"))?
+            }
+            _ => listing,
+        };
+        if let Some(kind) = self.failed.covering(&path) {
+            return self.pass_over(number, path, listing, kind);
+        }
+        let is_new = old.is_none() || (path.is_root() && self.destination.created);
+        if is_new
+            && !self.is_single()
+            && let Some(kind) = self.make_new_directory(&path, meta)?
+        {
+            self.failed.insert(path.clone(), kind);
+            return self.pass_over(number, path, listing, kind);
+        }
+        let empty = Listing::new();
+        let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);
+        let mut steps = Vec::new();
+        plan(&self.options.rules, &listing, old_listing, |step| steps.push(step));
+        let mut wanted = Vec::new();
+        let mut resume = Vec::new();
+        let mut touched = false;
+        for step in steps {
+            touched |= match step {
+                Step::Make { source, old: at, reasons } => {
+                    let before = at.and_then(|at| old_listing.get(at));
+                    self.make(&path, &listing, source, before, reasons, old.as_deref(), &mut wanted, &mut resume)?
+                }
+                Step::Adjust { source, reasons } => self.adjust(&path, &listing, source, reasons)?,
+                Step::Skip { source, reasons } => self.skip(&path, &listing, source, reasons)?,
+                Step::Extra { old: at } => {
+                    old_listing.get(at).is_some_and(|entry| self.extra(&path, old_listing.name(entry)))
+                }
+            };
+        }
+        if let Some(old) = &old {
+            let kept = |id: &PartialId| {
+                wanted
+                    .iter()
+                    .any(|(_, wanted): &(u32, Wanted)| wanted.resume.is_some_and(|(resumed, _)| resumed == *id))
+            };
+            self.sweep(old, kept, meta);
+        }
+        if touched && !is_new && !self.is_single() {
+            self.settle_attrs(&path, meta, false);
+        }
+        self.want(number, path, listing, &wanted, resume)
+    }
+
+    /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
+    fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing, kind: IssueKind) -> Result<()> {
+        const WHY: &str = "the directory above it could not be made or looked at";
+        if !self.failed.contains(&path) {
+            self.issue(kind, path.as_bytes().to_vec(), WHY)?;
+        }
+        for entry in listing.entries() {
+            match entry.kind {
+                Kind::File | Kind::Symlink => {
+                    self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
+                }
+                Kind::Directory | Kind::Special => {}
+            }
+        }
+        self.want(number, path, listing, &[], Vec::new())
+    }
+
+    /// Asks for the files of a directory.
+    fn want(
+        &mut self,
+        number: u32,
+        path: RelPath,
+        listing: Listing,
+        wanted: &[(u32, Wanted)],
+        resume: Vec<Resume>,
+    ) -> Result<()> {
+        let mut files: Vec<u32> = wanted.iter().map(|(index, _)| *index).collect();
+        let bytes = files
+            .iter()
+            .filter_map(|&index| listing.get(index as usize))
+            .map(|entry| entry.size)
+            .fold(0, u64::saturating_add);
+        self.session.count(Counter::bytes_to_transfer, bytes);
+        if self.options.dry_run {
+            self.session.count(Counter::files_transferred, files.len() as u64);
+            files.clear();
+        } else {
+            self.changed |= !files.is_empty();
+            let incoming = Incoming::new(path, listing, wanted);
+            self.directories
+                .expect(number, if self.machine.grants_all() { incoming.discarding_the_rest() } else { incoming });
+        }
+        let Some(frame) = self.machine.want(number, files, resume) else {
+            self.directories.decided(number + 1);
+            return Ok(());
+        };
+        self.directories.decided(u32::MAX);
+        self.control.send(&frame)
+    }
+
+    /// Makes an entry, or asks for its content. Says whether the directory's own time changes by it.
+    #[expect(clippy::too_many_arguments, reason = "the two results are filled side by side, entry by entry")]
+    fn make(
+        &mut self,
+        path: &RelPath,
+        listing: &Listing,
+        index: usize,
+        before: Option<&Entry>,
+        reasons: Reasons,
+        old: Option<&Scan>,
+        wanted: &mut Vec<(u32, Wanted)>,
+        resume: &mut Vec<Resume>,
+    ) -> Result<bool> {
+        let Some(entry) = listing.get(index) else { return Ok(false) };
+        let name = listing.name(entry);
+        if !self.failed.is_empty() && RelPath::new(&path.join_bytes(name)).is_ok_and(|path| self.failed.contains(&path))
+        {
+            // Something stands there that could not be looked at.
+            return Ok(false);
+        }
+        if before.is_none() {
+            self.guard.created();
+            self.session.count(Counter::entries_to_create, 1);
+        }
+        if entry.kind == Kind::Directory {
+            // It is made when its own listing comes.
+            self.take_quota(0, before)?;
+            return Ok(true);
+        }
+        let old_is_directory = before.is_some_and(|before| before.kind == Kind::Directory);
+        if old_is_directory && !(self.options.deletion.delete || self.options.deletion.force) {
+            let full = path.join_bytes(name);
+            if !self.is_empty_directory(&full) {
+                self.issue(
+                    IssueKind::Conflict,
+                    full,
+                    "a directory that is not empty stands in its place; delete or force removes it",
+                )?;
+                return Ok(false);
+            }
+        }
+        self.take_quota(if entry.kind == Kind::File { entry.size } else { 0 }, before)?;
+        let action = if before.is_some() { Action::Update } else { Action::Create };
+        self.item(
+            action,
+            entry.kind,
+            reasons,
+            if entry.kind == Kind::File { entry.size } else { 0 },
+            &path.join_bytes(name),
+        )?;
+        if entry.kind == Kind::Symlink {
+            if self.options.dry_run {
+                self.session.count(Counter::symlinks_created, 1);
+            } else {
+                self.symlink(path, listing, entry, old_is_directory)?;
+            }
+            return Ok(true);
+        }
+        let index = u32::try_from(index).map_err(|_| Error::internal("a listing beyond its cap"))?;
+        let held = old.and_then(|old| self.held_part(path, old, name, entry));
+        if let Some((_, bytes, digest)) = held {
+            resume.push(Resume { index, bytes, digest });
+        }
+        let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
+        let resume = held.map(|(id, bytes, _)| (id, bytes));
+        wanted.push((index, Wanted { old_mode, old_is_directory, resume, discarded: false }));
+        Ok(true)
+    }
+
+    /// Takes the room of an entry that is made, in place of `before` where there was one.
+    fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
+        self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
+    }
+
+    fn is_empty_directory(&self, path: &[u8]) -> bool {
+        let Some(root) = &self.destination.root else { return false };
+        let Ok(directory) =
+            RelPath::new(path).map_err(|_| Errno::INVAL).and_then(|path| root.open_directory(&path, Access::Read))
+        else {
+            return false;
+        };
+        rustix::fs::Dir::read_from(directory).is_ok_and(|mut entries| {
+            entries.all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")))
+        })
+    }
+
+    fn skip(&mut self, path: &RelPath, listing: &Listing, index: usize, reasons: Reasons) -> Result<bool> {
+        let Some(entry) = listing.get(index) else { return Ok(false) };
+        let full = path.join_bytes(listing.name(entry));
+        self.session.count(Counter::files_skipped, 1);
+        self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
+        if reasons.any_of(Reasons::APPEND_ONLY) {
+            self.issue(IssueKind::Scope, full, "it differs, and the key may only add new names")?;
+        }
+        Ok(false)
+    }
+
+    fn extra(&mut self, path: &RelPath, name: &[u8]) -> bool {
+        if !self.options.deletion.delete {
+            return false;
+        }
+        self.guard.extra(1);
+        if let Ok(name) = Name::new(name) {
+            self.extras.push(path.join(name));
+        }
+        true
+    }
+}

@@ -1,0 +1,95 @@
+//! What the sender says, and what follows from it.
+
+use sparsync_proto::session::ToReceiver;
+use sparsync_proto::{Counter, Directory, Frame, Phase};
+
+use super::{Outcome, Receiver};
+use crate::engine::destination::Found;
+use crate::error::{Error, Result};
+
+/// Directories compared before the sender is told.
+const SETTLE_EVERY: u32 = 256;
+
+type Frames = tokio::sync::mpsc::Receiver<Frame>;
+
+impl Receiver<'_> {
+    /// Runs until everything is in place and the peer has been told.
+    pub(super) fn run(&mut self, rx: &mut Frames) -> Result<Outcome> {
+        while !self.machine.has_compared() {
+            let frame = self.next_frame(rx)?;
+            self.clock.enter(Phase::compare);
+            self.session.worked(1);
+            match self.machine.frame(frame)? {
+                ToReceiver::Nothing => {}
+                ToReceiver::CompareTree(digest) => {
+                    if self.tree_is_equal(&digest)? {
+                        self.machine.tree_is_equal();
+                        return self.finish(None, rx);
+                    }
+                }
+                ToReceiver::Compare { first, directories } => self.compare(first, directories)?,
+                ToReceiver::Decide { directory, pending } => self.decide(directory, *pending)?,
+                ToReceiver::Unmounted(path) => self.guard.unmounted(path),
+                ToReceiver::Issue(issue) => self.failures().tell(issue)?,
+                ToReceiver::TreeEnd { entries, bytes, errors } => {
+                    self.session.set(Counter::entries_source, entries);
+                    self.session.set(Counter::bytes_total, bytes);
+                    self.session.set(Counter::walk_done, 1);
+                    self.source_errors = errors;
+                    self.ask()?;
+                }
+                ToReceiver::Profile(_) => return Err(Error::internal("a profile before the result")),
+            }
+        }
+        while let Some(found) = self.next_found()? {
+            if !self.options.deletion.delete {
+                break;
+            }
+            self.only_here(&found);
+        }
+        self.clock.during(Phase::wait_writers, || self.directories.wait_until_done(self.session))?;
+        self.clock.enter(Phase::delete);
+        let refused = self.delete()?;
+        self.clock.enter(Phase::attributes);
+        self.set_final_attrs()?;
+        self.finish(refused, rx)
+    }
+
+    fn next_frame(&mut self, rx: &mut Frames) -> Result<Frame> {
+        if let Ok(frame) = rx.try_recv() {
+            return Ok(frame);
+        }
+        // Nothing more to read for now: what was decided so far is told.
+        self.ask()?;
+        self.flush_report()?;
+        self.clock.enter(Phase::wait_frame);
+        rx.blocking_recv().ok_or_else(|| self.session.lane_ended())
+    }
+
+    fn compare(&mut self, first: u32, directories: Vec<Directory>) -> Result<()> {
+        for (number, directory) in (first..).zip(directories) {
+            self.session.count(Counter::directories_source, 1);
+            self.directory(number, directory)?;
+            if (number + 1).is_multiple_of(SETTLE_EVERY) {
+                self.ask()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the listings that are needed so far, and tells what needs none.
+    pub(super) fn ask(&mut self) -> Result<()> {
+        for frame in self.machine.questions() {
+            self.control.send(&frame)?;
+        }
+        Ok(())
+    }
+
+    fn next_found(&mut self) -> Result<Option<Found>> {
+        self.clock.during(Phase::wait_walk, || self.found.next(self.session))
+    }
+
+    pub(super) fn flush_report(&mut self) -> Result<()> {
+        self.clock.during(Phase::wait_room, || self.options.report.flush())
+    }
+}

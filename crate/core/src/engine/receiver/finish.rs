@@ -1,0 +1,89 @@
+//! The end of a run: attributes of directories, the flush, the result.
+
+use rustix::io::Errno;
+use sparsync_proto::session::{ProfileExchange, ToReceiver};
+use sparsync_proto::{Durability, Frame, Kind, Meta, Phase, RelPath};
+
+use super::{Outcome, Receiver};
+use crate::engine::account::tell_profile;
+use crate::engine::attributes::{AttributePolicy, Target, Unset};
+use crate::error::{Error, Result};
+use crate::fs::HeldDirectory;
+
+impl Receiver<'_> {
+    pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
+        if (is_new || !self.options.rules.append_only)
+            && !self.is_single()
+            && self.final_attrs.last().is_none_or(|(last, _)| last != path)
+        {
+            self.final_attrs.push((path.clone(), meta));
+        }
+    }
+
+    /// Sets the attributes of directories, the deepest first, when nothing more happens in them. Those that were widened
+    /// and are to have no mode get back the one that they had.
+    pub(super) fn set_final_attrs(&mut self) -> Result<()> {
+        let mut all = std::mem::take(&mut self.final_attrs);
+        // A directory may be noted twice: when it is compared, and when something is done in it.
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.dedup_by(|a, b| a.0 == b.0);
+        let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
+        let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
+        let policy = AttributePolicy { rules: self.options.rules };
+        let mut settled: Vec<(RelPath, Target)> = Vec::with_capacity(all.len() + widened.len());
+        for (path, meta) in all {
+            let had = if widened.is_empty() { None } else { widened.remove(&path) };
+            settled.push((path, policy.target(Kind::Directory, &meta).or_mode(had)));
+        }
+        if !widened.is_empty() {
+            settled.extend(widened.into_iter().map(|(path, bits)| (path, Target::mode(bits))));
+            settled.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        for (path, target) in settled.iter().rev().filter(|(_, target)| !target.is_empty()) {
+            self.session.check()?;
+            self.session.worked(1);
+            self.changed = true;
+            let unset = match HeldDirectory::open(root, path) {
+                Ok(held) => policy.set(target, held.handle(), None),
+                // It was removed, or never made, which has been reported.
+                Err(Errno::NOENT) => continue,
+                Err(_) if self.failed.covering(path).is_some() => continue,
+                Err(error) => Unset::all("openat", error),
+            };
+            self.failures().attributes(|| path.as_bytes().to_vec(), &unset)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the run durable and tells the peer that it is over.
+    pub(super) fn finish(
+        &mut self,
+        refused: Option<Error>,
+        rx: &mut tokio::sync::mpsc::Receiver<Frame>,
+    ) -> Result<Outcome> {
+        if self.changed
+            && self.options.durability >= Durability::Run
+            && let Some(root) = &self.destination.root
+        {
+            self.clock
+                .during(Phase::flush, || self.session.long_work(|| root.sync_file_system()))
+                .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
+        }
+        self.clock.enter(Phase::finish);
+        self.flush_report()?;
+        let mut encoded = Vec::new();
+        if self.options.profile == ProfileExchange::Answer {
+            tell_profile(self.session, &self.control)?;
+        }
+        let refusal = refused.as_ref().map(Error::to_wire);
+        self.machine.finish(self.session.counters(), refusal).encode(&mut encoded);
+        self.control.send_bulk(encoded)?;
+        while self.options.profile == ProfileExchange::Ask && self.session.peer_profile().is_none() {
+            let Some(frame) = rx.blocking_recv() else { return Err(self.session.lane_ended()) };
+            if let ToReceiver::Profile(profile) = self.machine.frame(frame)? {
+                self.session.set_peer_profile(*profile)?;
+            }
+        }
+        Ok(Outcome { refused })
+    }
+}

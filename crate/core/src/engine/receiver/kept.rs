@@ -1,0 +1,90 @@
+//! What earlier runs left: parts of large files to go on from, and unfinished files of the dead to remove.
+
+use std::time::{Duration, SystemTime};
+
+use sparsync_proto::{Counter, Entry, Meta, RelPath};
+
+use super::Receiver;
+use crate::engine::writer::PARTIAL_BYTES_MIN;
+use crate::fs::{
+    Access, Hold, NewFile, PartialId, Removal, Root, Scan, TempName, hash_prefix, is_unclaimed, remove_tree,
+};
+
+/// A kept part is worthless after a day: the source has moved on, or nobody cares.
+const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Receiver<'_> {
+    /// The part of a large file that an earlier run kept, with its length and digest.
+    pub(super) fn held_part(
+        &self,
+        path: &RelPath,
+        old: &Scan,
+        name: &[u8],
+        entry: &Entry,
+    ) -> Option<(PartialId, u64, [u8; 32])> {
+        if self.options.hold != Hold::Exclusive || entry.size < PARTIAL_BYTES_MIN {
+            return None;
+        }
+        let id = PartialId::new(name, entry.size, entry.meta.mtime);
+        if !old.leftovers.iter().any(|(_, temp)| *temp == TempName::Partial(id)) {
+            return None;
+        }
+        let directory = self.destination.root.as_ref()?.open_directory(path, Access::Reach).ok()?;
+        let kept = NewFile::reopen(&directory, id.file_name()).ok()?;
+        let stat = rustix::fs::fstat(kept.fd()).ok()?;
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(stat.st_mtime.try_into().ok()?);
+        let is_fresh = SystemTime::now().duration_since(written).is_ok_and(|age| age < PARTIAL_AGE_MAX);
+        let bytes = kept.len().ok()?;
+        if !is_fresh || bytes == 0 || bytes > entry.size {
+            return None;
+        }
+        let hashed = self.session.long_work(|| hash_prefix(kept.fd(), bytes));
+        let digest = *hashed.ok()??.finalize().as_bytes();
+        Some((id, bytes, digest))
+    }
+
+    /// Removes unfinished files of sessions that are dead, and kept parts that nothing will go on from. Below a
+    /// directory that this run has locked nobody else is alive; where there are no locks, age has to tell.
+    pub(super) fn sweep(&mut self, old: &Scan, kept: impl Fn(&PartialId) -> bool, meta: Meta) {
+        let (false, Some(root)) = (old.leftovers.is_empty() || self.options.dry_run, &self.destination.root) else {
+            return;
+        };
+        let is_nobodys = self.options.hold == Hold::Exclusive && is_unclaimed(root, &old.path);
+        let dead: Vec<&Vec<u8>> = old
+            .leftovers
+            .iter()
+            .filter(|(_, temp)| match temp {
+                TempName::Session(id) => *id != self.options.session_id,
+                TempName::Partial(id) => !kept(id),
+            })
+            .map(|(name, _)| name)
+            .filter(|name| is_nobodys || is_old(root, &old.path, name))
+            .collect();
+        if dead.is_empty() {
+            return;
+        }
+        self.changed = true;
+        for name in dead {
+            match RelPath::new(&old.path.join_bytes(name)) {
+                // A directory may have been left over from an exchange.
+                Ok(path) => {
+                    let widened = self.writing.map(|writing| writing.widened);
+                    let _ = remove_tree(root, &path, &mut Removal { widened, ..Removal::default() });
+                }
+                Err(_) => continue,
+            }
+            self.session.count(Counter::leftovers_removed, 1);
+        }
+        self.settle_attrs(&old.path, meta, false);
+    }
+}
+/// Whether nothing was done with an unfinished file for longer than a part is kept.
+fn is_old(root: &Root, path: &RelPath, name: &[u8]) -> bool {
+    let directory = root.open_directory(path, Access::Reach);
+    let Ok(found) = directory.and_then(|directory| crate::fs::status(&directory, name)) else { return false };
+    // Its own time is the source's once it is complete.
+    let changed = found.stamp.ctime;
+    let Ok(changed) = u64::try_from(changed.seconds) else { return false };
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(changed);
+    SystemTime::now().duration_since(changed).is_ok_and(|age| age >= PARTIAL_AGE_MAX)
+}

@@ -1,0 +1,254 @@
+//! The receiver: compares what the source has with what is there, asks for what is missing, and puts the tree right.
+//!
+//! [`dispatch`] takes what the sender says, [`compare`] looks at directories, [`decide`] at the entries of one, [`make`] makes
+//! and adjusts what needs no content, [`kept`] goes on from earlier runs and sweeps after them, [`delete`] removes what only
+//! the destination has, [`finish`] sets final attributes and tells the result. What may come when is decided by
+//! [`machine::Receiver`]; files are written by the lanes' writers.
+
+mod compare;
+mod decide;
+mod delete;
+mod dispatch;
+mod finish;
+mod kept;
+mod make;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, mpsc};
+
+use rustix::io::Errno;
+use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
+use sparsync_proto::{
+    Action, Attributes, Deletion, Durability, Grant, IssueKind, Item, Kind, Meta, Reasons, RelPath, Rules,
+};
+
+use super::attributes::AttributePolicy;
+use super::budget::{Budget, Permit};
+use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
+use super::directories::Directories;
+use super::failed::FailedPaths;
+use super::failures::FailurePolicy;
+use super::guard::Guard;
+use super::lanes::{ControlLane, ControlSender, Pack};
+use super::quota::Quota;
+use super::report::Report;
+use super::session::{Session, caught, spawn};
+use super::writer::{LaneWriter, Writing};
+use crate::error::{Error, Result};
+use crate::fs::{Hold, Root, Scan, ScanOptions, SessionId, TempName, TempNames, Widened};
+use crate::profile::ThreadClock;
+
+/// Where content goes.
+pub(crate) struct Destination {
+    /// The tree, or the directory of the single file; nothing when it is missing and the run is dry.
+    pub(crate) root: Option<Root>,
+    /// The single file's name.
+    pub(crate) file_name: Option<Vec<u8>>,
+    /// The tree's root was made by this run, or would be.
+    pub(crate) created: bool,
+}
+
+/// How a receiver behaves.
+pub(crate) struct ReceiverOptions {
+    /// What the request compares: both sides hash the same.
+    pub(crate) attributes: Attributes,
+    /// What is compared and carried, as far as this side may.
+    pub(crate) rules: Rules,
+    /// What is deleted.
+    pub(crate) deletion: Deletion,
+    /// Nothing is written.
+    pub(crate) dry_run: bool,
+    /// Items are reported.
+    pub(crate) itemize: bool,
+    /// When writes are on disk.
+    pub(crate) durability: Durability,
+    /// Parts of large files are kept.
+    pub(crate) keep_partial: bool,
+    /// What the sender may send.
+    pub(crate) grant: Grant,
+    /// Where the account goes.
+    pub(crate) report: Report,
+    /// This session's number.
+    pub(crate) session_id: SessionId,
+    /// How the destination is held.
+    pub(crate) hold: Hold,
+    /// What the key may still put there.
+    pub(crate) quota: Option<Quota>,
+    /// Whose profile goes with the result.
+    pub(crate) profile: ProfileExchange,
+}
+
+/// How a receiver's run ended.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// What it refused to do at the end, everything else being done.
+    pub(crate) refused: Option<Error>,
+}
+
+/// Runs a receiver until everything is in place, and tells the peer.
+pub(crate) fn run_receiver(
+    session: &Session,
+    destination: &Destination,
+    options: &ReceiverOptions,
+    control: ControlLane,
+    lanes: Vec<tokio::sync::mpsc::Receiver<Pack>>,
+) -> Result<Outcome> {
+    let directories = Directories::default();
+    let names = TempNames::new(options.session_id);
+    let floor = Floor::default();
+    let budget = Budget::default();
+    let (found_tx, found_rx) = mpsc::channel();
+    let mut outcome = Ok(Outcome::default());
+    let ControlLane { tx, mut rx } = control;
+    let widened = destination.root.as_ref().map(Widened::new);
+    let writing = destination.root.as_ref().zip(widened.as_ref()).map(|(root, widened)| Writing {
+        session,
+        root,
+        widened,
+        directories: &directories,
+        failures: FailurePolicy { session, report: &options.report },
+        names: &names,
+        policy: AttributePolicy { rules: options.rules },
+        durability: options.durability,
+        keep_partial: options.keep_partial,
+        quota: options.quota.as_ref(),
+        replacements: Mutex::default(),
+        unflushed: AtomicU64::new(0),
+    });
+    std::thread::scope(|scope| {
+        spawn_walk(scope, session, destination, options, (&floor, &budget), found_tx);
+        if let Some(writing) = &writing {
+            for mut lane in lanes {
+                spawn(scope, "sparsync-write", move || {
+                    session.guard("writing", || LaneWriter::new(writing).run(&mut lane));
+                });
+            }
+        }
+        let mut receiver = Receiver {
+            session,
+            clock: session.own_clock(),
+            destination,
+            options,
+            control: tx,
+            directories: &directories,
+            writing: writing.as_ref(),
+            found: DestinationStream::new(found_rx),
+            floor: &floor,
+            machine: machine::Receiver::new(terms_of(destination, options)),
+            old: HashMap::new(),
+            failed: FailedPaths::default(),
+            source_errors: 0,
+            extras: Vec::new(),
+            final_attrs: Vec::new(),
+            guard: Guard::default(),
+            parent: None,
+            changed: false,
+        };
+        outcome = caught(|| receiver.run(&mut rx));
+        if let Err(error) = &outcome {
+            session.fail(error.clone());
+        }
+        // Writers that wait for the peer are let go by the transport, which first sends what is left to say.
+        session.end();
+        drop(rx);
+    });
+    // A run that was cut short leaves no directory wider than it was.
+    if let Some(widened) = &widened {
+        widened.restore();
+    }
+    match (session.error(), outcome) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(outcome)) => Ok(outcome),
+    }
+}
+
+/// Starts the walk of the destination, where there is one.
+fn spawn_walk<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    session: &'scope Session,
+    destination: &'scope Destination,
+    options: &ReceiverOptions,
+    (floor, budget): (&'scope Floor, &'scope Budget),
+    found: mpsc::Sender<(Found, Option<Permit>)>,
+) {
+    let Some(root) = &destination.root else { return };
+    let walk = DestinationWalk {
+        root,
+        single: destination.file_name.as_deref(),
+        options: ScanOptions { attributes: options.attributes, stamps: false },
+        recursive: options.rules.recursive,
+    };
+    spawn(scope, "sparsync-walk", move || {
+        session.guard("walking", || walk_destination(session, &walk, floor, budget, &found));
+    });
+}
+
+/// What the session's machine has to know of a run.
+fn terms_of(destination: &Destination, options: &ReceiverOptions) -> ReceiverTerms {
+    ReceiverTerms {
+        grant: options.grant,
+        recursive: options.rules.recursive,
+        single: destination.file_name.is_some(),
+        links: options.attributes.links,
+        tree_digest_decides: options.attributes.digests_decide() && !destination.created,
+        profile: options.profile,
+        is_unfinished: |name| TempName::parse(name).is_some(),
+    }
+}
+
+/// The state of a receiver, on the session's own thread.
+struct Receiver<'a> {
+    session: &'a Session,
+    clock: ThreadClock,
+    destination: &'a Destination,
+    options: &'a ReceiverOptions,
+    control: ControlSender,
+    directories: &'a Directories,
+    writing: Option<&'a Writing<'a>>,
+    found: DestinationStream,
+    floor: &'a Floor,
+    machine: machine::Receiver,
+    /// What the destination has in the place of directories whose listings are on their way.
+    old: HashMap<u32, Box<Scan>>,
+    /// Paths that could not be made or looked at. Content that was granted for what is below them is thrown away.
+    failed: FailedPaths,
+    /// Directories of the source that could not be read.
+    source_errors: u64,
+    /// What only the destination has.
+    extras: Vec<RelPath>,
+    /// Directories whose attributes are set at the end, because what is done in them changes their times.
+    final_attrs: Vec<(RelPath, Meta)>,
+    guard: Guard,
+    /// The directory that was last written to.
+    parent: Option<(RelPath, Arc<OwnedFd>)>,
+    /// Something was written.
+    changed: bool,
+}
+
+impl Receiver<'_> {
+    fn item(&self, action: Action, kind: Kind, reasons: Reasons, size: u64, path: &[u8]) -> Result<()> {
+        if !self.options.itemize {
+            return Ok(());
+        }
+        self.options.report.item(Item { action, kind, reasons, size, path: path.to_vec() }, self.session)
+    }
+
+    fn failures(&self) -> FailurePolicy<'_> {
+        FailurePolicy { session: self.session, report: &self.options.report }
+    }
+
+    fn issue(&self, kind: IssueKind, path: Vec<u8>, message: &str) -> Result<()> {
+        self.failures().issue(kind, path, message.to_owned(), true)
+    }
+
+    fn fail(&self, path: Vec<u8>, doing: &str, error: Errno) -> Result<()> {
+        self.failures().write(path, doing, error, true)
+    }
+
+    /// Whether the source is one entry that is no directory.
+    fn is_single(&self) -> bool {
+        self.destination.file_name.is_some()
+    }
+}
