@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request};
 
-use crate::engine::{Report, Source};
+use crate::engine::Report;
 use crate::error::Result;
-use crate::prepare;
+use crate::prepare::{self, Source};
 use crate::transport::Connection;
 
 /// A run without a limit in time is given a century.

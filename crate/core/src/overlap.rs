@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use sparsync_proto::{Deletion, RelPath};
 
-use crate::engine::{Destination, Source};
+use crate::engine::Destination;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Mount, Root, below};
+use crate::fs::{Mount, Root, below};
+use crate::prepare::Source;
+use crate::storage::Access;
 
 /// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete the source.
 pub(crate) fn refuse(source: &Source, destination: &Destination, deletion: &Deletion) -> Result<()> {

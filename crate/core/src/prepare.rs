@@ -3,16 +3,17 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::FileType;
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
+use sparsync_proto::{Attributes, Grant, Kind, Name, RelPath, Request, Rules, SourceIds};
 
-use crate::engine::{Destination, ReceiverOptions, Report, Session, Source};
+use crate::engine::{self, Destination, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{
-    Access, DestinationLock, Hold, KnownMounts, LockFor, Root, SessionId, Space, StateDir, TempName, new_session,
-};
+use crate::fs::{DestinationLock, Hold, KnownMounts, LockFor, Root, Space, StateDir};
+use crate::storage::{Access, SessionId, TempName};
 use sparsync_proto::session::ProfileExchange;
+
+/// A source in the file system.
+pub(crate) type Source = engine::Source<Root>;
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {
@@ -73,7 +74,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<Source> {
         let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
         if let Ok(name) = Name::new(&trimmed[cut..])
             && let Ok(root) = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] })
-            && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.file_type == FileType::Symlink)
+            && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.kind == Kind::Symlink)
         {
             return Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) });
         }
@@ -102,9 +103,9 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
     };
     let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
     let root = place.top.descend(&parent).map_err(not_found)?;
-    match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.file_type {
-        FileType::Directory => return Err(not_found(error)),
-        FileType::Symlink => {
+    match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.kind {
+        Kind::Directory => return Err(not_found(error)),
+        Kind::Symlink => {
             let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new()).map_err(not_found)?;
             if let Some(led_to) = follow(target.as_bytes()) {
                 match place.top.descend(&led_to?) {
@@ -115,7 +116,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
                 }
             }
         }
-        _ => {}
+        Kind::File | Kind::Special => {}
     }
     Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) })
 }
@@ -368,6 +369,14 @@ fn is_empty(root: &Root) -> rustix::io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// The number of a new session: random, as nothing keeps account of those that were.
+fn new_session() -> Result<SessionId> {
+    let mut id = SessionId::default();
+    rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Error::io("no random numbers", b"", error.into()))?;
+    Ok(id)
 }
 
 /// How often a run that waits for another looks whether it is gone.

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 
 use crate::claims::Claims;
 use crate::engine::{
-    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, Source, TransportControl, control_lane, run_receiver,
+    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, TransportControl, control_lane, run_receiver,
     run_sender,
 };
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
 use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::overlap;
-use crate::prepare::{self, Place, Prepared, ReceiverTerms};
+use crate::prepare::{self, Place, Prepared, ReceiverTerms, Source};
 use crate::profile::{RuntimeClock, nanos};
 use crate::transport::{Connection, SessionLanes, encoded, in_process};
 

@@ -7,14 +7,14 @@ use sparsync_proto::{Counter, Phase, RelPath};
 use super::budget::{Budget, Permit};
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Root, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
+use crate::storage::{Errno, Scan, ScanBuffers, ScanOptions, Storage, Walk, WalkItem, scan_single};
 
 /// A directory of the destination, or one that could not be listed.
 pub(super) enum Found {
     /// It was listed.
     Listed(Box<Scan>),
     /// It was not.
-    Failed(RelPath, rustix::io::Errno),
+    Failed(RelPath, Errno),
 }
 
 impl Found {
@@ -45,9 +45,9 @@ impl Floor {
 type Sent = (Found, Option<Permit>);
 
 /// What is walked.
-pub(super) struct DestinationWalk<'a> {
+pub(super) struct DestinationWalk<'a, S> {
     /// The destination.
-    pub(super) root: &'a Root,
+    pub(super) root: &'a S,
     /// Only this name of it.
     pub(super) single: Option<&'a [u8]>,
     /// What is looked at.
@@ -59,7 +59,7 @@ pub(super) struct DestinationWalk<'a> {
 /// Walks the destination into a channel.
 pub(super) fn walk_destination(
     session: &Session,
-    what: &DestinationWalk<'_>,
+    what: &DestinationWalk<'_, impl Storage>,
     floor: &Floor,
     budget: &Budget,
     to: &mpsc::Sender<Sent>,

@@ -8,7 +8,7 @@ use sparsync_proto::{Kind, Listing, Meta, RelPath};
 use super::budget::WAIT;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::PartialId;
+use crate::storage::PartialId;
 
 /// A file that was asked for.
 #[derive(Clone, Copy, Debug, Default)]

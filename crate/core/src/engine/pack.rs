@@ -1,7 +1,5 @@
 //! Builds the packs of one data lane: records are appended, and a full pack leaves.
 
-use std::os::fd::AsFd;
-
 use bytes::Bytes;
 use sparsync_proto::limits::PACK_BYTES;
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader, Record};
@@ -12,8 +10,8 @@ use super::buffers::HEADS_BYTES;
 use super::lanes::Pack;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::read_some;
 use crate::profile::ThreadClock;
+use crate::storage::{self, File};
 
 /// The pack that a lane fills.
 pub(super) struct PackBuilder<'a> {
@@ -114,12 +112,12 @@ impl Draft<'_> {
 
     /// Appends what the file has at `offset`: `bytes`, less when it ends before that, or more when there is more and
     /// it comes with the same call. A file that has grown is so seen without another one.
-    pub(super) fn read(&mut self, file: impl AsFd, offset: u64, bytes: usize) -> rustix::io::Result<&mut [u8]> {
+    pub(super) fn read(&mut self, file: &impl File, offset: u64, bytes: usize) -> storage::Result<&mut [u8]> {
         let content = self.pack.len();
         // Into the room as it is: filling it with zeros first costs as much as the reading.
         loop {
             let read = self.pack.len() - content;
-            if read_some(&file, self.pack, offset + read as u64)? == 0 || self.pack.len() >= content + bytes {
+            if file.read(self.pack, offset + read as u64)? == 0 || self.pack.len() >= content + bytes {
                 return Ok(&mut self.pack[content..]);
             }
         }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use sparsync_proto::{Attributes, Kind, RelPath};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Root, ScanOptions, Walk, WalkItem};
+use crate::fs::Root;
+use crate::storage::{ScanOptions, Walk, WalkItem};
 
 use super::session::Session;
 

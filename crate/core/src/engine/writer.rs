@@ -20,8 +20,9 @@ use super::quota::Quota;
 use super::session::Session;
 use super::zeros::hash_zeros;
 use crate::error::{Error, Result};
-use crate::fs::{Access, Displaced, Handle, NewFile, PartialId, Root, TempNames, Widened, put_in_place, remove_temp};
+use crate::fs::{Displaced, Handle, NewFile, Root, Widened, put_in_place, remove_temp};
 use crate::profile::ThreadClock;
+use crate::storage::{Access, PartialId, TempNames, hash_prefix};
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
 pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
@@ -277,7 +278,7 @@ impl<'a> LaneWriter<'a> {
                 }
                 // The part was opened in place of a new file, so its bytes are where they belong.
                 if let Ok(new) = &open.new {
-                    match new.file.cut(bytes).and_then(|()| crate::fs::hash_prefix(new.file.fd(), bytes)) {
+                    match new.file.cut(bytes).and_then(|()| hash_prefix(new.file.file(), bytes)) {
                         Ok(Some(hasher)) => open.hasher = hasher,
                         Ok(None) => open.new = Err((IssueKind::Integrity, "the kept part changed".to_owned())),
                         Err(error) => return self.written(Err(error)),

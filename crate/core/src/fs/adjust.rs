@@ -6,7 +6,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Time
 use rustix::io::Errno;
 use sparsync_proto::{RelPath, Time};
 
-use super::root::{Access, Root};
+use super::root::Root;
+use crate::storage::Access;
 
 /// An entry whose attributes are set.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,8 @@ use sparsync_proto::RelPath;
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::root::{Access, Root};
+use super::root::Root;
+use crate::storage::Access;
 
 /// What a run does below the directory that it locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,10 @@ use rustix::fs::{AtFlags, FileType, RawDir};
 use rustix::io::Errno;
 use sparsync_proto::{Kind, Name, RelPath};
 
-use super::root::{Access, Root};
+use crate::storage::Access;
+
+use super::root::Root;
+use super::status::kind_of;
 use super::widen::Widened;
 
 /// Called for each entry that is removed.
@@ -106,15 +109,6 @@ pub(crate) fn remove_tree(root: &Root, path: &RelPath, removal: &mut Removal<'_>
         removal.unlink(&parent, &parent_path, name.as_bytes(), kind);
     }
     Ok(())
-}
-
-fn kind_of(found: FileType) -> Kind {
-    match found {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Symlink,
-        _ => Kind::Special,
-    }
 }
 
 /// Depth first. No descriptor is held while a sub-directory is removed, so depth is bounded by the path's cap alone.

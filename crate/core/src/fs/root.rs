@@ -7,22 +7,14 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sparsync_proto::{Name, RelPath};
 
-/// What a directory is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// To list it, or to change its attributes.
-    Read,
-    /// To reach what is in it: search permission is enough, as on a directory with mode 0711.
-    Reach,
-}
+use super::directory::FsDirectory;
+use crate::storage::{Access, Storage};
 
-impl Access {
-    fn flags(self) -> OFlags {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match self {
-            Self::Read => flags | OFlags::RDONLY,
-            Self::Reach => flags | OFlags::PATH,
-        }
+fn flags(access: Access) -> OFlags {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match access {
+        Access::Read => flags | OFlags::RDONLY,
+        Access::Reach => flags | OFlags::PATH,
     }
 }
 
@@ -56,7 +48,7 @@ const RACE_RETRIES: usize = 16;
 impl Root {
     /// Opens the operator's own path, in which symlinks are followed.
     pub(crate) fn open(path: &[u8]) -> rustix::io::Result<Self> {
-        let fd = rustix::fs::openat(CWD, path, Access::Read.flags(), Mode::empty())?;
+        let fd = rustix::fs::openat(CWD, path, flags(Access::Read), Mode::empty())?;
         Ok(Self::from_fd(fd))
     }
 
@@ -74,11 +66,11 @@ impl Root {
     /// Opens a directory below the root, following no symlink on the way.
     pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> rustix::io::Result<OwnedFd> {
         if path.is_root() {
-            return rustix::fs::openat(&self.fd, c".", access.flags(), Mode::empty());
+            return rustix::fs::openat(&self.fd, c".", flags(access), Mode::empty());
         }
         let bytes = path.as_bytes();
         if bytes.len() <= SEGMENT_BYTES_MAX && self.has_openat2.load(Ordering::Relaxed) {
-            match open_beneath(self.fd.as_fd(), bytes, access.flags()) {
+            match open_beneath(self.fd.as_fd(), bytes, flags(access)) {
                 Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.store(false, Ordering::Relaxed),
                 // The lookup raced with renames again and again: the walk below needs no such luck.
                 Err(Errno::AGAIN) => {}
@@ -126,6 +118,14 @@ impl Root {
     }
 }
 
+impl Storage for Root {
+    type Directory = FsDirectory;
+
+    fn open(&self, path: &RelPath, access: Access) -> rustix::io::Result<FsDirectory> {
+        self.open_directory(path, access).map(FsDirectory::new)
+    }
+}
+
 fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..RACE_RETRIES {
@@ -139,7 +139,7 @@ fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io:
 
 /// Opens a sub-directory, which must be one and not a symlink to one.
 pub(crate) fn open_child(parent: BorrowedFd<'_>, name: Name<'_>, access: Access) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(parent, name.as_bytes(), access.flags() | OFlags::NOFOLLOW, Mode::empty())
+    rustix::fs::openat(parent, name.as_bytes(), flags(access) | OFlags::NOFOLLOW, Mode::empty())
 }
 
 #[cfg(test)]

@@ -5,35 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use sparsync_proto::{Meta, Time};
+use sparsync_proto::{Kind, Meta, Time};
 
-/// What tells one state of a file from the next, besides what travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, packed(4))]
-pub(crate) struct Stamp {
-    /// Time of the last change of the inode.
-    pub(crate) ctime: Time,
-    /// The inode's number.
-    pub(crate) ino: u64,
-    /// Whether less is allocated than its size. It says where to look for holes and nothing of a change: a file system
-    /// may allocate what was written long after that.
-    pub(crate) may_have_holes: bool,
-}
-
-/// The status of an entry.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
-    /// Its type.
-    pub(crate) file_type: FileType,
-    /// Its attributes.
-    pub(crate) meta: Meta,
-    /// Bytes.
-    pub(crate) size: u64,
-    /// What tells it from another state of itself.
-    pub(crate) stamp: Stamp,
-    /// Whether a file system is mounted on it; only `statx` can tell.
-    pub(crate) is_mount_point: Option<bool>,
-}
+use crate::storage::{Stamp, Status};
 
 const STATX: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::MODE)
@@ -65,11 +39,23 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<St
     Ok(Status::from(&found))
 }
 
+/// What the system's types are to the engine.
+pub(super) fn kind_of(found: FileType) -> Kind {
+    match found {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink,
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
+            Kind::Special
+        }
+    }
+}
+
 impl From<&Statx> for Status {
     fn from(stat: &Statx) -> Self {
         let time = |stamp: rustix::fs::StatxTimestamp| Time { seconds: stamp.tv_sec, nanos: stamp.tv_nsec };
         Self {
-            file_type: FileType::from_raw_mode(stat.stx_mode.into()),
+            kind: kind_of(FileType::from_raw_mode(stat.stx_mode.into())),
             meta: Meta {
                 mode: stat.stx_mode & 0o7777,
                 uid: stat.stx_uid,
@@ -95,7 +81,7 @@ impl From<&Stat> for Status {
         let time = |seconds, nanos: u64| Time { seconds, nanos: u32::try_from(nanos).unwrap_or(0) };
         let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
         Self {
-            file_type: FileType::from_raw_mode(stat.st_mode),
+            kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
             meta: Meta {
                 mode: u16::try_from(stat.st_mode & 0o7777).unwrap_or(0),
                 uid: stat.st_uid,
@@ -127,7 +113,7 @@ mod tests {
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW | rustix::fs::AtFlags::EMPTY_PATH;
             let plain = Status::from(&rustix::fs::statat(&held, name, flags).unwrap());
             let full = status(&held, name).unwrap();
-            assert_eq!((plain.file_type, plain.meta, plain.size), (full.file_type, full.meta, full.size));
+            assert_eq!((plain.kind, plain.meta, plain.size), (full.kind, full.meta, full.size));
             assert_eq!(plain.stamp, full.stamp);
             assert_eq!((plain.is_mount_point, full.is_mount_point), (None, Some(false)));
         }

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::file::FsFile;
+
 fn mode(bits: u16) -> Mode {
     Mode::from_raw_mode(bits.into())
 }
@@ -13,7 +15,7 @@ fn mode(bits: u16) -> Mode {
 /// A file that has no name of its own yet.
 #[derive(Debug)]
 pub(crate) struct NewFile {
-    fd: OwnedFd,
+    file: FsFile,
     temp_name: Vec<u8>,
 }
 
@@ -23,7 +25,7 @@ impl NewFile {
     pub(crate) fn create(directory: impl AsFd, temp_name: Vec<u8>, bits: u16) -> rustix::io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(directory, &temp_name[..], flags, mode(bits & 0o777))?;
-        Ok(Self { fd, temp_name })
+        Ok(Self { file: FsFile::new(fd), temp_name })
     }
 
     /// Opens the part that an earlier run kept under `temp_name`.
@@ -35,23 +37,28 @@ impl NewFile {
         {
             return Err(Errno::INVAL);
         }
-        Ok(Self { fd, temp_name })
+        Ok(Self { file: FsFile::new(fd), temp_name })
     }
 
     /// The descriptor.
     pub(crate) fn fd(&self) -> &OwnedFd {
-        &self.fd
+        self.file.fd()
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &FsFile {
+        &self.file
     }
 
     /// Bytes that it has now.
     pub(crate) fn len(&self) -> rustix::io::Result<u64> {
-        Ok(rustix::fs::fstat(&self.fd)?.st_size.try_into().unwrap_or(0))
+        Ok(rustix::fs::fstat(self.fd())?.st_size.try_into().unwrap_or(0))
     }
 
     /// Writes all of `bytes` at `offset`.
     pub(crate) fn write(&self, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
         while !bytes.is_empty() {
-            match rustix::io::pwrite(&self.fd, bytes, offset) {
+            match rustix::io::pwrite(self.fd(), bytes, offset) {
                 Ok(0) => return Err(Errno::IO),
                 Ok(count) => {
                     bytes = &bytes[count..];
@@ -67,19 +74,19 @@ impl NewFile {
     /// Cuts off what lies behind `bytes`. A shorter file stays as it is: a file system may write a new length to disk
     /// long before the data, and a power cut in between leaves zeros that no comparison of size and time tells apart.
     pub(crate) fn cut(&self, bytes: u64) -> rustix::io::Result<()> {
-        if self.len()? > bytes { rustix::fs::ftruncate(&self.fd, bytes) } else { Ok(()) }
+        if self.len()? > bytes { rustix::fs::ftruncate(self.fd(), bytes) } else { Ok(()) }
     }
 
     /// Ends it in a hole that reaches to `bytes`. No write makes that length, so everything is flushed before anything
     /// else says that the file is complete.
     pub(crate) fn end_in_hole(&self, bytes: u64) -> rustix::io::Result<()> {
-        rustix::fs::ftruncate(&self.fd, bytes)?;
+        rustix::fs::ftruncate(self.fd(), bytes)?;
         self.sync()
     }
 
     /// Writes its content and attributes to the device.
     pub(crate) fn sync(&self) -> rustix::io::Result<()> {
-        rustix::fs::fsync(&self.fd)
+        rustix::fs::fsync(self.fd())
     }
 
     /// Closes it; what is left is the temporary name.

@@ -70,7 +70,7 @@ pub(super) async fn serve_list(
 }
 
 fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
-    use crate::fs::{ScanBuffers, ScanOptions, scan_directory};
+    use crate::storage::{Access, Directory, ScanBuffers, ScanOptions, Storage, scan_directory};
     let options = ScanOptions {
         attributes: sparsync_proto::Attributes { links: true, ..sparsync_proto::Attributes::default() },
         stamps: false,
@@ -85,15 +85,14 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
             }
             error => Error::io("cannot list", path.as_bytes(), error.into()),
         })?;
-    let directory = root
-        .open_directory(path, crate::fs::Access::Reach)
-        .map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
+    let directory =
+        root.open(path, Access::Reach).map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
     let listed = scan.listing.entries().iter().map(|entry| {
         let name = scan.listing.name(entry);
         let mut meta = entry.meta;
         // The listing of a run leaves a directory's attributes to its own record.
         if entry.kind == Kind::Directory
-            && let Ok(status) = crate::fs::status(&directory, name)
+            && let Ok(status) = directory.status(name)
         {
             meta = status.meta;
         }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Kind, Meta, Name, RelPath, Stat};
+use sparsync_proto::{Kind, Meta, Name, RelPath, Stat};
 
 use super::Shared;
 use super::accept::ConnectedClient;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Root, TempName, kind, status};
+use crate::fs::{Root, status};
+use crate::storage::{Access, Directory, Storage, TempName};
 
 /// Answers a question for one path.
 ///
@@ -41,9 +42,7 @@ fn look(root: &Root, path: &RelPath) -> Result<Stat> {
     }
     let found = match path.split_last() {
         None => status(root.fd(), b""),
-        Some((parent, name)) => {
-            root.open_directory(&parent, Access::Reach).and_then(|parent| status(parent, name.as_bytes()))
-        }
+        Some((parent, name)) => root.open(&parent, Access::Reach).and_then(|parent| parent.status(name.as_bytes())),
     };
     let found = found.map_err(|error| match error {
         Errno::NOENT | Errno::NOTDIR => not_found(),
@@ -52,7 +51,6 @@ fn look(root: &Root, path: &RelPath) -> Result<Stat> {
         }
         error => Error::io("cannot look at", path.as_bytes(), error.into()),
     })?;
-    let kind = kind(&found, &Attributes { links: true, ..Attributes::default() });
-    let size = if kind == Kind::File { found.size } else { 0 };
-    Ok(Stat { kind, size, meta: found.meta })
+    let size = if found.kind == Kind::File { found.size } else { 0 };
+    Ok(Stat { kind: found.kind, size, meta: found.meta })
 }

@@ -1,9 +1,9 @@
 //! Why content cannot be read, and whom that concerns.
 
-use rustix::io::Errno;
 use sparsync_proto::IssueKind;
 
 use crate::error::Error;
+use crate::storage::Errno;
 
 /// Why a file is not sent.
 pub(super) enum ReadError {

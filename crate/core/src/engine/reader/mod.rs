@@ -5,7 +5,6 @@ mod recipe;
 mod state;
 mod whole;
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
@@ -21,16 +20,16 @@ use super::progress::Announced;
 use super::sender::ContentJob;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::fs::{Access, Root, open_source};
 use crate::profile::ThreadClock;
+use crate::storage::{Access, Directory, Storage};
 
 /// How often a file that changes while it is read is read again.
 const READ_ATTEMPTS: usize = 3;
 
 /// A source file that is open, as it was found.
-struct Opened {
+struct Opened<F> {
     id: FileId,
-    fd: OwnedFd,
+    file: F,
     state: State,
     /// Its attributes, when they are no longer those of the listing.
     carried: Option<Meta>,
@@ -47,17 +46,17 @@ enum Read {
 }
 
 /// Reads for one lane.
-pub(super) struct LaneReader<'a> {
+pub(super) struct LaneReader<'a, S> {
     session: &'a Session,
-    root: &'a Root,
+    root: &'a S,
     pack: PackBuilder<'a>,
     clock: ThreadClock,
 }
 
-impl<'a> LaneReader<'a> {
+impl<'a, S: Storage> LaneReader<'a, S> {
     pub(super) fn new(
         session: &'a Session,
-        root: &'a Root,
+        root: &'a S,
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
     ) -> Self {
@@ -87,7 +86,7 @@ impl<'a> LaneReader<'a> {
 
     fn directory(&mut self, job: &ContentJob) -> Result<()> {
         let scan = &job.held.scan;
-        let directory = self.root.open_directory(&scan.path, Access::Reach);
+        let directory = self.root.open(&scan.path, Access::Reach);
         for &index in &job.files {
             self.session.check()?;
             let file = FileId { directory: job.directory, index };
@@ -107,7 +106,7 @@ impl<'a> LaneReader<'a> {
         Ok(())
     }
 
-    fn file(&mut self, directory: &OwnedFd, job: &ContentJob, id: FileId) -> std::result::Result<(), ReadError> {
+    fn file(&mut self, directory: &S::Directory, job: &ContentJob, id: FileId) -> std::result::Result<(), ReadError> {
         let scan = &job.held.scan;
         let index = id.index as usize;
         let Some((entry, stamp)) = scan.listing.get(index).zip(scan.stamps.get(index)) else {
@@ -119,14 +118,14 @@ impl<'a> LaneReader<'a> {
         let mut begun = false;
         for attempt in 0..READ_ATTEMPTS {
             self.clock.enter(Phase::open);
-            let fd = open_source(directory, scan.listing.name(entry)).map_err(ReadError::unopened)?;
+            let file = directory.open_file(scan.listing.name(entry)).map_err(ReadError::unopened)?;
             if attempt > 0 {
-                found = look(&fd)?;
+                found = look(&file)?;
             }
             let (state, stamp) = found;
             state.settle(&mut self.clock);
             let carried = (state.meta != entry.meta).then_some(state.meta);
-            let opened = Opened { id, fd, state, carried, may_have_holes: stamp.may_have_holes };
+            let opened = Opened { id, file, state, carried, may_have_holes: stamp.may_have_holes };
             let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&opened, &mut announced)?
             } else {

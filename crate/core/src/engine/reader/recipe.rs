@@ -1,9 +1,5 @@
 //! Large files, which travel as a recipe: what the receiver holds, holes, and literals.
 
-use std::os::fd::AsFd;
-
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
 use sparsync_proto::limits::{LITERAL_BYTES, LONG_FILE_BYTES, PACK_BYTES};
 use sparsync_proto::pack::{LITERAL_OVERHEAD_BYTES, Record, put_literal_head};
 use sparsync_proto::{Counter, Phase, Resume};
@@ -13,11 +9,11 @@ use super::state::look;
 use super::{LaneReader, Opened, Read};
 use crate::engine::progress::Announced;
 use crate::engine::zeros::hash_zeros;
-use crate::fs::hash_prefix;
+use crate::storage::{File, Storage, hash_prefix};
 
 /// A recipe on its way.
-struct Recipe<'a> {
-    file: &'a Opened,
+struct Recipe<'a, F> {
+    file: &'a Opened<F>,
     announced: &'a mut Announced,
     /// How far it has come in the file.
     at: u64,
@@ -25,11 +21,11 @@ struct Recipe<'a> {
     hasher: blake3::Hasher,
 }
 
-impl LaneReader<'_> {
+impl<S: Storage> LaneReader<'_, S> {
     /// Sends a large file as a recipe.
     pub(super) fn recipe(
         &mut self,
-        file: &Opened,
+        file: &Opened<impl File>,
         resume: Option<&Resume>,
         announced: &mut Announced,
     ) -> std::result::Result<Read, ReadError> {
@@ -44,7 +40,7 @@ impl LaneReader<'_> {
             self.session.check()?;
             self.session.worked(1);
             let (data, end) =
-                if file.may_have_holes { next_data(&file.fd, recipe.at, size) } else { (recipe.at, size) };
+                if file.may_have_holes { file.file.next_data(recipe.at, size) } else { (recipe.at, size) };
             if data > recipe.at {
                 self.hole(&mut recipe, data)?;
             }
@@ -53,7 +49,7 @@ impl LaneReader<'_> {
             }
         }
         self.clock.enter(Phase::check);
-        if look(&file.fd)?.0 != file.state {
+        if look(&file.file)?.0 != file.state {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::encode);
@@ -63,12 +59,12 @@ impl LaneReader<'_> {
     }
 
     /// Has the receiver copy what it holds, when the file begins with just that.
-    fn copy(&mut self, recipe: &mut Recipe<'_>, resume: &Resume) -> std::result::Result<(), ReadError> {
+    fn copy(&mut self, recipe: &mut Recipe<'_, impl File>, resume: &Resume) -> std::result::Result<(), ReadError> {
         if resume.bytes > recipe.file.state.size {
             return Ok(());
         }
-        let (session, fd) = (self.session, &recipe.file.fd);
-        let prefix = self.clock.during(Phase::hash, || session.long_work(|| hash_prefix(fd, resume.bytes)));
+        let (session, file) = (self.session, &recipe.file.file);
+        let prefix = self.clock.during(Phase::hash, || session.long_work(|| hash_prefix(file, resume.bytes)));
         if let Some(prefix) = prefix.map_err(ReadError::unread)?
             && *prefix.finalize().as_bytes() == resume.digest
         {
@@ -81,7 +77,7 @@ impl LaneReader<'_> {
     }
 
     /// Sends a hole that ends at `end`.
-    fn hole(&mut self, recipe: &mut Recipe<'_>, end: u64) -> std::result::Result<(), ReadError> {
+    fn hole(&mut self, recipe: &mut Recipe<'_, impl File>, end: u64) -> std::result::Result<(), ReadError> {
         let (session, bytes) = (self.session, end - recipe.at);
         self.pack.push(&Record::Hole { bytes });
         recipe.announced.moved(session, Counter::bytes_reused, bytes);
@@ -91,7 +87,7 @@ impl LaneReader<'_> {
     }
 
     /// Sends the data up to `end`. Says false when the file ends before.
-    fn literals(&mut self, recipe: &mut Recipe<'_>, end: u64) -> std::result::Result<bool, ReadError> {
+    fn literals(&mut self, recipe: &mut Recipe<'_, impl File>, end: u64) -> std::result::Result<bool, ReadError> {
         let most = if recipe.file.state.size >= LONG_FILE_BYTES { LITERAL_BYTES } else { PACK_BYTES };
         while recipe.at < end {
             self.session.check()?;
@@ -104,11 +100,11 @@ impl LaneReader<'_> {
     }
 
     /// Sends one literal of `want` bytes. Says false when the file ends before.
-    fn literal(&mut self, recipe: &mut Recipe<'_>, want: usize) -> std::result::Result<bool, ReadError> {
+    fn literal(&mut self, recipe: &mut Recipe<'_, impl File>, want: usize) -> std::result::Result<bool, ReadError> {
         let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
         put_literal_head(want, draft.out());
         self.clock.enter(Phase::read);
-        let read = draft.read(&recipe.file.fd, recipe.at, want).map_err(ReadError::unread)?.len();
+        let read = draft.read(&recipe.file.file, recipe.at, want).map_err(ReadError::unread)?.len();
         if read < want {
             return Ok(false);
         }
@@ -124,17 +120,4 @@ impl LaneReader<'_> {
         self.pack.flush_if_full(&mut self.clock)?;
         Ok(true)
     }
-}
-
-/// The next range at or after `at` that holds data; both ends at `size` when there is none. Where the file system does
-/// not know, or does not say, everything is data: reading it tells whether it can be read.
-fn next_data(source: impl AsFd, at: u64, size: u64) -> (u64, u64) {
-    let data = match rustix::fs::seek(source.as_fd(), SeekFrom::Data(at)) {
-        Ok(data) => data.clamp(at, size),
-        Err(Errno::NXIO) => return (size, size),
-        Err(_) => return (at, size),
-    };
-    let end = rustix::fs::seek(source.as_fd(), SeekFrom::Hole(data)).map_or(size, |end| end.min(size));
-    // What was written between the two calls: the range goes on, and so does the reading.
-    (data, if end > data { end } else { size })
 }

@@ -1,14 +1,12 @@
 //! Whether a file changed while it was read.
 
-use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::FileType;
-use sparsync_proto::{Meta, Phase, Time};
+use sparsync_proto::{Kind, Meta, Phase, Time};
 
 use super::error::ReadError;
-use crate::fs::{Stamp, status};
 use crate::profile::ThreadClock;
+use crate::storage::{File, Stamp};
 
 /// How old the last change of a file has to be when it is read. A second one in the same tick of the clock that stamps
 /// them would not show, and one that is still being written has its time already.
@@ -42,9 +40,9 @@ impl State {
 }
 
 /// An open file as it is now.
-pub(super) fn look(source: &OwnedFd) -> std::result::Result<(State, Stamp), ReadError> {
-    let found = status(source, b"").map_err(ReadError::unread)?;
-    if found.file_type != FileType::RegularFile {
+pub(super) fn look(source: &impl File) -> std::result::Result<(State, Stamp), ReadError> {
+    let found = source.status().map_err(ReadError::unread)?;
+    if found.kind != Kind::File {
         return Err(ReadError::irregular());
     }
     Ok((State::new(found.size, found.meta, found.stamp), found.stamp))

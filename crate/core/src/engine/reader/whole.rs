@@ -7,18 +7,23 @@ use super::error::ReadError;
 use super::state::look;
 use super::{LaneReader, Opened, Read};
 use crate::engine::progress::Announced;
+use crate::storage::{File, Storage};
 
-impl LaneReader<'_> {
+impl<S: Storage> LaneReader<'_, S> {
     /// Reads a small file into the pack.
-    pub(super) fn whole(&mut self, file: &Opened, announced: &mut Announced) -> std::result::Result<Read, ReadError> {
+    pub(super) fn whole(
+        &mut self,
+        file: &Opened<impl File>,
+        announced: &mut Announced,
+    ) -> std::result::Result<Read, ReadError> {
         self.clock.enter(Phase::encode);
         let size = usize::try_from(file.state.size).unwrap_or(0);
         let mut draft = self.pack.draft(size + WHOLE_OVERHEAD_BYTES + 1, &mut self.clock)?;
         put_whole_head(file.id, file.carried.as_ref(), size, draft.out());
         self.clock.enter(Phase::read);
-        let content = draft.read(&file.fd, 0, size).map_err(ReadError::unread)?;
+        let content = draft.read(&file.file, 0, size).map_err(ReadError::unread)?;
         self.clock.enter(Phase::check);
-        if content.len() != size || look(&file.fd)?.0 != file.state {
+        if content.len() != size || look(&file.file)?.0 != file.state {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::hash);

@@ -6,7 +6,7 @@ use super::Receiver;
 use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
 use crate::error::Result;
-use crate::fs::Scan;
+use crate::storage::Scan;
 
 impl Receiver<'_> {
     /// Whether the whole destination is what the source is; one digest tells, and nothing else needs to travel.

@@ -7,7 +7,7 @@ use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Name, Rea
 use super::Receiver;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::error::{Error, Result};
-use crate::fs::{Access, PartialId, Scan};
+use crate::storage::{Access, PartialId, Scan};
 
 impl Receiver<'_> {
     /// Decides on every entry of a directory.

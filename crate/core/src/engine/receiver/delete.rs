@@ -9,7 +9,8 @@ use sparsync_proto::{Action, Counter, Issue, IssueKind, Item, Kind, Reasons, Rel
 use super::Receiver;
 use crate::engine::writer::Replacement;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Access, Displaced, Removal, put_in_place, remove_temp, remove_tree};
+use crate::fs::{Displaced, Removal, put_in_place, remove_temp, remove_tree};
+use crate::storage::Access;
 
 impl Receiver<'_> {
     /// Deletes what only the destination has, once the source is known in full.

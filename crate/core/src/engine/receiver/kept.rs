@@ -6,9 +6,8 @@ use sparsync_proto::{Counter, Entry, Meta, RelPath};
 
 use super::Receiver;
 use crate::engine::writer::PARTIAL_BYTES_MIN;
-use crate::fs::{
-    Access, Hold, NewFile, PartialId, Removal, Root, Scan, TempName, hash_prefix, is_unclaimed, remove_tree,
-};
+use crate::fs::{Hold, NewFile, Removal, Root, is_unclaimed, remove_tree};
+use crate::storage::{Access, PartialId, Scan, TempName, hash_prefix};
 
 /// A kept part is worthless after a day: the source has moved on, or nobody cares.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,7 +37,7 @@ impl Receiver<'_> {
         if !is_fresh || bytes == 0 || bytes > entry.size {
             return None;
         }
-        let hashed = self.session.long_work(|| hash_prefix(kept.fd(), bytes));
+        let hashed = self.session.long_work(|| hash_prefix(kept.file(), bytes));
         let digest = *hashed.ok()??.finalize().as_bytes();
         Some((id, bytes, digest))
     }

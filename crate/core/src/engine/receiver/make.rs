@@ -10,7 +10,8 @@ use super::Receiver;
 use crate::engine::attributes::{AttributePolicy, Unset};
 use crate::engine::writer::Replacement;
 use crate::error::Result;
-use crate::fs::{Access, Displaced, Handle, make_directory, make_symlink, put_in_place, remove_temp};
+use crate::fs::{Displaced, Handle, make_directory, make_symlink, put_in_place, remove_temp};
+use crate::storage::Access;
 
 impl Receiver<'_> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.

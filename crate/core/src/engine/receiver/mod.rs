@@ -37,8 +37,9 @@ use super::report::Report;
 use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, Writing};
 use crate::error::{Error, Result};
-use crate::fs::{Hold, Root, Scan, ScanOptions, SessionId, TempName, TempNames, Widened};
+use crate::fs::{Hold, Root, Widened};
 use crate::profile::ThreadClock;
+use crate::storage::{Scan, ScanOptions, SessionId, TempName, TempNames};
 
 /// Where content goes.
 pub(crate) struct Destination {

@@ -10,6 +10,7 @@ use super::{SenderEnd, Shared, queue_lists};
 use crate::engine::account::tell_profile;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
+use crate::storage::Storage;
 
 /// Handles what the receiver says, until it has finished.
 #[expect(
@@ -17,7 +18,7 @@ use crate::profile::ThreadClock;
     reason = "the queues end with this call, and the threads behind them with the queues"
 )]
 pub(super) fn dispatch(
-    shared: &Shared<'_>,
+    shared: &Shared<'_, impl Storage>,
     rx: &mut tokio::sync::mpsc::Receiver<Frame>,
     to_list: mpsc::Sender<u32>,
     jobs: JobQueues,

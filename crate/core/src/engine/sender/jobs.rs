@@ -9,7 +9,7 @@ use sparsync_proto::{Figure, Listing, Resume};
 
 use crate::engine::budget::Permit;
 use crate::engine::session::Session;
-use crate::fs::Scan;
+use crate::storage::Scan;
 
 /// A directory whose listing the receiver may still ask for.
 pub(in crate::engine) struct HeldScan {

@@ -10,12 +10,13 @@ use super::Shared;
 use super::jobs::{HeldScan, JobQueues};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
+use crate::storage::Storage;
 
 /// Listings that are sent before the content of the first of them.
 const LISTS_BATCH: usize = 64;
 
 /// Sends the listings that were asked for, in that order; with everything granted, their files too.
-pub(super) fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> Result<()> {
+pub(super) fn list(shared: &Shared<'_, impl Storage>, queue: &mpsc::Receiver<u32>, jobs: &JobQueues) -> Result<()> {
     let mut clock = shared.session.clock("list", Phase::wait_work);
     while let Ok(first) = clock.during(Phase::wait_work, || queue.recv()) {
         clock.enter(Phase::list);
@@ -35,7 +36,7 @@ pub(super) fn list(shared: &Shared<'_>, queue: &mpsc::Receiver<u32>, jobs: &JobQ
 
 /// Sends listings for as long as more are waiting. Gives the directories whose files follow unasked.
 fn send_batch(
-    shared: &Shared<'_>,
+    shared: &Shared<'_, impl Storage>,
     first: u32,
     queue: &mpsc::Receiver<u32>,
     clock: &mut ThreadClock,
@@ -70,7 +71,7 @@ fn send_batch(
 }
 
 /// Sends the content of all files of a directory.
-fn send_files(shared: &Shared<'_>, jobs: &JobQueues, directory: u32, held: &Arc<HeldScan>) {
+fn send_files(shared: &Shared<'_, impl Storage>, jobs: &JobQueues, directory: u32, held: &Arc<HeldScan>) {
     let entries = held.scan.listing.entries();
     let files: Vec<u32> =
         (0u32..).zip(entries).filter(|(_, entry)| entry.kind == Kind::File).map(|(index, _)| index).collect();

@@ -24,14 +24,15 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::LaneReader;
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
-use crate::fs::{KnownMounts, Root};
+use crate::fs::KnownMounts;
+use crate::storage::Storage;
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
 
 /// Where content comes from.
-pub(crate) struct Source {
+pub(crate) struct Source<S> {
     /// The tree, or the directory of the single file.
-    pub(crate) root: Root,
+    pub(crate) root: S,
     /// The single file, or whatever else is no directory.
     pub(crate) file_name: Option<Vec<u8>>,
 }
@@ -56,9 +57,9 @@ pub(crate) struct SenderOptions {
 }
 
 /// What the threads of a sender share.
-struct Shared<'a> {
+struct Shared<'a, S> {
     session: &'a Session,
-    source: &'a Source,
+    source: &'a Source<S>,
     options: &'a SenderOptions,
     control: ControlSender,
     machine: Mutex<machine::Sender<Arc<HeldScan>>>,
@@ -67,7 +68,7 @@ struct Shared<'a> {
     mounts: Mutex<BTreeSet<Vec<u8>>>,
 }
 
-impl Shared<'_> {
+impl<S> Shared<'_, S> {
     fn machine(&self) -> MutexGuard<'_, machine::Sender<Arc<HeldScan>>> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +99,7 @@ pub(crate) enum SenderEnd {
 /// Runs a sender until the receiver has finished or the session ends; the session then has the receiver's counters.
 pub(crate) fn run_sender(
     session: &Session,
-    source: &Source,
+    source: &Source<impl Storage>,
     options: &SenderOptions,
     control: ControlLane,
     lanes: Vec<tokio::sync::mpsc::Sender<Pack>>,

@@ -10,11 +10,11 @@ use super::common_time::CommonTime;
 use super::jobs::HeldScan;
 use super::{Shared, queue_lists};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Scan, ScanBuffers, ScanOptions, Walk, WalkItem, scan_single};
 use crate::profile::ThreadClock;
+use crate::storage::{Errno, Scan, ScanBuffers, ScanOptions, Storage, Walk, WalkItem, scan_single};
 
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
-pub(super) fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<()> {
+pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32>) -> Result<()> {
     let options = ScanOptions { attributes: shared.options.attributes, stamps: true };
     let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk));
     if let Some(name) = &shared.source.file_name {
@@ -44,8 +44,8 @@ pub(super) fn walk(shared: &Shared<'_>, to_list: &mpsc::Sender<u32>) -> Result<(
 }
 
 /// Records on their way to the receiver.
-struct Records<'a, 'b> {
-    shared: &'a Shared<'b>,
+struct Records<'a, 'b, S> {
+    shared: &'a Shared<'b, S>,
     to_list: &'a mpsc::Sender<u32>,
     clock: ThreadClock,
     batch: Vec<Directory>,
@@ -60,8 +60,8 @@ struct Records<'a, 'b> {
     times: CommonTime,
 }
 
-impl<'a, 'b> Records<'a, 'b> {
-    fn new(shared: &'a Shared<'b>, to_list: &'a mpsc::Sender<u32>, clock: ThreadClock) -> Self {
+impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
+    fn new(shared: &'a Shared<'b, S>, to_list: &'a mpsc::Sender<u32>, clock: ThreadClock) -> Self {
         let hold = shared.options.attributes.digests_decide() && shared.source.file_name.is_none();
         Self {
             shared,
@@ -155,8 +155,8 @@ impl<'a, 'b> Records<'a, 'b> {
         Ok(())
     }
 
-    fn failed(&mut self, path: &RelPath, error: rustix::io::Errno) -> Result<()> {
-        if error == rustix::io::Errno::NOENT {
+    fn failed(&mut self, path: &RelPath, error: Errno) -> Result<()> {
+        if error == Errno::NOENT {
             // It was listed and is gone: as if it had been removed before.
             return self
                 .shared

@@ -1,16 +1,12 @@
-//! One directory's listing, with one `statx` for each entry.
+//! One directory's listing, with one look at each entry.
 
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, RawDir};
-use rustix::io::Errno;
 use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath};
 
-use super::content::Contents;
-use super::root::{Access, Root};
-use super::status::{Stamp, Status, status};
+use super::hash::Contents;
 use super::temp::TempName;
+use super::{Access, Directory, Errno, Result, Stamp, Status, Storage};
 
 /// What a scan looks at.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +38,11 @@ pub(crate) struct Scan {
     pub(crate) issues: Vec<Issue>,
 }
 
-/// What an entry is for a run that carries these attributes.
-pub(crate) fn kind(status: &Status, attributes: &Attributes) -> Kind {
-    match status.file_type {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink if attributes.links => Kind::Symlink,
-        _ => Kind::Special,
+/// What an entry is to a run that carries `attributes`.
+fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
+    match found {
+        Kind::Symlink if !attributes.links => Kind::Special,
+        Kind::File | Kind::Directory | Kind::Symlink | Kind::Special => found,
     }
 }
 
@@ -98,8 +92,8 @@ impl Scan {
 
     /// Adds the entry `name`. One that vanished since its name was read is left out, as if the directory had been
     /// listed a moment later.
-    fn add(&mut self, directory: &OwnedFd, name: &[u8], options: &ScanOptions, found: &mut Entries) {
-        let status = match status(directory, name) {
+    fn add(&mut self, directory: &impl Directory, name: &[u8], options: &ScanOptions, found: &mut Entries) {
+        let status = match directory.status(name) {
             Ok(status) => status,
             Err(Errno::NOENT) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
@@ -107,10 +101,10 @@ impl Scan {
         let Ok(valid) = Name::new(name) else {
             return self.issue(name, "cannot carry this name", Errno::INVAL);
         };
-        let kind = kind(&status, &options.attributes);
+        let kind = carried_kind(status.kind, &options.attributes);
         let target = if kind == Kind::Symlink {
-            match rustix::fs::readlinkat(directory, name, Vec::new()) {
-                Ok(target) => target.into_bytes(),
+            match directory.read_link(name) {
+                Ok(target) => target,
                 Err(Errno::NOENT) => return,
                 Err(error) => return self.issue(name, "cannot read the symlink", error),
             }
@@ -163,39 +157,38 @@ impl Scan {
 
 /// Lists the directory at `path` below `root`.
 pub(crate) fn scan_directory(
-    root: &Root,
+    root: &impl Storage,
     path: RelPath,
     options: &ScanOptions,
     buffers: &mut ScanBuffers,
-) -> rustix::io::Result<Scan> {
-    let directory = root.open_directory(&path, Access::Read)?;
-    let mut scan = Scan::empty(path, &status(&directory, b"")?);
-    let mut names = RawDir::new(&directory, &mut buffers.names);
-    while let Some(entry) = names.next() {
-        let entry = entry.inspect_err(|_| buffers.found = Entries::default())?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
+) -> Result<Scan> {
+    let directory = root.open(&path, Access::Read)?;
+    let mut scan = Scan::empty(path, &directory.status(b"")?);
+    let ScanBuffers { names, found } = buffers;
+    let listed = directory.names(names, |name, _| {
+        match TempName::parse(name) {
+            Some(temp) => scan.leftovers.push((name.to_vec(), temp)),
+            None => scan.add(&directory, name, options, found),
         }
-        if let Some(temp) = TempName::parse(name) {
-            scan.leftovers.push((name.to_vec(), temp));
-            continue;
-        }
-        scan.add(&directory, name, options, &mut buffers.found);
+        Ok(())
+    });
+    if let Err(error) = listed {
+        *found = Entries::default();
+        return Err(error);
     }
-    scan.finish(options, &mut buffers.found);
+    scan.finish(options, found);
     Ok(scan)
 }
 
-/// The root with nothing but the entry `name` in it: how a single file is looked at.
+/// The top below `root` with nothing but the entry `name` in it: how a single file is looked at.
 pub(crate) fn scan_single(
-    root: &Root,
+    root: &impl Storage,
     name: &[u8],
     options: &ScanOptions,
     buffers: &mut ScanBuffers,
-) -> rustix::io::Result<Scan> {
-    let directory = root.open_directory(&RelPath::root(), Access::Reach)?;
-    let mut scan = Scan::empty(RelPath::root(), &status(&directory, b"")?);
+) -> Result<Scan> {
+    let directory = root.open(&RelPath::root(), Access::Reach)?;
+    let mut scan = Scan::empty(RelPath::root(), &directory.status(b"")?);
     scan.add(&directory, name, options, &mut buffers.found);
     scan.finish(options, &mut buffers.found);
     Ok(scan)

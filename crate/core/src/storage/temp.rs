@@ -2,18 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::error::{Error, Result};
-
 /// Identifies a session on this machine.
 pub(crate) type SessionId = [u8; 8];
-
-/// The number of a new session: random, as nothing keeps account of those that were.
-pub(crate) fn new_session() -> Result<SessionId> {
-    let mut id = SessionId::default();
-    rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| Error::io("no random numbers", b"", error.into()))?;
-    Ok(id)
-}
 
 /// Identifies the content that a kept part belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,29 +2,29 @@
 
 use sparsync_proto::RelPath;
 
-use super::root::Root;
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
+use super::{Errno, Storage};
 
 /// A directory of the walk, or one that could not be listed.
 pub(crate) enum WalkItem {
     /// It was listed.
     Listed(Box<Scan>),
     /// It was not, and nothing below it is known.
-    Failed(RelPath, rustix::io::Errno),
+    Failed(RelPath, Errno),
 }
 
 /// Walks a tree in order. Holds no descriptor between directories, so depth costs nothing.
-pub(crate) struct Walk<'a> {
-    root: &'a Root,
+pub(crate) struct Walk<'a, S> {
+    root: &'a S,
     options: ScanOptions,
     recursive: bool,
     buffers: ScanBuffers,
     pending: Vec<RelPath>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a, S: Storage> Walk<'a, S> {
     /// Starts at the root.
-    pub(crate) fn new(root: &'a Root, options: ScanOptions, recursive: bool) -> Self {
+    pub(crate) fn new(root: &'a S, options: ScanOptions, recursive: bool) -> Self {
         Self { root, options, recursive, buffers: ScanBuffers::default(), pending: vec![RelPath::root()] }
     }
 
@@ -36,7 +36,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Iterator for Walk<'_> {
+impl<S: Storage> Iterator for Walk<'_, S> {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {

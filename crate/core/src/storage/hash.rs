@@ -1,0 +1,51 @@
+//! Digests of content.
+
+use sparsync_proto::ContentDigest;
+
+use super::{Directory, File, Result};
+
+/// Bytes read at once from large files.
+const READ_BYTES: usize = 256 << 10;
+
+/// Buffers for hashing the files of a directory.
+#[derive(Default)]
+pub(super) struct Contents {
+    buffer: Vec<u8>,
+    /// The digests of the directory that is being scanned.
+    pub(super) digests: Vec<ContentDigest>,
+}
+
+impl Contents {
+    /// The digest of the whole file.
+    pub(super) fn hash_file(&mut self, directory: &impl Directory, name: &[u8]) -> Result<ContentDigest> {
+        let file = directory.open_file(name)?;
+        let mut hasher = blake3::Hasher::new();
+        hash_into(&mut hasher, &file, u64::MAX, &mut self.buffer)?;
+        Ok(*hasher.finalize().as_bytes())
+    }
+}
+
+/// Feeds up to `bytes_max` bytes of a file to `hasher`, and says how many.
+fn hash_into(hasher: &mut blake3::Hasher, file: &impl File, bytes_max: u64, buffer: &mut Vec<u8>) -> Result<u64> {
+    let mut done = 0;
+    while done < bytes_max {
+        buffer.clear();
+        buffer.reserve_exact(READ_BYTES);
+        file.read(buffer, done)?;
+        let left = usize::try_from(bytes_max - done).unwrap_or(usize::MAX);
+        let read = &buffer[..buffer.len().min(left)];
+        if read.is_empty() {
+            break;
+        }
+        hasher.update(read);
+        done += read.len() as u64;
+    }
+    Ok(done)
+}
+
+/// Feeds the first `bytes` of a file to a new hasher; nothing when it is shorter.
+pub(crate) fn hash_prefix(file: &impl File, bytes: u64) -> Result<Option<blake3::Hasher>> {
+    let mut hasher = blake3::Hasher::new();
+    let read = hash_into(&mut hasher, file, bytes, &mut Vec::new())?;
+    Ok((read == bytes).then_some(hasher))
+}
