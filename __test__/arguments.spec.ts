@@ -164,7 +164,7 @@ test('serve, and what a server takes: every argument is checked', async (t) => {
 
   const trust = { pin: server.publicKey };
   const connection = await api.connect(server.url(), { trust, identity: { keyPath: `${work}/key.pem` } });
-  const to = connection as unknown as Record<'push' | 'pull' | 'plan' | 'list', Untyped>;
+  const to = connection as unknown as Record<'push' | 'pull' | 'plan' | 'list' | 'stat', Untyped>;
   await fuzz(t, 'push, local', (value) => to.push(value, 'r/x'));
   await fuzz(t, 'push, remote', (value) => to.push(work, value));
   await fuzz(t, 'pull, remote', (value) => to.pull(value, `${work}/x`));

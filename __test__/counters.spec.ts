@@ -235,5 +235,5 @@ test('what several attempts brought over does not pass their total', (t) => {
   const first = { bytes_transferred: 40, bytes_reused: 20, bytes_to_transfer: 200 };
   const second = { bytes_transferred: 100, bytes_reused: 100, bytes_to_transfer: 200, walk_done: 1 };
   const stats = toStats(addAttempt(first, second));
-  t.is(stats.bytesTransferred + stats.bytesReused, stats.bytesToTransfer);
+  t.is(stats.bytesToTransfer, stats.bytesTransferred + stats.bytesReused);
 });
