@@ -6,9 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use sparsync_core::proto::{
-    Attributes, Compare, Compression, Deletion, Direction, Durability, RelPath, Request, Window,
-};
+use sparsync_core::proto::{Attributes, Compression, Deletion, Durability, Request};
 use sparsync_core::{Run, start_local};
 use std::os::unix::ffi::OsStrExt;
 
@@ -16,39 +14,16 @@ const DIRECTORIES: u32 = 10;
 const FILES: u32 = 100;
 
 fn run(source: &Path, destination: &Path, durability: Durability) {
-    let attributes = Attributes {
-        perms: true,
-        times: true,
-        owner: false,
-        group: false,
-        links: true,
-        compare: Compare::Quick,
-        window: Window::Exact,
-    };
+    let attributes = Attributes { perms: true, times: true, links: true, ..Attributes::default() };
     let request = Request {
-        direction: Direction::Push,
-        root: Vec::new(),
-        path: RelPath::root(),
-        into: false,
-        make_parent: false,
-        file_name: None,
         attributes,
         recursive: true,
-        update: false,
         deletion: Deletion { delete: true, ..Deletion::default() },
-        dry_run: false,
-        itemize: false,
-        grant_all: false,
         partial: true,
         durability,
         compression: Compression::Never,
-        lock_wait_ms: 0,
-        timeout_ms: 0,
         lanes: 2,
-        bytes_bound: 0,
-        entries_bound: 0,
-        space_checked: false,
-        profile: false,
+        ..Request::default()
     };
     let run = Run { request, local_path: source.as_os_str().as_bytes().to_vec(), lossless: false };
     let job = start_local(run, destination.as_os_str().as_bytes().to_vec()).expect("a run that starts");

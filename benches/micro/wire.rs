@@ -7,8 +7,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use sparsync_proto::codec::Reader;
 use sparsync_proto::pack::{FileId, Record, put_whole_head};
 use sparsync_proto::{
-    Attributes, Compare, Directory, Frame, FrameDecoder, Kind, Listing, Meta, Name, RelPath, Rules, Time, TreeHasher,
-    Window, encode_list, plan,
+    Attributes, Directory, Frame, FrameDecoder, Kind, Listing, Meta, Name, RelPath, Rules, Time, TreeHasher, Version,
+    Xattrs, encode_list, plan,
 };
 
 /// As many as the seed's set has in all.
@@ -33,15 +33,7 @@ fn listing(entries: u32, seconds: i64) -> Listing {
 }
 
 fn attributes() -> Attributes {
-    Attributes {
-        perms: true,
-        times: true,
-        owner: true,
-        group: true,
-        links: true,
-        compare: Compare::Quick,
-        window: Window::Exact,
-    }
+    Attributes { perms: true, times: true, owner: true, group: true, links: true, ..Attributes::default() }
 }
 
 fn noise(bytes: usize) -> Vec<u8> {
@@ -69,7 +61,7 @@ fn frames(criterion: &mut Criterion) {
     let entries = listing(ENTRIES, 1);
     let encode = |listing: &Listing| {
         let mut encoded = Vec::new();
-        encode_list(0, listing, |part| encoded.extend_from_slice(&part));
+        encode_list(Version::V1, 0, listing, |part| encoded.extend_from_slice(&part));
         encoded
     };
     group.bench_function("encode a listing", |bencher| bencher.iter(|| encode(black_box(&entries))));
@@ -93,16 +85,17 @@ fn frames(criterion: &mut Criterion) {
             RelPath::new(format!("packages/package-{index:05}/source").as_bytes()).expect("a path")
         },
         meta: meta(1),
+        xattrs: Xattrs::default(),
         digest: [7; 16],
         entries: 100,
     };
     let frame = Frame::Directories((0..ENTRIES).map(directory).collect());
     let mut encoded = Vec::new();
-    frame.encode(&mut encoded);
+    frame.encode(Version::V1, &mut encoded);
     group.bench_function("encode directories", |bencher| {
         bencher.iter_batched_ref(
             || Vec::with_capacity(encoded.len()),
-            |out| black_box(&frame).encode(out),
+            |out| black_box(&frame).encode(Version::V1, out),
             BatchSize::SmallInput,
         );
     });
@@ -156,11 +149,12 @@ fn decisions(criterion: &mut Criterion) {
     group.bench_function("plan, all different", |bencher| bencher.iter(|| steps(&other)));
     group.bench_function("plan, all missing", |bencher| bencher.iter(|| steps(&Listing::new())));
     let path = RelPath::new(b"packages/package/source").expect("a path");
+    let none = Xattrs::default();
     group.bench_function("digest of a tree", |bencher| {
         bencher.iter(|| {
             let mut tree = TreeHasher::default();
             for _ in 0..ENTRIES {
-                tree.add(&attributes, black_box(&path), &meta(1), &[7; 16]);
+                tree.add(&attributes, black_box(&path), (&meta(1), &none), &[7; 16]);
             }
             tree.finish()
         });

@@ -10,9 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{
-    Attributes, Compare, Compression, Deletion, Direction, Durability, RelPath, Request, Window,
-};
+use sparsync_core::proto::{Attributes, Compression, Deletion, Durability, RelPath, Request};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Client, Run, ServedRoot, Server, ServerOptions};
 
@@ -51,40 +49,18 @@ async fn push(source: std::ffi::OsString, host: &str, port: u16, key: &str, path
     options.connect_timeout = PATIENCE;
     options.idle_timeout = PATIENCE;
     let client = Client::connect(options).await?;
-    let attributes = Attributes {
-        perms: true,
-        times: true,
-        owner: false,
-        group: false,
-        links: true,
-        compare: Compare::Quick,
-        window: Window::Exact,
-    };
+    let attributes = Attributes { perms: true, times: true, links: true, ..Attributes::default() };
     let request = Request {
-        direction: Direction::Push,
         root: b"root".to_vec(),
         path: RelPath::new(path.as_bytes())?,
-        into: false,
-        make_parent: false,
-        file_name: None,
         attributes,
         recursive: true,
-        update: false,
         deletion: Deletion { delete: true, ..Deletion::default() },
-        dry_run: false,
-        itemize: false,
-        grant_all: false,
         partial: true,
-        durability: Durability::None,
         // Whether it pays is decided by how fast the path is at that moment.
         compression: Compression::Never,
-        lock_wait_ms: 0,
-        timeout_ms: 0,
         lanes: 2,
-        bytes_bound: 0,
-        entries_bound: 0,
-        space_checked: false,
-        profile: false,
+        ..Request::default()
     };
     let job = client.start(Run { request, local_path: source.into_vec(), lossless: false })?;
     let result = job.done().await?;

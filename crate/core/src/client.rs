@@ -182,8 +182,7 @@ async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
 /// Opens a session for a single question.
 async fn ask(connection: &dyn Connection, question: Frame) -> Result<Box<dyn SessionLanes>> {
     let mut lanes = connection.open(Arc::default());
-    let (oldest, newest) = limits::VERSIONS.into_inner();
-    lanes.write(encoded(&[Frame::Hello { oldest, newest }, question])).await?;
+    lanes.write(encoded(&[Frame::hello(), question])).await?;
     lanes.finish();
     Ok(lanes)
 }

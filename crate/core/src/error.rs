@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sparsync_proto::WireError;
+use sparsync_proto::{DecodeError, WireError};
 pub use sparsync_proto::{Detail, ErrorKind};
 
 /// Which end of a sync an error happened on, as seen by the one who holds the error.
@@ -62,6 +62,18 @@ impl Error {
     /// The peer broke the protocol.
     pub fn protocol(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, what)
+    }
+
+    /// What a peer sent cannot be read: it broke the protocol, or it is newer and asks for what this end cannot do.
+    pub(crate) fn unreadable(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed { .. } => Self::protocol(error.to_string()),
+            DecodeError::UnknownField { number, .. } => {
+                Self::new(ErrorKind::Version, error.to_string()).with("field", number)
+            }
+        }
+        .remote()
+        .because(error)
     }
 
     /// Names the path concerned.

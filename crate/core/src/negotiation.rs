@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request};
+use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request, Version};
 
 use crate::engine::Report;
 use crate::error::Result;
@@ -55,7 +55,7 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
 }
 
 /// The acceptance of a request by the side that sends.
-pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: u16, lanes: u8) -> Accept {
+pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Version, lanes: u8) -> Accept {
     let (bytes_bound, entries_bound) = prepare::bounds(source);
     let all = request.grant_all && source.file_name.is_none() && !request.dry_run;
     Accept {
@@ -65,8 +65,6 @@ pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: u16,
         file_name: source.file_name.clone(),
         bytes_bound,
         entries_bound,
-        count_first: false,
-        free_bytes: 0,
-        free_entries: 0,
+        ..Accept::default()
     }
 }

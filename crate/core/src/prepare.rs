@@ -116,7 +116,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
                 }
             }
         }
-        Kind::File | Kind::Special => {}
+        Kind::File | Kind::Special | Kind::Fifo => {}
     }
     Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
-use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds, limits};
+use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds};
 use tokio::sync::mpsc;
 
 use crate::claims::Claims;
@@ -76,8 +76,7 @@ fn over_connection<T>(
     let transport = {
         let (session, peer, wire) = (Arc::clone(session), peer.clone(), Arc::clone(job.wire()));
         let timeout = timeout_of(request);
-        let (oldest, newest) = limits::VERSIONS.into_inner();
-        let first = encoded(&[Frame::Hello { oldest, newest }, Frame::Request(Box::new(request.clone()))]);
+        let first = encoded(&[Frame::hello(), Frame::Request(Box::new(request.clone()))]);
         async move {
             let _ended = ended;
             let _watch = peer.runtime_clock.watch(session.profiler());
@@ -130,7 +129,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
 
 fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) -> Result<(SenderEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
-    let (control, transport) = control_lane();
+    let (control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_out(request.lanes);
     let options = SenderOptions {
@@ -174,7 +173,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     let session = job.begin(request.profile)?;
     let mut request = request.clone();
     request.grant_all = !request.dry_run && prepare::is_missing_or_empty(&run.local_path);
-    let (mut control, transport) = control_lane();
+    let (mut control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_in(request.lanes);
     let end = over_connection(peer, job, &session, &request, (data, transport), || {
@@ -183,6 +182,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
             Some(_) => return Err(Error::protocol("an answer before the request was accepted").remote()),
             None => return Err(session.lane_ended()),
         };
+        session.agree(accept.version);
         check_accept(&request, &accept)?;
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
@@ -303,8 +303,8 @@ fn both_engines<T>(
     let mut source = near.open(Arc::clone(job.wire()));
     let accepted = runtime.block_on(far.accept(Arc::clone(job.wire())));
     let mut destination = accepted.ok_or_else(|| Error::internal("a session that was opened and did not come"))?;
-    let (source_control, from_source) = control_lane();
-    let (destination_control, from_destination) = control_lane();
+    let (source_control, from_source) = control_lane(sending);
+    let (destination_control, from_destination) = control_lane(receiving);
     let sending_end = (source_control, source.data_out(request.lanes));
     let receiving_end = (destination_control, destination.data_in(request.lanes));
     let carried = [

@@ -7,7 +7,7 @@ mod support;
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, PackHeader, Record};
-use sparsync_core::proto::{Frame, Grant, IssueKind, Kind, Request, limits};
+use sparsync_core::proto::{Attributes, Frame, Grant, IssueKind, Kind, MoreSource, Request, limits};
 use support::{
     Control, Node, Site, Snapshot, contents, deleting, digest, directory, files, framed, leftovers, listing, noise,
     profile, pull_from, push_to, put, run, snapshot,
@@ -80,7 +80,7 @@ async fn a_range_that_holds_our_version_is_served() {
     let mut control = site.raw().await.open().await;
     control.write(&Frame::Hello { oldest: 0, newest: 9 }).await;
     control.write(&Frame::Request(Box::new(push_to("dst")))).await;
-    assert_eq!(control.accepted().await.version, 1);
+    assert_eq!(control.accepted().await.version, sparsync_core::proto::Version::NEWEST);
 }
 
 #[tokio::test]
@@ -127,8 +127,8 @@ async fn a_request_cut_short_anywhere_is_refused() {
     let (site, before) = victim("").await;
     let raw = site.raw().await;
     let mut whole = Vec::new();
-    Frame::Hello { oldest: 1, newest: 1 }.encode(&mut whole);
-    Frame::Request(Box::new(push_to("dst"))).encode(&mut whole);
+    Frame::hello().encode(sparsync_core::proto::Version::OLDEST, &mut whole);
+    Frame::Request(Box::new(push_to("dst"))).encode(sparsync_core::proto::Version::OLDEST, &mut whole);
     for end in 0..whole.len() {
         let mut control = raw.open().await;
         control.write_raw(&whole[..end]).await;
@@ -141,16 +141,23 @@ async fn a_request_cut_short_anywhere_is_refused() {
 /// The body of a request with one field spelt by hand; the types refuse what these tests have to say.
 fn request_body(root: &[u8], path: &[u8], file_name: Option<&[u8]>, lanes: u8) -> Vec<u8> {
     let mut out = vec![2];
-    // Recursive, and the bit of a file's name.
-    out.number(0b100 | u64::from(file_name.is_some()) << 11);
-    out.bytes(root);
-    out.bytes(path);
+    field(&mut out, 2, root);
+    field(&mut out, 3, path);
     if let Some(name) = file_name {
-        out.bytes(name);
+        field(&mut out, 5, name);
     }
-    // perms, times and links; quick; exact; durability and compression; lock wait and timeout.
-    out.raw(&[0b1_0011, 0, 0, 0, 0, 0, 0, lanes, 0, 0]);
+    // Recursive; permissions, times and links.
+    for flag in [8, 9, 10, 13] {
+        field(&mut out, flag, b"");
+    }
+    field(&mut out, 30, &[lanes]);
     out
+}
+
+/// A critical field.
+fn field(out: &mut Vec<u8>, number: u64, value: &[u8]) {
+    out.number(number << 1 | 1);
+    out.bytes(value);
 }
 
 #[tokio::test]
@@ -189,11 +196,10 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     for lanes in [0, limits::LANES_MAX + 1, 255] {
         bodies.push(request_body(b"r", b"dst", None, lanes));
     }
-    // Unknown flags, and bytes behind the end.
-    let mut flagged = vec![2];
-    flagged.number(1 << 16);
-    flagged.raw(&good[2..]);
-    bodies.push(flagged);
+    // A field twice, and bytes behind the end.
+    let mut twice = good.clone();
+    field(&mut twice, 30, &[1]);
+    bodies.push(twice);
     bodies.push([&good[..], b"\0"].concat());
     for body in bodies {
         let mut control = raw.open().await;
@@ -202,6 +208,18 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
         let error = control.abort().await;
         assert_eq!(error.kind, ErrorKind::Protocol, "{} {}", error.message, body[..body.len().min(80)].escape_ascii());
     }
+    // What a newer client demands is refused by its number, and what it hints at is passed over.
+    let mut demand = good.clone();
+    field(&mut demand, 1001, b"");
+    let mut control = raw.open().await;
+    control.write(&Frame::hello()).await;
+    control.write_body(&demand).await;
+    let error = control.abort().await;
+    assert_eq!(error.kind, ErrorKind::Version, "{}", error.message);
+    assert!(error.message.contains("1001") && error.message.contains("1 to 1"), "{}", error.message);
+    let mut good = good;
+    good.number(1000 << 1);
+    good.bytes(b"hint");
     // The body that all of these were made from is fine.
     let mut control = raw.open().await;
     control.write(&Frame::Hello { oldest: 1, newest: 1 }).await;
@@ -209,6 +227,19 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     control.accepted().await;
     drop(control);
     raw.connection.close(0u32.into(), b"");
+    unharmed(&site, &before).await;
+}
+
+#[tokio::test]
+async fn what_this_server_does_not_do_yet_is_refused() {
+    let (site, before) = victim("").await;
+    let raw = site.raw().await;
+    let plain = push_to("dst");
+    let xattrs = Request { attributes: Attributes { xattrs: true, ..plain.attributes }, ..plain.clone() };
+    let more = Request { more_sources: vec![MoreSource::default()], ..pull_from("dst") };
+    for request in [xattrs, more] {
+        assert_eq!(raw.session(request).await.abort().await.kind, ErrorKind::Config);
+    }
     unharmed(&site, &before).await;
 }
 
@@ -278,7 +309,7 @@ async fn refused_in_session(site: &Site, request: Request, bodies: &[Vec<u8>]) {
 
 fn body(frame: &Frame) -> Vec<u8> {
     let mut encoded = Vec::new();
-    frame.encode(&mut encoded);
+    frame.encode(sparsync_core::proto::Version::NEWEST, &mut encoded);
     let mut reader = sparsync_core::proto::codec::Reader::new(&encoded);
     reader.bytes(limits::FRAME_BYTES_MAX, "frame").unwrap().to_vec()
 }
@@ -804,7 +835,7 @@ async fn a_request_that_does_not_come_is_not_waited_for() {
     let (site, before) = victim("").await;
     let raw = site.raw().await;
     let mut hello = Vec::new();
-    Frame::Hello { oldest: 1, newest: 1 }.encode(&mut hello);
+    Frame::hello().encode(sparsync_core::proto::Version::OLDEST, &mut hello);
     let mut stalled = Vec::new();
     for opening in [&b"\x05"[..], &hello[..3], &hello] {
         let mut control = raw.open().await;

@@ -68,7 +68,7 @@ async fn breaks_protocol(bodies: &[Vec<u8>]) {
 
 fn body(frame: &Frame) -> Vec<u8> {
     let mut encoded = Vec::new();
-    frame.encode(&mut encoded);
+    frame.encode(sparsync_core::proto::Version::NEWEST, &mut encoded);
     let mut reader = sparsync_core::proto::codec::Reader::new(&encoded);
     reader.bytes(limits::FRAME_BYTES_MAX, "frame").unwrap().to_vec()
 }
@@ -167,9 +167,9 @@ async fn a_file_of_another_name_than_was_asked_for_is_refused() {
         let before = snapshot(&trap.local());
         let job = pull(&trap, Request { into: true, ..pull_from("docs/report") });
         let (mut control, _) = trap.session().await;
-        let mut body = vec![3, 1, 0, 1];
+        // The field of a file's name, which is critical.
+        let mut body = vec![3, 4 << 1 | 1];
         body.bytes(name);
-        body.raw(&[0, 0, 0, 0, 0]);
         control.write_body(&body).await;
         assert_eq!(failed(&job).await.kind(), ErrorKind::Protocol);
         assert_eq!(snapshot(&trap.local()), before);

@@ -200,13 +200,13 @@ impl NativeRequest {
             path: rel_path(&self.remote_path)?,
             into: self.into,
             make_parent: self.make_parent,
-            file_name: None,
             attributes: Attributes {
                 perms: self.perms,
                 times: self.times,
                 owner: self.owner,
                 group: self.group,
                 links: self.links,
+                xattrs: false,
                 compare: match self.compare.as_str() {
                     "quick" => Compare::Quick,
                     "content" => Compare::Content,
@@ -225,7 +225,6 @@ impl NativeRequest {
             },
             dry_run: self.dry_run,
             itemize: self.itemize,
-            grant_all: false,
             partial: self.partial,
             durability: durability(&self.durability)?,
             compression: match self.compression.as_str() {
@@ -239,8 +238,8 @@ impl NativeRequest {
             lanes,
             bytes_bound: u64::MAX,
             entries_bound: u64::MAX,
-            space_checked: false,
             profile: self.profile,
+            ..Request::default()
         };
         Ok(Run { request, local_path: self.local_path.to_vec(), lossless: self.lossless })
     }

@@ -1,20 +1,36 @@
 //! Reading and writing the wire's primitive types. Every length is checked against a cap and against what is
 //! there before anything is allocated.
 
+use crate::version::Version;
+
 /// What is wrong with bytes from a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed {what}")]
-pub struct Malformed {
-    /// The field that could not be read.
-    pub what: &'static str,
+pub enum DecodeError {
+    /// They are not what the protocol allows.
+    #[error("malformed {what}")]
+    Malformed {
+        /// What could not be read.
+        what: &'static str,
+    },
+    /// They hold a field that must not be passed over and that this build does not know: the peer is newer.
+    #[error(
+        "the {message} has the field {number}, which this end does not know (it speaks protocol versions {})",
+        Version::range()
+    )]
+    UnknownField {
+        /// What it is a field of.
+        message: &'static str,
+        /// Its number.
+        number: u64,
+    },
 }
 
 /// The result of decoding.
-pub type Decoded<T> = Result<T, Malformed>;
+pub type Decoded<T> = Result<T, DecodeError>;
 
-/// Shorthand for the error of a field.
+/// Shorthand for what is malformed.
 pub(crate) fn malformed<T>(what: &'static str) -> Decoded<T> {
-    Err(Malformed { what })
+    Err(DecodeError::Malformed { what })
 }
 
 /// Reads primitive values off the front of a slice.
@@ -116,8 +132,16 @@ impl<'a> Reader<'a> {
 
     /// Bytes behind their length as text; what is not UTF-8 is replaced.
     pub fn text(&mut self, max: usize, what: &'static str) -> Decoded<String> {
-        Ok(String::from_utf8_lossy(self.bytes(max, what)?).into_owned())
+        Ok(text_of(self.bytes(max, what)?))
     }
+}
+
+/// The text of bytes; what is not UTF-8 is replaced.
+pub(crate) fn text_of(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    // Replacing makes text longer, and leaves room unused.
+    text.shrink_to_fit();
+    text
 }
 
 /// Writes the primitive values that [`Reader`] reads.
@@ -160,6 +184,11 @@ pub trait Write {
     /// Appends text behind its length, cut to `max` bytes at a character's border.
     fn text(&mut self, text: &str, max: usize) {
         self.bytes(&text.as_bytes()[..text.char_floor(max)]);
+    }
+
+    /// Appends text without a length, cut in the same way.
+    fn cut_text(&mut self, text: &str, max: usize) {
+        self.raw(&text.as_bytes()[..text.char_floor(max)]);
     }
 }
 

@@ -1,18 +1,24 @@
 //! Which attributes a run compares and carries, and what makes two entries different.
 
+use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::entry::{Entry, Kind, Listing, Meta, Time};
+use crate::field::Value;
+use crate::reasons::Reasons;
+use crate::xattrs::Xattrs;
 
-/// How the content of two regular files is compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compare {
-    /// Equal size and modification time mean equal content.
-    #[default]
-    Quick,
-    /// The content itself, by digest, on both ends.
-    Content,
-    /// Equal size means equal content.
-    Size,
+closed_set! {
+    /// How the content of two regular files is compared.
+    #[derive(Default)]
+    Compare {
+        /// Equal size and modification time mean equal content.
+        #[default]
+        Quick = 0, "quick";
+        /// The content itself, by digest, on both ends.
+        Content = 1, "content";
+        /// Equal size means equal content.
+        Size = 2, "size";
+    }
 }
 
 /// When two modification times are equal.
@@ -40,6 +46,28 @@ impl Window {
     }
 }
 
+impl Value for Window {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Exact => out.byte(0),
+            Self::Seconds => out.byte(1),
+            Self::Within(nanos) => {
+                out.byte(2);
+                out.number(*nanos);
+            }
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
+        match reader.byte(what)? {
+            0 => Ok(Self::Exact),
+            1 => Ok(Self::Seconds),
+            2 => Ok(Self::Within(reader.number(what)?)),
+            _ => malformed(what),
+        }
+    }
+}
+
 /// What a run compares and carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "one switch for each attribute, set apart from each other")]
@@ -54,106 +82,17 @@ pub struct Attributes {
     pub group: bool,
     /// Symlinks; when off they are treated as [`Kind::Special`].
     pub links: bool,
+    /// Extended attributes.
+    pub xattrs: bool,
     /// How content is compared.
     pub compare: Compare,
     /// How times are compared.
     pub window: Window,
 }
 
-/// Why an entry is not what it should be: a set, one bit a reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reasons(u16);
-
-impl Reasons {
-    /// It is not there.
-    pub const MISSING: Self = Self(1);
-    /// Its size differs.
-    pub const SIZE: Self = Self(1 << 1);
-    /// Its modification time differs.
-    pub const MTIME: Self = Self(1 << 2);
-    /// Its permission bits differ.
-    pub const MODE: Self = Self(1 << 3);
-    /// Its owner differs.
-    pub const OWNER: Self = Self(1 << 4);
-    /// Its group differs.
-    pub const GROUP: Self = Self(1 << 5);
-    /// It is something else: a file where a directory should be, say.
-    pub const TYPE: Self = Self(1 << 6);
-    /// The symlink points elsewhere.
-    pub const TARGET: Self = Self(1 << 7);
-    /// Its content differs.
-    pub const CONTENT: Self = Self(1 << 8);
-    /// The source does not have it.
-    pub const EXTRA: Self = Self(1 << 9);
-    /// The destination's is newer.
-    pub const NEWER: Self = Self(1 << 10);
-    /// This run does not carry what it is.
-    pub const SPECIAL: Self = Self(1 << 11);
-    /// It is a directory and the run is not recursive.
-    pub const DIRECTORY: Self = Self(1 << 12);
-    /// The scope of the key allows new names only.
-    pub const APPEND_ONLY: Self = Self(1 << 13);
-
-    /// The words for it in events, in bit order.
-    pub const WORDS: [&'static str; 14] = [
-        "missing",
-        "size",
-        "mtime",
-        "mode",
-        "owner",
-        "group",
-        "type",
-        "target",
-        "content",
-        "extra",
-        "newer",
-        "special",
-        "directory",
-        "append-only",
-    ];
-
-    /// Whether there is no reason.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// This set without `other`.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Whether one of `other`'s reasons is among these.
-    #[must_use]
-    pub const fn any_of(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The words of this set.
-    pub fn words(self) -> impl Iterator<Item = &'static str> {
-        (0..Self::WORDS.len()).filter(move |bit| self.0 >> bit & 1 == 1).map(|bit| Self::WORDS[bit])
-    }
-
-    pub(crate) fn put(self, out: &mut Vec<u8>) {
-        out.number(u64::from(self.0));
-    }
-
-    pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        reader.small("reasons").map(Self)
-    }
-
-    fn add(&mut self, differs: bool, reason: Self) {
-        if differs {
-            self.0 |= reason.0;
-        }
-    }
+/// No extended attributes and none that were listed are the same.
+fn bytes_of(xattrs: Option<&Xattrs>) -> &[u8] {
+    xattrs.map_or(&[], Xattrs::as_bytes)
 }
 
 /// Bytes that are hashed at once.
@@ -191,6 +130,14 @@ impl Attributes {
         reasons
     }
 
+    /// The reason for which two entries' extended attributes differ, where they are compared.
+    #[must_use]
+    pub fn xattr_differences(&self, source: Option<&Xattrs>, destination: Option<&Xattrs>) -> Reasons {
+        let mut reasons = Reasons::default();
+        reasons.add(self.xattrs && bytes_of(source) != bytes_of(destination), Reasons::XATTRS);
+        reasons
+    }
+
     /// Everything that makes the destination's entry differ from the source's of the same name.
     #[must_use]
     pub fn differences(&self, source: (&Listing, usize), destination: (&Listing, usize)) -> Reasons {
@@ -200,15 +147,20 @@ impl Attributes {
         if a.kind != b.kind {
             return Reasons::TYPE;
         }
+        let carried = || {
+            let xattrs = self.xattr_differences(source.0.xattrs(source.1), destination.0.xattrs(destination.1));
+            self.meta_differences(a.kind, &a.meta, &b.meta).and(xattrs)
+        };
         match a.kind {
             Kind::Directory | Kind::Special => Reasons::default(),
+            Kind::Fifo => carried(),
             Kind::Symlink => {
-                let mut reasons = self.meta_differences(a.kind, &a.meta, &b.meta);
+                let mut reasons = carried();
                 reasons.add(source.0.target(a) != destination.0.target(b), Reasons::TARGET);
                 reasons
             }
             Kind::File => {
-                let mut reasons = self.meta_differences(a.kind, &a.meta, &b.meta);
+                let mut reasons = carried();
                 reasons.add(a.size != b.size, Reasons::SIZE);
                 match self.compare {
                     Compare::Size => {}
@@ -232,7 +184,7 @@ impl Attributes {
         reasons.any_of(content) || (self.compare == Compare::Quick && reasons.any_of(Reasons::MTIME))
     }
 
-    fn put_hashed_meta(&self, out: &mut Vec<u8>, kind: Kind, meta: &Meta) {
+    fn put_hashed_attributes(&self, out: &mut Vec<u8>, kind: Kind, meta: &Meta, xattrs: Option<&Xattrs>) {
         if self.perms && kind != Kind::Symlink {
             out.extend_from_slice(&meta.mode.to_le_bytes());
         }
@@ -248,6 +200,11 @@ impl Attributes {
                 out.extend_from_slice(&meta.mtime.nanos.to_le_bytes());
             }
         }
+        if self.xattrs {
+            let xattrs = bytes_of(xattrs);
+            out.extend_from_slice(&(xattrs.len() as u64).to_le_bytes());
+            out.extend_from_slice(xattrs);
+        }
     }
 
     /// The digest of a directory's direct entries over exactly what this run compares.
@@ -260,16 +217,18 @@ impl Attributes {
             let name = listing.name(entry);
             piece.extend_from_slice(&[entry.kind as u8, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
             piece.extend_from_slice(name);
+            let xattrs = listing.xattrs(index);
             match entry.kind {
                 Kind::Directory | Kind::Special => {}
+                Kind::Fifo => self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs),
                 Kind::Symlink => {
                     piece.extend_from_slice(&entry.size.to_le_bytes());
                     piece.extend_from_slice(listing.target(entry));
-                    self.put_hashed_meta(&mut piece, entry.kind, &entry.meta);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
                 }
                 Kind::File => {
                     piece.extend_from_slice(&entry.size.to_le_bytes());
-                    self.put_hashed_meta(&mut piece, entry.kind, &entry.meta);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
                     if let Some(content) = listing.content(index) {
                         piece.extend_from_slice(content);
                     }
@@ -282,50 +241,6 @@ impl Attributes {
         }
         hasher.update(&piece);
         truncate(&hasher.finalize())
-    }
-
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        let flags = [self.perms, self.times, self.owner, self.group, self.links];
-        out.byte(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u8::from(flag)));
-        out.byte(match self.compare {
-            Compare::Quick => 0,
-            Compare::Content => 1,
-            Compare::Size => 2,
-        });
-        match self.window {
-            Window::Exact => out.byte(0),
-            Window::Seconds => out.byte(1),
-            Window::Within(nanos) => {
-                out.byte(2);
-                out.number(nanos);
-            }
-        }
-    }
-
-    pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let flags = reader.byte("attributes")?;
-        if flags >= 1 << 5 {
-            return malformed("attributes");
-        }
-        Ok(Self {
-            perms: flags & 1 != 0,
-            times: flags & 2 != 0,
-            owner: flags & 4 != 0,
-            group: flags & 8 != 0,
-            links: flags & 16 != 0,
-            compare: match reader.byte("compare")? {
-                0 => Compare::Quick,
-                1 => Compare::Content,
-                2 => Compare::Size,
-                _ => return malformed("compare"),
-            },
-            window: match reader.byte("window")? {
-                0 => Window::Exact,
-                1 => Window::Seconds,
-                2 => Window::Within(reader.number("window")?),
-                _ => return malformed("window"),
-            },
-        })
     }
 }
 
@@ -347,12 +262,18 @@ pub struct TreeHasher {
 
 impl TreeHasher {
     /// Adds a directory.
-    pub fn add(&mut self, attributes: &Attributes, path: &crate::RelPath, meta: &Meta, digest: &Digest) {
+    pub fn add(
+        &mut self,
+        attributes: &Attributes,
+        path: &crate::RelPath,
+        (meta, xattrs): (&Meta, &Xattrs),
+        digest: &Digest,
+    ) {
         self.directories += 1;
         let mut piece = Vec::with_capacity(path.as_bytes().len() + HASHED_ENTRY_BYTES);
         piece.extend_from_slice(&(path.as_bytes().len() as u64).to_le_bytes());
         piece.extend_from_slice(path.as_bytes());
-        attributes.put_hashed_meta(&mut piece, Kind::Directory, meta);
+        attributes.put_hashed_attributes(&mut piece, Kind::Directory, meta, Some(xattrs));
         piece.extend_from_slice(digest);
         self.hasher.update(&piece);
     }

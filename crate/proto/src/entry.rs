@@ -1,47 +1,29 @@
 //! What a directory holds, as both ends see it.
 
+use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
+use crate::field::{Value as _, get_nested, message, put_nested};
 use crate::limits::{FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
 use crate::path::Name;
+use crate::xattrs::Xattrs;
 
 /// BLAKE3, 256 bits.
 pub type ContentDigest = [u8; 32];
 
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// A regular file.
-    File = 0,
-    /// A directory.
-    Directory = 1,
-    /// A symbolic link: stored, never followed.
-    Symlink = 2,
-    /// Something that this run does not carry: a device, FIFO or socket, or a symlink when links are off. Its name
-    /// is protected at the destination.
-    Special = 3,
-}
-
-impl Kind {
-    pub(crate) fn from_wire(byte: u8) -> Decoded<Self> {
-        Ok(match byte {
-            0 => Self::File,
-            1 => Self::Directory,
-            2 => Self::Symlink,
-            3 => Self::Special,
-            _ => return malformed("entry kind"),
-        })
-    }
-
-    /// The word for it in events and output.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Directory => "directory",
-            Self::Symlink => "symlink",
-            Self::Special => "special",
-        }
+closed_set! {
+    /// What an entry is.
+    Kind {
+        /// A regular file.
+        File = 0, "file";
+        /// A directory.
+        Directory = 1, "directory";
+        /// A symbolic link: stored, never followed.
+        Symlink = 2, "symlink";
+        /// Something that this run does not carry: a device or socket, a FIFO when those are not carried, or a symlink
+        /// when links are off. Its name is protected at the destination.
+        Special = 3, "special";
+        /// A FIFO.
+        Fifo = 4, "fifo";
     }
 }
 
@@ -86,20 +68,57 @@ pub struct Meta {
     pub mtime: Time,
 }
 
+/// Set beside the mode's bits when tagged fields follow the attributes that every entry has.
+const FIELDS_FOLLOW: u16 = 1 << 12;
+
+/// Attributes that most entries do not have.
+#[derive(Default)]
+struct EntryFields {
+    xattrs: Xattrs,
+}
+
+message!(EntryFields, "entry" {
+    1 critical xattrs,
+});
+
+/// Appends the wire form of an entry's attributes.
+pub(crate) fn put_attributes(meta: &Meta, xattrs: Option<&Xattrs>, out: &mut Vec<u8>) {
+    let xattrs = xattrs.filter(|xattrs| !xattrs.is_empty());
+    out.number(u64::from(meta.mode | if xattrs.is_some() { FIELDS_FOLLOW } else { 0 }));
+    out.number(u64::from(meta.uid));
+    out.number(u64::from(meta.gid));
+    meta.mtime.put(out);
+    if let Some(xattrs) = xattrs {
+        put_nested(&EntryFields { xattrs: xattrs.clone() }, out);
+    }
+}
+
+/// Reads the wire form of an entry's attributes.
+pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, Xattrs)> {
+    let head: u16 = reader.small("mode")?;
+    if head > FIELDS_FOLLOW | 0o7777 {
+        return malformed("mode");
+    }
+    let meta = Meta {
+        mode: head & 0o7777,
+        uid: reader.small("owner")?,
+        gid: reader.small("group")?,
+        mtime: Time::get(reader)?,
+    };
+    let fields =
+        if head & FIELDS_FOLLOW == 0 { EntryFields::default() } else { get_nested(reader, "fields of an entry")? };
+    Ok((meta, fields.xattrs))
+}
+
 impl Meta {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        out.number(u64::from(self.mode));
-        out.number(u64::from(self.uid));
-        out.number(u64::from(self.gid));
-        self.mtime.put(out);
+        put_attributes(self, None, out);
     }
 
+    /// Reads attributes where there is no room for extended ones.
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let mode: u16 = reader.small("mode")?;
-        if mode > 0o7777 {
-            return malformed("mode");
-        }
-        Ok(Self { mode, uid: reader.small("owner")?, gid: reader.small("group")?, mtime: Time::get(reader)? })
+        let (meta, xattrs) = get_attributes(reader)?;
+        if xattrs.is_empty() { Ok(meta) } else { malformed("place of extended attributes") }
     }
 }
 
@@ -116,13 +135,33 @@ pub struct Entry {
     pub meta: Meta,
 }
 
-/// The direct entries of one directory, sorted by name, in two allocations.
+/// The direct entries of one directory, sorted by name, in two allocations. What few entries have stands apart from
+/// them, by index.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
     names: Vec<u8>,
     entries: Vec<Entry>,
-    /// Content digests by entry, only when the run compares content.
-    content: Vec<ContentDigest>,
+    /// Whether files have a digest of their content: the run compares content.
+    has_content: bool,
+    /// Content digests of files, in ascending order of the indices.
+    content: Vec<(u32, ContentDigest)>,
+    /// Extended attributes of the entries that have any, in ascending order of the indices.
+    xattrs: Vec<(u32, Xattrs)>,
+}
+
+/// What belongs to the entry at `index` in a list that few entries are in.
+fn of_entry<T>(list: &[(u32, T)], index: usize) -> Option<&T> {
+    let index = u32::try_from(index).ok()?;
+    list.binary_search_by_key(&index, |(at, _)| *at).ok().map(|at| &list[at].1)
+}
+
+/// The same list when the entries stand in another order: for each new place, the place before.
+fn reordered<T: Clone>(list: &[(u32, T)], order: &[u32]) -> Vec<(u32, T)> {
+    if list.is_empty() {
+        return Vec::new();
+    }
+    let found = (0..).zip(order).map(|(new, &old)| (new, of_entry(list, old as usize)));
+    found.filter_map(|(new, value)| Some((new, value?.clone()))).collect()
 }
 
 impl Listing {
@@ -174,15 +213,47 @@ impl Listing {
         self.names.get(at..at + len).unwrap_or(&[])
     }
 
-    /// The content digest of the entry at `index`, where the run compares content.
+    /// The content digest of the file at `index`, where the run compares content.
     #[must_use]
     pub fn content(&self, index: usize) -> Option<&ContentDigest> {
-        self.content.get(index)
+        if self.has_content { of_entry(&self.content, index) } else { None }
     }
 
-    /// Sets the content digests, one for each entry.
+    /// Whether files have content digests.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.has_content
+    }
+
+    /// Sets the content digests, one for each entry; those of what is no file are let go.
     pub fn set_content(&mut self, content: Vec<ContentDigest>) {
-        self.content = content;
+        self.has_content = !content.is_empty();
+        let files = (0..).zip(content).zip(&self.entries).filter(|(_, entry)| entry.kind == Kind::File);
+        self.content = files.map(|(digest, _)| digest).collect();
+    }
+
+    /// The extended attributes of the entry at `index`, if it has any.
+    #[must_use]
+    pub fn xattrs(&self, index: usize) -> Option<&Xattrs> {
+        of_entry(&self.xattrs, index)
+    }
+
+    /// Gives the entry that was added last its extended attributes.
+    pub fn set_last_xattrs(&mut self, xattrs: Xattrs) {
+        if let (false, Some(last)) = (xattrs.is_empty(), self.entries.len().checked_sub(1)) {
+            // An index of a listing fits: its names would not otherwise.
+            self.xattrs.push((u32::try_from(last).unwrap_or(u32::MAX), xattrs));
+        }
+    }
+
+    /// Bytes of memory that this listing holds.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.names.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.content.capacity() * size_of::<(u32, ContentDigest)>()
+            + self.xattrs.capacity() * size_of::<(u32, Xattrs)>()
+            + self.xattrs.iter().map(|(_, xattrs)| xattrs.as_bytes().len()).sum::<usize>()
     }
 
     /// The index of `name`.
@@ -209,7 +280,7 @@ impl Listing {
             size: match kind {
                 Kind::File => size,
                 Kind::Symlink => target.len() as u64,
-                Kind::Directory | Kind::Special => 0,
+                Kind::Directory | Kind::Special | Kind::Fifo => 0,
             },
             meta,
         });
@@ -220,6 +291,8 @@ impl Listing {
     pub fn sort(&mut self) -> Vec<u32> {
         let order = self.order();
         self.entries = order.iter().map(|&at| self.entries[at as usize]).collect();
+        self.content = reordered(&self.content, &order);
+        self.xattrs = reordered(&self.xattrs, &order);
         order
     }
 
@@ -230,11 +303,15 @@ impl Listing {
         let sorted = Self {
             names: self.names.as_slice().to_vec(),
             entries: order.iter().map(|&at| self.entries[at as usize]).collect(),
-            content: Vec::new(),
+            has_content: self.has_content,
+            content: reordered(&self.content, &order),
+            xattrs: reordered(&self.xattrs, &order),
         };
         self.names.clear();
         self.entries.clear();
+        self.has_content = false;
         self.content.clear();
+        self.xattrs.clear();
         (sorted, order)
     }
 
@@ -251,19 +328,29 @@ impl Listing {
         {
             return false;
         }
-        let added = part.entries.iter().all(|entry| {
+        if !self.is_empty() && !part.is_empty() && self.has_content != part.has_content {
+            return false;
+        }
+        let Ok(before) = u32::try_from(self.len()) else { return false };
+        self.has_content |= part.has_content;
+        self.content.extend(part.content.iter().map(|(at, digest)| (before + at, *digest)));
+        self.xattrs.extend(part.xattrs.iter().map(|(at, xattrs)| (before + at, xattrs.clone())));
+        part.entries.iter().all(|entry| {
             let Ok(name) = Name::new(part.name(entry)) else { return false };
             self.push(name, entry.kind, entry.size, entry.meta, part.target(entry))
-        });
-        self.content.extend_from_slice(&part.content);
-        added && (self.content.is_empty() || self.content.len() == self.entries.len())
+        })
     }
 
     /// The listing of a single file under another name; nothing when it holds anything else.
     #[must_use]
     pub fn renamed(&self, name: &[u8]) -> Option<Self> {
         let [entry] = self.entries[..] else { return None };
-        let mut renamed = Self { content: self.content.clone(), ..Self::default() };
+        let mut renamed = Self {
+            has_content: self.has_content,
+            content: self.content.clone(),
+            xattrs: self.xattrs.clone(),
+            ..Self::default()
+        };
         renamed.push(Name::new(name).ok()?, entry.kind, entry.size, entry.meta, self.target(&entry)).then_some(renamed)
     }
 
@@ -272,6 +359,7 @@ impl Listing {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
         self.content.shrink_to_fit();
+        self.xattrs.shrink_to_fit();
     }
 
     /// Appends the wire form of the entry at `index`.
@@ -282,15 +370,16 @@ impl Listing {
         match entry.kind {
             Kind::File => {
                 out.number(entry.size);
-                entry.meta.put(out);
-                if let Some(digest) = self.content.get(index) {
+                put_attributes(&entry.meta, self.xattrs(index), out);
+                if let Some(digest) = self.content(index) {
                     out.raw(digest);
                 }
             }
             Kind::Symlink => {
                 out.bytes(self.target(entry));
-                entry.meta.put(out);
+                put_attributes(&entry.meta, self.xattrs(index), out);
             }
+            Kind::Fifo => put_attributes(&entry.meta, self.xattrs(index), out),
             Kind::Directory | Kind::Special => {}
         }
     }
@@ -298,36 +387,42 @@ impl Listing {
     /// Reads the wire form of one entry and adds it; `content` says whether files carry a digest. Names must come
     /// in ascending order, so that no name stands twice.
     pub fn take(&mut self, reader: &mut Reader<'_>, content: bool) -> Decoded<()> {
-        let kind = Kind::from_wire(reader.byte("entry kind")?)?;
+        let kind = Kind::get(reader, "entry kind")?;
         let name = Name::new(reader.bytes(NAME_BYTES_MAX, "name")?)?;
         if let Some(last) = self.entries.last()
             && self.name(last) >= name.as_bytes()
         {
             return malformed("order of names");
         }
-        let (size, meta, target) = match kind {
+        let none = (Meta::default(), Xattrs::default());
+        let (size, (meta, xattrs), target) = match kind {
             Kind::File => {
                 let size = reader.number("size")?;
                 if size > FILE_BYTES_MAX {
                     return malformed("size");
                 }
-                (size, Meta::get(reader)?, &[][..])
+                (size, get_attributes(reader)?, &[][..])
             }
             Kind::Symlink => {
                 let target = reader.bytes(LINK_BYTES_MAX, "symlink target")?;
                 if target.is_empty() || target.contains(&0) {
                     return malformed("symlink target");
                 }
-                (0, Meta::get(reader)?, target)
+                (0, get_attributes(reader)?, target)
             }
-            Kind::Directory | Kind::Special => (0, Meta::default(), &[][..]),
+            Kind::Fifo => (0, get_attributes(reader)?, &[][..]),
+            Kind::Directory | Kind::Special => (0, none, &[][..]),
         };
+        let index = u32::try_from(self.entries.len()).or_else(|_| malformed("size of a directory"))?;
         if !self.push(name, kind, size, meta, target) {
             return malformed("size of a directory");
         }
+        self.set_last_xattrs(xattrs);
         if content {
-            let digest = if kind == Kind::File { reader.array("content digest")? } else { [0; 32] };
-            self.content.push(digest);
+            self.has_content = true;
+            if kind == Kind::File {
+                self.content.push((index, reader.array("content digest")?));
+            }
         }
         Ok(())
     }

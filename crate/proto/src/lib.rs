@@ -4,10 +4,12 @@
 //! Nothing here opens a file, reads a clock or knows a runtime: a fuzzer or a simulator can drive all of it.
 #![forbid(unsafe_code)]
 
+mod closed;
 pub mod codec;
 mod compare;
 mod counters;
 mod entry;
+pub mod field;
 mod frame;
 mod kind;
 pub mod limits;
@@ -15,13 +17,16 @@ pub mod pack;
 mod path;
 mod plan;
 mod profile;
+mod reasons;
 mod request;
 pub mod session;
 mod set_id;
 mod stat;
+mod version;
+mod xattrs;
 
-pub use codec::Malformed;
-pub use compare::{Attributes, Compare, Digest, Reasons, TreeHasher, Window};
+pub use codec::DecodeError;
+pub use compare::{Attributes, Compare, Digest, TreeHasher, Window};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use frame::{
@@ -32,6 +37,9 @@ pub use kind::ErrorKind;
 pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
-pub use request::{Compression, Deletion, Direction, Durability, Request};
+pub use reasons::Reasons;
+pub use request::{Compression, Deletion, Direction, Durability, MoreSource, Request};
 pub use set_id::{SET_GID, SET_UID, SourceIds};
 pub use stat::Stat;
+pub use version::Version;
+pub use xattrs::Xattrs;

@@ -3,9 +3,6 @@
 /// The ALPN name: a peer that speaks something else is turned away in the TLS handshake.
 pub const ALPN: &[u8] = b"sparsync/1";
 
-/// The oldest and the newest protocol version that this build speaks.
-pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=1;
-
 /// Bytes of one control frame, type byte included.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 
@@ -60,10 +57,30 @@ pub const PROFILE_THREADS_MAX: usize = 256;
 /// Steps of a thread's time in a profile.
 pub const PROFILE_STEPS_MAX: usize = 256;
 
+/// Bytes of one extended attribute's value, as on Linux (`XATTR_SIZE_MAX`).
+pub const XATTR_VALUE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of all extended attributes of one entry, names and values.
+pub const XATTRS_BYTES_MAX: usize = 256 << 10;
+
+/// Sources of one request besides its path.
+pub const SOURCES_MAX: usize = 128;
+
+/// What a decoded frame holds in memory is at most this many times its bytes, and [`MEMORY_FIXED_BYTES`] besides.
+/// Short names of many entries are what comes closest.
+pub const MEMORY_FACTOR: usize = 12;
+
+/// See [`MEMORY_FACTOR`].
+pub const MEMORY_FIXED_BYTES: usize = 4096;
+
+/// All paths of one frame of directories take at most this many times the frame's own bytes: a path that repeats most
+/// of the one before is short on the wire and long in memory.
+pub const SHARED_PATHS_FACTOR: usize = 4;
+
 /// Bytes of a root's name.
 pub const ROOT_NAME_BYTES_MAX: usize = 64;
 
-const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + XATTRS_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PACK_BYTES + LITERAL_BYTES + 1024 < PACK_BYTES_MAX);
 const _: () = assert!(PACK_BYTES + WHOLE_FILE_BYTES_MAX <= LITERAL_BYTES);

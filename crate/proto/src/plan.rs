@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use crate::compare::{Attributes, Reasons, is_newer};
+use crate::compare::{Attributes, is_newer};
 use crate::entry::{Kind, Listing};
+use crate::reasons::Reasons;
 use crate::set_id::SourceIds;
 
 /// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
@@ -89,9 +90,9 @@ pub fn plan(rules: &Rules, source: &Listing, destination: &Listing, mut step: im
 /// Why the run leaves a source entry alone whatever the destination holds.
 fn not_carried(rules: &Rules, kind: Kind) -> Option<Reasons> {
     match kind {
-        Kind::Special => Some(Reasons::SPECIAL),
-        Kind::Directory if !rules.recursive => Some(Reasons::DIRECTORY),
-        _ => None,
+        Kind::Special | Kind::Fifo => Some(Reasons::SPECIAL),
+        Kind::Directory => (!rules.recursive).then_some(Reasons::DIRECTORY),
+        Kind::File | Kind::Symlink => None,
     }
 }
 
@@ -125,7 +126,7 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     let remake = match a.kind {
         Kind::File => rules.attributes.needs_content(reasons),
         Kind::Symlink => reasons.any_of(Reasons::TYPE.and(Reasons::TARGET)),
-        Kind::Directory | Kind::Special => reasons.any_of(Reasons::TYPE),
+        Kind::Directory | Kind::Special | Kind::Fifo => reasons.any_of(Reasons::TYPE),
     };
     Some(if remake {
         Step::Make { source: source.1, old: Some(destination.1), reasons }
@@ -137,9 +138,10 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
 #[cfg(test)]
 mod tests {
     use super::{Rules, Step, plan};
-    use crate::compare::{Attributes, Compare, Reasons, Window};
+    use crate::compare::{Attributes, Compare, Window};
     use crate::entry::{Kind, Listing, Meta, Time};
     use crate::path::Name;
+    use crate::reasons::Reasons;
     use crate::set_id::SourceIds;
     use proptest::prelude::*;
     use std::collections::BTreeMap;

@@ -280,12 +280,14 @@ impl EndProfile {
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         let started_at_micros = reader.number("start")?;
         let count = reader.length(FIGURES_MAX, "figures")?;
-        let figures = (0..count).map(|_| reader.number("figure")).collect::<Decoded<_>>()?;
+        let mut figures = (0..count).map(|_| reader.number("figure")).collect::<Decoded<Vec<_>>>()?;
+        figures.shrink_to_fit();
         let count = reader.length(PROFILE_THREADS_MAX, "threads")?;
         let mut threads = Vec::with_capacity(count.min(16));
         for _ in 0..count {
             threads.push(ThreadProfile::get(reader)?);
         }
+        threads.shrink_to_fit();
         Ok(Self { started_at_micros, figures, threads })
     }
 }
@@ -321,6 +323,7 @@ impl ThreadProfile {
                 thread.phases.push(total);
             }
         }
+        thread.phases.shrink_to_fit();
         Ok(thread)
     }
 }

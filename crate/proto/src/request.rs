@@ -1,41 +1,50 @@
 //! What the initiator asks for. It is said once, and nothing said later widens it.
 
+use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Attributes;
-use crate::limits::{LANES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX};
-use crate::path::{Name, RelPath};
+use crate::field::{AtMost, Codec, FileName, get_nested, message, put_nested};
+use crate::limits::{LANES_MAX, ROOT_NAME_BYTES_MAX, SOURCES_MAX};
+use crate::path::RelPath;
 
-/// Which way the content goes, as the initiator sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the initiator to the acceptor.
-    Push,
-    /// From the acceptor to the initiator.
-    Pull,
+closed_set! {
+    /// Which way the content goes, as the initiator sees it.
+    #[derive(Default)]
+    Direction {
+        /// From the initiator to the acceptor.
+        #[default]
+        Push = 0, "push";
+        /// From the acceptor to the initiator.
+        Pull = 1, "pull";
+    }
 }
 
-/// When the writes of a run are on disk.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Durability {
-    /// When the system gets to it.
-    #[default]
-    None,
-    /// When the run has succeeded.
-    Run,
-    /// Each file before it gets its name.
-    File,
+closed_set! {
+    /// When the writes of a run are on disk.
+    #[derive(Default, PartialOrd, Ord)]
+    Durability {
+        /// When the system gets to it.
+        #[default]
+        None = 0, "none";
+        /// When the run has succeeded.
+        Run = 1, "run";
+        /// Each file before it gets its name.
+        File = 2, "file";
+    }
 }
 
-/// When packs are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// While the path is slow enough for it to pay.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+closed_set! {
+    /// When packs are compressed.
+    #[derive(Default)]
+    Compression {
+        /// While the path is slow enough for it to pay.
+        #[default]
+        Auto = 0, "auto";
+        /// Always.
+        Always = 1, "always";
+        /// Never.
+        Never = 2, "never";
+    }
 }
 
 /// What is deleted, and what protects against deleting by accident.
@@ -51,7 +60,21 @@ pub struct Deletion {
     pub allow_mass: bool,
 }
 
-/// One sync.
+/// One more source of a pull, below the request's root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MoreSource {
+    /// Where.
+    pub path: RelPath,
+    /// What is in the directory goes to the destination, and not the directory itself.
+    pub contents: bool,
+}
+
+message!(MoreSource, "source" {
+    1 critical path,
+    2 critical contents,
+});
+
+/// One sync. The default asks for nothing but the content of files: neither sub-directories nor attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub struct Request {
@@ -61,6 +84,8 @@ pub struct Request {
     pub root: Vec<u8>,
     /// The tree below that root.
     pub path: RelPath,
+    /// Further sources of a pull besides `path`, at most [`SOURCES_MAX`].
+    pub more_sources: Vec<MoreSource>,
     /// A single file is put below an existing directory under its own name, as rsync does; otherwise the
     /// destination's path is the file's new name.
     pub into: bool,
@@ -90,7 +115,7 @@ pub struct Request {
     pub compression: Compression,
     /// How long to wait for another writer, in milliseconds.
     pub lock_wait_ms: u64,
-    /// The run ends when neither side worked for so long, in milliseconds.
+    /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
     pub timeout_ms: u64,
     /// Data lanes, 1 to [`LANES_MAX`].
     pub lanes: u8,
@@ -105,101 +130,109 @@ pub struct Request {
     pub profile: bool,
 }
 
-impl Request {
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        let flags = [
-            self.direction == Direction::Pull,
-            self.into,
-            self.recursive,
-            self.update,
-            self.deletion.delete,
-            self.deletion.force,
-            self.deletion.allow_mass,
-            self.dry_run,
-            self.itemize,
-            self.grant_all,
-            self.partial,
-            self.file_name.is_some(),
-            self.deletion.max.is_some(),
-            self.space_checked,
-            self.make_parent,
-            self.profile,
-        ];
-        out.number(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u64::from(flag)));
-        out.bytes(&self.root);
-        out.bytes(self.path.as_bytes());
-        if let Some(name) = &self.file_name {
-            out.bytes(name);
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            direction: Direction::default(),
+            root: Vec::new(),
+            path: RelPath::root(),
+            more_sources: Vec::new(),
+            into: false,
+            make_parent: false,
+            file_name: None,
+            attributes: Attributes::default(),
+            recursive: false,
+            update: false,
+            deletion: Deletion::default(),
+            dry_run: false,
+            itemize: false,
+            grant_all: false,
+            partial: false,
+            durability: Durability::default(),
+            compression: Compression::default(),
+            lock_wait_ms: 0,
+            timeout_ms: 0,
+            lanes: 1,
+            bytes_bound: 0,
+            entries_bound: 0,
+            space_checked: false,
+            profile: false,
         }
-        if let Some(max) = self.deletion.max {
-            out.number(max);
-        }
-        self.attributes.put(out);
-        out.byte(match self.durability {
-            Durability::None => 0,
-            Durability::Run => 1,
-            Durability::File => 2,
-        });
-        out.byte(match self.compression {
-            Compression::Auto => 0,
-            Compression::Always => 1,
-            Compression::Never => 2,
-        });
-        out.number(self.lock_wait_ms);
-        out.number(self.timeout_ms);
-        out.byte(self.lanes);
-        out.number(self.bytes_bound);
-        out.number(self.entries_bound);
+    }
+}
+
+message!(Request, "request" {
+    1 critical direction,
+    2 critical root: AtMost<ROOT_NAME_BYTES_MAX>,
+    3 critical path,
+    4 critical more_sources: Sources,
+    5 critical file_name: FileName,
+    6 critical into,
+    7 critical make_parent,
+    8 critical recursive,
+    9 critical attributes.perms,
+    10 critical attributes.times,
+    11 critical attributes.owner,
+    12 critical attributes.group,
+    13 critical attributes.links,
+    14 critical attributes.xattrs,
+    15 critical attributes.compare,
+    16 critical attributes.window,
+    17 critical update,
+    18 critical deletion.delete,
+    19 critical deletion.force,
+    20 critical deletion.max,
+    21 critical deletion.allow_mass,
+    22 critical dry_run,
+    23 critical itemize,
+    24 critical grant_all,
+    25 optional partial,
+    26 critical durability,
+    27 optional compression,
+    28 critical lock_wait_ms,
+    29 optional timeout_ms,
+    30 critical lanes: Lanes,
+    31 optional bytes_bound,
+    32 optional entries_bound,
+    33 critical space_checked,
+    34 critical profile,
+});
+
+/// Data lanes of a session.
+pub(crate) struct Lanes;
+
+impl Codec<u8> for Lanes {
+    fn put(value: &u8, out: &mut Vec<u8>) {
+        out.byte(*value);
     }
 
-    pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let flags: u16 = reader.small("request flags")?;
-        let flag = |bit: u16| flags >> bit & 1 == 1;
-        let root = reader.bytes(ROOT_NAME_BYTES_MAX, "root name")?.to_vec();
-        let path = RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?;
-        let file_name = if flag(11) {
-            Some(Name::new(reader.bytes(NAME_BYTES_MAX, "file name")?)?.as_bytes().to_vec())
-        } else {
-            None
-        };
-        let max = if flag(12) { Some(reader.number("deletion limit")?) } else { None };
-        Ok(Self {
-            direction: if flag(0) { Direction::Pull } else { Direction::Push },
-            root,
-            path,
-            into: flag(1),
-            file_name,
-            recursive: flag(2),
-            update: flag(3),
-            deletion: Deletion { delete: flag(4), force: flag(5), max, allow_mass: flag(6) },
-            dry_run: flag(7),
-            itemize: flag(8),
-            grant_all: flag(9),
-            partial: flag(10),
-            space_checked: flag(13),
-            make_parent: flag(14),
-            profile: flag(15),
-            attributes: Attributes::get(reader)?,
-            durability: match reader.byte("durability")? {
-                0 => Durability::None,
-                1 => Durability::Run,
-                2 => Durability::File,
-                _ => return malformed("durability"),
-            },
-            compression: match reader.byte("compression")? {
-                0 => Compression::Auto,
-                1 => Compression::Always,
-                2 => Compression::Never,
-                _ => return malformed("compression"),
-            },
-            lock_wait_ms: reader.number("lock wait")?,
-            timeout_ms: reader.number("timeout")?,
-            lanes: match reader.byte("lanes")? {
-                lanes @ 1..=LANES_MAX => lanes,
-                _ => return malformed("lanes"),
-            },
-            bytes_bound: reader.number("bytes bound")?,
-            entries_bound: reader.number("entries bound")?,
-        })
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<u8> {
+        match reader.byte(what)? {
+            lanes @ 1..=LANES_MAX => Ok(lanes),
+            _ => malformed(what),
+        }
+    }
+}
+
+/// Sources one after the other, each behind its length.
+struct Sources;
+
+impl Codec<Vec<MoreSource>> for Sources {
+    fn put(value: &Vec<MoreSource>, out: &mut Vec<u8>) {
+        for source in value {
+            put_nested(source, out);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Vec<MoreSource>> {
+        let mut sources = Vec::new();
+        while !reader.is_empty() {
+            if sources.len() == SOURCES_MAX {
+                return malformed(what);
+            }
+            sources.push(get_nested(reader, what)?);
+        }
+        sources.shrink_to_fit();
+        Ok(sources)
     }
 }

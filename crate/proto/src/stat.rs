@@ -2,6 +2,7 @@
 
 use crate::codec::{Decoded, Reader, Write};
 use crate::entry::{Kind, Meta};
+use crate::field::Value as _;
 
 /// What stands at a path: the answer to [`crate::Frame::StatRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +23,6 @@ impl Stat {
     }
 
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        Ok(Self {
-            kind: Kind::from_wire(reader.byte("kind")?)?,
-            size: reader.number("size")?,
-            meta: Meta::get(reader)?,
-        })
+        Ok(Self { kind: Kind::get(reader, "kind")?, size: reader.number("size")?, meta: Meta::get(reader)? })
     }
 }

@@ -10,6 +10,6 @@ use crate::error::Result;
 pub(super) fn tell_profile(session: &Session, control: &ControlSender) -> Result<()> {
     let Some(profiler) = session.profiler() else { return Ok(()) };
     let mut encoded = Vec::new();
-    Frame::Profile(Box::new(profiler.account())).encode(&mut encoded);
+    Frame::Profile(Box::new(profiler.account())).encode(session.version(), &mut encoded);
     control.send_bulk(encoded)
 }

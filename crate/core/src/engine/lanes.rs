@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
-use sparsync_proto::Frame;
 use sparsync_proto::pack::PackHeader;
-use tokio::sync::mpsc;
+use sparsync_proto::{Frame, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::budget::WAIT;
-use super::session::Session;
+use super::session::{Agreed, Session};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Messages of encoded frames that wait to be sent; each is about a batch.
@@ -17,6 +17,9 @@ const BULK_QUEUE: usize = 16;
 
 /// Frames that came and wait to be read.
 const FRAMES_QUEUE: usize = 64;
+
+/// Bytes of memory that they hold together. A frame that holds more by itself waits until no other does.
+const FRAMES_QUEUE_BYTES: u32 = 4 << 20;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
 pub(crate) const DATA_QUEUE: usize = 2;
@@ -35,7 +38,65 @@ pub(crate) struct ControlLane {
     /// Frames to the peer.
     pub(crate) tx: ControlSender,
     /// Frames from the peer.
-    pub(crate) rx: mpsc::Receiver<Frame>,
+    pub(crate) rx: FrameReceiver,
+}
+
+/// The queue of frames that came, bounded by their number and by the memory that they hold.
+#[derive(Clone)]
+pub(crate) struct FrameSender {
+    frames: mpsc::Sender<(Frame, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+/// Its other end.
+pub(crate) struct FrameReceiver(mpsc::Receiver<(Frame, OwnedSemaphorePermit)>);
+
+fn frame_queue() -> (FrameSender, FrameReceiver) {
+    let (frames, rx) = mpsc::channel(FRAMES_QUEUE);
+    let room = Arc::new(Semaphore::new(FRAMES_QUEUE_BYTES as usize));
+    (FrameSender { frames, room }, FrameReceiver(rx))
+}
+
+fn weight(frame: &Frame) -> u32 {
+    u32::try_from(frame.memory_bytes()).unwrap_or(u32::MAX).min(FRAMES_QUEUE_BYTES)
+}
+
+impl FrameSender {
+    /// Waits for room. Fails when nobody reads any more.
+    pub(crate) async fn send(&self, frame: Frame) -> std::result::Result<(), Gone> {
+        let permit = Arc::clone(&self.room).acquire_many_owned(weight(&frame)).await.map_err(|_| Gone)?;
+        self.frames.send((frame, permit)).await.map_err(|_| Gone)
+    }
+}
+
+/// A frame was not taken.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl FrameReceiver {
+    /// The next frame; nothing when no more will come.
+    pub(crate) fn blocking_recv(&mut self) -> Option<Frame> {
+        self.0.blocking_recv().map(|(frame, _)| frame)
+    }
+
+    /// The next frame; nothing when no more will come.
+    #[cfg(test)]
+    pub(crate) async fn recv(&mut self) -> Option<Frame> {
+        self.0.recv().await.map(|(frame, _)| frame)
+    }
+
+    /// The next frame, if it has come.
+    pub(crate) fn try_recv(&mut self) -> Option<Frame> {
+        self.0.try_recv().ok().map(|(frame, _)| frame)
+    }
+}
+
+impl Drop for FrameReceiver {
+    fn drop(&mut self) {
+        // What waits gives its room back, so that whoever waits for room goes on and learns that nobody reads any more.
+        self.0.close();
+        while self.0.try_recv().is_ok() {}
+    }
 }
 
 /// The way to the peer; clones share it.
@@ -47,6 +108,7 @@ pub(crate) struct ControlSender {
     /// would wait for ever; what can pile up is bounded by the entry budget of the sender.
     urgent: mpsc::UnboundedSender<Vec<u8>>,
     written: Arc<Written>,
+    agreed: Agreed,
 }
 
 /// How many bulk messages were handed over, and how many of them the transport has taken off our hands.
@@ -64,19 +126,20 @@ pub(crate) struct TransportControl {
     /// Encoded frames to the peer that go first.
     pub(crate) urgent: mpsc::UnboundedReceiver<Vec<u8>>,
     /// Frames from the peer.
-    pub(crate) frames: mpsc::Sender<Frame>,
+    pub(crate) frames: FrameSender,
     weak_urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
     written: Arc<Written>,
 }
 
-/// A control lane: the engine's end and the transport's.
-pub(crate) fn control_lane() -> (ControlLane, TransportControl) {
+/// A control lane of a session: the engine's end and the transport's.
+pub(crate) fn control_lane(session: &Session) -> (ControlLane, TransportControl) {
     let (bulk_tx, bulk_rx) = mpsc::channel(BULK_QUEUE);
     let (urgent_tx, urgent_rx) = mpsc::unbounded_channel();
-    let (frames_tx, frames_rx) = mpsc::channel(FRAMES_QUEUE);
+    let (frames_tx, frames_rx) = frame_queue();
     let written = Arc::new(Written::default());
     let weak_urgent = urgent_tx.downgrade();
-    let tx = ControlSender { bulk: bulk_tx, urgent: urgent_tx, written: Arc::clone(&written) };
+    let tx =
+        ControlSender { bulk: bulk_tx, urgent: urgent_tx, written: Arc::clone(&written), agreed: session.agreed() };
     (
         ControlLane { tx, rx: frames_rx },
         TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, weak_urgent, written },
@@ -107,10 +170,15 @@ impl ControlSender {
         self.bulk.blocking_send(encoded).map_err(gone)
     }
 
+    /// The version to write frames in.
+    pub(crate) fn version(&self) -> Version {
+        self.agreed.version()
+    }
+
     /// Sends a small frame.
     pub(crate) fn send(&self, frame: &Frame) -> Result<()> {
         let mut encoded = Vec::new();
-        frame.encode(&mut encoded);
+        frame.encode(self.version(), &mut encoded);
         self.urgent.send(encoded).map_err(gone)
     }
 

@@ -23,7 +23,7 @@ mod writer;
 mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};
-pub(crate) use lanes::{ControlLane, DATA_QUEUE, Pack, TransportControl, control_lane};
+pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportControl, control_lane};
 pub(crate) use quota::Quota;
 pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;

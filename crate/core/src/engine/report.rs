@@ -76,6 +76,6 @@ fn send_items(control: &ControlSender, batch: &mut Batch) -> Result<()> {
         return Ok(());
     }
     let mut encoded = Vec::new();
-    Frame::Items(batch.items).encode(&mut encoded);
+    Frame::Items(batch.items).encode(control.version(), &mut encoded);
     control.send_bulk(encoded)
 }

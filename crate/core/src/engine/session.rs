@@ -1,9 +1,9 @@
 //! What all threads of one run share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase};
+use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase, Version};
 use tokio::sync::Notify;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +14,7 @@ use crate::profile::{Profiler, ThreadClock};
 pub(crate) struct Session {
     over: AtomicBool,
     error: Mutex<Option<Error>>,
+    version: Agreed,
     /// Told when the run is over, so that its transport lets go of what threads may be waiting on.
     pub(crate) ended: Notify,
     work: AtomicU64,
@@ -24,6 +25,17 @@ pub(crate) struct Session {
     profiler: Option<Arc<Profiler>>,
     /// The same of the peer, as it has told.
     peer_profile: Mutex<Option<EndProfile>>,
+}
+
+/// The version that both ends have agreed on, shared by everything that writes frames of the session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agreed(Arc<OnceLock<Version>>);
+
+impl Agreed {
+    /// The version; the oldest of this build until there is one.
+    pub(crate) fn version(&self) -> Version {
+        self.0.get().copied().unwrap_or(Version::OLDEST)
+    }
 }
 
 /// Live counters, in the order of [`COUNTERS`].
@@ -39,6 +51,21 @@ impl Session {
     /// A session that is profiled if asked for.
     pub(crate) fn new(profile: bool) -> Self {
         Self { profiler: profile.then(|| Arc::new(Profiler::new())), ..Self::default() }
+    }
+
+    /// The version that both ends have agreed on; the oldest of this build until then.
+    pub(crate) fn version(&self) -> Version {
+        self.version.version()
+    }
+
+    /// The same for what does not hold the session.
+    pub(crate) fn agreed(&self) -> Agreed {
+        self.version.clone()
+    }
+
+    /// Takes the version that both ends have agreed on. It stays what it was first.
+    pub(crate) fn agree(&self, version: Version) {
+        let _ = self.version.0.set(version);
     }
 
     /// Where the time goes, when it is asked for.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{Opened, Opening};
-use sparsync_proto::{Frame, limits};
+use sparsync_proto::{Frame, Version};
 
 use super::Shared;
 use super::list::serve_list;
@@ -128,7 +128,7 @@ async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
 }
 
 /// Reads what the session is for, and the version to speak.
-async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(u16, Opened)> {
+async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(Version, Opened)> {
     let mut opening = Opening::default();
     loop {
         let Some(frame) = lanes.read().await? else {
@@ -138,14 +138,10 @@ async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(u16, Opened)> {
             return Ok(opened);
         }
         if let Some(theirs) = opening.versions_not_shared() {
-            let (ours, oldest, newest) = (limits::VERSIONS, theirs.start(), theirs.end());
+            let (oldest, newest) = (theirs.start(), theirs.end());
             return Err(Error::new(
                 ErrorKind::Version,
-                format!(
-                    "the server speaks protocol versions {} to {}, the client {oldest} to {newest}",
-                    ours.start(),
-                    ours.end()
-                ),
+                format!("the server speaks protocol versions {}, the client {oldest} to {newest}", Version::range()),
             ));
         }
     }

@@ -55,6 +55,12 @@ impl Shared {
     /// Narrows a request to what the client may do, or refuses it.
     pub(super) fn authorize(&self, client: &ConnectedClient, request: &mut Request) -> Result<&OpenRoot> {
         let root = self.root(client, &request.root, &request.path)?;
+        if !request.more_sources.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "this server takes one source for each run"));
+        }
+        if request.attributes.xattrs {
+            return Err(Error::new(ErrorKind::Config, "this server does not carry extended attributes"));
+        }
         let rights = &client.scope.rights;
         let refuse = |what: &str| {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, Frame, Grant, RelPath, Request};
+use sparsync_proto::{Accept, Direction, Frame, Grant, RelPath, Request, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -34,7 +34,7 @@ pub(super) async fn serve_sync(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
     mut lanes: Box<dyn SessionLanes>,
-    version: u16,
+    version: Version,
     mut request: Request,
 ) -> std::result::Result<(), (Box<dyn SessionLanes>, Error)> {
     let begun = shared.authorize(client, &mut request).and_then(|_| Active::begin(&shared.registry));
@@ -44,10 +44,11 @@ pub(super) async fn serve_sync(
     };
     shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
     let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
+    session.agree(version);
     let direction = request.direction;
     let profiler = session.profiler().cloned();
     let _watch = shared.runtime_clock.watch(profiler.as_ref());
-    let (control, transport) = control_lane();
+    let (control, transport) = control_lane(&session);
     shared.registry.add_session(Live {
         key: client.key(),
         connection: Arc::downgrade(&client.connection),
@@ -120,7 +121,7 @@ impl Answer<'_> {
     fn send(
         &self,
         request: &Request,
-        version: u16,
+        version: Version,
         control: ControlLane,
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<()> {
@@ -146,7 +147,7 @@ impl Answer<'_> {
     fn receive(
         &self,
         request: &Request,
-        version: u16,
+        version: Version,
         control: ControlLane,
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<()> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sparsync_proto::{Frame, FrameDecoder};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Connection, Pending, Principal, SessionLanes, WireCounters, malformed};
-use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use super::{Connection, Pending, Principal, SessionLanes, WireCounters};
+use crate::engine::{DATA_QUEUE, FrameSender, Pack, Session, TransportControl};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Messages of encoded frames that are on their way.
@@ -243,7 +243,7 @@ async fn send_all(control: &mut TransportControl, to: Option<&mpsc::Sender<Vec<u
 async fn receive(
     from: &mut mpsc::Receiver<Vec<u8>>,
     decoder: &mut FrameDecoder,
-    frames: &mpsc::Sender<Frame>,
+    frames: &FrameSender,
 ) -> Option<Error> {
     loop {
         match decoder.next_frame() {
@@ -257,7 +257,7 @@ async fn receive(
                 Some(encoded) => decoder.feed(&encoded),
                 None => return None,
             },
-            Err(error) => return Some(malformed(error)),
+            Err(error) => return Some(Error::unreadable(error)),
         }
     }
 }
@@ -273,7 +273,7 @@ impl SessionLanes for InProcessLanes {
     fn read(&mut self) -> Pending<'_, Result<Option<Frame>>> {
         Box::pin(async move {
             loop {
-                if let Some(frame) = self.decoder.next_frame().map_err(malformed)? {
+                if let Some(frame) = self.decoder.next_frame().map_err(Error::unreadable)? {
                     return Ok(Some(frame));
                 }
                 match self.from.recv().await {

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_proto::Frame;
+use sparsync_proto::{Frame, Version};
 use tokio::sync::mpsc;
 
 use crate::engine::{Pack, Session, TransportControl};
@@ -123,16 +123,12 @@ pub(crate) trait SessionLanes: Send {
     ) -> Pending<'static, ()>;
 }
 
-/// Frames as they are written.
+/// Frames as they are written, of those that have the same form in every version: what opens a session, refuses or ends
+/// it, lists, and signs of life.
 pub(crate) fn encoded(frames: &[Frame]) -> Vec<u8> {
     let mut encoded = Vec::new();
     for frame in frames {
-        frame.encode(&mut encoded);
+        frame.encode(Version::OLDEST, &mut encoded);
     }
     encoded
-}
-
-/// The error of a peer that said something malformed.
-pub(crate) fn malformed(error: sparsync_proto::Malformed) -> Error {
-    Error::protocol(error.to_string()).remote().because(error)
 }

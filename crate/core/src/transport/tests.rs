@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sparsync_proto::Frame;
 use sparsync_proto::pack::PackHeader;
-use sparsync_proto::{Frame, limits};
 
 use super::{Connection, Principal, encoded, in_process};
 use crate::engine::{Pack, Session, control_lane};
@@ -44,7 +44,7 @@ async fn transports() -> [Ends; 2] {
 }
 
 fn hello() -> Vec<u8> {
-    encoded(&[Frame::Hello { oldest: 1, newest: *limits::VERSIONS.end() }])
+    encoded(&[Frame::hello()])
 }
 
 fn pack(text: &'static str) -> Pack {
@@ -78,7 +78,8 @@ async fn carried((near, far): &Ends, near_sends: bool, end: Option<Error>) -> (A
     let (out, mut from) =
         if near_sends { (opened.data_out(2), accepted.data_in(2)) } else { (accepted.data_out(2), opened.data_in(2)) };
     let (own, other) = (Arc::new(Session::new(false)), Arc::new(Session::new(false)));
-    let ((own_control, own_transport), (mut other_control, other_transport)) = (control_lane(), control_lane());
+    let ((own_control, own_transport), (mut other_control, other_transport)) =
+        (control_lane(&own), control_lane(&other));
     let carried = [
         tokio::spawn(opened.carry(Arc::clone(&own), own_transport, TIMEOUT)),
         tokio::spawn(accepted.carry(Arc::clone(&other), other_transport, TIMEOUT)),
@@ -136,7 +137,7 @@ async fn a_closed_connection_says_why_and_ends_what_is_on_it() {
         let mut opened = near.open(Arc::default());
         opened.write(hello()).await.expect("written");
         let session = Arc::new(Session::new(false));
-        let (control, transport) = control_lane();
+        let (control, transport) = control_lane(&session);
         let carried = tokio::spawn(opened.carry(Arc::clone(&session), transport, TIMEOUT));
         let accepted = far.accept(Arc::default()).await.expect("a session");
         far.close(Some(&Error::new(ErrorKind::Unauthorized, "the key was revoked")));

@@ -12,8 +12,8 @@ use std::time::Duration;
 use sparsync_core::net::{self, ConnectOptions, ListenOptions, Listener, ServerTrust};
 use sparsync_core::proto::pack::{PackHeader, Record};
 use sparsync_core::proto::{
-    Accept, Attributes, Compare, Compression, Deletion, Direction, Directory, Durability, EndProfile, Frame,
-    FrameDecoder, Grant, Kind, Listing, Meta, Name, RelPath, Request, Time, Window, WireError,
+    Accept, Attributes, Deletion, Direction, Directory, Durability, EndProfile, Frame, FrameDecoder, Grant, Kind,
+    Listing, Meta, Name, RelPath, Request, Time, Version, WireError, Xattrs,
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Client, Error, Job, JobResult, Run, ServedRoot, Server, ServerOptions};
@@ -99,34 +99,12 @@ pub fn request(direction: Direction, path: &str) -> Request {
         direction,
         root: b"r".to_vec(),
         path: RelPath::new(path.as_bytes()).unwrap(),
-        into: false,
-        make_parent: false,
-        file_name: None,
-        attributes: Attributes {
-            perms: true,
-            times: true,
-            owner: false,
-            group: false,
-            links: true,
-            compare: Compare::Quick,
-            window: Window::Exact,
-        },
+        attributes: Attributes { perms: true, times: true, links: true, ..Attributes::default() },
         recursive: true,
-        update: false,
-        deletion: Deletion::default(),
-        dry_run: false,
-        itemize: false,
-        grant_all: false,
         partial: true,
-        durability: Durability::None,
-        compression: Compression::Auto,
-        lock_wait_ms: 0,
         timeout_ms: 60_000,
         lanes: 2,
-        bytes_bound: 0,
-        entries_bound: 0,
-        space_checked: false,
-        profile: false,
+        ..Request::default()
     }
 }
 
@@ -263,7 +241,7 @@ impl Control {
 
     pub async fn write(&mut self, frame: &Frame) {
         let mut encoded = Vec::new();
-        frame.encode(&mut encoded);
+        frame.encode(Version::NEWEST, &mut encoded);
         self.write_raw(&encoded).await;
     }
 
@@ -428,7 +406,13 @@ pub fn directory_meta() -> Meta {
 
 /// A record whose digest is that of nothing.
 pub fn directory(path: &str, entries: u32) -> Directory {
-    Directory { path: RelPath::new(path.as_bytes()).unwrap(), meta: directory_meta(), digest: [7; 16], entries }
+    Directory {
+        path: RelPath::new(path.as_bytes()).unwrap(),
+        meta: directory_meta(),
+        xattrs: Xattrs::default(),
+        digest: [7; 16],
+        entries,
+    }
 }
 
 /// A listing of files and, with a target, symlinks; names in order.
@@ -502,17 +486,7 @@ impl Trap {
 }
 
 pub fn accept(grant: Grant, lanes: u8) -> Accept {
-    Accept {
-        version: 1,
-        grant,
-        lanes,
-        file_name: None,
-        bytes_bound: 0,
-        entries_bound: 0,
-        count_first: false,
-        free_bytes: 0,
-        free_entries: 0,
-    }
+    Accept { grant, lanes, ..Accept::default() }
 }
 
 /// What hangs for a minute would hang for ever: the test fails and says where.

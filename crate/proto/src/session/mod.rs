@@ -22,7 +22,7 @@ mod violation;
 
 pub use expected::Expected;
 pub use lane::{Lane, LaneStep};
-pub use opening::{Opened, Opening, check_accept, common_version};
+pub use opening::{Opened, Opening, check_accept};
 pub use pulse::{Beat, Pulse};
 pub use receiver::{Pending, Receiver, ReceiverTerms, ToReceiver};
 pub use sender::{Holds, Listed, Sender, SenderTerms, ToSender};

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use super::violation::Violation;
 use crate::frame::{Accept, Frame, Grant};
-use crate::limits::VERSIONS;
 use crate::path::RelPath;
 use crate::request::{Direction, Request};
+use crate::version::Version;
 
 /// What an initiator opened a control lane for.
 #[derive(Clone, Debug)]
@@ -29,21 +29,11 @@ pub enum Opened {
     },
 }
 
-/// The highest version that two ranges share.
-#[must_use]
-pub fn common_version(ours: &RangeInclusive<u16>, theirs: &RangeInclusive<u16>) -> Option<u16> {
-    let version = *ours.end().min(theirs.end());
-    (version >= *ours.start().max(theirs.start())).then_some(version)
-}
-
 /// Checks the acceptance of a request at the end that made it: an acceptor may narrow what was asked for, and nothing else.
 ///
 /// # Errors
 /// An acceptance that widens the request or does not belong to it.
 pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation> {
-    if !VERSIONS.contains(&accept.version) {
-        return Err(Violation::new(format!("accepted in version {}, which was not offered", accept.version)));
-    }
     if accept.lanes == 0 || accept.lanes > request.lanes {
         return Err(Violation::new("more data lanes than were asked for"));
     }
@@ -71,7 +61,7 @@ pub enum Opening {
     #[default]
     Silent,
     /// The hello has come; this is what both ends speak, or else what the initiator does.
-    Greeted(Result<u16, RangeInclusive<u16>>),
+    Greeted(Result<Version, RangeInclusive<u16>>),
     /// What is wanted has come; nothing more may come by this way.
     Done,
 }
@@ -81,11 +71,10 @@ impl Opening {
     ///
     /// # Errors
     /// A frame that has no place here.
-    pub fn frame(&mut self, frame: Frame) -> Result<Option<(u16, Opened)>, Violation> {
+    pub fn frame(&mut self, frame: Frame) -> Result<Option<(Version, Opened)>, Violation> {
         match (&*self, frame) {
             (Self::Silent, Frame::Hello { oldest, newest }) => {
-                let theirs = oldest..=newest;
-                *self = Self::Greeted(common_version(&VERSIONS, &theirs).ok_or(theirs));
+                *self = Self::Greeted(Version::agree(oldest, newest).ok_or(oldest..=newest));
                 Ok(None)
             }
             (&Self::Greeted(Ok(version)), Frame::Request(request)) => {
@@ -116,19 +105,10 @@ impl Opening {
 
 #[cfg(test)]
 mod tests {
-    use super::{Opened, Opening, common_version};
+    use super::{Opened, Opening};
     use crate::frame::Frame;
     use crate::path::RelPath;
-
-    #[test]
-    fn the_highest_common_version_is_spoken() {
-        assert_eq!(common_version(&(1..=3), &(2..=9)), Some(3));
-        assert_eq!(common_version(&(2..=9), &(1..=3)), Some(3));
-        assert_eq!(common_version(&(1..=1), &(2..=2)), None);
-        #[expect(clippy::reversed_empty_ranges, reason = "a peer may say so")]
-        let none = 5..=1;
-        assert_eq!(common_version(&(1..=3), &none), None);
-    }
+    use crate::version::Version;
 
     #[test]
     fn a_wish_comes_once_and_after_a_hello() {
@@ -138,7 +118,7 @@ mod tests {
         assert!(opening.frame(Frame::Hello { oldest: 1, newest: 7 }).is_ok_and(|opened| opened.is_none()));
         assert_eq!(opening.versions_not_shared(), None);
         assert!(opening.clone().frame(Frame::Hello { oldest: 1, newest: 7 }).is_err());
-        assert!(matches!(opening.frame(wish()), Ok(Some((1, Opened::List { .. })))));
+        assert!(matches!(opening.frame(wish()), Ok(Some((Version::V1, Opened::List { .. })))));
         assert!(opening.frame(wish()).is_err());
     }
 

@@ -2,7 +2,8 @@
 
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Resume, WireError,
+    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Resume, Version,
+    WireError, Xattrs,
 };
 
 use crate::random::Random;
@@ -64,7 +65,7 @@ fn frame(which: u64, random: &mut Random) -> Frame {
     match which {
         0 => Frame::Hello { oldest: 1, newest: 1 },
         1 => Frame::Accept(Accept {
-            version: u16::try_from(random.below(3)).expect("small"),
+            version: Version::V1,
             grant: if random.once_in(2) { Grant::All } else { Grant::AsAsked },
             lanes: 1 + random.below(4).to_le_bytes()[0],
             file_name: random.once_in(4).then(|| b"a".to_vec()),
@@ -80,6 +81,7 @@ fn frame(which: u64, random: &mut Random) -> Frame {
                 .map(|_| Directory {
                     path: path(random),
                     meta: Meta::default(),
+                    xattrs: Xattrs::default(),
                     digest: [0; 16],
                     entries: number(random),
                 })

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use sparsync_proto::pack::Record;
-use sparsync_proto::{Frame, FrameDecoder};
+use sparsync_proto::{Frame, FrameDecoder, Version};
 
 use crate::random::Random;
 
@@ -45,7 +45,7 @@ impl ControlWay {
     }
 
     /// Carries some bytes, and gives the next frame if one is complete.
-    pub fn carry(&mut self, random: &mut Random) -> Result<Option<Frame>, sparsync_proto::Malformed> {
+    pub fn carry(&mut self, random: &mut Random) -> Result<Option<Frame>, sparsync_proto::DecodeError> {
         if self.on_the_way.is_empty()
             && let Some(message) = self.urgent.pop_front().or_else(|| self.bulk.pop_front())
         {
@@ -58,14 +58,14 @@ impl ControlWay {
     }
 
     /// The next frame of those that have come whole.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, sparsync_proto::Malformed> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, sparsync_proto::DecodeError> {
         self.decoder.next_frame()
     }
 }
 
 pub fn encoded(frame: &Frame) -> Vec<u8> {
     let mut out = Vec::new();
-    frame.encode(&mut out);
+    frame.encode(Version::V1, &mut out);
     out
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::session::{Listed, Sender, SenderTerms, ToSender, Violation};
-use sparsync_proto::{Directory, Frame, IssueKind, Kind, Listing, Resume, encode_list};
+use sparsync_proto::{Directory, Frame, IssueKind, Kind, Listing, Resume, Version, encode_list};
 
 use crate::Fault;
 use crate::link::{Link, encoded};
@@ -19,6 +19,7 @@ struct Job {
     held: u64,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "what a test asks for, each set apart from the others")]
 pub struct SenderEnd {
     tree: Tree,
     machine: Sender<Held>,
@@ -35,6 +36,8 @@ pub struct SenderEnd {
     failing: bool,
     fault: Option<Fault>,
     pub finished: bool,
+    /// The receiver wants the need counted first, which ends the session before the tree is told.
+    pub counts_first: bool,
     /// Files that were reported as failed on purpose.
     pub failed: Vec<FileId>,
 }
@@ -55,6 +58,7 @@ impl SenderEnd {
             failing: random.once_in(4),
             fault,
             finished: false,
+            counts_first: false,
             failed: Vec::new(),
         }
     }
@@ -99,7 +103,7 @@ impl SenderEnd {
     fn close_batch(&mut self, link: &mut Link) {
         let frame = Frame::Directories(std::mem::take(&mut self.batch));
         if let Some(held) = &mut self.held_back {
-            frame.encode(held);
+            frame.encode(Version::V1, held);
         } else {
             self.send_records(encoded(&frame), link);
         }
@@ -132,7 +136,7 @@ impl SenderEnd {
         self.close_batch(link);
         let mut message = Vec::new();
         if let Some(held) = self.held_back.take() {
-            Frame::TreeDigest(self.tree.digest()).encode(&mut message);
+            Frame::TreeDigest(self.tree.digest()).encode(Version::V1, &mut message);
             message.extend_from_slice(&held);
         }
         let listings = || self.tree.0.keys().map(|path| self.tree.0[path].listing());
@@ -142,7 +146,7 @@ impl SenderEnd {
             bytes: listings().flat_map(|listing| listing.entries().to_vec()).map(|entry| entry.size).sum(),
             errors: 0,
         }
-        .encode(&mut message);
+        .encode(Version::V1, &mut message);
         self.walked = true;
         self.machine.walked();
         self.send_records(message, link);
@@ -166,7 +170,7 @@ impl SenderEnd {
             link.to_receiver.send_bulk(encoded(&Frame::List { directory: number, more: true, listing: first }));
             link.to_receiver.send_bulk(encoded(&Frame::List { directory: number, more: false, listing: rest }));
         } else {
-            encode_list(number, listing, |frame| link.to_receiver.send_bulk(frame));
+            encode_list(Version::V1, number, listing, |frame| link.to_receiver.send_bulk(frame));
         }
         if let Listed::WithContent(held) = listed {
             let files = (0u32..).zip(held.entries());
@@ -255,7 +259,11 @@ impl SenderEnd {
                     }
                 }
             }
-            ToSender::Finished { .. } | ToSender::CountFirst { .. } => self.finished = true,
+            ToSender::Finished { .. } => self.finished = true,
+            ToSender::CountFirst { .. } => {
+                self.finished = true;
+                self.counts_first = true;
+            }
             ToSender::Settled | ToSender::Items(_) | ToSender::Issue(_) | ToSender::Profile(_) => {}
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sparsync_proto::{Attributes, Digest, Directory, Kind, Listing, Meta, Name, RelPath, Time, TreeHasher};
+use sparsync_proto::{Attributes, Digest, Directory, Kind, Listing, Meta, Name, RelPath, Time, TreeHasher, Xattrs};
 
 use crate::random::Random;
 
@@ -111,6 +111,7 @@ impl Tree {
         Directory {
             path: path.clone(),
             meta: Meta::default(),
+            xattrs: Xattrs::default(),
             digest: attributes().digest(&listing),
             entries: u32::try_from(listing.len()).expect("few"),
         }
@@ -120,7 +121,7 @@ impl Tree {
         let mut hasher = TreeHasher::default();
         for path in self.0.keys() {
             let record = self.record(path);
-            hasher.add(&attributes(), path, &record.meta, &record.digest);
+            hasher.add(&attributes(), path, (&record.meta, &record.xattrs), &record.digest);
         }
         hasher.finish()
     }

@@ -1,6 +1,6 @@
 //! Directories of the source beside those of the destination.
 
-use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
+use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher, Xattrs};
 
 use super::Receiver;
 use crate::engine::budget::ENTRIES_HELD_MAX;
@@ -25,7 +25,7 @@ impl Receiver<'_> {
             directories += 1;
             entries += scan.listing.len() as u64;
             bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
-            tree.add(&self.options.attributes, &scan.path, &scan.meta, &scan.digest);
+            tree.add(&self.options.attributes, &scan.path, (&scan.meta, &Xattrs::default()), &scan.digest);
         }
         // Special entries are told of in every run, and leftovers are swept where the records lead.
         if tree.finish() != *digest || leftovers {

@@ -77,7 +77,7 @@ impl Receiver<'_> {
                 Kind::File | Kind::Symlink => {
                     self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
                 }
-                Kind::Directory | Kind::Special => {}
+                Kind::Directory | Kind::Special | Kind::Fifo => {}
             }
         }
         self.want(number, path, listing, &[], Vec::new())

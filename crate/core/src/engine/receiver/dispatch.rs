@@ -5,16 +5,15 @@ use sparsync_proto::{Counter, Directory, Frame, Phase};
 
 use super::{Outcome, Receiver};
 use crate::engine::destination::Found;
+use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
 
 /// Directories compared before the sender is told.
 const SETTLE_EVERY: u32 = 256;
 
-type Frames = tokio::sync::mpsc::Receiver<Frame>;
-
 impl Receiver<'_> {
     /// Runs until everything is in place and the peer has been told.
-    pub(super) fn run(&mut self, rx: &mut Frames) -> Result<Outcome> {
+    pub(super) fn run(&mut self, rx: &mut FrameReceiver) -> Result<Outcome> {
         while !self.machine.has_compared() {
             let frame = self.next_frame(rx)?;
             self.clock.enter(Phase::compare);
@@ -55,8 +54,8 @@ impl Receiver<'_> {
         self.finish(refused, rx)
     }
 
-    fn next_frame(&mut self, rx: &mut Frames) -> Result<Frame> {
-        if let Ok(frame) = rx.try_recv() {
+    fn next_frame(&mut self, rx: &mut FrameReceiver) -> Result<Frame> {
+        if let Some(frame) = rx.try_recv() {
             return Ok(frame);
         }
         // Nothing more to read for now: what was decided so far is told.

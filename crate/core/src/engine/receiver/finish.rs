@@ -2,11 +2,12 @@
 
 use rustix::io::Errno;
 use sparsync_proto::session::{ProfileExchange, ToReceiver};
-use sparsync_proto::{Durability, Frame, Kind, Meta, Phase, RelPath};
+use sparsync_proto::{Durability, Kind, Meta, Phase, RelPath};
 
 use super::{Outcome, Receiver};
 use crate::engine::account::tell_profile;
 use crate::engine::attributes::{AttributePolicy, Target, Unset};
+use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
 use crate::fs::HeldDirectory;
 
@@ -56,11 +57,7 @@ impl Receiver<'_> {
     }
 
     /// Makes the run durable and tells the peer that it is over.
-    pub(super) fn finish(
-        &mut self,
-        refused: Option<Error>,
-        rx: &mut tokio::sync::mpsc::Receiver<Frame>,
-    ) -> Result<Outcome> {
+    pub(super) fn finish(&mut self, refused: Option<Error>, rx: &mut FrameReceiver) -> Result<Outcome> {
         if self.changed
             && self.options.durability >= Durability::Run
             && let Some(root) = &self.destination.root
@@ -76,7 +73,7 @@ impl Receiver<'_> {
             tell_profile(self.session, &self.control)?;
         }
         let refusal = refused.as_ref().map(Error::to_wire);
-        self.machine.finish(self.session.counters(), refusal).encode(&mut encoded);
+        self.machine.finish(self.session.counters(), refusal).encode(self.session.version(), &mut encoded);
         self.control.send_bulk(encoded)?;
         while self.options.profile == ProfileExchange::Ask && self.session.peer_profile().is_none() {
             let Some(frame) = rx.blocking_recv() else { return Err(self.session.lane_ended()) };

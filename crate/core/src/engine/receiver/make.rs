@@ -128,7 +128,7 @@ impl Receiver<'_> {
         let target = policy.adjustment(entry, reasons);
         let adjusted = self.parent_of(path).and_then(|directory| match entry.kind {
             Kind::Symlink => Ok(policy.set(&target, Handle::Symlink(directory.as_fd(), name), None)),
-            Kind::File | Kind::Directory | Kind::Special => {
+            Kind::File | Kind::Directory | Kind::Special | Kind::Fifo => {
                 let (file, found) = Handle::reach_file(directory.as_fd(), name)?;
                 Ok(policy.set(&target, Handle::Reached(file.as_fd()), Some(found)))
             }

@@ -8,6 +8,7 @@ use sparsync_proto::{Counter, Frame, Phase};
 use super::jobs::JobQueues;
 use super::{SenderEnd, Shared, queue_lists};
 use crate::engine::account::tell_profile;
+use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::Storage;
@@ -19,7 +20,7 @@ use crate::storage::Storage;
 )]
 pub(super) fn dispatch(
     shared: &Shared<'_, impl Storage>,
-    rx: &mut tokio::sync::mpsc::Receiver<Frame>,
+    rx: &mut FrameReceiver,
     to_list: mpsc::Sender<u32>,
     jobs: JobQueues,
     clock: &mut ThreadClock,
@@ -29,6 +30,9 @@ pub(super) fn dispatch(
         let Some(frame) = rx.blocking_recv() else { return Err(shared.session.lane_ended()) };
         clock.enter(Phase::list);
         shared.session.worked(1);
+        if let Frame::Accept(accept) = &frame {
+            shared.session.agree(accept.version);
+        }
         let mut machine = shared.machine();
         match machine.frame(frame)? {
             ToSender::Accepted(unasked) => queue_lists(&to_list, unasked),

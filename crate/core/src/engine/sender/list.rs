@@ -49,7 +49,7 @@ fn send_batch(
         };
         let (Listed::Asked(held) | Listed::WithContent(held)) = &listed;
         let mut sent = Ok(());
-        encode_list(number, &held.scan.listing, |frame| {
+        encode_list(shared.session.version(), number, &held.scan.listing, |frame| {
             encoded.extend_from_slice(&frame);
             if encoded.len() >= BATCH_BYTES && sent.is_ok() {
                 let full = std::mem::take(&mut encoded);

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Instant;
 
 use sparsync_proto::limits::BATCH_BYTES;
-use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
+use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher, Xattrs};
 
 use super::common_time::CommonTime;
 use super::jobs::HeldScan;
@@ -107,10 +107,11 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         session.count(Counter::directories_source, 1);
         session.count(Counter::entries_source, count as u64);
         session.count(Counter::bytes_total, bytes);
-        self.tree.add(&self.shared.options.attributes, &scan.path, &scan.meta, &scan.digest);
+        self.tree.add(&self.shared.options.attributes, &scan.path, (&scan.meta, &Xattrs::default()), &scan.digest);
         let record = Directory {
             path: scan.path.clone(),
             meta: scan.meta,
+            xattrs: Xattrs::default(),
             digest: scan.digest,
             entries: u32::try_from(count).unwrap_or(u32::MAX),
         };
@@ -179,7 +180,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     }
 
     fn push(&mut self, directory: Directory) -> Result<()> {
-        self.batch_bytes += directory.path.as_bytes().len() + 64;
+        self.batch_bytes += directory.path.as_bytes().len() + directory.xattrs.as_bytes().len() + 64;
         self.batch.push(directory);
         if self.batch_bytes >= BATCH_BYTES / 8 || self.held.is_none() && self.batch.len() >= 64 {
             self.close_batch()?;
@@ -195,13 +196,14 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             return Ok(());
         }
         self.batch_bytes = 0;
+        let version = self.shared.session.version();
         let frame = Frame::Directories(std::mem::take(&mut self.batch));
         if let Some((held, _)) = &mut self.held {
-            frame.encode(held);
+            frame.encode(version, held);
             Ok(())
         } else {
             let mut encoded = Vec::new();
-            frame.encode(&mut encoded);
+            frame.encode(version, &mut encoded);
             self.send_records(encoded)?;
             Ok(())
         }
@@ -234,10 +236,11 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             self.shared.control.send(&Frame::Issue(notice))?;
         }
         self.close_batch()?;
+        let version = self.shared.session.version();
         let mut encoded = Vec::new();
         if let Some((held, _)) = self.held.take() {
             if self.errors == 0 {
-                Frame::TreeDigest(self.tree.finish()).encode(&mut encoded);
+                Frame::TreeDigest(self.tree.finish()).encode(version, &mut encoded);
             }
             encoded.extend_from_slice(&held);
         }
@@ -247,7 +250,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             bytes: self.bytes,
             errors: self.errors,
         }
-        .encode(&mut encoded);
+        .encode(version, &mut encoded);
         self.shared.session.set(Counter::walk_done, 1);
         self.shared.machine().walked();
         self.send_records(encoded)

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
-use tokio::sync::mpsc;
 
 use super::LAST_FRAMES;
-use crate::engine::{Session, TransportControl};
+use crate::engine::{FrameSender, Session, TransportControl};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::net::{read_error, write_error};
 use crate::profile::Profiler;
-use crate::transport::{WireCounters, encoded, malformed};
+use crate::transport::{WireCounters, encoded};
 
 /// Bytes taken from a stream at once.
 const READ_BYTES: usize = 64 << 10;
@@ -54,7 +53,7 @@ impl ControlStreams {
     /// Reads the next frame.
     pub(super) async fn read(&mut self) -> Result<Option<Frame>> {
         loop {
-            if let Some(frame) = self.decoder.next_frame().map_err(malformed)? {
+            if let Some(frame) = self.decoder.next_frame().map_err(Error::unreadable)? {
                 return Ok(Some(frame));
             }
             match self.recv.read_chunk(READ_BYTES, true).await.map_err(|error| read_error(&error))? {
@@ -182,7 +181,7 @@ pub(super) async fn receive_control(
     session: &Session,
     recv: &mut quinn::RecvStream,
     mut decoder: FrameDecoder,
-    frames: mpsc::Sender<Frame>,
+    frames: FrameSender,
     peer_work: &AtomicU64,
     wire: &WireCounters,
 ) -> Error {
@@ -219,7 +218,7 @@ pub(super) async fn receive_control(
                     return read_error(&error);
                 }
             },
-            Err(error) => return malformed(error),
+            Err(error) => return Error::unreadable(error),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
 use crate::profile::Profiler;
-use crate::transport::{WireCounters, malformed};
+use crate::transport::WireCounters;
 
 /// A lane whose writer takes nothing for so long does not count against what the connection may hold.
 const LANE_HALTS: Duration = Duration::from_secs(1);
@@ -132,7 +132,7 @@ async fn receive_lane(
         }
         let head: [u8; PACK_HEADER_BYTES] =
             head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
-        let header = PackHeader::decode(&head).map_err(malformed)?;
+        let header = PackHeader::decode(&head).map_err(Error::unreadable)?;
         let mut bytes = take_buffer(header.stored_bytes, profiler);
         read_bytes(&mut recv, &mut bytes, header.stored_bytes, false).await?;
         let count = PACK_HEADER_BYTES + header.stored_bytes;

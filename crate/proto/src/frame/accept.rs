@@ -1,0 +1,69 @@
+//! The acceptor's answer to a request.
+
+use crate::closed::closed_set;
+use crate::field::{FileName, message};
+use crate::request::Lanes;
+use crate::version::Version;
+
+closed_set! {
+    /// What the receiver lets the sender send.
+    #[derive(Default)]
+    Grant {
+        /// The content of the files that it asks for.
+        #[default]
+        AsAsked = 0, "as-asked";
+        /// The content of every file.
+        All = 1, "all";
+    }
+}
+
+/// The acceptor's answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// The protocol version of the session.
+    pub version: Version,
+    /// What the sender may send: chosen by the receiver on a push, repeated on a pull.
+    pub grant: Grant,
+    /// Data lanes of the session.
+    pub lanes: u8,
+    /// The name of the source when it is a single file and the acceptor is the sender.
+    pub file_name: Option<Vec<u8>>,
+    /// See [`crate::Request::bytes_bound`], when the acceptor is the sender.
+    pub bytes_bound: u64,
+    /// See [`crate::Request::entries_bound`].
+    pub entries_bound: u64,
+    /// The free space cannot be known to suffice: count with a dry run first.
+    pub count_first: bool,
+    /// Free bytes at the destination, when the acceptor is the receiver.
+    pub free_bytes: u64,
+    /// Free entries at the destination.
+    pub free_entries: u64,
+}
+
+impl Default for Accept {
+    fn default() -> Self {
+        Self {
+            version: Version::V1,
+            grant: Grant::default(),
+            lanes: 1,
+            file_name: None,
+            bytes_bound: 0,
+            entries_bound: 0,
+            count_first: false,
+            free_bytes: 0,
+            free_entries: 0,
+        }
+    }
+}
+
+message!(Accept, "acceptance" {
+    1 critical version,
+    2 critical grant,
+    3 critical lanes: Lanes,
+    4 critical file_name: FileName,
+    5 optional bytes_bound,
+    6 optional entries_bound,
+    7 critical count_first,
+    8 optional free_bytes,
+    9 optional free_entries,
+});

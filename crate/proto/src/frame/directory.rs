@@ -1,0 +1,66 @@
+//! A directory of the source, as it travels ahead of its listing.
+
+use crate::codec::{Decoded, Reader, Write, malformed};
+use crate::compare::Digest;
+use crate::entry::{Meta, get_attributes, put_attributes};
+use crate::limits::{PATH_BYTES_MAX, SHARED_PATHS_FACTOR};
+use crate::path::RelPath;
+use crate::xattrs::Xattrs;
+
+/// A directory of the source, as it travels ahead of its listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Where.
+    pub path: RelPath,
+    /// Its own attributes.
+    pub meta: Meta,
+    /// Its own extended attributes.
+    pub xattrs: Xattrs,
+    /// The digest of its direct entries.
+    pub digest: Digest,
+    /// How many direct entries it has.
+    pub entries: u32,
+}
+
+pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
+    let began = out.len();
+    let mut previous = &RelPath::root();
+    let mut path_bytes = 0;
+    for directory in directories {
+        let path = directory.path.as_bytes();
+        path_bytes += path.len();
+        // Names repeat from one directory to the next: what they share travels once, as long as the paths stay in
+        // proportion to what travels.
+        let shared = previous.shared_bytes(&directory.path);
+        let sent = out.len() - began + path.len() - shared;
+        let shared = if path_bytes > SHARED_PATHS_FACTOR * sent { 0 } else { shared };
+        out.number(shared as u64);
+        out.bytes(&path[shared..]);
+        put_attributes(&directory.meta, Some(&directory.xattrs), out);
+        out.raw(&directory.digest);
+        out.number(u64::from(directory.entries));
+        previous = &directory.path;
+    }
+}
+
+pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
+    let mut all = Vec::new();
+    let mut previous: Vec<u8> = Vec::new();
+    // Shared beginnings would let a small frame stand for a large memory.
+    let most = SHARED_PATHS_FACTOR * reader.rest().len();
+    let mut path_bytes = 0;
+    while !reader.is_empty() {
+        let shared = reader.length(previous.len(), "shared path")?;
+        previous.truncate(shared);
+        previous.extend_from_slice(reader.bytes(PATH_BYTES_MAX, "path")?);
+        path_bytes += previous.len();
+        if path_bytes > most {
+            return malformed("length of all paths");
+        }
+        let path = RelPath::new(&previous)?;
+        let (meta, xattrs) = get_attributes(reader)?;
+        all.push(Directory { path, meta, xattrs, digest: reader.array("digest")?, entries: reader.small("entries")? });
+    }
+    all.shrink_to_fit();
+    Ok(all)
+}

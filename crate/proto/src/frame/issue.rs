@@ -1,0 +1,98 @@
+//! A path that did not arrive, or a notice about one.
+
+use super::item::PathBytes;
+use crate::closed::closed_set;
+use crate::codec::{Decoded, Reader, Write};
+use crate::field::{AtMost, Codec, message};
+use crate::limits::MESSAGE_BYTES_MAX;
+
+closed_set! {
+    /// Why a path did not arrive. From 128 on nothing is missing because of it.
+    #[derive(Default)]
+    IssueKind {
+        /// The sender may not read it, or reading failed.
+        Unreadable = 0, "unreadable";
+        /// It was listed and then gone.
+        Vanished = 1, "vanished";
+        /// It changed each time it was read.
+        Changed = 2, "changed";
+        /// The receiver could not write it.
+        Write = 3, "write";
+        /// What arrived is not what was read.
+        Integrity = 4, "integrity";
+        /// Something that must not be removed stands in its place.
+        Conflict = 5, "conflict";
+        /// The scope of the key does not allow it.
+        Scope = 6, "scope";
+        /// It could not be deleted.
+        Delete = 7, "delete";
+        /// It arrived, and one of its attributes could not be set.
+        Attributes = 8, "attributes";
+        /// A failure that only a newer peer has a name for.
+        #[default]
+        Other = 127, "other";
+        /// A notice, not a failure: everything arrived.
+        Notice = 128, "notice";
+        /// A notice: owners were asked for, and the receiver may not set them.
+        Owners = 129, "owners";
+        /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the destination
+        /// holds there is guarded like that of an empty directory.
+        Unmounted = 130, "unmounted";
+        /// A notice: owners were asked for, and the receiver could set them if the key had the right.
+        OwnerRight = 131, "owner-right";
+        /// A notice of the sender's: the run does not carry what this entry is.
+        Special = 132, "special";
+    }
+}
+
+/// The first number of a notice.
+const NOTICES: u8 = 128;
+
+impl IssueKind {
+    /// Whether nothing is missing because of it.
+    #[must_use]
+    pub const fn is_notice(self) -> bool {
+        self as u8 >= NOTICES
+    }
+
+    /// Whether it happened where the source is.
+    #[must_use]
+    pub const fn is_senders(self) -> bool {
+        matches!(self, Self::Unreadable | Self::Vanished | Self::Changed | Self::Special)
+    }
+}
+
+/// A path that did not arrive, or a notice about one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issue {
+    /// Why.
+    pub kind: IssueKind,
+    /// Which, relative to the tree.
+    pub path: Vec<u8>,
+    /// The text for people.
+    pub message: String,
+    /// Whether the destination still holds what it held before.
+    pub old_kept: bool,
+}
+
+message!(Issue, "issue" {
+    1 critical kind: Kinds,
+    2 critical path: PathBytes,
+    3 optional message: AtMost<MESSAGE_BYTES_MAX>,
+    4 critical old_kept,
+});
+
+/// A kind that only a newer peer knows is [`IssueKind::Other`] or [`IssueKind::Notice`], as its number tells.
+struct Kinds;
+
+impl Codec<IssueKind> for Kinds {
+    fn put(value: &IssueKind, out: &mut Vec<u8>) {
+        out.byte(*value as u8);
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<IssueKind> {
+        let number = reader.byte(what)?;
+        let unknown = if number >= NOTICES { IssueKind::Notice } else { IssueKind::Other };
+        Ok(IssueKind::from_number(number).unwrap_or(unknown))
+    }
+}

@@ -1,0 +1,95 @@
+//! One line of a plan or of a run's account.
+
+use crate::closed::closed_set;
+use crate::codec::{DecodeError, Decoded, Reader, Write};
+use crate::entry::Kind;
+use crate::field::{Codec, Message, Value, get_nested};
+use crate::limits::PATH_BYTES_MAX;
+use crate::path::RelPath;
+use crate::reasons::Reasons;
+
+closed_set! {
+    /// What a run does with an entry.
+    Action {
+        /// It is made.
+        Create = 0, "create";
+        /// It is made anew in place of the old.
+        Update = 1, "update";
+        /// Its attributes are put right.
+        Attributes = 2, "attrs";
+        /// It is deleted.
+        Delete = 3, "delete";
+        /// It is left alone although it may differ.
+        Skip = 4, "skip";
+    }
+}
+
+/// One line of a plan or of a run's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What is done.
+    pub action: Action,
+    /// With what.
+    pub kind: Kind,
+    /// Why.
+    pub reasons: Reasons,
+    /// Bytes of a regular file; 0 otherwise.
+    pub size: u64,
+    /// Where, relative to the tree; empty for the tree's root.
+    pub path: Vec<u8>,
+}
+
+/// Set beside the action's number when tagged fields follow the path.
+const FIELDS_FOLLOW: u8 = 1 << 7;
+
+/// What an item may have besides: nothing yet.
+#[derive(Default)]
+struct ItemFields;
+
+impl Message for ItemFields {
+    const NAME: &'static str = "item";
+
+    fn put_fields(&self, _out: &mut Vec<u8>) {}
+
+    fn get_field(&mut self, _number: u64, _value: &mut Reader<'_>) -> Decoded<bool> {
+        Ok(false)
+    }
+}
+
+impl Item {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.byte(self.action as u8);
+        out.byte(self.kind as u8);
+        self.reasons.put(out);
+        out.number(self.size);
+        out.bytes(&self.path);
+    }
+
+    pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let head = reader.byte("action")?;
+        let item = Self {
+            action: Action::from_number(head & !FIELDS_FOLLOW).ok_or(DecodeError::Malformed { what: "action" })?,
+            kind: Kind::get(reader, "kind")?,
+            reasons: Reasons::get(reader, "reasons")?,
+            size: reader.number("size")?,
+            path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?.into_bytes(),
+        };
+        if head & FIELDS_FOLLOW != 0 {
+            get_nested::<ItemFields>(reader, "fields of an item")?;
+        }
+        Ok(item)
+    }
+}
+
+/// A path in a message that keeps its bytes alone.
+pub(super) struct PathBytes;
+
+impl Codec<Vec<u8>> for PathBytes {
+    fn put(value: &Vec<u8>, out: &mut Vec<u8>) {
+        out.raw(value);
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Vec<u8>> {
+        Ok(RelPath::get(reader, what)?.into_bytes())
+    }
+}

@@ -1,0 +1,55 @@
+//! What a decoded frame holds in memory, so that a queue of them can be bounded by it.
+
+use super::{Frame, WireError};
+use crate::frame::Detail;
+use crate::request::Request;
+
+impl Frame {
+    /// Bytes of memory that the frame holds, as near as its lists and texts tell.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Hello { .. }
+                | Self::Accept(_)
+                | Self::StatReply(_)
+                | Self::TreeDigest(_)
+                | Self::TreeEnd { .. }
+                | Self::Settled(_)
+                | Self::Heartbeat(_) => 0,
+                Self::Request(request) => {
+                    let more = list(&request.more_sources, |source| source.path.as_bytes().len());
+                    size_of::<Request>() + request.root.len() + request.path.as_bytes().len() + more
+                }
+                Self::Directories(all) => list(all, |one| one.path.as_bytes().len() + one.xattrs.as_bytes().len()),
+                Self::List { listing, .. } => listing.memory_bytes(),
+                Self::Need(numbers) => list(numbers, |_| 0),
+                Self::Want { files, resume, .. } => list(files, |_| 0) + list(resume, |_| 0),
+                Self::Items(items) => list(items, |item| item.path.len()),
+                Self::Issue(issue) => issue.path.len() + issue.message.len(),
+                Self::Finished { counters, refused } => list(counters, |_| 0) + refused.as_ref().map_or(0, error),
+                Self::Abort(refused) => error(refused),
+                Self::ListRequest { root, path } | Self::StatRequest { root, path } => {
+                    root.len() + path.as_bytes().len()
+                }
+                Self::ListReply { entries, .. } => list(entries, |entry| entry.name.len()),
+                Self::Profile(profile) => {
+                    list(&profile.figures, |_| 0)
+                        + list(&profile.threads, |thread| {
+                            thread.name.len() + list(&thread.phases, |phase| phase.steps.len())
+                        })
+                }
+            }
+    }
+}
+
+/// A list, and what each of its members holds besides.
+fn list<T>(all: &Vec<T>, held: impl Fn(&T) -> usize) -> usize {
+    all.capacity() * size_of::<T>() + all.iter().map(held).sum::<usize>()
+}
+
+fn error(error: &WireError) -> usize {
+    let detail =
+        |(name, value): &(String, Detail)| name.len() + if let Detail::Text(text) = value { text.len() } else { 0 };
+    error.message.len() + error.path.as_ref().map_or(0, Vec::len) + list(&error.details, detail)
+}

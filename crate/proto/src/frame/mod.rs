@@ -1,0 +1,329 @@
+//! The frames of the control lane.
+
+mod accept;
+mod directory;
+mod error;
+mod finished;
+mod issue;
+mod item;
+mod list;
+mod memory;
+mod stream;
+mod want;
+
+pub use accept::{Accept, Grant};
+pub use directory::Directory;
+pub use error::{Detail, WireError};
+pub use issue::{Issue, IssueKind};
+pub use item::{Action, Item};
+pub use list::{ListEntry, encode_list};
+pub use stream::FrameDecoder;
+pub use want::Resume;
+
+use self::finished::Finished;
+use self::want::{ascending, put_ascending, put_resumes, resumes};
+use crate::codec::{Decoded, Reader, Write, malformed};
+use crate::compare::Digest;
+use crate::entry::Listing;
+use crate::field::{Message as _, get_message};
+use crate::limits::{FRAME_BYTES_MAX, PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX};
+use crate::path::RelPath;
+use crate::profile::EndProfile;
+use crate::request::Request;
+use crate::stat::Stat;
+use crate::version::Version;
+
+/// One message of the control lane.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// First from the initiator: the versions that it speaks.
+    Hello {
+        /// Oldest.
+        oldest: u16,
+        /// Newest.
+        newest: u16,
+    },
+    /// Second from the initiator.
+    Request(Box<Request>),
+    /// The acceptor's answer to the request, unless it is [`Frame::Abort`].
+    Accept(Accept),
+    /// The sender's digest of its whole tree, when the walk ended before anything else was sent.
+    TreeDigest(Digest),
+    /// Directories of the source in walk order; they are numbered from 0 through the session.
+    Directories(Vec<Directory>),
+    /// The entries of a directory, or a part of them in ascending order.
+    List {
+        /// The directory's number.
+        directory: u32,
+        /// More parts follow.
+        more: bool,
+        /// The entries.
+        listing: Listing,
+    },
+    /// The end of the source's tree.
+    TreeEnd {
+        /// Directories.
+        directories: u64,
+        /// Entries, the root not counted.
+        entries: u64,
+        /// Bytes of all regular files.
+        bytes: u64,
+        /// Directories that could not be read: nothing is deleted then.
+        errors: u64,
+    },
+    /// The receiver asks for listings.
+    Need(Vec<u32>),
+    /// The receiver asks for the content of files of one directory; exactly one for each listing asked for.
+    Want {
+        /// The directory's number.
+        directory: u32,
+        /// Ascending indices into its listing.
+        files: Vec<u32>,
+        /// What is held already of some of them.
+        resume: Vec<Resume>,
+    },
+    /// Every directory below this number has been decided upon.
+    Settled(u32),
+    /// What the receiver does, for the initiator.
+    Items(Vec<Item>),
+    /// A path that did not arrive.
+    Issue(Issue),
+    /// A sign of life with a count of work done so far.
+    Heartbeat(u64),
+    /// The receiver is done: its counters, and what it refused in the end.
+    Finished {
+        /// Counters in the order of [`crate::COUNTERS`].
+        counters: Vec<u64>,
+        /// What was refused.
+        refused: Option<WireError>,
+    },
+    /// Where this side's time went, when the request asked for it.
+    Profile(Box<EndProfile>),
+    /// The session ends with an error.
+    Abort(WireError),
+    /// Instead of a request: the entries of one directory, or the names of the roots when `root` is empty.
+    ListRequest {
+        /// The root.
+        root: Vec<u8>,
+        /// The directory below it.
+        path: RelPath,
+    },
+    /// The answer; the last part has `more` unset.
+    ListReply {
+        /// More parts follow.
+        more: bool,
+        /// The entries.
+        entries: Vec<ListEntry>,
+    },
+    /// Instead of a request: what stands at one path.
+    StatRequest {
+        /// The root.
+        root: Vec<u8>,
+        /// The path below it.
+        path: RelPath,
+    },
+    /// The answer.
+    StatReply(Stat),
+}
+
+const HELLO: u8 = 1;
+const REQUEST: u8 = 2;
+const ACCEPT: u8 = 3;
+const TREE_DIGEST: u8 = 4;
+const DIRECTORIES: u8 = 5;
+const LIST: u8 = 6;
+const TREE_END: u8 = 7;
+const NEED: u8 = 8;
+const WANT: u8 = 9;
+const SETTLED: u8 = 10;
+const ITEMS: u8 = 11;
+const ISSUE: u8 = 12;
+const HEARTBEAT: u8 = 13;
+const FINISHED: u8 = 14;
+const ABORT: u8 = 15;
+const LIST_REQUEST: u8 = 16;
+const LIST_REPLY: u8 = 17;
+const PROFILE: u8 = 18;
+const STAT_REQUEST: u8 = 19;
+const STAT_REPLY: u8 = 20;
+
+/// The magic that opens a control lane, so that a stray client is told apart from a broken one.
+pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
+
+fn flag(reader: &mut Reader<'_>, what: &'static str) -> Decoded<bool> {
+    match reader.byte(what)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => malformed(what),
+    }
+}
+
+/// A path of a root.
+fn read_place(reader: &mut Reader<'_>) -> Decoded<(Vec<u8>, RelPath)> {
+    let root = reader.bytes(ROOT_NAME_BYTES_MAX, "root name")?.to_vec();
+    Ok((root, RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?))
+}
+
+impl Frame {
+    /// Appends the frame with its length in front, in the form of `version`. Hello, the requests, Accept, Abort, lists
+    /// and what a sender may say before it has read Accept have the same form in every version.
+    pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
+        let mut body = Vec::with_capacity(64);
+        match version {
+            Version::V1 => self.put(&mut body),
+        }
+        debug_assert!(body.len() <= FRAME_BYTES_MAX, "a frame is built within its cap");
+        out.bytes(&body);
+    }
+
+    /// Reads a frame's body, without its length, in the form of `version`.
+    pub fn decode(version: Version, body: &[u8]) -> Decoded<Self> {
+        let mut reader = Reader::new(body);
+        let frame = match version {
+            Version::V1 => Self::get(&mut reader)?,
+        };
+        reader.end("end of a frame")?;
+        Ok(frame)
+    }
+
+    /// The first frame of an initiator of this build.
+    #[must_use]
+    pub const fn hello() -> Self {
+        Self::Hello { oldest: Version::OLDEST.number(), newest: Version::NEWEST.number() }
+    }
+
+    const fn type_byte(&self) -> u8 {
+        match self {
+            Self::Hello { .. } => HELLO,
+            Self::Request(_) => REQUEST,
+            Self::Accept(_) => ACCEPT,
+            Self::TreeDigest(_) => TREE_DIGEST,
+            Self::Directories(_) => DIRECTORIES,
+            Self::List { .. } => LIST,
+            Self::TreeEnd { .. } => TREE_END,
+            Self::Need(_) => NEED,
+            Self::Want { .. } => WANT,
+            Self::Settled(_) => SETTLED,
+            Self::Items(_) => ITEMS,
+            Self::Issue(_) => ISSUE,
+            Self::Heartbeat(_) => HEARTBEAT,
+            Self::Finished { .. } => FINISHED,
+            Self::Abort(_) => ABORT,
+            Self::ListRequest { .. } => LIST_REQUEST,
+            Self::ListReply { .. } => LIST_REPLY,
+            Self::Profile(_) => PROFILE,
+            Self::StatRequest { .. } => STAT_REQUEST,
+            Self::StatReply(_) => STAT_REPLY,
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.byte(self.type_byte());
+        match self {
+            Self::Hello { oldest, newest } => {
+                out.raw(MAGIC);
+                out.number(u64::from(*oldest));
+                out.number(u64::from(*newest));
+            }
+            Self::Request(request) => request.put_fields(out),
+            Self::Accept(accept) => accept.put_fields(out),
+            Self::TreeDigest(digest) => out.raw(digest),
+            Self::Directories(all) => directory::put(all, out),
+            Self::List { directory, more, listing } => list::put(*directory, *more, listing, 0..listing.len(), out),
+            Self::TreeEnd { directories, entries, bytes, errors } => {
+                for number in [directories, entries, bytes, errors] {
+                    out.number(*number);
+                }
+            }
+            Self::Need(numbers) => put_ascending(numbers, out),
+            Self::Want { directory, files, resume } => {
+                out.number(u64::from(*directory));
+                put_ascending(files, out);
+                put_resumes(resume, out);
+            }
+            Self::Settled(number) => out.number(u64::from(*number)),
+            Self::Items(items) => items.iter().for_each(|item| item.put(out)),
+            Self::Issue(issue) => issue.put_fields(out),
+            Self::Heartbeat(work) => out.number(*work),
+            Self::Finished { counters, refused } => {
+                Finished { counters: counters.clone(), refused: refused.clone() }.put_fields(out);
+            }
+            Self::Abort(error) => error.put_fields(out),
+            Self::ListRequest { root, path } | Self::StatRequest { root, path } => {
+                out.bytes(root);
+                out.bytes(path.as_bytes());
+            }
+            Self::ListReply { more, entries } => {
+                out.byte(u8::from(*more));
+                list::put_reply(entries, out);
+            }
+            Self::Profile(profile) => profile.put(out),
+            Self::StatReply(stat) => stat.put(out),
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
+        Ok(match reader.byte("frame type")? {
+            HELLO => Self::read_hello(reader)?,
+            REQUEST => Self::Request(Box::new(get_message(reader)?)),
+            ACCEPT => Self::Accept(get_message(reader)?),
+            TREE_DIGEST => Self::TreeDigest(reader.array("digest")?),
+            DIRECTORIES => Self::Directories(directory::get(reader)?),
+            LIST => {
+                let directory = reader.small("directory")?;
+                let more = flag(reader, "more")?;
+                let content = flag(reader, "content")?;
+                Self::List { directory, more, listing: list::listing(reader, content)? }
+            }
+            TREE_END => Self::TreeEnd {
+                directories: reader.number("directories")?,
+                entries: reader.number("entries")?,
+                bytes: reader.number("bytes")?,
+                errors: reader.number("errors")?,
+            },
+            NEED => Self::Need(ascending(reader)?),
+            WANT => Self::Want {
+                directory: reader.small("directory")?,
+                files: ascending(reader)?,
+                resume: resumes(reader)?,
+            },
+            SETTLED => Self::Settled(reader.small("directory")?),
+            ITEMS => Self::read_items(reader)?,
+            ISSUE => Self::Issue(get_message(reader)?),
+            HEARTBEAT => Self::Heartbeat(reader.number("work")?),
+            FINISHED => {
+                let Finished { counters, refused } = get_message(reader)?;
+                Self::Finished { counters, refused }
+            }
+            ABORT => Self::Abort(get_message(reader)?),
+            LIST_REQUEST => {
+                let (root, path) = read_place(reader)?;
+                Self::ListRequest { root, path }
+            }
+            STAT_REQUEST => {
+                let (root, path) = read_place(reader)?;
+                Self::StatRequest { root, path }
+            }
+            STAT_REPLY => Self::StatReply(Stat::get(reader)?),
+            PROFILE => Self::Profile(Box::new(EndProfile::get(reader)?)),
+            LIST_REPLY => Self::ListReply { more: flag(reader, "more")?, entries: list::reply(reader)? },
+            _ => return malformed("frame type"),
+        })
+    }
+
+    fn read_hello(reader: &mut Reader<'_>) -> Decoded<Self> {
+        if reader.take(MAGIC.len(), "magic")? != MAGIC {
+            return malformed("magic");
+        }
+        Ok(Self::Hello { oldest: reader.small("version")?, newest: reader.small("version")? })
+    }
+
+    fn read_items(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let mut items = Vec::new();
+        while !reader.is_empty() {
+            items.push(Item::get(reader)?);
+        }
+        items.shrink_to_fit();
+        Ok(Self::Items(items))
+    }
+}
