@@ -38,22 +38,29 @@ fn outside_untouched(trap: &Trap) {
     assert!(matches!(&outside[Path::new("secret")], Node::File(content, ..) if content == b"untouched"));
 }
 
-/// A pull with deletions, accepted with what was asked for or with everything, that `attack` has to break.
+/// A pull with deletions, accepted as it was asked for, that `attack` has to break.
 async fn broken(attack: impl AsyncFn(&mut Control)) -> Error {
-    let mut last = None;
-    for grant in [Grant::AsAsked, Grant::All] {
-        let trap = trap().await;
-        let before = snapshot(&trap.local());
-        let job = pull(&trap, deleting(pull_from("tree")));
-        let mut control = trap.accepted(grant).await;
-        attack(&mut control).await;
-        let error = failed(&job).await;
-        assert_eq!(error.side(), Side::Remote, "{error:?}");
-        assert_eq!(snapshot(&trap.local()), before, "{error:?}");
-        outside_untouched(&trap);
-        last = Some(error);
-    }
-    last.unwrap()
+    broken_with(Grant::AsAsked, attack).await
+}
+
+async fn broken_with(grant: Grant, attack: impl AsyncFn(&mut Control)) -> Error {
+    let trap = trap().await;
+    let before = snapshot(&trap.local());
+    let job = pull(&trap, deleting(pull_from("tree")));
+    let mut control = trap.accepted(grant).await;
+    attack(&mut control).await;
+    let error = failed(&job).await;
+    assert_eq!(error.side(), Side::Remote, "{error:?}");
+    assert_eq!(snapshot(&trap.local()), before, "{error:?}");
+    outside_untouched(&trap);
+    error
+}
+
+#[tokio::test]
+async fn a_server_grants_itself_nothing() {
+    // The destination holds something, so the request asks for each file by itself.
+    let error = broken_with(Grant::All, async |_| {}).await;
+    assert_eq!(error.kind(), ErrorKind::Protocol);
 }
 
 async fn breaks_protocol(bodies: &[Vec<u8>]) {
@@ -240,7 +247,7 @@ async fn the_end_of_the_stream_deletes_nothing() {
             let _ = control.send.finish();
         })
         .await;
-        assert_eq!(error.kind(), ErrorKind::Closed);
+        assert_eq!(error.kind(), ErrorKind::Closed, "{told}: {error}");
     }
     let error = broken(async |control| {
         control.write(&Frame::Directories(vec![directory("", 0)])).await;
