@@ -1,4 +1,5 @@
 // What may be chosen: the environment variables of the seed's harness under their names, and the words of the command.
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 export const SETS = ['seed', 'tree100k', 'big', 'node_modules'] as const;
@@ -32,6 +33,8 @@ export interface Selection {
   buildSeed: boolean;
   /** Whether the results become those that the documents show. */
   publish: boolean;
+  /** The top folder of another checkout, built: it takes part beside this one. */
+  against?: string;
 }
 
 export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/README.md
@@ -41,6 +44,8 @@ export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/READM
   --contenders LIST  parts of names, e.g. sparsync,rsync_remote (default: all; rsync_remote is what ratios refer to)
   --no-durable       without the runs on the real disk that are flushed
   --no-seed          without the seed itself, which is built with cargo the first time
+  --against DIR      another checkout, with its release build and dist/, takes part: no median of this one may be more
+                     than 5 % above the other's, and no peak of memory
   --publish          write docs/performance.{json,svg} and the tables of docs/performance.md
 npm run bench -- --micro [NAME]   micro-benchmarks: criterion, and the boundary to Node
 environment: SMALL_DIRS=10 SMALL_FILES_PER_DIR=100 SMALL_FILE_SIZE=4096 LARGE_FILES=8 LARGE_FILE_SIZE=2097152
@@ -78,6 +83,7 @@ export function readKnobs(args: string[]): { knobs: Knobs; selection: Selection 
       'no-durable': { type: 'boolean' },
       'no-seed': { type: 'boolean' },
       publish: { type: 'boolean' },
+      against: { type: 'string' },
     },
   });
   const given = values.runs === undefined ? amount('RUNS', 0) : Number(values.runs);
@@ -105,6 +111,7 @@ export function readKnobs(args: string[]): { knobs: Knobs; selection: Selection 
       durable: values['no-durable'] !== true,
       buildSeed: values['no-seed'] !== true,
       publish: values.publish === true,
+      ...(values.against === undefined ? {} : { against: resolve(values.against) }),
     },
   };
 }

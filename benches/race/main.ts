@@ -20,7 +20,7 @@ import { keyValues, machineLines, table, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
 import { RSYNC_LOCAL, rsyncDaemon, rsyncSsh } from './rsync.js';
 import { buildSeed, seed } from './seed.js';
-import { sparsyncApi, sparsyncCommand } from './sparsync.js';
+import { otherBuild, sparsyncApi, sparsyncCommand } from './sparsync.js';
 import { judge } from './targets.js';
 import { Timer } from './timed.js';
 import { makeTree } from './trees.js';
@@ -38,13 +38,19 @@ function byName(selection: Selection, contenders: readonly Contender[]): Contend
 }
 
 /** Who takes part where nothing is flushed. */
-function contendersFor(set: SetName, link: LinkName, knobs: Knobs, seedProgram: string | undefined): Contender[] {
+function contendersFor(
+  set: SetName,
+  link: LinkName,
+  knobs: Knobs,
+  { seedProgram, against }: { seedProgram: string | undefined; against: string | undefined },
+): Contender[] {
   const isLocal = link === 'loopback';
   // It takes up to a minute for each run of the other sets.
   const isSeeds = set === 'seed';
   return [
     sparsyncApi('none'),
     sparsyncCommand('none'),
+    ...(against === undefined ? [] : otherBuild(against)),
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),
     ...(knobs.transports.includes('ssh') ? [rsyncSsh(), rsyncSsh({ shared: true })] : []),
     QUIC,
@@ -146,7 +152,10 @@ class Benchmark {
   }
 
   async #race(tree: Tree, link: Link): Promise<void> {
-    const contenders = byName(this.#selection, contendersFor(tree.name, link.name, this.#knobs, this.#seed));
+    const contenders = byName(
+      this.#selection,
+      contendersFor(tree.name, link.name, this.#knobs, { seedProgram: this.#seed, against: this.#selection.against }),
+    );
     if (contenders.length === 0) return;
     const destinations = join(this.#work, 'destinations');
     mkdirSync(destinations, { recursive: true });

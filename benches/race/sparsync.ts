@@ -24,6 +24,23 @@ interface Server {
 
 const command = (stage: Stage): string => join(stage.root, 'dist/cli/main.js');
 
+/** Another checkout takes part as this one does, under names of its own. */
+function fromCheckout(contender: Contender, root: string): Contender {
+  return {
+    ...contender,
+    key: `${contender.key}${OTHER}`,
+    title: `${contender.title}, other build`,
+    enter: (stage) => contender.enter({ ...stage, root }),
+  };
+}
+
+/** What the keys of another checkout's contenders end in. */
+export const OTHER = '_other';
+
+/** The contenders of another checkout. */
+export const otherBuild = (root: string): Contender[] =>
+  [sparsyncApi('none'), sparsyncCommand('none')].map((contender) => fromCheckout(contender, root));
+
 async function startServer(stage: Stage, durability: Durability): Promise<Server> {
   const files = workFile(stage, `sparsync-${Math.random().toString(36).slice(2)}`);
   const environment = (end: string): Record<string, string> => ({

@@ -3,6 +3,7 @@ import type { Phase } from './contender.js';
 import type { LinkName, SetName } from './knobs.js';
 import { figureOf, median, ratio } from './results.js';
 import type { Results, Scenario, Verdict } from './results.js';
+import { OTHER } from './sparsync.js';
 
 const API = 'sparsync_api';
 const COMMAND = 'sparsync';
@@ -76,6 +77,33 @@ function memoryVerdicts(results: Results, found: Scenario): Verdict[] {
   );
 }
 
+/** A build beside another one: so many times its median at the most. */
+const BESIDE_OTHER = 1.05;
+
+/** This build beside another checkout's, where that took part: wall times, and peaks of memory. */
+function otherVerdicts(found: Scenario): Verdict[] {
+  return [API, COMMAND].flatMap((contender) => {
+    const [own, other] = [contender, `${contender}${OTHER}`].map((key) =>
+      found.figures.filter((figure) => figure.contender === key),
+    );
+    if (own === undefined || other === undefined || other.length === 0) return [];
+    const times = other.map(({ phase }) => {
+      const measured = ratio(found, phase, contender, `${contender}${OTHER}`);
+      const target = `${found.set}, ${found.link}, ${phase}: ${contender} <= ${BESIDE_OTHER} x the other build`;
+      return measured === undefined
+        ? { target }
+        : { target, measured: `${measured.toFixed(3)} x`, met: measured <= BESIDE_OTHER };
+    });
+    const peaks = (['nearPeakKib', 'farPeakKib'] as const).map((end) => {
+      const [mine, theirs] = [own, other].map((all) => Math.max(...all.flatMap((figure) => figure[end] ?? [])) / 1024);
+      const target = `${found.set}, ${found.link}: ${contender}, ${end === 'nearPeakKib' ? 'near' : 'far'} end's peak memory <= the other build's`;
+      if (mine === undefined || theirs === undefined) return { target };
+      return { target, measured: `${mine.toFixed(1)} of ${theirs.toFixed(1)} MiB`, met: mine <= theirs };
+    });
+    return [...times, ...peaks];
+  });
+}
+
 /** Judges every target. */
 export function judge(results: Results): Verdict[] {
   return [
@@ -83,6 +111,6 @@ export function judge(results: Results): Verdict[] {
     ...BESIDE_API.map((target) => besideVerdict(results, target)),
     ...results.scenarios
       .filter(({ durability }) => durability === 'none')
-      .flatMap((one) => memoryVerdicts(results, one)),
+      .flatMap((one) => [...memoryVerdicts(results, one), ...otherVerdicts(one)]),
   ];
 }
