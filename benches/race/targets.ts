@@ -87,20 +87,20 @@ function otherVerdicts(found: Scenario): Verdict[] {
       found.figures.filter((figure) => figure.contender === key),
     );
     if (own === undefined || other === undefined || other.length === 0) return [];
-    const times = other.map(({ phase }) => {
+    const times = other.map(({ phase }): Verdict => {
       const measured = ratio(found, phase, contender, `${contender}${OTHER}`);
       const target = `${found.set}, ${found.link}, ${phase}: ${contender} <= ${BESIDE_OTHER} x the other build`;
       return measured === undefined
         ? { target }
         : { target, measured: `${measured.toFixed(3)} x`, met: measured <= BESIDE_OTHER };
     });
-    const peaks = (['nearPeakKib', 'farPeakKib'] as const).map((end) => {
+    const peaks = (['nearPeakKib', 'farPeakKib'] as const).map((end): Verdict => {
       const [mine, theirs] = [own, other].map((all) => Math.max(...all.flatMap((figure) => figure[end] ?? [])) / 1024);
       const target = `${found.set}, ${found.link}: ${contender}, ${end === 'nearPeakKib' ? 'near' : 'far'} end's peak memory <= the other build's`;
       if (mine === undefined || theirs === undefined) return { target };
       return { target, measured: `${mine.toFixed(1)} of ${theirs.toFixed(1)} MiB`, met: mine <= theirs };
     });
-    return [...times, ...peaks];
+    return times.concat(peaks);
   });
 }
 
@@ -111,6 +111,6 @@ export function judge(results: Results): Verdict[] {
     ...BESIDE_API.map((target) => besideVerdict(results, target)),
     ...results.scenarios
       .filter(({ durability }) => durability === 'none')
-      .flatMap((one) => [...memoryVerdicts(results, one), ...otherVerdicts(one)]),
+      .flatMap((one) => memoryVerdicts(results, one).concat(otherVerdicts(one))),
   ];
 }
