@@ -4,21 +4,16 @@ import { readFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
+import { buildProgram } from './cargo.js';
 import { start, until } from './process.js';
 
 /** Whether instructions can be counted here: with valgrind, and with cargo for the program that is counted. */
 export const countsInstructions: boolean =
   spawnSync('valgrind', ['--version']).status === 0 && spawnSync('cargo', ['--version']).status === 0;
 
-/** Builds the program that runs one end of a push without Node, if it is not built yet, and says where it is. */
+/** Builds the program that runs one end of a push without Node, and says where it is. */
 export function buildOneEnd(): string {
-  const host = /^host: (.+)$/m.exec(spawnSync('rustc', ['-vV'], { encoding: 'utf8' }).stdout)?.[1] ?? '';
-  // As `npm test` builds, so that nothing is compiled a second time.
-  const words = ['build', '--quiet', '--message-format=json', '--target', host, '--workspace', '--bin', 'one-end'];
-  const built = spawnSync('cargo', words, { encoding: 'utf8', maxBuffer: 1 << 28 });
-  const program = /"executable":"([^"]+\/one-end)"/.exec(built.stdout)?.[1];
-  if (built.status !== 0 || program === undefined) throw new Error(`cargo ${words.join(' ')}: ${built.stderr}`);
-  return program;
+  return buildProgram('one-end');
 }
 
 function instructions(file: string): number {
