@@ -114,6 +114,13 @@ export interface Recorded {
 }
 
 /**
+ * How ext4 is mounted. As it comes (`dioread_nolock`), it may journal the size of a file while the blocks are still being
+ * written that it marks as written later: for a moment in its write-back a power cut leaves zeros, whoever wrote the
+ * file. With `dioread_lock` it waits, so that what is found is the writer's doing.
+ */
+export type Ext4 = 'dioread_lock' | 'dioread_nolock';
+
+/**
  * Records what reaches a disk with ext4 on it. `before` fills the disk, which then is flushed; only what `during` does
  * is recorded, up to the unmounting at its end. The journal commits once a second, so that a commit falls into the time
  * between the end of a run and the write-back of its content half a minute later, as it does on a machine where the
@@ -122,12 +129,13 @@ export interface Recorded {
 export async function record(
   t: ExecutionContext,
   work: string,
+  ext4: Ext4,
   before: (mount: string) => void,
   during: (disk: Recorded) => Promise<void>,
 ): Promise<Recording> {
   const [base, image, log] = [`${work}/base`, `${work}/image`, `${work}/log`];
   const [folder, mount] = [dir(work, 'fuse'), dir(work, 'mount')];
-  const options = 'commit=1,data=ordered,noatime';
+  const options = `commit=1,data=ordered,${ext4},noatime`;
   must('truncate', '--size', '512M', base);
   // What mkfs leaves to do later would be done in the recording.
   must('mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journal_init=0,nodiscard', '-O', '64bit', base);
