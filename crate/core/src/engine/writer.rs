@@ -608,29 +608,35 @@ impl<'a> LaneWriter<'a> {
         if self.unnamed.is_empty() {
             return Ok(());
         }
-        let unnamed = std::mem::take(&mut self.unnamed);
+        let mut unnamed = std::mem::take(&mut self.unnamed).into_iter();
         self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
         let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
         let (session, root) = (self.writing.session, self.writing.root);
         self.clock.enter(Phase::flush);
         let together = if singly { Ok(()) } else { session.long_work(|| root.sync_file_system()) };
-        for mut file in unnamed {
-            let flushed = match &file.open {
-                Some(new) if singly => self.clock.during(Phase::flush, || session.long_work(|| new.sync())),
-                _ => together,
-            };
-            self.clock.enter(Phase::rename);
-            file.close();
-            match flushed {
-                Ok(()) => self.name(file)?,
-                // What the disk refused is lost, whatever a second attempt would say.
-                Err(error) => {
-                    remove_temp(&file.directory, &file.temp_name);
-                    self.write_failed(file.file, &file.incoming, error)?;
-                }
+        let named = unnamed.by_ref().try_for_each(|file| self.name_flushed(file, singly, together));
+        // When the run ends here, the rest is removed with everything else that has no name.
+        self.unnamed.extend(unnamed);
+        named
+    }
+
+    /// Gives a file its name, when its content is on disk.
+    fn name_flushed(&mut self, mut file: Unnamed, singly: bool, together: rustix::io::Result<()>) -> Result<()> {
+        let session = self.writing.session;
+        let flushed = match &file.open {
+            Some(new) if singly => self.clock.during(Phase::flush, || session.long_work(|| new.sync())),
+            _ => together,
+        };
+        self.clock.enter(Phase::rename);
+        file.close();
+        match flushed {
+            Ok(()) => self.name(file),
+            // What the disk refused is lost, whatever a second attempt would say.
+            Err(error) => {
+                remove_temp(&file.directory, &file.temp_name);
+                self.write_failed(file.file, &file.incoming, error)
             }
         }
-        Ok(())
     }
 
     /// Gives a complete file its name.
