@@ -249,6 +249,9 @@ impl Receiver {
     }
 
     fn directories_told(&mut self, directories: Vec<Directory>) -> Result<ToReceiver, Violation> {
+        if self.tree_ended {
+            return Err(Violation::new("directories after the end of the tree"));
+        }
         self.tree_digest_may_come = false;
         let first = self.told;
         for directory in &directories {
@@ -279,7 +282,7 @@ impl Receiver {
                     && !(self.terms.is_unfinished)(name.as_bytes())
             }
         };
-        if !in_order || self.tree_ended {
+        if !in_order {
             return Err(Violation::new("a directory that has no place here").at(path.as_bytes()));
         }
         self.last.clone_from(path);

@@ -1,0 +1,23 @@
+//! The fuzz targets with the seeds in the repository, without libFuzzer: what a fuzzer found once stays found.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/targets/mod.rs"]
+mod targets;
+
+#[test]
+fn every_target_bears_its_seeds() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let mut count = 0;
+    for (target, body) in targets::TARGETS {
+        let folder = seeds.join(target);
+        let before = count;
+        for seed in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = seed.expect("a seed").path();
+            body(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+            count += 1;
+        }
+        assert!(count > before, "{target} has no seeds");
+    }
+}
