@@ -31,6 +31,7 @@ async function buildCommand() {
     ...common,
     define: { 'import.meta.dirname': '__dirname', 'import.meta.url': 'undefined' },
     plugins: [{ name: 'files of their own', setup: leaveOutside }],
+    external: ['sparsync-native-*'],
   };
   await build({ ...command, entryPoints: ['ts/cli/main.ts'] });
   // Much of the rest is white space, which would make the package a tenth larger; names stay, for stacks.

@@ -10,15 +10,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { hostTarget } from './host.mjs';
 import { pack } from './pack.mjs';
 import { mustRun, ROOT, run, tool } from './process.mjs';
 import { runChecks } from './tap.mjs';
 
 /** What may be in the root package, and how large it may be unpacked, in bytes: it is JavaScript, types and text. */
-const ALLOWED = /^(dist\/|index\.js$|index\.d\.ts$|package\.json$|README\.md$|LICENSE$|CHANGELOG\.md$)/;
-const UNPACKED_BYTES_MAX = 600_000;
+const ALLOWED = /^((dist|docs|examples)\/|index\.js$|index\.d\.ts$|package\.json$|[A-Z]+\.md$|LICENSE$)/;
+const UNPACKED_BYTES_MAX = 1_000_000;
+
+/** A link of Markdown, or its picture, that leads to a file: no address and no heading of the same page. */
+const LINK = /\]\((?![a-z]+:|#)([^)#]+)/g;
 
 const target = hostTarget();
 const work = mkdtempSync(join(tmpdir(), 'sparsync-package-'));
@@ -58,28 +61,46 @@ async function worksOn(program) {
   await mustRun(program, ['no-binary.mjs', target], { cwd: bare });
 }
 
-/** Runs the bundle of works.mjs in a folder of its own, with the platform package beside it or none at all. */
-async function runBundle(name, { install, args }) {
+/** Bundles a program that syncs into a folder of its own, as esbuild does it by default but for the arguments given. */
+async function bundle(name, args, format = 'esm') {
   const folder = join(work, name);
   mkdirSync(folder);
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true }));
+  const program = join(complete, `${name}.mjs`);
   writeFileSync(
-    join(complete, `${name}.mjs`),
-    `import { sync } from 'sparsync-native';\nawait sync(process.argv[2], process.argv[3]);\nconsole.log('bundle works');\n`,
+    program,
+    `import { sync } from 'sparsync-native';\nsync(process.argv[2], process.argv[3]).then(() => console.log('bundle works'));\n`,
   );
-  const bundle = join(folder, 'bundle.mjs');
-  const build = ['--bundle', '--platform=node', '--format=esm', '--log-level=error', `--outfile=${bundle}`, ...args];
-  await mustRun(tool('esbuild'), [join(complete, `${name}.mjs`), ...build], { cwd: complete });
-  await mustRun('npm', ['install', '--offline', '--no-audit', '--no-fund', ...install], { cwd: folder });
+  const file = join(folder, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs');
+  const build = ['--bundle', '--platform=node', `--format=${format}`, '--log-level=error', `--outfile=${file}`];
+  const { code, output } = await run(tool('esbuild'), [program, ...build, ...args], { cwd: complete });
+  return { folder, file, code, output };
+}
+
+/** Bundles, and runs the bundle in its own folder, where nothing is but what is installed there. */
+async function runBundle(name, { install = [], args, format }) {
+  const { folder, file, code, output } = await bundle(name, args, format);
+  expect(code === 0, output);
+  if (install.length > 0)
+    await mustRun('npm', ['install', '--offline', '--no-audit', '--no-fund', ...install], { cwd: folder });
   mkdirSync(join(folder, 'source'));
   writeFileSync(join(folder, 'source', 'file'), 'content');
   const env = { SPARSYNC_STATE_DIR: join(folder, 'state') };
-  await mustRun(process.execPath, [bundle, join(folder, 'source'), join(folder, 'copy')], { cwd: folder, env });
+  await mustRun(process.execPath, [file, join(folder, 'source'), join(folder, 'copy')], { cwd: folder, env });
   if (readFileSync(join(folder, 'copy', 'file'), 'utf8') !== 'content') throw new Error('the copy is not the source');
 }
 
 function expect(condition, message) {
   if (!condition) throw new Error(message);
+}
+
+/** The folders that a file is in, each with the slash that a link to it may end with, and without. */
+function foldersOf(path) {
+  const parents = path.split('/').slice(0, -1);
+  return parents.flatMap((_, index) => {
+    const folder = parents.slice(0, index + 1).join('/');
+    return [folder, `${folder}/`];
+  });
 }
 
 const bin = (folder) => join(folder, 'node_modules', '.bin', 'sparsync');
@@ -197,6 +218,31 @@ try {
         install: [packed.platform.tarball],
         args: ['--external:*.node', '--external:sparsync-native-*'],
       }),
+
+    'package: an esbuild bundle with the loader "file" for the addon needs nothing beside it, as ESM and as CommonJS':
+      async () => {
+        for (const format of ['esm', 'cjs'])
+          await runBundle(`loader-${format}`, { args: ['--loader:.node=file'], format });
+      },
+
+    'package: an esbuild bundle without either ends at build time, and the message shows what is missing': async () => {
+      const { code, output } = await bundle('nothing-said', []);
+      expect(code !== 0, 'the bundle was built');
+      expect(/No loader is configured for "\.node" files[^]*bundlers\.js[^]*\/\/ loader: file/.test(output), output);
+    },
+
+    'package: every link of the documents in it leads to a file in it': () => {
+      const files = packed.root.files.map(({ path }) => path);
+      const there = new Set(files.flatMap((path) => [path, ...foldersOf(path)]));
+      const broken = files
+        .filter((path) => path.endsWith('.md'))
+        .flatMap((path) => {
+          const text = readFileSync(join(complete, 'node_modules', 'sparsync-native', path), 'utf8');
+          const links = [...text.matchAll(LINK)].map(([, link]) => link);
+          return links.filter((link) => !there.has(join(dirname(path), link))).map((link) => `${path}: ${link}`);
+        });
+      expect(broken.length === 0, broken.join('\n'));
+    },
   });
 } finally {
   rmSync(work, { recursive: true, force: true });

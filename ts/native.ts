@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 
 import type * as Binding from '../index.js';
 import { builtin } from './builtin.js';
+import { bundled } from './bundlers.js';
 import { PlatformError } from './errors.js';
 
 export type {
@@ -55,7 +56,7 @@ export async function loadNative(): Promise<Native> {
   } catch (error) {
     problems.push(error);
   }
-  loaded = loadFromBundle(problems);
+  loaded = (await loadBundled(problems)) ?? loadBesideBundle(problems);
   if (loaded === undefined) throw platformError(problems);
   return loaded;
 }
@@ -100,11 +101,29 @@ function installedBinary(folder: string, target: string): string | undefined {
   return places.map((place) => join(place, name)).find((file) => existsSync(file));
 }
 
-/** A bundle in CommonJS form has no `import.meta.url`, which the generated loader starts from. */
-function loadFromBundle(problems: unknown[]): Native | undefined {
+/** The binary that a bundler has put beside the bundle, or has loaded by a loader of its own. */
+async function loadBundled(problems: unknown[]): Promise<Native | undefined> {
+  const binary = (await bundled(platformTarget()))?.default;
+  if (typeof binary !== 'string') return binary as Native | undefined;
+  try {
+    const binding: Native = requireFromHere()(binary);
+    return binding;
+  } catch (error) {
+    problems.push(error);
+    return undefined;
+  }
+}
+
+/** Starts at the file that runs: the bundle, where this is bundled. */
+function requireFromHere(): NodeJS.Require {
+  // A bundle in CommonJS form has no `import.meta.url`.
   const url: string | undefined = import.meta.url;
-  const start = url ?? __filename;
-  const requireHere = builtin('node:module').createRequire(start);
+  return builtin('node:module').createRequire(url ?? __filename);
+}
+
+/** The generated loader starts from `import.meta.url`, which a bundle in CommonJS form does not have. */
+function loadBesideBundle(problems: unknown[]): Native | undefined {
+  const requireHere = requireFromHere();
   const override = process.env['NAPI_RS_NATIVE_LIBRARY_PATH'];
   const target = platformTarget();
   const places =
