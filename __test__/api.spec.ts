@@ -98,6 +98,18 @@ test('places are checked: two servers, no root, an unknown scheme, a wrong type'
   }
 });
 
+test('a plan has a reason for every path, of those that the engine knows', async (t) => {
+  const work = workDir(t);
+  mkdirSync(`${work}/a/sub`, { recursive: true });
+  writeFileSync(`${work}/a/f`, 'new');
+  mkdirSync(`${work}/b`);
+  const found: Record<string, readonly string[]> = {};
+  for await (const item of plan(`${work}/a`, `${work}/b`, { recursive: false })) found[item.path] = item.reasons;
+  t.deepEqual(found['sub'], ['directory']);
+  t.deepEqual(found['f'], ['missing']);
+  for (const [path, reasons] of Object.entries(found)) t.not(reasons.length, 0, path);
+});
+
 test('a signal that was aborted before, and one that is aborted in mid-job, throw their reason itself', async (t) => {
   const { work, url, access, served, server } = await setup(t);
   const source = dir(work, 'source');

@@ -1,6 +1,7 @@
 // What is written down in more than one place must be equal in all of them.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { wordsAreCurrent } from './closed-sets.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { ROOT } from './process.mjs';
 import { runChecks } from './tap.mjs';
@@ -60,6 +61,10 @@ await runChecks({
   'versions: the changelog has a section for this version': () => {
     if (!text('CHANGELOG.md').includes(`\n## ${root.version}`))
       throw new Error(`CHANGELOG.md: no section ## ${root.version}`);
+  },
+
+  'words: the closed sets of ts/words.ts are those of the Rust sources': async () => {
+    if (!(await wordsAreCurrent())) throw new Error('ts/words.ts: node scripts/closed-sets.mjs writes it');
   },
 
   "errors: the API has the engine's codes and PLATFORM": async () => {

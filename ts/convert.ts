@@ -1,6 +1,6 @@
-import { ACTIONS, ENTRY_KINDS, REASONS } from './events.js';
 import type { EntryKind, EntryPath, Failure, PlanItem, SyncEvent, Warning } from './events.js';
 import type { NativeEvent } from './native.js';
+import { ACTIONS, ENTRY_KINDS, FAILURE_CODES, NOTICE_CODES, REASONS } from './words.js';
 
 function entryPath(event: NativeEvent): EntryPath {
   return event.pathBytes === undefined ? { path: event.path } : { path: event.path, pathBytes: event.pathBytes };
@@ -25,7 +25,7 @@ function toItem(event: NativeEvent): PlanItem {
 export function toFailure(event: NativeEvent): Failure {
   return {
     ...entryPath(event),
-    code: event.code ?? 'EIO',
+    code: FAILURE_CODES.find((code) => code === event.code) ?? 'other',
     side: event.side === 'remote' ? 'remote' : 'local',
     message: event.message ?? 'failed',
     oldContentKept: event.oldContentKept ?? false,
@@ -36,7 +36,7 @@ export function toFailure(event: NativeEvent): Failure {
 export function toWarning(event: NativeEvent): Warning {
   return {
     ...(event.path === '' ? {} : entryPath(event)),
-    ...(event.code === undefined ? {} : { code: event.code }),
+    ...(event.code === undefined ? {} : { code: NOTICE_CODES.find((code) => code === event.code) ?? 'notice' }),
     message: event.message ?? '',
   };
 }

@@ -1,37 +1,15 @@
 import type { ErrorCode, Side } from './codes.js';
 import type { SyncProfile } from './profile.js';
 import type { SyncStats } from './stats.js';
-
-/** The actions, for checks at run time. */
-export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip'] as const;
+import type { ACTIONS, ENTRY_KINDS, FAILURE_CODES, NOTICE_CODES, REASONS } from './words.js';
 
 /** What is done, or in a plan would be done, to one path of the destination. */
 export type Action = (typeof ACTIONS)[number];
 
-/** The kinds of entries, for checks at run time. */
-export const ENTRY_KINDS = ['file', 'directory', 'symlink', 'special'] as const;
-
-/** What an entry is. `special` stands for devices, sockets and named pipes, which are not carried. */
+/** What an entry is. `special` stands for devices, sockets and named pipes that are not carried. */
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
-/** The reasons, for checks at run time. */
-export const REASONS = [
-  'missing',
-  'size',
-  'mtime',
-  'mode',
-  'owner',
-  'group',
-  'type',
-  'target',
-  'content',
-  'extra',
-  'newer',
-  'special',
-  'unsupported',
-] as const;
-
-/** Why something is done to a path. */
+/** Why something is done to a path. `other` is a reason that only a newer server has a word for. */
 export type Reason = (typeof REASONS)[number];
 
 /** A path below the source or destination of a job, `/`-separated; empty for the top itself. */
@@ -59,14 +37,19 @@ export interface ItemEvent extends PlanItem {
   type: 'item';
 }
 
+/**
+ * Why a path did not arrive: `attributes` means that it did, and that an attribute could not be set; `other` is a failure that
+ * only a newer server has a word for.
+ */
+export type FailureCode = (typeof FAILURE_CODES)[number];
+
+/** What a warning is about; `notice` is anything. */
+export type WarningCode = (typeof NOTICE_CODES)[number];
+
 /** One path did not arrive. */
 export interface Failure extends EntryPath {
-  /**
-   * Which kind of failure: `unreadable`, `vanished`, `changed`, `write`, `integrity`, `conflict`, `scope`, `delete` or
-   * `attributes` (it arrived, and an attribute could not be set). The system's own word, as in "Permission denied", is in
-   * `message`.
-   */
-  code: string;
+  /** Which kind of failure. The system's own word, as in "Permission denied", is in `message`. */
+  code: FailureCode;
   /** The end on which it happened. */
   side: Side;
   /** What was attempted and why it failed. */
@@ -83,7 +66,7 @@ export interface FailureEvent extends Failure {
 /** Something that the user may want to know and that stops nothing. */
 export interface Warning {
   /** Which kind of warning, where there is one. */
-  code?: string;
+  code?: WarningCode;
   /** The path concerned, where there is one. */
   path?: string;
   /** The exact bytes of the path, only when they are not UTF-8. */

@@ -36,6 +36,7 @@ export type {
   EntryKind,
   EntryPath,
   Failure,
+  FailureCode,
   FailureEvent,
   ItemEvent,
   PlanItem,
@@ -45,6 +46,7 @@ export type {
   SyncEvent,
   SyncResult,
   Warning,
+  WarningCode,
   WarningEvent,
 } from './events.js';
 export type { SyncJob } from './job.js';

@@ -14,6 +14,7 @@ import type {
   VerifyOptions,
 } from './options.js';
 import type { PlatformAbortSignal } from './platform.js';
+import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
 
 /** The limits of retrying, complete. */
 export interface RetryPolicy {
@@ -40,7 +41,7 @@ export interface TransferSettings {
   readonly times: boolean;
   readonly owner: boolean;
   readonly group: boolean;
-  readonly compare: 'quick' | 'content' | 'size';
+  readonly compare: (typeof COMPARES)[number];
   readonly modifyWindowNs: number;
   readonly update: boolean;
   readonly delete: boolean;
@@ -48,8 +49,8 @@ export interface TransferSettings {
   readonly maxDelete: number | undefined;
   readonly allowMassDelete: boolean;
   readonly dryRun: boolean;
-  readonly durability: 'none' | 'run' | 'file';
-  readonly compression: 'auto' | 'always' | 'never';
+  readonly durability: (typeof DURABILITIES)[number];
+  readonly compression: (typeof COMPRESSIONS)[number];
   readonly lockWaitMs: number;
   readonly timeoutMs: number;
   readonly lanes: number;
@@ -119,7 +120,7 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   times: flag,
   owner: flag,
   group: flag,
-  compare: oneOf('quick', 'content', 'size'),
+  compare: oneOf(...COMPARES),
   modifyWindowNs: integer(-1, DAY_MS * 1_000_000, 'nanoseconds'),
   update: flag,
   delete: flag,
@@ -127,8 +128,8 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
   allowMassDelete: flag,
   dryRun: flag,
-  durability: oneOf('none', 'run', 'file'),
-  compression: oneOf('auto', 'always', 'never'),
+  durability: oneOf(...DURABILITIES),
+  compression: oneOf(...COMPRESSIONS),
   lockWaitMs: integer(0, DAY_MS, 'milliseconds'),
   timeoutMs: integer(0, DAY_MS, 'milliseconds'),
   lanes: integer(0, LANES_MAX, 'lanes'),

@@ -8,7 +8,13 @@ export interface ItemizeContext {
   readonly times: boolean;
 }
 
-const KINDS: Readonly<Record<PlanItem['kind'], string>> = { file: 'f', directory: 'd', symlink: 'L', special: 'S' };
+const KINDS: Readonly<Record<PlanItem['kind'], string>> = {
+  file: 'f',
+  directory: 'd',
+  symlink: 'L',
+  special: 'S',
+  fifo: 'S',
+};
 
 /** The columns after the first two: the letter that stands there when one of the reasons holds. */
 const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [

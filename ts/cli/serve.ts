@@ -10,6 +10,7 @@ import type { AllowedClient, Operation, RootOptions, ServeOptions } from '../ser
 import { textOf } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
+import { DURABILITIES } from '../words.js';
 import { pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';
@@ -84,7 +85,7 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
     authorizedKeysPath,
     clientCa,
     anonymous,
-    durability: flags.choice('durability', ['none', 'run', 'file']),
+    durability: flags.choice('durability', DURABILITIES),
     maxSessions: flags.number('max-sessions', 1),
   };
 }

@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js';
 import type { TransferOptions } from '../options.js';
+import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { modifyWindowNs } from './connecting.js';
 import type { ParsedFlags } from './parse.js';
 
@@ -35,8 +36,8 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
     ...(maxDelete === undefined ? {} : { maxDelete }),
     allowMassDelete: flags.given('allow-mass-delete'),
     dryRun: flags.on('dry-run'),
-    durability: flags.choice('durability', ['none', 'run', 'file']) ?? 'none',
-    compression: flags.choice('compress', ['auto', 'always', 'never']) ?? 'auto',
+    durability: flags.choice('durability', DURABILITIES) ?? 'none',
+    compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
     ...(lockWait === undefined ? {} : { lockWaitMs: lockWait * 1000 }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),
     ...(lanes === undefined ? {} : { lanes }),

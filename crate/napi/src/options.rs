@@ -162,13 +162,9 @@ pub struct NativeRequest {
 /// Two lanes keep two writers busy; more gained nothing on the machines measured.
 const LANES_AUTOMATIC: u8 = 2;
 
-fn durability(word: &str) -> Result<Durability> {
-    match word {
-        "none" => Ok(Durability::None),
-        "run" => Ok(Durability::Run),
-        "file" => Ok(Durability::File),
-        other => Err(config(format!("durability {other:?} is none of none, run, file"))),
-    }
+/// The member of a closed set that a word stands for.
+fn member<T>(what: &str, word: &str, from_word: impl Fn(&str) -> Option<T>) -> Result<T> {
+    from_word(word).ok_or_else(|| config(format!("{what} {word:?} is not known")))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float is clamped to the range")]
@@ -191,11 +187,7 @@ impl NativeRequest {
                 .ok_or_else(|| config(format!("lanes must be 0 to {}", limits::LANES_MAX)))?,
         };
         let request = Request {
-            direction: match self.direction.as_str() {
-                "push" => Direction::Push,
-                "pull" => Direction::Pull,
-                other => return Err(config(format!("direction {other:?} is neither push nor pull"))),
-            },
+            direction: member("direction", &self.direction, Direction::from_word)?,
             root: self.root.into_bytes(),
             path: rel_path(&self.remote_path)?,
             into: self.into,
@@ -207,12 +199,7 @@ impl NativeRequest {
                 group: self.group,
                 links: self.links,
                 xattrs: false,
-                compare: match self.compare.as_str() {
-                    "quick" => Compare::Quick,
-                    "content" => Compare::Content,
-                    "size" => Compare::Size,
-                    other => return Err(config(format!("compare {other:?} is none of quick, content, size"))),
-                },
+                compare: member("compare", &self.compare, Compare::from_word)?,
                 window,
             },
             recursive: self.recursive,
@@ -226,13 +213,8 @@ impl NativeRequest {
             dry_run: self.dry_run,
             itemize: self.itemize,
             partial: self.partial,
-            durability: durability(&self.durability)?,
-            compression: match self.compression.as_str() {
-                "auto" => Compression::Auto,
-                "always" => Compression::Always,
-                "never" => Compression::Never,
-                other => return Err(config(format!("compression {other:?} is none of auto, always, never"))),
-            },
+            durability: member("durability", &self.durability, Durability::from_word)?,
+            compression: member("compression", &self.compression, Compression::from_word)?,
             lock_wait_ms: whole(self.lock_wait_ms),
             timeout_ms: whole(self.timeout_ms),
             lanes,
@@ -302,7 +284,7 @@ impl NativeServerOptions {
             authorized_keys: self.authorized_keys,
             client_ca_pem: self.client_ca_pem,
             anonymous: self.anonymous,
-            durability: durability(&self.durability)?,
+            durability: member("durability", &self.durability, Durability::from_word)?,
             max_sessions: self.max_sessions as usize,
             idle_timeout: millis(self.idle_timeout_ms),
             profile: self.profile,

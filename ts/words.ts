@@ -1,0 +1,66 @@
+// Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
+export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip'] as const;
+export const ENTRY_KINDS = ['file', 'directory', 'symlink', 'special', 'fifo'] as const;
+export const REASONS = [
+  'missing',
+  'size',
+  'mtime',
+  'mode',
+  'owner',
+  'group',
+  'type',
+  'target',
+  'content',
+  'extra',
+  'newer',
+  'special',
+  'directory',
+  'append-only',
+  'xattrs',
+  'other',
+] as const;
+export const FAILURE_CODES = [
+  'unreadable',
+  'vanished',
+  'changed',
+  'write',
+  'integrity',
+  'conflict',
+  'scope',
+  'delete',
+  'attributes',
+  'other',
+] as const;
+export const NOTICE_CODES = ['notice', 'owners', 'unmounted', 'owner-right', 'special'] as const;
+export const COMPARES = ['quick', 'content', 'size'] as const;
+export const DURABILITIES = ['none', 'run', 'file'] as const;
+export const COMPRESSIONS = ['auto', 'always', 'never'] as const;
+
+/**
+ * The codes of every error that this package throws, in the order of the engine's own list.
+ * They are part of the version promise.
+ */
+export const ERROR_CODES = [
+  'ERR_SPARSYNC_CONFIG',
+  'ERR_SPARSYNC_NOT_FOUND',
+  'ERR_SPARSYNC_CONNECT',
+  'ERR_SPARSYNC_CLOSED',
+  'ERR_SPARSYNC_TIMEOUT',
+  'ERR_SPARSYNC_VERSION',
+  'ERR_SPARSYNC_PROTOCOL',
+  'ERR_SPARSYNC_UNKNOWN_HOST',
+  'ERR_SPARSYNC_HOST_KEY_CHANGED',
+  'ERR_SPARSYNC_UNAUTHORIZED',
+  'ERR_SPARSYNC_SCOPE',
+  'ERR_SPARSYNC_IO',
+  'ERR_SPARSYNC_NO_SPACE',
+  'ERR_SPARSYNC_DELETE_REFUSED',
+  'ERR_SPARSYNC_MAX_DELETE',
+  'ERR_SPARSYNC_BUSY',
+  'ERR_SPARSYNC_PARTIAL',
+  'ERR_SPARSYNC_INTEGRITY',
+  'ERR_SPARSYNC_LIMIT',
+  'ERR_SPARSYNC_ABORTED',
+  'ERR_SPARSYNC_INTERNAL',
+  'ERR_SPARSYNC_PLATFORM',
+] as const;
