@@ -223,6 +223,8 @@ export interface NativeRequest {
   modifyWindowNs: number
   /** Newer files of the destination stay. */
   update: boolean
+  /** Names that do not belong to the run. */
+  exclude: Array<Uint8Array>
   /** What the source does not have is deleted. */
   delete: boolean
   /** A directory that is not empty gives way to a file. */

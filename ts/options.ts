@@ -233,6 +233,16 @@ export interface TransferOptions {
    */
   update?: boolean | undefined;
   /**
+   * Names that do not belong to the run, at any depth and whatever they are: the source's are not looked at, and the
+   * destination's stay as they are, with the directories that hold them. Plain names of one path component each, text or
+   * bytes; patterns are refused.
+   *
+   * Default: none.
+   *
+   * @example `exclude: ['node_modules', '.git']`
+   */
+  exclude?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /**
    * Remove from the destination what the source does not have, last, and only after the source was read to its end
    * without error.
    *

@@ -2,6 +2,7 @@ import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } fro
 import type { Check, Checked, Checks } from './check.js';
 import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { ConfigError } from './errors.js';
+import { excludedNames, plainName } from './exclude.js';
 import type {
   ConnectOptions,
   EventOptions,
@@ -44,6 +45,7 @@ export interface TransferSettings {
   readonly compare: (typeof COMPARES)[number];
   readonly modifyWindowNs: number;
   readonly update: boolean;
+  readonly exclude: readonly Uint8Array[];
   readonly delete: boolean;
   readonly force: boolean;
   readonly maxDelete: number | undefined;
@@ -123,6 +125,7 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   compare: oneOf(...COMPARES),
   modifyWindowNs: integer(-1, DAY_MS * 1_000_000, 'nanoseconds'),
   update: flag,
+  exclude: listOf(plainName),
   delete: flag,
   force: flag,
   maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
@@ -189,6 +192,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     compare: given.compare ?? 'quick',
     modifyWindowNs: given.modifyWindowNs ?? -1,
     update: given.update ?? false,
+    exclude: excludedNames(given.exclude ?? []),
     delete: given.delete ?? false,
     force: given.force ?? false,
     maxDelete: given.maxDelete,

@@ -68,9 +68,18 @@ const SELECTING: readonly Flag[] = [
   },
 ];
 
+const EXCLUDE: Flag = {
+  name: 'exclude',
+  value: 'NAME',
+  many: true,
+  category: TRANSFER,
+  help: 'leave out what has this name, on both sides and at any depth (no pattern)',
+};
+
 /** Flags of a sync. */
 export const SYNC_FLAGS: readonly Flag[] = [
   ...SELECTING,
+  EXCLUDE,
   { name: 'checksum', short: 'c', category: COMPARE, help: 'compare content instead of size and time' },
   { name: 'size-only', category: COMPARE, help: 'compare the size alone' },
   {
@@ -148,6 +157,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { name: 'times', short: 't', category: COMPARE, help: 'compare modification times (default; --no-times)' },
   { name: 'group', short: 'g', category: COMPARE, help: 'compare groups' },
   { name: 'owner', short: 'o', category: COMPARE, help: 'compare owners' },
+  { ...EXCLUDE, category: COMPARE },
   {
     name: 'modify-window',
     value: 'SECONDS',
@@ -263,10 +273,9 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   sparse: 'holes in files are not carried',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',
   rsh: 'transfers go over QUIC to a sparsync server, not over a remote shell',
-  exclude: 'there are no filters: choose a narrower SRC',
-  include: 'there are no filters: choose a narrower SRC',
-  filter: 'there are no filters: choose a narrower SRC',
-  f: 'there are no filters: choose a narrower SRC',
+  include: 'the only filter is --exclude=NAME',
+  filter: 'the only filter is --exclude=NAME',
+  f: 'the only filter is --exclude=NAME',
   inplace: 'files are always written beside their target and renamed, so that none is ever torn',
   append: 'files are always written beside their target and renamed, so that none is ever torn',
   'remove-source-files': 'sources are never removed',

@@ -31,6 +31,7 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
     compare: flags.on('checksum') ? 'content' : flags.on('size-only') ? 'size' : 'quick',
     modifyWindowNs: modifyWindowNs(flags),
     update: flags.on('update'),
+    exclude: flags.words('exclude'),
     delete: flags.on('delete'),
     force: flags.on('force'),
     ...(maxDelete === undefined ? {} : { maxDelete }),

@@ -96,6 +96,7 @@ function verifyOptions(flags: ParsedFlags, signal: AbortSignal): VerifyOptions {
     times: flags.given('times') ?? true,
     owner: flags.on('owner'),
     group: flags.on('group'),
+    exclude: flags.words('exclude'),
     modifyWindowNs: modifyWindowNs(flags),
     retry: flags.number('retry') ?? 0,
     ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),

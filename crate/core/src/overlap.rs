@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use sparsync_proto::{Deletion, RelPath};
+use sparsync_proto::{Deletion, Matcher, RelPath, Request};
 
 use crate::engine::Destination;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +13,8 @@ use crate::prepare::Source;
 use crate::storage::Access;
 
 /// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete the source.
-pub(crate) fn refuse(source: &Source, destination: &Destination, deletion: &Deletion) -> Result<()> {
+pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Request) -> Result<()> {
+    let (deletion, matcher) = (&request.deletion, &*request.matcher());
     // A single file is put beside what is there, and its destination is no directory that could give way.
     let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
     // Onto itself there is nothing to do, which a run finds out.
@@ -24,7 +25,8 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, deletion: &Dele
     if deletion.allow_mass || !(deletion.delete || deletion.force) {
         return Ok(());
     }
-    match places_below(&source.root, root).into_iter().find(|place| is_lost(&source.root, deletion, place)) {
+    let mut places = places_below(&source.root, root).into_iter();
+    match places.find(|place| is_lost(&source.root, deletion, matcher, place)) {
         Some(place) => Err(refusal(&place.path)),
         None => Ok(()),
     }
@@ -54,8 +56,11 @@ struct Place {
 /// Whether a run deletes something of the source at `place`.
 ///
 /// A source strictly inside its destination always loses something to `delete`: it stays whole only when it holds
-/// itself at the same path again, and so on for ever.
-fn is_lost(source: &Root, deletion: &Deletion, place: &Place) -> bool {
+/// itself at the same path again, and so on for ever. What does not belong to the run is not deleted, whatever it holds.
+fn is_lost(source: &Root, deletion: &Deletion, matcher: &dyn Matcher, place: &Place) -> bool {
+    if !matcher.takes_directory(&place.path) {
+        return false;
+    }
     if deletion.delete { !(place.is_top && place.path.is_root()) } else { gives_way(source, &place.path) }
 }
 

@@ -204,6 +204,7 @@ impl Prepared {
     pub(crate) fn options(&self, request: &Request, terms: &ReceiverTerms<'_>, report: Report) -> ReceiverOptions {
         ReceiverOptions {
             attributes: request.attributes,
+            matcher: request.matcher(),
             rules: Rules {
                 attributes: carried(&request.attributes, terms.may_chown),
                 source_ids: SourceIds::Claimed,

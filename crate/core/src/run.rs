@@ -134,6 +134,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
     let lanes = data.data_out(request.lanes);
     let options = SenderOptions {
         attributes: request.attributes,
+        matcher: request.matcher(),
         recursive: request.recursive,
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
@@ -252,13 +253,14 @@ fn local_once(
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
         return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
     }
-    overlap::refuse(source, &prepared.destination, &request.deletion)?;
+    overlap::refuse(source, &prepared.destination, request)?;
     let mut options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
     options.rules.source_ids = SourceIds::Local;
     tell_dropped_owners(request, true, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
     let sender_options = SenderOptions {
         attributes: request.attributes,
+        matcher: request.matcher(),
         recursive: request.recursive,
         compress: Box::new(|| false),
         hold: Duration::ZERO,

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
 use sparsync_core::proto::{
-    Attributes, Compare, Compression, Deletion, Direction, Durability, RelPath, Request, Window, limits,
+    Attributes, Compare, Compression, Deletion, Direction, Durability, Name, Names, RelPath, Request, Window, limits,
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
@@ -129,6 +129,8 @@ pub struct NativeRequest {
     pub modify_window_ns: f64,
     /// Newer files of the destination stay.
     pub update: bool,
+    /// Names that do not belong to the run.
+    pub exclude: Vec<Uint8Array>,
     /// What the source does not have is deleted.
     pub delete: bool,
     /// A directory that is not empty gives way to a file.
@@ -204,6 +206,7 @@ impl NativeRequest {
             },
             recursive: self.recursive,
             update: self.update,
+            exclude: names(&self.exclude)?,
             deletion: Deletion {
                 delete: self.delete,
                 force: self.force,
@@ -225,6 +228,13 @@ impl NativeRequest {
         };
         Ok(Run { request, local_path: self.local_path.to_vec(), lossless: self.lossless })
     }
+}
+
+/// A set of names.
+fn names(all: &[Uint8Array]) -> Result<Names> {
+    let checked = all.iter().map(|name| Name::new(name).map_err(|error| config("not a name").at(name).because(error)));
+    Names::new(checked.collect::<Result<_>>()?)
+        .ok_or_else(|| config(format!("names of more than {} bytes in all", limits::NAMES_BYTES_MAX)))
 }
 
 /// A path below a root.

@@ -13,6 +13,8 @@ pub mod field;
 mod frame;
 mod kind;
 pub mod limits;
+mod matcher;
+mod names;
 pub mod pack;
 mod path;
 mod plan;
@@ -34,6 +36,8 @@ pub use frame::{
     WireError, encode_list,
 };
 pub use kind::ErrorKind;
+pub use matcher::{Everything, ExceptNames, Matcher};
+pub use names::Names;
 pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};

@@ -66,6 +66,9 @@ pub const XATTRS_BYTES_MAX: usize = 256 << 10;
 /// Sources of one request besides its path.
 pub const SOURCES_MAX: usize = 128;
 
+/// Bytes of a set of names in a request.
+pub const NAMES_BYTES_MAX: usize = 64 << 10;
+
 /// What a decoded frame holds in memory is at most this many times its bytes, and [`MEMORY_FIXED_BYTES`] besides.
 /// Short names of many entries are what comes closest.
 pub const MEMORY_FACTOR: usize = 12;

@@ -5,6 +5,8 @@ use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Attributes;
 use crate::field::{AtMost, Codec, FileName, get_nested, message, put_nested};
 use crate::limits::{LANES_MAX, ROOT_NAME_BYTES_MAX, SOURCES_MAX};
+use crate::matcher::{Everything, ExceptNames, Matcher};
+use crate::names::Names;
 use crate::path::RelPath;
 
 closed_set! {
@@ -99,6 +101,8 @@ pub struct Request {
     pub recursive: bool,
     /// Newer files at the destination stay.
     pub update: bool,
+    /// Names that do not belong to the run, on either side and at any depth.
+    pub exclude: Names,
     /// Deletions.
     pub deletion: Deletion,
     /// Only say what would be done.
@@ -143,6 +147,7 @@ impl Default for Request {
             attributes: Attributes::default(),
             recursive: false,
             update: false,
+            exclude: Names::default(),
             deletion: Deletion::default(),
             dry_run: false,
             itemize: false,
@@ -158,6 +163,14 @@ impl Default for Request {
             space_checked: false,
             profile: false,
         }
+    }
+}
+
+impl Request {
+    /// What belongs to the run, at either end.
+    #[must_use]
+    pub fn matcher(&self) -> Box<dyn Matcher> {
+        if self.exclude.is_empty() { Box::new(Everything) } else { Box::new(ExceptNames::new(&self.exclude)) }
     }
 }
 
@@ -196,6 +209,7 @@ message!(Request, "request" {
     32 optional entries_bound,
     33 critical space_checked,
     34 critical profile,
+    35 critical exclude,
 });
 
 /// Data lanes of a session.

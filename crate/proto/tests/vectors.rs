@@ -8,7 +8,7 @@ use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Compare, Compression, DecodeError, Deletion, Detail, Direction, Directory, Durability,
     EndProfile, ErrorKind, FIGURES, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta,
-    MoreSource, Name, PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Stat, ThreadProfile, Time,
+    MoreSource, Name, Names, PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Stat, ThreadProfile, Time,
     TreeHasher, Version, Window, WireError, Xattrs, encode_list, limits,
 };
 
@@ -562,14 +562,26 @@ fn any_attributes() -> impl Strategy<Value = Attributes> {
     })
 }
 
+fn names(all: &[Vec<u8>]) -> Names {
+    Names::new(all.iter().map(|name| Name::new(name).expect("a name")).collect()).expect("few")
+}
+
 fn any_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
     let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| MoreSource { path, contents });
-    let place = (place, vec(source, 0..3));
+    let place = (place, vec(source, 0..3), vec(any_name(), 0..4));
     (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
-        |(flags, ((root, path, file_name, max), more_sources), attributes, durability, compression, numbers, lanes)| {
+        |(
+            flags,
+            ((root, path, file_name, max), more_sources, exclude),
+            attributes,
+            durability,
+            compression,
+            numbers,
+            lanes,
+        )| {
             Request {
                 direction: if flags[0] { Direction::Pull } else { Direction::Push },
                 root,
@@ -581,6 +593,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 attributes,
                 recursive: flags[3],
                 update: flags[4],
+                exclude: names(&exclude),
                 deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7] },
                 dry_run: flags[8],
                 itemize: flags[9],

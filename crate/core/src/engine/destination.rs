@@ -51,7 +51,7 @@ pub(super) struct DestinationWalk<'a, S> {
     /// Only this name of it.
     pub(super) single: Option<&'a [u8]>,
     /// What is looked at.
-    pub(super) options: ScanOptions,
+    pub(super) options: ScanOptions<'a>,
     /// Whether sub-directories are walked.
     pub(super) recursive: bool,
 }

@@ -28,6 +28,8 @@ pub(super) struct Guard {
     refused: Option<(RelPath, u64)>,
     /// Directories that were mount points in the last run and are none now.
     unmounted: HashSet<RelPath>,
+    /// Directories of the source that hold nothing but what is left out of the run.
+    left_out: HashSet<RelPath>,
 }
 
 /// A directory of the destination that has nothing to be compared with.
@@ -44,6 +46,11 @@ impl Guard {
     /// A directory of the source that was a mount point in the last run and is none now.
     pub(super) fn unmounted(&mut self, path: RelPath) {
         self.unmounted.insert(path);
+    }
+
+    /// A directory of the source that is empty to this run, and holds what is left out of it.
+    pub(super) fn left_out(&mut self, path: RelPath) {
+        self.left_out.insert(path);
     }
 
     /// An entry that would be deleted.
@@ -63,6 +70,7 @@ impl Guard {
             Some(top) if path.is_within(&top.path) => top.entries += entries,
             _ => {
                 self.close();
+                let source_is_empty = source_is_empty && !self.left_out.contains(path);
                 let is_suspect = source_is_empty || self.unmounted.contains(path);
                 let is_whole = source_is_empty && path.is_root();
                 let least = if is_whole { GUARDED_ENTRIES_WHOLE } else { GUARDED_ENTRIES };

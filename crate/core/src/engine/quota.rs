@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use sparsync_proto::{Attributes, Kind, RelPath};
+use sparsync_proto::{Attributes, Everything, Kind, RelPath};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
@@ -35,7 +35,11 @@ impl Quota {
         };
         // Nothing is there yet; whether it may be made is decided elsewhere.
         let Ok(top) = root.descend(prefix) else { return Ok(quota) };
-        let options = ScanOptions { attributes: Attributes { links: true, ..Attributes::default() }, stamps: false };
+        let options = ScanOptions {
+            attributes: Attributes { links: true, ..Attributes::default() },
+            stamps: false,
+            matcher: &Everything,
+        };
         for item in Walk::new(&top, options, true) {
             session.check()?;
             session.worked(1);

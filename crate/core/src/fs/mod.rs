@@ -15,7 +15,7 @@ mod write;
 pub(crate) use adjust::{Found, Handle, HeldDirectory};
 pub(crate) use lock::{DestinationLock, Hold, LockFor, is_unclaimed};
 pub(crate) use mounts::{Mount, below};
-pub(crate) use remove::{Removal, remove_tree};
+pub(crate) use remove::{Removal, holds_protected, remove_tree};
 pub(crate) use root::{Root, Space};
 pub(crate) use state::{KnownMounts, StateDir};
 pub(crate) use status::status;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, RawDir};
 use rustix::io::Errno;
-use sparsync_proto::{Kind, Name, RelPath};
+use sparsync_proto::{Kind, Matcher, Name, RelPath};
 
 use crate::storage::Access;
 
@@ -23,6 +23,8 @@ pub(crate) struct Removal<'a> {
     pub(crate) dry_run: bool,
     /// How many entries may go.
     pub(crate) max: Option<u64>,
+    /// What may be removed; the rest stays, and so does each directory above it. Nothing: everything may.
+    pub(crate) matcher: Option<&'a dyn Matcher>,
     /// Told of each entry.
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
@@ -35,6 +37,8 @@ pub(crate) struct Removal<'a> {
     pub(crate) directories: u64,
     /// Whether `max` kept something from being removed.
     pub(crate) limit_reached: bool,
+    /// Entries that stay because they do not belong to the run.
+    pub(crate) protected: u64,
     /// What could not be removed.
     pub(crate) failed: Vec<(Vec<u8>, Errno)>,
 }
@@ -45,6 +49,13 @@ impl Removal<'_> {
             self.limit_reached = true;
         }
         !self.limit_reached && !self.stop.is_some_and(|stop| stop())
+    }
+
+    /// Whether an entry belongs to what may be removed.
+    fn takes(&mut self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        let takes = self.matcher.is_none_or(|matcher| matcher.takes(path, name, kind));
+        self.protected += u64::from(!takes);
+        takes
     }
 
     fn removed(&mut self, path: &[u8], kind: Kind) {
@@ -111,14 +122,26 @@ pub(crate) fn remove_tree(root: &Root, path: &RelPath, removal: &mut Removal<'_>
     Ok(())
 }
 
+/// Whether something in the directory at `path` does not belong to the run, so that it has to stay.
+pub(crate) fn holds_protected(root: &Root, path: &RelPath, matcher: &dyn Matcher) -> bool {
+    if matcher.takes_all() {
+        return false;
+    }
+    let mut looked = Removal { dry_run: true, matcher: Some(matcher), ..Removal::default() };
+    // What cannot be looked at cannot be removed either, and fails there.
+    let _ = remove_tree(root, path, &mut looked);
+    looked.protected > 0
+}
+
 /// Depth first. No descriptor is held while a sub-directory is removed, so depth is bounded by the path's cap alone.
 fn remove_directory(root: &Root, path: &RelPath, removal: &mut Removal<'_>) {
     if !removal.may_go_on() {
         return;
     }
-    let failed = removal.failed.len();
+    let (failed, protected) = (removal.failed.len(), removal.protected);
     match removal.entries(root, path) {
-        Ok((directory, found)) => {
+        Ok((directory, mut found)) => {
+            found.retain(|(name, kind)| removal.takes(path, name, *kind));
             let (directories, others): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|(_, kind)| *kind == Kind::Directory);
             for (name, kind) in others {
@@ -133,7 +156,7 @@ fn remove_directory(root: &Root, path: &RelPath, removal: &mut Removal<'_>) {
         }
         Err(error) => removal.failed.push((path.as_bytes().to_vec(), error)),
     }
-    if removal.failed.len() > failed || !removal.may_go_on() {
+    if removal.failed.len() > failed || removal.protected > protected || !removal.may_go_on() {
         return;
     }
     let Some((parent, name)) = path.split_last() else { return };

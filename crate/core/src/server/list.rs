@@ -74,6 +74,7 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
     let options = ScanOptions {
         attributes: sparsync_proto::Attributes { links: true, ..sparsync_proto::Attributes::default() },
         stamps: false,
+        matcher: &sparsync_proto::Everything,
     };
     let scan =
         scan_directory(root, path.clone(), &options, &mut ScanBuffers::default()).map_err(|error| match error {

@@ -131,6 +131,7 @@ impl Answer<'_> {
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let options = SenderOptions {
             attributes: request.attributes,
+            matcher: request.matcher(),
             recursive: request.recursive,
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),

@@ -92,6 +92,11 @@ pub(crate) trait Directory: Send + Sync {
 
     /// Opens a file to read it: not through a symlink, and without waiting should it have become something else.
     fn open_file(&self, name: &[u8]) -> Result<Self::File>;
+
+    /// Why parts of it could not be opened, where it has several: what is in those is not among its names.
+    fn unread(&self) -> &[Errno] {
+        &[]
+    }
 }
 
 /// A file that is held.

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath};
+use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath};
 
 use super::hash::Contents;
 use super::temp::TempName;
@@ -10,11 +10,20 @@ use super::{Access, Directory, Errno, Result, Stamp, Status, Storage};
 
 /// What a scan looks at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ScanOptions {
+pub(crate) struct ScanOptions<'a> {
     /// What the run compares.
     pub(crate) attributes: Attributes,
     /// Whether stamps are kept: the sender needs them to know that a file did not change under it.
     pub(crate) stamps: bool,
+    /// What belongs to the run: nothing else is looked at.
+    pub(crate) matcher: &'a dyn Matcher,
+}
+
+impl ScanOptions<'_> {
+    /// Whether equal digests of two directories prove that nothing in them differs.
+    pub(crate) fn digests_decide(&self) -> bool {
+        self.attributes.digests_decide() && self.matcher.digests_decide()
+    }
 }
 
 /// A directory as it was found.
@@ -32,6 +41,8 @@ pub(crate) struct Scan {
     pub(crate) stamps: Vec<Stamp>,
     /// The digest of the entries.
     pub(crate) digest: Digest,
+    /// Whether there are entries that do not belong to the run.
+    pub(crate) leaves_out: bool,
     /// Unfinished files of runs, this one's or others'.
     pub(crate) leftovers: Vec<(Vec<u8>, TempName)>,
     /// What could not be looked at.
@@ -78,9 +89,20 @@ impl Scan {
             listing: Listing::new(),
             stamps: Vec::new(),
             digest: Digest::default(),
+            leaves_out: false,
             leftovers: Vec::new(),
             issues: Vec::new(),
         }
+    }
+
+    /// Tells that a part of the directory is missing from it.
+    fn unread(&mut self, error: Errno) {
+        self.issues.push(Issue {
+            kind: IssueKind::Unreadable,
+            path: self.path.as_bytes().to_vec(),
+            message: format!("cannot list the directory: {}", std::io::Error::from(error)),
+            old_kept: true,
+        });
     }
 
     fn issue(&mut self, name: &[u8], doing: &str, error: Errno) {
@@ -92,14 +114,28 @@ impl Scan {
         });
     }
 
-    /// Adds the entry `name`. One that vanished since its name was read is left out, as if the directory had been
-    /// listed a moment later.
-    fn add(&mut self, directory: &impl Directory, name: &[u8], options: &ScanOptions, found: &mut Entries) {
+    /// Adds the entry `name`, which may be known to be of a kind already. One that vanished since its name was read is
+    /// left out, as if the directory had been listed a moment later.
+    fn add(
+        &mut self,
+        directory: &impl Directory,
+        (name, known): (&[u8], Option<Kind>),
+        options: &ScanOptions<'_>,
+        found: &mut Entries,
+    ) {
+        if known.is_some_and(|kind| !options.matcher.takes(&self.path, name, kind)) {
+            self.leaves_out = true;
+            return;
+        }
         let status = match directory.status(name) {
             Ok(status) => status,
             Err(Errno::NOENT) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
+        if known.is_none() && !options.matcher.takes(&self.path, name, status.kind) {
+            self.leaves_out = true;
+            return;
+        }
         let Ok(valid) = Name::new(name) else {
             return self.issue(name, "cannot carry this name", Errno::INVAL);
         };
@@ -140,7 +176,7 @@ impl Scan {
         }
     }
 
-    fn finish(&mut self, options: &ScanOptions, found: &mut Entries) {
+    fn finish(&mut self, options: &ScanOptions<'_>, found: &mut Entries) {
         let (listing, order) = found.listing.take_sorted();
         self.listing = listing;
         if options.stamps {
@@ -151,7 +187,7 @@ impl Scan {
             let digests = std::mem::take(&mut found.contents.digests);
             self.listing.set_content(order.iter().map(|&at| digests[at as usize]).collect());
         }
-        if options.attributes.digests_decide() {
+        if options.digests_decide() {
             self.digest = options.attributes.digest(&self.listing);
         }
     }
@@ -161,16 +197,19 @@ impl Scan {
 pub(crate) fn scan_directory(
     root: &impl Storage,
     path: RelPath,
-    options: &ScanOptions,
+    options: &ScanOptions<'_>,
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
     let directory = root.open(&path, Access::Read)?;
     let mut scan = Scan::empty(path, &directory.status(b"")?);
     let ScanBuffers { names, found } = buffers;
-    let listed = directory.names(names, |name, _| {
+    for error in directory.unread() {
+        scan.unread(*error);
+    }
+    let listed = directory.names(names, |name, known| {
         match TempName::parse(name) {
             Some(temp) => scan.leftovers.push((name.to_vec(), temp)),
-            None => scan.add(&directory, name, options, found),
+            None => scan.add(&directory, (name, known), options, found),
         }
         Ok(())
     });
@@ -186,12 +225,12 @@ pub(crate) fn scan_directory(
 pub(crate) fn scan_single(
     root: &impl Storage,
     name: &[u8],
-    options: &ScanOptions,
+    options: &ScanOptions<'_>,
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
     let directory = root.open(&RelPath::root(), Access::Reach)?;
     let mut scan = Scan::empty(RelPath::root(), &directory.status(b"")?);
-    scan.add(&directory, name, options, &mut buffers.found);
+    scan.add(&directory, (name, None), options, &mut buffers.found);
     scan.finish(options, &mut buffers.found);
     Ok(scan)
 }

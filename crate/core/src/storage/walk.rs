@@ -16,7 +16,7 @@ pub(crate) enum WalkItem {
 /// Walks a tree in order. Holds no descriptor between directories, so depth costs nothing.
 pub(crate) struct Walk<'a, S> {
     root: &'a S,
-    options: ScanOptions,
+    options: ScanOptions<'a>,
     recursive: bool,
     buffers: ScanBuffers,
     pending: Vec<RelPath>,
@@ -24,7 +24,7 @@ pub(crate) struct Walk<'a, S> {
 
 impl<'a, S: Storage> Walk<'a, S> {
     /// Starts at the root.
-    pub(crate) fn new(root: &'a S, options: ScanOptions, recursive: bool) -> Self {
+    pub(crate) fn new(root: &'a S, options: ScanOptions<'a>, recursive: bool) -> Self {
         Self { root, options, recursive, buffers: ScanBuffers::default(), pending: vec![RelPath::root()] }
     }
 

@@ -28,6 +28,8 @@ closed_set! {
         Delete = 7, "delete";
         /// It arrived, and one of its attributes could not be set.
         Attributes = 8, "attributes";
+        /// A source of the run is not there.
+        Missing = 9, "missing";
         /// A failure that only a newer peer has a name for.
         #[default]
         Other = 127, "other";
@@ -42,6 +44,9 @@ closed_set! {
         OwnerRight = 131, "owner-right";
         /// A notice of the sender's: the run does not carry what this entry is.
         Special = 132, "special";
+        /// Nothing is missing: all that the source's directory holds is left out of the run, so it is not taken for one that
+        /// is empty.
+        LeftOut = 133, "left-out";
     }
 }
 
@@ -58,7 +63,7 @@ impl IssueKind {
     /// Whether it happened where the source is.
     #[must_use]
     pub const fn is_senders(self) -> bool {
-        matches!(self, Self::Unreadable | Self::Vanished | Self::Changed | Self::Special)
+        matches!(self, Self::Unreadable | Self::Vanished | Self::Changed | Self::Missing | Self::Special)
     }
 }
 

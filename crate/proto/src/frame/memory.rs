@@ -19,7 +19,11 @@ impl Frame {
                 | Self::Heartbeat(_) => 0,
                 Self::Request(request) => {
                     let more = list(&request.more_sources, |source| source.path.as_bytes().len());
-                    size_of::<Request>() + request.root.len() + request.path.as_bytes().len() + more
+                    size_of::<Request>()
+                        + request.root.len()
+                        + request.path.as_bytes().len()
+                        + request.exclude.memory_bytes()
+                        + more
                 }
                 Self::Directories(all) => list(all, |one| one.path.as_bytes().len() + one.xattrs.as_bytes().len()),
                 Self::List { listing, .. } => listing.memory_bytes(),

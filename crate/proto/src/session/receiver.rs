@@ -65,6 +65,8 @@ pub enum ToReceiver {
     },
     /// A directory was a mount point in the sender's last run and is none now.
     Unmounted(RelPath),
+    /// All that a directory of the source holds is left out of the run.
+    LeftOut(RelPath),
     /// A path of the source that does not arrive, or a notice.
     Issue(Issue),
     /// The source is known in full.
@@ -339,10 +341,15 @@ impl Receiver {
 }
 
 fn senders_issue(issue: Issue) -> Result<ToReceiver, Violation> {
-    if issue.kind == IssueKind::Unmounted {
-        let path = RelPath::new(&issue.path).map_err(|_| Violation::new("an issue about no path"))?;
-        return Ok(ToReceiver::Unmounted(path));
-    }
+    let about_directory: fn(RelPath) -> ToReceiver = match issue.kind {
+        IssueKind::Unmounted => ToReceiver::Unmounted,
+        IssueKind::LeftOut => ToReceiver::LeftOut,
+        _ => return senders_failure(issue),
+    };
+    RelPath::new(&issue.path).map(about_directory).map_err(|_| Violation::new("an issue about no path"))
+}
+
+fn senders_failure(issue: Issue) -> Result<ToReceiver, Violation> {
     if issue.kind.is_senders() || issue.kind.is_notice() {
         return Ok(ToReceiver::Issue(issue));
     }

@@ -107,7 +107,11 @@ impl ReceiverEnd {
             }
             ToReceiver::Decide { directory, pending } => self.decide(directory, *pending, link),
             ToReceiver::TreeEnd { errors, .. } => self.errors = Some(errors),
-            ToReceiver::Nothing | ToReceiver::Unmounted(_) | ToReceiver::Issue(_) | ToReceiver::Profile(_) => {}
+            ToReceiver::Nothing
+            | ToReceiver::Unmounted(_)
+            | ToReceiver::LeftOut(_)
+            | ToReceiver::Issue(_)
+            | ToReceiver::Profile(_) => {}
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind,
 use super::Receiver;
 use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Scan;
 
 impl Receiver<'_> {
@@ -40,6 +40,11 @@ impl Receiver<'_> {
 
     /// Compares the next directory of the source with the destination's.
     pub(super) fn directory(&mut self, number: u32, directory: Directory) -> Result<()> {
+        if !self.options.matcher.takes_directory(&directory.path) {
+            return Err(Error::protocol("a directory that does not belong to the run")
+                .remote()
+                .at(directory.path.as_bytes()));
+        }
         if !self.options.deletion.delete {
             self.floor.raise(&directory.path);
         }
@@ -102,7 +107,7 @@ impl Receiver<'_> {
                 self.settle_attrs(&directory.path, directory.meta, false);
             }
         }
-        let equal = self.options.attributes.digests_decide() && old.digest == directory.digest && !single;
+        let equal = self.options.digests_decide() && old.digest == directory.digest && !single;
         if equal && !self.machine.grants_all() {
             self.sweep(&old, |_| false, directory.meta);
         } else {

@@ -5,6 +5,7 @@ use sparsync_proto::session::Pending;
 use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, plan};
 
 use super::Receiver;
+use super::delete::PROTECTED;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::error::{Error, Result};
 use crate::storage::{Access, PartialId, Scan};
@@ -13,6 +14,7 @@ impl Receiver<'_> {
     /// Decides on every entry of a directory.
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, listing } = pending;
+        self.check_taken(&path, &listing)?;
         let old = self.old.remove(&number);
         let listing = match &self.destination.file_name {
             // A single file may have another name here. The peer has told why there is none, when there is none.
@@ -64,6 +66,21 @@ impl Receiver<'_> {
             self.settle_attrs(&path, meta, false);
         }
         self.want(number, path, listing, &wanted, resume)
+    }
+
+    /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.
+    fn check_taken(&self, path: &RelPath, listing: &Listing) -> Result<()> {
+        let matcher = &*self.options.matcher;
+        if matcher.takes_all() {
+            return Ok(());
+        }
+        let is_foreign = |entry: &&Entry| !matcher.takes(path, listing.name(entry), entry.kind);
+        match listing.entries().iter().find(is_foreign) {
+            Some(entry) => Err(Error::protocol("an entry that does not belong to the run")
+                .remote()
+                .at(&path.join_bytes(listing.name(entry)))),
+            None => Ok(()),
+        }
     }
 
     /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
@@ -157,6 +174,10 @@ impl Receiver<'_> {
                 return Ok(false);
             }
         }
+        if old_is_directory && self.holds_protected(&path.join_bytes(name)) {
+            self.issue(IssueKind::Conflict, path.join_bytes(name), PROTECTED)?;
+            return Ok(false);
+        }
         self.take_quota(if entry.kind == Kind::File { entry.size } else { 0 }, before)?;
         let action = if before.is_some() { Action::Update } else { Action::Create };
         self.item(
@@ -218,9 +239,11 @@ impl Receiver<'_> {
             return false;
         }
         self.guard.extra(1);
+        // The directory's own time changes by what is removed from it, and not by what has to stay.
+        let stays = self.holds_protected(&path.join_bytes(name));
         if let Ok(name) = Name::new(name) {
             self.extras.push(path.join(name));
         }
-        true
+        !stays
     }
 }

@@ -9,8 +9,14 @@ use sparsync_proto::{Action, Counter, Issue, IssueKind, Item, Kind, Reasons, Rel
 use super::Receiver;
 use crate::engine::writer::Replacement;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Displaced, Removal, put_in_place, remove_temp, remove_tree};
+use crate::fs::{Displaced, Removal, holds_protected, put_in_place, remove_temp, remove_tree};
 use crate::storage::Access;
+
+/// Why a directory stays where something else should take its place.
+pub(super) const PROTECTED: &str = "a directory stands in its place, and holds what is left out of the run";
+
+/// Why a directory stays that the source does not have.
+const KEPT: &str = "the directory is not deleted: it holds what is left out of the run";
 
 impl Receiver<'_> {
     /// Deletes what only the destination has, once the source is known in full.
@@ -37,19 +43,29 @@ impl Receiver<'_> {
         if refused.is_some() || self.source_errors > 0 {
             self.extras.clear();
             for replacement in replacements.drain(..) {
-                self.withdraw(&replacement)?;
+                self.withdraw(&replacement, "a directory stands in its place, and nothing is deleted in this run")?;
             }
             return Ok(refused);
         }
         let mut removed = 0;
         for replacement in replacements {
-            if self.exceeds_limit(&replacement, removed) {
-                self.withdraw(&replacement)?;
+            if self.holds_protected(&replacement.directory.join_bytes(&replacement.name)) {
+                self.withdraw(&replacement, PROTECTED)?;
+            } else if self.exceeds_limit(&replacement, removed) {
+                self.withdraw(&replacement, "a directory stands in its place, and no more may be deleted in this run")?;
             } else {
                 removed += self.replace_directory(&replacement)?;
             }
         }
         self.remove_extras(removed)
+    }
+
+    /// Whether something in the destination's directory at `path` is left out of the run.
+    pub(super) fn holds_protected(&self, path: &[u8]) -> bool {
+        match (&self.destination.root, RelPath::new(path)) {
+            (Some(root), Ok(path)) => holds_protected(root, &path, &*self.options.matcher),
+            (None, _) | (_, Err(_)) => false,
+        }
     }
 
     /// Whether removing the directory that an entry takes the place of goes beyond the limit on deletions.
@@ -78,20 +94,29 @@ impl Receiver<'_> {
         let stop = || session.is_over();
         let mut removal = Removal {
             dry_run: options.dry_run,
+            matcher: Some(&*options.matcher),
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
             widened: self.writing.map(|writing| writing.widened),
             ..Removal::default()
         };
+        let mut kept = Vec::new();
         for path in &extras {
+            let protected = removal.protected;
             if let Err(error) = remove_tree(root, path, &mut removal) {
                 removal.failed.push((path.as_bytes().to_vec(), error));
+            }
+            if removal.protected > protected {
+                kept.push(path);
             }
         }
         let (failed, limit_reached) = (std::mem::take(&mut removal.failed), removal.limit_reached);
         drop(removal);
         told?;
+        for path in kept {
+            self.issue(IssueKind::Notice, path.as_bytes().to_vec(), KEPT)?;
+        }
         for (path, error) in failed {
             self.issue(IssueKind::Delete, path, &format!("cannot delete: {}", std::io::Error::from(error)))?;
         }
@@ -136,16 +161,12 @@ impl Receiver<'_> {
     }
 
     /// Gives up what would have taken the place of a directory.
-    fn withdraw(&mut self, replacement: &Replacement) -> Result<()> {
+    fn withdraw(&mut self, replacement: &Replacement, why: &str) -> Result<()> {
         if let Some(root) = &self.destination.root
             && let Ok(directory) = root.open_directory(&replacement.directory, Access::Reach)
         {
             remove_temp(&directory, &replacement.temp_name);
         }
-        self.issue(
-            IssueKind::Conflict,
-            replacement.directory.join_bytes(&replacement.name),
-            "a directory stands in its place, and nothing is deleted in this run",
-        )
+        self.issue(IssueKind::Conflict, replacement.directory.join_bytes(&replacement.name), why)
     }
 }

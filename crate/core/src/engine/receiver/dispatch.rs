@@ -29,6 +29,7 @@ impl Receiver<'_> {
                 ToReceiver::Compare { first, directories } => self.compare(first, directories)?,
                 ToReceiver::Decide { directory, pending } => self.decide(directory, *pending)?,
                 ToReceiver::Unmounted(path) => self.guard.unmounted(path),
+                ToReceiver::LeftOut(path) => self.guard.left_out(path),
                 ToReceiver::Issue(issue) => self.failures().tell(issue)?,
                 ToReceiver::TreeEnd { entries, bytes, errors } => {
                     self.session.set(Counter::entries_source, entries);

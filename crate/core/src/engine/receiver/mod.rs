@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use rustix::io::Errno;
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
-    Action, Attributes, Deletion, Durability, Grant, IssueKind, Item, Kind, Meta, Reasons, RelPath, Rules,
+    Action, Attributes, Deletion, Durability, Everything, Grant, IssueKind, Item, Kind, Matcher, Meta, Reasons,
+    RelPath, Rules,
 };
 
 use super::attributes::AttributePolicy;
@@ -57,6 +58,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) attributes: Attributes,
     /// What is compared and carried, as far as this side may.
     pub(crate) rules: Rules,
+    /// What belongs to the run: the rest is neither compared nor deleted.
+    pub(crate) matcher: Box<dyn Matcher>,
     /// What is deleted.
     pub(crate) deletion: Deletion,
     /// Nothing is written.
@@ -79,6 +82,13 @@ pub(crate) struct ReceiverOptions {
     pub(crate) quota: Option<Quota>,
     /// Whose profile goes with the result.
     pub(crate) profile: ProfileExchange,
+}
+
+impl ReceiverOptions {
+    /// Whether equal digests of two directories prove that nothing in them differs.
+    fn digests_decide(&self) -> bool {
+        self.attributes.digests_decide() && self.matcher.digests_decide()
+    }
 }
 
 /// How a receiver's run ended.
@@ -170,15 +180,17 @@ fn spawn_walk<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     session: &'scope Session,
     destination: &'scope Destination,
-    options: &ReceiverOptions,
+    options: &'scope ReceiverOptions,
     (floor, budget): (&'scope Floor, &'scope Budget),
     found: mpsc::Sender<(Found, Option<Permit>)>,
 ) {
     let Some(root) = &destination.root else { return };
+    // The source's name says whether a single file belongs to the run, and here it may have another.
+    let matcher = if destination.file_name.is_some() { &Everything } else { &*options.matcher };
     let walk = DestinationWalk {
         root,
         single: destination.file_name.as_deref(),
-        options: ScanOptions { attributes: options.attributes, stamps: false },
+        options: ScanOptions { attributes: options.attributes, stamps: false, matcher },
         recursive: options.rules.recursive,
     };
     spawn(scope, "sparsync-walk", move || {
@@ -193,7 +205,7 @@ fn terms_of(destination: &Destination, options: &ReceiverOptions) -> ReceiverTer
         recursive: options.rules.recursive,
         single: destination.file_name.is_some(),
         links: options.attributes.links,
-        tree_digest_decides: options.attributes.digests_decide() && !destination.created,
+        tree_digest_decides: options.digests_decide() && !destination.created,
         profile: options.profile,
         is_unfinished: |name| TempName::parse(name).is_some(),
     }

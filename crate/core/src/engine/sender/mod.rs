@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Counter, Phase};
+use sparsync_proto::{Attributes, Counter, Matcher, Phase};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -41,6 +41,8 @@ pub(crate) struct Source<S> {
 pub(crate) struct SenderOptions {
     /// What the run compares.
     pub(crate) attributes: Attributes,
+    /// What belongs to the run.
+    pub(crate) matcher: Box<dyn Matcher>,
     /// Whether sub-directories are walked.
     pub(crate) recursive: bool,
     /// Whether and when packs are compressed.

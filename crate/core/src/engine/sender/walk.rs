@@ -15,12 +15,14 @@ use crate::storage::{Errno, Scan, ScanBuffers, ScanOptions, Storage, Walk, WalkI
 
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
 pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32>) -> Result<()> {
-    let options = ScanOptions { attributes: shared.options.attributes, stamps: true };
-    let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk));
+    let options =
+        ScanOptions { attributes: shared.options.attributes, stamps: true, matcher: &*shared.options.matcher };
+    let holds = options.digests_decide() && shared.source.file_name.is_none();
+    let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk), holds);
     if let Some(name) = &shared.source.file_name {
         let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
-        if scan.listing.is_empty() && scan.issues.is_empty() {
+        if scan.listing.is_empty() && scan.issues.is_empty() && !scan.leaves_out {
             return Err(Error::new(ErrorKind::NotFound, "the source does not exist").at(name));
         }
         out.add(scan)?;
@@ -61,15 +63,14 @@ struct Records<'a, 'b, S> {
 }
 
 impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
-    fn new(shared: &'a Shared<'b, S>, to_list: &'a mpsc::Sender<u32>, clock: ThreadClock) -> Self {
-        let hold = shared.options.attributes.digests_decide() && shared.source.file_name.is_none();
+    fn new(shared: &'a Shared<'b, S>, to_list: &'a mpsc::Sender<u32>, clock: ThreadClock, holds: bool) -> Self {
         Self {
             shared,
             to_list,
             clock,
             batch: Vec::new(),
             batch_bytes: 0,
-            held: hold.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
+            held: holds.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
             tree: TreeHasher::default(),
             directories: 0,
             entries: 0,
@@ -96,6 +97,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         }
         self.look_at_mount(&scan)?;
         self.tell_special(&scan)?;
+        self.tell_left_out(&scan)?;
         self.directories += 1;
         self.entries += count as u64;
         let mut bytes = 0;
@@ -136,6 +138,19 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             }))?;
         }
         Ok(())
+    }
+
+    /// Tells of a directory that is empty to this run and is not empty.
+    fn tell_left_out(&self, scan: &Scan) -> Result<()> {
+        if !scan.leaves_out || !scan.listing.is_empty() {
+            return Ok(());
+        }
+        self.shared.control.send(&Frame::Issue(Issue {
+            kind: IssueKind::LeftOut,
+            path: scan.path.as_bytes().to_vec(),
+            message: "all that it holds is left out of the run".to_owned(),
+            old_kept: true,
+        }))
     }
 
     /// Notes a mount point, and tells of one that has gone.

@@ -1,0 +1,106 @@
+//! Which entries belong to a run.
+//!
+//! Each end of a run has a matcher and asks it about every name that its walk meets. What does not belong is not looked at:
+//! it is not listed, sent, compared or deleted, and neither is anything below it. So digests cover what is left on
+//! both sides, and a directory of the destination that holds something protected stays.
+
+use std::fmt::Debug;
+
+use crate::entry::Kind;
+use crate::names::Names;
+use crate::path::RelPath;
+
+/// Says which entries belong to a run, at one of its ends.
+///
+/// An answer depends on nothing but what it is asked about, so that every walk over the same tree gets the same one.
+pub trait Matcher: Debug + Send + Sync {
+    /// Whether the entry `name` of the directory at `path` belongs to the run. Nothing is asked about what is below one
+    /// that does not.
+    fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
+
+    /// Whether it takes everything, so that nobody need be asked.
+    fn takes_all(&self) -> bool;
+
+    /// Whether both ends judge alike from the names that they see. Otherwise equal digests of what is left say nothing of
+    /// what differs, and every directory is listed.
+    fn digests_decide(&self) -> bool;
+
+    /// Whether the directory at `path` is reached by a walk: it and all those above it belong to the run.
+    fn takes_directory(&self, path: &RelPath) -> bool {
+        if self.takes_all() {
+            return true;
+        }
+        let mut at = path.clone();
+        while let Some((parent, name)) = at.split_last() {
+            if !self.takes(&parent, name.as_bytes(), Kind::Directory) {
+                return false;
+            }
+            at = parent;
+        }
+        true
+    }
+}
+
+/// The matcher of a run that takes everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everything;
+
+impl Matcher for Everything {
+    fn takes(&self, _: &RelPath, _: &[u8], _: Kind) -> bool {
+        true
+    }
+
+    fn takes_all(&self) -> bool {
+        true
+    }
+
+    fn digests_decide(&self) -> bool {
+        true
+    }
+}
+
+/// The matcher of a run that leaves out some names, wherever and whatever they are.
+#[derive(Clone, Debug, Default)]
+pub struct ExceptNames(Vec<Vec<u8>>);
+
+impl ExceptNames {
+    /// Leaves out `names`.
+    #[must_use]
+    pub fn new(names: &Names) -> Self {
+        Self(names.iter().map(<[u8]>::to_vec).collect())
+    }
+}
+
+impl Matcher for ExceptNames {
+    fn takes(&self, _: &RelPath, name: &[u8], _: Kind) -> bool {
+        self.0.binary_search_by(|excluded| excluded.as_slice().cmp(name)).is_err()
+    }
+
+    fn takes_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn digests_decide(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Everything, ExceptNames, Kind, Matcher, Names, RelPath};
+    use crate::path::Name;
+
+    #[test]
+    fn a_name_is_left_out_at_any_depth_with_all_that_is_below_it() {
+        let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
+        let matcher = ExceptNames::new(&Names::new(vec![Name::new(b"x").unwrap(), Name::new(b"a").unwrap()]).unwrap());
+        assert!(!matcher.takes(&RelPath::root(), b"x", Kind::File));
+        assert!(!matcher.takes(&path(b"d/e"), b"a", Kind::Directory));
+        assert!(matcher.takes(&path(b"d/e"), b"ax", Kind::File));
+        for (directory, is_taken) in [(&b""[..], true), (b"d/e", true), (b"d/x", false), (b"x/d", false), (b"xx", true)]
+        {
+            assert_eq!(matcher.takes_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
+        }
+        assert!(Everything.takes_all() && Everything.takes_directory(&path(b"x")));
+    }
+}
