@@ -13,6 +13,7 @@ import {
 import { spawnSync } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -480,7 +481,7 @@ test('an error has its class, code, side and the stack of the call', async (t) =
 test('a rejection that nobody waits for in time is no unhandled one if it is awaited later', async (t) => {
   const { work, url, access } = await setup(t);
   const job = sync(`${work}/missing`, url('tree'), access);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until('the rejection', () => inspect(job.result).includes('<rejected>'));
   t.is(codeOf(await rejection(t, job)), 'ERR_SPARSYNC_NOT_FOUND');
 });
 

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use sparsync_core::proto::pack::{FileId, Record};
-use sparsync_core::proto::{Frame, Grant, Request};
+use sparsync_core::proto::{Grant, Request};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Client, Detail, ErrorKind, Job, Run, start_local};
 use support::{
@@ -106,14 +106,14 @@ async fn a_writer_that_waits_can_be_called_off() {
 /// A client whose machine is gone: its runtime stands still, and nothing says so to the server.
 fn dead_holder(site: &Site, identity: &Identity, path: &'static str) {
     let options = connect_options(site.server.local_addr().port(), identity, site.server.public_key());
+    let root = site.root();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let held = runtime.block_on(async {
             let raw = RawClient { connection: sparsync_core::net::connect(options).await.unwrap().connection };
-            let mut control = holds(&raw, path).await;
-            // What was said has arrived when the server has answered something said after it.
-            control.write(&Frame::Heartbeat(1)).await;
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            let control = holds(&raw, path).await;
+            // The machine is gone only when all that was said has arrived: the last of it makes a temporary file.
+            support::eventually(|| leftovers(&root).len() == 1).await;
             (raw, control)
         });
         std::mem::forget((runtime, held));
