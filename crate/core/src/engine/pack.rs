@@ -9,7 +9,7 @@ use super::buffers;
 use super::buffers::HEADS_BYTES;
 use super::lanes::Pack;
 use super::session::Session;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::profile::ThreadClock;
 use crate::storage::{self, File};
 
@@ -87,7 +87,7 @@ impl<'a> PackBuilder<'a> {
         let lane = &self.lane;
         clock
             .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes }))
-            .map_err(|_| Error::new(ErrorKind::Closed, "the session's data lane is closed"))
+            .map_err(|_| self.session.lane_ended())
     }
 }
 
@@ -132,5 +132,33 @@ impl Draft<'_> {
 impl Drop for Draft<'_> {
     fn drop(&mut self) {
         self.pack.truncate(self.start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use sparsync_proto::Phase;
+    use sparsync_proto::pack::{FileId, Record};
+
+    use super::PackBuilder;
+    use crate::engine::session::Session;
+    use crate::error::{Error, ErrorKind};
+
+    /// A peer that ends the run lets go of its lanes, and its reason comes a moment later by another way.
+    #[test]
+    fn a_lane_that_is_let_go_waits_for_the_reason() {
+        let session = Session::new(false);
+        let (lane, let_go) = tokio::sync::mpsc::channel(1);
+        drop(let_go);
+        let mut builder = PackBuilder::new(&session, lane, &|| false);
+        builder.push(&Record::Begin { file: FileId { directory: 0, index: 0 } });
+        let sent = thread::scope(|scope| {
+            let sending = scope.spawn(|| builder.flush(&mut session.clock("read", Phase::read)));
+            session.fail(Error::new(ErrorKind::NoSpace, "the disk is full"));
+            sending.join().expect("no panic")
+        });
+        assert_eq!(sent.map_err(|error| error.kind()), Err(ErrorKind::NoSpace));
     }
 }
