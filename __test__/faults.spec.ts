@@ -4,7 +4,7 @@
 import { mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import type { ExecutionContext } from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import { CertifiedTree } from './helpers/certified.js';
 import { cli } from './helpers/cli.js';
@@ -248,4 +248,22 @@ judgedWhere(hasStrace)('a run that a full disk ends leaves no unfinished file be
   // All files of the run wait for one flush.
   const fault: Fault = { scenario: 'first push', end: 'server', call: 'syncfs', when: 1, error: 'ENOSPC' };
   t.deepEqual(await bench.fail(fault), []);
+});
+
+test('a call that another thread interrupted is read as one', (t) => {
+  const trace = `${workDir(t)}/trace`;
+  const lines = [
+    '12 openat(3</x/a>, "f", O_RDWR <unfinished ...>',
+    '13 fsync(4</x/b>) = 0',
+    '12 <... openat resumed>) = -1 EIO (Input/output error) (INJECTED)',
+  ];
+  writeFileSync(trace, lines.join('\n'));
+  t.deepEqual(
+    calls(trace).map(({ thread, name, injected }) => [thread, name, injected]),
+    [
+      ['13', 'fsync', false],
+      ['12', 'openat', true],
+    ],
+  );
+  t.deepEqual([...concern(trace, ['/x']).paths], ['a/f']);
 });

@@ -32,15 +32,22 @@ export interface Call {
   readonly injected: boolean;
 }
 
-/** The calls of a trace that was made with `-f -y`. */
+/** The calls of a trace that was made with `-f -y`, those that another thread interrupted put together again. */
 export function calls(trace: string): Call[] {
   if (!existsSync(trace)) return [];
   const out: Call[] = [];
-  for (const text of readFileSync(trace, 'latin1').split('\n')) {
-    const found = /^(\d+) +([a-z0-9_]+)\(/.exec(text);
-    if (found === null) continue;
-    const [, thread = '', name = ''] = found;
-    out.push({ thread, name, text, injected: text.endsWith('(INJECTED)') });
+  const begun = new Map<string, string>();
+  for (const line of readFileSync(trace, 'latin1').split('\n')) {
+    const [, thread = '', rest = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    const start = / <unfinished \.\.\.>$/.exec(rest);
+    if (start !== null) {
+      begun.set(thread, line.slice(0, -start[0].length));
+      continue;
+    }
+    const resumed = /^<\.\.\. [a-z0-9_]+ resumed>(.*)$/.exec(rest);
+    const text = resumed === null ? line : `${begun.get(thread) ?? ''}${resumed[1] ?? ''}`;
+    const name = /^\d+ +([a-z0-9_]+)\(/.exec(text)?.[1];
+    if (name !== undefined) out.push({ thread, name, text, injected: text.endsWith('(INJECTED)') });
   }
   return out;
 }
@@ -167,7 +174,8 @@ export function complaints(outcome: Outcome): string[] {
     const names = [...concern.paths, ...concern.entries.keys()].filter((path) => path !== '');
     const named = names.some((path) => stderr.includes(path)) || stderr.includes(outcome.call);
     if (!stderr.includes(errors[error])) out.push(`the error is not told, ${said}`);
-    else if (names.length > 0 && !named) out.push(`neither path nor call is named, ${said}`);
+    else if (names.length > 0 && !named && !concern.entries.has(''))
+      out.push(`neither path nor call is named, ${said}`);
   }
   if (code !== 0 && !concern.wide && error !== 'ENOSPC') {
     const left = new Map(concern.entries);
