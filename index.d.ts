@@ -209,6 +209,8 @@ export interface NativeRequest {
   recursive: boolean
   /** Symlinks. */
   links: boolean
+  /** FIFOs. */
+  specials: boolean
   /** Permission bits. */
   perms: boolean
   /** Modification times. */

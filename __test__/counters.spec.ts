@@ -1,6 +1,7 @@
-// What a run counts is what it did: both ends count the same bytes, and the counters of files, directories and symlinks
-// say what a walker sees that is no part of the product.
+// What a run counts is what it did: both ends count the same bytes, and the counters of files, directories, symlinks
+// and FIFOs say what a walker sees that is no part of the product.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
@@ -35,7 +36,13 @@ interface DirectoryNode {
   readonly time: number;
 }
 
-type Node = FileNode | LinkNode | DirectoryNode;
+interface FifoNode {
+  readonly kind: 'fifo';
+  readonly mode: number;
+  readonly time: number;
+}
+
+type Node = FileNode | LinkNode | FifoNode | DirectoryNode;
 
 /** Sizes on both sides of what travels whole in a pack, and of an empty one. */
 const sizes: readonly number[] = [0, 1, 4000, 9000, 140_000];
@@ -54,6 +61,7 @@ const { node } = fc.letrec<{ node: Node; directory: DirectoryNode }>((tie) => ({
       mode: fc.constantFrom(0o644, 0o600),
     }),
     fc.record({ kind: fc.constant('symlink' as const), target: fc.constantFrom('a', '../b'), time }),
+    fc.record({ kind: fc.constant('fifo' as const), mode: fc.constantFrom(0o644, 0o600), time }),
     tie('directory'),
   ),
   directory: fc.record({
@@ -87,6 +95,10 @@ function make(path: string, what: Node): void {
       utimesSync(path, seconds, seconds);
       break;
     }
+    case 'fifo':
+      execFileSync('mkfifo', ['-m', what.mode.toString(8), path]);
+      utimesSync(path, what.time, what.time);
+      break;
     case 'symlink':
       symlinkSync(what.target, path);
       lutimesSync(path, what.time, what.time);
@@ -126,6 +138,7 @@ function seen(source: Tree, before: Tree, after: Tree): Counts {
     filesTransferred: transferred.length,
     bytesTransferred: size(transferred),
     symlinksCreated: count(after, (path, kind) => kind === 'symlink' && isNew(path)),
+    specialsCreated: count(after, (path, kind) => kind === 'other' && isNew(path)),
     directoriesCreated: count(after, (path, kind) => kind === 'directory' && isNew(path)),
     filesDeleted: count(before, (path, kind) => kind !== 'directory' && isGone(path)),
     directoriesDeleted: count(before, (path, kind) => kind === 'directory' && isGone(path)),
@@ -139,7 +152,13 @@ function seen(source: Tree, before: Tree, after: Tree): Counts {
 }
 
 /** What a dry run counts as if it had been done. */
-const planned: readonly Counter[] = ['filesTransferred', 'symlinksCreated', 'directoriesCreated', 'attrsChanged'];
+const planned: readonly Counter[] = [
+  'filesTransferred',
+  'symlinksCreated',
+  'specialsCreated',
+  'directoriesCreated',
+  'attrsChanged',
+];
 
 function picked(from: SyncStats | Counts, counters: readonly string[]): Counts {
   return Object.fromEntries(Object.entries(from).filter(([counter]) => counters.includes(counter)));
@@ -163,7 +182,7 @@ test.serial(`${runs} runs between random trees: both ends count the same bytes, 
   const server = await serve({
     roots: { root: served },
     identity: { keyPath: `${work}/server.pem` },
-    allow: [{ name: 'client', key: user.publicKey }],
+    allow: [{ name: 'client', key: user.publicKey, operations: ['read', 'write', 'delete', 'special'] }],
   });
   t.teardown(() => server.close({ graceMs: 0 }));
   const access = { identity: { keyPath: user.keyPath }, trust: { pin: server.publicKey } };

@@ -208,7 +208,7 @@ judged('several clients at once, each with a key of its own to a subtree of its 
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
-    allow: users.map((user, i) => `user${i}=${user.publicKey},root=root/tree${i}`),
+    allow: users.map((user, i) => `user${i}=${user.publicKey},root=root/tree${i},allow=read+write+delete+special`),
   });
   const maker = new TreeMaker(new Random(t.title));
   for (const i of users.keys()) maker.generate(`${work}/source${i}`, 150);

@@ -175,6 +175,15 @@ export interface TransferOptions {
    */
   links?: boolean | undefined;
   /**
+   * Make FIFOs (named pipes) at the destination; a server asks for the right `special`. Otherwise they are left out.
+   * Sockets and devices are left out in any case.
+   *
+   * Default: `true`.
+   *
+   * @example `specials: false`
+   */
+  specials?: boolean | undefined;
+  /**
    * Make modes equal.
    *
    * Default: `true`.

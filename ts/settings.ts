@@ -38,6 +38,7 @@ export interface ConnectSettings {
 export interface TransferSettings {
   readonly recursive: boolean;
   readonly links: boolean;
+  readonly specials: boolean;
   readonly perms: boolean;
   readonly times: boolean;
   readonly owner: boolean;
@@ -118,6 +119,7 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
 const TRANSFER_CHECKS: Checks<TransferOptions> = {
   recursive: flag,
   links: flag,
+  specials: flag,
   perms: flag,
   times: flag,
   owner: flag,
@@ -185,6 +187,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   return {
     recursive: given.recursive ?? true,
     links: given.links ?? true,
+    specials: given.specials ?? true,
     perms: given.perms ?? true,
     times: given.times ?? true,
     owner: given.owner ?? false,

@@ -21,6 +21,8 @@ export interface SyncStats {
   directoriesDeleted: number;
   /** Symlinks made or changed in the destination. */
   symlinksCreated: number;
+  /** FIFOs made or replaced in the destination. */
+  specialsCreated: number;
   /** Entries whose mode, times or owner were changed and nothing else. */
   attrsChanged: number;
   /** Entries left out on purpose: newer at the destination, or of a kind that is not carried. */
@@ -110,6 +112,7 @@ export function toStats(counters: Counters): SyncStats {
     directoriesCreated: of('directories_created'),
     directoriesDeleted: of('directories_deleted'),
     symlinksCreated: of('symlinks_created'),
+    specialsCreated: of('specials_created'),
     attrsChanged: of('attrs_changed'),
     filesSkipped: of('files_skipped'),
     filesFailed: of('files_failed'),

@@ -29,9 +29,18 @@ export const FAILURE_CODES = [
   'scope',
   'delete',
   'attributes',
+  'missing',
   'other',
 ] as const;
-export const NOTICE_CODES = ['notice', 'owners', 'unmounted', 'owner-right', 'special'] as const;
+export const NOTICE_CODES = [
+  'notice',
+  'owners',
+  'unmounted',
+  'owner-right',
+  'special',
+  'left-out',
+  'special-right',
+] as const;
 export const COMPARES = ['quick', 'content', 'size'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;
 export const COMPRESSIONS = ['auto', 'always', 'never'] as const;

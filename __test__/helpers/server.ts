@@ -45,7 +45,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
   const configDir = `${options.home}/server.config`;
   const stateDir = `${options.home}/server.state`;
   mkdirSync(configDir, { recursive: true });
-  const rights = options.rights ?? 'read+write+delete+owner';
+  const rights = options.rights ?? 'read+write+delete+owner+special';
   const args = [
     ...(options.under ?? []),
     process.execPath,

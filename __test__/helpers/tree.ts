@@ -110,6 +110,9 @@ function join(parent: string, name: Buffer): string {
 /** Of a deepest path that still leaves room for a name of 255 bytes in PATH_MAX. */
 const longestParent = 2000;
 
+/** Where names are bytes to a shell. */
+const C_LOCALE = { ...process.env, LC_ALL: 'C' };
+
 /**
  * Times never go through a number of seconds with a fraction: a double holds no nanoseconds. `touch` gets them, names
  * travel by pipe because an argument of Node is text.
@@ -120,8 +123,14 @@ function touchExactly(root: string, times: ReadonlyMap<string, string>): void {
   const input = Buffer.concat(
     [...times].map(([path, time]) => Buffer.concat([Buffer.from(`${time}\0`), at(root, path), Buffer.from('\0')])),
   );
-  const ran = spawnSync('bash', ['-c', script], { input, env: { ...process.env, LC_ALL: 'C' } });
+  const ran = spawnSync('bash', ['-c', script], { input, env: C_LOCALE });
   if (ran.status !== 0) throw new Error(`touch: ${ran.stderr.toString()}`);
+}
+
+function mkfifo(path: Buffer): void {
+  const input = Buffer.concat([path, Buffer.from('\0')]);
+  const ran = spawnSync('bash', ['-c', 'IFS= read -r -d "" p && mkfifo -- "$p"'], { input, env: C_LOCALE });
+  if (ran.status !== 0) throw new Error(`mkfifo: ${ran.stderr.toString()}`);
 }
 
 /** Makes and changes trees at random, and keeps what the quick check cannot see out of them: see `freshTime`. */
@@ -170,7 +179,7 @@ export class TreeMaker {
         case 3:
           // Another type in the same place.
           rmSync(at(root, path), { recursive: true, force: true });
-          this.#make(root, path, random.pick(['file', 'directory', 'symlink'] as const));
+          this.#make(root, path, random.pick(['file', 'directory', 'symlink', 'fifo'] as const));
           break;
         case 4: {
           const target = join(random.pick(fitting), nameFrom(random));
@@ -182,7 +191,9 @@ export class TreeMaker {
           this.#time(root, path, entry?.kind === 'symlink');
           break;
         case 6:
-          if (entry?.kind === 'file') chmodSync(at(root, path), permitted(random.pick(fileModes), 0o400));
+          if (entry?.kind === 'file' || entry?.kind === 'other') {
+            chmodSync(at(root, path), permitted(random.pick(fileModes), 0o400));
+          }
           if (entry?.kind === 'directory') chmodSync(at(root, path), permitted(random.pick(directoryModes), 0o700));
           break;
         case 7:
@@ -215,15 +226,21 @@ export class TreeMaker {
         if (random.oneIn(50)) left -= 1;
         continue;
       }
-      const kind = random.oneIn(6) ? 'directory' : random.oneIn(8) ? 'symlink' : 'file';
+      const kind = random.oneIn(6) ? 'directory' : random.oneIn(8) ? 'symlink' : random.oneIn(30) ? 'fifo' : 'file';
       this.#make(root, path, kind);
       if (kind === 'directory' && path.length < longestParent) directories.push(path);
       left -= 1;
     }
   }
 
-  #make(root: string, path: string, kind: 'file' | 'directory' | 'symlink'): void {
+  #make(root: string, path: string, kind: 'file' | 'directory' | 'symlink' | 'fifo'): void {
     const random = this.#random;
+    if (kind === 'fifo') {
+      mkfifo(at(root, path));
+      if (random.oneIn(2)) chmodSync(at(root, path), random.pick(fileModes));
+      if (random.oneIn(2)) this.#time(root, path, false);
+      return;
+    }
     if (kind === 'directory') {
       mkdirSync(at(root, path));
       if (random.oneIn(3)) chmodSync(at(root, path), permitted(random.pick(directoryModes), 0o700));

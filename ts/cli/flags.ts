@@ -51,7 +51,7 @@ const SELECTING: readonly Flag[] = [
     name: 'archive',
     short: 'a',
     category: TRANSFER,
-    implies: ['recursive', 'links', 'perms', 'times', 'group', 'owner', 'devices'],
+    implies: ['recursive', 'links', 'perms', 'times', 'group', 'owner', 'devices', 'specials'],
     help: 'the same as -rlptgoD: a faithful copy',
   },
   { name: 'recursive', short: 'r', category: TRANSFER, help: 'go into directories; without it they are skipped' },
@@ -62,9 +62,21 @@ const SELECTING: readonly Flag[] = [
   { name: 'owner', short: 'o', category: TRANSFER, help: 'carry owners, where permitted' },
   {
     name: 'devices',
+    category: TRANSFER,
+    help: 'accepted; devices are reported and left out',
+  },
+  {
+    name: 'specials',
+    category: TRANSFER,
+    help: 'make FIFOs, where permitted; sockets are reported and left out (-D: --devices --specials)',
+  },
+  {
+    name: 'devices-specials',
     short: 'D',
     category: TRANSFER,
-    help: 'accepted; devices, sockets and pipes are reported and left out',
+    implies: ['devices', 'specials'],
+    hidden: true,
+    help: '',
   },
 ];
 
@@ -153,6 +165,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
 /** Flags of `verify`. */
 export const VERIFY_FLAGS: readonly Flag[] = [
   { name: 'links', short: 'l', category: COMPARE, help: 'compare symlinks (default; --no-links)' },
+  { name: 'specials', category: COMPARE, help: 'compare FIFOs (default; --no-specials)' },
   { name: 'perms', short: 'p', category: COMPARE, help: 'compare modes (default; --no-perms)' },
   { name: 'times', short: 't', category: COMPARE, help: 'compare modification times (default; --no-times)' },
   { name: 'group', short: 'g', category: COMPARE, help: 'compare groups' },

@@ -52,5 +52,5 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
 function firstColumn(item: PlanItem, context: ItemizeContext): string {
   if (item.action === 'attrs') return '.';
   if (item.kind === 'file') return context.direction === 'push' ? '<' : '>';
-  return item.action === 'create' || item.kind === 'symlink' ? 'c' : '.';
+  return item.action === 'create' || item.kind === 'symlink' || item.kind === 'fifo' ? 'c' : '.';
 }

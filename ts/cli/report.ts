@@ -71,6 +71,7 @@ export function statsTable(result: SyncResult, human: boolean): string {
     ['files transferred', count(stats.filesTransferred)],
     ['directories created', count(stats.directoriesCreated)],
     ['symlinks created', count(stats.symlinksCreated)],
+    ['special files created', count(stats.specialsCreated)],
     ['attributes changed', count(stats.attrsChanged)],
     ['files deleted', count(stats.filesDeleted)],
     ['directories deleted', count(stats.directoriesDeleted)],

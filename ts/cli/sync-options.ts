@@ -24,6 +24,7 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
   return {
     recursive: flags.on('recursive'),
     links: flags.on('links'),
+    specials: flags.on('specials'),
     perms: flags.on('perms'),
     times: flags.on('times'),
     owner: flags.on('owner'),

@@ -92,6 +92,7 @@ function verifyOptions(flags: ParsedFlags, signal: AbortSignal): VerifyOptions {
   return {
     ...connectOptions(flags),
     links: flags.given('links') ?? true,
+    specials: flags.given('specials') ?? true,
     perms: flags.given('perms') ?? true,
     times: flags.given('times') ?? true,
     owner: flags.on('owner'),

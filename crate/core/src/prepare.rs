@@ -184,6 +184,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) append_only: bool,
     /// Owners may be set, as far as the system lets us.
     pub(crate) may_chown: bool,
+    /// Special files may be made, as far as the system lets us.
+    pub(crate) may_make_specials: bool,
     /// What the lock's next victim is told.
     pub(crate) holder: String,
 }
@@ -206,7 +208,7 @@ impl Prepared {
             attributes: request.attributes,
             matcher: request.matcher(),
             rules: Rules {
-                attributes: carried(&request.attributes, terms.may_chown),
+                attributes: carried(&request.attributes, terms),
                 source_ids: SourceIds::Claimed,
                 recursive: request.recursive,
                 update: request.update,
@@ -232,16 +234,25 @@ impl Prepared {
     }
 }
 
-/// What can be carried: only root can give files away, as rsync has it.
-fn carried(asked: &Attributes, may_chown: bool) -> Attributes {
-    let may_chown = may_chown && rustix::process::geteuid().is_root();
-    Attributes { owner: asked.owner && may_chown, group: asked.group && may_chown, ..*asked }
+/// What can be carried.
+fn carried(asked: &Attributes, terms: &ReceiverTerms<'_>) -> Attributes {
+    let can_chown = can_chown(terms.may_chown);
+    Attributes {
+        owner: asked.owner && can_chown,
+        group: asked.group && can_chown,
+        specials: asked.specials && terms.may_make_specials,
+        ..*asked
+    }
+}
+
+/// Only root can give files away, as rsync has it.
+fn can_chown(may_chown: bool) -> bool {
+    may_chown && rustix::process::geteuid().is_root()
 }
 
 /// Whether owners were asked for that this side cannot set.
 pub(crate) fn drops_owners(asked: &Attributes, may_chown: bool) -> bool {
-    let carried = carried(asked, may_chown);
-    carried.owner != asked.owner || carried.group != asked.group
+    (asked.owner || asked.group) && !can_chown(may_chown)
 }
 
 /// Finds the destination at `place`, locks it, and makes its root when it is missing. Fails with

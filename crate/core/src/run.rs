@@ -208,6 +208,7 @@ fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer)
         bounds,
         append_only: false,
         may_chown: true,
+        may_make_specials: true,
         holder: format!("another run of this process ({}), which pulls from {server}", std::process::id()),
     }
 }
@@ -246,6 +247,7 @@ fn local_once(
         bounds: prepare::bounds(source),
         append_only: false,
         may_chown: true,
+        may_make_specials: true,
         holder: format!("another run of this process ({})", std::process::id()),
     };
     let prepared = prepare_own(destination, request, &terms, &session)?;

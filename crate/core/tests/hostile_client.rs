@@ -806,6 +806,27 @@ async fn symlinks_that_the_request_left_out_are_refused() {
 }
 
 #[tokio::test]
+async fn fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made() {
+    let (site, before) = victim("allow=read,write,delete").await;
+    let list = listing(&[("new", Kind::Fifo, 0, "")]);
+    let root = body(&Frame::Directories(vec![directory("", 1)]));
+    let list = body(&Frame::List { directory: 0, more: false, listing: list });
+    refused_in_session(&site, push_to("dst"), &[root, list]).await;
+    unharmed(&site, &before).await;
+
+    let mut request = push_to("dst");
+    request.attributes.specials = true;
+    let mut control = site.raw().await.session(request).await;
+    control.accepted().await;
+    control.tell(vec![directory("", 1)], vec![listing(&[("new", Kind::Fifo, 0, "")])]).await;
+    assert_eq!(control.issue().await.kind, IssueKind::SpecialRight);
+    control.finished().await;
+    assert!(site.root().join("dst/new").symlink_metadata().is_err());
+    outside_untouched(&site);
+    serves_on(&site).await;
+}
+
+#[tokio::test]
 async fn sizes_that_no_sum_can_hold_do_no_harm() {
     let (site, before) = victim("").await;
     let mut control = site.raw().await.session(push_to("dst")).await;

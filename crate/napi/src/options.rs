@@ -115,6 +115,8 @@ pub struct NativeRequest {
     pub recursive: bool,
     /// Symlinks.
     pub links: bool,
+    /// FIFOs.
+    pub specials: bool,
     /// Permission bits.
     pub perms: bool,
     /// Modification times.
@@ -200,6 +202,7 @@ impl NativeRequest {
                 owner: self.owner,
                 group: self.group,
                 links: self.links,
+                specials: self.specials,
                 xattrs: false,
                 compare: member("compare", &self.compare, Compare::from_word)?,
                 window,

@@ -82,6 +82,8 @@ pub struct Attributes {
     pub group: bool,
     /// Symlinks; when off they are treated as [`Kind::Special`].
     pub links: bool,
+    /// FIFOs; when off they are treated as [`Kind::Special`].
+    pub specials: bool,
     /// Extended attributes.
     pub xattrs: bool,
     /// How content is compared.

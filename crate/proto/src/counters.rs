@@ -55,4 +55,6 @@ counters! {
     directories_listed,
     /// Leftovers of dead sessions that were removed.
     leftovers_removed,
+    /// Special files made or made anew.
+    specials_created,
 }

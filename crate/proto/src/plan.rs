@@ -90,7 +90,8 @@ pub fn plan(rules: &Rules, source: &Listing, destination: &Listing, mut step: im
 /// Why the run leaves a source entry alone whatever the destination holds.
 fn not_carried(rules: &Rules, kind: Kind) -> Option<Reasons> {
     match kind {
-        Kind::Special | Kind::Fifo => Some(Reasons::SPECIAL),
+        Kind::Special => Some(Reasons::SPECIAL),
+        Kind::Fifo => (!rules.attributes.specials).then_some(Reasons::SPECIAL),
         Kind::Directory => (!rules.recursive).then_some(Reasons::DIRECTORY),
         Kind::File | Kind::Symlink => None,
     }

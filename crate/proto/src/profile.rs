@@ -56,7 +56,7 @@ names! {
         flush,
         /// Closing files and giving them their names.
         rename,
-        /// Making directories and symlinks.
+        /// Making directories, symlinks and FIFOs.
         make,
         /// Deleting.
         delete,

@@ -210,6 +210,7 @@ message!(Request, "request" {
     33 critical space_checked,
     34 critical profile,
     35 critical exclude,
+    36 critical attributes.specials,
 });
 
 /// Data lanes of a session.

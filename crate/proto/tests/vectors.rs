@@ -115,6 +115,7 @@ fn pull_of_a_file() -> Request {
             owner: true,
             group: true,
             links: true,
+            specials: true,
             xattrs: true,
             compare: Compare::Content,
             window: Window::Within(2_000_000_000),
@@ -557,9 +558,19 @@ fn any_error() -> impl Strategy<Value = WireError> {
 fn any_attributes() -> impl Strategy<Value = Attributes> {
     let compare = prop_oneof![Just(Compare::Quick), Just(Compare::Content), Just(Compare::Size)];
     let window = prop_oneof![Just(Window::Exact), Just(Window::Seconds), any::<u64>().prop_map(Window::Within)];
-    (any::<[bool; 6]>(), compare, window).prop_map(|([perms, times, owner, group, links, xattrs], compare, window)| {
-        Attributes { perms, times, owner, group, links, xattrs, compare, window }
-    })
+    (any::<[bool; 7]>(), compare, window).prop_map(
+        |([perms, times, owner, group, links, specials, xattrs], compare, window)| Attributes {
+            perms,
+            times,
+            owner,
+            group,
+            links,
+            specials,
+            xattrs,
+            compare,
+            window,
+        },
+    )
 }
 
 fn names(all: &[Vec<u8>]) -> Names {

@@ -65,7 +65,7 @@ const WORK: Readonly<Record<string, readonly [stage: Stage | 'own', meaning: str
   attributes: ['receiver', 'Setting owners, modes and times.'],
   flush: ['receiver', 'Flushing to the device.'],
   rename: ['receiver', 'Closing files and giving them their names.'],
-  make: ['receiver', 'Making directories and symlinks.'],
+  make: ['receiver', 'Making directories, symlinks and FIFOs.'],
   delete: ['receiver', 'Deleting.'],
 };
 

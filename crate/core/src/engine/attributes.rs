@@ -180,6 +180,11 @@ impl Unset {
 }
 
 impl Target {
+    /// What the entry is.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The target of a directory whose mode alone is put back.
     pub(super) fn mode(bits: u16) -> Self {
         Self {

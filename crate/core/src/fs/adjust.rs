@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
-use sparsync_proto::{RelPath, Time};
+use sparsync_proto::{Kind, RelPath, Time};
 
 use super::root::Root;
+use super::status::kind_of;
 use crate::storage::Access;
 
 /// An entry whose attributes are set.
@@ -101,12 +102,12 @@ impl Handle<'_> {
 }
 
 impl<'a> Handle<'a> {
-    /// Reaches the regular file `name`; anything else by that name is refused.
-    pub(crate) fn reach_file(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<(OwnedFd, Found)> {
+    /// Reaches the entry `name` of this kind without opening it; anything else by that name is refused.
+    pub(crate) fn reach(directory: BorrowedFd<'_>, name: &[u8], kind: Kind) -> rustix::io::Result<(OwnedFd, Found)> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(directory, name, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        if kind_of(FileType::from_raw_mode(stat.st_mode)) != kind {
             return Err(Errno::INVAL);
         }
         Ok((fd, Found::from(stat)))

@@ -20,4 +20,4 @@ pub(crate) use root::{Root, Space};
 pub(crate) use state::{KnownMounts, StateDir};
 pub(crate) use status::status;
 pub(crate) use widen::Widened;
-pub(crate) use write::{Displaced, NewFile, make_directory, make_symlink, put_in_place, remove_temp};
+pub(crate) use write::{Displaced, NewFile, make_directory, make_fifo, make_symlink, put_in_place, remove_temp};

@@ -45,9 +45,8 @@ pub(super) fn kind_of(found: FileType) -> Kind {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,
         FileType::Symlink => Kind::Symlink,
-        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
-            Kind::Special
-        }
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Kind::Special,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::file::FsFile;
@@ -33,8 +33,7 @@ impl NewFile {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(directory, &temp_name[..], flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fd)?;
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile || stat.st_nlink != 1
-        {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
             return Err(Errno::INVAL);
         }
         Ok(Self { file: FsFile::new(fd), temp_name })
@@ -131,7 +130,7 @@ pub(crate) fn make_directory(
         result => return result,
     }
     let there = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if rustix::fs::FileType::from_raw_mode(there.st_mode) == rustix::fs::FileType::Directory {
+    if FileType::from_raw_mode(there.st_mode) == FileType::Directory {
         return Ok(());
     }
     if !replaces {
@@ -146,6 +145,11 @@ pub(crate) fn make_directory(
 /// Makes a symlink under `temp_name`.
 pub(crate) fn make_symlink(directory: impl AsFd, temp_name: &[u8], target: &[u8]) -> rustix::io::Result<()> {
     rustix::fs::symlinkat(target, directory, temp_name)
+}
+
+/// Makes a FIFO under `temp_name`. The umask and the directory's default ACL apply to `bits` as to those of a file.
+pub(crate) fn make_fifo(directory: impl AsFd, temp_name: &[u8], bits: u16) -> rustix::io::Result<()> {
+    rustix::fs::mknodat(directory, temp_name, FileType::Fifo, mode(bits & 0o777), 0)
 }
 
 /// Removes an unfinished file. Should that fail, a later run sweeps it.

@@ -72,7 +72,7 @@ pub(super) async fn serve_list(
 fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
     use crate::storage::{Access, Directory, ScanBuffers, ScanOptions, Storage, scan_directory};
     let options = ScanOptions {
-        attributes: sparsync_proto::Attributes { links: true, ..sparsync_proto::Attributes::default() },
+        attributes: sparsync_proto::Attributes { links: true, specials: true, ..sparsync_proto::Attributes::default() },
         stamps: false,
         matcher: &sparsync_proto::Everything,
     };

@@ -159,6 +159,7 @@ impl Answer<'_> {
             bounds: (request.bytes_bound, request.entries_bound),
             append_only: !rights.write,
             may_chown: rights.owner,
+            may_make_specials: rights.special,
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
         let prepare = || prepare::destination(&place, request, &terms);

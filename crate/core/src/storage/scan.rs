@@ -53,9 +53,8 @@ pub(crate) struct Scan {
 fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
     match found {
         Kind::Symlink if !attributes.links => Kind::Special,
-        // A FIFO is not carried yet.
-        Kind::Fifo => Kind::Special,
-        Kind::File | Kind::Directory | Kind::Symlink | Kind::Special => found,
+        Kind::Fifo if !attributes.specials => Kind::Special,
+        Kind::File | Kind::Directory | Kind::Symlink | Kind::Special | Kind::Fifo => found,
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn receiver(data: &[u8]) {
         recursive: terms & 16 == 0,
         single,
         links: terms & 32 == 0,
+        specials: terms & 32 == 0,
         tree_digest_decides: terms & 64 == 0,
         profile: profile(terms),
         is_unfinished,
@@ -103,6 +104,7 @@ pub(super) fn receiver(data: &[u8]) {
             ToReceiver::CompareTree(_)
             | ToReceiver::Nothing
             | ToReceiver::Unmounted(_)
+            | ToReceiver::LeftOut(_)
             | ToReceiver::Issue(_)
             | ToReceiver::Profile(_) => {}
         }

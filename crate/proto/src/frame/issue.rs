@@ -47,6 +47,8 @@ closed_set! {
         /// Nothing is missing: all that the source's directory holds is left out of the run, so it is not taken for one that
         /// is empty.
         LeftOut = 133, "left-out";
+        /// A notice: special files were asked for, and the receiver could make them if the key had the right.
+        SpecialRight = 134, "special-right";
     }
 }
 

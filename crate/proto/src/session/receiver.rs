@@ -22,6 +22,8 @@ pub struct ReceiverTerms {
     pub single: bool,
     /// Symlinks are carried.
     pub links: bool,
+    /// FIFOs are carried.
+    pub specials: bool,
     /// The digest of the sender's tree can show that there is nothing to do.
     pub tree_digest_decides: bool,
     /// Who tells whom where the time went.
@@ -326,11 +328,11 @@ impl Receiver {
             if (self.terms.is_unfinished)(listing.name(entry)) {
                 return Err(Violation::new("the name of an unfinished file in a listing"));
             }
-            if entry.kind == Kind::Symlink && !self.terms.links {
-                return Err(Violation::new("a symlink in a run without them"));
-            }
-            if entry.kind == Kind::Directory && self.terms.single {
-                return Err(Violation::new("not a single file"));
+            match entry.kind {
+                Kind::Symlink if !self.terms.links => return Err(Violation::new("a symlink in a run without them")),
+                Kind::Fifo if !self.terms.specials => return Err(Violation::new("a FIFO in a run without them")),
+                Kind::Directory if self.terms.single => return Err(Violation::new("not a single file")),
+                Kind::File | Kind::Directory | Kind::Symlink | Kind::Special | Kind::Fifo => {}
             }
         }
         if self.terms.single && listing.len() > 1 {

@@ -28,7 +28,7 @@ fn path(random: &mut Random) -> RelPath {
 fn listing(random: &mut Random) -> Listing {
     let mut listing = Listing::new();
     for at in 0..random.below(5).to_le_bytes()[0] {
-        let kind = [Kind::File, Kind::Directory, Kind::Symlink, Kind::Special][random.index(4)];
+        let kind = Kind::ALL[random.index(Kind::ALL.len())];
         let name = if random.once_in(12) { b".unfinished".to_vec() } else { vec![b'a' + at] };
         assert!(listing.push(Name::new(&name).expect("a name"), kind, random.below(40), Meta::default(), b"target"));
     }

@@ -90,6 +90,7 @@ impl Simulation {
             recursive: true,
             single: false,
             links: true,
+            specials: true,
             tree_digest_decides: !is_new,
             profile: ProfileExchange::None,
             is_unfinished,

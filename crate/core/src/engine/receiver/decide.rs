@@ -6,6 +6,7 @@ use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Name, Rea
 
 use super::Receiver;
 use super::delete::PROTECTED;
+use super::make::counter_without_content;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::error::{Error, Result};
 use crate::storage::{Access, PartialId, Scan};
@@ -91,10 +92,10 @@ impl Receiver<'_> {
         }
         for entry in listing.entries() {
             match entry.kind {
-                Kind::File | Kind::Symlink => {
+                Kind::File | Kind::Symlink | Kind::Fifo => {
                     self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
                 }
-                Kind::Directory | Kind::Special | Kind::Fifo => {}
+                Kind::Directory | Kind::Special => {}
             }
         }
         self.want(number, path, listing, &[], Vec::new())
@@ -187,11 +188,11 @@ impl Receiver<'_> {
             if entry.kind == Kind::File { entry.size } else { 0 },
             &path.join_bytes(name),
         )?;
-        if entry.kind == Kind::Symlink {
+        if let Some(counter) = counter_without_content(entry.kind) {
             if self.options.dry_run {
-                self.session.count(Counter::symlinks_created, 1);
+                self.session.count(counter, 1);
             } else {
-                self.symlink(path, listing, entry, old_is_directory)?;
+                self.make_without_content(path, listing, entry, old_is_directory, counter)?;
             }
             return Ok(true);
         }
@@ -230,6 +231,14 @@ impl Receiver<'_> {
         self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
         if reasons.any_of(Reasons::APPEND_ONLY) {
             self.issue(IssueKind::Scope, full, "it differs, and the key may only add new names")?;
+        }
+        // The sender has told of what was not asked for; what was asked for is left out for want of the right.
+        if entry.kind == Kind::Fifo
+            && reasons.any_of(Reasons::SPECIAL)
+            && !std::mem::replace(&mut self.specials_told, true)
+        {
+            const WHY: &str = "special files are not carried: the key lacks the right \"special\" at the server";
+            self.issue(IssueKind::SpecialRight, Vec::new(), WHY)?;
         }
         Ok(false)
     }

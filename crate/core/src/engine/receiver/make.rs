@@ -1,16 +1,16 @@
-//! What needs no content: directories, symlinks, and the attributes of what is right otherwise.
+//! What needs no content: directories, symlinks, FIFOs, and the attributes of what is right otherwise.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use rustix::io::Errno;
 use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath};
 
 use super::Receiver;
-use crate::engine::attributes::{AttributePolicy, Unset};
+use crate::engine::attributes::{AttributePolicy, Target, Unset};
 use crate::engine::writer::Replacement;
 use crate::error::Result;
-use crate::fs::{Displaced, Handle, make_directory, make_symlink, put_in_place, remove_temp};
+use crate::fs::{Displaced, Handle, make_directory, make_fifo, make_symlink, put_in_place, remove_temp};
 use crate::storage::Access;
 
 impl Receiver<'_> {
@@ -63,24 +63,29 @@ impl Receiver<'_> {
         Ok(directory)
     }
 
-    pub(super) fn symlink(
+    /// Makes a symlink or a FIFO, which counts as `counter`.
+    pub(super) fn make_without_content(
         &mut self,
         path: &RelPath,
         listing: &Listing,
         entry: &Entry,
         old_is_directory: bool,
+        counter: Counter,
     ) -> Result<()> {
         let Some(writing) = self.writing else { return Ok(()) };
         self.changed = true;
         let name = listing.name(entry);
         let temp_name = writing.names.next();
-        let target = writing.policy.target(Kind::Symlink, &entry.meta);
+        let target = writing.policy.target(entry.kind, &entry.meta);
         self.clock.enter(Phase::make);
         let made = self.parent_of(path).and_then(|directory| {
-            let made = writing
-                .in_directory(path, &directory, |directory| make_symlink(directory, &temp_name, listing.target(entry)));
+            let made = writing.in_directory(path, &directory, |directory| match entry.kind {
+                Kind::Symlink => make_symlink(directory, &temp_name, listing.target(entry)),
+                Kind::Fifo => make_fifo(directory, &temp_name, target.start()),
+                Kind::File | Kind::Directory | Kind::Special => Err(Errno::INVAL),
+            });
             made.and_then(|()| {
-                let unset = writing.policy.set(&target, Handle::Symlink(directory.as_fd(), &temp_name), None);
+                let unset = set_on(&writing.policy, &target, directory.as_fd(), &temp_name)?;
                 if old_is_directory {
                     return Ok(unset);
                 }
@@ -101,16 +106,19 @@ impl Receiver<'_> {
                     directory: path.clone(),
                     temp_name,
                     name: name.to_vec(),
-                    counter: Counter::symlinks_created,
+                    counter,
                     unset,
                 });
                 Ok(())
             }
             Ok(unset) => {
-                self.session.count(Counter::symlinks_created, 1);
+                self.session.count(counter, 1);
                 self.failures().attributes(|| path.join_bytes(name), &unset)
             }
-            Err(error) => self.fail(path.join_bytes(name), "cannot make the symlink", error),
+            Err(error) => {
+                let doing = if entry.kind == Kind::Fifo { "cannot make the FIFO" } else { "cannot make the symlink" };
+                self.fail(path.join_bytes(name), doing, error)
+            }
         }
     }
 
@@ -126,16 +134,35 @@ impl Receiver<'_> {
         self.clock.enter(Phase::attributes);
         let policy = AttributePolicy { rules: self.options.rules };
         let target = policy.adjustment(entry, reasons);
-        let adjusted = self.parent_of(path).and_then(|directory| match entry.kind {
-            Kind::Symlink => Ok(policy.set(&target, Handle::Symlink(directory.as_fd(), name), None)),
-            Kind::File | Kind::Directory | Kind::Special | Kind::Fifo => {
-                let (file, found) = Handle::reach_file(directory.as_fd(), name)?;
-                Ok(policy.set(&target, Handle::Reached(file.as_fd()), Some(found)))
-            }
-        });
+        let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, directory.as_fd(), name));
         self.clock.enter(Phase::compare);
         let unset = adjusted.unwrap_or_else(|error| Unset::all("openat", error));
         self.failures().attributes(|| path.join_bytes(name), &unset)?;
         Ok(false)
+    }
+}
+
+/// What an entry counts as that is made from its listing alone; nothing for one that is not.
+pub(super) fn counter_without_content(kind: Kind) -> Option<Counter> {
+    match kind {
+        Kind::Symlink => Some(Counter::symlinks_created),
+        Kind::Fifo => Some(Counter::specials_created),
+        Kind::File | Kind::Directory | Kind::Special => None,
+    }
+}
+
+/// Sets the attributes of the entry `name`, which is not opened for it.
+fn set_on(
+    policy: &AttributePolicy,
+    target: &Target,
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+) -> rustix::io::Result<Unset> {
+    match target.kind() {
+        Kind::Symlink => Ok(policy.set(target, Handle::Symlink(directory, name), None)),
+        kind @ (Kind::File | Kind::Directory | Kind::Special | Kind::Fifo) => {
+            let (reached, found) = Handle::reach(directory, name, kind)?;
+            Ok(policy.set(target, Handle::Reached(reached.as_fd()), Some(found)))
+        }
     }
 }

@@ -156,6 +156,7 @@ pub(crate) fn run_receiver(
             guard: Guard::default(),
             parent: None,
             changed: false,
+            specials_told: false,
         };
         outcome = caught(|| receiver.run(&mut rx));
         if let Err(error) = &outcome {
@@ -205,6 +206,7 @@ fn terms_of(destination: &Destination, options: &ReceiverOptions) -> ReceiverTer
         recursive: options.rules.recursive,
         single: destination.file_name.is_some(),
         links: options.attributes.links,
+        specials: options.attributes.specials,
         tree_digest_decides: options.digests_decide() && !destination.created,
         profile: options.profile,
         is_unfinished: |name| TempName::parse(name).is_some(),
@@ -238,6 +240,8 @@ struct Receiver<'a> {
     parent: Option<(RelPath, Arc<OwnedFd>)>,
     /// Something was written.
     changed: bool,
+    /// It was told that the key may not make special files.
+    specials_told: bool,
 }
 
 impl Receiver<'_> {

@@ -1,0 +1,137 @@
+//! FIFOs are made where a run asks for them and, at a server, where the key may make them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod support;
+
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Timespec, Timestamps};
+use sparsync_core::proto::{Attributes, Deletion, Request};
+use sparsync_core::{Client, JobResult};
+use support::{Site, contents, leftovers, pull_from, push_to, put, run, stat};
+
+fn fifo(path: &Path, mode: u32, seconds: i64) {
+    rustix::fs::mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
+    settle(path, mode, seconds);
+}
+
+fn settle(path: &Path, mode: u32, seconds: i64) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let time = Timespec { tv_sec: seconds, tv_nsec: 123_456_789 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
+}
+
+/// Its mode and time.
+fn found(path: &Path) -> (u32, i64, i64) {
+    let found = path.symlink_metadata().unwrap();
+    assert!(found.file_type().is_fifo(), "{}", path.display());
+    (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
+}
+
+fn with_specials(request: Request) -> Request {
+    Request { attributes: Attributes { specials: true, ..request.attributes }, ..request }
+}
+
+fn notices(result: &JobResult, kind: &str) -> usize {
+    result.failures.warnings.iter().filter(|warning| warning.kind.as_str() == kind).count()
+}
+
+async fn again(client: &Client, request: Request, local: &Path) {
+    let result = run(client, request, local).await.unwrap();
+    for counter in ["specials_created", "attrs_changed", "entries_to_create"] {
+        assert_eq!(stat(&result, counter), 0, "{counter}");
+    }
+}
+
+#[tokio::test]
+async fn a_fifo_goes_there_and_back_and_follows_its_attributes() {
+    let site = Site::new("allow=read,write,delete,special").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    std::fs::create_dir(source.join("sub")).unwrap();
+    for (path, mode) in [("pipe", 0o640), ("sub/closed", 0o000)] {
+        fifo(&source.join(path), mode, 1_000_000_000);
+    }
+    put(&source, "file", "content");
+    let result = run(&client, with_specials(push_to("dst")), &source).await.unwrap();
+    assert_eq!((stat(&result, "specials_created"), notices(&result, "special")), (2, 0));
+    for (path, mode) in [("pipe", 0o640), ("sub/closed", 0o000)] {
+        assert_eq!(found(&there.join(path)), (mode, 1_000_000_000, 123_456_789), "{path}");
+    }
+    again(&client, with_specials(push_to("dst")), &source).await;
+
+    settle(&source.join("pipe"), 0o600, 1_000_000_007);
+    let before = there.join("pipe").symlink_metadata().unwrap().ino();
+    let result = run(&client, with_specials(push_to("dst")), &source).await.unwrap();
+    assert_eq!((stat(&result, "specials_created"), stat(&result, "attrs_changed")), (0, 1));
+    assert_eq!(found(&there.join("pipe")), (0o600, 1_000_000_007, 123_456_789));
+    assert_eq!(there.join("pipe").symlink_metadata().unwrap().ino(), before, "it was only adjusted");
+
+    let back = site.dir.path().join("back");
+    run(&client, with_specials(pull_from("dst")), &back).await.unwrap();
+    assert_eq!(found(&back.join("pipe")), (0o600, 1_000_000_007, 123_456_789));
+    assert_eq!(contents(&back), contents(&source));
+}
+
+#[tokio::test]
+async fn a_fifo_and_what_is_none_take_each_others_place() {
+    let site = Site::new("allow=read,write,delete,special").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    let request = || {
+        let request = with_specials(push_to("dst"));
+        Request { deletion: Deletion { delete: true, allow_mass: true, ..request.deletion }, ..request }
+    };
+    let name = source.join("x");
+    for turn in ["fifo", "file", "fifo", "directory", "fifo", "symlink", "fifo", "socket", "nothing"] {
+        let _ = std::fs::remove_file(&name);
+        let _ = std::fs::remove_dir_all(&name);
+        match turn {
+            "file" => std::fs::write(&name, "content").unwrap(),
+            "directory" => put(&source, "x/below", "content"),
+            "symlink" => std::os::unix::fs::symlink("nowhere", &name).unwrap(),
+            "socket" => drop(std::os::unix::net::UnixListener::bind(&name).unwrap()),
+            "fifo" => fifo(&name, 0o644, 1_000_000_000),
+            _ => {}
+        }
+        let result = run(&client, request(), &source).await.unwrap();
+        assert!(leftovers(&there).is_empty(), "{turn}");
+        if turn == "socket" {
+            // It is not carried, and its name protects what is there.
+            assert_eq!(notices(&result, "special"), 1);
+            found(&there.join("x"));
+        } else {
+            assert_eq!(contents(&there), contents(&source), "{turn}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_right_a_fifo_is_left_out_and_the_right_is_named_once() {
+    let site = Site::new("allow=read,write,delete").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    put(&source, "sub/file", "content");
+    let plain = run(&client, with_specials(push_to("dst")), &source).await.unwrap();
+    assert_eq!(notices(&plain, "special-right"), 0, "there is nothing to make");
+    for path in ["a", "b", "sub/c"] {
+        fifo(&source.join(path), 0o644, 1_000_000_000);
+    }
+    put(&source, "sub/later", "content");
+    for round in ["first", "again"] {
+        let result = run(&client, with_specials(push_to("dst")), &source).await.unwrap();
+        assert_eq!(notices(&result, "special-right"), 1, "{round}");
+        let told = &result.failures.warnings[0];
+        assert!(told.message.contains("\"special\""), "{}", told.message);
+        assert_eq!((stat(&result, "specials_created"), stat(&result, "files_skipped")), (0, 3), "{round}");
+    }
+    assert_eq!(std::fs::read(there.join("sub/later")).unwrap(), b"content");
+    assert!(!there.join("a").exists() && !there.join("sub/c").exists());
+
+    // What is there by that name stays, and no right is needed to fetch a FIFO.
+    put(&there, "a", "theirs");
+    run(&client, with_specials(push_to("dst")), &source).await.unwrap();
+    assert_eq!(std::fs::read(there.join("a")).unwrap(), b"theirs");
+    fifo(&there.join("theirs"), 0o644, 1_000_000_000);
+    run(&client, with_specials(pull_from("dst")), &source).await.unwrap();
+    found(&source.join("theirs"));
+}
