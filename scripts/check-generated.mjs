@@ -82,6 +82,14 @@ await runChecks({
     expectEqual(cells(written), cells(await errorTable()), 'docs/errors.md (npm run docs:errors writes it)');
   },
 
+  'errors: docs/errors.md says what each failure and each warning means': async () => {
+    const { FAILURE_CODES, NOTICE_CODES } = await import('../dist/words.js');
+    const [, written] = /^## Failures and warnings$([^]*?)^## /m.exec(text('docs', 'errors.md'));
+    const told = [...written.matchAll(/^\| `([a-z-]+)` /gm)].map(([, word]) => word).filter((word) => word !== 'code');
+    const sorted = (words) => [...words].toSorted((a, b) => (a < b ? -1 : 1));
+    expectEqual(sorted(told), sorted([...FAILURE_CODES, ...NOTICE_CODES]), 'docs/errors.md');
+  },
+
   'errors: docs/errors.md says for each code what to do': async () => {
     const sections = [...text('docs', 'errors.md').matchAll(/^### (ERR_\w+)$/gm)].map(([, code]) => code);
     expectEqual(sections, [...(await apiCodes())], 'docs/errors.md');
