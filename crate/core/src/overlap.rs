@@ -6,10 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use sparsync_proto::{Deletion, Matcher, RelPath, Request};
 
-use crate::engine::Destination;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Mount, Root, below};
-use crate::prepare::Source;
+use crate::prepare::{Destination, Source};
 use crate::storage::Access;
 
 /// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete the source.

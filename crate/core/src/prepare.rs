@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use sparsync_proto::{Attributes, Grant, Kind, Name, RelPath, Request, Rules, SourceIds};
 
-use crate::engine::{self, Destination, ReceiverOptions, Report, Session};
+use crate::engine::{self, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{DestinationLock, Hold, KnownMounts, LockFor, Root, Space, StateDir};
-use crate::storage::{Access, SessionId, TempName};
+use crate::fs::{DestinationLock, KnownMounts, LockFor, Root, Space, StateDir};
+use crate::storage::{Access, Hold, SessionId, TempName};
 use sparsync_proto::session::ProfileExchange;
 
 /// A source in the file system.
 pub(crate) type Source = engine::Source<Root>;
+
+/// A destination in the file system.
+pub(crate) type Destination = engine::Destination<Root>;
 
 /// A path on this machine: below a served root, or the operator's own.
 pub(crate) struct Place<'a> {

@@ -6,10 +6,9 @@
 //! another owner loses its capabilities first. What the entry has already is not set again. Each attribute is set by
 //! itself: what fails is told, and costs neither the others nor the content.
 
-use rustix::io::Errno;
 use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time};
 
-use crate::fs::{Found, Handle, NewFile};
+use crate::storage::{self, Adjust, Errno, Found};
 
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +83,7 @@ impl AttributePolicy {
     }
 
     /// Sets what `target` says, but for what `found` says is there. Each attribute is set by itself.
-    pub(super) fn set(&self, target: &Target, entry: Handle<'_>, found: Option<Found>) -> Unset {
+    pub(super) fn set(&self, target: &Target, entry: &impl Adjust, found: Option<Found>) -> Unset {
         let mut unset = Unset::default();
         let (mut owner, mut group) = (found.map(|found| found.uid), found.map(|found| found.gid));
         let uid = target.uid.filter(|&uid| owner != Some(uid));
@@ -92,16 +91,16 @@ impl AttributePolicy {
         let changes_owner = uid.is_some() || gid.is_some();
         match (uid, gid) {
             (None, None) => {}
-            (Some(_), Some(_)) if entry.chown(uid, gid).is_ok() => (owner, group) = (uid, gid),
+            (Some(_), Some(_)) if entry.set_owner(uid, gid).is_ok() => (owner, group) = (uid, gid),
             // One of the two may be possible where both together are not.
             _ => {
                 if let Some(id) = uid
-                    && unset.tried(|| format!("chown {id}"), entry.chown(uid, None))
+                    && unset.tried(|| format!("chown {id}"), entry.set_owner(uid, None))
                 {
                     owner = uid;
                 }
                 if let Some(id) = gid
-                    && unset.tried(|| format!("chown :{id}"), entry.chown(None, gid))
+                    && unset.tried(|| format!("chown :{id}"), entry.set_owner(None, gid))
                 {
                     group = gid;
                 }
@@ -110,11 +109,11 @@ impl AttributePolicy {
         if let Some(bits) = self.bits(target, entry, (owner, group), &mut unset) {
             let has_set_id = bits & (SET_UID | SET_GID) != 0;
             if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
-                unset.tried(|| format!("chmod {bits:04o}"), entry.chmod(bits));
+                unset.tried(|| format!("chmod {bits:04o}"), entry.set_mode(bits));
             }
         }
         if let Some(mtime) = target.mtime {
-            unset.tried(|| "utimensat".to_owned(), entry.utimensat(mtime));
+            unset.tried(|| "utimensat".to_owned(), entry.set_mtime(mtime));
         }
         unset
     }
@@ -124,7 +123,7 @@ impl AttributePolicy {
     fn bits(
         &self,
         target: &Target,
-        entry: Handle<'_>,
+        entry: &impl Adjust,
         owner: (Option<u32>, Option<u32>),
         unset: &mut Unset,
     ) -> Option<u16> {
@@ -164,7 +163,7 @@ impl Unset {
     }
 
     /// Notes how a call ended, and says whether well.
-    fn tried(&mut self, call: impl FnOnce() -> String, result: rustix::io::Result<()>) -> bool {
+    fn tried(&mut self, call: impl FnOnce() -> String, result: storage::Result<()>) -> bool {
         if let Err(error) = result {
             self.0.push((call(), error));
         }
@@ -214,8 +213,8 @@ impl Target {
 
     /// The same for a file that was made with other bits than [`Target::start`]. Without permissions it gets what the
     /// kernel would have given, less what a umask takes.
-    pub(super) fn with_bits(self) -> Self {
-        let bits = if self.bits == Bits::Untouched { Bits::Fixed(self.start() & !current_umask()) } else { self.bits };
+    pub(super) fn with_bits(self, umask: impl FnOnce() -> u16) -> Self {
+        let bits = if self.bits == Bits::Untouched { Bits::Fixed(self.start() & !umask()) } else { self.bits };
         Self { bits, ..self }
     }
 
@@ -232,7 +231,7 @@ pub(super) struct Given(Option<(u16, Found)>);
 
 impl Given {
     /// What a new file has, which is looked at where it is not known.
-    pub(super) fn to(&mut self, target: &Target, new: &NewFile) -> Option<Found> {
+    pub(super) fn to(&mut self, target: &Target, new: &impl Adjust) -> Option<Found> {
         if target.uid.is_none() && target.gid.is_none() && target.bits == Bits::Untouched {
             return None;
         }
@@ -240,7 +239,7 @@ impl Given {
         match self.0 {
             Some((bits, found)) if bits == start => Some(found),
             _ => {
-                let found = Handle::open(new.fd()).found().ok()?;
+                let found = new.found().ok()?;
                 if found.mode == start {
                     self.0 = Some((start, found));
                 }
@@ -248,15 +247,4 @@ impl Given {
             }
         }
     }
-}
-
-/// The process's umask, read without changing it.
-fn current_umask() -> u16 {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-            u16::from_str_radix(line.trim(), 8).ok()
-        })
-        .unwrap_or(0o022)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use sparsync_proto::session::Expected;
 use sparsync_proto::{Kind, Listing, Meta, RelPath};
 
 use super::budget::WAIT;
@@ -41,52 +42,9 @@ pub(super) struct Incoming {
     pub(super) path: RelPath,
     /// The source's listing.
     pub(super) listing: Listing,
-    expected: Mutex<Expected>,
+    expected: Mutex<Expected<Wanted>>,
     /// The files in whose place something stands, ascending.
     replacing: Vec<u32>,
-}
-
-/// The files that have not come yet. A first sync has all files of a tree here, most of them new: a bit each.
-#[derive(Debug, Default)]
-struct Expected {
-    /// How many.
-    files: usize,
-    /// New files, by index.
-    new: Vec<u64>,
-    /// Files of which there is more to say.
-    others: HashMap<u32, Wanted>,
-}
-
-impl Expected {
-    fn add(&mut self, index: u32, wanted: Wanted) {
-        self.files += 1;
-        if wanted.is_new() {
-            let (word, bit) = (index as usize / 64, index % 64);
-            if word >= self.new.len() {
-                self.new.resize(word + 1, 0);
-            }
-            self.new[word] |= 1 << bit;
-        } else {
-            self.others.insert(index, wanted);
-        }
-    }
-
-    fn holds(&self, index: u32) -> bool {
-        let is_new = self.new.get(index as usize / 64).is_some_and(|word| word & (1 << (index % 64)) != 0);
-        is_new || self.others.contains_key(&index)
-    }
-
-    fn take(&mut self, index: u32) -> Option<Wanted> {
-        let wanted = match self.new.get_mut(index as usize / 64) {
-            Some(word) if *word & (1 << (index % 64)) != 0 => {
-                *word &= !(1 << (index % 64));
-                Wanted::default()
-            }
-            _ => self.others.remove(&index)?,
-        };
-        self.files -= 1;
-        Some(wanted)
-    }
 }
 
 impl Incoming {
@@ -95,29 +53,26 @@ impl Incoming {
         let replacing = wanted.iter().filter(|(_, wanted)| wanted.replaces()).map(|(index, _)| *index).collect();
         let mut expected = Expected::default();
         for (index, wanted) in wanted {
-            expected.add(*index, *wanted);
+            expected.add(*index, (!wanted.is_new()).then_some(*wanted));
         }
         Self { path, listing, expected: Mutex::new(expected), replacing }
     }
 
-    /// Expects the content of every other file too, to throw it away. A peer that was granted everything sends what was
-    /// listed; what this side then found it cannot or need not write is no fault of the peer's.
-    pub(super) fn discarding_the_rest(self) -> Self {
-        let mut expected = self.expected();
-        if expected.files == self.listing.len() {
-            drop(expected);
-            return self;
-        }
-        for (index, entry) in (0u32..).zip(self.listing.entries()) {
-            if entry.kind == Kind::File && !expected.holds(index) {
-                expected.add(index, Wanted { discarded: true, ..Wanted::default() });
+    /// Expects the content of every file but `wanted` too, to throw it away. A peer that was granted everything sends what
+    /// was listed; what this side then found it cannot or need not write is no fault of the peer's.
+    pub(super) fn discarding_the_rest(self, wanted: &[(u32, Wanted)]) -> Self {
+        if wanted.len() < self.listing.len() {
+            let mut expected = self.expected();
+            for (index, entry) in (0u32..).zip(self.listing.entries()) {
+                if entry.kind == Kind::File && wanted.binary_search_by_key(&index, |(wanted, _)| *wanted).is_err() {
+                    expected.add(index, Some(Wanted { discarded: true, ..Wanted::default() }));
+                }
             }
         }
-        drop(expected);
         self
     }
 
-    fn expected(&self) -> MutexGuard<'_, Expected> {
+    fn expected(&self) -> MutexGuard<'_, Expected<Wanted>> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,12 +83,19 @@ impl Incoming {
 
     /// Takes a file off what is expected; each can be taken once.
     pub(super) fn take(&self, index: u32) -> Result<Wanted> {
-        self.expected().take(index).ok_or_else(|| {
+        let known = self.expected().take(index).ok_or_else(|| {
             Error::protocol("content of a file that was not asked for").at(self.path.as_bytes()).remote()
-        })
+        })?;
+        Ok(known.unwrap_or_default())
     }
 
-    /// The path and attributes of a file.
+    /// The path of a file.
+    pub(super) fn path_of(&self, index: u32) -> Vec<u8> {
+        let name = self.file(index).map(|(name, _, _)| name).unwrap_or_default();
+        self.path.join_bytes(name)
+    }
+
+    /// The name and attributes of a file.
     pub(super) fn file(&self, index: u32) -> Option<(&[u8], &Meta, u64)> {
         let entry = self.listing.get(index as usize)?;
         Some((self.listing.name(entry), &entry.meta, entry.size))
@@ -162,7 +124,7 @@ impl Directories {
 
     /// Expects the wanted files of a directory.
     pub(super) fn expect(&self, number: u32, incoming: Incoming) {
-        let files = incoming.expected().files;
+        let files = incoming.expected().len();
         if files > 0 {
             let mut state = self.lock();
             state.files += files as u64;
@@ -193,7 +155,7 @@ impl Directories {
 
     /// Says that a file which was taken is done with, well or not.
     pub(super) fn done(&self, number: u32, incoming: &Incoming) {
-        let finished = incoming.expected().files == 0;
+        let finished = incoming.expected().is_empty();
         let mut state = self.lock();
         if finished {
             state.incoming.remove(&number);
@@ -217,28 +179,5 @@ impl Directories {
             state = self.changed.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
         session.check()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sparsync_proto::{Listing, RelPath};
-
-    use super::{Incoming, Wanted};
-
-    #[test]
-    fn each_file_is_taken_once_with_what_was_known_of_it() {
-        let old = Wanted { old_mode: Some(0o600), ..Wanted::default() };
-        let wanted = [(0, Wanted::default()), (63, old), (64, Wanted::default()), (1000, old)];
-        let incoming = Incoming::new(RelPath::root(), Listing::new(), &wanted);
-        assert_eq!([0, 63, 64, 1000].map(|index| incoming.replaces(index)), [false, true, false, true]);
-        for index in [1, 62, 65, 999, 1001, u32::MAX] {
-            assert!(incoming.take(index).is_err(), "{index} was not asked for");
-        }
-        for (index, wanted) in wanted {
-            assert_eq!(incoming.take(index).expect("expected").old_mode, wanted.old_mode);
-            assert!(incoming.take(index).is_err(), "{index} twice");
-        }
-        assert_eq!(incoming.expected().files, 0);
     }
 }

@@ -4,13 +4,13 @@
 //! counted, told once, and the run goes on. An attribute that cannot be set never costs the content, whatever the
 //! reason; it is told, by its call, when the entry has its name.
 
-use rustix::io::Errno;
 use sparsync_proto::{Counter, Issue, IssueKind};
 
 use super::attributes::Unset;
 use super::report::Report;
 use super::session::Session;
 use crate::error::{Error, Result};
+use crate::storage::Errno;
 
 /// Counts and tells the failures of one run.
 #[derive(Clone, Copy)]
@@ -19,9 +19,12 @@ pub(super) struct FailurePolicy<'a> {
     pub(super) report: &'a Report,
 }
 
-/// Whether every further write would fail in the same way.
-pub(super) fn ends_the_run(error: Errno) -> bool {
-    matches!(error, Errno::NOSPC | Errno::DQUOT)
+/// Fails where every further write would fail in the same way.
+pub(super) fn check(path: impl FnOnce() -> Vec<u8>, doing: &str, error: Errno) -> Result<()> {
+    match error {
+        Errno::NOSPC | Errno::DQUOT => Err(Error::io(doing, &path(), error.into())),
+        _ => Ok(()),
+    }
 }
 
 impl FailurePolicy<'_> {
@@ -40,9 +43,7 @@ impl FailurePolicy<'_> {
 
     /// A path that could not be written.
     pub(super) fn write(&self, path: Vec<u8>, doing: &str, error: Errno, old_kept: bool) -> Result<()> {
-        if ends_the_run(error) {
-            return Err(Error::io(doing, &path, error.into()));
-        }
+        check(|| path.clone(), doing, error)?;
         self.issue(IssueKind::Write, path, format!("{doing}: {}", std::io::Error::from(error)), old_kept)
     }
 

@@ -12,6 +12,7 @@ mod failures;
 mod guard;
 mod lanes;
 mod pack;
+mod placement;
 mod progress;
 mod quota;
 mod reader;

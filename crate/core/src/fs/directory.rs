@@ -1,25 +1,31 @@
 //! A directory by its descriptor.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
-use rustix::io::Result;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
+use rustix::io::{Errno, Result};
 use sparsync_proto::Kind;
 
+use super::adjust::Handle;
 use super::file::FsFile;
 use super::status::{kind_of, status};
-use crate::storage::{Directory, NameBuffer, Status};
+use crate::storage::{Access, Adjust, Directory, Found, NameBuffer, Status, WriteDirectory};
 
 /// A directory of a tree.
 #[derive(Debug)]
 pub(crate) struct FsDirectory {
     fd: OwnedFd,
+    access: Access,
 }
 
 impl FsDirectory {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd }
+    pub(super) fn new(fd: OwnedFd, access: Access) -> Self {
+        Self { fd, access }
     }
+}
+
+fn mode(bits: u16) -> Mode {
+    Mode::from_raw_mode((bits & 0o777).into())
 }
 
 impl Directory for FsDirectory {
@@ -51,5 +57,76 @@ impl Directory for FsDirectory {
     fn open_file(&self, name: &[u8]) -> Result<FsFile> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(FsFile::new)
+    }
+}
+
+impl WriteDirectory for FsDirectory {
+    fn handle(&self) -> impl Adjust {
+        match self.access {
+            Access::Read => Handle::Open(self.fd.as_fd()),
+            Access::Reach => Handle::Reached(self.fd.as_fd()),
+        }
+    }
+
+    fn reach(&self, name: &[u8], kind: Kind) -> Result<(impl Adjust, Found)> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&fd)?;
+        if kind_of(FileType::from_raw_mode(stat.st_mode)) != kind {
+            return Err(Errno::INVAL);
+        }
+        Ok((Handle::ReachedHere(fd), Found::from(stat)))
+    }
+
+    fn link<'a>(&'a self, name: &'a [u8]) -> impl Adjust {
+        Handle::Symlink(self.fd.as_fd(), name)
+    }
+
+    fn create_file(&self, name: &[u8], bits: u16) -> Result<FsFile> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::openat(&self.fd, name, flags, mode(bits)).map(FsFile::new)
+    }
+
+    fn reopen_file(&self, name: &[u8]) -> Result<FsFile> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+            return Err(Errno::INVAL);
+        }
+        Ok(FsFile::new(fd))
+    }
+
+    fn make_directory(&self, name: &[u8], bits: u16) -> Result<()> {
+        rustix::fs::mkdirat(&self.fd, name, mode(bits))
+    }
+
+    fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
+        rustix::fs::symlinkat(target, &self.fd, name)
+    }
+
+    fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()> {
+        rustix::fs::mknodat(&self.fd, name, FileType::Fifo, mode(bits), 0)
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, to)
+    }
+
+    fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {
+        rustix::fs::renameat_with(&self.fd, one, &self.fd, other, RenameFlags::EXCHANGE)
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::fsync(rustix::fs::openat(&self.fd, c".", flags, Mode::empty())?)
     }
 }

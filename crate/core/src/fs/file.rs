@@ -1,12 +1,13 @@
 //! A file by its descriptor.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::SeekFrom;
 use rustix::io::{Errno, Result};
 
+use super::adjust::Handle;
 use super::status::status;
-use crate::storage::{File, Status};
+use crate::storage::{Adjust, File, Status, WriteFile};
 
 /// A file of a tree.
 #[derive(Debug)]
@@ -17,13 +18,6 @@ pub(crate) struct FsFile {
 impl FsFile {
     pub(super) fn new(fd: OwnedFd) -> Self {
         Self { fd }
-    }
-}
-
-impl FsFile {
-    /// The descriptor.
-    pub(super) fn fd(&self) -> &OwnedFd {
-        &self.fd
     }
 }
 
@@ -50,5 +44,34 @@ impl File for FsFile {
         let end = rustix::fs::seek(&self.fd, SeekFrom::Hole(data)).map_or(size, |end| end.min(size));
         // What was written between the two calls: the range goes on, and so does the reading.
         (data, if end > data { end } else { size })
+    }
+}
+
+impl WriteFile for FsFile {
+    fn handle(&self) -> impl Adjust {
+        Handle::Open(self.fd.as_fd())
+    }
+
+    fn write(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+        while !bytes.is_empty() {
+            match rustix::io::pwrite(&self.fd, bytes, offset) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(count) => {
+                    bytes = &bytes[count..];
+                    offset += count as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_length(&self, bytes: u64) -> Result<()> {
+        rustix::fs::ftruncate(&self.fd, bytes)
+    }
+
+    fn sync(&self) -> Result<()> {
+        rustix::fs::fsync(&self.fd)
     }
 }

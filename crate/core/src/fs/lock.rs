@@ -16,7 +16,7 @@ use sparsync_proto::RelPath;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::root::Root;
-use crate::storage::Access;
+use crate::storage::{Access, Hold};
 
 /// What a run does below the directory that it locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +27,6 @@ pub(crate) enum LockFor {
     Names,
     /// It writes to a directory below, which may have to be made.
     Below,
-}
-
-/// How a run holds its destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// Nobody else writes below it: what is unfinished there is nobody's.
-    Exclusive,
-    /// Others may write there too: other single files, or anybody where nothing can be locked.
-    Shared,
 }
 
 /// A directory of this machine.
@@ -153,7 +144,7 @@ fn open_level(from: BorrowedFd<'_>, name: &CStr) -> Option<(OwnedFd, bool)> {
 
 /// Whether nobody alive writes in the directory at `path` below `root`, which is locked for a tree. Somebody can who
 /// may not read a directory on the way: his shared lock is missing there.
-pub(crate) fn is_unclaimed(root: &Root, path: &RelPath) -> bool {
+pub(super) fn is_unclaimed(root: &Root, path: &RelPath) -> bool {
     let mut at = path.clone();
     while let Some((parent, _)) = at.split_last() {
         if let Ok(directory) = root.open_directory(&at, Access::Read)

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use sparsync_proto::{Name, RelPath};
 
 use super::directory::FsDirectory;
-use crate::storage::{Access, Storage};
+use super::lock::is_unclaimed;
+use crate::storage::{Access, Storage, WriteStorage};
 
 fn flags(access: Access) -> OFlags {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -111,18 +112,33 @@ impl Root {
             used_entries: entries.saturating_sub(stat.f_ffree),
         })
     }
-
-    /// Writes everything on the root's file system to its device.
-    pub(crate) fn sync_file_system(&self) -> rustix::io::Result<()> {
-        rustix::fs::syncfs(&self.fd)
-    }
 }
 
 impl Storage for Root {
     type Directory = FsDirectory;
 
     fn open(&self, path: &RelPath, access: Access) -> rustix::io::Result<FsDirectory> {
-        self.open_directory(path, access).map(FsDirectory::new)
+        self.open_directory(path, access).map(|fd| FsDirectory::new(fd, access))
+    }
+}
+
+impl WriteStorage for Root {
+    fn sync(&self) -> rustix::io::Result<()> {
+        rustix::fs::syncfs(&self.fd)
+    }
+
+    fn is_unclaimed(&self, path: &RelPath) -> bool {
+        is_unclaimed(self, path)
+    }
+
+    fn umask(&self) -> u16 {
+        std::fs::read_to_string("/proc/self/status")
+            .ok()
+            .and_then(|status| {
+                let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+                u16::from_str_radix(line.trim(), 8).ok()
+            })
+            .unwrap_or(0o022)
     }
 }
 
@@ -184,6 +200,7 @@ mod tests {
         }
         assert!(path.len() > 4096);
         root.open_directory(&RelPath::new(&path).unwrap(), Access::Read).unwrap();
-        super::super::remove_tree(&root, &RelPath::new(&name).unwrap(), &mut super::super::Removal::default()).unwrap();
+        let top = RelPath::new(&name).unwrap();
+        crate::storage::remove_tree(&root, &top, &mut crate::storage::Removal::default()).unwrap();
     }
 }

@@ -8,18 +8,24 @@
 //! entry and every block, and cost what the system's own calls cost (ADR 0011).
 
 mod hash;
+mod remove;
 mod scan;
 mod temp;
 mod walk;
+mod widen;
+mod write;
 
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{Kind, Meta, RelPath, Time};
 
 pub(crate) use hash::hash_prefix;
+pub(crate) use remove::{Removal, holds_protected, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use walk::{Walk, WalkItem};
+pub(crate) use widen::Widened;
+pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, open_to_adjust};
 
 /// Why a call failed, by the system's own numbers: a storage that is no file system has the same reasons.
 pub(crate) use rustix::io::Errno;
@@ -62,6 +68,26 @@ pub(crate) struct Status {
     pub(crate) stamp: Stamp,
     /// Whether another storage begins there, where that can be known.
     pub(crate) is_mount_point: Option<bool>,
+}
+
+/// What an entry of the destination had before its attributes are set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Permission bits.
+    pub(crate) mode: u16,
+    /// Owner.
+    pub(crate) uid: u32,
+    /// Group.
+    pub(crate) gid: u32,
+}
+
+/// How a run holds its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody else writes below it: what is unfinished there is nobody's.
+    Exclusive,
+    /// Others may write there too: other single files, or anybody where nothing can be locked.
+    Shared,
 }
 
 /// What names are read through, several at a time.
@@ -110,4 +136,91 @@ pub(crate) trait File: Send {
     /// The next range at or after `at` that holds data; both ends at `size` when there is none. Where nobody knows, or
     /// says, everything is data: reading it tells whether it can be read.
     fn next_data(&self, at: u64, size: u64) -> (u64, u64);
+}
+
+/// A tree that a run may write to.
+pub(crate) trait WriteStorage: Storage<Directory: WriteDirectory> {
+    /// Writes everything to the device.
+    fn sync(&self) -> Result<()>;
+
+    /// Whether nobody alive writes in the directory at `path`, when this run holds the whole tree.
+    fn is_unclaimed(&self, path: &RelPath) -> bool;
+
+    /// The permission bits that new entries do not get.
+    fn umask(&self) -> u16;
+}
+
+/// A directory that is held, and can be written to.
+pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
+    /// What its attributes are set by.
+    fn handle(&self) -> impl Adjust;
+
+    /// Reaches the entry `name` of this kind without opening it, with what it has; anything else by that name is an error.
+    fn reach(&self, name: &[u8], kind: Kind) -> Result<(impl Adjust, Found)>;
+
+    /// The symlink `name`, which cannot be held.
+    fn link<'a>(&'a self, name: &'a [u8]) -> impl Adjust;
+
+    /// Makes a file that is not there. `bits` is what it starts from: umask and default ACL apply.
+    fn create_file(&self, name: &[u8], bits: u16) -> Result<Self::File>;
+
+    /// Opens a regular file that has no other name, to go on with it.
+    fn reopen_file(&self, name: &[u8]) -> Result<Self::File>;
+
+    /// Makes a directory that is not there.
+    fn make_directory(&self, name: &[u8], bits: u16) -> Result<()>;
+
+    /// Makes a symlink that is not there.
+    fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()>;
+
+    /// Makes a FIFO that is not there. Umask and default ACL apply to `bits` as to those of a file.
+    fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()>;
+
+    /// Gives the entry `from` the name `to`. What has that name is replaced, unless one of the two is a directory.
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<()>;
+
+    /// Exchanges the names of two entries.
+    fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()>;
+
+    /// Removes an entry that is no directory.
+    fn remove(&self, name: &[u8]) -> Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_directory(&self, name: &[u8]) -> Result<()>;
+
+    /// Writes the names in it to the device.
+    fn sync(&self) -> Result<()>;
+}
+
+/// A file that is held, and can be written to.
+pub(crate) trait WriteFile: File {
+    /// What its attributes are set by.
+    fn handle(&self) -> impl Adjust;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// Cuts it off at `bytes`, or lets it end in a hole there. See [`cut`] and [`end_in_hole`].
+    fn set_length(&self, bytes: u64) -> Result<()>;
+
+    /// Writes its content and attributes to the device.
+    fn sync(&self) -> Result<()>;
+}
+
+/// An entry whose attributes are set, one at a time. What is set, and in which order, is not decided here.
+pub(crate) trait Adjust {
+    /// What it has now.
+    fn found(&self) -> Result<Found>;
+
+    /// Sets owner and group; an absent one stays. Set-id bits and capabilities of a file are cleared by it.
+    fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
+
+    /// Sets the permission bits. A symlink has none.
+    fn set_mode(&self, bits: u16) -> Result<()>;
+
+    /// Sets the modification time and leaves the access time.
+    fn set_mtime(&self, mtime: Time) -> Result<()>;
+
+    /// Takes a file's capabilities away, where it has some.
+    fn drop_capabilities(&self) -> Result<()>;
 }

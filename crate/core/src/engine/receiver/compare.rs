@@ -6,9 +6,9 @@ use super::Receiver;
 use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
 use crate::error::{Error, Result};
-use crate::storage::Scan;
+use crate::storage::{Scan, WriteStorage};
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     /// Whether the whole destination is what the source is; one digest tells, and nothing else needs to travel.
     pub(super) fn tree_is_equal(&mut self, digest: &Digest) -> Result<bool> {
         let mut tree = TreeHasher::default();

@@ -1,6 +1,5 @@
 //! What becomes of each entry of a directory.
 
-use rustix::io::Errno;
 use sparsync_proto::session::Pending;
 use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, plan};
 
@@ -9,9 +8,9 @@ use super::delete::PROTECTED;
 use super::make::counter_without_content;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::error::{Error, Result};
-use crate::storage::{Access, PartialId, Scan};
+use crate::storage::{Access, PartialId, Scan, WriteStorage, is_empty};
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, listing } = pending;
@@ -123,8 +122,8 @@ impl Receiver<'_> {
         } else {
             self.changed |= !files.is_empty();
             let incoming = Incoming::new(path, listing, wanted);
-            self.directories
-                .expect(number, if self.machine.grants_all() { incoming.discarding_the_rest() } else { incoming });
+            let grants_all = self.machine.grants_all();
+            self.directories.expect(number, if grants_all { incoming.discarding_the_rest(wanted) } else { incoming });
         }
         let Some(frame) = self.machine.want(number, files, resume) else {
             self.directories.decided(number + 1);
@@ -213,15 +212,8 @@ impl Receiver<'_> {
     }
 
     fn is_empty_directory(&self, path: &[u8]) -> bool {
-        let Some(root) = &self.destination.root else { return false };
-        let Ok(directory) =
-            RelPath::new(path).map_err(|_| Errno::INVAL).and_then(|path| root.open_directory(&path, Access::Read))
-        else {
-            return false;
-        };
-        rustix::fs::Dir::read_from(directory).is_ok_and(|mut entries| {
-            entries.all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")))
-        })
+        let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(path)) else { return false };
+        root.open(&path, Access::Read).and_then(|directory| is_empty(&directory)).unwrap_or(false)
     }
 
     fn skip(&mut self, path: &RelPath, listing: &Listing, index: usize, reasons: Reasons) -> Result<bool> {

@@ -1,16 +1,12 @@
 //! What only the destination has is removed, once the source is known in full.
 
-use std::os::fd::AsFd;
-use std::sync::PoisonError;
-
-use rustix::io::Errno;
 use sparsync_proto::{Action, Counter, Issue, IssueKind, Item, Kind, Reasons, RelPath};
 
 use super::Receiver;
-use crate::engine::writer::Replacement;
+use crate::engine::placement::{Delayed, Displaced};
+use crate::engine::writer::Writing;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Displaced, Removal, holds_protected, put_in_place, remove_temp, remove_tree};
-use crate::storage::Access;
+use crate::storage::{Removal, WriteStorage, holds_protected, remove_tree};
 
 /// Why a directory stays where something else should take its place.
 pub(super) const PROTECTED: &str = "a directory stands in its place, and holds what is left out of the run";
@@ -18,13 +14,22 @@ pub(super) const PROTECTED: &str = "a directory stands in its place, and holds w
 /// Why a directory stays that the source does not have.
 const KEPT: &str = "the directory is not deleted: it holds what is left out of the run";
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     /// Deletes what only the destination has, once the source is known in full.
     pub(super) fn delete(&mut self) -> Result<Option<Error>> {
-        let mut replacements = self
-            .writing
-            .map(|writing| std::mem::take(&mut *writing.replacements.lock().unwrap_or_else(PoisonError::into_inner)))
-            .unwrap_or_default();
+        let delayed = self.writing.map(Writing::take_delayed).unwrap_or_default();
+        let deleted = self.settle(&delayed);
+        if let (Err(_), Some(root)) = (&deleted, &self.destination.root) {
+            // The run is over: what has not got its name is not left behind.
+            for entry in &delayed {
+                entry.discard(root);
+            }
+        }
+        deleted
+    }
+
+    /// Puts what waits in place and removes what only the destination has, or refuses to.
+    fn settle(&mut self, delayed: &[Delayed]) -> Result<Option<Error>> {
         let mut refused = None;
         if self.options.deletion.delete {
             if self.source_errors > 0 {
@@ -42,19 +47,19 @@ impl Receiver<'_> {
         // What takes the place of a directory deletes it, and so waits for the same conditions.
         if refused.is_some() || self.source_errors > 0 {
             self.extras.clear();
-            for replacement in replacements.drain(..) {
-                self.withdraw(&replacement, "a directory stands in its place, and nothing is deleted in this run")?;
+            for entry in delayed {
+                self.withdraw(entry, "a directory stands in its place, and nothing is deleted in this run")?;
             }
             return Ok(refused);
         }
         let mut removed = 0;
-        for replacement in replacements {
-            if self.holds_protected(&replacement.directory.join_bytes(&replacement.name)) {
-                self.withdraw(&replacement, PROTECTED)?;
-            } else if self.exceeds_limit(&replacement, removed) {
-                self.withdraw(&replacement, "a directory stands in its place, and no more may be deleted in this run")?;
+        for entry in delayed {
+            if self.holds_protected(&entry.path()) {
+                self.withdraw(entry, PROTECTED)?;
+            } else if self.exceeds_limit(entry, removed) {
+                self.withdraw(entry, "a directory stands in its place, and no more may be deleted in this run")?;
             } else {
-                removed += self.replace_directory(&replacement)?;
+                removed += self.replace_directory(entry)?;
             }
         }
         self.remove_extras(removed)
@@ -69,9 +74,9 @@ impl Receiver<'_> {
     }
 
     /// Whether removing the directory that an entry takes the place of goes beyond the limit on deletions.
-    fn exceeds_limit(&self, replacement: &Replacement, removed: u64) -> bool {
+    fn exceeds_limit(&self, entry: &Delayed, removed: u64) -> bool {
         let (Some(max), Some(root)) = (self.options.deletion.max, &self.destination.root) else { return false };
-        let Ok(path) = RelPath::new(&replacement.directory.join_bytes(&replacement.name)) else { return true };
+        let Ok(path) = RelPath::new(&entry.path()) else { return true };
         let mut counted = Removal { dry_run: true, ..Removal::default() };
         let _ = remove_tree(root, &path, &mut counted);
         removed + counted.files + counted.directories > max
@@ -133,40 +138,39 @@ impl Receiver<'_> {
     }
 
     /// Puts an entry in the place of a directory, and removes the directory.
-    fn replace_directory(&mut self, replacement: &Replacement) -> Result<u64> {
-        let full = replacement.directory.join_bytes(&replacement.name);
+    fn replace_directory(&mut self, entry: &Delayed) -> Result<u64> {
         let Some(root) = &self.destination.root else { return Ok(0) };
-        let outcome = root.open_directory(&replacement.directory, Access::Reach).and_then(|directory| {
-            self.session.check().map_err(|_| Errno::CANCELED)?;
-            put_in_place(directory.as_fd(), &replacement.temp_name, &replacement.name)
-        });
-        match outcome {
+        self.session.check()?;
+        match entry.place(root) {
             Ok(Displaced::Gone) => Ok(0),
             Ok(Displaced::Directory) => {
-                let Ok(displaced) = RelPath::new(&replacement.directory.join_bytes(&replacement.temp_name)) else {
+                let Ok(displaced) = RelPath::new(&entry.directory.join_bytes(&entry.temp_name)) else {
                     return Err(Error::internal("a temporary name that is no path"));
                 };
                 let widened = self.writing.map(|writing| writing.widened);
                 let mut removal = Removal { widened, ..Removal::default() };
-                remove_tree(root, &displaced, &mut removal)
-                    .map_err(|error| Error::io("cannot remove the directory", &full, error.into()))?;
+                let removed = remove_tree(root, &displaced, &mut removal);
+                let failed = removed.err().or(removal.failed.first().map(|(_, error)| *error));
+                if let Some(error) = failed {
+                    let message =
+                        format!("cannot remove the directory that it replaces: {}", std::io::Error::from(error));
+                    self.issue(IssueKind::Delete, entry.path(), &message)?;
+                }
                 self.session.count(Counter::files_deleted, removal.files);
                 self.session.count(Counter::directories_deleted, removal.directories);
-                self.session.count(replacement.counter, 1);
-                self.failures().attributes(|| full, &replacement.unset)?;
+                self.session.count(entry.counter, 1);
+                self.failures().attributes(|| entry.path(), &entry.unset)?;
                 Ok(removal.files + removal.directories)
             }
-            Err(error) => self.fail(full, "cannot put it in place of the directory", error).map(|()| 0),
+            Err(error) => self.fail(entry.path(), "cannot put it in place of the directory", error).map(|()| 0),
         }
     }
 
     /// Gives up what would have taken the place of a directory.
-    fn withdraw(&mut self, replacement: &Replacement, why: &str) -> Result<()> {
-        if let Some(root) = &self.destination.root
-            && let Ok(directory) = root.open_directory(&replacement.directory, Access::Reach)
-        {
-            remove_temp(&directory, &replacement.temp_name);
+    fn withdraw(&mut self, entry: &Delayed, why: &str) -> Result<()> {
+        if let Some(root) = &self.destination.root {
+            entry.discard(root);
         }
-        self.issue(IssueKind::Conflict, replacement.directory.join_bytes(&replacement.name), why)
+        self.issue(IssueKind::Conflict, entry.path(), why)
     }
 }

@@ -7,11 +7,12 @@ use super::{Outcome, Receiver};
 use crate::engine::destination::Found;
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
+use crate::storage::WriteStorage;
 
 /// Directories compared before the sender is told.
 const SETTLE_EVERY: u32 = 256;
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     /// Runs until everything is in place and the peer has been told.
     pub(super) fn run(&mut self, rx: &mut FrameReceiver) -> Result<Outcome> {
         while !self.machine.has_compared() {

@@ -1,6 +1,5 @@
 //! The end of a run: attributes of directories, the flush, the result.
 
-use rustix::io::Errno;
 use sparsync_proto::session::{ProfileExchange, ToReceiver};
 use sparsync_proto::{Durability, Kind, Meta, Phase, RelPath};
 
@@ -9,9 +8,9 @@ use crate::engine::account::tell_profile;
 use crate::engine::attributes::{AttributePolicy, Target, Unset};
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
-use crate::fs::HeldDirectory;
+use crate::storage::{Errno, WriteDirectory, WriteStorage, open_to_adjust};
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
         if (is_new || !self.options.rules.append_only)
             && !self.is_single()
@@ -44,8 +43,8 @@ impl Receiver<'_> {
             self.session.check()?;
             self.session.worked(1);
             self.changed = true;
-            let unset = match HeldDirectory::open(root, path) {
-                Ok(held) => policy.set(target, held.handle(), None),
+            let unset = match open_to_adjust(root, path) {
+                Ok(held) => policy.set(target, &held.handle(), None),
                 // It was removed, or never made, which has been reported.
                 Err(Errno::NOENT) => continue,
                 Err(_) if self.failed.covering(path).is_some() => continue,
@@ -63,7 +62,7 @@ impl Receiver<'_> {
             && let Some(root) = &self.destination.root
         {
             self.clock
-                .during(Phase::flush, || self.session.long_work(|| root.sync_file_system()))
+                .during(Phase::flush, || self.session.long_work(|| root.sync()))
                 .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
         }
         self.clock.enter(Phase::finish);

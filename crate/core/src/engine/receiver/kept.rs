@@ -6,13 +6,15 @@ use sparsync_proto::{Counter, Entry, Meta, RelPath};
 
 use super::Receiver;
 use crate::engine::writer::PARTIAL_BYTES_MIN;
-use crate::fs::{Hold, NewFile, Removal, Root, is_unclaimed, remove_tree};
-use crate::storage::{Access, PartialId, Scan, TempName, hash_prefix};
+use crate::storage::{
+    Access, Directory, File, Hold, PartialId, Removal, Scan, TempName, WriteDirectory, WriteStorage, hash_prefix,
+    remove_tree,
+};
 
 /// A kept part is worthless after a day: the source has moved on, or nobody cares.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     /// The part of a large file that an earlier run kept, with its length and digest.
     pub(super) fn held_part(
         &self,
@@ -28,16 +30,17 @@ impl Receiver<'_> {
         if !old.leftovers.iter().any(|(_, temp)| *temp == TempName::Partial(id)) {
             return None;
         }
-        let directory = self.destination.root.as_ref()?.open_directory(path, Access::Reach).ok()?;
-        let kept = NewFile::reopen(&directory, id.file_name()).ok()?;
-        let stat = rustix::fs::fstat(kept.fd()).ok()?;
-        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(stat.st_mtime.try_into().ok()?);
+        let directory = self.destination.root.as_ref()?.open(path, Access::Reach).ok()?;
+        let kept = directory.reopen_file(&id.file_name()).ok()?;
+        let found = kept.status().ok()?;
+        let seconds = found.meta.mtime.seconds;
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().ok()?);
         let is_fresh = SystemTime::now().duration_since(written).is_ok_and(|age| age < PARTIAL_AGE_MAX);
-        let bytes = kept.len().ok()?;
+        let bytes = found.size;
         if !is_fresh || bytes == 0 || bytes > entry.size {
             return None;
         }
-        let hashed = self.session.long_work(|| hash_prefix(kept.file(), bytes));
+        let hashed = self.session.long_work(|| hash_prefix(&kept, bytes));
         let digest = *hashed.ok()??.finalize().as_bytes();
         Some((id, bytes, digest))
     }
@@ -48,7 +51,7 @@ impl Receiver<'_> {
         let (false, Some(root)) = (old.leftovers.is_empty() || self.options.dry_run, &self.destination.root) else {
             return;
         };
-        let is_nobodys = self.options.hold == Hold::Exclusive && is_unclaimed(root, &old.path);
+        let is_nobodys = self.options.hold == Hold::Exclusive && root.is_unclaimed(&old.path);
         let dead: Vec<&Vec<u8>> = old
             .leftovers
             .iter()
@@ -78,9 +81,9 @@ impl Receiver<'_> {
     }
 }
 /// Whether nothing was done with an unfinished file for longer than a part is kept.
-fn is_old(root: &Root, path: &RelPath, name: &[u8]) -> bool {
-    let directory = root.open_directory(path, Access::Reach);
-    let Ok(found) = directory.and_then(|directory| crate::fs::status(&directory, name)) else { return false };
+fn is_old(root: &impl WriteStorage, path: &RelPath, name: &[u8]) -> bool {
+    let directory = root.open(path, Access::Reach);
+    let Ok(found) = directory.and_then(|directory| directory.status(name)) else { return false };
     // Its own time is the source's once it is complete.
     let changed = found.stamp.ctime;
     let Ok(changed) = u64::try_from(changed.seconds) else { return false };

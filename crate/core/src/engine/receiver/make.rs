@@ -1,19 +1,16 @@
 //! What needs no content: directories, symlinks, FIFOs, and the attributes of what is right otherwise.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use rustix::io::Errno;
 use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath};
 
 use super::Receiver;
 use crate::engine::attributes::{AttributePolicy, Target, Unset};
-use crate::engine::writer::Replacement;
+use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::error::Result;
-use crate::fs::{Displaced, Handle, make_directory, make_fifo, make_symlink, put_in_place, remove_temp};
-use crate::storage::Access;
+use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorage, make_directory};
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
     pub(super) fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<Option<IssueKind>> {
         let replaces = !self.options.rules.append_only;
@@ -32,7 +29,7 @@ impl Receiver<'_> {
         self.clock.enter(Phase::make);
         let made = self.parent_of(&parent).and_then(|directory| {
             writing.in_directory(&parent, &directory, |directory| {
-                make_directory(directory.as_fd(), name.as_bytes(), meta.mode, replaces, || writing.names.next())
+                make_directory(&**directory, name.as_bytes(), meta.mode, replaces, || writing.names.next())
             })
         });
         self.clock.enter(Phase::compare);
@@ -46,19 +43,19 @@ impl Receiver<'_> {
     /// Whether something else stands where a directory is to be made, or on the way there.
     fn is_taken(&mut self, path: &RelPath) -> bool {
         let Some((parent, name)) = path.split_last() else { return false };
-        let found = self.parent_of(&parent).and_then(|directory| crate::fs::status(&*directory, name.as_bytes()));
+        let found = self.parent_of(&parent).and_then(|directory| directory.status(name.as_bytes()));
         found.err() != Some(Errno::NOENT)
     }
 
     /// The directory at `path`, held open while its neighbours need it too.
-    pub(super) fn parent_of(&mut self, path: &RelPath) -> rustix::io::Result<Arc<OwnedFd>> {
+    pub(super) fn parent_of(&mut self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
         if let Some((held, directory)) = &self.parent
             && held == path
         {
             return Ok(Arc::clone(directory));
         }
         let root = self.destination.root.as_ref().ok_or(Errno::NOENT)?;
-        let directory = Arc::new(root.open_directory(path, Access::Reach)?);
+        let directory = Arc::new(root.open(path, Access::Reach)?);
         self.parent = Some((path.clone(), Arc::clone(&directory)));
         Ok(directory)
     }
@@ -75,45 +72,34 @@ impl Receiver<'_> {
         let Some(writing) = self.writing else { return Ok(()) };
         self.changed = true;
         let name = listing.name(entry);
-        let temp_name = writing.names.next();
         let target = writing.policy.target(entry.kind, &entry.meta);
         self.clock.enter(Phase::make);
         let made = self.parent_of(path).and_then(|directory| {
-            let made = writing.in_directory(path, &directory, |directory| match entry.kind {
-                Kind::Symlink => make_symlink(directory, &temp_name, listing.target(entry)),
-                Kind::Fifo => make_fifo(directory, &temp_name, target.start()),
-                Kind::File | Kind::Directory | Kind::Special => Err(Errno::INVAL),
-            });
-            made.and_then(|()| {
-                let unset = set_on(&writing.policy, &target, directory.as_fd(), &temp_name)?;
-                if old_is_directory {
-                    return Ok(unset);
+            let placement = Placement::over(old_is_directory);
+            let unplaced = writing.in_directory(path, &directory, |directory| {
+                Unplaced::make(placement, directory, writing.names.next(), |temp_name| match entry.kind {
+                    Kind::Symlink => directory.make_symlink(temp_name, listing.target(entry)),
+                    Kind::Fifo => directory.make_fifo(temp_name, target.start()),
+                    Kind::File | Kind::Directory | Kind::Special => Err(Errno::INVAL),
+                })
+            })?;
+            match set_on(&writing.policy, &target, &*directory, unplaced.temp_name()) {
+                Ok(unset) => Ok((unplaced.commit(name)?, unset)),
+                Err(error) => {
+                    unplaced.discard();
+                    Err(error)
                 }
-                match put_in_place(directory.as_fd(), &temp_name, name)? {
-                    Displaced::Gone => Ok(unset),
-                    Displaced::Directory => {
-                        put_in_place(directory.as_fd(), &temp_name, name)?;
-                        Err(Errno::ISDIR)
-                    }
-                }
-            })
-            .inspect_err(|_| remove_temp(&directory, &temp_name))
+            }
         });
         self.clock.enter(Phase::compare);
         match made {
-            Ok(unset) if old_is_directory => {
-                writing.replacements.lock().unwrap_or_else(PoisonError::into_inner).push(Replacement {
-                    directory: path.clone(),
-                    temp_name,
-                    name: name.to_vec(),
-                    counter,
-                    unset,
-                });
-                Ok(())
-            }
-            Ok(unset) => {
+            Ok((Committed::Placed, unset)) => {
                 self.session.count(counter, 1);
                 self.failures().attributes(|| path.join_bytes(name), &unset)
+            }
+            Ok((Committed::Waits(temp_name), unset)) => {
+                writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
+                Ok(())
             }
             Err(error) => {
                 let doing = if entry.kind == Kind::Fifo { "cannot make the FIFO" } else { "cannot make the symlink" };
@@ -134,7 +120,7 @@ impl Receiver<'_> {
         self.clock.enter(Phase::attributes);
         let policy = AttributePolicy { rules: self.options.rules };
         let target = policy.adjustment(entry, reasons);
-        let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, directory.as_fd(), name));
+        let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
         self.clock.enter(Phase::compare);
         let unset = adjusted.unwrap_or_else(|error| Unset::all("openat", error));
         self.failures().attributes(|| path.join_bytes(name), &unset)?;
@@ -155,14 +141,14 @@ pub(super) fn counter_without_content(kind: Kind) -> Option<Counter> {
 fn set_on(
     policy: &AttributePolicy,
     target: &Target,
-    directory: BorrowedFd<'_>,
+    directory: &impl WriteDirectory,
     name: &[u8],
-) -> rustix::io::Result<Unset> {
+) -> storage::Result<Unset> {
     match target.kind() {
-        Kind::Symlink => Ok(policy.set(target, Handle::Symlink(directory, name), None)),
+        Kind::Symlink => Ok(policy.set(target, &directory.link(name), None)),
         kind @ (Kind::File | Kind::Directory | Kind::Special | Kind::Fifo) => {
-            let (reached, found) = Handle::reach(directory, name, kind)?;
-            Ok(policy.set(target, Handle::Reached(reached.as_fd()), Some(found)))
+            let (reached, found) = directory.reach(name, kind)?;
+            Ok(policy.set(target, &reached, Some(found)))
         }
     }
 }

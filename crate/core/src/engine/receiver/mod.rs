@@ -14,11 +14,9 @@ mod kept;
 mod make;
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 
-use rustix::io::Errno;
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
     Action, Attributes, Deletion, Durability, Everything, Grant, IssueKind, Item, Kind, Matcher, Meta, Reasons,
@@ -38,14 +36,13 @@ use super::report::Report;
 use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, Writing};
 use crate::error::{Error, Result};
-use crate::fs::{Hold, Root, Widened};
 use crate::profile::ThreadClock;
-use crate::storage::{Scan, ScanOptions, SessionId, TempName, TempNames};
+use crate::storage::{Errno, Hold, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage};
 
 /// Where content goes.
-pub(crate) struct Destination {
+pub(crate) struct Destination<S> {
     /// The tree, or the directory of the single file; nothing when it is missing and the run is dry.
-    pub(crate) root: Option<Root>,
+    pub(crate) root: Option<S>,
     /// The single file's name.
     pub(crate) file_name: Option<Vec<u8>>,
     /// The tree's root was made by this run, or would be.
@@ -101,7 +98,7 @@ pub(crate) struct Outcome {
 /// Runs a receiver until everything is in place, and tells the peer.
 pub(crate) fn run_receiver(
     session: &Session,
-    destination: &Destination,
+    destination: &Destination<impl WriteStorage>,
     options: &ReceiverOptions,
     control: ControlLane,
     lanes: Vec<tokio::sync::mpsc::Receiver<Pack>>,
@@ -125,7 +122,7 @@ pub(crate) fn run_receiver(
         durability: options.durability,
         keep_partial: options.keep_partial,
         quota: options.quota.as_ref(),
-        replacements: Mutex::default(),
+        delayed: Mutex::default(),
         unflushed: AtomicU64::new(0),
     });
     std::thread::scope(|scope| {
@@ -166,7 +163,12 @@ pub(crate) fn run_receiver(
         session.end();
         drop(rx);
     });
-    // A run that was cut short leaves no directory wider than it was.
+    // A run that was cut short leaves nothing unfinished, and no directory wider than it was.
+    if let Some(writing) = &writing {
+        for delayed in writing.take_delayed() {
+            delayed.discard(writing.root);
+        }
+    }
     if let Some(widened) = &widened {
         widened.restore();
     }
@@ -177,10 +179,10 @@ pub(crate) fn run_receiver(
 }
 
 /// Starts the walk of the destination, where there is one.
-fn spawn_walk<'scope>(
+fn spawn_walk<'scope, S: WriteStorage>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     session: &'scope Session,
-    destination: &'scope Destination,
+    destination: &'scope Destination<S>,
     options: &'scope ReceiverOptions,
     (floor, budget): (&'scope Floor, &'scope Budget),
     found: mpsc::Sender<(Found, Option<Permit>)>,
@@ -200,7 +202,7 @@ fn spawn_walk<'scope>(
 }
 
 /// What the session's machine has to know of a run.
-fn terms_of(destination: &Destination, options: &ReceiverOptions) -> ReceiverTerms {
+fn terms_of<S>(destination: &Destination<S>, options: &ReceiverOptions) -> ReceiverTerms {
     ReceiverTerms {
         grant: options.grant,
         recursive: options.rules.recursive,
@@ -214,14 +216,14 @@ fn terms_of(destination: &Destination, options: &ReceiverOptions) -> ReceiverTer
 }
 
 /// The state of a receiver, on the session's own thread.
-struct Receiver<'a> {
+struct Receiver<'a, S: WriteStorage> {
     session: &'a Session,
     clock: ThreadClock,
-    destination: &'a Destination,
+    destination: &'a Destination<S>,
     options: &'a ReceiverOptions,
     control: ControlSender,
     directories: &'a Directories,
-    writing: Option<&'a Writing<'a>>,
+    writing: Option<&'a Writing<'a, S>>,
     found: DestinationStream,
     floor: &'a Floor,
     machine: machine::Receiver,
@@ -237,14 +239,14 @@ struct Receiver<'a> {
     final_attrs: Vec<(RelPath, Meta)>,
     guard: Guard,
     /// The directory that was last written to.
-    parent: Option<(RelPath, Arc<OwnedFd>)>,
+    parent: Option<(RelPath, Arc<S::Directory>)>,
     /// Something was written.
     changed: bool,
     /// It was told that the key may not make special files.
     specials_told: bool,
 }
 
-impl Receiver<'_> {
+impl<S: WriteStorage> Receiver<'_, S> {
     fn item(&self, action: Action, kind: Kind, reasons: Reasons, size: u64, path: &[u8]) -> Result<()> {
         if !self.options.itemize {
             return Ok(());

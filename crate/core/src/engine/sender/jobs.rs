@@ -152,6 +152,7 @@ mod tests {
             listing,
             stamps: Vec::new(),
             digest: Digest::default(),
+            leaves_out: false,
             leftovers: Vec::new(),
             issues: Vec::new(),
         };

@@ -1,24 +1,17 @@
 //! Removing what the source does not have.
 
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, FileType, RawDir};
-use rustix::io::Errno;
 use sparsync_proto::{Kind, Matcher, Name, RelPath};
 
-use crate::storage::Access;
-
-use super::root::Root;
-use super::status::kind_of;
 use super::widen::Widened;
+use super::{Access, Directory, Errno, Result, WriteDirectory, WriteStorage};
 
 /// Called for each entry that is removed.
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
 
 /// What a removal may do, and what it did.
-#[derive(Default)]
-pub(crate) struct Removal<'a> {
+pub(crate) struct Removal<'a, S> {
     /// Nothing is removed; it is only counted and told.
     pub(crate) dry_run: bool,
     /// How many entries may go.
@@ -30,7 +23,7 @@ pub(crate) struct Removal<'a> {
     /// Asked before each entry: true ends the removal.
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
     /// Where directories of one's own are made writable for it.
-    pub(crate) widened: Option<&'a Widened<'a>>,
+    pub(crate) widened: Option<&'a Widened<'a, S>>,
     /// Files, symlinks and others removed.
     pub(crate) files: u64,
     /// Directories removed.
@@ -43,7 +36,25 @@ pub(crate) struct Removal<'a> {
     pub(crate) failed: Vec<(Vec<u8>, Errno)>,
 }
 
-impl Removal<'_> {
+impl<S> Default for Removal<'_, S> {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            max: None,
+            matcher: None,
+            on_removed: None,
+            stop: None,
+            widened: None,
+            files: 0,
+            directories: 0,
+            limit_reached: false,
+            protected: 0,
+            failed: Vec::new(),
+        }
+    }
+}
+
+impl<S: WriteStorage> Removal<'_, S> {
     fn may_go_on(&mut self) -> bool {
         if self.max.is_some_and(|max| self.files + self.directories >= max) {
             self.limit_reached = true;
@@ -70,16 +81,16 @@ impl Removal<'_> {
     }
 
     /// Removes one entry that is not a directory.
-    fn unlink(&mut self, parent: &OwnedFd, parent_path: &RelPath, name: &[u8], kind: Kind) {
+    fn unlink(&mut self, parent: &S::Directory, parent_path: &RelPath, name: &[u8], kind: Kind) {
         if !self.may_go_on() {
             return;
         }
-        let unlinked = self.within(parent_path, || rustix::fs::unlinkat(parent, name, AtFlags::empty()));
+        let unlinked = self.within(parent_path, || parent.remove(name));
         self.account(&parent_path.join_bytes(name), kind, unlinked);
     }
 
     /// Removes something in the directory at `path`, unless the run is dry.
-    fn within(&self, path: &RelPath, remove: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+    fn within(&self, path: &RelPath, remove: impl Fn() -> Result<()>) -> Result<()> {
         match self.widened {
             _ if self.dry_run => Ok(()),
             Some(widened) => widened.within(path, remove),
@@ -87,7 +98,7 @@ impl Removal<'_> {
         }
     }
 
-    fn account(&mut self, path: &[u8], kind: Kind, outcome: rustix::io::Result<()>) {
+    fn account(&mut self, path: &[u8], kind: Kind, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.removed(path, kind),
             Err(Errno::NOENT) => {}
@@ -95,7 +106,7 @@ impl Removal<'_> {
         }
     }
 
-    fn entries(&self, root: &Root, path: &RelPath) -> rustix::io::Result<(OwnedFd, Found)> {
+    fn entries(&self, root: &S, path: &RelPath) -> Result<(S::Directory, Found)> {
         match self.widened.filter(|_| !self.dry_run) {
             Some(widened) => widened.within(path, || entries(root, path)),
             None => entries(root, path),
@@ -104,15 +115,14 @@ impl Removal<'_> {
 }
 
 /// Removes the entry at `path` below `root`, with all that is in it.
-pub(crate) fn remove_tree(root: &Root, path: &RelPath, removal: &mut Removal<'_>) -> rustix::io::Result<()> {
+pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &mut Removal<'_, S>) -> Result<()> {
     let Some((parent_path, name)) = path.split_last() else { return Err(Errno::INVAL) };
-    let parent = root.open_directory(&parent_path, Access::Reach)?;
-    let stat = match rustix::fs::statat(&parent, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => stat,
+    let parent = root.open(&parent_path, Access::Reach)?;
+    let kind = match parent.status(name.as_bytes()) {
+        Ok(status) => status.kind,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error),
     };
-    let kind = kind_of(FileType::from_raw_mode(stat.st_mode));
     if kind == Kind::Directory {
         drop(parent);
         remove_directory(root, path, removal);
@@ -123,7 +133,7 @@ pub(crate) fn remove_tree(root: &Root, path: &RelPath, removal: &mut Removal<'_>
 }
 
 /// Whether something in the directory at `path` does not belong to the run, so that it has to stay.
-pub(crate) fn holds_protected(root: &Root, path: &RelPath, matcher: &dyn Matcher) -> bool {
+pub(crate) fn holds_protected(root: &impl WriteStorage, path: &RelPath, matcher: &dyn Matcher) -> bool {
     if matcher.takes_all() {
         return false;
     }
@@ -134,7 +144,7 @@ pub(crate) fn holds_protected(root: &Root, path: &RelPath, matcher: &dyn Matcher
 }
 
 /// Depth first. No descriptor is held while a sub-directory is removed, so depth is bounded by the path's cap alone.
-fn remove_directory(root: &Root, path: &RelPath, removal: &mut Removal<'_>) {
+fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, removal: &mut Removal<'_, S>) {
     if !removal.may_go_on() {
         return;
     }
@@ -161,35 +171,23 @@ fn remove_directory(root: &Root, path: &RelPath, removal: &mut Removal<'_>) {
     }
     let Some((parent, name)) = path.split_last() else { return };
     let removed = removal.within(&parent, || {
-        let parent = root.open_directory(&parent, Access::Reach)?;
-        rustix::fs::unlinkat(&parent, name.as_bytes(), AtFlags::REMOVEDIR)
+        let parent = root.open(&parent, Access::Reach)?;
+        parent.remove_directory(name.as_bytes())
     });
     removal.account(path.as_bytes(), Kind::Directory, removed);
 }
 
 type Found = Vec<(Vec<u8>, Kind)>;
 
-fn entries(root: &Root, path: &RelPath) -> rustix::io::Result<(OwnedFd, Found)> {
-    let directory = root.open_directory(path, Access::Read)?;
+fn entries<S: WriteStorage>(root: &S, path: &RelPath) -> Result<(S::Directory, Found)> {
+    let directory = root.open(path, Access::Read)?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
     let mut found = Found::new();
-    let mut names = RawDir::new(&directory, &mut buffer);
-    while let Some(entry) = names.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            // Not every file system says it here.
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
-            known => known,
-        };
-        found.push((name.to_vec(), kind_of(kind)));
-    }
+    directory.names(&mut buffer, |name, kind| {
+        let kind = kind.map_or_else(|| directory.status(name).map(|status| status.kind), Ok)?;
+        found.push((name.to_vec(), kind));
+        Ok(())
+    })?;
     found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok((directory, found))
 }

@@ -1,0 +1,266 @@
+//! Writes what arrives on one data lane.
+//!
+//! [`whole`] writes small files, [`recipe`] large ones, [`naming`] gives what is complete its name. What may follow what on a
+//! lane is decided by [`Lane`].
+
+mod naming;
+mod recipe;
+mod whole;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sparsync_proto::codec::Reader;
+use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, Record};
+use sparsync_proto::session::{Lane, LaneStep};
+use sparsync_proto::{Counter, Durability, Figure, IssueKind, Phase, RelPath};
+use tokio::sync::mpsc::error::TryRecvError;
+
+use self::naming::Unnamed;
+use self::recipe::Open;
+use super::attributes::{AttributePolicy, Given};
+use super::directories::{Directories, Incoming, Wanted};
+use super::failures::FailurePolicy;
+use super::lanes::Pack;
+use super::placement::Delayed;
+use super::quota::Quota;
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::profile::ThreadClock;
+use crate::storage::{self, Access, Errno, TempNames, Widened, WriteStorage};
+
+/// Files from this size on are kept when a run is interrupted, and gone on with by the next.
+pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
+
+/// How long an idle lane waits for more files to share a flush with.
+const FLUSH_DELAY_MS: u64 = 20;
+
+/// What the writers of a run share.
+pub(super) struct Writing<'a, S> {
+    pub(super) session: &'a Session,
+    pub(super) root: &'a S,
+    pub(super) widened: &'a Widened<'a, S>,
+    pub(super) directories: &'a Directories,
+    pub(super) failures: FailurePolicy<'a>,
+    pub(super) names: &'a TempNames,
+    pub(super) policy: AttributePolicy,
+    pub(super) durability: Durability,
+    pub(super) keep_partial: bool,
+    pub(super) quota: Option<&'a Quota>,
+    /// What is complete and gets its name with the deletions.
+    pub(super) delayed: Mutex<Vec<Delayed>>,
+    /// Files of all lanes that are complete and wait for a flush.
+    pub(super) unflushed: AtomicU64,
+}
+
+impl<S: WriteStorage> Writing<'_, S> {
+    /// Runs `work` in a directory of one's own, also where its mode forbids it for now.
+    pub(super) fn in_directory<T>(
+        &self,
+        path: &RelPath,
+        directory: &Arc<S::Directory>,
+        work: impl Fn(&Arc<S::Directory>) -> storage::Result<T>,
+    ) -> storage::Result<T> {
+        self.widened.within(path, || work(directory))
+    }
+
+    /// Keeps a complete entry for the deletions.
+    pub(super) fn delay(&self, entry: Delayed) {
+        self.delayed().push(entry);
+    }
+
+    /// Takes the entries that were kept.
+    pub(super) fn take_delayed(&self) -> Vec<Delayed> {
+        std::mem::take(&mut *self.delayed())
+    }
+
+    fn delayed(&self) -> MutexGuard<'_, Vec<Delayed>> {
+        self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The directory that a lane is writing into.
+struct Current<D> {
+    number: u32,
+    incoming: Arc<Incoming>,
+    directory: storage::Result<Arc<D>>,
+    given: Given,
+}
+
+/// Writes for one lane.
+pub(super) struct LaneWriter<'a, S: WriteStorage> {
+    writing: &'a Writing<'a, S>,
+    lane: Lane,
+    current: Option<Current<S::Directory>>,
+    /// The file whose recipe is arriving.
+    open: Option<Open<S::Directory>>,
+    unnamed: Vec<Unnamed<S::Directory>>,
+    /// Directories that files waiting for a flush may be in.
+    unnamed_directories: usize,
+    clock: ThreadClock,
+}
+
+impl<'a, S: WriteStorage> LaneWriter<'a, S> {
+    pub(super) fn new(writing: &'a Writing<'a, S>) -> Self {
+        let clock = writing.session.clock("write", Phase::wait_pack);
+        let lane = Lane::default();
+        Self { writing, lane, current: None, open: None, unnamed: Vec::new(), unnamed_directories: 0, clock }
+    }
+
+    /// Works until the lane ends. Whenever nothing waits in the lane, what is complete gets its name.
+    pub(super) fn run(mut self, packs: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<()> {
+        let result = self.work(packs);
+        self.abandon();
+        result
+    }
+
+    fn work(&mut self, packs: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<()> {
+        let mut raw = Vec::new();
+        while let Some(pack) = self.next_pack(packs)? {
+            self.writing.session.check()?;
+            self.writing.session.count(Counter::bytes_packed, pack.header.raw_bytes as u64);
+            if let Some(profiler) = self.writing.session.profiler() {
+                profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + pack.header.stored_bytes) as u64);
+            }
+            if pack.header.compressed {
+                self.decompress(&pack, &mut raw)?;
+                self.pack(&raw)?;
+            } else {
+                self.pack(&pack.bytes)?;
+            }
+        }
+        if let Err(violation) = self.lane.end() {
+            self.writing.session.check()?;
+            return Err(violation.into());
+        }
+        self.name_all()
+    }
+
+    /// The next pack. While files wait for a flush that they could share with others still to come, the lane is
+    /// given a moment; once every file on its way is among them, there is nothing to wait for.
+    fn next_pack(&mut self, packs: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<Option<Pack>> {
+        self.clock.enter(Phase::wait_pack);
+        let mut waited = 0;
+        while !self.unnamed.is_empty() {
+            match packs.try_recv() {
+                Ok(pack) => return Ok(Some(pack)),
+                Err(TryRecvError::Disconnected) => return Ok(None),
+                Err(TryRecvError::Empty) => {}
+            }
+            let all = self.writing.directories.files_left() == self.writing.unflushed.load(Ordering::SeqCst);
+            if all || waited == FLUSH_DELAY_MS {
+                self.name_all()?;
+                self.clock.enter(Phase::wait_pack);
+            } else {
+                waited += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(packs.blocking_recv())
+    }
+
+    fn decompress(&mut self, pack: &Pack, raw: &mut Vec<u8>) -> Result<()> {
+        self.clock.enter(Phase::decompress);
+        if pack.header.raw_bytes > raw.capacity()
+            && let Some(profiler) = self.writing.session.profiler()
+        {
+            profiler.allocated(pack.header.raw_bytes);
+        }
+        raw.resize(pack.header.raw_bytes, 0);
+        match lz4_flex::block::decompress_into(&pack.bytes, raw) {
+            Ok(bytes) if bytes == pack.header.raw_bytes => Ok(()),
+            _ => Err(Error::protocol("a pack that does not decompress to its length").remote()),
+        }
+    }
+
+    fn pack(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            self.clock.enter(Phase::decode);
+            let record = Record::decode(&mut reader)
+                .map_err(|error| Error::protocol("a malformed pack").remote().because(error))?;
+            let step = self.lane.record(record)?;
+            self.step(step)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: LaneStep<'_>) -> Result<()> {
+        match step {
+            LaneStep::Whole { file, meta, content, digest } => self.whole(file, meta, content, &digest),
+            LaneStep::Begin { file } => self.begin(file),
+            LaneStep::Restart { file } => self.restart(file),
+            LaneStep::Literal { at, bytes } => self.literal(at, bytes),
+            LaneStep::Copy { bytes } => self.copy(bytes),
+            LaneStep::Hole { at, bytes } => self.hole(at, bytes),
+            LaneStep::End { file, bytes, meta, digest } => self.end(file, bytes, meta, &digest),
+            LaneStep::Failed { file, was_open, kind, message } => self.failed(file, was_open, kind, message),
+        }
+    }
+
+    /// Makes the directory of `file` the current one, and takes the file off what is expected in it.
+    fn take(&mut self, file: FileId) -> Result<(Arc<Incoming>, Wanted)> {
+        self.enter(file.directory)?;
+        let incoming = Arc::clone(&self.current()?.incoming);
+        let wanted = incoming.take(file.index)?;
+        Ok((incoming, wanted))
+    }
+
+    fn enter(&mut self, number: u32) -> Result<()> {
+        if self.current.as_ref().is_some_and(|current| current.number == number) {
+            return Ok(());
+        }
+        let writing = self.writing;
+        let incoming = self.clock.during(Phase::wait_listing, || writing.directories.get(number, writing.session))?;
+        self.clock.enter(Phase::create);
+        let directory = writing.root.open(&incoming.path, Access::Reach).map(Arc::new);
+        self.unnamed_directories += 1;
+        self.current = Some(Current { number, incoming, directory, given: Given::default() });
+        Ok(())
+    }
+
+    fn current(&mut self) -> Result<&mut Current<S::Directory>> {
+        self.current.as_mut().ok_or_else(|| Error::internal("no current directory"))
+    }
+
+    /// A file that does not come: the peer cannot send it.
+    fn failed(&mut self, file: FileId, was_open: bool, kind: IssueKind, message: String) -> Result<()> {
+        if was_open {
+            return match self.open.take() {
+                Some(open) => self.give_up_open(file, open, kind, message),
+                None => Err(Error::internal("an open file that is not there")),
+            };
+        }
+        let (incoming, wanted) = self.take(file)?;
+        if wanted.discarded {
+            self.writing.directories.done(file.directory, &incoming);
+            return Ok(());
+        }
+        self.give_up(file, &incoming, kind, message)
+    }
+
+    fn give_up(&mut self, file: FileId, incoming: &Incoming, kind: IssueKind, message: String) -> Result<()> {
+        let old_kept = incoming.replaces(file.index);
+        self.writing.failures.issue(kind, incoming.path_of(file.index), message, old_kept)?;
+        self.writing.directories.done(file.directory, incoming);
+        Ok(())
+    }
+
+    fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: Errno) -> Result<()> {
+        let old_kept = incoming.replaces(file.index);
+        self.writing.failures.write(incoming.path_of(file.index), "cannot write", error, old_kept)?;
+        self.writing.directories.done(file.directory, incoming);
+        Ok(())
+    }
+
+    /// Removes what is not complete when the run ends, except a part that a later run can go on from.
+    fn abandon(&mut self) {
+        for unnamed in std::mem::take(&mut self.unnamed) {
+            unnamed.discard();
+        }
+        if let Some(open) = self.open.take() {
+            open.abandon();
+        }
+    }
+}

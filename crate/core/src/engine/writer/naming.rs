@@ -1,0 +1,151 @@
+//! Files that are complete get their names, as durably as was asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sparsync_proto::pack::FileId;
+use sparsync_proto::{Counter, Durability, IssueKind, Phase};
+
+use super::LaneWriter;
+use crate::engine::attributes::Unset;
+use crate::engine::directories::Incoming;
+use crate::engine::placement::{Committed, Delayed, Unplaced};
+use crate::error::{Error, Result};
+use crate::storage::{self, Errno, WriteDirectory, WriteFile, WriteStorage};
+
+/// Files that wait for one flush, and directories that they may be in: each holds a descriptor.
+const UNFLUSHED_FILES_MAX: usize = 1000;
+const UNFLUSHED_DIRECTORIES_MAX: usize = 64;
+
+/// Up to so many files are flushed one by one; more at once with their whole storage.
+const FLUSHED_SINGLY_MAX: usize = 8;
+
+/// A file that is complete and waits to get its name.
+pub(super) struct Unnamed<D: WriteDirectory> {
+    pub(super) incoming: Arc<Incoming>,
+    pub(super) file: FileId,
+    pub(super) unplaced: Unplaced<D>,
+    /// Kept open for the first few, so that they can be flushed one by one.
+    pub(super) open: Option<D::File>,
+    /// What could not be set on it, which is told when it has its name.
+    pub(super) unset: Unset,
+}
+
+impl<D: WriteDirectory> Unnamed<D> {
+    pub(super) fn discard(self) {
+        drop(self.open);
+        self.unplaced.discard();
+    }
+}
+
+impl<S: WriteStorage> LaneWriter<'_, S> {
+    /// Takes a file whose content and attributes are complete.
+    pub(super) fn complete(&mut self, mut unnamed: Unnamed<S::Directory>) -> Result<()> {
+        self.clock.enter(Phase::rename);
+        match self.writing.durability {
+            Durability::None => self.name(unnamed),
+            Durability::File => {
+                let flushed = match &unnamed.open {
+                    Some(open) => self.clock.during(Phase::flush, || open.sync()),
+                    None => Ok(()),
+                };
+                match flushed {
+                    Ok(()) => self.name(unnamed),
+                    Err(error) => self.not_flushed(unnamed, error),
+                }
+            }
+            Durability::Run => {
+                if self.unnamed.len() >= FLUSHED_SINGLY_MAX {
+                    unnamed.open = None;
+                }
+                self.unnamed.push(unnamed);
+                self.writing.unflushed.fetch_add(1, Ordering::SeqCst);
+                if self.unnamed.len() >= UNFLUSHED_FILES_MAX || self.unnamed_directories >= UNFLUSHED_DIRECTORIES_MAX {
+                    return self.name_all();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Flushes what is complete and gives it its names.
+    pub(super) fn name_all(&mut self) -> Result<()> {
+        self.unnamed_directories = 0;
+        if self.unnamed.is_empty() {
+            return Ok(());
+        }
+        let mut unnamed = std::mem::take(&mut self.unnamed).into_iter();
+        self.writing.unflushed.fetch_sub(unnamed.len() as u64, Ordering::SeqCst);
+        let singly = unnamed.len() <= FLUSHED_SINGLY_MAX;
+        let (session, root) = (self.writing.session, self.writing.root);
+        self.clock.enter(Phase::flush);
+        let together = if singly { Ok(()) } else { session.long_work(|| root.sync()) };
+        let named = unnamed.by_ref().try_for_each(|file| self.name_flushed(file, singly, together));
+        // When the run ends here, the rest is removed with everything else that has no name.
+        self.unnamed.extend(unnamed);
+        named
+    }
+
+    /// Gives a file its name, when its content is on disk.
+    fn name_flushed(
+        &mut self,
+        unnamed: Unnamed<S::Directory>,
+        singly: bool,
+        together: storage::Result<()>,
+    ) -> Result<()> {
+        let session = self.writing.session;
+        let flushed = match &unnamed.open {
+            Some(open) if singly => self.clock.during(Phase::flush, || session.long_work(|| open.sync())),
+            Some(_) | None => together,
+        };
+        self.clock.enter(Phase::rename);
+        match flushed {
+            Ok(()) => self.name(unnamed),
+            Err(error) => self.not_flushed(unnamed, error),
+        }
+    }
+
+    /// What the disk refused is lost, whatever a second attempt would say.
+    fn not_flushed(&mut self, unnamed: Unnamed<S::Directory>, error: Errno) -> Result<()> {
+        let (file, incoming) = (unnamed.file, Arc::clone(&unnamed.incoming));
+        unnamed.discard();
+        self.write_failed(file, &incoming, error)
+    }
+
+    /// Gives a complete file its name.
+    fn name(&mut self, unnamed: Unnamed<S::Directory>) -> Result<()> {
+        let writing = self.writing;
+        // A session that was superseded changes nothing more.
+        if let Err(error) = writing.session.check() {
+            unnamed.discard();
+            return Err(error);
+        }
+        let Unnamed { incoming, file, unplaced, open, unset } = unnamed;
+        drop(open);
+        let Some((name, _, _)) = incoming.file(file.index) else {
+            return Err(Error::internal("a file without a listing"));
+        };
+        let directory = Arc::clone(unplaced.directory());
+        match unplaced.commit(name) {
+            Ok(Committed::Placed) => {
+                writing.session.count(Counter::files_transferred, 1);
+                writing.failures.attributes(|| incoming.path_of(file.index), &unset)?;
+                if writing.durability == Durability::File {
+                    // A storage that cannot say that the name is on the device keeps no promise anyway.
+                    let _ = directory.sync();
+                }
+            }
+            Ok(Committed::Waits(temp_name)) => {
+                let (directory, name) = (incoming.path.clone(), name.to_vec());
+                writing.delay(Delayed { directory, temp_name, name, counter: Counter::files_transferred, unset });
+            }
+            Err(Errno::ISDIR) => {
+                const WHY: &str = "a directory appeared in its place during the run";
+                writing.failures.issue(IssueKind::Conflict, incoming.path_of(file.index), WHY.to_owned(), true)?;
+            }
+            Err(error) => return self.write_failed(file, &incoming, error),
+        }
+        writing.directories.done(file.directory, &incoming);
+        Ok(())
+    }
+}

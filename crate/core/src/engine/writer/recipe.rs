@@ -1,0 +1,278 @@
+//! Large files, which come as a recipe: what is held of them, holes, and literals.
+
+use std::sync::Arc;
+
+use sparsync_proto::pack::FileId;
+use sparsync_proto::{ContentDigest, Counter, IssueKind, Meta, Phase};
+
+use super::naming::Unnamed;
+use super::{LaneWriter, PARTIAL_BYTES_MIN};
+use crate::engine::directories::{Incoming, Wanted};
+use crate::engine::failures;
+use crate::engine::placement::{Placement, Unplaced};
+use crate::engine::progress::Announced;
+use crate::engine::zeros::hash_zeros;
+use crate::error::{Error, Result};
+use crate::storage::{self, PartialId, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
+
+/// The file whose recipe is arriving.
+pub(super) enum Open<D: WriteDirectory> {
+    /// It is written.
+    Arriving(Box<Arriving<D>>),
+    /// Nobody wants it: its content is thrown away as it arrives.
+    Unwanted(Arc<Incoming>),
+}
+
+/// A large file that is written.
+pub(super) struct Arriving<D: WriteDirectory> {
+    file: FileId,
+    incoming: Arc<Incoming>,
+    wanted: Wanted,
+    /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
+    new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
+    /// Where its data ends; what came after that is a hole.
+    data_end: u64,
+    hasher: blake3::Hasher,
+    /// What is written of it is kept when the run is interrupted.
+    partial: bool,
+    announced: Announced,
+}
+
+/// A file that has begun.
+struct Unfinished<D: WriteDirectory> {
+    unplaced: Unplaced<D>,
+    file: D::File,
+}
+
+impl<D: WriteDirectory> Open<D> {
+    /// Removes it when the run ends, unless a later run can go on from it.
+    pub(super) fn abandon(self) {
+        match self {
+            Self::Arriving(arriving) if !arriving.partial => arriving.discard(),
+            Self::Arriving(_) | Self::Unwanted(_) => {}
+        }
+    }
+}
+
+impl<D: WriteDirectory> Arriving<D> {
+    /// Gives up the kept part when something else than a copy of it comes first: nothing of it may show through a hole,
+    /// or behind the end.
+    fn give_up_part(&self, at: u64) -> storage::Result<()> {
+        match &self.new {
+            Ok(new) if at == 0 && self.wanted.resume.is_some() => cut(&new.file, 0),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> storage::Result<()> {
+        self.give_up_part(at)?;
+        self.data_end = at + bytes.len() as u64;
+        self.new.as_ref().map_or(Ok(()), |new| new.file.write(bytes, at))
+    }
+
+    /// Takes over what is held of it: the part was opened in place of a new file, so its bytes are where they belong.
+    fn copy(&mut self, bytes: u64) -> storage::Result<()> {
+        self.data_end = bytes;
+        let Ok(new) = &self.new else { return Ok(()) };
+        cut(&new.file, bytes)?;
+        match hash_prefix(&new.file, bytes)? {
+            Some(hasher) => self.hasher = hasher,
+            None => self.fail(IssueKind::Integrity, "the kept part changed".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Writes no more of it.
+    fn fail(&mut self, kind: IssueKind, message: String) {
+        if let Ok(new) = std::mem::replace(&mut self.new, Err((kind, message))) {
+            new.unplaced.discard();
+        }
+    }
+
+    fn discard(self) {
+        if let Ok(new) = self.new {
+            new.unplaced.discard();
+        }
+    }
+}
+
+impl<S: WriteStorage> LaneWriter<'_, S> {
+    pub(super) fn begin(&mut self, file: FileId) -> Result<()> {
+        let (incoming, wanted) = self.take(file)?;
+        if wanted.discarded {
+            self.open = Some(Open::Unwanted(incoming));
+            return Ok(());
+        }
+        if let Some((_, bytes)) = wanted.resume {
+            self.lane.holds(bytes);
+        }
+        let size = incoming.file(file.index).map_or(0, |(_, _, size)| size);
+        self.create(file, incoming, wanted, Announced::new(size))
+    }
+
+    /// The source changed while it was read: its recipe starts again.
+    pub(super) fn restart(&mut self, file: FileId) -> Result<()> {
+        match self.open.take() {
+            Some(Open::Arriving(arriving)) => {
+                let Arriving { incoming, wanted, new, announced, .. } = *arriving;
+                if let Ok(new) = new {
+                    new.unplaced.discard();
+                }
+                self.create(file, incoming, Wanted { resume: None, ..wanted }, announced)
+            }
+            unwanted => {
+                self.open = unwanted;
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the file that is to be written, or opens what is held of it.
+    fn create(&mut self, file: FileId, incoming: Arc<Incoming>, wanted: Wanted, announced: Announced) -> Result<()> {
+        let writing = self.writing;
+        self.enter(file.directory)?;
+        self.clock.enter(Phase::create);
+        let Some((name, listed, size)) = incoming.file(file.index) else {
+            return Err(Error::protocol("a file that was not listed").remote());
+        };
+        let partial = writing.keep_partial && size >= PARTIAL_BYTES_MIN;
+        let placement = Placement::over(wanted.old_is_directory);
+        let directory = self.current()?.directory.as_ref().map_err(|error| *error);
+        let begun = directory.and_then(|directory| match wanted.resume {
+            Some((id, _)) => Unplaced::kept_part(placement, directory, id.file_name()),
+            None => writing.in_directory(&incoming.path, directory, |directory| {
+                let temp_name = if partial {
+                    let kept_as = PartialId::new(name, size, listed.mtime).file_name();
+                    // What is kept under this name is of no use, or it would have been gone on with.
+                    let _ = directory.remove(&kept_as);
+                    kept_as
+                } else {
+                    writing.names.next()
+                };
+                // Others may read it only when it has its own mode.
+                Unplaced::file(placement, directory, temp_name, 0o600)
+            }),
+        });
+        let new = match begun {
+            Ok((unplaced, file)) => Ok(Unfinished { unplaced, file }),
+            Err(error) => {
+                const DOING: &str = "cannot make the file";
+                failures::check(|| incoming.path_of(file.index), DOING, error)?;
+                Err((IssueKind::Write, format!("{DOING}: {}", std::io::Error::from(error))))
+            }
+        };
+        let hasher = blake3::Hasher::new();
+        let arriving = Arriving { file, incoming, wanted, new, data_end: 0, hasher, partial, announced };
+        self.open = Some(Open::Arriving(Box::new(arriving)));
+        Ok(())
+    }
+
+    pub(super) fn literal(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+        let count = bytes.len() as u64;
+        open.announced.moved(self.writing.session, Counter::bytes_transferred, count);
+        // A file may grow between its listing and its content; a key with a quota pays for that too.
+        if let Some(quota) = self.writing.quota {
+            let announced = open.incoming.file(open.file.index).map_or(0, |(_, _, size)| size);
+            let beyond = (at + count).saturating_sub(at.max(announced));
+            if beyond > 0 {
+                quota.take_bytes(beyond)?;
+            }
+        }
+        self.clock.enter(Phase::hash);
+        open.hasher.update(bytes);
+        self.clock.enter(Phase::write);
+        let written = open.write(at, bytes);
+        self.written(written)
+    }
+
+    pub(super) fn copy(&mut self, bytes: u64) -> Result<()> {
+        let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+        self.clock.enter(Phase::hash);
+        open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        let copied = open.copy(bytes);
+        self.written(copied)
+    }
+
+    pub(super) fn hole(&mut self, at: u64, bytes: u64) -> Result<()> {
+        let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+        self.clock.enter(Phase::hash);
+        open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        // The next write leaves the hole behind it.
+        let result = open.give_up_part(at);
+        if result.is_ok() && open.new.is_ok() {
+            hash_zeros(self.writing.session, &mut open.hasher, bytes)?;
+        }
+        self.written(result)
+    }
+
+    /// Notes a failed write of the open file; the rest of it is passed over.
+    fn written(&mut self, result: storage::Result<()>) -> Result<()> {
+        const DOING: &str = "cannot write";
+        let (Err(error), Some(Open::Arriving(open))) = (result, &mut self.open) else { return Ok(()) };
+        open.fail(IssueKind::Write, format!("{DOING}: {}", std::io::Error::from(error)));
+        failures::check(|| open.incoming.path_of(open.file.index), DOING, error)
+    }
+
+    pub(super) fn end(&mut self, file: FileId, bytes: u64, meta: Option<Meta>, digest: &ContentDigest) -> Result<()> {
+        let writing = self.writing;
+        self.clock.enter(Phase::hash);
+        let open = match self.open.take() {
+            Some(Open::Arriving(open)) => *open,
+            Some(Open::Unwanted(incoming)) => {
+                writing.directories.done(file.directory, &incoming);
+                return Ok(());
+            }
+            None => return Err(Error::internal("an open file that is not there")),
+        };
+        let given_up = open.give_up_part(bytes);
+        let Arriving { incoming, wanted, new, data_end, hasher, .. } = open;
+        let new = match new {
+            Ok(new) => new,
+            Err((kind, message)) => return self.give_up(file, &incoming, kind, message),
+        };
+        if hasher.finalize().as_bytes() != digest {
+            new.unplaced.discard();
+            return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
+        }
+        let Some((_, listed, _)) = incoming.file(file.index) else {
+            return Err(Error::internal("a file without a listing"));
+        };
+        self.clock.enter(Phase::attributes);
+        let target = writing.policy.content_target(&meta.unwrap_or(*listed), wanted.old_mode);
+        let target = target.with_bits(|| writing.root.umask());
+        let ended = given_up.and_then(|()| {
+            if bytes == data_end {
+                return Ok(());
+            }
+            self.clock.during(Phase::flush, || writing.session.long_work(|| end_in_hole(&new.file, bytes)))
+        });
+        if let Err(error) = ended {
+            new.unplaced.discard();
+            return self.write_failed(file, &incoming, error);
+        }
+        let unset = writing.policy.set(&target, &new.file.handle(), None);
+        self.complete(Unnamed { incoming, file, unplaced: new.unplaced, open: Some(new.file), unset })
+    }
+
+    /// A file whose recipe has begun and does not go on.
+    pub(super) fn give_up_open(
+        &mut self,
+        file: FileId,
+        open: Open<S::Directory>,
+        kind: IssueKind,
+        message: String,
+    ) -> Result<()> {
+        match open {
+            Open::Arriving(open) => {
+                let incoming = Arc::clone(&open.incoming);
+                open.discard();
+                self.give_up(file, &incoming, kind, message)
+            }
+            Open::Unwanted(incoming) => {
+                self.writing.directories.done(file.directory, &incoming);
+                Ok(())
+            }
+        }
+    }
+}

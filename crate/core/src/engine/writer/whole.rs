@@ -1,0 +1,81 @@
+//! Small files, which come whole in one record.
+
+use std::sync::Arc;
+
+use sparsync_proto::pack::FileId;
+use sparsync_proto::{ContentDigest, Counter, IssueKind, Meta, Phase};
+
+use super::naming::Unnamed;
+use super::{Current, LaneWriter, Writing};
+use crate::engine::attributes::Target;
+use crate::engine::placement::{Placement, Unplaced};
+use crate::engine::progress::Announced;
+use crate::error::{Error, Result};
+use crate::profile::ThreadClock;
+use crate::storage::{self, WriteFile as _, WriteStorage};
+
+impl<S: WriteStorage> LaneWriter<'_, S> {
+    pub(super) fn whole(
+        &mut self,
+        file: FileId,
+        meta: Option<Meta>,
+        content: &[u8],
+        digest: &ContentDigest,
+    ) -> Result<()> {
+        let writing = self.writing;
+        let (incoming, wanted) = self.take(file)?;
+        if wanted.discarded {
+            writing.directories.done(file.directory, &incoming);
+            return Ok(());
+        }
+        let Some((_, listed, size)) = incoming.file(file.index) else {
+            return Err(Error::protocol("a file that was not listed").remote());
+        };
+        Announced::new(size).moved(writing.session, Counter::bytes_transferred, content.len() as u64);
+        let meta = meta.unwrap_or(*listed);
+        if let Some(quota) = writing.quota {
+            quota.take_bytes((content.len() as u64).saturating_sub(size))?;
+        }
+        self.clock.enter(Phase::hash);
+        if blake3::hash(content).as_bytes() != digest {
+            return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
+        }
+        let Self { current: Some(current), clock, .. } = self else {
+            return Err(Error::internal("no current directory"));
+        };
+        let target = writing.policy.content_target(&meta, wanted.old_mode);
+        let placement = Placement::over(wanted.old_is_directory);
+        match write(writing, current, clock, file, placement, &target, content) {
+            Ok(unnamed) => self.complete(unnamed),
+            Err(error) => self.write_failed(file, &incoming, error),
+        }
+    }
+}
+
+/// Writes a whole file and sets its attributes.
+fn write<S: WriteStorage>(
+    writing: &Writing<'_, S>,
+    current: &mut Current<S::Directory>,
+    clock: &mut ThreadClock,
+    file: FileId,
+    placement: Placement,
+    target: &Target,
+    content: &[u8],
+) -> storage::Result<Unnamed<S::Directory>> {
+    clock.enter(Phase::create);
+    let directory = current.directory.as_ref().map_err(|error| *error)?;
+    let (unplaced, open) = writing.in_directory(&current.incoming.path, directory, |directory| {
+        Unplaced::file(placement, directory, writing.names.next(), target.start())
+    })?;
+    clock.enter(Phase::write);
+    if let Err(error) = open.write(content, 0) {
+        unplaced.discard();
+        return Err(error);
+    }
+    clock.enter(Phase::attributes);
+    let handle = open.handle();
+    let found = current.given.to(target, &handle);
+    let unset = writing.policy.set(target, &handle, found);
+    drop(handle);
+    Ok(Unnamed { incoming: Arc::clone(&current.incoming), file, unplaced, open: Some(open), unset })
+}
