@@ -19,11 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use super::{PublicKey, Rights, Scope, private_file};
+use super::key_line::parse_line;
+use super::{PublicKey, Scope, private_file};
 use crate::{Error, ErrorKind, Result};
-
-/// The longest name of a client, in bytes.
-const MAX_NAME_BYTES: usize = 64;
 
 /// A file changed less than this before it was read may change again without its times showing it (coarse clocks);
 /// until then it is read anew each time.
@@ -284,149 +282,14 @@ fn insert(keys: &mut Keys, key: PublicKey, scope: Scope, origin: Origin) -> std:
     }
 }
 
-/// One line; `None` when there is nothing but white space and a comment on it.
-fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, Scope)>, String> {
-    let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
-    let Some(name) = words.next() else {
-        return Ok(None);
-    };
-    if name.starts_with("ed25519:") || name.contains('=') {
-        return Err(format!("expected a name before the key, found \"{}\"", name.escape_debug()));
-    }
-    if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-        return Err(format!(
-            "the name \"{}\" is longer than {MAX_NAME_BYTES} bytes or has control characters",
-            name.escape_debug()
-        ));
-    }
-    let key = words
-        .next()
-        .ok_or_else(|| format!("no key follows the name \"{name}\""))?
-        .parse::<PublicKey>()
-        .map_err(|error| error.message().to_owned())?;
-    let mut scope = Scope::unrestricted(name);
-    let mut allow = None;
-    for word in words {
-        let unknown = || format!("unknown word \"{}\"; known: root=, allow=, quota=, entries=", word.escape_debug());
-        let (field, value) = word.split_once('=').ok_or_else(unknown)?;
-        let once = |given: bool| {
-            if given { Err(format!("{field}= stands twice")) } else { Ok(()) }
-        };
-        match field {
-            "root" => {
-                let root = parse_root(value)?;
-                if scope.roots.contains(&root) {
-                    return Err(format!("root={value} stands twice"));
-                }
-                scope.roots.push(root);
-            }
-            "allow" => {
-                once(allow.is_some())?;
-                allow = Some(parse_rights(value)?);
-            }
-            "quota" => {
-                once(scope.quota_bytes.is_some())?;
-                scope.quota_bytes = Some(parse_bytes(value)?);
-            }
-            "entries" => {
-                once(scope.quota_entries.is_some())?;
-                scope.quota_entries = Some(parse_number("entries", value)?);
-            }
-            _ => return Err(unknown()),
-        }
-    }
-    if let Some(rights) = allow {
-        scope.rights = rights;
-    }
-    Ok(Some((key, scope)))
-}
-
-fn parse_rights(list: &str) -> std::result::Result<Rights, String> {
-    let mut rights = Rights::NONE;
-    for name in list.split(',') {
-        let right = rights
-            .named(name)
-            .ok_or_else(|| format!("unknown right \"{}\"; known: {}", name.escape_debug(), Rights::NAMES.join(", ")))?;
-        if *right {
-            return Err(format!("the right \"{name}\" stands twice"));
-        }
-        *right = true;
-    }
-    Ok(rights)
-}
-
-fn parse_root(value: &str) -> std::result::Result<(String, Vec<Vec<u8>>), String> {
-    let refuse = |why: &str| format!("root={}: {why}", value.escape_debug());
-    let (name, prefix) = value.split_once('/').unwrap_or((value, ""));
-    let name = String::from_utf8(percent_decoded(name).ok_or_else(|| refuse("a % without two hexadecimal digits"))?)
-        .map_err(|_| refuse("the name of the root is not UTF-8"))?;
-    if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) {
-        return Err(refuse("expected ROOT or ROOT/PREFIX"));
-    }
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let mut components = Vec::new();
-    if !prefix.is_empty() {
-        for component in prefix.split('/') {
-            let component = percent_decoded(component).ok_or_else(|| refuse("a % without two hexadecimal digits"))?;
-            if matches!(component.as_slice(), b"" | b"." | b"..") {
-                return Err(refuse("a component of the prefix is empty, \".\" or \"..\""));
-            }
-            if component.contains(&b'/') || component.contains(&0) {
-                return Err(refuse("a component of the prefix contains / or NUL"));
-            }
-            components.push(component);
-        }
-    }
-    Ok((name, components))
-}
-
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
-            decoded.push(high << 4 | low);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    Some(decoded)
-}
-
-/// Bytes with a binary suffix: `10G` is 10 × 1024³.
-fn parse_bytes(value: &str) -> std::result::Result<u64, String> {
-    let (digits, shift) = match value.as_bytes().last() {
-        Some(b'K') => (&value[..value.len() - 1], 10),
-        Some(b'M') => (&value[..value.len() - 1], 20),
-        Some(b'G') => (&value[..value.len() - 1], 30),
-        Some(b'T') => (&value[..value.len() - 1], 40),
-        Some(b'P') => (&value[..value.len() - 1], 50),
-        _ => (value, 0),
-    };
-    parse_number("quota", digits)?
-        .checked_mul(1 << shift)
-        .ok_or_else(|| format!("quota={}: larger than any disk", value.escape_debug()))
-}
-
-fn parse_number(field: &str, digits: &str) -> std::result::Result<u64, String> {
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("{field}={}: expected a number", digits.escape_debug()));
-    }
-    digits.parse().map_err(|_| format!("{field}={digits}: the number is too large"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use proptest::prelude::*;
-
-    use super::{AuthorizedKeys, Refresh, parse_line};
-    use crate::trust::{PublicKey, Rights, Scope};
+    use super::{AuthorizedKeys, Refresh};
+    use crate::trust::PublicKey;
     use crate::{Detail, ErrorKind};
 
     fn key(byte: u8) -> PublicKey {
@@ -436,90 +299,6 @@ mod tests {
     fn write(path: &Path, text: &str) {
         fs::write(path, text).expect("written");
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod");
-    }
-
-    fn one(line: &str) -> Scope {
-        parse_line(line).expect("good").expect("a key").1
-    }
-
-    #[test]
-    fn a_line_says_what_a_client_may_do() {
-        let key = key(1);
-        assert_eq!(one(&format!("laptop {key}")), Scope::unrestricted("laptop"));
-        assert_eq!(
-            one(&format!("  ci\t{key} root=backup/ci/artifacts root=media root=a%20b/c%FFd/ # comment root=x")),
-            Scope {
-                roots: vec![
-                    ("backup".to_owned(), vec![b"ci".to_vec(), b"artifacts".to_vec()]),
-                    ("media".to_owned(), vec![]),
-                    ("a b".to_owned(), vec![b"c\xffd".to_vec()]),
-                ],
-                ..Scope::unrestricted("ci")
-            }
-        );
-        let full = one(&format!("x {key} quota=10G entries=1000000 allow=append,read,owner"));
-        assert_eq!(full.quota_bytes, Some(10 * 1024 * 1024 * 1024));
-        assert_eq!(full.quota_entries, Some(1_000_000));
-        assert_eq!(full.rights, Rights { read: true, append: true, owner: true, ..Rights::NONE });
-        assert_eq!(one(&format!("x {key} quota=7")).quota_bytes, Some(7));
-        for nothing in ["", "   ", "# x", "\t#", "\u{a0}"] {
-            assert!(parse_line(nothing).expect("nothing on it").is_none(), "{nothing:?}");
-        }
-    }
-
-    /// Each of these, misread, would give somebody more than was meant.
-    #[test]
-    fn anything_not_understood_is_refused_and_named() {
-        let key = key(1);
-        for (line, named) in [
-            ("name".to_owned(), "name"),
-            (key.to_string(), "before the key"),
-            ("name #".to_owned(), "name"),
-            ("name ed25519:AAAA".to_owned(), "32 bytes"),
-            (format!("{}  {key}", "n".repeat(65)), "64 bytes"),
-            (format!("a\u{1}b {key}"), "control"),
-            (format!("root=x {key}"), "before the key"),
-            (format!("name {key} read"), "\"read\""),
-            (format!("name {key} rights=read"), "rights=read"),
-            (format!("name {key} Allow=read"), "Allow=read"),
-            (format!("name {key} allow="), "right"),
-            (format!("name {key} allow=read,"), "right"),
-            (format!("name {key} allow=read,wirte"), "wirte"),
-            (format!("name {key} allow=READ"), "READ"),
-            (format!("name {key} allow=read,read"), "twice"),
-            (format!("name {key} allow=read allow=write"), "twice"),
-            (format!("name {key} allow=read+write"), "read+write"),
-            (format!("name {key} root="), "root="),
-            (format!("name {key} root=/x"), "root="),
-            (format!("name {key} root=a//b"), "empty"),
-            (format!("name {key} root=a/b//"), "empty"),
-            (format!("name {key} root=a/../b"), ".."),
-            (format!("name {key} root=a/%2e%2e"), ".."),
-            (format!("name {key} root=a/."), "\".\""),
-            (format!("name {key} root=a/b%2fc"), "/"),
-            (format!("name {key} root=a/b%00"), "NUL"),
-            (format!("name {key} root=a/b%0"), "hexadecimal"),
-            (format!("name {key} root=a/%+1"), "hexadecimal"),
-            (format!("name {key} root=%FF"), "UTF-8"),
-            (format!("name {key} root=a%0A"), "ROOT"),
-            (format!("name {key} root=a root=a"), "twice"),
-            (format!("name {key} quota="), "quota"),
-            (format!("name {key} quota=G"), "quota"),
-            (format!("name {key} quota=-1"), "quota"),
-            (format!("name {key} quota=+1"), "quota"),
-            (format!("name {key} quota=1.5G"), "quota"),
-            (format!("name {key} quota=10g"), "quota"),
-            (format!("name {key} quota=10GB"), "quota"),
-            (format!("name {key} quota=99999999999P"), "quota"),
-            (format!("name {key} quota=99999999999999999999"), "too large"),
-            (format!("name {key} quota=1 quota=1"), "twice"),
-            (format!("name {key} entries=1K"), "entries"),
-            (format!("name {key} entries=0x10"), "entries"),
-            (format!("name {key} entries=1 entries=2"), "twice"),
-        ] {
-            let why = parse_line(&line).expect_err(&line);
-            assert!(why.contains(named), "{line}: {why}");
-        }
     }
 
     #[test]
@@ -625,13 +404,5 @@ mod tests {
     fn mentioned_roots_are_listed_once() {
         let lines = [format!("a {} root=x/y root=b", key(1)), format!("b {} root=x", key(2)), format!("c {}", key(3))];
         assert_eq!(AuthorizedKeys::new(&lines, None).expect("good").mentioned_roots(), ["b", "x"]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_makes_the_reader_panic(line in ".{0,120}", tail in "( (root|allow|quota|entries)=[ -~]{0,12}){0,3}") {
-            let _ = parse_line(&line);
-            let _ = parse_line(&format!("name {}{tail}", key(1)));
-        }
     }
 }

@@ -7,6 +7,7 @@ mod authorized_keys;
 mod certificate;
 mod identity;
 mod key;
+mod key_line;
 mod known_hosts;
 mod private_file;
 mod scope;
