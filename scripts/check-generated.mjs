@@ -1,6 +1,6 @@
 // What is written down in more than one place must be equal in all of them.
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { wordsAreCurrent } from './closed-sets.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { ROOT } from './process.mjs';
@@ -8,6 +8,11 @@ import { runChecks } from './tap.mjs';
 
 const text = (...path) => readFileSync(join(ROOT, ...path), 'utf8');
 const json = (...path) => JSON.parse(text(...path));
+
+/** A link of Markdown, or its picture, that leads to a file: no address and no heading of the same page. */
+const LINK = /\]\((?![a-z]+:|#)([^)#]+)/g;
+/** A source file by its path from the top folder. */
+const NAMED_FILE = /`((?:crate|ts|scripts|docs|benches|examples|__test__)\/[\w./-]+\.\w+)`/g;
 
 const root = json('package.json');
 const targets = readdirSync(join(ROOT, 'npm'));
@@ -65,6 +70,29 @@ await runChecks({
 
   'words: the closed sets of ts/words.ts are those of the Rust sources': async () => {
     if (!(await wordsAreCurrent())) throw new Error('ts/words.ts: node scripts/closed-sets.mjs writes it');
+  },
+
+  'documents: each file of the repository that one names or leads to is there': () => {
+    const folders = [
+      '.',
+      'docs',
+      'docs/adr',
+      'benches',
+      ...readdirSync(join(ROOT, 'examples')).map((name) => `examples/${name}`),
+    ];
+    const documents = folders.flatMap((folder) =>
+      readdirSync(join(ROOT, folder))
+        .filter((name) => name.endsWith('.md'))
+        .map((name) => join(folder, name)),
+    );
+    const gone = documents.flatMap((document) => {
+      const content = text(document);
+      const links = [...content.matchAll(LINK)].map(([, link]) => join(dirname(document), link));
+      // What was is told by its names of then.
+      const named = document === 'CHANGELOG.md' ? [] : [...content.matchAll(NAMED_FILE)].map(([, path]) => path);
+      return [...links, ...named].filter((path) => !existsSync(join(ROOT, path))).map((path) => `${document}: ${path}`);
+    });
+    expectEqual(gone, [], 'files that documents name and that are gone');
   },
 
   "errors: the API has the engine's codes and PLATFORM": async () => {
