@@ -85,7 +85,7 @@ test('a mistake on the command line is exit code 1 and a word on stderr, and not
   plainTree(source, { directories: 1, files: 2 });
   const mistakes: ReadonlyArray<readonly [readonly string[], RegExp]> = [
     [['-a', '--delet', `${source}/`, url('tree')], /--delet\b.*--delete\b/s],
-    [['-a', '--exclude=x', `${source}/`, url('tree')], /exclude/],
+    [['-a', '--include=x', `${source}/`, url('tree')], /the only filter is --exclude/],
     [['-aH', `${source}/`, url('tree')], /\bH\b|hard/],
     [['-aX', `${source}/`, url('tree')], /\bX\b|attributes/],
     [['-a', '--inplace', `${source}/`, url('tree')], /inplace/],

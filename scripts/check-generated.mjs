@@ -1,6 +1,6 @@
 // What is written down in more than one place must be equal in all of them.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { wordsAreCurrent } from './closed-sets.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { ROOT } from './process.mjs';
@@ -93,6 +93,23 @@ await runChecks({
       return [...links, ...named].filter((path) => !existsSync(join(ROOT, path))).map((path) => `${document}: ${path}`);
     });
     expectEqual(gone, [], 'files that documents name and that are gone');
+  },
+
+  'documents: ARCHITECTURE.md knows every module': () => {
+    const map = text('ARCHITECTURE.md');
+    const tables = [...map.matchAll(/^\| `(\w+\/)` +\| what it does/gm)].map(
+      ([, folder]) => `crate/core/src/${folder}`,
+    );
+    const folders = ['crate/proto/src', 'crate/core/src', ...tables, 'ts', 'ts/cli'];
+    const modules = folders.flatMap((folder) =>
+      readdirSync(join(ROOT, folder))
+        .filter((name) => /^(?!(lib|mod|tests)\.)\w[\w-]*\.(rs|ts)$/.test(name))
+        .map((name) => join(folder, name)),
+    );
+    const known = (path) =>
+      [...map.matchAll(/`([\w-]+)\/?`/g)].some(([, name]) => name === basename(path, extname(path)));
+    const unknown = modules.filter((path) => !known(path));
+    expectEqual(unknown, [], 'modules that ARCHITECTURE.md does not name');
   },
 
   "errors: the API has the engine's codes and PLATFORM": async () => {
