@@ -223,10 +223,10 @@ export interface NativeRequest {
   compare: string
   /** -1: to the nanosecond; 0: whole seconds; else a tolerance in nanoseconds. */
   modifyWindowNs: number
-  /** Newer files of the destination stay. */
-  update: boolean
   /** Names that do not belong to the run. */
   exclude: Array<Uint8Array>
+  /** What is left alone. */
+  selection: NativeSelection
   /** What the source does not have is deleted. */
   delete: boolean
   /** A directory that is not empty gives way to a file. */
@@ -291,6 +291,12 @@ export interface NativeRoot {
   path: Uint8Array
   /** Nobody may write to it. */
   readOnly: boolean
+}
+
+/** What is left alone. */
+export interface NativeSelection {
+  /** See the option of this name. */
+  update: boolean
 }
 
 /** How a server is set up. */

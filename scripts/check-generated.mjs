@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { wordsAreCurrent } from './closed-sets.mjs';
+import { staleOptionFiles } from './options.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { ROOT } from './process.mjs';
 import { runChecks } from './tap.mjs';
@@ -110,6 +111,10 @@ await runChecks({
       [...map.matchAll(/`([\w-]+)\/?`/g)].some(([, name]) => name === basename(path, extname(path)));
     const unknown = modules.filter((path) => !known(path));
     expectEqual(unknown, [], 'modules that ARCHITECTURE.md does not name');
+  },
+
+  'options: what follows from the table of options is committed': async () => {
+    expectEqual(await staleOptionFiles(), [], 'node scripts/options.mjs writes them');
   },
 
   "errors: the API has the engine's codes and PLATFORM": async () => {

@@ -1,4 +1,5 @@
 import type { PlatformAbortSignal } from './platform.js';
+import type { SelectionSettings } from './selection.js';
 
 /** How this process shows who it is. */
 export interface IdentityOptions {
@@ -394,5 +395,5 @@ export type PlanOptions = Omit<SyncOptions, 'dryRun' | 'events' | 'durability' |
 /** Options of `verify`: those of `sync` that say what is compared and how it is reached. */
 export type VerifyOptions = Omit<
   PlanOptions,
-  'compare' | 'delete' | 'update' | 'force' | 'maxDelete' | 'allowMassDelete'
+  'compare' | 'delete' | 'force' | 'maxDelete' | 'allowMassDelete' | keyof SelectionSettings
 >;

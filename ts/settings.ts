@@ -15,6 +15,8 @@ import type {
   VerifyOptions,
 } from './options.js';
 import type { PlatformAbortSignal } from './platform.js';
+import { SELECTION_CHECKS, SELECTION_NAMES, selectionDefaults } from './selection.js';
+import type { SelectionSettings } from './selection.js';
 import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
 
 /** The limits of retrying, complete. */
@@ -45,8 +47,8 @@ export interface TransferSettings {
   readonly group: boolean;
   readonly compare: (typeof COMPARES)[number];
   readonly modifyWindowNs: number;
-  readonly update: boolean;
   readonly exclude: readonly Uint8Array[];
+  readonly selection: SelectionSettings;
   readonly delete: boolean;
   readonly force: boolean;
   readonly maxDelete: number | undefined;
@@ -126,8 +128,8 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   group: flag,
   compare: oneOf(...COMPARES),
   modifyWindowNs: integer(-1, DAY_MS * 1_000_000, 'nanoseconds'),
-  update: flag,
   exclude: listOf(plainName),
+  ...SELECTION_CHECKS,
   delete: flag,
   force: flag,
   maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
@@ -194,8 +196,8 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     group: given.group ?? false,
     compare: given.compare ?? 'quick',
     modifyWindowNs: given.modifyWindowNs ?? -1,
-    update: given.update ?? false,
     exclude: excludedNames(given.exclude ?? []),
+    selection: selectionDefaults(given),
     delete: given.delete ?? false,
     force: given.force ?? false,
     maxDelete: given.maxDelete,
@@ -252,7 +254,15 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
 
 const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'profile', 'lockWaitMs'] as const;
 
-const NOT_IN_VERIFY = [...NOT_IN_PLAN, 'compare', 'delete', 'update', 'force', 'maxDelete', 'allowMassDelete'] as const;
+const NOT_IN_VERIFY = [
+  ...NOT_IN_PLAN,
+  ...SELECTION_NAMES,
+  'compare',
+  'delete',
+  'force',
+  'maxDelete',
+  'allowMassDelete',
+] as const;
 
 /** Every item counts, and nothing is transferred that a slow reader could slow. */
 const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;

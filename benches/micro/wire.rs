@@ -7,8 +7,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use sparsync_proto::codec::Reader;
 use sparsync_proto::pack::{FileId, Record, put_whole_head};
 use sparsync_proto::{
-    Attributes, Directory, Frame, FrameDecoder, Kind, Listing, Meta, Name, RelPath, Rules, Time, TreeHasher, Version,
-    Xattrs, encode_list, plan,
+    Attributes, Directory, Frame, FrameDecoder, Kind, Listing, Meta, Name, RelPath, Rules, Selection, Time, TreeHasher,
+    Version, Xattrs, encode_list, plan,
 };
 
 /// As many as the seed's set has in all.
@@ -138,7 +138,7 @@ fn decisions(criterion: &mut Criterion) {
     let attributes = attributes();
     let (source, same, other) = (listing(ENTRIES, 1), listing(ENTRIES, 1), listing(ENTRIES, 2));
     let source_ids = sparsync_proto::SourceIds::Claimed;
-    let rules = Rules { attributes, source_ids, recursive: true, update: false, append_only: false };
+    let rules = Rules { attributes, source_ids, recursive: true, selection: Selection::default(), append_only: false };
     group.bench_function("digest of a listing", |bencher| bencher.iter(|| attributes.digest(black_box(&source))));
     let steps = |destination: &Listing| {
         let mut steps = 0;

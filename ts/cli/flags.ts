@@ -1,4 +1,5 @@
 import type { Flag } from './parse.js';
+import { selectionFlags } from './selection.js';
 
 const TRANSFER = 'What is transferred';
 const COMPARE = 'How it is compared';
@@ -100,7 +101,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: COMPARE,
     help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
   },
-  { name: 'update', short: 'u', category: COMPARE, help: 'leave files alone that are newer in DEST' },
+  ...selectionFlags(COMPARE),
   { name: 'delete', category: DELETE, help: 'remove from DEST what SRC does not have' },
   { name: 'max-delete', value: 'NUM', category: DELETE, help: 'delete no more than NUM entries' },
   {

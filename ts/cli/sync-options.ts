@@ -3,6 +3,7 @@ import type { TransferOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { modifyWindowNs } from './connecting.js';
 import type { ParsedFlags } from './parse.js';
+import { selectionOf } from './selection.js';
 
 /** Whether a line per path is wanted. */
 export function wantsItems(flags: ParsedFlags): boolean {
@@ -31,8 +32,8 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
     group: flags.on('group'),
     compare: flags.on('checksum') ? 'content' : flags.on('size-only') ? 'size' : 'quick',
     modifyWindowNs: modifyWindowNs(flags),
-    update: flags.on('update'),
     exclude: flags.words('exclude'),
+    ...selectionOf(flags),
     delete: flags.on('delete'),
     force: flags.on('force'),
     ...(maxDelete === undefined ? {} : { maxDelete }),

@@ -57,7 +57,8 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
 /// The acceptance of a request by the side that sends.
 pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Version, lanes: u8) -> Accept {
     let (bytes_bound, entries_bound) = prepare::bounds(source);
-    let all = request.grant_all && source.file_name.is_none() && !request.dry_run;
+    let all =
+        request.grant_all && source.file_name.is_none() && !request.dry_run && !request.selection.leaves_new_out();
     Accept {
         version,
         grant: if all { Grant::All } else { Grant::AsAsked },

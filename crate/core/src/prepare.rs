@@ -214,7 +214,7 @@ impl Prepared {
                 attributes: carried(&request.attributes, terms),
                 source_ids: SourceIds::Claimed,
                 recursive: request.recursive,
-                update: request.update,
+                selection: request.selection,
                 append_only: terms.append_only,
             },
             deletion: request.deletion,
@@ -307,7 +307,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     Ok(Prepared {
         // Another run may have found it missing as well, and have been there first.
         destination: Destination { root: Some(root), file_name, created: !missing.is_root() && is_empty },
-        grant: if is_empty { Grant::All } else { Grant::AsAsked },
+        grant: if is_empty && !request.selection.leaves_new_out() { Grant::All } else { Grant::AsAsked },
         count_first: false,
         space,
         session_id: new_session()?,

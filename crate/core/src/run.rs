@@ -173,7 +173,8 @@ struct PullEnd {
 fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Result<(PullEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
     let mut request = request.clone();
-    request.grant_all = !request.dry_run && prepare::is_missing_or_empty(&run.local_path);
+    request.grant_all =
+        !request.dry_run && !request.selection.leaves_new_out() && prepare::is_missing_or_empty(&run.local_path);
     let (mut control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_in(request.lanes);

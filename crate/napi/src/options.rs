@@ -7,7 +7,8 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
 use sparsync_core::proto::{
-    Attributes, Compare, Compression, Deletion, Direction, Durability, Name, Names, RelPath, Request, Window, limits,
+    Attributes, Compare, Compression, Deletion, Direction, Durability, Name, Names, RelPath, Request, Selection,
+    Window, for_each_option, limits,
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
@@ -95,6 +96,37 @@ impl NativeConnectOptions {
     }
 }
 
+macro_rules! native_selection {
+    (
+        flags { $($(#[$flag_doc:meta])* $flag:ident = $flag_number:literal, $($flag_text:literal),*;)* }
+        sizes { $($(#[$size_doc:meta])* $size:ident = $size_number:literal, $($size_text:literal),*;)* }
+    ) => {
+        /// What is left alone.
+        #[napi(object, object_to_js = false)]
+        pub struct NativeSelection {
+            $(
+                /// See the option of this name.
+                pub $flag: bool,
+            )*
+            $(
+                /// See the option of this name.
+                pub $size: Option<f64>,
+            )*
+        }
+
+        impl NativeSelection {
+            fn load(self) -> Selection {
+                Selection {
+                    $($flag: self.$flag,)*
+                    $($size: self.$size.map(whole),)*
+                }
+            }
+        }
+    };
+}
+
+for_each_option!(native_selection);
+
 /// One run.
 #[napi(object, object_to_js = false)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
@@ -129,10 +161,10 @@ pub struct NativeRequest {
     pub compare: String,
     /// -1: to the nanosecond; 0: whole seconds; else a tolerance in nanoseconds.
     pub modify_window_ns: f64,
-    /// Newer files of the destination stay.
-    pub update: bool,
     /// Names that do not belong to the run.
     pub exclude: Vec<Uint8Array>,
+    /// What is left alone.
+    pub selection: NativeSelection,
     /// What the source does not have is deleted.
     pub delete: bool,
     /// A directory that is not empty gives way to a file.
@@ -208,8 +240,8 @@ impl NativeRequest {
                 window,
             },
             recursive: self.recursive,
-            update: self.update,
             exclude: names(&self.exclude)?,
+            selection: self.selection.load(),
             deletion: Deletion {
                 delete: self.delete,
                 force: self.force,

@@ -15,6 +15,7 @@ mod kind;
 pub mod limits;
 mod matcher;
 mod names;
+mod options;
 pub mod pack;
 mod path;
 mod plan;
@@ -38,6 +39,7 @@ pub use frame::{
 pub use kind::ErrorKind;
 pub use matcher::{Everything, ExceptNames, Matcher};
 pub use names::Names;
+pub use options::Selection;
 pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};

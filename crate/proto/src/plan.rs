@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use crate::compare::{Attributes, is_newer};
 use crate::entry::{Kind, Listing};
+use crate::options::Selection;
 use crate::reasons::Reasons;
 use crate::set_id::SourceIds;
 
@@ -49,8 +50,8 @@ pub struct Rules {
     pub source_ids: SourceIds,
     /// Whether sub-directories belong to the run.
     pub recursive: bool,
-    /// Whether a destination's newer file is left alone.
-    pub update: bool,
+    /// What is left alone.
+    pub selection: Selection,
     /// Whether nothing that exists may change.
     pub append_only: bool,
 }
@@ -121,7 +122,7 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if rules.append_only {
         return Some(Step::Skip { source: source.1, reasons: Reasons::APPEND_ONLY });
     }
-    if rules.update && is_newer(&rules.attributes, a, b) {
+    if rules.selection.update && is_newer(&rules.attributes, a, b) {
         return Some(Step::Skip { source: source.1, reasons: Reasons::NEWER });
     }
     let remake = match a.kind {
@@ -141,6 +142,7 @@ mod tests {
     use super::{Rules, Step, plan};
     use crate::compare::{Attributes, Compare, Window};
     use crate::entry::{Kind, Listing, Meta, Time};
+    use crate::options::Selection;
     use crate::path::Name;
     use crate::reasons::Reasons;
     use crate::set_id::SourceIds;
@@ -177,7 +179,7 @@ mod tests {
                 ..Attributes::default()
             },
             recursive: true,
-            update: false,
+            selection: Selection::default(),
             append_only: false,
         }
     }

@@ -7,6 +7,7 @@ use crate::field::{AtMost, Codec, FileName, get_nested, message, put_nested};
 use crate::limits::{LANES_MAX, ROOT_NAME_BYTES_MAX, SOURCES_MAX};
 use crate::matcher::{Everything, ExceptNames, Matcher};
 use crate::names::Names;
+use crate::options::Selection;
 use crate::path::RelPath;
 
 closed_set! {
@@ -99,10 +100,10 @@ pub struct Request {
     pub attributes: Attributes,
     /// Sub-directories too.
     pub recursive: bool,
-    /// Newer files at the destination stay.
-    pub update: bool,
     /// Names that do not belong to the run, on either side and at any depth.
     pub exclude: Names,
+    /// What is left alone.
+    pub selection: Selection,
     /// Deletions.
     pub deletion: Deletion,
     /// Only say what would be done.
@@ -146,8 +147,8 @@ impl Default for Request {
             file_name: None,
             attributes: Attributes::default(),
             recursive: false,
-            update: false,
             exclude: Names::default(),
+            selection: Selection::default(),
             deletion: Deletion::default(),
             dry_run: false,
             itemize: false,
@@ -191,7 +192,7 @@ message!(Request, "request" {
     14 critical attributes.xattrs,
     15 critical attributes.compare,
     16 critical attributes.window,
-    17 critical update,
+    17 critical selection,
     18 critical deletion.delete,
     19 critical deletion.force,
     20 critical deletion.max,

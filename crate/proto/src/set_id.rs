@@ -63,11 +63,12 @@ mod tests {
     use super::SourceIds;
     use crate::compare::Attributes;
     use crate::entry::{Kind, Meta};
+    use crate::options::Selection;
     use crate::plan::Rules;
 
     fn rules(source_ids: SourceIds, carried: bool) -> Rules {
         let attributes = Attributes { perms: true, owner: carried, group: carried, ..Attributes::default() };
-        Rules { attributes, source_ids, recursive: true, update: false, append_only: false }
+        Rules { attributes, source_ids, recursive: true, selection: Selection::default(), append_only: false }
     }
 
     #[test]

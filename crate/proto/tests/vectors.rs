@@ -1,5 +1,6 @@
 //! Every frame and record as `docs/protocol.md` spells it, and the properties of every codec.
 #![allow(clippy::unwrap_used, reason = "a vector that cannot be read has failed")]
+#![allow(clippy::needless_update, reason = "the table of options grows")]
 
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -8,8 +9,8 @@ use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Compare, Compression, DecodeError, Deletion, Detail, Direction, Directory, Durability,
     EndProfile, ErrorKind, FIGURES, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta,
-    MoreSource, Name, Names, PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Stat, ThreadProfile, Time,
-    TreeHasher, Version, Window, WireError, Xattrs, encode_list, limits,
+    MoreSource, Name, Names, PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Selection, Stat,
+    ThreadProfile, Time, TreeHasher, Version, Window, WireError, Xattrs, encode_list, limits,
 };
 
 fn unhex(hex: &str) -> Vec<u8> {
@@ -120,7 +121,7 @@ fn pull_of_a_file() -> Request {
             compare: Compare::Content,
             window: Window::Within(2_000_000_000),
         },
-        update: true,
+        selection: Selection { update: true, ..Selection::default() },
         deletion: Deletion { force: true, allow_mass: true, ..Deletion::default() },
         dry_run: true,
         grant_all: true,
@@ -603,8 +604,8 @@ fn any_request() -> impl Strategy<Value = Request> {
                 file_name,
                 attributes,
                 recursive: flags[3],
-                update: flags[4],
                 exclude: names(&exclude),
+                selection: Selection { update: flags[4], ..Selection::default() },
                 deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7] },
                 dry_run: flags[8],
                 itemize: flags[9],

@@ -121,7 +121,13 @@ impl ReceiverEnd {
         self.tree.0.entry(path.clone()).or_default();
         let before = self.before.0.get(&path).map(Entries::listing).unwrap_or_default();
         let source_ids = sparsync_proto::SourceIds::Claimed;
-        let rules = Rules { attributes: attributes(), source_ids, recursive: true, update: false, append_only: false };
+        let rules = Rules {
+            attributes: attributes(),
+            source_ids,
+            recursive: true,
+            selection: sparsync_proto::Selection::default(),
+            append_only: false,
+        };
         let mut steps = Vec::new();
         plan(&rules, &listing, &before, |step| steps.push(step));
         let (mut files, mut resume, mut expected) = (Vec::new(), Vec::new(), Expected::default());

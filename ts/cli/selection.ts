@@ -1,0 +1,16 @@
+// Written by scripts/options.mjs from the table in crate/proto/src/options.rs; never edited.
+import type { TransferOptions } from '../options.js';
+import type { SELECTION_NAMES } from '../selection.js';
+import type { Flag, ParsedFlags } from './parse.js';
+
+/** The flags, under one heading of the help. */
+export function selectionFlags(category: string): readonly Flag[] {
+  return [{ name: 'update', short: 'u', category, help: 'leave files alone that are newer in DEST' }];
+}
+
+/** What the flags say. */
+export function selectionOf(flags: ParsedFlags): Pick<TransferOptions, (typeof SELECTION_NAMES)[number]> {
+  return {
+    update: flags.on('update'),
+  };
+}
