@@ -297,6 +297,8 @@ export interface NativeRoot {
 export interface NativeSelection {
   /** See the option of this name. */
   update: boolean
+  /** See the option of this name. */
+  ignoreExisting: boolean
 }
 
 /** How a server is set up. */

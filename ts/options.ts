@@ -243,6 +243,14 @@ export interface TransferOptions {
    */
   update?: boolean | undefined;
   /**
+   * Leave alone what the destination has, whatever it holds; only what is missing is made. Directories are looked into.
+   *
+   * Default: `false`.
+   *
+   * @example `ignoreExisting: true`
+   */
+  ignoreExisting?: boolean | undefined;
+  /**
    * Names that do not belong to the run, at any depth and whatever they are: the source's are not looked at, and the
    * destination's stay as they are, with the directories that hold them. Plain names of one path component each, text or
    * bytes; patterns are refused.

@@ -5,12 +5,16 @@ import type { Flag, ParsedFlags } from './parse.js';
 
 /** The flags, under one heading of the help. */
 export function selectionFlags(category: string): readonly Flag[] {
-  return [{ name: 'update', short: 'u', category, help: 'leave files alone that are newer in DEST' }];
+  return [
+    { name: 'update', short: 'u', category, help: 'leave files alone that are newer in DEST' },
+    { name: 'ignore-existing', category, help: 'leave files alone that DEST has, whatever they hold' },
+  ];
 }
 
 /** What the flags say. */
 export function selectionOf(flags: ParsedFlags): Pick<TransferOptions, (typeof SELECTION_NAMES)[number]> {
   return {
     update: flags.on('update'),
+    ignoreExisting: flags.on('ignore-existing'),
   };
 }

@@ -17,6 +17,8 @@ macro_rules! for_each_option {
             flags {
                 /// Newer files at the destination stay.
                 update = 1, "update", "u", "leave files alone that are newer in DEST";
+                /// What the destination has stays as it is, but for directories.
+                ignore_existing = 2, "ignore-existing", "", "leave files alone that DEST has, whatever they hold";
             }
             sizes {
             }

@@ -125,6 +125,9 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if rules.selection.update && is_newer(&rules.attributes, a, b) {
         return Some(Step::Skip { source: source.1, reasons: Reasons::NEWER });
     }
+    if rules.selection.ignore_existing && (a.kind != Kind::Directory || b.kind != Kind::Directory) {
+        return Some(Step::Skip { source: source.1, reasons });
+    }
     let remake = match a.kind {
         Kind::File => rules.attributes.needs_content(reasons),
         Kind::Symlink => reasons.any_of(Reasons::TYPE.and(Reasons::TARGET)),

@@ -1,0 +1,64 @@
+import { lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+
+import type { ExecutionContext } from 'ava';
+
+import { quietly } from './helpers/cli.js';
+import { assertEqual, judged, rsync } from './helpers/judge.js';
+import { setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+
+/** A source, and copies of one destination: for the command, by way of a server and on this machine, and for rsync. */
+function trees(work: string, served: string): { source: string; pushed: string; local: string; judge: string } {
+  const source = dir(work, 'source');
+  const made = { source, pushed: `${served}/tree`, local: `${work}/local`, judge: `${work}/judge` };
+  mkdirSync(`${source}/sub`);
+  for (const size of [0, 1, 1024, 1499, 1500, 1501, 4096]) writeFileSync(`${source}/${size}`, 'n'.repeat(size));
+  writeFileSync(`${source}/sub/old`, 'newer content');
+  writeFileSync(`${source}/sub/new`, 'new');
+  symlinkSync('new', `${source}/sub/link`);
+  // Times of another second than that of the run: rsync's rule sets none that are equal in whole seconds.
+  lutimesSync(`${source}/sub/link`, 1_650_000_000, 1_650_000_000);
+  for (const name of ['sub', '']) utimesSync(`${source}/${name}`, 1_650_000_000, 1_650_000_000);
+  for (const destination of [made.pushed, made.local, made.judge]) {
+    mkdirSync(`${destination}/sub`, { recursive: true });
+    writeFileSync(`${destination}/sub/old`, 'old');
+    writeFileSync(`${destination}/1501`, 'old');
+    writeFileSync(`${destination}/extra`, 'extra');
+    symlinkSync('elsewhere', `${destination}/sub/link`);
+    lutimesSync(`${destination}/sub/link`, 1_600_000_000, 1_600_000_000);
+    for (const name of ['sub/old', '1501', 'extra', 'sub', '']) {
+      utimesSync(`${destination}/${name}`, 1_600_000_000, 1_600_000_000);
+    }
+  }
+  return made;
+}
+
+/** The flags do what rsync does with them, over a server and on this machine. */
+async function asRsync(
+  t: ExecutionContext,
+  flags: readonly string[],
+  judgeFlags: readonly string[] = flags,
+): Promise<void> {
+  const { work, served, url, client: user } = await setup(t);
+  const { source, pushed, local, judge } = trees(work, served);
+  rsync('-a', ...judgeFlags, `${source}/`, `${judge}/`);
+  await quietly(t, user, ['-rlpt', ...flags, `${source}/`, url('tree')]);
+  await quietly(t, user, ['-a', ...flags, `${source}/`, `${local}/`]);
+  for (const destination of [pushed, local]) assertEqual(t, judge, destination, { label: flags.join(' ') });
+  // Everything granted, and a second run that finds nothing to do.
+  rsync('-a', ...judgeFlags, `${source}/`, `${work}/fresh/`);
+  for (let run = 0; run < 2; run += 1) await quietly(t, user, ['-rlpt', ...flags, `${source}/`, url('fresh')]);
+  assertEqual(t, `${work}/fresh`, `${served}/fresh`, { label: `${flags.join(' ')}, fresh` });
+  await quietly(t, user, ['-rlpt', ...flags, url('fresh/'), `${work}/pulled`]);
+  rsync('-a', ...judgeFlags, `${served}/fresh/`, `${work}/expected/`);
+  assertEqual(t, `${work}/expected`, `${work}/pulled`, { label: `${flags.join(' ')}, pulled` });
+}
+
+judged('--ignore-existing leaves alone what the destination has', async (t) => {
+  await asRsync(t, ['--ignore-existing']);
+  await asRsync(t, ['--ignore-existing', '--delete']);
+});
+
+judged('--no-ignore-existing takes it back', async (t) => {
+  await asRsync(t, ['--ignore-existing', '--no-ignore-existing'], []);
+});
