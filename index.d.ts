@@ -299,6 +299,8 @@ export interface NativeSelection {
   update: boolean
   /** See the option of this name. */
   ignoreExisting: boolean
+  /** See the option of this name. */
+  maxSize?: number
 }
 
 /** How a server is set up. */

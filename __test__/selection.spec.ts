@@ -2,10 +2,11 @@ import { lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from '
 
 import type { ExecutionContext } from 'ava';
 
-import { quietly } from './helpers/cli.js';
+import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, judged, rsync } from './helpers/judge.js';
 import { setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
+import { names } from './helpers/walk.js';
 
 /** A source, and copies of one destination: for the command, by way of a server and on this machine, and for rsync. */
 function trees(work: string, served: string): { source: string; pushed: string; local: string; judge: string } {
@@ -61,4 +62,22 @@ judged('--ignore-existing leaves alone what the destination has', async (t) => {
 
 judged('--no-ignore-existing takes it back', async (t) => {
   await asRsync(t, ['--ignore-existing', '--no-ignore-existing'], []);
+});
+
+judged('--max-size leaves larger files alone, at both ends', async (t) => {
+  for (const size of ['1500', '1.5K', '1.5kb', '0', '1KiB', '1500-1', '1k+1', '1M'])
+    await asRsync(t, [`--max-size=${size}`]);
+  await asRsync(t, ['--max-size=1500', '--delete']);
+  await asRsync(t, ['--max-size=1500', '--ignore-existing']);
+});
+
+judged('a size that is none is a mistake on the command line', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  for (const size of ['', 'x', '1X', '-1', '1.2.3', '9999P', '1k+2']) {
+    const ran = await cli(t, user, ['-a', `--max-size=${size}`, `${source}/`, url('tree')]);
+    t.is(ran.code, exit.usage, size);
+    t.regex(ran.stderr, /max-size/, size);
+  }
+  t.deepEqual(names(served), []);
 });

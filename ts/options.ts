@@ -251,6 +251,14 @@ export interface TransferOptions {
    */
   ignoreExisting?: boolean | undefined;
   /**
+   * Leave files of more than so many bytes alone, at both ends: what the destination has of them stays, with `delete` too.
+   *
+   * Default: no such limit. Range: 0 to 2^53 - 1.
+   *
+   * @example `maxSize: 100 * 1024 * 1024`
+   */
+  maxSize?: number | undefined;
+  /**
    * Names that do not belong to the run, at any depth and whatever they are: the source's are not looked at, and the
    * destination's stay as they are, with the directories that hold them. Plain names of one path component each, text or
    * bytes; patterns are refused.

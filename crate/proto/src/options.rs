@@ -21,6 +21,8 @@ macro_rules! for_each_option {
                 ignore_existing = 2, "ignore-existing", "", "leave files alone that DEST has, whatever they hold";
             }
             sizes {
+                /// Regular files of more bytes than this are left alone.
+                max_size = 32, "max-size", "", "leave files alone that are larger than SIZE (K, M, G; KB is 1000)";
             }
         }
     };
@@ -67,7 +69,6 @@ impl Value for Selection {
 }
 
 /// Bytes, at most as many as a file may have.
-#[expect(dead_code, reason = "a table without a size")]
 struct Size;
 
 impl Codec<Option<u64>> for Size {
@@ -80,5 +81,26 @@ impl Codec<Option<u64>> for Size {
             bytes @ 0..=FILE_BYTES_MAX => Ok(Some(bytes)),
             _ => malformed(what),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Selection;
+    use crate::codec::{Reader, Write};
+    use crate::field::Value;
+
+    #[test]
+    fn a_size_beyond_what_a_file_may_have_is_refused() {
+        let read = |bytes: u64| {
+            let mut value = Vec::new();
+            value.number(bytes);
+            let mut out = Vec::new();
+            out.number(32 << 1 | 1);
+            out.bytes(&value);
+            Selection::get(&mut Reader::new(&out), "selection")
+        };
+        assert_eq!(read(1 << 62).map(|read| read.max_size), Ok(Some(1 << 62)));
+        assert!(read((1 << 62) + 1).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::compare::{Attributes, is_newer};
-use crate::entry::{Kind, Listing};
+use crate::entry::{Entry, Kind, Listing};
 use crate::options::Selection;
 use crate::reasons::Reasons;
 use crate::set_id::SourceIds;
@@ -89,18 +89,19 @@ pub fn plan(rules: &Rules, source: &Listing, destination: &Listing, mut step: im
 }
 
 /// Why the run leaves a source entry alone whatever the destination holds.
-fn not_carried(rules: &Rules, kind: Kind) -> Option<Reasons> {
-    match kind {
+fn not_carried(rules: &Rules, entry: &Entry) -> Option<Reasons> {
+    match entry.kind {
         Kind::Special => Some(Reasons::SPECIAL),
         Kind::Fifo => (!rules.attributes.specials).then_some(Reasons::SPECIAL),
         Kind::Directory => (!rules.recursive).then_some(Reasons::DIRECTORY),
-        Kind::File | Kind::Symlink => None,
+        Kind::File => rules.selection.max_size.is_some_and(|max| entry.size > max).then_some(Reasons::SIZE),
+        Kind::Symlink => None,
     }
 }
 
 fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
     let entry = source.get(at)?;
-    Some(match not_carried(rules, entry.kind) {
+    Some(match not_carried(rules, entry) {
         Some(reasons) => Step::Skip { source: at, reasons },
         None => Step::Make { source: at, old: None, reasons: Reasons::MISSING },
     })
@@ -108,7 +109,7 @@ fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
 
 fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)) -> Option<Step> {
     let (a, b) = (source.0.get(source.1)?, destination.0.get(destination.1)?);
-    if let Some(reasons) = not_carried(rules, a.kind) {
+    if let Some(reasons) = not_carried(rules, a) {
         return Some(Step::Skip { source: source.1, reasons });
     }
     let mut reasons = rules.attributes.differences(source, destination);
