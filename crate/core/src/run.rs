@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::claims::Claims;
 use crate::engine::{
     ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, TransportControl, control_lane, run_receiver,
-    run_sender,
+    run_sender, spawn,
 };
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
@@ -274,7 +274,9 @@ fn local_once(
     let outcome = both_engines(&sending, &session, request, job, |(control, to), receiving| {
         std::thread::scope(|scope| {
             // What goes wrong here is told by the session.
-            scope.spawn(|| drop(run_sender(&sending, source, &sender_options, control, to)));
+            spawn(scope, &sending, "sparsync-send", || {
+                run_sender(&sending, source, &sender_options, control, to).map(|_| ())
+            });
             let (control, from) = receiving;
             let outcome = run_receiver(&session, &prepared.destination, &options, control, from);
             if outcome.is_err() {
@@ -317,9 +319,10 @@ fn both_engines<T>(
         destination.carry(Arc::clone(receiving), from_destination, NO_TIMEOUT),
     ];
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        spawn(scope, receiving, "sparsync-carry", || {
             let [source, destination] = carried;
             runtime.block_on(async { tokio::join!(source, destination) });
+            Ok(())
         });
         engines(sending_end, receiving_end)
     })

@@ -29,7 +29,7 @@ pub(crate) use quota::Quota;
 pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
-pub(crate) use session::Session;
+pub(crate) use session::{Session, spawn};
 
 pub(crate) use events::EventQueue;
 pub use events::{Event, Failures};

@@ -218,14 +218,41 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::internal("a thread of the run panicked")))
 }
 
-/// Starts a thread of a run.
+/// Starts a thread of a run. One that cannot be started, for want of memory or of room for processes, ends the run.
 pub(crate) fn spawn<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
-    name: &str,
-    work: impl FnOnce() + Send + 'scope,
+    session: &'scope Session,
+    name: &'static str,
+    work: impl FnOnce() -> Result<()> + Send + 'scope,
 ) {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn_scoped(scope, work)
-        .expect("a process that cannot start a thread cannot do anything else either");
+    start(std::thread::Builder::new(), scope, session, name, work);
+}
+
+fn start<'scope>(
+    builder: std::thread::Builder,
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    session: &'scope Session,
+    name: &'static str,
+    work: impl FnOnce() -> Result<()> + Send + 'scope,
+) {
+    let started = builder.name(name.to_owned()).spawn_scoped(scope, move || session.guard(name, work));
+    if let Err(error) = started {
+        session.fail(Error::io("cannot start a thread", b"", error));
+    }
+}
+
+#[cfg(test)]
+mod thread_tests {
+    use super::{Session, start};
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_thread_that_cannot_be_started_ends_the_run() {
+        let session = Session::default();
+        // No machine has room for such a stack.
+        let builder = std::thread::Builder::new().stack_size(usize::MAX >> 2);
+        std::thread::scope(|scope| start(builder, scope, &session, "sparsync-test", || Ok(())));
+        assert!(session.is_over());
+        assert_eq!(session.error().map(|error| error.kind()), Some(ErrorKind::Io));
+    }
 }

@@ -129,9 +129,7 @@ pub(crate) fn run_receiver(
         spawn_walk(scope, session, destination, options, (&floor, &budget), found_tx);
         if let Some(writing) = &writing {
             for mut lane in lanes {
-                spawn(scope, "sparsync-write", move || {
-                    session.guard("writing", || LaneWriter::new(writing).run(&mut lane));
-                });
+                spawn(scope, session, "sparsync-write", move || LaneWriter::new(writing).run(&mut lane));
             }
         }
         let mut receiver = Receiver {
@@ -196,9 +194,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
         options: ScanOptions { attributes: options.attributes, stamps: false, matcher },
         recursive: options.rules.recursive,
     };
-    spawn(scope, "sparsync-walk", move || {
-        session.guard("walking", || walk_destination(session, &walk, floor, budget, &found));
-    });
+    spawn(scope, session, "sparsync-walk", move || walk_destination(session, &walk, floor, budget, &found));
 }
 
 /// What the session's machine has to know of a run.

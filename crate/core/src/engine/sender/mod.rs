@@ -121,28 +121,17 @@ pub(crate) fn run_sender(
     let (jobs, job_queues) = lane_queues(lanes.len());
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
+        let shared = &shared;
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
-            let (shared, waiting) = (&shared, jobs.waiting());
-            spawn(scope, "sparsync-read", move || {
-                shared.session.guard("reading", || {
-                    LaneReader::new(shared.session, &shared.source.root, lane, &shared.options.compress)
-                        .run(&queue, &waiting)
-                });
+            let waiting = jobs.waiting();
+            spawn(scope, session, "sparsync-read", move || {
+                LaneReader::new(session, &shared.source.root, lane, &shared.options.compress).run(&queue, &waiting)
             });
         }
-        {
-            let (shared, to_list) = (&shared, to_list.clone());
-            spawn(scope, "sparsync-walk", move || {
-                shared.session.guard("walking", || walk::walk(shared, &to_list));
-            });
-        }
-        {
-            let (shared, jobs) = (&shared, jobs.clone());
-            spawn(scope, "sparsync-list", move || {
-                shared.session.guard("listing", || list::list(shared, &list_queue, &jobs));
-            });
-        }
-        end = caught(|| dispatch::dispatch(&shared, &mut rx, to_list, jobs, &mut clock));
+        let (to_walk, to_send) = (to_list.clone(), jobs.clone());
+        spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk));
+        spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
+        end = caught(|| dispatch::dispatch(shared, &mut rx, to_list, jobs, &mut clock));
         if let Err(error) = &end {
             session.fail(error.clone());
         }
