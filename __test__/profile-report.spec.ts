@@ -7,19 +7,13 @@ import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 
 import { outlines } from '../ts/cli/profile/areas.js';
-import { compare } from '../ts/cli/profile/compare.js';
 import { FIGURE_NAMES, FIGURES } from '../ts/cli/profile/figures.js';
-import { parseRecord } from '../ts/cli/profile/file.js';
-import { measure } from '../ts/cli/profile/measure.js';
-import { page } from '../ts/cli/profile/page.js';
 import { PHASE_NAMES, phaseOf } from '../ts/cli/profile/phases.js';
-import { ServerRuns } from '../ts/cli/profile/server-runs.js';
-import { describeComparison, describeServer, describeSync } from '../ts/cli/profile/summary.js';
-import { ConfigError } from '../ts/errors.js';
 import { profileFigureNames, profilePhaseNames } from '../index.js';
 import type { ProfileFigures, ProfileThread, SyncProfile } from '../ts/profile.js';
 import { cli, exit } from './helpers/cli.js';
 import { type Client, client } from './helpers/product.js';
+import { assertContained, show } from './helpers/profile-page.js';
 import { noFigures, profileLine, sampleProfile, summaryLine } from './helpers/profiles.js';
 import { Random, seed } from './helpers/random.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -89,79 +83,6 @@ function knownProfile(figures: Partial<ProfileFigures> = {}, threads: readonly P
     ],
     split: { senderMs: 60, networkMs: 20, receiverMs: 120 },
   };
-}
-
-/** Elements of a page that never hold anything. */
-const VOID = new Set(['meta', 'br', 'hr', 'img', 'input', 'link']);
-
-/** Reads markup as a browser would, as far as this page needs it, and gives the tags; throws where they do not nest. */
-function tagsOf(markup: string): { name: string; attributes: string }[] {
-  const tags: { name: string; attributes: string }[] = [];
-  const open: string[] = [];
-  const pattern = /<(\/?)([a-z][a-z0-9]*)((?:\s+[a-zA-Z-]+(?:="[^"]*")?)*)\s*(\/?)>|<!doctype html>|<|>/g;
-  for (let found = pattern.exec(markup); found !== null; found = pattern.exec(markup)) {
-    const [whole, closes, name, attributes = '', closed] = found;
-    if (whole === '<!doctype html>') continue;
-    if (name === undefined) throw new Error(`a stray ${whole} in ${markup.slice(found.index - 80, found.index + 80)}`);
-    if (closes === '/') {
-      const top = open.pop();
-      if (top !== name) throw new Error(`</${name}> closes <${top}> in ${markup.slice(found.index - 80, found.index)}`);
-      continue;
-    }
-    tags.push({ name, attributes });
-    if (closed === '/' || VOID.has(name)) continue;
-    open.push(name);
-    if (name === 'script' || name === 'style') {
-      // Nothing in them is markup up to their end.
-      pattern.lastIndex = markup.indexOf(`</${name}`, pattern.lastIndex);
-    }
-  }
-  if (open.length > 0) throw new Error(`never closed: ${open.join(' ')}`);
-  return tags;
-}
-
-/** Asserts that a page is whole and reaches for nothing outside of it. */
-function assertContained(t: ExecutionContext, markup: string): void {
-  const tags = tagsOf(markup);
-  for (const { name, attributes } of tags) {
-    t.false(
-      ['link', 'img', 'iframe', 'object', 'embed', 'base', 'form', 'audio', 'video', 'use', 'image'].includes(name),
-      name,
-    );
-    t.notRegex(
-      attributes.replaceAll(/"[^"]*"/g, '""'),
-      /\s(src|srcset|action|data|poster|background|xlink:href|on[a-z]+)=/,
-      name,
-    );
-    const target = /\shref="([^"]*)"/.exec(attributes)?.[1];
-    if (target !== undefined) t.regex(target, /^#sync-\d+$/);
-    t.notRegex(attributes, /style="[^"]*url\(/);
-  }
-  t.notRegex(markup, /\b(https?|wss?|ftp|javascript):|url\(|@import|\bimport\(|fetch\(|XMLHttpRequest/i);
-  const scripts = tags.filter(({ name, attributes }) => name === 'script' && !attributes.includes('application/json'));
-  t.is(scripts.length, 1, 'one script, the page’s own');
-}
-
-/** Parses, measures and shows lines as the command does, without starting it. */
-function show(lines: readonly string[]): { markup: string; text: string } {
-  const runs = new ServerRuns(5);
-  const syncs = lines.flatMap((text, index) => {
-    const record = parseRecord({ number: index + 1, text, ended: true }, 'FILE');
-    if (record.type === 'profile') return [measure(record)];
-    runs.add(record);
-    return [];
-  });
-  const servers = runs.runs();
-  const comparisons = compare(syncs, syncs);
-  const markup = page({ files: ['FILE'], syncs, syncsLeftOut: 0, servers, comparisons, against: 'FILE', version: '0' });
-  const text = [
-    ...syncs.map((sync) => describeSync(sync)),
-    ...servers.map((run) => describeServer(run)),
-    ...comparisons.map((each) => describeComparison(each, 'a', 'b')),
-  ]
-    .flat()
-    .join('\n');
-  return { markup, text };
 }
 
 test('the figures of a sync add up, in words, in JSON and on the page', async (t) => {
@@ -564,140 +485,6 @@ test('what is drawn is as large as what was measured, and stands where it belong
       },
     ),
     { seed: Number(seed) },
-  );
-  t.pass();
-});
-
-const amount = fc.oneof(
-  fc.constantFrom(0, 1, 100),
-  fc.double({ min: 0, max: 1e6, noNaN: true }),
-  fc.double({ min: 0, max: Number.MAX_SAFE_INTEGER, noNaN: true }),
-);
-const name = fc.oneof(
-  fc.constantFrom(...PHASE_NAMES),
-  fc.constantFrom('__proto__', 'toString', '</script>', '"', "'", '&amp;', '-->', '\u2028', 'wait_', 'other'),
-  fc.string({ minLength: 1, maxLength: 64, unit: 'binary' }).filter((text) => text.length <= 64),
-);
-const figures = fc
-  .tuple(
-    fc.array(amount, { minLength: FIGURE_NAMES.length, maxLength: FIGURE_NAMES.length }),
-    fc.dictionary(name, amount, { maxKeys: 3 }),
-  )
-  .map(([known, unknown]) =>
-    Object.assign(unknown, Object.fromEntries(FIGURE_NAMES.map((each, index) => [each, known[index]]))),
-  );
-const threads = fc.array(
-  fc.record({
-    name,
-    startMs: amount,
-    wallMs: amount,
-    cpuMs: amount,
-    phases: fc.dictionary(name, fc.record({ ms: amount, count: amount }), { maxKeys: 6 }),
-    stepMs: fc.oneof(fc.double({ min: 1e-9, max: 1e3, noNaN: true }), fc.constantFrom(1e-9, Number.MAX_SAFE_INTEGER)),
-    timeline: fc.dictionary(name, fc.array(fc.double({ min: 0, max: 100, noNaN: true }), { maxLength: 40 }), {
-      maxKeys: 6,
-    }),
-  }),
-  { maxLength: 5 },
-);
-const moments = fc
-  .date({ min: new Date(0), max: new Date('2999-01-01'), noInvalidDate: true })
-  .map((date) => date.toISOString());
-const ends = fc
-  .tuple(
-    fc.array(fc.record({ end: fc.constantFrom('client', 'server'), startedAtMs: amount, figures, threads }), {
-      minLength: 1,
-      maxLength: 2,
-    }),
-    fc.boolean(),
-  )
-  .map(([list, turned]) =>
-    list.map((end, index) => ({ role: (index === 0) === turned ? 'sender' : 'receiver', ...end })),
-  );
-const profiles = fc.record({
-  type: fc.constant('profile'),
-  schema: fc.constant(1),
-  at: moments,
-  direction: fc.constantFrom('push', 'pull', 'local'),
-  ends,
-  split: fc.record({ senderMs: amount, networkMs: amount, receiverMs: amount }),
-});
-const summaries = fc.record({
-  type: fc.constant('summary'),
-  schema: fc.constant(1),
-  at: moments,
-  final: fc.boolean(),
-  uptimeMs: amount,
-  sessions: amount,
-  sessionsFailed: amount,
-  connections: amount,
-  figures,
-});
-const valid = fc.oneof({ arbitrary: profiles, weight: 3 }, { arbitrary: summaries, weight: 1 });
-
-test('any valid profile is shown, whole and contained', (t) => {
-  fc.assert(
-    fc.property(fc.array(valid, { minLength: 1, maxLength: 4 }), (lines) => {
-      const { markup, text } = show(lines.map((line) => JSON.stringify(line)));
-      assertContained(t, markup);
-      for (const shown of [markup, text]) {
-        if (/\b(NaN|undefined|Infinity)\b/.test(shown.replace(/<script>.*?<\/script>/s, '')))
-          throw new Error(shown.slice(0, 3000));
-      }
-      // oxlint-disable-next-line no-control-regex
-      if (/[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202A-\u202E]/.test(markup + text)) throw new Error('unsafe');
-    }),
-    { seed: Number(seed), numRuns: 60 },
-  );
-});
-
-/** Every value in a value, as a list of ways to it. */
-function waysOf(value: unknown, way: readonly (string | number)[] = []): (readonly (string | number)[])[] {
-  if (typeof value !== 'object' || value === null) return [way];
-  const inner = Object.entries(value).flatMap(([key, each]) =>
-    waysOf(each, [...way, Array.isArray(value) ? Number(key) : key]),
-  );
-  return [way, ...inner];
-}
-
-/** A copy with another value, or without one, at the end of a way. */
-function changed(value: unknown, way: readonly (string | number)[], other: unknown): unknown {
-  const [first, ...rest] = way;
-  if (first === undefined) return other;
-  if (Array.isArray(value)) return value.map((each, index) => (index === first ? changed(each, rest, other) : each));
-  const entries = Object.entries(value as object);
-  return Object.fromEntries(entries.map(([key, each]) => [key, key === first ? changed(each, rest, other) : each]));
-}
-
-test('any broken profile is refused with its line, and never by a crash', (t) => {
-  // What stands nowhere in a profile.
-  const nowhere = fc.constantFrom(null, -1, [[]], { a: {} }, 'x'.repeat(70), undefined);
-  fc.assert(
-    fc.property(valid, fc.nat(), nowhere, (line, choice, other) => {
-      const ways = waysOf(JSON.parse(JSON.stringify(line)));
-      const way = ways[choice % ways.length] ?? [];
-      const text = JSON.stringify(changed(line, way, other)) ?? '';
-      // Fields by names that a file chooses may be absent; a list may be; so may an entry of a list be no more there.
-      const optional = other === undefined && /^(figures|phases|timeline)$/.test(String(way.at(-2)));
-      try {
-        parseRecord({ number: 7, text, ended: true }, 'FILE');
-      } catch (error) {
-        return error instanceof ConfigError && error.message.startsWith('FILE:7: not a profile: ');
-      }
-      return optional;
-    }),
-    { seed: Number(seed), numRuns: 400 },
-  );
-  fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.json(), fc.string({ unit: 'binary' })), (text) => {
-      try {
-        parseRecord({ number: 1, text, ended: false }, 'FILE');
-        return false;
-      } catch (error) {
-        return error instanceof ConfigError && error.message.startsWith('FILE:1: not a profile: ');
-      }
-    }),
-    { seed: Number(seed), numRuns: 400 },
   );
   t.pass();
 });
