@@ -92,9 +92,9 @@ mod tests {
         for bad in [&b""[..], b"a/", b"/a", b"a//b", b"b/a", b"a/a", b"..", b"a/.", b"a\0"] {
             assert!(Names::get(&mut Reader::new(bad), "names").is_err(), "{}", bad.escape_ascii());
         }
-        let long = vec![b'x'; 200];
+        let long = [b'x'; 200];
         let many: Vec<_> =
-            (0..NAMES_BYTES_MAX / 200 + 1).map(|at| [&long[..], at.to_string().as_bytes()].concat()).collect();
+            (0..=NAMES_BYTES_MAX / 200).map(|at| [&long[..], at.to_string().as_bytes()].concat()).collect();
         assert!(Names::new(many.iter().map(|name| Name::new(name).unwrap()).collect()).is_none());
     }
 }
