@@ -197,10 +197,14 @@ export interface NativeRequest {
   direction: string
   /** The local end: an absolute path. */
   localPath: Uint8Array
+  /** The local sources when there are several: absolute paths. */
+  localSources: Array<Uint8Array>
   /** The server's named root. */
   root: string
   /** The path below that root, `/`-separated. */
   remotePath: Uint8Array
+  /** The sources of a pull when there are several. */
+  remoteSources: Array<NativeSource>
   /** A single file goes below a destination that is a directory. */
   into: boolean
   /** One missing directory above the destination may be made. */
@@ -345,6 +349,14 @@ export interface NativeSessionProfile {
   direction: string
   /** The server's end. */
   end: NativeProfileEnd
+}
+
+/** One of the sources of a pull. */
+export interface NativeSource {
+  /** The path below the root, `/`-separated. */
+  path: Uint8Array
+  /** What is in the directory is meant. */
+  contents: boolean
 }
 
 /** What stands at one path of a server. */

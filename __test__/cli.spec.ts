@@ -108,9 +108,9 @@ test('exit codes tell what went wrong', async (t) => {
   const source = dir(work, 'source');
   plainTree(source, { directories: 1, files: 2 });
   const missing = await cli(t, user, ['-a', `${work}/missing/`, url('tree')]);
-  t.is(missing.code, exit.notFound);
+  t.is(missing.code, exit.partial);
   t.regex(missing.stderr, /missing/);
-  t.is((await cli(t, user, ['-a', url('missing/'), `${work}/copy`])).code, exit.notFound);
+  t.is((await cli(t, user, ['-a', url('missing/'), `${work}/copy`])).code, exit.partial);
   t.is((await cli(t, user, ['-a', `${source}/`, url('no/such/parent')])).code, exit.notFound);
   t.deepEqual(names(served), []);
   await server.stop('SIGKILL');
@@ -338,11 +338,11 @@ judged('--json prints one object a line, from start to summary', async (t) => {
   );
 
   const failed = await cli(t, user, ['-a', '--json', `${work}/missing/`, url('tree')]);
-  t.is(failed.code, exit.notFound);
+  t.is(failed.code, exit.partial);
   const last: Record<string, unknown> = JSON.parse(failed.stdout.trimEnd().split('\n').at(-1) ?? '{}');
   t.is(last['type'], 'error');
   t.is(last['code'], 'ERR_SPARSYNC_NOT_FOUND');
-  t.is(last['exitCode'], exit.notFound);
+  t.is(last['exitCode'], exit.partial);
 });
 
 judged('names from a tree cannot write to the terminal', async (t) => {

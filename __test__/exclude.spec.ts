@@ -184,6 +184,15 @@ judged('a file that is excluded itself is not sent, whatever its name becomes', 
     const exists = (path: string): boolean => walk(work).has(path.slice(work.length + 1));
     t.deepEqual([exists(theirs), exists(ours)], [arrives, arrives], exclude);
   }
+  // A directory is left out in the same way, unless its contents are meant.
+  mkdirSync(`${work}/d/d`, { recursive: true });
+  writeFileSync(`${work}/d/x`, 'x');
+  for (const source of ['d', 'd/']) {
+    const [ours, theirs] = [dir(work, `ours-${source}`), dir(work, `theirs-${source}`)];
+    rsync('-a', '--exclude=d', `${work}/${source}`, `${theirs}/`);
+    await quietly(t, user, ['-a', '--exclude=d', `${work}/${source}`, `${ours}/`]);
+    t.deepEqual([...walk(ours).keys()], [...walk(theirs).keys()], source);
+  }
 });
 
 judged('only plain names are excluded, and verify leaves them out as well', async (t) => {

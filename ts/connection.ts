@@ -11,8 +11,8 @@ import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
 import type { ConnectSettings } from './settings.js';
-import { describe, joinBytes, pathBytes, textOf } from './paths.js';
-import type { PathLike } from './paths.js';
+import { describe, eachSource, joinBytes, pathBytes, textOf } from './paths.js';
+import type { PathLike, Sources } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
 import { Plan, prepared } from './plan.js';
@@ -56,10 +56,13 @@ export interface EntryStat {
 /** Options of a transfer over a connection that stands already. */
 export type ConnectionPlanOptions = Omit<PlanOptions, keyof ConnectOptions>;
 
+/** A source on the server, or several below one root that are seen as one tree. See {@link Sources}. */
+export type RemoteSources = string | Uint8Array | readonly (string | Uint8Array)[];
+
 /** What a plan over a connection is of. */
 export type PlanDirection =
-  | { /** The local source. */ push: PathLike; /** The path on the server. */ to: string | Uint8Array }
-  | { /** The path on the server. */ pull: string | Uint8Array; /** The local destination. */ to: PathLike };
+  | { /** The local source, or several. */ push: Sources; /** The path on the server. */ to: string | Uint8Array }
+  | { /** The path on the server, or several. */ pull: RemoteSources; /** The local destination. */ to: PathLike };
 
 /**
  * A connection that is kept, for any number of transfers, several at once if need be. It keeps no process
@@ -107,7 +110,7 @@ export class Connection {
    *
    * @example `await connection.push('./site', 'www/site', { delete: true })`
    */
-  push(localPath: PathLike, remotePath: string | Uint8Array, options?: TransferOptions): SyncJob {
+  push(localPath: Sources, remotePath: string | Uint8Array, options?: TransferOptions): SyncJob {
     return this.#transfer(() => this.#pushEnds(localPath, remotePath), options, captureCallSite());
   }
 
@@ -116,7 +119,7 @@ export class Connection {
    *
    * @example `await connection.pull('backup/photos', './photos')`
    */
-  pull(remotePath: string | Uint8Array, localPath: PathLike, options?: TransferOptions): SyncJob {
+  pull(remotePath: RemoteSources, localPath: PathLike, options?: TransferOptions): SyncJob {
     return this.#transfer(() => this.#pullEnds(remotePath, localPath), options, captureCallSite());
   }
 
@@ -221,14 +224,18 @@ export class Connection {
     return new SyncJob(new Run(() => ({ ends: ends(), link: this.#link, settings: transferSettings(options) }), site));
   }
 
-  #pushEnds(localPath: PathLike, remotePath: string | Uint8Array): Ends {
-    const ends = { source: local(localPath), destination: this.#remote(remotePath, 'remotePath') };
+  #pushEnds(localPath: Sources, remotePath: string | Uint8Array): Ends {
+    const ends = {
+      sources: eachSource(localPath, 'localPath', local),
+      destination: this.#remote(remotePath, 'remotePath'),
+    };
     checkEnds(ends);
     return ends;
   }
 
-  #pullEnds(remotePath: string | Uint8Array, localPath: PathLike): Ends {
-    const ends = { source: this.#remote(remotePath, 'remotePath'), destination: local(localPath) };
+  #pullEnds(remotePath: RemoteSources, localPath: PathLike): Ends {
+    const sources = eachSource(remotePath, 'remotePath', (path, what) => this.#remote(path, what));
+    const ends = { sources, destination: local(localPath, 'localPath') };
     checkEnds(ends);
     return ends;
   }
@@ -289,12 +296,12 @@ function checkDirection(direction: unknown): asserts direction is PlanDirection 
   );
 }
 
-function local(path: PathLike): LocalTarget {
-  const target = parseTarget(path, 'localPath');
+function local(path: PathLike, what: string): LocalTarget {
+  const target = parseTarget(path, what);
   if (target.kind !== 'local') {
-    throw new ConfigError('localPath must be a path on this machine: the connection is the other end');
+    throw new ConfigError(`${what} must be a path on this machine: the connection is the other end`);
   }
-  return { kind: 'local', path: pathBytes(target.path, 'localPath') };
+  return { kind: 'local', path: pathBytes(target.path, what) };
 }
 
 function toEntryStat({ kind, size, mtimeMs, mode }: NativeStat): EntryStat {

@@ -77,6 +77,18 @@ export class ConfigError extends SparsyncError {
 /** The source, or the place that should hold the destination, is not there. */
 export class NotFoundError extends SparsyncError {
   override name = 'NotFoundError';
+  /** What was done of a run with several sources of which one is not there. */
+  declare readonly result?: SyncResult;
+
+  constructor(message: string, init: SparsyncErrorInit) {
+    super(message, init);
+    if (init.result !== undefined) this.result = init.result;
+  }
+
+  /** Which end is not there: `source`, or nothing for the place that should hold the destination. */
+  get end(): string | undefined {
+    return textOf(this.details, 'end');
+  }
 }
 
 /**

@@ -6,7 +6,14 @@
 export { ERROR_CODES } from './codes.js';
 export type { ErrorCode, Side } from './codes.js';
 export { connect } from './connection.js';
-export type { Connection, ConnectionPlanOptions, EntryStat, ListEntry, PlanDirection } from './connection.js';
+export type {
+  Connection,
+  ConnectionPlanOptions,
+  EntryStat,
+  ListEntry,
+  PlanDirection,
+  RemoteSources,
+} from './connection.js';
 export {
   AbortedError,
   AccessError,
@@ -61,7 +68,7 @@ export type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
-export type { PathLike } from './paths.js';
+export type { PathLike, Sources } from './paths.js';
 export { plan } from './plan.js';
 export type { Plan } from './plan.js';
 export type {

@@ -1,7 +1,8 @@
 import { toFailure, toWarning } from './convert.js';
-import { DeleteRefusedError, MaxDeleteError, PartialSyncError } from './errors.js';
+import { DeleteRefusedError, MaxDeleteError, NotFoundError, PartialSyncError } from './errors.js';
 import type { ErrorDetails } from './errors.js';
 import type { SyncResult } from './events.js';
+import { textOf, withoutTrailingSlash } from './paths.js';
 import type { NativeResult } from './native.js';
 import { toSyncProfile } from './profile-convert.js';
 import { addAttempt, toStats } from './stats.js';
@@ -34,7 +35,7 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
 }
 
 /** Throws when a run that came to its end did not do all that it was asked for. */
-export function assertComplete(native: NativeResult, result: SyncResult): void {
+export function assertComplete(native: NativeResult, result: SyncResult, localSources: readonly Uint8Array[]): void {
   if (native.deleteRefused !== undefined) {
     throw new DeleteRefusedError(native.deleteRefused, {
       code: 'ERR_SPARSYNC_DELETE_REFUSED',
@@ -46,6 +47,20 @@ export function assertComplete(native: NativeResult, result: SyncResult): void {
   if (native.maxDeleteReached) {
     throw new MaxDeleteError('the limit on deletions (maxDelete) was reached; what is beyond it was left in place', {
       code: 'ERR_SPARSYNC_MAX_DELETE',
+      result,
+    });
+  }
+  const missing = result.failures.find(({ code }) => code === 'missing');
+  if (missing !== undefined) {
+    // An issue has no slash in front of its path.
+    const absolute = `/${missing.path}`;
+    const isLocal = localSources.some((source) => textOf(withoutTrailingSlash(source)) === absolute);
+    throw new NotFoundError(`${missing.message}; what the other sources have arrived, and nothing was deleted`, {
+      code: 'ERR_SPARSYNC_NOT_FOUND',
+      path: isLocal ? absolute : missing.path,
+      pathBytes: missing.pathBytes,
+      side: missing.side,
+      details: { end: 'source' },
       result,
     });
   }

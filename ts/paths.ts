@@ -10,6 +10,13 @@ import type { PlatformURL } from './platform.js';
  */
 export type PathLike = string | Uint8Array | PlatformURL;
 
+/**
+ * A source, or several that are seen as one tree. A name is what the first source that has it says, except that a directory
+ * comes before everything else; directories of the same path are one. A source that is a directory stands for what is in it,
+ * or with `into` for itself unless it ends with a slash; a file is an entry of the tree by its own name.
+ */
+export type Sources = PathLike | readonly PathLike[];
+
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
@@ -21,6 +28,18 @@ export function bytesOf(text: string): Uint8Array {
 /** The text of a path for people; what is not UTF-8 appears as U+FFFD. */
 export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+/** Takes each source apart, and names in complaints the one that is meant. */
+export function eachSource<Given, T>(
+  source: Given | readonly Given[],
+  what: string,
+  parse: (source: Given, what: string) => T,
+): [T, ...T[]] {
+  if (!Array.isArray(source)) return [parse(source as Given, what)];
+  const [first, ...others] = Array.from(source as readonly Given[], (each, index) => parse(each, `${what}[${index}]`));
+  if (first === undefined) throw new ConfigError(`${what} is an empty list`);
+  return [first, ...others];
 }
 
 /** The bytes of a path as the caller wrote it, a `file:` URL converted, nothing else changed. */

@@ -2,12 +2,21 @@ import { lstat, stat } from 'node:fs';
 
 import { ConfigError, SparsyncError } from './errors.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
+import { formatRemote } from './target.js';
 import type { RemoteTarget, Target } from './target.js';
 
-/** Source and destination of a run. */
+/** Sources and destination of a run. */
 export interface Ends {
-  readonly source: Target;
+  /** In their order: the first that has a name wins. */
+  readonly sources: readonly [Target, ...Target[]];
   readonly destination: Target;
+}
+
+/** One of several sources on a server. */
+export interface RemoteSource {
+  readonly path: Uint8Array;
+  /** Whether what is in the directory is meant. */
+  readonly contents: boolean;
 }
 
 /** Where exactly the engine reads and writes. */
@@ -15,6 +24,10 @@ export interface Placement {
   readonly direction: 'push' | 'pull' | 'local';
   /** The end on this machine; for a run on one machine its source. */
   readonly localPath: Uint8Array;
+  /** The sources on this machine, when there are several; a slash at the end of one stands for what is in it. */
+  readonly localSources: readonly Uint8Array[];
+  /** The sources on a server, when there are several. */
+  readonly remoteSources: readonly RemoteSource[];
   /** The destination of a run on one machine; empty otherwise. */
   readonly localDestination: Uint8Array;
   readonly root: string;
@@ -31,12 +44,27 @@ export interface Placement {
 /** Tells whether a path of the server is a directory. */
 export type RemoteProbe = (remote: RemoteTarget) => Promise<boolean>;
 
-/** Rejects pairs that no single run can serve. */
-export function checkEnds({ source, destination }: Ends): void {
-  if (source.kind === 'remote' && destination.kind === 'remote') {
+/** Sources of one pull, as the engine bounds them. */
+const REMOTE_SOURCES_MAX = 128;
+
+/** Rejects ends that no single run can serve. */
+export function checkEnds({ sources, destination }: Ends): void {
+  const [first] = sources;
+  if (first.kind === 'remote' && destination.kind === 'remote') {
     throw new ConfigError('source and destination are both on servers: one of them must be a local path');
   }
-  for (const end of [source, destination]) {
+  const machine = (source: Target): string => (source.kind === 'remote' ? formatRemote(source.host, source.port) : '');
+  if (sources.some((source) => machine(source) !== machine(first))) {
+    throw new ConfigError('all sources must be on the same machine');
+  }
+  const rootOf = (source: Target): string => (source.kind === 'remote' ? source.root : '');
+  if (sources.some((source) => rootOf(source) !== rootOf(first))) {
+    throw new ConfigError('all sources of one run must be below the same root of the server');
+  }
+  if (first.kind === 'remote' && sources.length > REMOTE_SOURCES_MAX) {
+    throw new ConfigError(`one run takes at most ${REMOTE_SOURCES_MAX} sources of a server, not ${sources.length}`);
+  }
+  for (const end of [...sources, destination]) {
     if (end.kind === 'remote' && end.root === '') {
       throw new ConfigError('the URL names no root, as in sparsync://host/root: a server has no default one');
     }
@@ -47,11 +75,19 @@ export function checkEnds({ source, destination }: Ends): void {
  * Applies rsync's rule where it is asked for: a source whose last component is a name is put below the destination
  * under that name. For a single file the engine decides, because only it sees the destination.
  */
-export async function place(ends: Ends, into: boolean, probe: RemoteProbe): Promise<Placement> {
-  const { source, destination } = ends;
+export async function place(
+  ends: Ends,
+  { into, exclude }: { readonly into: boolean; readonly exclude: readonly Uint8Array[] },
+  probe: RemoteProbe,
+): Promise<Placement> {
+  const { sources, destination } = ends;
+  const [source] = sources;
   const nested = into && !meansContent(source);
+  if (sources.length > 1) return placeSeveral(ends, into);
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
+  // Whether a directory belongs to the run itself is asked where it is an entry.
+  if (directory && exclude.some((excluded) => Buffer.compare(excluded, name) === 0)) return placeSeveral(ends, into);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const below = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
@@ -66,6 +102,8 @@ export async function place(ends: Ends, into: boolean, probe: RemoteProbe): Prom
     return {
       direction: 'local',
       localPath: itself(source.path),
+      localSources: [],
+      remoteSources: [],
       localDestination: goal(absolute(destination.path)),
       root: '',
       remotePath: new Uint8Array(),
@@ -79,10 +117,36 @@ export async function place(ends: Ends, into: boolean, probe: RemoteProbe): Prom
   return {
     direction: push ? 'push' : 'pull',
     localPath: push ? itself(local.path) : goal(absolute(local.path)),
+    localSources: [],
+    remoteSources: [],
     localDestination: new Uint8Array(),
     root: remote.root,
     remotePath: push ? goal(remote.path) : remote.path,
     ...rest,
+  };
+}
+
+/** The sources as one tree, which goes to the destination: the engine tells directories from files. */
+function placeSeveral({ sources, destination }: Ends, into: boolean): Placement {
+  const itself = ({ path }: Target): Uint8Array => absolute(path);
+  const contents = (source: Target): boolean => into && meansContent(source);
+  const isPull = sources[0].kind === 'remote';
+  const direction = isPull ? 'pull' : destination.kind === 'remote' ? 'push' : 'local';
+  const remote = [sources[0], destination].find((end) => end.kind === 'remote');
+  return {
+    direction,
+    localPath: isPull ? itself(destination) : new Uint8Array(),
+    localSources: isPull
+      ? []
+      : sources.map((source) =>
+          contents(source) ? Buffer.concat([itself(source), Buffer.from('/')]) : itself(source),
+        ),
+    remoteSources: isPull ? sources.map((source) => ({ path: source.path, contents: contents(source) })) : [],
+    localDestination: direction === 'local' ? itself(destination) : new Uint8Array(),
+    root: remote?.root ?? '',
+    remotePath: direction === 'push' ? destination.path : new Uint8Array(),
+    into,
+    makeParent: false,
   };
 }
 

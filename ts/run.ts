@@ -192,7 +192,7 @@ export class Run {
         throw fromNative(error);
       }
     });
-    const placement = await this.#unlessStopped(place(task.ends, settings.into, probe));
+    const placement = await this.#unlessStopped(place(task.ends, settings, probe));
     const items = settings.items ?? this.#iterated;
     const lossless = items && settings.whenFull === 'wait';
     const request = engineRequest(placement, settings, { items, lossless });
@@ -210,7 +210,7 @@ export class Run {
       dryRun: settings.dryRun,
       direction: placement.direction,
     });
-    assertComplete(outcome, result);
+    assertComplete(outcome, result, placement.localSources);
     return result;
   }
 

@@ -5,7 +5,8 @@ import type { Link } from './link.js';
 import { syncSettings } from './settings.js';
 import type { SyncOptions } from './options.js';
 import type { ConnectSettings } from './settings.js';
-import type { PathLike } from './paths.js';
+import { eachSource } from './paths.js';
+import type { PathLike, Sources } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
 import { Run } from './run.js';
@@ -17,7 +18,8 @@ import { parseTarget } from './target.js';
  * Either end may be a `sparsync://host[:port]/root/path` URL; a server has named roots only. Two local folders are
  * synced by the same engine without a network. A slash at the end of either means nothing, unless `into` asks for rsync's rule.
  *
- * @param source - What to read: a path as text, bytes or `file:` URL, or a `sparsync://` URL.
+ * @param source - What to read: a path as text, bytes or `file:` URL, or a `sparsync://` URL; or several of them on one
+ * machine, which are seen as one tree. See {@link Sources}.
  * @param destination - What to make equal. Its parent must exist.
  * @returns A job, which is awaited for its {@link SyncResult} and iterated for its events. It never throws at once:
  * mistakes in the parameters reject it as well.
@@ -30,8 +32,10 @@ import { parseTarget } from './target.js';
  * const result = await sync('/srv/photos', 'sparsync://backup.example/photos', { delete: true, retry: 5 });
  * console.log(result.stats.filesTransferred);
  * ```
+ *
+ * @example `await sync(['/srv/theme', '/srv/site'], '/srv/www', { delete: true })` // the theme's files come first
  */
-export function sync(source: PathLike, destination: PathLike, options?: SyncOptions): SyncJob {
+export function sync(source: Sources, destination: PathLike, options?: SyncOptions): SyncJob {
   return new SyncJob(
     new Run(() => {
       const { connect, transfer } = syncSettings(options);
@@ -41,15 +45,16 @@ export function sync(source: PathLike, destination: PathLike, options?: SyncOpti
   );
 }
 
-/** Takes both ends apart and rejects pairs that no run can serve. */
-export function parseEnds(source: PathLike, destination: PathLike): Ends {
-  const ends = { source: parseTarget(source, 'source'), destination: parseTarget(destination, 'destination') };
+/** Takes both ends apart and rejects those that no run can serve. */
+export function parseEnds(source: Sources, destination: PathLike): Ends {
+  const sources = eachSource(source, 'source', parseTarget);
+  const ends = { sources, destination: parseTarget(destination, 'destination') };
   checkEnds(ends);
   return ends;
 }
 
 /** A connection for each attempt, or none when both ends are here. */
-export function linkFor({ source, destination }: Ends, settings: ConnectSettings): Link {
+export function linkFor({ sources: [source], destination }: Ends, settings: ConnectSettings): Link {
   if (source.kind === 'remote') return oneShotLink(source, settings);
   return destination.kind === 'remote' ? oneShotLink(destination, settings) : LOCAL_LINK;
 }

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../codes.js';
+import type { SparsyncError } from '../errors.js';
 
 /** The exit codes of the command. Numbers that rsync also has mean what they mean there. */
 export const EXIT = {
@@ -8,7 +9,7 @@ export const EXIT = {
   usage: 1,
   /** The peer speaks no protocol version in common. */
   version: 2,
-  /** The source, or the place that should hold the destination, is not there. */
+  /** The place that should hold the destination is not there. */
   notFound: 3,
   /** The connection could not be made, or broke. */
   connection: 10,
@@ -18,7 +19,7 @@ export const EXIT = {
   protocol: 12,
   /** Stopped by a signal. */
   interrupted: 20,
-  /** Some paths did not arrive; for `verify`: the trees differ. */
+  /** Some paths did not arrive, or a source is not there; for `verify`: the trees differ. */
   partial: 23,
   /** Some source files vanished while the run was under way; everything else arrived. */
   vanished: 24,
@@ -71,7 +72,12 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   ERR_SPARSYNC_PLATFORM: EXIT.platform,
 };
 
-/** The exit code for an error. */
+/** The exit code for an error's code. */
 export function exitCodeOf(code: ErrorCode): number {
   return BY_CODE[code];
+}
+
+/** The exit code for an error. A source that is not there is a path that did not arrive, as it is to rsync. */
+export function exitCodeFor({ code, details }: SparsyncError): number {
+  return code === 'ERR_SPARSYNC_NOT_FOUND' && details['end'] === 'source' ? EXIT.partial : exitCodeOf(code);
 }

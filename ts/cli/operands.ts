@@ -1,36 +1,22 @@
 import { ConfigError } from '../errors.js';
 import { joinBytes, textOf } from '../paths.js';
-import { meansContent } from '../placement.js';
-import { formatRemote, parseTarget } from '../target.js';
+import { checkEnds } from '../placement.js';
+import type { Ends } from '../placement.js';
+import { parseTarget } from '../target.js';
 import type { Target } from '../target.js';
 import type { Word } from './parse.js';
 
-/** One source and the destination. */
-export interface Pair {
-  readonly source: Target;
-  readonly destination: Target;
-}
-
-/** Pairs each SRC with DEST. */
-export function pairsOf(operands: readonly Word[], deletes: boolean): Pair[] {
+/** Takes SRC... and DEST apart. */
+export function endsOf(operands: readonly Word[]): Ends {
   const last = operands.at(-1);
-  if (last === undefined || operands.length < 2) {
+  const [first, ...others] = operands.slice(0, -1).map(operandTarget);
+  if (last === undefined || first === undefined) {
     throw new ConfigError(operands.length === 0 ? 'SRC and DEST are missing' : 'DEST is missing');
   }
-  const sources = operands.slice(0, -1).map(operandTarget);
   const target = operandTarget(last);
-  const several = sources.length > 1;
-  if (several && deletes && sources.some(meansContent)) {
-    throw new ConfigError(
-      '--delete with several sources that end with a slash would remove what the others sent: run them one by one',
-    );
-  }
-  const hosts = new Set(
-    sources.map((source) => (source.kind === 'remote' ? formatRemote(source.host, source.port) : '')),
-  );
-  if (hosts.size > 1) throw new ConfigError('all sources must be on the same machine');
-  const destination = several ? asDirectory(target) : target;
-  return sources.map((source) => ({ source, destination }));
+  const ends: Ends = { sources: [first, ...others], destination: others.length > 0 ? asDirectory(target) : target };
+  checkEnds(ends);
+  return ends;
 }
 
 /** Several sources can only go into a directory. */

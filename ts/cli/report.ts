@@ -1,6 +1,6 @@
-import { PartialSyncError, SparsyncError, fromNative } from '../errors.js';
+import { NotFoundError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
 import type { Failure, SyncResult } from '../events.js';
-import { exitCodeOf } from './exit-codes.js';
+import { exitCodeFor } from './exit-codes.js';
 import { hintFor } from './hints.js';
 import { errorRecord, printJson } from './json.js';
 import { note, stderr } from './output.js';
@@ -12,7 +12,9 @@ const FAILURES_SHOWN = 100;
 /** Prints an error to stderr and returns the exit code. */
 export function printError(thrown: unknown): number {
   const error = thrown instanceof SparsyncError ? thrown : fromNative(thrown);
-  if (error instanceof PartialSyncError) printFailures(error.result);
+  if (error instanceof PartialSyncError || error instanceof NotFoundError) {
+    if (error.result !== undefined) printFailures(error.result);
+  }
   const where =
     // A path that is not UTF-8 is shown once more, by its bytes.
     error.path === undefined ||
@@ -25,12 +27,12 @@ export function printError(thrown: unknown): number {
   const hint = hintFor(error);
   if (hint !== undefined) note(`  help: ${hint}`);
   if (error.code === 'ERR_SPARSYNC_INTERNAL' && error.stack !== undefined) note(error.stack);
-  return exitCodeOf(error.code);
+  return exitCodeFor(error);
 }
 
 /** Prints an error as JSON to stdout, beside the text on stderr. */
 export async function printErrorJson(error: SparsyncError): Promise<void> {
-  await printJson(errorRecord(error, exitCodeOf(error.code), hintFor(error)));
+  await printJson(errorRecord(error, exitCodeFor(error), hintFor(error)));
 }
 
 /** Prints the paths that did not arrive. */

@@ -8,6 +8,7 @@ import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
 import { baseName, joinBytes, textOf } from '../paths.js';
 import { isDirectory, meansContent } from '../placement.js';
+import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
 import { formatRemote } from '../target.js';
 import type { RemoteTarget, Target } from '../target.js';
@@ -20,8 +21,7 @@ import { itemize } from './itemize.js';
 import type { ItemizeContext } from './itemize.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
-import { pairsOf } from './operands.js';
-import type { Pair } from './operands.js';
+import { endsOf } from './operands.js';
 import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
@@ -29,7 +29,6 @@ import { ProgressView } from './progress.js';
 import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
-import { total } from './total.js';
 import { safe, safePath } from './text.js';
 import { packageVersion } from './version.js';
 
@@ -48,13 +47,13 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
   return new SyncRun(flags).execute();
 }
 
-/** One call of the command, over all its sources. */
+/** One call of the command. */
 class SyncRun {
   readonly #flags: ParsedFlags;
   readonly #json: boolean;
   readonly #human: boolean;
   readonly #progress: ProgressView | undefined;
-  readonly #results: SyncResult[] = [];
+  #result: SyncResult | undefined;
   #current: SyncJob | undefined;
   #profiles: ProfileFile | undefined;
   /** Set when a signal, or a reader of stdout who went away, has ended this run. */
@@ -73,11 +72,11 @@ class SyncRun {
     const removeHandlers = onSignals(EXIT.interrupted, (reason) => this.#interrupt(reason));
     onBrokenPipe(() => this.#interrupt(new Interrupted('SIGPIPE')));
     try {
-      const pairs = pairsOf(this.#flags.operands, this.#flags.on('delete'));
+      const ends = endsOf(this.#flags.operands);
       const transfer = transferOptions(this.#flags);
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();
-      await this.#runAll(pairs, connect, transfer);
+      await this.#connectAndRun(ends, connect, transfer);
       return await this.#finish();
     } catch (error) {
       this.#progress?.clear();
@@ -99,37 +98,29 @@ class SyncRun {
     return this.#stopAsking.signal;
   }
 
-  /** The sources one after another, over one connection. */
-  async #runAll(pairs: readonly Pair[], connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
-    const remote = pairs
-      .flatMap(({ source, destination }) => [source, destination])
-      .find((end) => end.kind === 'remote');
+  async #connectAndRun(ends: Ends, connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
+    const remote = [...ends.sources, ends.destination].find((end) => end.kind === 'remote');
     const connection =
       remote === undefined ? undefined : lazyConnection(formatRemote(remote.host, remote.port), connect);
     // While the handshake is under way the rest is prepared. Without -r it may turn out that there is nothing to do.
     if (transfer.recursive === true) connection?.begin();
     try {
-      for (const pair of pairs) {
-        this.#progress?.reset();
-        await withFirstContact(
-          connect.trust?.knownHosts,
-          () => this.#askingSignal(),
-          () => this.#runOne(pair, connection, transfer),
-        );
-      }
+      await withFirstContact(
+        connect.trust?.knownHosts,
+        () => this.#askingSignal(),
+        () => this.#run(ends, connection, transfer),
+      );
     } finally {
       await connection?.close();
     }
   }
 
-  async #runOne(pair: Pair, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
+  async #run(given: Ends, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
     const probe: Probe = (remote) => isRemoteDirectory(connection, remote);
-    if (transfer.recursive === false && (await isDirectory(pair.source, probe))) {
-      if (!this.#flags.on('quiet')) note(`skipping directory ${displayName(pair.source)} (-r or -a goes into it)`);
-      return;
-    }
-    const prefix = await this.#prefix(pair, probe);
-    const job = startJob(pair, connection, transfer);
+    const ends = transfer.recursive === true ? given : await this.#withoutDirectories(given, probe);
+    if (ends === undefined) return;
+    const prefix = await this.#prefix(ends, probe);
+    const job = startJob(ends, connection, transfer);
     this.#current = job;
     if (this.#interrupted !== undefined) job.cancel(this.#interrupted);
     if (this.#json) {
@@ -137,16 +128,27 @@ class SyncRun {
     }
     // Who has nothing to tell does not ask.
     if (this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0) {
-      const context: ItemizeContext = { direction: directionOf(pair), times: transfer.times === true };
+      const context: ItemizeContext = { direction: directionOf(ends), times: transfer.times === true };
       for await (const event of job) await this.#tell(event, prefix, context);
     }
     const result = await job.catch(async (error: unknown) => {
-      if (error instanceof PartialSyncError) await this.#printSkipped(error.result, pair, probe);
+      if (error instanceof PartialSyncError) await this.#printSkipped(error.result, ends, probe);
       throw error;
     });
-    await this.#printSkipped(result, pair, probe);
-    this.#results.push(result);
+    await this.#printSkipped(result, ends, probe);
+    this.#result = result;
     this.#keepProfile(result);
+  }
+
+  /** What is left without -r: the sources that are no directories. */
+  async #withoutDirectories({ sources, destination }: Ends, probe: Probe): Promise<Ends | undefined> {
+    const kept: Target[] = [];
+    for (const source of sources) {
+      if (!(await isDirectory(source, probe))) kept.push(source);
+      else if (!this.#flags.on('quiet')) note(`skipping directory ${displayName(source)} (-r or -a goes into it)`);
+    }
+    const [first, ...others] = kept;
+    return first === undefined ? undefined : { sources: [first, ...others], destination };
   }
 
   /** Makes the file of profiles, when one is wanted. */
@@ -174,16 +176,16 @@ class SyncRun {
   }
 
   /** What stands before each path in a list: the name under which the source arrives. */
-  async #prefix(pair: Pair, probe: Probe): Promise<string> {
+  async #prefix(ends: Ends, probe: Probe): Promise<string> {
     const listed = this.#flags.on('itemize-changes') || this.#flags.on('verbose');
-    return listed ? prefixOf(pair.source, probe) : '';
+    return listed ? prefixOf(ends, probe) : '';
   }
 
   /** Tells what is not carried because of what it is, as rsync does: without -v too. */
-  async #printSkipped(result: SyncResult, pair: Pair, probe: Probe): Promise<void> {
+  async #printSkipped(result: SyncResult, ends: Ends, probe: Probe): Promise<void> {
     const skipped = result.warnings.filter(({ code }) => code === 'special');
     if (skipped.length === 0 || this.#json || this.#flags.on('quiet')) return;
-    const prefix = await prefixOf(pair.source, probe);
+    const prefix = await prefixOf(ends, probe);
     this.#progress?.clear();
     for (const { path = '', pathBytes } of skipped) {
       const shownPath = safePath({ path, ...(pathBytes === undefined ? {} : { pathBytes }) });
@@ -210,7 +212,7 @@ class SyncRun {
 
   async #finish(): Promise<number> {
     this.#progress?.clear();
-    const result = total(this.#results);
+    const result = this.#result;
     if (result === undefined) return EXIT.ok;
     const exitCode = result.vanishedOnly ? EXIT.vanished : EXIT.ok;
     if (this.#json) {
@@ -249,7 +251,7 @@ class SyncRun {
   }
 }
 
-function directionOf({ source, destination }: Pair): ItemizeContext['direction'] {
+function directionOf({ sources: [source], destination }: Ends): ItemizeContext['direction'] {
   if (source.kind === 'remote') return 'pull';
   return destination.kind === 'remote' ? 'push' : 'local';
 }
@@ -257,8 +259,9 @@ function directionOf({ source, destination }: Pair): ItemizeContext['direction']
 /** Looks whether a remote path is a directory. */
 type Probe = (remote: RemoteTarget) => Promise<boolean>;
 
-/** The name under which a source arrives, as a prefix of the paths below it. */
-async function prefixOf(source: Target, probe: Probe): Promise<string> {
+/** The name under which a single source arrives, as a prefix of the paths below it. Several have theirs in the paths. */
+async function prefixOf({ sources: [source, ...others] }: Ends, probe: Probe): Promise<string> {
+  if (others.length > 0) return '';
   return meansContent(source) || !(await isDirectory(source, probe)) ? '' : `${displayName(source)}/`;
 }
 
@@ -284,17 +287,15 @@ async function isRemoteDirectory(connection: Connection | undefined, remote: Rem
   }
 }
 
-function startJob(
-  { source, destination }: Pair,
-  connection: Connection | undefined,
-  transfer: TransferOptions,
-): SyncJob {
-  if (source.kind === 'local' && destination.kind === 'local') return sync(source.path, destination.path, transfer);
-  if (connection !== undefined && source.kind === 'local' && destination.kind === 'remote') {
-    return connection.push(source.path, remotePath(destination), transfer);
-  }
-  if (connection !== undefined && source.kind === 'remote' && destination.kind === 'local') {
-    return connection.pull(remotePath(source), destination.path, transfer);
+function startJob(ends: Ends, connection: Connection | undefined, transfer: TransferOptions): SyncJob {
+  const { sources, destination } = ends;
+  const local = sources.flatMap((source) => (source.kind === 'local' ? [source.path] : []));
+  if (destination.kind === 'remote') {
+    if (connection !== undefined && local.length > 0) return connection.push(local, remotePath(destination), transfer);
+  } else if (local.length > 0) return sync(local, destination.path, transfer);
+  else if (connection !== undefined) {
+    const remote = sources.flatMap((source) => (source.kind === 'remote' ? [remotePath(source)] : []));
+    return connection.pull(remote, destination.path, transfer);
   }
   throw new ConfigError('SRC and DEST are both on servers: one of them must be a local path');
 }

@@ -15,6 +15,7 @@ mod prepare;
 mod profile;
 mod run;
 mod server;
+mod sources;
 mod storage;
 mod transport;
 pub mod trust;

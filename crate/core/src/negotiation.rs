@@ -7,7 +7,8 @@ use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request, Vers
 
 use crate::engine::Report;
 use crate::error::Result;
-use crate::prepare::{self, Source};
+use crate::prepare;
+use crate::sources::{self, Source};
 use crate::transport::Connection;
 
 /// A run without a limit in time is given a century.
@@ -56,7 +57,7 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
 
 /// The acceptance of a request by the side that sends.
 pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Version, lanes: u8) -> Accept {
-    let (bytes_bound, entries_bound) = prepare::bounds(source);
+    let (bytes_bound, entries_bound) = sources::bounds(source);
     let all =
         request.grant_all && source.file_name.is_none() && !request.dry_run && !request.selection.leaves_new_out();
     Accept {
@@ -64,6 +65,7 @@ pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Vers
         grant: if all { Grant::All } else { Grant::AsAsked },
         lanes,
         file_name: source.file_name.clone(),
+        top: source.top.clone(),
         bytes_bound,
         entries_bound,
         ..Accept::default()

@@ -3,31 +3,85 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use sparsync_proto::{Deletion, Matcher, RelPath, Request};
+use rustix::fs::{CWD, Mode, OFlags};
+use sparsync_proto::{Kind, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Mount, Root, below};
-use crate::prepare::{Destination, Source};
-use crate::storage::Access;
+use crate::prepare::Destination;
+use crate::sources::Source;
+use crate::storage::{Access, Directory as _, Part, Storage as _};
 
-/// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete the source.
+/// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete a source.
 pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Request) -> Result<()> {
-    let (deletion, matcher) = (&request.deletion, &*request.matcher());
     // A single file is put beside what is there, and its destination is no directory that could give way.
     let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
+    let trees: Vec<_> = source.root.parts().iter().filter_map(Tree::of).collect();
     // Onto itself there is nothing to do, which a run finds out.
-    let is_same = identity(root.fd()) == identity(source.root.fd());
-    if !is_same && Ancestors::of(root.fd()).any(|above| identity(&above) == identity(source.root.fd())) {
+    let is_onto_itself = |tree: &Tree<'_>| tree.goes_to.is_root() && identity(root.fd()) == identity(tree.root().fd());
+    let lies_inside =
+        |tree: &Tree<'_>| Ancestors::of(root.fd()).any(|above| identity(&above) == identity(tree.root().fd()));
+    if trees.iter().any(|tree| !is_onto_itself(tree) && lies_inside(tree)) {
         return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
     }
-    if deletion.allow_mass || !(deletion.delete || deletion.force) {
+    let deletion = &request.deletion;
+    // Where the destination is among the sources, everything that it holds is wanted.
+    if deletion.allow_mass || !(deletion.delete || deletion.force) || trees.iter().any(is_onto_itself) {
         return Ok(());
     }
-    let mut places = places_below(&source.root, root).into_iter();
-    match places.find(|place| is_lost(&source.root, deletion, matcher, place)) {
-        Some(place) => Err(refusal(&place.path)),
-        None => Ok(()),
+    let matcher = &*request.matcher();
+    for tree in &trees {
+        let is_lost = |place: &Place| {
+            // What does not belong to the run is not deleted, whatever it holds.
+            matcher.takes_directory(&place.path)
+                && if deletion.delete { !tree.stays_at(place) } else { gives_way(source, &place.path) }
+        };
+        if let Some(place) = places_below(tree.root(), root).into_iter().find(is_lost) {
+            return Err(refusal(&place.path));
+        }
+    }
+    Ok(())
+}
+
+/// A directory that is a source, and where it goes.
+struct Tree<'a> {
+    root: Top<'a>,
+    /// Its place below the destination.
+    goes_to: RelPath,
+}
+
+/// Its top.
+enum Top<'a> {
+    /// All of what a source holds.
+    Whole(&'a Root),
+    /// An entry of it.
+    Entry(Root),
+}
+
+impl<'a> Tree<'a> {
+    /// The directory of a source, unless that is an entry of another kind.
+    fn of(part: &'a Part<Root>) -> Option<Self> {
+        let Some(name) = &part.name else {
+            return Some(Self { root: Top::Whole(&part.root), goes_to: RelPath::root() });
+        };
+        let goes_to = RelPath::new(name).ok()?;
+        let root = part.root.descend(&goes_to).ok()?;
+        Some(Self { root: Top::Entry(root), goes_to })
+    }
+
+    fn root(&self) -> &Root {
+        match &self.root {
+            Top::Whole(root) => root,
+            Top::Entry(root) => root,
+        }
+    }
+
+    /// Whether what is seen of it at `place` is where it goes, and so loses nothing to `delete`.
+    ///
+    /// A source strictly inside its destination always loses something: it stays whole only when it holds itself at
+    /// the same path again, and so on for ever.
+    fn stays_at(&self, place: &Place) -> bool {
+        place.is_top && place.path == self.goes_to
     }
 }
 
@@ -52,27 +106,14 @@ struct Place {
     is_top: bool,
 }
 
-/// Whether a run deletes something of the source at `place`.
-///
-/// A source strictly inside its destination always loses something to `delete`: it stays whole only when it holds
-/// itself at the same path again, and so on for ever. What does not belong to the run is not deleted, whatever it holds.
-fn is_lost(source: &Root, deletion: &Deletion, matcher: &dyn Matcher, place: &Place) -> bool {
-    if !matcher.takes_directory(&place.path) {
-        return false;
-    }
-    if deletion.delete { !(place.is_top && place.path.is_root()) } else { gives_way(source, &place.path) }
-}
-
-/// Whether the source has something else than a directory where the destination has the way to `place`.
-fn gives_way(source: &Root, place: &RelPath) -> bool {
+/// Whether a source has something else than a directory where the destination has the way to `place`.
+fn gives_way(source: &Source, place: &RelPath) -> bool {
     let mut at = place.clone();
     loop {
         let Some((parent, name)) = at.split_last() else { return false };
-        let stat = source
-            .open_directory(&parent, Access::Reach)
-            .and_then(|directory| rustix::fs::statat(directory, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW));
-        if let Ok(stat) = stat {
-            return FileType::from_raw_mode(stat.st_mode) != FileType::Directory;
+        let found = source.root.open(&parent, Access::Reach).and_then(|directory| directory.status(name.as_bytes()));
+        if let Ok(found) = found {
+            return found.kind != Kind::Directory;
         }
         at = parent;
     }

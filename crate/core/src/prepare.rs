@@ -4,16 +4,13 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Grant, Kind, Name, RelPath, Request, Rules, SourceIds};
+use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
 
 use crate::engine::{self, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{DestinationLock, KnownMounts, LockFor, Root, Space, StateDir};
+use crate::fs::{DestinationLock, LockFor, Root, Space};
 use crate::storage::{Access, Hold, SessionId, TempName};
 use sparsync_proto::session::ProfileExchange;
-
-/// A source in the file system.
-pub(crate) type Source = engine::Source<Root>;
 
 /// A destination in the file system.
 pub(crate) type Destination = engine::Destination<Root>;
@@ -56,125 +53,9 @@ pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
     }
 }
 
-fn trim_slashes(path: &[u8]) -> &[u8] {
+pub(crate) fn trim_slashes(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
     &path[..end]
-}
-
-/// Finds the operator's own source. Its last name may be a symlink: with `itself` the link is what is meant, otherwise
-/// the directory that it leads to. A path with a slash at its end must lead to a directory.
-pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<Source> {
-    if path.ends_with(b"/") {
-        return match Root::open(path) {
-            Ok(root) => Ok(Source { root, file_name: None }),
-            Err(Errno::NOENT) => Err(Error::new(ErrorKind::NotFound, "the source does not exist").at(path)),
-            Err(Errno::NOTDIR) => Err(Error::new(ErrorKind::NotFound, "the source is no directory").at(path)),
-            Err(error) => Err(Error::io("cannot open the source", path, error.into())),
-        };
-    }
-    if itself {
-        let trimmed = trim_slashes(path);
-        let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
-        if let Ok(name) = Name::new(&trimmed[cut..])
-            && let Ok(root) = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] })
-            && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.kind == Kind::Symlink)
-        {
-            return Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) });
-        }
-    }
-    let (top, rest) = open_own(path)?;
-    // What is left below the directories that are there says less than the path that was given.
-    source(&Place { top: &top, path: rest }, |_| None).map_err(|error| error.at(path))
-}
-
-/// Finds the source at `place`. `follow` says where a symlink that is its last name leads, when that is what is meant.
-pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<Source> {
-    let not_found = |error: Errno| match error {
-        Errno::NOENT | Errno::NOTDIR => {
-            Error::new(ErrorKind::NotFound, "the source does not exist").at(place.path.as_bytes())
-        }
-        Errno::LOOP | Errno::XDEV => {
-            Error::new(ErrorKind::Scope, "the path leads through a symlink").at(place.path.as_bytes())
-        }
-        error => Error::io("cannot open the source", place.path.as_bytes(), error.into()),
-    };
-    let error = match place.top.descend(&place.path) {
-        Ok(root) => return Ok(Source { root, file_name: None }),
-        // A last name that is a symlink gives one or the other, by the call that finds it.
-        Err(error @ (Errno::NOTDIR | Errno::LOOP)) => error,
-        Err(error) => return Err(not_found(error)),
-    };
-    let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
-    let root = place.top.descend(&parent).map_err(not_found)?;
-    match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.kind {
-        Kind::Directory => return Err(not_found(error)),
-        Kind::Symlink => {
-            let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new()).map_err(not_found)?;
-            if let Some(led_to) = follow(target.as_bytes()) {
-                match place.top.descend(&led_to?) {
-                    Ok(root) => return Ok(Source { root, file_name: None }),
-                    // What leads to no directory stands for itself.
-                    Err(Errno::NOENT | Errno::NOTDIR) => {}
-                    Err(error) => return Err(not_found(error)),
-                }
-            }
-        }
-        Kind::File | Kind::Special | Kind::Fifo => {}
-    }
-    Ok(Source { root, file_name: Some(name.as_bytes().to_vec()) })
-}
-
-/// Where a symlink at `path` leads, by its text alone: a path below the same root, or nothing.
-pub(crate) fn led_to(path: &RelPath, target: &[u8]) -> Option<RelPath> {
-    if target.starts_with(b"/") {
-        return None;
-    }
-    let mut names: Vec<&[u8]> = path.components().map(Name::as_bytes).collect();
-    names.pop()?;
-    for name in target.split(|&byte| byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => {
-                names.pop()?;
-            }
-            name => names.push(name),
-        }
-    }
-    RelPath::new(&names.join(&b'/')).ok()
-}
-
-/// Upper bounds of what a source can hold: what its file system holds.
-pub(crate) fn bounds(source: &Source) -> (u64, u64) {
-    if let Some(name) = &source.file_name {
-        return (crate::fs::status(source.root.fd(), name).map_or(u64::MAX, |status| status.size), 1);
-    }
-    if holds_mounts(&source.root) {
-        return (u64::MAX, u64::MAX);
-    }
-    source.root.space().map_or((u64::MAX, u64::MAX), |space| (space.used_bytes, space.used_entries))
-}
-
-/// Whether other file systems are mounted inside a tree, or nobody can tell.
-fn holds_mounts(root: &Root) -> bool {
-    let (Ok(mut top), Ok(mounts)) = (root.absolute_path(), std::fs::read("/proc/self/mountinfo")) else { return true };
-    if top != b"/" {
-        top.push(b'/');
-    }
-    // The fifth field is where; blanks in it are written as octal numbers, which no prefix of ours is compared with
-    // unless it has blanks itself.
-    let has_blank = top.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'\\');
-    has_blank
-        || mounts.split(|&byte| byte == b'\n').any(|line| {
-            line.split(|&byte| byte == b' ').nth(4).is_some_and(|place| place.starts_with(&top) && place != b"/")
-        })
-}
-
-/// The mount points that the last run has found in the source; nothing on a dry run, which remembers nothing.
-pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMounts> {
-    if request.dry_run || !request.deletion.delete || source.file_name.is_some() {
-        return None;
-    }
-    Some(StateDir::of_user()?.known_mounts(&source.root.absolute_path().ok()?))
 }
 
 /// What a receiver is told besides the request.
@@ -210,6 +91,7 @@ impl Prepared {
         ReceiverOptions {
             attributes: request.attributes,
             matcher: request.matcher(),
+            partial_top: !request.top.is_empty(),
             rules: Rules {
                 attributes: carried(&request.attributes, terms),
                 source_ids: SourceIds::Claimed,

@@ -16,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
 use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::overlap;
-use crate::prepare::{self, Place, Prepared, ReceiverTerms, Source};
+use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
+use crate::sources::{self, Source};
 use crate::transport::{Connection, SessionLanes, encoded, in_process};
 
 /// A run that a caller asks for.
@@ -27,6 +28,8 @@ pub struct Run {
     pub request: Request,
     /// The local end.
     pub local_path: Vec<u8>,
+    /// The local sources, when there are several; `local_path` is not looked at then.
+    pub local_sources: Vec<Vec<u8>>,
     /// Events wait for their reader: for plans.
     pub lossless: bool,
 }
@@ -104,12 +107,21 @@ fn over_connection<T>(
     }
 }
 
+/// The sources of a run at this end.
+fn source_of(run: &Run) -> Result<Source> {
+    if run.local_sources.is_empty() {
+        return sources::own_source(&run.local_path, run.request.into).map(sources::single);
+    }
+    sources::own_sources(&run.local_sources, run.request.into)
+}
+
 fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
-    let source = prepare::own_source(&run.local_path, run.request.into)?;
+    let source = source_of(run)?;
     let mut request = run.request.clone();
     request.file_name.clone_from(&source.file_name);
+    request.top.clone_from(&source.top);
     let _claim = peer.claims.claim(&mut request, || job.check())?;
-    (request.bytes_bound, request.entries_bound) = prepare::bounds(&source);
+    (request.bytes_bound, request.entries_bound) = sources::bounds(&source);
     match push_once(peer, &source, &request, job)? {
         (SenderEnd::Finished(refused), _) => Ok(refused),
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
@@ -140,7 +152,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         hold: hold_on(&*peer.connection),
         terms: SenderTerms::Asked(Box::new(request.clone())),
         events: Some(Arc::clone(job.events())),
-        mounts: prepare::known_mounts(source, request),
+        mounts: sources::known_mounts(source, request),
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
         run_sender(&session, source, &options, control, lanes)
@@ -186,6 +198,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         };
         session.agree(accept.version);
         check_accept(&request, &accept)?;
+        let request = Request { top: accept.top.clone(), ..request.clone() };
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
@@ -222,9 +235,10 @@ fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, sessio
 }
 
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
-    let source = prepare::own_source(&run.local_path, run.request.into)?;
+    let source = source_of(run)?;
     let mut request = run.request.clone();
     request.file_name.clone_from(&source.file_name);
+    request.top.clone_from(&source.top);
     let (end, _) = local_once(&source, destination, &request, job)?;
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
@@ -245,7 +259,7 @@ fn local_once(
     let session = job.begin(request.profile)?;
     let terms = ReceiverTerms {
         file_name: source.file_name.as_deref(),
-        bounds: prepare::bounds(source),
+        bounds: sources::bounds(source),
         append_only: false,
         may_chown: true,
         may_make_specials: true,
@@ -269,7 +283,7 @@ fn local_once(
         hold: Duration::ZERO,
         terms: SenderTerms::Granted { grant: prepared.grant, profile: ProfileExchange::None },
         events: None,
-        mounts: prepare::known_mounts(source, request),
+        mounts: sources::known_mounts(source, request),
     };
     let outcome = both_engines(&sending, &session, request, job, |(control, to), receiving| {
         std::thread::scope(|scope| {

@@ -7,7 +7,7 @@ mod support;
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, PackHeader, Record};
-use sparsync_core::proto::{Attributes, Frame, Grant, IssueKind, Kind, MoreSource, Request, limits};
+use sparsync_core::proto::{Attributes, Frame, Grant, IssueKind, Kind, RelPath, Request, SourcePath, limits};
 use support::{
     Control, Node, Site, Snapshot, contents, deleting, digest, directory, files, framed, leftovers, listing, noise,
     profile, pull_from, push_to, put, run, snapshot,
@@ -236,11 +236,17 @@ async fn what_this_server_does_not_do_yet_is_refused() {
     let raw = site.raw().await;
     let plain = push_to("dst");
     let xattrs = Request { attributes: Attributes { xattrs: true, ..plain.attributes }, ..plain.clone() };
-    let more = Request { more_sources: vec![MoreSource::default()], ..pull_from("dst") };
-    for request in [xattrs, more] {
+    let push_of_its_own = Request { sources: vec![SourcePath::default()], ..push_to("dst") };
+    for request in [xattrs, push_of_its_own] {
         assert_eq!(raw.session(request).await.abort().await.kind, ErrorKind::Config);
     }
     unharmed(&site, &before).await;
+}
+
+/// A pull of several sources.
+fn pull_of(paths: &[&str]) -> Request {
+    let source = |path: &&str| SourcePath { path: RelPath::new(path.as_bytes()).unwrap(), contents: false };
+    Request { sources: paths.iter().map(source).collect(), into: true, ..pull_from("") }
 }
 
 #[tokio::test]
@@ -263,6 +269,9 @@ async fn a_scope_is_not_left() {
         pull_from("dst/link"),
         push_to("dst/link"),
         push_to("dst/link/deeper"),
+        // One of several sources.
+        pull_of(&["dst/keep", "other"]),
+        pull_of(&["dst", ""]),
     ] {
         let mut control = raw.session(request.clone()).await;
         assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{request:?}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, Record};
-use sparsync_core::proto::{Accept, Frame, Grant, Kind, RelPath, Request, WireError, limits};
+use sparsync_core::proto::{Accept, Frame, Grant, Kind, Name, Names, RelPath, Request, SourcePath, WireError, limits};
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
     Control, Node, Trap, accept, contents, deleting, digest, directory, files, leftovers, listing, noise, profile,
@@ -61,6 +61,43 @@ async fn a_server_grants_itself_nothing() {
     // The destination holds something, so the request asks for each file by itself.
     let error = broken_with(Grant::All, async |_| {}).await;
     assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn what_does_not_belong_to_the_run_is_not_touched() {
+    let names = |all: &[&[u8]]| Names::new(all.iter().map(|name| Name::new(name).unwrap()).collect()).unwrap();
+    let entry = |name: &[u8]| SourcePath { path: RelPath::new(name).unwrap(), contents: false };
+    let excluding = Request { exclude: names(&[b"keep", b"sub"]), ..deleting(pull_from("tree")) };
+    let of_entries = Request { sources: vec![entry(b"one"), entry(b"two")], into: true, ..deleting(pull_from("")) };
+    for (request, top, said) in [
+        (&excluding, Names::default(), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
+        (&of_entries, names(&[b"one"]), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
+        // What was not asked for, and all that is there.
+        (&of_entries, names(&[b"one", b"sub"]), Frame::Settled(0)),
+        (&of_entries, Names::default(), Frame::Settled(0)),
+    ] {
+        let trap = trap().await;
+        let before = snapshot(&trap.local());
+        let job = pull(&trap, request.clone());
+        let (mut control, asked) = trap.session().await;
+        control.write(&Frame::Accept(Accept { top, ..accept(Grant::AsAsked, asked.lanes) })).await;
+        control.write(&said).await;
+        assert_eq!(failed(&job).await.kind(), ErrorKind::Protocol, "{said:?}");
+        assert_eq!(snapshot(&trap.local()), before, "{said:?}");
+    }
+    for request in [excluding, of_entries] {
+        let trap = trap().await;
+        let before = snapshot(&trap.local());
+        let job = pull(&trap, request.clone());
+        let (mut control, asked) = trap.session().await;
+        let top = if request.sources.is_empty() { Names::default() } else { names(&[b"one", b"two"]) };
+        control.write(&Frame::Accept(Accept { top, ..accept(Grant::AsAsked, asked.lanes) })).await;
+        control.write(&Frame::Directories(vec![directory("", 1)])).await;
+        control.until(|frame| matches!(frame, Frame::Need(_))).await;
+        control.write(&Frame::List { directory: 0, more: false, listing: files(&[("keep", 3)]) }).await;
+        assert_eq!(failed(&job).await.kind(), ErrorKind::Protocol);
+        assert_eq!(snapshot(&trap.local()), before);
+    }
 }
 
 async fn breaks_protocol(bodies: &[Vec<u8>]) {

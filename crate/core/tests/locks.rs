@@ -241,6 +241,7 @@ async fn a_writer_that_waited_writes_to_what_stands_there_then() {
     let run = Run {
         request: request.clone(),
         local_path: site.local().into_os_string().into_encoded_bytes(),
+        local_sources: Vec::new(),
         lossless: false,
     };
     let by_server = start(&client, request, &site.local());

@@ -51,7 +51,7 @@ fn with_owners(mut request: Request) -> Request {
 
 async fn local(request: Request, from: &Path, to: &Path) -> JobResult {
     let job = start_local(
-        Run { request, local_path: from.as_os_str().as_bytes().to_vec(), lossless: false },
+        Run { request, local_path: from.as_os_str().as_bytes().to_vec(), local_sources: Vec::new(), lossless: false },
         to.as_os_str().as_bytes().to_vec(),
     );
     unhung(job.unwrap().done()).await.unwrap()

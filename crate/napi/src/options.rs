@@ -8,7 +8,7 @@ use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
 use sparsync_core::proto::{
     Attributes, Compare, Compression, Deletion, Direction, Durability, Name, Names, RelPath, Request, Selection,
-    Window, for_each_option, limits,
+    SourcePath, Window, for_each_option, limits,
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
@@ -127,6 +127,15 @@ macro_rules! native_selection {
 
 for_each_option!(native_selection);
 
+/// One of the sources of a pull.
+#[napi(object, object_to_js = false)]
+pub struct NativeSource {
+    /// The path below the root, `/`-separated.
+    pub path: Uint8Array,
+    /// What is in the directory is meant.
+    pub contents: bool,
+}
+
 /// One run.
 #[napi(object, object_to_js = false)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
@@ -135,10 +144,14 @@ pub struct NativeRequest {
     pub direction: String,
     /// The local end: an absolute path.
     pub local_path: Uint8Array,
+    /// The local sources when there are several: absolute paths.
+    pub local_sources: Vec<Uint8Array>,
     /// The server's named root.
     pub root: String,
     /// The path below that root, `/`-separated.
     pub remote_path: Uint8Array,
+    /// The sources of a pull when there are several.
+    pub remote_sources: Vec<NativeSource>,
     /// A single file goes below a destination that is a directory.
     pub into: bool,
     /// One missing directory above the destination may be made.
@@ -226,6 +239,12 @@ impl NativeRequest {
             direction: member("direction", &self.direction, Direction::from_word)?,
             root: self.root.into_bytes(),
             path: rel_path(&self.remote_path)?,
+            sources: self
+                .remote_sources
+                .iter()
+                .map(|source| Ok(SourcePath { path: rel_path(&source.path)?, contents: source.contents }))
+                .collect::<Result<_>>()?,
+            top: Names::default(),
             into: self.into,
             make_parent: self.make_parent,
             attributes: Attributes {
@@ -261,7 +280,12 @@ impl NativeRequest {
             profile: self.profile,
             ..Request::default()
         };
-        Ok(Run { request, local_path: self.local_path.to_vec(), lossless: self.lossless })
+        Ok(Run {
+            request,
+            local_path: self.local_path.to_vec(),
+            local_sources: self.local_sources.iter().map(|path| path.to_vec()).collect(),
+            lossless: self.lossless,
+        })
     }
 }
 

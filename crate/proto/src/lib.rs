@@ -37,14 +37,14 @@ pub use frame::{
     WireError, encode_list,
 };
 pub use kind::ErrorKind;
-pub use matcher::{Everything, ExceptNames, Matcher};
+pub use matcher::{AtTop, Everything, ExceptNames, Matcher};
 pub use names::Names;
 pub use options::Selection;
 pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use reasons::Reasons;
-pub use request::{Compression, Deletion, Direction, Durability, MoreSource, Request};
+pub use request::{Compression, Deletion, Direction, Durability, Request, SourcePath};
 pub use set_id::{SET_GID, SET_UID, SourceIds};
 pub use stat::Stat;
 pub use version::Version;

@@ -63,7 +63,7 @@ pub const XATTR_VALUE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of all extended attributes of one entry, names and values.
 pub const XATTRS_BYTES_MAX: usize = 256 << 10;
 
-/// Sources of one request besides its path.
+/// Sources of one request.
 pub const SOURCES_MAX: usize = 128;
 
 /// Bytes of a set of names in a request.

@@ -18,8 +18,8 @@ pub trait Matcher: Debug + Send + Sync {
     /// that does not.
     fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
 
-    /// Whether it takes everything, so that nobody need be asked.
-    fn takes_all(&self) -> bool;
+    /// Whether it takes everything below the directory at `path`, so that nobody need be asked there.
+    fn takes_all_below(&self, path: &RelPath) -> bool;
 
     /// Whether both ends judge alike from the names that they see. Otherwise equal digests of what is left say nothing of
     /// what differs, and every directory is listed.
@@ -27,7 +27,7 @@ pub trait Matcher: Debug + Send + Sync {
 
     /// Whether the directory at `path` is reached by a walk: it and all those above it belong to the run.
     fn takes_directory(&self, path: &RelPath) -> bool {
-        if self.takes_all() {
+        if self.takes_all_below(&RelPath::root()) {
             return true;
         }
         let mut at = path.clone();
@@ -50,7 +50,7 @@ impl Matcher for Everything {
         true
     }
 
-    fn takes_all(&self) -> bool {
+    fn takes_all_below(&self, _: &RelPath) -> bool {
         true
     }
 
@@ -76,7 +76,7 @@ impl Matcher for ExceptNames {
         self.0.binary_search_by(|excluded| excluded.as_slice().cmp(name)).is_err()
     }
 
-    fn takes_all(&self) -> bool {
+    fn takes_all_below(&self, _: &RelPath) -> bool {
         self.0.is_empty()
     }
 
@@ -85,9 +85,39 @@ impl Matcher for ExceptNames {
     }
 }
 
+/// The matcher of a run to which only some entries of the tree's top belong, and what another one takes below them.
+#[derive(Debug)]
+pub struct AtTop {
+    names: Vec<Vec<u8>>,
+    below: Box<dyn Matcher>,
+}
+
+impl AtTop {
+    /// Takes `names` of the top, and of them what `below` takes.
+    #[must_use]
+    pub fn new(names: &Names, below: Box<dyn Matcher>) -> Self {
+        Self { names: names.iter().map(<[u8]>::to_vec).collect(), below }
+    }
+}
+
+impl Matcher for AtTop {
+    fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        let is_seen = !path.is_root() || self.names.binary_search_by(|seen| seen.as_slice().cmp(name)).is_ok();
+        is_seen && self.below.takes(path, name, kind)
+    }
+
+    fn takes_all_below(&self, path: &RelPath) -> bool {
+        !path.is_root() && self.below.takes_all_below(path)
+    }
+
+    fn digests_decide(&self) -> bool {
+        self.below.digests_decide()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Everything, ExceptNames, Kind, Matcher, Names, RelPath};
+    use super::{AtTop, Everything, ExceptNames, Kind, Matcher, Names, RelPath};
     use crate::path::Name;
 
     #[test]
@@ -101,6 +131,13 @@ mod tests {
         {
             assert_eq!(matcher.takes_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
-        assert!(Everything.takes_all() && Everything.takes_directory(&path(b"x")));
+        let at_top = AtTop::new(
+            &Names::new(vec![Name::new(b"d").unwrap(), Name::new(b"x").unwrap()]).unwrap(),
+            Box::new(matcher),
+        );
+        for (directory, is_taken) in [(&b"d/e"[..], true), (b"e", false), (b"x", false), (b"d/x", false)] {
+            assert_eq!(at_top.takes_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
+        }
+        assert!(Everything.takes_all_below(&RelPath::root()) && Everything.takes_directory(&path(b"x")));
     }
 }

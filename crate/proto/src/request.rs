@@ -5,7 +5,7 @@ use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Attributes;
 use crate::field::{AtMost, Codec, FileName, get_nested, message, put_nested};
 use crate::limits::{LANES_MAX, ROOT_NAME_BYTES_MAX, SOURCES_MAX};
-use crate::matcher::{Everything, ExceptNames, Matcher};
+use crate::matcher::{AtTop, Everything, ExceptNames, Matcher};
 use crate::names::Names;
 use crate::options::Selection;
 use crate::path::RelPath;
@@ -63,16 +63,17 @@ pub struct Deletion {
     pub allow_mass: bool,
 }
 
-/// One more source of a pull, below the request's root.
+/// One of the sources of a pull that has several, below the request's root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MoreSource {
+pub struct SourcePath {
     /// Where.
     pub path: RelPath,
-    /// What is in the directory goes to the destination, and not the directory itself.
+    /// What is in the directory goes to the destination. Otherwise the entry goes there under its own name, or, where
+    /// [`Request::into`] is off and it is a directory, what is in it.
     pub contents: bool,
 }
 
-message!(MoreSource, "source" {
+message!(SourcePath, "source" {
     1 critical path,
     2 critical contents,
 });
@@ -87,8 +88,9 @@ pub struct Request {
     pub root: Vec<u8>,
     /// The tree below that root.
     pub path: RelPath,
-    /// Further sources of a pull besides `path`, at most [`SOURCES_MAX`].
-    pub more_sources: Vec<MoreSource>,
+    /// The sources of a pull that has several, at most [`SOURCES_MAX`]; `path` is not looked at then. They are seen as
+    /// one tree, in which the first source that has a name comes first, and a directory before everything else.
+    pub sources: Vec<SourcePath>,
     /// A single file is put below an existing directory under its own name, as rsync does; otherwise the
     /// destination's path is the file's new name.
     pub into: bool,
@@ -100,6 +102,9 @@ pub struct Request {
     pub attributes: Attributes,
     /// Sub-directories too.
     pub recursive: bool,
+    /// The names of the destination's top that belong to the run; none for all of them, and the top's own attributes. For
+    /// a push of several sources that each have a name of their own.
+    pub top: Names,
     /// Names that do not belong to the run, on either side and at any depth.
     pub exclude: Names,
     /// What is left alone.
@@ -141,12 +146,13 @@ impl Default for Request {
             direction: Direction::default(),
             root: Vec::new(),
             path: RelPath::root(),
-            more_sources: Vec::new(),
+            sources: Vec::new(),
             into: false,
             make_parent: false,
             file_name: None,
             attributes: Attributes::default(),
             recursive: false,
+            top: Names::default(),
             exclude: Names::default(),
             selection: Selection::default(),
             deletion: Deletion::default(),
@@ -171,7 +177,9 @@ impl Request {
     /// What belongs to the run, at either end.
     #[must_use]
     pub fn matcher(&self) -> Box<dyn Matcher> {
-        if self.exclude.is_empty() { Box::new(Everything) } else { Box::new(ExceptNames::new(&self.exclude)) }
+        let named: Box<dyn Matcher> =
+            if self.exclude.is_empty() { Box::new(Everything) } else { Box::new(ExceptNames::new(&self.exclude)) };
+        if self.top.is_empty() { named } else { Box::new(AtTop::new(&self.top, named)) }
     }
 }
 
@@ -179,7 +187,7 @@ message!(Request, "request" {
     1 critical direction,
     2 critical root: AtMost<ROOT_NAME_BYTES_MAX>,
     3 critical path,
-    4 critical more_sources: Sources,
+    4 critical sources: Sources,
     5 critical file_name: FileName,
     6 critical into,
     7 critical make_parent,
@@ -212,6 +220,7 @@ message!(Request, "request" {
     34 critical profile,
     35 critical exclude,
     36 critical attributes.specials,
+    37 critical top,
 });
 
 /// Data lanes of a session.
@@ -233,14 +242,14 @@ impl Codec<u8> for Lanes {
 /// Sources one after the other, each behind its length.
 struct Sources;
 
-impl Codec<Vec<MoreSource>> for Sources {
-    fn put(value: &Vec<MoreSource>, out: &mut Vec<u8>) {
+impl Codec<Vec<SourcePath>> for Sources {
+    fn put(value: &Vec<SourcePath>, out: &mut Vec<u8>) {
         for source in value {
             put_nested(source, out);
         }
     }
 
-    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Vec<MoreSource>> {
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Vec<SourcePath>> {
         let mut sources = Vec::new();
         while !reader.is_empty() {
             if sources.len() == SOURCES_MAX {

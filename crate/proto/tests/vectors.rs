@@ -9,7 +9,7 @@ use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, PackHeader, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Compare, Compression, DecodeError, Deletion, Detail, Direction, Directory, Durability,
     EndProfile, ErrorKind, FIGURES, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta,
-    MoreSource, Name, Names, PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Selection, Stat,
+    Name, Names, PHASES, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Selection, SourcePath, Stat,
     ThreadProfile, Time, TreeHasher, Version, Window, WireError, Xattrs, encode_list, limits,
 };
 
@@ -106,7 +106,7 @@ fn pull_of_a_file() -> Request {
         direction: Direction::Pull,
         root: b"backup".to_vec(),
         path: path(b"host/home"),
-        more_sources: vec![MoreSource { path: path(b"host/etc"), contents: true }],
+        sources: vec![SourcePath { path: path(b"host/etc"), contents: true }],
         into: true,
         make_parent: true,
         file_name: Some(b"f".to_vec()),
@@ -384,7 +384,7 @@ fn a_field_of_the_future_is_passed_over_or_refused_by_its_number() {
 /// What the frames took before they were made of fields: a request with every option, and an entry.
 #[test]
 fn fields_cost_little() {
-    let options = Request { file_name: None, more_sources: Vec::new(), ..pull_of_a_file() };
+    let options = Request { file_name: None, sources: Vec::new(), ..pull_of_a_file() };
     let everything = Request {
         recursive: true,
         partial: true,
@@ -582,12 +582,12 @@ fn any_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
-    let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| MoreSource { path, contents });
-    let place = (place, vec(source, 0..3), vec(any_name(), 0..4));
+    let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| SourcePath { path, contents });
+    let place = (place, vec(source, 0..3), (vec(any_name(), 0..4), vec(any_name(), 0..4)));
     (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
         |(
             flags,
-            ((root, path, file_name, max), more_sources, exclude),
+            ((root, path, file_name, max), sources, (exclude, top)),
             attributes,
             durability,
             compression,
@@ -598,7 +598,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 direction: if flags[0] { Direction::Pull } else { Direction::Push },
                 root,
                 path,
-                more_sources,
+                sources,
                 into: flags[1],
                 make_parent: flags[2],
                 file_name,
@@ -606,6 +606,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 recursive: flags[3],
                 exclude: names(&exclude),
                 selection: Selection { update: flags[4], ..Selection::default() },
+                top: names(&top),
                 deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7] },
                 dry_run: flags[8],
                 itemize: flags[9],
@@ -626,21 +627,29 @@ fn any_request() -> impl Strategy<Value = Request> {
 }
 
 fn any_frame() -> impl Strategy<Value = Frame> {
-    let accept = (any::<[bool; 2]>(), 1..=4u8, prop::option::of(any_name()), any::<[u64; 4]>()).prop_map(
-        |([all, count_first], lanes, file_name, [bytes_bound, entries_bound, free_bytes, free_entries])| {
-            Frame::Accept(Accept {
-                version: Version::V1,
-                grant: if all { Grant::All } else { Grant::AsAsked },
-                lanes,
-                file_name,
-                bytes_bound,
-                entries_bound,
-                count_first,
-                free_bytes,
-                free_entries,
-            })
-        },
-    );
+    let accept =
+        (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_name(), 0..4)), any::<[u64; 4]>())
+            .prop_map(
+                |(
+                    [all, count_first],
+                    lanes,
+                    (file_name, top),
+                    [bytes_bound, entries_bound, free_bytes, free_entries],
+                )| {
+                    Frame::Accept(Accept {
+                        version: Version::V1,
+                        grant: if all { Grant::All } else { Grant::AsAsked },
+                        lanes,
+                        file_name,
+                        top: names(&top),
+                        bytes_bound,
+                        entries_bound,
+                        count_first,
+                        free_bytes,
+                        free_entries,
+                    })
+                },
+            );
     let directory = (any_path(), any_meta(), any_xattrs(), any::<[u8; 16]>(), any::<u32>())
         .prop_map(|(path, meta, xattrs, digest, entries)| Directory { path, meta, xattrs, digest, entries });
     let numbers = || btree_set(any::<u32>(), 0..20).prop_map(|set| set.into_iter().collect::<Vec<_>>());

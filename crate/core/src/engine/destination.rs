@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use sparsync_proto::{Counter, Phase, RelPath};
+use sparsync_proto::{Counter, Meta, Phase, RelPath};
 
 use super::budget::{Budget, Permit};
 use super::session::Session;
@@ -54,6 +54,8 @@ pub(super) struct DestinationWalk<'a, S> {
     pub(super) options: ScanOptions<'a>,
     /// Whether sub-directories are walked.
     pub(super) recursive: bool,
+    /// The attributes of the top do not belong to the run.
+    pub(super) partial_top: bool,
 }
 
 /// Walks the destination into a channel.
@@ -80,7 +82,10 @@ pub(super) fn walk_destination(
         let hashes = what.options.attributes.compares_content();
         let Some(item) = session.walk_step(hashes, || walk.next()) else { return Ok(()) };
         let sent = match item {
-            WalkItem::Listed(scan) => {
+            WalkItem::Listed(mut scan) => {
+                if what.partial_top && scan.path.is_root() {
+                    scan.meta = Meta::default();
+                }
                 session.worked(1);
                 let entries = scan.listing.len();
                 let permit = clock.during(Phase::wait_budget, || budget.acquire(entries, session))?;

@@ -54,9 +54,13 @@ impl Shared {
 
     /// Narrows a request to what the client may do, or refuses it.
     pub(super) fn authorize(&self, client: &ConnectedClient, request: &mut Request) -> Result<&OpenRoot> {
-        let root = self.root(client, &request.root, &request.path)?;
-        if !request.more_sources.is_empty() {
-            return Err(Error::new(ErrorKind::Config, "this server takes one source for each run"));
+        let first = request.sources.first().map_or(&request.path, |source| &source.path);
+        let root = self.root(client, &request.root, first)?;
+        for source in &request.sources {
+            self.root(client, &request.root, &source.path)?;
+        }
+        if request.direction == Direction::Push && !request.sources.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "a push has no sources at the server"));
         }
         if request.attributes.xattrs {
             return Err(Error::new(ErrorKind::Config, "this server does not carry extended attributes"));

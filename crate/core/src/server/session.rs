@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, Frame, Grant, RelPath, Request, Version};
+use sparsync_proto::{Accept, Direction, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::prepare::{self, Place, ReceiverTerms};
+use crate::sources::{self, Source};
 use crate::transport::SessionLanes;
 
 /// The engine's ends of a session's data lanes.
@@ -110,12 +111,33 @@ impl Answer<'_> {
         self.shared.root(self.client, &request.root, &request.path).map(|open| &open.root)
     }
 
-    /// Where the symlink that a request names leads: the key must cover that path as well.
-    fn follow(&self, request: &Request, target: &[u8]) -> Result<RelPath> {
-        let led_to = prepare::led_to(&request.path, target).ok_or_else(|| {
-            Error::new(ErrorKind::Scope, "the symlink leads out of its root").at(request.path.as_bytes())
-        })?;
+    /// Where the symlink at `path` leads: the key must cover that path as well.
+    fn follow(&self, request: &Request, path: &RelPath, target: &[u8]) -> Result<RelPath> {
+        let led_to = sources::led_to(path, target)
+            .ok_or_else(|| Error::new(ErrorKind::Scope, "the symlink leads out of its root").at(path.as_bytes()))?;
         self.shared.root(self.client, &request.root, &led_to).map(|_| led_to)
+    }
+
+    /// The sources of a pull.
+    fn source(&self, request: &Request) -> Result<Source> {
+        let place = |path: &RelPath| -> Result<Place<'_>> {
+            let open = self.shared.root(self.client, &request.root, path)?;
+            Ok(Place { top: &open.root, path: path.clone() })
+        };
+        if request.sources.is_empty() {
+            let follow = |target: &[u8]| (!request.into).then(|| self.follow(request, &request.path, target));
+            return sources::source(&place(&request.path)?, follow).map(sources::single);
+        }
+        let part = |source: &SourcePath| {
+            let place = place(&source.path)?;
+            let follow = |target: &[u8]| Some(self.follow(request, &source.path, target));
+            match (source.contents, request.into) {
+                (true, _) => sources::contents(&place, follow),
+                (false, true) => sources::entry(&place),
+                (false, false) => sources::source(&place, follow),
+            }
+        };
+        sources::several(request.sources.iter().map(|source| (source.path.as_bytes().to_vec(), part(source))))
     }
 
     fn send(
@@ -125,8 +147,7 @@ impl Answer<'_> {
         control: ControlLane,
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<()> {
-        let place = Place { top: self.root(request)?, path: request.path.clone() };
-        let source = prepare::source(&place, |target| (!request.into).then(|| self.follow(request, target)))?;
+        let source = self.source(request)?;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let options = SenderOptions {
@@ -137,7 +158,7 @@ impl Answer<'_> {
             hold: hold_on(&*self.client.connection),
             terms: SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) },
             events: None,
-            mounts: prepare::known_mounts(&source, request),
+            mounts: sources::known_mounts(&source, request),
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
             SenderEnd::Finished(_) => Ok(()),
@@ -179,6 +200,7 @@ impl Answer<'_> {
             grant: prepared.grant,
             lanes: request.lanes,
             file_name: None,
+            top: Names::default(),
             bytes_bound: 0,
             entries_bound: 0,
             count_first: prepared.count_first,

@@ -134,7 +134,7 @@ pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &m
 
 /// Whether something in the directory at `path` does not belong to the run, so that it has to stay.
 pub(crate) fn holds_protected(root: &impl WriteStorage, path: &RelPath, matcher: &dyn Matcher) -> bool {
-    if matcher.takes_all() {
+    if matcher.takes_all_below(path) {
         return false;
     }
     let mut looked = Removal { dry_run: true, matcher: Some(matcher), ..Removal::default() };

@@ -126,7 +126,14 @@ pub async fn run(client: &Client, request: Request, local: &Path) -> Result<JobR
 }
 
 pub fn start(client: &Client, request: Request, local: &Path) -> Arc<Job> {
-    client.start(Run { request, local_path: local.as_os_str().as_bytes().to_vec(), lossless: false }).unwrap()
+    client
+        .start(Run {
+            request,
+            local_path: local.as_os_str().as_bytes().to_vec(),
+            local_sources: Vec::new(),
+            lossless: false,
+        })
+        .unwrap()
 }
 
 pub fn stat(result: &JobResult, name: &str) -> u64 {

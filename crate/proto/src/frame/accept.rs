@@ -2,6 +2,7 @@
 
 use crate::closed::closed_set;
 use crate::field::{FileName, message};
+use crate::names::Names;
 use crate::request::Lanes;
 use crate::version::Version;
 
@@ -28,6 +29,8 @@ pub struct Accept {
     pub lanes: u8,
     /// The name of the source when it is a single file and the acceptor is the sender.
     pub file_name: Option<Vec<u8>>,
+    /// See [`crate::Request::top`], when the acceptor is the sender.
+    pub top: Names,
     /// See [`crate::Request::bytes_bound`], when the acceptor is the sender.
     pub bytes_bound: u64,
     /// See [`crate::Request::entries_bound`].
@@ -47,6 +50,7 @@ impl Default for Accept {
             grant: Grant::default(),
             lanes: 1,
             file_name: None,
+            top: Names::default(),
             bytes_bound: 0,
             entries_bound: 0,
             count_first: false,
@@ -66,4 +70,5 @@ message!(Accept, "acceptance" {
     7 critical count_first,
     8 optional free_bytes,
     9 optional free_entries,
+    10 critical top,
 });

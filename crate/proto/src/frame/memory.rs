@@ -11,20 +11,21 @@ impl Frame {
         size_of::<Self>()
             + match self {
                 Self::Hello { .. }
-                | Self::Accept(_)
                 | Self::StatReply(_)
                 | Self::TreeDigest(_)
                 | Self::TreeEnd { .. }
                 | Self::Settled(_)
                 | Self::Heartbeat(_) => 0,
                 Self::Request(request) => {
-                    let more = list(&request.more_sources, |source| source.path.as_bytes().len());
+                    let more = list(&request.sources, |source| source.path.as_bytes().len());
                     size_of::<Request>()
                         + request.root.len()
                         + request.path.as_bytes().len()
                         + request.exclude.memory_bytes()
+                        + request.top.memory_bytes()
                         + more
                 }
+                Self::Accept(accept) => accept.top.memory_bytes(),
                 Self::Directories(all) => list(all, |one| one.path.as_bytes().len() + one.xattrs.as_bytes().len()),
                 Self::List { listing, .. } => listing.memory_bytes(),
                 Self::Need(numbers) => list(numbers, |_| 0),

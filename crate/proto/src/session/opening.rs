@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::violation::Violation;
 use crate::frame::{Accept, Frame, Grant};
 use crate::path::RelPath;
-use crate::request::{Direction, Request};
+use crate::request::{Direction, Request, SourcePath};
 use crate::version::Version;
 
 /// What an initiator opened a control lane for.
@@ -46,10 +46,29 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
     if accept.grant == Grant::All && !request.grant_all {
         return Err(Violation::new("more content than was granted"));
     }
+    check_top(request, accept)?;
     let asked_for = request.path.split_last();
     let asked_for = asked_for.as_ref().map(|(_, name)| name.as_bytes());
     if accept.file_name.is_some() && accept.file_name.as_deref() != asked_for {
         return Err(Violation::new("a file of another name than was asked for"));
+    }
+    Ok(())
+}
+
+/// Checks which names of its top the initiator's destination is said to get: a run of entries that each have a name of
+/// their own may not reach what lies beside them.
+fn check_top(request: &Request, accept: &Accept) -> Result<(), Violation> {
+    let own_name = |source: &SourcePath| source.path.split_last().map(|(_, name)| name.as_bytes().to_vec());
+    let names: Vec<Vec<u8>> = request.sources.iter().filter_map(own_name).collect();
+    if accept.top.iter().any(|name| !names.iter().any(|asked_for| asked_for == name)) {
+        return Err(Violation::new("a name at the top that was not asked for"));
+    }
+    let is_entry = |source: &SourcePath| request.into && !source.contents && !source.path.is_root();
+    if accept.top.is_empty() && !request.sources.is_empty() && request.sources.iter().all(is_entry) {
+        return Err(Violation::new("more of the top than was asked for"));
+    }
+    if accept.file_name.is_some() && !request.sources.is_empty() {
+        return Err(Violation::new("a single file for several sources"));
     }
     Ok(())
 }
@@ -105,9 +124,11 @@ impl Opening {
 
 #[cfg(test)]
 mod tests {
-    use super::{Opened, Opening};
-    use crate::frame::Frame;
-    use crate::path::RelPath;
+    use super::{Opened, Opening, check_accept};
+    use crate::frame::{Accept, Frame};
+    use crate::names::Names;
+    use crate::path::{Name, RelPath};
+    use crate::request::{Direction, Request, SourcePath};
     use crate::version::Version;
 
     #[test]
@@ -120,6 +141,37 @@ mod tests {
         assert!(opening.clone().frame(Frame::Hello { oldest: 1, newest: 7 }).is_err());
         assert!(matches!(opening.frame(wish()), Ok(Some((Version::V1, Opened::List { .. })))));
         assert!(opening.frame(wish()).is_err());
+    }
+
+    #[test]
+    fn an_acceptance_reaches_no_more_of_the_top_than_was_asked_for() {
+        let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
+        let names = |all: &[&[u8]]| Names::new(all.iter().map(|name| Name::new(name).unwrap()).collect()).unwrap();
+        let entries = |into| Request {
+            direction: Direction::Pull,
+            sources: [&b"d/a"[..], b"b"].map(|bytes| SourcePath { path: path(bytes), contents: false }).to_vec(),
+            into,
+            ..Request::default()
+        };
+        let contents = SourcePath { path: path(b"c"), contents: true };
+        let mixed = Request { sources: [entries(true).sources, vec![contents]].concat(), ..entries(true) };
+        let single = Request { direction: Direction::Pull, path: path(b"a"), ..Request::default() };
+        for (request, top, is_fine) in [
+            (&entries(true), &[&b"a"[..], b"b"][..], true),
+            (&entries(true), &[b"b"], true),
+            (&entries(true), &[b"a", b"x"], false),
+            (&entries(true), &[], false),
+            (&entries(false), &[], true),
+            (&mixed, &[], true),
+            (&single, &[], true),
+            (&single, &[b"a"], false),
+        ] {
+            let accept = Accept { top: names(top), ..Accept::default() };
+            assert_eq!(check_accept(request, &accept).is_ok(), is_fine, "{request:?} {top:?}");
+        }
+        let accept = Accept { file_name: Some(b"a".to_vec()), ..Accept::default() };
+        assert!(check_accept(&entries(false), &accept).is_err());
+        assert!(check_accept(&single, &accept).is_ok());
     }
 
     #[test]

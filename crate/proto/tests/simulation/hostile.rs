@@ -2,8 +2,8 @@
 
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath, Resume, Version,
-    WireError, Xattrs,
+    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, Names, RelPath, Resume,
+    Version, WireError, Xattrs,
 };
 
 use crate::random::Random;
@@ -61,6 +61,12 @@ pub fn frame_to_sender(random: &mut Random) -> Frame {
     frame(which, random)
 }
 
+/// Names of the top, which nobody asked for.
+fn names(random: &mut Random) -> Names {
+    let name = Name::new(b"a").into_iter().filter(|_| random.once_in(8));
+    Names::new(name.collect()).unwrap_or_default()
+}
+
 fn frame(which: u64, random: &mut Random) -> Frame {
     match which {
         0 => Frame::Hello { oldest: 1, newest: 1 },
@@ -72,8 +78,8 @@ fn frame(which: u64, random: &mut Random) -> Frame {
             bytes_bound: random.next(),
             entries_bound: random.next(),
             count_first: random.once_in(4),
-            free_bytes: 0,
-            free_entries: 0,
+            top: names(random),
+            ..Accept::default()
         }),
         2 => Frame::TreeDigest([random.below(2).to_le_bytes()[0]; 16]),
         3 | 4 => Frame::Directories(

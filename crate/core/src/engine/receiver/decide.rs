@@ -71,7 +71,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.
     fn check_taken(&self, path: &RelPath, listing: &Listing) -> Result<()> {
         let matcher = &*self.options.matcher;
-        if matcher.takes_all() {
+        if matcher.takes_all_below(path) {
             return Ok(());
         }
         let is_foreign = |entry: &&Entry| !matcher.takes(path, listing.name(entry), entry.kind);

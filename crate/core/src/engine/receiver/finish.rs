@@ -12,8 +12,9 @@ use crate::storage::{Errno, WriteDirectory, WriteStorage, open_to_adjust};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
-        if (is_new || !self.options.rules.append_only)
-            && !self.is_single()
+        let belongs = !self.is_single() && (!path.is_root() || !self.options.partial_top);
+        if belongs
+            && (is_new || !self.options.rules.append_only)
             && self.final_attrs.last().is_none_or(|(last, _)| last != path)
         {
             self.final_attrs.push((path.clone(), meta));

@@ -13,6 +13,9 @@ use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorag
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
     pub(super) fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<Option<IssueKind>> {
+        if path.is_root() && self.options.partial_top {
+            return Ok(None);
+        }
         let replaces = !self.options.rules.append_only;
         if !replaces && self.is_taken(path) {
             // The listing that it is in has told so.

@@ -50,6 +50,7 @@ pub(crate) struct Destination<S> {
 }
 
 /// How a receiver behaves.
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct ReceiverOptions {
     /// What the request compares: both sides hash the same.
     pub(crate) attributes: Attributes,
@@ -57,6 +58,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) rules: Rules,
     /// What belongs to the run: the rest is neither compared nor deleted.
     pub(crate) matcher: Box<dyn Matcher>,
+    /// Only single names of the destination's top belong to the run, and not its own attributes.
+    pub(crate) partial_top: bool,
     /// What is deleted.
     pub(crate) deletion: Deletion,
     /// Nothing is written.
@@ -193,6 +196,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
         single: destination.file_name.as_deref(),
         options: ScanOptions { attributes: options.attributes, stamps: false, matcher },
         recursive: options.rules.recursive,
+        partial_top: options.partial_top,
     };
     spawn(scope, session, "sparsync-walk", move || walk_destination(session, &walk, floor, budget, &found));
 }

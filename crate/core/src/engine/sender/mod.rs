@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Counter, Matcher, Phase};
+use sparsync_proto::{Attributes, Counter, Issue, Matcher, Names, Phase};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -35,6 +35,10 @@ pub(crate) struct Source<S> {
     pub(crate) root: S,
     /// The single file, or whatever else is no directory.
     pub(crate) file_name: Option<Vec<u8>>,
+    /// The names that the tree can have at its top; none when it can have any, and attributes of its own.
+    pub(crate) top: Names,
+    /// Sources that could not be had.
+    pub(crate) missing: Vec<Issue>,
 }
 
 /// How a sender behaves.

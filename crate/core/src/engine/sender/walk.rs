@@ -28,6 +28,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
         out.add(scan)?;
         return out.end();
     }
+    out.missing()?;
     let hashes = options.attributes.compares_content();
     let mut steps = Walk::new(&shared.source.root, options, shared.options.recursive);
     while let Some(item) = shared.session.walk_step(hashes, || steps.next()) {
@@ -78,6 +79,15 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             errors: 0,
             times: CommonTime::default(),
         }
+    }
+
+    /// Tells of the sources that could not be had.
+    fn missing(&mut self) -> Result<()> {
+        for issue in &self.shared.source.missing {
+            self.errors += 1;
+            self.shared.control.send(&Frame::Issue(issue.clone()))?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, mut scan: Scan) -> Result<()> {

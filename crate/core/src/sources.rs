@@ -1,0 +1,272 @@
+//! The sources of a run, found in the file system before anything is sent.
+
+use std::collections::HashSet;
+
+use rustix::io::Errno;
+use sparsync_proto::{Issue, IssueKind, Kind, Name, Names, RelPath, Request};
+
+use crate::engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{KnownMounts, Root, StateDir};
+use crate::prepare::{Place, open_own, trim_slashes};
+use crate::storage::{Part, Union};
+
+/// The sources of a run as one.
+pub(crate) type Source = engine::Source<Union<Root>>;
+
+/// One source: what is in a directory, or one entry of it.
+type FsPart = Part<Root>;
+
+/// Says that a source is not there: a fault of what was asked for, and not of the place that it goes to.
+fn not_there(message: &str, path: &[u8]) -> Error {
+    Error::new(ErrorKind::NotFound, message).at(path).with("end", "source".to_owned())
+}
+
+const MISSING: &str = "the source does not exist";
+const NO_DIRECTORY: &str = "the source is no directory";
+
+/// The only source of a run: an entry that is no directory is looked at alone, and may get another name.
+pub(crate) fn single(part: FsPart) -> Source {
+    let file_name = part.name.clone();
+    let name = None;
+    engine::Source {
+        root: Union::new(vec![Part { name, ..part }]),
+        file_name,
+        top: Names::default(),
+        missing: Vec::new(),
+    }
+}
+
+/// The sources of a run that names several, in their order. One that is not there, or that cannot be reached, costs
+/// itself, unless there is no other.
+pub(crate) fn several(parts: impl Iterator<Item = (Vec<u8>, Result<FsPart>)>) -> Result<Source> {
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    let mut first_error = None;
+    for (path, part) in parts {
+        let kind = match &part {
+            Ok(_) => IssueKind::Missing,
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => IssueKind::Missing,
+                ErrorKind::Io => IssueKind::Unreadable,
+                _ => return part.map(single),
+            },
+        };
+        match part {
+            Ok(part) => found.push(part),
+            Err(error) => {
+                let message = format!("{} ({})", error.message(), path.escape_ascii());
+                missing.push(Issue { kind, path: below_the_top(&path), message, old_kept: true });
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    if let (true, Some(error)) = (found.is_empty(), first_error) {
+        return Err(error);
+    }
+    let top = names_of(&found)?;
+    Ok(engine::Source { root: Union::new(found), file_name: None, top, missing })
+}
+
+/// A source's path as an issue can have it, without a slash at its beginning; at least its last name.
+fn below_the_top(path: &[u8]) -> Vec<u8> {
+    let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
+    let joined = RelPath::new(&names.join(&b'/')).or_else(|_| RelPath::new(names.last().copied().unwrap_or_default()));
+    joined.map(|path| path.as_bytes().to_vec()).unwrap_or_default()
+}
+
+/// The names that the sources have at the top; none when one of them is all that is in a directory.
+fn names_of(parts: &[FsPart]) -> Result<Names> {
+    let Some(names) = parts.iter().map(|part| part.name.as_deref()).collect::<Option<Vec<_>>>() else {
+        return Ok(Names::default());
+    };
+    let names = names.into_iter().map(Name::new).collect::<std::result::Result<Vec<_>, _>>();
+    names.ok().and_then(Names::new).ok_or_else(|| Error::new(ErrorKind::Limit, "too many names of sources"))
+}
+
+/// Finds the operator's own sources.
+pub(crate) fn own_sources(paths: &[Vec<u8>], themselves: bool) -> Result<Source> {
+    several(paths.iter().map(|path| (path.clone(), own_part(path, themselves))))
+}
+
+/// One of several sources of the operator's own. A slash at its end stands for what is in the directory; otherwise
+/// it is the entry itself that is meant, or with `itself` off what a directory holds.
+fn own_part(path: &[u8], itself: bool) -> Result<FsPart> {
+    let trimmed = trim_slashes(path);
+    let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+    let (true, false, Ok(name)) = (itself, path.ends_with(b"/"), Name::new(&trimmed[cut..])) else {
+        return own_source(path, itself);
+    };
+    let root = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] }).map_err(|error| own_failure(error, path))?;
+    entry_of(root, name).map_err(|error| own_failure(error, path))
+}
+
+/// The entry `name` of a directory, if it is there.
+fn entry_of(root: Root, name: Name<'_>) -> rustix::io::Result<FsPart> {
+    crate::fs::status(root.fd(), name.as_bytes())?;
+    Ok(Part { root, name: Some(name.as_bytes().to_vec()) })
+}
+
+fn own_failure(error: Errno, path: &[u8]) -> Error {
+    match error {
+        Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path),
+        error => Error::io("cannot open the source", path, error.into()),
+    }
+}
+
+/// Finds the operator's own source. Its last name may be a symlink: with `itself` the link is what is meant, otherwise
+/// the directory that it leads to. A path with a slash at its end must lead to a directory.
+pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
+    if path.ends_with(b"/") {
+        return match Root::open(path) {
+            Ok(root) => Ok(Part { root, name: None }),
+            Err(Errno::NOTDIR) => Err(not_there(NO_DIRECTORY, path)),
+            Err(error) => Err(own_failure(error, path)),
+        };
+    }
+    if itself {
+        let trimmed = trim_slashes(path);
+        let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+        if let Ok(name) = Name::new(&trimmed[cut..])
+            && let Ok(root) = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] })
+            && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.kind == Kind::Symlink)
+        {
+            return Ok(Part { root, name: Some(name.as_bytes().to_vec()) });
+        }
+    }
+    let (top, rest) = open_own(path)?;
+    // What is left below the directories that are there says less than the path that was given.
+    source(&Place { top: &top, path: rest }, |_| None).map_err(|error| error.at(path))
+}
+
+/// The entry at `place` itself, whatever it is: one of several sources.
+pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
+    let failure = |error| failure(error, &place.path);
+    let Some((parent, name)) = place.path.split_last() else {
+        return Ok(Part { root: place.top.descend(&place.path).map_err(failure)?, name: None });
+    };
+    place.top.descend(&parent).and_then(|root| entry_of(root, name)).map_err(failure)
+}
+
+/// What is in the directory at `place`: one of several sources.
+pub(crate) fn contents(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
+    let part = source(place, follow)?;
+    if part.name.is_some() { Err(not_there(NO_DIRECTORY, place.path.as_bytes())) } else { Ok(part) }
+}
+
+fn failure(error: Errno, path: &RelPath) -> Error {
+    match error {
+        Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path.as_bytes()),
+        Errno::LOOP | Errno::XDEV => {
+            Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
+        }
+        error => Error::io("cannot open the source", path.as_bytes(), error.into()),
+    }
+}
+
+/// Finds the source at `place`: what is in a directory, or an entry of another kind. `follow` says where a symlink that is
+/// its last name leads, when that is what is meant.
+pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
+    let not_found = |error| failure(error, &place.path);
+    let error = match place.top.descend(&place.path) {
+        Ok(root) => return Ok(Part { root, name: None }),
+        // A last name that is a symlink gives one or the other, by the call that finds it.
+        Err(error @ (Errno::NOTDIR | Errno::LOOP)) => error,
+        Err(error) => return Err(not_found(error)),
+    };
+    let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
+    let root = place.top.descend(&parent).map_err(not_found)?;
+    match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.kind {
+        Kind::Directory => return Err(not_found(error)),
+        Kind::Symlink => {
+            let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new()).map_err(not_found)?;
+            if let Some(led_to) = follow(target.as_bytes()) {
+                match place.top.descend(&led_to?) {
+                    Ok(root) => return Ok(Part { root, name: None }),
+                    // What leads to no directory stands for itself.
+                    Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(error) => return Err(not_found(error)),
+                }
+            }
+        }
+        Kind::File | Kind::Special | Kind::Fifo => {}
+    }
+    Ok(Part { root, name: Some(name.as_bytes().to_vec()) })
+}
+
+/// Where a symlink at `path` leads, by its text alone: a path below the same root, or nothing.
+pub(crate) fn led_to(path: &RelPath, target: &[u8]) -> Option<RelPath> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let mut names: Vec<&[u8]> = path.components().map(Name::as_bytes).collect();
+    names.pop()?;
+    for name in target.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    RelPath::new(&names.join(&b'/')).ok()
+}
+
+/// Upper bounds of what the sources can hold: what their file systems hold.
+pub(crate) fn bounds(source: &Source) -> (u64, u64) {
+    let mut devices = HashSet::new();
+    source.root.parts().iter().fold((0, 0), |(bytes, entries), part| {
+        let name = part.name.as_ref().or(source.file_name.as_ref());
+        let (more_bytes, more_entries) = match name.map(|name| crate::fs::status(part.root.fd(), name)) {
+            Some(Ok(status)) if status.kind != Kind::Directory => (status.size, 1),
+            Some(Err(_)) => (u64::MAX, 1),
+            None | Some(Ok(_)) => tree_bounds(&part.root, name, &mut devices),
+        };
+        (bytes.saturating_add(more_bytes), entries.saturating_add(more_entries))
+    })
+}
+
+/// What a tree can hold besides all others of its file system.
+fn tree_bounds(root: &Root, name: Option<&Vec<u8>>, devices: &mut HashSet<u64>) -> (u64, u64) {
+    const ANYTHING: (u64, u64) = (u64::MAX, u64::MAX);
+    let Ok(stat) = rustix::fs::fstat(root.fd()) else { return ANYTHING };
+    if holds_mounts(root, name) {
+        return ANYTHING;
+    }
+    if !devices.insert(stat.st_dev) {
+        return (0, 0);
+    }
+    root.space().map_or(ANYTHING, |space| (space.used_bytes, space.used_entries))
+}
+
+/// Whether other file systems are mounted inside a tree, or nobody can tell.
+fn holds_mounts(root: &Root, name: Option<&Vec<u8>>) -> bool {
+    let (Ok(mut top), Ok(mounts)) = (root.absolute_path(), std::fs::read("/proc/self/mountinfo")) else { return true };
+    if let Some(name) = name {
+        top.extend([b"/", name.as_slice()].concat());
+    }
+    if top != b"/" {
+        top.push(b'/');
+    }
+    // The fifth field is where; blanks in it are written as octal numbers, which no prefix of ours is compared with
+    // unless it has blanks itself.
+    let has_blank = top.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'\\');
+    has_blank
+        || mounts.split(|&byte| byte == b'\n').any(|line| {
+            line.split(|&byte| byte == b' ').nth(4).is_some_and(|place| place.starts_with(&top) && place != b"/")
+        })
+}
+
+/// The mount points that the last run has found in the sources; nothing on a dry run, which remembers nothing.
+pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMounts> {
+    if request.dry_run || !request.deletion.delete || source.file_name.is_some() {
+        return None;
+    }
+    let path_of = |part: &FsPart| {
+        let path = part.root.absolute_path().ok()?;
+        Some([&path[..], part.name.as_deref().map_or(b"", |_| b"/"), part.name.as_deref().unwrap_or_default()].concat())
+    };
+    let paths = source.root.parts().iter().map(path_of).collect::<Option<Vec<_>>>()?;
+    Some(StateDir::of_user()?.known_mounts(&paths.join(&0)))
+}
