@@ -215,6 +215,8 @@ export interface NativeRequest {
   links: boolean
   /** FIFOs. */
   specials: boolean
+  /** Extended attributes of the namespace `user.`. */
+  xattrs: boolean
   /** Permission bits. */
   perms: boolean
   /** Modification times. */

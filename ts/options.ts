@@ -217,6 +217,15 @@ export interface TransferOptions {
    */
   group?: boolean | undefined;
   /**
+   * Make extended attributes of files and directories equal, those of the namespace `user.` alone. It costs a system call
+   * or more for each of them at both ends.
+   *
+   * Default: `false`.
+   *
+   * @example `xattrs: true`
+   */
+  xattrs?: boolean | undefined;
+  /**
    * When a file counts as unchanged: `'quick'` compares size and time, `'content'` reads both, `'size'` compares the
    * size alone.
    *

@@ -41,6 +41,7 @@ export interface TransferSettings {
   readonly recursive: boolean;
   readonly links: boolean;
   readonly specials: boolean;
+  readonly xattrs: boolean;
   readonly perms: boolean;
   readonly times: boolean;
   readonly owner: boolean;
@@ -122,6 +123,7 @@ const TRANSFER_CHECKS: Checks<TransferOptions> = {
   recursive: flag,
   links: flag,
   specials: flag,
+  xattrs: flag,
   perms: flag,
   times: flag,
   owner: flag,
@@ -190,6 +192,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     recursive: given.recursive ?? true,
     links: given.links ?? true,
     specials: given.specials ?? true,
+    xattrs: given.xattrs ?? false,
     perms: given.perms ?? true,
     times: given.times ?? true,
     owner: given.owner ?? false,

@@ -30,6 +30,7 @@ export const FAILURE_CODES = [
   'delete',
   'attributes',
   'missing',
+  'attributes-unread',
   'other',
 ] as const;
 export const NOTICE_CODES = [

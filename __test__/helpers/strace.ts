@@ -43,12 +43,13 @@ const kinds = {
   write: 'write pwrite64 writev pwritev pwritev2 ftruncate truncate fallocate',
   make: 'mkdir mkdirat symlink symlinkat link linkat mknod mknodat',
   attribute:
-    'chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat setxattr fsetxattr',
+    'chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr',
   rename: 'rename renameat renameat2',
   remove: 'unlink unlinkat rmdir',
   flush: 'fsync fdatasync syncfs sync sync_file_range',
   close: 'close',
-  other: 'fcntl flock lseek dup dup2 dup3 fadvise64 ioctl fchdir chdir getxattr fgetxattr listxattr',
+  other:
+    'fcntl flock lseek dup dup2 dup3 fadvise64 ioctl fchdir chdir getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr',
 } as const;
 
 export type CallKind = keyof typeof kinds;

@@ -61,6 +61,7 @@ const SELECTING: readonly Flag[] = [
   { name: 'times', short: 't', category: TRANSFER, help: 'carry modification times' },
   { name: 'group', short: 'g', category: TRANSFER, help: 'carry groups, where permitted' },
   { name: 'owner', short: 'o', category: TRANSFER, help: 'carry owners, where permitted' },
+  { name: 'xattrs', short: 'X', category: TRANSFER, help: 'carry extended attributes of the namespace user.' },
   {
     name: 'devices',
     category: TRANSFER,
@@ -171,6 +172,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { name: 'times', short: 't', category: COMPARE, help: 'compare modification times (default; --no-times)' },
   { name: 'group', short: 'g', category: COMPARE, help: 'compare groups' },
   { name: 'owner', short: 'o', category: COMPARE, help: 'compare owners' },
+  { name: 'xattrs', short: 'X', category: COMPARE, help: 'compare extended attributes of the namespace user.' },
   { ...EXCLUDE, category: COMPARE },
   {
     name: 'modify-window',
@@ -281,8 +283,6 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   'hard-links': 'hard links are copied as separate files',
   A: 'ACLs are not carried',
   acls: 'ACLs are not carried',
-  X: 'extended attributes are not carried',
-  xattrs: 'extended attributes are not carried',
   S: 'holes in files are not carried',
   sparse: 'holes in files are not carried',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',

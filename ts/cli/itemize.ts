@@ -24,10 +24,10 @@ const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [
   ['p', ['mode']],
   ['o', ['owner']],
   ['g', ['group']],
-  // Access times, ACLs and extended attributes are never compared.
+  // Access times and ACLs are never compared.
   ['u', []],
   ['a', []],
-  ['x', []],
+  ['x', ['xattrs']],
 ];
 
 /**

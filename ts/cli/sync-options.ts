@@ -26,6 +26,7 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
     recursive: flags.on('recursive'),
     links: flags.on('links'),
     specials: flags.on('specials'),
+    xattrs: flags.on('xattrs'),
     perms: flags.on('perms'),
     times: flags.on('times'),
     owner: flags.on('owner'),

@@ -93,6 +93,7 @@ function verifyOptions(flags: ParsedFlags, signal: AbortSignal): VerifyOptions {
     ...connectOptions(flags),
     links: flags.given('links') ?? true,
     specials: flags.given('specials') ?? true,
+    xattrs: flags.given('xattrs') ?? false,
     perms: flags.given('perms') ?? true,
     times: flags.given('times') ?? true,
     owner: flags.on('owner'),

@@ -7,7 +7,9 @@ mod support;
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, PackHeader, Record};
-use sparsync_core::proto::{Attributes, Frame, Grant, IssueKind, Kind, RelPath, Request, SourcePath, limits};
+use sparsync_core::proto::{
+    Attributes, Directory, Frame, Grant, IssueKind, Kind, RelPath, Request, SourcePath, Xattrs, limits,
+};
 use support::{
     Control, Node, Site, Snapshot, contents, deleting, digest, directory, files, framed, leftovers, listing, noise,
     profile, pull_from, push_to, put, run, snapshot,
@@ -234,12 +236,8 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
 async fn what_this_server_does_not_do_yet_is_refused() {
     let (site, before) = victim("").await;
     let raw = site.raw().await;
-    let plain = push_to("dst");
-    let xattrs = Request { attributes: Attributes { xattrs: true, ..plain.attributes }, ..plain.clone() };
     let push_of_its_own = Request { sources: vec![SourcePath::default()], ..push_to("dst") };
-    for request in [xattrs, push_of_its_own] {
-        assert_eq!(raw.session(request).await.abort().await.kind, ErrorKind::Config);
-    }
+    assert_eq!(raw.session(push_of_its_own).await.abort().await.kind, ErrorKind::Config);
     unharmed(&site, &before).await;
 }
 
@@ -833,6 +831,35 @@ async fn fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made() 
     assert!(site.root().join("dst/new").symlink_metadata().is_err());
     outside_untouched(&site);
     serves_on(&site).await;
+}
+
+#[tokio::test]
+async fn extended_attributes_that_the_request_does_not_carry_are_refused() {
+    let (site, before) = victim("allow=read,write,delete,xattrs").await;
+    let asked = Request { attributes: Attributes { xattrs: true, ..push_to("").attributes }, ..push_to("dst") };
+    let xattrs = |name: &str| Xattrs::new(vec![(name.as_bytes().to_vec(), b"1".to_vec())]).unwrap();
+    let entry = |kind, name| {
+        let mut list = listing(&[("new", kind, 7, "target")]);
+        list.set_last_xattrs(xattrs(name));
+        body(&Frame::List { directory: 0, more: false, listing: list })
+    };
+    let root = |name: Option<&str>| {
+        let xattrs = name.map(xattrs).unwrap_or_default();
+        body(&Frame::Directories(vec![Directory { xattrs, ..directory("", 1) }]))
+    };
+    for (request, bodies) in [
+        (push_to("dst"), [root(Some("user.a")), entry(Kind::File, "user.a")]),
+        (push_to("dst"), [root(None), entry(Kind::File, "user.a")]),
+        (asked.clone(), [root(Some("security.capability")), entry(Kind::File, "user.a")]),
+        (asked.clone(), [root(None), entry(Kind::File, "security.capability")]),
+        (asked.clone(), [root(None), entry(Kind::File, "trusted.a")]),
+        (asked.clone(), [root(None), entry(Kind::File, "system.posix_acl_access")]),
+        (asked.clone(), [root(None), entry(Kind::File, "users.a")]),
+        (asked.clone(), [root(None), entry(Kind::Symlink, "user.a")]),
+    ] {
+        refused_in_session(&site, request, &bodies).await;
+    }
+    unharmed(&site, &before).await;
 }
 
 #[tokio::test]

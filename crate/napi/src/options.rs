@@ -162,6 +162,8 @@ pub struct NativeRequest {
     pub links: bool,
     /// FIFOs.
     pub specials: bool,
+    /// Extended attributes of the namespace `user.`.
+    pub xattrs: bool,
     /// Permission bits.
     pub perms: bool,
     /// Modification times.
@@ -254,7 +256,7 @@ impl NativeRequest {
                 group: self.group,
                 links: self.links,
                 specials: self.specials,
-                xattrs: false,
+                xattrs: self.xattrs,
                 compare: member("compare", &self.compare, Compare::from_word)?,
                 window,
             },

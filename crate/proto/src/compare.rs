@@ -84,13 +84,17 @@ pub struct Attributes {
     pub links: bool,
     /// FIFOs; when off they are treated as [`Kind::Special`].
     pub specials: bool,
-    /// Extended attributes.
+    /// Extended attributes of files and directories, of the namespace `user.` alone.
     pub xattrs: bool,
     /// How content is compared.
     pub compare: Compare,
     /// How times are compared.
     pub window: Window,
 }
+
+/// The namespace of extended attributes that is carried. What is in another one means something to the system, and is not
+/// carried by accident.
+const XATTR_NAMESPACE: &[u8] = b"user.";
 
 /// No extended attributes and none that were listed are the same.
 fn bytes_of(xattrs: Option<&Xattrs>) -> &[u8] {
@@ -132,11 +136,30 @@ impl Attributes {
         reasons
     }
 
-    /// The reason for which two entries' extended attributes differ, where they are compared.
+    /// Whether an extended attribute of this name is carried.
+    #[must_use]
+    pub fn carries_xattr(&self, name: &[u8]) -> bool {
+        self.xattrs && name.starts_with(XATTR_NAMESPACE)
+    }
+
+    /// Whether extended attributes of an entry of this kind are carried. The kernel lets nothing else have any in the
+    /// namespace `user.`.
+    #[must_use]
+    pub fn carries_xattrs_of(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::File | Kind::Directory => self.xattrs,
+            Kind::Symlink | Kind::Special | Kind::Fifo => false,
+        }
+    }
+
+    /// The reason for which two entries' extended attributes differ, where they are compared. Those of the source that
+    /// could not be read say nothing; those of the destination may be anything.
     #[must_use]
     pub fn xattr_differences(&self, source: Option<&Xattrs>, destination: Option<&Xattrs>) -> Reasons {
+        let is_unread = |xattrs: Option<&Xattrs>| xattrs.is_some_and(Xattrs::is_unread);
+        let differ = is_unread(destination) || bytes_of(source) != bytes_of(destination);
         let mut reasons = Reasons::default();
-        reasons.add(self.xattrs && bytes_of(source) != bytes_of(destination), Reasons::XATTRS);
+        reasons.add(self.xattrs && !is_unread(source) && differ, Reasons::XATTRS);
         reasons
     }
 
@@ -203,9 +226,10 @@ impl Attributes {
             }
         }
         if self.xattrs {
-            let xattrs = bytes_of(xattrs);
-            out.extend_from_slice(&(xattrs.len() as u64).to_le_bytes());
-            out.extend_from_slice(xattrs);
+            let bytes = bytes_of(xattrs);
+            let length = if xattrs.is_some_and(Xattrs::is_unread) { u64::MAX } else { bytes.len() as u64 };
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(bytes);
         }
     }
 

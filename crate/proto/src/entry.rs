@@ -75,10 +75,13 @@ const FIELDS_FOLLOW: u16 = 1 << 12;
 #[derive(Default)]
 struct EntryFields {
     xattrs: Xattrs,
+    /// There may be some, and they could not be read.
+    xattrs_unread: bool,
 }
 
 message!(EntryFields, "entry" {
     1 critical xattrs,
+    2 critical xattrs_unread,
 });
 
 /// Appends the wire form of an entry's attributes.
@@ -89,7 +92,12 @@ pub(crate) fn put_attributes(meta: &Meta, xattrs: Option<&Xattrs>, out: &mut Vec
     out.number(u64::from(meta.gid));
     meta.mtime.put(out);
     if let Some(xattrs) = xattrs {
-        put_nested(&EntryFields { xattrs: xattrs.clone() }, out);
+        let fields = if xattrs.is_unread() {
+            EntryFields { xattrs_unread: true, ..EntryFields::default() }
+        } else {
+            EntryFields { xattrs: xattrs.clone(), ..EntryFields::default() }
+        };
+        put_nested(&fields, out);
     }
 }
 
@@ -107,7 +115,11 @@ pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, Xattrs)>
     };
     let fields =
         if head & FIELDS_FOLLOW == 0 { EntryFields::default() } else { get_nested(reader, "fields of an entry")? };
-    Ok((meta, fields.xattrs))
+    match (fields.xattrs_unread, fields.xattrs.is_empty()) {
+        (false, _) => Ok((meta, fields.xattrs)),
+        (true, true) => Ok((meta, Xattrs::unread())),
+        (true, false) => malformed("extended attributes that could not be read"),
+    }
 }
 
 impl Meta {
@@ -238,6 +250,17 @@ impl Listing {
         of_entry(&self.xattrs, index)
     }
 
+    /// The extended attributes of all entries that have any.
+    pub fn all_xattrs(&self) -> impl Iterator<Item = (&Entry, &Xattrs)> {
+        self.xattrs.iter().filter_map(|(index, xattrs)| Some((self.get(*index as usize)?, xattrs)))
+    }
+
+    /// Bytes of the extended attributes of all entries.
+    #[must_use]
+    pub fn xattrs_bytes(&self) -> usize {
+        self.xattrs.iter().map(|(_, xattrs)| xattrs.as_bytes().len()).sum()
+    }
+
     /// Gives the entry that was added last its extended attributes.
     pub fn set_last_xattrs(&mut self, xattrs: Xattrs) {
         if let (false, Some(last)) = (xattrs.is_empty(), self.entries.len().checked_sub(1)) {
@@ -253,7 +276,7 @@ impl Listing {
             + self.entries.capacity() * size_of::<Entry>()
             + self.content.capacity() * size_of::<(u32, ContentDigest)>()
             + self.xattrs.capacity() * size_of::<(u32, Xattrs)>()
-            + self.xattrs.iter().map(|(_, xattrs)| xattrs.as_bytes().len()).sum::<usize>()
+            + self.xattrs_bytes()
     }
 
     /// The index of `name`.

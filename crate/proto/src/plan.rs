@@ -150,25 +150,31 @@ mod tests {
     use crate::path::Name;
     use crate::reasons::Reasons;
     use crate::set_id::SourceIds;
+    use crate::xattrs::Xattrs;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    type Model = BTreeMap<Vec<u8>, (Kind, u64, u16, i64)>;
+    /// Kind, size, mode, time, and the value of the one extended attribute that a file may have.
+    type Model = BTreeMap<Vec<u8>, (Kind, u64, u16, i64, Option<u8>)>;
 
     fn listing(model: &Model) -> Listing {
         let mut listing = Listing::new();
-        for (name, &(kind, size, mode, seconds)) in model {
+        for (name, &(kind, size, mode, seconds, xattr)) in model {
             let meta = Meta { mode, mtime: Time { seconds, nanos: 0 }, ..Meta::default() };
             let target = vec![b'x'; usize::try_from(size).unwrap() + 1];
             assert!(listing.push(Name::new(name).unwrap(), kind, size, meta, &target));
+            if let (Kind::File, Some(value)) = (kind, xattr) {
+                listing.set_last_xattrs(Xattrs::new(vec![(b"user.a".to_vec(), vec![value])]).unwrap());
+            }
         }
         listing.sort();
         listing
     }
 
     fn model() -> impl Strategy<Value = Model> {
-        let kind = prop_oneof![Just(Kind::File), Just(Kind::Directory), Just(Kind::Symlink)];
-        prop::collection::btree_map("[a-d]{1,2}".prop_map(String::into_bytes), (kind, 0u64..3, 0u16..2, 0i64..2), 0..8)
+        let kind = prop_oneof![Just(Kind::File), Just(Kind::Directory), Just(Kind::Symlink), Just(Kind::Fifo)];
+        let entry = (kind, 0u64..3, 0u16..2, 0i64..2, prop::option::of(0u8..2));
+        prop::collection::btree_map("[a-d]{1,2}".prop_map(String::into_bytes), entry, 0..8)
     }
 
     fn rules() -> Rules {
@@ -178,6 +184,8 @@ mod tests {
                 perms: true,
                 times: true,
                 links: true,
+                specials: true,
+                xattrs: true,
                 compare: Compare::Quick,
                 window: Window::Exact,
                 ..Attributes::default()
@@ -208,10 +216,11 @@ mod tests {
                 }
             });
             let comparable = |model: &Model| -> Vec<_> {
-                model.iter().map(|(name, &(kind, size, mode, seconds))| match kind {
-                    Kind::Directory => (name.clone(), kind, 0, 0, 0),
-                    Kind::Symlink => (name.clone(), kind, size, 0, seconds),
-                    _ => (name.clone(), kind, size, mode, seconds),
+                model.iter().map(|(name, &(kind, size, mode, seconds, xattr))| match kind {
+                    Kind::Directory | Kind::Special => (name.clone(), kind, 0, 0, 0, None),
+                    Kind::Symlink => (name.clone(), kind, size, 0, seconds, None),
+                    Kind::Fifo => (name.clone(), kind, 0, mode, seconds, None),
+                    Kind::File => (name.clone(), kind, size, mode, seconds, xattr),
                 }).collect()
             };
             prop_assert_eq!(comparable(&result), comparable(&source));
@@ -222,7 +231,7 @@ mod tests {
 
     #[test]
     fn append_only_changes_nothing_that_exists() {
-        let one = |size| listing(&BTreeMap::from([(b"f".to_vec(), (Kind::File, size, 0, 0))]));
+        let one = |size| listing(&BTreeMap::from([(b"f".to_vec(), (Kind::File, size, 0, 0, None))]));
         let mut steps = Vec::new();
         plan(&Rules { append_only: true, ..rules() }, &one(1), &one(2), |step| steps.push(step));
         assert_eq!(steps, [Step::Skip { source: 0, reasons: Reasons::APPEND_ONLY }]);

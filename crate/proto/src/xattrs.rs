@@ -10,7 +10,21 @@ const XATTR_NAME_BYTES_MAX: usize = 255;
 /// The extended attributes of one entry, in ascending order of their names, in one piece of memory. Most entries have
 /// none, and those take no memory beside the value itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Xattrs(Box<[u8]>);
+pub struct Xattrs(Held);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Held {
+    /// In their wire form.
+    Read(Box<[u8]>),
+    /// They are there or not, and could not be read.
+    Unread,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::Read(Box::default())
+    }
+}
 
 impl Xattrs {
     /// The attributes of an entry in any order. They are refused when a name stands twice or is no name, or when
@@ -22,25 +36,46 @@ impl Xattrs {
             out.bytes(name);
             out.bytes(value);
         }
-        Self::get(&mut Reader::new(&out), "extended attributes")
+        <Self as Value>::get(&mut Reader::new(&out), "extended attributes")
     }
 
-    /// Whether there are none.
+    /// Those of an entry whose attributes could not be read.
+    #[must_use]
+    pub const fn unread() -> Self {
+        Self(Held::Unread)
+    }
+
+    /// Whether they could not be read.
+    #[must_use]
+    pub const fn is_unread(&self) -> bool {
+        matches!(self.0, Held::Unread)
+    }
+
+    /// Whether it is known that there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !self.is_unread() && self.as_bytes().is_empty()
     }
 
     /// Names and values, in ascending order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut reader = Reader::new(&self.0);
+        let mut reader = Reader::new(self.as_bytes());
         std::iter::from_fn(move || pair(&mut reader).ok())
     }
 
-    /// The wire form, which is the one form of these names and values.
+    /// The value of this name.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The wire form, which is the one form of these names and values; nothing of what could not be read.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Held::Read(bytes) => bytes,
+            Held::Unread => &[],
+        }
     }
 }
 
@@ -54,7 +89,7 @@ fn pair<'a>(reader: &mut Reader<'a>) -> Decoded<(&'a [u8], &'a [u8])> {
 
 impl Value for Xattrs {
     fn put(&self, out: &mut Vec<u8>) {
-        out.raw(&self.0);
+        out.raw(self.as_bytes());
     }
 
     fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
@@ -71,7 +106,7 @@ impl Value for Xattrs {
             }
             last = name;
         }
-        Ok(Self(bytes.into()))
+        Ok(Self(Held::Read(bytes.into())))
     }
 }
 

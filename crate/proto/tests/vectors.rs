@@ -516,6 +516,7 @@ fn any_xattrs() -> impl Strategy<Value = Xattrs> {
     let some = btree_map("user\\.[a-z]{1,8}".prop_map(String::into_bytes), vec(any::<u8>(), 0..200), 1..4);
     prop_oneof![
         3 => Just(Xattrs::default()),
+        1 => Just(Xattrs::unread()),
         1 => some.prop_map(|all| Xattrs::new(all.into_iter().collect()).unwrap()),
     ]
 }

@@ -1,13 +1,14 @@
 //! What is set on an entry besides its content, in which order, and what is left out.
 //!
-//! Owner and group come first, because a change of them clears set-id bits and capabilities; then the mode; then the
-//! time, which is what the next run compares. A set-id bit is set only under the owner that it has at the source
-//! ([`Rules::mode_under`]), and a file capability counts as one: an existing file that gets the source's mode under
-//! another owner loses its capabilities first. What the entry has already is not set again. Each attribute is set by
-//! itself: what fails is told, and costs neither the others nor the content.
+//! Owner and group come first, because a change of them clears set-id bits and capabilities; then extended attributes,
+//! which the mode may forbid to set; then the mode; then the time, which is what the next run compares. A set-id bit is
+//! set only under the owner that it has at the source ([`Rules::mode_under`]), and a file capability counts as one: an
+//! existing file that gets the source's mode under another owner loses its capabilities first. What the entry has already
+//! is not set again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
 
-use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time};
+use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs};
 
+use super::xattrs::{USER_WRITE, settle};
 use crate::storage::{self, Adjust, Errno, Found};
 
 /// What one run sets.
@@ -28,22 +29,34 @@ enum Bits {
     Fixed(u16),
 }
 
+/// Extended attributes to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WantedXattrs<'a> {
+    /// They stay as they are.
+    Untouched,
+    /// The source's, which may be none.
+    Source(Option<&'a Xattrs>),
+}
+
 /// What is to be set on one entry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
+pub(super) struct Target<'a> {
     kind: Kind,
     source: Meta,
     uid: Option<u32>,
     gid: Option<u32>,
     bits: Bits,
     mtime: Option<Time>,
+    xattrs: WantedXattrs<'a>,
     /// The entry was there before this run.
     is_old: bool,
+    /// It may have extended attributes.
+    may_have_xattrs: bool,
 }
 
 impl AttributePolicy {
-    /// The target of a new entry.
-    pub(super) fn target(&self, kind: Kind, source: &Meta) -> Target {
+    /// The target of a new entry that has no extended attributes, or whose extended attributes are set apart.
+    pub(super) fn target(&self, kind: Kind, source: &Meta) -> Target<'static> {
         let carried = &self.rules.attributes;
         Target {
             kind,
@@ -52,14 +65,33 @@ impl AttributePolicy {
             gid: carried.group.then_some(source.gid),
             bits: if carried.perms && kind != Kind::Symlink { Bits::Source } else { Bits::Untouched },
             mtime: carried.times.then_some(source.mtime),
+            xattrs: WantedXattrs::Untouched,
             is_old: false,
+            may_have_xattrs: false,
         }
+    }
+
+    /// The extended attributes of an entry of this kind. Those that could not be read at the source say nothing.
+    fn wanted<'a>(&self, kind: Kind, xattrs: Option<&'a Xattrs>) -> WantedXattrs<'a> {
+        let is_carried = self.rules.attributes.carries_xattrs_of(kind) && !xattrs.is_some_and(Xattrs::is_unread);
+        if is_carried { WantedXattrs::Source(xattrs) } else { WantedXattrs::Untouched }
+    }
+
+    /// The target of a directory's extended attributes alone, which are set as soon as it is there.
+    pub(super) fn directory_xattrs<'a>(&self, xattrs: &'a Xattrs, is_new: bool) -> Target<'a> {
+        let xattrs = self.wanted(Kind::Directory, Some(xattrs));
+        Target { bits: Bits::Untouched, xattrs, may_have_xattrs: !is_new, ..Target::mode(0) }
     }
 
     /// The target of new content. Where modes are not carried, it keeps the mode of the file that it replaces, but for
     /// set-id bits, which were given to other content.
-    pub(super) fn content_target(&self, source: &Meta, old_mode: Option<u16>) -> Target {
-        let target = self.target(Kind::File, source);
+    pub(super) fn content_target<'a>(
+        &self,
+        source: &Meta,
+        xattrs: Option<&'a Xattrs>,
+        old_mode: Option<u16>,
+    ) -> Target<'a> {
+        let target = Target { xattrs: self.wanted(Kind::File, xattrs), ..self.target(Kind::File, source) };
         match (target.bits, old_mode) {
             (Bits::Untouched, Some(old)) => Target { bits: Bits::Fixed(old & !(SET_UID | SET_GID)), ..target },
             _ => target,
@@ -68,7 +100,7 @@ impl AttributePolicy {
 
     /// The target of an entry that has the right content: only what differs is set, since an owner that is right
     /// already may not be ours to set.
-    pub(super) fn adjustment(&self, entry: &Entry, reasons: Reasons) -> Target {
+    pub(super) fn adjustment<'a>(&self, entry: &Entry, xattrs: Option<&'a Xattrs>, reasons: Reasons) -> Target<'a> {
         let all = self.target(entry.kind, &entry.meta);
         // A change of owner clears set-id bits, so the mode is set again after it.
         let bits_change = reasons.any_of(Reasons::MODE.and(Reasons::OWNER).and(Reasons::GROUP));
@@ -77,13 +109,19 @@ impl AttributePolicy {
             gid: all.gid.filter(|_| reasons.any_of(Reasons::GROUP)),
             bits: if bits_change { all.bits } else { Bits::Untouched },
             mtime: all.mtime.filter(|_| reasons.any_of(Reasons::MTIME)),
+            xattrs: if reasons.any_of(Reasons::XATTRS) {
+                self.wanted(entry.kind, xattrs)
+            } else {
+                WantedXattrs::Untouched
+            },
             is_old: true,
+            may_have_xattrs: true,
             ..all
         }
     }
 
     /// Sets what `target` says, but for what `found` says is there. Each attribute is set by itself.
-    pub(super) fn set(&self, target: &Target, entry: &impl Adjust, found: Option<Found>) -> Unset {
+    pub(super) fn set(&self, target: &Target<'_>, entry: &impl Adjust, found: Option<Found>) -> Unset {
         let mut unset = Unset::default();
         let (mut owner, mut group) = (found.map(|found| found.uid), found.map(|found| found.gid));
         let uid = target.uid.filter(|&uid| owner != Some(uid));
@@ -106,6 +144,9 @@ impl AttributePolicy {
                 }
             }
         }
+        if let WantedXattrs::Source(xattrs) = target.xattrs {
+            settle(entry, xattrs, target.may_have_xattrs, &self.rules.attributes, &mut unset);
+        }
         if let Some(bits) = self.bits(target, entry, (owner, group), &mut unset) {
             let has_set_id = bits & (SET_UID | SET_GID) != 0;
             if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
@@ -122,7 +163,7 @@ impl AttributePolicy {
     /// matters.
     fn bits(
         &self,
-        target: &Target,
+        target: &Target<'_>,
         entry: &impl Adjust,
         owner: (Option<u32>, Option<u32>),
         unset: &mut Unset,
@@ -163,7 +204,7 @@ impl Unset {
     }
 
     /// Notes how a call ended, and says whether well.
-    fn tried(&mut self, call: impl FnOnce() -> String, result: storage::Result<()>) -> bool {
+    pub(super) fn tried(&mut self, call: impl FnOnce() -> String, result: storage::Result<()>) -> bool {
         if let Err(error) = result {
             self.0.push((call(), error));
         }
@@ -178,7 +219,7 @@ impl Unset {
     }
 }
 
-impl Target {
+impl Target<'_> {
     /// What the entry is.
     pub(super) fn kind(&self) -> Kind {
         self.kind
@@ -193,7 +234,9 @@ impl Target {
             gid: None,
             bits: Bits::Fixed(bits),
             mtime: None,
+            xattrs: WantedXattrs::Untouched,
             is_old: true,
+            may_have_xattrs: true,
         }
     }
 
@@ -208,19 +251,40 @@ impl Target {
     /// Permission bits that a file is made with; nobody's rights are lent before its owner is set.
     pub(super) fn start(&self) -> u16 {
         let bits = if let Bits::Fixed(bits) = self.bits { bits } else { self.source.mode };
-        bits & 0o777
+        // The kernel asks the mode whether extended attributes may be set.
+        let lent = if self.has_xattrs() { USER_WRITE } else { 0 };
+        bits & 0o777 | lent
+    }
+
+    fn has_xattrs(&self) -> bool {
+        matches!(self.xattrs, WantedXattrs::Source(Some(_)))
+    }
+
+    /// Whether it is made with more than it is to have, which [`Target::with_bits`] takes back.
+    pub(super) fn starts_wider(&self) -> bool {
+        self.bits == Bits::Untouched && self.start() != self.source.mode & 0o777
+    }
+
+    /// The same for a file that an earlier run has left, in whatever state.
+    pub(super) fn reopened(self) -> Self {
+        Self { may_have_xattrs: true, ..self }
     }
 
     /// The same for a file that was made with other bits than [`Target::start`]. Without permissions it gets what the
     /// kernel would have given, less what a umask takes.
     pub(super) fn with_bits(self, umask: impl FnOnce() -> u16) -> Self {
-        let bits = if self.bits == Bits::Untouched { Bits::Fixed(self.start() & !umask()) } else { self.bits };
+        let bits =
+            if self.bits == Bits::Untouched { Bits::Fixed(self.source.mode & 0o777 & !umask()) } else { self.bits };
         Self { bits, ..self }
     }
 
     /// Whether nothing is to be set.
     pub(super) fn is_empty(&self) -> bool {
-        self.uid.is_none() && self.gid.is_none() && self.bits == Bits::Untouched && self.mtime.is_none()
+        self.uid.is_none()
+            && self.gid.is_none()
+            && self.bits == Bits::Untouched
+            && self.mtime.is_none()
+            && self.xattrs == WantedXattrs::Untouched
     }
 }
 
@@ -231,7 +295,7 @@ pub(super) struct Given(Option<(u16, Found)>);
 
 impl Given {
     /// What a new file has, which is looked at where it is not known.
-    pub(super) fn to(&mut self, target: &Target, new: &impl Adjust) -> Option<Found> {
+    pub(super) fn to(&mut self, target: &Target<'_>, new: &impl Adjust) -> Option<Found> {
         if target.uid.is_none() && target.gid.is_none() && target.bits == Bits::Untouched {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use sparsync_proto::{Counter, Meta, Phase, RelPath};
+use sparsync_proto::{Counter, Meta, Phase, RelPath, Xattrs};
 
 use super::budget::{Budget, Permit};
 use super::session::Session;
@@ -85,10 +85,11 @@ pub(super) fn walk_destination(
             WalkItem::Listed(mut scan) => {
                 if what.partial_top && scan.path.is_root() {
                     scan.meta = Meta::default();
+                    scan.xattrs = Xattrs::default();
                 }
                 session.worked(1);
-                let entries = scan.listing.len();
-                let permit = clock.during(Phase::wait_budget, || budget.acquire(entries, session))?;
+                let weight = scan.weight();
+                let permit = clock.during(Phase::wait_budget, || budget.acquire(weight, session))?;
                 (Found::Listed(scan), Some(permit))
             }
             WalkItem::Failed(path, error) => (Found::Failed(path, error), None),

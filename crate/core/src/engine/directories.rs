@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sparsync_proto::session::Expected;
-use sparsync_proto::{Kind, Listing, Meta, RelPath};
+use sparsync_proto::{Kind, Listing, Meta, RelPath, Xattrs};
 
 use super::budget::WAIT;
 use super::session::Session;
@@ -93,6 +93,11 @@ impl Incoming {
     pub(super) fn path_of(&self, index: u32) -> Vec<u8> {
         let name = self.file(index).map(|(name, _, _)| name).unwrap_or_default();
         self.path.join_bytes(name)
+    }
+
+    /// The extended attributes of a file, if it has any.
+    pub(super) fn xattrs(&self, index: u32) -> Option<&Xattrs> {
+        self.listing.xattrs(index as usize)
     }
 
     /// The name and attributes of a file.

@@ -21,6 +21,7 @@ mod report;
 mod sender;
 mod session;
 mod writer;
+mod xattrs;
 mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};

@@ -6,6 +6,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Stat, Timespec, Timestamps, Uid};
 use rustix::io::{Errno, Result};
 use sparsync_proto::Time;
 
+use super::xattr;
 use crate::storage::{Adjust, Found};
 
 /// An entry whose attributes are set.
@@ -33,6 +34,17 @@ const CAPABILITY_BYTES: usize = 24;
 /// The path of a held descriptor, for calls that take none.
 fn path_of(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+impl Handle<'_> {
+    /// What is held of it. A symlink is not, and has no attributes of the kinds that need it.
+    fn held(&self) -> Result<BorrowedFd<'_>> {
+        match self {
+            Self::Open(fd) | Self::Reached(fd) => Ok(*fd),
+            Self::ReachedHere(fd) => Ok(fd.as_fd()),
+            Self::Symlink(..) => Err(Errno::OPNOTSUPP),
+        }
+    }
 }
 
 impl Adjust for Handle<'_> {
@@ -82,12 +94,25 @@ impl Adjust for Handle<'_> {
         }
     }
 
+    fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize> {
+        xattr::list(self.held()?, b"", buffer)
+    }
+
+    fn get_xattr(&self, attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        xattr::get(self.held()?, b"", attribute, buffer)
+    }
+
+    fn set_xattr(&self, attribute: &[u8], value: &[u8]) -> Result<()> {
+        xattr::set(self.held()?, attribute, value)
+    }
+
+    fn remove_xattr(&self, attribute: &[u8]) -> Result<()> {
+        xattr::remove(self.held()?, attribute)
+    }
+
     fn drop_capabilities(&self) -> Result<()> {
-        let path = match self {
-            Self::Open(fd) | Self::Reached(fd) => path_of(*fd),
-            Self::ReachedHere(fd) => path_of(fd.as_fd()),
-            Self::Symlink(..) => return Ok(()),
-        };
+        let Ok(held) = self.held() else { return Ok(()) };
+        let path = path_of(held);
         // To look needs no privilege, to remove does, even where there is nothing.
         match rustix::fs::getxattr(&path, c"security.capability", &mut [0_u8; CAPABILITY_BYTES]) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),

@@ -9,6 +9,7 @@ use sparsync_proto::Kind;
 use super::adjust::Handle;
 use super::file::FsFile;
 use super::status::{kind_of, status};
+use super::xattr;
 use crate::storage::{Access, Adjust, Directory, Found, NameBuffer, Status, WriteDirectory};
 
 /// A directory of a tree.
@@ -48,6 +49,14 @@ impl Directory for FsDirectory {
 
     fn status(&self, name: &[u8]) -> Result<Status> {
         status(&self.fd, name)
+    }
+
+    fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        xattr::list(self.fd.as_fd(), name, buffer)
+    }
+
+    fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        xattr::get(self.fd.as_fd(), name, attribute, buffer)
     }
 
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {

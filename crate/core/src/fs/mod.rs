@@ -8,6 +8,7 @@ mod mounts;
 mod root;
 mod state;
 mod status;
+mod xattr;
 
 pub(crate) use lock::{DestinationLock, LockFor};
 pub(crate) use mounts::{Mount, below};

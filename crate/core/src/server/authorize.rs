@@ -62,9 +62,6 @@ impl Shared {
         if request.direction == Direction::Push && !request.sources.is_empty() {
             return Err(Error::new(ErrorKind::Config, "a push has no sources at the server"));
         }
-        if request.attributes.xattrs {
-            return Err(Error::new(ErrorKind::Config, "this server does not carry extended attributes"));
-        }
         let rights = &client.scope.rights;
         let refuse = |what: &str| {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))

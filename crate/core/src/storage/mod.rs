@@ -15,6 +15,7 @@ mod union;
 mod walk;
 mod widen;
 mod write;
+mod xattrs;
 
 use std::mem::MaybeUninit;
 
@@ -28,6 +29,7 @@ pub(crate) use union::{Part, Union};
 pub(crate) use walk::{Walk, WalkItem};
 pub(crate) use widen::Widened;
 pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, open_to_adjust};
+pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};
 
 /// Why a call failed, by the system's own numbers: a storage that is no file system has the same reasons.
 pub(crate) use rustix::io::Errno;
@@ -114,6 +116,13 @@ pub(crate) trait Directory: Send + Sync {
 
     /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed.
     fn status(&self, name: &[u8]) -> Result<Status>;
+
+    /// The names of all extended attributes of the entry `name`, or of the directory itself when the name is empty, each
+    /// with a NUL at its end. Gives how many bytes they take. A symlink is not followed.
+    fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize>;
+
+    /// The value of one extended attribute, in the same way.
+    fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize>;
 
     /// Where the symlink `name` leads.
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>>;
@@ -222,6 +231,18 @@ pub(crate) trait Adjust {
 
     /// Sets the modification time and leaves the access time.
     fn set_mtime(&self, mtime: Time) -> Result<()>;
+
+    /// The names of its extended attributes, each with a NUL at its end. Gives how many bytes they take.
+    fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize>;
+
+    /// The value of one extended attribute. Gives how many bytes it takes.
+    fn get_xattr(&self, attribute: &[u8], buffer: &mut [u8]) -> Result<usize>;
+
+    /// Sets one extended attribute, whether it is there or not.
+    fn set_xattr(&self, attribute: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Removes one extended attribute.
+    fn remove_xattr(&self, attribute: &[u8]) -> Result<()>;
 
     /// Takes a file's capabilities away, where it has some.
     fn drop_capabilities(&self) -> Result<()>;

@@ -2,10 +2,11 @@
 
 use std::mem::MaybeUninit;
 
-use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath};
+use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath, Xattrs};
 
 use super::hash::Contents;
 use super::temp::TempName;
+use super::xattrs::{Unread, XattrBuffers};
 use super::{Access, Directory, Errno, Result, Stamp, Status, Storage};
 
 /// What a scan looks at.
@@ -33,6 +34,8 @@ pub(crate) struct Scan {
     pub(crate) path: RelPath,
     /// Its own attributes.
     pub(crate) meta: Meta,
+    /// Its own extended attributes, where the run carries them.
+    pub(crate) xattrs: Xattrs,
     /// Whether a file system is mounted on it, where that can be known.
     pub(crate) is_mount_point: Option<bool>,
     /// Its entries.
@@ -48,6 +51,9 @@ pub(crate) struct Scan {
     /// What could not be looked at.
     pub(crate) issues: Vec<Issue>,
 }
+
+/// Bytes of memory that an entry takes, about.
+const ENTRY_BYTES: usize = 100;
 
 /// What an entry is to a run that carries `attributes`.
 fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
@@ -71,6 +77,7 @@ struct Entries {
     listing: Listing,
     stamps: Vec<Stamp>,
     contents: Contents,
+    xattrs: XattrBuffers,
 }
 
 impl Default for ScanBuffers {
@@ -84,6 +91,7 @@ impl Scan {
         Self {
             path,
             meta: status.meta,
+            xattrs: Xattrs::default(),
             is_mount_point: status.is_mount_point,
             listing: Listing::new(),
             stamps: Vec::new(),
@@ -111,6 +119,34 @@ impl Scan {
             message: format!("{doing}: {}", std::io::Error::from(error)),
             old_kept: true,
         });
+    }
+
+    /// How many entries it takes the memory of: extended attributes may take more than all the rest.
+    pub(crate) fn weight(&self) -> usize {
+        self.listing.len() + (self.listing.xattrs_bytes() + self.xattrs.as_bytes().len()) / ENTRY_BYTES
+    }
+
+    /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; nothing when it
+    /// has vanished. What cannot be read is told, and costs nothing else.
+    fn read_xattrs(
+        &mut self,
+        directory: &impl Directory,
+        (name, kind): (&[u8], Kind),
+        attributes: &Attributes,
+        buffers: &mut XattrBuffers,
+    ) -> Option<Xattrs> {
+        if !attributes.carries_xattrs_of(kind) {
+            return Some(Xattrs::default());
+        }
+        match buffers.read(directory, name, attributes) {
+            Ok(xattrs) => Some(xattrs),
+            Err(Unread::Vanished) => None,
+            Err(Unread::Because(message)) => {
+                let path = if name.is_empty() { self.path.as_bytes().to_vec() } else { self.path.join_bytes(name) };
+                self.issues.push(Issue { kind: IssueKind::AttributesUnread, path, message, old_kept: true });
+                Some(Xattrs::unread())
+            }
+        }
     }
 
     /// Adds the entry `name`, which may be known to be of a kind already. One that vanished since its name was read is
@@ -148,6 +184,15 @@ impl Scan {
         } else {
             Vec::new()
         };
+        // Those of a directory are read with its own entries.
+        let xattrs = if kind == Kind::Directory {
+            Xattrs::default()
+        } else {
+            match self.read_xattrs(directory, (name, kind), &options.attributes, &mut found.xattrs) {
+                Some(xattrs) => xattrs,
+                None => return,
+            }
+        };
         let mut carried = status.meta;
         if kind == Kind::Directory || kind == Kind::Special {
             carried = Meta::default();
@@ -155,6 +200,7 @@ impl Scan {
         if !found.listing.push(valid, kind, status.size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC);
         }
+        found.listing.set_last_xattrs(xattrs);
         if options.stamps {
             found.stamps.push(status.stamp);
         }
@@ -173,6 +219,13 @@ impl Scan {
             };
             found.contents.digests.push(digest);
         }
+    }
+
+    /// Reads what belongs to the directory itself.
+    fn begin(&mut self, directory: &impl Directory, options: &ScanOptions<'_>, found: &mut Entries) {
+        found.xattrs.next_directory();
+        let own = self.read_xattrs(directory, (b"", Kind::Directory), &options.attributes, &mut found.xattrs);
+        self.xattrs = own.unwrap_or_else(Xattrs::unread);
     }
 
     fn finish(&mut self, options: &ScanOptions<'_>, found: &mut Entries) {
@@ -202,6 +255,7 @@ pub(crate) fn scan_directory(
     let directory = root.open(&path, Access::Read)?;
     let mut scan = Scan::empty(path, &directory.status(b"")?);
     let ScanBuffers { names, found } = buffers;
+    scan.begin(&directory, options, found);
     for error in directory.unread() {
         scan.unread(*error);
     }

@@ -117,6 +117,18 @@ impl<D: Directory> UnionDirectory<D> {
         first.ok_or(Errno::NOENT)
     }
 
+    /// Where the attributes of `name` are, or those of the directory itself when it is empty; nothing when they do not
+    /// belong to the tree.
+    fn with_attributes(&self, name: &[u8]) -> Result<Option<&D>> {
+        if let Some(directory) = self.single() {
+            return Ok(Some(directory));
+        }
+        if !name.is_empty() {
+            return self.find(name).map(|(directory, _)| Some(directory));
+        }
+        Ok(self.layers.iter().find(|layer| layer.only.is_none()).map(|layer| &layer.directory))
+    }
+
     /// The directory itself: as the uppermost is. One of which only single names are seen has no attributes that belong to
     /// the tree.
     fn own_status(&self) -> Result<Status> {
@@ -163,6 +175,20 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         match self.single() {
             Some(directory) => directory.status(name),
             None => self.find(name).map(|(_, status)| status),
+        }
+    }
+
+    fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        match self.with_attributes(name)? {
+            Some(directory) => directory.list_xattrs(name, buffer),
+            None => Ok(0),
+        }
+    }
+
+    fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        match self.with_attributes(name)? {
+            Some(directory) => directory.get_xattr(name, attribute, buffer),
+            None => Err(Errno::NODATA),
         }
     }
 

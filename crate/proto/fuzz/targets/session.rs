@@ -9,7 +9,7 @@ use sparsync_proto::session::{
     Lane, LaneStep, Listed, Opened, Opening, ProfileExchange, Receiver, ReceiverTerms, Sender, SenderTerms, ToReceiver,
     ToSender,
 };
-use sparsync_proto::{Frame, Grant, Kind, Listing, Meta, Name, Version};
+use sparsync_proto::{Attributes, Frame, Grant, Kind, Listing, Meta, Name, Version};
 
 const FRAME_BYTES: usize = 1 << 16;
 
@@ -58,8 +58,12 @@ pub(super) fn receiver(data: &[u8]) {
         grant: grant(terms),
         recursive: terms & 16 == 0,
         single,
-        links: terms & 32 == 0,
-        specials: terms & 32 == 0,
+        attributes: Attributes {
+            links: terms & 32 == 0,
+            specials: terms & 32 == 0,
+            xattrs: terms & 32 == 0,
+            ..Attributes::default()
+        },
         tree_digest_decides: terms & 64 == 0,
         profile: profile(terms),
         is_unfinished,

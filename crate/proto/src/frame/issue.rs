@@ -30,6 +30,9 @@ closed_set! {
         Attributes = 8, "attributes";
         /// A source of the run is not there.
         Missing = 9, "missing";
+        /// Its content arrives, and one of its attributes could not be read at the source: what the destination's entry has
+        /// of that stays, unless new content takes its place.
+        AttributesUnread = 10, "attributes-unread";
         /// A failure that only a newer peer has a name for.
         #[default]
         Other = 127, "other";
@@ -65,7 +68,10 @@ impl IssueKind {
     /// Whether it happened where the source is.
     #[must_use]
     pub const fn is_senders(self) -> bool {
-        matches!(self, Self::Unreadable | Self::Vanished | Self::Changed | Self::Missing | Self::Special)
+        matches!(
+            self,
+            Self::Unreadable | Self::Vanished | Self::Changed | Self::Missing | Self::AttributesUnread | Self::Special
+        )
     }
 }
 

@@ -4,15 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use super::ProfileExchange;
 use super::violation::Violation;
-use crate::compare::Digest;
+use crate::compare::{Attributes, Digest};
 use crate::entry::{Kind, Listing, Meta};
 use crate::frame::{Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
+use crate::limits::XATTRS_DIRECTORY_BYTES_MAX;
 use crate::path::RelPath;
 use crate::profile::EndProfile;
+use crate::xattrs::Xattrs;
 
 /// What is settled before a receiver's session begins.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "facts of the request, each set apart from the others")]
 pub struct ReceiverTerms {
     /// What the sender may send.
     pub grant: Grant,
@@ -20,10 +21,8 @@ pub struct ReceiverTerms {
     pub recursive: bool,
     /// The source is one entry that is no directory; it can have gone.
     pub single: bool,
-    /// Symlinks are carried.
-    pub links: bool,
-    /// FIFOs are carried.
-    pub specials: bool,
+    /// What is carried.
+    pub attributes: Attributes,
     /// The digest of the sender's tree can show that there is nothing to do.
     pub tree_digest_decides: bool,
     /// Who tells whom where the time went.
@@ -39,6 +38,8 @@ pub struct Pending {
     pub path: RelPath,
     /// Its own attributes.
     pub meta: Meta,
+    /// Its own extended attributes.
+    pub xattrs: Xattrs,
     /// Its entries.
     pub listing: Listing,
 }
@@ -89,6 +90,9 @@ pub enum ToReceiver {
 struct Waiting {
     path: RelPath,
     meta: Meta,
+    xattrs: Xattrs,
+    /// Bytes of the extended attributes in what has come.
+    xattrs_bytes: usize,
     /// How many entries the listing will have.
     entries: u32,
     /// What has come of it.
@@ -260,6 +264,8 @@ impl Receiver {
         let first = self.told;
         for directory in &directories {
             self.check_order(&directory.path)?;
+            self.check_xattrs(Kind::Directory, &directory.xattrs)
+                .map_err(|violation| violation.at(directory.path.as_bytes()))?;
             let Some(told) = self.told.checked_add(1) else {
                 return Err(Violation::new("more directories than a tree can have"));
             };
@@ -294,8 +300,9 @@ impl Receiver {
     }
 
     fn wait_for(&mut self, number: u32, directory: Directory) {
-        let Directory { path, meta, entries, .. } = directory;
-        self.waiting.insert(number, Waiting { path, meta, entries, listing: Listing::new() });
+        let Directory { path, meta, xattrs, entries, .. } = directory;
+        let listing = Listing::new();
+        self.waiting.insert(number, Waiting { path, meta, xattrs, xattrs_bytes: 0, entries, listing });
     }
 
     /// Takes a listing, or a part of one.
@@ -303,6 +310,10 @@ impl Receiver {
         let Some(mut waiting) = self.waiting.remove(&number) else {
             return Err(Violation::new(format!("listing {number} was not asked for")));
         };
+        waiting.xattrs_bytes += part.xattrs_bytes();
+        if waiting.xattrs_bytes > XATTRS_DIRECTORY_BYTES_MAX {
+            return Err(Violation::new("extended attributes beyond their limit").at(waiting.path.as_bytes()));
+        }
         if waiting.listing.is_empty() {
             waiting.listing = part;
         } else if !waiting.listing.append(&part) {
@@ -316,11 +327,11 @@ impl Receiver {
             self.waiting.insert(number, waiting);
             return Ok(ToReceiver::Nothing);
         }
-        let Waiting { path, meta, mut listing, .. } = waiting;
+        let Waiting { path, meta, xattrs, mut listing, .. } = waiting;
         self.check_listing(&listing).map_err(|violation| violation.at(path.as_bytes()))?;
         listing.shrink();
         self.undecided.insert(number);
-        Ok(ToReceiver::Decide { directory: number, pending: Box::new(Pending { path, meta, listing }) })
+        Ok(ToReceiver::Decide { directory: number, pending: Box::new(Pending { path, meta, xattrs, listing }) })
     }
 
     fn check_listing(&self, listing: &Listing) -> Result<(), Violation> {
@@ -329,8 +340,12 @@ impl Receiver {
                 return Err(Violation::new("the name of an unfinished file in a listing"));
             }
             match entry.kind {
-                Kind::Symlink if !self.terms.links => return Err(Violation::new("a symlink in a run without them")),
-                Kind::Fifo if !self.terms.specials => return Err(Violation::new("a FIFO in a run without them")),
+                Kind::Symlink if !self.terms.attributes.links => {
+                    return Err(Violation::new("a symlink in a run without them"));
+                }
+                Kind::Fifo if !self.terms.attributes.specials => {
+                    return Err(Violation::new("a FIFO in a run without them"));
+                }
                 Kind::Directory if self.terms.single => return Err(Violation::new("not a single file")),
                 Kind::File | Kind::Directory | Kind::Symlink | Kind::Special | Kind::Fifo => {}
             }
@@ -338,7 +353,15 @@ impl Receiver {
         if self.terms.single && listing.len() > 1 {
             return Err(Violation::new("not a single file"));
         }
-        Ok(())
+        listing.all_xattrs().try_for_each(|(entry, xattrs)| self.check_xattrs(entry.kind, xattrs))
+    }
+
+    /// Refuses extended attributes that were not asked for, and those of a namespace that was not.
+    fn check_xattrs(&self, kind: Kind, xattrs: &Xattrs) -> Result<(), Violation> {
+        let attributes = &self.terms.attributes;
+        let may_be = xattrs.is_empty()
+            || (attributes.carries_xattrs_of(kind) && xattrs.iter().all(|(name, _)| attributes.carries_xattr(name)));
+        if may_be { Ok(()) } else { Err(Violation::new("extended attributes that are not carried")) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Directories of the source beside those of the destination.
 
-use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher, Xattrs};
+use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
 
 use super::Receiver;
 use crate::engine::budget::ENTRIES_HELD_MAX;
@@ -25,7 +25,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             directories += 1;
             entries += scan.listing.len() as u64;
             bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
-            tree.add(&self.options.attributes, &scan.path, (&scan.meta, &Xattrs::default()), &scan.digest);
+            tree.add(&self.options.attributes, &scan.path, (&scan.meta, &scan.xattrs), &scan.digest);
         }
         // Special entries are told of in every run, and leftovers are swept where the records lead.
         if tree.finish() != *digest || leftovers {
@@ -91,6 +91,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
         self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
         for issue in std::mem::take(&mut old.issues) {
+            if issue.kind == IssueKind::AttributesUnread {
+                // They count as others than the source's: setting them tells why they cannot be looked at.
+                continue;
+            }
             if let Ok(path) = RelPath::new(&issue.path) {
                 self.failed.insert(path, IssueKind::Write);
             }
@@ -100,11 +104,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let is_new_root = directory.path.is_root() && self.destination.created;
         if !single && !is_new_root {
             let attributes = &self.options.rules.attributes;
+            let xattrs = attributes.xattr_differences(Some(&directory.xattrs), Some(&old.xattrs));
             let reasons = attributes.meta_differences(Kind::Directory, &directory.meta, &old.meta);
-            if !reasons.is_empty() && !self.options.rules.append_only {
+            if !reasons.and(xattrs).is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
-                self.item(Action::Attributes, Kind::Directory, reasons, 0, directory.path.as_bytes())?;
-                self.settle_attrs(&directory.path, directory.meta, false);
+                self.item(Action::Attributes, Kind::Directory, reasons.and(xattrs), 0, directory.path.as_bytes())?;
+                if !xattrs.is_empty() {
+                    self.set_directory_xattrs(&directory.path, &directory.xattrs, false)?;
+                }
+                if !reasons.is_empty() {
+                    self.settle_attrs(&directory.path, directory.meta, false);
+                }
             }
         }
         let equal = self.options.digests_decide() && old.digest == directory.digest && !single;

@@ -13,7 +13,7 @@ use crate::storage::{Access, PartialId, Scan, WriteStorage, is_empty};
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
-        let Pending { path, meta, listing } = pending;
+        let Pending { path, meta, xattrs, listing } = pending;
         self.check_taken(&path, &listing)?;
         let old = self.old.remove(&number);
         let listing = match &self.destination.file_name {
@@ -33,6 +33,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         {
             self.failed.insert(path.clone(), kind);
             return self.pass_over(number, path, listing, kind);
+        }
+        if is_new && !xattrs.is_empty() {
+            self.set_directory_xattrs(&path, &xattrs, true)?;
         }
         let empty = Listing::new();
         let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);

@@ -12,13 +12,17 @@ use crate::storage::{Errno, WriteDirectory, WriteStorage, open_to_adjust};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
-        let belongs = !self.is_single() && (!path.is_root() || !self.options.partial_top);
-        if belongs
+        if self.has_attributes_of(path)
             && (is_new || !self.options.rules.append_only)
             && self.final_attrs.last().is_none_or(|(last, _)| last != path)
         {
             self.final_attrs.push((path.clone(), meta));
         }
+    }
+
+    /// Whether the attributes of the directory at `path` belong to the run.
+    pub(super) fn has_attributes_of(&self, path: &RelPath) -> bool {
+        !self.is_single() && (!path.is_root() || !self.options.partial_top)
     }
 
     /// Sets the attributes of directories, the deepest first, when nothing more happens in them. Those that were widened
@@ -31,7 +35,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
         let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
         let policy = AttributePolicy { rules: self.options.rules };
-        let mut settled: Vec<(RelPath, Target)> = Vec::with_capacity(all.len() + widened.len());
+        let mut settled: Vec<(RelPath, Target<'static>)> = Vec::with_capacity(all.len() + widened.len());
         for (path, meta) in all {
             let had = if widened.is_empty() { None } else { widened.remove(&path) };
             settled.push((path, policy.target(Kind::Directory, &meta).or_mode(had)));

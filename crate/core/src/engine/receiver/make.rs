@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath};
+use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Xattrs};
 
 use super::Receiver;
 use crate::engine::attributes::{AttributePolicy, Target, Unset};
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::error::Result;
-use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorage, make_directory};
+use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorage, make_directory, open_to_adjust};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
@@ -41,6 +41,24 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(Some(IssueKind::Write));
         }
         Ok(None)
+    }
+
+    /// Makes a directory's extended attributes those of the source, as soon as it is there: what happens in it later does not
+    /// change them.
+    pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, xattrs: &Xattrs, is_new: bool) -> Result<()> {
+        let policy = AttributePolicy { rules: self.options.rules };
+        let target = policy.directory_xattrs(xattrs, is_new);
+        let Some(root) =
+            self.destination.root.as_ref().filter(|_| !self.options.dry_run && self.has_attributes_of(path))
+        else {
+            return Ok(());
+        };
+        self.changed = true;
+        let unset = match open_to_adjust(root, path) {
+            Ok(held) => policy.set(&target, &held.handle(), None),
+            Err(error) => Unset::all("openat", error),
+        };
+        self.failures().attributes(|| path.as_bytes().to_vec(), &unset)
     }
 
     /// Whether something else stands where a directory is to be made, or on the way there.
@@ -122,7 +140,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.changed = true;
         self.clock.enter(Phase::attributes);
         let policy = AttributePolicy { rules: self.options.rules };
-        let target = policy.adjustment(entry, reasons);
+        let target = policy.adjustment(entry, listing.xattrs(index), reasons);
         let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
         self.clock.enter(Phase::compare);
         let unset = adjusted.unwrap_or_else(|error| Unset::all("openat", error));
@@ -143,7 +161,7 @@ pub(super) fn counter_without_content(kind: Kind) -> Option<Counter> {
 /// Sets the attributes of the entry `name`, which is not opened for it.
 fn set_on(
     policy: &AttributePolicy,
-    target: &Target,
+    target: &Target<'_>,
     directory: &impl WriteDirectory,
     name: &[u8],
 ) -> storage::Result<Unset> {

@@ -132,7 +132,7 @@ impl JobQueues {
 mod tests {
     use std::sync::Arc;
 
-    use sparsync_proto::{Digest, Kind, Listing, Meta, Name, RelPath, Resume};
+    use sparsync_proto::{Digest, Kind, Listing, Meta, Name, RelPath, Resume, Xattrs};
 
     use super::{HeldScan, Scan, Session, lane_queues};
     use crate::engine::budget::Budget;
@@ -148,6 +148,7 @@ mod tests {
         let scan = Scan {
             path: RelPath::root(),
             meta: Meta::default(),
+            xattrs: Xattrs::default(),
             is_mount_point: Some(false),
             listing,
             stamps: Vec::new(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Instant;
 
 use sparsync_proto::limits::BATCH_BYTES;
-use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher, Xattrs};
+use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
 
 use super::common_time::CommonTime;
 use super::jobs::HeldScan;
@@ -93,16 +93,18 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     fn add(&mut self, mut scan: Scan) -> Result<()> {
         let session = self.shared.session;
         let count = scan.listing.len();
-        let permit = if let Some(permit) = self.shared.budget.try_acquire(count) {
+        let weight = scan.weight();
+        let permit = if let Some(permit) = self.shared.budget.try_acquire(weight) {
             permit
         } else {
             // The receiver must see what is held back, or it can never settle it.
             self.release()?;
             let budget = &self.shared.budget;
-            self.clock.during(Phase::wait_budget, || budget.acquire(count, session))?
+            self.clock.during(Phase::wait_budget, || budget.acquire(weight, session))?
         };
         for issue in std::mem::take(&mut scan.issues) {
-            self.errors += 1;
+            // Attributes that could not be read keep nobody from knowing what the source has.
+            self.errors += u64::from(issue.kind != IssueKind::AttributesUnread);
             self.shared.control.send(&Frame::Issue(issue))?;
         }
         self.look_at_mount(&scan)?;
@@ -119,11 +121,11 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         session.count(Counter::directories_source, 1);
         session.count(Counter::entries_source, count as u64);
         session.count(Counter::bytes_total, bytes);
-        self.tree.add(&self.shared.options.attributes, &scan.path, (&scan.meta, &Xattrs::default()), &scan.digest);
+        self.tree.add(&self.shared.options.attributes, &scan.path, (&scan.meta, &scan.xattrs), &scan.digest);
         let record = Directory {
             path: scan.path.clone(),
             meta: scan.meta,
-            xattrs: Xattrs::default(),
+            xattrs: scan.xattrs.clone(),
             digest: scan.digest,
             entries: u32::try_from(count).unwrap_or(u32::MAX),
         };

@@ -239,8 +239,10 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             return Err(Error::internal("a file without a listing"));
         };
         self.clock.enter(Phase::attributes);
-        let target = writing.policy.content_target(&meta.unwrap_or(*listed), wanted.old_mode);
+        let xattrs = incoming.xattrs(file.index);
+        let target = writing.policy.content_target(&meta.unwrap_or(*listed), xattrs, wanted.old_mode);
         let target = target.with_bits(|| writing.root.umask());
+        let target = if wanted.resume.is_some() { target.reopened() } else { target };
         let ended = given_up.and_then(|()| {
             if bytes == data_end {
                 return Ok(());

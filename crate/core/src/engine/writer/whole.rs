@@ -43,7 +43,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Self { current: Some(current), clock, .. } = self else {
             return Err(Error::internal("no current directory"));
         };
-        let target = writing.policy.content_target(&meta, wanted.old_mode);
+        let target = writing.policy.content_target(&meta, incoming.xattrs(file.index), wanted.old_mode);
+        let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
         let placement = Placement::over(wanted.old_is_directory);
         match write(writing, current, clock, file, placement, &target, content) {
             Ok(unnamed) => self.complete(unnamed),
@@ -59,7 +60,7 @@ fn write<S: WriteStorage>(
     clock: &mut ThreadClock,
     file: FileId,
     placement: Placement,
-    target: &Target,
+    target: &Target<'_>,
     content: &[u8],
 ) -> storage::Result<Unnamed<S::Directory>> {
     clock.enter(Phase::create);

@@ -1,0 +1,87 @@
+//! Reading the extended attributes that a run carries, and what becomes of those that cannot be read.
+
+use sparsync_proto::limits::{XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX, XATTRS_DIRECTORY_BYTES_MAX};
+use sparsync_proto::{Attributes, Xattrs};
+
+use super::{Directory, Errno};
+
+/// Bytes of all names of one entry, as on Linux (`XATTR_LIST_MAX`).
+pub(crate) const XATTR_NAMES_BYTES_MAX: usize = 64 << 10;
+
+/// What attributes are read through. It has no room until a run carries them.
+#[derive(Default)]
+pub(super) struct XattrBuffers {
+    names: Vec<u8>,
+    value: Vec<u8>,
+    /// Bytes of the attributes that the directory under way has so far.
+    in_directory: usize,
+}
+
+/// Why the attributes of an entry cannot be had.
+pub(super) enum Unread {
+    /// The entry has gone.
+    Vanished,
+    /// The call that failed, or the limit that they exceed.
+    Because(String),
+}
+
+impl Unread {
+    fn call(call: &str, error: Errno) -> Self {
+        Self::Because(format!("{call}: {}", std::io::Error::from(error)))
+    }
+}
+
+/// The names in a list of the system's that a run carries.
+pub(crate) fn carried_names<'a>(list: &'a [u8], attributes: &Attributes) -> impl Iterator<Item = &'a [u8]> {
+    list.split(|&byte| byte == 0).filter(|name| attributes.carries_xattr(name))
+}
+
+impl XattrBuffers {
+    /// Begins the next directory.
+    pub(super) fn next_directory(&mut self) {
+        self.in_directory = 0;
+    }
+
+    /// The attributes of the entry `name`, or of the directory itself when the name is empty. Where a storage knows of
+    /// none, there are none.
+    pub(super) fn read(
+        &mut self,
+        directory: &impl Directory,
+        name: &[u8],
+        attributes: &Attributes,
+    ) -> Result<Xattrs, Unread> {
+        self.names.resize(XATTR_NAMES_BYTES_MAX, 0);
+        self.value.resize(XATTR_VALUE_BYTES_MAX, 0);
+        let listed = match directory.list_xattrs(name, &mut self.names) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Xattrs::default()),
+            Ok(length) => &self.names[..length],
+            // That is also what is said where there is no /proc.
+            Err(Errno::NOENT) if directory.status(name).is_err() => return Err(Unread::Vanished),
+            Err(error) => return Err(Unread::call("listxattr", error)),
+        };
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for attribute in carried_names(listed, attributes) {
+            let length = match directory.get_xattr(name, attribute, &mut self.value) {
+                Ok(length) => length,
+                // It was removed since.
+                Err(Errno::NODATA) => continue,
+                Err(error) => return Err(Unread::call(&format!("getxattr {}", attribute.escape_ascii()), error)),
+            };
+            bytes += attribute.len() + length;
+            if bytes > XATTRS_BYTES_MAX {
+                break;
+            }
+            found.push((attribute.to_vec(), self.value[..length].to_vec()));
+        }
+        let limit = |limit: &str| Unread::Because(format!("its extended attributes take more than {limit}"));
+        // Beside names and values, their lengths count.
+        let read = Xattrs::new(found).ok().filter(|_| bytes <= XATTRS_BYTES_MAX);
+        let read = read.ok_or_else(|| limit(&format!("{XATTRS_BYTES_MAX} bytes")))?;
+        if self.in_directory + read.as_bytes().len() > XATTRS_DIRECTORY_BYTES_MAX {
+            return Err(limit(&format!("is left of {XATTRS_DIRECTORY_BYTES_MAX} bytes for a directory")));
+        }
+        self.in_directory += read.as_bytes().len();
+        Ok(read)
+    }
+}
