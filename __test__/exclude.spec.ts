@@ -1,6 +1,6 @@
 // Names that are left out of a run, on both sides: what rsync leaves alone with the same --exclude.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { ConfigError, connect, sync, verify } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
@@ -35,6 +35,20 @@ function hasClash(a: string, b: string): boolean {
   });
 }
 
+/**
+ * Gives one time to the directories that only the destinations have. They stay for what is excluded in them, and their
+ * times are those of the removals in them.
+ */
+function ageKept(source: string, ...trees: readonly string[]): void {
+  const wanted = walk(source);
+  for (const tree of trees) {
+    for (const [path, { kind }] of walk(tree)) {
+      if (kind !== 'directory' || wanted.has(path)) continue;
+      utimesSync(Buffer.concat([Buffer.from(`${tree}/`), Buffer.from(path, 'latin1')]), 1e9, 1e9);
+    }
+  }
+}
+
 // Seen red with a removal that asks nobody, and with a destination's walk that takes everything.
 judged(
   'random trees with excluded names: here, pushed and pulled as rsync does, and nothing to do after it',
@@ -63,6 +77,7 @@ judged(
       await connection.push(source, 'root/pushed', options);
       await connection.pull('root/source', pulled, options);
       for (const tree of [local, pushed, pulled]) {
+        ageKept(source, judge, tree);
         const found = differences(walk(judge, { content: true }), walk(tree, { content: true }), {
           wholeSeconds: true,
         });
