@@ -19,7 +19,7 @@ use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
 use crate::sources::{self, Source};
-use crate::transport::{Connection, SessionLanes, encoded, in_process};
+use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 
 /// A run that a caller asks for.
 #[derive(Clone, Debug)]
@@ -285,7 +285,7 @@ fn local_once(
         events: None,
         mounts: sources::known_mounts(source, request),
     };
-    let outcome = both_engines(&sending, &session, request, job, |(control, to), receiving| {
+    let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {
             // What goes wrong here is told by the session.
             spawn(scope, &sending, "sparsync-send", || {
@@ -310,24 +310,24 @@ type SendingEnd = (ControlLane, Vec<mpsc::Sender<Pack>>);
 type ReceivingEnd = (ControlLane, Vec<mpsc::Receiver<Pack>>);
 
 /// Carries a session between two engines of this process for as long as `engines` takes.
-fn both_engines<T>(
+pub(crate) fn both_engines<T>(
     sending: &Arc<Session>,
     receiving: &Arc<Session>,
-    request: &Request,
-    job: &JobContext,
+    lanes: u8,
+    wire: &Arc<WireCounters>,
     engines: impl FnOnce(SendingEnd, ReceivingEnd) -> Result<T>,
 ) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| Error::io("cannot start a runtime", b"", error))?;
     let (near, far) = in_process::connection();
-    let mut source = near.open(Arc::clone(job.wire()));
-    let accepted = runtime.block_on(far.accept(Arc::clone(job.wire())));
+    let mut source = near.open(Arc::clone(wire));
+    let accepted = runtime.block_on(far.accept(Arc::clone(wire)));
     let mut destination = accepted.ok_or_else(|| Error::internal("a session that was opened and did not come"))?;
     let (source_control, from_source) = control_lane(sending);
     let (destination_control, from_destination) = control_lane(receiving);
-    let sending_end = (source_control, source.data_out(request.lanes));
-    let receiving_end = (destination_control, destination.data_in(request.lanes));
+    let sending_end = (source_control, source.data_out(lanes));
+    let receiving_end = (destination_control, destination.data_in(lanes));
     let carried = [
         source.carry(Arc::clone(sending), from_source, NO_TIMEOUT),
         destination.carry(Arc::clone(receiving), from_destination, NO_TIMEOUT),

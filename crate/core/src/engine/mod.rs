@@ -20,6 +20,8 @@ mod receiver;
 mod report;
 mod sender;
 mod session;
+#[cfg(test)]
+mod tests;
 mod writer;
 mod xattrs;
 mod zeros;

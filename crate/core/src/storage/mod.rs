@@ -5,9 +5,11 @@
 //! between a check and its use.
 //!
 //! The file system is one implementation (`crate::fs`). The engine is generic over it: these calls are made for every
-//! entry and every block, and cost what the system's own calls cost (ADR 0011).
+//! entry and every block, and cost what the system's own calls cost (ADR 0014).
 
 mod hash;
+#[cfg(test)]
+pub(crate) mod memory;
 mod remove;
 mod scan;
 mod temp;

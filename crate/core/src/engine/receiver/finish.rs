@@ -35,23 +35,24 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
         let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
         let policy = AttributePolicy { rules: self.options.rules };
-        let mut settled: Vec<(RelPath, Target<'static>)> = Vec::with_capacity(all.len() + widened.len());
+        let mut settled: Vec<(RelPath, Target<'static>, bool)> = Vec::with_capacity(all.len() + widened.len());
         for (path, meta) in all {
             let had = if widened.is_empty() { None } else { widened.remove(&path) };
-            settled.push((path, policy.target(Kind::Directory, &meta).or_mode(had)));
+            settled.push((path, policy.target(Kind::Directory, &meta).or_mode(had), true));
         }
         if !widened.is_empty() {
-            settled.extend(widened.into_iter().map(|(path, bits)| (path, Target::mode(bits))));
+            settled.extend(widened.into_iter().map(|(path, bits)| (path, Target::mode(bits), false)));
             settled.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        for (path, target) in settled.iter().rev().filter(|(_, target)| !target.is_empty()) {
+        for (path, target, has_to_be_there) in settled.iter().rev().filter(|(_, target, _)| !target.is_empty()) {
             self.session.check()?;
             self.session.worked(1);
             self.changed = true;
             let unset = match open_to_adjust(root, path) {
                 Ok(held) => policy.set(target, &held.handle(), None),
-                // It was removed, or never made, which has been reported.
-                Err(Errno::NOENT) => continue,
+                // What was widened may have been removed since.
+                Err(Errno::NOENT) if !has_to_be_there => continue,
+                // It was never made, which has been told.
                 Err(_) if self.failed.covering(path).is_some() => continue,
                 Err(error) => Unset::all("openat", error),
             };

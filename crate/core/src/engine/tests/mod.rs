@@ -1,0 +1,107 @@
+//! The engine against itself, over storages in memory that fail at any call: see [`faults`].
+
+mod faults;
+mod judge;
+mod trees;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sparsync_proto::session::{ProfileExchange, SenderTerms};
+use sparsync_proto::{Attributes, Deletion, Durability, Everything, Grant, Issue, Names, Rules, Selection, SourceIds};
+
+use super::events::EventQueue;
+use super::{Destination, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver, run_sender};
+use crate::error::Result;
+use crate::run::both_engines;
+use crate::storage::Hold;
+use crate::storage::memory::MemoryStorage;
+use crate::transport::WireCounters;
+
+/// What a run is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    grant: Grant,
+    durability: Durability,
+    keep_partial: bool,
+    /// Told apart from every other run.
+    session: u8,
+}
+
+/// How a run ended, and what it told.
+struct Ended {
+    result: Result<()>,
+    failures: Vec<Issue>,
+    notices: Vec<Issue>,
+}
+
+/// Everything that is carried.
+const ATTRIBUTES: Attributes = Attributes {
+    perms: true,
+    times: true,
+    owner: true,
+    group: true,
+    links: true,
+    specials: true,
+    xattrs: true,
+    compare: sparsync_proto::Compare::Quick,
+    window: sparsync_proto::Window::Exact,
+};
+
+/// Runs sender and receiver against each other until both have ended.
+fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
+    let events = Arc::new(EventQueue::new(false));
+    let source = Source { root: source.clone(), file_name: None, top: Names::default(), missing: Vec::new() };
+    let created = asked.grant == Grant::All;
+    let destination = Destination { root: Some(destination.clone()), file_name: None, created };
+    let rules = Rules {
+        attributes: ATTRIBUTES,
+        source_ids: SourceIds::Local,
+        recursive: true,
+        selection: Selection::default(),
+        append_only: false,
+    };
+    let options = ReceiverOptions {
+        attributes: ATTRIBUTES,
+        rules,
+        matcher: Box::new(Everything),
+        partial_top: false,
+        deletion: Deletion { delete: true, force: false, max: None, allow_mass: true },
+        dry_run: false,
+        itemize: false,
+        durability: asked.durability,
+        keep_partial: asked.keep_partial,
+        grant: asked.grant,
+        report: Report::Local(Arc::clone(&events)),
+        session_id: [asked.session; 8],
+        hold: Hold::Exclusive,
+        quota: None,
+        profile: ProfileExchange::None,
+    };
+    let sender_options = SenderOptions {
+        attributes: ATTRIBUTES,
+        matcher: Box::new(Everything),
+        recursive: true,
+        compress: Box::new(|| false),
+        hold: Duration::ZERO,
+        terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None },
+        events: None,
+        mounts: None,
+    };
+    let (sending, receiving) = (Arc::new(Session::new(false)), Arc::new(Session::new(false)));
+    let wire = Arc::new(WireCounters::default());
+    let result = both_engines(&sending, &receiving, 2, &wire, |(control, to), (receiver_control, from)| {
+        std::thread::scope(|scope| {
+            // What goes wrong there is told by the session.
+            scope.spawn(|| drop(run_sender(&sending, &source, &sender_options, control, to)));
+            let outcome = run_receiver(&receiving, &destination, &options, receiver_control, from);
+            if outcome.is_err() {
+                sending.end();
+            }
+            outcome
+        })
+    });
+    let told = events.failures();
+    let result = result.and_then(|outcome| outcome.refused.map_or(Ok(()), Err));
+    Ended { result, failures: told.failures, notices: told.warnings }
+}

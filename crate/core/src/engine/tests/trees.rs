@@ -1,0 +1,150 @@
+//! Trees in memory, and what is in them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sparsync_proto::{Kind, Meta, RelPath, Time};
+
+use crate::storage::TempName;
+use crate::storage::memory::{Body, MemoryStorage, Node, Xattrs};
+
+/// A tree that is being made.
+pub(super) struct Tree(Entries);
+
+type Entries = BTreeMap<Vec<u8>, (Body, u16, i64, Xattrs)>;
+
+/// Content that tells files and versions apart.
+pub(super) fn content(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes);
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill({
+        out.resize(bytes, 0);
+        &mut out
+    });
+    out
+}
+
+impl Tree {
+    /// An empty directory.
+    pub(super) fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    fn add(mut self, path: &str, body: Body, mode: u16, time: i64) -> Self {
+        self.0.insert(path.as_bytes().to_vec(), (body, mode, time, Xattrs::new()));
+        self
+    }
+
+    /// A file.
+    pub(super) fn file(self, path: &str, content: Vec<u8>, mode: u16, time: i64) -> Self {
+        self.add(path, Body::File(content), mode, time)
+    }
+
+    /// A directory; what is in it comes after it.
+    pub(super) fn directory(self, path: &str, mode: u16, time: i64) -> Self {
+        self.add(path, Body::Directory(BTreeMap::new()), mode, time)
+    }
+
+    /// A symlink.
+    pub(super) fn symlink(self, path: &str, target: &str, time: i64) -> Self {
+        self.add(path, Body::Symlink(target.as_bytes().to_vec()), 0o777, time)
+    }
+
+    /// A FIFO.
+    pub(super) fn fifo(self, path: &str, mode: u16, time: i64) -> Self {
+        self.add(path, Body::Fifo, mode, time)
+    }
+
+    /// An extended attribute of an entry that is there.
+    pub(super) fn xattr(mut self, path: &str, name: &str, value: &[u8]) -> Self {
+        let (_, _, _, xattrs) = self.0.get_mut(path.as_bytes()).expect("it was made before");
+        xattrs.insert(name.as_bytes().to_vec(), value.to_vec());
+        self
+    }
+
+    /// The tree as a storage.
+    pub(super) fn build(self) -> MemoryStorage {
+        let mut entries = self.0;
+        entries.insert(Vec::new(), (Body::Directory(BTreeMap::new()), 0o755, 1_600_000_000, Xattrs::new()));
+        MemoryStorage::new(build(&entries, &RelPath::root()))
+    }
+}
+
+fn build(entries: &Entries, path: &RelPath) -> Arc<Node> {
+    let (body, mode, seconds, xattrs) = &entries[path.as_bytes()];
+    let body = match body {
+        Body::Directory(_) => {
+            let children = entries.keys().filter_map(|below| {
+                let below = RelPath::new(below).expect("a path");
+                let (parent, name) = below.split_last()?;
+                (parent == *path).then(|| (name.as_bytes().to_vec(), build(entries, &below)))
+            });
+            Body::Directory(children.collect())
+        }
+        body @ (Body::File(_) | Body::Symlink(_) | Body::Fifo) => body.clone(),
+    };
+    let node = Node::new(body, *mode);
+    for (name, value) in xattrs {
+        node.set_xattr(name, value);
+    }
+    node.set_time(Time { seconds: *seconds, nanos: 5 });
+    node
+}
+
+/// An entry as a judge sees it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) content: Vec<u8>,
+    pub(super) meta: Meta,
+    pub(super) xattrs: Xattrs,
+}
+
+impl Entry {
+    /// Whether it has the same attributes.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.meta == other.meta && self.xattrs == other.xattrs
+    }
+
+    /// Whether it is the same but for its attributes.
+    pub(super) fn holds(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.content == other.content
+    }
+}
+
+/// A tree as it is, apart from what is unfinished in it.
+#[derive(Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) entries: BTreeMap<Vec<u8>, Entry>,
+    pub(super) unfinished: Vec<Vec<u8>>,
+}
+
+impl Snapshot {
+    /// Looks at a tree.
+    pub(super) fn of(storage: &MemoryStorage) -> Self {
+        let mut snapshot = Self::default();
+        snapshot.add(&storage.top, &RelPath::root());
+        snapshot
+    }
+
+    fn add(&mut self, node: &Node, path: &RelPath) {
+        let (body, mut meta, xattrs) = node.look();
+        let (kind, content) = match &body {
+            Body::File(content) => (Kind::File, content.clone()),
+            Body::Directory(_) => (Kind::Directory, Vec::new()),
+            Body::Symlink(target) => (Kind::Symlink, target.clone()),
+            Body::Fifo => (Kind::Fifo, Vec::new()),
+        };
+        if kind == Kind::Symlink {
+            meta.mode = 0;
+        }
+        self.entries.insert(path.as_bytes().to_vec(), Entry { kind, content, meta, xattrs });
+        let Body::Directory(children) = body else { return };
+        for (name, child) in &children {
+            if TempName::parse(name).is_some() {
+                self.unfinished.push(path.join_bytes(name));
+            } else {
+                self.add(child, &RelPath::new(&path.join_bytes(name)).expect("a path"));
+            }
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! A tree in memory, as a storage. Any call of it can be made to fail, and any call can be the last one.
+
+mod faults;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sparsync_proto::{Kind, Meta, RelPath, Time};
+
+use super::{
+    Access, Adjust, Directory, Errno, File, Found, NameBuffer, Result, Stamp, Status, Storage, WriteDirectory,
+    WriteFile, WriteStorage,
+};
+pub(crate) use faults::{Call, Faults, Strike, UNFINISHED};
+
+/// What is no data is looked for in pieces of this size.
+const BLOCK_BYTES: usize = 4096;
+
+/// The bits that new entries do not get.
+const UMASK: u16 = 0o022;
+
+/// An entry. Whoever holds it keeps it, whatever becomes of its name.
+#[derive(Debug)]
+pub(crate) struct Node {
+    ino: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    body: Body,
+    meta: Meta,
+    xattrs: Xattrs,
+    ctime: Time,
+}
+
+/// Extended attributes by their names.
+pub(crate) type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What an entry holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// A file's content.
+    File(Vec<u8>),
+    /// A directory's entries.
+    Directory(BTreeMap<Vec<u8>, Arc<Node>>),
+    /// Where a symlink leads.
+    Symlink(Vec<u8>),
+    /// Nothing.
+    Fifo,
+}
+
+impl Body {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File(_) => Kind::File,
+            Self::Directory(_) => Kind::Directory,
+            Self::Symlink(_) => Kind::Symlink,
+            Self::Fifo => Kind::Fifo,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::File(bytes) | Self::Symlink(bytes) => bytes,
+            Self::Directory(_) | Self::Fifo => b"",
+        }
+    }
+}
+
+fn is_hole(block: &[u8]) -> bool {
+    block.len() == BLOCK_BYTES && block.iter().all(|&byte| byte == 0)
+}
+
+/// A time of the system's clock.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { seconds: i64::try_from(since.as_secs()).unwrap_or(0), nanos: since.subsec_nanos() }
+}
+
+/// A time that no other change has, and long enough ago for the next one to show.
+fn change_time() -> Time {
+    static CHANGES: AtomicU64 = AtomicU64::new(1);
+    Time { seconds: i64::try_from(CHANGES.fetch_add(1, Ordering::Relaxed)).unwrap_or(0), nanos: 0 }
+}
+
+impl Node {
+    /// An entry with these permission bits.
+    pub(crate) fn new(body: Body, mode: u16) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let meta = Meta { mode, uid: 0, gid: 0, mtime: now() };
+        let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time() });
+        Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), state })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kind, content and attributes.
+    pub(crate) fn look(&self) -> (Body, Meta, Xattrs) {
+        let state = self.lock();
+        (state.body.clone(), state.meta, state.xattrs.clone())
+    }
+
+    /// Sets an extended attribute.
+    pub(crate) fn set_xattr(&self, name: &[u8], value: &[u8]) {
+        let mut state = self.lock();
+        state.xattrs.insert(name.to_vec(), value.to_vec());
+        state.ctime = change_time();
+    }
+
+    /// The names of the extended attributes, each with a NUL at its end.
+    fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize> {
+        let names = self.lock().xattrs.keys().flat_map(|name| [name, &[0][..]].concat()).collect::<Vec<u8>>();
+        fill(buffer, &names)
+    }
+
+    fn get_xattr(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        fill(buffer, self.lock().xattrs.get(name).ok_or(Errno::NODATA)?)
+    }
+
+    /// Sets the modification time, as whoever made the tree.
+    pub(crate) fn set_time(&self, mtime: Time) {
+        self.lock().meta.mtime = mtime;
+    }
+
+    fn kind(&self) -> Kind {
+        self.lock().body.kind()
+    }
+
+    fn status(&self) -> Status {
+        let state = self.lock();
+        let bytes = state.body.bytes();
+        let may_have_holes = state.body.kind() == Kind::File && bytes.chunks(BLOCK_BYTES).any(is_hole);
+        Status {
+            kind: state.body.kind(),
+            meta: state.meta,
+            size: bytes.len() as u64,
+            stamp: Stamp { ctime: state.ctime, ino: self.ino, may_have_holes },
+            is_mount_point: Some(false),
+        }
+    }
+
+    /// Changes a file's content.
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T> {
+        let mut state = self.lock();
+        let Body::File(content) = &mut state.body else { return Err(Errno::INVAL) };
+        let changed = change(content);
+        state.meta.mtime = now();
+        state.ctime = change_time();
+        Ok(changed)
+    }
+
+    /// Changes a directory's entries.
+    fn entries<T>(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Arc<Self>>) -> Result<T>) -> Result<T> {
+        let mut state = self.lock();
+        let Body::Directory(entries) = &mut state.body else { return Err(Errno::NOTDIR) };
+        let changed = change(entries)?;
+        state.meta.mtime = now();
+        state.ctime = change_time();
+        Ok(changed)
+    }
+
+    fn entry(&self, name: &[u8]) -> Result<Arc<Self>> {
+        let state = self.lock();
+        let Body::Directory(entries) = &state.body else { return Err(Errno::NOTDIR) };
+        entries.get(name).cloned().ok_or(Errno::NOENT)
+    }
+
+    fn adjust(&self, change: impl FnOnce(&mut Meta)) {
+        let mut state = self.lock();
+        change(&mut state.meta);
+        state.ctime = change_time();
+    }
+}
+
+/// A tree in memory. A clone is the same tree.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryStorage {
+    /// The root of the tree.
+    pub(crate) top: Arc<Node>,
+    /// What fails.
+    pub(crate) faults: Arc<Faults>,
+}
+
+impl MemoryStorage {
+    /// A tree with this root.
+    pub(crate) fn new(top: Arc<Node>) -> Self {
+        Self { top, faults: Arc::default() }
+    }
+}
+
+impl Storage for MemoryStorage {
+    type Directory = Held;
+
+    fn open(&self, path: &RelPath, _: Access) -> Result<Held> {
+        self.faults.call("open directory", path.as_bytes(), || {
+            let mut node = Arc::clone(&self.top);
+            for name in path.components() {
+                node = node.entry(name.as_bytes())?;
+            }
+            match node.kind() {
+                Kind::Directory => Ok(Held { node, path: path.as_bytes().to_vec(), faults: Arc::clone(&self.faults) }),
+                Kind::Symlink => Err(Errno::LOOP),
+                Kind::File | Kind::Special | Kind::Fifo => Err(Errno::NOTDIR),
+            }
+        })
+    }
+}
+
+impl WriteStorage for MemoryStorage {
+    fn sync(&self) -> Result<()> {
+        self.faults.change("sync all", b"", || Ok(()), || ())
+    }
+
+    fn is_unclaimed(&self, _: &RelPath) -> bool {
+        true
+    }
+
+    fn umask(&self) -> u16 {
+        UMASK
+    }
+}
+
+/// An entry that is held: a directory or a file.
+#[derive(Debug)]
+pub(crate) struct Held {
+    node: Arc<Node>,
+    path: Vec<u8>,
+    faults: Arc<Faults>,
+}
+
+impl Held {
+    fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        let slash: &[u8] = if self.path.is_empty() || name.is_empty() { b"" } else { b"/" };
+        [&self.path, slash, name].concat()
+    }
+
+    /// The entry `name` of a directory, or the directory itself when the name is empty.
+    fn entry(&self, name: &[u8]) -> Result<Arc<Node>> {
+        if name.is_empty() { Ok(Arc::clone(&self.node)) } else { self.node.entry(name) }
+    }
+
+    /// The entry `name` of a directory, held.
+    fn child(&self, name: &[u8], node: Arc<Node>) -> Self {
+        Self { node, path: self.path_of(name), faults: Arc::clone(&self.faults) }
+    }
+
+    fn call<T>(&self, operation: &'static str, name: &[u8], work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.faults.call(operation, &self.path_of(name), work)
+    }
+
+    fn change(&self, operation: &'static str, name: &[u8], work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.faults.change(operation, &self.path_of(name), work, || ())
+    }
+
+    fn make(&self, name: &[u8], body: Body, mode: u16) -> Result<Arc<Node>> {
+        let node = Node::new(body, mode);
+        self.node.entries(|entries| match entries.entry(name.to_vec()) {
+            std::collections::btree_map::Entry::Occupied(_) => Err(Errno::EXIST),
+            std::collections::btree_map::Entry::Vacant(free) => Ok(Arc::clone(free.insert(node))),
+        })
+    }
+}
+
+impl Directory for Held {
+    type File = Self;
+
+    fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
+        let found = self.call("list", b"", || match self.node.look().0 {
+            Body::Directory(entries) => Ok(entries),
+            Body::File(_) | Body::Symlink(_) | Body::Fifo => Err(Errno::NOTDIR),
+        })?;
+        found.iter().try_for_each(|(name, node)| each(name, Some(node.kind())))
+    }
+
+    fn status(&self, name: &[u8]) -> Result<Status> {
+        self.call("status", name, || Ok(self.entry(name)?.status()))
+    }
+
+    fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        self.call("list xattrs", name, || self.entry(name)?.list_xattrs(buffer))
+    }
+
+    fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        self.call("get xattr", name, || self.entry(name)?.get_xattr(attribute, buffer))
+    }
+
+    fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.call("read link", name, || match self.node.entry(name)?.look().0 {
+            Body::Symlink(target) => Ok(target),
+            Body::File(_) | Body::Directory(_) | Body::Fifo => Err(Errno::INVAL),
+        })
+    }
+
+    fn open_file(&self, name: &[u8]) -> Result<Self> {
+        self.call("open file", name, || {
+            let node = self.node.entry(name)?;
+            if node.kind() == Kind::Symlink { Err(Errno::LOOP) } else { Ok(self.child(name, node)) }
+        })
+    }
+}
+
+impl WriteDirectory for Held {
+    fn handle(&self) -> impl Adjust {
+        self.child(b"", Arc::clone(&self.node))
+    }
+
+    fn reach(&self, name: &[u8], kind: Kind) -> Result<(impl Adjust, Found)> {
+        self.call("reach", name, || {
+            let node = self.node.entry(name)?;
+            if node.kind() != kind {
+                return Err(Errno::INVAL);
+            }
+            let found = found(&node);
+            Ok((self.child(name, node), found))
+        })
+    }
+
+    fn link<'a>(&'a self, name: &'a [u8]) -> impl Adjust {
+        Link(self, name)
+    }
+
+    fn create_file(&self, name: &[u8], bits: u16) -> Result<Self> {
+        self.call("create", name, || {
+            Ok(self.child(name, self.make(name, Body::File(Vec::new()), bits & 0o777 & !UMASK)?))
+        })
+    }
+
+    fn reopen_file(&self, name: &[u8]) -> Result<Self> {
+        self.call("reopen", name, || {
+            let node = self.node.entry(name)?;
+            if node.kind() == Kind::File { Ok(self.child(name, node)) } else { Err(Errno::INVAL) }
+        })
+    }
+
+    fn make_directory(&self, name: &[u8], bits: u16) -> Result<()> {
+        self.change("make directory", name, || {
+            self.make(name, Body::Directory(BTreeMap::new()), bits & 0o777 & !UMASK).map(drop)
+        })
+    }
+
+    fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
+        self.change("make symlink", name, || self.make(name, Body::Symlink(target.to_vec()), 0o777).map(drop))
+    }
+
+    fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()> {
+        self.change("make FIFO", name, || self.make(name, Body::Fifo, bits & 0o777 & !UMASK).map(drop))
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        self.change("rename", to, || {
+            self.node.entries(|entries| {
+                let is_directory = |name| entries.get(name).map(|node| node.kind() == Kind::Directory);
+                match (is_directory(from), is_directory(to)) {
+                    (None, _) => return Err(Errno::NOENT),
+                    (Some(false), Some(true)) => return Err(Errno::ISDIR),
+                    (Some(true), Some(_)) => return Err(Errno::NOTEMPTY),
+                    (Some(_), None) | (Some(false), Some(false)) => {}
+                }
+                let node = entries.remove(from).ok_or(Errno::NOENT)?;
+                entries.insert(to.to_vec(), node);
+                Ok(())
+            })
+        })
+    }
+
+    fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {
+        self.change("exchange", other, || {
+            self.node.entries(|entries| {
+                let (Some(first), Some(second)) = (entries.get(one).cloned(), entries.get(other).cloned()) else {
+                    return Err(Errno::NOENT);
+                };
+                entries.insert(one.to_vec(), second);
+                entries.insert(other.to_vec(), first);
+                Ok(())
+            })
+        })
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<()> {
+        self.change("remove", name, || {
+            self.node.entries(|entries| match entries.get(name).map(|node| node.kind()) {
+                None => Err(Errno::NOENT),
+                Some(Kind::Directory) => Err(Errno::ISDIR),
+                Some(Kind::File | Kind::Symlink | Kind::Special | Kind::Fifo) => {
+                    entries.remove(name);
+                    Ok(())
+                }
+            })
+        })
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> Result<()> {
+        self.change("remove directory", name, || {
+            self.node.entries(|entries| match entries.get(name).map(|node| node.look().0) {
+                None => Err(Errno::NOENT),
+                Some(Body::Directory(inner)) if inner.is_empty() => {
+                    entries.remove(name);
+                    Ok(())
+                }
+                Some(Body::Directory(_)) => Err(Errno::NOTEMPTY),
+                Some(Body::File(_) | Body::Symlink(_) | Body::Fifo) => Err(Errno::NOTDIR),
+            })
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.change("sync directory", b"", || Ok(()))
+    }
+}
+
+impl File for Held {
+    fn status(&self) -> Result<Status> {
+        self.call("status of open file", b"", || Ok(self.node.status()))
+    }
+
+    fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize> {
+        self.call("read", b"", || match &self.node.lock().body {
+            Body::File(content) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+                let count = (content.len() - start).min(buffer.capacity() - buffer.len());
+                buffer.extend_from_slice(&content[start..start + count]);
+                Ok(count)
+            }
+            Body::Directory(_) => Err(Errno::ISDIR),
+            Body::Symlink(_) | Body::Fifo => Err(Errno::INVAL),
+        })
+    }
+
+    fn next_data(&self, at: u64, size: u64) -> (u64, u64) {
+        let state = self.node.lock();
+        let Body::File(content) = &state.body else { return (at, size) };
+        let block_at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX) / BLOCK_BYTES;
+        let blocks: Vec<bool> = content.chunks(BLOCK_BYTES).map(is_hole).collect();
+        let end_of = |block: usize| (block * BLOCK_BYTES) as u64;
+        let Some(data) = (block_at(at)..blocks.len()).find(|&block| !blocks[block]) else { return (size, size) };
+        let end = (data..blocks.len()).find(|&block| blocks[block]).map_or(size, end_of);
+        (end_of(data).max(at).min(size), end.min(size))
+    }
+}
+
+impl WriteFile for Held {
+    fn handle(&self) -> impl Adjust {
+        self.child(b"", Arc::clone(&self.node))
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let put = |bytes: &[u8]| {
+            self.node.change(|content| {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                content.resize(content.len().max(start + bytes.len()), 0);
+                content[start..start + bytes.len()].copy_from_slice(bytes);
+            })
+        };
+        self.faults.change(
+            "write",
+            &self.path,
+            || put(bytes),
+            || {
+                let _ = put(&bytes[..bytes.len() / 2]);
+            },
+        )
+    }
+
+    fn set_length(&self, bytes: u64) -> Result<()> {
+        self.change("set length", b"", || {
+            self.node.change(|content| content.resize(usize::try_from(bytes).unwrap_or(usize::MAX), 0))
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.change("sync", b"", || Ok(()))
+    }
+}
+
+/// Puts bytes into a buffer, and says how many.
+fn fill(buffer: &mut [u8], bytes: &[u8]) -> Result<usize> {
+    buffer.get_mut(..bytes.len()).ok_or(Errno::RANGE)?.copy_from_slice(bytes);
+    Ok(bytes.len())
+}
+
+fn found(node: &Node) -> Found {
+    let meta = node.lock().meta;
+    Found { mode: meta.mode, uid: meta.uid, gid: meta.gid }
+}
+
+/// What the attributes of a symlink are set by.
+struct Link<'a>(&'a Held, &'a [u8]);
+
+impl Adjust for Held {
+    fn found(&self) -> Result<Found> {
+        self.call("look at attributes", b"", || Ok(found(&self.node)))
+    }
+
+    fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.change("set owner", b"", || {
+            self.node.adjust(|meta| (meta.uid, meta.gid) = (uid.unwrap_or(meta.uid), gid.unwrap_or(meta.gid)));
+            Ok(())
+        })
+    }
+
+    fn set_mode(&self, bits: u16) -> Result<()> {
+        self.change("set mode", b"", || {
+            self.node.adjust(|meta| meta.mode = bits);
+            Ok(())
+        })
+    }
+
+    fn set_mtime(&self, mtime: Time) -> Result<()> {
+        self.change("set time", b"", || {
+            self.node.adjust(|meta| meta.mtime = mtime);
+            Ok(())
+        })
+    }
+
+    fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize> {
+        self.call("list xattrs", b"", || self.node.list_xattrs(buffer))
+    }
+
+    fn get_xattr(&self, attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        self.call("get xattr", b"", || self.node.get_xattr(attribute, buffer))
+    }
+
+    fn set_xattr(&self, attribute: &[u8], value: &[u8]) -> Result<()> {
+        self.change("set xattr", b"", || {
+            self.node.set_xattr(attribute, value);
+            Ok(())
+        })
+    }
+
+    fn remove_xattr(&self, attribute: &[u8]) -> Result<()> {
+        self.change("remove xattr", b"", || self.node.lock().xattrs.remove(attribute).map(drop).ok_or(Errno::NODATA))
+    }
+
+    fn drop_capabilities(&self) -> Result<()> {
+        self.change("drop capabilities", b"", || Ok(()))
+    }
+}
+
+impl Adjust for Link<'_> {
+    fn found(&self) -> Result<Found> {
+        self.0.call("look at attributes", self.1, || Ok(found(&*self.0.node.entry(self.1)?)))
+    }
+
+    fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.0.child(self.1, self.0.node.entry(self.1)?).set_owner(uid, gid)
+    }
+
+    fn set_mode(&self, _: u16) -> Result<()> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn set_mtime(&self, mtime: Time) -> Result<()> {
+        self.0.child(self.1, self.0.node.entry(self.1)?).set_mtime(mtime)
+    }
+
+    fn list_xattrs(&self, _: &mut [u8]) -> Result<usize> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn get_xattr(&self, _: &[u8], _: &mut [u8]) -> Result<usize> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn set_xattr(&self, _: &[u8], _: &[u8]) -> Result<()> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn remove_xattr(&self, _: &[u8]) -> Result<()> {
+        Err(Errno::OPNOTSUPP)
+    }
+
+    fn drop_capabilities(&self) -> Result<()> {
+        Ok(())
+    }
+}
