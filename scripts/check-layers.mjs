@@ -7,6 +7,9 @@ import { runChecks } from './tap.mjs';
 /** What a sans-I/O crate never names: the outside world. */
 const OUTSIDE = /\bstd::(fs|net|process|env|thread)\b|\b(tokio|rustix|quinn|socket2)::|\b(Instant|SystemTime)::now\b/;
 
+/** What is below the seam for storage: what the file system is made of. */
+const FILE_SYSTEM = /\brustix\b|\bstd::(os::fd|fs)\b|\bcrate::fs\b|\/proc\//;
+
 const IMPORT =
   /(?:^|\s)(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|\brequire\w*\(\s*'([^']+)'\s*\)/gm;
 
@@ -57,6 +60,17 @@ function findCircle(graph) {
   return [];
 }
 
+/** The lines of Rust, comments aside, in which a pattern occurs. */
+function linesWith(pattern, files) {
+  return files.flatMap((file) =>
+    readFileSync(join(ROOT, file), 'utf8')
+      .split('\n')
+      .flatMap((line, index) =>
+        pattern.test(line) && !/^\s*\/\//.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [],
+      ),
+  );
+}
+
 function expectNone(found, what) {
   if (found.length > 0) throw new Error(`${what}:\n${found.join('\n')}`);
 }
@@ -92,30 +106,27 @@ await runChecks({
     expectNone(upwards, 'Dependencies upwards');
   },
 
-  'layers: crate/proto touches no file, network or clock': () => {
-    const found = sources(join('crate', 'proto', 'src'), '.rs').flatMap((file) =>
-      readFileSync(join(ROOT, file), 'utf8')
-        .split('\n')
-        .flatMap((line, index) =>
-          OUTSIDE.test(line) && !/^\s*\/\//.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [],
-        ),
-    );
-    expectNone(found, 'Uses of the outside world');
-  },
+  'layers: crate/proto touches no file, network or clock': () =>
+    expectNone(linesWith(OUTSIDE, sources(join('crate', 'proto', 'src'), '.rs')), 'Uses of the outside world'),
 
   'layers: QUIC is named below crate/core/src/net alone': () => {
     const inside = join('crate', 'core', 'src', 'net');
     const all = ['proto', 'core', 'napi'].flatMap((name) => sources(join('crate', name, 'src'), '.rs'));
-    const found = all
-      .filter((file) => !file.startsWith(inside))
-      .flatMap((file) =>
-        readFileSync(join(ROOT, file), 'utf8')
-          .split('\n')
-          .flatMap((line, index) =>
-            /\bquinn/.test(line) && !/^\s*\/\//.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [],
-          ),
-      );
-    expectNone(found, 'Uses of QUIC');
+    expectNone(
+      linesWith(
+        /\bquinn/,
+        all.filter((file) => !file.startsWith(inside)),
+      ),
+      'Uses of QUIC',
+    );
+  },
+
+  'layers: the engine and the seam for storage name no descriptor and no system call': () => {
+    const above = ['engine', 'storage'].flatMap((name) => sources(join('crate', 'core', 'src', name), '.rs'));
+    expectNone(
+      linesWith(FILE_SYSTEM, above).filter((line) => !line.endsWith(': pub(crate) use rustix::io::Errno;')),
+      'Uses of the file system',
+    );
   },
 
   'layers: crate/proto forbids unsafe code': () => {

@@ -16,6 +16,7 @@ mod profile;
 mod run;
 mod server;
 mod sources;
+mod state;
 mod storage;
 mod transport;
 pub mod trust;

@@ -7,8 +7,9 @@ use sparsync_proto::{Issue, IssueKind, Kind, Name, Names, RelPath, Request};
 
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{KnownMounts, Root, StateDir};
+use crate::fs::Root;
 use crate::prepare::{Place, open_own, trim_slashes};
+use crate::state::{KnownMounts, StateDir};
 use crate::storage::{Part, Union};
 
 /// The sources of a run as one.

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use sparsync_proto::{Attributes, Everything, Kind, RelPath};
+use sparsync_proto::{Attributes, Everything, Kind};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Root;
-use crate::storage::{ScanOptions, Walk, WalkItem};
+use crate::storage::{ScanOptions, Storage, Walk, WalkItem};
 
 use super::session::Session;
 
@@ -19,11 +18,11 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// Looks at what lies at `prefix` below `root` now. Without a limit of a kind there is room without end.
+    /// Looks at what is in the tree `top` now; nothing where it is not there yet. Without a limit of a kind there is room
+    /// without end.
     pub(crate) fn measure(
         name: &str,
-        root: &Root,
-        prefix: &RelPath,
+        top: Option<&impl Storage>,
         limits: (Option<u64>, Option<u64>),
         session: &Session,
     ) -> Result<Self> {
@@ -33,14 +32,13 @@ impl Quota {
             bytes: AtomicI64::new(most(limits.0)),
             entries: AtomicI64::new(most(limits.1)),
         };
-        // Nothing is there yet; whether it may be made is decided elsewhere.
-        let Ok(top) = root.descend(prefix) else { return Ok(quota) };
+        let Some(top) = top else { return Ok(quota) };
         let options = ScanOptions {
             attributes: Attributes { links: true, ..Attributes::default() },
             stamps: false,
             matcher: &Everything,
         };
-        for item in Walk::new(&top, options, true) {
+        for item in Walk::new(top, options, true) {
             session.check()?;
             session.worked(1);
             if let WalkItem::Listed(scan) = item {

@@ -6,12 +6,10 @@ mod file;
 mod lock;
 mod mounts;
 mod root;
-mod state;
 mod status;
 mod xattr;
 
 pub(crate) use lock::{DestinationLock, LockFor};
 pub(crate) use mounts::{Mount, below};
 pub(crate) use root::{Root, Space};
-pub(crate) use state::{KnownMounts, StateDir};
 pub(crate) use status::status;

@@ -240,6 +240,8 @@ impl Answer<'_> {
             .unwrap_or_default();
         let prefix = RelPath::new(&prefix).map_err(|_| Error::internal("a prefix that is no path"))?;
         let limits = (scope.quota_bytes, scope.quota_entries);
-        Quota::measure(&scope.name, self.root(request)?, &prefix, limits, self.session).map(Some)
+        // Nothing may be there yet; whether it may be made is decided elsewhere.
+        let top = self.root(request)?.descend(&prefix).ok();
+        Quota::measure(&scope.name, top.as_ref(), limits, self.session).map(Some)
     }
 }

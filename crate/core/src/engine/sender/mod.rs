@@ -24,7 +24,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::LaneReader;
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
-use crate::fs::KnownMounts;
+use crate::state::KnownMounts;
 use crate::storage::Storage;
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
