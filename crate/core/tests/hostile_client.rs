@@ -163,6 +163,7 @@ fn field(out: &mut Vec<u8>, number: u64, value: &[u8]) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one line for each cap")]
 async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     let (site, before) = victim("").await;
     let raw = site.raw().await;

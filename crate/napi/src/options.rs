@@ -223,6 +223,18 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
+fn lanes(wanted: u32) -> Result<u8> {
+    match u8::try_from(wanted) {
+        Ok(0) => Ok(LANES_AUTOMATIC),
+        Ok(lanes) if lanes <= limits::LANES_MAX => Ok(lanes),
+        _ => Err(config(format!("lanes must be 0 to {}", limits::LANES_MAX))),
+    }
+}
+
+fn sources(remote: &[NativeSource]) -> Result<Vec<SourcePath>> {
+    remote.iter().map(|source| Ok(SourcePath { path: rel_path(&source.path)?, contents: source.contents })).collect()
+}
+
 impl NativeRequest {
     pub(crate) fn load(self) -> Result<Run> {
         let window = match self.modify_window_ns {
@@ -230,22 +242,11 @@ impl NativeRequest {
             0.0 => Window::Seconds,
             ns => Window::Within(whole(ns)),
         };
-        let lanes = match self.lanes {
-            0 => LANES_AUTOMATIC,
-            lanes => u8::try_from(lanes)
-                .ok()
-                .filter(|&lanes| lanes <= limits::LANES_MAX)
-                .ok_or_else(|| config(format!("lanes must be 0 to {}", limits::LANES_MAX)))?,
-        };
         let request = Request {
             direction: member("direction", &self.direction, Direction::from_word)?,
             root: self.root.into_bytes(),
             path: rel_path(&self.remote_path)?,
-            sources: self
-                .remote_sources
-                .iter()
-                .map(|source| Ok(SourcePath { path: rel_path(&source.path)?, contents: source.contents }))
-                .collect::<Result<_>>()?,
+            sources: sources(&self.remote_sources)?,
             top: Names::default(),
             into: self.into,
             make_parent: self.make_parent,
@@ -276,7 +277,7 @@ impl NativeRequest {
             compression: member("compression", &self.compression, Compression::from_word)?,
             lock_wait_ms: whole(self.lock_wait_ms),
             timeout_ms: whole(self.timeout_ms),
-            lanes,
+            lanes: lanes(self.lanes)?,
             bytes_bound: u64::MAX,
             entries_bound: u64::MAX,
             profile: self.profile,

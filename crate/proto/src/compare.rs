@@ -174,7 +174,7 @@ impl Attributes {
         }
         let carried = || {
             let xattrs = self.xattr_differences(source.0.xattrs(source.1), destination.0.xattrs(destination.1));
-            self.meta_differences(a.kind, &a.meta, &b.meta).and(xattrs)
+            self.meta_differences(a.kind, &a.meta, &b.meta).union(xattrs)
         };
         match a.kind {
             Kind::Directory | Kind::Special => Reasons::default(),
@@ -205,8 +205,8 @@ impl Attributes {
     /// Whether a file with these differences needs its content again, or its attributes only.
     #[must_use]
     pub fn needs_content(&self, reasons: Reasons) -> bool {
-        let content = Reasons::MISSING.and(Reasons::SIZE).and(Reasons::TYPE).and(Reasons::CONTENT);
-        reasons.any_of(content) || (self.compare == Compare::Quick && reasons.any_of(Reasons::MTIME))
+        let content = Reasons::MISSING.union(Reasons::SIZE).union(Reasons::TYPE).union(Reasons::CONTENT);
+        reasons.intersects(content) || (self.compare == Compare::Quick && reasons.intersects(Reasons::MTIME))
     }
 
     fn put_hashed_attributes(&self, out: &mut Vec<u8>, kind: Kind, meta: &Meta, xattrs: Option<&Xattrs>) {

@@ -114,7 +114,7 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     }
     let mut reasons = rules.attributes.differences(source, destination);
     // A set-id bit that is dropped is no difference, or each run would find it again.
-    if reasons.any_of(Reasons::MODE) && rules.mode_to_be(a.kind, &a.meta, &b.meta) == b.meta.mode {
+    if reasons.intersects(Reasons::MODE) && rules.mode_to_be(a.kind, &a.meta, &b.meta) == b.meta.mode {
         reasons = reasons.without(Reasons::MODE);
     }
     if reasons.is_empty() {
@@ -131,8 +131,8 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     }
     let remake = match a.kind {
         Kind::File => rules.attributes.needs_content(reasons),
-        Kind::Symlink => reasons.any_of(Reasons::TYPE.and(Reasons::TARGET)),
-        Kind::Directory | Kind::Special | Kind::Fifo => reasons.any_of(Reasons::TYPE),
+        Kind::Symlink => reasons.intersects(Reasons::TYPE.union(Reasons::TARGET)),
+        Kind::Directory | Kind::Special | Kind::Fifo => reasons.intersects(Reasons::TYPE),
     };
     Some(if remake {
         Step::Make { source: source.1, old: Some(destination.1), reasons }

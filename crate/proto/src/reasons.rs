@@ -72,7 +72,7 @@ impl Reasons {
 
     /// Both sets together.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -84,13 +84,13 @@ impl Reasons {
 
     /// Whether one of `other`'s reasons is among these.
     #[must_use]
-    pub const fn any_of(self, other: Self) -> bool {
+    pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
     /// The words of this set.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        Self::ALL.iter().filter(move |(reason, ..)| self.any_of(*reason)).map(|(.., word)| *word)
+        Self::ALL.iter().filter(move |(reason, ..)| self.intersects(*reason)).map(|(.., word)| *word)
     }
 
     /// Adds `reason` if `differs`.
@@ -109,7 +109,7 @@ impl Value for Reasons {
     /// An entry with a reason never comes to be one without: what has no name here is [`Reasons::OTHER`].
     fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
         let bits = reader.number(what)?;
-        Ok(if bits & !Self::KNOWN == 0 { Self(bits) } else { Self(bits & Self::KNOWN).and(Self::OTHER) })
+        Ok(if bits & !Self::KNOWN == 0 { Self(bits) } else { Self(bits & Self::KNOWN).union(Self::OTHER) })
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
         let mut out = Vec::new();
         out.number(1 << 40 | 1 << 1);
         let read = Reasons::get(&mut Reader::new(&out), "reasons").unwrap();
-        assert_eq!(read, Reasons::SIZE.and(Reasons::OTHER));
+        assert_eq!(read, Reasons::SIZE.union(Reasons::OTHER));
         assert_eq!(read.words().collect::<Vec<_>>(), ["size", "other"]);
     }
 }

@@ -139,7 +139,7 @@ fn pull_of_a_file() -> Request {
 
 /// The reasons of a decoded item: they are made by comparing, not by callers.
 fn reasons() -> Reasons {
-    Reasons::SIZE.and(Reasons::MTIME)
+    Reasons::SIZE.union(Reasons::MTIME)
 }
 
 /// A reader that read, and then waited.
@@ -161,6 +161,7 @@ fn profile() -> EndProfile {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each frame of the document")]
 fn frames() -> Vec<(&'static str, Frame)> {
     let with_content = || {
         let mut listing = Listing::new();
@@ -627,6 +628,7 @@ fn any_request() -> impl Strategy<Value = Request> {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each frame of the document")]
 fn any_frame() -> impl Strategy<Value = Frame> {
     let accept =
         (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_name(), 0..4)), any::<[u64; 4]>())

@@ -103,13 +103,13 @@ impl AttributePolicy {
     pub(super) fn adjustment<'a>(&self, entry: &Entry, xattrs: Option<&'a Xattrs>, reasons: Reasons) -> Target<'a> {
         let all = self.target(entry.kind, &entry.meta);
         // A change of owner clears set-id bits, so the mode is set again after it.
-        let bits_change = reasons.any_of(Reasons::MODE.and(Reasons::OWNER).and(Reasons::GROUP));
+        let bits_change = reasons.intersects(Reasons::MODE.union(Reasons::OWNER).union(Reasons::GROUP));
         Target {
-            uid: all.uid.filter(|_| reasons.any_of(Reasons::OWNER)),
-            gid: all.gid.filter(|_| reasons.any_of(Reasons::GROUP)),
+            uid: all.uid.filter(|_| reasons.intersects(Reasons::OWNER)),
+            gid: all.gid.filter(|_| reasons.intersects(Reasons::GROUP)),
             bits: if bits_change { all.bits } else { Bits::Untouched },
-            mtime: all.mtime.filter(|_| reasons.any_of(Reasons::MTIME)),
-            xattrs: if reasons.any_of(Reasons::XATTRS) {
+            mtime: all.mtime.filter(|_| reasons.intersects(Reasons::MTIME)),
+            xattrs: if reasons.intersects(Reasons::XATTRS) {
                 self.wanted(entry.kind, xattrs)
             } else {
                 WantedXattrs::Untouched

@@ -29,9 +29,9 @@ impl Found {
 
 /// Where the comparison is: what lies before it need not be walked when nothing is deleted.
 #[derive(Default)]
-pub(super) struct Floor(Mutex<Option<RelPath>>);
+pub(super) struct LowWaterMark(Mutex<Option<RelPath>>);
 
-impl Floor {
+impl LowWaterMark {
     fn take(&self) -> Option<RelPath> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -62,7 +62,7 @@ pub(super) struct DestinationWalk<'a, S> {
 pub(super) fn walk_destination(
     session: &Session,
     what: &DestinationWalk<'_, impl Storage>,
-    floor: &Floor,
+    low_water_mark: &LowWaterMark,
     budget: &Budget,
     to: &mpsc::Sender<Sent>,
 ) -> Result<()> {
@@ -75,8 +75,8 @@ pub(super) fn walk_destination(
     }
     let mut walk = Walk::new(what.root, what.options, what.recursive);
     loop {
-        if let Some(floor) = floor.take() {
-            walk.skip_before(&floor);
+        if let Some(low_water_mark) = low_water_mark.take() {
+            walk.skip_before(&low_water_mark);
         }
         session.check()?;
         let hashes = what.options.attributes.compares_content();

@@ -2,7 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use sparsync_proto::{Attributes, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath, Xattrs};
+use sparsync_proto::{
+    Attributes, ContentDigest, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath, Xattrs,
+};
 
 use super::hash::Contents;
 use super::temp::TempName;
@@ -206,19 +208,25 @@ impl Scan {
         }
         if options.attributes.compares_content() {
             // Digests are put in order with the entries: pushed here, permuted in `finish`.
-            let digest = if kind == Kind::File {
-                match found.contents.hash_file(directory, name) {
-                    Ok(digest) => digest,
-                    Err(error) => {
-                        self.issue(name, "cannot read", error);
-                        [0; 32]
-                    }
-                }
-            } else {
-                [0; 32]
-            };
+            let digest = self.content_digest(directory, (name, kind), found);
             found.contents.digests.push(digest);
         }
+    }
+
+    /// The digest of a file's content; zeros for what is no file, and for a file that cannot be read, which is told.
+    fn content_digest(
+        &mut self,
+        directory: &impl Directory,
+        (name, kind): (&[u8], Kind),
+        found: &mut Entries,
+    ) -> ContentDigest {
+        if kind != Kind::File {
+            return ContentDigest::default();
+        }
+        found.contents.hash_file(directory, name).unwrap_or_else(|error| {
+            self.issue(name, "cannot read", error);
+            ContentDigest::default()
+        })
     }
 
     /// Reads what belongs to the directory itself.

@@ -28,9 +28,9 @@ impl<'a, S: Storage> Walk<'a, S> {
         Self { root, options, recursive, buffers: ScanBuffers::default(), pending: vec![RelPath::root()] }
     }
 
-    /// Leaves out every directory that comes before `floor` and does not hold it.
-    pub(crate) fn skip_before(&mut self, floor: &RelPath) {
-        while self.pending.last().is_some_and(|next| next < floor && !floor.is_within(next)) {
+    /// Leaves out every directory that comes before `low_water_mark` and does not hold it.
+    pub(crate) fn skip_before(&mut self, low_water_mark: &RelPath) {
+        while self.pending.last().is_some_and(|next| next < low_water_mark && !low_water_mark.is_within(next)) {
             self.pending.pop();
         }
     }

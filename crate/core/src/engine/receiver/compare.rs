@@ -46,7 +46,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 .at(directory.path.as_bytes()));
         }
         if !self.options.deletion.delete {
-            self.floor.raise(&directory.path);
+            self.low_water_mark.raise(&directory.path);
         }
         let mut old = None;
         while let Some(found) = self.clock.during(Phase::wait_walk, || self.found.peek(self.session))? {
@@ -106,9 +106,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let attributes = &self.options.rules.attributes;
             let xattrs = attributes.xattr_differences(Some(&directory.xattrs), Some(&old.xattrs));
             let reasons = attributes.meta_differences(Kind::Directory, &directory.meta, &old.meta);
-            if !reasons.and(xattrs).is_empty() && !self.options.rules.append_only {
+            if !reasons.union(xattrs).is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
-                self.item(Action::Attributes, Kind::Directory, reasons.and(xattrs), 0, directory.path.as_bytes())?;
+                self.item(Action::Attributes, Kind::Directory, reasons.union(xattrs), 0, directory.path.as_bytes())?;
                 if !xattrs.is_empty() {
                     self.set_directory_xattrs(&directory.path, &directory.xattrs, false)?;
                 }

@@ -165,31 +165,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.take_quota(0, before)?;
             return Ok(true);
         }
+        let full = path.join_bytes(name);
         let old_is_directory = before.is_some_and(|before| before.kind == Kind::Directory);
-        if old_is_directory && !(self.options.deletion.delete || self.options.deletion.force) {
-            let full = path.join_bytes(name);
-            if !self.is_empty_directory(&full) {
-                self.issue(
-                    IssueKind::Conflict,
-                    full,
-                    "a directory that is not empty stands in its place; delete or force removes it",
-                )?;
-                return Ok(false);
-            }
-        }
-        if old_is_directory && self.holds_protected(&path.join_bytes(name)) {
-            self.issue(IssueKind::Conflict, path.join_bytes(name), PROTECTED)?;
+        if old_is_directory && let Some(conflict) = self.why_it_stays(&full) {
+            self.issue(IssueKind::Conflict, full, conflict)?;
             return Ok(false);
         }
-        self.take_quota(if entry.kind == Kind::File { entry.size } else { 0 }, before)?;
+        let size = if entry.kind == Kind::File { entry.size } else { 0 };
+        self.take_quota(size, before)?;
         let action = if before.is_some() { Action::Update } else { Action::Create };
-        self.item(
-            action,
-            entry.kind,
-            reasons,
-            if entry.kind == Kind::File { entry.size } else { 0 },
-            &path.join_bytes(name),
-        )?;
+        self.item(action, entry.kind, reasons, size, &full)?;
         if let Some(counter) = counter_without_content(entry.kind) {
             if self.options.dry_run {
                 self.session.count(counter, 1);
@@ -209,6 +194,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(true)
     }
 
+    /// Why a directory may not give way to something else.
+    fn why_it_stays(&self, path: &[u8]) -> Option<&'static str> {
+        let may_be_full = self.options.deletion.delete || self.options.deletion.force;
+        if !may_be_full && !self.is_empty_directory(path) {
+            return Some("a directory that is not empty stands in its place; delete or force removes it");
+        }
+        self.holds_protected(path).then_some(PROTECTED)
+    }
+
     /// Takes the room of an entry that is made, in place of `before` where there was one.
     fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
         self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
@@ -224,12 +218,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let full = path.join_bytes(listing.name(entry));
         self.session.count(Counter::files_skipped, 1);
         self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
-        if reasons.any_of(Reasons::APPEND_ONLY) {
+        if reasons.intersects(Reasons::APPEND_ONLY) {
             self.issue(IssueKind::Scope, full, "it differs, and the key may only add new names")?;
         }
         // The sender has told of what was not asked for; what was asked for is left out for want of the right.
         if entry.kind == Kind::Fifo
-            && reasons.any_of(Reasons::SPECIAL)
+            && reasons.intersects(Reasons::SPECIAL)
             && !std::mem::replace(&mut self.specials_told, true)
         {
             const WHY: &str = "special files are not carried: the key lacks the right \"special\" at the server";

@@ -25,7 +25,7 @@ use sparsync_proto::{
 
 use super::attributes::AttributePolicy;
 use super::budget::{Budget, Permit};
-use super::destination::{DestinationStream, DestinationWalk, Floor, Found, walk_destination};
+use super::destination::{DestinationStream, DestinationWalk, Found, LowWaterMark, walk_destination};
 use super::directories::Directories;
 use super::failed::FailedPaths;
 use super::failures::FailurePolicy;
@@ -108,7 +108,7 @@ pub(crate) fn run_receiver(
 ) -> Result<Outcome> {
     let directories = Directories::default();
     let names = TempNames::new(options.session_id);
-    let floor = Floor::default();
+    let low_water_mark = LowWaterMark::default();
     let budget = Budget::default();
     let (found_tx, found_rx) = mpsc::channel();
     let mut outcome = Ok(Outcome::default());
@@ -129,33 +129,21 @@ pub(crate) fn run_receiver(
         unflushed: AtomicU64::new(0),
     });
     std::thread::scope(|scope| {
-        spawn_walk(scope, session, destination, options, (&floor, &budget), found_tx);
+        spawn_walk(scope, session, destination, options, (&low_water_mark, &budget), found_tx);
         if let Some(writing) = &writing {
             for mut lane in lanes {
                 spawn(scope, session, "sparsync-write", move || LaneWriter::new(writing).run(&mut lane));
             }
         }
-        let mut receiver = Receiver {
+        let found = DestinationStream::new(found_rx);
+        let mut receiver = Receiver::new(
             session,
-            clock: session.own_clock(),
             destination,
             options,
-            control: tx,
-            directories: &directories,
-            writing: writing.as_ref(),
-            found: DestinationStream::new(found_rx),
-            floor: &floor,
-            machine: machine::Receiver::new(terms_of(destination, options)),
-            old: HashMap::new(),
-            failed: FailedPaths::default(),
-            source_errors: 0,
-            extras: Vec::new(),
-            final_attrs: Vec::new(),
-            guard: Guard::default(),
-            parent: None,
-            changed: false,
-            specials_told: false,
-        };
+            tx,
+            (&directories, writing.as_ref()),
+            (found, &low_water_mark),
+        );
         outcome = caught(|| receiver.run(&mut rx));
         if let Err(error) = &outcome {
             session.fail(error.clone());
@@ -185,7 +173,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
     session: &'scope Session,
     destination: &'scope Destination<S>,
     options: &'scope ReceiverOptions,
-    (floor, budget): (&'scope Floor, &'scope Budget),
+    (low_water_mark, budget): (&'scope LowWaterMark, &'scope Budget),
     found: mpsc::Sender<(Found, Option<Permit>)>,
 ) {
     let Some(root) = &destination.root else { return };
@@ -198,7 +186,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
         recursive: options.rules.recursive,
         partial_top: options.partial_top,
     };
-    spawn(scope, session, "sparsync-walk", move || walk_destination(session, &walk, floor, budget, &found));
+    spawn(scope, session, "sparsync-walk", move || walk_destination(session, &walk, low_water_mark, budget, &found));
 }
 
 /// What the session's machine has to know of a run.
@@ -224,7 +212,7 @@ struct Receiver<'a, S: WriteStorage> {
     directories: &'a Directories,
     writing: Option<&'a Writing<'a, S>>,
     found: DestinationStream,
-    floor: &'a Floor,
+    low_water_mark: &'a LowWaterMark,
     machine: machine::Receiver,
     /// What the destination has in the place of directories whose listings are on their way.
     old: HashMap<u32, Box<Scan>>,
@@ -243,6 +231,39 @@ struct Receiver<'a, S: WriteStorage> {
     changed: bool,
     /// It was told that the key may not make special files.
     specials_told: bool,
+}
+
+impl<'a, S: WriteStorage> Receiver<'a, S> {
+    fn new(
+        session: &'a Session,
+        destination: &'a Destination<S>,
+        options: &'a ReceiverOptions,
+        control: ControlSender,
+        (directories, writing): (&'a Directories, Option<&'a Writing<'a, S>>),
+        (found, low_water_mark): (DestinationStream, &'a LowWaterMark),
+    ) -> Self {
+        Self {
+            session,
+            clock: session.own_clock(),
+            destination,
+            options,
+            control,
+            directories,
+            writing,
+            found,
+            low_water_mark,
+            machine: machine::Receiver::new(terms_of(destination, options)),
+            old: HashMap::new(),
+            failed: FailedPaths::default(),
+            source_errors: 0,
+            extras: Vec::new(),
+            final_attrs: Vec::new(),
+            guard: Guard::default(),
+            parent: None,
+            changed: false,
+            specials_told: false,
+        }
+    }
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
