@@ -149,14 +149,7 @@ impl ReceiverEnd {
                             }
                             expected.add(index, (held > 0 && self.grant == Grant::AsAsked).then_some(held));
                         }
-                        kind => {
-                            if kind == Kind::Directory {
-                                self.tree.0.entry(path.join(Name::new(&name).expect("a name"))).or_default();
-                            }
-                            let seconds = if kind == Kind::Directory { 0 } else { entry.meta.mtime.seconds };
-                            let size = if kind == Kind::Symlink { 6 } else { 0 };
-                            self.tree.put(&path, name, (kind, size, seconds));
-                        }
+                        kind => self.make(&path, name, kind, entry.meta.mtime.seconds),
                     }
                 }
                 Step::Adjust { source, .. } => {
@@ -180,6 +173,15 @@ impl ReceiverEnd {
         if let Some(frame) = self.machine.want(number, files, resume) {
             link.to_sender.send(&frame);
         }
+    }
+
+    fn make(&mut self, path: &RelPath, name: Vec<u8>, kind: Kind, seconds: i64) {
+        if kind == Kind::Directory {
+            self.tree.0.entry(path.join(Name::new(&name).expect("a name"))).or_default();
+        }
+        let seconds = if kind == Kind::Directory { 0 } else { seconds };
+        let size = if kind == Kind::Symlink { 6 } else { 0 };
+        self.tree.put(path, name, (kind, size, seconds));
     }
 
     /// Takes a pack; gives it back when it must wait for a listing.
