@@ -50,6 +50,7 @@ pub(super) fn opening(data: &[u8]) {
 }
 
 /// A receiver: a byte of terms, then frames of the sender, each after a byte that says how this end answers.
+#[allow(clippy::too_many_lines, reason = "one arm for each thing that a peer can say")]
 pub(super) fn receiver(data: &[u8]) {
     let mut reader = Reader::new(data);
     let Ok(terms) = reader.byte("terms") else { return };
@@ -131,6 +132,7 @@ fn held() -> Listing {
 }
 
 /// A sender: a byte of terms, then steps: of its own, or frames of the receiver.
+#[allow(clippy::too_many_lines, reason = "one arm for each thing that a peer can say")]
 pub(super) fn sender(data: &[u8]) {
     let mut reader = Reader::new(data);
     let Ok(terms) = reader.byte("terms") else { return };
