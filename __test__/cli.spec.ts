@@ -85,7 +85,7 @@ test('a mistake on the command line is exit code 1 and a word on stderr, and not
     [['-a', '--delet', `${source}/`, url('tree')], /--delet\b.*--delete\b/s],
     [['-a', '--include=x', `${source}/`, url('tree')], /the only filter is --exclude/],
     [['-aH', `${source}/`, url('tree')], /\bH\b|hard/],
-    [['-aX', `${source}/`, url('tree')], /\bX\b|attributes/],
+    [['-aA', `${source}/`, url('tree')], /ACLs are not carried/],
     [['-a', '--inplace', `${source}/`, url('tree')], /inplace/],
     [['-a', '--max-delete=many', '--delete', `${source}/`, url('tree')], /max-delete/],
     [['-a', '--durability=always', `${source}/`, url('tree')], /durability/],

@@ -68,7 +68,7 @@ test('a full disk under stderr, or under both, cuts no work off either', async (
   }
   t.deepEqual(names(`${work}/verbose`), names(`${work}/source`));
   const failed = await run(t, user, '2>/dev/full', ['-a', `${work}/none/`, `${work}/to/`]);
-  t.is(failed.code, exit.notFound, 'what went wrong counts more than that nobody could be told');
+  t.is(failed.code, exit.partial, 'what went wrong counts more than that nobody could be told');
   const warned = await run(t, user, '2>/dev/full', ['keys', '--identity', `${work}/new.pem`]);
   t.is(warned.code, exit.output, 'a note was lost');
 });

@@ -98,13 +98,14 @@ test('both ends tell in the result where their time went, and nobody when it was
   );
 });
 
-test('the command writes a line for each source, and a text when the environment asks for it', async (t) => {
+test('the command writes a line for each sync, of however many sources, and a text when the environment asks for it', async (t) => {
   const { client, server, served, work } = await setup(t);
   plainTree(`${work}/one`, SMALL);
   plainTree(`${work}/two`, SMALL);
   const file = `${work}/profile.jsonl`;
   const ended = await cli(t, client, ['-a', '--profile', file, `${work}/one`, `${work}/two`, server.url('root')]);
   t.deepEqual([ended.code, ended.stdout, ended.stderr], [0, '', '']);
+  await cli(t, client, ['-a', '--profile', file, `${work}/one`, server.url('root', 'again')]);
   const written = lines(file) as ProfileLine[];
   t.is(written.length, 2);
   for (const line of written) {
