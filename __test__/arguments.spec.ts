@@ -11,7 +11,11 @@ import { dir, workDir } from './helpers/temp.js';
 /** Calls what an untyped program could call. */
 type Untyped = (...args: unknown[]) => unknown;
 
-/** Values of every type, strings and bytes left out: those may be names of files. */
+/** A list of paths is a source as well. */
+const isList = (value: unknown): boolean =>
+  Array.isArray(value) && value.length > 0 && value.every((path) => typeof path === 'string' && path !== '');
+
+/** Values of every type, strings and bytes left out, and lists of strings: those may be names of files. */
 const junk = fc
   .anything({
     withBigInt: true,
@@ -22,7 +26,7 @@ const junk = fc
     withNullPrototype: true,
     withSparseArray: true,
   })
-  .filter((value) => value !== undefined && typeof value !== 'string');
+  .filter((value) => value !== undefined && typeof value !== 'string' && !isList(value));
 
 const wrong = fc.oneof(
   junk,

@@ -68,6 +68,6 @@ judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (
   t.is(fetched.code, 0, fetched.stderr);
   assertEqual(t, built, `${work}/elsewhere`, { wholeSeconds: true });
   const missing = await artifacts('store', `${work}/not built`);
-  t.is(missing.code, 3);
+  t.is(missing.code, 23);
   t.true(existsSync(`${served}/0123abc/dir0000`), 'what was stored stays');
 });

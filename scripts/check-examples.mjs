@@ -101,7 +101,7 @@ try {
 
     'examples: ci-artifacts fails for a commit that was never stored': async () => {
       const result = await artifacts('fetch', join(work, 'nothing'), 'ffffffff');
-      expect(result.code === 3, result.output);
+      expect(result.code === 23, result.output);
     },
   });
 } finally {
