@@ -86,6 +86,7 @@ pub(super) fn receiver(data: &[u8]) {
                     if answer & 1 == 0 {
                         machine.need(number, directory);
                     }
+                    machine.compared(number);
                 }
                 machine.questions();
             }

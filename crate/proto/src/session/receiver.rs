@@ -52,7 +52,7 @@ pub enum ToReceiver {
     /// The whole destination is compared with this digest; then comes [`Receiver::tree_is_equal`] if it is the same.
     CompareTree(Digest),
     /// The next directories of the source are compared with the destination's. [`Receiver::need`] follows for each that
-    /// differs, unless everything is granted: then all of their listings come.
+    /// differs and [`Receiver::compared`] for each, unless everything is granted: then all of their listings come.
     Compare {
         /// The number of the first; the others follow.
         first: u32,
@@ -116,6 +116,8 @@ pub struct Receiver {
     phase: Phase,
     tree_digest_may_come: bool,
     told: u32,
+    /// Directories below this number were compared.
+    compared: u32,
     last: RelPath,
     entries: u64,
     waiting: HashMap<u32, Waiting>,
@@ -136,6 +138,7 @@ impl Receiver {
             phase: Phase::Comparing,
             tree_digest_may_come: true,
             told: 0,
+            compared: 0,
             last: RelPath::root(),
             entries: 0,
             waiting: HashMap::new(),
@@ -207,7 +210,13 @@ impl Receiver {
         self.needs.push(number);
     }
 
-    /// What there is to ask and to tell now, when every directory told of was compared.
+    /// Says that every directory up to this one was compared: those that were not needed may be forgotten by the sender.
+    pub fn compared(&mut self, number: u32) {
+        debug_assert!(number < self.told, "a directory that was told of");
+        self.compared = number + 1;
+    }
+
+    /// What there is to ask and to tell now of the directories that were compared.
     pub fn questions(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         if self.grants_all() {
@@ -216,9 +225,9 @@ impl Receiver {
         if !self.needs.is_empty() {
             frames.push(Frame::Need(std::mem::take(&mut self.needs)));
         }
-        if self.settled != Some(self.told) {
-            self.settled = Some(self.told);
-            frames.push(Frame::Settled(self.told));
+        if self.settled != Some(self.compared) {
+            self.settled = Some(self.compared);
+            frames.push(Frame::Settled(self.compared));
         }
         frames
     }

@@ -58,15 +58,21 @@ impl ReceiverEnd {
         if self.finished {
             return false;
         }
-        let questions = self.machine.questions();
-        for frame in &questions {
-            link.to_sender.send(frame);
-        }
+        let asked = self.ask(link);
         let waits = self.incoming.values().any(|incoming| !incoming.expected.is_empty());
         if self.machine.has_compared() && (!waits || self.fault == Some(Fault::FinishedEarly)) {
             self.delete();
             self.finish(link);
             return true;
+        }
+        asked
+    }
+
+    /// Asks and tells what there is; says false when there was nothing.
+    fn ask(&mut self, link: &mut Link) -> bool {
+        let questions = self.machine.questions();
+        for frame in &questions {
+            link.to_sender.send(frame);
         }
         !questions.is_empty()
     }
@@ -102,6 +108,11 @@ impl ReceiverEnd {
                         && self.before.record(&directory.path).digest == directory.digest;
                     if !equal {
                         self.machine.need(number, directory);
+                    }
+                    self.machine.compared(number);
+                    // In a long row of directories the sender is told in between.
+                    if number.is_multiple_of(3) {
+                        self.ask(link);
                     }
                 }
             }

@@ -71,6 +71,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         for (number, directory) in (first..).zip(directories) {
             self.session.count(Counter::directories_source, 1);
             self.directory(number, directory)?;
+            self.machine.compared(number);
             if (number + 1).is_multiple_of(SETTLE_EVERY) {
                 self.ask()?;
             }
