@@ -1,5 +1,5 @@
 // A destination that is too small says so before anything is written, with what is needed and what is free.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import { NoSpaceError, sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
@@ -75,6 +75,33 @@ judgedWhere(canMount)('a tree that fits by what it replaces is no question of sp
   writeFileSync(`${served}/ballast`, new Random('ballast').bytes(1_200_000));
   await sync(source, server.url('root', 'tree'), access);
   assertEqual(t, source, `${served}/tree`);
+});
+
+judgedWhere(canMount)('what a run tells is told once, also when its need had to be counted first', async (t) => {
+  const work = workDir(t);
+  const [served, here] = [`${work}/served`, `${work}/here`];
+  // Far less than the disk of the sources holds, so only counting tells whether a run fits.
+  t.true(mountTmpfs(t, served, 'size=4m'));
+  t.true(mountTmpfs(t, here, 'size=4m'));
+  const user = client(work);
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/file`, 'content');
+  symlinkSync('file', `${source}/left out`);
+  const server = await startServer(t, { home: work, roots: { root: served, source }, clients: [user] });
+  const options = { ...accessOf(user, server), links: false };
+  for (const [what, run] of [
+    ['push', () => sync(source, server.url('root', 'tree'), options)],
+    ['pull', () => sync(server.url('source'), `${here}/pulled`, options)],
+    ['local', () => sync(source, `${here}/copied`, options)],
+  ] as const) {
+    const result = await run();
+    t.deepEqual(
+      result.warnings.map((warning) => warning.path),
+      ['left out'],
+      what,
+    );
+    t.is(result.stats.filesTransferred, 1, what);
+  }
 });
 
 judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps every old file', async (t) => {

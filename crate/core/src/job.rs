@@ -51,29 +51,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What the thread of a run works with.
-pub(crate) struct JobContext(Arc<Shared>);
+pub(crate) struct JobContext {
+    job: Arc<Shared>,
+    events: Arc<EventQueue>,
+}
 
 impl JobContext {
+    fn new(job: Arc<Shared>) -> Self {
+        Self { events: Arc::clone(&job.events), job }
+    }
+
+    /// The same run while its need is counted. What this pass tells is dropped, because the run that follows tells it
+    /// again.
+    pub(crate) fn counting(&self) -> Self {
+        Self { job: Arc::clone(&self.job), events: Arc::default() }
+    }
+
     /// The run's events.
     pub(crate) fn events(&self) -> &Arc<EventQueue> {
-        &self.0.events
+        &self.events
     }
 
     /// The run's transport counters.
     pub(crate) fn wire(&self) -> &Arc<WireCounters> {
-        &self.0.wire
+        &self.job.wire
     }
 
     /// Fails when the run was called off.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.0.canceled.load(Ordering::SeqCst) { Err(canceled()) } else { Ok(()) }
+        if self.job.canceled.load(Ordering::SeqCst) { Err(canceled()) } else { Ok(()) }
     }
 
     /// Begins a session, which the caller can cancel and watch.
     pub(crate) fn begin(&self, profile: bool) -> Result<Arc<Session>> {
         let session = Arc::new(Session::new(profile));
-        *lock(&self.0.session) = Arc::clone(&session);
-        if self.0.canceled.load(Ordering::SeqCst) {
+        *lock(&self.job.session) = Arc::clone(&session);
+        if self.job.canceled.load(Ordering::SeqCst) {
             session.fail(canceled());
         }
         session.check()?;
@@ -99,13 +112,13 @@ impl Job {
             result: watch::channel(None).0,
             thread: Mutex::default(),
         });
-        let context = JobContext(Arc::clone(&shared));
+        let context = JobContext::new(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("sparsync-job".to_owned())
             .spawn(move || {
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&context)))
                     .unwrap_or_else(|_| Err(Error::internal("the run's thread panicked")));
-                context.0.finish(outcome);
+                context.job.finish(outcome);
             })
             .map_err(|error| Error::io("cannot start a thread", b"", error))?;
         *lock(&shared.thread) = Some(thread);

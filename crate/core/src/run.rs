@@ -126,7 +126,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
         (SenderEnd::Finished(refused), _) => Ok(refused),
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
             let dry = Request { dry_run: true, itemize: false, ..request.clone() };
-            let (_, counted) = push_once(peer, &source, &dry, job)?;
+            let (_, counted) = push_once(peer, &source, &dry, &job.counting())?;
             if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
                 return Err(error.remote());
             }
@@ -166,7 +166,7 @@ fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let Some((free_bytes, free_entries)) = end.count_first else { return Ok(end.refused) };
     drop(counted);
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
-    let (_, counted) = pull_once(peer, run, &dry, job)?;
+    let (_, counted) = pull_once(peer, run, &dry, &job.counting())?;
     if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
         return Err(error);
     }
@@ -242,7 +242,7 @@ fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
     let (end, _) = local_once(&source, destination, &request, job)?;
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
-    let (_, counted) = local_once(&source, destination, &dry, job)?;
+    let (_, counted) = local_once(&source, destination, &dry, &job.counting())?;
     if let Some(error) = prepare::does_not_fit(need(&counted), free) {
         return Err(error);
     }

@@ -104,6 +104,8 @@ pub fn request(direction: Direction, path: &str) -> Request {
         partial: true,
         timeout_ms: 60_000,
         lanes: 2,
+        // How full this machine's disk is must not decide how many sessions a run has.
+        space_checked: true,
         ..Request::default()
     }
 }
