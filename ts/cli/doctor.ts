@@ -12,7 +12,7 @@ import { DOCTOR_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { hintFor } from './hints.js';
 import { JSON_SCHEMA, printJson } from './json.js';
-import { print, stdout } from './output.js';
+import { print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { colored, safe } from './text.js';
@@ -53,7 +53,7 @@ async function report(finding: Finding, json: boolean): Promise<void> {
     return;
   }
   const color = { ok: 'green', warning: 'yellow', problem: 'red' } as const;
-  const state = colored(finding.state.padEnd(8), color[finding.state], stdout());
+  const state = colored(finding.state.padEnd(8), color[finding.state], 'stdout');
   await print(`${state} ${finding.check}: ${safe(finding.message)}`);
   if (finding.fix !== undefined) await print(`         help: ${safe(finding.fix)}`);
 }

@@ -11,26 +11,38 @@ let noted: Promise<void> | undefined;
 /** Something that was asked for beside both streams, a file, could not be written. */
 let isFileLost = false;
 const listeners: (() => void)[] = [];
-/** The streams of this process that are in use. */
-const inUse = new Set<NodeJS.WriteStream>();
+/** The streams of this process that are in use, by descriptor. */
+const inUse = new Map<number, NodeJS.WriteStream>();
 
 /** Text is handed to the stream in pieces of this size, not line by line. */
 const PIECE = 16 * 1024;
 
 /** stdout. Looking at it makes it, which takes longer than most else that a quick run does; so all ask here. */
 export function stdout(): NodeJS.WriteStream {
-  return used(process.stdout);
+  return inUse.get(1) ?? used(1, process.stdout);
 }
 
 /** stderr, as {@link stdout}. */
 export function stderr(): NodeJS.WriteStream {
-  return used(process.stderr);
+  return inUse.get(2) ?? used(2, process.stderr);
+}
+
+/**
+ * Whether a stream may be given colours and cursor movements. The stream is made only for what can be a terminal, because
+ * most runs of scripts have none.
+ */
+export function isFancy(name: 'stdout' | 'stderr'): boolean {
+  try {
+    if (!fstatSync(name === 'stdout' ? 1 : 2).isCharacterDevice()) return false;
+  } catch {
+    return false;
+  }
+  return (name === 'stdout' ? stdout() : stderr()).isTTY && process.env['TERM'] !== 'dumb';
 }
 
 /** Without a listener an error of a stream would end the process with a stack, in the middle of its work. */
-function used(stream: NodeJS.WriteStream): NodeJS.WriteStream {
-  if (inUse.has(stream)) return stream;
-  inUse.add(stream);
+function used(descriptor: number, stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  inUse.set(descriptor, stream);
   stream.on('error', (error: NodeJS.ErrnoException) => lose(stream, error));
   return stream;
 }
@@ -86,21 +98,21 @@ export async function flushOutput(): Promise<void> {
  * a stream, which takes longer to make.
  */
 export async function endOutput(): Promise<void> {
-  if (inUse.size > 0 || pending.length > PIECE) {
+  if (inUse.has(1) || pending.length > PIECE) {
     await flushOutput();
   } else {
     const bytes = Buffer.from(pending);
     pending = '';
-    await write(bytes.subarray(writeDirectly(bytes)));
+    await write(bytes.subarray(writeDirectly(1, bytes)));
   }
   await noted;
 }
 
-/** Writes to stdout without a stream, and returns how much; what stands in the way is for the stream to find out. */
-function writeDirectly(bytes: Uint8Array): number {
+/** Writes without a stream, and returns how much; what stands in the way is for the stream to find out. */
+function writeDirectly(descriptor: number, bytes: Uint8Array): number {
   let written = 0;
   try {
-    while (written < bytes.length) written += writeSync(1, bytes, written);
+    while (written < bytes.length) written += writeSync(descriptor, bytes, written);
   } catch {
     // A pipe that is full, or that nobody reads, or a disk that is full.
   }
@@ -112,7 +124,7 @@ async function write(text: string | Uint8Array): Promise<void> {
   // A file on a disk that is nearly full takes a part of a text, which Node's stream does not look at.
   if (isFile()) {
     const bytes = Buffer.from(text);
-    text = bytes.subarray(writeDirectly(bytes));
+    text = bytes.subarray(writeDirectly(1, bytes));
     if (text.length === 0) return;
   }
   await writeTo(stdout(), text);
@@ -146,10 +158,12 @@ export function leave(exitCode: number): void {
   const isAnyLost = isFileLost || [...lost.values()].some((error) => error.code !== 'EPIPE');
   process.exitCode = exitCode === EXIT.ok && isAnyLost ? EXIT.output : exitCode;
   // What could not be written yet makes the process end in its own time.
-  if ([...inUse].every((stream) => stream.writableLength === 0 || lost.has(stream))) process.exit();
+  if ([...inUse.values()].every((stream) => stream.writableLength === 0 || lost.has(stream))) process.exit();
 }
 
-/** Writes one line to stderr. */
+/** Writes one line to stderr; without a stream, which takes milliseconds to make, where there is none yet. */
 export function note(line: string): void {
-  noted = writeTo(stderr(), `${line}\n`);
+  const bytes = Buffer.from(`${line}\n`);
+  const rest = inUse.has(2) ? bytes : bytes.subarray(writeDirectly(2, bytes));
+  if (rest.length > 0) noted = writeTo(stderr(), rest);
 }

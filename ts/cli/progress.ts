@@ -1,6 +1,6 @@
 import type { ProgressEvent } from '../events.js';
-import { stderr } from './output.js';
-import { count, duration, isFancy, size } from './text.js';
+import { isFancy, stderr } from './output.js';
+import { count, duration, size } from './text.js';
 
 /** How often progress is written where it cannot be redrawn, in milliseconds. */
 const LINE_INTERVAL_MS = 5000;
@@ -16,9 +16,9 @@ export class ProgressView {
   #shown = false;
   #samples: { readonly ms: number; readonly bytes: number }[] = [];
 
-  constructor(stream: NodeJS.WriteStream = stderr()) {
-    this.#stream = stream;
-    this.#redraw = isFancy(stream);
+  constructor() {
+    this.#stream = stderr();
+    this.#redraw = isFancy('stderr');
   }
 
   /** Shows the state of a run. */

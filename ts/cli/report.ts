@@ -3,7 +3,7 @@ import type { Failure, SyncResult } from '../events.js';
 import { exitCodeFor } from './exit-codes.js';
 import { hintFor } from './hints.js';
 import { errorRecord, printJson } from './json.js';
-import { note, stderr } from './output.js';
+import { note } from './output.js';
 import { colored, count, duration, safe, safePath, size } from './text.js';
 
 /** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
@@ -23,7 +23,7 @@ export function printError(thrown: unknown): number {
       ? ''
       : ` (${safePath({ path: error.path, ...(error.pathBytes === undefined ? {} : { pathBytes: error.pathBytes }) })})`;
   const side = error.side === 'remote' ? ' [on the server]' : '';
-  note(`${colored(`error[${error.code}]`, 'red', stderr())}: ${safe(error.message)}${where}${side}`);
+  note(`${colored(`error[${error.code}]`, 'red', 'stderr')}: ${safe(error.message)}${where}${side}`);
   const hint = hintFor(error);
   if (hint !== undefined) note(`  help: ${hint}`);
   if (error.code === 'ERR_SPARSYNC_INTERNAL' && error.stack !== undefined) note(error.stack);
@@ -59,7 +59,7 @@ export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
       warning.path === undefined
         ? ''
         : `${safePath({ path: warning.path, ...(warning.pathBytes === undefined ? {} : { pathBytes: warning.pathBytes }) })}: `;
-    note(`${colored('warning', 'yellow', stderr())}: ${path}${safe(warning.message)}`);
+    note(`${colored('warning', 'yellow', 'stderr')}: ${path}${safe(warning.message)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 
 import type { EntryPath } from '../events.js';
+import { isFancy } from './output.js';
 
 /** Characters that would move the cursor, hide text or turn its direction in a terminal or a log. */
 // oxlint-disable-next-line no-control-regex
@@ -20,13 +21,8 @@ export function safePath(entry: EntryPath): string {
   return safe(Buffer.from(entry.pathBytes).toString('latin1'));
 }
 
-/** Whether a stream may be given colours and cursor movements. */
-export function isFancy(stream: NodeJS.WriteStream): boolean {
-  return stream.isTTY && process.env['TERM'] !== 'dumb';
-}
-
 /** A text in bold red or yellow where colours are welcome. */
-export function colored(text: string, color: 'red' | 'yellow' | 'green', stream: NodeJS.WriteStream): string {
+export function colored(text: string, color: 'red' | 'yellow' | 'green', stream: 'stdout' | 'stderr'): string {
   const forbidden = (process.env['NO_COLOR'] ?? '') !== '';
   return isFancy(stream) && !forbidden ? styleText(['bold', color], text) : text;
 }
