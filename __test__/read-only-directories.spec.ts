@@ -1,4 +1,4 @@
-// Directories that one owns and may not write to: what rsync does in them is done in them.
+// Directories that one owns and may not write to, list or search: what rsync does in them is done in them.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,6 +8,7 @@ import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { isRoot } from './helpers/setup.js';
+import { hasStrace, straced } from './helpers/strace.js';
 import { dir, workDir } from './helpers/temp.js';
 import { type Tree, walk } from './helpers/walk.js';
 
@@ -97,3 +98,134 @@ judgedWhere(canBecome)(
     t.is(statSync(`${work}/local-a/d`).mode & 0o7777, 0o555);
   },
 );
+
+/** The same tree with the modes of directories left out, which rsync widens for good where it sets none. */
+const withoutModes = (lines: readonly string[]): string[] =>
+  lines.map((line) => line.replace(/ directory [0-7]+ /, ' directory '));
+
+const modeOf = (path: string): string => (statSync(path).mode & 0o7777).toString(8);
+
+judgedWhere(canBecome)(
+  "directories of one's own that may not be listed or searched are written to, the top as well, and get their modes back",
+  async (t) => {
+    const work = workDir(t);
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    const source = dir(work, 'source');
+    make(source, { 'd/kept': 'kept', 'd/old': 'new content', 'd/new': 'new', 'd/file': 'file', 'e/f': 'f' }, {});
+    const home = ownDir(work, 'home');
+    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    const user = client(work, 'client');
+    const cases = [
+      { d: 0o300, top: 0o755 },
+      { d: 0o311, top: 0o755 },
+      { d: 0o600, top: 0o755 },
+      { d: 0o000, top: 0o755 },
+      { d: 0o755, top: 0o300 },
+      { d: 0o311, top: 0o311 },
+    ];
+    const byCase = async (name: string, options: readonly string[], modes: (typeof cases)[number]): Promise<void> => {
+      const before = (root: string, inside: number): void => {
+        mkdirSync(root);
+        const files = { 'd/kept': 'kept', 'd/old': 'old', 'd/sub/extra': 'extra', 'e/f': 'f', 'd/file/inside': 'in' };
+        make(root, files, { 'd/sub': inside, 'd/file': inside, d: modes.d, '': modes.top });
+      };
+      const [judge, local, served] = [`${work}/judge-${name}`, `${work}/local-${name}`, `${work}/served-${name}`];
+      // rsync cannot delete such a directory, we can.
+      before(judge, 0o755);
+      for (const root of [local, served]) before(root, modes.d);
+      const as = (...command: string[]): ReturnType<typeof start> =>
+        start(t, 'setpriv', [...asUser.slice(1), ...command], { env });
+      const rsync = await as('rsync', ...options, `${source}/`, judge).ended;
+      t.is(rsync.code, 0, rsync.stderr);
+      const copied = await as(process.execPath, program, ...options, `${source}/`, local).ended;
+      t.deepEqual([copied.code, copied.stderr], [0, ''], `${name}, here`);
+      const server = await startServer(t, {
+        home: ownDir(home, `server-${name}`),
+        roots: { root: served },
+        clients: [user],
+        args: ['--durability', 'run'],
+        under: asUser,
+        env: { HOME: home },
+      });
+      const pushed = await start(t, process.execPath, [program, ...options, `${source}/`, server.url('root')], {
+        env: user.env,
+      }).ended;
+      t.is(pushed.code, 0, pushed.stderr);
+      await server.stop();
+      const carriesModes = options.includes('-a');
+      const told = (root: string): string[] => {
+        const lines = shown(walk(root, { content: true }));
+        return carriesModes ? lines : withoutModes(lines);
+      };
+      for (const root of [local, served]) {
+        t.deepEqual(told(root), told(judge), `${name}: ${root}`);
+        const expected = carriesModes ? [modeOf(source), '755'] : [modes.top.toString(8), modes.d.toString(8)];
+        t.deepEqual([modeOf(root), modeOf(`${root}/d`)], expected, `${name}: ${root}`);
+      }
+      // What is equal is looked at again, and not reported as different.
+      const again = await as(process.execPath, program, '-i', ...options, `${source}/`, local).ended;
+      t.deepEqual([again.code, again.stdout, again.stderr], [0, '', ''], `${name}, again`);
+    };
+    for (const [index, modes] of cases.entries()) {
+      await byCase(`a${index}`, ['-a', '--delete'], modes);
+      await byCase(`rt${index}`, ['-rt', '--delete'], modes);
+    }
+  },
+);
+
+judgedWhere(canBecome && hasStrace)(
+  'directories that were made usable get their modes back when the run fails',
+  async (t) => {
+    const work = workDir(t);
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    const [source, destination] = [dir(work, 'source'), dir(work, 'destination')];
+    make(source, { 'd/in/new': 'new' }, {});
+    make(destination, { 'd/in/old': 'old', 'e/f': 'f' }, { 'd/in': 0o300, d: 0o311, e: 0, '': 0o311 });
+    const home = ownDir(work, 'home');
+    const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+    const fault = ['-e', 'trace=renameat,renameat2', '-e', 'inject=renameat,renameat2:error=ENOSPC'];
+    const command = [...asUser, process.execPath, program, '-a', '--delete', `${source}/`, destination];
+    const [strace = '', ...words] = straced(`${work}/trace`, [...fault, ...command]);
+    const { code, stderr } = await start(t, strace, words, { env }).ended;
+    t.is(code, 11, stderr);
+    t.deepEqual(
+      ['', '/d', '/d/in', '/e'].map((path) => modeOf(`${destination}${path}`)),
+      ['311', '311', '300', '0'],
+    );
+  },
+);
+
+judgedWhere(canBecome)('a file goes into a directory that may only be searched, and comes out of one', async (t) => {
+  const work = workDir(t);
+  for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+  const tree = dir(work, 'tree');
+  make(tree, { 'closed/in/file': 'file', 'closed/one': 'one', 'open/old': 'old' }, { closed: 0o311 });
+  const foreign = dir(work, 'foreign');
+  chmodSync(foreign, 0o733);
+  const home = ownDir(work, 'home');
+  const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
+  const copies = [
+    [`${tree}/closed/one`, `${tree}/open/`],
+    [`${tree}/closed/in`, `${tree}/open/`],
+    [`${tree}/open/old`, `${tree}/closed/`],
+    [`${tree}/open/`, `${tree}/closed/new`],
+    [`${tree}/open/old`, `${foreign}/`],
+  ];
+  for (const [from = '', to = ''] of copies) {
+    for (const durability of ['none', 'run', 'file']) {
+      const words = [program, '-a', '--durability', durability, from, to];
+      const { code, stderr } = await start(t, 'setpriv', [...asUser.slice(1), process.execPath, ...words], { env })
+        .ended;
+      t.deepEqual([code, stderr], [0, ''], `${from} ${to} ${durability}`);
+    }
+  }
+  const found = walk(tree, { content: true });
+  t.deepEqual(
+    ['open/one', 'open/in/file', 'closed/old', 'closed/new/old', 'closed/new/in/file'].filter(
+      (path) => !found.has(path),
+    ),
+    [],
+  );
+  t.deepEqual(readdirSync(foreign), ['old']);
+  t.is(modeOf(`${tree}/closed`), '311');
+});

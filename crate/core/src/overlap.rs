@@ -65,7 +65,7 @@ impl<'a> Tree<'a> {
             return Some(Self { root: Top::Whole(&part.root), goes_to: RelPath::root() });
         };
         let goes_to = RelPath::new(name).ok()?;
-        let root = part.root.descend(&goes_to).ok()?;
+        let root = part.root.descend_to_reach(&goes_to).ok()?;
         Some(Self { root: Top::Entry(root), goes_to })
     }
 

@@ -9,7 +9,7 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds
 use crate::engine::{self, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
-use crate::storage::{Access, Hold, SessionId, TempName};
+use crate::storage::{Access, Hold, SessionId, TempName, Widened};
 use sparsync_proto::session::ProfileExchange;
 
 /// A destination in the file system.
@@ -29,7 +29,7 @@ pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
     let mut at = absolute.as_slice();
     let mut missing: Vec<&[u8]> = Vec::new();
     loop {
-        match Root::open(if at.is_empty() { b"/" } else { at }) {
+        match Root::reach(if at.is_empty() { b"/" } else { at }) {
             Ok(root) => {
                 missing.reverse();
                 let rest = RelPath::new(&missing.join(&b'/'))
@@ -173,13 +173,17 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             lock: None,
         });
     }
+    // One's own directory may have a mode that forbids to list it, and so to lock it.
+    let widened = Widened::new(&existing);
+    let start = readable(&existing, &widened)
+        .map_err(|error| Error::io("cannot open the destination", directory.as_bytes(), error.into()))?;
     let above = if missing.is_root() {
         None
     } else {
         // What is above may be somebody else's to write; nothing is made then.
-        Some(DestinationLock::acquire(&existing, LockFor::Below, &terms.holder)?)
+        Some(DestinationLock::acquire(&start, LockFor::Below, &terms.holder)?)
     };
-    let root = make_directories(existing, &missing)?;
+    let root = make_directories(start, &missing)?;
     let purpose = if file_name.is_none() { LockFor::Tree } else { LockFor::Names };
     let lock = DestinationLock::acquire(&root, purpose, &terms.holder)?;
     drop(above);
@@ -222,7 +226,7 @@ fn split_destination(
 fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
     let mut at = path.clone();
     loop {
-        match top.descend(&at) {
+        match top.descend_to_reach(&at) {
             Ok(root) => {
                 let rest = path.as_bytes()[at.as_bytes().len()..]
                     .strip_prefix(b"/")
@@ -243,6 +247,16 @@ fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
             return Err(Error::new(ErrorKind::NotFound, "the root does not exist").at(path.as_bytes()));
         };
         at = parent;
+    }
+}
+
+/// The directory as one that can be listed and locked, where its mode can be made to allow that. Another's may still be
+/// one that is reached.
+fn readable(existing: &Root, widened: &Widened<'_, Root>) -> rustix::io::Result<Root> {
+    let top = RelPath::root();
+    match widened.within(&top, || existing.descend(&top)) {
+        Err(Errno::ACCESS) => existing.descend_to_reach(&top),
+        result => result,
     }
 }
 

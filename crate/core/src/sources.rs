@@ -98,7 +98,7 @@ fn own_part(path: &[u8], itself: bool) -> Result<FsPart> {
     let (true, false, Ok(name)) = (itself, path.ends_with(b"/"), Name::new(&trimmed[cut..])) else {
         return own_source(path, itself);
     };
-    let root = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] }).map_err(|error| own_failure(error, path))?;
+    let root = Root::reach(if cut == 0 { b"." } else { &trimmed[..cut] }).map_err(|error| own_failure(error, path))?;
     entry_of(root, name).map_err(|error| own_failure(error, path))
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
         let trimmed = trim_slashes(path);
         let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
         if let Ok(name) = Name::new(&trimmed[cut..])
-            && let Ok(root) = Root::open(if cut == 0 { b"." } else { &trimmed[..cut] })
+            && let Ok(root) = Root::reach(if cut == 0 { b"." } else { &trimmed[..cut] })
             && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.kind == Kind::Symlink)
         {
             return Ok(Part { root, name: Some(name.as_bytes().to_vec()) });
@@ -146,7 +146,7 @@ pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
     let Some((parent, name)) = place.path.split_last() else {
         return Ok(Part { root: place.top.descend(&place.path).map_err(failure)?, name: None });
     };
-    place.top.descend(&parent).and_then(|root| entry_of(root, name)).map_err(failure)
+    place.top.descend_to_reach(&parent).and_then(|root| entry_of(root, name)).map_err(failure)
 }
 
 /// What is in the directory at `place`: one of several sources.
@@ -176,7 +176,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
         Err(error) => return Err(not_found(error)),
     };
     let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
-    let root = place.top.descend(&parent).map_err(not_found)?;
+    let root = place.top.descend_to_reach(&parent).map_err(not_found)?;
     match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.kind {
         Kind::Directory => return Err(not_found(error)),
         Kind::Symlink => {

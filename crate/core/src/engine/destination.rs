@@ -7,7 +7,9 @@ use sparsync_proto::{Counter, Meta, Phase, RelPath, Xattrs};
 use super::budget::{Budget, Permit};
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::storage::{Errno, Scan, ScanBuffers, ScanOptions, Storage, Walk, WalkItem, scan_single};
+use crate::storage::{
+    Errno, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, Widened, WriteStorage, scan_directory, scan_single,
+};
 
 /// A directory of the destination, or one that could not be listed.
 pub(super) enum Found {
@@ -45,9 +47,11 @@ impl LowWaterMark {
 type Sent = (Found, Option<Permit>);
 
 /// What is walked.
-pub(super) struct DestinationWalk<'a, S> {
+pub(super) struct DestinationWalk<'a, S: WriteStorage> {
     /// The destination.
     pub(super) root: &'a S,
+    /// Where directories of one's own are made listable for it; nothing in a dry run.
+    pub(super) widened: Option<&'a Widened<'a, S>>,
     /// Only this name of it.
     pub(super) single: Option<&'a [u8]>,
     /// What is looked at.
@@ -61,7 +65,7 @@ pub(super) struct DestinationWalk<'a, S> {
 /// Walks the destination into a channel.
 pub(super) fn walk_destination(
     session: &Session,
-    what: &DestinationWalk<'_, impl Storage>,
+    what: &DestinationWalk<'_, impl WriteStorage>,
     low_water_mark: &LowWaterMark,
     budget: &Budget,
     to: &mpsc::Sender<Sent>,
@@ -73,7 +77,12 @@ pub(super) fn walk_destination(
         let _ = to.send((Found::Listed(Box::new(scan)), None));
         return Ok(());
     }
-    let mut walk = Walk::new(what.root, what.options, what.recursive);
+    let mut buffers = ScanBuffers::default();
+    let list = |path: &RelPath| match what.widened {
+        Some(widened) => widened.list(path, &what.options, &mut buffers),
+        None => scan_directory(what.root, path.clone(), &what.options, &mut buffers),
+    };
+    let mut walk = Walk::new(list, what.recursive);
     loop {
         if let Some(low_water_mark) = low_water_mark.take() {
             walk.skip_before(&low_water_mark);

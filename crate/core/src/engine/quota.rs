@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use sparsync_proto::{Attributes, Everything, Kind};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{ScanOptions, Storage, Walk, WalkItem};
+use crate::storage::{ScanOptions, Storage, WalkItem, walk};
 
 use super::session::Session;
 
@@ -38,7 +38,7 @@ impl Quota {
             stamps: false,
             matcher: &Everything,
         };
-        for item in Walk::new(top, options, true) {
+        for item in walk(top, options, true) {
             session.check()?;
             session.worked(1);
             if let WalkItem::Listed(scan) = item {

@@ -53,15 +53,34 @@ impl Root {
         Ok(Self::from_fd(fd))
     }
 
+    /// The same for a directory that may perhaps only be searched: what is in it is reached by name, and not listed.
+    pub(crate) fn reach(path: &[u8]) -> rustix::io::Result<Self> {
+        match Self::open(path) {
+            Err(Errno::ACCESS) => rustix::fs::openat(CWD, path, flags(Access::Reach), Mode::empty()).map(Self::from_fd),
+            result => result,
+        }
+    }
+
     fn from_fd(fd: OwnedFd) -> Self {
         Self { fd, has_openat2: AtomicBool::new(true) }
     }
 
     /// The tree at `path` below this root as a root of its own.
     pub(crate) fn descend(&self, path: &RelPath) -> rustix::io::Result<Self> {
-        let root = Self::from_fd(self.open_directory(path, Access::Read)?);
-        root.has_openat2.store(self.has_openat2.load(Ordering::Relaxed), Ordering::Relaxed);
-        Ok(root)
+        self.open_directory(path, Access::Read).map(|fd| self.like(fd))
+    }
+
+    /// The same for a directory that may perhaps only be searched.
+    pub(crate) fn descend_to_reach(&self, path: &RelPath) -> rustix::io::Result<Self> {
+        match self.descend(path) {
+            Err(Errno::ACCESS) => self.open_directory(path, Access::Reach).map(|fd| self.like(fd)),
+            result => result,
+        }
+    }
+
+    /// A directory of this tree as a root of its own.
+    fn like(&self, fd: OwnedFd) -> Self {
+        Self { fd, has_openat2: AtomicBool::new(self.has_openat2.load(Ordering::Relaxed)) }
     }
 
     /// Opens a directory below the root, following no symlink on the way.
@@ -124,7 +143,14 @@ impl Storage for Root {
 
 impl WriteStorage for Root {
     fn sync(&self) -> rustix::io::Result<()> {
-        rustix::fs::syncfs(&self.fd)
+        match rustix::fs::syncfs(&self.fd) {
+            // The descriptor only reaches the directory, and the file system that it is on cannot be named otherwise.
+            Err(Errno::BADF) => {
+                rustix::fs::sync();
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn is_unclaimed(&self, path: &RelPath) -> bool {

@@ -37,7 +37,7 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
         {
             return Err(bad("has a name that is not made of letters, digits, '-', '_' and '.'"));
         }
-        let root = Root::open(&served.path)
+        let root = Root::reach(&served.path)
             .map_err(|error| bad(&format!("cannot be opened: {}", std::io::Error::from(error))))?;
         if open.insert(served.name.clone(), OpenRoot { root, read_only: served.read_only }).is_some() {
             return Err(bad("is named twice"));

@@ -28,7 +28,7 @@ pub(crate) use remove::{Removal, holds_protected, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use union::{Part, Union};
-pub(crate) use walk::{Walk, WalkItem};
+pub(crate) use walk::{Walk, WalkItem, walk};
 pub(crate) use widen::Widened;
 pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, open_to_adjust};
 pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};

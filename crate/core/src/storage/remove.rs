@@ -11,7 +11,7 @@ use super::{Access, Directory, Errno, Result, WriteDirectory, WriteStorage};
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
 
 /// What a removal may do, and what it did.
-pub(crate) struct Removal<'a, S> {
+pub(crate) struct Removal<'a, S: WriteStorage> {
     /// Nothing is removed; it is only counted and told.
     pub(crate) dry_run: bool,
     /// How many entries may go.
@@ -22,7 +22,7 @@ pub(crate) struct Removal<'a, S> {
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
-    /// Where directories of one's own are made writable for it.
+    /// Where directories of one's own are made usable for it, or to look at what would be removed.
     pub(crate) widened: Option<&'a Widened<'a, S>>,
     /// Files, symlinks and others removed.
     pub(crate) files: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Removal<'a, S> {
     pub(crate) failed: Vec<(Vec<u8>, Errno)>,
 }
 
-impl<S> Default for Removal<'_, S> {
+impl<S: WriteStorage> Default for Removal<'_, S> {
     fn default() -> Self {
         Self {
             dry_run: false,
@@ -107,7 +107,7 @@ impl<S: WriteStorage> Removal<'_, S> {
     }
 
     fn entries(&self, root: &S, path: &RelPath) -> Result<(S::Directory, Found)> {
-        match self.widened.filter(|_| !self.dry_run) {
+        match self.widened {
             Some(widened) => widened.within(path, || entries(root, path)),
             None => entries(root, path),
         }
@@ -133,11 +133,16 @@ pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &m
 }
 
 /// Whether something in the directory at `path` does not belong to the run, so that it has to stay.
-pub(crate) fn holds_protected(root: &impl WriteStorage, path: &RelPath, matcher: &dyn Matcher) -> bool {
+pub(crate) fn holds_protected<S: WriteStorage>(
+    root: &S,
+    path: &RelPath,
+    matcher: &dyn Matcher,
+    widened: Option<&Widened<'_, S>>,
+) -> bool {
     if matcher.takes_all_below(path) {
         return false;
     }
-    let mut looked = Removal { dry_run: true, matcher: Some(matcher), ..Removal::default() };
+    let mut looked = Removal { dry_run: true, matcher: Some(matcher), widened, ..Removal::default() };
     // What cannot be looked at cannot be removed either, and fails there.
     let _ = remove_tree(root, path, &mut looked);
     looked.protected > 0

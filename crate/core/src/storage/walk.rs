@@ -3,7 +3,7 @@
 use sparsync_proto::RelPath;
 
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
-use super::{Errno, Storage};
+use super::{Errno, Result, Storage};
 
 /// A directory of the walk, or one that could not be listed.
 pub(crate) enum WalkItem {
@@ -14,18 +14,26 @@ pub(crate) enum WalkItem {
 }
 
 /// Walks a tree in order. Holds no descriptor between directories, so depth costs nothing.
-pub(crate) struct Walk<'a, S> {
-    root: &'a S,
-    options: ScanOptions<'a>,
+pub(crate) struct Walk<L> {
+    list: L,
     recursive: bool,
-    buffers: ScanBuffers,
     pending: Vec<RelPath>,
 }
 
-impl<'a, S: Storage> Walk<'a, S> {
-    /// Starts at the root.
-    pub(crate) fn new(root: &'a S, options: ScanOptions<'a>, recursive: bool) -> Self {
-        Self { root, options, recursive, buffers: ScanBuffers::default(), pending: vec![RelPath::root()] }
+/// Walks the tree below `root` from its top.
+pub(crate) fn walk<'a>(
+    root: &'a impl Storage,
+    options: ScanOptions<'a>,
+    recursive: bool,
+) -> Walk<impl FnMut(&RelPath) -> Result<Scan> + 'a> {
+    let mut buffers = ScanBuffers::default();
+    Walk::new(move |path: &RelPath| scan_directory(root, path.clone(), &options, &mut buffers), recursive)
+}
+
+impl<L: FnMut(&RelPath) -> Result<Scan>> Walk<L> {
+    /// Starts at the top, with `list` to look at each directory.
+    pub(crate) fn new(list: L, recursive: bool) -> Self {
+        Self { list, recursive, pending: vec![RelPath::root()] }
     }
 
     /// Leaves out every directory that comes before `low_water_mark` and does not hold it.
@@ -36,12 +44,12 @@ impl<'a, S: Storage> Walk<'a, S> {
     }
 }
 
-impl<S: Storage> Iterator for Walk<'_, S> {
+impl<L: FnMut(&RelPath) -> Result<Scan>> Iterator for Walk<L> {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {
         let path = self.pending.pop()?;
-        let scan = match scan_directory(self.root, path.clone(), &self.options, &mut self.buffers) {
+        let scan = match (self.list)(&path) {
             Ok(scan) => scan,
             Err(error) => return Some(WalkItem::Failed(path, error)),
         };

@@ -1,17 +1,22 @@
-//! Directories of one's own whose mode forbids what a run has to do in them, as 0555 does to everybody but root.
+//! Directories of one's own whose mode forbids what a run has to do in them, as 0555 and 0300 do to everybody but root.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use sparsync_proto::RelPath;
 
-use super::{Adjust, Errno, Result, WriteDirectory, WriteStorage, open_to_adjust};
+use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
+use super::{Access, Adjust, Errno, Result, Storage, WriteDirectory, WriteStorage, open_to_adjust};
 
 /// What a directory's owner needs to work in it.
 const OWNER_BITS: u16 = 0o700;
 
-/// The directories below a root whose mode was widened, and the modes that they had.
-pub(crate) struct Widened<'a, S> {
+/// What its owner needs to reach what is in it.
+const OWNER_SEARCH: u16 = 0o100;
+
+/// The directories below a root whose mode was widened, and the modes that they had, which they get back when this is
+/// dropped.
+pub(crate) struct Widened<'a, S: WriteStorage> {
     root: &'a S,
     modes: Mutex<BTreeMap<RelPath, u16>>,
 }
@@ -29,6 +34,21 @@ impl<'a, S: WriteStorage> Widened<'a, S> {
             Err(Errno::ACCESS) if self.widen(path).is_ok() => work(),
             result => result,
         }
+    }
+
+    /// Lists the directory at `path`, with the mode that it had before it was widened.
+    pub(crate) fn list(&self, path: &RelPath, options: &ScanOptions<'_>, buffers: &mut ScanBuffers) -> Result<Scan> {
+        let mut list = || scan_directory(self.root, path.clone(), options, buffers);
+        let mut scan = self.within(path, &mut list)?;
+        // Its names may be read, and lead nowhere.
+        let is_unsearchable = scan.meta.mode & OWNER_SEARCH == 0 && !scan.issues.is_empty();
+        if is_unsearchable && self.widen(path).is_ok() {
+            scan = list()?;
+        }
+        if let Some(mode) = self.modes.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
+            scan.meta.mode = *mode;
+        }
+        Ok(scan)
     }
 
     fn widen(&self, path: &RelPath) -> Result<()> {
@@ -50,9 +70,19 @@ impl<'a, S: WriteStorage> Widened<'a, S> {
     pub(crate) fn take(&self) -> BTreeMap<RelPath, u16> {
         std::mem::take(&mut *self.modes.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// Puts the modes back as far as possible, the deepest first, when nobody can be told any more.
-    pub(crate) fn restore(&self) {
+impl<S: WriteStorage> Storage for Widened<'_, S> {
+    type Directory = S::Directory;
+
+    fn open(&self, path: &RelPath, access: Access) -> Result<S::Directory> {
+        self.within(path, || self.root.open(path, access))
+    }
+}
+
+impl<S: WriteStorage> Drop for Widened<'_, S> {
+    /// Puts the modes back as far as possible, the deepest first: nobody can be told any more.
+    fn drop(&mut self) {
         for (path, bits) in self.take().into_iter().rev() {
             let _ = open_to_adjust(self.root, &path).and_then(|directory| directory.handle().set_mode(bits));
         }

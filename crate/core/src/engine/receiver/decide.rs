@@ -8,7 +8,7 @@ use super::delete::PROTECTED;
 use super::make::counter_without_content;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::error::{Error, Result};
-use crate::storage::{Access, PartialId, Scan, WriteStorage, is_empty};
+use crate::storage::{Access, PartialId, Scan, Storage, WriteStorage, is_empty};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
@@ -210,7 +210,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     fn is_empty_directory(&self, path: &[u8]) -> bool {
         let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(path)) else { return false };
-        root.open(&path, Access::Read).and_then(|directory| is_empty(&directory)).unwrap_or(false)
+        let directory = match self.widened() {
+            Some(widened) => widened.open(&path, Access::Read),
+            None => root.open(&path, Access::Read),
+        };
+        directory.and_then(|directory| is_empty(&directory)).unwrap_or(false)
     }
 
     fn skip(&mut self, path: &RelPath, listing: &Listing, index: usize, reasons: Reasons) -> Result<bool> {

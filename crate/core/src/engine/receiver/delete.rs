@@ -68,7 +68,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Whether something in the destination's directory at `path` is left out of the run.
     pub(super) fn holds_protected(&self, path: &[u8]) -> bool {
         match (&self.destination.root, RelPath::new(path)) {
-            (Some(root), Ok(path)) => holds_protected(root, &path, &*self.options.matcher),
+            (Some(root), Ok(path)) => holds_protected(root, &path, &*self.options.matcher, self.widened()),
             (None, _) | (_, Err(_)) => false,
         }
     }
@@ -77,7 +77,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn exceeds_limit(&self, entry: &Delayed, removed: u64) -> bool {
         let (Some(max), Some(root)) = (self.options.deletion.max, &self.destination.root) else { return false };
         let Ok(path) = RelPath::new(&entry.path()) else { return true };
-        let mut counted = Removal { dry_run: true, ..Removal::default() };
+        let mut counted = Removal { dry_run: true, widened: self.widened(), ..Removal::default() };
         let _ = remove_tree(root, &path, &mut counted);
         removed + counted.files + counted.directories > max
     }
@@ -103,7 +103,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
-            widened: self.writing.map(|writing| writing.widened),
+            widened: self.widened(),
             ..Removal::default()
         };
         let mut kept = Vec::new();
@@ -147,8 +147,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 let Ok(displaced) = RelPath::new(&entry.directory.join_bytes(&entry.temp_name)) else {
                     return Err(Error::internal("a temporary name that is no path"));
                 };
-                let widened = self.writing.map(|writing| writing.widened);
-                let mut removal = Removal { widened, ..Removal::default() };
+                let mut removal = Removal { widened: self.widened(), ..Removal::default() };
                 let removed = remove_tree(root, &displaced, &mut removal);
                 let failed = removed.err().or(removal.failed.first().map(|(_, error)| *error));
                 if let Some(error) = failed {

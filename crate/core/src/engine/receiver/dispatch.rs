@@ -24,6 +24,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 ToReceiver::CompareTree(digest) => {
                     if self.tree_is_equal(&digest)? {
                         self.machine.tree_is_equal();
+                        // Directories that were made listable for it get their modes back.
+                        self.set_final_attrs()?;
                         return self.finish(None, rx);
                     }
                 }

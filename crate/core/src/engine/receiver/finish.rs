@@ -8,7 +8,7 @@ use crate::engine::account::tell_profile;
 use crate::engine::attributes::{AttributePolicy, Target, Unset};
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
-use crate::storage::{Errno, WriteDirectory, WriteStorage, open_to_adjust};
+use crate::storage::{Errno, Widened, WriteDirectory, WriteStorage, open_to_adjust};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
@@ -33,7 +33,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all.dedup_by(|a, b| a.0 == b.0);
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
-        let mut widened = self.writing.map(|writing| writing.widened.take()).unwrap_or_default();
+        let mut widened = self.widened().map(Widened::take).unwrap_or_default();
         let policy = AttributePolicy { rules: self.options.rules };
         let mut settled: Vec<(RelPath, Target<'static>, bool)> = Vec::with_capacity(all.len() + widened.len());
         for (path, meta) in all {
@@ -50,8 +50,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.changed = true;
             let unset = match open_to_adjust(root, path) {
                 Ok(held) => policy.set(target, &held.handle(), None),
-                // What was widened may have been removed since.
-                Err(Errno::NOENT) if !has_to_be_there => continue,
+                // What was widened may have been removed since, or have given way to something else.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !has_to_be_there => continue,
                 // It was never made, which has been told.
                 Err(_) if self.failed.covering(path).is_some() => continue,
                 Err(error) => Unset::all("openat", error),

@@ -70,8 +70,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             match RelPath::new(&old.path.join_bytes(name)) {
                 // A directory may have been left over from an exchange.
                 Ok(path) => {
-                    let widened = self.writing.map(|writing| writing.widened);
-                    let _ = remove_tree(root, &path, &mut Removal { widened, ..Removal::default() });
+                    let _ = remove_tree(root, &path, &mut Removal { widened: self.widened(), ..Removal::default() });
                 }
                 Err(_) => continue,
             }

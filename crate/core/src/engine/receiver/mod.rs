@@ -129,7 +129,8 @@ pub(crate) fn run_receiver(
         unflushed: AtomicU64::new(0),
     });
     std::thread::scope(|scope| {
-        spawn_walk(scope, session, destination, options, (&low_water_mark, &budget), found_tx);
+        let widened = widened.as_ref().filter(|_| !options.dry_run);
+        spawn_walk(scope, session, (destination, widened), options, (&low_water_mark, &budget), found_tx);
         if let Some(writing) = &writing {
             for mut lane in lanes {
                 spawn(scope, session, "sparsync-write", move || LaneWriter::new(writing).run(&mut lane));
@@ -152,14 +153,11 @@ pub(crate) fn run_receiver(
         session.end();
         drop(rx);
     });
-    // A run that was cut short leaves nothing unfinished, and no directory wider than it was.
+    // A run that was cut short leaves nothing unfinished.
     if let Some(writing) = &writing {
         for delayed in writing.take_delayed() {
             delayed.discard(writing.root);
         }
-    }
-    if let Some(widened) = &widened {
-        widened.restore();
     }
     match (session.error(), outcome) {
         (Some(error), _) | (None, Err(error)) => Err(error),
@@ -171,7 +169,7 @@ pub(crate) fn run_receiver(
 fn spawn_walk<'scope, S: WriteStorage>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     session: &'scope Session,
-    destination: &'scope Destination<S>,
+    (destination, widened): (&'scope Destination<S>, Option<&'scope Widened<'scope, S>>),
     options: &'scope ReceiverOptions,
     (low_water_mark, budget): (&'scope LowWaterMark, &'scope Budget),
     found: mpsc::Sender<(Found, Option<Permit>)>,
@@ -181,6 +179,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
     let matcher = if destination.file_name.is_some() { &Everything } else { &*options.matcher };
     let walk = DestinationWalk {
         root,
+        widened,
         single: destination.file_name.as_deref(),
         options: ScanOptions { attributes: options.attributes, stamps: false, matcher },
         recursive: options.rules.recursive,
@@ -272,6 +271,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(());
         }
         self.options.report.item(Item { action, kind, reasons, size, path: path.to_vec() }, self.session)
+    }
+
+    /// Where directories of one's own are made usable; nothing in a dry run.
+    fn widened(&self) -> Option<&Widened<'_, S>> {
+        self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)
     }
 
     fn failures(&self) -> FailurePolicy<'_> {

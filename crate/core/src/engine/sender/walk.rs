@@ -11,7 +11,7 @@ use super::jobs::HeldScan;
 use super::{Shared, queue_lists};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{Errno, Scan, ScanBuffers, ScanOptions, Storage, Walk, WalkItem, scan_single};
+use crate::storage::{self, Errno, Scan, ScanBuffers, ScanOptions, Storage, WalkItem, scan_single};
 
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
 pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32>) -> Result<()> {
@@ -30,7 +30,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
     }
     out.missing()?;
     let hashes = options.attributes.compares_content();
-    let mut steps = Walk::new(&shared.source.root, options, shared.options.recursive);
+    let mut steps = storage::walk(&shared.source.root, options, shared.options.recursive);
     while let Some(item) = shared.session.walk_step(hashes, || steps.next()) {
         shared.session.check()?;
         out.clock.enter(Phase::list);

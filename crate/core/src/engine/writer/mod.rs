@@ -37,7 +37,7 @@ pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
 const FLUSH_DELAY_MS: u64 = 20;
 
 /// What the writers of a run share.
-pub(super) struct Writing<'a, S> {
+pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) session: &'a Session,
     pub(super) root: &'a S,
     pub(super) widened: &'a Widened<'a, S>,

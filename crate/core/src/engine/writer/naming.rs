@@ -132,7 +132,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 writing.failures.attributes(|| incoming.path_of(file.index), &unset)?;
                 if writing.durability == Durability::File {
                     // A storage that cannot say that the name is on the device keeps no promise anyway.
-                    let _ = directory.sync();
+                    let _ = writing.in_directory(&incoming.path, &directory, |directory| directory.sync());
                 }
             }
             Ok(Committed::Waits(temp_name)) => {
