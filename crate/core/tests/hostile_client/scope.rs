@@ -1,0 +1,127 @@
+//! What a key may not do, a client does not reach: other roots and paths, rights that were not given, ways out by symlinks.
+
+use crate::support::{Snapshot, deleting, directory, files, listing, pull_from, push_to, put, run, snapshot};
+use crate::{body, outside_untouched, refused_in_session, serves_on, unharmed, victim, whole};
+use sparsync_core::ErrorKind;
+use sparsync_core::proto::pack::FileId;
+use sparsync_core::proto::{Frame, Kind, RelPath, Request, SourcePath};
+
+/// A pull of several sources.
+fn pull_of(paths: &[&str]) -> Request {
+    let source = |path: &&str| SourcePath { path: RelPath::new(path.as_bytes()).unwrap(), contents: false };
+    Request { sources: paths.iter().map(source).collect(), into: true, ..pull_from("") }
+}
+
+#[tokio::test]
+async fn a_scope_is_not_left() {
+    let (site, before) = victim("root=r/dst allow=read,write").await;
+    let raw = site.raw().await;
+    let root = |name: &[u8], request: Request| Request { root: name.to_vec(), ..request };
+    for request in [
+        root(b"nope", push_to("dst")),
+        root(b"", push_to("dst")),
+        root(b"../r", push_to("dst")),
+        root(b"\xff", push_to("dst")),
+        push_to(""),
+        push_to("other"),
+        push_to("dstx"),
+        pull_from("other"),
+        pull_from(""),
+        deleting(push_to("dst")),
+        // Through the symlink.
+        pull_from("dst/link"),
+        push_to("dst/link"),
+        push_to("dst/link/deeper"),
+        // One of several sources.
+        pull_of(&["dst/keep", "other"]),
+        pull_of(&["dst", ""]),
+    ] {
+        let mut control = raw.session(request.clone()).await;
+        assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{request:?}");
+    }
+    for (root, path) in [("nope", ""), ("r", "other"), ("r", "dst/link")] {
+        let mut control = raw.open().await;
+        control.write(&Frame::Hello { oldest: 1, newest: 1 }).await;
+        let path = sparsync_core::proto::RelPath::new(path.as_bytes()).unwrap();
+        control.write(&Frame::ListRequest { root: root.as_bytes().to_vec(), path }).await;
+        assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{root}");
+    }
+    assert_eq!(snapshot(&site.root()), before);
+    outside_untouched(&site);
+    let client = site.client().await;
+    put(&site.local(), "keep", "new");
+    run(&client, push_to("dst"), &site.local()).await.unwrap();
+}
+
+#[tokio::test]
+async fn rights_that_were_not_given_are_missed() {
+    for (allow, request) in [
+        ("allow=read", push_to("dst")),
+        ("allow=write", pull_from("dst")),
+        ("allow=append", deleting(push_to("dst"))),
+        ("allow=delete", push_to("dst")),
+    ] {
+        let (site, before) = victim(allow).await;
+        let mut control = site.raw().await.session(request).await;
+        assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{allow}");
+        assert_eq!(snapshot(&site.root()), before);
+    }
+}
+
+#[tokio::test]
+async fn a_single_file_stays_where_its_name_is() {
+    // The key may write below `dst` only; its file's folder is the one above.
+    let (site, before) = victim("root=r/dst").await;
+    put(&site.root(), "other/dst", "not yours either");
+    let before: Snapshot = before.into_iter().chain(snapshot(&site.root())).collect();
+    let single = Request { file_name: Some(b"x".to_vec()), ..push_to("dst") };
+    let mut control = site.raw().await.session(single.clone()).await;
+    control.accepted().await;
+    control.tell(vec![directory("", 1), directory("other", 1)], vec![files(&[("x", 4)]), files(&[("x", 4)])]).await;
+    assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
+    // Two files instead of one, or a directory.
+    for names in [files(&[("x", 1), ("y", 1)]), listing(&[("x", Kind::Directory, 0, "")])] {
+        let mut control = site.raw().await.session(single.clone()).await;
+        control.accepted().await;
+        let count = u32::try_from(names.len()).unwrap();
+        control.tell(vec![directory("", count)], vec![names]).await;
+        assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
+    }
+    // A source that could not be looked at, and a symlink for the place where a directory with something in it stands.
+    for names in [files(&[]), listing(&[("x", Kind::Symlink, 0, "/etc/passwd")])] {
+        let mut control = site.raw().await.session(single.clone()).await;
+        control.accepted().await;
+        let count = u32::try_from(names.len()).unwrap();
+        control.tell(vec![directory("", count)], vec![names]).await;
+        control.gone_or_finished().await;
+    }
+    assert_eq!(snapshot(&site.root()), before);
+    outside_untouched(&site);
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_go_down_stays_up() {
+    let (site, before) = victim("").await;
+    let flat = Request { recursive: false, ..push_to("dst") };
+    let records = body(&Frame::Directories(vec![directory("", 1), directory("sub", 1)]));
+    refused_in_session(&site, flat, &[records]).await;
+    unharmed(&site, &before).await;
+}
+
+#[tokio::test]
+async fn a_symlink_of_the_source_is_never_written_through() {
+    let (site, _) = victim("").await;
+    let mut control = site.raw().await.session(push_to("dst")).await;
+    control.accepted().await;
+    let outside = site.outside();
+    let root = listing(&[("link", Kind::Symlink, 0, outside.to_str().unwrap())]);
+    control.tell(vec![directory("", 1), directory("link", 1)], vec![root, files(&[("secret", 5)])]).await;
+    // The link is made, or already there; then a directory stands in its place, and the file goes into that.
+    while control.wanted().await != [0] {}
+    control.lane(0).await.records(&[whole(FileId { directory: 1, index: 0 }, b"owned")]).await;
+    control.finished().await;
+    outside_untouched(&site);
+    assert_eq!(std::fs::read(site.root().join("dst/link/secret")).unwrap(), b"owned");
+    assert!(std::fs::symlink_metadata(site.root().join("dst/link")).unwrap().is_dir());
+    serves_on(&site).await;
+}

@@ -1,0 +1,294 @@
+//! The values behind the examples of the document.
+
+use crate::body;
+use sparsync_proto::codec::Write as _;
+use sparsync_proto::pack::{FileId, Record};
+use sparsync_proto::{
+    Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
+    ErrorKind, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, Phase, PhaseTotal,
+    Reasons, RelPath, Request, Resume, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+};
+
+pub fn meta() -> Meta {
+    Meta { mode: 0o644, uid: 1000, gid: 100, mtime: Time { seconds: 1_700_000_000, nanos: 123_456_789 } }
+}
+
+pub fn name(bytes: &[u8]) -> Name<'_> {
+    Name::new(bytes).unwrap()
+}
+
+pub fn path(bytes: &[u8]) -> RelPath {
+    RelPath::new(bytes).unwrap()
+}
+
+fn names(all: &[&[u8]]) -> Names {
+    Names::new(all.iter().map(|bytes| name(bytes)).collect()).unwrap()
+}
+
+pub fn directory(path: RelPath, digest: [u8; 16], entries: u32) -> Directory {
+    Directory { path, meta: meta(), xattrs: Xattrs::default(), digest, entries }
+}
+
+pub fn xattrs() -> Xattrs {
+    Xattrs::new(vec![(b"user.a".to_vec(), b"1".to_vec())]).unwrap()
+}
+
+pub fn listing() -> Listing {
+    let mut listing = Listing::new();
+    assert!(listing.push(name(b"a"), Kind::File, 300, meta(), b""));
+    assert!(listing.push(name(b"d"), Kind::Directory, 0, Meta::default(), b""));
+    assert!(listing.push(name(b"l"), Kind::Symlink, 0, meta(), b"a"));
+    assert!(listing.push(name(b"p"), Kind::Special, 0, Meta::default(), b""));
+    listing
+}
+
+fn listing_with_content() -> Listing {
+    let mut listing = Listing::new();
+    assert!(listing.push(name(b"a"), Kind::File, 0, meta(), b""));
+    listing.set_content(vec![*blake3::hash(b"").as_bytes()]);
+    listing
+}
+
+fn listing_with_xattrs() -> Listing {
+    let mut listing = Listing::new();
+    assert!(listing.push(name(b"a"), Kind::File, 300, meta(), b""));
+    listing.set_last_xattrs(xattrs());
+    assert!(listing.push(name(b"p"), Kind::Fifo, 0, meta(), b""));
+    listing
+}
+
+fn unread() -> Listing {
+    let mut listing = Listing::new();
+    assert!(listing.push(name(b"a"), Kind::File, 0, meta(), b""));
+    listing.set_last_xattrs(Xattrs::unread());
+    listing
+}
+
+pub fn error() -> WireError {
+    WireError {
+        kind: ErrorKind::Busy,
+        message: "busy".to_owned(),
+        path: Some(b"x".to_vec()),
+        details: vec![("holder".to_owned(), Detail::Text("cron".to_owned())), ("n".to_owned(), Detail::Number(300))],
+    }
+}
+
+pub fn request() -> Request {
+    Request {
+        root: b"backup".to_vec(),
+        path: path(b"host/home"),
+        attributes: Attributes { perms: true, times: true, links: true, ..Attributes::default() },
+        recursive: true,
+        deletion: Deletion { delete: true, max: Some(1000), ..Deletion::default() },
+        itemize: true,
+        partial: true,
+        durability: Durability::Run,
+        timeout_ms: 60_000,
+        lanes: 2,
+        bytes_bound: 1 << 30,
+        entries_bound: 5000,
+        ..Request::default()
+    }
+}
+
+pub fn pull_of_a_file() -> Request {
+    Request {
+        direction: Direction::Pull,
+        root: b"backup".to_vec(),
+        path: path(b"host/home"),
+        sources: vec![SourcePath { path: path(b"host/etc"), contents: true }],
+        into: true,
+        make_parent: true,
+        file_name: Some(b"f".to_vec()),
+        attributes: Attributes {
+            perms: true,
+            times: true,
+            owner: true,
+            group: true,
+            links: true,
+            specials: true,
+            xattrs: true,
+            compare: Compare::Content,
+            window: Window::Within(2_000_000_000),
+        },
+        selection: Selection { update: true, ..Selection::default() },
+        deletion: Deletion { force: true, allow_mass: true, ..Deletion::default() },
+        dry_run: true,
+        grant_all: true,
+        durability: Durability::File,
+        compression: Compression::Never,
+        timeout_ms: 60_000,
+        lanes: 2,
+        bytes_bound: 1 << 30,
+        entries_bound: 5000,
+        space_checked: true,
+        profile: true,
+        ..Request::default()
+    }
+}
+
+/// A run that is told of by names: some are left out of it, and some of the destination's top are all that it has there.
+fn push_of_names() -> Request {
+    Request {
+        root: b"backup".to_vec(),
+        path: path(b"host/home"),
+        attributes: Attributes { specials: true, ..Attributes::default() },
+        recursive: true,
+        exclude: names(&[b"cache", b"tmp"]),
+        top: names(&[b"a", b"d"]),
+        lock_wait_ms: 1000,
+        ..Request::default()
+    }
+}
+
+/// The reasons of a decoded item: they are made by comparing, not by callers.
+pub fn reasons() -> Reasons {
+    Reasons::SIZE.union(Reasons::MTIME)
+}
+
+/// A reader that read, and then waited.
+pub fn profile() -> EndProfile {
+    EndProfile {
+        started_at_micros: 1_700_000_000_000_000,
+        figures: vec![1, 9, 3],
+        threads: vec![ThreadProfile {
+            name: "read".to_owned(),
+            start_nanos: 300_000,
+            wall_nanos: 262_144,
+            cpu_nanos: 200_000,
+            step_nanos: 131_072,
+            phases: vec![
+                PhaseTotal { phase: Phase::read as u8, nanos: 131_072, count: 1, steps: vec![100] },
+                PhaseTotal { phase: Phase::wait_room as u8, nanos: 131_072, count: 1, steps: vec![0, 100] },
+            ],
+        }],
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one line for each frame of the document")]
+pub fn frames() -> Vec<(&'static str, Frame)> {
+    vec![
+        ("Hello", Frame::Hello { oldest: 1, newest: 1 }),
+        ("Request, push", Frame::Request(Box::new(request()))),
+        ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
+        ("Request, names", Frame::Request(Box::new(push_of_names()))),
+        ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
+        (
+            "Accept, single file",
+            Frame::Accept(Accept {
+                grant: Grant::All,
+                file_name: Some(b"f".to_vec()),
+                bytes_bound: 300,
+                entries_bound: 1,
+                count_first: true,
+                ..Accept::default()
+            }),
+        ),
+        (
+            "Accept, names",
+            Frame::Accept(Accept {
+                lanes: 2,
+                bytes_bound: 300,
+                entries_bound: 5,
+                top: names(&[b"etc", b"log"]),
+                ..Accept::default()
+            }),
+        ),
+        ("TreeDigest", Frame::TreeDigest(*b"0123456789abcdef")),
+        (
+            "Directories",
+            Frame::Directories(vec![
+                directory(RelPath::root(), [0xd0; 16], 4),
+                directory(path(b"d"), [0xd1; 16], 200),
+                directory(path(b"d/e"), [0xd2; 16], 0),
+            ]),
+        ),
+        (
+            "Directories, extended attributes",
+            Frame::Directories(vec![Directory { xattrs: xattrs(), ..directory(RelPath::root(), [0xd0; 16], 1) }]),
+        ),
+        ("List", Frame::List { directory: 0, more: false, listing: listing() }),
+        ("List, content", Frame::List { directory: 7, more: true, listing: listing_with_content() }),
+        ("List, extended attributes", Frame::List { directory: 0, more: false, listing: listing_with_xattrs() }),
+        (
+            "List, extended attributes that could not be read",
+            Frame::List { directory: 0, more: false, listing: unread() },
+        ),
+        ("TreeEnd", Frame::TreeEnd { directories: 3, entries: 204, bytes: 300, errors: 0 }),
+        ("Need", Frame::Need(vec![0, 1, 300])),
+        ("Want", Frame::Want { directory: 0, files: vec![0], resume: vec![] }),
+        (
+            "Want, resume",
+            Frame::Want {
+                directory: 1,
+                files: vec![3, 5],
+                resume: vec![Resume { index: 5, bytes: 1 << 20, digest: [0xee; 32] }],
+            },
+        ),
+        ("Settled", Frame::Settled(256)),
+        (
+            "Items",
+            Frame::Items(vec![Item {
+                action: Action::Update,
+                kind: Kind::File,
+                reasons: reasons(),
+                size: 300,
+                path: b"d/a".to_vec(),
+            }]),
+        ),
+        (
+            "Issue",
+            Frame::Issue(Issue {
+                kind: IssueKind::Changed,
+                path: b"a".to_vec(),
+                message: "it changed".to_owned(),
+                old_kept: true,
+            }),
+        ),
+        ("Heartbeat", Frame::Heartbeat(16_384)),
+        ("Finished", Frame::Finished { counters: vec![204, 0, 3], refused: None }),
+        ("Finished, refused", Frame::Finished { counters: vec![], refused: Some(error()) }),
+        ("Abort", Frame::Abort(error())),
+        ("ListRequest", Frame::ListRequest { root: b"backup".to_vec(), path: path(b"host") }),
+        (
+            "ListReply",
+            Frame::ListReply {
+                more: false,
+                entries: vec![ListEntry { kind: Kind::File, name: b"a".to_vec(), size: 300, meta: meta() }],
+            },
+        ),
+        ("StatRequest", Frame::StatRequest { root: b"backup".to_vec(), path: path(b"host") }),
+        ("StatReply", Frame::StatReply(Stat { kind: Kind::File, size: 300, meta: meta() })),
+        ("Profile", Frame::Profile(Box::new(profile()))),
+    ]
+}
+
+pub fn records() -> Vec<(&'static str, Record<'static>)> {
+    let file = FileId { directory: 1, index: 300 };
+    vec![
+        ("Whole", Record::Whole { file, meta: None, content: b"abc", digest: *blake3::hash(b"abc").as_bytes() }),
+        ("Begin", Record::Begin { file }),
+        ("Literal", Record::Literal(b"abc")),
+        ("Copy", Record::Copy { bytes: 1 << 20 }),
+        ("Hole", Record::Hole { bytes: 4096 }),
+        ("End", Record::End { meta: Some(meta()), digest: [0xab; 32] }),
+        ("Failed", Record::Failed { file, kind: IssueKind::Vanished, message: "gone".to_owned() }),
+    ]
+}
+
+/// A frame of a later version: the push of the examples, with a field that this version does not know.
+pub fn with_field(number: u64, critical: bool) -> Vec<u8> {
+    let mut body = body(&Frame::Request(Box::new(request())));
+    body.number(number << 1 | u64::from(critical));
+    body.bytes(b"new");
+    let mut out = Vec::new();
+    out.bytes(&body);
+    out
+}
+
+pub fn future() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("Request with a hint of the future", with_field(1000, false)),
+        ("Request with a demand of the future", with_field(1001, true)),
+    ]
+}

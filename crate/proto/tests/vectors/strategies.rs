@@ -1,0 +1,277 @@
+//! Any value of every type that travels.
+
+use crate::examples::reasons;
+use crate::hex;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+use sparsync_proto::pack::{FileId, Record};
+use sparsync_proto::{
+    Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
+    ErrorKind, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, PHASES, PhaseTotal,
+    RelPath, Request, Resume, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs,
+    limits,
+};
+
+pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>().prop_filter("no separator", |byte| *byte != 0 && *byte != b'/'), 1..=24)
+        .prop_filter("no dots", |name| name != b"." && name != b"..")
+}
+
+pub fn any_path() -> impl Strategy<Value = RelPath> {
+    vec(any_name(), 0..6).prop_map(|names| RelPath::new(&names.join(&b'/')).unwrap())
+}
+
+pub fn any_meta() -> impl Strategy<Value = Meta> {
+    (0..=0o7777u16, any::<u32>(), any::<u32>(), -(1i64 << 40)..=1 << 40, 0..1_000_000_000u32)
+        .prop_map(|(mode, uid, gid, seconds, nanos)| Meta { mode, uid, gid, mtime: Time { seconds, nanos } })
+}
+
+pub fn any_kind() -> impl Strategy<Value = Kind> {
+    (0..Kind::ALL.len()).prop_map(|at| Kind::ALL[at])
+}
+
+pub fn any_xattrs() -> impl Strategy<Value = Xattrs> {
+    let some = btree_map("user\\.[a-z]{1,8}".prop_map(String::into_bytes), vec(any::<u8>(), 0..200), 1..4);
+    prop_oneof![
+        3 => Just(Xattrs::default()),
+        1 => Just(Xattrs::unread()),
+        1 => some.prop_map(|all| Xattrs::new(all.into_iter().collect()).unwrap()),
+    ]
+}
+
+pub fn any_listing() -> impl Strategy<Value = Listing> {
+    (btree_set(any_name(), 0..12), any::<bool>()).prop_flat_map(|(names, content)| {
+        let target = vec(1..=255u8, 1..40);
+        let entry = (any_kind(), 0..=limits::FILE_BYTES_MAX, any_meta(), target, any::<[u8; 32]>(), any_xattrs());
+        vec(entry, names.len()).prop_map(move |entries| {
+            let mut listing = Listing::new();
+            let mut digests = Vec::new();
+            for (name, (kind, size, meta, target, digest, xattrs)) in names.iter().zip(entries) {
+                let carried = matches!(kind, Kind::File | Kind::Symlink | Kind::Fifo);
+                let meta = if carried { meta } else { Meta::default() };
+                assert!(listing.push(Name::new(name).unwrap(), kind, size, meta, &target));
+                if carried {
+                    listing.set_last_xattrs(xattrs);
+                }
+                digests.push(if kind == Kind::File { digest } else { [0; 32] });
+            }
+            if content {
+                listing.set_content(digests);
+            }
+            listing
+        })
+    })
+}
+
+pub fn any_error() -> impl Strategy<Value = WireError> {
+    let kind = (0..ErrorKind::ALL.len()).prop_map(|at| ErrorKind::ALL[at]);
+    let detail = prop_oneof![any::<u64>().prop_map(Detail::Number), ".{0,40}".prop_map(Detail::Text)];
+    let path = prop::option::of(vec(any::<u8>(), 1..50));
+    (kind, ".{0,60}", path, vec(("[a-z_]{0,16}", detail), 0..6)).prop_map(|(kind, message, path, details)| WireError {
+        kind,
+        message,
+        path,
+        details,
+    })
+}
+
+pub fn any_attributes() -> impl Strategy<Value = Attributes> {
+    let compare = prop_oneof![Just(Compare::Quick), Just(Compare::Content), Just(Compare::Size)];
+    let window = prop_oneof![Just(Window::Exact), Just(Window::Seconds), any::<u64>().prop_map(Window::Within)];
+    (any::<[bool; 7]>(), compare, window).prop_map(
+        |([perms, times, owner, group, links, specials, xattrs], compare, window)| Attributes {
+            perms,
+            times,
+            owner,
+            group,
+            links,
+            specials,
+            xattrs,
+            compare,
+            window,
+        },
+    )
+}
+
+pub fn names(all: &[Vec<u8>]) -> Names {
+    Names::new(all.iter().map(|name| Name::new(name).expect("a name")).collect()).expect("few")
+}
+
+pub fn any_request() -> impl Strategy<Value = Request> {
+    let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
+    let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
+    let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
+    let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| SourcePath { path, contents });
+    let place = (place, vec(source, 0..3), (vec(any_name(), 0..4), vec(any_name(), 0..4)));
+    (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
+        |(
+            flags,
+            ((root, path, file_name, max), sources, (exclude, top)),
+            attributes,
+            durability,
+            compression,
+            numbers,
+            lanes,
+        )| {
+            Request {
+                direction: if flags[0] { Direction::Pull } else { Direction::Push },
+                root,
+                path,
+                sources,
+                into: flags[1],
+                make_parent: flags[2],
+                file_name,
+                attributes,
+                recursive: flags[3],
+                exclude: names(&exclude),
+                selection: Selection { update: flags[4], ..Selection::default() },
+                top: names(&top),
+                deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7] },
+                dry_run: flags[8],
+                itemize: flags[9],
+                grant_all: flags[10],
+                partial: flags[11],
+                durability,
+                compression,
+                lock_wait_ms: numbers[0],
+                timeout_ms: numbers[1],
+                lanes,
+                bytes_bound: numbers[2],
+                entries_bound: numbers[3],
+                space_checked: flags[12],
+                profile: flags[13],
+            }
+        },
+    )
+}
+
+#[expect(clippy::too_many_lines, reason = "one line for each frame of the document")]
+pub fn any_frame() -> impl Strategy<Value = Frame> {
+    let accept =
+        (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_name(), 0..4)), any::<[u64; 4]>())
+            .prop_map(
+                |(
+                    [all, count_first],
+                    lanes,
+                    (file_name, top),
+                    [bytes_bound, entries_bound, free_bytes, free_entries],
+                )| {
+                    Frame::Accept(Accept {
+                        version: Version::V1,
+                        grant: if all { Grant::All } else { Grant::AsAsked },
+                        lanes,
+                        file_name,
+                        top: names(&top),
+                        bytes_bound,
+                        entries_bound,
+                        count_first,
+                        free_bytes,
+                        free_entries,
+                    })
+                },
+            );
+    let directory = (any_path(), any_meta(), any_xattrs(), any::<[u8; 16]>(), any::<u32>())
+        .prop_map(|(path, meta, xattrs, digest, entries)| Directory { path, meta, xattrs, digest, entries });
+    let numbers = || btree_set(any::<u32>(), 0..20).prop_map(|set| set.into_iter().collect::<Vec<_>>());
+    let resume = (any::<u32>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(index, bytes, digest)| Resume {
+        index,
+        bytes,
+        digest,
+    });
+    let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
+    let item = (action, any_kind(), any::<u64>(), any_path()).prop_map(|(action, kind, size, path)| Item {
+        action,
+        kind,
+        reasons: reasons(),
+        size,
+        path: path.as_bytes().to_vec(),
+    });
+    let issue_kind = (0..IssueKind::ALL.len()).prop_map(|at| IssueKind::ALL[at]);
+    let issue = (issue_kind, any_path(), ".{0,40}", any::<bool>()).prop_map(|(kind, path, message, old_kept)| {
+        Frame::Issue(Issue { kind, path: path.into_bytes(), message, old_kept })
+    });
+    let entry = (any_kind(), any_name(), any::<u64>(), any_meta()).prop_map(|(kind, name, size, meta)| ListEntry {
+        kind,
+        name,
+        size,
+        meta,
+    });
+    prop_oneof![
+        any::<[u16; 2]>().prop_map(|[oldest, newest]| Frame::Hello { oldest, newest }),
+        any_request().prop_map(|request| Frame::Request(Box::new(request))),
+        accept,
+        any::<[u8; 16]>().prop_map(Frame::TreeDigest),
+        vec(directory, 0..8).prop_map(Frame::Directories),
+        (any::<u32>(), any::<bool>(), any_listing()).prop_map(|(directory, more, listing)| Frame::List {
+            directory,
+            more,
+            listing
+        }),
+        any::<[u64; 4]>().prop_map(|[directories, entries, bytes, errors]| Frame::TreeEnd {
+            directories,
+            entries,
+            bytes,
+            errors
+        }),
+        numbers().prop_map(Frame::Need),
+        (any::<u32>(), numbers(), vec(resume, 0..4)).prop_map(|(directory, files, resume)| Frame::Want {
+            directory,
+            files,
+            resume
+        }),
+        any::<u32>().prop_map(Frame::Settled),
+        vec(item, 0..8).prop_map(Frame::Items),
+        issue,
+        any::<u64>().prop_map(Frame::Heartbeat),
+        (vec(any::<u64>(), 0..30), prop::option::of(any_error()))
+            .prop_map(|(counters, refused)| Frame::Finished { counters, refused }),
+        any_error().prop_map(Frame::Abort),
+        (vec(any::<u8>(), 0..=64), any_path()).prop_map(|(root, path)| Frame::ListRequest { root, path }),
+        (any::<bool>(), vec(entry, 0..8)).prop_map(|(more, entries)| Frame::ListReply { more, entries }),
+        (vec(any::<u8>(), 0..=64), any_path()).prop_map(|(root, path)| Frame::StatRequest { root, path }),
+        (any_kind(), any::<u64>(), any_meta()).prop_map(|(kind, size, meta)| Frame::StatReply(Stat {
+            kind,
+            size,
+            meta
+        })),
+        any_profile().prop_map(|profile| Frame::Profile(Box::new(profile))),
+    ]
+}
+
+pub fn any_profile() -> impl Strategy<Value = EndProfile> {
+    let phase = (0..u8::try_from(PHASES.len()).unwrap(), any::<[u64; 2]>(), vec(0..=100u8, 0..40))
+        .prop_map(|(phase, [nanos, count], steps)| PhaseTotal { phase, nanos, count, steps });
+    let thread = ("[a-z]{0,12}", any::<[u64; 4]>(), vec(phase, 0..5)).prop_map(
+        |(name, [start_nanos, wall_nanos, cpu_nanos, step_nanos], phases)| ThreadProfile {
+            name,
+            start_nanos,
+            wall_nanos,
+            cpu_nanos,
+            step_nanos,
+            phases,
+        },
+    );
+    (any::<u64>(), vec(any::<u64>(), 0..60), vec(thread, 0..5))
+        .prop_map(|(started_at_micros, figures, threads)| EndProfile { started_at_micros, figures, threads })
+}
+
+/// Owned fields of a record, from which one of each kind is made.
+pub fn any_record() -> impl Strategy<Value = (u8, FileId, Option<Meta>, Vec<u8>, [u8; 32], u64)> {
+    let file = any::<[u32; 2]>().prop_map(|[directory, index]| FileId { directory, index });
+    let content = vec(any::<u8>(), 0..300);
+    (0..7u8, file, prop::option::of(any_meta()), content, any::<[u8; 32]>(), 1..=limits::FILE_BYTES_MAX)
+}
+
+pub fn record(fields: &(u8, FileId, Option<Meta>, Vec<u8>, [u8; 32], u64)) -> Record<'_> {
+    let (kind, file, meta, content, digest, bytes) = fields;
+    let (file, meta, digest, bytes) = (*file, *meta, *digest, *bytes);
+    match kind {
+        0 => Record::Whole { file, meta, content, digest },
+        1 => Record::Begin { file },
+        2 => Record::Literal(content),
+        3 => Record::Copy { bytes },
+        4 => Record::Hole { bytes },
+        5 => Record::End { meta, digest },
+        _ => Record::Failed { file, kind: IssueKind::Changed, message: hex(content) },
+    }
+}
