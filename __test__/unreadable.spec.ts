@@ -50,18 +50,31 @@ const faults: readonly Fault[] = [
   { inject: 'pread64:retval=0:when=3+', files: ['large'], says: /it changed each of the 3 times/ },
 ];
 
-async function push({ client, url }: Setup, t: ExecutionContext, source: string, fault: Fault): Promise<Ended> {
-  const paths = fault.files.flatMap((name) => ['-P', `${source}/${name}`]);
+/** Runs the command while calls fail on files below `root`. */
+async function withFault(
+  { client }: Setup,
+  t: ExecutionContext,
+  command: readonly string[],
+  root: string,
+  fault: Fault,
+): Promise<Ended> {
+  const paths = fault.files.flatMap((name) => ['-P', `${root}/${name}`]);
   const calls = fault.inject.slice(0, fault.inject.indexOf(':'));
-  const [strace = '', ...options] = straced('/dev/null', [
+  const [strace = '', ...words] = straced('/dev/null', [
     ...paths,
     '-e',
     `trace=${calls}`,
     '-e',
     `inject=${fault.inject}`,
+    process.execPath,
+    program,
+    ...command,
   ]);
-  const words = [...options, process.execPath, program, '-a', `${source}/`, url('tree')];
   return start(t, strace, words, { env: client.env }).ended;
+}
+
+function push(site: Setup, t: ExecutionContext, source: string, fault: Fault): Promise<Ended> {
+  return withFault(site, t, ['-a', `${source}/`, site.url('tree')], source, fault);
 }
 
 // Seen red: a head without its content stayed in the pack, and the receiver took it for a malformed one.
@@ -94,6 +107,42 @@ judgedWhere(hasStrace)(
     }
   },
 );
+
+judgedWhere(hasStrace)(
+  'with -c a file that cannot be read is told once, wherever and however often that is found',
+  async (t) => {
+    const site = await setup(t);
+    const source = tree(t, site.work);
+    const fault = { inject: 'pread64:error=EIO:when=1+', files: ['large', 'small'], says: /./ };
+    const there = dir(site.work, 'there');
+    mkdirSync(`${site.served}/there`);
+    for (const root of [there, `${site.served}/there`]) {
+      for (const name of fault.files) writeFileSync(`${root}/${name}`, 'old');
+    }
+    for (const target of [`${site.work}/new`, there, site.url('new'), site.url('there')]) {
+      const ran = await withFault(site, t, ['-ac', `${source}/`, target], source, fault);
+      t.is(ran.code, exit.partial, ran.stderr);
+      const told = ran.stderr.split('\n').map((line) => /^(?:large|small): /.exec(line)?.[0]);
+      t.deepEqual(
+        told.filter((name) => name !== undefined).toSorted(),
+        ['large: ', 'small: '],
+        `${target}: ${ran.stderr}`,
+      );
+      t.regex(ran.stderr, /: 2 paths did not arrive, the first being/, target);
+    }
+  },
+);
+
+judgedWhere(hasStrace)('with -c a file of the destination that cannot be read is replaced, as by rsync', async (t) => {
+  const site = await setup(t);
+  const source = tree(t, site.work);
+  const target = dir(site.work, 'there');
+  writeFileSync(`${target}/small`, 'old');
+  const fault = { inject: 'pread64:error=EIO:when=1+', files: ['small'], says: /./ };
+  const ran = await withFault(site, t, ['-ac', `${source}/`, target], target, fault);
+  t.deepEqual([ran.code, ran.stderr], [exit.ok, '']);
+  assertEqual(t, source, target);
+});
 
 judgedWhere(hasStrace)('a call that is interrupted, or a hole that cannot be asked for, costs nothing', async (t) => {
   const site = await setup(t);

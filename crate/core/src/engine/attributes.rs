@@ -211,6 +211,17 @@ impl Unset {
         result.is_ok()
     }
 
+    /// Whether nothing failed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds what failed later on the same entry.
+    pub(super) fn and(mut self, later: Self) -> Self {
+        self.0.extend(later.0);
+        self
+    }
+
     /// The text for people, when something failed.
     pub(super) fn message(&self) -> Option<String> {
         let failed = |(call, error): &(String, Errno)| format!("{call}: {}", std::io::Error::from(*error));

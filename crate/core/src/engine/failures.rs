@@ -1,8 +1,12 @@
 //! What a failure of one path means for a run.
 //!
 //! A full disk ends the run, because every further write would meet it too. Everything else costs its own path: it is
-//! counted, told once, and the run goes on. An attribute that cannot be set never costs the content, whatever the
+//! counted, told once, whoever finds that it fails and how often, and the run goes on. An attribute that cannot be set never costs the content, whatever the
 //! reason; it is told, by its call, when the entry has its name.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
 
 use sparsync_proto::{Counter, Issue, IssueKind};
 
@@ -12,11 +16,35 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::storage::Errno;
 
+/// Paths of which is known that they were told. A run with more failures may tell some of them twice.
+const TOLD_MAX: usize = 250_000;
+
+/// The paths of one run that failed and were told, by a keyed hash that a peer cannot aim at.
+#[derive(Default)]
+struct ToldPaths {
+    key: RandomState,
+    hashes: HashSet<u64>,
+}
+
+impl ToldPaths {
+    /// Notes a failure, and says whether it is a new one. That content is missing is told also of a path of which is known
+    /// that an attribute is, and not the other way round.
+    fn is_new(&mut self, kind: IssueKind, path: &[u8]) -> bool {
+        let content = self.key.hash_one((true, path));
+        let hash = match kind {
+            IssueKind::Attributes | IssueKind::AttributesUnread if self.hashes.contains(&content) => return false,
+            IssueKind::Attributes | IssueKind::AttributesUnread => self.key.hash_one((false, path)),
+            _ => content,
+        };
+        if self.hashes.len() < TOLD_MAX { self.hashes.insert(hash) } else { !self.hashes.contains(&hash) }
+    }
+}
+
 /// Counts and tells the failures of one run.
-#[derive(Clone, Copy)]
 pub(super) struct FailurePolicy<'a> {
-    pub(super) session: &'a Session,
-    pub(super) report: &'a Report,
+    session: &'a Session,
+    report: &'a Report,
+    told: Mutex<ToldPaths>,
 }
 
 /// Fails where every further write would fail in the same way.
@@ -27,10 +55,18 @@ pub(super) fn check(path: impl FnOnce() -> Vec<u8>, doing: &str, error: Errno) -
     }
 }
 
-impl FailurePolicy<'_> {
-    /// Tells of a path, and counts it unless it is a notice.
+impl<'a> FailurePolicy<'a> {
+    /// Nothing has failed yet.
+    pub(super) fn new(session: &'a Session, report: &'a Report) -> Self {
+        Self { session, report, told: Mutex::default() }
+    }
+
+    /// Tells of a path, and counts it unless it is a notice. A path that failed before is not told again.
     pub(super) fn tell(&self, issue: Issue) -> Result<()> {
         if !issue.kind.is_notice() {
+            if !self.told.lock().unwrap_or_else(PoisonError::into_inner).is_new(issue.kind, &issue.path) {
+                return Ok(());
+            }
             self.session.count(Counter::files_failed, 1);
         }
         self.report.issue(issue)
@@ -53,5 +89,24 @@ impl FailurePolicy<'_> {
             None => Ok(()),
             Some(message) => self.issue(IssueKind::Attributes, path(), message, false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsync_proto::IssueKind::{Attributes, AttributesUnread, Delete, Unreadable, Vanished, Write};
+
+    use super::ToldPaths;
+
+    #[test]
+    fn a_path_is_told_once_and_missing_content_although_an_attribute_was() {
+        let mut told = ToldPaths::default();
+        let mut is_new = |kind, path: &[u8]| told.is_new(kind, path);
+        assert_eq!(
+            [Unreadable, Vanished, Write, Attributes].map(|kind| is_new(kind, b"a")),
+            [true, false, false, false]
+        );
+        assert_eq!([AttributesUnread, Attributes, Delete].map(|kind| is_new(kind, b"b")), [true, false, true]);
+        assert!(is_new(Write, b"a/b"));
     }
 }

@@ -91,14 +91,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
         self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
         for issue in std::mem::take(&mut old.issues) {
-            if issue.kind == IssueKind::AttributesUnread {
-                // They count as others than the source's: setting them tells why they cannot be looked at.
+            if issue.kind == IssueKind::AttributesUnread || is_listed(&old, &issue.path) {
+                // They count as others than the source's: setting them, or putting another file there, tells what is wrong.
                 continue;
             }
             if let Ok(path) = RelPath::new(&issue.path) {
                 self.failed.insert(path, IssueKind::Write);
             }
-            self.failures().tell(Issue { kind: IssueKind::Write, ..issue })?;
+            self.failures.tell(Issue { kind: IssueKind::Write, ..issue })?;
         }
         let single = self.is_single();
         let is_new_root = directory.path.is_root() && self.destination.created;
@@ -110,7 +110,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.session.count(Counter::attrs_changed, 1);
                 self.item(Action::Attributes, Kind::Directory, reasons.union(xattrs), 0, directory.path.as_bytes())?;
                 if !xattrs.is_empty() {
-                    self.set_directory_xattrs(&directory.path, &directory.xattrs, false)?;
+                    self.set_directory_xattrs(&directory.path, &directory.xattrs, false);
                 }
                 if !reasons.is_empty() {
                     self.settle_attrs(&directory.path, directory.meta, false);
@@ -133,4 +133,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.machine.need(number, directory);
     }
+}
+
+/// Whether a directory's listing has the entry at `path`, which then could be looked at, and not be read.
+fn is_listed(scan: &Scan, path: &[u8]) -> bool {
+    RelPath::new(path).is_ok_and(|path| {
+        path.split_last()
+            .is_some_and(|(above, name)| above == scan.path && scan.listing.find(name.as_bytes()).is_some())
+    })
 }

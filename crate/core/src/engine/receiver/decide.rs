@@ -35,7 +35,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return self.pass_over(number, path, listing, kind);
         }
         if is_new && !xattrs.is_empty() {
-            self.set_directory_xattrs(&path, &xattrs, true)?;
+            self.set_directory_xattrs(&path, &xattrs, true);
         }
         let empty = Listing::new();
         let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);

@@ -158,7 +158,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.session.count(Counter::files_deleted, removal.files);
                 self.session.count(Counter::directories_deleted, removal.directories);
                 self.session.count(entry.counter, 1);
-                self.failures().attributes(|| entry.path(), &entry.unset)?;
+                self.failures.attributes(|| entry.path(), &entry.unset)?;
                 Ok(removal.files + removal.directories)
             }
             Err(error) => self.fail(entry.path(), "cannot put it in place of the directory", error).map(|()| 0),

@@ -56,7 +56,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Err(_) if self.failed.covering(path).is_some() => continue,
                 Err(error) => Unset::all("openat", error),
             };
-            self.failures().attributes(|| path.as_bytes().to_vec(), &unset)?;
+            let unset = self.unset.remove(path).unwrap_or_default().and(unset);
+            self.failures.attributes(|| path.as_bytes().to_vec(), &unset)?;
+        }
+        for (path, unset) in std::mem::take(&mut self.unset) {
+            self.failures.attributes(|| path.as_bytes().to_vec(), &unset)?;
         }
         Ok(())
     }

@@ -45,20 +45,22 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Makes a directory's extended attributes those of the source, as soon as it is there: what happens in it later does not
     /// change them.
-    pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, xattrs: &Xattrs, is_new: bool) -> Result<()> {
+    pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, xattrs: &Xattrs, is_new: bool) {
         let policy = AttributePolicy { rules: self.options.rules };
         let target = policy.directory_xattrs(xattrs, is_new);
         let Some(root) =
             self.destination.root.as_ref().filter(|_| !self.options.dry_run && self.has_attributes_of(path))
         else {
-            return Ok(());
+            return;
         };
         self.changed = true;
         let unset = match open_to_adjust(root, path) {
             Ok(held) => policy.set(&target, &held.handle(), None),
             Err(error) => Unset::all("openat", error),
         };
-        self.failures().attributes(|| path.as_bytes().to_vec(), &unset)
+        if !unset.is_empty() {
+            self.unset.insert(path.clone(), unset);
+        }
     }
 
     /// Whether something else stands where a directory is to be made, or on the way there.
@@ -116,7 +118,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         match made {
             Ok((Committed::Placed, unset)) => {
                 self.session.count(counter, 1);
-                self.failures().attributes(|| path.join_bytes(name), &unset)
+                self.failures.attributes(|| path.join_bytes(name), &unset)
             }
             Ok((Committed::Waits(temp_name), unset)) => {
                 writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
@@ -144,7 +146,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
         self.clock.enter(Phase::compare);
         let unset = adjusted.unwrap_or_else(|error| Unset::all("openat", error));
-        self.failures().attributes(|| path.join_bytes(name), &unset)?;
+        self.failures.attributes(|| path.join_bytes(name), &unset)?;
         Ok(false)
     }
 }

@@ -13,7 +13,7 @@ mod finish;
 mod kept;
 mod make;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -23,7 +23,7 @@ use sparsync_proto::{
     RelPath, Rules,
 };
 
-use super::attributes::AttributePolicy;
+use super::attributes::{AttributePolicy, Unset};
 use super::budget::{Budget, Permit};
 use super::destination::{DestinationStream, DestinationWalk, Found, LowWaterMark, walk_destination};
 use super::directories::Directories;
@@ -114,12 +114,13 @@ pub(crate) fn run_receiver(
     let mut outcome = Ok(Outcome::default());
     let ControlLane { tx, mut rx } = control;
     let widened = destination.root.as_ref().map(Widened::new);
+    let failures = FailurePolicy::new(session, &options.report);
     let writing = destination.root.as_ref().zip(widened.as_ref()).map(|(root, widened)| Writing {
         session,
         root,
         widened,
         directories: &directories,
-        failures: FailurePolicy { session, report: &options.report },
+        failures: &failures,
         names: &names,
         policy: AttributePolicy { rules: options.rules },
         durability: options.durability,
@@ -142,7 +143,7 @@ pub(crate) fn run_receiver(
             destination,
             options,
             tx,
-            (&directories, writing.as_ref()),
+            (&directories, writing.as_ref(), &failures),
             (found, &low_water_mark),
         );
         outcome = caught(|| receiver.run(&mut rx));
@@ -210,6 +211,7 @@ struct Receiver<'a, S: WriteStorage> {
     control: ControlSender,
     directories: &'a Directories,
     writing: Option<&'a Writing<'a, S>>,
+    failures: &'a FailurePolicy<'a>,
     found: DestinationStream,
     low_water_mark: &'a LowWaterMark,
     machine: machine::Receiver,
@@ -223,6 +225,8 @@ struct Receiver<'a, S: WriteStorage> {
     extras: Vec<RelPath>,
     /// Directories whose attributes are set at the end, because what is done in them changes their times.
     final_attrs: Vec<(RelPath, Meta)>,
+    /// What could not be set on directories before the end, which tells all that is missing of one at once.
+    unset: BTreeMap<RelPath, Unset>,
     guard: Guard,
     /// The directory that was last written to.
     parent: Option<(RelPath, Arc<S::Directory>)>,
@@ -238,7 +242,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
         destination: &'a Destination<S>,
         options: &'a ReceiverOptions,
         control: ControlSender,
-        (directories, writing): (&'a Directories, Option<&'a Writing<'a, S>>),
+        (directories, writing, failures): (&'a Directories, Option<&'a Writing<'a, S>>, &'a FailurePolicy<'a>),
         (found, low_water_mark): (DestinationStream, &'a LowWaterMark),
     ) -> Self {
         Self {
@@ -249,6 +253,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             control,
             directories,
             writing,
+            failures,
             found,
             low_water_mark,
             machine: machine::Receiver::new(terms_of(destination, options)),
@@ -257,6 +262,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             source_errors: 0,
             extras: Vec::new(),
             final_attrs: Vec::new(),
+            unset: BTreeMap::new(),
             guard: Guard::default(),
             parent: None,
             changed: false,
@@ -278,16 +284,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)
     }
 
-    fn failures(&self) -> FailurePolicy<'_> {
-        FailurePolicy { session: self.session, report: &self.options.report }
-    }
-
     fn issue(&self, kind: IssueKind, path: Vec<u8>, message: &str) -> Result<()> {
-        self.failures().issue(kind, path, message.to_owned(), true)
+        self.failures.issue(kind, path, message.to_owned(), true)
     }
 
     fn fail(&self, path: Vec<u8>, doing: &str, error: Errno) -> Result<()> {
-        self.failures().write(path, doing, error, true)
+        self.failures.write(path, doing, error, true)
     }
 
     /// Whether the source is one entry that is no directory.

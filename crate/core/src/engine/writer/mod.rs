@@ -42,7 +42,7 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) root: &'a S,
     pub(super) widened: &'a Widened<'a, S>,
     pub(super) directories: &'a Directories,
-    pub(super) failures: FailurePolicy<'a>,
+    pub(super) failures: &'a FailurePolicy<'a>,
     pub(super) names: &'a TempNames,
     pub(super) policy: AttributePolicy,
     pub(super) durability: Durability,
