@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import {
   appendFileSync,
   chmodSync,
@@ -115,8 +117,16 @@ test('exit codes tell what went wrong', async (t) => {
   t.deepEqual(names(served), []);
   await server.stop('SIGKILL');
   const gone = await cli(t, user, ['-a', '--contimeout=1', `${source}/`, url('tree')]);
-  t.true(gone.code === exit.connect || gone.code === exit.timeout, `${gone.code}: ${gone.stderr}`);
+  t.true(gone.code === exit.connect || gone.code === exit.connectTimeout, `${gone.code}: ${gone.stderr}`);
   t.regex(gone.stderr, /127\.0\.0\.1/);
+  // rsync has another number for a connection that is not made in time than for a run that stalls.
+  const silent = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.close());
+  const silence = `sparsync://127.0.0.1:${silent.address().port}/root/tree`;
+  const unanswered = await cli(t, user, ['-a', '--contimeout=1', `${source}/`, silence]);
+  t.is(unanswered.code, exit.connectTimeout, unanswered.stderr);
+  t.regex(unanswered.stderr, /no answer[^]*a firewall/);
 });
 
 /** A pair of trees that differ in every way that has a letter. */

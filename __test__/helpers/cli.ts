@@ -15,6 +15,7 @@ export const exit = {
   vanished: 24,
   maxDelete: 25,
   timeout: 30,
+  connectTimeout: 35,
   deleteRefused: 40,
   busy: 41,
   hostKey: 43,

@@ -19,7 +19,7 @@ export const EXIT = {
   protocol: 12,
   /** Stopped by a signal. */
   interrupted: 20,
-  /** Some paths did not arrive, or a source is not there; for `verify`: the trees differ. */
+  /** Some paths did not arrive, or not with all their attributes, or could not be deleted; a source is not there; for `verify`: the trees differ. */
   partial: 23,
   /** Some source files vanished while the run was under way; everything else arrived. */
   vanished: 24,
@@ -27,6 +27,8 @@ export const EXIT = {
   maxDelete: 25,
   /** No work was done for too long. */
   timeout: 30,
+  /** No connection came about in time. */
+  connectTimeout: 35,
   /** The delete guard refused. */
   deleteRefused: 40,
   /** Another run is writing to the same destination. */
@@ -77,7 +79,16 @@ export function exitCodeOf(code: ErrorCode): number {
   return BY_CODE[code];
 }
 
-/** The exit code for an error. A source that is not there is a path that did not arrive, as it is to rsync. */
-export function exitCodeFor({ code, details }: SparsyncError): number {
-  return code === 'ERR_SPARSYNC_NOT_FOUND' && details['end'] === 'source' ? EXIT.partial : exitCodeOf(code);
+/**
+ * The exit code for an error. As with rsync a source that is not there is a path that did not arrive, and a connection that
+ * is not made in time is another thing than a run that stalls.
+ */
+export function exitCodeFor(error: SparsyncError): number {
+  if (error.code === 'ERR_SPARSYNC_NOT_FOUND' && error.details['end'] === 'source') return EXIT.partial;
+  return isConnectTimeout(error) ? EXIT.connectTimeout : exitCodeOf(error.code);
+}
+
+/** Whether no connection came about in time. */
+export function isConnectTimeout({ code, details }: SparsyncError): boolean {
+  return code === 'ERR_SPARSYNC_TIMEOUT' && details['phase'] === 'connect';
 }

@@ -2,15 +2,15 @@ import type { ErrorCode } from '../codes.js';
 import type { SparsyncError } from '../errors.js';
 import { HostKeyError, NoSpaceError } from '../errors.js';
 import { DEFAULT_PORT } from '../target.js';
+import { isConnectTimeout } from './exit-codes.js';
 import { size } from './text.js';
 
 const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => string | undefined)>> = {
   ERR_SPARSYNC_CONFIG: 'sparsync --help lists the flags',
-  ERR_SPARSYNC_CONNECT: (error) =>
-    unresolved(error) ?? 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks',
+  ERR_SPARSYNC_CONNECT: unreachable,
   ERR_SPARSYNC_CLOSED: 'run it again: what arrived is kept; --retry NUM does so by itself',
   ERR_SPARSYNC_TIMEOUT: (error) =>
-    unresolved(error) ?? 'run it again: what arrived is kept; --retry NUM does so by itself',
+    isConnectTimeout(error) ? unreachable(error) : 'run it again: what arrived is kept; --retry NUM does so by itself',
   ERR_SPARSYNC_VERSION: 'bring sparsync-native up to date on the older side',
   ERR_SPARSYNC_UNKNOWN_HOST: (error) => (error instanceof HostKeyError ? unknownHost(error) : undefined),
   ERR_SPARSYNC_HOST_KEY_CHANGED: (error) => (error instanceof HostKeyError ? changedHost(error) : undefined),
@@ -37,11 +37,11 @@ function authority(error: HostKeyError): string {
   return error.port === DEFAULT_PORT ? host : `${host}:${error.port}`;
 }
 
-/** What helps when a name led to no address: nothing was sent that a firewall could have stopped. */
-function unresolved(error: SparsyncError): string | undefined {
+/** What helps when no connection came about. Where a name led to no address, nothing was sent that a firewall could stop. */
+function unreachable(error: SparsyncError): string {
   return error.details['reason'] === 'unresolved'
     ? 'is the name of the host spelled right, and does this machine have a name server? An address does as well'
-    : undefined;
+    : 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks';
 }
 
 function changedHost(error: HostKeyError): string {

@@ -109,7 +109,7 @@ impl Connected {
 /// Fails with
 /// - [`ErrorKind::Config`]: an option or the file of known hosts cannot be used;
 /// - [`ErrorKind::Connect`]: the host does not resolve, or no address could be reached (each is listed with its reason);
-/// - [`ErrorKind::Timeout`]: the deadline passed while addresses had not answered;
+/// - [`ErrorKind::Timeout`] (detail `phase`: `connect`): the deadline passed while addresses had not answered;
 /// - [`ErrorKind::UnknownHost`] (details `host`, `port`, `key`): the key is not on record, or in CA mode the
 ///   certificate is not good;
 /// - [`ErrorKind::HostKeyChanged`] (details `host`, `port`, `key`, `expected`, `line`, and the file as path): it is not
@@ -118,6 +118,14 @@ impl Connected {
 /// - [`ErrorKind::Unauthorized`]: the server refused this client's certificate in the handshake;
 /// - [`ErrorKind::Io`]: the file of known hosts cannot be read or written.
 pub async fn connect(options: ConnectOptions) -> Result<Connected> {
+    connect_in_time(options).await.map_err(|error| match error.kind() {
+        // A run that stalls ends with the same kind.
+        ErrorKind::Timeout => error.with("phase", "connect".to_owned()),
+        _ => error,
+    })
+}
+
+async fn connect_in_time(options: ConnectOptions) -> Result<Connected> {
     parameters::check_initial_mtu(options.initial_mtu)?;
     if options.port == 0 || unbracketed(&options.host).is_empty() {
         return Err(Error::new(

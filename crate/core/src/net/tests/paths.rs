@@ -89,6 +89,7 @@ async fn when_nobody_answers_each_address_is_listed_with_its_reason() {
     short.connect_timeout = Duration::from_millis(100);
     let error = connect(short).await.expect_err("silence");
     assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.details().contains(&("phase".to_owned(), "connect".to_owned().into())), "{:?}", error.details());
     assert!(error.message().contains(&format!("{address}: no answer")), "{error}");
 
     let error = connect(options("no..where", 1, pinned(key))).await.expect_err("no such host");
