@@ -267,13 +267,13 @@ export interface NativeRequest {
 export interface NativeResult {
   /** Counters by name. */
   stats: Record<string, number>
-  /** Paths that did not arrive. */
+  /** Paths that did not arrive, or not with all their attributes, or could not be deleted. */
   failures: Array<NativeEvent>
   /** How many more there were. */
   failuresDropped: number
   /** All of them vanished during the run. */
   vanishedOnly: boolean
-  /** Some paths did not arrive. */
+  /** There are such paths. */
   partial: boolean
   /** Notices. */
   warnings: Array<NativeEvent>

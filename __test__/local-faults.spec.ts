@@ -198,3 +198,17 @@ injected('where statx is forbidden, fstatat is asked: on both ends, and without 
     t.deepEqual([nothing.code, nothing.stdout], [exit.ok, '']);
   }
 });
+
+injected('what did not arrive is told apart from what arrived without all its attributes', async (t) => {
+  const { work, client } = await setup(t);
+  const [source, destination] = [`${work}/source`, `${work}/destination`];
+  mkdirSync(source);
+  for (const name of ['one', 'two', 'three']) writeFileSync(`${source}/${name}`, name);
+  mkdirSync(`${destination}/three/full`, { recursive: true });
+  const fault = inject({ call: 'utimensat', error: 'EPERM', when: '1+' });
+  const [strace = '', ...words] = straced('/dev/null', [...fault, process.execPath, program]);
+  const ran = await start(t, strace, [...words, '-a', `${source}/`, destination], { env: client.env }).ended;
+  t.is(ran.code, exit.partial, ran.stderr);
+  // The two files and the top.
+  t.regex(ran.stderr, /: 1 path did not arrive, 3 paths arrived without all attributes, the first being /);
+});

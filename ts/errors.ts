@@ -216,7 +216,10 @@ export class BusyError extends SparsyncError {
   }
 }
 
-/** The run came to its end, and some paths did not arrive. They are listed in `result.failures`. */
+/**
+ * The run came to its end, and some paths did not arrive, or not with all their attributes, or could not be deleted. They
+ * are listed in `result.failures`.
+ */
 export class PartialSyncError extends SparsyncError {
   override name = 'PartialSyncError';
   /** What was done, and in `failures` what was not. */

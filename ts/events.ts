@@ -38,15 +38,16 @@ export interface ItemEvent extends PlanItem {
 }
 
 /**
- * Why a path did not arrive: `attributes` means that it did, and that an attribute could not be set; `other` is a failure that
- * only a newer server has a word for.
+ * Why a path is not what it should be: `attributes` and `attributes-unread` mean that its content arrived, and that an
+ * attribute could not be set or read; `delete` that it is still there; with all others it did not arrive. `other` is a
+ * failure that only a newer server has a word for.
  */
 export type FailureCode = (typeof FAILURE_CODES)[number];
 
 /** What a warning is about; `notice` is anything. */
 export type WarningCode = (typeof NOTICE_CODES)[number];
 
-/** One path did not arrive. */
+/** One path did not arrive, or not with all its attributes, or could not be deleted. */
 export interface Failure extends EntryPath {
   /** Which kind of failure. The system's own word, as in "Permission denied", is in `message`. */
   code: FailureCode;
@@ -58,7 +59,7 @@ export interface Failure extends EntryPath {
   oldContentKept: boolean;
 }
 
-/** One path did not arrive; it is also in `failures` of the result. */
+/** One path is not what it should be; it is also in `failures` of the result. */
 export interface FailureEvent extends Failure {
   type: 'failure';
 }
@@ -137,7 +138,10 @@ export type SyncEvent =
 export interface SyncResult {
   /** The final counters over all attempts. */
   stats: SyncStats;
-  /** The paths that did not arrive. A job that resolves has only vanished ones here. */
+  /**
+   * The paths that did not arrive, or not with all their attributes, or could not be deleted: `code` tells them apart. A job
+   * that resolves has only vanished ones here.
+   */
   failures: Failure[];
   /** How many failures are not in `failures` because there were too many to keep. */
   failuresDropped: number;

@@ -1,7 +1,7 @@
 import { toFailure, toWarning } from './convert.js';
 import { DeleteRefusedError, MaxDeleteError, NotFoundError, PartialSyncError } from './errors.js';
 import type { ErrorDetails } from './errors.js';
-import type { SyncResult } from './events.js';
+import type { FailureCode, SyncResult } from './events.js';
 import { textOf, withoutTrailingSlash } from './paths.js';
 import type { NativeResult } from './native.js';
 import { toSyncProfile } from './profile-convert.js';
@@ -65,9 +65,26 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
     });
   }
   if (native.partial && !native.vanishedOnly) {
-    const count = result.failures.length + result.failuresDropped;
     const first = result.failures[0];
     const example = first === undefined ? '' : `, the first being ${JSON.stringify(first.path)}: ${first.message}`;
-    throw new PartialSyncError(`${count} ${count === 1 ? 'path' : 'paths'} did not arrive${example}`, result);
+    throw new PartialSyncError(`${whatIsMissing(result)}${example}`, result);
   }
+}
+
+/** How many paths failed, by what that means for each. Of those that were not kept only the number is known. */
+function whatIsMissing({ failures, failuresDropped }: SyncResult): string {
+  const numberOf = (...codes: readonly FailureCode[]): number =>
+    failures.filter(({ code }) => codes.includes(code)).length;
+  const withoutAttributes = numberOf('attributes', 'attributes-unread');
+  const notDeleted = numberOf('delete');
+  const parts: readonly (readonly [number, string])[] = [
+    [failures.length - withoutAttributes - notDeleted, 'did not arrive'],
+    [withoutAttributes, 'arrived without all attributes'],
+    [notDeleted, 'could not be deleted'],
+    [failuresDropped, 'failed of which only the number is known'],
+  ];
+  return parts
+    .filter(([count]) => count > 0)
+    .map(([count, what]) => `${count} ${count === 1 ? 'path' : 'paths'} ${what}`)
+    .join(', ');
 }

@@ -27,7 +27,7 @@ export interface SyncStats {
   attrsChanged: number;
   /** Entries left out on purpose: newer at the destination, or of a kind that is not carried. */
   filesSkipped: number;
-  /** Entries that did not arrive; each is in `failures` of the result. */
+  /** Entries that did not arrive, or not with all their attributes, or could not be deleted; each is in `failures` of the result. */
   filesFailed: number;
   /** Content of all files of the source in bytes, changed or not. Absent until the walks end. */
   bytesTotal?: number;

@@ -23,7 +23,8 @@ import { parseTarget } from './target.js';
  * @param destination - What to make equal. Its parent must exist.
  * @returns A job, which is awaited for its {@link SyncResult} and iterated for its events. It never throws at once:
  * mistakes in the parameters reject it as well.
- * @throws {@link PartialSyncError} when a path did not arrive, unless it merely vanished from the source.
+ * @throws {@link PartialSyncError} when a path did not arrive, or not with all its attributes, or could not be
+ * deleted, unless it merely vanished from the source.
  * @throws {@link ConfigError} for a parameter or option that cannot be used.
  * @throws {@link SparsyncError} of another class for everything else, and `signal.reason` itself after an abort.
  *

@@ -35,7 +35,7 @@ export async function printErrorJson(error: SparsyncError): Promise<void> {
   await printJson(errorRecord(error, exitCodeFor(error), hintFor(error)));
 }
 
-/** Prints the paths that did not arrive. */
+/** Prints the paths that are not what they should be. */
 export function printFailures(result: SyncResult): void {
   for (const failure of result.failures.slice(0, FAILURES_SHOWN)) note(describeFailure(failure));
   const more = result.failures.length - FAILURES_SHOWN + result.failuresDropped;

@@ -50,13 +50,13 @@ pub struct NativeEvent {
 pub struct NativeResult {
     /// Counters by name.
     pub stats: HashMap<String, f64>,
-    /// Paths that did not arrive.
+    /// Paths that did not arrive, or not with all their attributes, or could not be deleted.
     pub failures: Vec<NativeEvent>,
     /// How many more there were.
     pub failures_dropped: f64,
     /// All of them vanished during the run.
     pub vanished_only: bool,
-    /// Some paths did not arrive.
+    /// There are such paths.
     pub partial: bool,
     /// Notices.
     pub warnings: Vec<NativeEvent>,

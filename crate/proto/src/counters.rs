@@ -34,7 +34,7 @@ counters! {
     attrs_changed,
     /// Source entries left alone although they may differ.
     files_skipped,
-    /// Paths that did not arrive.
+    /// Paths that did not arrive, or not with all their attributes, or could not be deleted.
     files_failed,
     /// Bytes of all regular files of the source.
     bytes_total,

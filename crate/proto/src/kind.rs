@@ -65,7 +65,7 @@ error_kinds! {
     MaxDelete = 15, "MAX_DELETE";
     /// Another run is writing to the same destination.
     Busy = 16, "BUSY";
-    /// Some paths did not arrive.
+    /// Some paths did not arrive, not with all attributes, or could not be deleted.
     Partial = 17, "PARTIAL";
     /// Content that arrived is not the content that was read.
     Integrity = 18, "INTEGRITY";
