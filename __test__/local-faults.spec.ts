@@ -1,6 +1,6 @@
 // System calls that fail at one end of a run. A failure costs the path that it concerns and what is below it: both are
 // named, everything else arrives, and the next run repairs. It is never taken for a mistake of the peer.
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
@@ -9,6 +9,7 @@ import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judgedWhere } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
+import { Random } from './helpers/random.js';
 import { scaled, setup, type Setup } from './helpers/setup.js';
 import { attach, hasStrace, straced } from './helpers/strace.js';
 import { differences, walk } from './helpers/walk.js';
@@ -212,3 +213,52 @@ injected('what did not arrive is told apart from what arrived without all its at
   // The two files and the top.
   t.regex(ran.stderr, /: 1 path did not arrive, 3 paths arrived without all attributes, the first being /);
 });
+
+const unfinished = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith('.sps-'));
+
+// Seen red with a lock that is refused for any other reason than that another holds it.
+injected(
+  'where flock is refused a run goes on, keeps no part, and leaves alone what may be of one alive',
+  async (t) => {
+    const made = await setup(t);
+    const source = `${made.work}/source`;
+    makeSource(source);
+    writeFileSync(`${source}/large`, new Random(t.title).bytes(8 << 20));
+    for (const error of ['ENOLCK', 'EOPNOTSUPP', 'EPERM', 'ENOSYS']) {
+      const refused = ['-e', `inject=flock:error=${error}`];
+      const trace = `${made.work}/trace.${error}`;
+      const [copied, served] = [`${made.work}/${error}`, `${made.served}/${error}`];
+      const run = (options: readonly string[], to: string) => {
+        const [strace = '', ...words] = straced(trace, options);
+        return start(t, strace, [...words, process.execPath, program, '-a', `${source}/`, to], { env: made.client.env })
+          .ended;
+      };
+      // Killed in the middle of the large file, which would leave a part where it had a lock.
+      await run(['-e', 'trace=flock,pwrite64', ...refused, '-e', 'inject=pwrite64:signal=SIGKILL:when=20'], copied);
+      const left = unfinished(copied);
+      t.deepEqual(
+        left.map((name) => /\.[a-z]+$/.exec(name)?.[0]),
+        ['.tmp'],
+        error,
+      );
+
+      const quiet = { code: 0, signal: null, stdout: '', stderr: '' };
+      t.deepEqual(await run(['-e', 'trace=flock', ...refused], copied), quiet, error);
+      t.true(wasInjected(trace), error);
+      t.deepEqual(unfinished(copied), left, `${error}: somebody may be writing to it`);
+      t.deepEqual(
+        missing(source, copied).filter((line) => !line.includes('.sps-')),
+        [],
+        error,
+      );
+      t.deepEqual(await run(['-e', 'trace=none'], copied), quiet, error);
+      assertEqual(t, source, copied, { label: `${error}, swept by a run that has the lock`, wholeSeconds: true });
+
+      const attached = await attach(t, made.server.pid, `${trace}.server`, ['-e', 'trace=flock', ...refused]);
+      t.deepEqual(await run(['-e', 'trace=none'], made.url(error)), quiet, error);
+      await attached.stop();
+      t.true(wasInjected(`${trace}.server`), error);
+      assertEqual(t, source, served, { label: `${error} at the server` });
+    }
+  },
+);

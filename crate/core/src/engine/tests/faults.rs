@@ -9,7 +9,7 @@ use super::judge::{Case, repaired};
 use super::trees::{Snapshot, Tree, content};
 use super::{Asked, Ended, run};
 use crate::storage::memory::{Call, MemoryStorage, Strike};
-use crate::storage::{Errno, PartialId};
+use crate::storage::{Errno, Hold, PartialId};
 
 /// Failures of the short form.
 const SHORT: u64 = 200;
@@ -136,7 +136,7 @@ struct Fault {
 
 fn asked(job: Job, durability: Durability, session: u8) -> Asked {
     let grant = if job == Job::First && session == 2 { Grant::All } else { Grant::AsAsked };
-    Asked { grant, durability, keep_partial: job == Job::Resume, session }
+    Asked { grant, durability, keep_partial: job == Job::Resume, hold: Hold::Exclusive, session }
 }
 
 /// The calls that a run makes where nothing fails.

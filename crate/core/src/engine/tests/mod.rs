@@ -1,7 +1,8 @@
-//! The engine against itself, over storages in memory that fail at any call: see [`faults`].
+//! The engine against itself, over storages in memory that fail at any call: see [`faults`]; and beside others that may be alive: see [`leftovers`].
 
 mod faults;
 mod judge;
+mod leftovers;
 mod trees;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ struct Asked {
     grant: Grant,
     durability: Durability,
     keep_partial: bool,
+    hold: Hold,
     /// Told apart from every other run.
     session: u8,
 }
@@ -74,7 +76,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         grant: asked.grant,
         report: Report::Local(Arc::clone(&events)),
         session_id: [asked.session; 8],
-        hold: Hold::Exclusive,
+        hold: asked.hold,
         quota: None,
         profile: ProfileExchange::None,
     };

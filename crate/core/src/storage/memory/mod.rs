@@ -127,6 +127,11 @@ impl Node {
         self.lock().meta.mtime = mtime;
     }
 
+    /// Sets when it was last changed, as if that had been then.
+    pub(crate) fn set_change_time(&self, ctime: Time) {
+        self.lock().ctime = ctime;
+    }
+
     fn kind(&self) -> Kind {
         self.lock().body.kind()
     }
