@@ -48,6 +48,16 @@ export function workDir(t: ExecutionContext): string {
   return path;
 }
 
+/**
+ * A fresh folder on a disk, where the machine has one under `/var/tmp`: what a file system does later than in memory
+ * shows only there. Removed when the test ends.
+ */
+export function diskDir(t: ExecutionContext): string {
+  const path = mkdtempSync(join(existsSync('/var/tmp') ? '/var/tmp' : tmpdir(), 'sparsync-test-'));
+  t.teardown(() => remove(path));
+  return path;
+}
+
 /** A fresh folder named `name` in `parent`. */
 export function dir(parent: string, name: string): string {
   const path = join(parent, name);
