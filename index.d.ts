@@ -73,6 +73,12 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 /** Loads the private key at `keyPath`, or makes one. */
 export declare function loadIdentity(keyPath: string): NativeKey
 
+/** How the content of two regular files is compared. */
+export type NativeCompare = 'quick' | 'content' | 'size'
+
+/** When packs are compressed. */
+export type NativeCompression = 'auto' | 'always' | 'never'
+
 /** How to connect. */
 export interface NativeConnectOptions {
   /** Name or address. */
@@ -90,6 +96,12 @@ export interface NativeConnectOptions {
   /** First size of packets; 0 is automatic. */
   initialMtu: number
 }
+
+/** Which way the content goes, as the initiator sees it. */
+export type NativeDirection = 'push' | 'pull'
+
+/** When the writes of a run are on disk. */
+export type NativeDurability = 'none' | 'run' | 'file'
 
 /** What a run tells, path by path. */
 export interface NativeEvent {
@@ -193,8 +205,8 @@ export interface NativeProfileThread {
 
 /** One run. */
 export interface NativeRequest {
-  /** `push` or `pull`. */
-  direction: string
+  /** Which way. */
+  direction: NativeDirection
   /** The local end: an absolute path. */
   localPath: Uint8Array
   /** The local sources when there are several: absolute paths. */
@@ -209,58 +221,12 @@ export interface NativeRequest {
   into: boolean
   /** One missing directory above the destination may be made. */
   makeParent: boolean
-  /** Sub-directories too. */
-  recursive: boolean
-  /** Symlinks. */
-  links: boolean
-  /** FIFOs. */
-  specials: boolean
-  /** Extended attributes of the namespace `user.`. */
-  xattrs: boolean
-  /** Permission bits. */
-  perms: boolean
-  /** Modification times. */
-  times: boolean
-  /** Owners. */
-  owner: boolean
-  /** Groups. */
-  group: boolean
-  /** `quick`, `content` or `size`. */
-  compare: string
-  /** -1: to the nanosecond; 0: whole seconds; else a tolerance in nanoseconds. */
-  modifyWindowNs: number
-  /** Names that do not belong to the run. */
-  exclude: Array<Uint8Array>
-  /** What is left alone. */
-  selection: NativeSelection
-  /** What the source does not have is deleted. */
-  delete: boolean
-  /** A directory that is not empty gives way to a file. */
-  force: boolean
-  /** No more deletions than this. */
-  maxDelete?: number
-  /** The guard against mass deletion is lifted. */
-  allowMassDelete: boolean
-  /** Only say what would be done. */
-  dryRun: boolean
   /** An event for each entry with something to do. */
   itemize: boolean
   /** A full event queue waits for its reader instead of dropping items. */
   lossless: boolean
-  /** `none`, `run` or `file`. */
-  durability: string
-  /** `auto`, `always` or `never`. */
-  compression: string
-  /** How long to wait for another writer. */
-  lockWaitMs: number
-  /** The run ends when neither side worked for so long; 0 is never. */
-  timeoutMs: number
-  /** Data lanes; 0 is automatic. */
-  lanes: number
-  /** Verified parts of large files are kept for the next run. */
-  partial: boolean
-  /** Both ends tell where their time went. */
-  profile: boolean
+  /** What was asked for. */
+  options: NativeTransfer
 }
 
 /** How a run ended. */
@@ -299,16 +265,6 @@ export interface NativeRoot {
   readOnly: boolean
 }
 
-/** What is left alone. */
-export interface NativeSelection {
-  /** See the option of this name. */
-  update: boolean
-  /** See the option of this name. */
-  ignoreExisting: boolean
-  /** See the option of this name. */
-  maxSize?: number
-}
-
 /** How a server is set up. */
 export interface NativeServerOptions {
   /** `host:port`. */
@@ -325,8 +281,8 @@ export interface NativeServerOptions {
   clientCaPem?: string
   /** Anybody may do anything; on loopback only. */
   anonymous: boolean
-  /** The least durability: `none`, `run` or `file`. */
-  durability: string
+  /** The least durability. */
+  durability: NativeDurability
   /** Sessions at the same time. */
   maxSessions: number
   /** A connection ends after so long without a packet. */
@@ -371,6 +327,62 @@ export interface NativeStat {
   mtimeMs: number
   /** Permission bits. */
   mode: number
+}
+
+/** The options of a run. */
+export interface NativeTransfer {
+  /** Sub-directories too. */
+  recursive: boolean
+  /** Symlinks; when off they are treated as what is never carried. */
+  links: boolean
+  /** Permission bits. */
+  perms: boolean
+  /** Modification times. */
+  times: boolean
+  /** Numeric groups. */
+  group: boolean
+  /** Numeric owners. */
+  owner: boolean
+  /** Extended attributes of files and directories, of the namespace `user.` alone. */
+  xattrs: boolean
+  /** FIFOs; when off they are treated as what is never carried. */
+  specials: boolean
+  /** Names that do not belong to the run, on either side and at any depth. */
+  exclude: Array<Uint8Array>
+  /** How content is compared. */
+  compare: NativeCompare
+  /** How times are compared. */
+  modifyWindowNs: number
+  /** Newer files at the destination stay. */
+  update: boolean
+  /** What the destination has stays as it is, but for directories. */
+  ignoreExisting: boolean
+  /** Regular files of more bytes than this are left alone. */
+  maxSize?: number
+  /** Entries that the source does not have are deleted. */
+  delete: boolean
+  /** No more deletions than this. */
+  maxDelete?: number
+  /** The guard against mass deletion is lifted. */
+  allowMassDelete: boolean
+  /** A directory that is not empty gives way to a file even without `delete`. */
+  force: boolean
+  /** Only say what would be done. */
+  dryRun: boolean
+  /** Verified parts of large files are kept for the next run. */
+  partial: boolean
+  /** When packs are compressed. */
+  compression: NativeCompression
+  /** What is on disk at the end. */
+  durability: NativeDurability
+  /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */
+  timeoutMs: number
+  /** Lanes that carry content side by side. */
+  lanes: number
+  /** How long to wait for another writer, in milliseconds. */
+  lockWaitMs: number
+  /** Both ends measure where their time goes, and tell at the end. */
+  profile: boolean
 }
 
 /** Which servers are trusted. */

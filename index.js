@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, NativeCompare, NativeCompression, NativeDirection, NativeDurability, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -781,6 +781,10 @@ export { coreVersion }
 export { forgetHost }
 export { knownHost }
 export { loadIdentity }
+export { NativeCompare }
+export { NativeCompression }
+export { NativeDirection }
+export { NativeDurability }
 export { profileFigureNames }
 export { profilePhaseNames }
 export { startLocal }

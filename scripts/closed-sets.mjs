@@ -1,4 +1,5 @@
-// Writes ts/words.ts: the closed sets of the protocol as the Rust sources declare them, so that no list is kept twice.
+// Writes the closed sets of the protocol as the Rust sources declare them, so that no list is kept twice: ts/words.ts for the API,
+// and crate/napi/src/words.rs, in which they cross the binding.
 //   --check  fails when the committed file is not what the sources say
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { engineKinds } from './error-table.mjs';
 import { ROOT } from './process.mjs';
 
 const OUTPUT = 'ts/words.ts';
+const BINDING = 'crate/napi/src/words.rs';
 
 const ERROR_CODES_MEANING = `
 /**
@@ -23,10 +25,15 @@ const prose = (documentation) =>
     .trim()
     .replaceAll('\n', ' ');
 
-const MEMBER = /((?:^\s*\/\/\/.*\n)+)(?:\s*#\[.*\]\n)*\s*\w+ = (\d+), "([\w-]+)";/gm;
+const MEMBER = /((?:^\s*\/\/\/.*\n)+)(?:\s*#\[.*\]\n)*\s*(\w+) = (\d+), "([\w-]+)";/gm;
 
 function members(body) {
-  return [...body.matchAll(MEMBER)].map(([, text, number, word]) => ({ meaning: prose(text), number: +number, word }));
+  return [...body.matchAll(MEMBER)].map(([, text, variant, number, word]) => ({
+    meaning: prose(text),
+    variant,
+    number: +number,
+    word,
+  }));
 }
 
 /** The members of a set that a file declares by `closed_set!`. */
@@ -45,23 +52,37 @@ function reasons() {
 
 const words = (set) => set.map(({ word }) => word);
 
-/** The file as the sources say. */
-async function wordsModule() {
+/** The sets by their names in TypeScript. */
+export function closedSets() {
   const issues = closedSet('frame/issue.rs', 'IssueKind');
-  const sets = [
+  return [
     ['ACTIONS', words(closedSet('frame/item.rs', 'Action'))],
     ['ENTRY_KINDS', words(closedSet('entry.rs', 'Kind'))],
     ['REASONS', words(reasons())],
     ['FAILURE_CODES', words(issues.filter(({ number }) => number < 128))],
     ['NOTICE_CODES', words(issues.filter(({ number }) => number >= 128))],
-    ['COMPARES', words(closedSet('compare.rs', 'Compare'))],
-    ['DURABILITIES', words(closedSet('request.rs', 'Durability'))],
-    ['COMPRESSIONS', words(closedSet('request.rs', 'Compression'))],
+    ['COMPARES', words(closedSet('options.rs', 'Compare'))],
+    ['DURABILITIES', words(closedSet('options.rs', 'Durability'))],
+    ['COMPRESSIONS', words(closedSet('options.rs', 'Compression'))],
     ['ERROR_CODES', [...engineKinds().map(({ code }) => code), 'ERR_SPARSYNC_PLATFORM'], ERROR_CODES_MEANING],
   ];
+}
+
+/** The types of those sets that options have. */
+const TYPES = [
+  ['Compare', 'COMPARES', 'How content is compared.'],
+  ['Durability', 'DURABILITIES', 'What is on disk at the end of a run.'],
+  ['Compression', 'COMPRESSIONS', 'When content is compressed on its way.'],
+];
+
+/** The file as the sources say. */
+async function wordsModule() {
   const text = [
     '// Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.',
-    ...sets.map(([name, list, meaning]) => `${meaning ?? ''}export const ${name} = ${JSON.stringify(list)} as const;`),
+    ...closedSets().map(
+      ([name, list, meaning]) => `${meaning ?? ''}export const ${name} = ${JSON.stringify(list)} as const;`,
+    ),
+    ...TYPES.map(([type, list, meaning]) => `\n/** ${meaning} */\nexport type ${type} = (typeof ${list})[number];`),
   ].join('\n');
   // Not at the top: this module is loaded before the dependencies are installed.
   const prettier = await import('prettier');
@@ -69,12 +90,59 @@ async function wordsModule() {
   return prettier.format(text, { ...config, parser: 'typescript' });
 }
 
-/** Says whether the committed file is what the sources say. */
+/** The sets that options have: they go to the engine. */
+const ASKED = [
+  ['Direction', 'options.rs', 'Which way the content goes, as the initiator sees it.'],
+  ['Compare', 'options.rs', 'How the content of two regular files is compared.'],
+  ['Durability', 'options.rs', 'When the writes of a run are on disk.'],
+  ['Compression', 'options.rs', 'When packs are compressed.'],
+];
+
+function asked([name, file, meaning]) {
+  const set = closedSet(file, name);
+  return `/// ${meaning}
+#[napi(string_enum)]
+pub enum Native${name} {
+${set.map((each) => `    /// ${each.meaning}\n    #[napi(value = "${each.word}")]\n    ${each.variant},`).join('\n')}
+}
+
+impl From<Native${name}> for ${name} {
+    fn from(word: Native${name}) -> Self {
+        match word {
+${set.map((each) => `            Native${name}::${each.variant} => Self::${each.variant},`).join('\n')}
+        }
+    }
+}
+`;
+}
+
+/** The module of the binding. */
+function bindingModule() {
+  return `//! Closed sets as words of JavaScript.
+//!
+//! Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
+
+use napi_derive::napi;
+use sparsync_core::proto::{${ASKED.map(([name]) => name)
+    .toSorted()
+    .join(', ')}};
+
+${ASKED.map(asked).join('\n')}`;
+}
+
+async function files() {
+  return [
+    [OUTPUT, await wordsModule()],
+    [BINDING, bindingModule()],
+  ].map(([file, text]) => [join(ROOT, file), text]);
+}
+
+/** Says whether the committed files are what the sources say. */
 export async function wordsAreCurrent() {
-  return readFileSync(join(ROOT, OUTPUT), 'utf8') === (await wordsModule());
+  return (await files()).every(([path, text]) => readFileSync(path, 'utf8') === text);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--check')) process.exitCode = (await wordsAreCurrent()) ? 0 : 1;
-  else writeFileSync(join(ROOT, OUTPUT), await wordsModule());
+  else for (const [path, text] of await files()) writeFileSync(path, text);
 }

@@ -1,5 +1,6 @@
 import type { PlatformAbortSignal } from './platform.js';
-import type { SelectionSettings } from './selection.js';
+import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
+import type { Compare, Compression, Durability } from './words.js';
 
 /** How this process shows who it is. */
 export interface IdentityOptions {
@@ -233,7 +234,7 @@ export interface TransferOptions {
    *
    * @example `compare: 'content'`
    */
-  compare?: 'quick' | 'content' | 'size' | undefined;
+  compare?: Compare | undefined;
   /**
    * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole
    * seconds as rsync does.
@@ -327,7 +328,7 @@ export interface TransferOptions {
    *
    * @example `durability: 'none'`
    */
-  durability?: 'none' | 'run' | 'file' | undefined;
+  durability?: Durability | undefined;
   /**
    * Compress content on the way: `'auto'` only while the connection is slow enough for it to pay.
    *
@@ -335,7 +336,7 @@ export interface TransferOptions {
    *
    * @example `compression: 'never'`
    */
-  compression?: 'auto' | 'always' | 'never' | undefined;
+  compression?: Compression | undefined;
   /**
    * How long to wait for another run that is writing to the same destination, in milliseconds; `0` fails at once.
    *
@@ -415,10 +416,7 @@ export interface TransferOptions {
 export interface SyncOptions extends ConnectOptions, TransferOptions {}
 
 /** Options of `plan`: those of `sync` but for what only concerns writing. */
-export type PlanOptions = Omit<SyncOptions, 'dryRun' | 'events' | 'durability' | 'partial' | 'profile' | 'lockWaitMs'>;
+export type PlanOptions = Omit<SyncOptions, (typeof NOT_IN_PLAN)[number]>;
 
 /** Options of `verify`: those of `sync` that say what is compared and how it is reached. */
-export type VerifyOptions = Omit<
-  PlanOptions,
-  'compare' | 'delete' | 'force' | 'maxDelete' | 'allowMassDelete' | keyof SelectionSettings
->;
+export type VerifyOptions = Omit<SyncOptions, (typeof NOT_IN_VERIFY)[number]>;

@@ -6,6 +6,8 @@ import { IDENTITY_CHECKS, publicKey } from './settings.js';
 import type { IdentityOptions } from './options.js';
 import { absolute, describe, pathBytes } from './paths.js';
 import type { PathLike } from './paths.js';
+import { DURABILITIES } from './words.js';
+import type { Durability } from './words.js';
 
 /** What a key may do below its roots. */
 export type Operation = 'read' | 'write' | 'append' | 'delete' | 'owner' | 'special' | 'xattrs';
@@ -122,7 +124,7 @@ export interface ServeOptions {
    *
    * @example `durability: 'file'`
    */
-  durability?: 'none' | 'run' | 'file' | undefined;
+  durability?: Durability | undefined;
   /**
    * The most transfers at the same time; further ones are refused.
    *
@@ -159,7 +161,7 @@ export interface ServeSettings {
   readonly authorizedKeysPath: string | undefined;
   readonly clientCa: string | undefined;
   readonly anonymous: boolean;
-  readonly durability: 'none' | 'run' | 'file';
+  readonly durability: Durability;
   readonly maxSessions: number;
   readonly idleTimeoutMs: number;
   readonly profile: ProfileListener | undefined;
@@ -218,7 +220,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   authorizedKeysPath: text('the path of a file'),
   clientCa: text('PEM text'),
   anonymous: flag,
-  durability: oneOf('none', 'run', 'file'),
+  durability: oneOf(...DURABILITIES),
   maxSessions: integer(1, 65_536, 'sessions'),
   idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),

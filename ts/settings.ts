@@ -1,8 +1,6 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
-import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { ConfigError } from './errors.js';
-import { excludedNames, plainName } from './exclude.js';
 import type {
   ConnectOptions,
   EventOptions,
@@ -15,9 +13,8 @@ import type {
   VerifyOptions,
 } from './options.js';
 import type { PlatformAbortSignal } from './platform.js';
-import { SELECTION_CHECKS, SELECTION_NAMES, selectionDefaults } from './selection.js';
-import type { SelectionSettings } from './selection.js';
-import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
+import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS, engineOptions } from './transfer.js';
+import type { EngineOptions } from './transfer.js';
 
 /** The limits of retrying, complete. */
 export interface RetryPolicy {
@@ -37,31 +34,7 @@ export interface ConnectSettings {
 }
 
 /** Transfer options that were checked, with their defaults. */
-export interface TransferSettings {
-  readonly recursive: boolean;
-  readonly links: boolean;
-  readonly specials: boolean;
-  readonly xattrs: boolean;
-  readonly perms: boolean;
-  readonly times: boolean;
-  readonly owner: boolean;
-  readonly group: boolean;
-  readonly compare: (typeof COMPARES)[number];
-  readonly modifyWindowNs: number;
-  readonly exclude: readonly Uint8Array[];
-  readonly selection: SelectionSettings;
-  readonly delete: boolean;
-  readonly force: boolean;
-  readonly maxDelete: number | undefined;
-  readonly allowMassDelete: boolean;
-  readonly dryRun: boolean;
-  readonly durability: (typeof DURABILITIES)[number];
-  readonly compression: (typeof COMPRESSIONS)[number];
-  readonly lockWaitMs: number;
-  readonly timeoutMs: number;
-  readonly lanes: number;
-  readonly partial: boolean;
-  readonly profile: boolean;
+export interface TransferSettings extends EngineOptions {
   readonly into: boolean;
   readonly items: boolean | undefined;
   readonly whenFull: 'drop' | 'wait';
@@ -119,31 +92,8 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
 };
 
-const TRANSFER_CHECKS: Checks<TransferOptions> = {
-  recursive: flag,
-  links: flag,
-  specials: flag,
-  xattrs: flag,
-  perms: flag,
-  times: flag,
-  owner: flag,
-  group: flag,
-  compare: oneOf(...COMPARES),
-  modifyWindowNs: integer(-1, DAY_MS * 1_000_000, 'nanoseconds'),
-  exclude: listOf(plainName),
-  ...SELECTION_CHECKS,
-  delete: flag,
-  force: flag,
-  maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
-  allowMassDelete: flag,
-  dryRun: flag,
-  durability: oneOf(...DURABILITIES),
-  compression: oneOf(...COMPRESSIONS),
-  lockWaitMs: integer(0, DAY_MS, 'milliseconds'),
-  timeoutMs: integer(0, DAY_MS, 'milliseconds'),
-  lanes: integer(0, LANES_MAX, 'lanes'),
-  partial: flag,
-  profile: flag,
+const SYNC_CHECKS: Checks<TransferOptions> = {
+  ...TRANSFER_CHECKS,
   into: flag,
   events: group(EVENT_CHECKS),
   retry: (value, name) => {
@@ -162,12 +112,12 @@ export function connectSettings(options: unknown): ConnectSettings {
 
 /** Checks the options of a transfer over a connection that stands. */
 export function transferSettings(options: unknown): TransferSettings {
-  return transferDefaults(checkOptions<TransferOptions>(options, TRANSFER_CHECKS, 'options'));
+  return transferDefaults(checkOptions<TransferOptions>(options, SYNC_CHECKS, 'options'));
 }
 
 /** Checks the options of `sync`, `plan` and `verify`. */
 export function syncSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
-  const given = checkOptions<SyncOptions>(options, { ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, 'options');
+  const given = checkOptions<SyncOptions>(options, { ...CONNECT_CHECKS, ...SYNC_CHECKS }, 'options');
   return { connect: connectDefaults(given), transfer: transferDefaults(given) };
 }
 
@@ -189,30 +139,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
 
 function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   return {
-    recursive: given.recursive ?? true,
-    links: given.links ?? true,
-    specials: given.specials ?? true,
-    xattrs: given.xattrs ?? false,
-    perms: given.perms ?? true,
-    times: given.times ?? true,
-    owner: given.owner ?? false,
-    group: given.group ?? false,
-    compare: given.compare ?? 'quick',
-    modifyWindowNs: given.modifyWindowNs ?? -1,
-    exclude: excludedNames(given.exclude ?? []),
-    selection: selectionDefaults(given),
-    delete: given.delete ?? false,
-    force: given.force ?? false,
-    maxDelete: given.maxDelete,
-    allowMassDelete: given.allowMassDelete ?? liftsGuards(),
-    dryRun: given.dryRun ?? false,
-    durability: given.durability ?? 'run',
-    compression: given.compression ?? 'auto',
-    lockWaitMs: given.lockWaitMs ?? 0,
-    timeoutMs: given.timeoutMs ?? 60_000,
-    lanes: given.lanes ?? wantedLanes() ?? 0,
-    partial: given.partial ?? true,
-    profile: given.profile ?? wantsProfile(),
+    ...engineOptions(given),
     into: given.into ?? false,
     items: given.events?.items,
     whenFull: given.events?.whenFull ?? 'drop',
@@ -233,14 +160,14 @@ function retryPolicy(retry: number | false | RetryOptions): RetryPolicy {
 
 /** Checks the options of `plan`. */
 export function planSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
-  const checks: Checks<PlanOptions> = without({ ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, NOT_IN_PLAN);
+  const checks: Checks<PlanOptions> = without({ ...CONNECT_CHECKS, ...SYNC_CHECKS }, NOT_IN_PLAN);
   const given = checkOptions<PlanOptions>(options, checks, 'options');
   return { connect: connectDefaults(given), transfer: { ...transferDefaults(given), ...READ_ONLY } };
 }
 
 /** Checks the options of `verify`. */
 export function verifySettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
-  const checks: Checks<VerifyOptions> = without({ ...CONNECT_CHECKS, ...TRANSFER_CHECKS }, NOT_IN_VERIFY);
+  const checks: Checks<VerifyOptions> = without({ ...CONNECT_CHECKS, ...SYNC_CHECKS }, NOT_IN_VERIFY);
   const given = checkOptions<VerifyOptions>(options, checks, 'options');
   return {
     connect: connectDefaults(given),
@@ -255,18 +182,6 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
   };
 }
 
-const NOT_IN_PLAN = ['dryRun', 'events', 'durability', 'partial', 'profile', 'lockWaitMs'] as const;
-
-const NOT_IN_VERIFY = [
-  ...NOT_IN_PLAN,
-  ...SELECTION_NAMES,
-  'compare',
-  'delete',
-  'force',
-  'maxDelete',
-  'allowMassDelete',
-] as const;
-
 /** Every item counts, and nothing is transferred that a slow reader could slow. */
 const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
 
@@ -278,7 +193,7 @@ function without<T extends object, const Name extends keyof T>(checks: T, names:
 
 /** Checks the options of a plan over a connection that stands. */
 export function planTransferSettings(options: unknown): TransferSettings {
-  const checks: Checks<Omit<PlanOptions, keyof ConnectOptions>> = without(TRANSFER_CHECKS, NOT_IN_PLAN);
+  const checks: Checks<Omit<PlanOptions, keyof ConnectOptions>> = without(SYNC_CHECKS, NOT_IN_PLAN);
   const given = checkOptions<Omit<PlanOptions, keyof ConnectOptions>>(options, checks, 'options');
   return { ...transferDefaults(given), ...READ_ONLY };
 }

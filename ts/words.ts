@@ -74,3 +74,12 @@ export const ERROR_CODES = [
   'ERR_SPARSYNC_INTERNAL',
   'ERR_SPARSYNC_PLATFORM',
 ] as const;
+
+/** How content is compared. */
+export type Compare = (typeof COMPARES)[number];
+
+/** What is on disk at the end of a run. */
+export type Durability = (typeof DURABILITIES)[number];
+
+/** When content is compressed on its way. */
+export type Compression = (typeof COMPRESSIONS)[number];

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 
 import { ConfigError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
+import { millisecondsOf } from './flag-values.js';
 import type { ParsedFlags } from './parse.js';
 
 /** The connect options that flags ask for. */
 export function connectOptions(flags: ParsedFlags): ConnectOptions {
   const keyPath = flags.text('identity');
-  const seconds = flags.number('contimeout', 1);
   const pins = flags.all('pin');
   return {
     ...(keyPath === undefined ? {} : { identity: { keyPath } }),
@@ -16,7 +16,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
       knownHosts: flags.text('known-hosts'),
       ca: pemFile(flags, 'ca'),
     },
-    ...(seconds === undefined ? {} : { connectTimeoutMs: seconds * 1000 }),
+    connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
   };
 }
 
@@ -31,10 +31,4 @@ export function pemFile(flags: ParsedFlags, name: string): string | undefined {
       cause,
     });
   }
-}
-
-/** The window of `--modify-window` in nanoseconds; whole seconds as in rsync unless it says otherwise. */
-export function modifyWindowNs(flags: ParsedFlags): number {
-  const seconds = flags.number('modify-window', -1) ?? 0;
-  return seconds === -1 ? -1 : seconds * 1_000_000_000;
 }

@@ -1,6 +1,6 @@
 import { describeFlags } from './parse.js';
 import type { Flag } from './parse.js';
-import { SYNC_FLAGS } from './flags.js';
+import { SYNC_FLAGS } from './transfer-flags.js';
 
 /** The help of a verb. */
 export function verbHelp(usage: string, purpose: string, flags: readonly Flag[]): string {

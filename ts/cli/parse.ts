@@ -12,6 +12,8 @@ export interface Flag {
   readonly value?: string;
   /** The value when the flag is given without one; then a value can only follow with `=`. */
   readonly bare?: string;
+  /** The value that `--no-` with its name stands for; without it, `--no-` forgets what was given before. */
+  readonly off?: string;
   /** Whether it may be given several times. */
   readonly many?: boolean;
   /** One line for the help. */
@@ -53,9 +55,10 @@ export class ParsedFlags {
     this.#values.set(flag.name, [...before, value]);
   }
 
-  /** Forgets the values of a flag. */
+  /** Takes a flag with a value back. */
   remove(flag: Flag): void {
-    this.#values.delete(flag.name);
+    if (flag.off === undefined) this.#values.delete(flag.name);
+    else this.#values.set(flag.name, [flag.off]);
   }
 
   /** Whether a flag is on; `undefined` when the command line does not say. */

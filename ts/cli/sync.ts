@@ -15,7 +15,7 @@ import type { RemoteTarget, Target } from '../target.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
-import { FOREIGN_FLAGS, SYNC_FLAGS } from './flags.js';
+import { FOREIGN_FLAGS } from './flags.js';
 import { mainHelp } from './help.js';
 import { itemize } from './itemize.js';
 import type { ItemizeContext } from './itemize.js';
@@ -30,6 +30,7 @@ import { printError, printErrorJson, printFailures, printWarnings, statsTable, s
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
 import { safe, safePath } from './text.js';
+import { SYNC_FLAGS } from './transfer-flags.js';
 import { packageVersion } from './version.js';
 
 /** `sparsync [OPTIONS] SRC... DEST`. */

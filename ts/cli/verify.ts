@@ -3,10 +3,9 @@ import type { PlanItem } from '../events.js';
 import type { VerifyOptions } from '../options.js';
 import { verify } from '../verify.js';
 import type { VerifyResult } from '../verify.js';
-import { connectOptions, modifyWindowNs } from './connecting.js';
+import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
-import { VERIFY_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
@@ -16,6 +15,7 @@ import { printError, printErrorJson } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { operandTarget } from './operands.js';
 import { count, safePath } from './text.js';
+import { VERIFY_FLAGS, flaggedVerifyOptions } from './transfer-flags.js';
 
 const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL. A SRC without a
 slash at its end is compared with what lies under its name below DEST, as a sync would have put it there.
@@ -88,21 +88,5 @@ function describeDifference(item: PlanItem): string {
 }
 
 function verifyOptions(flags: ParsedFlags, signal: AbortSignal): VerifyOptions {
-  const timeout = flags.number('timeout');
-  return {
-    ...connectOptions(flags),
-    links: flags.given('links') ?? true,
-    specials: flags.given('specials') ?? true,
-    xattrs: flags.given('xattrs') ?? false,
-    perms: flags.given('perms') ?? true,
-    times: flags.given('times') ?? true,
-    owner: flags.on('owner'),
-    group: flags.on('group'),
-    exclude: flags.words('exclude'),
-    modifyWindowNs: modifyWindowNs(flags),
-    retry: flags.number('retry') ?? 0,
-    ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 }),
-    into: true,
-    signal,
-  };
+  return { ...connectOptions(flags), ...flaggedVerifyOptions(flags), into: true, signal };
 }

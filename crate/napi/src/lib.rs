@@ -18,7 +18,9 @@ mod number;
 mod options;
 mod profile;
 mod server;
+mod transfer;
 mod trust;
+mod words;
 
 use napi_derive::napi;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{
-    Attributes, Compare, Compression, Deletion, Direction, Durability, Name, Names, RelPath, Request, Selection,
-    SourcePath, Window, for_each_option, limits,
-};
+use sparsync_core::proto::{Name, Names, RelPath, Request, SourcePath, Window, limits};
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
+
+use crate::transfer::NativeTransfer;
+use crate::words::{NativeDirection, NativeDurability};
 
 fn config(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Config, message)
@@ -96,37 +96,6 @@ impl NativeConnectOptions {
     }
 }
 
-macro_rules! native_selection {
-    (
-        flags { $($(#[$flag_doc:meta])* $flag:ident = $flag_number:literal, $($flag_text:literal),*;)* }
-        sizes { $($(#[$size_doc:meta])* $size:ident = $size_number:literal, $($size_text:literal),*;)* }
-    ) => {
-        /// What is left alone.
-        #[napi(object, object_to_js = false)]
-        pub struct NativeSelection {
-            $(
-                /// See the option of this name.
-                pub $flag: bool,
-            )*
-            $(
-                /// See the option of this name.
-                pub $size: Option<f64>,
-            )*
-        }
-
-        impl NativeSelection {
-            fn load(self) -> Selection {
-                Selection {
-                    $($flag: self.$flag,)*
-                    $($size: self.$size.map(whole),)*
-                }
-            }
-        }
-    };
-}
-
-for_each_option!(native_selection);
-
 /// One of the sources of a pull.
 #[napi(object, object_to_js = false)]
 pub struct NativeSource {
@@ -140,8 +109,8 @@ pub struct NativeSource {
 #[napi(object, object_to_js = false)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub struct NativeRequest {
-    /// `push` or `pull`.
-    pub direction: String,
+    /// Which way.
+    pub direction: NativeDirection,
     /// The local end: an absolute path.
     pub local_path: Uint8Array,
     /// The local sources when there are several: absolute paths.
@@ -156,74 +125,23 @@ pub struct NativeRequest {
     pub into: bool,
     /// One missing directory above the destination may be made.
     pub make_parent: bool,
-    /// Sub-directories too.
-    pub recursive: bool,
-    /// Symlinks.
-    pub links: bool,
-    /// FIFOs.
-    pub specials: bool,
-    /// Extended attributes of the namespace `user.`.
-    pub xattrs: bool,
-    /// Permission bits.
-    pub perms: bool,
-    /// Modification times.
-    pub times: bool,
-    /// Owners.
-    pub owner: bool,
-    /// Groups.
-    pub group: bool,
-    /// `quick`, `content` or `size`.
-    pub compare: String,
-    /// -1: to the nanosecond; 0: whole seconds; else a tolerance in nanoseconds.
-    pub modify_window_ns: f64,
-    /// Names that do not belong to the run.
-    pub exclude: Vec<Uint8Array>,
-    /// What is left alone.
-    pub selection: NativeSelection,
-    /// What the source does not have is deleted.
-    pub delete: bool,
-    /// A directory that is not empty gives way to a file.
-    pub force: bool,
-    /// No more deletions than this.
-    pub max_delete: Option<f64>,
-    /// The guard against mass deletion is lifted.
-    pub allow_mass_delete: bool,
-    /// Only say what would be done.
-    pub dry_run: bool,
     /// An event for each entry with something to do.
     pub itemize: bool,
     /// A full event queue waits for its reader instead of dropping items.
     pub lossless: bool,
-    /// `none`, `run` or `file`.
-    pub durability: String,
-    /// `auto`, `always` or `never`.
-    pub compression: String,
-    /// How long to wait for another writer.
-    pub lock_wait_ms: f64,
-    /// The run ends when neither side worked for so long; 0 is never.
-    pub timeout_ms: f64,
-    /// Data lanes; 0 is automatic.
-    pub lanes: u32,
-    /// Verified parts of large files are kept for the next run.
-    pub partial: bool,
-    /// Both ends tell where their time went.
-    pub profile: bool,
+    /// What was asked for.
+    pub options: NativeTransfer,
 }
 
 /// Two lanes keep two writers busy; more gained nothing on the machines measured.
 const LANES_AUTOMATIC: u8 = 2;
 
-/// The member of a closed set that a word stands for.
-fn member<T>(what: &str, word: &str, from_word: impl Fn(&str) -> Option<T>) -> Result<T> {
-    from_word(word).ok_or_else(|| config(format!("{what} {word:?} is not known")))
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float is clamped to the range")]
-fn whole(value: f64) -> u64 {
+pub(crate) fn whole(value: f64) -> u64 {
     value as u64
 }
 
-fn lanes(wanted: u32) -> Result<u8> {
+pub(crate) fn lanes(wanted: u32) -> Result<u8> {
     match u8::try_from(wanted) {
         Ok(0) => Ok(LANES_AUTOMATIC),
         Ok(lanes) if lanes <= limits::LANES_MAX => Ok(lanes),
@@ -237,52 +155,19 @@ fn sources(remote: &[NativeSource]) -> Result<Vec<SourcePath>> {
 
 impl NativeRequest {
     pub(crate) fn load(self) -> Result<Run> {
-        let window = match self.modify_window_ns {
-            ns if ns < 0.0 => Window::Exact,
-            0.0 => Window::Seconds,
-            ns => Window::Within(whole(ns)),
-        };
-        let request = Request {
-            direction: member("direction", &self.direction, Direction::from_word)?,
+        let mut request = Request {
+            direction: self.direction.into(),
             root: self.root.into_bytes(),
             path: rel_path(&self.remote_path)?,
             sources: sources(&self.remote_sources)?,
-            top: Names::default(),
             into: self.into,
             make_parent: self.make_parent,
-            attributes: Attributes {
-                perms: self.perms,
-                times: self.times,
-                owner: self.owner,
-                group: self.group,
-                links: self.links,
-                specials: self.specials,
-                xattrs: self.xattrs,
-                compare: member("compare", &self.compare, Compare::from_word)?,
-                window,
-            },
-            recursive: self.recursive,
-            exclude: names(&self.exclude)?,
-            selection: self.selection.load(),
-            deletion: Deletion {
-                delete: self.delete,
-                force: self.force,
-                max: self.max_delete.map(whole),
-                allow_mass: self.allow_mass_delete,
-            },
-            dry_run: self.dry_run,
             itemize: self.itemize,
-            partial: self.partial,
-            durability: member("durability", &self.durability, Durability::from_word)?,
-            compression: member("compression", &self.compression, Compression::from_word)?,
-            lock_wait_ms: whole(self.lock_wait_ms),
-            timeout_ms: whole(self.timeout_ms),
-            lanes: lanes(self.lanes)?,
             bytes_bound: u64::MAX,
             entries_bound: u64::MAX,
-            profile: self.profile,
             ..Request::default()
         };
+        self.options.set(&mut request)?;
         Ok(Run {
             request,
             local_path: self.local_path.to_vec(),
@@ -292,8 +177,17 @@ impl NativeRequest {
     }
 }
 
+/// -1: to the nanosecond; 0: whole seconds; else a tolerance in nanoseconds.
+pub(crate) fn window(ns: f64) -> Window {
+    match ns {
+        ns if ns < 0.0 => Window::Exact,
+        0.0 => Window::Seconds,
+        ns => Window::Within(whole(ns)),
+    }
+}
+
 /// A set of names.
-fn names(all: &[Uint8Array]) -> Result<Names> {
+pub(crate) fn names(all: &[Uint8Array]) -> Result<Names> {
     let checked = all.iter().map(|name| Name::new(name).map_err(|error| config("not a name").at(name).because(error)));
     Names::new(checked.collect::<Result<_>>()?)
         .ok_or_else(|| config(format!("names of more than {} bytes in all", limits::NAMES_BYTES_MAX)))
@@ -332,8 +226,8 @@ pub struct NativeServerOptions {
     pub client_ca_pem: Option<String>,
     /// Anybody may do anything; on loopback only.
     pub anonymous: bool,
-    /// The least durability: `none`, `run` or `file`.
-    pub durability: String,
+    /// The least durability.
+    pub durability: NativeDurability,
     /// Sessions at the same time.
     pub max_sessions: u32,
     /// A connection ends after so long without a packet.
@@ -356,7 +250,7 @@ impl NativeServerOptions {
             authorized_keys: self.authorized_keys,
             client_ca_pem: self.client_ca_pem,
             anonymous: self.anonymous,
-            durability: member("durability", &self.durability, Durability::from_word)?,
+            durability: self.durability.into(),
             max_sessions: self.max_sessions as usize,
             idle_timeout: millis(self.idle_timeout_ms),
             profile: self.profile,

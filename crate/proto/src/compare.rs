@@ -1,96 +1,10 @@
 //! Which attributes a run compares and carries, and what makes two entries different.
 
-use crate::closed::closed_set;
-use crate::codec::{Decoded, Reader, Write, malformed};
-use crate::entry::{Entry, Kind, Listing, Meta, Time};
-use crate::field::Value;
+use crate::entry::{Entry, Kind, Listing, Meta};
+use crate::options::{Compare, Window};
 use crate::reasons::Reasons;
+use crate::request::Attributes;
 use crate::xattrs::Xattrs;
-
-closed_set! {
-    /// How the content of two regular files is compared.
-    #[derive(Default)]
-    Compare {
-        /// Equal size and modification time mean equal content.
-        #[default]
-        Quick = 0, "quick";
-        /// The content itself, by digest, on both ends.
-        Content = 1, "content";
-        /// Equal size means equal content.
-        Size = 2, "size";
-    }
-}
-
-/// When two modification times are equal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Window {
-    /// To the nanosecond.
-    #[default]
-    Exact,
-    /// In whole seconds.
-    Seconds,
-    /// When they differ by no more nanoseconds than this.
-    Within(u64),
-}
-
-impl Window {
-    fn equal(self, a: Time, b: Time) -> bool {
-        match self {
-            Self::Exact => a == b,
-            Self::Seconds => a.seconds == b.seconds,
-            Self::Within(nanos) => {
-                let full = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-                full(a).abs_diff(full(b)) <= u128::from(nanos)
-            }
-        }
-    }
-}
-
-impl Value for Window {
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Exact => out.byte(0),
-            Self::Seconds => out.byte(1),
-            Self::Within(nanos) => {
-                out.byte(2);
-                out.number(*nanos);
-            }
-        }
-    }
-
-    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
-        match reader.byte(what)? {
-            0 => Ok(Self::Exact),
-            1 => Ok(Self::Seconds),
-            2 => Ok(Self::Within(reader.number(what)?)),
-            _ => malformed(what),
-        }
-    }
-}
-
-/// What a run compares and carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "one switch for each attribute, set apart from each other")]
-pub struct Attributes {
-    /// Permission bits.
-    pub perms: bool,
-    /// Modification times.
-    pub times: bool,
-    /// Numeric owners.
-    pub owner: bool,
-    /// Numeric groups.
-    pub group: bool,
-    /// Symlinks; when off they are treated as [`Kind::Special`].
-    pub links: bool,
-    /// FIFOs; when off they are treated as [`Kind::Special`].
-    pub specials: bool,
-    /// Extended attributes of files and directories, of the namespace `user.` alone.
-    pub xattrs: bool,
-    /// How content is compared.
-    pub compare: Compare,
-    /// How times are compared.
-    pub window: Window,
-}
 
 /// The namespace of extended attributes that is carried. What is in another one means something to the system, and is not
 /// carried by accident.

@@ -49,6 +49,17 @@ pub(crate) trait Message: Default {
     fn get_field(&mut self, number: u64, value: &mut Reader<'_>) -> Decoded<bool>;
 }
 
+/// A message is the value of a field as the bytes of its own fields.
+impl<M: Message> Value for M {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.put_fields(out);
+    }
+
+    fn get(reader: &mut Reader<'_>, _what: &'static str) -> Decoded<Self> {
+        get_message(reader)
+    }
+}
+
 /// Declares the fields of a message: number, `critical` or `optional`, place in the type, and, where the type alone does
 /// not tell, the codec. Numbers ascend and are never used again; whether a field is critical never changes.
 macro_rules! message {

@@ -29,7 +29,7 @@ mod version;
 mod xattrs;
 
 pub use codec::DecodeError;
-pub use compare::{Attributes, Compare, Digest, TreeHasher, Window};
+pub use compare::{Digest, TreeHasher};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use frame::{
@@ -39,12 +39,12 @@ pub use frame::{
 pub use kind::ErrorKind;
 pub use matcher::{AtTop, Everything, ExceptNames, Matcher};
 pub use names::Names;
-pub use options::Selection;
+pub use options::{Compare, Compression, Direction, Durability, SourcePath, Window};
 pub use path::{Name, RelPath};
 pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use reasons::Reasons;
-pub use request::{Compression, Deletion, Direction, Durability, Request, SourcePath};
+pub use request::{Attributes, Deletion, Request, Selection};
 pub use set_id::{SET_GID, SET_UID, SourceIds};
 pub use stat::Stat;
 pub use version::Version;

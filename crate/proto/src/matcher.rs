@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use crate::entry::Kind;
 use crate::names::Names;
 use crate::path::RelPath;
+use crate::request::Request;
 
 /// Says which entries belong to a run, at one of its ends.
 ///
@@ -38,6 +39,16 @@ pub trait Matcher: Debug + Send + Sync {
             at = parent;
         }
         true
+    }
+}
+
+impl Request {
+    /// What belongs to the run, at either end.
+    #[must_use]
+    pub fn matcher(&self) -> Box<dyn Matcher> {
+        let named: Box<dyn Matcher> =
+            if self.exclude.is_empty() { Box::new(Everything) } else { Box::new(ExceptNames::new(&self.exclude)) };
+        if self.top.is_empty() { named } else { Box::new(AtTop::new(&self.top, named)) }
     }
 }
 

@@ -1,75 +1,130 @@
-//! Options by which entries are selected, each declared once.
-//!
-//! A line of this table is the field of the request and its bounds, the member of [`Selection`] that the planner reads, the
-//! binding's type, and, by `scripts/options.mjs`, the check, the default and the flag in TypeScript, with its help.
-//! What an option means for users is told where its type is, in `ts/options.ts`.
+//! The values that the fields of a request have: closed sets, bounds, times and lists.
 
+use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
-use crate::field::{Codec, Message as _, Value, get_message, message};
-use crate::limits::FILE_BYTES_MAX;
+use crate::entry::Time;
+use crate::field::{Codec, Value, get_nested, message, put_nested};
+use crate::limits::{FILE_BYTES_MAX, LANES_MAX, SOURCES_MAX};
+use crate::path::RelPath;
 
-/// Calls the macro `$then` with the table: name, number of the field, flag, its short form or nothing, and help. Flags have
-/// the numbers 1 to 31, sizes 32 to 63; none is ever used again.
-#[macro_export]
-macro_rules! for_each_option {
-    ($then:ident) => {
-        $then! {
-            flags {
-                /// Newer files at the destination stay.
-                update = 1, "update", "u", "leave files alone that are newer in DEST";
-                /// What the destination has stays as it is, but for directories.
-                ignore_existing = 2, "ignore-existing", "", "leave files alone that DEST has, whatever they hold";
-            }
-            sizes {
-                /// Regular files of more bytes than this are left alone.
-                max_size = 32, "max-size", "", "leave files alone that are larger than SIZE (K, M, G; KB is 1000)";
-            }
-        }
-    };
+closed_set! {
+    /// Which way the content goes, as the initiator sees it.
+    #[derive(Default)]
+    Direction {
+        /// From the initiator to the acceptor.
+        #[default]
+        Push = 0, "push";
+        /// From the acceptor to the initiator.
+        Pull = 1, "pull";
+    }
 }
 
-macro_rules! selection {
-    (
-        flags { $($(#[$flag_doc:meta])* $flag:ident = $flag_number:literal, $($flag_text:literal),*;)* }
-        sizes { $($(#[$size_doc:meta])* $size:ident = $size_number:literal, $($size_text:literal),*;)* }
-    ) => {
-        /// What the planner leaves alone.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Selection {
-            $($(#[$flag_doc])* pub $flag: bool,)*
-            $($(#[$size_doc])* pub $size: Option<u64>,)*
-        }
-
-        impl Selection {
-            /// Whether a file may be left out although the destination does not have it, so that nothing can be granted
-            /// before it was looked at.
-            #[must_use]
-            pub const fn leaves_new_out(&self) -> bool {
-                $(self.$size.is_some() ||)* false
-            }
-        }
-
-        message!(Selection, "option" {
-            $($flag_number critical $flag,)*
-            $($size_number critical $size: Size,)*
-        });
-    };
+closed_set! {
+    /// When the writes of a run are on disk.
+    #[derive(Default, PartialOrd, Ord)]
+    Durability {
+        /// When the system gets to it.
+        #[default]
+        None = 0, "none";
+        /// When the run has succeeded.
+        Run = 1, "run";
+        /// Each file before it gets its name.
+        File = 2, "file";
+    }
 }
 
-for_each_option!(selection);
+closed_set! {
+    /// When packs are compressed.
+    #[derive(Default)]
+    Compression {
+        /// While the path is slow enough for it to pay.
+        #[default]
+        Auto = 0, "auto";
+        /// Always.
+        Always = 1, "always";
+        /// Never.
+        Never = 2, "never";
+    }
+}
 
-impl Value for Selection {
+closed_set! {
+    /// How the content of two regular files is compared.
+    #[derive(Default)]
+    Compare {
+        /// Equal size and modification time mean equal content.
+        #[default]
+        Quick = 0, "quick";
+        /// The content itself, by digest, on both ends.
+        Content = 1, "content";
+        /// Equal size means equal content.
+        Size = 2, "size";
+    }
+}
+
+/// When two modification times are equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Window {
+    /// To the nanosecond.
+    #[default]
+    Exact,
+    /// In whole seconds.
+    Seconds,
+    /// When they differ by no more nanoseconds than this.
+    Within(u64),
+}
+
+impl Window {
+    pub(crate) fn equal(self, a: Time, b: Time) -> bool {
+        match self {
+            Self::Exact => a == b,
+            Self::Seconds => a.seconds == b.seconds,
+            Self::Within(nanos) => {
+                let full = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+                full(a).abs_diff(full(b)) <= u128::from(nanos)
+            }
+        }
+    }
+}
+
+impl Value for Window {
     fn put(&self, out: &mut Vec<u8>) {
-        self.put_fields(out);
+        match self {
+            Self::Exact => out.byte(0),
+            Self::Seconds => out.byte(1),
+            Self::Within(nanos) => {
+                out.byte(2);
+                out.number(*nanos);
+            }
+        }
     }
 
-    fn get(reader: &mut Reader<'_>, _what: &'static str) -> Decoded<Self> {
-        get_message(reader)
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
+        match reader.byte(what)? {
+            0 => Ok(Self::Exact),
+            1 => Ok(Self::Seconds),
+            2 => Ok(Self::Within(reader.number(what)?)),
+            _ => malformed(what),
+        }
     }
 }
+
+/// One of the sources of a pull that has several, below the request's root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourcePath {
+    /// Where.
+    pub path: RelPath,
+    /// What is in the directory goes to the destination. Otherwise the entry goes there under its own name, or, where
+    /// `into` is off and it is a directory, what is in it.
+    pub contents: bool,
+}
+
+message!(SourcePath, "source" {
+    1 critical path,
+    2 critical contents,
+});
 
 /// Bytes, at most as many as a file may have.
-struct Size;
+pub(crate) struct Size;
 
 impl Codec<Option<u64>> for Size {
     fn put(value: &Option<u64>, out: &mut Vec<u8>) {
@@ -84,11 +139,50 @@ impl Codec<Option<u64>> for Size {
     }
 }
 
+/// Data lanes of a session.
+pub(crate) struct Lanes;
+
+impl Codec<u8> for Lanes {
+    fn put(value: &u8, out: &mut Vec<u8>) {
+        out.byte(*value);
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<u8> {
+        match reader.byte(what)? {
+            lanes @ 1..=LANES_MAX => Ok(lanes),
+            _ => malformed(what),
+        }
+    }
+}
+
+/// Sources one after the other, each behind its length.
+pub(crate) struct Sources;
+
+impl Codec<Vec<SourcePath>> for Sources {
+    fn put(value: &Vec<SourcePath>, out: &mut Vec<u8>) {
+        for source in value {
+            put_nested(source, out);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Vec<SourcePath>> {
+        let mut sources = Vec::new();
+        while !reader.is_empty() {
+            if sources.len() == SOURCES_MAX {
+                return malformed(what);
+            }
+            sources.push(get_nested(reader, what)?);
+        }
+        sources.shrink_to_fit();
+        Ok(sources)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Selection;
     use crate::codec::{Reader, Write};
-    use crate::field::Value;
+    use crate::field::get_message;
+    use crate::request::Selection;
 
     #[test]
     fn a_size_beyond_what_a_file_may_have_is_refused() {
@@ -98,7 +192,7 @@ mod tests {
             let mut out = Vec::new();
             out.number(32 << 1 | 1);
             out.bytes(&value);
-            Selection::get(&mut Reader::new(&out), "selection")
+            get_message::<Selection>(&mut Reader::new(&out))
         };
         assert_eq!(read(1 << 62).map(|read| read.max_size), Ok(Some(1 << 62)));
         assert!(read((1 << 62) + 1).is_err());

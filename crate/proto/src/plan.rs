@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
-use crate::compare::{Attributes, is_newer};
+use crate::compare::is_newer;
 use crate::entry::{Entry, Kind, Listing};
-use crate::options::Selection;
 use crate::reasons::Reasons;
+use crate::request::{Attributes, Selection};
 use crate::set_id::SourceIds;
 
 /// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
@@ -54,6 +54,15 @@ pub struct Rules {
     pub selection: Selection,
     /// Whether nothing that exists may change.
     pub append_only: bool,
+}
+
+impl Selection {
+    /// Whether a file may be left out although the destination does not have it, so that nothing can be granted before
+    /// it was looked at.
+    #[must_use]
+    pub const fn leaves_new_out(&self) -> bool {
+        self.max_size.is_some()
+    }
 }
 
 /// Calls `step` for every name that needs a decision, in ascending order; equal entries need none.
@@ -144,11 +153,11 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
 #[cfg(test)]
 mod tests {
     use super::{Rules, Step, plan};
-    use crate::compare::{Attributes, Compare, Window};
     use crate::entry::{Kind, Listing, Meta, Time};
-    use crate::options::Selection;
+    use crate::options::{Compare, Window};
     use crate::path::Name;
     use crate::reasons::Reasons;
+    use crate::request::{Attributes, Selection};
     use crate::set_id::SourceIds;
     use crate::xattrs::Xattrs;
     use proptest::prelude::*;

@@ -61,10 +61,9 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::SourceIds;
-    use crate::compare::Attributes;
     use crate::entry::{Kind, Meta};
-    use crate::options::Selection;
     use crate::plan::Rules;
+    use crate::request::{Attributes, Selection};
 
     fn rules(source_ids: SourceIds, carried: bool) -> Rules {
         let attributes = Attributes { perms: true, owner: carried, group: carried, ..Attributes::default() };

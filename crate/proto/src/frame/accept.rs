@@ -3,7 +3,7 @@
 use crate::closed::closed_set;
 use crate::field::{FileName, message};
 use crate::names::Names;
-use crate::request::Lanes;
+use crate::options::Lanes;
 use crate::version::Version;
 
 closed_set! {

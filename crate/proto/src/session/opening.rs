@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use super::violation::Violation;
 use crate::frame::{Accept, Frame, Grant};
+use crate::options::{Direction, SourcePath};
 use crate::path::RelPath;
-use crate::request::{Direction, Request, SourcePath};
+use crate::request::Request;
 use crate::version::Version;
 
 /// What an initiator opened a control lane for.
@@ -127,8 +128,9 @@ mod tests {
     use super::{Opened, Opening, check_accept};
     use crate::frame::{Accept, Frame};
     use crate::names::Names;
+    use crate::options::{Direction, SourcePath};
     use crate::path::{Name, RelPath};
-    use crate::request::{Direction, Request, SourcePath};
+    use crate::request::Request;
     use crate::version::Version;
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::ProfileExchange;
 use super::violation::Violation;
-use crate::compare::{Attributes, Digest};
+use crate::compare::Digest;
 use crate::entry::{Kind, Listing, Meta};
 use crate::frame::{Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
 use crate::limits::XATTRS_DIRECTORY_BYTES_MAX;
 use crate::path::RelPath;
 use crate::profile::EndProfile;
+use crate::request::Attributes;
 use crate::xattrs::Xattrs;
 
 /// What is settled before a receiver's session begins.

@@ -21,3 +21,21 @@ export function sizeOf(flags: ParsedFlags, name: string): number | undefined {
   }
   return bytes;
 }
+
+/** The value of a flag that is a time in seconds, in milliseconds. */
+export function millisecondsOf(flags: ParsedFlags, name: string, least = 0): number | undefined {
+  const seconds = flags.number(name, least);
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+/** The value of a flag that is a window of time, in nanoseconds; whole seconds as in rsync unless it says otherwise. */
+export function windowOf(flags: ParsedFlags, name: string): number {
+  const seconds = flags.number(name, -1) ?? 0;
+  return seconds === -1 ? -1 : seconds * 1_000_000_000;
+}
+
+/** Refuses flags of which each says something else about the same thing. */
+export function exclusive(flags: ParsedFlags, names: readonly string[]): void {
+  const [first, second] = names.filter((name) => flags.on(name));
+  if (second !== undefined) throw new ConfigError(`--${first} and --${second} exclude each other`);
+}

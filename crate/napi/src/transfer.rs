@@ -1,0 +1,102 @@
+//! The options of a run as JavaScript has them.
+//!
+//! Written by scripts/options.mjs from the table in options/; never edited.
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use sparsync_core::Result;
+use sparsync_core::proto::Request;
+
+use crate::options::{lanes, names, whole, window};
+use crate::words::{NativeCompare, NativeCompression, NativeDurability};
+
+/// The options of a run.
+#[napi(object, object_to_js = false)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
+pub struct NativeTransfer {
+    /// Sub-directories too.
+    pub recursive: bool,
+    /// Symlinks; when off they are treated as what is never carried.
+    pub links: bool,
+    /// Permission bits.
+    pub perms: bool,
+    /// Modification times.
+    pub times: bool,
+    /// Numeric groups.
+    pub group: bool,
+    /// Numeric owners.
+    pub owner: bool,
+    /// Extended attributes of files and directories, of the namespace `user.` alone.
+    pub xattrs: bool,
+    /// FIFOs; when off they are treated as what is never carried.
+    pub specials: bool,
+    /// Names that do not belong to the run, on either side and at any depth.
+    pub exclude: Vec<Uint8Array>,
+    /// How content is compared.
+    pub compare: NativeCompare,
+    /// How times are compared.
+    pub modify_window_ns: f64,
+    /// Newer files at the destination stay.
+    pub update: bool,
+    /// What the destination has stays as it is, but for directories.
+    pub ignore_existing: bool,
+    /// Regular files of more bytes than this are left alone.
+    pub max_size: Option<f64>,
+    /// Entries that the source does not have are deleted.
+    pub delete: bool,
+    /// No more deletions than this.
+    pub max_delete: Option<f64>,
+    /// The guard against mass deletion is lifted.
+    pub allow_mass_delete: bool,
+    /// A directory that is not empty gives way to a file even without `delete`.
+    pub force: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Verified parts of large files are kept for the next run.
+    pub partial: bool,
+    /// When packs are compressed.
+    pub compression: NativeCompression,
+    /// What is on disk at the end.
+    pub durability: NativeDurability,
+    /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
+    pub timeout_ms: f64,
+    /// Lanes that carry content side by side.
+    pub lanes: u32,
+    /// How long to wait for another writer, in milliseconds.
+    pub lock_wait_ms: f64,
+    /// Both ends measure where their time goes, and tell at the end.
+    pub profile: bool,
+}
+
+impl NativeTransfer {
+    /// Sets what a request says of them.
+    pub(crate) fn set(self, request: &mut Request) -> Result<()> {
+        request.recursive = self.recursive;
+        request.attributes.links = self.links;
+        request.attributes.perms = self.perms;
+        request.attributes.times = self.times;
+        request.attributes.group = self.group;
+        request.attributes.owner = self.owner;
+        request.attributes.xattrs = self.xattrs;
+        request.attributes.specials = self.specials;
+        request.exclude = names(&self.exclude)?;
+        request.attributes.compare = self.compare.into();
+        request.attributes.window = window(self.modify_window_ns);
+        request.selection.update = self.update;
+        request.selection.ignore_existing = self.ignore_existing;
+        request.selection.max_size = self.max_size.map(whole);
+        request.deletion.delete = self.delete;
+        request.deletion.max = self.max_delete.map(whole);
+        request.deletion.allow_mass = self.allow_mass_delete;
+        request.deletion.force = self.force;
+        request.dry_run = self.dry_run;
+        request.partial = self.partial;
+        request.compression = self.compression.into();
+        request.durability = self.durability.into();
+        request.timeout_ms = whole(self.timeout_ms);
+        request.lanes = lanes(self.lanes)?;
+        request.lock_wait_ms = whole(self.lock_wait_ms);
+        request.profile = self.profile;
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+import { EVERY } from './calls.mjs';
+import { bound, flag, window, word } from './kinds.mjs';
+
+export const title = 'How it is compared';
+
+const DAY_NS = 86_400_000_000_000;
+
+export const rows = [
+  {
+    name: 'compare',
+    kind: word({ set: 'Compare', list: 'COMPARES', api: 'quick', command: 'quick' }),
+    field: { number: 15, at: 'attributes.compare' },
+    meaning: 'How content is compared.',
+    // They exclude each other.
+    flags: [
+      { flag: 'checksum', short: 'c', word: 'content', help: 'compare content instead of size and time' },
+      { flag: 'size-only', word: 'size', help: 'compare the size alone' },
+    ],
+  },
+  {
+    name: 'modifyWindowNs',
+    kind: window({ api: -1, most: DAY_NS }),
+    calls: EVERY,
+    field: { number: 16, at: 'attributes.window' },
+    meaning: 'How times are compared.',
+    flag: 'modify-window',
+    help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
+    verify: true,
+  },
+  {
+    name: 'update',
+    kind: flag(),
+    field: { number: 1, at: 'selection.update' },
+    meaning: 'Newer files at the destination stay.',
+    flag: 'update',
+    short: 'u',
+    help: 'leave files alone that are newer in DEST',
+  },
+  {
+    name: 'ignoreExisting',
+    kind: flag(),
+    field: { number: 2, at: 'selection.ignore_existing' },
+    meaning: 'What the destination has stays as it is, but for directories.',
+    flag: 'ignore-existing',
+    help: 'leave files alone that DEST has, whatever they hold',
+  },
+  {
+    name: 'maxSize',
+    kind: bound({ unit: 'bytes', size: true }),
+    field: { number: 32, at: 'selection.max_size' },
+    meaning: 'Regular files of more bytes than this are left alone.',
+    flag: 'max-size',
+    help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
+  },
+];

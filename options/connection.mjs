@@ -1,0 +1,40 @@
+import { own } from './kinds.mjs';
+
+export const title = 'Connection and trust';
+
+// What they say is read by ts/cli/connecting.ts: these are options of a connection, not of a transfer.
+export const rows = [
+  {
+    kind: own({ value: 'FILE' }),
+    flag: 'identity',
+    shared: true,
+    help: "the private key to show (default: this user's key.pem, made when missing)",
+  },
+  {
+    kind: own({ value: 'KEY' }),
+    flag: 'pin',
+    many: true,
+    shared: true,
+    help: 'trust the server only with this key (ed25519:…)',
+  },
+  {
+    kind: own({ value: 'FILE' }),
+    flag: 'known-hosts',
+    shared: true,
+    help: "pinned keys by host (default: this user's known_hosts)",
+  },
+  {
+    kind: own({ value: 'FILE' }),
+    flag: 'ca',
+    shared: true,
+    help: 'trust servers with a certificate of this private CA (PEM)',
+  },
+  {
+    kind: own({ value: 'SECONDS' }),
+    flag: 'contimeout',
+    // The longest that there is: rsync takes the limit away.
+    off: '3600',
+    shared: true,
+    help: 'time for connecting (default: 10)',
+  },
+];

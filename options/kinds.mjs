@@ -1,0 +1,179 @@
+// The kinds of values that options have: for each what it is in a request, in the binding, in the API and on the command line.
+//   rust      type in the request, its codec where the type does not tell it, what it starts from, what it needs imported
+//   binding   type in the binding, and the expression that loads it
+//   api       check and its type, type of the setting, the setting from what was given, and what that needs imported
+//   command   the expression that reads the flag, what that needs imported, and the name of the value in the help
+//   document  range and default for people
+
+/** A default that an environment variable has a say in: the expression that asks it, and the words for people. */
+export const environment = (expression, words, needs = expression) => ({ expression, words, needs });
+
+const literal = (value) => (typeof value === 'string' ? `'${value}'` : String(value));
+
+/** What the API takes when nothing is given. */
+function byDefault(value) {
+  if (value?.expression === undefined) return { expression: literal(value), words: `\`${literal(value)}\``, from: {} };
+  return {
+    expression: value.expression,
+    words: value.words,
+    from: { './config.js': [value.needs.replace(/\(.*$/, '')] },
+  };
+}
+
+/** On or off. The command has it off unless it is told, or, where `command` is the same as `api`, leaves it to the API. */
+export function flag({ api, command } = {}) {
+  const standard = byDefault(api ?? false);
+  const leaves = api !== undefined && command === api;
+  return {
+    rust: { type: 'bool' },
+    binding: { type: 'bool', load: (member) => member },
+    api: {
+      check: 'flag',
+      checked: 'boolean',
+      type: 'boolean',
+      setting: (given) => `${given} ?? ${standard.expression}`,
+      from: { './check.js': ['flag'], ...standard.from },
+    },
+    command: {
+      read: ({ flag: name, value }) =>
+        value !== undefined
+          ? `flags.text('${name}') === undefined ? undefined : true`
+          : leaves
+            ? `flags.given('${name}')`
+            : `flags.on('${name}')`,
+    },
+    document: { range: '', standard: standard.words },
+  };
+}
+
+function integer({ least, most, unit }) {
+  const from = { './check.js': ['integer'] };
+  if (most === 'LANES_MAX') from['./config.js'] = [most];
+  const end = most ?? 'Number.MAX_SAFE_INTEGER';
+  return {
+    check: `integer(${least}, ${typeof end === 'number' ? grouped(end) : end}, '${unit}')`,
+    checked: 'number',
+    from,
+  };
+}
+
+const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, '_');
+
+/** A bound that is not there unless it is given: a whole number of `unit`. */
+export function bound({ unit, size = false }) {
+  const checked = integer({ least: 0, unit });
+  return {
+    rust: size ? { type: 'Option<u64>', codec: 'Size', needs: { options: ['Size'] } } : { type: 'Option<u64>' },
+    binding: { type: 'Option<f64>', load: (member) => `${member}.map(whole)`, needs: { options: ['whole'] } },
+    api: { ...checked, type: 'number', optional: true },
+    command: size
+      ? { value: 'SIZE', read: ({ flag: name }) => `sizeOf(flags, '${name}')`, needs: ['sizeOf'] }
+      : { value: 'NUM', read: ({ flag: name }) => `flags.number('${name}')` },
+    document: { range: `${unit}, 0 to 2^53 - 1`, standard: 'no limit' },
+  };
+}
+
+/** A time that the API has in milliseconds and the command in seconds. */
+export function time({ most, api }) {
+  const standard = byDefault(api);
+  return {
+    rust: { type: 'u64' },
+    binding: { type: 'f64', load: (member) => `whole(${member})`, needs: { options: ['whole'] } },
+    api: {
+      ...integer({ least: 0, most, unit: 'milliseconds' }),
+      type: 'number',
+      setting: (given) => `${given} ?? ${grouped(api)}`,
+    },
+    command: {
+      value: 'SECONDS',
+      read: ({ flag: name }) => `millisecondsOf(flags, '${name}')`,
+      needs: ['millisecondsOf'],
+    },
+    document: { range: `milliseconds, 0 to ${most}`, standard: standard.words },
+  };
+}
+
+/** Lanes: 0 leaves them to the engine. */
+export function lanes({ api }) {
+  const standard = byDefault(api);
+  const checked = integer({ least: 0, most: 'LANES_MAX', unit: 'lanes' });
+  return {
+    rust: { type: 'u8', codec: 'Lanes', initial: '1', needs: { options: ['Lanes'] } },
+    binding: { type: 'u32', load: (member) => `lanes(${member})?`, needs: { options: ['lanes'] } },
+    api: {
+      ...checked,
+      type: 'number',
+      setting: (given) => `${given} ?? ${standard.expression}`,
+      from: { ...checked.from, './config.js': ['LANES_MAX', ...standard.from['./config.js']] },
+    },
+    command: { value: 'NUM', read: ({ flag: name }) => `flags.number('${name}', 1)` },
+    document: { range: '0 to 4', standard: standard.words },
+  };
+}
+
+/** A word of a closed set, which is `set` in Rust and `list` in TypeScript. */
+export function word({ set, list, api, command, value }) {
+  const standard = byDefault(api);
+  return {
+    rust: { type: set, needs: { options: [set] } },
+    binding: { type: `Native${set}`, load: (member) => `${member}.into()`, needs: { words: [`Native${set}`] } },
+    api: {
+      check: `oneOf(...${list})`,
+      checked: set,
+      type: set,
+      setting: (given) => `${given} ?? ${standard.expression}`,
+      from: { './check.js': ['oneOf'], './words.js': [list, `type ${set}`] },
+    },
+    command: {
+      value,
+      read: ({ flag: name, flags }) =>
+        flags === undefined
+          ? `flags.choice('${name}', ${list}) ?? '${command}'`
+          : `${flags.map((each) => `flags.on('${each.flag}') ? '${each.word}' : `).join('')}'${command}'`,
+      words: list,
+    },
+    document: { range: '', standard: standard.words, list },
+  };
+}
+
+/** How far two times may be apart. */
+export function window({ api, most }) {
+  return {
+    rust: { type: 'Window', needs: { options: ['Window'] } },
+    binding: { type: 'f64', load: (member) => `window(${member})`, needs: { options: ['window'] } },
+    api: {
+      ...integer({ least: -1, most, unit: 'nanoseconds' }),
+      type: 'number',
+      setting: (given) => `${given} ?? ${api}`,
+    },
+    command: { value: 'SECONDS', read: ({ flag: name }) => `windowOf(flags, '${name}')`, needs: ['windowOf'] },
+    document: { range: `nanoseconds, -1 to ${most}`, standard: `\`${api}\`` },
+  };
+}
+
+/** A set of names. */
+export function names() {
+  return {
+    rust: { type: 'Names', needs: { names: ['Names'] } },
+    binding: { type: 'Vec<Uint8Array>', load: (member) => `names(&${member})?`, needs: { options: ['names'] } },
+    api: {
+      check: 'listOf(plainName)',
+      checked: '(string | Uint8Array)[]',
+      given: 'string | Uint8Array | readonly (string | Uint8Array)[]',
+      type: 'Uint8Array[]',
+      setting: (given) => `excludedNames(${given} ?? [])`,
+      from: { './check.js': ['listOf'], './exclude.js': ['excludedNames', 'plainName'] },
+    },
+    command: { value: 'NAME', many: true, read: ({ flag: name }) => `flags.words('${name}')` },
+    document: { range: 'plain names', standard: 'none' },
+  };
+}
+
+/** What only this side knows: its check and default are in ts/settings.ts, `read` is the expression for the command. */
+export const own = ({ read, value, standard = '' } = {}) => ({
+  command: { value, ...(read === undefined ? {} : { read: () => read }) },
+  document: { range: '', standard },
+});
+
+/** What the request has besides, and nobody asks for by a flag. */
+export const internal = (type, { codec, needs } = {}) => ({ rust: { type, codec, needs } });

@@ -1,0 +1,93 @@
+// What a request has besides the options that somebody can ask for, and how its members are grouped.
+import { internal } from './kinds.mjs';
+
+/** Types that the members `GROUP.MEMBER` of a request make up. One with a `message` is a message of its own in one field. */
+export const STRUCTS = [
+  { at: 'attributes', type: 'Attributes', meaning: 'What a run compares and carries.' },
+  { at: 'selection', type: 'Selection', meaning: 'What the planner leaves alone.', message: 'option' },
+  {
+    at: 'deletion',
+    type: 'Deletion',
+    meaning: 'What is deleted, and what protects against deleting by accident.',
+  },
+];
+
+export const rows = [
+  {
+    kind: internal('Direction', { needs: { options: ['Direction'] } }),
+    field: { number: 1, at: 'direction' },
+    meaning: 'Which way.',
+  },
+  {
+    kind: internal('Vec<u8>', {
+      codec: 'AtMost<ROOT_NAME_BYTES_MAX>',
+      needs: { field: ['AtMost'], limits: ['ROOT_NAME_BYTES_MAX'] },
+    }),
+    field: { number: 2, at: 'root' },
+    meaning: "The acceptor's named root.",
+  },
+  {
+    kind: internal('RelPath', { needs: { path: ['RelPath'] } }),
+    field: { number: 3, at: 'path' },
+    meaning: 'The tree below that root.',
+  },
+  {
+    kind: internal('Vec<SourcePath>', { codec: 'Sources', needs: { options: ['Sources', 'SourcePath'] } }),
+    field: { number: 4, at: 'sources' },
+    meaning:
+      'The sources of a pull that has several, at most [`SOURCES_MAX`](crate::limits::SOURCES_MAX); `path` is not looked at then. They are seen as one tree, in which the first source that has a name comes first, and a directory before everything else.',
+  },
+  {
+    kind: internal('Option<Vec<u8>>', { codec: 'FileName', needs: { field: ['FileName'] } }),
+    field: { number: 5, at: 'file_name' },
+    meaning: 'The name of the source when it is a single file and the initiator is the sender.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 6, at: 'into' },
+    meaning:
+      "A single file is put below an existing directory under its own name, as rsync does; otherwise the destination's path is the file's new name.",
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 7, at: 'make_parent' },
+    meaning: 'One directory above the destination may be made too.',
+  },
+  {
+    kind: internal('Selection'),
+    field: { number: 17, at: 'selection' },
+    meaning: 'What is left alone.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 23, at: 'itemize' },
+    meaning: 'The initiator wants an item for each entry with something to do.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 24, at: 'grant_all' },
+    meaning: 'The receiver grants all content: its destination is empty or missing (pull only).',
+  },
+  {
+    kind: internal('u64'),
+    field: { number: 31, at: 'bytes_bound', optional: true },
+    meaning:
+      'An upper bound of what the source can hold in bytes, where the sender knows one: when the destination has more free space, the run need not be counted before the first write.',
+  },
+  {
+    kind: internal('u64'),
+    field: { number: 32, at: 'entries_bound', optional: true },
+    meaning: 'The same for entries.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 33, at: 'space_checked' },
+    meaning: 'The need was counted by a dry run before and fits: do not ask again.',
+  },
+  {
+    kind: internal('Names', { needs: { names: ['Names'] } }),
+    field: { number: 37, at: 'top' },
+    meaning:
+      "The names of the destination's top that belong to the run; none for all of them, and the top's own attributes. For a push of several sources that each have a name of their own.",
+  },
+];

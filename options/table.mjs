@@ -1,0 +1,20 @@
+// Every option of a transfer, each declared once, in the order of the help. What a row says:
+//   name      the option of the API; its documentation is in ts/options.ts
+//   kind      what kind of value it has, with its defaults, see kinds.mjs
+//   calls     which calls take it, see calls.mjs; `sync` and `plan` unless it says otherwise
+//   field     member and number in the request, and whether it is optional: a peer that does not know it passes over it.
+//             Numbers are never used again, and whether a field is optional never changes
+//   meaning   one sentence for readers of the sources and of docs/options.md
+//   flag      the flag of the command, `short` its letter, `value` what its value is called, `bare` the value of the flag
+//             alone, `off` the value of `--no-FLAG` (without it the default), `many` whether it may be repeated, `help` one line
+//   flags     in place of one flag, flags that each stand for one word
+//   verify    the line of help in `sparsync verify`, `true` for the same; without it `verify` has no such flag
+//   implies   flags that it turns on as well; `hidden`: not in the help; `shared`: other verbs have the flag too
+import * as compare from './compare.mjs';
+import * as connection from './connection.mjs';
+import * as deletion from './deletion.mjs';
+import * as output from './output.mjs';
+import * as run from './run.mjs';
+import * as transfer from './transfer.mjs';
+
+export const GROUPS = [transfer, compare, deletion, run, output, connection];

@@ -1,0 +1,69 @@
+// The options in the API: checks, defaults and types.
+import { EVERY, PLANNED } from '../../options/calls.mjs';
+import { named, requested, WRITTEN } from './declared.mjs';
+
+/** Imports by module, without repetition; a name that begins with `type ` is one. */
+export function imports(lists) {
+  const byModule = new Map();
+  for (const [module, list] of lists.flatMap((each) => Object.entries(each))) {
+    byModule.set(module, new Set([...(byModule.get(module) ?? []), ...list]));
+  }
+  return [...byModule]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([module, set]) => {
+      const all = [...set].toSorted((a, b) => (a < b ? -1 : 1));
+      const isType = (name) => name.startsWith('type ');
+      const values = all.filter((name) => !isType(name));
+      const types = all.filter(isType).map((name) => name.slice('type '.length));
+      const lines = [];
+      if (values.length > 0) lines.push(`import { ${values.join(', ')} } from '${module}';`);
+      if (types.length > 0) lines.push(`import type { ${types.join(', ')} } from '${module}';`);
+      return lines;
+    })
+    .join('\n');
+}
+
+const quoted = (list) => list.map((each) => `'${each}'`).join(', ');
+
+/** The module of the API. */
+export function apiModule() {
+  const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
+  const beyond = (calls) => named.filter((row) => row.calls < calls).map(({ name }) => name);
+  const setting = ({ name, setting: make, optional }) =>
+    optional === true
+      ? `...(given.${name} === undefined ? {} : { ${name}: given.${name} }),`
+      : `${name}: ${make(`given.${name}`)},`;
+  return `// ${WRITTEN}
+${imports([...apis.map(({ from }) => from), { './check.js': ['type Check'] }])}
+
+/** The checks. */
+export const TRANSFER_CHECKS: {
+  ${apis.map(({ name, checked }) => `readonly ${name}: Check<${checked}>;`).join('\n')}
+} = {
+  ${apis.map(({ name, check }) => `${name}: ${check},`).join('\n')}
+};
+
+/** What only concerns writing, so that \`plan\` does not take it. */
+export const NOT_IN_PLAN = [${quoted(beyond(PLANNED))}] as const;
+
+/** What \`verify\` does not take. */
+export const NOT_IN_VERIFY = [${quoted(beyond(EVERY))}] as const;
+
+/** The options that the engine takes, as they were given. */
+interface Given {
+  ${apis.map(({ name, given, checked }) => `${name}?: ${given ?? checked};`).join('\n')}
+}
+
+/** The options that the engine takes, complete. */
+export interface EngineOptions {
+  ${apis.map(({ name, type, optional }) => `${name}${optional === true ? '?' : ''}: ${type};`).join('\n')}
+}
+
+/** Adds the defaults. */
+export function engineOptions(given: Given): EngineOptions {
+  return {
+    ${apis.map(setting).join('\n')}
+  };
+}
+`;
+}

@@ -1,0 +1,108 @@
+// The flags of the command with their help, and what they say.
+import { flags, readable, WRITTEN } from './declared.mjs';
+import { imports } from './api.mjs';
+
+const quoted = (text) => `'${text.replaceAll("'", "\\'")}'`;
+
+const constant = ({ flag }) => `${flag.replaceAll('-', '_').toUpperCase()}_FLAG`;
+
+/** One flag as the parser takes it. */
+function declaration(row, { help, group } = row) {
+  const parts = {
+    name: quoted(row.flag),
+    short: row.short && quoted(row.short),
+    value: row.value && quoted(row.value),
+    bare: row.bare && quoted(row.bare),
+    off: row.off && quoted(row.off),
+    many: row.many && 'true',
+    implies: row.implies && `[${row.implies.map(quoted).join(', ')}]`,
+    hidden: row.hidden && 'true',
+    category: quoted(group),
+    help: quoted(help),
+  };
+  const shown = Object.entries(parts).filter(([, value]) => value !== undefined);
+  return `{ ${shown.map(([name, value]) => `${name}: ${value}`).join(', ')} }`;
+}
+
+/** Where the help of `verify` shows a flag: what is transferred elsewhere is compared there. */
+const verifying = ({ help, verify, group }) => ({
+  help: verify === true ? help : verify,
+  group: group === 'What is transferred' ? 'How it is compared' : group,
+});
+
+/** Reads of options out of flags. `verify` has the API's defaults for what is on or off. */
+function reads(rows, isVerify) {
+  return rows.map((row) => {
+    const isSwitch = row.kind.rust?.type === 'bool' && row.value === undefined;
+    const read = isVerify && isSwitch ? `flags.given('${row.flag}')` : row.kind.command.read(row);
+    return `${row.name}: ${read},`;
+  });
+}
+
+function needs(rows) {
+  return rows.map(({ kind: { command }, flags: several }) => ({
+    ...(command.needs === undefined ? {} : { './flag-values.js': command.needs }),
+    ...(command.words === undefined || several !== undefined ? {} : { '../words.js': [command.words] }),
+  }));
+}
+
+/** Refuses flags of which each says something else about one option. */
+function exclusions() {
+  return readable
+    .filter((row) => row.flags !== undefined)
+    .map(({ flags: several }) => `exclusive(flags, [${several.map(({ flag }) => quoted(flag)).join(', ')}]);`);
+}
+
+/** The module of the command. */
+export function flagsModule() {
+  const shared = flags.filter((row) => row.shared === true);
+  const element = (row) => (row.shared === true ? constant(row) : declaration(row));
+  const connecting = flags.filter(({ group }) => group === 'Connection and trust');
+  const verified = flags.filter(({ verify }) => verify !== undefined);
+  const inVerify = readable.filter(({ verify }) => verify !== undefined);
+  return `// ${WRITTEN}
+${imports([
+  ...needs(readable),
+  {
+    '../options.js': ['type TransferOptions', 'type VerifyOptions'],
+    './flag-values.js': ['exclusive'],
+    './parse.js': ['type Flag', 'type ParsedFlags'],
+  },
+])}
+
+${shared.map((row) => `export const ${constant(row)}: Flag = ${declaration(row)};`).join('\n')}
+
+/** Flags of every command that connects. */
+export const CONNECTING_FLAGS: readonly Flag[] = [${connecting.map(element).join(', ')}];
+
+/** Flags of a sync. */
+export const SYNC_FLAGS: readonly Flag[] = [
+  ${flags
+    .filter((row) => !connecting.includes(row))
+    .map((row) => `${element(row)},`)
+    .join('\n')}
+  ...CONNECTING_FLAGS,
+];
+
+/** Flags of \`verify\`. */
+export const VERIFY_FLAGS: readonly Flag[] = [
+  ${verified.map((row) => `${row.shared === true ? constant(row) : declaration(row, verifying(row))},`).join('\n')}
+  ...CONNECTING_FLAGS,
+];
+
+/** What the flags of a sync say, with the defaults of the command, which are rsync's. */
+export function flaggedOptions(flags: ParsedFlags) {
+  ${exclusions().join('\n')}
+  return {
+    ${reads(readable, false).join('\n')}
+  } satisfies TransferOptions;
+}
+
+/** What the flags of \`verify\` say. */
+export function flaggedVerifyOptions(flags: ParsedFlags) {
+  return {
+    ${reads(inVerify, true).join('\n')}
+  } satisfies VerifyOptions;
+}
+`;
+}

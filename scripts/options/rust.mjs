@@ -1,0 +1,138 @@
+// The request in crate/proto, and its options in the binding.
+import { fieldsOf, members, placeOf, requested, STRUCTS, WRITTEN } from './declared.mjs';
+
+/** The length of a line, as in rustfmt.toml. */
+const WIDTH = 120;
+
+/** Text in lines that each begin with `start`. */
+function wrapped(text, start) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== '' && start.length + last.length + 1 + word.length > WIDTH) lines.push(word);
+    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+  }
+  return lines.map((line) => `${start}${line}`).join('\n');
+}
+
+const documentation = (text, indent) => wrapped(text, `${indent}/// `);
+
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** `use` lines for names by their modules, as rustfmt wants them. */
+function uses(needs) {
+  const byModule = new Map();
+  for (const [module, list] of needs.flatMap((each) => Object.entries(each))) {
+    byModule.set(module, new Set([...(byModule.get(module) ?? []), ...list]));
+  }
+  return [...byModule]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([module, set]) => {
+      const list = [...set].toSorted((a, b) => (a < b ? -1 : 1));
+      const line = `use crate::${module}::${list.length === 1 ? list[0] : `{${list.join(', ')}}`};`;
+      if (line.length <= WIDTH) return line;
+      return `use crate::${module}::{\n${wrapped(`${list.join(', ')},`, '    ')}\n};`;
+    });
+}
+
+const BOOLS = `#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]`;
+
+function struct(type, meaning, own, derives) {
+  const many = own.filter(({ kind }) => kind.rust.type === 'bool').length > 3;
+  const shown = own.map(
+    (row) => `${documentation(row.meaning, '    ')}\n    pub ${placeOf(row).member}: ${row.kind.rust.type},`,
+  );
+  return `${documentation(meaning, '')}
+#[derive(${derives})]
+${many ? `${BOOLS}\n` : ''}pub struct ${type} {
+${shown.join('\n')}
+}`;
+}
+
+function message(type, name, at, order) {
+  const fields = fieldsOf(at).map((row) => {
+    const { field, kind } = row;
+    const place = at === '' ? field.at : placeOf(row).member;
+    const codec = kind.rust.codec === undefined ? '' : `: ${kind.rust.codec}`;
+    return `    ${field.number} ${field.optional === true ? 'optional' : 'critical'} ${place}${codec},`;
+  });
+  return `message!(${type}, "${name}"${order} {\n${fields.join('\n')}\n});`;
+}
+
+/** The module of crate/proto. */
+export function requestModule() {
+  const own = members();
+  // Those that are a message of their own have a field.
+  const nested = STRUCTS.filter(({ message: own }) => own === undefined).map(({ at, type, meaning }) => ({
+    field: { at },
+    kind: { rust: { type } },
+    meaning,
+  }));
+  const whole = [...own.get(''), ...nested];
+  const all = [...own.values()].flat();
+  const needs = [...all.map(({ kind }) => kind.rust.needs ?? {}), { field: ['message'] }];
+  const initial = whole.map(
+    ({ field, kind }) =>
+      `            ${field.at}: ${kind.rust.initial ?? (kind.rust.type === 'bool' ? 'false' : `${kind.rust.type.replace(/<.*/, '')}::default()`)},`,
+  );
+  return `//! What the initiator asks for. It is said once, and nothing said later widens it.
+//!
+//! ${WRITTEN}
+
+${uses(needs).join('\n')}
+
+${STRUCTS.map(({ at, type, meaning }) => struct(type, meaning, own.get(at), 'Clone, Copy, Debug, Default, PartialEq, Eq')).join('\n\n')}
+
+${struct('Request', 'One sync. The default asks for nothing but the content of files: neither sub-directories nor attributes.', whole, 'Clone, Debug, PartialEq, Eq')}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+${initial.join('\n')}
+        }
+    }
+}
+
+${STRUCTS.filter((each) => each.message !== undefined)
+  .map(({ at, type, message: name }) => message(type, name, at, ''))
+  .join('\n\n')}
+
+${message('Request', 'request', '', '')}
+`;
+}
+
+/** The module of crate/napi. */
+export function bindingModule() {
+  const types = requested.map(
+    ({ name, kind, meaning }) => `${documentation(meaning, '    ')}\n    pub ${snake(name)}: ${kind.binding.type},`,
+  );
+  const loads = requested.map(
+    ({ name, field, kind }) => `        request.${field.at} = ${kind.binding.load(`self.${snake(name)}`)};`,
+  );
+  return `//! The options of a run as JavaScript has them.
+//!
+//! ${WRITTEN}
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use sparsync_core::Result;
+use sparsync_core::proto::Request;
+
+${uses(requested.map(({ kind }) => kind.binding.needs ?? {})).join('\n')}
+
+/// The options of a run.
+#[napi(object, object_to_js = false)]
+${BOOLS}
+pub struct NativeTransfer {
+${types.join('\n')}
+}
+
+impl NativeTransfer {
+    /// Sets what a request says of them.
+    pub(crate) fn set(self, request: &mut Request) -> Result<()> {
+${loads.join('\n')}
+        Ok(())
+    }
+}
+`;
+}

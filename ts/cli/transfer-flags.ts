@@ -1,0 +1,303 @@
+// Written by scripts/options.mjs from the table in options/; never edited.
+import type { TransferOptions, VerifyOptions } from '../options.js';
+import { COMPRESSIONS, DURABILITIES } from '../words.js';
+import { exclusive, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
+import type { Flag, ParsedFlags } from './parse.js';
+
+export const VERBOSE_FLAG: Flag = {
+  name: 'verbose',
+  short: 'v',
+  category: 'Output',
+  help: 'list what is done, and a summary',
+};
+export const QUIET_FLAG: Flag = { name: 'quiet', short: 'q', category: 'Output', help: 'no warnings, errors only' };
+export const JSON_FLAG: Flag = {
+  name: 'json',
+  category: 'Output',
+  help: 'one JSON object per line on stdout (schema 1)',
+};
+export const HELP_FLAG: Flag = { name: 'help', category: 'Output', help: 'show this help' };
+export const IDENTITY_FLAG: Flag = {
+  name: 'identity',
+  value: 'FILE',
+  category: 'Connection and trust',
+  help: "the private key to show (default: this user's key.pem, made when missing)",
+};
+export const PIN_FLAG: Flag = {
+  name: 'pin',
+  value: 'KEY',
+  many: true,
+  category: 'Connection and trust',
+  help: 'trust the server only with this key (ed25519:…)',
+};
+export const KNOWN_HOSTS_FLAG: Flag = {
+  name: 'known-hosts',
+  value: 'FILE',
+  category: 'Connection and trust',
+  help: "pinned keys by host (default: this user's known_hosts)",
+};
+export const CA_FLAG: Flag = {
+  name: 'ca',
+  value: 'FILE',
+  category: 'Connection and trust',
+  help: 'trust servers with a certificate of this private CA (PEM)',
+};
+export const CONTIMEOUT_FLAG: Flag = {
+  name: 'contimeout',
+  value: 'SECONDS',
+  off: '3600',
+  category: 'Connection and trust',
+  help: 'time for connecting (default: 10)',
+};
+
+/** Flags of every command that connects. */
+export const CONNECTING_FLAGS: readonly Flag[] = [IDENTITY_FLAG, PIN_FLAG, KNOWN_HOSTS_FLAG, CA_FLAG, CONTIMEOUT_FLAG];
+
+/** Flags of a sync. */
+export const SYNC_FLAGS: readonly Flag[] = [
+  {
+    name: 'archive',
+    short: 'a',
+    implies: ['recursive', 'links', 'perms', 'times', 'group', 'owner', 'devices', 'specials'],
+    category: 'What is transferred',
+    help: 'the same as -rlptgoD: a faithful copy',
+  },
+  {
+    name: 'recursive',
+    short: 'r',
+    category: 'What is transferred',
+    help: 'go into directories; without it they are skipped',
+  },
+  { name: 'links', short: 'l', category: 'What is transferred', help: 'carry symlinks as symlinks' },
+  { name: 'perms', short: 'p', category: 'What is transferred', help: 'carry modes' },
+  { name: 'times', short: 't', category: 'What is transferred', help: 'carry modification times' },
+  { name: 'group', short: 'g', category: 'What is transferred', help: 'carry groups, where permitted' },
+  { name: 'owner', short: 'o', category: 'What is transferred', help: 'carry owners, where permitted' },
+  {
+    name: 'xattrs',
+    short: 'X',
+    category: 'What is transferred',
+    help: 'carry extended attributes of the namespace user.',
+  },
+  { name: 'devices', category: 'What is transferred', help: 'accepted; devices are reported and left out' },
+  {
+    name: 'specials',
+    category: 'What is transferred',
+    help: 'make FIFOs, where permitted; sockets are reported and left out (-D: --devices --specials)',
+  },
+  {
+    name: 'devices-specials',
+    short: 'D',
+    implies: ['devices', 'specials'],
+    hidden: true,
+    category: 'What is transferred',
+    help: 'the same as --devices --specials',
+  },
+  {
+    name: 'exclude',
+    value: 'NAME',
+    many: true,
+    category: 'What is transferred',
+    help: 'leave out what has this name, on both sides and at any depth (no pattern)',
+  },
+  { name: 'checksum', short: 'c', category: 'How it is compared', help: 'compare content instead of size and time' },
+  { name: 'size-only', category: 'How it is compared', help: 'compare the size alone' },
+  {
+    name: 'modify-window',
+    value: 'SECONDS',
+    category: 'How it is compared',
+    help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
+  },
+  { name: 'update', short: 'u', category: 'How it is compared', help: 'leave files alone that are newer in DEST' },
+  {
+    name: 'ignore-existing',
+    category: 'How it is compared',
+    help: 'leave files alone that DEST has, whatever they hold',
+  },
+  {
+    name: 'max-size',
+    value: 'SIZE',
+    category: 'How it is compared',
+    help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
+  },
+  { name: 'delete', category: 'Deleting', help: 'remove from DEST what SRC does not have' },
+  { name: 'max-delete', value: 'NUM', category: 'Deleting', help: 'delete no more than NUM entries' },
+  {
+    name: 'allow-mass-delete',
+    category: 'Deleting',
+    help: 'allow deletions that look like an accident (or SPARSYNC_GUARDS=off)',
+  },
+  { name: 'force', category: 'Deleting', help: 'replace directories that are not empty by what SRC has there' },
+  { name: 'dry-run', short: 'n', category: 'How it runs', help: 'find out what would be done, write nothing' },
+  {
+    name: 'partial',
+    category: 'How it runs',
+    help: 'keep verified parts of large files for the next run (default; --no-partial)',
+  },
+  {
+    name: 'compress',
+    short: 'z',
+    value: 'WHEN',
+    bare: 'always',
+    off: 'never',
+    category: 'How it runs',
+    help: 'auto, always or never (default: auto)',
+  },
+  {
+    name: 'durability',
+    value: 'LEVEL',
+    category: 'How it runs',
+    help: 'what is on disk at the end: none, run or file (default: none)',
+  },
+  {
+    name: 'retry',
+    value: 'NUM',
+    category: 'How it runs',
+    help: 'try NUM times more when the connection fails (default: 0)',
+  },
+  {
+    name: 'timeout',
+    value: 'SECONDS',
+    off: '0',
+    category: 'How it runs',
+    help: 'give up when no work is done for so long (default: 60; 0: never)',
+  },
+  {
+    name: 'lanes',
+    value: 'NUM',
+    category: 'How it runs',
+    help: 'readers and writers side by side, 1 to 4 (default: 2)',
+  },
+  {
+    name: 'lock-wait',
+    value: 'SECONDS',
+    category: 'How it runs',
+    help: 'wait for another run on the same destination (default: 0)',
+  },
+  VERBOSE_FLAG,
+  QUIET_FLAG,
+  { name: 'itemize-changes', short: 'i', category: 'Output', help: 'list each change and why' },
+  { name: 'progress', category: 'Output', help: 'show progress on stderr' },
+  {
+    name: 'partial-progress',
+    short: 'P',
+    implies: ['partial', 'progress'],
+    hidden: true,
+    category: 'Output',
+    help: 'the same as --partial --progress',
+  },
+  { name: 'stats', category: 'Output', help: 'show counters at the end' },
+  {
+    name: 'profile',
+    value: 'FILE',
+    category: 'Output',
+    help: 'add to FILE where the time of both ends went (see "sparsync profile report")',
+  },
+  { name: 'human-readable', short: 'h', category: 'Output', help: 'show sizes with units' },
+  JSON_FLAG,
+  HELP_FLAG,
+  { name: 'version', short: 'V', category: 'Output', help: 'show the version' },
+  ...CONNECTING_FLAGS,
+];
+
+/** Flags of `verify`. */
+export const VERIFY_FLAGS: readonly Flag[] = [
+  { name: 'links', short: 'l', category: 'How it is compared', help: 'compare symlinks (default; --no-links)' },
+  { name: 'perms', short: 'p', category: 'How it is compared', help: 'compare modes (default; --no-perms)' },
+  {
+    name: 'times',
+    short: 't',
+    category: 'How it is compared',
+    help: 'compare modification times (default; --no-times)',
+  },
+  { name: 'group', short: 'g', category: 'How it is compared', help: 'compare groups' },
+  { name: 'owner', short: 'o', category: 'How it is compared', help: 'compare owners' },
+  {
+    name: 'xattrs',
+    short: 'X',
+    category: 'How it is compared',
+    help: 'compare extended attributes of the namespace user.',
+  },
+  { name: 'specials', category: 'How it is compared', help: 'compare FIFOs (default; --no-specials)' },
+  {
+    name: 'exclude',
+    value: 'NAME',
+    many: true,
+    category: 'How it is compared',
+    help: 'leave out what has this name, on both sides and at any depth (no pattern)',
+  },
+  {
+    name: 'modify-window',
+    value: 'SECONDS',
+    category: 'How it is compared',
+    help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
+  },
+  {
+    name: 'retry',
+    value: 'NUM',
+    category: 'How it runs',
+    help: 'try NUM times more when the connection fails (default: 0)',
+  },
+  {
+    name: 'timeout',
+    value: 'SECONDS',
+    off: '0',
+    category: 'How it runs',
+    help: 'give up when no work is done for so long (default: 60; 0: never)',
+  },
+  QUIET_FLAG,
+  JSON_FLAG,
+  HELP_FLAG,
+  ...CONNECTING_FLAGS,
+];
+
+/** What the flags of a sync say, with the defaults of the command, which are rsync's. */
+export function flaggedOptions(flags: ParsedFlags) {
+  exclusive(flags, ['checksum', 'size-only']);
+  return {
+    recursive: flags.on('recursive'),
+    links: flags.on('links'),
+    perms: flags.on('perms'),
+    times: flags.on('times'),
+    group: flags.on('group'),
+    owner: flags.on('owner'),
+    xattrs: flags.on('xattrs'),
+    specials: flags.on('specials'),
+    exclude: flags.words('exclude'),
+    compare: flags.on('checksum') ? 'content' : flags.on('size-only') ? 'size' : 'quick',
+    modifyWindowNs: windowOf(flags, 'modify-window'),
+    update: flags.on('update'),
+    ignoreExisting: flags.on('ignore-existing'),
+    maxSize: sizeOf(flags, 'max-size'),
+    delete: flags.on('delete'),
+    maxDelete: flags.number('max-delete'),
+    allowMassDelete: flags.given('allow-mass-delete'),
+    force: flags.on('force'),
+    dryRun: flags.on('dry-run'),
+    partial: flags.given('partial'),
+    compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
+    durability: flags.choice('durability', DURABILITIES) ?? 'none',
+    retry: flags.number('retry') ?? 0,
+    timeoutMs: millisecondsOf(flags, 'timeout'),
+    lanes: flags.number('lanes', 1),
+    lockWaitMs: millisecondsOf(flags, 'lock-wait'),
+    profile: flags.text('profile') === undefined ? undefined : true,
+  } satisfies TransferOptions;
+}
+
+/** What the flags of `verify` say. */
+export function flaggedVerifyOptions(flags: ParsedFlags) {
+  return {
+    links: flags.given('links'),
+    perms: flags.given('perms'),
+    times: flags.given('times'),
+    group: flags.given('group'),
+    owner: flags.given('owner'),
+    xattrs: flags.given('xattrs'),
+    specials: flags.given('specials'),
+    exclude: flags.words('exclude'),
+    modifyWindowNs: windowOf(flags, 'modify-window'),
+    retry: flags.number('retry') ?? 0,
+    timeoutMs: millisecondsOf(flags, 'timeout'),
+  } satisfies VerifyOptions;
+}

@@ -1,0 +1,177 @@
+// Written by scripts/options.mjs from the table in options/; never edited.
+import { flag, integer, listOf, oneOf } from './check.js';
+import type { Check } from './check.js';
+import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
+import { excludedNames, plainName } from './exclude.js';
+import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
+import type { Compare, Compression, Durability } from './words.js';
+
+/** The checks. */
+export const TRANSFER_CHECKS: {
+  readonly recursive: Check<boolean>;
+  readonly links: Check<boolean>;
+  readonly perms: Check<boolean>;
+  readonly times: Check<boolean>;
+  readonly group: Check<boolean>;
+  readonly owner: Check<boolean>;
+  readonly xattrs: Check<boolean>;
+  readonly specials: Check<boolean>;
+  readonly exclude: Check<(string | Uint8Array)[]>;
+  readonly compare: Check<Compare>;
+  readonly modifyWindowNs: Check<number>;
+  readonly update: Check<boolean>;
+  readonly ignoreExisting: Check<boolean>;
+  readonly maxSize: Check<number>;
+  readonly delete: Check<boolean>;
+  readonly maxDelete: Check<number>;
+  readonly allowMassDelete: Check<boolean>;
+  readonly force: Check<boolean>;
+  readonly dryRun: Check<boolean>;
+  readonly partial: Check<boolean>;
+  readonly compression: Check<Compression>;
+  readonly durability: Check<Durability>;
+  readonly timeoutMs: Check<number>;
+  readonly lanes: Check<number>;
+  readonly lockWaitMs: Check<number>;
+  readonly profile: Check<boolean>;
+} = {
+  recursive: flag,
+  links: flag,
+  perms: flag,
+  times: flag,
+  group: flag,
+  owner: flag,
+  xattrs: flag,
+  specials: flag,
+  exclude: listOf(plainName),
+  compare: oneOf(...COMPARES),
+  modifyWindowNs: integer(-1, 86_400_000_000_000, 'nanoseconds'),
+  update: flag,
+  ignoreExisting: flag,
+  maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
+  delete: flag,
+  maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
+  allowMassDelete: flag,
+  force: flag,
+  dryRun: flag,
+  partial: flag,
+  compression: oneOf(...COMPRESSIONS),
+  durability: oneOf(...DURABILITIES),
+  timeoutMs: integer(0, 86_400_000, 'milliseconds'),
+  lanes: integer(0, LANES_MAX, 'lanes'),
+  lockWaitMs: integer(0, 86_400_000, 'milliseconds'),
+  profile: flag,
+};
+
+/** What only concerns writing, so that `plan` does not take it. */
+export const NOT_IN_PLAN = ['dryRun', 'partial', 'durability', 'lockWaitMs', 'events', 'profile'] as const;
+
+/** What `verify` does not take. */
+export const NOT_IN_VERIFY = [
+  'compare',
+  'update',
+  'ignoreExisting',
+  'maxSize',
+  'delete',
+  'maxDelete',
+  'allowMassDelete',
+  'force',
+  'dryRun',
+  'partial',
+  'durability',
+  'lockWaitMs',
+  'events',
+  'profile',
+] as const;
+
+/** The options that the engine takes, as they were given. */
+interface Given {
+  recursive?: boolean;
+  links?: boolean;
+  perms?: boolean;
+  times?: boolean;
+  group?: boolean;
+  owner?: boolean;
+  xattrs?: boolean;
+  specials?: boolean;
+  exclude?: string | Uint8Array | readonly (string | Uint8Array)[];
+  compare?: Compare;
+  modifyWindowNs?: number;
+  update?: boolean;
+  ignoreExisting?: boolean;
+  maxSize?: number;
+  delete?: boolean;
+  maxDelete?: number;
+  allowMassDelete?: boolean;
+  force?: boolean;
+  dryRun?: boolean;
+  partial?: boolean;
+  compression?: Compression;
+  durability?: Durability;
+  timeoutMs?: number;
+  lanes?: number;
+  lockWaitMs?: number;
+  profile?: boolean;
+}
+
+/** The options that the engine takes, complete. */
+export interface EngineOptions {
+  recursive: boolean;
+  links: boolean;
+  perms: boolean;
+  times: boolean;
+  group: boolean;
+  owner: boolean;
+  xattrs: boolean;
+  specials: boolean;
+  exclude: Uint8Array[];
+  compare: Compare;
+  modifyWindowNs: number;
+  update: boolean;
+  ignoreExisting: boolean;
+  maxSize?: number;
+  delete: boolean;
+  maxDelete?: number;
+  allowMassDelete: boolean;
+  force: boolean;
+  dryRun: boolean;
+  partial: boolean;
+  compression: Compression;
+  durability: Durability;
+  timeoutMs: number;
+  lanes: number;
+  lockWaitMs: number;
+  profile: boolean;
+}
+
+/** Adds the defaults. */
+export function engineOptions(given: Given): EngineOptions {
+  return {
+    recursive: given.recursive ?? true,
+    links: given.links ?? true,
+    perms: given.perms ?? true,
+    times: given.times ?? true,
+    group: given.group ?? false,
+    owner: given.owner ?? false,
+    xattrs: given.xattrs ?? false,
+    specials: given.specials ?? true,
+    exclude: excludedNames(given.exclude ?? []),
+    compare: given.compare ?? 'quick',
+    modifyWindowNs: given.modifyWindowNs ?? -1,
+    update: given.update ?? false,
+    ignoreExisting: given.ignoreExisting ?? false,
+    ...(given.maxSize === undefined ? {} : { maxSize: given.maxSize }),
+    delete: given.delete ?? false,
+    ...(given.maxDelete === undefined ? {} : { maxDelete: given.maxDelete }),
+    allowMassDelete: given.allowMassDelete ?? liftsGuards(),
+    force: given.force ?? false,
+    dryRun: given.dryRun ?? false,
+    partial: given.partial ?? true,
+    compression: given.compression ?? 'auto',
+    durability: given.durability ?? 'run',
+    timeoutMs: given.timeoutMs ?? 60_000,
+    lanes: given.lanes ?? wantedLanes() ?? 0,
+    lockWaitMs: given.lockWaitMs ?? 0,
+    profile: given.profile ?? wantsProfile(),
+  };
+}
