@@ -526,6 +526,10 @@ test('--help and the documents list every exit code, ours are above 39', async (
     codes,
     [...documented].toSorted((a, b) => a - b),
   );
+  const manual = readFileSync(new URL('../docs/man/sparsync.1', import.meta.url), 'utf8');
+  const inManual = [...manual.matchAll(/^\\fB(\d+)\\fR$/gm)].map((match) => Number(match[1]));
+  t.deepEqual(inManual, codes);
+  for (const [variable] of stdout.matchAll(/SPARSYNC_\w+/g)) t.true(manual.includes(`\\fB${variable}\\fR`), variable);
   const asInRsync = [0, 1, 2, 3, 10, 11, 12, 20, 23, 24, 25, 30];
   for (const code of Object.values(exit)) t.true(codes.includes(code) && (asInRsync.includes(code) || code > 39));
 });

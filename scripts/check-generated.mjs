@@ -4,7 +4,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { wordsAreCurrent } from './closed-sets.mjs';
 import { staleOptionFiles } from './options.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
-import { ROOT } from './process.mjs';
+import { has, ROOT, run } from './process.mjs';
 import { runChecks } from './tap.mjs';
 
 const text = (...path) => readFileSync(join(ROOT, ...path), 'utf8');
@@ -115,6 +115,13 @@ await runChecks({
 
   'options: what follows from the table of options is committed': async () => {
     expectEqual(await staleOptionFiles(), [], 'node scripts/options.mjs writes them');
+  },
+
+  'options: the manual page is one, without warnings': async () => {
+    if (!(await has('groff'))) return 'groff is not installed';
+    const { code, output } = await run('groff', ['-man', '-ww', '-z', 'docs/man/sparsync.1']);
+    expectEqual([code, output], [0, ''], 'docs/man/sparsync.1');
+    return undefined;
   },
 
   "errors: the API has the engine's codes and PLATFORM": async () => {

@@ -1,15 +1,18 @@
 // Writes what follows from the table of options in options/: the request and the binding's options in Rust, checks, defaults
-// and types of the API, flags with their help and what they say, and docs/options.md.
+// and types of the API, flags with their help and what they say, docs/options.md and the manual page.
 //   --check  fails when a committed file is not what the table says
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { closedSets } from './closed-sets.mjs';
 import { apiModule } from './options/api.mjs';
 import { optionsDocument } from './options/document.mjs';
 import { flagsModule } from './options/flags.mjs';
+import { manualPage } from './options/man.mjs';
 import { bindingModule, requestModule } from './options/rust.mjs';
 import { ROOT } from './process.mjs';
+
+const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 
 async function files() {
   // Not at the top: this module is loaded before the dependencies are installed.
@@ -20,12 +23,21 @@ async function files() {
     ['ts/transfer.ts', apiModule()],
     ['ts/cli/transfer-flags.ts', flagsModule()],
     ['docs/options.md', optionsDocument(Object.fromEntries(closedSets()))],
+    [
+      'docs/man/sparsync.1',
+      manualPage({
+        version: JSON.parse(read('package.json')).version,
+        help: read('ts/cli/help.ts'),
+        exitCodes: read('ts/cli/exit-codes.ts'),
+        environment: read('ts/config.ts'),
+      }),
+    ],
   ];
   return Promise.all(
     made.map(async ([file, text]) => {
       const path = join(ROOT, file);
-      // The writer of Rust knows how rustfmt wants it.
-      if (file.endsWith('.rs')) return [path, text];
+      // The writer of Rust knows how rustfmt wants it, and roff has no other form.
+      if (!/\.(ts|md)$/.test(file)) return [path, text];
       return [path, await prettier.format(text, { ...(await prettier.resolveConfig(path)), filepath: path })];
     }),
   );
@@ -34,7 +46,7 @@ async function files() {
 /** The committed files that are not what the table says. */
 export async function staleOptionFiles() {
   const made = await files();
-  return made.filter(([path, text]) => readFileSync(path, 'utf8') !== text).map(([path]) => path);
+  return made.filter(([path, text]) => !existsSync(path) || readFileSync(path, 'utf8') !== text).map(([path]) => path);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,0 +1,149 @@
+// The manual page of the command.
+import { GROUPS } from '../../options/table.mjs';
+import { flags, WRITTEN } from './declared.mjs';
+
+/** Text that roff takes as it is. */
+function plain(text) {
+  return text
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll('…', '...')
+    .replaceAll(/^([.'])/gm, '\\&$1');
+}
+
+const bold = (text) => `\\fB${plain(text)}\\fR`;
+
+const italic = (text) => `\\fI${plain(text)}\\fR`;
+
+/** A sentence out of a line of help. */
+function sentence(text) {
+  return plain(`${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`);
+}
+
+/** A sentence of the sources, in which names stand between backquotes. */
+const prose = (text) =>
+  text
+    .split('`')
+    .map((part, index) => (index % 2 === 0 ? plain(part) : bold(part)))
+    .join('');
+
+const item = (term, text) => `.TP\n${term}\n${text}`;
+
+function option({ flag, short, value, bare, off, many, help }) {
+  const shown = value === undefined ? '' : bare === undefined ? `=${italic(value)}` : `[=${italic(value)}]`;
+  const term = `${short === undefined ? '' : `${bold(`-${short}`)}, `}${bold(`--${flag}`)}${shown}`;
+  const parts = [
+    sentence(help),
+    many === true ? 'It may be given several times.' : '',
+    off === undefined ? '' : `${bold(`--no-${flag}`)} stands for ${bold(`--${flag}=${off}`)}.`,
+  ];
+  return item(term, parts.filter((part) => part !== '').join('\n'));
+}
+
+function options() {
+  return GROUPS.map(({ title }) => {
+    const shown = flags.filter(({ group, hidden }) => group === title && hidden !== true);
+    return `.SS ${title}\n${shown.map(option).join('\n')}`;
+  }).join('\n');
+}
+
+const EXIT_CODE = /\/\*\* (.*) \*\/\n {2}\w+: (\d+),/g;
+
+const VARIABLE = /\/\*\* (.*) \*\/\n {2}(SPARSYNC_\w+)\?: string;/g;
+
+const VERB = /^ {2}(\w[\w ]*?(?: [A-Z[][A-Z[\] ]*)?) {2,}(.*)$/gm;
+
+/** What a pattern finds in the sources, as many as there are of the thing that it looks for. */
+function all(pattern, each, text, what) {
+  const found = [...text.matchAll(pattern)];
+  const expected = [...text.matchAll(each)].length;
+  if (found.length === 0 || found.length !== expected)
+    throw new Error(`${what}: ${found.length} of ${expected} are told`);
+  return found;
+}
+
+/** The lines of the help for the verbs. */
+function verbs(help) {
+  const [, lines] = /^Verbs .*:\n([^]*?)\n\n/m.exec(help);
+  return all(VERB, /^/gm, lines, 'verbs of the help').map(([, verb, text]) => {
+    const words = verb.split(' ').map((word) => (/^\W*[A-Z]/.test(word) ? italic(word) : bold(word)));
+    return item(`${bold('sparsync')} ${words.join(' ')}`, sentence(text));
+  });
+}
+
+const FILES = [
+  [
+    '~/.config/sparsync/key.pem',
+    "This user's private key. It is made, with mode 0600, when a server is first connected to.",
+  ],
+  ['~/.config/sparsync/known_hosts', 'The keys of servers, by host and port.'],
+  ['~/.config/sparsync/authorized_keys', 'The clients that "sparsync serve" lets in, and what each may do.'],
+  ['~/.local/state/sparsync', 'What runs remember. It may be missing.'],
+];
+
+/** docs/man/sparsync.1, out of the table and of the sources of the help, the exit codes and the environment variables. */
+export function manualPage({ version, help, exitCodes, environment }) {
+  return `.\\" ${WRITTEN}
+.TH SPARSYNC 1 "" "sparsync\\-native ${version}" "User Commands"
+.SH NAME
+sparsync \\- sync file trees over QUIC, as rsync does
+.SH SYNOPSIS
+.B sparsync
+[\\fIOPTIONS\\fR] \\fISRC\\fR... \\fIDEST\\fR
+.br
+.B sparsync
+.BR serve " | " keys " | " trust " | " verify " | " profile " | " doctor
+[\\fB\\-\\-help\\fR]
+.SH DESCRIPTION
+Makes
+.I DEST
+equal to
+.IR SRC .
+Either of them may be
+.BR sparsync:// \\fIhost\\fR[: \\fIport\\fR]/ \\fIroot\\fR/ \\fIpath\\fR,
+where
+.I root
+is a folder that a server offers by this name.
+A
+.I SRC
+without a slash at its end is put below
+.I DEST
+under its own name; with one, its content is.
+Options mean what they mean in
+.BR rsync (1).
+.PP
+Files are written beside their targets and renamed, so that each path holds its old or its whole new content at any time.
+Connections are encrypted, and both ends know each other by keys.
+.SH COMMANDS
+A folder of the same name is written
+.IR ./serve .
+.B \\-\\-help
+behind a command shows its options.
+${verbs(help).join('\n')}
+.SH OPTIONS
+Every option can be taken back by
+.B \\-\\-no\\-\\fINAME\\fR
+or by
+.B \\-\\-no\\-
+and its letter; of several words about one thing the last one counts.
+.B \\-P
+stands for
+.BR "\\-\\-partial \\-\\-progress" .
+${options()}
+.SH EXIT STATUS
+${all(EXIT_CODE, /^ {2}\w+: \d+,/gm, exitCodes, 'exit codes')
+  .map(([, text, code]) => item(bold(code), prose(text)))
+  .join('\n')}
+.SH ENVIRONMENT
+${all(VARIABLE, /^ {2}SPARSYNC_\w+\?/gm, environment, 'variables')
+  .map(([, text, name]) => item(bold(name), prose(text)))
+  .join('\n')}
+.SH FILES
+${FILES.map(([file, text]) => item(italic(file), plain(text))).join('\n')}
+.SH SEE ALSO
+.BR rsync (1)
+.PP
+The documents of the package, in its folder
+.IR docs .
+`;
+}
