@@ -1,6 +1,16 @@
 // System calls that fail at one end of a run. A failure costs the path that it concerns and what is below it: both are
 // named, everything else arrives, and the next run repairs. It is never taken for a mistake of the peer.
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
@@ -262,3 +272,81 @@ injected(
     }
   },
 );
+
+/** Calls that a receiver needs, each with what the error's text has of it. */
+const receiving: readonly (readonly [call: string, says: string])[] = [
+  ['getdents64', 'getdents64'],
+  ['mkdirat', 'mkdirat'],
+  ['symlinkat', 'symlinkat'],
+  ['pwrite64', 'pwrite64'],
+  ['ftruncate', 'ftruncate'],
+  ['renameat', 'renameat'],
+  ['renameat2', 'renameat2'],
+  ['unlinkat', 'unlinkat'],
+  ['fchmod', 'chmod 06'],
+  ['fchmodat', 'chmod 0'],
+  ['utimensat', 'utimensat'],
+  ['fsync', 'fsync'],
+];
+
+/** A destination in which each of those calls is needed to make it equal to what `makeSource` makes. */
+function makeStale(root: string): void {
+  for (const name of ['a', 'b/inner', 'c/two/full', 'extra']) mkdirSync(`${root}/${name}`, { recursive: true });
+  writeFileSync(`${root}/a/one`, 'a/one');
+  chmodSync(`${root}/a/one`, 0o600);
+  utimesSync(`${root}/a/one`, 1_000_000, 1_000_000);
+  writeFileSync(`${root}/extra/file`, 'extra');
+}
+
+injected('a call that is forbidden is named by the error, at the end that made it', async (t) => {
+  t.timeout(600_000);
+  const made = await setup(t);
+  const { work, served, client, server, url } = made;
+  const source = `${work}/source`;
+  makeSource(source);
+  truncateSync(`${source}/b/long`, 3_000_000);
+  chmodSync(`${source}/a/one`, 0o640);
+  chmodSync(`${source}/b/one`, 0o604);
+  utimesSync(`${source}/a/one`, 1_000_000, 1_000_000);
+  const why = { ENOSYS: 'Function not implemented', EPERM: 'Operation not permitted' };
+  const traced = (words: readonly string[], filter: readonly string[]): ReturnType<typeof cli> => {
+    const [strace = '', ...rest] = straced('/dev/null', [...filter, process.execPath, program, ...words]);
+    return start(t, strace, rest, { env: client.env }).ended;
+  };
+  const atServer = async (words: readonly string[], filter: readonly string[]): ReturnType<typeof cli> => {
+    const attached = await attach(t, server.pid, `${work}/trace`, filter);
+    const ended = await cli(t, client, words);
+    await attached.stop();
+    return ended;
+  };
+  const unnamed: string[] = [];
+  for (const [index, [call, says]] of receiving.entries()) {
+    for (const [error, text] of Object.entries(why)) {
+      const filter = inject({ call, error, when: '1+' });
+      const name = `${index}.${error}`;
+      const options = ['-a', '--delete', '--durability', 'run', `${source}/`];
+      for (const root of [`${work}/local.${name}`, `${served}/${name}`]) makeStale(root);
+      const local = await traced([...options, `${work}/local.${name}`], filter);
+      const pushed = await atServer([...options, url(name)], filter);
+      for (const [end, { code, stderr }] of Object.entries({ local, pushed })) {
+        const isTold = code === exit.partial || code === exit.io;
+        if (!isTold || !new RegExp(`${says}[^:\n]*: ${text}`).test(stderr))
+          unnamed.push(`${call} ${error} ${end}: ${code} ${stderr}`);
+      }
+    }
+  }
+  for (const call of ['openat']) {
+    const filter = inject({ call, error: 'EPERM', when: '1+' });
+    const pushed = await atServer(['-a', `${source}/`, url(`new.${call}`)], filter);
+    if (!pushed.stderr.includes(`${call}: ${why.EPERM}`))
+      unnamed.push(`${call} pushed: ${pushed.code} ${pushed.stderr}`);
+  }
+  makeSource(`${served}/tree`);
+  for (const call of ['getdents64', 'readlinkat', 'pread64', 'openat']) {
+    const filter = inject({ call, error: 'EPERM', when: '1+' });
+    const pulled = await atServer(['-a', `${url('tree')}/`, `${work}/pulled.${call}`], filter);
+    if (!pulled.stderr.includes(`${call}: ${why.EPERM}`))
+      unnamed.push(`${call} pulled: ${pulled.code} ${pulled.stderr}`);
+  }
+  t.deepEqual(unnamed, []);
+});

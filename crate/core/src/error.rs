@@ -46,9 +46,10 @@ impl Error {
     }
 
     /// A file system error at `path`: a full disk or quota becomes [`ErrorKind::NoSpace`].
+    #[must_use]
     pub fn io(doing: &str, path: &[u8], source: std::io::Error) -> Self {
-        let kind = match source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => ErrorKind::NoSpace,
+        let kind = match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("{doing}: {source}")).at(path).because(source)

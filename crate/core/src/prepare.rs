@@ -9,7 +9,7 @@ use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds
 use crate::engine::{self, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
-use crate::storage::{Access, Hold, SessionId, TempName, Widened};
+use crate::storage::{self, Access, CallError, Hold, SessionId, Storage, TempName, Widened};
 use sparsync_proto::session::ProfileExchange;
 
 /// A destination in the file system.
@@ -36,7 +36,7 @@ pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
                     .map_err(|_| Error::new(ErrorKind::Config, "a path that cannot be made").at(path))?;
                 return Ok((root, rest));
             }
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
             Err(error) => return Err(Error::io("cannot open", path, error.into())),
         }
         let trimmed = trim_slashes(at);
@@ -234,11 +234,11 @@ fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
                 let rest = RelPath::new(rest).map_err(|_| Error::internal("a path that cannot be cut"))?;
                 return Ok((root, rest));
             }
-            Err(Errno::NOENT) => {}
-            Err(Errno::NOTDIR) => {
+            Err(CallError { errno: Errno::NOENT, .. }) => {}
+            Err(CallError { errno: Errno::NOTDIR, .. }) => {
                 return Err(Error::new(ErrorKind::Config, "the destination is not a directory").at(at.as_bytes()));
             }
-            Err(Errno::LOOP | Errno::XDEV) => {
+            Err(CallError { errno: Errno::LOOP | Errno::XDEV, .. }) => {
                 return Err(Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes()));
             }
             Err(error) => return Err(Error::io("cannot open the destination", path.as_bytes(), error.into())),
@@ -252,41 +252,35 @@ fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
 
 /// The directory as one that can be listed and locked, where its mode can be made to allow that. Another's may still be
 /// one that is reached.
-fn readable(existing: &Root, widened: &Widened<'_, Root>) -> rustix::io::Result<Root> {
+fn readable(existing: &Root, widened: &Widened<'_, Root>) -> storage::Result<Root> {
     let top = RelPath::root();
     match widened.within(&top, || existing.descend(&top)) {
-        Err(Errno::ACCESS) => existing.descend_to_reach(&top),
+        Err(CallError { errno: Errno::ACCESS, .. }) => existing.descend_to_reach(&top),
         result => result,
     }
 }
 
 fn make_directories(mut root: Root, missing: &RelPath) -> Result<Root> {
     for name in missing.components() {
-        let failed = |error: Errno| Error::io("cannot make the destination", missing.as_bytes(), error.into());
+        let failed = |error: CallError| Error::io("cannot make the destination", missing.as_bytes(), error.into());
         match rustix::fs::mkdirat(root.fd().as_fd(), name.as_bytes(), 0o777.into()) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed(error)),
+            Err(errno) => return Err(failed(CallError { call: "mkdirat", errno })),
         }
         root = root.descend(&RelPath::root().join(name)).map_err(failed)?;
     }
     Ok(root)
 }
 
-fn is_empty(root: &Root) -> rustix::io::Result<bool> {
-    let directory = root.open_directory(&RelPath::root(), Access::Read)?;
-    for entry in rustix::fs::Dir::read_from(directory)? {
-        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+fn is_empty(root: &Root) -> storage::Result<bool> {
+    storage::is_empty(&root.open(&RelPath::root(), Access::Read)?)
 }
 
 /// The number of a new session: random, as nothing keeps account of those that were.
 fn new_session() -> Result<SessionId> {
     let mut id = SessionId::default();
     rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| Error::io("no random numbers", b"", error.into()))?;
+        .map_err(|errno| Error::io("no random numbers", b"", CallError { call: "getrandom", errno }.into()))?;
     Ok(id)
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::prepare::{Place, open_own, trim_slashes};
 use crate::state::{KnownMounts, StateDir};
-use crate::storage::{Part, Union};
+use crate::storage::{self, CallError, Part, Union};
 
 /// The sources of a run as one.
 pub(crate) type Source = engine::Source<Union<Root>>;
@@ -103,15 +103,15 @@ fn own_part(path: &[u8], itself: bool) -> Result<FsPart> {
 }
 
 /// The entry `name` of a directory, if it is there.
-fn entry_of(root: Root, name: Name<'_>) -> rustix::io::Result<FsPart> {
+fn entry_of(root: Root, name: Name<'_>) -> storage::Result<FsPart> {
     crate::fs::status(root.fd(), name.as_bytes())?;
     Ok(Part { root, name: Some(name.as_bytes().to_vec()) })
 }
 
-fn own_failure(error: Errno, path: &[u8]) -> Error {
-    match error {
+fn own_failure(error: CallError, path: &[u8]) -> Error {
+    match error.errno {
         Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path),
-        error => Error::io("cannot open the source", path, error.into()),
+        _ => Error::io("cannot open the source", path, error.into()),
     }
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
     if path.ends_with(b"/") {
         return match Root::open(path) {
             Ok(root) => Ok(Part { root, name: None }),
-            Err(Errno::NOTDIR) => Err(not_there(NO_DIRECTORY, path)),
+            Err(CallError { errno: Errno::NOTDIR, .. }) => Err(not_there(NO_DIRECTORY, path)),
             Err(error) => Err(own_failure(error, path)),
         };
     }
@@ -155,13 +155,13 @@ pub(crate) fn contents(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Resul
     if part.name.is_some() { Err(not_there(NO_DIRECTORY, place.path.as_bytes())) } else { Ok(part) }
 }
 
-fn failure(error: Errno, path: &RelPath) -> Error {
-    match error {
+fn failure(error: CallError, path: &RelPath) -> Error {
+    match error.errno {
         Errno::NOENT | Errno::NOTDIR => not_there(MISSING, path.as_bytes()),
         Errno::LOOP | Errno::XDEV => {
             Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
         }
-        error => Error::io("cannot open the source", path.as_bytes(), error.into()),
+        _ => Error::io("cannot open the source", path.as_bytes(), error.into()),
     }
 }
 
@@ -172,7 +172,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
     let error = match place.top.descend(&place.path) {
         Ok(root) => return Ok(Part { root, name: None }),
         // A last name that is a symlink gives one or the other, by the call that finds it.
-        Err(error @ (Errno::NOTDIR | Errno::LOOP)) => error,
+        Err(error @ CallError { errno: Errno::NOTDIR | Errno::LOOP, .. }) => error,
         Err(error) => return Err(not_found(error)),
     };
     let Some((parent, name)) = place.path.split_last() else { return Err(not_found(error)) };
@@ -180,12 +180,14 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
     match crate::fs::status(root.fd(), name.as_bytes()).map_err(not_found)?.kind {
         Kind::Directory => return Err(not_found(error)),
         Kind::Symlink => {
-            let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new()).map_err(not_found)?;
+            let target = rustix::fs::readlinkat(root.fd(), name.as_bytes(), Vec::new())
+                .map_err(CallError::of("readlinkat"))
+                .map_err(not_found)?;
             if let Some(led_to) = follow(target.as_bytes()) {
                 match place.top.descend(&led_to?) {
                     Ok(root) => return Ok(Part { root, name: None }),
                     // What leads to no directory stands for itself.
-                    Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
                     Err(error) => return Err(not_found(error)),
                 }
             }

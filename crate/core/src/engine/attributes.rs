@@ -9,7 +9,7 @@
 use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs};
 
 use super::xattrs::{USER_WRITE, settle};
-use crate::storage::{self, Adjust, Errno, Found};
+use crate::storage::{self, Adjust, CallError, Errno, Found};
 
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
@@ -199,14 +199,14 @@ pub(super) struct Unset(Vec<(String, Errno)>);
 
 impl Unset {
     /// Nothing could be set, because this call failed.
-    pub(super) fn all(call: &str, error: Errno) -> Self {
-        Self(vec![(call.to_owned(), error)])
+    pub(super) fn all(error: CallError) -> Self {
+        Self(vec![(error.call.to_owned(), error.errno)])
     }
 
     /// Notes how a call ended, and says whether well.
     pub(super) fn tried(&mut self, call: impl FnOnce() -> String, result: storage::Result<()>) -> bool {
         if let Err(error) = result {
-            self.0.push((call(), error));
+            self.0.push((call(), error.errno));
         }
         result.is_ok()
     }
@@ -224,7 +224,10 @@ impl Unset {
 
     /// The text for people, when something failed.
     pub(super) fn message(&self) -> Option<String> {
-        let failed = |(call, error): &(String, Errno)| format!("{call}: {}", std::io::Error::from(*error));
+        let failed = |(call, errno): &(String, Errno)| {
+            let why = std::io::Error::from(*errno);
+            if call.is_empty() { why.to_string() } else { format!("{call}: {why}") }
+        };
         let failed: Vec<String> = self.0.iter().map(failed).collect();
         (!failed.is_empty()).then(|| failed.join("; "))
     }

@@ -8,7 +8,7 @@ use super::budget::{Budget, Permit};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::storage::{
-    Errno, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, Widened, WriteStorage, scan_directory, scan_single,
+    CallError, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, Widened, WriteStorage, scan_directory, scan_single,
 };
 
 /// A directory of the destination, or one that could not be listed.
@@ -16,7 +16,7 @@ pub(super) enum Found {
     /// It was listed.
     Listed(Box<Scan>),
     /// It was not.
-    Failed(RelPath, Errno),
+    Failed(RelPath, CallError),
 }
 
 impl Found {

@@ -14,7 +14,7 @@ use super::attributes::Unset;
 use super::report::Report;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::storage::Errno;
+use crate::storage::{CallError, Errno};
 
 /// Paths of which is known that they were told. A run with more failures may tell some of them twice.
 const TOLD_MAX: usize = 250_000;
@@ -48,8 +48,8 @@ pub(super) struct FailurePolicy<'a> {
 }
 
 /// Fails where every further write would fail in the same way.
-pub(super) fn check(path: impl FnOnce() -> Vec<u8>, doing: &str, error: Errno) -> Result<()> {
-    match error {
+pub(super) fn check(path: impl FnOnce() -> Vec<u8>, doing: &str, error: CallError) -> Result<()> {
+    match error.errno {
         Errno::NOSPC | Errno::DQUOT => Err(Error::io(doing, &path(), error.into())),
         _ => Ok(()),
     }
@@ -78,9 +78,9 @@ impl<'a> FailurePolicy<'a> {
     }
 
     /// A path that could not be written.
-    pub(super) fn write(&self, path: Vec<u8>, doing: &str, error: Errno, old_kept: bool) -> Result<()> {
+    pub(super) fn write(&self, path: Vec<u8>, doing: &str, error: CallError, old_kept: bool) -> Result<()> {
         check(|| path.clone(), doing, error)?;
-        self.issue(IssueKind::Write, path, format!("{doing}: {}", std::io::Error::from(error)), old_kept)
+        self.issue(IssueKind::Write, path, format!("{doing}: {error}"), old_kept)
     }
 
     /// A path that arrived, with what could not be set on it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sparsync_proto::{Counter, RelPath};
 
 use super::attributes::Unset;
-use crate::storage::{Access, Errno, Result, WriteDirectory, WriteStorage};
+use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStorage};
 
 /// A way of putting a new entry in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Delayed {
         let directory = root.open(&self.directory, Access::Reach)?;
         let placed = match directory.rename(&self.temp_name, &self.name) {
             Ok(()) => Ok(Displaced::Gone),
-            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
+            Err(CallError { errno: Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY, .. }) => {
                 directory.exchange(&self.temp_name, &self.name).map(|()| Displaced::Directory)
             }
             Err(error) => Err(error),

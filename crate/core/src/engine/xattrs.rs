@@ -3,7 +3,7 @@
 use sparsync_proto::{Attributes, Xattrs};
 
 use super::attributes::Unset;
-use crate::storage::{Adjust, Errno, Result, XATTR_NAMES_BYTES_MAX, carried_names};
+use crate::storage::{Adjust, CallError, Errno, Result, XATTR_NAMES_BYTES_MAX, carried_names};
 
 /// The bit of a mode that lets the owner write.
 pub(super) const USER_WRITE: u16 = 0o200;
@@ -19,7 +19,7 @@ impl Change<'_> {
         match self {
             Self::Set(name, value) => entry.set_xattr(name, value),
             Self::Remove(name) => match entry.remove_xattr(name) {
-                Err(Errno::NODATA) => Ok(()),
+                Err(CallError { errno: Errno::NODATA, .. }) => Ok(()),
                 removed => removed,
             },
         }
@@ -50,10 +50,10 @@ pub(super) fn settle(
         }
     };
     let mut before = None;
-    let mut failed: Option<(String, Errno, usize)> = None;
+    let mut failed: Option<(String, CallError, usize)> = None;
     for change in changes {
         let mut made = change.make(entry);
-        if made == Err(Errno::ACCESS) && before.is_none() {
+        if made.is_err_and(|error| error.errno == Errno::ACCESS) && before.is_none() {
             // The mode of one's own file or directory need not let one write to it.
             before = lend_write(entry);
             if before.is_some() {
@@ -93,7 +93,7 @@ fn changes<'a>(
         names.resize(XATTR_NAMES_BYTES_MAX, 0);
         let length = match entry.list_xattrs(&mut names) {
             // What knows of none has none.
-            Err(Errno::OPNOTSUPP) => 0,
+            Err(CallError { errno: Errno::OPNOTSUPP, .. }) => 0,
             listed => listed?,
         };
         names.truncate(length);

@@ -3,11 +3,11 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Stat, Timespec, Timestamps, Uid};
-use rustix::io::{Errno, Result};
+use rustix::io::Errno;
 use sparsync_proto::Time;
 
 use super::xattr;
-use crate::storage::{Adjust, Found};
+use crate::storage::{Adjust, CallError, Found, Result};
 
 /// An entry whose attributes are set.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Handle<'_> {
         match self {
             Self::Open(fd) | Self::Reached(fd) => Ok(*fd),
             Self::ReachedHere(fd) => Ok(fd.as_fd()),
-            Self::Symlink(..) => Err(Errno::OPNOTSUPP),
+            Self::Symlink(..) => Err(Errno::OPNOTSUPP.into()),
         }
     }
 }
@@ -55,16 +55,20 @@ impl Adjust for Handle<'_> {
             Self::Symlink(directory, name) => rustix::fs::statat(directory, *name, AtFlags::SYMLINK_NOFOLLOW),
         }
         .map(Found::from)
+        .map_err(CallError::of("fstat"))
     }
 
     fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         let (uid_raw, gid_raw) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
         match self {
-            Self::Open(fd) => rustix::fs::fchown(fd, uid_raw, gid_raw),
-            Self::Reached(fd) => rustix::fs::chownat(fd, c"", uid_raw, gid_raw, AtFlags::EMPTY_PATH),
+            Self::Open(fd) => rustix::fs::fchown(fd, uid_raw, gid_raw).map_err(CallError::of("fchown")),
+            Self::Reached(fd) => {
+                rustix::fs::chownat(fd, c"", uid_raw, gid_raw, AtFlags::EMPTY_PATH).map_err(CallError::of("fchownat"))
+            }
             Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_owner(uid, gid),
             Self::Symlink(directory, name) => {
                 rustix::fs::chownat(directory, *name, uid_raw, gid_raw, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(CallError::of("fchownat"))
             }
         }
     }
@@ -72,10 +76,12 @@ impl Adjust for Handle<'_> {
     fn set_mode(&self, bits: u16) -> Result<()> {
         let mode = Mode::from_raw_mode(bits.into());
         match self {
-            Self::Open(fd) => rustix::fs::fchmod(fd, mode),
-            Self::Reached(fd) => rustix::fs::chmodat(CWD, path_of(*fd), mode, AtFlags::empty()),
+            Self::Open(fd) => rustix::fs::fchmod(fd, mode).map_err(CallError::of("fchmod")),
+            Self::Reached(fd) => {
+                rustix::fs::chmodat(CWD, path_of(*fd), mode, AtFlags::empty()).map_err(CallError::of("fchmodat"))
+            }
             Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_mode(bits),
-            Self::Symlink(..) => Err(Errno::OPNOTSUPP),
+            Self::Symlink(..) => Err(Errno::OPNOTSUPP.into()),
         }
     }
 
@@ -85,11 +91,14 @@ impl Adjust for Handle<'_> {
             last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
         };
         match self {
-            Self::Open(fd) => rustix::fs::futimens(fd, &times),
-            Self::Reached(fd) => rustix::fs::utimensat(CWD, path_of(*fd), &times, AtFlags::empty()),
+            Self::Open(fd) => rustix::fs::futimens(fd, &times).map_err(CallError::of("utimensat")),
+            Self::Reached(fd) => {
+                rustix::fs::utimensat(CWD, path_of(*fd), &times, AtFlags::empty()).map_err(CallError::of("utimensat"))
+            }
             Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_mtime(mtime),
             Self::Symlink(directory, name) => {
                 rustix::fs::utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(CallError::of("utimensat"))
             }
         }
     }
@@ -116,8 +125,10 @@ impl Adjust for Handle<'_> {
         // To look needs no privilege, to remove does, even where there is nothing.
         match rustix::fs::getxattr(&path, c"security.capability", &mut [0_u8; CAPABILITY_BYTES]) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
-            Ok(_) | Err(Errno::RANGE) => rustix::fs::removexattr(&path, c"security.capability"),
-            Err(error) => Err(error),
+            Ok(_) | Err(Errno::RANGE) => {
+                rustix::fs::removexattr(&path, c"security.capability").map_err(CallError::of("removexattr"))
+            }
+            Err(errno) => Err(CallError { call: "getxattr", errno }),
         }
     }
 }

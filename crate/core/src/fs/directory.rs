@@ -3,14 +3,14 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
-use rustix::io::{Errno, Result};
+use rustix::io::Errno;
 use sparsync_proto::Kind;
 
 use super::adjust::Handle;
 use super::file::FsFile;
 use super::status::{kind_of, status};
 use super::xattr;
-use crate::storage::{Access, Adjust, Directory, Found, NameBuffer, Status, WriteDirectory};
+use crate::storage::{Access, Adjust, CallError, Directory, Found, NameBuffer, Result, Status, WriteDirectory};
 
 /// A directory of a tree.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Directory for FsDirectory {
     fn names(&self, buffer: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
         let mut entries = RawDir::new(&self.fd, buffer);
         while let Some(entry) = entries.next() {
-            let entry = entry?;
+            let entry = entry.map_err(CallError::of("getdents64"))?;
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
                 continue;
@@ -60,12 +60,14 @@ impl Directory for FsDirectory {
     }
 
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
-        rustix::fs::readlinkat(&self.fd, name, Vec::new()).map(std::ffi::CString::into_bytes)
+        rustix::fs::readlinkat(&self.fd, name, Vec::new())
+            .map(std::ffi::CString::into_bytes)
+            .map_err(CallError::of("readlinkat"))
     }
 
     fn open_file(&self, name: &[u8]) -> Result<FsFile> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(FsFile::new)
+        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(FsFile::new).map_err(CallError::of("openat"))
     }
 }
 
@@ -79,10 +81,10 @@ impl WriteDirectory for FsDirectory {
 
     fn reach(&self, name: &[u8], kind: Kind) -> Result<(impl Adjust, Found)> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
         if kind_of(FileType::from_raw_mode(stat.st_mode)) != kind {
-            return Err(Errno::INVAL);
+            return Err(Errno::INVAL.into());
         }
         Ok((Handle::ReachedHere(fd), Found::from(stat)))
     }
@@ -93,49 +95,51 @@ impl WriteDirectory for FsDirectory {
 
     fn create_file(&self, name: &[u8], bits: u16) -> Result<FsFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::fs::openat(&self.fd, name, flags, mode(bits)).map(FsFile::new)
+        rustix::fs::openat(&self.fd, name, flags, mode(bits)).map(FsFile::new).map_err(CallError::of("openat"))
     }
 
     fn reopen_file(&self, name: &[u8]) -> Result<FsFile> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
-            return Err(Errno::INVAL);
+            return Err(Errno::INVAL.into());
         }
         Ok(FsFile::new(fd))
     }
 
     fn make_directory(&self, name: &[u8], bits: u16) -> Result<()> {
-        rustix::fs::mkdirat(&self.fd, name, mode(bits))
+        rustix::fs::mkdirat(&self.fd, name, mode(bits)).map_err(CallError::of("mkdirat"))
     }
 
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
-        rustix::fs::symlinkat(target, &self.fd, name)
+        rustix::fs::symlinkat(target, &self.fd, name).map_err(CallError::of("symlinkat"))
     }
 
     fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()> {
-        rustix::fs::mknodat(&self.fd, name, FileType::Fifo, mode(bits), 0)
+        rustix::fs::mknodat(&self.fd, name, FileType::Fifo, mode(bits), 0).map_err(CallError::of("mknodat"))
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
-        rustix::fs::renameat(&self.fd, from, &self.fd, to)
+        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(CallError::of("renameat"))
     }
 
     fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {
         rustix::fs::renameat_with(&self.fd, one, &self.fd, other, RenameFlags::EXCHANGE)
+            .map_err(CallError::of("renameat2"))
     }
 
     fn remove(&self, name: &[u8]) -> Result<()> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(CallError::of("unlinkat"))
     }
 
     fn remove_directory(&self, name: &[u8]) -> Result<()> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(CallError::of("unlinkat"))
     }
 
     fn sync(&self) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::fsync(rustix::fs::openat(&self.fd, c".", flags, Mode::empty())?)
+        let fd = rustix::fs::openat(&self.fd, c".", flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        rustix::fs::fsync(fd).map_err(CallError::of("fsync"))
     }
 }

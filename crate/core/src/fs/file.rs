@@ -3,11 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::SeekFrom;
-use rustix::io::{Errno, Result};
+use rustix::io::Errno;
 
 use super::adjust::Handle;
 use super::status::status;
-use crate::storage::{Adjust, File, Status, WriteFile};
+use crate::storage::{Adjust, CallError, File, Result, Status, WriteFile};
 
 /// A file of a tree.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl File for FsFile {
         loop {
             match rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset) {
                 Err(Errno::INTR) => {}
-                result => return result,
+                result => return result.map_err(CallError::of("pread64")),
             }
         }
     }
@@ -55,23 +55,23 @@ impl WriteFile for FsFile {
     fn write(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
         while !bytes.is_empty() {
             match rustix::io::pwrite(&self.fd, bytes, offset) {
-                Ok(0) => return Err(Errno::IO),
+                Ok(0) => return Err(CallError { call: "pwrite64", errno: Errno::IO }),
                 Ok(count) => {
                     bytes = &bytes[count..];
                     offset += count as u64;
                 }
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
+                Err(errno) => return Err(CallError { call: "pwrite64", errno }),
             }
         }
         Ok(())
     }
 
     fn set_length(&self, bytes: u64) -> Result<()> {
-        rustix::fs::ftruncate(&self.fd, bytes)
+        rustix::fs::ftruncate(&self.fd, bytes).map_err(CallError::of("ftruncate"))
     }
 
     fn sync(&self) -> Result<()> {
-        rustix::fs::fsync(&self.fd)
+        rustix::fs::fsync(&self.fd).map_err(CallError::of("fsync"))
     }
 }

@@ -16,7 +16,7 @@ use sparsync_proto::RelPath;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::root::Root;
-use crate::storage::{Access, Hold};
+use crate::storage::{Access, CallError, Hold};
 
 /// What a run does below the directory that it locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,8 @@ fn try_lock(directory: &OwnedFd, purpose: LockFor) -> rustix::io::Result<()> {
 }
 
 fn identify(directory: impl AsFd) -> Result<Identity> {
-    let stat = rustix::fs::fstat(directory).map_err(|error| Error::io("cannot look at", b"", error.into()))?;
+    let stat = rustix::fs::fstat(directory)
+        .map_err(|errno| Error::io("cannot look at", b"", CallError { call: "fstat", errno }.into()))?;
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 

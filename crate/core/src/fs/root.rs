@@ -9,7 +9,7 @@ use sparsync_proto::{Name, RelPath};
 
 use super::directory::FsDirectory;
 use super::lock::is_unclaimed;
-use crate::storage::{Access, Storage, WriteStorage};
+use crate::storage::{Access, CallError, Result, Storage, WriteStorage};
 
 fn flags(access: Access) -> OFlags {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -48,15 +48,19 @@ const RACE_RETRIES: usize = 16;
 
 impl Root {
     /// Opens the operator's own path, in which symlinks are followed.
-    pub(crate) fn open(path: &[u8]) -> rustix::io::Result<Self> {
-        let fd = rustix::fs::openat(CWD, path, flags(Access::Read), Mode::empty())?;
+    pub(crate) fn open(path: &[u8]) -> Result<Self> {
+        let fd = rustix::fs::openat(CWD, path, flags(Access::Read), Mode::empty()).map_err(CallError::of("openat"))?;
         Ok(Self::from_fd(fd))
     }
 
     /// The same for a directory that may perhaps only be searched: what is in it is reached by name, and not listed.
-    pub(crate) fn reach(path: &[u8]) -> rustix::io::Result<Self> {
+    pub(crate) fn reach(path: &[u8]) -> Result<Self> {
         match Self::open(path) {
-            Err(Errno::ACCESS) => rustix::fs::openat(CWD, path, flags(Access::Reach), Mode::empty()).map(Self::from_fd),
+            Err(CallError { errno: Errno::ACCESS, .. }) => {
+                rustix::fs::openat(CWD, path, flags(Access::Reach), Mode::empty())
+                    .map(Self::from_fd)
+                    .map_err(CallError::of("openat"))
+            }
             result => result,
         }
     }
@@ -66,14 +70,16 @@ impl Root {
     }
 
     /// The tree at `path` below this root as a root of its own.
-    pub(crate) fn descend(&self, path: &RelPath) -> rustix::io::Result<Self> {
+    pub(crate) fn descend(&self, path: &RelPath) -> Result<Self> {
         self.open_directory(path, Access::Read).map(|fd| self.like(fd))
     }
 
     /// The same for a directory that may perhaps only be searched.
-    pub(crate) fn descend_to_reach(&self, path: &RelPath) -> rustix::io::Result<Self> {
+    pub(crate) fn descend_to_reach(&self, path: &RelPath) -> Result<Self> {
         match self.descend(path) {
-            Err(Errno::ACCESS) => self.open_directory(path, Access::Reach).map(|fd| self.like(fd)),
+            Err(CallError { errno: Errno::ACCESS, .. }) => {
+                self.open_directory(path, Access::Reach).map(|fd| self.like(fd))
+            }
             result => result,
         }
     }
@@ -84,9 +90,9 @@ impl Root {
     }
 
     /// Opens a directory below the root, following no symlink on the way.
-    pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> rustix::io::Result<OwnedFd> {
+    pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> Result<OwnedFd> {
         if path.is_root() {
-            return rustix::fs::openat(&self.fd, c".", flags(access), Mode::empty());
+            return rustix::fs::openat(&self.fd, c".", flags(access), Mode::empty()).map_err(CallError::of("openat"));
         }
         let bytes = path.as_bytes();
         if bytes.len() <= SEGMENT_BYTES_MAX && self.has_openat2.load(Ordering::Relaxed) {
@@ -94,7 +100,7 @@ impl Root {
                 Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.store(false, Ordering::Relaxed),
                 // The lookup raced with renames again and again: the walk below needs no such luck.
                 Err(Errno::AGAIN) => {}
-                result => return result,
+                result => return result.map_err(CallError::of("openat2")),
             }
         }
         let mut at: Option<OwnedFd> = None;
@@ -104,7 +110,7 @@ impl Root {
             let parent = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
             at = Some(open_child(parent, name, access)?);
         }
-        at.ok_or(Errno::INVAL)
+        at.ok_or(Errno::INVAL.into())
     }
 
     /// The descriptor itself.
@@ -113,15 +119,15 @@ impl Root {
     }
 
     /// The absolute path that the descriptor has now.
-    pub(crate) fn absolute_path(&self) -> rustix::io::Result<Vec<u8>> {
+    pub(crate) fn absolute_path(&self) -> Result<Vec<u8>> {
         use std::os::fd::AsRawFd;
         let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        Ok(rustix::fs::readlinkat(CWD, link, Vec::new())?.into_bytes())
+        Ok(rustix::fs::readlinkat(CWD, link, Vec::new()).map_err(CallError::of("readlinkat"))?.into_bytes())
     }
 
     /// Free and used space of the root's file system.
-    pub(crate) fn space(&self) -> rustix::io::Result<Space> {
-        let stat = rustix::fs::fstatvfs(&self.fd)?;
+    pub(crate) fn space(&self) -> Result<Space> {
+        let stat = rustix::fs::fstatvfs(&self.fd).map_err(CallError::of("fstatfs"))?;
         let entries = stat.f_files;
         Ok(Space {
             free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
@@ -136,20 +142,20 @@ impl Root {
 impl Storage for Root {
     type Directory = FsDirectory;
 
-    fn open(&self, path: &RelPath, access: Access) -> rustix::io::Result<FsDirectory> {
+    fn open(&self, path: &RelPath, access: Access) -> Result<FsDirectory> {
         self.open_directory(path, access).map(|fd| FsDirectory::new(fd, access))
     }
 }
 
 impl WriteStorage for Root {
-    fn sync(&self) -> rustix::io::Result<()> {
+    fn sync(&self) -> Result<()> {
         match rustix::fs::syncfs(&self.fd) {
             // The descriptor only reaches the directory, and the file system that it is on cannot be named otherwise.
             Err(Errno::BADF) => {
                 rustix::fs::sync();
                 Ok(())
             }
-            result => result,
+            result => result.map_err(CallError::of("syncfs")),
         }
     }
 
@@ -180,8 +186,9 @@ fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io:
 }
 
 /// Opens a sub-directory, which must be one and not a symlink to one.
-pub(crate) fn open_child(parent: BorrowedFd<'_>, name: Name<'_>, access: Access) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn open_child(parent: BorrowedFd<'_>, name: Name<'_>, access: Access) -> Result<OwnedFd> {
     rustix::fs::openat(parent, name.as_bytes(), flags(access) | OFlags::NOFOLLOW, Mode::empty())
+        .map_err(CallError::of("openat"))
 }
 
 #[cfg(test)]

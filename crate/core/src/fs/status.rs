@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use sparsync_proto::{Kind, Meta, Time};
 
-use crate::storage::{Stamp, Status};
+use crate::storage::{CallError, Result, Stamp, Status};
 
 const STATX: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::MODE)
@@ -23,7 +23,7 @@ const STATX: StatxFlags = StatxFlags::TYPE
 static HAS_STATX: AtomicBool = AtomicBool::new(true);
 
 /// The status of the entry `name`, or of `directory` itself when the name is empty. A symlink is not followed.
-pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<Status> {
+pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     // The kernel takes 5 % longer over a name when it may be empty.
     let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
     let flags = AtFlags::SYMLINK_NOFOLLOW | empty;
@@ -31,10 +31,10 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> rustix::io::Result<St
         // Without `STATX_FORCE_SYNC`: what a network file system has cached is what an ordinary `stat` would say too.
         match rustix::fs::statx(&directory, name, flags, STATX) {
             Err(Errno::NOSYS | Errno::PERM) => {}
-            found => return found.map(|stat| Status::from(&stat)),
+            found => return found.map(|stat| Status::from(&stat)).map_err(CallError::of("statx")),
         }
     }
-    let found = rustix::fs::statat(&directory, name, flags)?;
+    let found = rustix::fs::statat(&directory, name, flags).map_err(CallError::of("fstatat"))?;
     HAS_STATX.store(false, Ordering::Relaxed);
     Ok(Status::from(&found))
 }

@@ -4,7 +4,8 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::XattrFlags;
-use rustix::io::Result;
+
+use crate::storage::{CallError, Result};
 
 /// The path of a held descriptor, for calls that take none, or of an entry in the directory that it holds. The calls that
 /// take a name do not follow a symlink of that name.
@@ -20,25 +21,28 @@ fn path_of(fd: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
 /// The names of all attributes, each with a NUL at its end, in the order of the file system.
 pub(super) fn list(fd: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
     let path = path_of(fd, name);
-    if name.is_empty() { rustix::fs::listxattr(path, buffer) } else { rustix::fs::llistxattr(path, buffer) }
+    let listed =
+        if name.is_empty() { rustix::fs::listxattr(path, buffer) } else { rustix::fs::llistxattr(path, buffer) };
+    listed.map_err(CallError::of("listxattr"))
 }
 
 /// The value of one attribute.
 pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
     let path = path_of(fd, name);
-    if name.is_empty() {
+    let got = if name.is_empty() {
         rustix::fs::getxattr(path, attribute, buffer)
     } else {
         rustix::fs::lgetxattr(path, attribute, buffer)
-    }
+    };
+    got.map_err(CallError::of("getxattr"))
 }
 
 /// Sets one attribute of what is held, whether it has it or not.
 pub(super) fn set(fd: BorrowedFd<'_>, attribute: &[u8], value: &[u8]) -> Result<()> {
-    rustix::fs::setxattr(path_of(fd, b""), attribute, value, XattrFlags::empty())
+    rustix::fs::setxattr(path_of(fd, b""), attribute, value, XattrFlags::empty()).map_err(CallError::of("setxattr"))
 }
 
 /// Removes one attribute of what is held.
 pub(super) fn remove(fd: BorrowedFd<'_>, attribute: &[u8]) -> Result<()> {
-    rustix::fs::removexattr(path_of(fd, b""), attribute)
+    rustix::fs::removexattr(path_of(fd, b""), attribute).map_err(CallError::of("removexattr"))
 }

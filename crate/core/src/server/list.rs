@@ -77,14 +77,16 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
         matcher: &sparsync_proto::Everything,
     };
     let scan =
-        scan_directory(root, path.clone(), &options, &mut ScanBuffers::default()).map_err(|error| match error {
-            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
-                Error::new(ErrorKind::NotFound, "no such directory").at(path.as_bytes())
+        scan_directory(root, path.clone(), &options, &mut ScanBuffers::default()).map_err(|error| {
+            match error.errno {
+                rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
+                    Error::new(ErrorKind::NotFound, "no such directory").at(path.as_bytes())
+                }
+                rustix::io::Errno::LOOP => {
+                    Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
+                }
+                _ => Error::io("cannot list", path.as_bytes(), error.into()),
             }
-            rustix::io::Errno::LOOP => {
-                Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
-            }
-            error => Error::io("cannot list", path.as_bytes(), error.into()),
         })?;
     let directory =
         root.open(path, Access::Reach).map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;

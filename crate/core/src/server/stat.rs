@@ -44,12 +44,12 @@ fn look(root: &Root, path: &RelPath) -> Result<Stat> {
         None => status(root.fd(), b""),
         Some((parent, name)) => root.open(&parent, Access::Reach).and_then(|parent| parent.status(name.as_bytes())),
     };
-    let found = found.map_err(|error| match error {
+    let found = found.map_err(|error| match error.errno {
         Errno::NOENT | Errno::NOTDIR => not_found(),
         Errno::LOOP | Errno::XDEV => {
             Error::new(ErrorKind::Scope, "the path leads through a symlink").at(path.as_bytes())
         }
-        error => Error::io("cannot look at", path.as_bytes(), error.into()),
+        _ => Error::io("cannot look at", path.as_bytes(), error.into()),
     })?;
     let size = if found.kind == Kind::File { found.size } else { 0 };
     Ok(Stat { kind: found.kind, size, meta: found.meta })

@@ -7,6 +7,7 @@
 //! The file system is one implementation (`crate::fs`). The engine is generic over it: these calls are made for every
 //! entry and every block, and cost what the system's own calls cost (ADR 0014).
 
+mod call;
 mod hash;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -23,6 +24,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{Kind, Meta, RelPath, Time};
 
+pub(crate) use call::CallError;
 pub(crate) use hash::hash_prefix;
 pub(crate) use remove::{Removal, holds_protected, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};
@@ -37,7 +39,7 @@ pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};
 pub(crate) use rustix::io::Errno;
 
 /// The result of a storage's call.
-pub(crate) type Result<T> = std::result::Result<T, Errno>;
+pub(crate) type Result<T> = std::result::Result<T, CallError>;
 
 /// What a directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +135,7 @@ pub(crate) trait Directory: Send + Sync {
     fn open_file(&self, name: &[u8]) -> Result<Self::File>;
 
     /// Why parts of it could not be opened, where it has several: what is in those is not among its names.
-    fn unread(&self) -> &[Errno] {
+    fn unread(&self) -> &[CallError] {
         &[]
     }
 }

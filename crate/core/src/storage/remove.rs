@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use sparsync_proto::{Kind, Matcher, Name, RelPath};
 
 use super::widen::Widened;
-use super::{Access, Directory, Errno, Result, WriteDirectory, WriteStorage};
+use super::{Access, CallError, Directory, Errno, Result, WriteDirectory, WriteStorage};
 
 /// Called for each entry that is removed.
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
@@ -33,7 +33,7 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     /// Entries that stay because they do not belong to the run.
     pub(crate) protected: u64,
     /// What could not be removed.
-    pub(crate) failed: Vec<(Vec<u8>, Errno)>,
+    pub(crate) failed: Vec<(Vec<u8>, CallError)>,
 }
 
 impl<S: WriteStorage> Default for Removal<'_, S> {
@@ -101,7 +101,7 @@ impl<S: WriteStorage> Removal<'_, S> {
     fn account(&mut self, path: &[u8], kind: Kind, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.removed(path, kind),
-            Err(Errno::NOENT) => {}
+            Err(CallError { errno: Errno::NOENT, .. }) => {}
             Err(error) => self.failed.push((path.to_vec(), error)),
         }
     }
@@ -116,11 +116,11 @@ impl<S: WriteStorage> Removal<'_, S> {
 
 /// Removes the entry at `path` below `root`, with all that is in it.
 pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &mut Removal<'_, S>) -> Result<()> {
-    let Some((parent_path, name)) = path.split_last() else { return Err(Errno::INVAL) };
+    let Some((parent_path, name)) = path.split_last() else { return Err(Errno::INVAL.into()) };
     let parent = root.open(&parent_path, Access::Reach)?;
     let kind = match parent.status(name.as_bytes()) {
         Ok(status) => status.kind,
-        Err(Errno::NOENT) => return Ok(()),
+        Err(CallError { errno: Errno::NOENT, .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
     if kind == Kind::Directory {

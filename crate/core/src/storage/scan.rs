@@ -9,7 +9,7 @@ use sparsync_proto::{
 use super::hash::Contents;
 use super::temp::TempName;
 use super::xattrs::{Unread, XattrBuffers};
-use super::{Access, Directory, Errno, Result, Stamp, Status, Storage};
+use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage};
 
 /// What a scan looks at.
 #[derive(Clone, Copy, Debug)]
@@ -105,20 +105,20 @@ impl Scan {
     }
 
     /// Tells that a part of the directory is missing from it.
-    fn unread(&mut self, error: Errno) {
+    fn unread(&mut self, error: CallError) {
         self.issues.push(Issue {
             kind: IssueKind::Unreadable,
             path: self.path.as_bytes().to_vec(),
-            message: format!("cannot list the directory: {}", std::io::Error::from(error)),
+            message: format!("cannot list the directory: {error}"),
             old_kept: true,
         });
     }
 
-    fn issue(&mut self, name: &[u8], doing: &str, error: Errno) {
+    fn issue(&mut self, name: &[u8], doing: &str, error: CallError) {
         self.issues.push(Issue {
             kind: IssueKind::Unreadable,
             path: self.path.join_bytes(name),
-            message: format!("{doing}: {}", std::io::Error::from(error)),
+            message: format!("{doing}: {error}"),
             old_kept: true,
         });
     }
@@ -166,7 +166,7 @@ impl Scan {
         }
         let status = match directory.status(name) {
             Ok(status) => status,
-            Err(Errno::NOENT) => return,
+            Err(CallError { errno: Errno::NOENT, .. }) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
         if known.is_none() && !options.matcher.takes(&self.path, name, status.kind) {
@@ -174,13 +174,13 @@ impl Scan {
             return;
         }
         let Ok(valid) = Name::new(name) else {
-            return self.issue(name, "cannot carry this name", Errno::INVAL);
+            return self.issue(name, "cannot carry this name", Errno::INVAL.into());
         };
         let kind = carried_kind(status.kind, &options.attributes);
         let target = if kind == Kind::Symlink {
             match directory.read_link(name) {
                 Ok(target) => target,
-                Err(Errno::NOENT) => return,
+                Err(CallError { errno: Errno::NOENT, .. }) => return,
                 Err(error) => return self.issue(name, "cannot read the symlink", error),
             }
         } else {
@@ -200,7 +200,7 @@ impl Scan {
             carried = Meta::default();
         }
         if !found.listing.push(valid, kind, status.size, carried, &target) {
-            return self.issue(name, "too many names in one directory", Errno::NOSPC);
+            return self.issue(name, "too many names in one directory", Errno::NOSPC.into());
         }
         found.listing.set_last_xattrs(xattrs);
         if options.stamps {

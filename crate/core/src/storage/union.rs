@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use sparsync_proto::{Kind, Meta, RelPath};
 
-use super::{Access, Directory, Errno, NameBuffer, Result, Status, Storage};
+use super::{Access, CallError, Directory, Errno, NameBuffer, Result, Status, Storage};
 
 /// A tree of a [`Union`], or one entry of its top.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl<S: Storage> Storage for Union<S> {
     fn open(&self, path: &RelPath, access: Access) -> Result<Self::Directory> {
         let mut layers = Vec::with_capacity(1);
         let mut unread = Vec::new();
-        let mut absent = Errno::NOENT;
+        let mut absent = CallError::from(Errno::NOENT);
         for part in self.parts.iter().filter(|part| part.reaches(path)) {
             match part.root.open(path, access) {
                 Ok(directory) => {
@@ -59,7 +59,7 @@ impl<S: Storage> Storage for Union<S> {
                     layers.push(Layer { directory, only });
                 }
                 // Another tree has the directory; this one has nothing there, or something that it comes before.
-                Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => absent = error,
+                Err(error @ CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => absent = error,
                 Err(error) => unread.push(error),
             }
         }
@@ -74,7 +74,7 @@ impl<S: Storage> Storage for Union<S> {
 #[derive(Debug)]
 pub(crate) struct UnionDirectory<D> {
     layers: Vec<Layer<D>>,
-    unread: Vec<Errno>,
+    unread: Vec<CallError>,
 }
 
 /// One of the directories that lie over each other.
@@ -88,7 +88,7 @@ struct Layer<D> {
 impl<D: Directory> Layer<D> {
     fn status(&self, name: &[u8]) -> Result<Status> {
         if self.only.as_ref().is_some_and(|only| only != name) {
-            return Err(Errno::NOENT);
+            return Err(Errno::NOENT.into());
         }
         self.directory.status(name)
     }
@@ -110,11 +110,11 @@ impl<D: Directory> UnionDirectory<D> {
             match layer.status(name) {
                 Ok(status) if status.kind == Kind::Directory => return Ok((&layer.directory, status)),
                 Ok(status) if first.is_none() => first = Some((&layer.directory, status)),
-                Ok(_) | Err(Errno::NOENT) => {}
+                Ok(_) | Err(CallError { errno: Errno::NOENT, .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        first.ok_or(Errno::NOENT)
+        first.ok_or(Errno::NOENT.into())
     }
 
     /// Where the attributes of `name` are, or those of the directory itself when it is empty; nothing when they do not
@@ -133,7 +133,7 @@ impl<D: Directory> UnionDirectory<D> {
     /// the tree.
     fn own_status(&self) -> Result<Status> {
         let whole = self.layers.iter().find(|layer| layer.only.is_none());
-        let Some(layer) = whole.or(self.layers.first()) else { return Err(Errno::NOENT) };
+        let Some(layer) = whole.or(self.layers.first()) else { return Err(Errno::NOENT.into()) };
         let mut status = layer.directory.status(b"")?;
         let others = self.layers.iter().filter(|layer| layer.only.is_none()).skip(1);
         for other in others {
@@ -188,7 +188,7 @@ impl<D: Directory> Directory for UnionDirectory<D> {
     fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
         match self.with_attributes(name)? {
             Some(directory) => directory.get_xattr(name, attribute, buffer),
-            None => Err(Errno::NODATA),
+            None => Err(Errno::NODATA.into()),
         }
     }
 
@@ -206,7 +206,7 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         }
     }
 
-    fn unread(&self) -> &[Errno] {
+    fn unread(&self) -> &[CallError] {
         &self.unread
     }
 }

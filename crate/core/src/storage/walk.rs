@@ -3,14 +3,14 @@
 use sparsync_proto::RelPath;
 
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
-use super::{Errno, Result, Storage};
+use super::{CallError, Result, Storage};
 
 /// A directory of the walk, or one that could not be listed.
 pub(crate) enum WalkItem {
     /// It was listed.
     Listed(Box<Scan>),
     /// It was not, and nothing below it is known.
-    Failed(RelPath, Errno),
+    Failed(RelPath, CallError),
 }
 
 /// Walks a tree in order. Holds no descriptor between directories, so depth costs nothing.

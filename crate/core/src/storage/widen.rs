@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use sparsync_proto::RelPath;
 
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
-use super::{Access, Adjust, Errno, Result, Storage, WriteDirectory, WriteStorage, open_to_adjust};
+use super::{Access, Adjust, CallError, Errno, Result, Storage, WriteDirectory, WriteStorage, open_to_adjust};
 
 /// What a directory's owner needs to work in it.
 const OWNER_BITS: u16 = 0o700;
@@ -31,7 +31,7 @@ impl<'a, S: WriteStorage> Widened<'a, S> {
     /// with a mode that does not.
     pub(crate) fn within<T>(&self, path: &RelPath, mut work: impl FnMut() -> Result<T>) -> Result<T> {
         match work() {
-            Err(Errno::ACCESS) if self.widen(path).is_ok() => work(),
+            Err(CallError { errno: Errno::ACCESS, .. }) if self.widen(path).is_ok() => work(),
             result => result,
         }
     }
@@ -59,7 +59,7 @@ impl<'a, S: WriteStorage> Widened<'a, S> {
         let directory = open_to_adjust(self.root, path)?;
         let bits = directory.handle().found()?.mode;
         if bits & OWNER_BITS == OWNER_BITS {
-            return Err(Errno::ACCESS);
+            return Err(Errno::ACCESS.into());
         }
         directory.handle().set_mode(bits | OWNER_BITS)?;
         modes.insert(path.clone(), bits);

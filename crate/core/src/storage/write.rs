@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{Kind, RelPath};
 
-use super::{Access, Directory, Errno, Result, Storage, WriteDirectory, WriteFile};
+use super::{Access, CallError, Directory, Errno, Result, Storage, WriteDirectory, WriteFile};
 
 /// Cuts off what lies behind `bytes`. A shorter file stays as it is: a file system may write a new length to disk long
 /// before the data, and a power cut in between leaves zeros that no comparison of size and time tells apart.
@@ -30,14 +30,14 @@ pub(crate) fn make_directory(
 ) -> Result<()> {
     let bits = bits & 0o777 | 0o700;
     match parent.make_directory(name, bits) {
-        Err(Errno::EXIST) => {}
+        Err(CallError { errno: Errno::EXIST, .. }) => {}
         result => return result,
     }
     if parent.status(name)?.kind == Kind::Directory {
         return Ok(());
     }
     if !replaces {
-        return Err(Errno::EXIST);
+        return Err(Errno::EXIST.into());
     }
     let temp_name = temp_name();
     parent.make_directory(&temp_name, bits)?;
@@ -52,7 +52,7 @@ pub(crate) fn make_directory(
 /// Opens a directory whose attributes are to change. One that may not be read is only reached.
 pub(crate) fn open_to_adjust<S: Storage>(root: &S, path: &RelPath) -> Result<S::Directory> {
     match root.open(path, Access::Read) {
-        Err(Errno::ACCESS) => root.open(path, Access::Reach),
+        Err(CallError { errno: Errno::ACCESS, .. }) => root.open(path, Access::Reach),
         result => result,
     }
 }
@@ -60,9 +60,9 @@ pub(crate) fn open_to_adjust<S: Storage>(root: &S, path: &RelPath) -> Result<S::
 /// Whether nothing is in a directory.
 pub(crate) fn is_empty(directory: &impl Directory) -> Result<bool> {
     let mut buffer = [MaybeUninit::uninit(); 1 << 10];
-    match directory.names(&mut buffer, |_, _| Err(Errno::NOTEMPTY)) {
+    match directory.names(&mut buffer, |_, _| Err(Errno::NOTEMPTY.into())) {
         Ok(()) => Ok(true),
-        Err(Errno::NOTEMPTY) => Ok(false),
+        Err(CallError { errno: Errno::NOTEMPTY, .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }

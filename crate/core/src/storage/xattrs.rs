@@ -3,7 +3,7 @@
 use sparsync_proto::limits::{XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX, XATTRS_DIRECTORY_BYTES_MAX};
 use sparsync_proto::{Attributes, Xattrs};
 
-use super::{Directory, Errno};
+use super::{CallError, Directory, Errno};
 
 /// Bytes of all names of one entry, as on Linux (`XATTR_LIST_MAX`).
 pub(crate) const XATTR_NAMES_BYTES_MAX: usize = 64 << 10;
@@ -26,8 +26,8 @@ pub(super) enum Unread {
 }
 
 impl Unread {
-    fn call(call: &str, error: Errno) -> Self {
-        Self::Because(format!("{call}: {}", std::io::Error::from(error)))
+    fn call(call: &str, error: CallError) -> Self {
+        Self::Because(format!("{call}: {error}"))
     }
 }
 
@@ -53,10 +53,12 @@ impl XattrBuffers {
         self.names.resize(XATTR_NAMES_BYTES_MAX, 0);
         self.value.resize(XATTR_VALUE_BYTES_MAX, 0);
         let listed = match directory.list_xattrs(name, &mut self.names) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Xattrs::default()),
+            Ok(0) | Err(CallError { errno: Errno::OPNOTSUPP, .. }) => return Ok(Xattrs::default()),
             Ok(length) => &self.names[..length],
             // That is also what is said where there is no /proc.
-            Err(Errno::NOENT) if directory.status(name).is_err() => return Err(Unread::Vanished),
+            Err(CallError { errno: Errno::NOENT, .. }) if directory.status(name).is_err() => {
+                return Err(Unread::Vanished);
+            }
             Err(error) => return Err(Unread::call("listxattr", error)),
         };
         let mut found = Vec::new();
@@ -65,7 +67,7 @@ impl XattrBuffers {
             let length = match directory.get_xattr(name, attribute, &mut self.value) {
                 Ok(length) => length,
                 // It was removed since.
-                Err(Errno::NODATA) => continue,
+                Err(CallError { errno: Errno::NODATA, .. }) => continue,
                 Err(error) => return Err(Unread::call(&format!("getxattr {}", attribute.escape_ascii()), error)),
             };
             bytes += attribute.len() + length;

@@ -3,7 +3,7 @@
 use sparsync_proto::IssueKind;
 
 use crate::error::Error;
-use crate::storage::Errno;
+use crate::storage::{CallError, Errno};
 
 /// Why a file is not sent.
 pub(super) enum ReadError {
@@ -21,18 +21,18 @@ impl From<Error> for ReadError {
 
 impl ReadError {
     /// A file, or its directory, that cannot be opened.
-    pub(super) fn unopened(error: Errno) -> Self {
-        match error {
+    pub(super) fn unopened(error: CallError) -> Self {
+        match error.errno {
             Errno::NOENT => Self::File(IssueKind::Vanished, "the file vanished during the run".to_owned()),
             // O_NOFOLLOW on what has become a symlink, a directory on the way that has become something else, a socket.
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO => Self::irregular(),
-            error => Self::unread(error),
+            _ => Self::unread(error),
         }
     }
 
     /// An open file that cannot be read.
-    pub(super) fn unread(error: Errno) -> Self {
-        Self::File(IssueKind::Unreadable, format!("cannot read: {}", std::io::Error::from(error)))
+    pub(super) fn unread(error: CallError) -> Self {
+        Self::File(IssueKind::Unreadable, format!("cannot read: {error}"))
     }
 
     pub(super) fn irregular() -> Self {

@@ -123,7 +123,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(IssueKind::Notice, path.as_bytes().to_vec(), KEPT)?;
         }
         for (path, error) in failed {
-            self.issue(IssueKind::Delete, path, &format!("cannot delete: {}", std::io::Error::from(error)))?;
+            self.issue(IssueKind::Delete, path, &format!("cannot delete: {error}"))?;
         }
         self.session.check()?;
         Ok(limit_reached.then(|| {
@@ -151,8 +151,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 let removed = remove_tree(root, &displaced, &mut removal);
                 let failed = removed.err().or(removal.failed.first().map(|(_, error)| *error));
                 if let Some(error) = failed {
-                    let message =
-                        format!("cannot remove the directory that it replaces: {}", std::io::Error::from(error));
+                    let message = format!("cannot remove the directory that it replaces: {error}");
                     self.issue(IssueKind::Delete, entry.path(), &message)?;
                 }
                 self.session.count(Counter::files_deleted, removal.files);

@@ -8,7 +8,7 @@ use crate::engine::account::tell_profile;
 use crate::engine::attributes::{AttributePolicy, Target, Unset};
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
-use crate::storage::{Errno, Widened, WriteDirectory, WriteStorage, open_to_adjust};
+use crate::storage::{CallError, Errno, Widened, WriteDirectory, WriteStorage, open_to_adjust};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
@@ -51,10 +51,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let unset = match open_to_adjust(root, path) {
                 Ok(held) => policy.set(target, &held.handle(), None),
                 // What was widened may have been removed since, or have given way to something else.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !has_to_be_there => continue,
+                Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) if !has_to_be_there => {
+                    continue;
+                }
                 // It was never made, which has been told.
                 Err(_) if self.failed.covering(path).is_some() => continue,
-                Err(error) => Unset::all("openat", error),
+                Err(error) => Unset::all(error),
             };
             let unset = self.unset.remove(path).unwrap_or_default().and(unset);
             self.failures.attributes(|| path.as_bytes().to_vec(), &unset)?;

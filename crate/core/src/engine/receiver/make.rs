@@ -56,7 +56,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.changed = true;
         let unset = match open_to_adjust(root, path) {
             Ok(held) => policy.set(&target, &held.handle(), None),
-            Err(error) => Unset::all("openat", error),
+            Err(error) => Unset::all(error),
         };
         if !unset.is_empty() {
             self.unset.insert(path.clone(), unset);
@@ -67,7 +67,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn is_taken(&mut self, path: &RelPath) -> bool {
         let Some((parent, name)) = path.split_last() else { return false };
         let found = self.parent_of(&parent).and_then(|directory| directory.status(name.as_bytes()));
-        found.err() != Some(Errno::NOENT)
+        found.err().map(|error| error.errno) != Some(Errno::NOENT)
     }
 
     /// The directory at `path`, held open while its neighbours need it too.
@@ -103,7 +103,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Unplaced::make(placement, directory, writing.names.next(), |temp_name| match entry.kind {
                     Kind::Symlink => directory.make_symlink(temp_name, listing.target(entry)),
                     Kind::Fifo => directory.make_fifo(temp_name, target.start()),
-                    Kind::File | Kind::Directory | Kind::Special => Err(Errno::INVAL),
+                    Kind::File | Kind::Directory | Kind::Special => Err(Errno::INVAL.into()),
                 })
             })?;
             match set_on(&writing.policy, &target, &*directory, unplaced.temp_name()) {
@@ -145,7 +145,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let target = policy.adjustment(entry, listing.xattrs(index), reasons);
         let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
         self.clock.enter(Phase::compare);
-        let unset = adjusted.unwrap_or_else(|error| Unset::all("openat", error));
+        let unset = adjusted.unwrap_or_else(Unset::all);
         self.failures.attributes(|| path.join_bytes(name), &unset)?;
         Ok(false)
     }

@@ -37,7 +37,7 @@ use super::session::{Session, caught, spawn};
 use super::writer::{LaneWriter, Writing};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{Errno, Hold, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage};
+use crate::storage::{CallError, Hold, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage};
 
 /// Where content goes.
 pub(crate) struct Destination<S> {
@@ -288,7 +288,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.failures.issue(kind, path, message.to_owned(), true)
     }
 
-    fn fail(&self, path: Vec<u8>, doing: &str, error: Errno) -> Result<()> {
+    fn fail(&self, path: Vec<u8>, doing: &str, error: CallError) -> Result<()> {
         self.failures.write(path, doing, error, true)
     }
 

@@ -11,7 +11,7 @@ use super::jobs::HeldScan;
 use super::{Shared, queue_lists};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{self, Errno, Scan, ScanBuffers, ScanOptions, Storage, WalkItem, scan_single};
+use crate::storage::{self, CallError, Errno, Scan, ScanBuffers, ScanOptions, Storage, WalkItem, scan_single};
 
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
 pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32>) -> Result<()> {
@@ -183,8 +183,8 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         Ok(())
     }
 
-    fn failed(&mut self, path: &RelPath, error: Errno) -> Result<()> {
-        if error == Errno::NOENT {
+    fn failed(&mut self, path: &RelPath, error: CallError) -> Result<()> {
+        if error.errno == Errno::NOENT {
             // It was listed and is gone: as if it had been removed before.
             return self
                 .shared
@@ -201,7 +201,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.shared.control.send(&Frame::Issue(Issue {
             kind: IssueKind::Unreadable,
             path: path.as_bytes().to_vec(),
-            message: format!("cannot list the directory: {}", std::io::Error::from(error)),
+            message: format!("cannot list the directory: {error}"),
             old_kept: true,
         }))
     }

@@ -28,7 +28,7 @@ use super::quota::Quota;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{self, Access, Errno, TempNames, Widened, WriteStorage};
+use crate::storage::{self, Access, CallError, TempNames, Widened, WriteStorage};
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
 pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
@@ -247,7 +247,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         Ok(())
     }
 
-    fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: Errno) -> Result<()> {
+    fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: CallError) -> Result<()> {
         let old_kept = incoming.replaces(file.index);
         self.writing.failures.write(incoming.path_of(file.index), "cannot write", error, old_kept)?;
         self.writing.directories.done(file.directory, incoming);

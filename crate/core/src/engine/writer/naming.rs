@@ -11,7 +11,7 @@ use crate::engine::attributes::Unset;
 use crate::engine::directories::Incoming;
 use crate::engine::placement::{Committed, Delayed, Unplaced};
 use crate::error::{Error, Result};
-use crate::storage::{self, Errno, WriteDirectory, WriteFile, WriteStorage};
+use crate::storage::{self, CallError, Errno, WriteDirectory, WriteFile, WriteStorage};
 
 /// Files that wait for one flush, and directories that they may be in: each holds a descriptor.
 const UNFLUSHED_FILES_MAX: usize = 1000;
@@ -106,7 +106,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     /// What the disk refused is lost, whatever a second attempt would say.
-    fn not_flushed(&mut self, unnamed: Unnamed<S::Directory>, error: Errno) -> Result<()> {
+    fn not_flushed(&mut self, unnamed: Unnamed<S::Directory>, error: CallError) -> Result<()> {
         let (file, incoming) = (unnamed.file, Arc::clone(&unnamed.incoming));
         unnamed.discard();
         self.write_failed(file, &incoming, error)
@@ -139,7 +139,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 let (directory, name) = (incoming.path.clone(), name.to_vec());
                 writing.delay(Delayed { directory, temp_name, name, counter: Counter::files_transferred, unset });
             }
-            Err(Errno::ISDIR) => {
+            Err(CallError { errno: Errno::ISDIR, .. }) => {
                 const WHY: &str = "a directory appeared in its place during the run";
                 writing.failures.issue(IssueKind::Conflict, incoming.path_of(file.index), WHY.to_owned(), true)?;
             }

@@ -158,7 +158,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             Err(error) => {
                 const DOING: &str = "cannot make the file";
                 failures::check(|| incoming.path_of(file.index), DOING, error)?;
-                Err((IssueKind::Write, format!("{DOING}: {}", std::io::Error::from(error))))
+                Err((IssueKind::Write, format!("{DOING}: {error}")))
             }
         };
         let hasher = blake3::Hasher::new();
@@ -210,7 +210,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     fn written(&mut self, result: storage::Result<()>) -> Result<()> {
         const DOING: &str = "cannot write";
         let (Err(error), Some(Open::Arriving(open))) = (result, &mut self.open) else { return Ok(()) };
-        open.fail(IssueKind::Write, format!("{DOING}: {}", std::io::Error::from(error)));
+        open.fail(IssueKind::Write, format!("{DOING}: {error}"));
         failures::check(|| open.incoming.path_of(open.file.index), DOING, error)
     }
 

@@ -92,9 +92,9 @@ impl Faults {
     pub(crate) fn call<T>(&self, operation: &'static str, path: &[u8], work: impl FnOnce() -> Result<T>) -> Result<T> {
         match self.strike(operation, path) {
             None | Some(Strike::Lie) => work(),
-            Some(Strike::Fail(error)) => Err(error),
-            Some(Strike::FailAfter(error)) => work().and(Err(error)),
-            Some(Strike::Cut) => Err(Errno::IO),
+            Some(Strike::Fail(error)) => Err(error.into()),
+            Some(Strike::FailAfter(error)) => work().and(Err(error.into())),
+            Some(Strike::Cut) => Err(Errno::IO.into()),
         }
     }
 
@@ -111,12 +111,12 @@ impl Faults {
         match self.strike(operation, path) {
             None => work(),
             Some(Strike::Lie) => Ok(()),
-            Some(Strike::FailAfter(error)) => work().and(Err(error)),
+            Some(Strike::FailAfter(error)) => work().and(Err(error.into())),
             Some(strike @ (Strike::Fail(_) | Strike::Cut)) => {
                 if !is_cut {
                     half();
                 }
-                Err(if let Strike::Fail(error) = strike { error } else { Errno::IO })
+                Err(if let Strike::Fail(error) = strike { error } else { Errno::IO }.into())
             }
         }
     }

@@ -152,7 +152,7 @@ impl Node {
     /// Changes a file's content.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T> {
         let mut state = self.lock();
-        let Body::File(content) = &mut state.body else { return Err(Errno::INVAL) };
+        let Body::File(content) = &mut state.body else { return Err(Errno::INVAL.into()) };
         let changed = change(content);
         state.meta.mtime = now();
         state.ctime = change_time();
@@ -162,7 +162,7 @@ impl Node {
     /// Changes a directory's entries.
     fn entries<T>(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Arc<Self>>) -> Result<T>) -> Result<T> {
         let mut state = self.lock();
-        let Body::Directory(entries) = &mut state.body else { return Err(Errno::NOTDIR) };
+        let Body::Directory(entries) = &mut state.body else { return Err(Errno::NOTDIR.into()) };
         let changed = change(entries)?;
         state.meta.mtime = now();
         state.ctime = change_time();
@@ -171,8 +171,8 @@ impl Node {
 
     fn entry(&self, name: &[u8]) -> Result<Arc<Self>> {
         let state = self.lock();
-        let Body::Directory(entries) = &state.body else { return Err(Errno::NOTDIR) };
-        entries.get(name).cloned().ok_or(Errno::NOENT)
+        let Body::Directory(entries) = &state.body else { return Err(Errno::NOTDIR.into()) };
+        entries.get(name).cloned().ok_or(Errno::NOENT.into())
     }
 
     fn adjust(&self, change: impl FnOnce(&mut Meta)) {
@@ -209,8 +209,8 @@ impl Storage for MemoryStorage {
             }
             match node.kind() {
                 Kind::Directory => Ok(Held { node, path: path.as_bytes().to_vec(), faults: Arc::clone(&self.faults) }),
-                Kind::Symlink => Err(Errno::LOOP),
-                Kind::File | Kind::Special | Kind::Fifo => Err(Errno::NOTDIR),
+                Kind::Symlink => Err(Errno::LOOP.into()),
+                Kind::File | Kind::Special | Kind::Fifo => Err(Errno::NOTDIR.into()),
             }
         })
     }
@@ -265,7 +265,7 @@ impl Held {
     fn make(&self, name: &[u8], body: Body, mode: u16) -> Result<Arc<Node>> {
         let node = Node::new(body, mode);
         self.node.entries(|entries| match entries.entry(name.to_vec()) {
-            std::collections::btree_map::Entry::Occupied(_) => Err(Errno::EXIST),
+            std::collections::btree_map::Entry::Occupied(_) => Err(Errno::EXIST.into()),
             std::collections::btree_map::Entry::Vacant(free) => Ok(Arc::clone(free.insert(node))),
         })
     }
@@ -277,7 +277,7 @@ impl Directory for Held {
     fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
         let found = self.call("list", b"", || match self.node.look().0 {
             Body::Directory(entries) => Ok(entries),
-            Body::File(_) | Body::Symlink(_) | Body::Fifo => Err(Errno::NOTDIR),
+            Body::File(_) | Body::Symlink(_) | Body::Fifo => Err(Errno::NOTDIR.into()),
         })?;
         found.iter().try_for_each(|(name, node)| each(name, Some(node.kind())))
     }
@@ -297,14 +297,14 @@ impl Directory for Held {
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
         self.call("read link", name, || match self.node.entry(name)?.look().0 {
             Body::Symlink(target) => Ok(target),
-            Body::File(_) | Body::Directory(_) | Body::Fifo => Err(Errno::INVAL),
+            Body::File(_) | Body::Directory(_) | Body::Fifo => Err(Errno::INVAL.into()),
         })
     }
 
     fn open_file(&self, name: &[u8]) -> Result<Self> {
         self.call("open file", name, || {
             let node = self.node.entry(name)?;
-            if node.kind() == Kind::Symlink { Err(Errno::LOOP) } else { Ok(self.child(name, node)) }
+            if node.kind() == Kind::Symlink { Err(Errno::LOOP.into()) } else { Ok(self.child(name, node)) }
         })
     }
 }
@@ -318,7 +318,7 @@ impl WriteDirectory for Held {
         self.call("reach", name, || {
             let node = self.node.entry(name)?;
             if node.kind() != kind {
-                return Err(Errno::INVAL);
+                return Err(Errno::INVAL.into());
             }
             let found = found(&node);
             Ok((self.child(name, node), found))
@@ -338,7 +338,7 @@ impl WriteDirectory for Held {
     fn reopen_file(&self, name: &[u8]) -> Result<Self> {
         self.call("reopen", name, || {
             let node = self.node.entry(name)?;
-            if node.kind() == Kind::File { Ok(self.child(name, node)) } else { Err(Errno::INVAL) }
+            if node.kind() == Kind::File { Ok(self.child(name, node)) } else { Err(Errno::INVAL.into()) }
         })
     }
 
@@ -361,9 +361,9 @@ impl WriteDirectory for Held {
             self.node.entries(|entries| {
                 let is_directory = |name| entries.get(name).map(|node| node.kind() == Kind::Directory);
                 match (is_directory(from), is_directory(to)) {
-                    (None, _) => return Err(Errno::NOENT),
-                    (Some(false), Some(true)) => return Err(Errno::ISDIR),
-                    (Some(true), Some(_)) => return Err(Errno::NOTEMPTY),
+                    (None, _) => return Err(Errno::NOENT.into()),
+                    (Some(false), Some(true)) => return Err(Errno::ISDIR.into()),
+                    (Some(true), Some(_)) => return Err(Errno::NOTEMPTY.into()),
                     (Some(_), None) | (Some(false), Some(false)) => {}
                 }
                 let node = entries.remove(from).ok_or(Errno::NOENT)?;
@@ -377,7 +377,7 @@ impl WriteDirectory for Held {
         self.change("exchange", other, || {
             self.node.entries(|entries| {
                 let (Some(first), Some(second)) = (entries.get(one).cloned(), entries.get(other).cloned()) else {
-                    return Err(Errno::NOENT);
+                    return Err(Errno::NOENT.into());
                 };
                 entries.insert(one.to_vec(), second);
                 entries.insert(other.to_vec(), first);
@@ -389,8 +389,8 @@ impl WriteDirectory for Held {
     fn remove(&self, name: &[u8]) -> Result<()> {
         self.change("remove", name, || {
             self.node.entries(|entries| match entries.get(name).map(|node| node.kind()) {
-                None => Err(Errno::NOENT),
-                Some(Kind::Directory) => Err(Errno::ISDIR),
+                None => Err(Errno::NOENT.into()),
+                Some(Kind::Directory) => Err(Errno::ISDIR.into()),
                 Some(Kind::File | Kind::Symlink | Kind::Special | Kind::Fifo) => {
                     entries.remove(name);
                     Ok(())
@@ -402,13 +402,13 @@ impl WriteDirectory for Held {
     fn remove_directory(&self, name: &[u8]) -> Result<()> {
         self.change("remove directory", name, || {
             self.node.entries(|entries| match entries.get(name).map(|node| node.look().0) {
-                None => Err(Errno::NOENT),
+                None => Err(Errno::NOENT.into()),
                 Some(Body::Directory(inner)) if inner.is_empty() => {
                     entries.remove(name);
                     Ok(())
                 }
-                Some(Body::Directory(_)) => Err(Errno::NOTEMPTY),
-                Some(Body::File(_) | Body::Symlink(_) | Body::Fifo) => Err(Errno::NOTDIR),
+                Some(Body::Directory(_)) => Err(Errno::NOTEMPTY.into()),
+                Some(Body::File(_) | Body::Symlink(_) | Body::Fifo) => Err(Errno::NOTDIR.into()),
             })
         })
     }
@@ -431,8 +431,8 @@ impl File for Held {
                 buffer.extend_from_slice(&content[start..start + count]);
                 Ok(count)
             }
-            Body::Directory(_) => Err(Errno::ISDIR),
-            Body::Symlink(_) | Body::Fifo => Err(Errno::INVAL),
+            Body::Directory(_) => Err(Errno::ISDIR.into()),
+            Body::Symlink(_) | Body::Fifo => Err(Errno::INVAL.into()),
         })
     }
 
@@ -538,7 +538,9 @@ impl Adjust for Held {
     }
 
     fn remove_xattr(&self, attribute: &[u8]) -> Result<()> {
-        self.change("remove xattr", b"", || self.node.lock().xattrs.remove(attribute).map(drop).ok_or(Errno::NODATA))
+        self.change("remove xattr", b"", || {
+            self.node.lock().xattrs.remove(attribute).map(drop).ok_or(Errno::NODATA.into())
+        })
     }
 
     fn drop_capabilities(&self) -> Result<()> {
@@ -556,7 +558,7 @@ impl Adjust for Link<'_> {
     }
 
     fn set_mode(&self, _: u16) -> Result<()> {
-        Err(Errno::OPNOTSUPP)
+        Err(Errno::OPNOTSUPP.into())
     }
 
     fn set_mtime(&self, mtime: Time) -> Result<()> {
@@ -564,19 +566,19 @@ impl Adjust for Link<'_> {
     }
 
     fn list_xattrs(&self, _: &mut [u8]) -> Result<usize> {
-        Err(Errno::OPNOTSUPP)
+        Err(Errno::OPNOTSUPP.into())
     }
 
     fn get_xattr(&self, _: &[u8], _: &mut [u8]) -> Result<usize> {
-        Err(Errno::OPNOTSUPP)
+        Err(Errno::OPNOTSUPP.into())
     }
 
     fn set_xattr(&self, _: &[u8], _: &[u8]) -> Result<()> {
-        Err(Errno::OPNOTSUPP)
+        Err(Errno::OPNOTSUPP.into())
     }
 
     fn remove_xattr(&self, _: &[u8]) -> Result<()> {
-        Err(Errno::OPNOTSUPP)
+        Err(Errno::OPNOTSUPP.into())
     }
 
     fn drop_capabilities(&self) -> Result<()> {
