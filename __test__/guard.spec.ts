@@ -42,6 +42,35 @@ function assertRefused(t: ExecutionContext, ended: Ended, top: string, had: read
   t.deepEqual(names(top), had, 'something was written');
 }
 
+test('a source is not deleted by a push to a server on the same machine that serves what holds it', async (t) => {
+  const { served, client: user, url } = await setup(t);
+  for (const [name, source] of [
+    ['above', 'sub'],
+    ['far', 'extra/deep/sub'],
+  ] as const) {
+    const top = `${served}/${name}`;
+    mkdirSync(`${top}/${source}`, { recursive: true });
+    writeFileSync(`${top}/${source}/content`, 'content');
+    writeFileSync(`${top}/other`, 'other');
+    const had = names(top);
+    for (const options of [
+      ['-a', '--delete'],
+      ['-an', '--delete'],
+    ]) {
+      const refused = await cli(t, user, [...options, `${top}/${source}/`, url(name)]);
+      t.is(refused.code, exit.deleteRefused, refused.stderr);
+      t.true(refused.stderr.includes(`the source lies in the destination, as ${source}`), refused.stderr);
+      t.deepEqual(
+        had.filter((path) => !names(top).includes(path)),
+        [],
+      );
+    }
+    const allowed = await cli(t, user, ['-a', '--delete', '--allow-mass-delete', `${top}/${source}/`, url(name)]);
+    t.is(allowed.code, exit.ok, allowed.stderr);
+    t.deepEqual(names(top), ['content']);
+  }
+});
+
 test('a source in its own destination is not deleted, by whatever name it is called', async (t) => {
   const work = workDir(t);
   const user = client(work);

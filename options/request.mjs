@@ -90,4 +90,13 @@ export const rows = [
     meaning:
       "The names of the destination's top that belong to the run; none for all of them, and the top's own attributes. For a push of several sources that each have a name of their own.",
   },
+  {
+    kind: internal('Vec<u8>', {
+      codec: 'AtMost<SOURCE_MARKS_BYTES_MAX>',
+      needs: { field: ['AtMost'], limits: ['SOURCE_MARKS_BYTES_MAX'] },
+    }),
+    field: { number: 38, at: 'source_marks', optional: true },
+    meaning:
+      'For a push that deletes: 16 bytes for each directory that is a source, by which an acceptor on the same machine knows it again and does not delete it.',
+  },
 ];

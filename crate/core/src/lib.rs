@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod fs;
 mod job;
+mod marks;
 mod negotiation;
 pub mod net;
 mod overlap;

@@ -110,6 +110,7 @@ impl Prepared {
             session_id: self.session_id,
             hold: self.hold(),
             quota: None,
+            is_source: None,
             profile: ProfileExchange::None,
         }
     }

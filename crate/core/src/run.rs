@@ -14,6 +14,7 @@ use crate::engine::{
 };
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
+use crate::marks;
 use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
@@ -122,6 +123,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     request.top.clone_from(&source.top);
     let _claim = peer.claims.claim(&mut request, || job.check())?;
     (request.bytes_bound, request.entries_bound) = sources::bounds(&source);
+    request.source_marks = marks::marks(&source, &request);
     match push_once(peer, &source, &request, job)? {
         (SenderEnd::Finished(refused), _) => Ok(refused),
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {

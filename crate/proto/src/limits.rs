@@ -69,6 +69,12 @@ pub const XATTRS_DIRECTORY_BYTES_MAX: usize = 64 << 20;
 /// Sources of one request.
 pub const SOURCES_MAX: usize = 128;
 
+/// Bytes of the mark of a directory that is a source.
+pub const SOURCE_MARK_BYTES: usize = 16;
+
+/// Bytes of the marks of all sources of a run.
+pub const SOURCE_MARKS_BYTES_MAX: usize = SOURCES_MAX * SOURCE_MARK_BYTES;
+
 /// Bytes of a set of names in a request.
 pub const NAMES_BYTES_MAX: usize = 64 << 10;
 

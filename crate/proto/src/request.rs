@@ -3,7 +3,7 @@
 //! Written by scripts/options.mjs from the table in options/; never edited.
 
 use crate::field::{AtMost, FileName, message};
-use crate::limits::ROOT_NAME_BYTES_MAX;
+use crate::limits::{ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
 use crate::names::Names;
 use crate::options::{Compare, Compression, Direction, Durability, Lanes, Size, SourcePath, Sources, Window};
 use crate::path::RelPath;
@@ -93,6 +93,9 @@ pub struct Request {
     /// The names of the destination's top that belong to the run; none for all of them, and the top's own attributes.
     /// For a push of several sources that each have a name of their own.
     pub top: Names,
+    /// For a push that deletes: 16 bytes for each directory that is a source, by which an acceptor on the same machine
+    /// knows it again and does not delete it.
+    pub source_marks: Vec<u8>,
     /// Sub-directories too.
     pub recursive: bool,
     /// Names that do not belong to the run, on either side and at any depth.
@@ -136,6 +139,7 @@ impl Default for Request {
             entries_bound: u64::default(),
             space_checked: false,
             top: Names::default(),
+            source_marks: Vec::default(),
             recursive: false,
             exclude: Names::default(),
             dry_run: false,
@@ -196,4 +200,5 @@ message!(Request, "request" {
     35 critical exclude,
     36 critical attributes.specials,
     37 critical top,
+    38 optional source_marks: AtMost<SOURCE_MARKS_BYTES_MAX>,
 });

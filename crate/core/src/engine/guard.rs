@@ -116,6 +116,15 @@ impl Guard {
         })
     }
 
+    /// Why nothing may be deleted where a source lies at `path` of what would be.
+    pub(super) fn source_deleted(&self, path: &RelPath) -> Error {
+        let message = format!(
+            "the source lies in the destination, as {}, and this run would delete it.",
+            path.as_bytes().escape_ascii()
+        );
+        self.refusal("source-deleted", &message, path.as_bytes())
+    }
+
     fn refusal(&self, reason: &str, message: &str, path: &[u8]) -> Error {
         Error::new(
             ErrorKind::DeleteRefused,

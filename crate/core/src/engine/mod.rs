@@ -29,7 +29,7 @@ mod zeros;
 pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportControl, control_lane};
 pub(crate) use quota::Quota;
-pub(crate) use receiver::{Destination, ReceiverOptions, run_receiver};
+pub(crate) use receiver::{Destination, IsSource, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
 pub(crate) use session::{Session, spawn};

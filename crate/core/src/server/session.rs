@@ -19,6 +19,7 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
+use crate::marks;
 use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, timeout_of};
 use crate::prepare::{self, Place, ReceiverTerms};
 use crate::sources::{self, Source};
@@ -212,6 +213,7 @@ impl Answer<'_> {
         }
         let report = Report::to_peer(control.tx.clone());
         let mut options = prepared.options(request, &terms, report);
+        options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
         options.quota = self.quota(request)?;
         options.profile = ProfileExchange::answer_to(request);
         tell_dropped_owners(request, terms.may_chown, &options.report)?;

@@ -102,11 +102,11 @@ pub fn any_request() -> impl Strategy<Value = Request> {
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
     let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| SourcePath { path, contents });
-    let place = (place, vec(source, 0..3), (vec(any_name(), 0..4), vec(any_name(), 0..4)));
+    let place = (place, vec(source, 0..3), (vec(any_name(), 0..4), vec(any_name(), 0..4), vec(any::<u8>(), 0..40)));
     (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
         |(
             flags,
-            ((root, path, file_name, max), sources, (exclude, top)),
+            ((root, path, file_name, max), sources, (exclude, top, source_marks)),
             attributes,
             durability,
             compression,
@@ -140,6 +140,7 @@ pub fn any_request() -> impl Strategy<Value = Request> {
                 entries_bound: numbers[3],
                 space_checked: flags[12],
                 profile: flags[13],
+                source_marks,
             }
         },
     )

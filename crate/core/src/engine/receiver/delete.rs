@@ -44,6 +44,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 refused = self.guard.verdict();
             }
         }
+        if refused.is_none() && self.source_errors == 0 {
+            refused = self.lost_source(delayed).map(|path| self.guard.source_deleted(&path));
+        }
         // What takes the place of a directory deletes it, and so waits for the same conditions.
         if refused.is_some() || self.source_errors > 0 {
             self.extras.clear();
@@ -63,6 +66,34 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
         }
         self.remove_extras(removed)
+    }
+
+    /// A source among what is to be removed.
+    fn lost_source(&self, delayed: &[Delayed]) -> Option<RelPath> {
+        let (is_source, root) = (self.options.is_source.as_ref()?, self.destination.root.as_ref()?);
+        let gives_way = |entry: &Delayed| RelPath::new(&entry.path()).ok();
+        let mut found = None;
+        for path in self.extras.iter().cloned().chain(delayed.iter().filter_map(gives_way)) {
+            let mut look = |path: &[u8], kind: Kind| {
+                if let (None, Kind::Directory, Ok(path)) = (&found, kind, RelPath::new(path)) {
+                    found = Some(path).filter(is_source);
+                }
+            };
+            let mut removal = Removal {
+                dry_run: true,
+                matcher: Some(&*self.options.matcher),
+                on_removed: Some(&mut look),
+                widened: self.widened(),
+                ..Removal::default()
+            };
+            // What cannot be looked at is not removed either.
+            let _ = remove_tree(root, &path, &mut removal);
+            drop(removal);
+            if found.is_some() {
+                break;
+            }
+        }
+        found
     }
 
     /// Whether something in the destination's directory at `path` is left out of the run.

@@ -49,6 +49,9 @@ pub(crate) struct Destination<S> {
     pub(crate) created: bool,
 }
 
+/// Says of a path below the destination whether its directory is a source.
+pub(crate) type IsSource = Box<dyn Fn(&RelPath) -> bool + Send + Sync>;
+
 /// How a receiver behaves.
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct ReceiverOptions {
@@ -80,6 +83,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) hold: Hold,
     /// What the key may still put there.
     pub(crate) quota: Option<Quota>,
+    /// Whether the directory at a path is a source, where that can be known.
+    pub(crate) is_source: Option<IsSource>,
     /// Whose profile goes with the result.
     pub(crate) profile: ProfileExchange,
 }

@@ -78,6 +78,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         session_id: [asked.session; 8],
         hold: asked.hold,
         quota: None,
+        is_source: None,
         profile: ProfileExchange::None,
     };
     let sender_options = SenderOptions {

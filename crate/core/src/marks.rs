@@ -1,0 +1,106 @@
+//! Marks of the sources of a push, by which a server on the same machine knows their directories again.
+//!
+//! A mark is a keyed hash of a directory's device and inode. The key comes from the number that the kernel makes at each
+//! boot and tells nobody outside: elsewhere, and after the next boot, a mark says nothing.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::Stat;
+use sparsync_proto::limits::{SOURCE_MARK_BYTES, SOURCES_MAX};
+use sparsync_proto::{RelPath, Request};
+
+use crate::engine::IsSource;
+use crate::fs::Root;
+use crate::sources::Source;
+use crate::storage::Access;
+
+type Mark = [u8; SOURCE_MARK_BYTES];
+
+/// Makes the marks of this machine until it is started again.
+struct Marker([u8; blake3::KEY_LEN]);
+
+impl Marker {
+    /// Nothing where the kernel does not tell the number of the boot.
+    fn of_this_boot() -> Option<Self> {
+        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|boot| !boot.is_empty())?;
+        Some(Self(blake3::derive_key("sparsync 2026 marks of source directories", &boot)))
+    }
+
+    fn mark(&self, directory: &Stat) -> Mark {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&directory.st_dev.to_le_bytes()).update(&directory.st_ino.to_le_bytes());
+        let mut mark = Mark::default();
+        hasher.finalize_xof().fill(&mut mark);
+        mark
+    }
+
+    fn mark_of(&self, directory: impl AsFd) -> Option<Mark> {
+        rustix::fs::fstat(directory).ok().map(|directory| self.mark(&directory))
+    }
+}
+
+/// Whether a run may remove directories, its sources among them.
+fn may_lose(request: &Request) -> bool {
+    let deletion = &request.deletion;
+    (deletion.delete || deletion.force) && !deletion.allow_mass
+}
+
+/// The marks of the sources that are directories, for a request that may delete; else none.
+pub(crate) fn marks(source: &Source, request: &Request) -> Vec<u8> {
+    let Some(marker) = may_lose(request).then(Marker::of_this_boot).flatten() else { return Vec::new() };
+    let marks = source.root.parts().iter().take(SOURCES_MAX).filter_map(|part| match &part.name {
+        None => marker.mark_of(part.root.fd()),
+        Some(name) => marker.mark_of(part.root.open_directory(&RelPath::new(name).ok()?, Access::Reach).ok()?),
+    });
+    marks.flatten().collect()
+}
+
+/// Knows the marks of a request again below `destination`; nothing where there are none to look for.
+pub(crate) fn known_again(request: &Request, destination: &Root) -> Option<IsSource> {
+    if request.source_marks.is_empty() || !may_lose(request) {
+        return None;
+    }
+    let marker = Marker::of_this_boot()?;
+    let marks: Vec<Mark> = request.source_marks.as_chunks().0.to_vec();
+    let root = destination.descend_to_reach(&RelPath::root()).ok()?;
+    Some(Box::new(move |path| {
+        let directory = root.open_directory(path, Access::Reach).ok();
+        directory.and_then(|directory| marker.mark_of(directory)).is_some_and(|mark| marks.contains(&mark))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use sparsync_proto::{Deletion, RelPath, Request};
+
+    use super::{Marker, known_again, marks};
+    use crate::fs::Root;
+
+    #[test]
+    fn a_source_is_known_again_where_it_lies_and_only_in_a_run_that_may_delete_it() {
+        let top = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(top.path().join("above/source")).unwrap();
+        let path = |name: &[u8]| RelPath::new(name).unwrap();
+        let source = crate::sources::own_source(top.path().join("above/source").as_os_str().as_bytes(), true);
+        let source = crate::sources::single(source.unwrap());
+        let mut request = Request { deletion: Deletion { delete: true, ..Deletion::default() }, ..Request::default() };
+        request.source_marks = marks(&source, &request);
+        assert_eq!(request.source_marks.len(), 16);
+        let root = Root::open(top.path().as_os_str().as_bytes()).unwrap();
+        let is_source = known_again(&request, &root).unwrap();
+        let places = [&b"above/source"[..], b"above", b"", b"none"];
+        assert_eq!(places.map(|place| is_source(&path(place))), [true, false, false, false]);
+
+        request.deletion.allow_mass = true;
+        assert!(known_again(&request, &root).is_none());
+        assert!(marks(&source, &request).is_empty());
+    }
+
+    #[test]
+    fn another_boot_makes_other_marks() {
+        let directory = rustix::fs::stat("/").unwrap();
+        assert_ne!(Marker([1; 32]).mark(&directory), Marker([2; 32]).mark(&directory));
+    }
+}
