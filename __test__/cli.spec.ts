@@ -530,7 +530,7 @@ test('--help and the documents list every exit code, ours are above 39', async (
   const inManual = [...manual.matchAll(/^\\fB(\d+)\\fR$/gm)].map((match) => Number(match[1]));
   t.deepEqual(inManual, codes);
   for (const [variable] of stdout.matchAll(/SPARSYNC_\w+/g)) t.true(manual.includes(`\\fB${variable}\\fR`), variable);
-  const asInRsync = [0, 1, 2, 3, 10, 11, 12, 20, 23, 24, 25, 30];
+  const asInRsync = [0, 1, 2, 3, 10, 11, 12, 20, 23, 24, 25, 30, 35];
   for (const code of Object.values(exit)) t.true(codes.includes(code) && (asInRsync.includes(code) || code > 39));
 });
 
