@@ -6,6 +6,7 @@ import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judgedWhere } from './helpers/judge.js';
 import { client } from './helpers/product.js';
 import { Random } from './helpers/random.js';
+import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
 import { accessOf, canMount, failure, mountTmpfs } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -117,22 +118,16 @@ judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps ev
   }
   const server = await startServer(t, { home: work, roots: { root: served }, clients: [user] });
   const access = accessOf(user, server);
-  const job = sync(source, server.url('root', 'tree'), access);
-  const state: { error?: unknown } = {};
-  const over = job.result.catch((thrown: unknown) => (state.error = thrown));
-  while (job.stats().bytesTransferred === 0 && state.error === undefined) {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-  try {
-    writeFileSync(`${served}/ballast`, Buffer.alloc(12 << 20));
-  } catch {
-    // It is full now: that was the purpose.
-  }
-  await over;
+  // Nothing gets through while this process fills the disk, for the relay is a part of it.
+  await using relay = await Relay.start({ to: server.port });
+  const job = sync(source, relay.url('root', 'tree'), access);
+  const outcome = failure(t, job.result, NoSpaceError);
+  await relay.passed('up', 1 << 20);
+  t.throws(() => writeFileSync(`${served}/ballast`, Buffer.alloc(12 << 20)), { code: 'ENOSPC' });
+  t.is((await outcome).side, 'remote');
   for (let i = 0; i < 40; i += 1) {
     const found = readFileSync(`${served}/tree/file${i}`);
     const whole = found.equals(readFileSync(`${source}/file${i}`)) || found.toString() === `old ${i}`;
     t.true(whole, `file${i} is neither old nor new`);
   }
-  t.log(state.error instanceof Error ? `it ended with: ${state.error.message}` : 'it was faster than the ballast');
 });

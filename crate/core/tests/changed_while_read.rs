@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,8 +34,17 @@ fn time_of(content: &[u8]) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + number)
 }
 
-/// Longer than the clocks that file systems stamp changes with.
-const TICK: Duration = Duration::from_millis(15);
+/// Waits until the clock that the file system of `probe` stamps changes with has moved.
+fn clock_moves(probe: &Path) {
+    let touched = || {
+        let metadata = std::fs::File::create(probe).unwrap().metadata().unwrap();
+        (metadata.ctime(), metadata.ctime_nsec())
+    };
+    let before = touched();
+    while touched() == before {
+        std::thread::yield_now();
+    }
+}
 
 /// How a file gets its next version.
 #[derive(Clone, Copy, PartialEq)]
@@ -79,7 +88,7 @@ impl Writer {
                     }
                 }
                 // Two changes in one tick of the file system's clock look like one.
-                std::thread::sleep(TICK);
+                clock_moves(&scratch.with_extension("probe"));
             }
         });
         Self { stop, written, thread: Some(thread) }

@@ -402,17 +402,20 @@ async fn content_with_another_digest_is_reported_and_not_kept() {
 #[tokio::test]
 async fn a_lane_that_is_given_up_leaves_time_for_the_reason() {
     let trap = trap().await;
-    let before = contents(&trap.local());
     let job = pull(&trap, pull_from("tree"));
     let mut control = trap.accepted(Grant::AsAsked).await;
     control.tell(vec![directory("", 2)], vec![files(&[("keep", 9), ("new", 9)])]).await;
     assert_eq!(control.wanted().await, [0, 1]);
     let mut lane = control.lane(1).await;
+    let file = FileId { directory: 0, index: 1 };
+    lane.records(&[Record::Whole { file, meta: None, content: b"it is new", digest: digest(b"it is new") }]).await;
+    support::eventually(|| trap.local().join("new").exists()).await;
+    let before = contents(&trap.local());
     // The head of a pack and a part of it: where a sender is found most of the time.
     lane.raw(&[0, 0, 0, 0, 99, 0, 0, 0, 99, 0, 0, 0]).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let _ = lane.send.reset(3u32.into());
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // A stream whose reset has arrived is no more.
+    support::eventually(|| lane.send.priority().is_err()).await;
     let reason =
         WireError { kind: ErrorKind::Closed, message: "shutting down".to_owned(), path: None, details: Vec::new() };
     control.write(&Frame::Abort(reason)).await;
