@@ -73,6 +73,9 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 /** Loads the private key at `keyPath`, or makes one. */
 export declare function loadIdentity(keyPath: string): NativeKey
 
+/** What is done to an entry. */
+export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip'
+
 /** How the content of two regular files is compared. */
 export type NativeCompare = 'quick' | 'content' | 'size'
 
@@ -105,24 +108,24 @@ export type NativeDurability = 'none' | 'run' | 'file'
 
 /** What a run tells, path by path. */
 export interface NativeEvent {
-  /** `item`, `failure`, `warning` or `dropped`. */
-  type: string
+  /** What it tells. */
+  type: NativeEventType
   /** The path for people, relative to the tree. */
   path: string
   /** The path's bytes, when they are not UTF-8. */
   pathBytes?: Uint8Array
-  /** `create`, `update`, `attrs`, `delete` or `skip`. */
-  action?: string
-  /** `file`, `directory`, `symlink` or `special`. */
-  kind?: string
+  /** What was done. */
+  action?: NativeAction
+  /** What the entry is. */
+  kind?: NativeKind
   /** Why. */
-  reasons?: Array<string>
+  reasons?: Array<NativeReason>
   /** Bytes of a regular file. */
   size?: number
   /** The kind of failure. */
-  code?: string
-  /** `local` or `remote`. */
-  side?: string
+  code?: NativeIssueKind
+  /** Where it happened. */
+  side?: NativeSide
   /** The text for people. */
   message?: string
   /** Whether the destination still has what it had. */
@@ -130,6 +133,9 @@ export interface NativeEvent {
   /** How many items were dropped. */
   count?: number
 }
+
+/** What an event tells. */
+export type NativeEventType = 'item' | 'failure' | 'warning' | 'dropped'
 
 /** Who this side is. */
 export interface NativeIdentity {
@@ -141,6 +147,9 @@ export interface NativeIdentity {
   certPem?: string
 }
 
+/** Why a path did not arrive, or what a notice is about. */
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right'
+
 /** A key of this machine. */
 export interface NativeKey {
   /** `ed25519:…` */
@@ -149,14 +158,17 @@ export interface NativeKey {
   created: boolean
 }
 
+/** What an entry is. */
+export type NativeKind = 'file' | 'directory' | 'symlink' | 'special' | 'fifo'
+
 /** One entry of a directory of a server. */
 export interface NativeListEntry {
   /** The name for people. */
   name: string
   /** The name's bytes, when they are not UTF-8. */
   nameBytes?: Uint8Array
-  /** `file`, `directory`, `symlink` or `special`. */
-  kind: string
+  /** What it is. */
+  kind: NativeKind
   /** Bytes of a regular file. */
   size: number
   /** Modification time in milliseconds since 1970. */
@@ -202,6 +214,9 @@ export interface NativeProfileThread {
   /** The phases that it was in. */
   phases: Array<NativeProfilePhase>
 }
+
+/** Why an entry is not what it should be. */
+export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'other'
 
 /** One run. */
 export interface NativeRequest {
@@ -309,6 +324,9 @@ export interface NativeSessionProfile {
   end: NativeProfileEnd
 }
 
+/** Which end something happened on. */
+export type NativeSide = 'local' | 'remote'
+
 /** One of the sources of a pull. */
 export interface NativeSource {
   /** The path below the root, `/`-separated. */
@@ -319,8 +337,8 @@ export interface NativeSource {
 
 /** What stands at one path of a server. */
 export interface NativeStat {
-  /** `file`, `directory`, `symlink` or `special`. */
-  kind: string
+  /** What it is. */
+  kind: NativeKind
   /** Bytes of a regular file. */
   size: number
   /** Modification time in milliseconds since 1970. */

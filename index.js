@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, NativeCompare, NativeCompression, NativeDirection, NativeDurability, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -781,10 +781,16 @@ export { coreVersion }
 export { forgetHost }
 export { knownHost }
 export { loadIdentity }
+export { NativeAction }
 export { NativeCompare }
 export { NativeCompression }
 export { NativeDirection }
 export { NativeDurability }
+export { NativeEventType }
+export { NativeIssueKind }
+export { NativeKind }
+export { NativeReason }
+export { NativeSide }
 export { profileFigureNames }
 export { profilePhaseNames }
 export { startLocal }

@@ -98,14 +98,57 @@ const ASKED = [
   ['Compression', 'options.rs', 'When packs are compressed.'],
 ];
 
-function asked([name, file, meaning]) {
-  const set = closedSet(file, name);
+/** The sets of events: they come from the engine. */
+const TOLD = [
+  ['Action', 'frame/item.rs', 'What is done to an entry.'],
+  ['Kind', 'entry.rs', 'What an entry is.'],
+  ['IssueKind', 'frame/issue.rs', 'Why a path did not arrive, or what a notice is about.'],
+];
+
+function declaration(name, meaning, set) {
   return `/// ${meaning}
 #[napi(string_enum)]
 pub enum Native${name} {
 ${set.map((each) => `    /// ${each.meaning}\n    #[napi(value = "${each.word}")]\n    ${each.variant},`).join('\n')}
 }
+`;
+}
 
+function told([name, file, meaning]) {
+  const set = closedSet(file, name);
+  return `${declaration(name, meaning, set)}
+impl From<${name}> for Native${name} {
+    fn from(member: ${name}) -> Self {
+        match member {
+${set.map((each) => `            ${name}::${each.variant} => Self::${each.variant},`).join('\n')}
+        }
+    }
+}
+`;
+}
+
+const camel = (constant) => constant.toLowerCase().replace(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase());
+
+/** Reasons are a set of bits in the engine, and a list of words in JavaScript. */
+function toldReasons() {
+  const set = reasons().map((each) =>
+    Object.assign({}, each, { constant: each.variant, variant: camel(each.variant) }),
+  );
+  return `${declaration('Reason', 'Why an entry is not what it should be.', set)}
+impl NativeReason {
+    /// The reasons of a set, in the order of their bits.
+    pub(crate) fn all(reasons: Reasons) -> Vec<Self> {
+        let mut words = Vec::new();
+${set.map((each) => `        if reasons.intersects(Reasons::${each.constant}) {\n            words.push(Self::${each.variant});\n        }`).join('\n')}
+        words
+    }
+}
+`;
+}
+
+function asked([name, file, meaning]) {
+  const set = closedSet(file, name);
+  return `${declaration(name, meaning, set)}
 impl From<Native${name}> for ${name} {
     fn from(word: Native${name}) -> Self {
         match word {
@@ -123,11 +166,12 @@ function bindingModule() {
 //! Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
 
 use napi_derive::napi;
-use sparsync_core::proto::{${ASKED.map(([name]) => name)
+use sparsync_core::proto::{${[...ASKED, ...TOLD, ['Reasons']]
+    .map(([name]) => name)
     .toSorted()
     .join(', ')}};
 
-${ASKED.map(asked).join('\n')}`;
+${[...ASKED.map(asked), ...TOLD.map(told), toldReasons()].join('\n')}`;
 }
 
 async function files() {

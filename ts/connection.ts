@@ -2,7 +2,6 @@ import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
 import { isPlain } from './check.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
-import { toKind } from './convert.js';
 import type { EntryKind } from './events.js';
 import { SyncJob } from './job.js';
 import { closeQuietly, dial } from './link.js';
@@ -305,12 +304,12 @@ function local(path: PathLike, what: string): LocalTarget {
 }
 
 function toEntryStat({ kind, size, mtimeMs, mode }: NativeStat): EntryStat {
-  return { kind: toKind(kind), size, mtimeMs, mode };
+  return { kind, size, mtimeMs, mode };
 }
 
 function toListEntry(entry: NativeListEntry): ListEntry {
   const { name, nameBytes, kind, size, mtimeMs, mode } = entry;
-  return { name, ...(nameBytes === undefined ? {} : { nameBytes }), kind: toKind(kind), size, mtimeMs, mode };
+  return { name, ...(nameBytes === undefined ? {} : { nameBytes }), kind, size, mtimeMs, mode };
 }
 
 /**

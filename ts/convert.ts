@@ -1,22 +1,17 @@
-import type { EntryKind, EntryPath, Failure, PlanItem, SyncEvent, Warning } from './events.js';
+import type { EntryPath, Failure, PlanItem, SyncEvent, Warning } from './events.js';
 import type { NativeEvent } from './native.js';
-import { ACTIONS, ENTRY_KINDS, FAILURE_CODES, NOTICE_CODES, REASONS } from './words.js';
+import { FAILURE_CODES, NOTICE_CODES } from './words.js';
 
 function entryPath(event: NativeEvent): EntryPath {
   return event.pathBytes === undefined ? { path: event.path } : { path: event.path, pathBytes: event.pathBytes };
 }
 
-/** A kind in the engine's words. What this version does not know is nothing that it can carry. */
-export function toKind(kind: string | undefined): EntryKind {
-  return ENTRY_KINDS.find((known) => known === kind) ?? 'special';
-}
-
 function toItem(event: NativeEvent): PlanItem {
   return {
     ...entryPath(event),
-    action: ACTIONS.find((action) => action === event.action) ?? 'update',
-    kind: toKind(event.kind),
-    reasons: REASONS.filter((reason) => event.reasons?.includes(reason)),
+    action: event.action ?? 'update',
+    kind: event.kind ?? 'special',
+    reasons: event.reasons ?? [],
     ...(event.size === undefined ? {} : { size: event.size }),
   };
 }
@@ -26,7 +21,7 @@ export function toFailure(event: NativeEvent): Failure {
   return {
     ...entryPath(event),
     code: FAILURE_CODES.find((code) => code === event.code) ?? 'other',
-    side: event.side === 'remote' ? 'remote' : 'local',
+    side: event.side ?? 'local',
     message: event.message ?? 'failed',
     oldContentKept: event.oldContentKept ?? false,
   };
@@ -41,8 +36,8 @@ export function toWarning(event: NativeEvent): Warning {
   };
 }
 
-/** An event of the engine as a public one; kinds that this version does not know are left out. */
-export function toEvent(event: NativeEvent): SyncEvent | undefined {
+/** An event of the engine as a public one. */
+export function toEvent(event: NativeEvent): SyncEvent {
   switch (event.type) {
     case 'item':
       return { type: 'item', ...toItem(event) };
@@ -52,7 +47,5 @@ export function toEvent(event: NativeEvent): SyncEvent | undefined {
       return { type: 'warning', ...toWarning(event) };
     case 'dropped':
       return { type: 'dropped', count: event.count ?? 0 };
-    default:
-      return undefined;
   }
 }

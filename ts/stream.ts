@@ -114,7 +114,7 @@ export class EventStream {
         this.#changed();
       };
       job.nextEvents(BATCH).then(
-        (events) => arrived(events === null ? null : events.flatMap((event) => toEvent(event) ?? [])),
+        (events) => arrived(events === null ? null : events.map(toEvent)),
         // Whatever broke the job is what its `done` rejects with; here it is only the end.
         () => arrived(null),
       );

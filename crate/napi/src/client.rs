@@ -11,6 +11,7 @@ use sparsync_core::proto::{ListEntry, Meta, Stat};
 use crate::error::{promise, throw};
 use crate::job::NativeJob;
 use crate::options::{NativeConnectOptions, NativeRequest, rel_path};
+use crate::words::NativeKind;
 
 /// One entry of a directory of a server.
 #[napi(object, object_from_js = false)]
@@ -19,8 +20,8 @@ pub struct NativeListEntry {
     pub name: String,
     /// The name's bytes, when they are not UTF-8.
     pub name_bytes: Option<Uint8Array>,
-    /// `file`, `directory`, `symlink` or `special`.
-    pub kind: String,
+    /// What it is.
+    pub kind: NativeKind,
     /// Bytes of a regular file.
     pub size: f64,
     /// Modification time in milliseconds since 1970.
@@ -32,8 +33,8 @@ pub struct NativeListEntry {
 /// What stands at one path of a server.
 #[napi(object, object_from_js = false)]
 pub struct NativeStat {
-    /// `file`, `directory`, `symlink` or `special`.
-    pub kind: String,
+    /// What it is.
+    pub kind: NativeKind,
     /// Bytes of a regular file.
     pub size: f64,
     /// Modification time in milliseconds since 1970.
@@ -45,7 +46,7 @@ pub struct NativeStat {
 #[expect(clippy::cast_precision_loss, reason = "JavaScript's numbers are exact up to 9 PB")]
 fn stat(stat: &Stat) -> NativeStat {
     NativeStat {
-        kind: stat.kind.as_str().to_owned(),
+        kind: stat.kind.into(),
         size: stat.size as f64,
         mtime_ms: mtime_ms(&stat.meta),
         mode: stat.meta.mode.into(),
@@ -63,7 +64,7 @@ fn entry(entry: &ListEntry) -> NativeListEntry {
     NativeListEntry {
         name: String::from_utf8_lossy(&entry.name).into_owned(),
         name_bytes: (!utf8).then(|| Uint8Array::from(entry.name.as_slice())),
-        kind: entry.kind.as_str().to_owned(),
+        kind: entry.kind.into(),
         size: entry.size as f64,
         mtime_ms: mtime_ms(&entry.meta),
         mode: entry.meta.mode.into(),

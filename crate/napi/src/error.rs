@@ -5,6 +5,7 @@ use std::future::Future;
 
 use napi::bindgen_prelude::{JsValue, PromiseRaw, ToNapiValue, Uint8Array};
 use napi::{Env, Status};
+use napi_derive::napi;
 use sparsync_core::{Detail, Error, Side};
 
 /// A JavaScript error with the properties that the facade reads: `code`, `side`, `retryable`, and where known `path`,
@@ -13,7 +14,7 @@ pub(crate) fn to_js(env: &Env, error: &Error) -> napi::Error {
     let build = || -> napi::Result<napi::Error> {
         let mut object = env.create_error(napi::Error::new(Status::GenericFailure, error.message()))?;
         object.set("code", error.kind().code())?;
-        object.set("side", side(error.side()))?;
+        object.set("side", NativeSide::from(error.side()))?;
         object.set("retryable", error.kind().retryable())?;
         if let Some(path) = error.path() {
             object.set("path", String::from_utf8_lossy(path).as_ref())?;
@@ -29,11 +30,21 @@ pub(crate) fn to_js(env: &Env, error: &Error) -> napi::Error {
     build().unwrap_or_else(|failed| failed)
 }
 
-/// The word for a side.
-pub(crate) fn side(side: Side) -> &'static str {
-    match side {
-        Side::Local => "local",
-        Side::Remote => "remote",
+/// Which end something happened on.
+#[napi(string_enum = "lowercase")]
+pub enum NativeSide {
+    /// This process.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+impl From<Side> for NativeSide {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Local => Self::Local,
+            Side::Remote => Self::Remote,
+        }
     }
 }
 

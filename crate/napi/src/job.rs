@@ -9,34 +9,50 @@ use napi_derive::napi;
 use sparsync_core::proto::{Direction, Issue, Item, Kind};
 use sparsync_core::{Event, Job, JobResult, Side};
 
-use crate::error::{details_json, promise, side, throw};
+use crate::error::{NativeSide, details_json, promise, throw};
 use crate::number::number;
 use crate::options::NativeRequest;
 use crate::profile::{self, NativeProfileEnd};
+use crate::words::{NativeAction, NativeIssueKind, NativeKind, NativeReason};
+
+/// What an event tells.
+#[napi(string_enum = "lowercase")]
+#[derive(Default)]
+pub enum NativeEventType {
+    /// What was done to an entry, or would be.
+    #[default]
+    Item,
+    /// A path that did not arrive.
+    Failure,
+    /// A notice.
+    Warning,
+    /// Items that nobody read in time.
+    Dropped,
+}
 
 /// What a run tells, path by path.
 #[napi(object, object_from_js = false)]
 #[derive(Default)]
 pub struct NativeEvent {
-    /// `item`, `failure`, `warning` or `dropped`.
+    /// What it tells.
     #[napi(js_name = "type")]
-    pub kind_of_event: String,
+    pub kind_of_event: NativeEventType,
     /// The path for people, relative to the tree.
     pub path: String,
     /// The path's bytes, when they are not UTF-8.
     pub path_bytes: Option<Uint8Array>,
-    /// `create`, `update`, `attrs`, `delete` or `skip`.
-    pub action: Option<String>,
-    /// `file`, `directory`, `symlink` or `special`.
-    pub kind: Option<String>,
+    /// What was done.
+    pub action: Option<NativeAction>,
+    /// What the entry is.
+    pub kind: Option<NativeKind>,
     /// Why.
-    pub reasons: Option<Vec<String>>,
+    pub reasons: Option<Vec<NativeReason>>,
     /// Bytes of a regular file.
     pub size: Option<f64>,
     /// The kind of failure.
-    pub code: Option<String>,
-    /// `local` or `remote`.
-    pub side: Option<String>,
+    pub code: Option<NativeIssueKind>,
+    /// Where it happened.
+    pub side: Option<NativeSide>,
     /// The text for people.
     pub message: Option<String>,
     /// Whether the destination still has what it had.
@@ -89,25 +105,25 @@ fn at(path: &[u8]) -> (String, Option<Uint8Array>) {
 fn item(item: &Item) -> NativeEvent {
     let (path, path_bytes) = at(&item.path);
     NativeEvent {
-        kind_of_event: "item".to_owned(),
+        kind_of_event: NativeEventType::Item,
         path,
         path_bytes,
-        action: Some(item.action.as_str().to_owned()),
-        kind: Some(item.kind.as_str().to_owned()),
-        reasons: Some(item.reasons.words().map(str::to_owned).collect()),
+        action: Some(item.action.into()),
+        kind: Some(item.kind.into()),
+        reasons: Some(NativeReason::all(item.reasons)),
         size: (item.kind == Kind::File).then(|| number(item.size)),
         ..NativeEvent::default()
     }
 }
 
-fn issue(event: &str, issue: &Issue, sides: Sides) -> NativeEvent {
+fn issue(event: NativeEventType, issue: &Issue, sides: Sides) -> NativeEvent {
     let (path, path_bytes) = at(&issue.path);
     NativeEvent {
-        kind_of_event: event.to_owned(),
+        kind_of_event: event,
         path,
         path_bytes,
-        code: Some(issue.kind.as_str().to_owned()),
-        side: Some(side(if issue.kind.is_senders() { sides.sender } else { sides.receiver }).to_owned()),
+        code: Some(issue.kind.into()),
+        side: Some(if issue.kind.is_senders() { sides.sender } else { sides.receiver }.into()),
         message: Some(issue.message.clone()),
         old_content_kept: Some(issue.old_kept),
         ..NativeEvent::default()
@@ -117,11 +133,13 @@ fn issue(event: &str, issue: &Issue, sides: Sides) -> NativeEvent {
 fn event(event: &Event, sides: Sides) -> NativeEvent {
     match event {
         Event::Item(told) => item(told),
-        Event::Failure(told) => issue("failure", told, sides),
-        Event::Warning(told) => issue("warning", told, sides),
-        Event::Dropped(count) => {
-            NativeEvent { kind_of_event: "dropped".to_owned(), count: Some(number(*count)), ..NativeEvent::default() }
-        }
+        Event::Failure(told) => issue(NativeEventType::Failure, told, sides),
+        Event::Warning(told) => issue(NativeEventType::Warning, told, sides),
+        Event::Dropped(count) => NativeEvent {
+            kind_of_event: NativeEventType::Dropped,
+            count: Some(number(*count)),
+            ..NativeEvent::default()
+        },
     }
 }
 
@@ -131,11 +149,11 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
     let failures = &done.failures;
     NativeResult {
         stats: done.stats.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect(),
-        failures: failures.failures.iter().map(|told| issue("failure", told, sides)).collect(),
+        failures: failures.failures.iter().map(|told| issue(NativeEventType::Failure, told, sides)).collect(),
         failures_dropped: number(failures.dropped),
         vanished_only: failures.vanished_only,
         partial: !failures.failures.is_empty(),
-        warnings: failures.warnings.iter().map(|told| issue("warning", told, sides)).collect(),
+        warnings: failures.warnings.iter().map(|told| issue(NativeEventType::Warning, told, sides)).collect(),
         delete_refused: delete_refused.map(|error| error.message().to_owned()),
         delete_refused_details: delete_refused.map(|error| details_json(error.details())),
         delete_refused_path: delete_refused

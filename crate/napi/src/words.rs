@@ -3,7 +3,7 @@
 //! Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
 
 use napi_derive::napi;
-use sparsync_core::proto::{Compare, Compression, Direction, Durability};
+use sparsync_core::proto::{Action, Compare, Compression, Direction, Durability, IssueKind, Kind, Reasons};
 
 /// Which way the content goes, as the initiator sees it.
 #[napi(string_enum)]
@@ -94,5 +94,266 @@ impl From<NativeCompression> for Compression {
             NativeCompression::Always => Self::Always,
             NativeCompression::Never => Self::Never,
         }
+    }
+}
+
+/// What is done to an entry.
+#[napi(string_enum)]
+pub enum NativeAction {
+    /// It is made.
+    #[napi(value = "create")]
+    Create,
+    /// It is made anew in place of the old.
+    #[napi(value = "update")]
+    Update,
+    /// Its attributes are put right.
+    #[napi(value = "attrs")]
+    Attributes,
+    /// It is deleted.
+    #[napi(value = "delete")]
+    Delete,
+    /// It is left alone although it may differ.
+    #[napi(value = "skip")]
+    Skip,
+}
+
+impl From<Action> for NativeAction {
+    fn from(member: Action) -> Self {
+        match member {
+            Action::Create => Self::Create,
+            Action::Update => Self::Update,
+            Action::Attributes => Self::Attributes,
+            Action::Delete => Self::Delete,
+            Action::Skip => Self::Skip,
+        }
+    }
+}
+
+/// What an entry is.
+#[napi(string_enum)]
+pub enum NativeKind {
+    /// A regular file.
+    #[napi(value = "file")]
+    File,
+    /// A directory.
+    #[napi(value = "directory")]
+    Directory,
+    /// A symbolic link: stored, never followed.
+    #[napi(value = "symlink")]
+    Symlink,
+    /// Something that this run does not carry: a device or socket, a FIFO when those are not carried, or a symlink when links are off. Its name is protected at the destination.
+    #[napi(value = "special")]
+    Special,
+    /// A FIFO.
+    #[napi(value = "fifo")]
+    Fifo,
+}
+
+impl From<Kind> for NativeKind {
+    fn from(member: Kind) -> Self {
+        match member {
+            Kind::File => Self::File,
+            Kind::Directory => Self::Directory,
+            Kind::Symlink => Self::Symlink,
+            Kind::Special => Self::Special,
+            Kind::Fifo => Self::Fifo,
+        }
+    }
+}
+
+/// Why a path did not arrive, or what a notice is about.
+#[napi(string_enum)]
+pub enum NativeIssueKind {
+    /// The sender may not read it, or reading failed.
+    #[napi(value = "unreadable")]
+    Unreadable,
+    /// It was listed and then gone.
+    #[napi(value = "vanished")]
+    Vanished,
+    /// It changed each time it was read.
+    #[napi(value = "changed")]
+    Changed,
+    /// The receiver could not write it.
+    #[napi(value = "write")]
+    Write,
+    /// What arrived is not what was read.
+    #[napi(value = "integrity")]
+    Integrity,
+    /// Something that must not be removed stands in its place.
+    #[napi(value = "conflict")]
+    Conflict,
+    /// The scope of the key does not allow it.
+    #[napi(value = "scope")]
+    Scope,
+    /// It could not be deleted.
+    #[napi(value = "delete")]
+    Delete,
+    /// It arrived, and one of its attributes could not be set.
+    #[napi(value = "attributes")]
+    Attributes,
+    /// A source of the run is not there.
+    #[napi(value = "missing")]
+    Missing,
+    /// Its content arrives, and one of its attributes could not be read at the source: what the destination's entry has of that stays, unless new content takes its place.
+    #[napi(value = "attributes-unread")]
+    AttributesUnread,
+    /// A failure that only a newer peer has a name for.
+    #[napi(value = "other")]
+    Other,
+    /// A notice, not a failure: everything arrived.
+    #[napi(value = "notice")]
+    Notice,
+    /// A notice: owners were asked for, and the receiver may not set them.
+    #[napi(value = "owners")]
+    Owners,
+    /// Nothing is missing, but the directory was a mount point in the last run and is none now: what the destination holds there is guarded like that of an empty directory.
+    #[napi(value = "unmounted")]
+    Unmounted,
+    /// A notice: owners were asked for, and the receiver could set them if the key had the right.
+    #[napi(value = "owner-right")]
+    OwnerRight,
+    /// A notice of the sender's: the run does not carry what this entry is.
+    #[napi(value = "special")]
+    Special,
+    /// Nothing is missing: all that the source's directory holds is left out of the run, so it is not taken for one that is empty.
+    #[napi(value = "left-out")]
+    LeftOut,
+    /// A notice: special files were asked for, and the receiver could make them if the key had the right.
+    #[napi(value = "special-right")]
+    SpecialRight,
+}
+
+impl From<IssueKind> for NativeIssueKind {
+    fn from(member: IssueKind) -> Self {
+        match member {
+            IssueKind::Unreadable => Self::Unreadable,
+            IssueKind::Vanished => Self::Vanished,
+            IssueKind::Changed => Self::Changed,
+            IssueKind::Write => Self::Write,
+            IssueKind::Integrity => Self::Integrity,
+            IssueKind::Conflict => Self::Conflict,
+            IssueKind::Scope => Self::Scope,
+            IssueKind::Delete => Self::Delete,
+            IssueKind::Attributes => Self::Attributes,
+            IssueKind::Missing => Self::Missing,
+            IssueKind::AttributesUnread => Self::AttributesUnread,
+            IssueKind::Other => Self::Other,
+            IssueKind::Notice => Self::Notice,
+            IssueKind::Owners => Self::Owners,
+            IssueKind::Unmounted => Self::Unmounted,
+            IssueKind::OwnerRight => Self::OwnerRight,
+            IssueKind::Special => Self::Special,
+            IssueKind::LeftOut => Self::LeftOut,
+            IssueKind::SpecialRight => Self::SpecialRight,
+        }
+    }
+}
+
+/// Why an entry is not what it should be.
+#[napi(string_enum)]
+pub enum NativeReason {
+    /// It is not there.
+    #[napi(value = "missing")]
+    Missing,
+    /// Its size differs.
+    #[napi(value = "size")]
+    Size,
+    /// Its modification time differs.
+    #[napi(value = "mtime")]
+    Mtime,
+    /// Its permission bits differ.
+    #[napi(value = "mode")]
+    Mode,
+    /// Its owner differs.
+    #[napi(value = "owner")]
+    Owner,
+    /// Its group differs.
+    #[napi(value = "group")]
+    Group,
+    /// It is something else: a file where a directory should be, say.
+    #[napi(value = "type")]
+    Type,
+    /// The symlink points elsewhere.
+    #[napi(value = "target")]
+    Target,
+    /// Its content differs.
+    #[napi(value = "content")]
+    Content,
+    /// The source does not have it.
+    #[napi(value = "extra")]
+    Extra,
+    /// The destination's is newer.
+    #[napi(value = "newer")]
+    Newer,
+    /// This run does not carry what it is.
+    #[napi(value = "special")]
+    Special,
+    /// It is a directory and the run is not recursive.
+    #[napi(value = "directory")]
+    Directory,
+    /// The scope of the key allows new names only.
+    #[napi(value = "append-only")]
+    AppendOnly,
+    /// Its extended attributes differ.
+    #[napi(value = "xattrs")]
+    Xattrs,
+    /// A reason that only a newer peer has a name for.
+    #[napi(value = "other")]
+    Other,
+}
+
+impl NativeReason {
+    /// The reasons of a set, in the order of their bits.
+    pub(crate) fn all(reasons: Reasons) -> Vec<Self> {
+        let mut words = Vec::new();
+        if reasons.intersects(Reasons::MISSING) {
+            words.push(Self::Missing);
+        }
+        if reasons.intersects(Reasons::SIZE) {
+            words.push(Self::Size);
+        }
+        if reasons.intersects(Reasons::MTIME) {
+            words.push(Self::Mtime);
+        }
+        if reasons.intersects(Reasons::MODE) {
+            words.push(Self::Mode);
+        }
+        if reasons.intersects(Reasons::OWNER) {
+            words.push(Self::Owner);
+        }
+        if reasons.intersects(Reasons::GROUP) {
+            words.push(Self::Group);
+        }
+        if reasons.intersects(Reasons::TYPE) {
+            words.push(Self::Type);
+        }
+        if reasons.intersects(Reasons::TARGET) {
+            words.push(Self::Target);
+        }
+        if reasons.intersects(Reasons::CONTENT) {
+            words.push(Self::Content);
+        }
+        if reasons.intersects(Reasons::EXTRA) {
+            words.push(Self::Extra);
+        }
+        if reasons.intersects(Reasons::NEWER) {
+            words.push(Self::Newer);
+        }
+        if reasons.intersects(Reasons::SPECIAL) {
+            words.push(Self::Special);
+        }
+        if reasons.intersects(Reasons::DIRECTORY) {
+            words.push(Self::Directory);
+        }
+        if reasons.intersects(Reasons::APPEND_ONLY) {
+            words.push(Self::AppendOnly);
+        }
+        if reasons.intersects(Reasons::XATTRS) {
+            words.push(Self::Xattrs);
+        }
+        if reasons.intersects(Reasons::OTHER) {
+            words.push(Self::Other);
+        }
+        words
     }
 }
