@@ -280,6 +280,14 @@ export interface NativeRoot {
   readOnly: boolean
 }
 
+/** A rule of a filter. */
+export interface NativeRule {
+  /** As people write it. */
+  text: Uint8Array
+  /** When it says for neither end that it is for that one, it is for the sender alone. */
+  senderOnly: boolean
+}
+
 /** How a server is set up. */
 export interface NativeServerOptions {
   /** `host:port`. */
@@ -365,8 +373,8 @@ export interface NativeTransfer {
   xattrs: boolean
   /** FIFOs; when off they are treated as what is never carried. */
   specials: boolean
-  /** Names that do not belong to the run, on either side and at any depth. */
-  exclude: Array<Uint8Array>
+  /** Which entries belong to the run: the first rule that matches decides. */
+  filter: Array<NativeRule>
   /** How content is compared. */
   compare: NativeCompare
   /** How times are compared. */

@@ -1,4 +1,4 @@
-// Names that are left out of a run, on both sides: what rsync leaves alone with the same --exclude.
+// What is left out of a run, on both sides: what rsync leaves alone with the same --exclude.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 
@@ -72,7 +72,7 @@ judged(
       for (const tree of [local, pulled, pushed]) rsync('-a', `${judge}/`, `${tree}/`);
       const label = `round ${round}, seed ${seed}, without ${exclude.join(' ')}`;
       rsync('-a', '--delete', ...exclude.map((name) => `--exclude=${name}`), `${source}/`, `${judge}/`);
-      const options = { delete: true, allowMassDelete: true, exclude };
+      const options = { delete: true, allowMassDelete: true, filter: exclude.map((name) => ({ exclude: name })) };
       await sync(source, local, options);
       await connection.push(source, 'root/pushed', options);
       await connection.pull('root/source', pulled, options);
@@ -102,7 +102,7 @@ judged('a run without a change takes one round trip with excluded names on both 
   }
   await using relay = await Relay.start({ to: server.port, delayMs: 25 });
   const connection = await connect(`sparsync://127.0.0.1:${relay.port}`, access);
-  const options = { delete: true, exclude: 'skip' };
+  const options = { delete: true, filter: [{ exclude: 'skip' }] };
   await connection.push(source, 'root/tree', options);
   mkdirSync(`${served}/tree/d7/skip`);
   writeFileSync(`${served}/tree/d7/skip/only-there`, 'y');
@@ -210,13 +210,26 @@ judged('a file that is excluded itself is not sent, whatever its name becomes', 
   }
 });
 
-judged('only plain names are excluded, and verify leaves them out as well', async (t) => {
+judged('rules that are none are refused, and verify follows rules as well', async (t) => {
   const { work } = await setup(t);
   const [source, target] = [dir(work, 'source'), dir(work, 'target')];
   writeFileSync(`${source}/x`, 'x');
-  for (const bad of ['', '*.o', 'a/b', 'a?', '[a]', '.', '..', '- a', 'x\0', 'y'.repeat(256), 5]) {
-    await failure(t, sync(source, target, { exclude: [bad as string] }), ConfigError, String(bad));
+  for (const bad of [
+    '',
+    '-',
+    '- ',
+    '-q x',
+    'x',
+    'Hs x',
+    ': x',
+    '! x',
+    { exclude: '' },
+    {},
+    { exclude: 'a', hide: 'b' },
+    5,
+  ]) {
+    await failure(t, sync(source, target, { filter: [bad as string] }), ConfigError, JSON.stringify(bad));
   }
-  t.true((await verify(source, target, { exclude: Buffer.from('x') })).equal);
+  t.true((await verify(source, target, { filter: [{ exclude: Buffer.from('x') }] })).equal);
   t.false((await verify(source, target)).equal);
 });

@@ -1,4 +1,4 @@
-import { bound, environment, flag } from './kinds.mjs';
+import { bound, environment, flag, own } from './kinds.mjs';
 
 export const title = 'Deleting';
 
@@ -12,6 +12,14 @@ export const rows = [
     meaning: 'Entries that the source does not have are deleted.',
     flag: 'delete',
     help: 'remove from DEST what SRC does not have',
+  },
+  {
+    name: 'deleteExcluded',
+    kind: own({ read: "flags.on('delete-excluded')", standard: '`false`' }),
+    meaning: 'What rules leave out is deleted too: rules for no end in particular are for the sender alone.',
+    flag: 'delete-excluded',
+    implies: ['delete'],
+    help: 'remove what the rules leave out, too',
   },
   {
     name: 'maxDelete',

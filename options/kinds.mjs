@@ -151,21 +151,29 @@ export function window({ api, most }) {
   };
 }
 
-/** A set of names. */
-export function names() {
+/** Filter rules, in their order. */
+export function rules() {
   return {
-    rust: { type: 'Names', needs: { names: ['Names'] } },
-    binding: { type: 'Vec<Uint8Array>', load: (member) => `names(&${member})?`, needs: { options: ['names'] } },
-    api: {
-      check: 'listOf(plainName)',
-      checked: '(string | Uint8Array)[]',
-      given: 'string | Uint8Array | readonly (string | Uint8Array)[]',
-      type: 'Uint8Array[]',
-      setting: (given) => `excludedNames(${given} ?? [])`,
-      from: { './check.js': ['listOf'], './exclude.js': ['excludedNames', 'plainName'] },
+    rust: { type: 'FilterRules', needs: { filter: ['FilterRules'] } },
+    binding: {
+      type: 'Vec<NativeRule>',
+      load: (member) => `rules(&${member})?`,
+      needs: { options: ['NativeRule', 'rules'] },
     },
-    command: { value: 'NAME', many: true, read: ({ flag: name }) => `flags.words('${name}')` },
-    document: { range: 'plain names', standard: 'none' },
+    api: {
+      check: 'filterRules',
+      checked: 'FilterRules',
+      type: 'NativeRule[]',
+      setting: (given) => `nativeRules(${given} ?? [])`,
+      from: { './filter.js': ['filterRules', 'nativeRules', 'type NativeRule', 'type FilterRules'] },
+    },
+    command: {
+      value: 'RULE',
+      many: true,
+      read: () => 'filterOf(flags)',
+      needsOf: { './filter-flags.js': ['filterOf'] },
+    },
+    document: { range: 'rules, 256 KiB in all', standard: 'none' },
   };
 }
 

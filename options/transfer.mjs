@@ -1,7 +1,10 @@
 import { EVERY } from './calls.mjs';
-import { flag, names, own } from './kinds.mjs';
+import { flag, rules, own } from './kinds.mjs';
 
 export const title = 'What is transferred';
+
+/** A flag that adds to the rules of `filter`, which is read with it, in the order of the command line. */
+const pattern = (name, value, help) => ({ kind: own({ value }), flag: name, many: true, help, verify: true });
 
 export const rows = [
   {
@@ -111,15 +114,20 @@ export const rows = [
     help: 'the same as --devices --specials',
   },
   {
-    name: 'exclude',
-    kind: names(),
+    name: 'filter',
+    kind: rules(),
     calls: EVERY,
-    field: { number: 35, at: 'exclude' },
-    meaning: 'Names that do not belong to the run, on either side and at any depth.',
-    flag: 'exclude',
-    help: 'leave out what has this name, on both sides and at any depth (no pattern)',
+    field: { number: 39, at: 'filter' },
+    meaning: 'Which entries belong to the run: the first rule that matches decides.',
+    flag: 'filter',
+    short: 'f',
+    help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
     verify: true,
   },
+  pattern('exclude', 'PATTERN', 'leave out what matches PATTERN, on both sides'),
+  pattern('include', 'PATTERN', 'take what matches PATTERN, whatever a later rule says'),
+  pattern('exclude-from', 'FILE', 'leave out what matches a line of FILE (- is standard input)'),
+  pattern('include-from', 'FILE', 'take what matches a line of FILE (- is standard input)'),
   {
     name: 'into',
     kind: own({ standard: '`false`' }),

@@ -60,6 +60,7 @@ export type { SyncJob } from './job.js';
 export type {
   ConnectOptions,
   EventOptions,
+  FilterRule,
   IdentityOptions,
   PlanOptions,
   RetryOptions,

@@ -158,6 +158,30 @@ export interface ConnectOptions {
   initialMtu?: number | undefined;
 }
 
+/**
+ * A rule of a filter: one of the six, with a pattern as text or bytes. `exclude` and `include` are for both ends, unless
+ * `deleteExcluded` makes them rules for the sender; `hide` and `show` are for what is sent, `protect` and `risk` for what may
+ * be deleted.
+ */
+export interface FilterRule {
+  /** What matches is neither sent nor deleted. */
+  exclude?: string | Uint8Array | undefined;
+  /** What matches is sent, and may be deleted. */
+  include?: string | Uint8Array | undefined;
+  /** What matches is not sent. */
+  hide?: string | Uint8Array | undefined;
+  /** What matches is sent. */
+  show?: string | Uint8Array | undefined;
+  /** What matches is not deleted. */
+  protect?: string | Uint8Array | undefined;
+  /** What matches may be deleted. */
+  risk?: string | Uint8Array | undefined;
+  /** The rule is for what the pattern does not match. Default: `false`. */
+  negate?: boolean | undefined;
+  /** The rule keeps nothing that lies in a directory which is deleted. Default: `false`. */
+  perishable?: boolean | undefined;
+}
+
 /** What is transferred, how it is compared, and what the destination must not lose. */
 export interface TransferOptions {
   /**
@@ -269,15 +293,16 @@ export interface TransferOptions {
    */
   maxSize?: number | undefined;
   /**
-   * Names that do not belong to the run, at any depth and whatever they are: the source's are not looked at, and the
-   * destination's stay as they are, with the directories that hold them. Plain names of one path component each, text or
-   * bytes; patterns are refused.
+   * Which entries belong to the run, with rsync's meaning: the first rule that matches an entry decides, and what no rule
+   * matches belongs to it. What is excluded is neither looked at in the source nor deleted at the destination, with all
+   * that is below it. A rule is an object, or rsync's text (`'- *.tmp'`, `'P .cache/'`). Patterns begin at the top of the
+   * transfer when they begin with `/`, and mean directories when they end in one; see docs/filters.md. At most 256 KiB.
    *
    * Default: none.
    *
-   * @example `exclude: ['node_modules', '.git']`
+   * @example `filter: [{ include: '*.keep.tmp' }, { exclude: '*.tmp' }, { exclude: 'node_modules' }]`
    */
-  exclude?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  filter?: readonly (string | Uint8Array | FilterRule)[] | undefined;
   /**
    * Remove from the destination what the source does not have, last, and only after the source was read to its end
    * without error.
@@ -287,6 +312,15 @@ export interface TransferOptions {
    * @example `delete: true`
    */
   delete?: boolean | undefined;
+  /**
+   * Remove what {@link TransferOptions.filter} leaves out from the destination as well: rules that do not say for which end
+   * they are decide about the source alone. Turns `delete` on.
+   *
+   * Default: `false`.
+   *
+   * @example `filter: [{ exclude: '*.o' }], deleteExcluded: true`
+   */
+  deleteExcluded?: boolean | undefined;
   /**
    * Replace a directory that is not empty by what the source has there, if that is not a directory.
    *

@@ -77,7 +77,7 @@ export function checkEnds({ sources, destination }: Ends): void {
  */
 export async function place(
   ends: Ends,
-  { into, exclude }: { readonly into: boolean; readonly exclude: readonly Uint8Array[] },
+  { into, filter }: { readonly into: boolean; readonly filter: readonly unknown[] },
   probe: RemoteProbe,
 ): Promise<Placement> {
   const { sources, destination } = ends;
@@ -86,8 +86,8 @@ export async function place(
   if (sources.length > 1) return placeSeveral(ends, into);
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
-  // Whether a directory belongs to the run itself is asked where it is an entry.
-  if (directory && exclude.some((excluded) => Buffer.compare(excluded, name) === 0)) return placeSeveral(ends, into);
+  // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
+  if (directory && filter.length > 0) return placeSeveral(ends, into);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const below = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);

@@ -94,6 +94,7 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
 
 const SYNC_CHECKS: Checks<TransferOptions> = {
   ...TRANSFER_CHECKS,
+  deleteExcluded: flag,
   into: flag,
   events: group(EVENT_CHECKS),
   retry: (value, name) => {
@@ -138,8 +139,13 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
 }
 
 function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
+  const engine = engineOptions(given);
+  if (given.deleteExcluded === true) {
+    engine.delete = true;
+    engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
+  }
   return {
-    ...engineOptions(given),
+    ...engine,
     into: given.into ?? false,
     items: given.events?.items,
     whenFull: given.events?.whenFull ?? 'drop',

@@ -1,8 +1,9 @@
 // Written by scripts/options.mjs from the table in options/; never edited.
-import { flag, integer, listOf, oneOf } from './check.js';
+import { flag, integer, oneOf } from './check.js';
 import type { Check } from './check.js';
 import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
-import { excludedNames, plainName } from './exclude.js';
+import { filterRules, nativeRules } from './filter.js';
+import type { FilterRules, NativeRule } from './filter.js';
 import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
 import type { Compare, Compression, Durability } from './words.js';
 
@@ -16,7 +17,7 @@ export const TRANSFER_CHECKS: {
   readonly owner: Check<boolean>;
   readonly xattrs: Check<boolean>;
   readonly specials: Check<boolean>;
-  readonly exclude: Check<(string | Uint8Array)[]>;
+  readonly filter: Check<FilterRules>;
   readonly compare: Check<Compare>;
   readonly modifyWindowNs: Check<number>;
   readonly update: Check<boolean>;
@@ -43,7 +44,7 @@ export const TRANSFER_CHECKS: {
   owner: flag,
   xattrs: flag,
   specials: flag,
-  exclude: listOf(plainName),
+  filter: filterRules,
   compare: oneOf(...COMPARES),
   modifyWindowNs: integer(-1, 86_400_000_000_000, 'nanoseconds'),
   update: flag,
@@ -73,6 +74,7 @@ export const NOT_IN_VERIFY = [
   'ignoreExisting',
   'maxSize',
   'delete',
+  'deleteExcluded',
   'maxDelete',
   'allowMassDelete',
   'force',
@@ -94,7 +96,7 @@ interface Given {
   owner?: boolean;
   xattrs?: boolean;
   specials?: boolean;
-  exclude?: string | Uint8Array | readonly (string | Uint8Array)[];
+  filter?: FilterRules;
   compare?: Compare;
   modifyWindowNs?: number;
   update?: boolean;
@@ -124,7 +126,7 @@ export interface EngineOptions {
   owner: boolean;
   xattrs: boolean;
   specials: boolean;
-  exclude: Uint8Array[];
+  filter: NativeRule[];
   compare: Compare;
   modifyWindowNs: number;
   update: boolean;
@@ -155,7 +157,7 @@ export function engineOptions(given: Given): EngineOptions {
     owner: given.owner ?? false,
     xattrs: given.xattrs ?? false,
     specials: given.specials ?? true,
-    exclude: excludedNames(given.exclude ?? []),
+    filter: nativeRules(given.filter ?? []),
     compare: given.compare ?? 'quick',
     modifyWindowNs: given.modifyWindowNs ?? -1,
     update: given.update ?? false,

@@ -42,6 +42,7 @@ function reads(rows, isVerify) {
 function needs(rows) {
   return rows.map(({ kind: { command }, flags: several }) => ({
     ...(command.needs === undefined ? {} : { './flag-values.js': command.needs }),
+    ...command.needsOf,
     ...(command.words === undefined || several !== undefined ? {} : { '../words.js': [command.words] }),
   }));
 }

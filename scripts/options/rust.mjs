@@ -113,7 +113,6 @@ export function bindingModule() {
 //!
 //! ${WRITTEN}
 
-use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::Result;
 use sparsync_core::proto::Request;

@@ -35,6 +35,7 @@ export class ParsedFlags {
   readonly #switches = new Map<string, boolean>();
   readonly #spelled = new Set<string>();
   readonly #values = new Map<string, Word[]>();
+  readonly #inOrder: [string, Word][] = [];
   /** The words that are no flags. */
   readonly operands: Word[] = [];
 
@@ -53,10 +54,13 @@ export class ParsedFlags {
   add(flag: Flag, value: Word): void {
     const before = flag.many === true ? (this.#values.get(flag.name) ?? []) : [];
     this.#values.set(flag.name, [...before, value]);
+    this.#inOrder.push([flag.name, value]);
   }
 
   /** Takes a flag with a value back. */
   remove(flag: Flag): void {
+    const kept = this.#inOrder.filter(([name]) => name !== flag.name);
+    this.#inOrder.splice(0, Infinity, ...kept);
     if (flag.off === undefined) this.#values.delete(flag.name);
     else this.#values.set(flag.name, [flag.off]);
   }
@@ -79,6 +83,15 @@ export class ParsedFlags {
   /** All values of a flag, as bytes where text cannot hold them. */
   words(name: string): readonly Word[] {
     return this.#values.get(this.#declared(name)) ?? [];
+  }
+
+  /** All values of several flags, in the order of the command line. */
+  ordered<const Name extends string>(names: readonly Name[]): (readonly [Name, Word])[] {
+    const known = names.filter((name) => this.#known.has(name));
+    return this.#inOrder.flatMap(([name, value]) => {
+      const found = known.find((each) => each === name);
+      return found === undefined ? [] : [[found, value] as const];
+    });
   }
 
   /** All values of a flag. */

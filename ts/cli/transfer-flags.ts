@@ -1,6 +1,7 @@
 // Written by scripts/options.mjs from the table in options/; never edited.
 import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
+import { filterOf } from './filter-flags.js';
 import { exclusive, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
@@ -94,11 +95,40 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'the same as --devices --specials',
   },
   {
-    name: 'exclude',
-    value: 'NAME',
+    name: 'filter',
+    short: 'f',
+    value: 'RULE',
     many: true,
     category: 'What is transferred',
-    help: 'leave out what has this name, on both sides and at any depth (no pattern)',
+    help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
+  },
+  {
+    name: 'exclude',
+    value: 'PATTERN',
+    many: true,
+    category: 'What is transferred',
+    help: 'leave out what matches PATTERN, on both sides',
+  },
+  {
+    name: 'include',
+    value: 'PATTERN',
+    many: true,
+    category: 'What is transferred',
+    help: 'take what matches PATTERN, whatever a later rule says',
+  },
+  {
+    name: 'exclude-from',
+    value: 'FILE',
+    many: true,
+    category: 'What is transferred',
+    help: 'leave out what matches a line of FILE (- is standard input)',
+  },
+  {
+    name: 'include-from',
+    value: 'FILE',
+    many: true,
+    category: 'What is transferred',
+    help: 'take what matches a line of FILE (- is standard input)',
   },
   { name: 'checksum', short: 'c', category: 'How it is compared', help: 'compare content instead of size and time' },
   { name: 'size-only', category: 'How it is compared', help: 'compare the size alone' },
@@ -121,6 +151,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
   },
   { name: 'delete', category: 'Deleting', help: 'remove from DEST what SRC does not have' },
+  { name: 'delete-excluded', implies: ['delete'], category: 'Deleting', help: 'remove what the rules leave out, too' },
   { name: 'max-delete', value: 'NUM', category: 'Deleting', help: 'delete no more than NUM entries' },
   {
     name: 'allow-mass-delete',
@@ -220,11 +251,40 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   },
   { name: 'specials', category: 'How it is compared', help: 'compare FIFOs (default; --no-specials)' },
   {
-    name: 'exclude',
-    value: 'NAME',
+    name: 'filter',
+    short: 'f',
+    value: 'RULE',
     many: true,
     category: 'How it is compared',
-    help: 'leave out what has this name, on both sides and at any depth (no pattern)',
+    help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
+  },
+  {
+    name: 'exclude',
+    value: 'PATTERN',
+    many: true,
+    category: 'How it is compared',
+    help: 'leave out what matches PATTERN, on both sides',
+  },
+  {
+    name: 'include',
+    value: 'PATTERN',
+    many: true,
+    category: 'How it is compared',
+    help: 'take what matches PATTERN, whatever a later rule says',
+  },
+  {
+    name: 'exclude-from',
+    value: 'FILE',
+    many: true,
+    category: 'How it is compared',
+    help: 'leave out what matches a line of FILE (- is standard input)',
+  },
+  {
+    name: 'include-from',
+    value: 'FILE',
+    many: true,
+    category: 'How it is compared',
+    help: 'take what matches a line of FILE (- is standard input)',
   },
   {
     name: 'modify-window',
@@ -263,13 +323,14 @@ export function flaggedOptions(flags: ParsedFlags) {
     owner: flags.on('owner'),
     xattrs: flags.on('xattrs'),
     specials: flags.on('specials'),
-    exclude: flags.words('exclude'),
+    filter: filterOf(flags),
     compare: flags.on('checksum') ? 'content' : flags.on('size-only') ? 'size' : 'quick',
     modifyWindowNs: windowOf(flags, 'modify-window'),
     update: flags.on('update'),
     ignoreExisting: flags.on('ignore-existing'),
     maxSize: sizeOf(flags, 'max-size'),
     delete: flags.on('delete'),
+    deleteExcluded: flags.on('delete-excluded'),
     maxDelete: flags.number('max-delete'),
     allowMassDelete: flags.given('allow-mass-delete'),
     force: flags.on('force'),
@@ -295,7 +356,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     owner: flags.given('owner'),
     xattrs: flags.given('xattrs'),
     specials: flags.given('specials'),
-    exclude: flags.words('exclude'),
+    filter: filterOf(flags),
     modifyWindowNs: windowOf(flags, 'modify-window'),
     retry: flags.number('retry') ?? 0,
     timeoutMs: millisecondsOf(flags, 'timeout'),

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
-use sparsync_proto::{Kind, RelPath, Request};
+use sparsync_proto::{End, Kind, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Mount, Root, below};
@@ -29,11 +29,11 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
     if deletion.allow_mass || !(deletion.delete || deletion.force) || trees.iter().any(is_onto_itself) {
         return Ok(());
     }
-    let matcher = &*request.matcher();
+    let matcher = &*request.matcher(End::Receiver);
     for tree in &trees {
         let is_lost = |place: &Place| {
             // What does not belong to the run is not deleted, whatever it holds.
-            matcher.takes_directory(&place.path)
+            matcher.deletes_directory(&place.path)
                 && if deletion.delete { !tree.stays_at(place) } else { gives_way(source, &place.path) }
         };
         if let Some(place) = places_below(tree.root(), root).into_iter().find(is_lost) {

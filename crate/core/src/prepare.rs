@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
+use sparsync_proto::{Attributes, End, Grant, Name, RelPath, Request, Rules, SourceIds};
 
 use crate::engine::{self, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +90,7 @@ impl Prepared {
     pub(crate) fn options(&self, request: &Request, terms: &ReceiverTerms<'_>, report: Report) -> ReceiverOptions {
         ReceiverOptions {
             attributes: request.attributes,
-            matcher: request.matcher(),
+            matcher: request.matcher(End::Receiver),
             partial_top: !request.top.is_empty(),
             rules: Rules {
                 attributes: carried(&request.attributes, terms),

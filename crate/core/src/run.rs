@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
-use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds};
+use sparsync_proto::{Direction, End, Figure, Frame, Request, SourceIds};
 use tokio::sync::mpsc;
 
 use crate::claims::Claims;
@@ -148,7 +148,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
     let lanes = data.data_out(request.lanes);
     let options = SenderOptions {
         attributes: request.attributes,
-        matcher: request.matcher(),
+        matcher: request.matcher(End::Sender),
         recursive: request.recursive,
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
@@ -279,7 +279,7 @@ fn local_once(
     let sending = Arc::new(Session::new(request.profile));
     let sender_options = SenderOptions {
         attributes: request.attributes,
-        matcher: request.matcher(),
+        matcher: request.matcher(End::Sender),
         recursive: request.recursive,
         compress: Box::new(|| false),
         hold: Duration::ZERO,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, Record};
-use sparsync_core::proto::{Accept, Frame, Grant, Kind, Name, Names, RelPath, Request, SourcePath, WireError, limits};
+use sparsync_core::proto::{
+    Accept, FilterRules, Frame, Grant, Kind, Name, Names, RelPath, Request, Rule, SourcePath, WireError, limits,
+};
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
     Control, Node, Trap, accept, contents, deleting, digest, directory, files, leftovers, listing, noise, profile,
@@ -67,7 +69,8 @@ async fn a_server_grants_itself_nothing() {
 async fn what_does_not_belong_to_the_run_is_not_touched() {
     let names = |all: &[&[u8]]| Names::new(all.iter().map(|name| Name::new(name).unwrap()).collect()).unwrap();
     let entry = |name: &[u8]| SourcePath { path: RelPath::new(name).unwrap(), contents: false };
-    let excluding = Request { exclude: names(&[b"keep", b"sub"]), ..deleting(pull_from("tree")) };
+    let filter = FilterRules::new(&["keep", "sub"].map(|name| Rule::new(false, name.into()))).unwrap();
+    let excluding = Request { filter, ..deleting(pull_from("tree")) };
     let of_entries = Request { sources: vec![entry(b"one"), entry(b"two")], into: true, ..deleting(pull_from("")) };
     for (request, top, said) in [
         (&excluding, Names::default(), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),

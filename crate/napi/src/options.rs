@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{Name, Names, RelPath, Request, SourcePath, Window, limits};
+use sparsync_core::proto::{FilterRules, RelPath, Request, SourcePath, Window, limits, parse_rule};
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
 
@@ -186,11 +186,27 @@ pub(crate) fn window(ns: f64) -> Window {
     }
 }
 
-/// A set of names.
-pub(crate) fn names(all: &[Uint8Array]) -> Result<Names> {
-    let checked = all.iter().map(|name| Name::new(name).map_err(|error| config("not a name").at(name).because(error)));
-    Names::new(checked.collect::<Result<_>>()?)
-        .ok_or_else(|| config(format!("names of more than {} bytes in all", limits::NAMES_BYTES_MAX)))
+/// A rule of a filter.
+#[napi(object, object_to_js = false)]
+pub struct NativeRule {
+    /// As people write it.
+    pub text: Uint8Array,
+    /// When it says for neither end that it is for that one, it is for the sender alone.
+    pub sender_only: bool,
+}
+
+/// Filter rules.
+pub(crate) fn rules(all: &[NativeRule]) -> Result<FilterRules> {
+    let mut rules = Vec::new();
+    for NativeRule { text, sender_only } in all {
+        let before = rules.len();
+        parse_rule(text, &mut rules).map_err(|error| config(error.to_string()))?;
+        if let Some(rule) = rules.get_mut(before) {
+            rule.receiver &= !*sender_only || !rule.sender;
+        }
+    }
+    FilterRules::new(&rules)
+        .ok_or_else(|| config(format!("filter rules of more than {} bytes in all", limits::FILTER_BYTES_MAX)))
 }
 
 /// A path below a root.

@@ -2,12 +2,11 @@
 //!
 //! Written by scripts/options.mjs from the table in options/; never edited.
 
-use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::Result;
 use sparsync_core::proto::Request;
 
-use crate::options::{lanes, names, whole, window};
+use crate::options::{NativeRule, lanes, rules, whole, window};
 use crate::words::{NativeCompare, NativeCompression, NativeDurability};
 
 /// The options of a run.
@@ -30,8 +29,8 @@ pub struct NativeTransfer {
     pub xattrs: bool,
     /// FIFOs; when off they are treated as what is never carried.
     pub specials: bool,
-    /// Names that do not belong to the run, on either side and at any depth.
-    pub exclude: Vec<Uint8Array>,
+    /// Which entries belong to the run: the first rule that matches decides.
+    pub filter: Vec<NativeRule>,
     /// How content is compared.
     pub compare: NativeCompare,
     /// How times are compared.
@@ -79,7 +78,7 @@ impl NativeTransfer {
         request.attributes.owner = self.owner;
         request.attributes.xattrs = self.xattrs;
         request.attributes.specials = self.specials;
-        request.exclude = names(&self.exclude)?;
+        request.filter = rules(&self.filter)?;
         request.attributes.compare = self.compare.into();
         request.attributes.window = window(self.modify_window_ns);
         request.selection.update = self.update;

@@ -10,6 +10,7 @@ mod compare;
 mod counters;
 mod entry;
 pub mod field;
+mod filter;
 mod frame;
 mod kind;
 pub mod limits;
@@ -32,12 +33,13 @@ pub use codec::DecodeError;
 pub use compare::{Digest, TreeHasher};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
+pub use filter::{End, Filter, FilterRules, ParseError, Pattern, Rule, parse_rule};
 pub use frame::{
     Accept, Action, Detail, Directory, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry, Resume,
     WireError, encode_list,
 };
 pub use kind::ErrorKind;
-pub use matcher::{AtTop, Everything, ExceptNames, Matcher};
+pub use matcher::{AtTop, Everything, Matcher};
 pub use names::Names;
 pub use options::{Compare, Compression, Direction, Durability, SourcePath, Window};
 pub use path::{Name, RelPath};

@@ -75,6 +75,9 @@ pub const SOURCE_MARK_BYTES: usize = 16;
 /// Bytes of the marks of all sources of a run.
 pub const SOURCE_MARKS_BYTES_MAX: usize = SOURCES_MAX * SOURCE_MARK_BYTES;
 
+/// Bytes of the filter rules of a request, in their wire form.
+pub const FILTER_BYTES_MAX: usize = 256 << 10;
+
 /// Bytes of a set of names in a request.
 pub const NAMES_BYTES_MAX: usize = 64 << 10;
 

@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 
 use crate::entry::Kind;
+use crate::filter::{End, Filter};
 use crate::names::Names;
 use crate::path::RelPath;
 use crate::request::Request;
@@ -19,6 +20,18 @@ pub trait Matcher: Debug + Send + Sync {
     /// that does not.
     fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
 
+    /// Whether the sender sends the entry: what it does not send must not come from it.
+    fn sends(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        self.takes(path, name, kind)
+    }
+
+    /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory at
+    /// `path` is to be deleted itself.
+    fn deletes(&self, path: &RelPath, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
+        let _ = in_deleted;
+        self.takes(path, name, kind)
+    }
+
     /// Whether it takes everything below the directory at `path`, so that nobody need be asked there.
     fn takes_all_below(&self, path: &RelPath) -> bool;
 
@@ -26,29 +39,36 @@ pub trait Matcher: Debug + Send + Sync {
     /// what differs, and every directory is listed.
     fn digests_decide(&self) -> bool;
 
-    /// Whether the directory at `path` is reached by a walk: it and all those above it belong to the run.
-    fn takes_directory(&self, path: &RelPath) -> bool {
-        if self.takes_all_below(&RelPath::root()) {
-            return true;
-        }
-        let mut at = path.clone();
-        while let Some((parent, name)) = at.split_last() {
-            if !self.takes(&parent, name.as_bytes(), Kind::Directory) {
-                return false;
-            }
-            at = parent;
-        }
-        true
+    /// Whether the directory at `path` is reached by the sender's walk: it and all those above it are sent.
+    fn sends_directory(&self, path: &RelPath) -> bool {
+        is_reached(path, |parent, name| self.sends(parent, name, Kind::Directory))
+    }
+
+    /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.
+    fn deletes_directory(&self, path: &RelPath) -> bool {
+        is_reached(path, |parent, name| self.deletes(parent, name, Kind::Directory, false))
     }
 }
 
+/// Whether the directory at `path` and all those above it, but for the root, are ones that `takes` takes.
+fn is_reached(path: &RelPath, takes: impl Fn(&RelPath, &[u8]) -> bool) -> bool {
+    let mut at = path.clone();
+    while let Some((parent, name)) = at.split_last() {
+        if !takes(&parent, name.as_bytes()) {
+            return false;
+        }
+        at = parent;
+    }
+    true
+}
+
 impl Request {
-    /// What belongs to the run, at either end.
+    /// What belongs to the run, as one of its ends sees it.
     #[must_use]
-    pub fn matcher(&self) -> Box<dyn Matcher> {
-        let named: Box<dyn Matcher> =
-            if self.exclude.is_empty() { Box::new(Everything) } else { Box::new(ExceptNames::new(&self.exclude)) };
-        if self.top.is_empty() { named } else { Box::new(AtTop::new(&self.top, named)) }
+    pub fn matcher(&self, end: End) -> Box<dyn Matcher> {
+        let filtered: Box<dyn Matcher> =
+            if self.filter.is_empty() { Box::new(Everything) } else { Box::new(Filter::new(&self.filter, end)) };
+        if self.top.is_empty() { filtered } else { Box::new(AtTop::new(&self.top, filtered)) }
     }
 }
 
@@ -70,32 +90,6 @@ impl Matcher for Everything {
     }
 }
 
-/// The matcher of a run that leaves out some names, wherever and whatever they are.
-#[derive(Clone, Debug, Default)]
-pub struct ExceptNames(Vec<Vec<u8>>);
-
-impl ExceptNames {
-    /// Leaves out `names`.
-    #[must_use]
-    pub fn new(names: &Names) -> Self {
-        Self(names.iter().map(<[u8]>::to_vec).collect())
-    }
-}
-
-impl Matcher for ExceptNames {
-    fn takes(&self, _: &RelPath, name: &[u8], _: Kind) -> bool {
-        self.0.binary_search_by(|excluded| excluded.as_slice().cmp(name)).is_err()
-    }
-
-    fn takes_all_below(&self, _: &RelPath) -> bool {
-        self.0.is_empty()
-    }
-
-    fn digests_decide(&self) -> bool {
-        true
-    }
-}
-
 /// The matcher of a run to which only some entries of the tree's top belong, and what another one takes below them.
 #[derive(Debug)]
 pub struct AtTop {
@@ -109,12 +103,23 @@ impl AtTop {
     pub fn new(names: &Names, below: Box<dyn Matcher>) -> Self {
         Self { names: names.iter().map(<[u8]>::to_vec).collect(), below }
     }
+
+    fn is_seen(&self, path: &RelPath, name: &[u8]) -> bool {
+        !path.is_root() || self.names.binary_search_by(|seen| seen.as_slice().cmp(name)).is_ok()
+    }
 }
 
 impl Matcher for AtTop {
     fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        let is_seen = !path.is_root() || self.names.binary_search_by(|seen| seen.as_slice().cmp(name)).is_ok();
-        is_seen && self.below.takes(path, name, kind)
+        self.is_seen(path, name) && self.below.takes(path, name, kind)
+    }
+
+    fn sends(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        self.is_seen(path, name) && self.below.sends(path, name, kind)
+    }
+
+    fn deletes(&self, path: &RelPath, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
+        self.is_seen(path, name) && self.below.deletes(path, name, kind, in_deleted)
     }
 
     fn takes_all_below(&self, path: &RelPath) -> bool {
@@ -128,27 +133,29 @@ impl Matcher for AtTop {
 
 #[cfg(test)]
 mod tests {
-    use super::{AtTop, Everything, ExceptNames, Kind, Matcher, Names, RelPath};
+    use super::{AtTop, Everything, Filter, Kind, Matcher, Names, RelPath};
+    use crate::filter::{End, FilterRules, Rule};
     use crate::path::Name;
 
     #[test]
-    fn a_name_is_left_out_at_any_depth_with_all_that_is_below_it() {
+    fn what_is_excluded_is_left_out_with_all_that_is_below_it() {
         let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
-        let matcher = ExceptNames::new(&Names::new(vec![Name::new(b"x").unwrap(), Name::new(b"a").unwrap()]).unwrap());
+        let rules = [b"x", b"a"].map(|name| Rule::new(false, name.to_vec()));
+        let matcher = Filter::new(&FilterRules::new(&rules).unwrap(), End::Sender);
         assert!(!matcher.takes(&RelPath::root(), b"x", Kind::File));
         assert!(!matcher.takes(&path(b"d/e"), b"a", Kind::Directory));
         assert!(matcher.takes(&path(b"d/e"), b"ax", Kind::File));
         for (directory, is_taken) in [(&b""[..], true), (b"d/e", true), (b"d/x", false), (b"x/d", false), (b"xx", true)]
         {
-            assert_eq!(matcher.takes_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
+            assert_eq!(matcher.sends_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
         let at_top = AtTop::new(
             &Names::new(vec![Name::new(b"d").unwrap(), Name::new(b"x").unwrap()]).unwrap(),
             Box::new(matcher),
         );
         for (directory, is_taken) in [(&b"d/e"[..], true), (b"e", false), (b"x", false), (b"d/x", false)] {
-            assert_eq!(at_top.takes_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
+            assert_eq!(at_top.sends_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
-        assert!(Everything.takes_all_below(&RelPath::root()) && Everything.takes_directory(&path(b"x")));
+        assert!(Everything.takes_all_below(&RelPath::root()) && Everything.sends_directory(&path(b"x")));
     }
 }

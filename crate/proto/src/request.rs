@@ -3,6 +3,7 @@
 //! Written by scripts/options.mjs from the table in options/; never edited.
 
 use crate::field::{AtMost, FileName, message};
+use crate::filter::FilterRules;
 use crate::limits::{ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
 use crate::names::Names;
 use crate::options::{Compare, Compression, Direction, Durability, Lanes, Size, SourcePath, Sources, Window};
@@ -98,8 +99,8 @@ pub struct Request {
     pub source_marks: Vec<u8>,
     /// Sub-directories too.
     pub recursive: bool,
-    /// Names that do not belong to the run, on either side and at any depth.
-    pub exclude: Names,
+    /// Which entries belong to the run: the first rule that matches decides.
+    pub filter: FilterRules,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Verified parts of large files are kept for the next run.
@@ -141,7 +142,7 @@ impl Default for Request {
             top: Names::default(),
             source_marks: Vec::default(),
             recursive: false,
-            exclude: Names::default(),
+            filter: FilterRules::default(),
             dry_run: false,
             partial: false,
             compression: Compression::default(),
@@ -197,8 +198,8 @@ message!(Request, "request" {
     32 optional entries_bound,
     33 critical space_checked,
     34 critical profile,
-    35 critical exclude,
     36 critical attributes.specials,
     37 critical top,
     38 optional source_marks: AtMost<SOURCE_MARKS_BYTES_MAX>,
+    39 critical filter,
 });

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
+use sparsync_proto::{Accept, Direction, End, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -153,7 +153,7 @@ impl Answer<'_> {
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let options = SenderOptions {
             attributes: request.attributes,
-            matcher: request.matcher(),
+            matcher: request.matcher(End::Sender),
             recursive: request.recursive,
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),

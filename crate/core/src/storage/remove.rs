@@ -64,7 +64,7 @@ impl<S: WriteStorage> Removal<'_, S> {
 
     /// Whether an entry belongs to what may be removed.
     fn takes(&mut self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        let takes = self.matcher.is_none_or(|matcher| matcher.takes(path, name, kind));
+        let takes = self.matcher.is_none_or(|matcher| matcher.deletes(path, name, kind, true));
         self.protected += u64::from(!takes);
         takes
     }

@@ -21,7 +21,7 @@ impl Frame {
                     size_of::<Request>()
                         + request.root.len()
                         + request.path.as_bytes().len()
-                        + request.exclude.memory_bytes()
+                        + request.filter.memory_bytes()
                         + request.top.memory_bytes()
                         + more
                 }

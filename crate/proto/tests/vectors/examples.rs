@@ -5,8 +5,9 @@ use sparsync_proto::codec::Write as _;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
-    ErrorKind, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, Phase, PhaseTotal,
-    Reasons, RelPath, Request, Resume, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, Phase,
+    PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window,
+    WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -134,7 +135,11 @@ fn push_of_names() -> Request {
         path: path(b"host/home"),
         attributes: Attributes { specials: true, ..Attributes::default() },
         recursive: true,
-        exclude: names(&[b"cache", b"tmp"]),
+        filter: FilterRules::new(&[
+            Rule::new(true, b"/a/*".to_vec()),
+            Rule { receiver: false, perishable: true, ..Rule::new(false, b"tmp".to_vec()) },
+        ])
+        .unwrap(),
         top: names(&[b"a", b"d"]),
         lock_wait_ms: 1000,
         ..Request::default()

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
-    ErrorKind, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, PHASES, PhaseTotal,
-    RelPath, Request, Resume, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs,
-    limits,
+    ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, PHASES,
+    PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window,
+    WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -97,16 +97,33 @@ pub fn names(all: &[Vec<u8>]) -> Names {
     Names::new(all.iter().map(|name| Name::new(name).expect("a name")).collect()).expect("few")
 }
 
+fn rules(all: &[Rule]) -> FilterRules {
+    FilterRules::new(all).unwrap()
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    (any::<[bool; 5]>(), vec(any::<u8>(), 1..20)).prop_map(
+        |([include, sender, other, negated, perishable], pattern)| Rule {
+            include,
+            sender,
+            receiver: other || !sender,
+            negated,
+            perishable,
+            pattern,
+        },
+    )
+}
+
 pub fn any_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
     let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| SourcePath { path, contents });
-    let place = (place, vec(source, 0..3), (vec(any_name(), 0..4), vec(any_name(), 0..4), vec(any::<u8>(), 0..40)));
+    let place = (place, vec(source, 0..3), (vec(any_rule(), 0..4), vec(any_name(), 0..4), vec(any::<u8>(), 0..40)));
     (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
         |(
             flags,
-            ((root, path, file_name, max), sources, (exclude, top, source_marks)),
+            ((root, path, file_name, max), sources, (filter, top, source_marks)),
             attributes,
             durability,
             compression,
@@ -123,7 +140,7 @@ pub fn any_request() -> impl Strategy<Value = Request> {
                 file_name,
                 attributes,
                 recursive: flags[3],
-                exclude: names(&exclude),
+                filter: rules(&filter),
                 selection: Selection { update: flags[4], ..Selection::default() },
                 top: names(&top),
                 deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7] },

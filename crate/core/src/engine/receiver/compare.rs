@@ -40,7 +40,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Compares the next directory of the source with the destination's.
     pub(super) fn directory(&mut self, number: u32, directory: Directory) -> Result<()> {
-        if !self.options.matcher.takes_directory(&directory.path) {
+        if !self.options.matcher.sends_directory(&directory.path) {
             return Err(Error::protocol("a directory that does not belong to the run")
                 .remote()
                 .at(directory.path.as_bytes()));

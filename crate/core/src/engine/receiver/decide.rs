@@ -53,7 +53,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Step::Adjust { source, reasons } => self.adjust(&path, &listing, source, reasons)?,
                 Step::Skip { source, reasons } => self.skip(&path, &listing, source, reasons)?,
                 Step::Extra { old: at } => {
-                    old_listing.get(at).is_some_and(|entry| self.extra(&path, old_listing.name(entry)))
+                    old_listing.get(at).is_some_and(|entry| self.extra(&path, old_listing.name(entry), entry.kind))
                 }
             };
         }
@@ -77,7 +77,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if matcher.takes_all_below(path) {
             return Ok(());
         }
-        let is_foreign = |entry: &&Entry| !matcher.takes(path, listing.name(entry), entry.kind);
+        let is_foreign = |entry: &&Entry| !matcher.sends(path, listing.name(entry), entry.kind);
         match listing.entries().iter().find(is_foreign) {
             Some(entry) => Err(Error::protocol("an entry that does not belong to the run")
                 .remote()
@@ -236,8 +236,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(false)
     }
 
-    fn extra(&mut self, path: &RelPath, name: &[u8]) -> bool {
-        if !self.options.deletion.delete {
+    fn extra(&mut self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        if !self.options.deletion.delete || !self.options.matcher.deletes(path, name, kind, false) {
             return false;
         }
         self.guard.extra(1);

@@ -1,0 +1,309 @@
+//! Patterns of rsync's rules: `*`, `**`, `***`, `?`, classes, anchors, and the slash at the end that means directories.
+//!
+//! A pattern may come from a peer, so matching takes time proportional to the pattern times the path whatever the
+//! pattern is: there is no recursion, and a star is extended, never tried again.
+
+use crate::entry::Kind;
+
+/// What one place of a pattern takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// This byte.
+    Byte(u8),
+    /// Any byte but a slash (`?`).
+    Any,
+    /// Any byte of a set (`[a-z]`); a slash is in none.
+    Set(Box<[u64; 4]>),
+    /// Any bytes but slashes, or none (`*`).
+    Star,
+    /// Any bytes, or none (`**`).
+    DoubleStar,
+}
+
+impl Token {
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Self::Byte(expected) => *expected == byte,
+            Self::Any => byte != b'/',
+            Self::Set(set) => set[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1,
+            Self::Star | Self::DoubleStar => false,
+        }
+    }
+}
+
+/// Where in a path a pattern begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    /// At the top of the transfer.
+    Top,
+    /// So many slashes before the end, as many as the pattern has.
+    Slashes(usize),
+    /// At any component, because a double star takes any number of slashes.
+    Anywhere,
+}
+
+/// A pattern, ready to be compared with paths.
+#[expect(clippy::struct_excessive_bools, reason = "what a pattern says, each apart from the others")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    tokens: Vec<Token>,
+    /// Where in a path it begins.
+    begins: Begins,
+    /// It matches directories only.
+    directories: bool,
+    /// It ends in `***`: a directory is compared with a slash behind its name.
+    with_content: bool,
+    /// It begins with `**`: a path is compared with a slash before it, too.
+    open: bool,
+    /// It matches nothing, because a class in it has no end.
+    broken: bool,
+}
+
+impl Pattern {
+    /// Reads a pattern as rsync does. What cannot match anything, for instance a class without an end, is a pattern that
+    /// matches nothing.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Self {
+        let anchored = text.first() == Some(&b'/');
+        let text = if anchored { &text[1..] } else { text };
+        let directories = text.len() > 1 && text.last() == Some(&b'/');
+        let text = if directories { &text[..text.len() - 1] } else { text };
+        let has_wildcard = text.iter().any(|byte| b"*?[".contains(byte));
+        let tokens =
+            if has_wildcard { parse(text) } else { Some(text.iter().map(|&byte| Token::Byte(byte)).collect()) };
+        let begins = if anchored {
+            Begins::Top
+        } else if text.windows(2).any(|pair| pair == b"**") {
+            Begins::Anywhere
+        } else {
+            Begins::Slashes(text.split(|&byte| byte == b'/').count() - 1)
+        };
+        Self {
+            begins,
+            directories,
+            with_content: text.ends_with(b"***"),
+            open: !anchored && text.starts_with(b"**"),
+            broken: tokens.is_none(),
+            tokens: tokens.unwrap_or_default(),
+        }
+    }
+
+    /// Whether the entry at `path`, below the top of the transfer and without a slash before it, is meant.
+    #[must_use]
+    pub fn matches(&self, path: &[u8], kind: Kind) -> bool {
+        if self.broken || (self.directories && kind != Kind::Directory) {
+            return false;
+        }
+        if self.with_content && kind == Kind::Directory {
+            return self.matches_text(&[path, b"/"].concat());
+        }
+        self.matches_text(path)
+    }
+
+    fn matches_text(&self, text: &[u8]) -> bool {
+        let mut after_slashes = text.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at + 1);
+        match self.begins {
+            Begins::Top => self.matches_all(text),
+            Begins::Slashes(count) => {
+                let starts: Vec<_> = std::iter::once(0).chain(after_slashes).collect();
+                starts.iter().rev().nth(count).is_some_and(|&start| self.matches_all(&text[start..]))
+            }
+            Begins::Anywhere => {
+                self.matches_all(text)
+                    || (self.open && self.matches_all(&[b"/", text].concat()))
+                    || after_slashes.any(|start| start < text.len() && self.matches_all(&text[start..]))
+            }
+        }
+    }
+
+    /// Whether the whole of `text` is taken. A star that cannot be extended over a slash gives way to the last double
+    /// star before it; earlier stars need no second try, because what they took is the least that they can take.
+    fn matches_all(&self, text: &[u8]) -> bool {
+        let (mut token, mut at) = (0, 0);
+        // The place of a star in the pattern, and where what it takes ends.
+        let (mut star, mut double) = (None::<(usize, usize)>, None::<(usize, usize)>);
+        loop {
+            match self.tokens.get(token) {
+                Some(Token::Star) => {
+                    star = Some((token, at));
+                    token += 1;
+                    continue;
+                }
+                Some(Token::DoubleStar) => {
+                    (star, double) = (None, Some((token, at)));
+                    token += 1;
+                    continue;
+                }
+                Some(single) if at < text.len() && single.takes(text[at]) => {
+                    token += 1;
+                    at += 1;
+                    continue;
+                }
+                None if at == text.len() => return true,
+                _ => {}
+            }
+            let longer = |from: Option<(usize, usize)>, over_slash: bool| {
+                from.filter(|&(_, end)| end < text.len() && (over_slash || text[end] != b'/'))
+            };
+            if let Some((of, end)) = longer(star, false) {
+                star = Some((of, end + 1));
+                (token, at) = (of + 1, end + 1);
+            } else if let Some((of, end)) = longer(double, true) {
+                (star, double) = (None, Some((of, end + 1)));
+                (token, at) = (of + 1, end + 1);
+            } else {
+                return false;
+            }
+        }
+    }
+}
+
+/// The tokens of a pattern that has a wildcard; nothing when a class has no end.
+fn parse(text: &[u8]) -> Option<Vec<Token>> {
+    let mut tokens = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        tokens.push(match byte {
+            b'*' => {
+                let more = rest.iter().take_while(|&&byte| byte == b'*').count();
+                rest = &rest[more..];
+                if more == 0 { Token::Star } else { Token::DoubleStar }
+            }
+            b'?' => Token::Any,
+            b'[' => {
+                let (set, after) = class(rest)?;
+                rest = after;
+                Token::Set(Box::new(set))
+            }
+            // A backslash at the end stands for nothing that a name could hold.
+            b'\\' => {
+                let (&escaped, after) = rest.split_first()?;
+                rest = after;
+                Token::Byte(escaped)
+            }
+            other => Token::Byte(other),
+        });
+    }
+    tokens.shrink_to_fit();
+    Some(tokens)
+}
+
+/// The set of a class, and what follows it; `text` begins behind the `[`.
+fn class(text: &[u8]) -> Option<([u64; 4], &[u8])> {
+    let negated = matches!(text.first(), Some(b'!' | b'^'));
+    let mut rest = if negated { &text[1..] } else { text };
+    let mut set = [0_u64; 4];
+    let mut add = |byte: u8| set[usize::from(byte >> 6)] |= 1 << (byte & 63);
+    let mut first = true;
+    // The byte before a `-`, where it can begin a range.
+    let mut low: Option<u8> = None;
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        match byte {
+            b']' if !first => break,
+            b'-' if low.is_some() && !matches!(rest.first(), None | Some(b']')) => {
+                let (high, after) = literal(rest)?;
+                rest = after;
+                (low.take()?..=high).for_each(&mut add);
+            }
+            b'[' if rest.first() == Some(&b':') => {
+                let end = rest.iter().position(|&byte| byte == b']')?;
+                let inner = &rest[1..end];
+                if let Some((b':', name)) = inner.split_last() {
+                    (0..=u8::MAX).filter(posix(name)?).for_each(&mut add);
+                    rest = &rest[end + 1..];
+                    low = None;
+                } else {
+                    add(b'[');
+                    low = Some(b'[');
+                }
+            }
+            _ => {
+                let (byte, after) = literal_from(byte, rest)?;
+                rest = after;
+                add(byte);
+                low = Some(byte);
+            }
+        }
+        first = false;
+    }
+    if negated {
+        set = set.map(|word| !word);
+    }
+    set[usize::from(b'/' >> 6)] &= !(1 << (b'/' & 63));
+    Some((set, rest))
+}
+
+/// A byte of a class, which a backslash may stand before.
+fn literal(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (&byte, rest) = text.split_first()?;
+    literal_from(byte, rest)
+}
+
+fn literal_from(byte: u8, rest: &[u8]) -> Option<(u8, &[u8])> {
+    if byte != b'\\' {
+        return Some((byte, rest));
+    }
+    let (&escaped, rest) = rest.split_first()?;
+    Some((escaped, rest))
+}
+
+/// The bytes of a named class, in the C locale.
+fn posix(name: &[u8]) -> Option<fn(&u8) -> bool> {
+    Some(match name {
+        b"alnum" => u8::is_ascii_alphanumeric,
+        b"alpha" => u8::is_ascii_alphabetic,
+        b"blank" => |byte| matches!(byte, b' ' | b'\t'),
+        b"cntrl" => u8::is_ascii_control,
+        b"digit" => u8::is_ascii_digit,
+        b"graph" => u8::is_ascii_graphic,
+        b"lower" => u8::is_ascii_lowercase,
+        b"print" => |byte| matches!(byte, b' '..=b'~'),
+        b"punct" => u8::is_ascii_punctuation,
+        b"space" => |byte| matches!(byte, b' ' | b'\t'..=b'\r'),
+        b"upper" => u8::is_ascii_uppercase,
+        b"xdigit" => u8::is_ascii_hexdigit,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+    use crate::entry::Kind;
+
+    /// Each was asked of rsync 3.5.0.
+    #[test]
+    fn patterns_match_what_they_match_in_rsync() {
+        for (pattern, path, kind, matches) in [
+            ("a", "x/a", Kind::File, true),
+            ("/a", "x/a", Kind::File, false),
+            ("a/", "a", Kind::File, false),
+            ("x/a", "y/x/a", Kind::File, true),
+            ("x/*", "y/x/a/b", Kind::File, false),
+            ("x/**", "y/x/a/b", Kind::File, true),
+            ("**/a", "a", Kind::File, true),
+            ("x/**/a", "x/a", Kind::File, false),
+            ("x/***", "x", Kind::Directory, true),
+            ("x/***", "x", Kind::File, false),
+            ("[a-[/]", "a", Kind::File, false),
+            ("[]a]", "]", Kind::File, true),
+            ("[a", "[a", Kind::File, false),
+            ("a\\b", "a\\b", Kind::File, true),
+            ("a\\b*", "a\\b", Kind::File, false),
+        ] {
+            assert_eq!(Pattern::new(pattern.as_bytes()).matches(path.as_bytes(), kind), matches, "{pattern} {path}");
+        }
+    }
+
+    /// One that tries each star again would not come to an end.
+    #[test]
+    fn a_pattern_of_many_stars_is_decided() {
+        let (stars, path) = ("*a".repeat(2000) + "b", "a".repeat(4000));
+        assert!(!Pattern::new(stars.as_bytes()).matches(path.as_bytes(), Kind::File));
+        let (stars, path) = ("**a/*".repeat(1000) + "b", "a/".repeat(2000) + "c");
+        assert!(!Pattern::new(stars.as_bytes()).matches(path.as_bytes(), Kind::File));
+    }
+}
