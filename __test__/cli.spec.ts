@@ -26,6 +26,7 @@ import { startServer } from './helpers/server.js';
 import { rejection, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree, TreeMaker } from './helpers/tree.js';
+import { urlAt } from './helpers/url.js';
 import { names, touched, walk } from './helpers/walk.js';
 
 /** A copy by another tool, with everything. */
@@ -123,7 +124,7 @@ test('exit codes tell what went wrong', async (t) => {
   const silent = createSocket('udp4').bind(0, '127.0.0.1');
   await once(silent, 'listening');
   t.teardown(() => silent.close());
-  const silence = `sparsync://127.0.0.1:${silent.address().port}/root/tree`;
+  const silence = urlAt(`127.0.0.1:${silent.address().port}`, 'root', 'tree');
   const unanswered = await cli(t, user, ['-a', '--contimeout=1', `${source}/`, silence]);
   t.is(unanswered.code, exit.connectTimeout, unanswered.stderr);
   t.regex(unanswered.stderr, /no answer[^]*a firewall/);

@@ -14,6 +14,7 @@ import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
 import { isRoot } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 
 /** A number that no list of users has. */
 const NOBODY = 54_321;
@@ -97,7 +98,7 @@ for (const [how, env] of Object.entries(homes)) {
       '--pin',
       pin,
       `${source}/`,
-      `sparsync://${address}/root/`,
+      `${urlAt(address, 'root')}/`,
     ];
     const ended = await bare(t, env, push);
     t.deepEqual([ended.code, ended.stdout, ended.stderr], [0, '', '']);
@@ -110,7 +111,7 @@ for (const [how, env] of Object.entries(homes)) {
     for (const args of [
       ['keys'],
       ['serve', '--listen', '127.0.0.1:0', '--root', `root=${source}`, '--anonymous'],
-      ['-a', `${source}/`, 'sparsync://127.0.0.1:1/root/'],
+      ['-a', `${source}/`, `${urlAt('127.0.0.1:1', 'root')}/`],
       ['trust', '127.0.0.1'],
     ]) {
       const ended = await bare(t, env, args);

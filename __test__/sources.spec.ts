@@ -11,6 +11,7 @@ import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { failure, scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 import { differences, touched, walk } from './helpers/walk.js';
 
 const NAMES = ['a', 'b', 'c', 'ü'];
@@ -210,7 +211,7 @@ judged('sources that no one run can serve are refused, by name', async (t) => {
     [a, url('x')],
     [a, ''],
     [a, 5],
-    [url('x'), 'sparsync://127.0.0.1:1/root/x'],
+    [url('x'), urlAt('127.0.0.1:1', 'root', 'x')],
     [url('x'), url('x').replace('root', 'other')],
   ]) {
     await failure(t, sync(bad as string[], `${work}/t`), ConfigError, JSON.stringify(bad));

@@ -15,7 +15,7 @@ import { parseTarget } from './target.js';
 /**
  * Makes `destination` equal to `source`, or with `delete: false`, the default, at least contain it.
  *
- * Either end may be a `sparsync://host[:port]/root/path` URL; a server has named roots only. Two local folders are
+ * Either end may be a `sparsync://host[:port]/name/path` URL; a server has named roots only. Two local folders are
  * synced by the same engine without a network. A slash at the end of either means nothing, unless `into` asks for rsync's rule.
  *
  * @param source - What to read: a path as text, bytes or `file:` URL, or a `sparsync://` URL; or several of them on one

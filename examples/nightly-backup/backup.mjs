@@ -25,7 +25,7 @@ function summary(result) {
 async function backup() {
   const given = settings();
   if (given === undefined) {
-    console.error('please set BACKUP_SOURCE, BACKUP_TARGET (sparsync://host/root/path) and BACKUP_SERVER_KEY');
+    console.error('please set BACKUP_SOURCE, BACKUP_TARGET (sparsync://host/name/path) and BACKUP_SERVER_KEY');
     return 2;
   }
   const { source, target, serverKey } = given;

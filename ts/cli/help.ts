@@ -16,7 +16,7 @@ sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap bo
 usage: sparsync [OPTIONS] SRC... DEST
        sparsync serve | keys | trust | verify | profile | doctor [--help]
 
-SRC or DEST may be sparsync://host[:port]/root/path. A SRC without a slash at its end is put below DEST
+SRC or DEST may be sparsync://HOST[:PORT]/NAME/PATH. A SRC without a slash at its end is put below DEST
 under its own name; with one, its content is. Flags mean what they mean in rsync.
 
 ${describeFlags(SYNC_FLAGS)}
