@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import type { ExecutionContext } from 'ava';
+
 import { judgedWhere } from './helpers/judge.js';
 import { start } from './helpers/process.js';
-import { client, program } from './helpers/product.js';
+import { type Client, client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { isRoot } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
@@ -34,6 +36,25 @@ function ownDir(parent: string, name: string): string {
   const made = dir(parent, name);
   for (const path of [made, dir(made, 'server.config'), dir(made, 'server.state')]) chownSync(path, USER, USER);
   return made;
+}
+
+/** Pushes to a server that runs as the user and offers `served`. */
+async function push(
+  t: ExecutionContext,
+  from: Client,
+  to: { home: string; name: string; durability: string; args: readonly string[]; served: string },
+): Promise<void> {
+  const server = await startServer(t, {
+    home: ownDir(to.home, to.name),
+    roots: { root: to.served },
+    clients: [from],
+    args: ['--durability', to.durability],
+    under: asUser,
+    env: { HOME: to.home },
+  });
+  const pushed = await start(t, process.execPath, [program, ...to.args, server.url('root')], { env: from.env }).ended;
+  t.is(pushed.code, 0, pushed.stderr);
+  await server.stop();
 }
 
 const shown = (tree: Tree): string[] =>
@@ -79,21 +100,14 @@ judgedWhere(canBecome)(
       t.deepEqual([copied.code, copied.stderr], [0, ''], `${label}, here`);
       t.deepEqual(shown(walk(local, { content: true })), shown(walk(judge, { content: true })), `${label}, here`);
 
-      const user = client(work, `client${label}`);
-      const server = await startServer(t, {
-        home: ownDir(home, `server${label}`),
-        roots: { root: served },
-        clients: [user],
-        args: ['--durability', 'none'],
-        under: asUser,
-        env: { HOME: home },
+      await push(t, client(work, `client${label}`), {
+        home,
+        name: `server${label}`,
+        durability: 'none',
+        args: [...options, `${source}/`],
+        served,
       });
-      const pushed = await start(t, process.execPath, [program, ...options, `${source}/`, server.url('root')], {
-        env: user.env,
-      }).ended;
-      t.is(pushed.code, 0, pushed.stderr);
       t.deepEqual(shown(walk(served, { content: true })), shown(walk(judge, { content: true })), `${label}, pushed`);
-      await server.stop();
     }
     t.is(statSync(`${work}/local-a/d`).mode & 0o7777, 0o555);
   },
@@ -139,19 +153,13 @@ judgedWhere(canBecome)(
       t.is(rsync.code, 0, rsync.stderr);
       const copied = await as(process.execPath, program, ...options, `${source}/`, local).ended;
       t.deepEqual([copied.code, copied.stderr], [0, ''], `${name}, here`);
-      const server = await startServer(t, {
-        home: ownDir(home, `server-${name}`),
-        roots: { root: served },
-        clients: [user],
-        args: ['--durability', 'run'],
-        under: asUser,
-        env: { HOME: home },
+      await push(t, user, {
+        home,
+        name: `server-${name}`,
+        durability: 'run',
+        args: [...options, `${source}/`],
+        served,
       });
-      const pushed = await start(t, process.execPath, [program, ...options, `${source}/`, server.url('root')], {
-        env: user.env,
-      }).ended;
-      t.is(pushed.code, 0, pushed.stderr);
-      await server.stop();
       const carriesModes = options.includes('-a');
       const told = (root: string): string[] => {
         const lines = shown(walk(root, { content: true }));

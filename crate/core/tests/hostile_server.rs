@@ -14,8 +14,8 @@ use sparsync_core::proto::{
 };
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
-    Control, Node, Trap, accept, contents, deleting, digest, directory, files, leftovers, listing, noise, profile,
-    pull_from, push_to, put, snapshot, start, unhung,
+    Control, Node, Trap, accept, body, contents, deleting, digest, directory, directory_body, files, leftovers,
+    listing, noise, profile, pull_from, push_to, put, snapshot, start, unhung,
 };
 
 /// A trap, and a client with a tree of its own.
@@ -111,25 +111,6 @@ async fn breaks_protocol(bodies: &[Vec<u8>]) {
     })
     .await;
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?} for {:?}", bodies.last());
-}
-
-fn body(frame: &Frame) -> Vec<u8> {
-    let mut encoded = Vec::new();
-    frame.encode(sparsync_core::proto::Version::NEWEST, &mut encoded);
-    let mut reader = sparsync_core::proto::codec::Reader::new(&encoded);
-    reader.bytes(limits::FRAME_BYTES_MAX, "frame").unwrap().to_vec()
-}
-
-fn directory_body(path: &[u8]) -> Vec<u8> {
-    let mut out = vec![5];
-    for path in [&b""[..], path] {
-        out.number(0);
-        out.bytes(path);
-        out.raw(&[0; 5]);
-        out.raw(&[7; 16]);
-        out.number(0);
-    }
-    out
 }
 
 #[tokio::test]

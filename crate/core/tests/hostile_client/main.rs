@@ -12,7 +12,7 @@ mod tree;
 
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::pack::{FileId, Record};
-use sparsync_core::proto::{Frame, Grant, Request, limits};
+use sparsync_core::proto::{Grant, Request};
 use support::{Control, Node, Site, Snapshot, contents, digest, directory, files, noise, push_to, put, run, snapshot};
 
 const FIRST: FileId = FileId { directory: 0, index: 0 };
@@ -71,13 +71,6 @@ async fn refused_in_session(site: &Site, request: Request, bodies: &[Vec<u8>]) {
     }
     let error = control.abort().await;
     assert_eq!(error.kind, ErrorKind::Protocol, "{} for {:?}", error.message, bodies.last());
-}
-
-fn body(frame: &Frame) -> Vec<u8> {
-    let mut encoded = Vec::new();
-    frame.encode(sparsync_core::proto::Version::NEWEST, &mut encoded);
-    let mut reader = sparsync_core::proto::codec::Reader::new(&encoded);
-    reader.bytes(limits::FRAME_BYTES_MAX, "frame").unwrap().to_vec()
 }
 
 fn timeless(before: &Snapshot) -> Snapshot {

@@ -1,7 +1,8 @@
 //! What a key may not do, a client does not reach: other roots and paths, rights that were not given, ways out by symlinks.
 
+use crate::support::body;
 use crate::support::{Snapshot, deleting, directory, files, listing, pull_from, push_to, put, run, snapshot};
-use crate::{body, outside_untouched, refused_in_session, serves_on, unharmed, victim, whole};
+use crate::{outside_untouched, refused_in_session, serves_on, unharmed, victim, whole};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::pack::FileId;
 use sparsync_core::proto::{Frame, Kind, RelPath, Request, SourcePath};

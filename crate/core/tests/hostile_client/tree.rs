@@ -1,26 +1,12 @@
 //! What a client tells of its tree: directories, names and entries that there cannot be, or at the wrong time.
 
 use crate::support;
-use crate::support::{directory, files, leftovers, listing, profile, push_to};
-use crate::{FIRST, asked_for, body, outside_untouched, refused_in_session, serves_on, unharmed, victim};
+use crate::support::{body, directory, directory_body, files, leftovers, listing, profile, push_to};
+use crate::{FIRST, asked_for, outside_untouched, refused_in_session, serves_on, unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::Record;
 use sparsync_core::proto::{Attributes, Directory, Frame, IssueKind, Kind, Request, Xattrs, limits};
-
-/// A record of a directory with its path spelt by hand.
-fn directory_body(path: &[u8]) -> Vec<u8> {
-    // Mode, owner, group and time are zero.
-    let mut out = vec![5];
-    for path in [&b""[..], path] {
-        out.number(0);
-        out.bytes(path);
-        out.raw(&[0; 5]);
-        out.raw(&[7; 16]);
-        out.number(0);
-    }
-    out
-}
 
 /// A listing of directory 0 with one entry, its name spelt by hand.
 fn list_body(kind: u8, name: &[u8], rest: &[u8]) -> Vec<u8> {

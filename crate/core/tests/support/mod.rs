@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_core::net::{self, ConnectOptions, ListenOptions, Listener, ServerTrust};
+use sparsync_core::proto::codec::{Reader, Write as _};
 use sparsync_core::proto::pack::{PackHeader, Record};
 use sparsync_core::proto::{
     Accept, Attributes, Deletion, Direction, Directory, Durability, EndProfile, Frame, FrameDecoder, Grant, Kind,
-    Listing, Meta, Name, RelPath, Request, Time, Version, WireError, Xattrs,
+    Listing, Meta, Name, RelPath, Request, Time, Version, WireError, Xattrs, limits,
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{Client, Error, Job, JobResult, Run, ServedRoot, Server, ServerOptions};
@@ -399,7 +400,6 @@ impl Lane {
 
 /// A body behind its length.
 pub fn framed(body: &[u8]) -> Vec<u8> {
-    use sparsync_core::proto::codec::Write as _;
     let mut out = Vec::new();
     out.bytes(body);
     out
@@ -517,4 +517,25 @@ pub async fn eventually(mut holds: impl FnMut() -> bool) {
 /// An empty profile.
 pub fn profile() -> EndProfile {
     EndProfile { started_at_micros: 0, figures: vec![], threads: vec![] }
+}
+
+/// What stands behind the length of a frame.
+pub fn body(frame: &Frame) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    frame.encode(Version::NEWEST, &mut encoded);
+    Reader::new(&encoded).bytes(limits::FRAME_BYTES_MAX, "frame").unwrap().to_vec()
+}
+
+/// The root's record and one of a directory with its path spelt by hand.
+pub fn directory_body(path: &[u8]) -> Vec<u8> {
+    // Mode, owner, group and time are zero.
+    let mut out = vec![5];
+    for path in [&b""[..], path] {
+        out.number(0);
+        out.bytes(path);
+        out.raw(&[0; 5]);
+        out.raw(&[7; 16]);
+        out.number(0);
+    }
+    out
 }
