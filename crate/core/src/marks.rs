@@ -16,21 +16,35 @@ use crate::storage::Access;
 
 type Mark = [u8; SOURCE_MARK_BYTES];
 
+/// Bytes at the start of a mark that are the same for all marks of one boot: who made them elsewhere is known by them
+/// alone, so that no tree is walked for a mark that cannot be there.
+const BOOT_BYTES: usize = 4;
+
 /// Makes the marks of this machine until it is started again.
-struct Marker([u8; blake3::KEY_LEN]);
+struct Marker {
+    key: [u8; blake3::KEY_LEN],
+}
 
 impl Marker {
     /// Nothing where the kernel does not tell the number of the boot.
     fn of_this_boot() -> Option<Self> {
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|boot| !boot.is_empty())?;
-        Some(Self(blake3::derive_key("sparsync 2026 marks of source directories", &boot)))
+        Some(Self { key: blake3::derive_key("sparsync 2026 marks of source directories", &boot) })
+    }
+
+    /// How each mark of this boot begins.
+    fn boot(&self) -> [u8; BOOT_BYTES] {
+        let mut boot = [0; BOOT_BYTES];
+        blake3::Hasher::new_keyed(&self.key).finalize_xof().fill(&mut boot);
+        boot
     }
 
     fn mark(&self, directory: &Stat) -> Mark {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&directory.st_dev.to_le_bytes()).update(&directory.st_ino.to_le_bytes());
         let mut mark = Mark::default();
-        hasher.finalize_xof().fill(&mut mark);
+        mark[..BOOT_BYTES].copy_from_slice(&self.boot());
+        hasher.finalize_xof().fill(&mut mark[BOOT_BYTES..]);
         mark
     }
 
@@ -61,7 +75,12 @@ pub(crate) fn known_again(request: &Request, destination: &Root) -> Option<IsSou
         return None;
     }
     let marker = Marker::of_this_boot()?;
-    let marks: Vec<Mark> = request.source_marks.as_chunks().0.to_vec();
+    let mut marks: Vec<Mark> = request.source_marks.as_chunks().0.to_vec();
+    let boot = marker.boot();
+    marks.retain(|mark| mark.starts_with(&boot));
+    if marks.is_empty() {
+        return None;
+    }
     let root = destination.descend_to_reach(&RelPath::root()).ok()?;
     Some(Box::new(move |path| {
         let directory = root.open_directory(path, Access::Reach).ok();
@@ -93,6 +112,11 @@ mod tests {
         let places = [&b"above/source"[..], b"above", b"", b"none"];
         assert_eq!(places.map(|place| is_source(&path(place))), [true, false, false, false]);
 
+        let here = std::mem::take(&mut request.source_marks);
+        request.source_marks = Marker { key: [0; 32] }.mark(&rustix::fs::stat("/").unwrap()).to_vec();
+        assert!(known_again(&request, &root).is_none(), "marks of another machine");
+        request.source_marks = here;
+
         request.deletion.allow_mass = true;
         assert!(known_again(&request, &root).is_none());
         assert!(marks(&source, &request).is_empty());
@@ -101,6 +125,8 @@ mod tests {
     #[test]
     fn another_boot_makes_other_marks() {
         let directory = rustix::fs::stat("/").unwrap();
-        assert_ne!(Marker([1; 32]).mark(&directory), Marker([2; 32]).mark(&directory));
+        let [one, other] = [1, 2].map(|byte| Marker { key: [byte; 32] });
+        assert_ne!(one.mark(&directory), other.mark(&directory));
+        assert_ne!(one.boot(), other.boot());
     }
 }
