@@ -105,8 +105,9 @@ impl Pattern {
         match self.begins {
             Begins::Top => self.matches_all(text),
             Begins::Slashes(count) => {
-                let starts: Vec<_> = std::iter::once(0).chain(after_slashes).collect();
-                starts.iter().rev().nth(count).is_some_and(|&start| self.matches_all(&text[start..]))
+                // A path begins where it would behind a slash before it.
+                let start = after_slashes.rev().chain([0]).nth(count);
+                start.is_some_and(|start| self.matches_all(&text[start..]))
             }
             Begins::Anywhere => {
                 self.matches_all(text)
