@@ -67,7 +67,11 @@ export function bound({ unit, size = false }) {
     binding: { type: 'Option<f64>', load: (member) => `${member}.map(whole)`, needs: { options: ['whole'] } },
     api: { ...checked, type: 'number', optional: true },
     command: size
-      ? { value: 'SIZE', read: ({ flag: name }) => `sizeOf(flags, '${name}')`, needs: ['sizeOf'] }
+      ? {
+          value: 'SIZE',
+          read: ({ flag: name }) => `sizeOf(flags, '${name}')`,
+          needs: { './flag-values.js': ['sizeOf'] },
+        }
       : { value: 'NUM', read: ({ flag: name }) => `flags.number('${name}')` },
     document: { range: `${unit}, 0 to 2^53 - 1`, standard: 'no limit' },
   };
@@ -87,7 +91,7 @@ export function time({ most, api }) {
     command: {
       value: 'SECONDS',
       read: ({ flag: name }) => `millisecondsOf(flags, '${name}')`,
-      needs: ['millisecondsOf'],
+      needs: { './flag-values.js': ['millisecondsOf'] },
     },
     document: { range: `milliseconds, 0 to ${most}`, standard: standard.words },
   };
@@ -146,7 +150,11 @@ export function window({ api, most }) {
       type: 'number',
       setting: (given) => `${given} ?? ${api}`,
     },
-    command: { value: 'SECONDS', read: ({ flag: name }) => `windowOf(flags, '${name}')`, needs: ['windowOf'] },
+    command: {
+      value: 'SECONDS',
+      read: ({ flag: name }) => `windowOf(flags, '${name}')`,
+      needs: { './flag-values.js': ['windowOf'] },
+    },
     document: { range: `nanoseconds, -1 to ${most}`, standard: `\`${api}\`` },
   };
 }
@@ -171,7 +179,7 @@ export function rules() {
       value: 'RULE',
       many: true,
       read: () => 'filterOf(flags)',
-      needsOf: { './filter-flags.js': ['filterOf'] },
+      needs: { './filter-flags.js': ['filterOf'] },
     },
     document: { range: 'rules, 256 KiB in all', standard: 'none' },
   };

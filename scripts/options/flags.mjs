@@ -7,7 +7,7 @@ const quoted = (text) => `'${text.replaceAll("'", "\\'")}'`;
 const constant = ({ flag }) => `${flag.replaceAll('-', '_').toUpperCase()}_FLAG`;
 
 /** One flag as the parser takes it. */
-function declaration(row, { help, group } = row) {
+function declaration(row) {
   const parts = {
     name: quoted(row.flag),
     short: row.short && quoted(row.short),
@@ -17,18 +17,22 @@ function declaration(row, { help, group } = row) {
     many: row.many && 'true',
     implies: row.implies && `[${row.implies.map(quoted).join(', ')}]`,
     hidden: row.hidden && 'true',
-    category: quoted(group),
-    help: quoted(help),
+    category: quoted(row.group),
+    help: quoted(row.help),
   };
   const shown = Object.entries(parts).filter(([, value]) => value !== undefined);
   return `{ ${shown.map(([name, value]) => `${name}: ${value}`).join(', ')} }`;
 }
 
-/** Where the help of `verify` shows a flag: what is transferred elsewhere is compared there. */
-const verifying = ({ help, verify, group }) => ({
-  help: verify === true ? help : verify,
-  group: group === 'What is transferred' ? 'How it is compared' : group,
-});
+/** A flag as `verify` has it: its help shows under what is compared what is transferred elsewhere. */
+function verifying({ help, verify, group, ...row }) {
+  const category = group === 'What is transferred' ? 'How it is compared' : group;
+  const other = [
+    ...(category === group ? [] : [`category: ${quoted(category)}`]),
+    ...(verify === true || verify === help ? [] : [`help: ${quoted(verify)}`]),
+  ];
+  return other.length === 0 ? constant(row) : `{ ...${constant(row)}, ${other.join(', ')} }`;
+}
 
 /** Reads of options out of flags. `verify` has the API's defaults for what is on or off. */
 function reads(rows, isVerify) {
@@ -41,8 +45,7 @@ function reads(rows, isVerify) {
 
 function needs(rows) {
   return rows.map(({ kind: { command }, flags: several }) => ({
-    ...(command.needs === undefined ? {} : { './flag-values.js': command.needs }),
-    ...command.needsOf,
+    ...command.needs,
     ...(command.words === undefined || several !== undefined ? {} : { '../words.js': [command.words] }),
   }));
 }
@@ -56,8 +59,8 @@ function exclusions() {
 
 /** The module of the command. */
 export function flagsModule() {
-  const shared = flags.filter((row) => row.shared === true);
-  const element = (row) => (row.shared === true ? constant(row) : declaration(row));
+  const named = flags.filter((row) => row.shared === true || row.verify !== undefined);
+  const element = (row) => (named.includes(row) ? constant(row) : declaration(row));
   const connecting = flags.filter(({ group }) => group === 'Connection and trust');
   const verified = flags.filter(({ verify }) => verify !== undefined);
   const inVerify = readable.filter(({ verify }) => verify !== undefined);
@@ -71,7 +74,7 @@ ${imports([
   },
 ])}
 
-${shared.map((row) => `export const ${constant(row)}: Flag = ${declaration(row)};`).join('\n')}
+${named.map((row) => `${row.shared === true ? 'export ' : ''}const ${constant(row)}: Flag = ${declaration(row)};`).join('\n')}
 
 /** Flags of every command that connects. */
 export const CONNECTING_FLAGS: readonly Flag[] = [${connecting.map(element).join(', ')}];
@@ -87,7 +90,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
 
 /** Flags of \`verify\`. */
 export const VERIFY_FLAGS: readonly Flag[] = [
-  ${verified.map((row) => `${row.shared === true ? constant(row) : declaration(row, verifying(row))},`).join('\n')}
+  ${verified.map((row) => `${verifying(row)},`).join('\n')}
   ...CONNECTING_FLAGS,
 ];
 

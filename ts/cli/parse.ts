@@ -34,8 +34,8 @@ export class ParsedFlags {
   readonly #known: ReadonlySet<string>;
   readonly #switches = new Map<string, boolean>();
   readonly #spelled = new Set<string>();
-  readonly #values = new Map<string, Word[]>();
-  readonly #inOrder: [string, Word][] = [];
+  /** Values with the names of their flags, in the order of the command line. */
+  #values: (readonly [string, Word])[] = [];
   /** The words that are no flags. */
   readonly operands: Word[] = [];
 
@@ -52,17 +52,18 @@ export class ParsedFlags {
 
   /** Keeps a value. */
   add(flag: Flag, value: Word): void {
-    const before = flag.many === true ? (this.#values.get(flag.name) ?? []) : [];
-    this.#values.set(flag.name, [...before, value]);
-    this.#inOrder.push([flag.name, value]);
+    if (flag.many !== true) this.#forget(flag);
+    this.#values.push([flag.name, value]);
   }
 
   /** Takes a flag with a value back. */
   remove(flag: Flag): void {
-    const kept = this.#inOrder.filter(([name]) => name !== flag.name);
-    this.#inOrder.splice(0, Infinity, ...kept);
-    if (flag.off === undefined) this.#values.delete(flag.name);
-    else this.#values.set(flag.name, [flag.off]);
+    this.#forget(flag);
+    if (flag.off !== undefined) this.#values.push([flag.name, flag.off]);
+  }
+
+  #forget(flag: Flag): void {
+    this.#values = this.#values.filter(([name]) => name !== flag.name);
   }
 
   /** Whether a flag is on; `undefined` when the command line does not say. */
@@ -82,14 +83,14 @@ export class ParsedFlags {
 
   /** All values of a flag, as bytes where text cannot hold them. */
   words(name: string): readonly Word[] {
-    return this.#values.get(this.#declared(name)) ?? [];
+    const declared = this.#declared(name);
+    return this.#values.filter(([given]) => given === declared).map(([, value]) => value);
   }
 
   /** All values of several flags, in the order of the command line. */
   ordered<const Name extends string>(names: readonly Name[]): (readonly [Name, Word])[] {
-    const known = names.filter((name) => this.#known.has(name));
-    return this.#inOrder.flatMap(([name, value]) => {
-      const found = known.find((each) => each === name);
+    return this.#values.flatMap(([name, value]) => {
+      const found = names.find((each) => each === name);
       return found === undefined ? [] : [[found, value] as const];
     });
   }

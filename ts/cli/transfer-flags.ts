@@ -5,6 +5,97 @@ import { filterOf } from './filter-flags.js';
 import { exclusive, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
+const LINKS_FLAG: Flag = {
+  name: 'links',
+  short: 'l',
+  category: 'What is transferred',
+  help: 'carry symlinks as symlinks',
+};
+const PERMS_FLAG: Flag = { name: 'perms', short: 'p', category: 'What is transferred', help: 'carry modes' };
+const TIMES_FLAG: Flag = {
+  name: 'times',
+  short: 't',
+  category: 'What is transferred',
+  help: 'carry modification times',
+};
+const GROUP_FLAG: Flag = {
+  name: 'group',
+  short: 'g',
+  category: 'What is transferred',
+  help: 'carry groups, where permitted',
+};
+const OWNER_FLAG: Flag = {
+  name: 'owner',
+  short: 'o',
+  category: 'What is transferred',
+  help: 'carry owners, where permitted',
+};
+const XATTRS_FLAG: Flag = {
+  name: 'xattrs',
+  short: 'X',
+  category: 'What is transferred',
+  help: 'carry extended attributes of the namespace user.',
+};
+const SPECIALS_FLAG: Flag = {
+  name: 'specials',
+  category: 'What is transferred',
+  help: 'make FIFOs, where permitted; sockets are reported and left out (-D: --devices --specials)',
+};
+const FILTER_FLAG: Flag = {
+  name: 'filter',
+  short: 'f',
+  value: 'RULE',
+  many: true,
+  category: 'What is transferred',
+  help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
+};
+const EXCLUDE_FLAG: Flag = {
+  name: 'exclude',
+  value: 'PATTERN',
+  many: true,
+  category: 'What is transferred',
+  help: 'leave out what matches PATTERN, on both sides',
+};
+const INCLUDE_FLAG: Flag = {
+  name: 'include',
+  value: 'PATTERN',
+  many: true,
+  category: 'What is transferred',
+  help: 'take what matches PATTERN, whatever a later rule says',
+};
+const EXCLUDE_FROM_FLAG: Flag = {
+  name: 'exclude-from',
+  value: 'FILE',
+  many: true,
+  category: 'What is transferred',
+  help: 'leave out what matches a line of FILE (- is standard input)',
+};
+const INCLUDE_FROM_FLAG: Flag = {
+  name: 'include-from',
+  value: 'FILE',
+  many: true,
+  category: 'What is transferred',
+  help: 'take what matches a line of FILE (- is standard input)',
+};
+const MODIFY_WINDOW_FLAG: Flag = {
+  name: 'modify-window',
+  value: 'SECONDS',
+  category: 'How it is compared',
+  help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
+};
+const RETRY_FLAG: Flag = {
+  name: 'retry',
+  value: 'NUM',
+  category: 'How it runs',
+  help: 'try NUM times more when the connection fails (default: 0)',
+};
+const TIMEOUT_FLAG: Flag = {
+  name: 'timeout',
+  value: 'SECONDS',
+  off: '0',
+  category: 'How it runs',
+  help: 'give up when no work is done for so long (default: 60; 0: never)',
+};
 export const VERBOSE_FLAG: Flag = {
   name: 'verbose',
   short: 'v',
@@ -69,23 +160,14 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'What is transferred',
     help: 'go into directories; without it they are skipped',
   },
-  { name: 'links', short: 'l', category: 'What is transferred', help: 'carry symlinks as symlinks' },
-  { name: 'perms', short: 'p', category: 'What is transferred', help: 'carry modes' },
-  { name: 'times', short: 't', category: 'What is transferred', help: 'carry modification times' },
-  { name: 'group', short: 'g', category: 'What is transferred', help: 'carry groups, where permitted' },
-  { name: 'owner', short: 'o', category: 'What is transferred', help: 'carry owners, where permitted' },
-  {
-    name: 'xattrs',
-    short: 'X',
-    category: 'What is transferred',
-    help: 'carry extended attributes of the namespace user.',
-  },
+  LINKS_FLAG,
+  PERMS_FLAG,
+  TIMES_FLAG,
+  GROUP_FLAG,
+  OWNER_FLAG,
+  XATTRS_FLAG,
   { name: 'devices', category: 'What is transferred', help: 'accepted; devices are reported and left out' },
-  {
-    name: 'specials',
-    category: 'What is transferred',
-    help: 'make FIFOs, where permitted; sockets are reported and left out (-D: --devices --specials)',
-  },
+  SPECIALS_FLAG,
   {
     name: 'devices-specials',
     short: 'D',
@@ -94,50 +176,14 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'What is transferred',
     help: 'the same as --devices --specials',
   },
-  {
-    name: 'filter',
-    short: 'f',
-    value: 'RULE',
-    many: true,
-    category: 'What is transferred',
-    help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
-  },
-  {
-    name: 'exclude',
-    value: 'PATTERN',
-    many: true,
-    category: 'What is transferred',
-    help: 'leave out what matches PATTERN, on both sides',
-  },
-  {
-    name: 'include',
-    value: 'PATTERN',
-    many: true,
-    category: 'What is transferred',
-    help: 'take what matches PATTERN, whatever a later rule says',
-  },
-  {
-    name: 'exclude-from',
-    value: 'FILE',
-    many: true,
-    category: 'What is transferred',
-    help: 'leave out what matches a line of FILE (- is standard input)',
-  },
-  {
-    name: 'include-from',
-    value: 'FILE',
-    many: true,
-    category: 'What is transferred',
-    help: 'take what matches a line of FILE (- is standard input)',
-  },
+  FILTER_FLAG,
+  EXCLUDE_FLAG,
+  INCLUDE_FLAG,
+  EXCLUDE_FROM_FLAG,
+  INCLUDE_FROM_FLAG,
   { name: 'checksum', short: 'c', category: 'How it is compared', help: 'compare content instead of size and time' },
   { name: 'size-only', category: 'How it is compared', help: 'compare the size alone' },
-  {
-    name: 'modify-window',
-    value: 'SECONDS',
-    category: 'How it is compared',
-    help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
-  },
+  MODIFY_WINDOW_FLAG,
   { name: 'update', short: 'u', category: 'How it is compared', help: 'leave files alone that are newer in DEST' },
   {
     name: 'ignore-existing',
@@ -180,19 +226,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'How it runs',
     help: 'what is on disk at the end: none, run or file (default: none)',
   },
-  {
-    name: 'retry',
-    value: 'NUM',
-    category: 'How it runs',
-    help: 'try NUM times more when the connection fails (default: 0)',
-  },
-  {
-    name: 'timeout',
-    value: 'SECONDS',
-    off: '0',
-    category: 'How it runs',
-    help: 'give up when no work is done for so long (default: 60; 0: never)',
-  },
+  RETRY_FLAG,
+  TIMEOUT_FLAG,
   {
     name: 'lanes',
     value: 'NUM',
@@ -233,78 +268,21 @@ export const SYNC_FLAGS: readonly Flag[] = [
 
 /** Flags of `verify`. */
 export const VERIFY_FLAGS: readonly Flag[] = [
-  { name: 'links', short: 'l', category: 'How it is compared', help: 'compare symlinks (default; --no-links)' },
-  { name: 'perms', short: 'p', category: 'How it is compared', help: 'compare modes (default; --no-perms)' },
-  {
-    name: 'times',
-    short: 't',
-    category: 'How it is compared',
-    help: 'compare modification times (default; --no-times)',
-  },
-  { name: 'group', short: 'g', category: 'How it is compared', help: 'compare groups' },
-  { name: 'owner', short: 'o', category: 'How it is compared', help: 'compare owners' },
-  {
-    name: 'xattrs',
-    short: 'X',
-    category: 'How it is compared',
-    help: 'compare extended attributes of the namespace user.',
-  },
-  { name: 'specials', category: 'How it is compared', help: 'compare FIFOs (default; --no-specials)' },
-  {
-    name: 'filter',
-    short: 'f',
-    value: 'RULE',
-    many: true,
-    category: 'How it is compared',
-    help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
-  },
-  {
-    name: 'exclude',
-    value: 'PATTERN',
-    many: true,
-    category: 'How it is compared',
-    help: 'leave out what matches PATTERN, on both sides',
-  },
-  {
-    name: 'include',
-    value: 'PATTERN',
-    many: true,
-    category: 'How it is compared',
-    help: 'take what matches PATTERN, whatever a later rule says',
-  },
-  {
-    name: 'exclude-from',
-    value: 'FILE',
-    many: true,
-    category: 'How it is compared',
-    help: 'leave out what matches a line of FILE (- is standard input)',
-  },
-  {
-    name: 'include-from',
-    value: 'FILE',
-    many: true,
-    category: 'How it is compared',
-    help: 'take what matches a line of FILE (- is standard input)',
-  },
-  {
-    name: 'modify-window',
-    value: 'SECONDS',
-    category: 'How it is compared',
-    help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
-  },
-  {
-    name: 'retry',
-    value: 'NUM',
-    category: 'How it runs',
-    help: 'try NUM times more when the connection fails (default: 0)',
-  },
-  {
-    name: 'timeout',
-    value: 'SECONDS',
-    off: '0',
-    category: 'How it runs',
-    help: 'give up when no work is done for so long (default: 60; 0: never)',
-  },
+  { ...LINKS_FLAG, category: 'How it is compared', help: 'compare symlinks (default; --no-links)' },
+  { ...PERMS_FLAG, category: 'How it is compared', help: 'compare modes (default; --no-perms)' },
+  { ...TIMES_FLAG, category: 'How it is compared', help: 'compare modification times (default; --no-times)' },
+  { ...GROUP_FLAG, category: 'How it is compared', help: 'compare groups' },
+  { ...OWNER_FLAG, category: 'How it is compared', help: 'compare owners' },
+  { ...XATTRS_FLAG, category: 'How it is compared', help: 'compare extended attributes of the namespace user.' },
+  { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs (default; --no-specials)' },
+  { ...FILTER_FLAG, category: 'How it is compared' },
+  { ...EXCLUDE_FLAG, category: 'How it is compared' },
+  { ...INCLUDE_FLAG, category: 'How it is compared' },
+  { ...EXCLUDE_FROM_FLAG, category: 'How it is compared' },
+  { ...INCLUDE_FROM_FLAG, category: 'How it is compared' },
+  MODIFY_WINDOW_FLAG,
+  RETRY_FLAG,
+  TIMEOUT_FLAG,
   QUIET_FLAG,
   JSON_FLAG,
   HELP_FLAG,
