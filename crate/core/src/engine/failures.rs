@@ -1,8 +1,8 @@
 //! What a failure of one path means for a run.
 //!
 //! A full disk ends the run, because every further write would meet it too. Everything else costs its own path: it is
-//! counted, told once, whoever finds that it fails and how often, and the run goes on. An attribute that cannot be set never costs the content, whatever the
-//! reason; it is told, by its call, when the entry has its name.
+//! counted, told once, whoever finds that it fails and how often, and the run goes on. An attribute that cannot be set
+//! never costs the content, whatever the reason; it is told, by its call, when the entry has its name.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
