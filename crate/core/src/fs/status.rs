@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
 use sparsync_proto::{Kind, Meta, Time};
 
@@ -11,6 +11,7 @@ use crate::storage::{CallError, Result, Stamp, Status};
 
 const STATX: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::MODE)
+    .union(StatxFlags::NLINK)
     .union(StatxFlags::UID)
     .union(StatxFlags::GID)
     .union(StatxFlags::MTIME)
@@ -67,6 +68,8 @@ impl From<&Statx> for Status {
                 ino: stat.stx_ino,
                 may_have_holes: stat.stx_blocks.saturating_mul(512) < stat.stx_size,
             },
+            device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            links: stat.stx_nlink,
             is_mount_point: stat
                 .stx_attributes_mask
                 .contains(StatxAttributes::MOUNT_ROOT)
@@ -93,6 +96,8 @@ impl From<&Stat> for Status {
                 ino: stat.st_ino,
                 may_have_holes: unsigned(stat.st_blocks).saturating_mul(512) < unsigned(stat.st_size),
             },
+            device: stat.st_dev,
+            links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
             is_mount_point: None,
         }
     }
@@ -106,6 +111,7 @@ mod tests {
     fn both_calls_tell_the_same() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("f"), b"content").unwrap();
+        std::fs::hard_link(directory.path().join("f"), directory.path().join("g")).unwrap();
         std::os::unix::fs::symlink("f", directory.path().join("l")).unwrap();
         let held = std::fs::File::open(directory.path()).unwrap();
         for name in [&b"f"[..], b"l", b""] {
@@ -113,7 +119,7 @@ mod tests {
             let plain = Status::from(&rustix::fs::statat(&held, name, flags).unwrap());
             let full = status(&held, name).unwrap();
             assert_eq!((plain.kind, plain.meta, plain.size), (full.kind, full.meta, full.size));
-            assert_eq!(plain.stamp, full.stamp);
+            assert_eq!((plain.stamp, plain.device, plain.links), (full.stamp, full.device, full.links));
             assert_eq!((plain.is_mount_point, full.is_mount_point), (None, Some(false)));
         }
     }

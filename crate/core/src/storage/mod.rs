@@ -74,6 +74,12 @@ pub(crate) struct Status {
     pub(crate) size: u64,
     /// What tells it from another state of itself.
     pub(crate) stamp: Stamp,
+    /// The file system that it is on. With the inode's number it tells what it is from everything else.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read as soon as hard links are carried"))]
+    pub(crate) device: u64,
+    /// How many names it has.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read as soon as hard links are carried"))]
+    pub(crate) links: u32,
     /// Whether another storage begins there, where that can be known.
     pub(crate) is_mount_point: Option<bool>,
 }

@@ -145,6 +145,8 @@ impl Node {
             meta: state.meta,
             size: bytes.len() as u64,
             stamp: Stamp { ctime: state.ctime, ino: self.ino, may_have_holes },
+            device: 0,
+            links: 1,
             is_mount_point: Some(false),
         }
     }
