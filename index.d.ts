@@ -77,7 +77,7 @@ export declare function loadIdentity(keyPath: string): NativeKey
 export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip'
 
 /** How the content of two regular files is compared. */
-export type NativeCompare = 'quick' | 'content' | 'size'
+export type NativeCompare = 'quick' | 'content' | 'size' | 'none'
 
 /** When packs are compressed. */
 export type NativeCompression = 'auto' | 'always' | 'never'
@@ -216,7 +216,7 @@ export interface NativeProfileThread {
 }
 
 /** Why an entry is not what it should be. */
-export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'other'
+export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'other'
 
 /** One run. */
 export interface NativeRequest {
@@ -383,8 +383,12 @@ export interface NativeTransfer {
   update: boolean
   /** What the destination has stays as it is, but for directories. */
   ignoreExisting: boolean
+  /** What the destination does not have is not made. */
+  existing: boolean
   /** Regular files of more bytes than this are left alone. */
   maxSize?: number
+  /** Regular files of fewer bytes than this are left alone. */
+  minSize?: number
   /** Entries that the source does not have are deleted. */
   delete: boolean
   /** No more deletions than this. */

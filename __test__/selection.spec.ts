@@ -1,4 +1,4 @@
-import { lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { lutimesSync, mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
@@ -69,6 +69,70 @@ judged('--max-size leaves larger files alone, at both ends', async (t) => {
     await asRsync(t, [`--max-size=${size}`]);
   await asRsync(t, ['--max-size=1500', '--delete']);
   await asRsync(t, ['--max-size=1500', '--ignore-existing']);
+});
+
+judged('--min-size leaves smaller files alone, at both ends', async (t) => {
+  for (const size of ['1500', '0', '1M']) await asRsync(t, [`--min-size=${size}`]);
+  await asRsync(t, ['--min-size=1500', '--max-size=1500', '--delete']);
+});
+
+judged('--existing makes nothing that the destination does not have', async (t) => {
+  await asRsync(t, ['--existing']);
+  await asRsync(t, ['--ignore-non-existing', '--delete']);
+  await asRsync(t, ['--existing', '--ignore-existing']);
+});
+
+judged('--existing goes into no directory that is missing', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  for (const path of ['new/deep', 'old/deep', 'file']) {
+    mkdirSync(`${source}/${path}`, { recursive: true });
+    writeFileSync(`${source}/${path}/content`, path);
+  }
+  for (const path of ['new', 'old/deep', 'old', 'file', '']) {
+    utimesSync(`${source}/${path}`, 1_650_000_000, 1_650_000_000);
+  }
+  const destinations = [`${work}/judge`, `${served}/tree`, `${work}/local`];
+  for (const destination of destinations) {
+    mkdirSync(`${destination}/old/deep`, { recursive: true });
+    writeFileSync(`${destination}/old/deep/content`, 'earlier');
+    // Something else of that name is there: it gives way, and what is new below the directory is not made.
+    writeFileSync(`${destination}/file`, '');
+    for (const path of ['old/deep', 'old', '']) utimesSync(`${destination}/${path}`, 1_600_000_000, 1_600_000_000);
+  }
+  rsync('-a', '--existing', `${source}/`, `${work}/judge/`);
+  const pushed = await cli(t, user, ['-rlptv', '--existing', `${source}/`, url('tree')]);
+  t.is(pushed.code, 0);
+  t.notRegex(pushed.stdout, /new/);
+  await quietly(t, user, ['-a', '--existing', `${source}/`, `${work}/local/`]);
+  for (const destination of destinations.slice(1)) assertEqual(t, `${work}/judge`, destination);
+});
+
+judged('--ignore-times transfers what looks the same', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/file`, 'right');
+  utimesSync(`${source}/file`, 1_600_000_000, 1_600_000_000);
+  for (const destination of [dir(served, 'tree'), dir(work, 'local')]) {
+    writeFileSync(`${destination}/file`, 'wrong');
+    utimesSync(`${destination}/file`, 1_600_000_000, 1_600_000_000);
+  }
+  for (const [flags, content] of [
+    [[], 'wrong'],
+    [['-I', '--size-only'], 'wrong'],
+    [['-I', '--ignore-existing'], 'wrong'],
+    [['-I'], 'right'],
+  ] as const) {
+    await quietly(t, user, ['-rlpt', ...flags, `${source}/`, url('tree')]);
+    await quietly(t, user, ['-a', ...flags, `${source}/`, `${work}/local/`]);
+    for (const destination of [`${served}/tree`, `${work}/local`]) {
+      t.is(readFileSync(`${destination}/file`, 'utf8'), content, flags.join(' '));
+    }
+  }
+  // What rsync prints for it, and that a run finds it again each time.
+  const printed = rsync('-aiI', `${source}/`, `${work}/local/`);
+  t.is((await cli(t, user, ['-aiI', `${source}/`, `${work}/local/`])).stdout, printed);
+  t.is((await cli(t, user, ['-rlptiI', `${source}/`, url('tree')])).stdout, printed.replace('>', '<'));
 });
 
 judged('a size that is none is a mistake on the command line', async (t) => {

@@ -1,5 +1,5 @@
 import { EVERY } from './calls.mjs';
-import { bound, flag, window, word } from './kinds.mjs';
+import { bound, flag, own, window, word } from './kinds.mjs';
 
 export const title = 'How it is compared';
 
@@ -11,10 +11,11 @@ export const rows = [
     kind: word({ set: 'Compare', list: 'COMPARES', api: 'quick', command: 'quick' }),
     field: { number: 15, at: 'attributes.compare' },
     meaning: 'How content is compared.',
-    // They exclude each other.
+    // The first that is given decides.
     flags: [
       { flag: 'checksum', short: 'c', word: 'content', help: 'compare content instead of size and time' },
       { flag: 'size-only', word: 'size', help: 'compare the size alone' },
+      { flag: 'ignore-times', short: 'I', word: 'none', help: 'transfer every file, whatever its size and time' },
     ],
   },
   {
@@ -45,11 +46,34 @@ export const rows = [
     help: 'leave files alone that DEST has, whatever they hold',
   },
   {
+    name: 'existing',
+    kind: flag(),
+    field: { number: 33, at: 'selection.existing' },
+    meaning: 'What the destination does not have is not made.',
+    flag: 'existing',
+    help: 'make nothing that DEST does not have',
+  },
+  {
+    kind: own(),
+    flag: 'ignore-non-existing',
+    implies: ['existing'],
+    hidden: true,
+    help: 'the same as --existing',
+  },
+  {
     name: 'maxSize',
     kind: bound({ unit: 'bytes', size: true }),
     field: { number: 32, at: 'selection.max_size' },
     meaning: 'Regular files of more bytes than this are left alone.',
     flag: 'max-size',
     help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
+  },
+  {
+    name: 'minSize',
+    kind: bound({ unit: 'bytes', size: true }),
+    field: { number: 34, at: 'selection.min_size' },
+    meaning: 'Regular files of fewer bytes than this are left alone.',
+    flag: 'min-size',
+    help: 'leave files alone that are smaller than SIZE',
   },
 ];

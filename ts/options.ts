@@ -252,7 +252,7 @@ export interface TransferOptions {
   xattrs?: boolean | undefined;
   /**
    * When a file counts as unchanged: `'quick'` compares size and time, `'content'` reads both, `'size'` compares the
-   * size alone.
+   * size alone, `'none'` never, so that each file is transferred.
    *
    * Default: `'quick'`.
    *
@@ -285,6 +285,14 @@ export interface TransferOptions {
    */
   ignoreExisting?: boolean | undefined;
   /**
+   * Make nothing that the destination does not have, neither files nor directories; what it has is brought up to date.
+   *
+   * Default: `false`.
+   *
+   * @example `existing: true`
+   */
+  existing?: boolean | undefined;
+  /**
    * Leave files of more than so many bytes alone, at both ends: what the destination has of them stays, with `delete` too.
    *
    * Default: no such limit. Range: 0 to 2^53 - 1.
@@ -292,6 +300,14 @@ export interface TransferOptions {
    * @example `maxSize: 100 * 1024 * 1024`
    */
   maxSize?: number | undefined;
+  /**
+   * Leave files of fewer bytes alone, at both ends: what the destination has of them stays, with `delete` too.
+   *
+   * Default: no such limit. Range: 0 to 2^53 - 1.
+   *
+   * @example `minSize: 1`
+   */
+  minSize?: number | undefined;
   /**
    * Which entries belong to the run, with rsync's meaning: the first rule that matches an entry decides, and what no rule
    * matches belongs to it. What is excluded is neither looked at in the source nor deleted at the destination, with all

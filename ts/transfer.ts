@@ -22,7 +22,9 @@ export const TRANSFER_CHECKS: {
   readonly modifyWindowNs: Check<number>;
   readonly update: Check<boolean>;
   readonly ignoreExisting: Check<boolean>;
+  readonly existing: Check<boolean>;
   readonly maxSize: Check<number>;
+  readonly minSize: Check<number>;
   readonly delete: Check<boolean>;
   readonly maxDelete: Check<number>;
   readonly allowMassDelete: Check<boolean>;
@@ -49,7 +51,9 @@ export const TRANSFER_CHECKS: {
   modifyWindowNs: integer(-1, 86_400_000_000_000, 'nanoseconds'),
   update: flag,
   ignoreExisting: flag,
+  existing: flag,
   maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
+  minSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   delete: flag,
   maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
   allowMassDelete: flag,
@@ -72,7 +76,9 @@ export const NOT_IN_VERIFY = [
   'compare',
   'update',
   'ignoreExisting',
+  'existing',
   'maxSize',
+  'minSize',
   'delete',
   'deleteExcluded',
   'maxDelete',
@@ -101,7 +107,9 @@ interface Given {
   modifyWindowNs?: number;
   update?: boolean;
   ignoreExisting?: boolean;
+  existing?: boolean;
   maxSize?: number;
+  minSize?: number;
   delete?: boolean;
   maxDelete?: number;
   allowMassDelete?: boolean;
@@ -131,7 +139,9 @@ export interface EngineOptions {
   modifyWindowNs: number;
   update: boolean;
   ignoreExisting: boolean;
+  existing: boolean;
   maxSize?: number;
+  minSize?: number;
   delete: boolean;
   maxDelete?: number;
   allowMassDelete: boolean;
@@ -162,7 +172,9 @@ export function engineOptions(given: Given): EngineOptions {
     modifyWindowNs: given.modifyWindowNs ?? -1,
     update: given.update ?? false,
     ignoreExisting: given.ignoreExisting ?? false,
+    existing: given.existing ?? false,
     ...(given.maxSize === undefined ? {} : { maxSize: given.maxSize }),
+    ...(given.minSize === undefined ? {} : { minSize: given.minSize }),
     delete: given.delete ?? false,
     ...(given.maxDelete === undefined ? {} : { maxDelete: given.maxDelete }),
     allowMassDelete: given.allowMassDelete ?? liftsGuards(),

@@ -17,6 +17,7 @@ export const REASONS = [
   'directory',
   'append-only',
   'xattrs',
+  'uncompared',
   'other',
 ] as const;
 export const FAILURE_CODES = [
@@ -42,7 +43,7 @@ export const NOTICE_CODES = [
   'left-out',
   'special-right',
 ] as const;
-export const COMPARES = ['quick', 'content', 'size'] as const;
+export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;
 export const COMPRESSIONS = ['auto', 'always', 'never'] as const;
 

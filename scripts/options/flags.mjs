@@ -50,13 +50,6 @@ function needs(rows) {
   }));
 }
 
-/** Refuses flags of which each says something else about one option. */
-function exclusions() {
-  return readable
-    .filter((row) => row.flags !== undefined)
-    .map(({ flags: several }) => `exclusive(flags, [${several.map(({ flag }) => quoted(flag)).join(', ')}]);`);
-}
-
 /** The module of the command. */
 export function flagsModule() {
   const named = flags.filter((row) => row.shared === true || row.verify !== undefined);
@@ -69,7 +62,6 @@ ${imports([
   ...needs(readable),
   {
     '../options.js': ['type TransferOptions', 'type VerifyOptions'],
-    './flag-values.js': ['exclusive'],
     './parse.js': ['type Flag', 'type ParsedFlags'],
   },
 ])}
@@ -96,7 +88,6 @@ export const VERIFY_FLAGS: readonly Flag[] = [
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */
 export function flaggedOptions(flags: ParsedFlags) {
-  ${exclusions().join('\n')}
   return {
     ${reads(readable, false).join('\n')}
   } satisfies TransferOptions;

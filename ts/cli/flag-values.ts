@@ -33,9 +33,3 @@ export function windowOf(flags: ParsedFlags, name: string): number {
   const seconds = flags.number(name, -1) ?? 0;
   return seconds === -1 ? -1 : seconds * 1_000_000_000;
 }
-
-/** Refuses flags of which each says something else about the same thing. */
-export function exclusive(flags: ParsedFlags, names: readonly string[]): void {
-  const [first, second] = names.filter((name) => flags.on(name));
-  if (second !== undefined) throw new ConfigError(`--${first} and --${second} exclude each other`);
-}

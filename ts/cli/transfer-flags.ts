@@ -2,7 +2,7 @@
 import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
-import { exclusive, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
+import { millisecondsOf, sizeOf, windowOf } from './flag-values.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
 const LINKS_FLAG: Flag = {
@@ -183,6 +183,12 @@ export const SYNC_FLAGS: readonly Flag[] = [
   INCLUDE_FROM_FLAG,
   { name: 'checksum', short: 'c', category: 'How it is compared', help: 'compare content instead of size and time' },
   { name: 'size-only', category: 'How it is compared', help: 'compare the size alone' },
+  {
+    name: 'ignore-times',
+    short: 'I',
+    category: 'How it is compared',
+    help: 'transfer every file, whatever its size and time',
+  },
   MODIFY_WINDOW_FLAG,
   { name: 'update', short: 'u', category: 'How it is compared', help: 'leave files alone that are newer in DEST' },
   {
@@ -190,11 +196,25 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'How it is compared',
     help: 'leave files alone that DEST has, whatever they hold',
   },
+  { name: 'existing', category: 'How it is compared', help: 'make nothing that DEST does not have' },
+  {
+    name: 'ignore-non-existing',
+    implies: ['existing'],
+    hidden: true,
+    category: 'How it is compared',
+    help: 'the same as --existing',
+  },
   {
     name: 'max-size',
     value: 'SIZE',
     category: 'How it is compared',
     help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
+  },
+  {
+    name: 'min-size',
+    value: 'SIZE',
+    category: 'How it is compared',
+    help: 'leave files alone that are smaller than SIZE',
   },
   { name: 'delete', category: 'Deleting', help: 'remove from DEST what SRC does not have' },
   { name: 'delete-excluded', implies: ['delete'], category: 'Deleting', help: 'remove what the rules leave out, too' },
@@ -291,7 +311,6 @@ export const VERIFY_FLAGS: readonly Flag[] = [
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */
 export function flaggedOptions(flags: ParsedFlags) {
-  exclusive(flags, ['checksum', 'size-only']);
   return {
     recursive: flags.on('recursive'),
     links: flags.on('links'),
@@ -302,11 +321,19 @@ export function flaggedOptions(flags: ParsedFlags) {
     xattrs: flags.on('xattrs'),
     specials: flags.on('specials'),
     filter: filterOf(flags),
-    compare: flags.on('checksum') ? 'content' : flags.on('size-only') ? 'size' : 'quick',
+    compare: flags.on('checksum')
+      ? 'content'
+      : flags.on('size-only')
+        ? 'size'
+        : flags.on('ignore-times')
+          ? 'none'
+          : 'quick',
     modifyWindowNs: windowOf(flags, 'modify-window'),
     update: flags.on('update'),
     ignoreExisting: flags.on('ignore-existing'),
+    existing: flags.on('existing'),
     maxSize: sizeOf(flags, 'max-size'),
+    minSize: sizeOf(flags, 'min-size'),
     delete: flags.on('delete'),
     deleteExcluded: flags.on('delete-excluded'),
     maxDelete: flags.number('max-delete'),

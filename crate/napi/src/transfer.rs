@@ -39,8 +39,12 @@ pub struct NativeTransfer {
     pub update: bool,
     /// What the destination has stays as it is, but for directories.
     pub ignore_existing: bool,
+    /// What the destination does not have is not made.
+    pub existing: bool,
     /// Regular files of more bytes than this are left alone.
     pub max_size: Option<f64>,
+    /// Regular files of fewer bytes than this are left alone.
+    pub min_size: Option<f64>,
     /// Entries that the source does not have are deleted.
     pub delete: bool,
     /// No more deletions than this.
@@ -83,7 +87,9 @@ impl NativeTransfer {
         request.attributes.window = window(self.modify_window_ns);
         request.selection.update = self.update;
         request.selection.ignore_existing = self.ignore_existing;
+        request.selection.existing = self.existing;
         request.selection.max_size = self.max_size.map(whole);
+        request.selection.min_size = self.min_size.map(whole);
         request.deletion.delete = self.delete;
         request.deletion.max = self.max_delete.map(whole);
         request.deletion.allow_mass = self.allow_mass_delete;

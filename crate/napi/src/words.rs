@@ -37,6 +37,9 @@ pub enum NativeCompare {
     /// Equal size means equal content.
     #[napi(value = "size")]
     Size,
+    /// Not at all: no file counts as equal.
+    #[napi(value = "none")]
+    None,
 }
 
 impl From<NativeCompare> for Compare {
@@ -45,6 +48,7 @@ impl From<NativeCompare> for Compare {
             NativeCompare::Quick => Self::Quick,
             NativeCompare::Content => Self::Content,
             NativeCompare::Size => Self::Size,
+            NativeCompare::None => Self::None,
         }
     }
 }
@@ -297,6 +301,9 @@ pub enum NativeReason {
     /// Its extended attributes differ.
     #[napi(value = "xattrs")]
     Xattrs,
+    /// The run does not compare its content and sends it again.
+    #[napi(value = "uncompared")]
+    Uncompared,
     /// A reason that only a newer peer has a name for.
     #[napi(value = "other")]
     Other,
@@ -350,6 +357,9 @@ impl NativeReason {
         }
         if reasons.intersects(Reasons::XATTRS) {
             words.push(Self::Xattrs);
+        }
+        if reasons.intersects(Reasons::UNCOMPARED) {
+            words.push(Self::Uncompared);
         }
         if reasons.intersects(Reasons::OTHER) {
             words.push(Self::Other);

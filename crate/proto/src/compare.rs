@@ -23,10 +23,10 @@ const HASHED_ENTRY_BYTES: usize = 64;
 
 impl Attributes {
     /// Whether equal digests of two directories prove that nothing in them differs. A tolerance in time cannot be
-    /// hashed, so then every directory is listed.
+    /// hashed, and what is not compared is never equal, so then every directory is listed.
     #[must_use]
     pub fn digests_decide(&self) -> bool {
-        !matches!(self.window, Window::Within(_))
+        !matches!(self.window, Window::Within(_)) && self.compare != Compare::None
     }
 
     /// Whether the listing of a directory carries content digests.
@@ -103,6 +103,7 @@ impl Attributes {
                 reasons.add(a.size != b.size, Reasons::SIZE);
                 match self.compare {
                     Compare::Size => {}
+                    Compare::None => reasons.add(true, Reasons::UNCOMPARED),
                     Compare::Content => reasons.add(
                         a.size == b.size && source.0.content(source.1) != destination.0.content(destination.1),
                         Reasons::CONTENT,
@@ -119,7 +120,11 @@ impl Attributes {
     /// Whether a file with these differences needs its content again, or its attributes only.
     #[must_use]
     pub fn needs_content(&self, reasons: Reasons) -> bool {
-        let content = Reasons::MISSING.union(Reasons::SIZE).union(Reasons::TYPE).union(Reasons::CONTENT);
+        let content = Reasons::MISSING
+            .union(Reasons::SIZE)
+            .union(Reasons::TYPE)
+            .union(Reasons::CONTENT)
+            .union(Reasons::UNCOMPARED);
         reasons.intersects(content) || (self.compare == Compare::Quick && reasons.intersects(Reasons::MTIME))
     }
 

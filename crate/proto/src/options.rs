@@ -58,6 +58,8 @@ closed_set! {
         Content = 1, "content";
         /// Equal size means equal content.
         Size = 2, "size";
+        /// Not at all: no file counts as equal.
+        None = 3, "none";
     }
 }
 

@@ -61,7 +61,11 @@ impl Selection {
     /// it was looked at.
     #[must_use]
     pub const fn leaves_new_out(&self) -> bool {
-        self.max_size.is_some()
+        self.existing || self.max_size.is_some() || self.min_size.is_some()
+    }
+
+    fn leaves_size_out(&self, bytes: u64) -> bool {
+        self.max_size.is_some_and(|max| bytes > max) || self.min_size.is_some_and(|min| bytes < min)
     }
 }
 
@@ -103,7 +107,7 @@ fn not_carried(rules: &Rules, entry: &Entry) -> Option<Reasons> {
         Kind::Special => Some(Reasons::SPECIAL),
         Kind::Fifo => (!rules.attributes.specials).then_some(Reasons::SPECIAL),
         Kind::Directory => (!rules.recursive).then_some(Reasons::DIRECTORY),
-        Kind::File => rules.selection.max_size.is_some_and(|max| entry.size > max).then_some(Reasons::SIZE),
+        Kind::File => rules.selection.leaves_size_out(entry.size).then_some(Reasons::SIZE),
         Kind::Symlink => None,
     }
 }
@@ -112,6 +116,7 @@ fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
     let entry = source.get(at)?;
     Some(match not_carried(rules, entry) {
         Some(reasons) => Step::Skip { source: at, reasons },
+        None if rules.selection.existing => Step::Skip { source: at, reasons: Reasons::MISSING },
         None => Step::Make { source: at, old: None, reasons: Reasons::MISSING },
     })
 }

@@ -49,6 +49,8 @@ reasons! {
     APPEND_ONLY = 13, "append-only";
     /// Its extended attributes differ.
     XATTRS = 14, "xattrs";
+    /// The run does not compare its content and sends it again.
+    UNCOMPARED = 15, "uncompared";
     /// A reason that only a newer peer has a name for.
     OTHER = 63, "other";
 }

@@ -40,8 +40,12 @@ pub struct Selection {
     pub update: bool,
     /// What the destination has stays as it is, but for directories.
     pub ignore_existing: bool,
+    /// What the destination does not have is not made.
+    pub existing: bool,
     /// Regular files of more bytes than this are left alone.
     pub max_size: Option<u64>,
+    /// Regular files of fewer bytes than this are left alone.
+    pub min_size: Option<u64>,
 }
 
 /// What is deleted, and what protects against deleting by accident.
@@ -161,6 +165,8 @@ message!(Selection, "option" {
     1 critical update,
     2 critical ignore_existing,
     32 critical max_size: Size,
+    33 critical existing,
+    34 critical min_size: Size,
 });
 
 message!(Request, "request" {

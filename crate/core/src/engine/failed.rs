@@ -1,17 +1,32 @@
-//! Directories of the destination that cannot be made or looked at: each costs itself and what is below it.
+//! Directories of the destination that cannot be made or looked at, or that the run does not make: each costs itself and
+//! what is below it.
 
 use std::collections::BTreeMap;
 
 use sparsync_proto::{IssueKind, RelPath};
 
-/// The topmost paths of the destination that failed, and as what they were reported.
+/// Why nothing arrives at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It failed, and was reported as this; so is what is below it.
+    Failed(IssueKind),
+    /// The run makes nothing new, and there is nothing to tell.
+    NotMade,
+}
+
+/// The topmost paths of the destination at which nothing arrives.
 #[derive(Default)]
-pub(super) struct FailedPaths(BTreeMap<RelPath, IssueKind>);
+pub(super) struct FailedPaths(BTreeMap<RelPath, Lost>);
 
 impl FailedPaths {
     /// Notes that `path` failed and has been reported as `kind`.
     pub(super) fn insert(&mut self, path: RelPath, kind: IssueKind) {
-        self.0.insert(path, kind);
+        self.0.insert(path, Lost::Failed(kind));
+    }
+
+    /// Notes that `path` is not there, and is not made.
+    pub(super) fn not_made(&mut self, path: RelPath) {
+        self.0.insert(path, Lost::NotMade);
     }
 
     /// Whether nothing has failed.
@@ -24,15 +39,15 @@ impl FailedPaths {
         self.0.contains_key(path)
     }
 
-    /// As what this path, or a directory above it, was reported; nothing when none of them failed.
-    pub(super) fn covering(&self, path: &RelPath) -> Option<IssueKind> {
+    /// Why nothing arrives at this path or at a directory above it; nothing when what is sent there arrives.
+    pub(super) fn covering(&self, path: &RelPath) -> Option<Lost> {
         if self.is_empty() {
             return None;
         }
         let mut at = path.clone();
         loop {
-            if let Some(kind) = self.0.get(&at) {
-                return Some(*kind);
+            if let Some(lost) = self.0.get(&at) {
+                return Some(*lost);
             }
             at = at.split_last()?.0;
         }
@@ -43,7 +58,7 @@ impl FailedPaths {
 mod tests {
     use sparsync_proto::{IssueKind, RelPath};
 
-    use super::FailedPaths;
+    use super::{FailedPaths, Lost};
 
     #[test]
     fn what_is_below_a_failed_path_is_covered_and_its_neighbours_are_not() {
@@ -56,6 +71,6 @@ mod tests {
             [true, true, false, false, false]
         );
         failed.insert(RelPath::root(), IssueKind::Scope);
-        assert_eq!(failed.covering(&path(b"x")), Some(IssueKind::Scope));
+        assert_eq!(failed.covering(&path(b"x")), Some(Lost::Failed(IssueKind::Scope)));
     }
 }

@@ -117,7 +117,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
             }
         }
-        let equal = self.options.digests_decide() && old.digest == directory.digest && !single;
+        // A new root gets its attributes where its listing is decided upon.
+        let equal = self.options.digests_decide() && old.digest == directory.digest && !single && !is_new_root;
         if equal && !self.machine.grants_all() {
             self.sweep(&old, |_| false, directory.meta);
         } else {

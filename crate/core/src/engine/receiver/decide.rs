@@ -7,6 +7,7 @@ use super::Receiver;
 use super::delete::PROTECTED;
 use super::make::counter_without_content;
 use crate::engine::directories::{Incoming, Wanted};
+use crate::engine::failed::Lost;
 use crate::error::{Error, Result};
 use crate::storage::{Access, PartialId, Scan, Storage, WriteStorage, is_empty};
 
@@ -23,8 +24,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             _ => listing,
         };
-        if let Some(kind) = self.failed.covering(&path) {
-            return self.pass_over(number, path, listing, kind);
+        if let Some(lost) = self.failed.covering(&path) {
+            return self.pass_over(number, path, listing, lost);
         }
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new
@@ -32,7 +33,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             && let Some(kind) = self.make_new_directory(&path, meta)?
         {
             self.failed.insert(path.clone(), kind);
-            return self.pass_over(number, path, listing, kind);
+            return self.pass_over(number, path, listing, Lost::Failed(kind));
         }
         if is_new && !xattrs.is_empty() {
             self.set_directory_xattrs(&path, &xattrs, true);
@@ -87,8 +88,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
-    fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing, kind: IssueKind) -> Result<()> {
+    fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing, lost: Lost) -> Result<()> {
         const WHY: &str = "the directory above it could not be made or looked at";
+        let Lost::Failed(kind) = lost else { return self.want(number, path, listing, &[], Vec::new()) };
         if !self.failed.contains(&path) {
             self.issue(kind, path.as_bytes().to_vec(), WHY)?;
         }
@@ -222,6 +224,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let full = path.join_bytes(listing.name(entry));
         self.session.count(Counter::files_skipped, 1);
         self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
+        if let (Kind::Directory, true, Ok(path)) =
+            (entry.kind, reasons.intersects(Reasons::MISSING), RelPath::new(&full))
+        {
+            self.failed.not_made(path);
+        }
         if reasons.intersects(Reasons::APPEND_ONLY) {
             self.issue(IssueKind::Scope, full, "it differs, and the key may only add new names")?;
         }
