@@ -148,7 +148,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld'
 
 /** A key of this machine. */
 export interface NativeKey {
@@ -375,6 +375,16 @@ export interface NativeTransfer {
   specials: boolean
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>
+  /** Whether anybody may execute a file, where permission bits are not carried. */
+  executability: boolean
+  /** Changes of the permission bits that the source has, made before anything is compared. */
+  chmod?: string
+  /** No modification times of directories. */
+  omitDirTimes: boolean
+  /** No modification times of symlinks. */
+  omitLinkTimes: boolean
+  /** An attribute that the destination's file system cannot hold is a failure of each entry that has one. */
+  strictAttributes: boolean
   /** How content is compared. */
   compare: NativeCompare
   /** How times are compared. */

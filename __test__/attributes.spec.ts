@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import { cli, exit, quietly } from './helpers/cli.js';
@@ -7,7 +7,7 @@ import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { startServer } from './helpers/server.js';
-import { isRoot, setup } from './helpers/setup.js';
+import { canMount, isRoot, mountRamfs, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 /** Whether this user may be root of a user namespace of his own. */
@@ -103,3 +103,38 @@ judged('what is not a regular file and is not carried is told as by rsync, witho
   const equal = await cli(t, user, ['-rpt', `${source}/`, url('equal')]);
   t.is(equal.stdout.split('\n').filter((line) => line.startsWith('skipping')).length, 2, equal.stdout);
 });
+
+// Seen red with a warning for each entry, and with one that counts as a failure.
+judgedWhere(canMount && spawnSync('setfattr', ['--version']).status === 0)(
+  'what a file system cannot hold is told once for it, and for each entry with --strict-attributes',
+  async (t) => {
+    const { work, served, url, client: user } = await setup(t);
+    const source = dir(work, 'source');
+    mkdirSync(`${source}/sub`);
+    for (const name of ['a', 'b', 'sub/c', 'sub']) {
+      if (name !== 'sub') writeFileSync(`${source}/${name}`, 'content');
+      execFileSync('setfattr', ['-n', 'user.a', '-v', '1', `${source}/${name}`]);
+    }
+    mountRamfs(t, `${work}/bare`);
+    mountRamfs(t, `${served}/bare`);
+    for (const to of [`${work}/bare`, url('bare')]) {
+      for (const round of ['first', 'again']) {
+        const ended = await cli(t, user, ['-rtX', `${source}/`, to]);
+        t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], `${to}, ${round}: ${ended.stderr}`);
+        t.regex(
+          ended.stderr,
+          /^warning: .*extended attributes are not carried: the destination's file system cannot hold them.*setxattr.*\n$/,
+          `${to}, ${round}`,
+        );
+      }
+      const strict = await cli(t, user, ['-rtX', '--strict-attributes', `${source}/`, to]);
+      t.is(strict.code, exit.partial, strict.stderr);
+      for (const name of ['a', 'b', 'sub/c', 'sub']) {
+        t.regex(strict.stderr, new RegExp(`^${name}: .*setxattr user\\.a: Operation not supported`, 'm'), to);
+      }
+      t.notRegex(strict.stderr, /^warning:/m);
+    }
+    const judge = spawnSync('rsync', ['-rtX', `${source}/`, `${work}/bare/`]);
+    t.is(judge.status, exit.partial, 'rsync fails for each');
+  },
+);

@@ -185,6 +185,32 @@ export function rules() {
   };
 }
 
+/** Changes of modes, one after the other. */
+export function modes() {
+  return {
+    rust: { type: 'Chmod', needs: { chmod: ['Chmod'] } },
+    binding: {
+      type: 'Option<String>',
+      load: (member) => `chmod(${member}.as_deref())?`,
+      needs: { options: ['chmod'] },
+    },
+    api: {
+      check: 'modeChanges',
+      checked: 'string',
+      type: 'string',
+      optional: true,
+      from: { './modes.js': ['modeChanges'] },
+    },
+    command: {
+      value: 'MODES',
+      many: true,
+      read: ({ flag: name }) => `joinedOf(flags, '${name}')`,
+      needs: { './flag-values.js': ['joinedOf'] },
+    },
+    document: { range: 'changes as of `chmod`, 4 KiB in all', standard: 'none' },
+  };
+}
+
 /** What only this side knows: its check and default are in ts/settings.ts, `read` is the expression for the command. */
 export const own = ({ read, value, standard = '' } = {}) => ({
   command: { value, ...(read === undefined ? {} : { read: () => read }) },

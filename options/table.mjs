@@ -13,8 +13,9 @@
 import * as compare from './compare.mjs';
 import * as connection from './connection.mjs';
 import * as deletion from './deletion.mjs';
+import * as metadata from './metadata.mjs';
 import * as output from './output.mjs';
 import * as run from './run.mjs';
 import * as transfer from './transfer.mjs';
 
-export const GROUPS = [transfer, compare, deletion, run, output, connection];
+export const GROUPS = [transfer, metadata, compare, deletion, run, output, connection];

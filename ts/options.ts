@@ -218,6 +218,25 @@ export interface TransferOptions {
    */
   perms?: boolean | undefined;
   /**
+   * Without `perms`: let a file at the destination be executed if it can be at the source. Who may read it may execute it
+   * then; other bits stay.
+   *
+   * Default: `false`.
+   *
+   * @example `perms: false, executability: true`
+   */
+  executability?: boolean | undefined;
+  /**
+   * Take the modes of the source for what these changes make of them: octal numbers, or letters as `chmod` has them, with `D`
+   * in front for directories alone and `F` for everything else, and commas between them. What is compared and carried is the
+   * result. A change that names nobody (`+w`) leaves alone what this process' umask does. At most 4 KiB.
+   *
+   * Default: none.
+   *
+   * @example `chmod: 'D755,F644'`
+   */
+  chmod?: string | undefined;
+  /**
    * Make modification times equal, to the nanosecond. Without them the quick compare cannot recognise an unchanged file.
    *
    * Default: `true`.
@@ -225,6 +244,31 @@ export interface TransferOptions {
    * @example `times: false`
    */
   times?: boolean | undefined;
+  /**
+   * Leave directories out of `times`.
+   *
+   * Default: `false`.
+   *
+   * @example `omitDirTimes: true`
+   */
+  omitDirTimes?: boolean | undefined;
+  /**
+   * Leave symlinks out of `times`.
+   *
+   * Default: `false`.
+   *
+   * @example `omitLinkTimes: true`
+   */
+  omitLinkTimes?: boolean | undefined;
+  /**
+   * Let an attribute that the destination's file system cannot hold be a failure of each entry that has one. Otherwise there
+   * is one warning (`attributes-unheld`) for each kind of attribute and file system.
+   *
+   * Default: `false`.
+   *
+   * @example `xattrs: true, strictAttributes: true`
+   */
+  strictAttributes?: boolean | undefined;
   /**
    * Make owners equal, by number. Needs privileges at the destination, and permission from its server.
    *

@@ -4,6 +4,7 @@ import type { Check } from './check.js';
 import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { filterRules, nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
+import { modeChanges } from './modes.js';
 import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
 import type { Compare, Compression, Durability } from './words.js';
 
@@ -18,6 +19,11 @@ export const TRANSFER_CHECKS: {
   readonly xattrs: Check<boolean>;
   readonly specials: Check<boolean>;
   readonly filter: Check<FilterRules>;
+  readonly executability: Check<boolean>;
+  readonly chmod: Check<string>;
+  readonly omitDirTimes: Check<boolean>;
+  readonly omitLinkTimes: Check<boolean>;
+  readonly strictAttributes: Check<boolean>;
   readonly compare: Check<Compare>;
   readonly modifyWindowNs: Check<number>;
   readonly update: Check<boolean>;
@@ -47,6 +53,11 @@ export const TRANSFER_CHECKS: {
   xattrs: flag,
   specials: flag,
   filter: filterRules,
+  executability: flag,
+  chmod: modeChanges,
+  omitDirTimes: flag,
+  omitLinkTimes: flag,
+  strictAttributes: flag,
   compare: oneOf(...COMPARES),
   modifyWindowNs: integer(-1, 86_400_000_000_000, 'nanoseconds'),
   update: flag,
@@ -69,10 +80,19 @@ export const TRANSFER_CHECKS: {
 };
 
 /** What only concerns writing, so that `plan` does not take it. */
-export const NOT_IN_PLAN = ['dryRun', 'partial', 'durability', 'lockWaitMs', 'events', 'profile'] as const;
+export const NOT_IN_PLAN = [
+  'strictAttributes',
+  'dryRun',
+  'partial',
+  'durability',
+  'lockWaitMs',
+  'events',
+  'profile',
+] as const;
 
 /** What `verify` does not take. */
 export const NOT_IN_VERIFY = [
+  'strictAttributes',
   'compare',
   'update',
   'ignoreExisting',
@@ -103,6 +123,11 @@ interface Given {
   xattrs?: boolean;
   specials?: boolean;
   filter?: FilterRules;
+  executability?: boolean;
+  chmod?: string;
+  omitDirTimes?: boolean;
+  omitLinkTimes?: boolean;
+  strictAttributes?: boolean;
   compare?: Compare;
   modifyWindowNs?: number;
   update?: boolean;
@@ -135,6 +160,11 @@ export interface EngineOptions {
   xattrs: boolean;
   specials: boolean;
   filter: NativeRule[];
+  executability: boolean;
+  chmod?: string;
+  omitDirTimes: boolean;
+  omitLinkTimes: boolean;
+  strictAttributes: boolean;
   compare: Compare;
   modifyWindowNs: number;
   update: boolean;
@@ -168,6 +198,11 @@ export function engineOptions(given: Given): EngineOptions {
     xattrs: given.xattrs ?? false,
     specials: given.specials ?? true,
     filter: nativeRules(given.filter ?? []),
+    executability: given.executability ?? false,
+    ...(given.chmod === undefined ? {} : { chmod: given.chmod }),
+    omitDirTimes: given.omitDirTimes ?? false,
+    omitLinkTimes: given.omitLinkTimes ?? false,
+    strictAttributes: given.strictAttributes ?? false,
     compare: given.compare ?? 'quick',
     modifyWindowNs: given.modifyWindowNs ?? -1,
     update: given.update ?? false,

@@ -42,6 +42,7 @@ export const NOTICE_CODES = [
   'special',
   'left-out',
   'special-right',
+  'attributes-unheld',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;

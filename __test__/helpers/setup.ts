@@ -97,6 +97,14 @@ export function mountTmpfs(t: ExecutionContext, path: string, options: string): 
   return mounted;
 }
 
+/** Mounts a file system in memory that holds no extended attributes at `path` for the time of a test. */
+export function mountRamfs(t: ExecutionContext, path: string): void {
+  mkdirSync(path, { recursive: true });
+  const mounted = spawnSync('mount', ['-t', 'ramfs', 'ramfs', path], { encoding: 'utf8' });
+  if (mounted.status !== 0) throw new Error(`cannot mount ${path}: ${mounted.stderr}`);
+  t.teardown(() => spawnSync('umount', ['-l', path]));
+}
+
 /** Whether this process may mount at all, tried out in a namespace that ends with the trial. */
 export const canMount =
   isRoot && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', '/mnt']).status === 0;

@@ -33,3 +33,9 @@ export function windowOf(flags: ParsedFlags, name: string): number {
   const seconds = flags.number(name, -1) ?? 0;
   return seconds === -1 ? -1 : seconds * 1_000_000_000;
 }
+
+/** The values of a flag that may be repeated, as one list with commas between them. */
+export function joinedOf(flags: ParsedFlags, name: string): string | undefined {
+  const all = flags.all(name);
+  return all.length === 0 ? undefined : all.join(',');
+}

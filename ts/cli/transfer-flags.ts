@@ -2,7 +2,7 @@
 import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
-import { millisecondsOf, sizeOf, windowOf } from './flag-values.js';
+import { joinedOf, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
 const LINKS_FLAG: Flag = {
@@ -76,6 +76,31 @@ const INCLUDE_FROM_FLAG: Flag = {
   many: true,
   category: 'What is transferred',
   help: 'take what matches a line of FILE (- is standard input)',
+};
+const EXECUTABILITY_FLAG: Flag = {
+  name: 'executability',
+  short: 'E',
+  category: 'Modes, times and owners',
+  help: 'without -p: carry whether a file can be executed',
+};
+const CHMOD_FLAG: Flag = {
+  name: 'chmod',
+  value: 'MODES',
+  many: true,
+  category: 'Modes, times and owners',
+  help: 'take the modes of SRC for what MODES makes of them (D755,F644; u=rwX,go=rX)',
+};
+const OMIT_DIR_TIMES_FLAG: Flag = {
+  name: 'omit-dir-times',
+  short: 'O',
+  category: 'Modes, times and owners',
+  help: 'carry no modification times of directories',
+};
+const OMIT_LINK_TIMES_FLAG: Flag = {
+  name: 'omit-link-times',
+  short: 'J',
+  category: 'Modes, times and owners',
+  help: 'carry no modification times of symlinks',
 };
 const MODIFY_WINDOW_FLAG: Flag = {
   name: 'modify-window',
@@ -181,6 +206,15 @@ export const SYNC_FLAGS: readonly Flag[] = [
   INCLUDE_FLAG,
   EXCLUDE_FROM_FLAG,
   INCLUDE_FROM_FLAG,
+  EXECUTABILITY_FLAG,
+  CHMOD_FLAG,
+  OMIT_DIR_TIMES_FLAG,
+  OMIT_LINK_TIMES_FLAG,
+  {
+    name: 'strict-attributes',
+    category: 'Modes, times and owners',
+    help: "fail (23) for each entry with an attribute that DEST's file system cannot hold, in place of one warning",
+  },
   { name: 'checksum', short: 'c', category: 'How it is compared', help: 'compare content instead of size and time' },
   { name: 'size-only', category: 'How it is compared', help: 'compare the size alone' },
   {
@@ -300,6 +334,10 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...INCLUDE_FLAG, category: 'How it is compared' },
   { ...EXCLUDE_FROM_FLAG, category: 'How it is compared' },
   { ...INCLUDE_FROM_FLAG, category: 'How it is compared' },
+  { ...EXECUTABILITY_FLAG, help: 'without modes: compare whether files can be executed' },
+  CHMOD_FLAG,
+  { ...OMIT_DIR_TIMES_FLAG, help: 'compare no modification times of directories' },
+  { ...OMIT_LINK_TIMES_FLAG, help: 'compare no modification times of symlinks' },
   MODIFY_WINDOW_FLAG,
   RETRY_FLAG,
   TIMEOUT_FLAG,
@@ -321,6 +359,11 @@ export function flaggedOptions(flags: ParsedFlags) {
     xattrs: flags.on('xattrs'),
     specials: flags.on('specials'),
     filter: filterOf(flags),
+    executability: flags.on('executability'),
+    chmod: joinedOf(flags, 'chmod'),
+    omitDirTimes: flags.on('omit-dir-times'),
+    omitLinkTimes: flags.on('omit-link-times'),
+    strictAttributes: flags.on('strict-attributes'),
     compare: flags.on('checksum')
       ? 'content'
       : flags.on('size-only')
@@ -362,6 +405,10 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     xattrs: flags.given('xattrs'),
     specials: flags.given('specials'),
     filter: filterOf(flags),
+    executability: flags.given('executability'),
+    chmod: joinedOf(flags, 'chmod'),
+    omitDirTimes: flags.given('omit-dir-times'),
+    omitLinkTimes: flags.given('omit-link-times'),
     modifyWindowNs: windowOf(flags, 'modify-window'),
     retry: flags.number('retry') ?? 0,
     timeoutMs: millisecondsOf(flags, 'timeout'),

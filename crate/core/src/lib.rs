@@ -25,6 +25,7 @@ pub mod trust;
 pub use client::Client;
 pub use engine::{Event, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
+pub use fs::umask;
 pub use job::{Job, JobResult, stat_names};
 pub use run::{Run, start_local};
 pub use server::{PROFILES_KEPT, ServedRoot, Server, ServerOptions, ServerProfiles, SessionProfile};

@@ -102,6 +102,7 @@ impl Prepared {
             deletion: request.deletion,
             dry_run: request.dry_run,
             itemize: request.itemize,
+            strict_attributes: request.strict_attributes,
             durability: request.durability,
             // The name of a kept part is the same in every run, so it needs a destination that is locked.
             keep_partial: request.partial && self.hold() == Hold::Exclusive,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{FilterRules, RelPath, Request, SourcePath, Window, limits, parse_rule};
+use sparsync_core::proto::{Chmod, FilterRules, RelPath, Request, SourcePath, Window, limits, parse_rule};
 use sparsync_core::trust::{Identity, PublicKey};
-use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions};
+use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions, umask};
 
 use crate::transfer::NativeTransfer;
 use crate::words::{NativeDirection, NativeDurability};
@@ -207,6 +207,12 @@ pub(crate) fn rules(all: &[NativeRule]) -> Result<FilterRules> {
     }
     FilterRules::new(&rules)
         .ok_or_else(|| config(format!("filter rules of more than {} bytes in all", limits::FILTER_BYTES_MAX)))
+}
+
+/// Changes of modes.
+pub(crate) fn chmod(text: Option<&str>) -> Result<Chmod> {
+    let Some(text) = text else { return Ok(Chmod::default()) };
+    Chmod::parse(text, umask).ok_or_else(|| config(format!("chmod must be changes of modes (D755,F644), not {text:?}")))
 }
 
 /// A path below a root.

@@ -6,7 +6,7 @@ use napi_derive::napi;
 use sparsync_core::Result;
 use sparsync_core::proto::Request;
 
-use crate::options::{NativeRule, lanes, rules, whole, window};
+use crate::options::{NativeRule, chmod, lanes, rules, whole, window};
 use crate::words::{NativeCompare, NativeCompression, NativeDurability};
 
 /// The options of a run.
@@ -31,6 +31,16 @@ pub struct NativeTransfer {
     pub specials: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: Vec<NativeRule>,
+    /// Whether anybody may execute a file, where permission bits are not carried.
+    pub executability: bool,
+    /// Changes of the permission bits that the source has, made before anything is compared.
+    pub chmod: Option<String>,
+    /// No modification times of directories.
+    pub omit_dir_times: bool,
+    /// No modification times of symlinks.
+    pub omit_link_times: bool,
+    /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
+    pub strict_attributes: bool,
     /// How content is compared.
     pub compare: NativeCompare,
     /// How times are compared.
@@ -83,6 +93,11 @@ impl NativeTransfer {
         request.attributes.xattrs = self.xattrs;
         request.attributes.specials = self.specials;
         request.filter = rules(&self.filter)?;
+        request.attributes.executability = self.executability;
+        request.chmod = chmod(self.chmod.as_deref())?;
+        request.attributes.omit_dir_times = self.omit_dir_times;
+        request.attributes.omit_link_times = self.omit_link_times;
+        request.strict_attributes = self.strict_attributes;
         request.attributes.compare = self.compare.into();
         request.attributes.window = window(self.modify_window_ns);
         request.selection.update = self.update;

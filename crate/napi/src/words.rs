@@ -225,6 +225,9 @@ pub enum NativeIssueKind {
     /// A notice: special files were asked for, and the receiver could make them if the key had the right.
     #[napi(value = "special-right")]
     SpecialRight,
+    /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path is that of the first entry which has one.
+    #[napi(value = "attributes-unheld")]
+    AttributesUnheld,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -249,6 +252,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::Special => Self::Special,
             IssueKind::LeftOut => Self::LeftOut,
             IssueKind::SpecialRight => Self::SpecialRight,
+            IssueKind::AttributesUnheld => Self::AttributesUnheld,
         }
     }
 }

@@ -21,6 +21,23 @@ const HASHED_PIECE_BYTES: usize = 64 << 10;
 /// Bytes that an entry with a name of ordinary length has of them.
 const HASHED_ENTRY_BYTES: usize = 64;
 
+/// The bits that let somebody execute a file.
+const EXECUTION: u16 = 0o111;
+
+const fn is_executable(mode: u16) -> bool {
+    mode & EXECUTION != 0
+}
+
+/// The mode of a destination's file that can be executed as the source's can: by all who may read it, where nobody could.
+#[must_use]
+pub const fn with_executability_of(source: u16, mode: u16) -> u16 {
+    match (is_executable(source), is_executable(mode)) {
+        (false, _) => mode & !EXECUTION,
+        (true, true) => mode,
+        (true, false) => mode | (mode & 0o444) >> 2,
+    }
+}
+
 impl Attributes {
     /// Whether equal digests of two directories prove that nothing in them differs. A tolerance in time cannot be
     /// hashed, and what is not compared is never equal, so then every directory is listed.
@@ -39,14 +56,36 @@ impl Attributes {
         self.times || self.compare == Compare::Quick
     }
 
+    /// Whether the modification times of entries of this kind are carried.
+    #[must_use]
+    pub fn carries_time_of(&self, kind: Kind) -> bool {
+        let is_omitted = match kind {
+            Kind::Directory => self.omit_dir_times,
+            Kind::Symlink => self.omit_link_times,
+            Kind::File | Kind::Special | Kind::Fifo => false,
+        };
+        self.times && !is_omitted
+    }
+
+    /// Whether it is carried that a file can be executed, and no other bit of its mode.
+    #[must_use]
+    pub fn carries_executability_of(&self, kind: Kind) -> bool {
+        self.executability && !self.perms && kind == Kind::File
+    }
+
     /// Reasons for which the attributes that are carried differ.
     #[must_use]
     pub fn meta_differences(&self, kind: Kind, source: &Meta, destination: &Meta) -> Reasons {
         let mut reasons = Reasons::default();
         reasons.add(self.perms && kind != Kind::Symlink && source.mode != destination.mode, Reasons::MODE);
+        // What nobody may read nobody comes to execute.
+        let differs = self.carries_executability_of(kind)
+            && with_executability_of(source.mode, destination.mode) != destination.mode;
+        reasons.add(differs, Reasons::MODE);
         reasons.add(self.owner && source.uid != destination.uid, Reasons::OWNER);
         reasons.add(self.group && source.gid != destination.gid, Reasons::GROUP);
-        reasons.add(self.times && !self.window.equal(source.mtime, destination.mtime), Reasons::MTIME);
+        let compares_time = self.carries_time_of(kind);
+        reasons.add(compares_time && !self.window.equal(source.mtime, destination.mtime), Reasons::MTIME);
         reasons
     }
 
@@ -132,13 +171,16 @@ impl Attributes {
         if self.perms && kind != Kind::Symlink {
             out.extend_from_slice(&meta.mode.to_le_bytes());
         }
+        if self.carries_executability_of(kind) {
+            out.push(u8::from(is_executable(meta.mode)));
+        }
         if self.owner {
             out.extend_from_slice(&meta.uid.to_le_bytes());
         }
         if self.group {
             out.extend_from_slice(&meta.gid.to_le_bytes());
         }
-        if self.times || (kind == Kind::File && self.compares_file_times()) {
+        if self.carries_time_of(kind) || (kind == Kind::File && self.compares_file_times()) {
             out.extend_from_slice(&meta.mtime.seconds.to_le_bytes());
             if self.window == Window::Exact {
                 out.extend_from_slice(&meta.mtime.nanos.to_le_bytes());
@@ -239,4 +281,69 @@ pub(crate) fn is_newer(attributes: &Attributes, source: &Entry, destination: &En
         && destination.kind == Kind::File
         && destination.meta.mtime > source.meta.mtime
         && !attributes.window.equal(source.meta.mtime, destination.meta.mtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{is_executable, with_executability_of};
+    use crate::entry::{Kind, Listing, Meta, Time};
+    use crate::options::Compare;
+    use crate::path::Name;
+    use crate::request::Attributes;
+
+    fn any_attributes() -> impl Strategy<Value = Attributes> {
+        any::<[bool; 7]>().prop_map(|[perms, executability, times, dirs, links, owner, group]| Attributes {
+            links: true,
+            specials: true,
+            perms,
+            executability,
+            times,
+            omit_dir_times: dirs,
+            omit_link_times: links,
+            owner,
+            group,
+            compare: Compare::Size,
+            ..Attributes::default()
+        })
+    }
+
+    fn any_meta() -> impl Strategy<Value = Meta> {
+        (0..4usize, 0..2u32, 0..2u32, 0..2i64).prop_map(|(mode, uid, gid, seconds)| Meta {
+            mode: [0o644, 0o755, 0o600, 0o601][mode],
+            uid,
+            gid,
+            mtime: Time { seconds, nanos: 0 },
+        })
+    }
+
+    proptest! {
+        /// A run with nothing to do costs no listing, and one with something to do is not missed.
+        #[test]
+        fn digests_are_equal_where_nothing_that_is_carried_differs(
+            attributes in any_attributes(),
+            kind in prop_oneof![Just(Kind::File), Just(Kind::Symlink), Just(Kind::Fifo)],
+            metas in (any_meta(), any_meta()),
+        ) {
+            let digest = |meta: Meta| {
+                let mut listing = Listing::new();
+                assert!(listing.push(Name::new(b"x").expect("a name"), kind, 0, meta, b"t"));
+                attributes.digest(&listing)
+            };
+            let (source, destination) = metas;
+            let is_equal = attributes.meta_differences(kind, &source, &destination).is_empty();
+            prop_assert_eq!(digest(source) == digest(destination), is_equal);
+        }
+    }
+
+    #[test]
+    fn who_may_read_may_execute_where_nobody_could() {
+        for (source, mode, becomes) in
+            [(0o755, 0o640, 0o750), (0o711, 0o604, 0o705), (0o700, 0o611, 0o611), (0o644, 0o6777, 0o6666), (0o1, 0, 0)]
+        {
+            assert_eq!(with_executability_of(source, mode), becomes, "{source:o} {mode:o}");
+            assert!(is_executable(becomes) == is_executable(source) || mode & 0o444 == 0);
+        }
+    }
 }

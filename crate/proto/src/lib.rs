@@ -4,6 +4,7 @@
 //! Nothing here opens a file, reads a clock or knows a runtime: a fuzzer or a simulator can drive all of it.
 #![forbid(unsafe_code)]
 
+mod chmod;
 mod closed;
 pub mod codec;
 mod compare;
@@ -29,8 +30,9 @@ mod stat;
 mod version;
 mod xattrs;
 
+pub use chmod::Chmod;
 pub use codec::DecodeError;
-pub use compare::{Digest, TreeHasher};
+pub use compare::{Digest, TreeHasher, with_executability_of};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use filter::{End, Filter, FilterRules, ParseError, Pattern, Rule, parse_rule};

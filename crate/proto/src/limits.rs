@@ -78,6 +78,9 @@ pub const SOURCE_MARKS_BYTES_MAX: usize = SOURCES_MAX * SOURCE_MARK_BYTES;
 /// Bytes of the filter rules of a request, in their wire form.
 pub const FILTER_BYTES_MAX: usize = 256 << 10;
 
+/// Bytes of the changes of modes of a request.
+pub const CHMOD_BYTES_MAX: usize = 4096;
+
 /// Bytes of a set of names in a request.
 pub const NAMES_BYTES_MAX: usize = 64 << 10;
 

@@ -2,6 +2,7 @@
 //!
 //! Written by scripts/options.mjs from the table in options/; never edited.
 
+use crate::chmod::Chmod;
 use crate::field::{AtMost, FileName, message};
 use crate::filter::FilterRules;
 use crate::limits::{ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
@@ -27,6 +28,12 @@ pub struct Attributes {
     pub xattrs: bool,
     /// FIFOs; when off they are treated as what is never carried.
     pub specials: bool,
+    /// Whether anybody may execute a file, where permission bits are not carried.
+    pub executability: bool,
+    /// No modification times of directories.
+    pub omit_dir_times: bool,
+    /// No modification times of symlinks.
+    pub omit_link_times: bool,
     /// How content is compared.
     pub compare: Compare,
     /// How times are compared.
@@ -105,6 +112,10 @@ pub struct Request {
     pub recursive: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
+    /// Changes of the permission bits that the source has, made before anything is compared.
+    pub chmod: Chmod,
+    /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
+    pub strict_attributes: bool,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Verified parts of large files are kept for the next run.
@@ -147,6 +158,8 @@ impl Default for Request {
             source_marks: Vec::default(),
             recursive: false,
             filter: FilterRules::default(),
+            chmod: Chmod::default(),
+            strict_attributes: false,
             dry_run: false,
             partial: false,
             compression: Compression::default(),
@@ -208,4 +221,9 @@ message!(Request, "request" {
     37 critical top,
     38 optional source_marks: AtMost<SOURCE_MARKS_BYTES_MAX>,
     39 critical filter,
+    44 critical strict_attributes,
+    45 critical attributes.executability,
+    46 critical attributes.omit_dir_times,
+    47 critical attributes.omit_link_times,
+    48 critical chmod,
 });

@@ -6,10 +6,11 @@
 //! existing file that gets the source's mode under another owner loses its capabilities first. What the entry has already
 //! is not set again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
 
-use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs};
+use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, with_executability_of};
 
+use super::unset::{AttributeKind, Unset};
 use super::xattrs::{USER_WRITE, settle};
-use crate::storage::{self, Adjust, CallError, Errno, Found};
+use crate::storage::{Adjust, Found};
 
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,9 @@ pub(super) struct AttributePolicy {
     /// What is carried, and what the source's owners are worth.
     pub(super) rules: Rules,
 }
+
+/// What a directory's owner needs to work in it, which every new directory has until the end.
+const OWNER_BITS: u16 = 0o700;
 
 /// Permission bits to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,10 @@ enum Bits {
     Source,
     /// These.
     Fixed(u16),
+    /// Those that it has, with the source's answer to whether it can be executed.
+    Executability,
+    /// Those that it was made with, but for what it was only lent: no more than the source's.
+    Made,
 }
 
 /// Extended attributes to be set.
@@ -64,11 +72,20 @@ impl AttributePolicy {
             uid: carried.owner.then_some(source.uid),
             gid: carried.group.then_some(source.gid),
             bits: if carried.perms && kind != Kind::Symlink { Bits::Source } else { Bits::Untouched },
-            mtime: carried.times.then_some(source.mtime),
+            mtime: carried.carries_time_of(kind).then_some(source.mtime),
             xattrs: WantedXattrs::Untouched,
             is_old: false,
             may_have_xattrs: false,
         }
+    }
+
+    /// The target of a directory at the end of a run. A new one whose mode is not carried was made with more than its source
+    /// has when its owner could not have worked in it, or when it is the top, which is made before anything is known of the
+    /// source.
+    pub(super) fn directory_target(&self, source: &Meta, is_new: bool, is_top: bool) -> Target<'static> {
+        let target = self.target(Kind::Directory, source);
+        let is_wider = is_new && (is_top || source.mode & OWNER_BITS != OWNER_BITS);
+        if target.bits == Bits::Untouched && is_wider { Target { bits: Bits::Made, ..target } } else { target }
     }
 
     /// The extended attributes of an entry of this kind. Those that could not be read at the source say nothing.
@@ -93,7 +110,12 @@ impl AttributePolicy {
     ) -> Target<'a> {
         let target = Target { xattrs: self.wanted(Kind::File, xattrs), ..self.target(Kind::File, source) };
         match (target.bits, old_mode) {
-            (Bits::Untouched, Some(old)) => Target { bits: Bits::Fixed(old & !(SET_UID | SET_GID)), ..target },
+            (Bits::Untouched, Some(old)) => {
+                let old = old & !(SET_UID | SET_GID);
+                let is_carried = self.rules.attributes.carries_executability_of(Kind::File);
+                let bits = if is_carried { with_executability_of(source.mode, old) } else { old };
+                Target { bits: Bits::Fixed(bits), ..target }
+            }
             _ => target,
         }
     }
@@ -104,10 +126,16 @@ impl AttributePolicy {
         let all = self.target(entry.kind, &entry.meta);
         // A change of owner clears set-id bits, so the mode is set again after it.
         let bits_change = reasons.intersects(Reasons::MODE.union(Reasons::OWNER).union(Reasons::GROUP));
+        let is_executability =
+            reasons.intersects(Reasons::MODE) && self.rules.attributes.carries_executability_of(entry.kind);
         Target {
             uid: all.uid.filter(|_| reasons.intersects(Reasons::OWNER)),
             gid: all.gid.filter(|_| reasons.intersects(Reasons::GROUP)),
-            bits: if bits_change { all.bits } else { Bits::Untouched },
+            bits: match bits_change {
+                _ if is_executability => Bits::Executability,
+                true => all.bits,
+                false => Bits::Untouched,
+            },
             mtime: all.mtime.filter(|_| reasons.intersects(Reasons::MTIME)),
             xattrs: if reasons.intersects(Reasons::XATTRS) {
                 self.wanted(entry.kind, xattrs)
@@ -133,12 +161,12 @@ impl AttributePolicy {
             // One of the two may be possible where both together are not.
             _ => {
                 if let Some(id) = uid
-                    && unset.tried(|| format!("chown {id}"), entry.set_owner(uid, None))
+                    && unset.tried(AttributeKind::Owners, || format!("chown {id}"), entry.set_owner(uid, None))
                 {
                     owner = uid;
                 }
                 if let Some(id) = gid
-                    && unset.tried(|| format!("chown :{id}"), entry.set_owner(None, gid))
+                    && unset.tried(AttributeKind::Owners, || format!("chown :{id}"), entry.set_owner(None, gid))
                 {
                     group = gid;
                 }
@@ -150,12 +178,13 @@ impl AttributePolicy {
         if let Some(bits) = self.bits(target, entry, (owner, group), &mut unset) {
             let has_set_id = bits & (SET_UID | SET_GID) != 0;
             if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
-                unset.tried(|| format!("chmod {bits:04o}"), entry.set_mode(bits));
+                unset.tried(AttributeKind::Modes, || format!("chmod {bits:04o}"), entry.set_mode(bits));
             }
         }
         if let Some(mtime) = target.mtime {
-            unset.tried(|| "utimensat".to_owned(), entry.set_mtime(mtime));
+            unset.tried(AttributeKind::Times, || "utimensat".to_owned(), entry.set_mtime(mtime));
         }
+        unset.locate(entry);
         unset
     }
 
@@ -172,6 +201,8 @@ impl AttributePolicy {
         match target.bits {
             Bits::Untouched => None,
             Bits::Fixed(bits) => Some(bits),
+            Bits::Executability => look(entry, unset).map(|found| with_executability_of(source.mode, found.mode)),
+            Bits::Made => look(entry, unset).map(|found| found.mode & (source.mode | !0o777)),
             Bits::Source if target.kind == Kind::Directory => Some(source.mode),
             Bits::Source => {
                 let (mut uid, mut gid) = owner;
@@ -182,7 +213,11 @@ impl AttributePolicy {
                 }
                 if target.is_old
                     && !self.rules.keeps_owner(source, uid)
-                    && !unset.tried(|| "removexattr security.capability".to_owned(), entry.drop_capabilities())
+                    && !unset.tried(
+                        AttributeKind::Xattrs,
+                        || "removexattr security.capability".to_owned(),
+                        entry.drop_capabilities(),
+                    )
                 {
                     return None;
                 }
@@ -192,44 +227,14 @@ impl AttributePolicy {
     }
 }
 
-/// The calls that failed on one entry, by their name and what they were to set. Mostly none.
-#[derive(Debug, Default)]
-#[must_use = "what could not be set is to be told"]
-pub(super) struct Unset(Vec<(String, Errno)>);
-
-impl Unset {
-    /// Nothing could be set, because this call failed.
-    pub(super) fn all(error: CallError) -> Self {
-        Self(vec![(error.call.to_owned(), error.errno)])
-    }
-
-    /// Notes how a call ended, and says whether well.
-    pub(super) fn tried(&mut self, call: impl FnOnce() -> String, result: storage::Result<()>) -> bool {
-        if let Err(error) = result {
-            self.0.push((call(), error.errno));
+/// What an entry has now.
+fn look(entry: &impl Adjust, unset: &mut Unset) -> Option<Found> {
+    match entry.found() {
+        Ok(found) => Some(found),
+        Err(error) => {
+            unset.tried(AttributeKind::Modes, || "fstat".to_owned(), Err(error));
+            None
         }
-        result.is_ok()
-    }
-
-    /// Whether nothing failed.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Adds what failed later on the same entry.
-    pub(super) fn and(mut self, later: Self) -> Self {
-        self.0.extend(later.0);
-        self
-    }
-
-    /// The text for people, when something failed.
-    pub(super) fn message(&self) -> Option<String> {
-        let failed = |(call, errno): &(String, Errno)| {
-            let why = std::io::Error::from(*errno);
-            if call.is_empty() { why.to_string() } else { format!("{call}: {why}") }
-        };
-        let failed: Vec<String> = self.0.iter().map(failed).collect();
-        (!failed.is_empty()).then(|| failed.join("; "))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A full disk ends the run, because every further write would meet it too. Everything else costs its own path: it is
 //! counted, told once, whoever finds that it fails and how often, and the run goes on. An attribute that cannot be set
-//! never costs the content, whatever the reason; it is told, by its call, when the entry has its name.
+//! never costs the content, whatever the reason; it is told, by its call, when the entry has its name. One that the file
+//! system cannot hold is no failure unless the run wants it to be: it is told once for its kind and the file system.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -10,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 
 use sparsync_proto::{Counter, Issue, IssueKind};
 
-use super::attributes::Unset;
 use super::report::Report;
 use super::session::Session;
+use super::unset::{AttributeKind, Unset};
 use crate::error::{Error, Result};
-use crate::storage::{CallError, Errno};
+use crate::storage::{CallError, Errno, FileSystemId};
 
 /// Paths of which is known that they were told. A run with more failures may tell some of them twice.
 const TOLD_MAX: usize = 250_000;
@@ -45,6 +46,10 @@ pub(super) struct FailurePolicy<'a> {
     session: &'a Session,
     report: &'a Report,
     told: Mutex<ToldPaths>,
+    /// What a file system cannot hold is a failure of each entry.
+    strict: bool,
+    /// The kinds that a file system cannot hold, each told once.
+    unheld: Mutex<HashSet<(AttributeKind, FileSystemId)>>,
 }
 
 /// Fails where every further write would fail in the same way.
@@ -57,8 +62,8 @@ pub(super) fn check(path: impl FnOnce() -> Vec<u8>, doing: &str, error: CallErro
 
 impl<'a> FailurePolicy<'a> {
     /// Nothing has failed yet.
-    pub(super) fn new(session: &'a Session, report: &'a Report) -> Self {
-        Self { session, report, told: Mutex::default() }
+    pub(super) fn new(session: &'a Session, report: &'a Report, strict: bool) -> Self {
+        Self { session, report, told: Mutex::default(), strict, unheld: Mutex::default() }
     }
 
     /// Tells of a path, and counts it unless it is a notice. A path that failed before is not told again.
@@ -85,10 +90,27 @@ impl<'a> FailurePolicy<'a> {
 
     /// A path that arrived, with what could not be set on it.
     pub(super) fn attributes(&self, path: impl FnOnce() -> Vec<u8>, unset: &Unset) -> Result<()> {
-        match unset.message() {
-            None => Ok(()),
-            Some(message) => self.issue(IssueKind::Attributes, path(), message, false),
+        if unset.is_empty() {
+            return Ok(());
         }
+        let path = path();
+        let message = if self.strict { unset.message() } else { unset.message_of_held() };
+        if !self.strict {
+            for (kind, file_system, message) in unset.unheld() {
+                self.unheld(kind, file_system, &path, &message)?;
+            }
+        }
+        message.map_or(Ok(()), |message| self.issue(IssueKind::Attributes, path, message, false))
+    }
+
+    /// A kind of attribute that a file system of the destination cannot hold, first met at `path`.
+    fn unheld(&self, kind: AttributeKind, file_system: FileSystemId, path: &[u8], message: &str) -> Result<()> {
+        if !self.unheld.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, file_system)) {
+            return Ok(());
+        }
+        let message =
+            format!("{} are not carried: the destination's file system cannot hold them ({message})", kind.name());
+        self.tell(Issue { kind: IssueKind::AttributesUnheld, path: path.to_vec(), message, old_kept: false })
     }
 }
 

@@ -22,6 +22,7 @@ mod sender;
 mod session;
 #[cfg(test)]
 mod tests;
+mod unset;
 mod writer;
 mod xattrs;
 mod zeros;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sparsync_proto::{Counter, RelPath};
 
-use super::attributes::Unset;
+use super::unset::Unset;
 use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStorage};
 
 /// A way of putting a new entry in place.

@@ -37,6 +37,7 @@ impl Quota {
             attributes: Attributes { links: true, ..Attributes::default() },
             stamps: false,
             matcher: &Everything,
+            chmod: None,
         };
         for item in walk(top, options, true) {
             session.check()?;

@@ -2,7 +2,7 @@
 
 use sparsync_proto::{Attributes, Xattrs};
 
-use super::attributes::Unset;
+use super::unset::{AttributeKind, Unset};
 use crate::storage::{Adjust, CallError, Errno, Result, XATTR_NAMES_BYTES_MAX, carried_names};
 
 /// The bit of a mode that lets the owner write.
@@ -45,7 +45,7 @@ pub(super) fn settle(
     let changes = match changes(entry, wanted, may_have_some, attributes) {
         Ok(changes) => changes,
         Err(error) => {
-            unset.tried(|| "listxattr".to_owned(), Err(error));
+            unset.tried(AttributeKind::Xattrs, || "listxattr".to_owned(), Err(error));
             return;
         }
     };
@@ -66,11 +66,11 @@ pub(super) fn settle(
         }
     }
     if let Some(bits) = before {
-        unset.tried(|| format!("chmod {bits:04o}"), entry.set_mode(bits));
+        unset.tried(AttributeKind::Modes, || format!("chmod {bits:04o}"), entry.set_mode(bits));
     }
     if let Some((call, error, failures)) = failed {
         let more = if failures > 1 { format!(" and {} more", failures - 1) } else { String::new() };
-        unset.tried(|| format!("{call}{more}"), Err(error));
+        unset.tried(AttributeKind::Xattrs, || format!("{call}{more}"), Err(error));
     }
 }
 

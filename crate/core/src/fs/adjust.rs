@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use sparsync_proto::Time;
 
 use super::xattr;
-use crate::storage::{Adjust, CallError, Found, Result};
+use crate::storage::{Adjust, CallError, FileSystemId, Found, Result};
 
 /// An entry whose attributes are set.
 #[derive(Debug)]
@@ -36,6 +36,16 @@ fn path_of(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
+/// Types of file systems that have no room for owners and permission bits (FAT and exFAT, by `statfs`). They answer as if a
+/// right were missing.
+const WITHOUT_OWNERS: [i64; 2] = [0x4d44, 0x2011_bab0];
+
+/// Why owner or mode could not be set: the file system may have no room for them.
+fn refused(call: &'static str, errno: Errno, fd: BorrowedFd<'_>) -> CallError {
+    let has_no_room = || rustix::fs::fstatfs(fd).is_ok_and(|found| WITHOUT_OWNERS.contains(&found.f_type));
+    CallError { call, errno: if errno == Errno::PERM && has_no_room() { Errno::OPNOTSUPP } else { errno } }
+}
+
 impl Handle<'_> {
     /// What is held of it. A symlink is not, and has no attributes of the kinds that need it.
     fn held(&self) -> Result<BorrowedFd<'_>> {
@@ -58,13 +68,22 @@ impl Adjust for Handle<'_> {
         .map_err(CallError::of("fstat"))
     }
 
+    fn file_system(&self) -> Result<FileSystemId> {
+        match self {
+            Self::Open(fd) | Self::Reached(fd) => rustix::fs::fstat(fd),
+            Self::ReachedHere(fd) => rustix::fs::fstat(fd),
+            Self::Symlink(directory, _) => rustix::fs::fstat(directory),
+        }
+        .map(|stat| FileSystemId(stat.st_dev))
+        .map_err(CallError::of("fstat"))
+    }
+
     fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         let (uid_raw, gid_raw) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
         match self {
-            Self::Open(fd) => rustix::fs::fchown(fd, uid_raw, gid_raw).map_err(CallError::of("fchown")),
-            Self::Reached(fd) => {
-                rustix::fs::chownat(fd, c"", uid_raw, gid_raw, AtFlags::EMPTY_PATH).map_err(CallError::of("fchownat"))
-            }
+            Self::Open(fd) => rustix::fs::fchown(fd, uid_raw, gid_raw).map_err(|errno| refused("fchown", errno, *fd)),
+            Self::Reached(fd) => rustix::fs::chownat(fd, c"", uid_raw, gid_raw, AtFlags::EMPTY_PATH)
+                .map_err(|errno| refused("fchownat", errno, *fd)),
             Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_owner(uid, gid),
             Self::Symlink(directory, name) => {
                 rustix::fs::chownat(directory, *name, uid_raw, gid_raw, AtFlags::SYMLINK_NOFOLLOW)
@@ -76,10 +95,9 @@ impl Adjust for Handle<'_> {
     fn set_mode(&self, bits: u16) -> Result<()> {
         let mode = Mode::from_raw_mode(bits.into());
         match self {
-            Self::Open(fd) => rustix::fs::fchmod(fd, mode).map_err(CallError::of("fchmod")),
-            Self::Reached(fd) => {
-                rustix::fs::chmodat(CWD, path_of(*fd), mode, AtFlags::empty()).map_err(CallError::of("fchmodat"))
-            }
+            Self::Open(fd) => rustix::fs::fchmod(fd, mode).map_err(|errno| refused("fchmod", errno, *fd)),
+            Self::Reached(fd) => rustix::fs::chmodat(CWD, path_of(*fd), mode, AtFlags::empty())
+                .map_err(|errno| refused("fchmodat", errno, *fd)),
             Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_mode(bits),
             Self::Symlink(..) => Err(Errno::OPNOTSUPP.into()),
         }

@@ -11,5 +11,6 @@ mod xattr;
 
 pub(crate) use lock::{DestinationLock, LockFor};
 pub(crate) use mounts::{Mount, below};
+pub use root::umask;
 pub(crate) use root::{Root, Space};
 pub(crate) use status::status;

@@ -130,8 +130,8 @@ impl Root {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(CallError::of("fstatfs"))?;
         let entries = stat.f_files;
         Ok(Space {
-            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-            // btrfs and others report no count at all.
+            // ramfs and others report no size at all, and btrfs and others no count.
+            free_bytes: if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) },
             free_entries: if entries == 0 { u64::MAX } else { stat.f_favail },
             used_bytes: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
             used_entries: entries.saturating_sub(stat.f_ffree),
@@ -164,14 +164,21 @@ impl WriteStorage for Root {
     }
 
     fn umask(&self) -> u16 {
-        std::fs::read_to_string("/proc/self/status")
-            .ok()
-            .and_then(|status| {
-                let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-                u16::from_str_radix(line.trim(), 8).ok()
-            })
-            .unwrap_or(0o022)
+        umask()
     }
+}
+
+/// The permission bits that new entries of this process do not get. To ask for them by the call of that name would change
+/// them for other threads.
+#[must_use]
+pub fn umask() -> u16 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+            u16::from_str_radix(line.trim(), 8).ok()
+        })
+        .unwrap_or(0o022)
 }
 
 fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {

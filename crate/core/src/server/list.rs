@@ -75,6 +75,7 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
         attributes: sparsync_proto::Attributes { links: true, specials: true, ..sparsync_proto::Attributes::default() },
         stamps: false,
         matcher: &sparsync_proto::Everything,
+        chmod: None,
     };
     let scan =
         scan_directory(root, path.clone(), &options, &mut ScanBuffers::default()).map_err(|error| {

@@ -155,6 +155,7 @@ impl Answer<'_> {
             attributes: request.attributes,
             matcher: request.matcher(End::Sender),
             recursive: request.recursive,
+            chmod: request.chmod.clone(),
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
             terms: SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) },

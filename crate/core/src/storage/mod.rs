@@ -95,6 +95,10 @@ pub(crate) struct Found {
     pub(crate) gid: u32,
 }
 
+/// Tells one file system from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileSystemId(pub(crate) u64);
+
 /// How a run holds its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
@@ -232,6 +236,9 @@ pub(crate) trait WriteFile: File {
 pub(crate) trait Adjust {
     /// What it has now.
     fn found(&self) -> Result<Found>;
+
+    /// The file system that it is on.
+    fn file_system(&self) -> Result<FileSystemId>;
 
     /// Sets owner and group; an absent one stays. Set-id bits and capabilities of a file are cleared by it.
     fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()>;

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{
-    Attributes, ContentDigest, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath, Xattrs,
+    Attributes, Chmod, ContentDigest, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath, Xattrs,
 };
 
 use super::hash::Contents;
@@ -20,12 +20,19 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) stamps: bool,
     /// What belongs to the run: nothing else is looked at.
     pub(crate) matcher: &'a dyn Matcher,
+    /// What becomes of the permission bits that are found.
+    pub(crate) chmod: Option<&'a Chmod>,
 }
 
 impl ScanOptions<'_> {
     /// Whether equal digests of two directories prove that nothing in them differs.
     pub(crate) fn digests_decide(&self) -> bool {
         self.attributes.digests_decide() && self.matcher.digests_decide()
+    }
+
+    /// The attributes that an entry is taken to have.
+    fn taken(&self, kind: Kind, found: Meta) -> Meta {
+        Meta { mode: self.chmod.map_or(found.mode, |chmod| chmod.apply(kind, found.mode)), ..found }
     }
 }
 
@@ -89,10 +96,10 @@ impl Default for ScanBuffers {
 }
 
 impl Scan {
-    fn empty(path: RelPath, status: &Status) -> Self {
+    fn empty(path: RelPath, status: &Status, options: &ScanOptions<'_>) -> Self {
         Self {
             path,
-            meta: status.meta,
+            meta: options.taken(Kind::Directory, status.meta),
             xattrs: Xattrs::default(),
             is_mount_point: status.is_mount_point,
             listing: Listing::new(),
@@ -195,7 +202,7 @@ impl Scan {
                 None => return,
             }
         };
-        let mut carried = status.meta;
+        let mut carried = options.taken(kind, status.meta);
         if kind == Kind::Directory || kind == Kind::Special {
             carried = Meta::default();
         }
@@ -261,7 +268,7 @@ pub(crate) fn scan_directory(
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
     let directory = root.open(&path, Access::Read)?;
-    let mut scan = Scan::empty(path, &directory.status(b"")?);
+    let mut scan = Scan::empty(path, &directory.status(b"")?, options);
     let ScanBuffers { names, found } = buffers;
     scan.begin(&directory, options, found);
     for error in directory.unread() {
@@ -290,7 +297,7 @@ pub(crate) fn scan_single(
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
     let directory = root.open(&RelPath::root(), Access::Reach)?;
-    let mut scan = Scan::empty(RelPath::root(), &directory.status(b"")?);
+    let mut scan = Scan::empty(RelPath::root(), &directory.status(b"")?, options);
     scan.add(&directory, (name, None), options, &mut buffers.found);
     scan.finish(options, &mut buffers.found);
     Ok(scan)

@@ -52,6 +52,9 @@ closed_set! {
         LeftOut = 133, "left-out";
         /// A notice: special files were asked for, and the receiver could make them if the key had the right.
         SpecialRight = 134, "special-right";
+        /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path
+        /// is that of the first entry which has one.
+        AttributesUnheld = 135, "attributes-unheld";
     }
 }
 

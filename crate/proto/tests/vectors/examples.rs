@@ -4,10 +4,10 @@ use crate::body;
 use sparsync_proto::codec::Write as _;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
-    ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, Phase,
-    PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window,
-    WireError, Xattrs,
+    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Direction, Directory, Durability,
+    EndProfile, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
+    Names, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile,
+    Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -111,6 +111,7 @@ pub fn pull_of_a_file() -> Request {
             xattrs: true,
             compare: Compare::Content,
             window: Window::Within(2_000_000_000),
+            ..Attributes::default()
         },
         selection: Selection { update: true, ..Selection::default() },
         deletion: Deletion { force: true, allow_mass: true, ..Deletion::default() },
@@ -146,6 +147,23 @@ fn push_of_names() -> Request {
     }
 }
 
+/// A run with other modes than the source's, without modes, and with fewer times.
+fn push_of_modes() -> Request {
+    Request {
+        root: b"backup".to_vec(),
+        attributes: Attributes {
+            times: true,
+            executability: true,
+            omit_dir_times: true,
+            omit_link_times: true,
+            ..Attributes::default()
+        },
+        chmod: Chmod::parse("D755,F+w", || 0o022).unwrap(),
+        strict_attributes: true,
+        ..Request::default()
+    }
+}
+
 /// The reasons of a decoded item: they are made by comparing, not by callers.
 pub fn reasons() -> Reasons {
     Reasons::SIZE.union(Reasons::MTIME)
@@ -177,6 +195,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, push", Frame::Request(Box::new(request()))),
         ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
         ("Request, names", Frame::Request(Box::new(push_of_names()))),
+        ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
         (
             "Accept, single file",

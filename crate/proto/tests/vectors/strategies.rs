@@ -6,10 +6,10 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Compare, Compression, Deletion, Detail, Direction, Directory, Durability, EndProfile,
-    ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name, Names, PHASES,
-    PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window,
-    WireError, Xattrs, limits,
+    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Direction, Directory, Durability,
+    EndProfile, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
+    Names, PHASES, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time,
+    Version, Window, WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -78,8 +78,11 @@ pub fn any_error() -> impl Strategy<Value = WireError> {
 pub fn any_attributes() -> impl Strategy<Value = Attributes> {
     let compare = prop_oneof![Just(Compare::Quick), Just(Compare::Content), Just(Compare::Size)];
     let window = prop_oneof![Just(Window::Exact), Just(Window::Seconds), any::<u64>().prop_map(Window::Within)];
-    (any::<[bool; 7]>(), compare, window).prop_map(
-        |([perms, times, owner, group, links, specials, xattrs], compare, window)| Attributes {
+    (any::<[bool; 7]>(), any::<[bool; 3]>(), compare, window).prop_map(
+        |([perms, times, owner, group, links, specials, xattrs], other, compare, window)| Attributes {
+            executability: other[0],
+            omit_dir_times: other[1],
+            omit_link_times: other[2],
             perms,
             times,
             owner,
@@ -115,6 +118,15 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 }
 
 pub fn any_request() -> impl Strategy<Value = Request> {
+    let chmod = prop::option::of("[DF]?[ugoa]{0,2}[-+=][rwxXst]{0,3},0?[0-7]{1,3}");
+    (any_plain_request(), chmod, any::<bool>()).prop_map(|(request, chmod, strict_attributes)| Request {
+        chmod: chmod.map(|text| Chmod::parse(&text, || 0o22).unwrap()).unwrap_or_default(),
+        strict_attributes,
+        ..request
+    })
+}
+
+fn any_plain_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
@@ -158,6 +170,7 @@ pub fn any_request() -> impl Strategy<Value = Request> {
                 space_checked: flags[12],
                 profile: flags[13],
                 source_marks,
+                ..Request::default()
             }
         },
     )

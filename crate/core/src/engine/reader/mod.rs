@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 
 use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
 use sparsync_proto::pack::{FileId, Record};
-use sparsync_proto::{Counter, Figure, IssueKind, Meta, Phase};
+use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase};
 
 use self::error::ReadError;
 use self::state::{State, look};
@@ -50,6 +50,8 @@ pub(super) struct LaneReader<'a, S> {
     session: &'a Session,
     root: &'a S,
     pack: PackBuilder<'a>,
+    /// What becomes of the permission bits that are found.
+    chmod: Option<&'a Chmod>,
     clock: ThreadClock,
 }
 
@@ -59,9 +61,10 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         root: &'a S,
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
+        chmod: Option<&'a Chmod>,
     ) -> Self {
         let clock = session.clock("read", Phase::wait_work);
-        Self { session, root, pack: PackBuilder::new(session, lane, compress), clock }
+        Self { session, root, pack: PackBuilder::new(session, lane, compress), chmod, clock }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
@@ -120,7 +123,7 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             self.clock.enter(Phase::open);
             let file = directory.open_file(scan.listing.name(entry)).map_err(ReadError::unopened)?;
             if attempt > 0 {
-                found = look(&file)?;
+                found = look(&file, self.chmod)?;
             }
             let (state, stamp) = found;
             state.settle(&mut self.clock);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sparsync_proto::{Kind, Meta, Phase, Time};
+use sparsync_proto::{Chmod, Kind, Meta, Phase, Time};
 
 use super::error::ReadError;
 use crate::profile::ThreadClock;
@@ -39,11 +39,12 @@ impl State {
     }
 }
 
-/// An open file as it is now.
-pub(super) fn look(source: &impl File) -> std::result::Result<(State, Stamp), ReadError> {
+/// An open file as it is now, with the permission bits that it is taken to have.
+pub(super) fn look(source: &impl File, chmod: Option<&Chmod>) -> std::result::Result<(State, Stamp), ReadError> {
     let found = source.status().map_err(ReadError::unread)?;
     if found.kind != Kind::File {
         return Err(ReadError::irregular());
     }
-    Ok((State::new(found.size, found.meta, found.stamp), found.stamp))
+    let mode = chmod.map_or(found.meta.mode, |chmod| chmod.apply(Kind::File, found.meta.mode));
+    Ok((State::new(found.size, Meta { mode, ..found.meta }, found.stamp), found.stamp))
 }

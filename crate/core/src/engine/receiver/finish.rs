@@ -1,12 +1,13 @@
 //! The end of a run: attributes of directories, the flush, the result.
 
 use sparsync_proto::session::{ProfileExchange, ToReceiver};
-use sparsync_proto::{Durability, Kind, Meta, Phase, RelPath};
+use sparsync_proto::{Durability, Meta, Phase, RelPath};
 
 use super::{Outcome, Receiver};
 use crate::engine::account::tell_profile;
-use crate::engine::attributes::{AttributePolicy, Target, Unset};
+use crate::engine::attributes::{AttributePolicy, Target};
 use crate::engine::lanes::FrameReceiver;
+use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
 use crate::storage::{CallError, Errno, Widened, WriteDirectory, WriteStorage, open_to_adjust};
 
@@ -14,9 +15,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn settle_attrs(&mut self, path: &RelPath, meta: Meta, is_new: bool) {
         if self.has_attributes_of(path)
             && (is_new || !self.options.rules.append_only)
-            && self.final_attrs.last().is_none_or(|(last, _)| last != path)
+            && self.final_attrs.last().is_none_or(|(last, ..)| last != path)
         {
-            self.final_attrs.push((path.clone(), meta));
+            self.final_attrs.push((path.clone(), meta, is_new));
         }
     }
 
@@ -36,9 +37,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut widened = self.widened().map(Widened::take).unwrap_or_default();
         let policy = AttributePolicy { rules: self.options.rules };
         let mut settled: Vec<(RelPath, Target<'static>, bool)> = Vec::with_capacity(all.len() + widened.len());
-        for (path, meta) in all {
+        for (path, meta, is_new) in all {
             let had = if widened.is_empty() { None } else { widened.remove(&path) };
-            settled.push((path, policy.target(Kind::Directory, &meta).or_mode(had), true));
+            let target = policy.directory_target(&meta, is_new, path.is_root()).or_mode(had);
+            settled.push((path, target, true));
         }
         if !widened.is_empty() {
             settled.extend(widened.into_iter().map(|(path, bits)| (path, Target::mode(bits), false)));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Xattrs};
 
 use super::Receiver;
-use crate::engine::attributes::{AttributePolicy, Target, Unset};
+use crate::engine::attributes::{AttributePolicy, Target};
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
+use crate::engine::unset::Unset;
 use crate::error::Result;
 use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorage, make_directory, open_to_adjust};
 

@@ -23,7 +23,7 @@ use sparsync_proto::{
     RelPath, Rules,
 };
 
-use super::attributes::{AttributePolicy, Unset};
+use super::attributes::AttributePolicy;
 use super::budget::{Budget, Permit};
 use super::destination::{DestinationStream, DestinationWalk, Found, LowWaterMark, walk_destination};
 use super::directories::Directories;
@@ -34,6 +34,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::quota::Quota;
 use super::report::Report;
 use super::session::{Session, caught, spawn};
+use super::unset::Unset;
 use super::writer::{LaneWriter, Writing};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
@@ -69,6 +70,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) dry_run: bool,
     /// Items are reported.
     pub(crate) itemize: bool,
+    /// An attribute that the destination's file system cannot hold is a failure.
+    pub(crate) strict_attributes: bool,
     /// When writes are on disk.
     pub(crate) durability: Durability,
     /// Parts of large files are kept.
@@ -119,7 +122,7 @@ pub(crate) fn run_receiver(
     let mut outcome = Ok(Outcome::default());
     let ControlLane { tx, mut rx } = control;
     let widened = destination.root.as_ref().map(Widened::new);
-    let failures = FailurePolicy::new(session, &options.report);
+    let failures = FailurePolicy::new(session, &options.report, options.strict_attributes);
     let writing = destination.root.as_ref().zip(widened.as_ref()).map(|(root, widened)| Writing {
         session,
         root,
@@ -187,7 +190,7 @@ fn spawn_walk<'scope, S: WriteStorage>(
         root,
         widened,
         single: destination.file_name.as_deref(),
-        options: ScanOptions { attributes: options.attributes, stamps: false, matcher },
+        options: ScanOptions { attributes: options.attributes, stamps: false, matcher, chmod: None },
         recursive: options.rules.recursive,
         partial_top: options.partial_top,
     };
@@ -228,8 +231,9 @@ struct Receiver<'a, S: WriteStorage> {
     source_errors: u64,
     /// What only the destination has.
     extras: Vec<RelPath>,
-    /// Directories whose attributes are set at the end, because what is done in them changes their times.
-    final_attrs: Vec<(RelPath, Meta)>,
+    /// Directories whose attributes are set at the end, because what is done in them changes their times, and whether this
+    /// run made them.
+    final_attrs: Vec<(RelPath, Meta, bool)>,
     /// What could not be set on directories before the end, which tells all that is missing of one at once.
     unset: BTreeMap<RelPath, Unset>,
     guard: Guard,

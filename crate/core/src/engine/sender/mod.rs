@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Counter, Issue, Matcher, Names, Phase};
+use sparsync_proto::{Attributes, Chmod, Counter, Issue, Matcher, Names, Phase};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -49,6 +49,8 @@ pub(crate) struct SenderOptions {
     pub(crate) matcher: Box<dyn Matcher>,
     /// Whether sub-directories are walked.
     pub(crate) recursive: bool,
+    /// What becomes of the permission bits that are found.
+    pub(crate) chmod: Chmod,
     /// Whether and when packs are compressed.
     pub(crate) compress: Box<dyn Fn() -> bool + Send + Sync>,
     /// How long records are held back in the hope that the whole tree's digest can go first: about two round trips,
@@ -60,6 +62,13 @@ pub(crate) struct SenderOptions {
     pub(crate) events: Option<Arc<EventQueue>>,
     /// The mount points that the last run has found; nothing on a dry run.
     pub(crate) mounts: Option<KnownMounts>,
+}
+
+impl SenderOptions {
+    /// What becomes of the permission bits that are found, if anything does.
+    fn chmod(&self) -> Option<&Chmod> {
+        Some(&self.chmod).filter(|chmod| !chmod.is_empty())
+    }
 }
 
 /// What the threads of a sender share.
@@ -129,7 +138,8 @@ pub(crate) fn run_sender(
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
-                LaneReader::new(session, &shared.source.root, lane, &shared.options.compress).run(&queue, &waiting)
+                let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
+                LaneReader::new(session, &shared.source.root, lane, compress, chmod).run(&queue, &waiting)
             });
         }
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Instant;
 
 use sparsync_proto::limits::BATCH_BYTES;
-use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
+use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Meta, Phase, RelPath, TreeHasher};
 
 use super::common_time::CommonTime;
 use super::jobs::HeldScan;
@@ -15,8 +15,12 @@ use crate::storage::{self, CallError, Errno, Scan, ScanBuffers, ScanOptions, Sto
 
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
 pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32>) -> Result<()> {
-    let options =
-        ScanOptions { attributes: shared.options.attributes, stamps: true, matcher: &*shared.options.matcher };
+    let options = ScanOptions {
+        attributes: shared.options.attributes,
+        stamps: true,
+        matcher: &*shared.options.matcher,
+        chmod: shared.options.chmod(),
+    };
     let holds = options.digests_decide() && shared.source.file_name.is_none();
     let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk), holds);
     if let Some(name) = &shared.source.file_name {
@@ -91,6 +95,10 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     }
 
     fn add(&mut self, mut scan: Scan) -> Result<()> {
+        if scan.path.is_root() && !self.shared.source.top.is_empty() {
+            // The top has no attributes of its own then, whatever is to become of modes.
+            scan.meta = Meta::default();
+        }
         let session = self.shared.session;
         let count = scan.listing.len();
         let weight = scan.weight();

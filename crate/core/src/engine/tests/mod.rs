@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Attributes, Deletion, Durability, Everything, Grant, Issue, Names, Rules, Selection, SourceIds};
+use sparsync_proto::{
+    Attributes, Chmod, Deletion, Durability, Everything, Grant, Issue, Names, Rules, Selection, SourceIds,
+};
 
 use super::events::EventQueue;
 use super::{Destination, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver, run_sender};
@@ -46,6 +48,9 @@ const ATTRIBUTES: Attributes = Attributes {
     links: true,
     specials: true,
     xattrs: true,
+    executability: false,
+    omit_dir_times: false,
+    omit_link_times: false,
     compare: sparsync_proto::Compare::Quick,
     window: sparsync_proto::Window::Exact,
 };
@@ -71,6 +76,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         deletion: Deletion { delete: true, force: false, max: None, allow_mass: true },
         dry_run: false,
         itemize: false,
+        strict_attributes: false,
         durability: asked.durability,
         keep_partial: asked.keep_partial,
         grant: asked.grant,
@@ -85,6 +91,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         attributes: ATTRIBUTES,
         matcher: Box::new(Everything),
         recursive: true,
+        chmod: Chmod::default(),
         compress: Box::new(|| false),
         hold: Duration::ZERO,
         terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None },

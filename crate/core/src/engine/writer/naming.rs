@@ -7,9 +7,9 @@ use sparsync_proto::pack::FileId;
 use sparsync_proto::{Counter, Durability, IssueKind, Phase};
 
 use super::LaneWriter;
-use crate::engine::attributes::Unset;
 use crate::engine::directories::Incoming;
 use crate::engine::placement::{Committed, Delayed, Unplaced};
+use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
 use crate::storage::{self, CallError, Errno, WriteDirectory, WriteFile, WriteStorage};
 

@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sparsync_proto::{Kind, Meta, RelPath, Time};
 
 use super::{
-    Access, Adjust, Directory, Errno, File, Found, NameBuffer, Result, Stamp, Status, Storage, WriteDirectory,
-    WriteFile, WriteStorage,
+    Access, Adjust, Directory, Errno, File, FileSystemId, Found, NameBuffer, Result, Stamp, Status, Storage,
+    WriteDirectory, WriteFile, WriteStorage,
 };
 pub(crate) use faults::{Call, Faults, Strike, UNFINISHED};
 
@@ -503,6 +503,10 @@ impl Adjust for Held {
         self.call("look at attributes", b"", || Ok(found(&self.node)))
     }
 
+    fn file_system(&self) -> Result<FileSystemId> {
+        Ok(FileSystemId(0))
+    }
+
     fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         self.change("set owner", b"", || {
             self.node.adjust(|meta| (meta.uid, meta.gid) = (uid.unwrap_or(meta.uid), gid.unwrap_or(meta.gid)));
@@ -553,6 +557,10 @@ impl Adjust for Held {
 impl Adjust for Link<'_> {
     fn found(&self) -> Result<Found> {
         self.0.call("look at attributes", self.1, || Ok(found(&*self.0.node.entry(self.1)?)))
+    }
+
+    fn file_system(&self) -> Result<FileSystemId> {
+        Ok(FileSystemId(0))
     }
 
     fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
