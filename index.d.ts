@@ -148,7 +148,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'rules-unread'
 
 /** A key of this machine. */
 export interface NativeKey {
@@ -282,8 +282,12 @@ export interface NativeRoot {
 
 /** A rule of a filter. */
 export interface NativeRule {
-  /** As people write it. */
+  /** As people write it; a pattern or a file, where the next two say so. */
   text: Uint8Array
+  /** The text is a pattern, or names a file of patterns: all are to be included, or all to be excluded. */
+  include?: boolean
+  /** The text is the path of a file. */
+  isFile: boolean
   /** When it says for neither end that it is for that one, it is for the sender alone. */
   senderOnly: boolean
 }

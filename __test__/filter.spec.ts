@@ -163,7 +163,7 @@ judged(
     }
     const ran = await cli(t, user, ['-a', `--exclude-from=${work}/missing`, `${source}/`, `${work}/none`]);
     t.is(ran.code, exit.io, ran.stderr);
-    t.regex(ran.stderr, /cannot read the patterns of --exclude-from: .*missing/);
+    t.regex(ran.stderr, /cannot read the file of filter rules: .*missing/);
     t.is((await cli(t, user, ['-a', '-f', 'x', `${source}/`, `${work}/none`])).code, exit.usage);
   },
 );

@@ -10,15 +10,47 @@ export type FilterRules = readonly (string | Uint8Array | FilterRule)[];
 /** A rule as the engine takes it. */
 export interface NativeRule {
   text: Uint8Array;
+  include?: boolean;
+  isFile: boolean;
   senderOnly: boolean;
 }
 
 /** What a rule can do, and the letter that says so. */
-const LETTERS = { exclude: '-', include: '+', hide: 'H', show: 'S', protect: 'P', risk: 'R' } as const;
+const LETTERS = {
+  exclude: '-',
+  include: '+',
+  hide: 'H',
+  show: 'S',
+  protect: 'P',
+  risk: 'R',
+  mergeFile: '.',
+  dirMerge: ':',
+} as const;
 
-const ACTIONS = ['exclude', 'include', 'hide', 'show', 'protect', 'risk'] as const;
+/** Files of patterns, and what those are. */
+const PATTERN_FILES = { excludeFrom: false, includeFrom: true } as const;
 
-const MODIFIERS = { negate: '!', perishable: 'p' } as const;
+const ACTIONS = ['exclude', 'include', 'hide', 'show', 'protect', 'risk', 'mergeFile', 'dirMerge'] as const;
+
+const FILES: readonly string[] = ['mergeFile', 'dirMerge'];
+
+/** Modifiers that are on or off, and their letters. */
+const SWITCHES = {
+  negate: '!',
+  perishable: 'p',
+  absolute: '/',
+  xattr: 'x',
+  cvs: 'C',
+  wordSplit: 'w',
+  noInherit: 'n',
+  excludeSelf: 'e',
+} as const;
+
+const OF_FILES: readonly string[] = ['cvs', 'wordSplit', 'noInherit', 'excludeSelf', 'patterns'];
+
+const ENDS = { sender: 's', receiver: 'r' } as const;
+
+const PATTERNS = { exclude: '-', include: '+' } as const;
 
 /** A list of rules. What their text says is checked by the engine. */
 export const filterRules: Check<FilterRules> = (value, name) => {
@@ -32,7 +64,16 @@ export const filterRules: Check<FilterRules> = (value, name) => {
 
 /** The rules in the form of the engine. */
 export function nativeRules(rules: FilterRules): NativeRule[] {
-  return rules.map((rule) => ({ text: textOfRule(rule), senderOnly: false }));
+  return rules.map((rule) => {
+    if (isText(rule)) return { text: bytes(rule), isFile: false, senderOnly: false };
+    for (const from of ['excludeFrom', 'includeFrom'] as const) {
+      const file = rule[from];
+      if (file !== undefined) {
+        return { text: bytes(file), include: PATTERN_FILES[from], isFile: true, senderOnly: false };
+      }
+    }
+    return { text: textOfRule(rule), isFile: false, senderOnly: false };
+  });
 }
 
 function isText(value: unknown): value is string | Uint8Array {
@@ -43,18 +84,40 @@ function isRule(value: unknown): value is FilterRules[number] {
   if (isText(value)) return true;
   if (!isPlain(value)) return false;
   const entries = Object.entries(value).filter(([, said]) => said !== undefined);
-  const isAction = ([key, said]: [string, unknown]): boolean => Object.hasOwn(LETTERS, key) && isText(said);
-  const isModifier = ([key, said]: [string, unknown]): boolean =>
-    Object.hasOwn(MODIFIERS, key) && typeof said === 'boolean';
-  return entries.filter(isAction).length === 1 && entries.every((entry) => isAction(entry) || isModifier(entry));
+  const actions = entries.filter(
+    ([key, said]) => (Object.hasOwn(LETTERS, key) || Object.hasOwn(PATTERN_FILES, key)) && isText(said),
+  );
+  const [action, ...others] = actions.map(([key]) => key);
+  if (action === undefined || others.length > 0) return false;
+  return entries.every(([key, said]) => key === action || isModifier(key, said, action));
 }
 
-function textOfRule(rule: FilterRules[number]): Uint8Array {
-  if (typeof rule === 'string') return bytesOf(rule);
-  if (rule instanceof Uint8Array) return rule;
+/** Whether a modifier is known, and goes with what the rule does. */
+function isModifier(key: string, said: unknown, action: string): boolean {
+  if (Object.hasOwn(PATTERN_FILES, action)) return false;
+  const isFile = FILES.includes(action);
+  if (OF_FILES.includes(key) && !isFile) return false;
+  if (key === 'negate' && isFile) return false;
+  if (key === 'end') return typeof said === 'string' && Object.hasOwn(ENDS, said) && hasBothEnds(action);
+  if (key === 'patterns') return typeof said === 'string' && Object.hasOwn(PATTERNS, said);
+  return Object.hasOwn(SWITCHES, key) && typeof said === 'boolean';
+}
+
+function hasBothEnds(action: string): boolean {
+  return ['exclude', 'include', ...FILES].includes(action);
+}
+
+function textOfRule(rule: FilterRule): Uint8Array {
   const action = ACTIONS.find((each) => rule[each] !== undefined) ?? 'exclude';
-  const pattern = rule[action] ?? '';
-  const modifiers = `${rule.negate === true ? MODIFIERS.negate : ''}${rule.perishable === true ? MODIFIERS.perishable : ''}`;
-  const start = bytesOf(`${LETTERS[action]}${modifiers} `);
-  return Buffer.concat([start, typeof pattern === 'string' ? bytesOf(pattern) : pattern]);
+  const switches = Object.entries(SWITCHES).map(([name, letter]) =>
+    rule[name as keyof typeof SWITCHES] === true ? letter : '',
+  );
+  const end = rule.end === undefined ? '' : ENDS[rule.end];
+  const patterns = rule.patterns === undefined ? '' : PATTERNS[rule.patterns];
+  const start = bytesOf(`${LETTERS[action]}${switches.join('')}${end}${patterns} `);
+  return Buffer.concat([start, bytes(rule[action] ?? '')]);
+}
+
+function bytes(text: string | Uint8Array): Uint8Array {
+  return typeof text === 'string' ? bytesOf(text) : text;
 }

@@ -159,9 +159,9 @@ export interface ConnectOptions {
 }
 
 /**
- * A rule of a filter: one of the six, with a pattern as text or bytes. `exclude` and `include` are for both ends, unless
- * `deleteExcluded` makes them rules for the sender; `hide` and `show` are for what is sent, `protect` and `risk` for what may
- * be deleted.
+ * A rule of a filter: one of those that have a pattern, as text or bytes, or one that stands for the rules of files. `exclude`
+ * and `include` are for both ends, unless `end` says for which, or `deleteExcluded` makes them rules for the sender; `hide`
+ * and `show` are for what is sent, `protect` and `risk` for what may be deleted.
  */
 export interface FilterRule {
   /** What matches is neither sent nor deleted. */
@@ -176,10 +176,38 @@ export interface FilterRule {
   protect?: string | Uint8Array | undefined;
   /** What matches may be deleted. */
   risk?: string | Uint8Array | undefined;
+  /** A file of this machine, whose rules stand here; `-` is standard input. It is read when the call is made. */
+  mergeFile?: string | Uint8Array | undefined;
+  /**
+   * The name of a file that is looked for in each directory: its rules stand here for that directory and those below it, and
+   * each end reads its own. With a path before it (`/`, `../`) it is looked for in the directories above the top of the
+   * transfer too, from there on.
+   */
+  dirMerge?: string | Uint8Array | undefined;
+  /** A file of this machine with a pattern on each line: all are excluded, but for those that begin with `+ `. */
+  excludeFrom?: string | Uint8Array | undefined;
+  /** A file of this machine with a pattern on each line: all are included, but for those that begin with `- `. */
+  includeFrom?: string | Uint8Array | undefined;
   /** The rule is for what the pattern does not match. Default: `false`. */
   negate?: boolean | undefined;
   /** The rule keeps nothing that lies in a directory which is deleted. Default: `false`. */
   perishable?: boolean | undefined;
+  /** The pattern is compared with the path in the file system, or below the server's root. Default: `false`. */
+  absolute?: boolean | undefined;
+  /** The pattern is compared with names of extended attributes, and not of entries. Default: `false`. */
+  xattr?: boolean | undefined;
+  /** The one end that the rule is for. Default: both. */
+  end?: 'sender' | 'receiver' | undefined;
+  /** Of files: they hold patterns alone, which are all of this kind. Default: rules. */
+  patterns?: 'exclude' | 'include' | undefined;
+  /** Of files: rules stand between blanks. Default: `false`, one on each line. */
+  wordSplit?: boolean | undefined;
+  /** Of files in directories: what one says is not in force below its directory. Default: `false`. */
+  noInherit?: boolean | undefined;
+  /** Of files: they are excluded themselves. Default: `false`. */
+  excludeSelf?: boolean | undefined;
+  /** Of files: they are those of CVS, patterns between blanks that are not inherited. Default: `false`. */
+  cvs?: boolean | undefined;
 }
 
 /** What is transferred, how it is compared, and what the destination must not lose. */
@@ -360,7 +388,7 @@ export interface TransferOptions {
    *
    * Default: none.
    *
-   * @example `filter: [{ include: '*.keep.tmp' }, { exclude: '*.tmp' }, { exclude: 'node_modules' }]`
+   * @example `filter: [{ include: '*.keep.tmp' }, { exclude: '*.tmp' }, { mergeFile: '.syncignore' }, { dirMerge: '.rsync-filter' }]`
    */
   filter?: readonly (string | Uint8Array | FilterRule)[] | undefined;
   /**

@@ -43,6 +43,7 @@ export const NOTICE_CODES = [
   'left-out',
   'special-right',
   'attributes-unheld',
+  'rules-unread',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;

@@ -47,7 +47,7 @@ const FILTER_FLAG: Flag = {
   value: 'RULE',
   many: true,
   category: 'What is transferred',
-  help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H, S, P, R; docs/filters.md)',
+  help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H S P R . : !; docs/filters.md)',
 };
 const EXCLUDE_FLAG: Flag = {
   name: 'exclude',
@@ -76,6 +76,21 @@ const INCLUDE_FROM_FLAG: Flag = {
   many: true,
   category: 'What is transferred',
   help: 'take what matches a line of FILE (- is standard input)',
+};
+const RSYNC_FILTER_FLAG: Flag = {
+  name: 'rsync-filter',
+  short: 'F',
+  value: 'NAME',
+  bare: '.rsync-filter',
+  many: true,
+  category: 'What is transferred',
+  help: 'read rules from .rsync-filter in each directory (-f ": /.rsync-filter"); twice leaves such files out',
+};
+const CVS_EXCLUDE_FLAG: Flag = {
+  name: 'cvs-exclude',
+  short: 'C',
+  category: 'What is transferred',
+  help: 'leave out what CVS leaves alone: -f :C -f -C, behind all other rules',
 };
 const EXECUTABILITY_FLAG: Flag = {
   name: 'executability',
@@ -206,6 +221,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
   INCLUDE_FLAG,
   EXCLUDE_FROM_FLAG,
   INCLUDE_FROM_FLAG,
+  RSYNC_FILTER_FLAG,
+  CVS_EXCLUDE_FLAG,
   EXECUTABILITY_FLAG,
   CHMOD_FLAG,
   OMIT_DIR_TIMES_FLAG,
@@ -334,6 +351,8 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...INCLUDE_FLAG, category: 'How it is compared' },
   { ...EXCLUDE_FROM_FLAG, category: 'How it is compared' },
   { ...INCLUDE_FROM_FLAG, category: 'How it is compared' },
+  { ...RSYNC_FILTER_FLAG, category: 'How it is compared' },
+  { ...CVS_EXCLUDE_FLAG, category: 'How it is compared' },
   { ...EXECUTABILITY_FLAG, help: 'without modes: compare whether files can be executed' },
   CHMOD_FLAG,
   { ...OMIT_DIR_TIMES_FLAG, help: 'compare no modification times of directories' },

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sparsync_proto::{DecodeError, WireError};
+use sparsync_proto::{DecodeError, RuleFileError, WireError};
 pub use sparsync_proto::{Detail, ErrorKind};
 
 /// Which end of a sync an error happened on, as seen by the one who holds the error.
@@ -75,6 +75,11 @@ impl Error {
         }
         .remote()
         .because(error)
+    }
+
+    /// A file of filter rules cannot be followed. Nothing of its content is told.
+    pub(crate) fn bad_rules(error: &RuleFileError) -> Self {
+        Self::new(ErrorKind::Config, format!("a file of filter rules: {error}")).at(&error.file)
     }
 
     /// Names the path concerned.

@@ -9,6 +9,7 @@ use crate::engine::Report;
 use crate::error::Result;
 use crate::prepare;
 use crate::sources::{self, Source};
+use crate::storage::Judge;
 use crate::transport::Connection;
 
 /// A run without a limit in time is given a century.
@@ -53,6 +54,11 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
         (IssueKind::Owners, "owners and groups are not carried: the receiver does not run as root")
     };
     report.issue(Issue { kind, path: Vec::new(), message: message.to_owned(), old_kept: true })
+}
+
+/// Tells of files of filter rules above the destination that could not be read.
+pub(crate) fn tell_rules(judge: &Judge, report: &Report) -> Result<()> {
+    judge.issues.iter().try_for_each(|issue| report.issue(issue.clone()))
 }
 
 /// The acceptance of a request by the side that sends.

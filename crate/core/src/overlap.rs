@@ -4,16 +4,16 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
-use sparsync_proto::{End, Kind, RelPath, Request};
+use sparsync_proto::{Kind, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Mount, Root, below};
 use crate::prepare::Destination;
 use crate::sources::Source;
-use crate::storage::{Access, Directory as _, Part, Storage as _};
+use crate::storage::{Access, Directory as _, Judge, Part, Storage as _};
 
 /// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete a source.
-pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Request) -> Result<()> {
+pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Request, judge: &Judge) -> Result<()> {
     // A single file is put beside what is there, and its destination is no directory that could give way.
     let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
     let trees: Vec<_> = source.root.parts().iter().filter_map(Tree::of).collect();
@@ -29,11 +29,10 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
     if deletion.allow_mass || !(deletion.delete || deletion.force) || trees.iter().any(is_onto_itself) {
         return Ok(());
     }
-    let matcher = &*request.matcher(End::Receiver);
     for tree in &trees {
         let is_lost = |place: &Place| {
             // What does not belong to the run is not deleted, whatever it holds.
-            matcher.deletes_directory(&place.path)
+            judge.deletes_directory(root, &place.path)
                 && if deletion.delete { !tree.stays_at(place) } else { gives_way(source, &place.path) }
         };
         if let Some(place) = places_below(tree.root(), root).into_iter().find(is_lost) {

@@ -4,12 +4,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, End, Grant, Name, RelPath, Request, Rules, SourceIds};
+use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
 
 use crate::engine::{self, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
-use crate::storage::{self, Access, CallError, Hold, SessionId, Storage, TempName, Widened};
+use crate::storage::{self, Access, CallError, Hold, Judge, SessionId, Storage, TempName, Widened};
 use sparsync_proto::session::ProfileExchange;
 
 /// A destination in the file system.
@@ -87,10 +87,15 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// The receiver's options for `request`.
-    pub(crate) fn options(&self, request: &Request, terms: &ReceiverTerms<'_>, report: Report) -> ReceiverOptions {
+    pub(crate) fn options(
+        &self,
+        request: &Request,
+        terms: &ReceiverTerms<'_>,
+        (judge, report): (Judge, Report),
+    ) -> ReceiverOptions {
         ReceiverOptions {
             attributes: request.attributes,
-            matcher: request.matcher(End::Receiver),
+            judge,
             partial_top: !request.top.is_empty(),
             rules: Rules {
                 attributes: carried(&request.attributes, terms),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
-use sparsync_proto::{Direction, End, Figure, Frame, Request, SourceIds};
+use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds};
 use tokio::sync::mpsc;
 
 use crate::claims::Claims;
@@ -15,10 +15,11 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
 use crate::marks;
-use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, timeout_of};
+use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, tell_rules, timeout_of};
 use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
+use crate::rule_files::{Place as RulePlace, judge_of_destination, judge_of_source};
 use crate::sources::{self, Source};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 
@@ -148,7 +149,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
     let lanes = data.data_out(request.lanes);
     let options = SenderOptions {
         attributes: request.attributes,
-        matcher: request.matcher(End::Sender),
+        judge: judge_of_source(source, request, &RulePlace::Own)?,
         recursive: request.recursive,
         chmod: request.chmod.clone(),
         compress: compress_on(&peer.connection, request.compression),
@@ -208,10 +209,12 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
             let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
             return Ok(PullEnd { refused: None, count_first: Some(space) });
         }
-        let mut options = prepared.options(&request, &terms, Report::Local(Arc::clone(job.events())));
+        let judge = judge_of_destination(prepared.destination.root.as_ref(), &request, &RulePlace::Own)?;
+        let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))));
         options.grant = accept.grant;
         options.profile = ProfileExchange::asked_by(&request);
         tell_dropped_owners(&request, terms.may_chown, &options.report)?;
+        tell_rules(&options.judge, &options.report)?;
         let outcome = run_receiver(&session, &prepared.destination, &options, control, lanes)?;
         Ok(PullEnd { refused: outcome.refused, count_first: None })
     })?;
@@ -273,14 +276,16 @@ fn local_once(
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
         return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
     }
-    overlap::refuse(source, &prepared.destination, request)?;
-    let mut options = prepared.options(request, &terms, Report::Local(Arc::clone(job.events())));
+    let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
+    overlap::refuse(source, &prepared.destination, request, &judge)?;
+    let mut options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))));
     options.rules.source_ids = SourceIds::Local;
     tell_dropped_owners(request, true, &options.report)?;
+    tell_rules(&options.judge, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
     let sender_options = SenderOptions {
         attributes: request.attributes,
-        matcher: request.matcher(End::Sender),
+        judge: judge_of_source(source, request, &RulePlace::Own)?,
         recursive: request.recursive,
         chmod: request.chmod.clone(),
         compress: Box::new(|| false),

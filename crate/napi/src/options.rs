@@ -6,9 +6,9 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{Chmod, FilterRules, RelPath, Request, SourcePath, Window, limits, parse_rule};
+use sparsync_core::proto::{Chmod, FilterRules, RelPath, Request, SourcePath, Window, limits};
 use sparsync_core::trust::{Identity, PublicKey};
-use sparsync_core::{Error, ErrorKind, Result, Run, ServedRoot, ServerOptions, umask};
+use sparsync_core::{Error, ErrorKind, GivenRule, Result, RuleList, Run, ServedRoot, ServerOptions, umask};
 
 use crate::transfer::NativeTransfer;
 use crate::words::{NativeDirection, NativeDurability};
@@ -189,24 +189,28 @@ pub(crate) fn window(ns: f64) -> Window {
 /// A rule of a filter.
 #[napi(object, object_to_js = false)]
 pub struct NativeRule {
-    /// As people write it.
+    /// As people write it; a pattern or a file, where the next two say so.
     pub text: Uint8Array,
+    /// The text is a pattern, or names a file of patterns: all are to be included, or all to be excluded.
+    pub include: Option<bool>,
+    /// The text is the path of a file.
+    pub is_file: bool,
     /// When it says for neither end that it is for that one, it is for the sender alone.
     pub sender_only: bool,
 }
 
 /// Filter rules.
 pub(crate) fn rules(all: &[NativeRule]) -> Result<FilterRules> {
-    let mut rules = Vec::new();
-    for NativeRule { text, sender_only } in all {
-        let before = rules.len();
-        parse_rule(text, &mut rules).map_err(|error| config(error.to_string()))?;
-        if let Some(rule) = rules.get_mut(before) {
-            rule.receiver &= !*sender_only || !rule.sender;
-        }
-    }
-    FilterRules::new(&rules)
-        .ok_or_else(|| config(format!("filter rules of more than {} bytes in all", limits::FILTER_BYTES_MAX)))
+    let given: Vec<GivenRule> = all
+        .iter()
+        .map(|rule| GivenRule {
+            text: rule.text.to_vec(),
+            patterns: rule.include,
+            is_file: rule.is_file,
+            sender_unless_said: rule.sender_only,
+        })
+        .collect();
+    RuleList::read(&given).map(|list| list.rules)
 }
 
 /// Changes of modes.

@@ -228,6 +228,9 @@ pub enum NativeIssueKind {
     /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path is that of the first entry which has one.
     #[napi(value = "attributes-unheld")]
     AttributesUnheld,
+    /// A notice: a file of filter rules is there and could not be read, so its rules are not in force.
+    #[napi(value = "rules-unread")]
+    RulesUnread,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -253,6 +256,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::LeftOut => Self::LeftOut,
             IssueKind::SpecialRight => Self::SpecialRight,
             IssueKind::AttributesUnheld => Self::AttributesUnheld,
+            IssueKind::RulesUnread => Self::RulesUnread,
         }
     }
 }

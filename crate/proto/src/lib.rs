@@ -35,7 +35,10 @@ pub use codec::DecodeError;
 pub use compare::{Digest, TreeHasher, with_executability_of};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
-pub use filter::{End, Filter, FilterRules, ParseError, Pattern, Rule, parse_rule};
+pub use filter::{
+    At, Decider, End, Filter, FilterRules, InForce, Origin, ParseError, Pattern, PerDirectory, Prefixes, Rule,
+    RuleFile, RuleFileError, RuleFiles, Said, Style, TreeTop, parse_file, parse_rule, resolved,
+};
 pub use frame::{
     Accept, Action, Detail, Directory, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry, Resume,
     WireError, encode_list,

@@ -81,6 +81,15 @@ pub const FILTER_BYTES_MAX: usize = 256 << 10;
 /// Bytes of the changes of modes of a request.
 pub const CHMOD_BYTES_MAX: usize = 4096;
 
+/// Bytes of all files of filter rules that are in force in one directory.
+pub const FILTER_BYTES_IN_FORCE_MAX: usize = 1 << 20;
+
+/// Names of files of filter rules that are looked for in one directory.
+pub const FILTER_FILES_MAX: usize = 32;
+
+/// How deep files of filter rules may merge each other.
+pub const FILTER_MERGE_DEPTH_MAX: usize = 32;
+
 /// Bytes of a set of names in a request.
 pub const NAMES_BYTES_MAX: usize = 64 << 10;
 

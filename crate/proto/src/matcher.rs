@@ -7,29 +7,34 @@
 use std::fmt::Debug;
 
 use crate::entry::Kind;
-use crate::filter::{End, Filter};
+use crate::filter::{At, Decider, End, Filter, InForce, RuleFileError, RuleFiles, TreeTop};
 use crate::names::Names;
 use crate::path::RelPath;
 use crate::request::Request;
 
 /// Says which entries belong to a run, at one of its ends.
 ///
-/// An answer depends on nothing but what it is asked about, so that every walk over the same tree gets the same one.
+/// An answer depends on nothing but what it is asked about and the rules that are in force in that directory, so that
+/// every walk over the same tree gets the same one.
 pub trait Matcher: Debug + Send + Sync {
-    /// Whether the entry `name` of the directory at `path` belongs to the run. Nothing is asked about what is below one
-    /// that does not.
-    fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
+    /// Whether the entry `name` of a directory belongs to the run. Nothing is asked about what is below one that does not.
+    fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool;
 
-    /// Whether the sender sends the entry: what it does not send must not come from it.
-    fn sends(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        self.takes(path, name, kind)
+    /// Whether the sender may send the entry, as far as an end knows that does not know the sender's files: what it does not
+    /// send must not come from it.
+    fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
+
+    /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory is to be
+    /// deleted itself.
+    fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
+        let _ = in_deleted;
+        self.takes(at, name, kind)
     }
 
-    /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory at
-    /// `path` is to be deleted itself.
-    fn deletes(&self, path: &RelPath, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
-        let _ = in_deleted;
-        self.takes(path, name, kind)
+    /// The rule that says whether an end sends an entry, or deletes it.
+    fn decider<'a>(&'a self, at: &At<'a>, name: &[u8], kind: Kind, end: End) -> Option<Decider<'a>> {
+        let _ = (at, name, kind, end);
+        None
     }
 
     /// Whether it takes everything below the directory at `path`, so that nobody need be asked there.
@@ -39,14 +44,32 @@ pub trait Matcher: Debug + Send + Sync {
     /// what differs, and every directory is listed.
     fn digests_decide(&self) -> bool;
 
-    /// Whether the directory at `path` is reached by the sender's walk: it and all those above it are sent.
-    fn sends_directory(&self, path: &RelPath) -> bool {
-        is_reached(path, |parent, name| self.sends(parent, name, Kind::Directory))
+    /// Whether an end may leave out what the other one takes, because each has rules of its own.
+    fn ends_differ(&self) -> bool {
+        false
     }
 
-    /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.
-    fn deletes_directory(&self, path: &RelPath) -> bool {
-        is_reached(path, |parent, name| self.deletes(parent, name, Kind::Directory, false))
+    /// The rules that are in force above the tops of `trees`.
+    ///
+    /// # Errors
+    /// A file of rules cannot be followed.
+    fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
+        let _ = (trees, files);
+        Ok(InForce::default())
+    }
+
+    /// The rules that are in force in the directory at `path`, where `above` are those of the directory that holds it.
+    ///
+    /// # Errors
+    /// A file of rules cannot be followed.
+    fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
+        let _ = (path, above, files);
+        Ok(InForce::default())
+    }
+
+    /// Whether the directory at `path` may be reached by the sender's walk: it and all those above it are sent.
+    fn may_send_directory(&self, path: &RelPath) -> bool {
+        is_reached(path, |parent, name| self.may_be_sent(parent, name, Kind::Directory))
     }
 }
 
@@ -77,7 +100,11 @@ impl Request {
 pub struct Everything;
 
 impl Matcher for Everything {
-    fn takes(&self, _: &RelPath, _: &[u8], _: Kind) -> bool {
+    fn takes(&self, _: &At<'_>, _: &[u8], _: Kind) -> bool {
+        true
+    }
+
+    fn may_be_sent(&self, _: &RelPath, _: &[u8], _: Kind) -> bool {
         true
     }
 
@@ -110,16 +137,20 @@ impl AtTop {
 }
 
 impl Matcher for AtTop {
-    fn takes(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        self.is_seen(path, name) && self.below.takes(path, name, kind)
+    fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
+        self.is_seen(at.path(), name) && self.below.takes(at, name, kind)
     }
 
-    fn sends(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        self.is_seen(path, name) && self.below.sends(path, name, kind)
+    fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        self.is_seen(path, name) && self.below.may_be_sent(path, name, kind)
     }
 
-    fn deletes(&self, path: &RelPath, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
-        self.is_seen(path, name) && self.below.deletes(path, name, kind, in_deleted)
+    fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
+        self.is_seen(at.path(), name) && self.below.deletes(at, name, kind, in_deleted)
+    }
+
+    fn decider<'a>(&'a self, at: &At<'a>, name: &[u8], kind: Kind, end: End) -> Option<Decider<'a>> {
+        self.below.decider(at, name, kind, end)
     }
 
     fn takes_all_below(&self, path: &RelPath) -> bool {
@@ -129,11 +160,23 @@ impl Matcher for AtTop {
     fn digests_decide(&self) -> bool {
         self.below.digests_decide()
     }
+
+    fn ends_differ(&self) -> bool {
+        self.below.ends_differ()
+    }
+
+    fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
+        self.below.above(trees, files)
+    }
+
+    fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
+        self.below.enter(path, above, files)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AtTop, Everything, Filter, Kind, Matcher, Names, RelPath};
+    use super::{At, AtTop, Everything, Filter, InForce, Kind, Matcher, Names, RelPath};
     use crate::filter::{End, FilterRules, Rule};
     use crate::path::Name;
 
@@ -142,20 +185,23 @@ mod tests {
         let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
         let rules = [b"x", b"a"].map(|name| Rule::new(false, name.to_vec()));
         let matcher = Filter::new(&FilterRules::new(&rules).unwrap(), End::Sender);
-        assert!(!matcher.takes(&RelPath::root(), b"x", Kind::File));
-        assert!(!matcher.takes(&path(b"d/e"), b"a", Kind::Directory));
-        assert!(matcher.takes(&path(b"d/e"), b"ax", Kind::File));
+        let takes = |directory: &[u8], name: &[u8], kind: Kind| {
+            matcher.takes(&At::new(&path(directory), &InForce::default()), name, kind)
+        };
+        assert!(!takes(b"", b"x", Kind::File));
+        assert!(!takes(b"d/e", b"a", Kind::Directory));
+        assert!(takes(b"d/e", b"ax", Kind::File));
         for (directory, is_taken) in [(&b""[..], true), (b"d/e", true), (b"d/x", false), (b"x/d", false), (b"xx", true)]
         {
-            assert_eq!(matcher.sends_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
+            assert_eq!(matcher.may_send_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
         let at_top = AtTop::new(
             &Names::new(vec![Name::new(b"d").unwrap(), Name::new(b"x").unwrap()]).unwrap(),
             Box::new(matcher),
         );
         for (directory, is_taken) in [(&b"d/e"[..], true), (b"e", false), (b"x", false), (b"d/x", false)] {
-            assert_eq!(at_top.sends_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
+            assert_eq!(at_top.may_send_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
-        assert!(Everything.takes_all_below(&RelPath::root()) && Everything.sends_directory(&path(b"x")));
+        assert!(Everything.takes_all_below(&RelPath::root()) && Everything.may_send_directory(&path(b"x")));
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use sparsync_proto::{Counter, Meta, Phase, RelPath, Xattrs};
+use sparsync_proto::{Counter, InForce, Meta, Phase, RelPath, Xattrs};
 
 use super::budget::{Budget, Permit};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::storage::{
-    CallError, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, Widened, WriteStorage, scan_directory, scan_single,
+    CallError, Scan, ScanBuffers, ScanOptions, Walk, WalkItem, Widened, WriteStorage, look_at, scan_directory,
 };
 
 /// A directory of the destination, or one that could not be listed.
@@ -72,17 +72,18 @@ pub(super) fn walk_destination(
 ) -> Result<()> {
     let mut clock = session.clock("walk", Phase::walk);
     if let Some(name) = what.single {
-        let scan = scan_single(what.root, name, &what.options, &mut ScanBuffers::default())
+        // The source's name says whether a single file belongs to the run, and here it may have another.
+        let scan = look_at(what.root, &RelPath::root(), std::iter::once(name), what.options.attributes)
             .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
         let _ = to.send((Found::Listed(Box::new(scan)), None));
         return Ok(());
     }
     let mut buffers = ScanBuffers::default();
-    let list = |path: &RelPath| match what.widened {
-        Some(widened) => widened.list(path, &what.options, &mut buffers),
-        None => scan_directory(what.root, path.clone(), &what.options, &mut buffers),
+    let list = |path: &RelPath, above: &InForce| match what.widened {
+        Some(widened) => widened.list(path, above, &what.options, &mut buffers),
+        None => scan_directory(what.root, path, above, &what.options, &mut buffers),
     };
-    let mut walk = Walk::new(list, what.recursive);
+    let mut walk = Walk::new(list, what.options.judge.above().clone(), what.recursive);
     loop {
         if let Some(low_water_mark) = low_water_mark.take() {
             walk.skip_before(&low_water_mark);
@@ -92,6 +93,9 @@ pub(super) fn walk_destination(
         let Some(item) = session.walk_step(hashes, || walk.next()) else { return Ok(()) };
         let sent = match item {
             WalkItem::Listed(mut scan) => {
+                if let Some(error) = scan.bad_rules.take() {
+                    return Err(Error::bad_rules(&error));
+                }
                 if what.partial_top && scan.path.is_root() {
                     scan.meta = Meta::default();
                     scan.xattrs = Xattrs::default();

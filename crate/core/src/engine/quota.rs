@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use sparsync_proto::{Attributes, Everything, Kind};
+use sparsync_proto::{Attributes, Kind};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{ScanOptions, Storage, WalkItem, walk};
+use crate::storage::{Judge, ScanOptions, Storage, WalkItem, walk};
 
 use super::session::Session;
 
@@ -33,10 +33,11 @@ impl Quota {
             entries: AtomicI64::new(most(limits.1)),
         };
         let Some(top) = top else { return Ok(quota) };
+        let judge = Judge::everything();
         let options = ScanOptions {
             attributes: Attributes { links: true, ..Attributes::default() },
             stamps: false,
-            matcher: &Everything,
+            judge: &judge,
             chmod: None,
         };
         for item in walk(top, options, true) {

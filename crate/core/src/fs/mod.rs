@@ -5,12 +5,14 @@ mod directory;
 mod file;
 mod lock;
 mod mounts;
+mod named;
 mod root;
 mod status;
 mod xattr;
 
 pub(crate) use lock::{DestinationLock, LockFor};
 pub(crate) use mounts::{Mount, below};
+pub(crate) use named::{open_named, trusts};
 pub use root::umask;
 pub(crate) use root::{Root, Space};
 pub(crate) use status::status;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{Frame, Kind, ListEntry, RelPath, limits};
+use sparsync_proto::{Frame, InForce, Kind, ListEntry, RelPath, limits};
 
 use super::Shared;
 use super::accept::ConnectedClient;
@@ -70,15 +70,16 @@ pub(super) async fn serve_list(
 }
 
 fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
-    use crate::storage::{Access, Directory, ScanBuffers, ScanOptions, Storage, scan_directory};
+    use crate::storage::{Access, Directory, Judge, ScanBuffers, ScanOptions, Storage, scan_directory};
+    let judge = Judge::everything();
     let options = ScanOptions {
         attributes: sparsync_proto::Attributes { links: true, specials: true, ..sparsync_proto::Attributes::default() },
         stamps: false,
-        matcher: &sparsync_proto::Everything,
+        judge: &judge,
         chmod: None,
     };
     let scan =
-        scan_directory(root, path.clone(), &options, &mut ScanBuffers::default()).map_err(|error| {
+        scan_directory(root, path, &InForce::default(), &options, &mut ScanBuffers::default()).map_err(|error| {
             match error.errno {
                 rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
                     Error::new(ErrorKind::NotFound, "no such directory").at(path.as_bytes())

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, End, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
+use sparsync_proto::{Accept, Direction, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -20,8 +20,9 @@ use crate::engine::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::marks;
-use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, timeout_of};
+use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, tell_rules, timeout_of};
 use crate::prepare::{self, Place, ReceiverTerms};
+use crate::rule_files::{Place as RulePlace, judge_of_destination, judge_of_source};
 use crate::sources::{self, Source};
 use crate::transport::SessionLanes;
 
@@ -151,9 +152,11 @@ impl Answer<'_> {
         let source = self.source(request)?;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let place = RulePlace::Served { root: self.root(request)?, prefix_of: &prefix_of };
         let options = SenderOptions {
             attributes: request.attributes,
-            matcher: request.matcher(End::Sender),
+            judge: judge_of_source(&source, request, &place)?,
             recursive: request.recursive,
             chmod: request.chmod.clone(),
             compress: compress_on(&self.client.connection, request.compression),
@@ -213,11 +216,15 @@ impl Answer<'_> {
             return Ok(());
         }
         let report = Report::to_peer(control.tx.clone());
-        let mut options = prepared.options(request, &terms, report);
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let rules = RulePlace::Served { root: place.top, prefix_of: &prefix_of };
+        let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
+        let mut options = prepared.options(request, &terms, (judge, report));
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
         options.quota = self.quota(request)?;
         options.profile = ProfileExchange::answer_to(request);
         tell_dropped_owners(request, terms.may_chown, &options.report)?;
+        tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         run_receiver(self.session, &prepared.destination, &options, control, lanes)?;
         Ok(())
@@ -229,22 +236,26 @@ impl Answer<'_> {
         if request.dry_run || (scope.quota_bytes.is_none() && scope.quota_entries.is_none()) {
             return Ok(None);
         }
-        let components: Vec<&[u8]> = request.path.components().map(sparsync_proto::Name::as_bytes).collect();
-        let prefix = scope
-            .roots
-            .iter()
-            .filter(|(root, prefix)| {
-                root.as_bytes() == request.root
-                    && prefix.len() <= components.len()
-                    && prefix.iter().zip(&components).all(|(a, b)| a == b)
-            })
-            .map(|(_, prefix)| prefix.join(&b'/'))
-            .min_by_key(Vec::len)
-            .unwrap_or_default();
-        let prefix = RelPath::new(&prefix).map_err(|_| Error::internal("a prefix that is no path"))?;
+        let prefix = self.prefix_of(request, &request.path).unwrap_or_default();
         let limits = (scope.quota_bytes, scope.quota_entries);
         // Nothing may be there yet; whether it may be made is decided elsewhere.
         let top = self.root(request)?.descend(&prefix).ok();
         Quota::measure(&scope.name, top.as_ref(), limits, self.session).map(Some)
+    }
+
+    /// The prefix of the key that holds a path of the request's root; the uppermost, when there are several.
+    fn prefix_of(&self, request: &Request, path: &RelPath) -> Option<RelPath> {
+        let scope = &self.client.scope;
+        let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
+        let holds = |root: &str, prefix: &[Vec<u8>]| {
+            root.as_bytes() == request.root
+                && prefix.len() <= components.len()
+                && prefix.iter().zip(&components).all(|(a, b)| a == b)
+        };
+        if scope.roots.is_empty() {
+            return Some(RelPath::root());
+        }
+        let prefixes = scope.roots.iter().filter(|(root, prefix)| holds(root, prefix));
+        prefixes.map(|(_, prefix)| prefix.join(&b'/')).min_by_key(Vec::len).and_then(|path| RelPath::new(&path).ok())
     }
 }

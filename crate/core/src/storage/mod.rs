@@ -9,6 +9,7 @@
 
 mod call;
 mod hash;
+mod judge;
 #[cfg(test)]
 pub(crate) mod memory;
 mod remove;
@@ -26,8 +27,9 @@ use sparsync_proto::{Kind, Meta, RelPath, Time};
 
 pub(crate) use call::CallError;
 pub(crate) use hash::hash_prefix;
+pub(crate) use judge::{Judge, RulePlaces, read_rules};
 pub(crate) use remove::{Removal, holds_protected, remove_tree};
-pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, scan_directory, scan_single};
+pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, look_at, scan_directory, scan_single};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use union::{Part, Union};
 pub(crate) use walk::{Walk, WalkItem, walk};
@@ -147,6 +149,24 @@ pub(crate) trait Directory: Send + Sync {
     /// Why parts of it could not be opened, where it has several: what is in those is not among its names.
     fn unread(&self) -> &[CallError] {
         &[]
+    }
+
+    /// Opens the file `name` of the tree of this number, where several lie over each other.
+    fn open_file_of(&self, tree: usize, name: &[u8]) -> Result<Self::File> {
+        let _ = tree;
+        self.open_file(name)
+    }
+
+    /// Where the symlink `name` of that tree leads.
+    fn read_link_of(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
+        let _ = tree;
+        self.read_link(name)
+    }
+
+    /// The number of the tree in which `name` is seen.
+    fn tree_of(&self, name: &[u8]) -> usize {
+        let _ = name;
+        0
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::mem::MaybeUninit;
 
-use sparsync_proto::{Kind, Matcher, Name, RelPath};
+use sparsync_proto::{At, InForce, Issue, Kind, Name, RelPath, RuleFileError};
 
+use super::judge::Judge;
 use super::widen::Widened;
 use super::{Access, CallError, Directory, Errno, Result, WriteDirectory, WriteStorage};
 
@@ -17,7 +18,9 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     /// How many entries may go.
     pub(crate) max: Option<u64>,
     /// What may be removed; the rest stays, and so does each directory above it. Nothing: everything may.
-    pub(crate) matcher: Option<&'a dyn Matcher>,
+    pub(crate) judge: Option<&'a Judge>,
+    /// The rules that are in force in the directory that holds what is removed.
+    pub(crate) in_force: InForce,
     /// Told of each entry.
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
@@ -34,6 +37,10 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) protected: u64,
     /// What could not be removed.
     pub(crate) failed: Vec<(Vec<u8>, CallError)>,
+    /// What is told of files of rules.
+    pub(crate) issues: Vec<Issue>,
+    /// A file of rules that cannot be followed: what it is for stays.
+    pub(crate) bad_rules: Option<RuleFileError>,
 }
 
 impl<S: WriteStorage> Default for Removal<'_, S> {
@@ -41,7 +48,8 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
         Self {
             dry_run: false,
             max: None,
-            matcher: None,
+            judge: None,
+            in_force: InForce::default(),
             on_removed: None,
             stop: None,
             widened: None,
@@ -50,6 +58,8 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
             limit_reached: false,
             protected: 0,
             failed: Vec::new(),
+            issues: Vec::new(),
+            bad_rules: None,
         }
     }
 }
@@ -63,10 +73,23 @@ impl<S: WriteStorage> Removal<'_, S> {
     }
 
     /// Whether an entry belongs to what may be removed.
-    fn takes(&mut self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        let takes = self.matcher.is_none_or(|matcher| matcher.deletes(path, name, kind, true));
+    fn takes(&mut self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
+        let takes = self.judge.is_none_or(|judge| judge.matcher.deletes(at, name, kind, true));
         self.protected += u64::from(!takes);
         takes
+    }
+
+    /// The rules that are in force in a directory; nothing when they cannot be followed, and it stays.
+    fn enter(&mut self, directory: &S::Directory, path: &RelPath, above: &InForce) -> Option<InForce> {
+        let Some(judge) = self.judge else { return Some(InForce::default()) };
+        match judge.enter(directory, path, above, &mut self.issues) {
+            Ok(in_force) => Some(in_force),
+            Err(error) => {
+                self.protected += 1;
+                self.bad_rules = Some(error);
+                None
+            }
+        }
     }
 
     fn removed(&mut self, path: &[u8], kind: Kind) {
@@ -125,38 +148,44 @@ pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &m
     };
     if kind == Kind::Directory {
         drop(parent);
-        remove_directory(root, path, removal);
+        let above = std::mem::take(&mut removal.in_force);
+        remove_directory(root, path, &above, removal);
+        removal.in_force = above;
     } else {
         removal.unlink(&parent, &parent_path, name.as_bytes(), kind);
     }
     Ok(())
 }
 
-/// Whether something in the directory at `path` does not belong to the run, so that it has to stay.
+/// Whether something in the directory at `path` does not belong to the run, so that it has to stay; `in_force` are the rules
+/// of the directory that holds it.
 pub(crate) fn holds_protected<S: WriteStorage>(
     root: &S,
-    path: &RelPath,
-    matcher: &dyn Matcher,
+    (path, in_force): (&RelPath, &InForce),
+    judge: &Judge,
     widened: Option<&Widened<'_, S>>,
 ) -> bool {
-    if matcher.takes_all_below(path) {
+    if judge.matcher.takes_all_below(path) {
         return false;
     }
-    let mut looked = Removal { dry_run: true, matcher: Some(matcher), widened, ..Removal::default() };
+    let in_force = in_force.clone();
+    let mut looked = Removal { dry_run: true, judge: Some(judge), in_force, widened, ..Removal::default() };
     // What cannot be looked at cannot be removed either, and fails there.
     let _ = remove_tree(root, path, &mut looked);
     looked.protected > 0
 }
 
 /// Depth first. No descriptor is held while a sub-directory is removed, so depth is bounded by the path's cap alone.
-fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, removal: &mut Removal<'_, S>) {
+fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, removal: &mut Removal<'_, S>) {
     if !removal.may_go_on() {
         return;
     }
     let (failed, protected) = (removal.failed.len(), removal.protected);
     match removal.entries(root, path) {
         Ok((directory, mut found)) => {
-            found.retain(|(name, kind)| removal.takes(path, name, *kind));
+            let Some(in_force) = removal.enter(&directory, path, above) else { return };
+            let at = At::new(path, &in_force);
+            found.retain(|(name, kind)| removal.takes(&at, name, *kind));
             let (directories, others): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|(_, kind)| *kind == Kind::Directory);
             for (name, kind) in others {
@@ -165,7 +194,7 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, removal: &mut Rem
             drop(directory);
             for (name, _) in directories {
                 if let Ok(name) = Name::new(&name) {
-                    remove_directory(root, &path.join(name), removal);
+                    remove_directory(root, &path.join(name), &in_force, removal);
                 }
             }
         }

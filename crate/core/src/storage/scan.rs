@@ -3,10 +3,12 @@
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{
-    Attributes, Chmod, ContentDigest, Digest, Issue, IssueKind, Kind, Listing, Matcher, Meta, Name, RelPath, Xattrs,
+    At, Attributes, Chmod, ContentDigest, Digest, InForce, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath,
+    RuleFileError, Xattrs,
 };
 
 use super::hash::Contents;
+use super::judge::Judge;
 use super::temp::TempName;
 use super::xattrs::{Unread, XattrBuffers};
 use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage};
@@ -19,7 +21,7 @@ pub(crate) struct ScanOptions<'a> {
     /// Whether stamps are kept: the sender needs them to know that a file did not change under it.
     pub(crate) stamps: bool,
     /// What belongs to the run: nothing else is looked at.
-    pub(crate) matcher: &'a dyn Matcher,
+    pub(crate) judge: &'a Judge,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Option<&'a Chmod>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct ScanOptions<'a> {
 impl ScanOptions<'_> {
     /// Whether equal digests of two directories prove that nothing in them differs.
     pub(crate) fn digests_decide(&self) -> bool {
-        self.attributes.digests_decide() && self.matcher.digests_decide()
+        self.attributes.digests_decide() && self.judge.matcher.digests_decide()
     }
 
     /// The attributes that an entry is taken to have.
@@ -55,6 +57,10 @@ pub(crate) struct Scan {
     pub(crate) digest: Digest,
     /// Whether there are entries that do not belong to the run.
     pub(crate) leaves_out: bool,
+    /// The rules that are in force in it, besides those of the request.
+    pub(crate) in_force: InForce,
+    /// A file of rules that cannot be followed: nothing can be said of its entries then.
+    pub(crate) bad_rules: Option<RuleFileError>,
     /// Unfinished files of runs, this one's or others'.
     pub(crate) leftovers: Vec<(Vec<u8>, TempName)>,
     /// What could not be looked at.
@@ -106,6 +112,8 @@ impl Scan {
             stamps: Vec::new(),
             digest: Digest::default(),
             leaves_out: false,
+            in_force: InForce::default(),
+            bad_rules: None,
             leftovers: Vec::new(),
             issues: Vec::new(),
         }
@@ -164,10 +172,10 @@ impl Scan {
         &mut self,
         directory: &impl Directory,
         (name, known): (&[u8], Option<Kind>),
-        options: &ScanOptions<'_>,
+        (options, at): (&ScanOptions<'_>, &At<'_>),
         found: &mut Entries,
     ) {
-        if known.is_some_and(|kind| !options.matcher.takes(&self.path, name, kind)) {
+        if known.is_some_and(|kind| !options.judge.matcher.takes(at, name, kind)) {
             self.leaves_out = true;
             return;
         }
@@ -176,7 +184,7 @@ impl Scan {
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
-        if known.is_none() && !options.matcher.takes(&self.path, name, status.kind) {
+        if known.is_none() && !options.judge.matcher.takes(at, name, status.kind) {
             self.leaves_out = true;
             return;
         }
@@ -260,24 +268,35 @@ impl Scan {
     }
 }
 
-/// Lists the directory at `path` below `root`.
+/// Lists the directory at `path` below `root`, where `above` are the rules that are in force in the directory above it.
 pub(crate) fn scan_directory(
     root: &impl Storage,
-    path: RelPath,
+    path: &RelPath,
+    above: &InForce,
     options: &ScanOptions<'_>,
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
-    let directory = root.open(&path, Access::Read)?;
-    let mut scan = Scan::empty(path, &directory.status(b"")?, options);
+    let directory = root.open(path, Access::Read)?;
+    let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, options);
+    let in_force = match options.judge.enter(&directory, path, above, &mut scan.issues) {
+        Ok(in_force) => in_force,
+        Err(error) => {
+            scan.bad_rules = Some(error);
+            return Ok(scan);
+        }
+    };
     let ScanBuffers { names, found } = buffers;
     scan.begin(&directory, options, found);
     for error in directory.unread() {
         scan.unread(*error);
     }
+    let at = At::new(path, &in_force);
     let listed = directory.names(names, |name, known| {
-        match TempName::parse(name) {
-            Some(temp) => scan.leftovers.push((name.to_vec(), temp)),
-            None => scan.add(&directory, (name, known), options, found),
+        if let Some(temp) = TempName::parse(name) {
+            scan.leftovers.push((name.to_vec(), temp));
+        } else {
+            at.set_tree(directory.tree_of(name));
+            scan.add(&directory, (name, known), (options, &at), found);
         }
         Ok(())
     });
@@ -285,20 +304,44 @@ pub(crate) fn scan_directory(
         *found = Entries::default();
         return Err(error);
     }
+    drop(at);
+    scan.in_force = in_force;
     scan.finish(options, found);
     Ok(scan)
 }
 
-/// The top below `root` with nothing but the entry `name` in it: how a single file is looked at.
+/// The top below `root` with nothing but the entry `name` in it: how a single file is looked at. Files of rules beside it
+/// are not its own.
 pub(crate) fn scan_single(
     root: &impl Storage,
     name: &[u8],
     options: &ScanOptions<'_>,
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
-    let directory = root.open(&RelPath::root(), Access::Reach)?;
-    let mut scan = Scan::empty(RelPath::root(), &directory.status(b"")?, options);
-    scan.add(&directory, (name, None), options, &mut buffers.found);
+    let top = RelPath::root();
+    let directory = root.open(&top, Access::Reach)?;
+    let mut scan = Scan::empty(top.clone(), &directory.status(b"")?, options);
+    let at = At::new(&top, options.judge.above());
+    scan.add(&directory, (name, None), (options, &at), &mut buffers.found);
     scan.finish(options, &mut buffers.found);
+    Ok(scan)
+}
+
+/// Looks at certain entries of a directory, whether the rules of this end leave them out or not.
+pub(crate) fn look_at<'a>(
+    root: &impl Storage,
+    path: &RelPath,
+    names: impl Iterator<Item = &'a [u8]>,
+    attributes: Attributes,
+) -> Result<Scan> {
+    let directory = root.open(path, Access::Reach)?;
+    let (judge, in_force, mut found) = (Judge::everything(), InForce::default(), Entries::default());
+    let options = ScanOptions { attributes, stamps: false, judge: &judge, chmod: None };
+    let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
+    let at = At::new(path, &in_force);
+    for name in names {
+        scan.add(&directory, (name, None), (&options, &at), &mut found);
+    }
+    scan.finish(&options, &mut found);
     Ok(scan)
 }

@@ -52,11 +52,11 @@ impl<S: Storage> Storage for Union<S> {
         let mut layers = Vec::with_capacity(1);
         let mut unread = Vec::new();
         let mut absent = CallError::from(Errno::NOENT);
-        for part in self.parts.iter().filter(|part| part.reaches(path)) {
+        for (tree, part) in self.parts.iter().enumerate().filter(|(_, part)| part.reaches(path)) {
             match part.root.open(path, access) {
                 Ok(directory) => {
                     let only = part.name.clone().filter(|_| path.is_root());
-                    layers.push(Layer { directory, only });
+                    layers.push(Layer { directory, tree, only });
                 }
                 // Another tree has the directory; this one has nothing there, or something that it comes before.
                 Err(error @ CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => absent = error,
@@ -81,6 +81,8 @@ pub(crate) struct UnionDirectory<D> {
 #[derive(Debug)]
 struct Layer<D> {
     directory: D,
+    /// The number of its tree.
+    tree: usize,
     /// The one name of it that is seen.
     only: Option<Vec<u8>>,
 }
@@ -98,18 +100,24 @@ impl<D: Directory> UnionDirectory<D> {
     /// The only directory of this path, when all of it is seen.
     fn single(&self) -> Option<&D> {
         match &self.layers[..] {
-            [Layer { directory, only: None }] => Some(directory),
+            [Layer { directory, only: None, .. }] => Some(directory),
             _ => None,
         }
     }
 
+    /// The directory of the tree of this number.
+    fn of_tree(&self, tree: usize) -> Result<&D> {
+        let layer = self.layers.iter().find(|layer| layer.tree == tree).ok_or(Errno::NOENT)?;
+        Ok(&layer.directory)
+    }
+
     /// Where `name` is seen, and what it is there.
-    fn find(&self, name: &[u8]) -> Result<(&D, Status)> {
+    fn find(&self, name: &[u8]) -> Result<(&Layer<D>, Status)> {
         let mut first = None;
         for layer in &self.layers {
             match layer.status(name) {
-                Ok(status) if status.kind == Kind::Directory => return Ok((&layer.directory, status)),
-                Ok(status) if first.is_none() => first = Some((&layer.directory, status)),
+                Ok(status) if status.kind == Kind::Directory => return Ok((layer, status)),
+                Ok(status) if first.is_none() => first = Some((layer, status)),
                 Ok(_) | Err(CallError { errno: Errno::NOENT, .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -124,7 +132,7 @@ impl<D: Directory> UnionDirectory<D> {
             return Ok(Some(directory));
         }
         if !name.is_empty() {
-            return self.find(name).map(|(directory, _)| Some(directory));
+            return self.find(name).map(|(layer, _)| Some(&layer.directory));
         }
         Ok(self.layers.iter().find(|layer| layer.only.is_none()).map(|layer| &layer.directory))
     }
@@ -195,18 +203,33 @@ impl<D: Directory> Directory for UnionDirectory<D> {
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
         match self.single() {
             Some(directory) => directory.read_link(name),
-            None => self.find(name)?.0.read_link(name),
+            None => self.find(name)?.0.directory.read_link(name),
         }
     }
 
     fn open_file(&self, name: &[u8]) -> Result<D::File> {
         match self.single() {
             Some(directory) => directory.open_file(name),
-            None => self.find(name)?.0.open_file(name),
+            None => self.find(name)?.0.directory.open_file(name),
         }
     }
 
     fn unread(&self) -> &[CallError] {
         &self.unread
+    }
+
+    fn open_file_of(&self, tree: usize, name: &[u8]) -> Result<D::File> {
+        self.of_tree(tree)?.open_file(name)
+    }
+
+    fn read_link_of(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
+        self.of_tree(tree)?.read_link(name)
+    }
+
+    fn tree_of(&self, name: &[u8]) -> usize {
+        match &self.layers[..] {
+            [layer] => layer.tree,
+            _ => self.find(name).map_or(0, |(layer, _)| layer.tree),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A tree, directory by directory, in the order that both ends share.
 
-use sparsync_proto::RelPath;
+use sparsync_proto::{InForce, RelPath};
 
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
 use super::{CallError, Result, Storage};
@@ -17,7 +17,8 @@ pub(crate) enum WalkItem {
 pub(crate) struct Walk<L> {
     list: L,
     recursive: bool,
-    pending: Vec<RelPath>,
+    /// Directories, with the rules that are in force above them.
+    pending: Vec<(RelPath, InForce)>,
 }
 
 /// Walks the tree below `root` from its top.
@@ -25,31 +26,32 @@ pub(crate) fn walk<'a>(
     root: &'a impl Storage,
     options: ScanOptions<'a>,
     recursive: bool,
-) -> Walk<impl FnMut(&RelPath) -> Result<Scan> + 'a> {
+) -> Walk<impl FnMut(&RelPath, &InForce) -> Result<Scan> + 'a> {
     let mut buffers = ScanBuffers::default();
-    Walk::new(move |path: &RelPath| scan_directory(root, path.clone(), &options, &mut buffers), recursive)
+    let list = move |path: &RelPath, above: &InForce| scan_directory(root, path, above, &options, &mut buffers);
+    Walk::new(list, options.judge.above().clone(), recursive)
 }
 
-impl<L: FnMut(&RelPath) -> Result<Scan>> Walk<L> {
-    /// Starts at the top, with `list` to look at each directory.
-    pub(crate) fn new(list: L, recursive: bool) -> Self {
-        Self { list, recursive, pending: vec![RelPath::root()] }
+impl<L: FnMut(&RelPath, &InForce) -> Result<Scan>> Walk<L> {
+    /// Starts at the top, above which rules are in force, with `list` to look at each directory.
+    pub(crate) fn new(list: L, above: InForce, recursive: bool) -> Self {
+        Self { list, recursive, pending: vec![(RelPath::root(), above)] }
     }
 
     /// Leaves out every directory that comes before `low_water_mark` and does not hold it.
     pub(crate) fn skip_before(&mut self, low_water_mark: &RelPath) {
-        while self.pending.last().is_some_and(|next| next < low_water_mark && !low_water_mark.is_within(next)) {
+        while self.pending.last().is_some_and(|(next, _)| next < low_water_mark && !low_water_mark.is_within(next)) {
             self.pending.pop();
         }
     }
 }
 
-impl<L: FnMut(&RelPath) -> Result<Scan>> Iterator for Walk<L> {
+impl<L: FnMut(&RelPath, &InForce) -> Result<Scan>> Iterator for Walk<L> {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {
-        let path = self.pending.pop()?;
-        let scan = match (self.list)(&path) {
+        let (path, above) = self.pending.pop()?;
+        let scan = match (self.list)(&path, &above) {
             Ok(scan) => scan,
             Err(error) => return Some(WalkItem::Failed(path, error)),
         };
@@ -57,7 +59,7 @@ impl<L: FnMut(&RelPath) -> Result<Scan>> Iterator for Walk<L> {
             let directories = scan.listing.entries().iter().rev();
             for entry in directories.filter(|entry| entry.kind == sparsync_proto::Kind::Directory) {
                 if let Ok(name) = sparsync_proto::Name::new(scan.listing.name(entry)) {
-                    self.pending.push(scan.path.join(name));
+                    self.pending.push((scan.path.join(name), scan.in_force.clone()));
                 }
             }
         }

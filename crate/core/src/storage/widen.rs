@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use sparsync_proto::RelPath;
+use sparsync_proto::{InForce, RelPath};
 
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
 use super::{Access, Adjust, CallError, Errno, Result, Storage, WriteDirectory, WriteStorage, open_to_adjust};
@@ -37,8 +37,14 @@ impl<'a, S: WriteStorage> Widened<'a, S> {
     }
 
     /// Lists the directory at `path`, with the mode that it had before it was widened.
-    pub(crate) fn list(&self, path: &RelPath, options: &ScanOptions<'_>, buffers: &mut ScanBuffers) -> Result<Scan> {
-        let mut list = || scan_directory(self.root, path.clone(), options, buffers);
+    pub(crate) fn list(
+        &self,
+        path: &RelPath,
+        above: &InForce,
+        options: &ScanOptions<'_>,
+        buffers: &mut ScanBuffers,
+    ) -> Result<Scan> {
+        let mut list = || scan_directory(self.root, path, above, options, buffers);
         let mut scan = self.within(path, &mut list)?;
         // Its names may be read, and lead nowhere.
         let is_unsearchable = scan.meta.mode & OWNER_SEARCH == 0 && !scan.issues.is_empty();

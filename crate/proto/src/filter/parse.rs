@@ -1,50 +1,165 @@
-//! Rules as people write them.
+//! Rules as people write them: one, or a file of them.
 
 use std::fmt::{self, Display, Formatter};
 
-use super::rule::Rule;
+use super::cvs::CVS_PATTERNS;
+use super::rule::{PerDirectory, Rule};
+use crate::limits::PATH_BYTES_MAX;
 
 /// Why a rule cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// The rule as it was given.
-    pub rule: Vec<u8>,
+    /// The rule as it was given; nothing for one of a file, whose content is told to nobody.
+    pub rule: Option<Vec<u8>>,
+    /// The line of the file, from 1.
+    pub line: u32,
     /// What is wrong with it.
     pub why: &'static str,
 }
 
 impl Display for ParseError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "filter rule \"{}\": {}", self.rule.escape_ascii(), self.why)
+        match &self.rule {
+            Some(rule) => write!(f, "filter rule \"{}\": {}", rule.escape_ascii(), self.why),
+            None => write!(f, "the filter rule in line {}: {}", self.line, self.why),
+        }
     }
 }
 
 impl std::error::Error for ParseError {}
 
+/// What stands before a pattern.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prefixes {
+    /// What the rule does, and its modifiers.
+    #[default]
+    Rules,
+    /// Nothing: all patterns are to be included, or all to be excluded.
+    None {
+        /// Which of the two.
+        include: bool,
+    },
+    /// Nothing, or `+ ` or `- `; `!` alone forgets all before it. So `--exclude` and `--exclude-from` take patterns.
+    Optional {
+        /// What a pattern without one is.
+        include: bool,
+    },
+}
+
+/// How the rules of a list are written, and what they start from.
+#[expect(clippy::struct_excessive_bools, reason = "what a list says, each apart from the others")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// What stands before a pattern.
+    pub prefixes: Prefixes,
+    /// Rules stand between blanks, and not one on each line.
+    pub word_split: bool,
+    /// A `!` forgets all before it, though rules are patterns alone.
+    pub cvs: bool,
+    /// All rules are for the sender, or for the receiver, alone.
+    pub ends: Option<(bool, bool)>,
+    /// What does not match is meant.
+    pub negated: bool,
+    /// They keep nothing in a directory that is deleted.
+    pub perishable: bool,
+    /// Patterns are compared with paths in the file system.
+    pub absolute: bool,
+    /// They are about extended attributes.
+    pub xattr: bool,
+    /// Rules that say nothing of an end are for the sender alone.
+    pub sender_unless_said: bool,
+}
+
+impl Style {
+    /// How the files are read that `rule` names.
+    #[must_use]
+    pub fn of_files(rule: &Rule, files: PerDirectory) -> Self {
+        Self {
+            prefixes: if files.no_prefixes { Prefixes::None { include: rule.include } } else { Prefixes::Rules },
+            word_split: files.word_split,
+            cvs: files.cvs,
+            ends: (!(rule.sender && rule.receiver)).then_some((rule.sender, rule.receiver)),
+            negated: false,
+            perishable: rule.perishable,
+            absolute: rule.absolute,
+            xattr: rule.xattr,
+            sender_unless_said: files.sender_unless_said,
+        }
+    }
+
+    /// The rule that a pattern is.
+    fn rule(&self, include: bool, pattern: &[u8]) -> Rule {
+        let (sender, receiver) = self.ends.unwrap_or((true, true));
+        Rule {
+            sender,
+            receiver,
+            negated: self.negated,
+            perishable: self.perishable,
+            absolute: self.absolute,
+            xattr: self.xattr,
+            ..Rule::new(include, pattern.to_vec())
+        }
+    }
+}
+
 /// What a rule says to a list of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
+pub enum Said {
     /// One more rule.
     Rule(Rule),
     /// All that stand before are forgotten.
     Clear,
+    /// The rules of a file stand here.
+    Merge {
+        /// The file.
+        file: Vec<u8>,
+        /// How its rules are written.
+        style: Style,
+    },
+    /// The patterns that a user has for CVS in files and variables of his own stand here.
+    CvsOfUser(Style),
 }
 
-/// Adds what the rule `text` says to `rules`: `- PATTERN`, `+ PATTERN`, `hide`, `show`, `protect`, `risk`, with modifiers, or
-/// `!`, which forgets all rules before it.
+/// What the rule `text` says: `- PATTERN`, `+ PATTERN`, `hide`, `show`, `protect`, `risk`, `merge FILE`, `dir-merge FILE`, with
+/// modifiers, or `!`, which forgets all rules before it.
 ///
 /// # Errors
-/// The rule has no known name, a modifier that is not known or not supported, or no pattern.
-pub fn parse_rule(text: &[u8], rules: &mut Vec<Rule>) -> Result<(), ParseError> {
-    match said(text).map_err(|why| ParseError { rule: text.to_vec(), why })? {
-        Said::Rule(rule) => rules.push(rule),
-        Said::Clear => rules.clear(),
+/// The rule has no known name, a modifier that is not known, or no pattern.
+pub fn parse_rule(text: &[u8], style: &Style) -> Result<Vec<Said>, ParseError> {
+    said(text, style).map_err(|why| ParseError { rule: Some(text.to_vec()), line: 0, why })
+}
+
+/// What the rules of a file say, each with its line.
+///
+/// # Errors
+/// As for [`parse_rule`]; the error has the line, and nothing of its content.
+pub fn parse_file(content: &[u8], style: &Style) -> Result<Vec<(u32, Said)>, ParseError> {
+    let mut all = Vec::new();
+    let mut number = 0_u32;
+    let mut add = |text: &[u8], line: u32| {
+        let said = said(text, style).map_err(|why| ParseError { rule: None, line, why })?;
+        all.extend(said.into_iter().map(|said| (line, said)));
+        Ok(())
+    };
+    for line in content.split(|&byte| byte == b'\n') {
+        number = number.saturating_add(1);
+        for line in line.split(|&byte| byte == b'\r') {
+            // What follows a NUL is not seen.
+            let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
+            if style.word_split {
+                line.split(u8::is_ascii_whitespace)
+                    .filter(|word| !word.is_empty())
+                    .try_for_each(|word| add(word, number))?;
+            } else if !matches!(line.first(), None | Some(b'#' | b';')) {
+                add(line, number)?;
+            }
+        }
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Long names of rules, and the letters that stand for them.
-const NAMES: [(&[u8], u8); 10] = [
+const NAMES: [(&[u8], u8); 9] = [
     (b"exclude", b'-'),
     (b"include", b'+'),
     (b"hide", b'H'),
@@ -54,11 +169,50 @@ const NAMES: [(&[u8], u8); 10] = [
     (b"clear", b'!'),
     (b"merge", b'.'),
     (b"dir-merge", b':'),
-    (b"per-dir", b':'),
 ];
 
-fn said(text: &[u8]) -> Result<Said, &'static str> {
-    const UNKNOWN: &str = "a rule begins with one of - + H S P R ! or its long name";
+/// The file of patterns that CVS reads in each directory.
+const CVS_FILE: &[u8] = b".cvsignore";
+
+const NO_PATTERN: &str = "it has no pattern";
+
+fn said(text: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
+    let pattern = |include: bool, pattern: &[u8]| {
+        if pattern.is_empty() {
+            return Err(NO_PATTERN);
+        }
+        if pattern.len() > PATH_BYTES_MAX {
+            return Err("its pattern is longer than any path");
+        }
+        Ok(Said::Rule(ended(style.rule(include, pattern), style)))
+    };
+    match style.prefixes {
+        Prefixes::Rules => prefixed(text, style),
+        Prefixes::None { .. } if style.cvs && text == b"!" => Ok(vec![Said::Clear]),
+        Prefixes::None { include } => Ok(vec![pattern(include, text)?]),
+        Prefixes::Optional { include } => match text {
+            b"!" => Ok(vec![Said::Clear]),
+            [b'-', b' ', rest @ ..] => Ok(vec![pattern(false, rest)?]),
+            [b'+', b' ', rest @ ..] => Ok(vec![pattern(true, rest)?]),
+            _ => Ok(vec![pattern(include, text)?]),
+        },
+    }
+}
+
+/// A rule that says nothing of an end is one for the sender, where the list has it so.
+fn ended(mut rule: Rule, style: &Style) -> Rule {
+    if style.sender_unless_said && style.ends.is_none() {
+        if let Some(files) = &mut rule.per_directory {
+            files.sender_unless_said = true;
+        } else {
+            rule.receiver = false;
+        }
+    }
+    rule
+}
+
+fn prefixed(text: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
+    const UNKNOWN: &str = "a rule begins with one of - + H S P R . : ! or its long name";
     let long = NAMES.iter().find(|(name, _)| {
         text.strip_prefix(*name).is_some_and(|rest| matches!(rest.first(), None | Some(b',' | b' ' | b'_')))
     });
@@ -67,48 +221,265 @@ fn said(text: &[u8]) -> Result<Said, &'static str> {
         (None, Some((&letter, rest))) => (letter, rest),
         (None, None) => return Err(UNKNOWN),
     };
-    let (include, sender, receiver) = match letter {
-        b'!' if rest.is_empty() => return Ok(Said::Clear),
-        b'!' => return Err("nothing may follow a rule that clears the list"),
-        b'.' | b':' => return Err("merging files into the rules is not supported"),
-        b'-' => (false, true, true),
-        b'+' => (true, true, true),
-        b'H' => (false, true, false),
-        b'S' => (true, true, false),
-        b'P' => (false, false, true),
-        b'R' => (true, false, true),
-        _ => return Err(UNKNOWN),
-    };
-    let mut rule = Rule { sender, receiver, ..Rule::new(include, Vec::new()) };
-    let rest = rest.strip_prefix(b",").unwrap_or(rest);
-    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'_')).ok_or("it has no pattern")?;
-    let (modifiers, pattern) = (&rest[..end], &rest[end + 1..]);
-    modify(&mut rule, modifiers)?;
-    if pattern.is_empty() {
-        return Err("it has no pattern");
+    if letter == b'!' {
+        let only = "nothing may follow a rule that clears the list";
+        return if rest.is_empty() { Ok(vec![Said::Clear]) } else { Err(only) };
     }
-    rule.pattern = pattern.to_vec();
-    Ok(Said::Rule(rule))
+    let Some(sort) = Sort::of(letter) else { return Err(UNKNOWN) };
+    let rest = rest.strip_prefix(b",").unwrap_or(rest);
+    let end = rest.iter().position(|byte| matches!(byte, b' ' | b'_')).unwrap_or(rest.len());
+    let modifiers = Modifiers::read(&rest[..end], sort, style)?;
+    let pattern = rest.get(end + 1..).unwrap_or_default();
+    if pattern.len() > PATH_BYTES_MAX {
+        return Err("its pattern is longer than any path");
+    }
+    modifiers.said(sort, pattern, style)
 }
 
-fn modify(rule: &mut Rule, modifiers: &[u8]) -> Result<(), &'static str> {
-    let both = rule.sender && rule.receiver;
-    let (mut sender, mut receiver) = (false, false);
-    for modifier in modifiers {
-        match modifier {
-            b'!' => rule.negated = true,
-            b'p' => rule.perishable = true,
-            b's' if both => sender = true,
-            b'r' if both => receiver = true,
-            b's' | b'r' => return Err("hide, show, protect and risk say for which end they are"),
-            b'/' => return Err("the modifier / (absolute paths) is not supported"),
-            b'C' => return Err("the modifier C (the rules of CVS) is not supported"),
-            b'x' => return Err("the modifier x (names of extended attributes) is not supported"),
-            _ => return Err("an unknown modifier"),
+/// What a rule is, apart from its modifiers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// A pattern for both ends, or for the one that its modifiers say.
+    Both { include: bool },
+    /// A pattern for one end.
+    One { include: bool, sender: bool },
+    /// The rules of a file.
+    Merge,
+    /// The rules of files in the tree.
+    PerDirectory,
+}
+
+impl Sort {
+    fn of(letter: u8) -> Option<Self> {
+        Some(match letter {
+            b'-' => Self::Both { include: false },
+            b'+' => Self::Both { include: true },
+            b'H' => Self::One { include: false, sender: true },
+            b'S' => Self::One { include: true, sender: true },
+            b'P' => Self::One { include: false, sender: false },
+            b'R' => Self::One { include: true, sender: false },
+            b'.' => Self::Merge,
+            b':' => Self::PerDirectory,
+            _ => return None,
+        })
+    }
+
+    fn is_file(self) -> bool {
+        matches!(self, Self::Merge | Self::PerDirectory)
+    }
+}
+
+/// What the modifiers of a rule say.
+#[expect(clippy::struct_excessive_bools, reason = "modifiers, each apart from the others")]
+#[derive(Default)]
+struct Modifiers {
+    negated: bool,
+    perishable: bool,
+    absolute: bool,
+    xattr: bool,
+    sender: bool,
+    receiver: bool,
+    cvs: bool,
+    word_split: bool,
+    no_inherit: bool,
+    exclude_self: bool,
+    no_prefixes: Option<bool>,
+}
+
+impl Modifiers {
+    fn read(letters: &[u8], sort: Sort, style: &Style) -> Result<Self, &'static str> {
+        const ONE_END: &str = "hide, show, protect and risk say for which end they are";
+        let mut said = Self::default();
+        for letter in letters {
+            match (letter, sort) {
+                (b'!', Sort::Both { .. } | Sort::One { .. }) => said.negated = true,
+                (b'p', _) => said.perishable = true,
+                (b'/', _) => said.absolute = true,
+                (b'x', _) => return Err("the modifier x (names of extended attributes) is not supported"),
+                (b's' | b'r', Sort::One { .. }) => return Err(ONE_END),
+                (b's', _) => said.sender = true,
+                (b'r', _) => said.receiver = true,
+                (b'C', Sort::Both { .. }) => said.cvs = true,
+                (b'C', Sort::Merge | Sort::PerDirectory) if said.no_prefixes.is_none() => {
+                    said.cvs = true;
+                    said.no_prefixes = Some(false);
+                    said.word_split = true;
+                    said.no_inherit = true;
+                }
+                (b'w', _) if sort.is_file() => said.word_split = true,
+                (b'n', _) if sort.is_file() => said.no_inherit = true,
+                (b'e', _) if sort.is_file() => said.exclude_self = true,
+                (b'-' | b'+', _) if sort.is_file() && said.no_prefixes.is_none() => {
+                    said.no_prefixes = Some(*letter == b'+');
+                }
+                _ => return Err("an unknown modifier, or one that does not go with the others"),
+            }
+        }
+        if style.ends.is_some() && (said.sender || said.receiver || matches!(sort, Sort::One { .. })) {
+            return Err("it says for which end it is, in a file that is for one end");
+        }
+        Ok(said)
+    }
+
+    /// The ends that the rule is for, where it or its list says so.
+    fn ends(&self, sort: Sort, style: &Style) -> Option<(bool, bool)> {
+        match sort {
+            Sort::One { sender, .. } => Some((sender, !sender)),
+            _ if self.sender || self.receiver => Some((self.sender, self.receiver)),
+            _ => style.ends,
         }
     }
-    if sender || receiver {
-        (rule.sender, rule.receiver) = (sender, receiver);
+
+    fn said(self, sort: Sort, pattern: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
+        let ends = self.ends(sort, style);
+        let style = Style {
+            ends,
+            negated: self.negated,
+            perishable: self.perishable || style.perishable,
+            absolute: self.absolute || style.absolute,
+            xattr: self.xattr || style.xattr,
+            ..*style
+        };
+        match sort {
+            Sort::Both { .. } if self.cvs => Ok(cvs(&style)),
+            Sort::Both { include } | Sort::One { include, .. } if !pattern.is_empty() => {
+                Ok(vec![Said::Rule(ended(style.rule(include, pattern), &style))])
+            }
+            Sort::Both { .. } | Sort::One { .. } => Err(NO_PATTERN),
+            Sort::Merge | Sort::PerDirectory => self.files(sort, pattern, &style),
+        }
     }
-    Ok(())
+
+    fn files(self, sort: Sort, file: &[u8], style: &Style) -> Result<Vec<Said>, &'static str> {
+        let file = match file {
+            b"" if self.cvs => CVS_FILE,
+            b"" => return Err("it names no file"),
+            file => file,
+        };
+        let mut said = Vec::new();
+        if self.exclude_self {
+            let name = file.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+            if name.is_empty() {
+                return Err("it names no file");
+            }
+            // It is for both ends, whatever the file's rules are for.
+            let own = Style { ends: None, absolute: false, xattr: false, perishable: false, ..*style };
+            said.push(Said::Rule(ended(own.rule(false, name), &own)));
+        }
+        if sort == Sort::Merge {
+            let prefixes = self.no_prefixes.map_or(Prefixes::Rules, |include| Prefixes::None { include });
+            let style = Style { prefixes, word_split: self.word_split, cvs: self.cvs, ..*style };
+            said.push(Said::Merge { file: file.to_vec(), style });
+            return Ok(said);
+        }
+        let files = PerDirectory {
+            no_inherit: self.no_inherit,
+            word_split: self.word_split,
+            no_prefixes: self.no_prefixes.is_some(),
+            cvs: self.cvs,
+            sender_unless_said: false,
+        };
+        let rule = style.rule(self.no_prefixes.unwrap_or_default(), file);
+        said.push(Said::Rule(ended(Rule { per_directory: Some(files), ..rule }, style)));
+        Ok(said)
+    }
+}
+
+/// The rules that CVS has for what it leaves alone.
+fn cvs(style: &Style) -> Vec<Said> {
+    // They are for what can be made again, and keep no directory.
+    let rule = |pattern: &&[u8]| {
+        let rule = Rule { perishable: true, ..style.rule(false, pattern) };
+        Said::Rule(ended(rule, style))
+    };
+    let of_user = Style { prefixes: Prefixes::None { include: false }, word_split: true, cvs: true, ..*style };
+    CVS_PATTERNS.iter().map(rule).chain([Said::CvsOfUser(of_user)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Prefixes, Said, Style, parse_file, parse_rule};
+    use crate::filter::Rule;
+
+    fn rules(text: &[u8]) -> Vec<Said> {
+        parse_rule(text, &Style::default()).unwrap()
+    }
+
+    /// Each was asked of rsync 3.5.0.
+    #[test]
+    fn rules_that_rsync_refuses_are_refused() {
+        for text in [
+            "",
+            "x a",
+            "-",
+            "- ",
+            "-a",
+            "! x",
+            "-n a",
+            "-e a",
+            "-w a",
+            "Hs a",
+            "HC",
+            ":",
+            ": ",
+            ".",
+            ".!- f",
+            ":+- f",
+            ":C,",
+            "-x",
+            "-_",
+            "per-dir f",
+            "d f",
+            "!!",
+            ".-,f",
+        ] {
+            assert!(parse_rule(text.as_bytes(), &Style::default()).is_err(), "{text}");
+        }
+        for text in ["-_a", "-/ a", "exclude,!p a", "clear", ".sr- f", "dir-merge,- f", ":/C", "-C", ".n f"] {
+            assert!(parse_rule(text.as_bytes(), &Style::default()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_file_is_read_as_is_said_by_what_names_it() {
+        let [Said::Rule(own), Said::Rule(files)] = &rules(b":enr- .f")[..] else { panic!("two rules") };
+        assert_eq!(own, &Rule::new(false, b".f".to_vec()));
+        assert!(!files.sender && files.receiver && files.per_directory.unwrap().no_inherit);
+        let style = Style::of_files(files, files.per_directory.unwrap());
+        assert_eq!((style.prefixes, style.ends), (Prefixes::None { include: false }, Some((false, true))));
+        assert!(parse_rule(b"H a", &Style { ends: Some((false, true)), ..Style::default() }).is_err());
+    }
+
+    #[test]
+    fn what_says_nothing_of_an_end_is_for_the_sender_where_the_list_has_it_so() {
+        let style = Style { sender_unless_said: true, ..Style::default() };
+        for (text, receiver) in [("- a", false), ("P a", true), ("-r a", true), ("-s a", false), ("-sr a", true)] {
+            let [Said::Rule(rule)] = &parse_rule(text.as_bytes(), &style).unwrap()[..] else { panic!("a rule") };
+            assert_eq!(rule.receiver, receiver, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_by_lines_or_by_words() {
+        let patterns = |content: &[u8], style: &Style| -> Vec<(u32, String)> {
+            let all = parse_file(content, style).unwrap();
+            let text = |said: &Said| match said {
+                Said::Rule(rule) => String::from_utf8_lossy(&rule.pattern).into_owned(),
+                Said::Clear => "!".to_owned(),
+                Said::Merge { .. } | Said::CvsOfUser(_) => "?".to_owned(),
+            };
+            all.iter().map(|(line, said)| (*line, text(said))).collect()
+        };
+        let lines = Style::default();
+        let expected = [(3, "a".to_owned()), (4, "b ".to_owned()), (6, "!".to_owned())];
+        assert_eq!(patterns(b"# c\n;\n- a\r\n- b \n\n!", &lines), expected);
+        let words = Style { prefixes: Prefixes::None { include: false }, word_split: true, ..lines };
+        let expected = ["a", "#", "!", "- b"].map(str::to_owned);
+        let found: Vec<_> = patterns(b"a  #\t!", &words).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(found, expected[..3]);
+        let alone = Style { word_split: false, ..words };
+        assert_eq!(patterns(b"- b\0x", &alone), [(1, expected[3].clone())]);
+        let error = parse_file(b"- a\nsecret\n", &lines).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+    }
 }

@@ -1,4 +1,4 @@
-//! A rule: a pattern, whether what it matches is included or excluded, and for which ends.
+//! A rule as it travels: a pattern or the name of a file of rules, what it says of that, and for which ends.
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::Value;
@@ -18,51 +18,116 @@ pub struct Rule {
     pub negated: bool,
     /// It does not keep what lies in a directory that is deleted.
     pub perishable: bool,
+    /// The pattern is compared with the path in the file system.
+    pub absolute: bool,
+    /// It is about names of extended attributes, and not of entries.
+    pub xattr: bool,
+    /// It stands for the rules that files in the directories of the tree have; the pattern is their name then, and all else
+    /// is what those rules start from.
+    pub per_directory: Option<PerDirectory>,
     /// The pattern, 1 to [`PATH_BYTES_MAX`] bytes.
     pub pattern: Vec<u8>,
 }
 
-const INCLUDE: u8 = 1;
-const NOT_SENDER: u8 = 1 << 1;
-const NOT_RECEIVER: u8 = 1 << 2;
-const NEGATED: u8 = 1 << 3;
-const PERISHABLE: u8 = 1 << 4;
-const KNOWN: u8 = INCLUDE | NOT_SENDER | NOT_RECEIVER | NEGATED | PERISHABLE;
+/// How files of rules in the directories of a tree are read.
+#[expect(clippy::struct_excessive_bools, reason = "what a rule says, each apart from the others")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerDirectory {
+    /// A file's rules are not in force below its directory.
+    pub no_inherit: bool,
+    /// Its rules stand between blanks, and not one on each line.
+    pub word_split: bool,
+    /// Its rules are patterns alone, all to be included or all to be excluded.
+    pub no_prefixes: bool,
+    /// It is one of CVS: a `!` forgets all before it, though its rules are patterns alone.
+    pub cvs: bool,
+    /// Rules in it that say nothing of an end are for the sender alone (`--delete-excluded`).
+    pub sender_unless_said: bool,
+}
+
+const INCLUDE: u16 = 1;
+const NOT_SENDER: u16 = 1 << 1;
+const NOT_RECEIVER: u16 = 1 << 2;
+const NEGATED: u16 = 1 << 3;
+const PERISHABLE: u16 = 1 << 4;
+const ABSOLUTE: u16 = 1 << 5;
+const XATTR: u16 = 1 << 6;
+const PER_DIRECTORY: u16 = 1 << 7;
+const NO_INHERIT: u16 = 1 << 8;
+const WORD_SPLIT: u16 = 1 << 9;
+const NO_PREFIXES: u16 = 1 << 10;
+const CVS: u16 = 1 << 11;
+const SENDER_UNLESS_SAID: u16 = 1 << 12;
+const OF_RULES: u16 = INCLUDE | NOT_SENDER | NOT_RECEIVER | NEGATED | PERISHABLE | ABSOLUTE | XATTR;
+const OF_FILES: u16 = PER_DIRECTORY | NO_INHERIT | WORD_SPLIT | NO_PREFIXES | CVS | SENDER_UNLESS_SAID;
 
 impl Rule {
     /// A rule for both ends.
     #[must_use]
     pub fn new(include: bool, pattern: Vec<u8>) -> Self {
-        Self { include, sender: true, receiver: true, negated: false, perishable: false, pattern }
+        Self {
+            include,
+            sender: true,
+            receiver: true,
+            negated: false,
+            perishable: false,
+            absolute: false,
+            xattr: false,
+            per_directory: None,
+            pattern,
+        }
     }
 
-    fn flags(&self) -> u8 {
+    fn flags(&self) -> u16 {
         let flag = |is_set: bool, bit| if is_set { bit } else { 0 };
-        flag(self.include, INCLUDE)
+        let of_files = self.per_directory.map_or(0, |files| {
+            PER_DIRECTORY
+                | flag(files.no_inherit, NO_INHERIT)
+                | flag(files.word_split, WORD_SPLIT)
+                | flag(files.no_prefixes, NO_PREFIXES)
+                | flag(files.cvs, CVS)
+                | flag(files.sender_unless_said, SENDER_UNLESS_SAID)
+        });
+        of_files
+            | flag(self.include, INCLUDE)
             | flag(!self.sender, NOT_SENDER)
             | flag(!self.receiver, NOT_RECEIVER)
             | flag(self.negated, NEGATED)
             | flag(self.perishable, PERISHABLE)
+            | flag(self.absolute, ABSOLUTE)
+            | flag(self.xattr, XATTR)
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        out.byte(self.flags());
+        out.number(self.flags().into());
         out.bytes(&self.pattern);
     }
 
     fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
-        let flags = reader.byte(what)?;
+        let flags: u16 = reader.small(what)?;
         let pattern = reader.bytes(PATH_BYTES_MAX, what)?;
-        let (sender, receiver) = (flags & NOT_SENDER == 0, flags & NOT_RECEIVER == 0);
-        if flags & !KNOWN != 0 || pattern.is_empty() || !(sender || receiver) {
+        let has = |bit: u16| flags & bit != 0;
+        let (sender, receiver) = (!has(NOT_SENDER), !has(NOT_RECEIVER));
+        let known = if has(PER_DIRECTORY) { OF_RULES | OF_FILES } else { OF_RULES };
+        if flags & !known != 0 || pattern.is_empty() || !(sender || receiver) {
             return malformed(what);
         }
+        let per_directory = has(PER_DIRECTORY).then(|| PerDirectory {
+            no_inherit: has(NO_INHERIT),
+            word_split: has(WORD_SPLIT),
+            no_prefixes: has(NO_PREFIXES),
+            cvs: has(CVS),
+            sender_unless_said: has(SENDER_UNLESS_SAID),
+        });
         Ok(Self {
-            include: flags & INCLUDE != 0,
+            include: has(INCLUDE),
             sender,
             receiver,
-            negated: flags & NEGATED != 0,
-            perishable: flags & PERISHABLE != 0,
+            negated: has(NEGATED),
+            perishable: has(PERISHABLE),
+            absolute: has(ABSOLUTE),
+            xattr: has(XATTR),
+            per_directory,
             pattern: pattern.to_vec(),
         })
     }
@@ -126,14 +191,16 @@ impl Value for FilterRules {
 
 #[cfg(test)]
 mod tests {
-    use super::{FilterRules, Reader, Rule, Value};
+    use super::{FilterRules, PerDirectory, Reader, Rule, Value};
 
     #[test]
     fn rules_of_a_peer_are_checked() {
         let read = |bytes: &[u8]| FilterRules::get(&mut Reader::new(bytes), "filter").map(|rules| rules.iter().count());
         assert_eq!(read(b"\x00\x01a\x15\x02*b"), Ok(2));
+        assert_eq!(read(b"\x80\x3f\x02.f"), Ok(1));
         for (bytes, what) in [
-            (&b"\x20\x01a"[..], "a flag of the future"),
+            (&b"\x80\x40\x01a"[..], "a flag of the future"),
+            (b"\x80\x02\x01a", "a flag of files on a pattern"),
             (b"\x06\x01a", "a rule for no end"),
             (b"\x00\x00", "a rule without a pattern"),
             (b"\x00\x02a", "a pattern that is cut off"),
@@ -142,5 +209,19 @@ mod tests {
         }
         assert!(FilterRules::new(&[Rule::new(false, vec![b'a'; 300 << 10])]).is_none());
         assert!(FilterRules::new(&[Rule::new(false, Vec::new())]).is_none());
+    }
+
+    #[test]
+    fn a_rule_is_read_as_it_was_written() {
+        let files = PerDirectory { no_inherit: true, cvs: true, ..PerDirectory::default() };
+        let rule = Rule {
+            receiver: false,
+            absolute: true,
+            xattr: true,
+            per_directory: Some(files),
+            ..Rule::new(true, b".f".to_vec())
+        };
+        let rules = FilterRules::new(&[rule.clone(), Rule::new(false, b"x".to_vec())]).unwrap();
+        assert_eq!(rules.iter().collect::<Vec<_>>(), [rule, Rule::new(false, b"x".to_vec())]);
     }
 }

@@ -55,6 +55,8 @@ closed_set! {
         /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path
         /// is that of the first entry which has one.
         AttributesUnheld = 135, "attributes-unheld";
+        /// A notice: a file of filter rules is there and could not be read, so its rules are not in force.
+        RulesUnread = 138, "rules-unread";
     }
 }
 

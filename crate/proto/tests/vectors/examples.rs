@@ -6,8 +6,8 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Direction, Directory, Durability,
     EndProfile, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
-    Names, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile,
-    Time, Window, WireError, Xattrs,
+    Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
+    ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -139,6 +139,11 @@ fn push_of_names() -> Request {
         filter: FilterRules::new(&[
             Rule::new(true, b"/a/*".to_vec()),
             Rule { receiver: false, perishable: true, ..Rule::new(false, b"tmp".to_vec()) },
+            Rule {
+                absolute: true,
+                per_directory: Some(PerDirectory { no_inherit: true, ..PerDirectory::default() }),
+                ..Rule::new(false, b"/.filter".to_vec())
+            },
         ])
         .unwrap(),
         top: names(&[b"a", b"d"]),

@@ -8,8 +8,8 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Direction, Directory, Durability,
     EndProfile, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
-    Names, PHASES, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time,
-    Version, Window, WireError, Xattrs, limits,
+    Names, PHASES, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
+    ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -105,13 +105,19 @@ fn rules(all: &[Rule]) -> FilterRules {
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
-    (any::<[bool; 5]>(), vec(any::<u8>(), 1..20)).prop_map(
-        |([include, sender, other, negated, perishable], pattern)| Rule {
+    let files = any::<[bool; 5]>().prop_map(|[no_inherit, word_split, no_prefixes, cvs, sender_unless_said]| {
+        PerDirectory { no_inherit, word_split, no_prefixes, cvs, sender_unless_said }
+    });
+    (any::<[bool; 7]>(), prop::option::of(files), vec(any::<u8>(), 1..20)).prop_map(
+        |([include, sender, other, negated, perishable, absolute, xattr], per_directory, pattern)| Rule {
             include,
             sender,
             receiver: other || !sender,
             negated,
             perishable,
+            absolute,
+            xattr,
+            per_directory,
             pattern,
         },
     )

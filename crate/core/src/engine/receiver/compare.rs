@@ -6,7 +6,7 @@ use super::Receiver;
 use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
 use crate::error::{Error, Result};
-use crate::storage::{Scan, WriteStorage};
+use crate::storage::{CallError, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Whether the whole destination is what the source is; one digest tells, and nothing else needs to travel.
@@ -40,7 +40,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Compares the next directory of the source with the destination's.
     pub(super) fn directory(&mut self, number: u32, directory: Directory) -> Result<()> {
-        if !self.options.matcher.sends_directory(&directory.path) {
+        if !self.options.judge.matcher.may_send_directory(&directory.path) {
             return Err(Error::protocol("a directory that does not belong to the run")
                 .remote()
                 .at(directory.path.as_bytes()));
@@ -73,9 +73,37 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.failed.insert(path.clone(), IssueKind::Write);
                 self.need(number, directory, None);
             }
-            None => self.need(number, directory, None),
+            None => match self.left_out_directory(&directory.path)? {
+                Some(scan) => self.both(number, directory, scan)?,
+                None => self.need(number, directory, None),
+            },
         }
         Ok(())
+    }
+
+    /// A directory of the destination that the walk has left out, by rules that the sender need not have.
+    fn left_out_directory(&mut self, path: &RelPath) -> Result<Option<Box<Scan>>> {
+        let Some(above) = path.split_last().and_then(|(parent, _)| self.in_force.get(&parent)) else { return Ok(None) };
+        let Some(root) = &self.destination.root else { return Ok(None) };
+        let (options, mut buffers) = (self.options.scan(), ScanBuffers::default());
+        let scan = match self.widened() {
+            Some(widened) => widened.list(path, above, &options, &mut buffers),
+            None => scan_directory(root, path, above, &options, &mut buffers),
+        };
+        match scan {
+            Ok(Scan { bad_rules: Some(error), .. }) => Err(Error::bad_rules(&error)),
+            Ok(scan) => {
+                self.in_force.insert(path.clone(), scan.in_force.clone());
+                Ok(Some(Box::new(scan)))
+            }
+            // What stands there is no directory, or is not there, which its own name tells.
+            Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => Ok(None),
+            Err(error) => {
+                self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
+                self.failed.insert(path.clone(), IssueKind::Write);
+                Ok(None)
+            }
+        }
     }
 
     /// A directory that the source does not have.
@@ -90,16 +118,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// A directory that both sides have.
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
         self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
-        for issue in std::mem::take(&mut old.issues) {
-            if issue.kind == IssueKind::AttributesUnread || is_listed(&old, &issue.path) {
-                // They count as others than the source's: setting them, or putting another file there, tells what is wrong.
-                continue;
-            }
-            if let Ok(path) = RelPath::new(&issue.path) {
-                self.failed.insert(path, IssueKind::Write);
-            }
-            self.failures.tell(Issue { kind: IssueKind::Write, ..issue })?;
+        if old.leaves_out && self.options.judge.matcher.ends_differ() {
+            self.in_force.insert(old.path.clone(), old.in_force.clone());
         }
+        self.tell_issues(&mut old)?;
         let single = self.is_single();
         let is_new_root = directory.path.is_root() && self.destination.created;
         if !single && !is_new_root {
@@ -123,6 +145,25 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.sweep(&old, |_| false, directory.meta);
         } else {
             self.need(number, directory, Some(old));
+        }
+        Ok(())
+    }
+
+    /// Tells what could not be looked at in a directory of the destination; nothing is written there.
+    pub(super) fn tell_issues(&mut self, old: &mut Scan) -> Result<()> {
+        for issue in std::mem::take(&mut old.issues) {
+            if issue.kind.is_notice() {
+                self.failures.tell(issue)?;
+                continue;
+            }
+            if issue.kind == IssueKind::AttributesUnread || is_listed(old, &issue.path) {
+                // They count as others than the source's: setting them, or putting another file there, tells what is wrong.
+                continue;
+            }
+            if let Ok(path) = RelPath::new(&issue.path) {
+                self.failed.insert(path, IssueKind::Write);
+            }
+            self.failures.tell(Issue { kind: IssueKind::Write, ..issue })?;
         }
         Ok(())
     }

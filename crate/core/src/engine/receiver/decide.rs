@@ -1,7 +1,9 @@
 //! What becomes of each entry of a directory.
 
 use sparsync_proto::session::Pending;
-use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, plan};
+use sparsync_proto::{
+    Action, At, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, plan,
+};
 
 use super::Receiver;
 use super::delete::PROTECTED;
@@ -9,14 +11,14 @@ use super::make::counter_without_content;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::engine::failed::Lost;
 use crate::error::{Error, Result};
-use crate::storage::{Access, PartialId, Scan, Storage, WriteStorage, is_empty};
+use crate::storage::{Access, PartialId, Scan, Storage, WriteStorage, is_empty, look_at};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, xattrs, listing } = pending;
         self.check_taken(&path, &listing)?;
-        let old = self.old.remove(&number);
+        let mut old = self.old.remove(&number);
         let listing = match &self.destination.file_name {
             // A single file may have another name here. The peer has told why there is none, when there is none.
             Some(name) if !listing.is_empty() => {
@@ -26,6 +28,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         if let Some(lost) = self.failed.covering(&path) {
             return self.pass_over(number, path, listing, lost);
+        }
+        if let Some(old) = &mut old {
+            self.look_at_left_out(old, &listing)?;
         }
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new
@@ -53,9 +58,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
                 Step::Adjust { source, reasons } => self.adjust(&path, &listing, source, reasons)?,
                 Step::Skip { source, reasons } => self.skip(&path, &listing, source, reasons)?,
-                Step::Extra { old: at } => {
-                    old_listing.get(at).is_some_and(|entry| self.extra(&path, old_listing.name(entry), entry.kind))
-                }
+                Step::Extra { old: at } => old.as_deref().is_some_and(|old| self.extra(old, at)),
             };
         }
         if let Some(old) = &old {
@@ -74,17 +77,44 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.
     fn check_taken(&self, path: &RelPath, listing: &Listing) -> Result<()> {
-        let matcher = &*self.options.matcher;
+        let matcher = &*self.options.judge.matcher;
         if matcher.takes_all_below(path) {
             return Ok(());
         }
-        let is_foreign = |entry: &&Entry| !matcher.sends(path, listing.name(entry), entry.kind);
+        let is_foreign = |entry: &&Entry| !matcher.may_be_sent(path, listing.name(entry), entry.kind);
         match listing.entries().iter().find(is_foreign) {
             Some(entry) => Err(Error::protocol("an entry that does not belong to the run")
                 .remote()
                 .at(&path.join_bytes(listing.name(entry)))),
             None => Ok(()),
         }
+    }
+
+    /// Looks at what the sender has, and the rules of this end have left out of the directory.
+    fn look_at_left_out(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
+        if !old.leaves_out || !self.options.judge.matcher.ends_differ() {
+            return Ok(());
+        }
+        let names = listing.entries().iter().map(|entry| listing.name(entry));
+        let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none()).collect();
+        let Some(root) = self.destination.root.as_ref().filter(|_| !missing.is_empty()) else { return Ok(()) };
+        let look = |names: &[&[u8]]| {
+            let look = || look_at(root, &old.path, names.iter().copied(), self.options.attributes);
+            let looked = self.widened().map_or_else(look, |widened| widened.within(&old.path, look));
+            looked.map_err(|error| Error::io("cannot look at the destination", old.path.as_bytes(), error.into()))
+        };
+        let mut found = look(&missing)?;
+        if !found.listing.is_empty() {
+            // All of the directory is looked at once more: a listing is made in one piece.
+            let known =
+                |listing: &'_ Listing| listing.entries().iter().map(|e| listing.name(e).to_vec()).collect::<Vec<_>>();
+            let names = [known(&old.listing), known(&found.listing)].concat();
+            let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+            old.listing = look(&names)?.listing;
+        }
+        old.issues = std::mem::take(&mut found.issues);
+        self.tell_issues(old)?;
+        Ok(())
     }
 
     /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
@@ -169,7 +199,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let full = path.join_bytes(name);
         let old_is_directory = before.is_some_and(|before| before.kind == Kind::Directory);
-        if old_is_directory && let Some(conflict) = self.why_it_stays(&full) {
+        if old_is_directory
+            && self.options.judge.matcher.ends_differ()
+            && let Some(old) = old
+        {
+            self.in_force.insert(path.clone(), old.in_force.clone());
+        }
+        if old_is_directory && let Some(conflict) = self.why_it_stays(&full, old) {
             self.issue(IssueKind::Conflict, full, conflict)?;
             return Ok(false);
         }
@@ -197,12 +233,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Why a directory may not give way to something else.
-    fn why_it_stays(&self, path: &[u8]) -> Option<&'static str> {
+    fn why_it_stays(&self, path: &[u8], old: Option<&Scan>) -> Option<&'static str> {
         let may_be_full = self.options.deletion.delete || self.options.deletion.force;
         if !may_be_full && !self.is_empty_directory(path) {
             return Some("a directory that is not empty stands in its place; delete or force removes it");
         }
-        self.holds_protected(path).then_some(PROTECTED)
+        let nothing = InForce::default();
+        self.holds_protected(path, old.map_or(&nothing, |old| &old.in_force)).then_some(PROTECTED)
     }
 
     /// Takes the room of an entry that is made, in place of `before` where there was one.
@@ -243,15 +280,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(false)
     }
 
-    fn extra(&mut self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        if !self.options.deletion.delete || !self.options.matcher.deletes(path, name, kind, false) {
+    fn extra(&mut self, old: &Scan, at: usize) -> bool {
+        let Some((name, kind)) = old.listing.get(at).map(|entry| (old.listing.name(entry), entry.kind)) else {
+            return false;
+        };
+        let matcher = &*self.options.judge.matcher;
+        if !self.options.deletion.delete || !matcher.deletes(&At::new(&old.path, &old.in_force), name, kind, false) {
             return false;
         }
         self.guard.extra(1);
         // The directory's own time changes by what is removed from it, and not by what has to stay.
-        let stays = self.holds_protected(&path.join_bytes(name));
+        let stays = self.holds_protected(&old.path.join_bytes(name), &old.in_force);
         if let Ok(name) = Name::new(name) {
-            self.extras.push(path.join(name));
+            self.extras.push((old.path.join(name), old.in_force.clone()));
         }
         !stays
     }

@@ -1,6 +1,6 @@
 //! What only the destination has is removed, once the source is known in full.
 
-use sparsync_proto::{Action, Counter, Issue, IssueKind, Item, Kind, Reasons, RelPath};
+use sparsync_proto::{Action, Counter, InForce, Issue, IssueKind, Item, Kind, Reasons, RelPath};
 
 use super::Receiver;
 use crate::engine::placement::{Delayed, Displaced};
@@ -57,7 +57,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let mut removed = 0;
         for entry in delayed {
-            if self.holds_protected(&entry.path()) {
+            if self.holds_protected(&entry.path(), &self.in_force_at(&entry.directory)) {
                 self.withdraw(entry, PROTECTED)?;
             } else if self.exceeds_limit(entry, removed) {
                 self.withdraw(entry, "a directory stands in its place, and no more may be deleted in this run")?;
@@ -71,9 +71,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// A source among what is to be removed.
     fn lost_source(&self, delayed: &[Delayed]) -> Option<RelPath> {
         let (is_source, root) = (self.options.is_source.as_ref()?, self.destination.root.as_ref()?);
-        let gives_way = |entry: &Delayed| RelPath::new(&entry.path()).ok();
+        let gives_way = |entry: &Delayed| Some((RelPath::new(&entry.path()).ok()?, self.in_force_at(&entry.directory)));
         let mut found = None;
-        for path in self.extras.iter().cloned().chain(delayed.iter().filter_map(gives_way)) {
+        for (path, in_force) in self.extras.iter().cloned().chain(delayed.iter().filter_map(gives_way)) {
             let mut look = |path: &[u8], kind: Kind| {
                 if let (None, Kind::Directory, Ok(path)) = (&found, kind, RelPath::new(path)) {
                     found = Some(path).filter(is_source);
@@ -81,7 +81,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             };
             let mut removal = Removal {
                 dry_run: true,
-                matcher: Some(&*self.options.matcher),
+                judge: Some(&self.options.judge),
+                in_force,
                 on_removed: Some(&mut look),
                 widened: self.widened(),
                 ..Removal::default()
@@ -97,11 +98,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Whether something in the destination's directory at `path` is left out of the run.
-    pub(super) fn holds_protected(&self, path: &[u8]) -> bool {
+    /// `in_force` are the rules in the directory that holds it.
+    pub(super) fn holds_protected(&self, path: &[u8], in_force: &InForce) -> bool {
         match (&self.destination.root, RelPath::new(path)) {
-            (Some(root), Ok(path)) => holds_protected(root, &path, &*self.options.matcher, self.widened()),
+            (Some(root), Ok(path)) => holds_protected(root, (&path, in_force), &self.options.judge, self.widened()),
             (None, _) | (_, Err(_)) => false,
         }
+    }
+
+    /// The rules that were in force in a directory in which something else gives way.
+    fn in_force_at(&self, directory: &RelPath) -> InForce {
+        self.in_force.get(directory).cloned().unwrap_or_default()
     }
 
     /// Whether removing the directory that an entry takes the place of goes beyond the limit on deletions.
@@ -130,7 +137,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let stop = || session.is_over();
         let mut removal = Removal {
             dry_run: options.dry_run,
-            matcher: Some(&*options.matcher),
+            judge: Some(&options.judge),
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
@@ -138,8 +145,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             ..Removal::default()
         };
         let mut kept = Vec::new();
-        for path in &extras {
+        for (path, in_force) in &extras {
             let protected = removal.protected;
+            removal.in_force = in_force.clone();
             if let Err(error) = remove_tree(root, path, &mut removal) {
                 removal.failed.push((path.as_bytes().to_vec(), error));
             }
@@ -148,8 +156,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
         }
         let (failed, limit_reached) = (std::mem::take(&mut removal.failed), removal.limit_reached);
+        let (issues, bad_rules) = (std::mem::take(&mut removal.issues), removal.bad_rules.take());
         drop(removal);
         told?;
+        if let Some(error) = bad_rules {
+            return Err(Error::bad_rules(&error));
+        }
+        for issue in issues {
+            self.failures.tell(issue)?;
+        }
         for path in kept {
             self.issue(IssueKind::Notice, path.as_bytes().to_vec(), KEPT)?;
         }

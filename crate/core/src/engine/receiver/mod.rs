@@ -19,8 +19,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
-    Action, Attributes, Deletion, Durability, Everything, Grant, IssueKind, Item, Kind, Matcher, Meta, Reasons,
-    RelPath, Rules,
+    Action, Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Kind, Meta, Reasons, RelPath, Rules,
 };
 
 use super::attributes::AttributePolicy;
@@ -38,7 +37,9 @@ use super::unset::Unset;
 use super::writer::{LaneWriter, Writing};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{CallError, Hold, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage};
+use crate::storage::{
+    CallError, Hold, Judge, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage,
+};
 
 /// Where content goes.
 pub(crate) struct Destination<S> {
@@ -61,7 +62,7 @@ pub(crate) struct ReceiverOptions {
     /// What is compared and carried, as far as this side may.
     pub(crate) rules: Rules,
     /// What belongs to the run: the rest is neither compared nor deleted.
-    pub(crate) matcher: Box<dyn Matcher>,
+    pub(crate) judge: Judge,
     /// Only single names of the destination's top belong to the run, and not its own attributes.
     pub(crate) partial_top: bool,
     /// What is deleted.
@@ -93,9 +94,14 @@ pub(crate) struct ReceiverOptions {
 }
 
 impl ReceiverOptions {
+    /// What is looked at of the destination.
+    fn scan(&self) -> ScanOptions<'_> {
+        ScanOptions { attributes: self.attributes, stamps: false, judge: &self.judge, chmod: None }
+    }
+
     /// Whether equal digests of two directories prove that nothing in them differs.
     fn digests_decide(&self) -> bool {
-        self.attributes.digests_decide() && self.matcher.digests_decide()
+        self.attributes.digests_decide() && self.judge.matcher.digests_decide()
     }
 }
 
@@ -184,13 +190,11 @@ fn spawn_walk<'scope, S: WriteStorage>(
     found: mpsc::Sender<(Found, Option<Permit>)>,
 ) {
     let Some(root) = &destination.root else { return };
-    // The source's name says whether a single file belongs to the run, and here it may have another.
-    let matcher = if destination.file_name.is_some() { &Everything } else { &*options.matcher };
     let walk = DestinationWalk {
         root,
         widened,
         single: destination.file_name.as_deref(),
-        options: ScanOptions { attributes: options.attributes, stamps: false, matcher, chmod: None },
+        options: options.scan(),
         recursive: options.rules.recursive,
         partial_top: options.partial_top,
     };
@@ -229,8 +233,10 @@ struct Receiver<'a, S: WriteStorage> {
     failed: FailedPaths,
     /// Directories of the source that could not be read.
     source_errors: u64,
-    /// What only the destination has.
-    extras: Vec<RelPath>,
+    /// What only the destination has, and the rules that are in force where it is.
+    extras: Vec<(RelPath, InForce)>,
+    /// The rules that are in force in directories where something was left out, by their paths: the sender may send that.
+    in_force: HashMap<RelPath, InForce>,
     /// Directories whose attributes are set at the end, because what is done in them changes their times, and whether this
     /// run made them.
     final_attrs: Vec<(RelPath, Meta, bool)>,
@@ -270,6 +276,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             failed: FailedPaths::default(),
             source_errors: 0,
             extras: Vec::new(),
+            in_force: HashMap::new(),
             final_attrs: Vec::new(),
             unset: BTreeMap::new(),
             guard: Guard::default(),

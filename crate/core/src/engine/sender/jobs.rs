@@ -154,6 +154,8 @@ mod tests {
             stamps: Vec::new(),
             digest: Digest::default(),
             leaves_out: false,
+            in_force: sparsync_proto::InForce::default(),
+            bad_rules: None,
             leftovers: Vec::new(),
             issues: Vec::new(),
         };

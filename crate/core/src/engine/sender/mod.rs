@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Chmod, Counter, Issue, Matcher, Names, Phase};
+use sparsync_proto::{Attributes, Chmod, Counter, Issue, Names, Phase};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -25,7 +25,7 @@ use super::reader::LaneReader;
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
-use crate::storage::Storage;
+use crate::storage::{Judge, Storage};
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
 
@@ -46,7 +46,7 @@ pub(crate) struct SenderOptions {
     /// What the run compares.
     pub(crate) attributes: Attributes,
     /// What belongs to the run.
-    pub(crate) matcher: Box<dyn Matcher>,
+    pub(crate) judge: Judge,
     /// Whether sub-directories are walked.
     pub(crate) recursive: bool,
     /// What becomes of the permission bits that are found.

@@ -18,7 +18,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
     let options = ScanOptions {
         attributes: shared.options.attributes,
         stamps: true,
-        matcher: &*shared.options.matcher,
+        judge: &shared.options.judge,
         chmod: shared.options.chmod(),
     };
     let holds = options.digests_decide() && shared.source.file_name.is_none();
@@ -91,6 +91,9 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             self.errors += 1;
             self.shared.control.send(&Frame::Issue(issue.clone()))?;
         }
+        for issue in &self.shared.options.judge.issues {
+            self.shared.control.send(&Frame::Issue(issue.clone()))?;
+        }
         Ok(())
     }
 
@@ -100,6 +103,9 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             scan.meta = Meta::default();
         }
         let session = self.shared.session;
+        if let Some(error) = scan.bad_rules.take() {
+            return Err(Error::bad_rules(&error));
+        }
         let count = scan.listing.len();
         let weight = scan.weight();
         let permit = if let Some(permit) = self.shared.budget.try_acquire(weight) {
@@ -112,7 +118,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         };
         for issue in std::mem::take(&mut scan.issues) {
             // Attributes that could not be read keep nobody from knowing what the source has.
-            self.errors += u64::from(issue.kind != IssueKind::AttributesUnread);
+            self.errors += u64::from(issue.kind != IssueKind::AttributesUnread && !issue.kind.is_notice());
             self.shared.control.send(&Frame::Issue(issue))?;
         }
         self.look_at_mount(&scan)?;

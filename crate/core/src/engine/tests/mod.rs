@@ -9,16 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{
-    Attributes, Chmod, Deletion, Durability, Everything, Grant, Issue, Names, Rules, Selection, SourceIds,
-};
+use sparsync_proto::{Attributes, Chmod, Deletion, Durability, Grant, Issue, Names, Rules, Selection, SourceIds};
 
 use super::events::EventQueue;
 use super::{Destination, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver, run_sender};
 use crate::error::Result;
 use crate::run::both_engines;
-use crate::storage::Hold;
 use crate::storage::memory::MemoryStorage;
+use crate::storage::{Hold, Judge};
 use crate::transport::WireCounters;
 
 /// What a run is asked for.
@@ -71,7 +69,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
         rules,
-        matcher: Box::new(Everything),
+        judge: Judge::everything(),
         partial_top: false,
         deletion: Deletion { delete: true, force: false, max: None, allow_mass: true },
         dry_run: false,
@@ -89,7 +87,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
     };
     let sender_options = SenderOptions {
         attributes: ATTRIBUTES,
-        matcher: Box::new(Everything),
+        judge: Judge::everything(),
         recursive: true,
         chmod: Chmod::default(),
         compress: Box::new(|| false),

@@ -1,0 +1,132 @@
+// Files of rules in the tree, merged files and CVS's patterns decide as rsync's do, and each end reads its own.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+
+import { connect, sync } from '../dist/index.js';
+
+import { judged, rsync } from './helpers/judge.js';
+import { Random, seed } from './helpers/random.js';
+import { scaled, setup } from './helpers/setup.js';
+import { walk } from './helpers/walk.js';
+
+const NAMES = ['a', 'b', 'foo', 'bar', 'a.o', 'foo.tmp', 'Z9', 'x', 'core', 'd', '.keep'];
+
+const DIRECTORIES = new Set(['a', 'foo', 'd', 'Z9']);
+
+const PIECES = ['a', 'b', 'foo', 'bar', '*', '**', '?', '/', '*.o', '*.tmp', 'Z9', 'd/', 'x', '/a', '/d/a', 'd/b'];
+
+/** The rules of one file: what it is read as decides which of them make sense. */
+type Written = 'rules' | 'patterns' | 'words' | 'cvs';
+
+/** Files of rules that a list names, and how they are written. */
+const FILES: readonly (readonly [string, string, Written])[] = [
+  [': .f', '.f', 'rules'],
+  [':n .f', '.f', 'rules'],
+  [':e .f', '.f', 'rules'],
+  [':en .f', '.f', 'rules'],
+  [': /.f', '.f', 'rules'],
+  [': ../.f', '.f', 'rules'],
+  [':p .f', '.f', 'rules'],
+  [':/ .f', '.f', 'rules'],
+  [':- .g', '.g', 'patterns'],
+  [':+ .g', '.g', 'patterns'],
+  [':s- .g', '.g', 'patterns'],
+  [':r- .g', '.g', 'patterns'],
+  [':w- .h', '.h', 'words'],
+  [':C', '.cvsignore', 'cvs'],
+];
+
+function pattern(random: Random): string {
+  return Array.from({ length: 1 + random.below(3) }, () => random.pick(PIECES)).join('');
+}
+
+/** What a file of rules says. */
+function content(random: Random, written: Written): string {
+  const line = (): string => {
+    if (written !== 'rules') return written === 'cvs' && random.oneIn(5) ? '!' : pattern(random);
+    if (random.oneIn(9)) return random.pick(['!', '# - a', '; x', '', ': .g2', ':n .g2', ': .f']);
+    return `${random.pick(['-', '+', '-', 'H', 'S', 'P', 'R', '-s', '-r', '-!', '-p', 'hide'])} ${pattern(random)}`;
+  };
+  const lines = Array.from({ length: 1 + random.below(3) }, line);
+  return lines.join(written === 'words' || written === 'cvs' ? random.pick([' ', '\n', '\t ']) : '\n');
+}
+
+function grow(random: Random, root: string, depth: number): void {
+  mkdirSync(root, { recursive: true });
+  for (const name of NAMES) {
+    if (random.oneIn(2)) continue;
+    if (!DIRECTORIES.has(name)) writeFileSync(`${root}/${name}`, '');
+    else if (depth > 0) grow(random, `${root}/${name}`, depth - 1);
+  }
+  for (const [, name, written] of [FILES[0], FILES[8], FILES[12], FILES[13]] as typeof FILES) {
+    if (random.oneIn(3)) writeFileSync(`${root}/${name}`, content(random, written));
+  }
+  if (random.oneIn(6)) writeFileSync(`${root}/.g2`, content(random, 'rules').replaceAll(/^:.*$/gm, '- x'));
+}
+
+/** Rules for a command line, of which at least one names files. */
+function list(random: Random): string[] {
+  const rules = Array.from({ length: random.below(3) }, () =>
+    random.oneIn(8)
+      ? `-/ ${pattern(random)}`
+      : `${random.pick(['-', '+', 'P', 'R', 'H', '-s', '-!p'])} ${pattern(random)}`,
+  );
+  for (let more = 1 + random.below(2); more > 0; more -= 1) {
+    rules.splice(random.below(rules.length + 1), 0, random.pick(FILES)[0]);
+  }
+  return rules;
+}
+
+// Seen red with a receiver that reads the new file, with a walk that forgets what is in force above a directory, with a
+// listing that leaves out what the sender sends, and with a removal that asks by the request's rules alone.
+judged(
+  'random files of rules on both sides: what is sent and what is deleted is what rsync sends and deletes',
+  async (t) => {
+    t.timeout(scaled(300_000, 3_600_000));
+    t.log(`seed ${seed}`);
+    const { work, served, access, server } = await setup(t);
+    const random = new Random(t.title);
+    const connection = await connect(server.url(), access);
+    let [decided, deleted] = [0, 0];
+    for (let round = 0; round < scaled(40, 500); round += 1) {
+      const source = `${served}/source`;
+      const [judge, local, pulled] = [`${work}/here/tree`, `${work}/local/tree`, `${work}/pulled/tree`];
+      const pushed = `${served}/pushed/tree`;
+      for (const tree of [source, judge, local, pulled, pushed]) {
+        rmSync(tree, { recursive: true, force: true });
+        mkdirSync(`${tree}/..`, { recursive: true });
+      }
+      grow(random, source, 3);
+      grow(random, judge, 3);
+      for (const tree of [local, pulled, pushed]) rsync('-a', `${judge}/`, `${tree}/`);
+      const rules = list(random);
+      const deleteExcluded = random.oneIn(4);
+      const label = `round ${round}, seed ${seed}, ${deleteExcluded}: ${JSON.stringify(rules)}`;
+      const before = walk(judge).size;
+      const flags = ['-r', '--ignore-times', '--delete', ...(deleteExcluded ? ['--delete-excluded'] : [])];
+      const ran = spawnSync('rsync', [...flags, ...rules.map((rule) => `--filter=${rule}`), `${source}/`, `${judge}/`]);
+      const options = { filter: rules, delete: true, deleteExcluded, allowMassDelete: true };
+      const loose = { ...options, times: false, perms: false, compare: 'content' as const };
+      if (ran.status === 1) {
+        // A file says for which end its rules are, though what names it has said so: neither takes that.
+        await t.throwsAsync(sync(source, local, loose), { code: 'ERR_SPARSYNC_CONFIG' }, label);
+        continue;
+      }
+      t.is(ran.status, 0, `${label}: ${String(ran.stderr)}`);
+      await sync(source, local, loose);
+      await connection.push(source, 'root/pushed/tree', loose);
+      await connection.pull('root/source', pulled, loose);
+      const expected = [...walk(judge, { content: true })].map(
+        ([path, entry]) => `${path} ${entry.hash ?? entry.kind}`,
+      );
+      if (expected.length < walk(source).size) decided += 1;
+      if (expected.length < before) deleted += 1;
+      for (const tree of [local, pushed, pulled]) {
+        const found = [...walk(tree, { content: true })].map(([path, entry]) => `${path} ${entry.hash ?? entry.kind}`);
+        t.deepEqual(found.sort(), expected.sort(), `${label}: ${tree}`);
+      }
+    }
+    t.true(decided > 3 && deleted > 3, `${decided} lists left something out, ${deleted} deleted something`);
+    await connection.close();
+  },
+);

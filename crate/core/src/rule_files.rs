@@ -1,0 +1,116 @@
+//! Files of filter rules that do not lie in the directories that a run walks: above its trees, or named by another file.
+
+use sparsync_proto::{End, RelPath, Request, TreeTop, resolved};
+
+use crate::error::{Error, Result};
+use crate::fs::{Root, below, trusts};
+use crate::sources::Source;
+use crate::storage::{self, Access, CallError, Directory as _, Errno, Judge, RulePlaces, Storage as _, read_rules};
+
+/// How many symlinks lead to one file.
+const SYMLINKS_MAX: usize = 40;
+
+/// Where files of rules may be read, and what the paths of trees begin from.
+pub(crate) enum Place<'a> {
+    /// Anywhere on this machine, by its operator.
+    Own,
+    /// Below a prefix of a served root, by a key.
+    Served {
+        /// The root.
+        root: &'a Root,
+        /// The path below it that the key reaches and that holds a path.
+        prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
+    },
+}
+
+/// The files of one file system, or of one served root.
+#[derive(Debug)]
+struct Files {
+    top: Root,
+    /// For each tree: nothing is read but what is below this path.
+    prefixes: Vec<Option<RelPath>>,
+}
+
+impl RulePlaces for Files {
+    fn read(&self, tree: usize, path: &[u8]) -> storage::Result<Option<Vec<u8>>> {
+        let Some(Some(prefix)) = self.prefixes.get(tree) else { return Ok(None) };
+        let mut path = path.to_vec();
+        for _ in 0..SYMLINKS_MAX {
+            let Ok(at) = RelPath::new(&path) else { return Ok(None) };
+            let Some((directory, name)) = at.split_last().filter(|_| at.is_within(prefix)) else {
+                return Ok(None);
+            };
+            let open = match self.top.open(&directory, Access::Reach) {
+                Ok(open) => open,
+                Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            match open.open_file(name.as_bytes()).and_then(|file| read_rules(&file)) {
+                Err(error @ CallError { errno: Errno::LOOP, .. }) => {
+                    if !trusts(open.status(name.as_bytes())?.meta.uid) {
+                        return Err(error);
+                    }
+                    let target = open.read_link(name.as_bytes())?;
+                    match resolved(directory.as_bytes(), &target) {
+                        Some(target) => path = target,
+                        None => return Ok(None),
+                    }
+                }
+                Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::NXIO, .. }) => return Ok(None),
+                read => return read,
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
+    fn trusts(&self, uid: u32) -> bool {
+        trusts(uid)
+    }
+}
+
+/// The judge of an end of `request`, whose trees are `roots`: each with whether it is one entry of its top.
+fn judge<'a>(
+    (request, end): (&Request, End),
+    roots: impl Iterator<Item = (&'a Root, bool)>,
+    place: &Place<'_>,
+) -> Result<Judge> {
+    let matcher = request.matcher(end);
+    if !matcher.ends_differ() {
+        return Ok(Judge::new(matcher));
+    }
+    let failed = |error: CallError| Error::io("cannot find the path of a tree for its filter", b"", error.into());
+    let top = match place {
+        Place::Own => Root::reach(b"/"),
+        Place::Served { root, .. } => root.descend_to_reach(&RelPath::root()),
+    };
+    let top = top.map_err(failed)?;
+    let above = top.absolute_path().map_err(failed)?;
+    let mut tops = Vec::new();
+    let mut prefixes = Vec::new();
+    for (root, is_entry) in roots {
+        let absolute = root.absolute_path().map_err(failed)?;
+        let path = below(&absolute, &above).and_then(|path| RelPath::new(path).ok());
+        let path = path.ok_or_else(|| failed(Errno::XDEV.into()))?;
+        prefixes.push(match place {
+            Place::Own => Some(RelPath::root()),
+            Place::Served { prefix_of, .. } => prefix_of(&path),
+        });
+        tops.push(TreeTop { path: path.into_bytes(), is_entry });
+    }
+    Judge::of_trees(matcher, tops, Box::new(Files { top, prefixes })).map_err(|error| Error::bad_rules(&error))
+}
+
+/// The judge of a sender.
+pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<'_>) -> Result<Judge> {
+    let is_single = source.file_name.is_some();
+    let roots = source.root.parts().iter().map(|part| (&part.root, is_single || part.name.is_some()));
+    judge((request, End::Sender), roots, place)
+}
+
+/// The judge of a receiver, whose destination may be missing.
+pub(crate) fn judge_of_destination(root: Option<&Root>, request: &Request, place: &Place<'_>) -> Result<Judge> {
+    match root {
+        Some(root) => judge((request, End::Receiver), std::iter::once((root, false)), place),
+        None => Ok(Judge::new(request.matcher(End::Receiver))),
+    }
+}

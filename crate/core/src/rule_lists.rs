@@ -1,0 +1,147 @@
+//! Filter rules as a caller gives them, with the files that they merge, made into the list of a request.
+
+use std::io::Read;
+
+use sparsync_proto::limits::{FILTER_BYTES_MAX, FILTER_MERGE_DEPTH_MAX};
+use sparsync_proto::{FilterRules, ParseError, Prefixes, Rule, Said, Style, parse_file, parse_rule};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::open_named;
+
+/// Bytes of one file of rules: more than its rules can be in a request, for it may hold comments.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A rule as it was given.
+#[derive(Clone, Debug)]
+pub struct GivenRule {
+    /// The rule; the pattern, or the file, where `patterns` says so.
+    pub text: Vec<u8>,
+    /// What stands there is a pattern, or a file of patterns, and all are to be included or all to be excluded, as
+    /// `--include` and `--exclude` have it.
+    pub patterns: Option<bool>,
+    /// The text is the path of a file; `-` is standard input.
+    pub is_file: bool,
+    /// Rules that say nothing of an end are for the sender alone.
+    pub sender_unless_said: bool,
+}
+
+/// Where a rule of a request was written: the place among the rules that were given, from 0, and the file and line where
+/// it stands in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleOrigin {
+    /// Which of the given rules.
+    pub given: usize,
+    /// The file, and its line from 1.
+    pub line: Option<(Vec<u8>, u32)>,
+}
+
+/// The rules of a request, and where each was written.
+#[derive(Clone, Debug, Default)]
+pub struct RuleList {
+    /// The rules.
+    pub rules: FilterRules,
+    /// For each of them.
+    pub origins: Vec<RuleOrigin>,
+}
+
+impl RuleList {
+    /// Reads rules, and the files that they merge.
+    ///
+    /// # Errors
+    /// A rule cannot be taken, a file cannot be read, or they are more than a request holds.
+    pub fn read(given: &[GivenRule]) -> Result<Self> {
+        let mut list = Reading { rules: Vec::new(), origins: Vec::new() };
+        for (number, rule) in given.iter().enumerate() {
+            let prefixes = rule.patterns.map_or(Prefixes::Rules, |include| Prefixes::Optional { include });
+            let style = Style { prefixes, sender_unless_said: rule.sender_unless_said, ..Style::default() };
+            if rule.is_file {
+                list.merge(number, &rule.text, &style, 0)?;
+                continue;
+            }
+            let failed = |error: ParseError| Error::new(ErrorKind::Config, error.to_string());
+            for said in parse_rule(&rule.text, &style).map_err(failed)? {
+                list.add(said, &RuleOrigin { given: number, line: None }, 0)?;
+            }
+        }
+        let too_many =
+            || Error::new(ErrorKind::Config, format!("filter rules of more than {FILTER_BYTES_MAX} bytes in all"));
+        let rules = FilterRules::new(&list.rules).ok_or_else(too_many)?;
+        Ok(Self { rules, origins: list.origins })
+    }
+}
+
+struct Reading {
+    rules: Vec<Rule>,
+    origins: Vec<RuleOrigin>,
+}
+
+impl Reading {
+    fn add(&mut self, said: Said, origin: &RuleOrigin, depth: usize) -> Result<()> {
+        match said {
+            Said::Rule(rule) => {
+                self.rules.push(rule);
+                self.origins.push(origin.clone());
+                Ok(())
+            }
+            Said::Clear => {
+                self.rules.clear();
+                self.origins.clear();
+                Ok(())
+            }
+            Said::Merge { file, style } => self.merge(origin.given, &file, &style, depth + 1),
+            Said::CvsOfUser(style) => self.cvs_of_user(origin, &style),
+        }
+    }
+
+    fn merge(&mut self, given: usize, file: &[u8], style: &Style, depth: usize) -> Result<()> {
+        if depth > FILTER_MERGE_DEPTH_MAX {
+            return Err(Error::new(ErrorKind::Config, "files of filter rules merge each other without an end").at(file));
+        }
+        let content = content(file)?;
+        self.take(given, (file, &content), style, depth)
+    }
+
+    fn take(&mut self, given: usize, (file, content): (&[u8], &[u8]), style: &Style, depth: usize) -> Result<()> {
+        let failed = |error: ParseError| Error::new(ErrorKind::Config, error.to_string()).at(file);
+        for (line, said) in parse_file(content, style).map_err(failed)? {
+            self.add(said, &RuleOrigin { given, line: Some((file.to_vec(), line)) }, depth)?;
+        }
+        Ok(())
+    }
+
+    /// The patterns of `.cvsignore` in the user's home, and those of the variable `CVSIGNORE`.
+    fn cvs_of_user(&mut self, origin: &RuleOrigin, style: &Style) -> Result<()> {
+        use std::os::unix::ffi::OsStrExt;
+        if let Some(home) = std::env::var_os("HOME") {
+            let file = [home.as_bytes(), b"/.cvsignore"].concat();
+            // Who has none has no patterns.
+            if let Ok(content) = content(&file) {
+                self.take(origin.given, (&file, &content), style, 0)?;
+            }
+        }
+        if let Some(words) = std::env::var_os("CVSIGNORE") {
+            self.take(origin.given, (b"$CVSIGNORE", words.as_bytes()), style, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// The content of a file of rules; `-` is standard input.
+fn content(file: &[u8]) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| Error::io("cannot read the file of filter rules", file, error);
+    let mut content = Vec::new();
+    if file == b"-" {
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(failed)?;
+    } else {
+        let open = open_named(file).map_err(|error| failed(error.into()))?;
+        open.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(failed)?;
+    }
+    if content.len() as u64 > FILE_BYTES_MAX {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("a file of filter rules of more than {FILE_BYTES_MAX} bytes"),
+        )
+        .at(file));
+    }
+    Ok(content)
+}

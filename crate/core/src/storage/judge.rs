@@ -1,0 +1,205 @@
+//! Which entries of a storage belong to a run: the matcher, and the files of rules that it asks for, read where they are.
+
+use std::fmt::Debug;
+
+use sparsync_proto::limits::FILTER_BYTES_IN_FORCE_MAX;
+use sparsync_proto::{
+    At, Everything, InForce, Issue, IssueKind, Kind, Matcher, RelPath, RuleFile, RuleFileError, RuleFiles, TreeTop,
+    resolved,
+};
+
+use super::{Access, CallError, Directory, Errno, File, Result, Storage};
+
+/// Reads files of rules by their paths in the file system, or below a server's root.
+pub(crate) trait RulePlaces: Debug + Send + Sync {
+    /// The content of a regular file, without a slash before its path; nothing for what is not there or may not be looked
+    /// at. `tree` is the number of the tree that it is asked for.
+    fn read(&self, tree: usize, path: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Whether a symlink of this owner may lead to a file of rules.
+    fn trusts(&self, uid: u32) -> bool;
+}
+
+/// No file is read.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl RulePlaces for Nowhere {
+    fn read(&self, _: usize, _: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn trusts(&self, _: u32) -> bool {
+        false
+    }
+}
+
+/// Says which entries belong to a run at one of its ends.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// What decides.
+    pub(crate) matcher: Box<dyn Matcher>,
+    /// The rules that are in force above the tops of this end's trees.
+    above: InForce,
+    /// Where the trees are.
+    tops: Vec<TreeTop>,
+    places: Box<dyn RulePlaces>,
+    /// What could not be read of the rules above the tops.
+    pub(crate) issues: Vec<Issue>,
+}
+
+impl Judge {
+    /// A judge whose rules are all in the matcher.
+    pub(crate) fn new(matcher: Box<dyn Matcher>) -> Self {
+        Self { matcher, above: InForce::default(), tops: Vec::new(), places: Box::new(Nowhere), issues: Vec::new() }
+    }
+
+    /// One that takes everything.
+    pub(crate) fn everything() -> Self {
+        Self::new(Box::new(Everything))
+    }
+
+    /// A judge of trees at `tops`, which reads files of rules in them, and others in `places`.
+    pub(crate) fn of_trees(
+        matcher: Box<dyn Matcher>,
+        tops: Vec<TreeTop>,
+        places: Box<dyn RulePlaces>,
+    ) -> std::result::Result<Self, RuleFileError> {
+        let mut issues = Vec::new();
+        let above = matcher.above(tops.clone(), &mut Outside { places: &*places, issues: &mut issues })?;
+        Ok(Self { matcher, above, tops, places, issues })
+    }
+
+    /// The rules that are in force above the tops.
+    pub(crate) fn above(&self) -> &InForce {
+        &self.above
+    }
+
+    /// The rules that are in force in the directory at `path`, where `above` are those of the directory that holds it.
+    pub(crate) fn enter(
+        &self,
+        directory: &impl Directory,
+        path: &RelPath,
+        above: &InForce,
+        issues: &mut Vec<Issue>,
+    ) -> std::result::Result<InForce, RuleFileError> {
+        if !self.matcher.ends_differ() {
+            return Ok(InForce::default());
+        }
+        let outside = Outside { places: &*self.places, issues };
+        self.matcher.enter(path, above, &mut Held { directory, path, tops: &self.tops, outside })
+    }
+
+    /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.
+    pub(crate) fn deletes_directory(&self, root: &impl Storage, path: &RelPath) -> bool {
+        let mut parent = RelPath::root();
+        let mut above = self.above.clone();
+        for name in path.components() {
+            let entered = root.open(&parent, Access::Reach).ok();
+            let entered = entered.and_then(|open| self.enter(&open, &parent, &above, &mut Vec::new()).ok());
+            // What is not known protects nothing.
+            above = entered.unwrap_or(above);
+            if !self.matcher.deletes(&At::new(&parent, &above), name.as_bytes(), Kind::Directory, false) {
+                return false;
+            }
+            parent = parent.join(name);
+        }
+        true
+    }
+}
+
+/// Files of rules by their paths.
+struct Outside<'a> {
+    places: &'a dyn RulePlaces,
+    issues: &'a mut Vec<Issue>,
+}
+
+impl Outside<'_> {
+    fn unread(&mut self, path: &[u8], error: CallError) -> RuleFile {
+        self.issues.push(Issue {
+            kind: IssueKind::RulesUnread,
+            path: path.to_vec(),
+            message: format!("the file of filter rules is passed over: {error}"),
+            old_kept: true,
+        });
+        RuleFile::Unread
+    }
+
+    fn read(&mut self, tree: usize, path: &[u8], told: &[u8]) -> RuleFile {
+        match self.places.read(tree, path) {
+            Ok(Some(content)) => RuleFile::Content(content),
+            Ok(None) => RuleFile::Missing,
+            Err(error) => self.unread(told, error),
+        }
+    }
+}
+
+impl RuleFiles for Outside<'_> {
+    fn own(&mut self, _: usize, _: &[u8]) -> RuleFile {
+        RuleFile::Missing
+    }
+
+    fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile {
+        self.read(tree, path, path)
+    }
+}
+
+/// Files of rules of a directory that is held.
+struct Held<'a, D> {
+    directory: &'a D,
+    path: &'a RelPath,
+    tops: &'a [TreeTop],
+    outside: Outside<'a>,
+}
+
+impl<D: Directory> Held<'_, D> {
+    /// What the symlink `name` leads to, by its text.
+    fn follow(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
+        let status = self.directory.status(name)?;
+        if !self.outside.places.trusts(status.meta.uid) {
+            return Err(Errno::LOOP.into());
+        }
+        let target = self.directory.read_link_of(tree, name)?;
+        let top = self.tops.get(tree).ok_or(Errno::INVAL)?;
+        let here = [&top.path, &b"/"[..], self.path.as_bytes()].concat();
+        resolved(&here, &target).ok_or(Errno::NOENT.into())
+    }
+}
+
+impl<D: Directory> RuleFiles for Held<'_, D> {
+    fn own(&mut self, tree: usize, name: &[u8]) -> RuleFile {
+        let read = self.directory.open_file_of(tree, name).and_then(|file| read_rules(&file));
+        match read {
+            Ok(Some(content)) => RuleFile::Content(content),
+            Ok(None) | Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::NXIO, .. }) => RuleFile::Missing,
+            Err(CallError { errno: Errno::LOOP, .. }) => match self.follow(tree, name) {
+                Ok(path) => self.outside.read(tree, &path, &self.path.join_bytes(name)),
+                Err(error) => self.outside.unread(&self.path.join_bytes(name), error),
+            },
+            Err(error) => self.outside.unread(&self.path.join_bytes(name), error),
+        }
+    }
+
+    fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile {
+        self.outside.by_path(tree, path)
+    }
+}
+
+/// The content of a file of rules, and at most one byte more than can be in force; nothing for what is no regular file.
+pub(crate) fn read_rules(file: &impl File) -> Result<Option<Vec<u8>>> {
+    let status = file.status()?;
+    if status.kind != Kind::File {
+        return Ok(None);
+    }
+    let most = FILTER_BYTES_IN_FORCE_MAX + 1;
+    let mut content = Vec::with_capacity(usize::try_from(status.size).unwrap_or(most).clamp(1, most));
+    loop {
+        if content.len() == content.capacity() {
+            content.reserve_exact(1024);
+        }
+        let offset = content.len();
+        if offset >= most || file.read(&mut content, offset as u64)? == 0 {
+            return Ok(Some(content));
+        }
+    }
+}

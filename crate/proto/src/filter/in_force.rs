@@ -1,0 +1,375 @@
+//! The rules that are in force in a directory, besides those of the request: those of its own file and of files above it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+
+use super::compiled::{Compiled, Element, Files, Origin, Said};
+use super::parse::{self, ParseError, Style, parse_file};
+use crate::limits::{FILTER_BYTES_IN_FORCE_MAX, FILTER_FILES_MAX, FILTER_MERGE_DEPTH_MAX};
+use crate::path::RelPath;
+
+/// What reading a file of rules gives.
+#[derive(Debug)]
+pub enum RuleFile {
+    /// Its content.
+    Content(Vec<u8>),
+    /// It is not there, or is a directory.
+    Missing,
+    /// It is there, and cannot be read. What it says is not known, and this was told.
+    Unread,
+}
+
+/// Reads files of rules, at the end that has them.
+pub trait RuleFiles {
+    /// The file `name` of the directory that is entered, of the tree `tree`.
+    fn own(&mut self, tree: usize, name: &[u8]) -> RuleFile;
+
+    /// A file by its path in the file system, without a slash before it; it has no `.` or `..` in it.
+    fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile;
+}
+
+/// A file of rules that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFileError {
+    /// The file, by its path in the file system or below the server's root.
+    pub file: Vec<u8>,
+    /// What is wrong. Nothing of the file's content is in it.
+    pub why: String,
+}
+
+impl Display for RuleFileError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for RuleFileError {}
+
+/// A tree of a run, as its filter has to know it.
+#[derive(Clone, Debug)]
+pub struct TreeTop {
+    /// The path of the transfer's top in the file system, or below the server's root: names joined by `/`, without one at
+    /// the beginning.
+    pub path: Vec<u8>,
+    /// The tree is one entry of the top: files of rules beside it are not its own.
+    pub is_entry: bool,
+}
+
+/// The rules that files have in one directory of one tree.
+#[derive(Debug)]
+struct Directory {
+    top: Arc<TreeTop>,
+    /// The files that are looked for: those of the request, then those that files have named.
+    files: Vec<Arc<Files>>,
+    /// What each of them says here.
+    said: Vec<Option<Arc<Said>>>,
+}
+
+/// The rules that files have in a directory, for each tree of the run; nothing where no rule asks for files.
+#[derive(Clone, Debug, Default)]
+pub struct InForce(Option<Arc<[Arc<Directory>]>>);
+
+impl InForce {
+    /// What is in force above the tops of `trees`, for a filter that looks for `files`.
+    pub(super) fn above(
+        trees: Vec<TreeTop>,
+        files: &[Arc<Files>],
+        reader: &mut dyn RuleFiles,
+    ) -> Result<Self, RuleFileError> {
+        let begin = |(number, tree): (usize, TreeTop)| {
+            let mut directory = Directory { top: Arc::new(tree), files: files.to_vec(), said: vec![None; files.len()] };
+            directory.search(number, reader).map(|()| Arc::new(directory))
+        };
+        trees.into_iter().enumerate().map(begin).collect::<Result<_, _>>().map(|trees| Self(Some(trees)))
+    }
+
+    /// What is in force in the directory at `path`, of which this is what is in force above it.
+    pub(super) fn enter(&self, path: &RelPath, reader: &mut dyn RuleFiles) -> Result<Self, RuleFileError> {
+        let Some(trees) = &self.0 else { return Ok(Self::default()) };
+        let mut entered: Option<Vec<Arc<Directory>>> = None;
+        for (number, tree) in trees.iter().enumerate() {
+            if path.is_root() && tree.top.is_entry {
+                continue;
+            }
+            if let Some(directory) = tree.enter(path, number, reader)? {
+                entered.get_or_insert_with(|| trees.to_vec())[number] = Arc::new(directory);
+            }
+        }
+        Ok(entered.map_or_else(|| self.clone(), |entered| Self(Some(entered.into()))))
+    }
+}
+
+impl Directory {
+    /// Reads the files in the directories above the top, from where the search of each begins.
+    fn search(&mut self, tree: usize, reader: &mut dyn RuleFiles) -> Result<(), RuleFileError> {
+        let top = Arc::clone(&self.top);
+        for number in 0..self.files.len() {
+            let files = Arc::clone(&self.files[number]);
+            let Some(begin) = files.search.as_ref().and_then(|search| resolved(&top.path, search)) else { continue };
+            for directory in down_to(&top.path, &begin, top.is_entry) {
+                let path = joined(directory, &files.name);
+                if let RuleFile::Content(content) = reader.by_path(tree, &path) {
+                    let begin = directory.len() + usize::from(!directory.is_empty()) + 1;
+                    self.take(number, (tree, &content, path), begin, reader)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in force below, when that is something else.
+    fn enter(&self, path: &RelPath, tree: usize, reader: &mut dyn RuleFiles) -> Result<Option<Self>, RuleFileError> {
+        let mut entered: Option<Self> = None;
+        let mut number = 0;
+        while let Some(files) = entered.as_ref().unwrap_or(self).files.get(number).cloned() {
+            let read = if files.name.is_empty() { RuleFile::Missing } else { reader.own(tree, &files.name) };
+            let said = entered.as_ref().unwrap_or(self).said.get(number).is_some_and(Option::is_some);
+            if matches!(read, RuleFile::Content(_)) || (files.no_inherit && said) {
+                let directory = entered.get_or_insert_with(|| self.copied());
+                if files.no_inherit {
+                    directory.said[number] = None;
+                }
+                if let RuleFile::Content(content) = read {
+                    let place = joined(&self.top.path, path.as_bytes());
+                    let begin = place.len() + usize::from(!place.is_empty()) + 1;
+                    let file = joined(&place, &files.name);
+                    directory.take(number, (tree, &content, file), begin, reader)?;
+                }
+            }
+            number += 1;
+        }
+        Ok(entered)
+    }
+
+    fn copied(&self) -> Self {
+        Self { top: Arc::clone(&self.top), files: self.files.clone(), said: self.said.clone() }
+    }
+
+    /// Takes in what the file `file` says, whose directory begins `begin` bytes into a path in the file system.
+    fn take(
+        &mut self,
+        number: usize,
+        (tree, content, file): (usize, &[u8], Vec<u8>),
+        begin: usize,
+        reader: &mut dyn RuleFiles,
+    ) -> Result<(), RuleFileError> {
+        let style = self.files[number].style;
+        let above = self.said[number].take();
+        let bytes = content.len() + above.as_ref().map_or(0, |above| above.bytes);
+        let mut taken = Taken { elements: Vec::new(), above, bytes };
+        self.add(&mut taken, &style, (tree, content, &Arc::from(file)), begin, (reader, 0))?;
+        self.said[number] = Some(Arc::new(Said { elements: taken.elements, above: taken.above, bytes: taken.bytes }));
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        taken: &mut Taken,
+        style: &Style,
+        (tree, content, file): (usize, &[u8], &Arc<[u8]>),
+        begin: usize,
+        (reader, depth): (&mut dyn RuleFiles, usize),
+    ) -> Result<(), RuleFileError> {
+        let failed = |why: String| RuleFileError { file: file.to_vec(), why };
+        if taken.bytes > FILTER_BYTES_IN_FORCE_MAX {
+            return Err(failed(format!("the filter rules in force have more than {FILTER_BYTES_IN_FORCE_MAX} bytes")));
+        }
+        let all = parse_file(content, style).map_err(|error: ParseError| failed(error.to_string()))?;
+        for (line, said) in all {
+            match said {
+                parse::Said::Clear => {
+                    taken.elements.clear();
+                    taken.above = None;
+                }
+                parse::Said::Rule(rule) => match Files::of(&rule) {
+                    None => {
+                        let origin = Origin::File(Arc::clone(file), line);
+                        taken.elements.push(Element::Rule(Compiled::new(rule, Some(begin), origin)));
+                    }
+                    // What is looked for already stands where it was named first.
+                    Some(files) if self.files.iter().any(|known| known.name == files.name) => {}
+                    Some(_) if self.files.len() >= FILTER_FILES_MAX => {
+                        return Err(failed(format!(
+                            "line {line}: more than {FILTER_FILES_MAX} names of files of rules"
+                        )));
+                    }
+                    Some(files) => {
+                        taken.elements.push(Element::Files(self.files.len()));
+                        self.files.push(Arc::new(files));
+                        self.said.push(None);
+                    }
+                },
+                parse::Said::Merge { file: merged, style } => {
+                    let directory = file.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &file[..at]);
+                    let path = resolved(directory, &merged);
+                    let content = path.as_ref().map(|path| reader.by_path(tree, path));
+                    let (Some(RuleFile::Content(content)), Some(path)) = (content, path) else {
+                        return Err(failed(format!("line {line}: the file that it merges cannot be read")));
+                    };
+                    if depth >= FILTER_MERGE_DEPTH_MAX {
+                        return Err(failed(format!("line {line}: files of rules merge each other without an end")));
+                    }
+                    taken.bytes += content.len();
+                    self.add(taken, &style, (tree, &content, &Arc::from(path)), begin, (&mut *reader, depth + 1))?;
+                }
+                // They are the user's own, and the other end has other ones.
+                parse::Said::CvsOfUser(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is taken in of a file.
+struct Taken {
+    elements: Vec<Element>,
+    above: Option<Arc<Said>>,
+    bytes: usize,
+}
+
+fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    match (directory, name) {
+        (b"", name) => name.to_vec(),
+        (directory, b"") => directory.to_vec(),
+        (directory, name) => [directory, b"/", name].concat(),
+    }
+}
+
+/// Where `path` leads from the directory `from`, by its text alone; nothing for what leads above the file system's root.
+#[must_use]
+pub fn resolved(from: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let begin: &[u8] = if path.first() == Some(&b'/') { b"" } else { from };
+    let mut names: Vec<&[u8]> = begin.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
+    for name in path.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    Some(names.join(&b'/'))
+}
+
+/// The directories from `begin` down to the one above `top`, or to `top` itself when `with_top`; none when `top` is not below
+/// `begin`.
+fn down_to<'a>(top: &'a [u8], begin: &[u8], with_top: bool) -> Vec<&'a [u8]> {
+    let is_within = |end: usize| end == top.len() || top[end] == b'/';
+    let reaches = begin.is_empty() || (top.starts_with(begin) && is_within(begin.len()));
+    if !reaches {
+        return Vec::new();
+    }
+    let mut ends: Vec<usize> = (begin.len()..top.len()).filter(|&end| end > 0 && top[end] == b'/').collect();
+    if begin.is_empty() && !top.is_empty() {
+        ends.insert(0, 0);
+    }
+    if with_top {
+        ends.push(top.len());
+    }
+    ends.into_iter().map(|end| &top[..end]).collect()
+}
+
+/// A directory in which names are judged, with the rules that are in force there.
+#[derive(Debug)]
+pub struct At<'a> {
+    path: &'a RelPath,
+    in_force: &'a InForce,
+    tree: Cell<usize>,
+    /// The path of the last name that was asked about, between two slashes, so that none is put together anew for each.
+    buffer: RefCell<Buffer>,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    /// Where the path below the top begins; 0 while nothing was put together.
+    top: usize,
+    /// Where the name begins.
+    name: usize,
+}
+
+impl<'a> At<'a> {
+    /// The directory at `path`.
+    #[must_use]
+    pub fn new(path: &'a RelPath, in_force: &'a InForce) -> Self {
+        Self { path, in_force, tree: Cell::new(0), buffer: RefCell::default() }
+    }
+
+    /// The directory as it is in the tree of this number.
+    pub fn set_tree(&self, tree: usize) {
+        if self.tree.replace(tree) != tree {
+            self.buffer.take();
+        }
+    }
+
+    /// Its path below the top.
+    #[must_use]
+    pub fn path(&self) -> &'a RelPath {
+        self.path
+    }
+
+    fn directory(&self) -> Option<&'a Directory> {
+        self.in_force.0.as_ref().and_then(|trees| trees.get(self.tree.get())).map(AsRef::as_ref)
+    }
+
+    /// What files say here.
+    pub(super) fn said(&self) -> &'a [Option<Arc<Said>>] {
+        self.directory().map_or(&[], |directory| &directory.said)
+    }
+
+    /// Calls `ask` with the path of `name` between two slashes, and where the path below the top begins in it.
+    pub(super) fn with_path<T>(&self, name: &[u8], ask: impl FnOnce((&[u8], usize)) -> T) -> T {
+        let mut buffer = self.buffer.borrow_mut();
+        let Buffer { bytes, top, name: begin } = &mut *buffer;
+        if *top == 0 {
+            bytes.push(b'/');
+            for part in [self.directory().map_or(&b""[..], |directory| &directory.top.path), self.path.as_bytes()] {
+                *top = bytes.len();
+                bytes.extend_from_slice(part);
+                if !part.is_empty() {
+                    bytes.push(b'/');
+                }
+            }
+            *begin = bytes.len();
+        }
+        bytes.truncate(*begin);
+        bytes.extend_from_slice(name);
+        bytes.push(b'/');
+        ask((bytes, *top))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{down_to, resolved};
+
+    #[test]
+    fn a_path_is_resolved_by_its_text() {
+        for (from, path, expected) in [
+            ("a/b", "c", Some("a/b/c")),
+            ("a/b", "../c/./d", Some("a/c/d")),
+            ("a", "../..", None),
+            ("a", "/x//y/", Some("x/y")),
+            ("", "c", Some("c")),
+        ] {
+            assert_eq!(resolved(from.as_bytes(), path.as_bytes()).as_deref(), expected.map(str::as_bytes), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_search_leads_from_its_beginning_to_the_top() {
+        let found = |top: &'static str, begin: &str, with_top: bool| -> Vec<&str> {
+            let all = down_to(top.as_bytes(), begin.as_bytes(), with_top);
+            all.into_iter().map(|path| std::str::from_utf8(path).unwrap()).collect()
+        };
+        assert_eq!(found("a/b/c", "", false), ["", "a", "a/b"]);
+        assert_eq!(found("a/b/c", "a", true), ["a", "a/b", "a/b/c"]);
+        assert_eq!(found("a/b/c", "a/b/c", false), [""; 0]);
+        assert_eq!(found("a/b/c", "x", true), [""; 0]);
+        assert_eq!(found("ab/c", "a", true), [""; 0]);
+        assert_eq!(found("", "", false), [""; 0]);
+        assert_eq!(found("", "", true), [""]);
+    }
+}
