@@ -148,7 +148,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'rules-unread'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread'
 
 /** A key of this machine. */
 export interface NativeKey {
@@ -159,7 +159,7 @@ export interface NativeKey {
 }
 
 /** What an entry is. */
-export type NativeKind = 'file' | 'directory' | 'symlink' | 'special' | 'fifo'
+export type NativeKind = 'file' | 'directory' | 'symlink' | 'special' | 'fifo' | 'block-device' | 'char-device' | 'socket'
 
 /** One entry of a directory of a server. */
 export interface NativeListEntry {
@@ -216,7 +216,7 @@ export interface NativeProfileThread {
 }
 
 /** Why an entry is not what it should be. */
-export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'other'
+export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'acls' | 'device' | 'other'
 
 /** One run. */
 export interface NativeRequest {
@@ -373,9 +373,13 @@ export interface NativeTransfer {
   group: boolean
   /** Numeric owners. */
   owner: boolean
-  /** Extended attributes of files and directories, of the namespace `user.` alone. */
+  /** Extended attributes. */
   xattrs: boolean
-  /** FIFOs; when off they are treated as what is never carried. */
+  /** POSIX ACLs. */
+  acls: boolean
+  /** Devices; when off they are treated as what is never carried. */
+  devices: boolean
+  /** FIFOs and sockets; when off they are treated as what is never carried. */
   specials: boolean
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>

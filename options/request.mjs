@@ -54,6 +54,12 @@ export const rows = [
     meaning: 'One directory above the destination may be made too.',
   },
   {
+    kind: internal('bool'),
+    field: { number: 58, at: 'attributes.foreign_xattrs' },
+    meaning:
+      'With `xattrs`, extended attributes of every namespace but `system.`, not of `user.` alone: the initiator is root, and may read and set them.',
+  },
+  {
     kind: internal('Selection'),
     field: { number: 17, at: 'selection' },
     meaning: 'What is left alone.',

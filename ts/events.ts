@@ -6,7 +6,7 @@ import type { ACTIONS, ENTRY_KINDS, FAILURE_CODES, NOTICE_CODES, REASONS } from 
 /** What is done, or in a plan would be done, to one path of the destination. */
 export type Action = (typeof ACTIONS)[number];
 
-/** What an entry is. `special` stands for what is not carried: devices, sockets, and what the run was not asked for. */
+/** What an entry is. `special` stands for what is not carried: what the run was not asked for. */
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 /** Why something is done to a path. `other` is a reason that only a newer server has a word for. */

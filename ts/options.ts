@@ -229,8 +229,27 @@ export interface TransferOptions {
    */
   links?: boolean | undefined;
   /**
-   * Make FIFOs (named pipes) at the destination; a server asks for the right `special`. Otherwise they are left out.
-   * Sockets and devices are left out in any case.
+   * Make POSIX ACLs equal, those of entries and the default ones of directories; a server asks for the right `acls`. An ACL
+   * and the mode are one thing, so `perms` cannot be off beside it. It costs a system call or more for each entry at both
+   * ends.
+   *
+   * Default: `false`.
+   *
+   * @example `acls: true`
+   */
+  acls?: boolean | undefined;
+  /**
+   * Make devices at the destination, which takes root there; a server asks for the right `special` besides. Where that is
+   * missing, or without this option, they are left out, each with a warning.
+   *
+   * Default: `true`.
+   *
+   * @example `devices: false`
+   */
+  devices?: boolean | undefined;
+  /**
+   * Make FIFOs (named pipes) and sockets at the destination; a server asks for the right `special`. Otherwise they are
+   * left out.
    *
    * Default: `true`.
    *
@@ -314,8 +333,10 @@ export interface TransferOptions {
    */
   group?: boolean | undefined;
   /**
-   * Make extended attributes of files and directories equal, those of the namespace `user.` alone. It costs a system call
-   * or more for each of them at both ends.
+   * Make extended attributes equal: those of files and directories in the namespace `user.`, and where this process is root
+   * those of every entry in every namespace but `system.`, which a server takes from keys with the right `xattrs`. A file's
+   * capabilities (`security.capability`) are carried under the same owner alone. It costs a system call or more for each
+   * entry at both ends.
    *
    * Default: `false`.
    *

@@ -10,7 +10,7 @@ import { DURABILITIES } from './words.js';
 import type { Durability } from './words.js';
 
 /** What a key may do below its roots. */
-export type Operation = 'read' | 'write' | 'append' | 'delete' | 'owner' | 'special' | 'xattrs';
+export type Operation = 'read' | 'write' | 'append' | 'delete' | 'owner' | 'special' | 'xattrs' | 'acls';
 
 /** One client that may connect, and its scope. */
 export interface AllowedClient {
@@ -176,6 +176,7 @@ export const OPERATIONS: readonly [Operation, ...Operation[]] = [
   'owner',
   'special',
   'xattrs',
+  'acls',
 ];
 
 const wordWithoutBlanks = instance<string>(

@@ -139,6 +139,9 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
 }
 
 function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
+  if (given.acls === true && given.perms === false) {
+    throw new ConfigError('options acls and perms: false exclude each other: an ACL and the mode are one thing');
+  }
   const engine = engineOptions(given);
   if (given.deleteExcluded === true) {
     engine.delete = true;

@@ -21,7 +21,7 @@ export interface SyncStats {
   directoriesDeleted: number;
   /** Symlinks made or changed in the destination. */
   symlinksCreated: number;
-  /** FIFOs made or replaced in the destination. */
+  /** FIFOs, sockets and devices made or replaced in the destination. */
   specialsCreated: number;
   /** Entries whose mode, times or owner were changed and nothing else. */
   attrsChanged: number;

@@ -17,6 +17,8 @@ export const TRANSFER_CHECKS: {
   readonly group: Check<boolean>;
   readonly owner: Check<boolean>;
   readonly xattrs: Check<boolean>;
+  readonly acls: Check<boolean>;
+  readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
   readonly filter: Check<FilterRules>;
   readonly executability: Check<boolean>;
@@ -51,6 +53,8 @@ export const TRANSFER_CHECKS: {
   group: flag,
   owner: flag,
   xattrs: flag,
+  acls: flag,
+  devices: flag,
   specials: flag,
   filter: filterRules,
   executability: flag,
@@ -121,6 +125,8 @@ interface Given {
   group?: boolean;
   owner?: boolean;
   xattrs?: boolean;
+  acls?: boolean;
+  devices?: boolean;
   specials?: boolean;
   filter?: FilterRules;
   executability?: boolean;
@@ -158,6 +164,8 @@ export interface EngineOptions {
   group: boolean;
   owner: boolean;
   xattrs: boolean;
+  acls: boolean;
+  devices: boolean;
   specials: boolean;
   filter: NativeRule[];
   executability: boolean;
@@ -196,6 +204,8 @@ export function engineOptions(given: Given): EngineOptions {
     group: given.group ?? false,
     owner: given.owner ?? false,
     xattrs: given.xattrs ?? false,
+    acls: given.acls ?? false,
+    devices: given.devices ?? true,
     specials: given.specials ?? true,
     filter: nativeRules(given.filter ?? []),
     executability: given.executability ?? false,

@@ -1,6 +1,15 @@
 // Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
 export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip'] as const;
-export const ENTRY_KINDS = ['file', 'directory', 'symlink', 'special', 'fifo'] as const;
+export const ENTRY_KINDS = [
+  'file',
+  'directory',
+  'symlink',
+  'special',
+  'fifo',
+  'block-device',
+  'char-device',
+  'socket',
+] as const;
 export const REASONS = [
   'missing',
   'size',
@@ -18,6 +27,8 @@ export const REASONS = [
   'append-only',
   'xattrs',
   'uncompared',
+  'acls',
+  'device',
   'other',
 ] as const;
 export const FAILURE_CODES = [
@@ -43,6 +54,8 @@ export const NOTICE_CODES = [
   'left-out',
   'special-right',
   'attributes-unheld',
+  'xattr-right',
+  'acl-right',
   'rules-unread',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;

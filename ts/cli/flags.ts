@@ -95,8 +95,6 @@ export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, JSON_FLAG, HE
 export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   H: 'hard links are copied as separate files',
   'hard-links': 'hard links are copied as separate files',
-  A: 'ACLs are not carried',
-  acls: 'ACLs are not carried',
   S: 'holes in files are not carried',
   sparse: 'holes in files are not carried',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',

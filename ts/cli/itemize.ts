@@ -14,19 +14,22 @@ const KINDS: Readonly<Record<PlanItem['kind'], string>> = {
   symlink: 'L',
   special: 'S',
   fifo: 'S',
+  'block-device': 'D',
+  'char-device': 'D',
+  socket: 'S',
 };
 
 /** The columns after the first two: the letter that stands there when one of the reasons holds. */
 const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [
-  ['c', ['content', 'target']],
+  ['c', ['content', 'target', 'device']],
   ['s', ['size']],
   ['t', ['mtime']],
   ['p', ['mode']],
   ['o', ['owner']],
   ['g', ['group']],
-  // Access times and ACLs are never compared.
+  // Access times are never compared.
   ['u', []],
-  ['a', []],
+  ['a', ['acls']],
   ['x', ['xattrs']],
 ];
 
@@ -52,5 +55,5 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
 function firstColumn(item: PlanItem, context: ItemizeContext): string {
   if (item.action === 'attrs') return '.';
   if (item.kind === 'file') return context.direction === 'push' ? '<' : '>';
-  return item.action === 'create' || item.kind === 'symlink' || item.kind === 'fifo' ? 'c' : '.';
+  return item.action === 'create' || item.kind !== 'directory' ? 'c' : '.';
 }

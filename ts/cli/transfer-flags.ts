@@ -34,12 +34,24 @@ const XATTRS_FLAG: Flag = {
   name: 'xattrs',
   short: 'X',
   category: 'What is transferred',
-  help: 'carry extended attributes of the namespace user.',
+  help: 'carry extended attributes: user. alone, as root all but system.',
+};
+const ACLS_FLAG: Flag = {
+  name: 'acls',
+  short: 'A',
+  implies: ['perms'],
+  category: 'What is transferred',
+  help: 'carry ACLs, where permitted (implies --perms)',
+};
+const DEVICES_FLAG: Flag = {
+  name: 'devices',
+  category: 'What is transferred',
+  help: 'make devices, as root and where permitted',
 };
 const SPECIALS_FLAG: Flag = {
   name: 'specials',
   category: 'What is transferred',
-  help: 'make FIFOs, where permitted; sockets are reported and left out (-D: --devices --specials)',
+  help: 'make FIFOs and sockets, where permitted (-D: --devices --specials)',
 };
 const FILTER_FLAG: Flag = {
   name: 'filter',
@@ -206,7 +218,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
   GROUP_FLAG,
   OWNER_FLAG,
   XATTRS_FLAG,
-  { name: 'devices', category: 'What is transferred', help: 'accepted; devices are reported and left out' },
+  ACLS_FLAG,
+  DEVICES_FLAG,
   SPECIALS_FLAG,
   {
     name: 'devices-specials',
@@ -344,8 +357,10 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...TIMES_FLAG, category: 'How it is compared', help: 'compare modification times (default; --no-times)' },
   { ...GROUP_FLAG, category: 'How it is compared', help: 'compare groups' },
   { ...OWNER_FLAG, category: 'How it is compared', help: 'compare owners' },
-  { ...XATTRS_FLAG, category: 'How it is compared', help: 'compare extended attributes of the namespace user.' },
-  { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs (default; --no-specials)' },
+  { ...XATTRS_FLAG, category: 'How it is compared', help: 'compare extended attributes' },
+  { ...ACLS_FLAG, category: 'How it is compared', help: 'compare ACLs' },
+  { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
+  { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
   { ...FILTER_FLAG, category: 'How it is compared' },
   { ...EXCLUDE_FLAG, category: 'How it is compared' },
   { ...INCLUDE_FLAG, category: 'How it is compared' },
@@ -376,6 +391,8 @@ export function flaggedOptions(flags: ParsedFlags) {
     group: flags.on('group'),
     owner: flags.on('owner'),
     xattrs: flags.on('xattrs'),
+    acls: flags.on('acls'),
+    devices: flags.on('devices'),
     specials: flags.on('specials'),
     filter: filterOf(flags),
     executability: flags.on('executability'),
@@ -422,6 +439,8 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     group: flags.given('group'),
     owner: flags.given('owner'),
     xattrs: flags.given('xattrs'),
+    acls: flags.given('acls'),
+    devices: flags.given('devices'),
     specials: flags.given('specials'),
     filter: filterOf(flags),
     executability: flags.given('executability'),

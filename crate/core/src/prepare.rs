@@ -59,6 +59,7 @@ pub(crate) fn trim_slashes(path: &[u8]) -> &[u8] {
 }
 
 /// What a receiver is told besides the request.
+#[expect(clippy::struct_excessive_bools, reason = "rights, each read by its name where it is enforced")]
 pub(crate) struct ReceiverTerms<'a> {
     /// The name of the source when it is a single file.
     pub(crate) file_name: Option<&'a [u8]>,
@@ -68,8 +69,12 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) append_only: bool,
     /// Owners may be set, as far as the system lets us.
     pub(crate) may_chown: bool,
-    /// Special files may be made, as far as the system lets us.
+    /// FIFOs, sockets and devices may be made, as far as the system lets us.
     pub(crate) may_make_specials: bool,
+    /// Extended attributes of every namespace may be set, as far as the system lets us.
+    pub(crate) may_set_foreign_xattrs: bool,
+    /// ACLs may be set.
+    pub(crate) may_set_acls: bool,
     /// What the lock's next victim is told.
     pub(crate) holder: String,
 }
@@ -104,6 +109,8 @@ impl Prepared {
                 selection: request.selection,
                 append_only: terms.append_only,
             },
+            special_right: terms.may_make_specials,
+            xattr_right: terms.may_set_foreign_xattrs,
             deletion: request.deletion,
             dry_run: request.dry_run,
             itemize: request.itemize,
@@ -133,8 +140,17 @@ fn carried(asked: &Attributes, terms: &ReceiverTerms<'_>) -> Attributes {
         owner: asked.owner && can_chown,
         group: asked.group && can_chown,
         specials: asked.specials && terms.may_make_specials,
+        // As rsync has it, nobody else tries to.
+        acls: asked.acls && terms.may_set_acls,
+        foreign_xattrs: asked.foreign_xattrs && terms.may_set_foreign_xattrs && rustix::process::geteuid().is_root(),
+        devices: asked.devices && terms.may_make_specials && rustix::process::geteuid().is_root(),
         ..*asked
     }
+}
+
+/// The request of an initiator that is root carries extended attributes of every namespace, as with rsync.
+pub(crate) fn narrow_to_system(request: &mut Request) {
+    request.attributes.foreign_xattrs = request.attributes.xattrs && rustix::process::geteuid().is_root();
 }
 
 /// Only root can give files away, as rsync has it.

@@ -120,6 +120,7 @@ fn source_of(run: &Run) -> Result<Source> {
 fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let source = source_of(run)?;
     let mut request = run.request.clone();
+    prepare::narrow_to_system(&mut request);
     request.file_name.clone_from(&source.file_name);
     request.top.clone_from(&source.top);
     let _claim = peer.claims.claim(&mut request, || job.check())?;
@@ -166,6 +167,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
 
 fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let mut request = run.request.clone();
+    prepare::narrow_to_system(&mut request);
     let (end, counted) = pull_once(peer, run, &request, job)?;
     let Some((free_bytes, free_entries)) = end.count_first else { return Ok(end.refused) };
     drop(counted);
@@ -229,6 +231,8 @@ fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer)
         append_only: false,
         may_chown: true,
         may_make_specials: true,
+        may_set_foreign_xattrs: true,
+        may_set_acls: true,
         holder: format!("another run of this process ({}), which pulls from {server}", std::process::id()),
     }
 }
@@ -243,6 +247,7 @@ fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, sessio
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
     let source = source_of(run)?;
     let mut request = run.request.clone();
+    prepare::narrow_to_system(&mut request);
     request.file_name.clone_from(&source.file_name);
     request.top.clone_from(&source.top);
     let (end, _) = local_once(&source, destination, &request, job)?;
@@ -269,6 +274,8 @@ fn local_once(
         append_only: false,
         may_chown: true,
         may_make_specials: true,
+        may_set_foreign_xattrs: true,
+        may_set_acls: true,
         holder: format!("another run of this process ({})", std::process::id()),
     };
     let prepared = prepare_own(destination, request, &terms, &session)?;

@@ -192,7 +192,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
                 }
             }
         }
-        Kind::File | Kind::Special | Kind::Fifo => {}
+        Kind::File | Kind::Special | Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => {}
     }
     Ok(Part { root, name: Some(name.as_bytes().to_vec()) })
 }

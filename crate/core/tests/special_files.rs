@@ -1,4 +1,4 @@
-//! FIFOs are made where a run asks for them and, at a server, where the key may make them.
+//! FIFOs, sockets and devices are made where a run asks for them and, at a server, where the key may make them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Timespec, Timestamps};
+use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps};
 use sparsync_core::proto::{Attributes, Deletion, Request};
 use sparsync_core::{Client, JobResult};
 use support::{Site, contents, leftovers, pull_from, push_to, put, run, stat};
@@ -31,7 +31,7 @@ fn found(path: &Path) -> (u32, i64, i64) {
 }
 
 fn with_specials(request: Request) -> Request {
-    Request { attributes: Attributes { specials: true, ..request.attributes }, ..request }
+    Request { attributes: Attributes { specials: true, devices: true, ..request.attributes }, ..request }
 }
 
 fn notices(result: &JobResult, kind: &str) -> usize {
@@ -96,10 +96,9 @@ async fn a_fifo_and_what_is_none_take_each_others_place() {
         }
         let result = run(&client, request(), &source).await.unwrap();
         assert!(leftovers(&there).is_empty(), "{turn}");
+        assert_eq!(notices(&result, "special"), 0);
         if turn == "socket" {
-            // It is not carried, and its name protects what is there.
-            assert_eq!(notices(&result, "special"), 1);
-            found(&there.join("x"));
+            assert!(there.join("x").symlink_metadata().unwrap().file_type().is_socket());
         } else {
             assert_eq!(contents(&there), contents(&source), "{turn}");
         }
@@ -134,4 +133,77 @@ async fn without_the_right_a_fifo_is_left_out_and_the_right_is_named_once() {
     fifo(&there.join("theirs"), 0o644, 1_000_000_000);
     run(&client, with_specials(pull_from("dst")), &source).await.unwrap();
     found(&source.join("theirs"));
+}
+
+/// Makes a device, or says that this system lets nobody here.
+fn device(path: &Path, kind: FileType, number: (u32, u32)) -> bool {
+    let made = rustix::fs::mknodat(CWD, path, kind, Mode::from(0o600), rustix::fs::makedev(number.0, number.1));
+    made.is_ok()
+}
+
+/// What it is, and its number.
+fn found_device(path: &Path) -> (bool, u64) {
+    let found = path.symlink_metadata().unwrap();
+    assert!(found.file_type().is_block_device() || found.file_type().is_char_device(), "{}", path.display());
+    (found.file_type().is_block_device(), found.rdev())
+}
+
+#[tokio::test]
+async fn a_device_goes_there_and_back_and_another_number_is_another_device() {
+    let site = Site::new("allow=read,write,delete,special").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    put(&source, "file", "content");
+    for (name, kind, number) in
+        [("block", FileType::BlockDevice, (259, 70_000)), ("char", FileType::CharacterDevice, (1, 3))]
+    {
+        if !device(&source.join(name), kind, number) {
+            return;
+        }
+        settle(&source.join(name), 0o640, 1_000_000_000);
+    }
+    let request = || with_specials(push_to("dst"));
+    let result = run(&client, request(), &source).await.unwrap();
+    assert_eq!(stat(&result, "specials_created"), 2);
+    let like_the_source = || {
+        for name in ["block", "char"] {
+            assert_eq!(found_device(&there.join(name)), found_device(&source.join(name)), "{name}");
+        }
+    };
+    like_the_source();
+    assert_eq!(there.join("char").symlink_metadata().unwrap().mode() & 0o7777, 0o640);
+    again(&client, request(), &source).await;
+
+    // Another number, and the same number of the other kind: both are other devices, and neither is content.
+    for (name, kind, number) in
+        [("block", FileType::CharacterDevice, (259, 70_000)), ("char", FileType::CharacterDevice, (1, 5))]
+    {
+        std::fs::remove_file(there.join(name)).unwrap();
+        assert!(device(&there.join(name), kind, number));
+        settle(&there.join(name), 0o640, 1_000_000_000);
+    }
+    let result = run(&client, request(), &source).await.unwrap();
+    assert_eq!((stat(&result, "specials_created"), stat(&result, "files_transferred")), (2, 0));
+    like_the_source();
+    let back = site.dir.path().join("back");
+    run(&client, with_specials(pull_from("dst")), &back).await.unwrap();
+    assert_eq!(found_device(&back.join("block")), found_device(&source.join("block")));
+    assert!(leftovers(&there).is_empty());
+}
+
+#[tokio::test]
+async fn without_the_right_no_device_is_made_and_what_is_there_stays() {
+    let site = Site::new("allow=read,write,delete,owner,xattrs").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    put(&source, "file", "content");
+    put(&there, "null", "theirs");
+    if !device(&source.join("null"), FileType::CharacterDevice, (1, 3)) {
+        return;
+    }
+    let delete = |request: Request| {
+        let deletion = Deletion { delete: true, allow_mass: true, ..request.deletion };
+        Request { deletion, ..request }
+    };
+    let result = run(&client, delete(with_specials(push_to("dst"))), &source).await.unwrap();
+    assert_eq!((notices(&result, "special-right"), notices(&result, "special")), (1, 0));
+    assert_eq!(std::fs::read(there.join("null")).unwrap(), b"theirs");
 }

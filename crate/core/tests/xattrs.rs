@@ -1,4 +1,4 @@
-//! Extended attributes of the namespace `user.`, judged by the system's own calls: as the source has them and no others,
+//! Extended attributes, judged by the system's own calls: as the source has them and no others,
 //! without the content, and at no cost to it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{CWD, FileType, XattrFlags};
 use sparsync_core::proto::{Attributes, Deletion, Request};
 use sparsync_core::{Client, Error, JobResult, Run, start_local};
 use support::{Site, noise, pull_from, push_to, put, run, stat, unhung};
@@ -158,28 +158,164 @@ async fn a_run_that_does_not_ask_for_them_leaves_them_alone() {
     assert_eq!(of(&there.join("plain")).len(), 1);
 }
 
+/// A file's capabilities, in the kernel's form: one that is lent to whoever runs it.
+const NET_RAW: &[u8] = &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Sets attributes of other namespaces on one entry of each kind, or says that nobody here may.
+fn fill_foreign(top: &Path) -> bool {
+    put(top, "file", "content");
+    put(top, "sub/other", "content");
+    std::os::unix::fs::symlink("file", top.join("link")).unwrap();
+    for (name, kind) in [("pipe", FileType::Fifo), ("device", FileType::CharacterDevice), ("socket", FileType::Socket)]
+    {
+        if rustix::fs::mknodat(CWD, top.join(name), kind, 0o644.into(), rustix::fs::makedev(1, 3)).is_err() {
+            return false;
+        }
+    }
+    ["file", "sub", "link", "pipe", "device", "socket", ""].iter().all(|path| {
+        let path = top.join(path);
+        ["trusted.a", "security.a"]
+            .iter()
+            .all(|name| rustix::fs::lsetxattr(&path, *name, path.as_os_str().as_bytes(), XattrFlags::empty()).is_ok())
+    }) && rustix::fs::setxattr(top.join("file"), "security.capability", NET_RAW, XattrFlags::empty()).is_ok()
+}
+
+fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 4096];
+    let length = rustix::fs::lgetxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+fn everything(request: Request) -> Request {
+    let attributes = Attributes { xattrs: true, specials: true, devices: true, ..request.attributes };
+    Request { attributes, ..request }
+}
+
+fn told(result: &JobResult) -> Vec<&'static str> {
+    result.failures.warnings.iter().map(|warning| warning.kind.as_str()).collect()
+}
+
+const FOREIGN: [&str; 7] = ["file", "sub", "link", "pipe", "device", "socket", ""];
+
 #[tokio::test]
-async fn no_other_namespace_is_carried_or_removed() {
-    let site = Site::new("allow=read,write,delete,xattrs").await;
+async fn with_the_right_every_namespace_goes_there_and_back_on_every_kind() {
+    let site = Site::new("allow=read,write,delete,special,xattrs,owner").await;
     let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
-    put(&source, "f", "content");
-    put(&there, "f", "content");
-    let foreign = |path: &Path| rustix::fs::setxattr(path, "trusted.mine", b"1", XattrFlags::empty()).is_ok();
-    if !supported(&source) || !foreign(&source.join("f")) {
+    if !fill_foreign(&source) {
         return;
     }
-    set(&source.join("f"), "user.mine", b"1");
-    rustix::fs::setxattr(there.join("f"), "trusted.theirs", b"1", XattrFlags::empty()).unwrap();
-    run(&client, with_xattrs(push_to("dst")), &source).await.unwrap();
-    run(&client, with_xattrs(push_to("new")), &source).await.unwrap();
-    let get = |path: PathBuf, name: &str| rustix::fs::getxattr(path, name, &mut [0_u8; 8][..]).is_ok();
-    assert!(get(there.join("f"), "user.mine"));
-    assert!(!get(site.root().join("new/f"), "trusted.mine"));
-    // The file in place of the old one is a new one; a directory is the same one.
-    rustix::fs::setxattr(&there, "trusted.theirs", b"1", XattrFlags::empty()).unwrap();
-    set(&source, "user.directory", b"1");
-    run(&client, with_xattrs(push_to("dst")), &source).await.unwrap();
-    assert!(get(there.clone(), "trusted.theirs") && get(there, "user.directory"));
+    let owned = |request| {
+        let request = everything(request);
+        Request { attributes: Attributes { owner: true, group: true, ..request.attributes }, ..request }
+    };
+    let same = |copy: &Path| {
+        for path in FOREIGN {
+            for name in ["trusted.a", "security.a", "security.capability"] {
+                assert_eq!(get(&copy.join(path), name), get(&source.join(path), name), "{path} {name}");
+            }
+        }
+    };
+    let result = run(&client, owned(push_to("dst")), &source).await.unwrap();
+    assert!(told(&result).is_empty(), "{:?}", told(&result));
+    same(&there);
+    nothing_to_do(&client, &owned(push_to("dst")), &source).await;
+
+    // A change, and what only the destination has, on each of them: nothing is made anew for it.
+    for path in FOREIGN {
+        let lset = |top: &Path, name: &str| {
+            rustix::fs::lsetxattr(top.join(path), name, b"changed", XattrFlags::empty()).unwrap();
+        };
+        lset(&source, "trusted.a");
+        lset(&there, "trusted.theirs");
+    }
+    let inode = there.join("link").symlink_metadata().unwrap().ino();
+    run(&client, owned(push_to("dst")), &source).await.unwrap();
+    same(&there);
+    for path in FOREIGN {
+        assert_eq!(get(&there.join(path), "trusted.theirs"), None, "{path}");
+    }
+    assert_eq!(there.join("link").symlink_metadata().unwrap().ino(), inode, "it was only adjusted");
+    nothing_to_do(&client, &owned(push_to("dst")), &source).await;
+
+    let back = site.dir.path().join("back");
+    run(&client, owned(pull_from("dst")), &back).await.unwrap();
+    same(&back);
+    let copy = site.dir.path().join("copy");
+    local(owned(push_to("")), &source, &copy).await.unwrap();
+    same(&copy);
+}
+
+#[tokio::test]
+async fn without_the_right_no_other_namespace_is_set_or_removed() {
+    let site = Site::new("allow=read,write,delete,special,owner").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    if !fill_foreign(&source) {
+        return;
+    }
+    set(&source.join("sub/other"), "user.mine", b"1");
+    for round in ["first", "again"] {
+        let result = run(&client, everything(push_to("dst")), &source).await.unwrap();
+        assert_eq!(told(&result), ["xattr-right"], "{round}");
+        assert_eq!(
+            (stat(&result, "files_transferred"), stat(&result, "attrs_changed")),
+            (if round == "first" { 2 } else { 0 }, 0)
+        );
+        for path in FOREIGN {
+            for name in ["trusted.a", "security.a", "security.capability"] {
+                assert_eq!(get(&there.join(path), name), None, "{path} {name}");
+            }
+        }
+        assert!(get(&there.join("sub/other"), "user.mine").is_some());
+    }
+    for path in FOREIGN {
+        rustix::fs::lsetxattr(there.join(path), "trusted.theirs", b"1", XattrFlags::empty()).unwrap();
+    }
+    set(&source, "user.top", b"1");
+    set(&source.join("file"), "user.new", b"1");
+    run(&client, everything(push_to("dst")), &source).await.unwrap();
+    for path in FOREIGN {
+        assert!(get(&there.join(path), "trusted.theirs").is_some(), "{path}");
+    }
+    assert!(get(&there, "user.top").is_some() && get(&there.join("file"), "user.new").is_some());
+}
+
+#[tokio::test]
+async fn capabilities_stay_with_the_owner_who_lends_them() {
+    let site = Site::new("allow=read,write,delete,xattrs,owner").await;
+    let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
+    put(&source, "theirs", "content");
+    let (file, copy) = (source.join("theirs"), there.join("theirs"));
+    let lend = |path: &Path| rustix::fs::setxattr(path, "security.capability", NET_RAW, XattrFlags::empty());
+    if std::os::unix::fs::chown(&file, Some(1000), Some(1000)).is_err() || lend(&file).is_err() {
+        return;
+    }
+    let plain = || with_xattrs(push_to("dst"));
+    let owned = || {
+        let request = plain();
+        Request { attributes: Attributes { owner: true, perms: true, ..request.attributes }, ..request }
+    };
+    run(&client, plain(), &source).await.unwrap();
+    assert_eq!(get(&copy, "security.capability"), None, "it belongs to somebody else");
+    nothing_to_do(&client, &plain(), &source).await;
+
+    run(&client, owned(), &source).await.unwrap();
+    assert_eq!(get(&copy, "security.capability").as_deref(), Some(NET_RAW));
+    nothing_to_do(&client, &owned(), &source).await;
+
+    // It was given to somebody else since, with what it lends, and is looked at again.
+    std::os::unix::fs::chown(&copy, Some(0), Some(0)).unwrap();
+    lend(&copy).unwrap();
+    set(&file, "user.new", b"1");
+    run(&client, plain(), &source).await.unwrap();
+    assert_eq!(get(&copy, "security.capability"), None, "and not under another owner");
+    nothing_to_do(&client, &plain(), &source).await;
+
+    let copied = site.dir.path().join("copied");
+    local(plain(), &source, &copied).await.unwrap();
+    assert_eq!(get(&copied.join("theirs"), "security.capability"), None);
+    local(owned(), &source, &copied).await.unwrap();
+    assert_eq!(get(&copied.join("theirs"), "security.capability").as_deref(), Some(NET_RAW));
 }
 
 #[tokio::test]

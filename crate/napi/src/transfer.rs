@@ -25,9 +25,13 @@ pub struct NativeTransfer {
     pub group: bool,
     /// Numeric owners.
     pub owner: bool,
-    /// Extended attributes of files and directories, of the namespace `user.` alone.
+    /// Extended attributes.
     pub xattrs: bool,
-    /// FIFOs; when off they are treated as what is never carried.
+    /// POSIX ACLs.
+    pub acls: bool,
+    /// Devices; when off they are treated as what is never carried.
+    pub devices: bool,
+    /// FIFOs and sockets; when off they are treated as what is never carried.
     pub specials: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: Vec<NativeRule>,
@@ -91,6 +95,8 @@ impl NativeTransfer {
         request.attributes.group = self.group;
         request.attributes.owner = self.owner;
         request.attributes.xattrs = self.xattrs;
+        request.attributes.acls = self.acls;
+        request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;
         request.filter = rules(&self.filter)?;
         request.attributes.executability = self.executability;

@@ -145,12 +145,21 @@ pub enum NativeKind {
     /// A symbolic link: stored, never followed.
     #[napi(value = "symlink")]
     Symlink,
-    /// Something that this run does not carry: a device or socket, a FIFO when those are not carried, or a symlink when links are off. Its name is protected at the destination.
+    /// Something that this run does not carry: a device, socket, FIFO or symlink when those are off. Its name is protected at the destination.
     #[napi(value = "special")]
     Special,
     /// A FIFO.
     #[napi(value = "fifo")]
     Fifo,
+    /// A block device.
+    #[napi(value = "block-device")]
+    BlockDevice,
+    /// A character device.
+    #[napi(value = "char-device")]
+    CharDevice,
+    /// A socket.
+    #[napi(value = "socket")]
+    Socket,
 }
 
 impl From<Kind> for NativeKind {
@@ -161,6 +170,9 @@ impl From<Kind> for NativeKind {
             Kind::Symlink => Self::Symlink,
             Kind::Special => Self::Special,
             Kind::Fifo => Self::Fifo,
+            Kind::BlockDevice => Self::BlockDevice,
+            Kind::CharDevice => Self::CharDevice,
+            Kind::Socket => Self::Socket,
         }
     }
 }
@@ -228,6 +240,12 @@ pub enum NativeIssueKind {
     /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path is that of the first entry which has one.
     #[napi(value = "attributes-unheld")]
     AttributesUnheld,
+    /// A notice: extended attributes outside the namespace `user.` were asked for, and the receiver could set them if the key had the right.
+    #[napi(value = "xattr-right")]
+    XattrRight,
+    /// A notice: ACLs were asked for, and the receiver could set them if the key had the right.
+    #[napi(value = "acl-right")]
+    AclRight,
     /// A notice: a file of filter rules is there and could not be read, so its rules are not in force.
     #[napi(value = "rules-unread")]
     RulesUnread,
@@ -256,6 +274,8 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::LeftOut => Self::LeftOut,
             IssueKind::SpecialRight => Self::SpecialRight,
             IssueKind::AttributesUnheld => Self::AttributesUnheld,
+            IssueKind::XattrRight => Self::XattrRight,
+            IssueKind::AclRight => Self::AclRight,
             IssueKind::RulesUnread => Self::RulesUnread,
         }
     }
@@ -312,6 +332,12 @@ pub enum NativeReason {
     /// The run does not compare its content and sends it again.
     #[napi(value = "uncompared")]
     Uncompared,
+    /// Its ACLs differ.
+    #[napi(value = "acls")]
+    Acls,
+    /// It is another device, or one of FIFO and socket where the other should be.
+    #[napi(value = "device")]
+    Device,
     /// A reason that only a newer peer has a name for.
     #[napi(value = "other")]
     Other,
@@ -368,6 +394,12 @@ impl NativeReason {
         }
         if reasons.intersects(Reasons::UNCOMPARED) {
             words.push(Self::Uncompared);
+        }
+        if reasons.intersects(Reasons::ACLS) {
+            words.push(Self::Acls);
+        }
+        if reasons.intersects(Reasons::DEVICE) {
+            words.push(Self::Device);
         }
         if reasons.intersects(Reasons::OTHER) {
             words.push(Self::Other);

@@ -1,14 +1,31 @@
 //! Which attributes a run compares and carries, and what makes two entries different.
 
+use crate::acl::{ACL_DEFAULT, is_acl, is_carried_acl};
 use crate::entry::{Entry, Kind, Listing, Meta};
 use crate::options::{Compare, Window};
 use crate::reasons::Reasons;
 use crate::request::Attributes;
 use crate::xattrs::Xattrs;
 
-/// The namespace of extended attributes that is carried. What is in another one means something to the system, and is not
-/// carried by accident.
-const XATTR_NAMESPACE: &[u8] = b"user.";
+/// The namespace of extended attributes that belongs to users. What is in another one means something to the system.
+const USER_NAMESPACE: &[u8] = b"user.";
+
+/// The namespace of what the kernel itself keeps as attributes.
+const SYSTEM_NAMESPACE: &[u8] = b"system.";
+
+/// What rsync stores under such names with `--fake-super` stands for other attributes, and is not carried as one.
+const FAKE_SUPER: &[u8] = b"user.rsync.%";
+
+/// Whether an extended attribute of this name is in a namespace that a run carries as root, beside the users' own.
+#[must_use]
+pub fn is_foreign_xattr(name: &[u8]) -> bool {
+    name.contains(&b'.') && !name.starts_with(USER_NAMESPACE) && !name.starts_with(SYSTEM_NAMESPACE)
+}
+
+/// Those of the attributes that have such a name.
+fn named(xattrs: Option<&Xattrs>, counts: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = (&[u8], &[u8])> {
+    xattrs.into_iter().flat_map(Xattrs::iter).filter(move |(name, _)| counts(name))
+}
 
 /// No extended attributes and none that were listed are the same.
 fn bytes_of(xattrs: Option<&Xattrs>) -> &[u8] {
@@ -62,7 +79,7 @@ impl Attributes {
         let is_omitted = match kind {
             Kind::Directory => self.omit_dir_times,
             Kind::Symlink => self.omit_link_times,
-            Kind::File | Kind::Special | Kind::Fifo => false,
+            Kind::File | Kind::Special | Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => false,
         };
         self.times && !is_omitted
     }
@@ -92,27 +109,67 @@ impl Attributes {
     /// Whether an extended attribute of this name is carried.
     #[must_use]
     pub fn carries_xattr(&self, name: &[u8]) -> bool {
-        self.xattrs && name.starts_with(XATTR_NAMESPACE)
-    }
-
-    /// Whether extended attributes of an entry of this kind are carried. The kernel lets nothing else have any in the
-    /// namespace `user.`.
-    #[must_use]
-    pub fn carries_xattrs_of(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::File | Kind::Directory => self.xattrs,
-            Kind::Symlink | Kind::Special | Kind::Fifo => false,
+        if is_acl(name) {
+            self.acls
+        } else if name.starts_with(USER_NAMESPACE) {
+            self.xattrs && !name.starts_with(FAKE_SUPER)
+        } else {
+            self.xattrs && is_foreign_xattr(name) && self.foreign_xattrs
         }
     }
 
-    /// The reason for which two entries' extended attributes differ, where they are compared. Those of the source that
+    /// Whether extended attributes of an entry of this kind are carried. The kernel lets files and directories alone have
+    /// any in the namespace `user.`.
+    #[must_use]
+    pub fn carries_xattrs_of(&self, kind: Kind) -> bool {
+        let foreign = self.xattrs && self.foreign_xattrs;
+        match kind {
+            Kind::File | Kind::Directory => self.xattrs || self.acls,
+            Kind::Special => false,
+            Kind::Symlink => foreign,
+            Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => foreign || self.acls,
+        }
+    }
+
+    /// Whether an entry of this kind may have this extended attribute in a run, in the form in which it travels.
+    #[must_use]
+    pub(crate) fn takes_xattr(&self, kind: Kind, name: &[u8], value: &[u8]) -> bool {
+        let may_have = match kind {
+            Kind::Directory => true,
+            Kind::File => name != ACL_DEFAULT,
+            Kind::Symlink => !is_acl(name) && !name.starts_with(USER_NAMESPACE),
+            Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => {
+                name != ACL_DEFAULT && !name.starts_with(USER_NAMESPACE)
+            }
+            Kind::Special => false,
+        };
+        may_have && self.carries_xattr(name) && (!is_acl(name) || is_carried_acl(name, value))
+    }
+
+    /// The reasons for which two entries' extended attributes and ACLs differ, as far as they are compared. Those of the source that
     /// could not be read say nothing; those of the destination may be anything.
     #[must_use]
     pub fn xattr_differences(&self, source: Option<&Xattrs>, destination: Option<&Xattrs>) -> Reasons {
+        self.differences_of_xattrs(source, |_| true, destination)
+    }
+
+    /// The same where those names of the source alone count that `counts` says.
+    pub(crate) fn differences_of_xattrs(
+        &self,
+        source: Option<&Xattrs>,
+        counts: impl Fn(&[u8]) -> bool,
+        destination: Option<&Xattrs>,
+    ) -> Reasons {
         let is_unread = |xattrs: Option<&Xattrs>| xattrs.is_some_and(Xattrs::is_unread);
-        let differ = is_unread(destination) || bytes_of(source) != bytes_of(destination);
         let mut reasons = Reasons::default();
-        reasons.add(self.xattrs && !is_unread(source) && differ, Reasons::XATTRS);
+        for (asked, acls, reason) in [(self.xattrs, false, Reasons::XATTRS), (self.acls, true, Reasons::ACLS)] {
+            if asked && !is_unread(source) {
+                let carried = |name: &[u8]| is_acl(name) == acls && self.carries_xattr(name);
+                let here = named(destination, carried);
+                let wanted = named(source, |name| carried(name) && counts(name));
+                reasons.add(is_unread(destination) || !wanted.eq(here), reason);
+            }
+        }
         reasons
     }
 
@@ -122,16 +179,27 @@ impl Attributes {
         let (Some(a), Some(b)) = (source.0.get(source.1), destination.0.get(destination.1)) else {
             return Reasons::MISSING;
         };
-        if a.kind != b.kind {
+        // As rsync has it, a device is one in place of another, and so is what is a FIFO or a socket.
+        let is_another = a.kind != b.kind;
+        let are_alike = a.kind.is_device() && b.kind.is_device();
+        if is_another && !are_alike && !(a.kind.is_fifo_or_socket() && b.kind.is_fifo_or_socket()) {
             return Reasons::TYPE;
         }
         let carried = || {
             let xattrs = self.xattr_differences(source.0.xattrs(source.1), destination.0.xattrs(destination.1));
-            self.meta_differences(a.kind, &a.meta, &b.meta).union(xattrs)
+            let reasons = self.meta_differences(a.kind, &a.meta, &b.meta).union(xattrs);
+            // An ACL brings the bits of the mode that it repeats.
+            let is_of_acl = xattrs.intersects(Reasons::ACLS) && (a.meta.mode ^ b.meta.mode) & 0o7000 == 0;
+            if is_of_acl { reasons.without(Reasons::MODE) } else { reasons }
         };
         match a.kind {
             Kind::Directory | Kind::Special => Reasons::default(),
-            Kind::Fifo => carried(),
+            Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
+                let mut reasons = carried();
+                let is_another = is_another || source.0.device(source.1) != destination.0.device(destination.1);
+                reasons.add(is_another, Reasons::DEVICE);
+                reasons
+            }
             Kind::Symlink => {
                 let mut reasons = carried();
                 reasons.add(source.0.target(a) != destination.0.target(b), Reasons::TARGET);
@@ -186,7 +254,7 @@ impl Attributes {
                 out.extend_from_slice(&meta.mtime.nanos.to_le_bytes());
             }
         }
-        if self.xattrs {
+        if self.xattrs || self.acls {
             let bytes = bytes_of(xattrs);
             let length = if xattrs.is_some_and(Xattrs::is_unread) { u64::MAX } else { bytes.len() as u64 };
             out.extend_from_slice(&length.to_le_bytes());
@@ -207,7 +275,13 @@ impl Attributes {
             let xattrs = listing.xattrs(index);
             match entry.kind {
                 Kind::Directory | Kind::Special => {}
-                Kind::Fifo => self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs),
+                Kind::Fifo | Kind::Socket => {
+                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
+                }
+                Kind::BlockDevice | Kind::CharDevice => {
+                    listing.device(index).unwrap_or_default().put_hashed(&mut piece);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
+                }
                 Kind::Symlink => {
                     piece.extend_from_slice(&entry.size.to_le_bytes());
                     piece.extend_from_slice(listing.target(entry));

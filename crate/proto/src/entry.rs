@@ -2,7 +2,8 @@
 
 use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
-use crate::field::{Value as _, get_nested, message, put_nested};
+use crate::entry_fields::{Device, EntryFields};
+use crate::field::Value as _;
 use crate::limits::{FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
 use crate::path::Name;
 use crate::xattrs::Xattrs;
@@ -19,11 +20,37 @@ closed_set! {
         Directory = 1, "directory";
         /// A symbolic link: stored, never followed.
         Symlink = 2, "symlink";
-        /// Something that this run does not carry: a device or socket, a FIFO when those are not carried, or a symlink
-        /// when links are off. Its name is protected at the destination.
+        /// Something that this run does not carry: a device, socket, FIFO or symlink when those are off. Its name is
+        /// protected at the destination.
         Special = 3, "special";
         /// A FIFO.
         Fifo = 4, "fifo";
+        /// A block device.
+        BlockDevice = 5, "block-device";
+        /// A character device.
+        CharDevice = 6, "char-device";
+        /// A socket.
+        Socket = 7, "socket";
+    }
+}
+
+impl Kind {
+    /// Whether it is a device, and so has a number.
+    #[must_use]
+    pub const fn is_device(self) -> bool {
+        matches!(self, Self::BlockDevice | Self::CharDevice)
+    }
+
+    /// Whether it is a FIFO or a socket.
+    #[must_use]
+    pub const fn is_fifo_or_socket(self) -> bool {
+        matches!(self, Self::Fifo | Self::Socket)
+    }
+
+    /// Whether entries of this kind travel with their attributes: a directory's are with its own record.
+    #[must_use]
+    pub const fn has_attributes(self) -> bool {
+        !matches!(self, Self::Directory | Self::Special)
     }
 }
 
@@ -71,38 +98,20 @@ pub struct Meta {
 /// Set beside the mode's bits when tagged fields follow the attributes that every entry has.
 const FIELDS_FOLLOW: u16 = 1 << 12;
 
-/// Attributes that most entries do not have.
-#[derive(Default)]
-struct EntryFields {
-    xattrs: Xattrs,
-    /// There may be some, and they could not be read.
-    xattrs_unread: bool,
-}
-
-message!(EntryFields, "entry" {
-    1 critical xattrs,
-    2 critical xattrs_unread,
-});
-
 /// Appends the wire form of an entry's attributes.
-pub(crate) fn put_attributes(meta: &Meta, xattrs: Option<&Xattrs>, out: &mut Vec<u8>) {
-    let xattrs = xattrs.filter(|xattrs| !xattrs.is_empty());
-    out.number(u64::from(meta.mode | if xattrs.is_some() { FIELDS_FOLLOW } else { 0 }));
+pub(crate) fn put_attributes(meta: &Meta, fields: Option<&EntryFields>, out: &mut Vec<u8>) {
+    let fields = fields.filter(|fields| !fields.is_empty());
+    out.number(u64::from(meta.mode | if fields.is_some() { FIELDS_FOLLOW } else { 0 }));
     out.number(u64::from(meta.uid));
     out.number(u64::from(meta.gid));
     meta.mtime.put(out);
-    if let Some(xattrs) = xattrs {
-        let fields = if xattrs.is_unread() {
-            EntryFields { xattrs_unread: true, ..EntryFields::default() }
-        } else {
-            EntryFields { xattrs: xattrs.clone(), ..EntryFields::default() }
-        };
-        put_nested(&fields, out);
+    if let Some(fields) = fields {
+        fields.put_behind_length(out);
     }
 }
 
 /// Reads the wire form of an entry's attributes.
-pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, Xattrs)> {
+pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, EntryFields)> {
     let head: u16 = reader.small("mode")?;
     if head > FIELDS_FOLLOW | 0o7777 {
         return malformed("mode");
@@ -114,12 +123,8 @@ pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, Xattrs)>
         mtime: Time::get(reader)?,
     };
     let fields =
-        if head & FIELDS_FOLLOW == 0 { EntryFields::default() } else { get_nested(reader, "fields of an entry")? };
-    match (fields.xattrs_unread, fields.xattrs.is_empty()) {
-        (false, _) => Ok((meta, fields.xattrs)),
-        (true, true) => Ok((meta, Xattrs::unread())),
-        (true, false) => malformed("extended attributes that could not be read"),
-    }
+        if head & FIELDS_FOLLOW == 0 { EntryFields::default() } else { EntryFields::get_behind_length(reader)? };
+    Ok((meta, fields))
 }
 
 impl Meta {
@@ -127,10 +132,10 @@ impl Meta {
         put_attributes(self, None, out);
     }
 
-    /// Reads attributes where there is no room for extended ones.
+    /// Reads attributes where there is no room for fields.
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let (meta, xattrs) = get_attributes(reader)?;
-        if xattrs.is_empty() { Ok(meta) } else { malformed("place of extended attributes") }
+        let (meta, fields) = get_attributes(reader)?;
+        if fields.is_empty() { Ok(meta) } else { malformed("place of an entry's fields") }
     }
 }
 
@@ -157,8 +162,8 @@ pub struct Listing {
     has_content: bool,
     /// Content digests of files, in ascending order of the indices.
     content: Vec<(u32, ContentDigest)>,
-    /// Extended attributes of the entries that have any, in ascending order of the indices.
-    xattrs: Vec<(u32, Xattrs)>,
+    /// Attributes that few entries have, in ascending order of the indices.
+    fields: Vec<(u32, EntryFields)>,
 }
 
 /// What belongs to the entry at `index` in a list that few entries are in.
@@ -244,29 +249,46 @@ impl Listing {
         self.content = files.map(|(digest, _)| digest).collect();
     }
 
+    /// What the entry at `index` has that few entries have.
+    #[must_use]
+    pub fn fields(&self, index: usize) -> Option<&EntryFields> {
+        of_entry(&self.fields, index)
+    }
+
     /// The extended attributes of the entry at `index`, if it has any.
     #[must_use]
     pub fn xattrs(&self, index: usize) -> Option<&Xattrs> {
-        of_entry(&self.xattrs, index)
+        self.fields(index).map(|fields| &fields.xattrs).filter(|xattrs| !xattrs.is_empty())
     }
 
-    /// The extended attributes of all entries that have any.
-    pub fn all_xattrs(&self) -> impl Iterator<Item = (&Entry, &Xattrs)> {
-        self.xattrs.iter().filter_map(|(index, xattrs)| Some((self.get(*index as usize)?, xattrs)))
+    /// The number of the device at `index`.
+    #[must_use]
+    pub fn device(&self, index: usize) -> Option<Device> {
+        self.fields(index)?.device
+    }
+
+    /// What few entries have, of all entries that have any of it.
+    pub fn all_fields(&self) -> impl Iterator<Item = (&Entry, &EntryFields)> {
+        self.fields.iter().filter_map(|(index, fields)| Some((self.get(*index as usize)?, fields)))
     }
 
     /// Bytes of the extended attributes of all entries.
     #[must_use]
     pub fn xattrs_bytes(&self) -> usize {
-        self.xattrs.iter().map(|(_, xattrs)| xattrs.as_bytes().len()).sum()
+        self.fields.iter().map(|(_, fields)| fields.xattrs.as_bytes().len()).sum()
     }
 
-    /// Gives the entry that was added last its extended attributes.
-    pub fn set_last_xattrs(&mut self, xattrs: Xattrs) {
-        if let (false, Some(last)) = (xattrs.is_empty(), self.entries.len().checked_sub(1)) {
+    /// Gives the entry that was added last what few entries have.
+    pub fn set_last_fields(&mut self, fields: EntryFields) {
+        if let (false, Some(last)) = (fields.is_empty(), self.entries.len().checked_sub(1)) {
             // An index of a listing fits: its names would not otherwise.
-            self.xattrs.push((u32::try_from(last).unwrap_or(u32::MAX), xattrs));
+            self.fields.push((u32::try_from(last).unwrap_or(u32::MAX), fields));
         }
+    }
+
+    /// Gives the entry that was added last its extended attributes, and nothing else that few entries have.
+    pub fn set_last_xattrs(&mut self, xattrs: Xattrs) {
+        self.set_last_fields(EntryFields { xattrs, ..EntryFields::default() });
     }
 
     /// Bytes of memory that this listing holds.
@@ -275,8 +297,8 @@ impl Listing {
         self.names.capacity()
             + self.entries.capacity() * size_of::<Entry>()
             + self.content.capacity() * size_of::<(u32, ContentDigest)>()
-            + self.xattrs.capacity() * size_of::<(u32, Xattrs)>()
-            + self.xattrs_bytes()
+            + self.fields.capacity() * size_of::<(u32, EntryFields)>()
+            + self.fields.iter().map(|(_, fields)| fields.held_bytes()).sum::<usize>()
     }
 
     /// The index of `name`.
@@ -303,7 +325,7 @@ impl Listing {
             size: match kind {
                 Kind::File => size,
                 Kind::Symlink => target.len() as u64,
-                Kind::Directory | Kind::Special | Kind::Fifo => 0,
+                Kind::Directory | Kind::Special | Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => 0,
             },
             meta,
         });
@@ -315,7 +337,7 @@ impl Listing {
         let order = self.order();
         self.entries = order.iter().map(|&at| self.entries[at as usize]).collect();
         self.content = reordered(&self.content, &order);
-        self.xattrs = reordered(&self.xattrs, &order);
+        self.fields = reordered(&self.fields, &order);
         order
     }
 
@@ -328,13 +350,13 @@ impl Listing {
             entries: order.iter().map(|&at| self.entries[at as usize]).collect(),
             has_content: self.has_content,
             content: reordered(&self.content, &order),
-            xattrs: reordered(&self.xattrs, &order),
+            fields: reordered(&self.fields, &order),
         };
         self.names.clear();
         self.entries.clear();
         self.has_content = false;
         self.content.clear();
-        self.xattrs.clear();
+        self.fields.clear();
         (sorted, order)
     }
 
@@ -357,7 +379,7 @@ impl Listing {
         let Ok(before) = u32::try_from(self.len()) else { return false };
         self.has_content |= part.has_content;
         self.content.extend(part.content.iter().map(|(at, digest)| (before + at, *digest)));
-        self.xattrs.extend(part.xattrs.iter().map(|(at, xattrs)| (before + at, xattrs.clone())));
+        self.fields.extend(part.fields.iter().map(|(at, fields)| (before + at, fields.clone())));
         part.entries.iter().all(|entry| {
             let Ok(name) = Name::new(part.name(entry)) else { return false };
             self.push(name, entry.kind, entry.size, entry.meta, part.target(entry))
@@ -371,7 +393,7 @@ impl Listing {
         let mut renamed = Self {
             has_content: self.has_content,
             content: self.content.clone(),
-            xattrs: self.xattrs.clone(),
+            fields: self.fields.clone(),
             ..Self::default()
         };
         renamed.push(Name::new(name).ok()?, entry.kind, entry.size, entry.meta, self.target(&entry)).then_some(renamed)
@@ -382,7 +404,7 @@ impl Listing {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
         self.content.shrink_to_fit();
-        self.xattrs.shrink_to_fit();
+        self.fields.shrink_to_fit();
     }
 
     /// Appends the wire form of the entry at `index`.
@@ -393,16 +415,18 @@ impl Listing {
         match entry.kind {
             Kind::File => {
                 out.number(entry.size);
-                put_attributes(&entry.meta, self.xattrs(index), out);
+                put_attributes(&entry.meta, self.fields(index), out);
                 if let Some(digest) = self.content(index) {
                     out.raw(digest);
                 }
             }
             Kind::Symlink => {
                 out.bytes(self.target(entry));
-                put_attributes(&entry.meta, self.xattrs(index), out);
+                put_attributes(&entry.meta, self.fields(index), out);
             }
-            Kind::Fifo => put_attributes(&entry.meta, self.xattrs(index), out),
+            Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => {
+                put_attributes(&entry.meta, self.fields(index), out);
+            }
             Kind::Directory | Kind::Special => {}
         }
     }
@@ -417,8 +441,8 @@ impl Listing {
         {
             return malformed("order of names");
         }
-        let none = (Meta::default(), Xattrs::default());
-        let (size, (meta, xattrs), target) = match kind {
+        let none = (Meta::default(), EntryFields::default());
+        let (size, (meta, fields), target) = match kind {
             Kind::File => {
                 let size = reader.number("size")?;
                 if size > FILE_BYTES_MAX {
@@ -433,14 +457,17 @@ impl Listing {
                 }
                 (0, get_attributes(reader)?, target)
             }
-            Kind::Fifo => (0, get_attributes(reader)?, &[][..]),
+            Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => (0, get_attributes(reader)?, &[][..]),
             Kind::Directory | Kind::Special => (0, none, &[][..]),
         };
+        if fields.device.is_some() != kind.is_device() {
+            return malformed("number of a device");
+        }
         let index = u32::try_from(self.entries.len()).or_else(|_| malformed("size of a directory"))?;
         if !self.push(name, kind, size, meta, target) {
             return malformed("size of a directory");
         }
-        self.set_last_xattrs(xattrs);
+        self.set_last_fields(fields);
         if content {
             self.has_content = true;
             if kind == Kind::File {

@@ -4,12 +4,14 @@
 //! Nothing here opens a file, reads a clock or knows a runtime: a fuzzer or a simulator can drive all of it.
 #![forbid(unsafe_code)]
 
+mod acl;
 mod chmod;
 mod closed;
 pub mod codec;
 mod compare;
 mod counters;
 mod entry;
+mod entry_fields;
 pub mod field;
 mod filter;
 mod frame;
@@ -30,11 +32,13 @@ mod stat;
 mod version;
 mod xattrs;
 
+pub use acl::{ACL_ACCESS, ACL_DEFAULT, acl_under, carried_acl, is_acl};
 pub use chmod::Chmod;
 pub use codec::DecodeError;
-pub use compare::{Digest, TreeHasher, with_executability_of};
+pub use compare::{Digest, TreeHasher, is_foreign_xattr, with_executability_of};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
+pub use entry_fields::{Device, EntryFields};
 pub use filter::{
     At, Decider, End, Filter, FilterRules, InForce, Origin, ParseError, Pattern, PerDirectory, Prefixes, Rule,
     RuleFile, RuleFileError, RuleFiles, Said, Style, TreeTop, parse_file, parse_rule, resolved,
@@ -52,7 +56,7 @@ pub use plan::{Rules, Step, plan};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use reasons::Reasons;
 pub use request::{Attributes, Deletion, Request, Selection};
-pub use set_id::{SET_GID, SET_UID, SourceIds};
+pub use set_id::{CAPABILITY, SET_GID, SET_UID, SourceIds};
 pub use stat::Stat;
 pub use version::Version;
 pub use xattrs::Xattrs;

@@ -6,7 +6,7 @@ use crate::compare::is_newer;
 use crate::entry::{Entry, Kind, Listing};
 use crate::reasons::Reasons;
 use crate::request::{Attributes, Selection};
-use crate::set_id::SourceIds;
+use crate::set_id::{CAPABILITY, SourceIds};
 
 /// What is to be done with one name of a directory. Indices are into the source's or the destination's listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,8 @@ pub fn plan(rules: &Rules, source: &Listing, destination: &Listing, mut step: im
 fn not_carried(rules: &Rules, entry: &Entry) -> Option<Reasons> {
     match entry.kind {
         Kind::Special => Some(Reasons::SPECIAL),
-        Kind::Fifo => (!rules.attributes.specials).then_some(Reasons::SPECIAL),
+        Kind::Fifo | Kind::Socket => (!rules.attributes.specials).then_some(Reasons::SPECIAL),
+        Kind::BlockDevice | Kind::CharDevice => (!rules.attributes.devices).then_some(Reasons::SPECIAL),
         Kind::Directory => (!rules.recursive).then_some(Reasons::DIRECTORY),
         Kind::File => rules.selection.leaves_size_out(entry.size).then_some(Reasons::SIZE),
         Kind::Symlink => None,
@@ -131,6 +132,16 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if reasons.intersects(Reasons::MODE) && rules.mode_to_be(a.kind, &a.meta, &b.meta) == b.meta.mode {
         reasons = reasons.without(Reasons::MODE);
     }
+    // The same holds for capabilities.
+    if let Some(xattrs) = source.0.xattrs(source.1)
+        && a.kind == Kind::File
+        && xattrs.get(CAPABILITY).is_some()
+        && !rules.capabilities_to_be(&a.meta, &b.meta)
+    {
+        let here = destination.0.xattrs(destination.1);
+        let others = rules.attributes.differences_of_xattrs(Some(xattrs), |name| name != CAPABILITY, here);
+        reasons = reasons.without(Reasons::XATTRS).union(others);
+    }
     if reasons.is_empty() {
         return None;
     }
@@ -146,7 +157,10 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     let remake = match a.kind {
         Kind::File => rules.attributes.needs_content(reasons),
         Kind::Symlink => reasons.intersects(Reasons::TYPE.union(Reasons::TARGET)),
-        Kind::Directory | Kind::Special | Kind::Fifo => reasons.intersects(Reasons::TYPE),
+        Kind::BlockDevice | Kind::CharDevice | Kind::Fifo | Kind::Socket => {
+            reasons.intersects(Reasons::TYPE.union(Reasons::DEVICE))
+        }
+        Kind::Directory | Kind::Special => reasons.intersects(Reasons::TYPE),
     };
     Some(if remake {
         Step::Make { source: source.1, old: Some(destination.1), reasons }
@@ -159,6 +173,7 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
 mod tests {
     use super::{Rules, Step, plan};
     use crate::entry::{Kind, Listing, Meta, Time};
+    use crate::entry_fields::{Device, EntryFields};
     use crate::options::{Compare, Window};
     use crate::path::Name;
     use crate::reasons::Reasons;
@@ -168,7 +183,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// Kind, size, mode, time, and the value of the one extended attribute that a file may have.
+    /// Kind, size (of a device its minor number), mode, time, and the value of the one extended attribute that a file may
+    /// have.
     type Model = BTreeMap<Vec<u8>, (Kind, u64, u16, i64, Option<u8>)>;
 
     fn listing(model: &Model) -> Listing {
@@ -180,13 +196,18 @@ mod tests {
             if let (Kind::File, Some(value)) = (kind, xattr) {
                 listing.set_last_xattrs(Xattrs::new(vec![(b"user.a".to_vec(), vec![value])]).unwrap());
             }
+            if kind.is_device() {
+                let device = Device { major: 7, minor: u32::try_from(size).unwrap() };
+                listing.set_last_fields(EntryFields { device: Some(device), ..EntryFields::default() });
+            }
         }
         listing.sort();
         listing
     }
 
     fn model() -> impl Strategy<Value = Model> {
-        let kind = prop_oneof![Just(Kind::File), Just(Kind::Directory), Just(Kind::Symlink), Just(Kind::Fifo)];
+        let carried: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Special).collect();
+        let kind = prop::sample::select(carried);
         let entry = (kind, 0u64..3, 0u16..2, 0i64..2, prop::option::of(0u8..2));
         prop::collection::btree_map("[a-d]{1,2}".prop_map(String::into_bytes), entry, 0..8)
     }
@@ -199,6 +220,7 @@ mod tests {
                 times: true,
                 links: true,
                 specials: true,
+                devices: true,
                 xattrs: true,
                 compare: Compare::Quick,
                 window: Window::Exact,
@@ -233,7 +255,8 @@ mod tests {
                 model.iter().map(|(name, &(kind, size, mode, seconds, xattr))| match kind {
                     Kind::Directory | Kind::Special => (name.clone(), kind, 0, 0, 0, None),
                     Kind::Symlink => (name.clone(), kind, size, 0, seconds, None),
-                    Kind::Fifo => (name.clone(), kind, 0, mode, seconds, None),
+                    Kind::Fifo | Kind::Socket => (name.clone(), kind, 0, mode, seconds, None),
+                    Kind::BlockDevice | Kind::CharDevice => (name.clone(), kind, size, mode, seconds, None),
                     Kind::File => (name.clone(), kind, size, mode, seconds, xattr),
                 }).collect()
             };

@@ -51,6 +51,10 @@ reasons! {
     XATTRS = 14, "xattrs";
     /// The run does not compare its content and sends it again.
     UNCOMPARED = 15, "uncompared";
+    /// Its ACLs differ.
+    ACLS = 17, "acls";
+    /// It is another device, or one of FIFO and socket where the other should be.
+    DEVICE = 18, "device";
     /// A reason that only a newer peer has a name for.
     OTHER = 63, "other";
 }

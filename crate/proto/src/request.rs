@@ -14,6 +14,9 @@ use crate::path::RelPath;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub struct Attributes {
+    /// With `xattrs`, extended attributes of every namespace but `system.`, not of `user.` alone: the initiator is
+    /// root, and may read and set them.
+    pub foreign_xattrs: bool,
     /// Symlinks; when off they are treated as what is never carried.
     pub links: bool,
     /// Permission bits.
@@ -24,9 +27,13 @@ pub struct Attributes {
     pub group: bool,
     /// Numeric owners.
     pub owner: bool,
-    /// Extended attributes of files and directories, of the namespace `user.` alone.
+    /// Extended attributes.
     pub xattrs: bool,
-    /// FIFOs; when off they are treated as what is never carried.
+    /// POSIX ACLs.
+    pub acls: bool,
+    /// Devices; when off they are treated as what is never carried.
+    pub devices: bool,
+    /// FIFOs and sockets; when off they are treated as what is never carried.
     pub specials: bool,
     /// Whether anybody may execute a file, where permission bits are not carried.
     pub executability: bool,
@@ -226,4 +233,7 @@ message!(Request, "request" {
     46 critical attributes.omit_dir_times,
     47 critical attributes.omit_link_times,
     48 critical chmod,
+    56 critical attributes.devices,
+    57 critical attributes.acls,
+    58 critical attributes.foreign_xattrs,
 });

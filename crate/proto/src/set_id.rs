@@ -1,5 +1,6 @@
 //! Which set-id bits an entry keeps. Such a bit lends the rights of a file's owner to whoever runs the file, so it is
-//! the owner's to give: it is kept under that very owner and dropped under any other.
+//! the owner's to give: it is kept under that very owner and dropped under any other. A file's capabilities lend rights in
+//! the same way, and count as the bit of the user.
 
 use crate::entry::{Kind, Meta};
 use crate::plan::Rules;
@@ -13,6 +14,9 @@ pub enum SourceIds {
     /// Both ends are this machine: they are owners and groups of this very system.
     Local,
 }
+
+/// The extended attribute that holds a file's capabilities.
+pub const CAPABILITY: &[u8] = b"security.capability";
 
 /// The set-user-id bit.
 pub const SET_UID: u16 = 0o4000;
@@ -47,6 +51,13 @@ impl Rules {
             }
         }
         mode
+    }
+
+    /// Whether a file of the destination is to have the source's capabilities, once its owner is set as far as it is
+    /// carried.
+    pub(crate) fn capabilities_to_be(&self, source: &Meta, destination: &Meta) -> bool {
+        let uid = if self.attributes.owner { source.uid } else { destination.uid };
+        self.keeps_owner(source, Some(uid))
     }
 
     /// The permission bits that a destination's entry has to have, once its owner and group are set as far as they

@@ -63,16 +63,40 @@ fn what_could_not_be_read_is_no_difference_at_the_source_and_one_at_the_destinat
 }
 
 #[test]
-fn only_the_users_namespace_is_carried_and_only_when_asked_for() {
-    for (name, carried) in [
-        ("user.a", true),
-        ("users.a", false),
-        ("user", false),
-        ("security.capability", false),
-        ("trusted.user.a", false),
-        ("system.posix_acl_access", false),
+fn a_namespace_is_carried_only_when_asked_for() {
+    let all = Attributes { foreign_xattrs: true, ..attributes() };
+    for (name, to_users, to_root) in [
+        ("user.a", true, true),
+        ("users.a", false, true),
+        ("user", false, false),
+        ("", false, false),
+        ("user.rsync.a", true, true),
+        ("user.rsync.%stat", false, false),
+        ("security.capability", false, true),
+        ("trusted.user.a", false, true),
+        ("system.posix_acl_access", false, false),
+        ("system.anything", false, false),
     ] {
-        assert_eq!(attributes().carries_xattr(name.as_bytes()), carried, "{name}");
-        assert!(!Attributes::default().carries_xattr(name.as_bytes()));
+        let name = name.as_bytes();
+        assert_eq!((attributes().carries_xattr(name), all.carries_xattr(name)), (to_users, to_root), "{name:?}");
+        let without = Attributes { foreign_xattrs: true, ..Attributes::default() };
+        assert!(!without.carries_xattr(name) && !Attributes::default().carries_xattr(name));
     }
+    for kind in Kind::ALL {
+        let of_users = matches!(kind, Kind::File | Kind::Directory);
+        assert_eq!(attributes().carries_xattrs_of(*kind), of_users, "{kind:?}");
+        assert_eq!(all.carries_xattrs_of(*kind), *kind != Kind::Special, "{kind:?}");
+    }
+}
+
+#[test]
+fn what_the_receiver_does_not_carry_is_no_difference() {
+    let xattrs = |names: &[&str]| {
+        Xattrs::new(names.iter().map(|name| (name.as_bytes().to_vec(), b"1".to_vec())).collect()).unwrap()
+    };
+    let source = xattrs(&["user.a", "trusted.a", "security.a"]);
+    let here = xattrs(&["user.a", "trusted.b"]);
+    assert!(attributes().xattr_differences(Some(&source), Some(&here)).is_empty());
+    let all = Attributes { foreign_xattrs: true, ..attributes() };
+    assert!(!all.xattr_differences(Some(&source), Some(&here)).is_empty());
 }

@@ -1,16 +1,19 @@
 //! What is set on an entry besides its content, in which order, and what is left out.
 //!
 //! Owner and group come first, because a change of them clears set-id bits and capabilities; then extended attributes,
-//! which the mode may forbid to set; then the mode; then the time, which is what the next run compares. A set-id bit is
-//! set only under the owner that it has at the source ([`Rules::mode_under`]), and a file capability counts as one: an
-//! existing file that gets the source's mode under another owner loses its capabilities first. What the entry has already
+//! which the mode may forbid to set; then ACLs that are set, then the mode, then ACLs that go; then the time, which is what the next run compares. A set-id bit is
+//! set only under the owner that it has at the source ([`Rules::mode_under`]), and a file's capabilities count as one: they
+//! are carried in the same way, and an existing file that gets the source's mode under another owner loses its own first. What the entry has already
 //! is not set again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
 
-use sparsync_proto::{Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, with_executability_of};
+use sparsync_proto::{
+    CAPABILITY, Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, with_executability_of,
+};
 
+use super::acls::AclChanges;
 use super::unset::{AttributeKind, Unset};
-use super::xattrs::{USER_WRITE, settle};
-use crate::storage::{Adjust, Found};
+use super::xattrs::{USER_WRITE, Wanted, names_of, settle};
+use crate::storage::{Adjust, Found, carried_names};
 
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
@@ -88,16 +91,28 @@ impl AttributePolicy {
         if target.bits == Bits::Untouched && is_wider { Target { bits: Bits::Made, ..target } } else { target }
     }
 
+    /// The target of a new entry that is made from its listing alone.
+    pub(super) fn new_target<'a>(&self, entry: &Entry, xattrs: Option<&'a Xattrs>) -> Target<'a> {
+        // What the directory hands down may be more than the source has.
+        let may_have_some = xattrs.is_some() || (self.rules.attributes.acls && entry.kind != Kind::Symlink);
+        let xattrs = if may_have_some { self.wanted(entry.kind, xattrs) } else { WantedXattrs::Untouched };
+        Target { xattrs, ..self.target(entry.kind, &entry.meta) }
+    }
+
     /// The extended attributes of an entry of this kind. Those that could not be read at the source say nothing.
     fn wanted<'a>(&self, kind: Kind, xattrs: Option<&'a Xattrs>) -> WantedXattrs<'a> {
         let is_carried = self.rules.attributes.carries_xattrs_of(kind) && !xattrs.is_some_and(Xattrs::is_unread);
         if is_carried { WantedXattrs::Source(xattrs) } else { WantedXattrs::Untouched }
     }
 
-    /// The target of a directory's extended attributes alone, which are set as soon as it is there.
-    pub(super) fn directory_xattrs<'a>(&self, xattrs: &'a Xattrs, is_new: bool) -> Target<'a> {
+    /// The target of a directory's extended attributes and ACLs alone, which are set as soon as it is there. Its mode is
+    /// set with the ACL that it is a part of; a new one stays usable for its owner until the end.
+    pub(super) fn directory_xattrs<'a>(&self, meta: &Meta, xattrs: &'a Xattrs, is_new: bool) -> Target<'a> {
         let xattrs = self.wanted(Kind::Directory, Some(xattrs));
-        Target { bits: Bits::Untouched, xattrs, may_have_xattrs: !is_new, ..Target::mode(0) }
+        let source = Meta { mode: meta.mode | if is_new { 0o700 } else { 0 }, ..*meta };
+        let carried = &self.rules.attributes;
+        let bits = if carried.acls && carried.perms { Bits::Source } else { Bits::Untouched };
+        Target { source, bits, xattrs, is_old: !is_new, may_have_xattrs: !is_new, ..Target::mode(0) }
     }
 
     /// The target of new content. Where modes are not carried, it keeps the mode of the file that it replaces, but for
@@ -124,8 +139,9 @@ impl AttributePolicy {
     /// already may not be ours to set.
     pub(super) fn adjustment<'a>(&self, entry: &Entry, xattrs: Option<&'a Xattrs>, reasons: Reasons) -> Target<'a> {
         let all = self.target(entry.kind, &entry.meta);
-        // A change of owner clears set-id bits, so the mode is set again after it.
-        let bits_change = reasons.intersects(Reasons::MODE.union(Reasons::OWNER).union(Reasons::GROUP));
+        // A change of owner clears set-id bits, and one of an ACL may, so the mode is set again after it.
+        let owners = Reasons::OWNER.union(Reasons::GROUP);
+        let bits_change = reasons.intersects(Reasons::MODE.union(Reasons::ACLS).union(owners));
         let is_executability =
             reasons.intersects(Reasons::MODE) && self.rules.attributes.carries_executability_of(entry.kind);
         Target {
@@ -137,7 +153,7 @@ impl AttributePolicy {
                 false => Bits::Untouched,
             },
             mtime: all.mtime.filter(|_| reasons.intersects(Reasons::MTIME)),
-            xattrs: if reasons.intersects(Reasons::XATTRS) {
+            xattrs: if reasons.intersects(Reasons::XATTRS.union(Reasons::ACLS)) {
                 self.wanted(entry.kind, xattrs)
             } else {
                 WantedXattrs::Untouched
@@ -172,20 +188,73 @@ impl AttributePolicy {
                 }
             }
         }
+        let mut acls = AclChanges::default();
         if let WantedXattrs::Source(xattrs) = target.xattrs {
-            settle(entry, xattrs, target.may_have_xattrs, &self.rules.attributes, &mut unset);
+            acls = self.settle_xattrs(target, xattrs, entry, owner, &mut unset);
         }
+        // What an ACL let nobody do may not be open to the group for a moment, so the mode comes before an ACL that goes,
+        // and after one that is set, which changes it.
+        acls.set(entry, &mut unset);
         if let Some(bits) = self.bits(target, entry, (owner, group), &mut unset) {
             let has_set_id = bits & (SET_UID | SET_GID) != 0;
-            if found.is_none_or(|found| found.mode != bits) || (changes_owner && has_set_id) {
+            let changed = acls.changed_mode() || (changes_owner && has_set_id);
+            if changed || found.is_none_or(|found| found.mode != bits) {
                 unset.tried(AttributeKind::Modes, || format!("chmod {bits:04o}"), entry.set_mode(bits));
             }
         }
+        acls.remove(entry, &mut unset);
         if let Some(mtime) = target.mtime {
             unset.tried(AttributeKind::Times, || "utimensat".to_owned(), entry.set_mtime(mtime));
         }
         unset.locate(entry);
         unset
+    }
+
+    /// Makes an entry's extended attributes those of the source. Gives what is to change of its ACLs.
+    fn settle_xattrs(
+        &self,
+        target: &Target<'_>,
+        xattrs: Option<&Xattrs>,
+        entry: &impl Adjust,
+        owner: Option<u32>,
+        unset: &mut Unset,
+    ) -> AclChanges {
+        let carried = &self.rules.attributes;
+        // A directory's default ACL was handed down to what is new in it.
+        let listed = if target.may_have_xattrs || carried.acls { names_of(entry) } else { Ok(Vec::new()) };
+        let names = match listed {
+            Ok(names) => names,
+            Err(error) => {
+                unset.tried(AttributeKind::Xattrs, || "listxattr".to_owned(), Err(error));
+                return AclChanges::default();
+            }
+        };
+        let present: Vec<&[u8]> = carried_names(&names, carried).collect();
+        let lends = self.lends_capabilities(target, xattrs, entry, owner);
+        let counts = |name: &[u8]| carried.carries_xattr(name) && (lends || name != CAPABILITY);
+        let wanted: Wanted<'_> = xattrs.into_iter().flat_map(Xattrs::iter).filter(|(name, _)| counts(name)).collect();
+        settle(entry, &wanted, &present, unset);
+        if !carried.acls {
+            return AclChanges::default();
+        }
+        let found = if carried.perms { None } else { entry.found().ok() };
+        let mode = found.map_or(target.source.mode, |found| found.mode);
+        AclChanges::between(entry, &wanted, &present, mode)
+    }
+
+    /// Whether a file gets the source's capabilities: it belongs to the source's owner.
+    fn lends_capabilities(
+        &self,
+        target: &Target<'_>,
+        xattrs: Option<&Xattrs>,
+        entry: &impl Adjust,
+        owner: Option<u32>,
+    ) -> bool {
+        if target.kind == Kind::Directory || xattrs.is_none_or(|xattrs| xattrs.get(CAPABILITY).is_none()) {
+            return true;
+        }
+        let owner = owner.or_else(|| entry.found().ok().map(|found| found.uid));
+        self.rules.keeps_owner(&target.source, owner)
     }
 
     /// The permission bits to be set on an entry that belongs to `owner`, of whom an unknown part is looked up when it
@@ -295,6 +364,11 @@ impl Target<'_> {
         let bits =
             if self.bits == Bits::Untouched { Bits::Fixed(self.source.mode & 0o777 & !umask()) } else { self.bits };
         Self { bits, ..self }
+    }
+
+    /// Whether extended attributes are set.
+    pub(super) fn sets_xattrs(&self) -> bool {
+        self.xattrs != WantedXattrs::Untouched
     }
 
     /// Whether nothing is to be set.

@@ -1,6 +1,7 @@
 //! The engine: one sender and one receiver, over any transport. Threads and channels, no runtime.
 
 mod account;
+mod acls;
 mod attributes;
 mod budget;
 mod buffers;

@@ -14,6 +14,8 @@ pub(super) enum AttributeKind {
     Times,
     /// Extended attributes.
     Xattrs,
+    /// ACLs.
+    Acls,
 }
 
 impl AttributeKind {
@@ -24,6 +26,7 @@ impl AttributeKind {
             Self::Modes => "permission bits",
             Self::Times => "times",
             Self::Xattrs => "extended attributes",
+            Self::Acls => "ACLs",
         }
     }
 }

@@ -1,21 +1,29 @@
 //! The extended attributes of one entry of the destination, made those of the source.
 
-use sparsync_proto::{Attributes, Xattrs};
+use std::borrow::Cow;
+
+use sparsync_proto::is_acl;
 
 use super::unset::{AttributeKind, Unset};
-use crate::storage::{Adjust, CallError, Errno, Result, XATTR_NAMES_BYTES_MAX, carried_names};
+use crate::storage::{Adjust, CallError, Errno, Result, XATTR_NAMES_BYTES_MAX};
 
 /// The bit of a mode that lets the owner write.
 pub(super) const USER_WRITE: u16 = 0o200;
 
+/// Names and values that an entry is to have.
+pub(super) type Wanted<'a> = Vec<(&'a [u8], &'a [u8])>;
+
 /// One call.
-enum Change<'a> {
-    Set(&'a [u8], &'a [u8]),
-    Remove(Vec<u8>),
+#[derive(Debug)]
+pub(super) enum Change<'a> {
+    /// It is made or changed.
+    Set(Cow<'a, [u8]>, Cow<'a, [u8]>),
+    /// It is removed.
+    Remove(Cow<'a, [u8]>),
 }
 
 impl Change<'_> {
-    fn make(&self, entry: &impl Adjust) -> Result<()> {
+    pub(super) fn make(&self, entry: &impl Adjust) -> Result<()> {
         match self {
             Self::Set(name, value) => entry.set_xattr(name, value),
             Self::Remove(name) => match entry.remove_xattr(name) {
@@ -25,7 +33,7 @@ impl Change<'_> {
         }
     }
 
-    fn call(&self) -> String {
+    pub(super) fn call(&self) -> String {
         match self {
             Self::Set(name, _) => format!("setxattr {}", name.escape_ascii()),
             Self::Remove(name) => format!("removexattr {}", name.escape_ascii()),
@@ -33,25 +41,23 @@ impl Change<'_> {
     }
 }
 
-/// Makes the attributes that are carried those of `wanted`: all of it on an entry that has none, what differs on one that
-/// may have some. The first call that fails is told, with how many more did.
-pub(super) fn settle(
-    entry: &impl Adjust,
-    wanted: Option<&Xattrs>,
-    may_have_some: bool,
-    attributes: &Attributes,
-    unset: &mut Unset,
-) {
-    let changes = match changes(entry, wanted, may_have_some, attributes) {
-        Ok(changes) => changes,
-        Err(error) => {
-            unset.tried(AttributeKind::Xattrs, || "listxattr".to_owned(), Err(error));
-            return;
-        }
+/// The names of all attributes of an entry, each with a NUL at its end. What knows of none has none.
+pub(super) fn names_of(entry: &impl Adjust) -> Result<Vec<u8>> {
+    let mut names = vec![0; XATTR_NAMES_BYTES_MAX];
+    let length = match entry.list_xattrs(&mut names) {
+        Err(CallError { errno: Errno::OPNOTSUPP, .. }) => 0,
+        listed => listed?,
     };
+    names.truncate(length);
+    Ok(names)
+}
+
+/// Makes the attributes that are carried, `present` by their names, those of `wanted`; ACLs are left to
+/// [`super::acls`]. The first call that fails is told, with how many more did.
+pub(super) fn settle(entry: &impl Adjust, wanted: &Wanted<'_>, present: &[&[u8]], unset: &mut Unset) {
     let mut before = None;
     let mut failed: Option<(String, CallError, usize)> = None;
-    for change in changes {
+    for change in changes(entry, wanted, present) {
         let mut made = change.make(entry);
         if made.is_err_and(|error| error.errno == Errno::ACCESS) && before.is_none() {
             // The mode of one's own file or directory need not let one write to it.
@@ -81,34 +87,20 @@ fn lend_write(entry: &impl Adjust) -> Option<u16> {
     lent.then_some(bits)
 }
 
-fn changes<'a>(
-    entry: &impl Adjust,
-    wanted: Option<&'a Xattrs>,
-    may_have_some: bool,
-    attributes: &Attributes,
-) -> Result<Vec<Change<'a>>> {
-    let wanted = || wanted.into_iter().flat_map(Xattrs::iter);
-    let mut names = Vec::new();
-    if may_have_some {
-        names.resize(XATTR_NAMES_BYTES_MAX, 0);
-        let length = match entry.list_xattrs(&mut names) {
-            // What knows of none has none.
-            Err(CallError { errno: Errno::OPNOTSUPP, .. }) => 0,
-            listed => listed?,
-        };
-        names.truncate(length);
-    }
-    let present: Vec<&[u8]> = carried_names(&names, attributes).collect();
-    let extra = present.iter().filter(|name| wanted().all(|(wanted, _)| wanted != **name));
-    let mut changes: Vec<Change<'a>> = extra.map(|name| Change::Remove(name.to_vec())).collect();
-    for (name, value) in wanted() {
-        // With room for nothing the system tells the length alone.
-        let mut found = vec![0; value.len() + 1];
-        let is_right = present.contains(&name)
-            && entry.get_xattr(name, &mut found).is_ok_and(|length| found.get(..length) == Some(value));
-        if !is_right {
-            changes.push(Change::Set(name, value));
+/// Whether an entry has this attribute with this value.
+pub(super) fn has(entry: &impl Adjust, name: &[u8], value: &[u8]) -> bool {
+    // With room for nothing the system tells the length alone.
+    let mut found = vec![0; value.len() + 1];
+    entry.get_xattr(name, &mut found).is_ok_and(|length| found.get(..length) == Some(value))
+}
+
+fn changes<'a>(entry: &impl Adjust, wanted: &Wanted<'a>, present: &[&'a [u8]]) -> Vec<Change<'a>> {
+    let extra = present.iter().filter(|name| !is_acl(name) && wanted.iter().all(|(wanted, _)| wanted != *name));
+    let mut changes: Vec<Change<'a>> = extra.map(|name| Change::Remove(Cow::Borrowed(*name))).collect();
+    for (name, value) in wanted.iter().filter(|(name, _)| !is_acl(name)) {
+        if !present.contains(name) || !has(entry, name, value) {
+            changes.push(Change::Set(Cow::Borrowed(*name), Cow::Borrowed(*value)));
         }
     }
-    Ok(changes)
+    changes
 }

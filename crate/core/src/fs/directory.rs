@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
-use sparsync_proto::Kind;
+use sparsync_proto::{Device, Kind};
 
 use super::adjust::Handle;
 use super::file::FsFile;
@@ -116,8 +116,15 @@ impl WriteDirectory for FsDirectory {
         rustix::fs::symlinkat(target, &self.fd, name).map_err(CallError::of("symlinkat"))
     }
 
-    fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()> {
-        rustix::fs::mknodat(&self.fd, name, FileType::Fifo, mode(bits), 0).map_err(CallError::of("mknodat"))
+    fn make_node(&self, name: &[u8], (kind, device): (Kind, Device), bits: u16) -> Result<()> {
+        let (file_type, number) = match kind {
+            Kind::Fifo => (FileType::Fifo, 0),
+            Kind::Socket => (FileType::Socket, 0),
+            Kind::BlockDevice => (FileType::BlockDevice, rustix::fs::makedev(device.major, device.minor)),
+            Kind::CharDevice => (FileType::CharacterDevice, rustix::fs::makedev(device.major, device.minor)),
+            Kind::File | Kind::Directory | Kind::Symlink | Kind::Special => return Err(Errno::INVAL.into()),
+        };
+        rustix::fs::mknodat(&self.fd, name, file_type, mode(bits), number).map_err(CallError::of("mknodat"))
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags, makedev};
 use rustix::io::Errno;
-use sparsync_proto::{Kind, Meta, Time};
+use sparsync_proto::{Device, Kind, Meta, Time};
 
 use crate::storage::{CallError, Result, Stamp, Status};
 
@@ -47,7 +47,10 @@ pub(super) fn kind_of(found: FileType) -> Kind {
         FileType::Directory => Kind::Directory,
         FileType::Symlink => Kind::Symlink,
         FileType::Fifo => Kind::Fifo,
-        FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Kind::Special,
+        FileType::BlockDevice => Kind::BlockDevice,
+        FileType::CharacterDevice => Kind::CharDevice,
+        FileType::Socket => Kind::Socket,
+        FileType::Unknown => Kind::Special,
     }
 }
 
@@ -63,6 +66,7 @@ impl From<&Statx> for Status {
                 mtime: time(stat.stx_mtime),
             },
             size: stat.stx_size,
+            rdev: Device { major: stat.stx_rdev_major, minor: stat.stx_rdev_minor },
             stamp: Stamp {
                 ctime: time(stat.stx_ctime),
                 ino: stat.stx_ino,
@@ -91,6 +95,7 @@ impl From<&Stat> for Status {
                 mtime: time(stat.st_mtime, stat.st_mtime_nsec),
             },
             size: unsigned(stat.st_size),
+            rdev: Device { major: rustix::fs::major(stat.st_rdev), minor: rustix::fs::minor(stat.st_rdev) },
             stamp: Stamp {
                 ctime: time(stat.st_ctime, stat.st_ctime_nsec),
                 ino: stat.st_ino,
@@ -114,12 +119,14 @@ mod tests {
         std::fs::hard_link(directory.path().join("f"), directory.path().join("g")).unwrap();
         std::os::unix::fs::symlink("f", directory.path().join("l")).unwrap();
         let held = std::fs::File::open(directory.path()).unwrap();
-        for name in [&b"f"[..], b"l", b""] {
+        let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("s")).unwrap();
+        for name in [&b"f"[..], b"l", b"s", b""] {
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW | rustix::fs::AtFlags::EMPTY_PATH;
             let plain = Status::from(&rustix::fs::statat(&held, name, flags).unwrap());
             let full = status(&held, name).unwrap();
             assert_eq!((plain.kind, plain.meta, plain.size), (full.kind, full.meta, full.size));
             assert_eq!((plain.stamp, plain.device, plain.links), (full.stamp, full.device, full.links));
+            assert_eq!(plain.rdev, full.rdev);
             assert_eq!((plain.is_mount_point, full.is_mount_point), (None, Some(false)));
         }
     }

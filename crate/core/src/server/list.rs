@@ -73,7 +73,12 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
     use crate::storage::{Access, Directory, Judge, ScanBuffers, ScanOptions, Storage, scan_directory};
     let judge = Judge::everything();
     let options = ScanOptions {
-        attributes: sparsync_proto::Attributes { links: true, specials: true, ..sparsync_proto::Attributes::default() },
+        attributes: sparsync_proto::Attributes {
+            links: true,
+            specials: true,
+            devices: true,
+            ..sparsync_proto::Attributes::default()
+        },
         stamps: false,
         judge: &judge,
         chmod: None,

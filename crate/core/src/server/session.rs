@@ -186,6 +186,8 @@ impl Answer<'_> {
             append_only: !rights.write,
             may_chown: rights.owner,
             may_make_specials: rights.special,
+            may_set_foreign_xattrs: rights.xattrs,
+            may_set_acls: rights.acls,
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
         let prepare = || prepare::destination(&place, request, &terms);

@@ -23,7 +23,7 @@ mod xattrs;
 
 use std::mem::MaybeUninit;
 
-use sparsync_proto::{Kind, Meta, RelPath, Time};
+use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
 pub(crate) use call::CallError;
 pub(crate) use hash::hash_prefix;
@@ -74,6 +74,8 @@ pub(crate) struct Status {
     pub(crate) meta: Meta,
     /// Bytes.
     pub(crate) size: u64,
+    /// The number of a device, of an entry that is one.
+    pub(crate) rdev: Device,
     /// What tells it from another state of itself.
     pub(crate) stamp: Stamp,
     /// The file system that it is on. With the inode's number it tells what it is from everything else.
@@ -218,8 +220,8 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// Makes a symlink that is not there.
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()>;
 
-    /// Makes a FIFO that is not there. Umask and default ACL apply to `bits` as to those of a file.
-    fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()>;
+    /// Makes a FIFO, a socket or a device that is not there. Umask and default ACL apply to `bits` as to those of a file.
+    fn make_node(&self, name: &[u8], node: (Kind, Device), bits: u16) -> Result<()>;
 
     /// Gives the entry `from` the name `to`. What has that name is replaced, unless one of the two is a directory.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()>;

@@ -3,8 +3,8 @@
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{
-    At, Attributes, Chmod, ContentDigest, Digest, InForce, Issue, IssueKind, Kind, Listing, Meta, Name, RelPath,
-    RuleFileError, Xattrs,
+    At, Attributes, Chmod, ContentDigest, Digest, EntryFields, InForce, Issue, IssueKind, Kind, Listing, Meta, Name,
+    RelPath, RuleFileError, Xattrs,
 };
 
 use super::hash::Contents;
@@ -74,8 +74,16 @@ const ENTRY_BYTES: usize = 100;
 fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
     match found {
         Kind::Symlink if !attributes.links => Kind::Special,
-        Kind::Fifo if !attributes.specials => Kind::Special,
-        Kind::File | Kind::Directory | Kind::Symlink | Kind::Special | Kind::Fifo => found,
+        Kind::Fifo | Kind::Socket if !attributes.specials => Kind::Special,
+        Kind::BlockDevice | Kind::CharDevice if !attributes.devices => Kind::Special,
+        Kind::File
+        | Kind::Directory
+        | Kind::Symlink
+        | Kind::Special
+        | Kind::Fifo
+        | Kind::BlockDevice
+        | Kind::CharDevice
+        | Kind::Socket => found,
     }
 }
 
@@ -210,14 +218,11 @@ impl Scan {
                 None => return,
             }
         };
-        let mut carried = options.taken(kind, status.meta);
-        if kind == Kind::Directory || kind == Kind::Special {
-            carried = Meta::default();
-        }
+        let carried = if kind.has_attributes() { options.taken(kind, status.meta) } else { Meta::default() };
         if !found.listing.push(valid, kind, status.size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC.into());
         }
-        found.listing.set_last_xattrs(xattrs);
+        found.listing.set_last_fields(EntryFields { xattrs, device: kind.is_device().then_some(status.rdev) });
         if options.stamps {
             found.stamps.push(status.stamp);
         }

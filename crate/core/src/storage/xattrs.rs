@@ -1,7 +1,7 @@
 //! Reading the extended attributes that a run carries, and what becomes of those that cannot be read.
 
 use sparsync_proto::limits::{XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX, XATTRS_DIRECTORY_BYTES_MAX};
-use sparsync_proto::{Attributes, Xattrs};
+use sparsync_proto::{Attributes, Xattrs, carried_acl, is_acl};
 
 use super::{CallError, Directory, Errno};
 
@@ -70,11 +70,20 @@ impl XattrBuffers {
                 Err(CallError { errno: Errno::NODATA, .. }) => continue,
                 Err(error) => return Err(Unread::call(&format!("getxattr {}", attribute.escape_ascii()), error)),
             };
-            bytes += attribute.len() + length;
+            let value = match is_acl(attribute).then(|| carried_acl(attribute, &self.value[..length])) {
+                None => self.value[..length].to_vec(),
+                Some(Ok(Some(acl))) => acl,
+                // It says what the mode says.
+                Some(Ok(None)) => continue,
+                Some(Err(error)) => {
+                    return Err(Unread::Because(format!("getxattr {}: {error}", attribute.escape_ascii())));
+                }
+            };
+            bytes += attribute.len() + value.len();
             if bytes > XATTRS_BYTES_MAX {
                 break;
             }
-            found.push((attribute.to_vec(), self.value[..length].to_vec()));
+            found.push((attribute.to_vec(), value));
         }
         let limit = |limit: &str| Unread::Because(format!("its extended attributes take more than {limit}"));
         // Beside names and values, their lengths count.

@@ -18,15 +18,25 @@ pub struct Rights {
     pub special: bool,
     /// Set extended attributes outside the `user.` namespace. Default false.
     pub xattrs: bool,
+    /// Set ACLs. Default false.
+    pub acls: bool,
 }
 
 impl Rights {
     /// No right at all.
-    pub const NONE: Self =
-        Self { read: false, write: false, append: false, delete: false, owner: false, special: false, xattrs: false };
+    pub const NONE: Self = Self {
+        read: false,
+        write: false,
+        append: false,
+        delete: false,
+        owner: false,
+        special: false,
+        xattrs: false,
+        acls: false,
+    };
 
     /// The names by which files and options call the rights, in the order of the documents.
-    pub const NAMES: [&'static str; 7] = ["read", "write", "append", "delete", "owner", "special", "xattrs"];
+    pub const NAMES: [&'static str; 8] = ["read", "write", "append", "delete", "owner", "special", "xattrs", "acls"];
 
     /// Whether new names may be made, by `write` or by `append`.
     #[must_use]
@@ -44,6 +54,7 @@ impl Rights {
             "owner" => &mut self.owner,
             "special" => &mut self.special,
             "xattrs" => &mut self.xattrs,
+            "acls" => &mut self.acls,
             _ => return None,
         })
     }

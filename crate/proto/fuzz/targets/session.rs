@@ -62,7 +62,10 @@ pub(super) fn receiver(data: &[u8]) {
         attributes: Attributes {
             links: terms & 32 == 0,
             specials: terms & 32 == 0,
+            devices: terms & 32 == 0,
             xattrs: terms & 32 == 0,
+            foreign_xattrs: terms & 16 == 0,
+            acls: terms & 8 == 0,
             ..Attributes::default()
         },
         tree_digest_decides: terms & 64 == 0,

@@ -3,6 +3,7 @@
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Digest;
 use crate::entry::{Meta, get_attributes, put_attributes};
+use crate::entry_fields::EntryFields;
 use crate::limits::{PATH_BYTES_MAX, SHARED_PATHS_FACTOR};
 use crate::path::RelPath;
 use crate::xattrs::Xattrs;
@@ -36,7 +37,9 @@ pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
         let shared = if path_bytes > SHARED_PATHS_FACTOR * sent { 0 } else { shared };
         out.number(shared as u64);
         out.bytes(&path[shared..]);
-        put_attributes(&directory.meta, Some(&directory.xattrs), out);
+        let fields = (!directory.xattrs.is_empty())
+            .then(|| EntryFields { xattrs: directory.xattrs.clone(), ..EntryFields::default() });
+        put_attributes(&directory.meta, fields.as_ref(), out);
         out.raw(&directory.digest);
         out.number(u64::from(directory.entries));
         previous = &directory.path;
@@ -58,7 +61,8 @@ pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
             return malformed("length of all paths");
         }
         let path = RelPath::new(&previous)?;
-        let (meta, xattrs) = get_attributes(reader)?;
+        let (meta, fields) = get_attributes(reader)?;
+        let EntryFields { xattrs, device: None } = fields else { return malformed("number of a directory") };
         all.push(Directory { path, meta, xattrs, digest: reader.array("digest")?, entries: reader.small("entries")? });
     }
     all.shrink_to_fit();

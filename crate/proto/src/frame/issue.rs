@@ -55,6 +55,11 @@ closed_set! {
         /// A notice, once for each kind of attribute and file system: the destination's file system cannot hold it. The path
         /// is that of the first entry which has one.
         AttributesUnheld = 135, "attributes-unheld";
+        /// A notice: extended attributes outside the namespace `user.` were asked for, and the receiver could set them if the
+        /// key had the right.
+        XattrRight = 136, "xattr-right";
+        /// A notice: ACLs were asked for, and the receiver could set them if the key had the right.
+        AclRight = 137, "acl-right";
         /// A notice: a file of filter rules is there and could not be read, so its rules are not in force.
         RulesUnread = 138, "rules-unread";
     }

@@ -353,24 +353,35 @@ impl Receiver {
                 Kind::Symlink if !self.terms.attributes.links => {
                     return Err(Violation::new("a symlink in a run without them"));
                 }
-                Kind::Fifo if !self.terms.attributes.specials => {
-                    return Err(Violation::new("a FIFO in a run without them"));
+                Kind::Fifo | Kind::Socket if !self.terms.attributes.specials => {
+                    return Err(Violation::new("a FIFO or socket in a run without them"));
+                }
+                Kind::BlockDevice | Kind::CharDevice if !self.terms.attributes.devices => {
+                    return Err(Violation::new("a device in a run without them"));
                 }
                 Kind::Directory if self.terms.single => return Err(Violation::new("not a single file")),
-                Kind::File | Kind::Directory | Kind::Symlink | Kind::Special | Kind::Fifo => {}
+                Kind::File
+                | Kind::Directory
+                | Kind::Symlink
+                | Kind::Special
+                | Kind::Fifo
+                | Kind::BlockDevice
+                | Kind::CharDevice
+                | Kind::Socket => {}
             }
         }
         if self.terms.single && listing.len() > 1 {
             return Err(Violation::new("not a single file"));
         }
-        listing.all_xattrs().try_for_each(|(entry, xattrs)| self.check_xattrs(entry.kind, xattrs))
+        listing.all_fields().try_for_each(|(entry, fields)| self.check_xattrs(entry.kind, &fields.xattrs))
     }
 
     /// Refuses extended attributes that were not asked for, and those of a namespace that was not.
     fn check_xattrs(&self, kind: Kind, xattrs: &Xattrs) -> Result<(), Violation> {
         let attributes = &self.terms.attributes;
         let may_be = xattrs.is_empty()
-            || (attributes.carries_xattrs_of(kind) && xattrs.iter().all(|(name, _)| attributes.carries_xattr(name)));
+            || (attributes.carries_xattrs_of(kind)
+                && xattrs.iter().all(|(name, value)| attributes.takes_xattr(kind, name, value)));
         if may_be { Ok(()) } else { Err(Violation::new("extended attributes that are not carried")) }
     }
 }

@@ -4,10 +4,10 @@ use crate::body;
 use sparsync_proto::codec::Write as _;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Direction, Directory, Durability,
-    EndProfile, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
-    Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
-    ThreadProfile, Time, Window, WireError, Xattrs,
+    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
+    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry,
+    Listing, Meta, Name, Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection,
+    SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -55,6 +55,15 @@ fn listing_with_xattrs() -> Listing {
     assert!(listing.push(name(b"a"), Kind::File, 300, meta(), b""));
     listing.set_last_xattrs(xattrs());
     assert!(listing.push(name(b"p"), Kind::Fifo, 0, meta(), b""));
+    listing
+}
+
+fn listing_with_devices() -> Listing {
+    let mut listing = Listing::new();
+    assert!(listing.push(name(b"b"), Kind::BlockDevice, 0, meta(), b""));
+    let device = Some(Device { major: 259, minor: 3 });
+    listing.set_last_fields(EntryFields { device, ..EntryFields::default() });
+    assert!(listing.push(name(b"s"), Kind::Socket, 0, meta(), b""));
     listing
 }
 
@@ -129,6 +138,13 @@ pub fn pull_of_a_file() -> Request {
     }
 }
 
+/// A run that carries devices, ACLs, and extended attributes of every namespace.
+fn push_of_everything() -> Request {
+    let attributes =
+        Attributes { devices: true, acls: true, xattrs: true, foreign_xattrs: true, ..Attributes::default() };
+    Request { root: b"backup".to_vec(), attributes, ..Request::default() }
+}
+
 /// A run that is told of by names: some are left out of it, and some of the destination's top are all that it has there.
 fn push_of_names() -> Request {
     Request {
@@ -199,6 +215,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Hello", Frame::Hello { oldest: 1, newest: 1 }),
         ("Request, push", Frame::Request(Box::new(request()))),
         ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
+        ("Request, devices and ACLs", Frame::Request(Box::new(push_of_everything()))),
         ("Request, names", Frame::Request(Box::new(push_of_names()))),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
@@ -239,6 +256,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("List", Frame::List { directory: 0, more: false, listing: listing() }),
         ("List, content", Frame::List { directory: 7, more: true, listing: listing_with_content() }),
         ("List, extended attributes", Frame::List { directory: 0, more: false, listing: listing_with_xattrs() }),
+        ("List, devices and a socket", Frame::List { directory: 0, more: false, listing: listing_with_devices() }),
         (
             "List, extended attributes that could not be read",
             Frame::List { directory: 0, more: false, listing: unread() },

@@ -6,10 +6,10 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Direction, Directory, Durability,
-    EndProfile, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry, Listing, Meta, Name,
-    Names, PHASES, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
-    ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
+    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
+    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry,
+    Listing, Meta, Name, Names, PHASES, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection,
+    SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -42,16 +42,19 @@ pub fn any_xattrs() -> impl Strategy<Value = Xattrs> {
 pub fn any_listing() -> impl Strategy<Value = Listing> {
     (btree_set(any_name(), 0..12), any::<bool>()).prop_flat_map(|(names, content)| {
         let target = vec(1..=255u8, 1..40);
-        let entry = (any_kind(), 0..=limits::FILE_BYTES_MAX, any_meta(), target, any::<[u8; 32]>(), any_xattrs());
+        let device = any::<[u32; 2]>().prop_map(|[major, minor]| Device { major, minor });
+        let fields = (any_xattrs(), device);
+        let entry = (any_kind(), 0..=limits::FILE_BYTES_MAX, any_meta(), target, any::<[u8; 32]>(), fields);
         vec(entry, names.len()).prop_map(move |entries| {
             let mut listing = Listing::new();
             let mut digests = Vec::new();
-            for (name, (kind, size, meta, target, digest, xattrs)) in names.iter().zip(entries) {
-                let carried = matches!(kind, Kind::File | Kind::Symlink | Kind::Fifo);
+            for (name, (kind, size, meta, target, digest, (xattrs, device))) in names.iter().zip(entries) {
+                let carried = kind.has_attributes();
                 let meta = if carried { meta } else { Meta::default() };
                 assert!(listing.push(Name::new(name).unwrap(), kind, size, meta, &target));
                 if carried {
-                    listing.set_last_xattrs(xattrs);
+                    let device = kind.is_device().then_some(device);
+                    listing.set_last_fields(EntryFields { xattrs, device });
                 }
                 digests.push(if kind == Kind::File { digest } else { [0; 32] });
             }
@@ -78,11 +81,14 @@ pub fn any_error() -> impl Strategy<Value = WireError> {
 pub fn any_attributes() -> impl Strategy<Value = Attributes> {
     let compare = prop_oneof![Just(Compare::Quick), Just(Compare::Content), Just(Compare::Size)];
     let window = prop_oneof![Just(Window::Exact), Just(Window::Seconds), any::<u64>().prop_map(Window::Within)];
-    (any::<[bool; 7]>(), any::<[bool; 3]>(), compare, window).prop_map(
+    (any::<[bool; 7]>(), any::<[bool; 6]>(), compare, window).prop_map(
         |([perms, times, owner, group, links, specials, xattrs], other, compare, window)| Attributes {
             executability: other[0],
             omit_dir_times: other[1],
             omit_link_times: other[2],
+            devices: other[3],
+            foreign_xattrs: other[4],
+            acls: other[5],
             perms,
             times,
             owner,

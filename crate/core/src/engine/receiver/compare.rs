@@ -132,7 +132,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.session.count(Counter::attrs_changed, 1);
                 self.item(Action::Attributes, Kind::Directory, reasons.union(xattrs), 0, directory.path.as_bytes())?;
                 if !xattrs.is_empty() {
-                    self.set_directory_xattrs(&directory.path, &directory.xattrs, false);
+                    self.set_directory_xattrs(&directory.path, (&directory.meta, &directory.xattrs), false);
                 }
                 if !reasons.is_empty() {
                     self.settle_attrs(&directory.path, directory.meta, false);

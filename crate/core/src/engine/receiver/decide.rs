@@ -2,7 +2,8 @@
 
 use sparsync_proto::session::Pending;
 use sparsync_proto::{
-    Action, At, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, plan,
+    Action, At, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, Xattrs,
+    is_acl, is_foreign_xattr, plan,
 };
 
 use super::Receiver;
@@ -18,6 +19,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, xattrs, listing } = pending;
         self.check_taken(&path, &listing)?;
+        self.tell_dropped_xattrs(&xattrs, &listing)?;
         let mut old = self.old.remove(&number);
         let listing = match &self.destination.file_name {
             // A single file may have another name here. The peer has told why there is none, when there is none.
@@ -40,8 +42,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.failed.insert(path.clone(), kind);
             return self.pass_over(number, path, listing, Lost::Failed(kind));
         }
-        if is_new && !xattrs.is_empty() {
-            self.set_directory_xattrs(&path, &xattrs, true);
+        // What the directory above hands down may be more than the source has.
+        if is_new && (!xattrs.is_empty() || self.options.rules.attributes.acls) {
+            self.set_directory_xattrs(&path, (&meta, &xattrs), true);
         }
         let empty = Listing::new();
         let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);
@@ -125,11 +128,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(kind, path.as_bytes().to_vec(), WHY)?;
         }
         for entry in listing.entries() {
-            match entry.kind {
-                Kind::File | Kind::Symlink | Kind::Fifo => {
-                    self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
-                }
-                Kind::Directory | Kind::Special => {}
+            if entry.kind.has_attributes() {
+                self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
             }
         }
         self.want(number, path, listing, &[], Vec::new())
@@ -217,7 +217,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             if self.options.dry_run {
                 self.session.count(counter, 1);
             } else {
-                self.make_without_content(path, listing, entry, old_is_directory, counter)?;
+                self.make_without_content(path, (listing, index), entry, old_is_directory, counter)?;
             }
             return Ok(true);
         }
@@ -268,16 +268,42 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         if reasons.intersects(Reasons::APPEND_ONLY) {
             self.issue(IssueKind::Scope, full, "it differs, and the key may only add new names")?;
-        }
-        // The sender has told of what was not asked for; what was asked for is left out for want of the right.
-        if entry.kind == Kind::Fifo
-            && reasons.intersects(Reasons::SPECIAL)
-            && !std::mem::replace(&mut self.specials_told, true)
-        {
-            const WHY: &str = "special files are not carried: the key lacks the right \"special\" at the server";
-            self.issue(IssueKind::SpecialRight, Vec::new(), WHY)?;
+        } else if entry.kind != Kind::Special && reasons.intersects(Reasons::SPECIAL) {
+            // The sender has told of what was not asked for.
+            self.tell_not_made(full)?;
         }
         Ok(false)
+    }
+
+    /// Tells of a FIFO, a socket or a device that was asked for and is not made here: of the right that is missing once,
+    /// and as rsync of each where no right would help.
+    fn tell_not_made(&mut self, path: Vec<u8>) -> Result<()> {
+        const RIGHT: &str = "special files are not carried: the key lacks the right \"special\" at the server";
+        if self.options.special_right {
+            return self.issue(IssueKind::Special, path, "skipping non-regular file: only root makes devices");
+        }
+        self.tell_right(IssueKind::SpecialRight, RIGHT)
+    }
+
+    /// Tells of the rights that are missing for attributes that the source has.
+    fn tell_dropped_xattrs(&mut self, directory: &Xattrs, listing: &Listing) -> Result<()> {
+        const XATTRS: &str =
+            "extended attributes outside \"user.\" are not carried: the key lacks the right \"xattrs\" at the server";
+        const ACLS: &str = "ACLs are not carried: the key lacks the right \"acls\" at the server";
+        let (asked, carried) = (&self.options.attributes, &self.options.rules.attributes);
+        let no_xattrs = asked.foreign_xattrs && !self.options.xattr_right;
+        let no_acls = asked.acls && !carried.acls;
+        if !(no_xattrs || no_acls) {
+            return Ok(());
+        }
+        let has = |counts: fn(&[u8]) -> bool| {
+            let of_entries = listing.all_fields().map(|(_, fields)| &fields.xattrs);
+            of_entries.chain([directory]).flat_map(Xattrs::iter).any(|(name, _)| counts(name))
+        };
+        if no_xattrs && has(is_foreign_xattr) {
+            self.tell_right(IssueKind::XattrRight, XATTRS)?;
+        }
+        if no_acls && has(is_acl) { self.tell_right(IssueKind::AclRight, ACLS) } else { Ok(()) }
     }
 
     fn extra(&mut self, old: &Scan, at: usize) -> bool {

@@ -1,4 +1,4 @@
-//! What needs no content: directories, symlinks, FIFOs, and the attributes of what is right otherwise.
+//! What needs no content: directories, symlinks, FIFOs, sockets, devices, and the attributes of what is right otherwise.
 
 use std::sync::Arc;
 
@@ -44,11 +44,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(None)
     }
 
-    /// Makes a directory's extended attributes those of the source, as soon as it is there: what happens in it later does not
-    /// change them.
-    pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, xattrs: &Xattrs, is_new: bool) {
+    /// Makes a directory's extended attributes and ACLs those of the source, as soon as it is there: what happens in it
+    /// later does not change them, but for the mode, which is set at the end.
+    pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, (meta, xattrs): (&Meta, &Xattrs), is_new: bool) {
         let policy = AttributePolicy { rules: self.options.rules };
-        let target = policy.directory_xattrs(xattrs, is_new);
+        let target = policy.directory_xattrs(meta, xattrs, is_new);
         let Some(root) =
             self.destination.root.as_ref().filter(|_| !self.options.dry_run && self.has_attributes_of(path))
         else {
@@ -84,11 +84,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(directory)
     }
 
-    /// Makes a symlink or a FIFO, which counts as `counter`.
+    /// Makes a symlink, a FIFO, a socket or a device, which counts as `counter`.
     pub(super) fn make_without_content(
         &mut self,
         path: &RelPath,
-        listing: &Listing,
+        (listing, index): (&Listing, usize),
         entry: &Entry,
         old_is_directory: bool,
         counter: Counter,
@@ -96,15 +96,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(writing) = self.writing else { return Ok(()) };
         self.changed = true;
         let name = listing.name(entry);
-        let target = writing.policy.target(entry.kind, &entry.meta);
+        let target = writing.policy.new_target(entry, listing.xattrs(index));
         self.clock.enter(Phase::make);
         let made = self.parent_of(path).and_then(|directory| {
             let placement = Placement::over(old_is_directory);
             let unplaced = writing.in_directory(path, &directory, |directory| {
                 Unplaced::make(placement, directory, writing.names.next(), |temp_name| match entry.kind {
                     Kind::Symlink => directory.make_symlink(temp_name, listing.target(entry)),
-                    Kind::Fifo => directory.make_fifo(temp_name, target.start()),
-                    Kind::File | Kind::Directory | Kind::Special => Err(Errno::INVAL.into()),
+                    kind => {
+                        let device = listing.device(index).unwrap_or_default();
+                        directory.make_node(temp_name, (kind, device), target.start())
+                    }
                 })
             })?;
             match set_on(&writing.policy, &target, &*directory, unplaced.temp_name()) {
@@ -125,10 +127,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
                 Ok(())
             }
-            Err(error) => {
-                let doing = if entry.kind == Kind::Fifo { "cannot make the FIFO" } else { "cannot make the symlink" };
-                self.fail(path.join_bytes(name), doing, error)
-            }
+            Err(error) => self.fail(path.join_bytes(name), doing_to(entry.kind), error),
         }
     }
 
@@ -156,12 +155,24 @@ impl<S: WriteStorage> Receiver<'_, S> {
 pub(super) fn counter_without_content(kind: Kind) -> Option<Counter> {
     match kind {
         Kind::Symlink => Some(Counter::symlinks_created),
-        Kind::Fifo => Some(Counter::specials_created),
+        Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => Some(Counter::specials_created),
         Kind::File | Kind::Directory | Kind::Special => None,
     }
 }
 
-/// Sets the attributes of the entry `name`, which is not opened for it.
+/// What failed when an entry of this kind was not made.
+fn doing_to(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Symlink => "cannot make the symlink",
+        Kind::Fifo => "cannot make the FIFO",
+        Kind::Socket => "cannot make the socket",
+        Kind::BlockDevice | Kind::CharDevice => "cannot make the device",
+        Kind::File | Kind::Directory | Kind::Special => "cannot make the entry",
+    }
+}
+
+/// Sets the attributes of the entry `name`, which is not opened for it. A symlink is held only where its extended
+/// attributes are set: nothing else of it needs that.
 fn set_on(
     policy: &AttributePolicy,
     target: &Target<'_>,
@@ -169,8 +180,8 @@ fn set_on(
     name: &[u8],
 ) -> storage::Result<Unset> {
     match target.kind() {
-        Kind::Symlink => Ok(policy.set(target, &directory.link(name), None)),
-        kind @ (Kind::File | Kind::Directory | Kind::Special | Kind::Fifo) => {
+        Kind::Symlink if !target.sets_xattrs() => Ok(policy.set(target, &directory.link(name), None)),
+        kind => {
             let (reached, found) = directory.reach(name, kind)?;
             Ok(policy.set(target, &reached, Some(found)))
         }

@@ -65,6 +65,10 @@ pub(crate) struct ReceiverOptions {
     pub(crate) judge: Judge,
     /// Only single names of the destination's top belong to the run, and not its own attributes.
     pub(crate) partial_top: bool,
+    /// FIFOs, sockets and devices may be made, as far as the system lets us.
+    pub(crate) special_right: bool,
+    /// Extended attributes of every namespace may be set, as far as the system lets us.
+    pub(crate) xattr_right: bool,
     /// What is deleted.
     pub(crate) deletion: Deletion,
     /// Nothing is written.
@@ -247,8 +251,8 @@ struct Receiver<'a, S: WriteStorage> {
     parent: Option<(RelPath, Arc<S::Directory>)>,
     /// Something was written.
     changed: bool,
-    /// It was told that the key may not make special files.
-    specials_told: bool,
+    /// The rights of the key of which was told that they are missing.
+    rights_told: Vec<IssueKind>,
 }
 
 impl<'a, S: WriteStorage> Receiver<'a, S> {
@@ -282,7 +286,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             guard: Guard::default(),
             parent: None,
             changed: false,
-            specials_told: false,
+            rights_told: Vec::new(),
         }
     }
 }
@@ -302,6 +306,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     fn issue(&self, kind: IssueKind, path: Vec<u8>, message: &str) -> Result<()> {
         self.failures.issue(kind, path, message.to_owned(), true)
+    }
+
+    /// Tells once that a right of the key is missing for something that the source has.
+    fn tell_right(&mut self, kind: IssueKind, message: &str) -> Result<()> {
+        if self.rights_told.contains(&kind) {
+            return Ok(());
+        }
+        self.rights_told.push(kind);
+        self.issue(kind, Vec::new(), message)
     }
 
     fn fail(&self, path: Vec<u8>, doing: &str, error: CallError) -> Result<()> {

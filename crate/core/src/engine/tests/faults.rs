@@ -3,7 +3,7 @@
 //!
 //! `SPARSYNC_TEST_SEED` repeats a run of the short form, `SPARSYNC_TEST_LONG` strikes each call with each error.
 
-use sparsync_proto::{Durability, Grant};
+use sparsync_proto::{Device, Durability, Grant};
 
 use super::judge::{Case, repaired};
 use super::trees::{Snapshot, Tree, content};
@@ -61,6 +61,7 @@ fn trees(job: Job) -> (MemoryStorage, MemoryStorage) {
             .symlink("d/link", "new", 2)
             .symlink("d/moved", "changed", 2)
             .fifo("d/pipe", 0o622, 2)
+            .device("d/device", Device { major: 1, minor: 3 }, 0o620, 2)
             .directory("d/inner", 0o555, 2)
             .file("d/inner/deep", content(7, 100), 0o400, 2)
             .file("was-directory", content(8, 50), 0o644, 2)
@@ -74,6 +75,10 @@ fn trees(job: Job) -> (MemoryStorage, MemoryStorage) {
             .xattr("d/new", "user.new", b"2")
             .xattr("d/mode", "user.changed", b"3")
             .xattr("large", "user.large", b"4")
+            .xattr("d/link", "trusted.of-link", b"5")
+            .xattr("d/changed", "system.posix_acl_access", &acl(0o640))
+            .xattr("d/inner", "system.posix_acl_access", &acl(0o555))
+            .xattr("d/inner", "system.posix_acl_default", &acl(0o750))
     };
     match job {
         Job::First => (source().build(), Tree::new().build()),
@@ -110,6 +115,17 @@ fn trees(job: Job) -> (MemoryStorage, MemoryStorage) {
             (source.build(), Tree::new().file(&kept, long[..3_000_000].to_vec(), 0o600, now).build())
         }
     }
+}
+
+/// The ACL of an entry with this mode, in which somebody is named.
+fn acl(mode: u16) -> Vec<u8> {
+    let entries = [(1, mode >> 6 & 7, u32::MAX), (2, 6, 7), (4, 4, u32::MAX), (16, mode >> 3 & 7, u32::MAX)];
+    let mut out = vec![2, 0, 0, 0];
+    for (tag, perms, id) in entries.into_iter().chain([(32, mode & 7, u32::MAX)]) {
+        out.extend([u16::to_le_bytes(tag), perms.to_le_bytes()].concat());
+        out.extend(id.to_le_bytes());
+    }
+    out
 }
 
 /// The name of an unfinished file of a session that is dead.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sparsync_proto::{Kind, Meta, RelPath, Time};
+use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
 use crate::storage::TempName;
 use crate::storage::memory::{Body, MemoryStorage, Node, Xattrs};
@@ -51,7 +51,12 @@ impl Tree {
 
     /// A FIFO.
     pub(super) fn fifo(self, path: &str, mode: u16, time: i64) -> Self {
-        self.add(path, Body::Fifo, mode, time)
+        self.add(path, Body::Node(Kind::Fifo, Device::default()), mode, time)
+    }
+
+    /// A device.
+    pub(super) fn device(self, path: &str, device: Device, mode: u16, time: i64) -> Self {
+        self.add(path, Body::Node(Kind::CharDevice, device), mode, time)
     }
 
     /// An extended attribute of an entry that is there.
@@ -80,7 +85,7 @@ fn build(entries: &Entries, path: &RelPath) -> Arc<Node> {
             });
             Body::Directory(children.collect())
         }
-        body @ (Body::File(_) | Body::Symlink(_) | Body::Fifo) => body.clone(),
+        body @ (Body::File(_) | Body::Symlink(_) | Body::Node(..)) => body.clone(),
     };
     let node = Node::new(body, *mode);
     for (name, value) in xattrs {
@@ -132,7 +137,7 @@ impl Snapshot {
             Body::File(content) => (Kind::File, content.clone()),
             Body::Directory(_) => (Kind::Directory, Vec::new()),
             Body::Symlink(target) => (Kind::Symlink, target.clone()),
-            Body::Fifo => (Kind::Fifo, Vec::new()),
+            Body::Node(kind, device) => (*kind, [device.major, device.minor].map(u32::to_le_bytes).concat()),
         };
         if kind == Kind::Symlink {
             meta.mode = 0;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparsync_proto::{Kind, Meta, RelPath, Time};
+use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
 use super::{
     Access, Adjust, Directory, Errno, File, FileSystemId, Found, NameBuffer, Result, Stamp, Status, Storage,
@@ -48,8 +48,8 @@ pub(crate) enum Body {
     Directory(BTreeMap<Vec<u8>, Arc<Node>>),
     /// Where a symlink leads.
     Symlink(Vec<u8>),
-    /// Nothing.
-    Fifo,
+    /// Nothing: a FIFO, a socket or a device.
+    Node(Kind, Device),
 }
 
 impl Body {
@@ -58,14 +58,14 @@ impl Body {
             Self::File(_) => Kind::File,
             Self::Directory(_) => Kind::Directory,
             Self::Symlink(_) => Kind::Symlink,
-            Self::Fifo => Kind::Fifo,
+            Self::Node(kind, _) => *kind,
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::File(bytes) | Self::Symlink(bytes) => bytes,
-            Self::Directory(_) | Self::Fifo => b"",
+            Self::Directory(_) | Self::Node(..) => b"",
         }
     }
 }
@@ -144,6 +144,7 @@ impl Node {
             kind: state.body.kind(),
             meta: state.meta,
             size: bytes.len() as u64,
+            rdev: if let Body::Node(_, device) = state.body { device } else { Device::default() },
             stamp: Stamp { ctime: state.ctime, ino: self.ino, may_have_holes },
             device: 0,
             links: 1,
@@ -212,7 +213,9 @@ impl Storage for MemoryStorage {
             match node.kind() {
                 Kind::Directory => Ok(Held { node, path: path.as_bytes().to_vec(), faults: Arc::clone(&self.faults) }),
                 Kind::Symlink => Err(Errno::LOOP.into()),
-                Kind::File | Kind::Special | Kind::Fifo => Err(Errno::NOTDIR.into()),
+                Kind::File | Kind::Special | Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => {
+                    Err(Errno::NOTDIR.into())
+                }
             }
         })
     }
@@ -279,7 +282,7 @@ impl Directory for Held {
     fn names(&self, _: &mut NameBuffer, mut each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()> {
         let found = self.call("list", b"", || match self.node.look().0 {
             Body::Directory(entries) => Ok(entries),
-            Body::File(_) | Body::Symlink(_) | Body::Fifo => Err(Errno::NOTDIR.into()),
+            Body::File(_) | Body::Symlink(_) | Body::Node(..) => Err(Errno::NOTDIR.into()),
         })?;
         found.iter().try_for_each(|(name, node)| each(name, Some(node.kind())))
     }
@@ -299,7 +302,7 @@ impl Directory for Held {
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
         self.call("read link", name, || match self.node.entry(name)?.look().0 {
             Body::Symlink(target) => Ok(target),
-            Body::File(_) | Body::Directory(_) | Body::Fifo => Err(Errno::INVAL.into()),
+            Body::File(_) | Body::Directory(_) | Body::Node(..) => Err(Errno::INVAL.into()),
         })
     }
 
@@ -354,8 +357,8 @@ impl WriteDirectory for Held {
         self.change("make symlink", name, || self.make(name, Body::Symlink(target.to_vec()), 0o777).map(drop))
     }
 
-    fn make_fifo(&self, name: &[u8], bits: u16) -> Result<()> {
-        self.change("make FIFO", name, || self.make(name, Body::Fifo, bits & 0o777 & !UMASK).map(drop))
+    fn make_node(&self, name: &[u8], (kind, device): (Kind, Device), bits: u16) -> Result<()> {
+        self.change("make node", name, || self.make(name, Body::Node(kind, device), bits & 0o777 & !UMASK).map(drop))
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
@@ -393,7 +396,7 @@ impl WriteDirectory for Held {
             self.node.entries(|entries| match entries.get(name).map(|node| node.kind()) {
                 None => Err(Errno::NOENT.into()),
                 Some(Kind::Directory) => Err(Errno::ISDIR.into()),
-                Some(Kind::File | Kind::Symlink | Kind::Special | Kind::Fifo) => {
+                Some(_) => {
                     entries.remove(name);
                     Ok(())
                 }
@@ -410,7 +413,7 @@ impl WriteDirectory for Held {
                     Ok(())
                 }
                 Some(Body::Directory(_)) => Err(Errno::NOTEMPTY.into()),
-                Some(Body::File(_) | Body::Symlink(_) | Body::Fifo) => Err(Errno::NOTDIR.into()),
+                Some(Body::File(_) | Body::Symlink(_) | Body::Node(..)) => Err(Errno::NOTDIR.into()),
             })
         })
     }
@@ -434,7 +437,7 @@ impl File for Held {
                 Ok(count)
             }
             Body::Directory(_) => Err(Errno::ISDIR.into()),
-            Body::Symlink(_) | Body::Fifo => Err(Errno::INVAL.into()),
+            Body::Symlink(_) | Body::Node(..) => Err(Errno::INVAL.into()),
         })
     }
 
