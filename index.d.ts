@@ -25,6 +25,8 @@ export declare class NativeClient {
   list(root: string, path: Uint8Array): Promise<Array<NativeListEntry>>
   /** What stands at one path. */
   stat(root: string, path: Uint8Array): Promise<NativeStat>
+  /** What both ends of a run say of a path, the source's first. */
+  explain(request: NativeRequest, path: Uint8Array): Promise<Array<NativeExplanation>>
   /** The round trip as measured so far, in milliseconds. */
   roundTripMs(): number
   /** Cancels what runs and closes the connection. */
@@ -63,6 +65,9 @@ export declare class NativeServer {
 
 /** The version of the native core. */
 export declare function coreVersion(): string
+
+/** What both ends of a run between two folders of this machine say of a path, the source's first. */
+export declare function explain(request: NativeRequest, destination: Uint8Array, path: Uint8Array): Promise<Array<NativeExplanation>>
 
 /** Removes the pins of a server; says whether there were any. */
 export declare function forgetHost(path: string, host: string, port: number): boolean
@@ -136,6 +141,26 @@ export interface NativeEvent {
 
 /** What an event tells. */
 export type NativeEventType = 'item' | 'failure' | 'warning' | 'dropped'
+
+/** What one end says of a path. */
+export interface NativeExplanation {
+  /** The end that has the source; otherwise the destination's. */
+  isSource: boolean
+  /** The path that the rule is for: the one that was asked about, or a directory above it. */
+  path: Uint8Array
+  /** Something stands there. */
+  exists: boolean
+  /** The source's end sends it; the destination's may delete it. */
+  included: boolean
+  /** The rule, where one decides; empty where the other end does not tell it. */
+  rule?: Uint8Array
+  /** The place of the rule among those that were given, from 0. */
+  given?: number
+  /** The file that the rule stands in. */
+  file?: Uint8Array
+  /** Its line there, from 1. */
+  line: number
+}
 
 /** Who this side is. */
 export interface NativeIdentity {

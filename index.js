@@ -773,11 +773,12 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, coreVersion, forgetHost, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, coreVersion, explain, forgetHost, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
 export { coreVersion }
+export { explain }
 export { forgetHost }
 export { knownHost }
 export { loadIdentity }

@@ -15,6 +15,12 @@ export const rows = [
     calls: WRITING,
     meaning: 'Which events there are.',
   },
+  {
+    kind: own({ value: 'PATH' }),
+    flag: 'explain',
+    many: true,
+    help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',
+  },
   { kind: own(), flag: 'progress', help: 'show progress on stderr' },
   {
     kind: own(),

@@ -97,6 +97,12 @@ export const rows = [
       "The names of the destination's top that belong to the run; none for all of them, and the top's own attributes. For a push of several sources that each have a name of their own.",
   },
   {
+    kind: internal('RelPath', { needs: { path: ['RelPath'] } }),
+    field: { number: 70, at: 'explain' },
+    meaning:
+      'A path of the transfer: nothing is done but to tell which rule of the filter decides about it. The top stands for none, and for a run.',
+  },
+  {
     kind: internal('Vec<u8>', {
       codec: 'AtMost<SOURCE_MARKS_BYTES_MAX>',
       needs: { field: ['AtMost'], limits: ['SOURCE_MARKS_BYTES_MAX'] },

@@ -70,6 +70,8 @@ export type {
   VerifyOptions,
 } from './options.js';
 export type { PathLike, Sources } from './paths.js';
+export { explain } from './explain.js';
+export type { Explanation } from './explain.js';
 export { plan } from './plan.js';
 export type { Plan } from './plan.js';
 export type {

@@ -9,6 +9,7 @@ import { PlatformError } from './errors.js';
 export type {
   NativeClient,
   NativeConnectOptions,
+  NativeExplanation,
   NativeEvent,
   NativeIdentity,
   NativeJob,

@@ -14,6 +14,7 @@ import { formatRemote } from '../target.js';
 import type { RemoteTarget, Target } from '../target.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
+import { explainCommand } from './explain.js';
 import { withFirstContact } from './first-contact.js';
 import { FOREIGN_FLAGS } from './flags.js';
 import { mainHelp } from './help.js';
@@ -45,6 +46,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     await print(mainHelp());
     return words.length === 0 ? EXIT.usage : EXIT.ok;
   }
+  if (flags.words('explain').length > 0) return explainCommand(flags);
   return new SyncRun(flags).execute();
 }
 

@@ -327,6 +327,13 @@ export const SYNC_FLAGS: readonly Flag[] = [
   VERBOSE_FLAG,
   QUIET_FLAG,
   { name: 'itemize-changes', short: 'i', category: 'Output', help: 'list each change and why' },
+  {
+    name: 'explain',
+    value: 'PATH',
+    many: true,
+    category: 'Output',
+    help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',
+  },
   { name: 'progress', category: 'Output', help: 'show progress on stderr' },
   {
     name: 'partial-progress',

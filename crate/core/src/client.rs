@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sparsync_proto::{Frame, ListEntry, RelPath, Stat, limits};
+use sparsync_proto::{Explanation, Frame, ListEntry, RelPath, Request, Stat, limits};
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
@@ -126,6 +126,12 @@ impl Client {
         self.on_runtime(async move { stat(&*connection, root, path).await }).await
     }
 
+    /// What the server's end of a request says of the path that it asks to explain.
+    pub(crate) async fn explanation(&self, request: Request) -> Result<Explanation> {
+        let connection = Arc::clone(&self.peer.connection);
+        self.on_runtime(async move { explanation(&*connection, request).await }).await
+    }
+
     /// Runs a question on the connection's thread.
     async fn on_runtime<T: Send + 'static>(
         &self,
@@ -193,5 +199,15 @@ async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
         Some(Frame::StatReply(stat)) => Ok(stat),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
         _ => Err(Error::protocol("no answer to a question for one path").remote()),
+    }
+}
+
+async fn explanation(connection: &dyn Connection, request: Request) -> Result<Explanation> {
+    let asked = request.explain.clone();
+    let mut lanes = ask(connection, Frame::Request(Box::new(request))).await?;
+    match lanes.read().await? {
+        Some(Frame::Explained(told)) if asked.is_within(&told.path) => Ok(*told),
+        Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
+        _ => Err(Error::protocol("no answer to a question for the rule of a path").remote()),
     }
 }

@@ -110,7 +110,7 @@ fn over_connection<T>(
 }
 
 /// The sources of a run at this end.
-fn source_of(run: &Run) -> Result<Source> {
+pub(crate) fn source_of(run: &Run) -> Result<Source> {
     if run.local_sources.is_empty() {
         return sources::own_source(&run.local_path, run.request.into).map(sources::single);
     }

@@ -9,6 +9,7 @@ use sparsync_core::Client;
 use sparsync_core::proto::{ListEntry, Meta, Stat};
 
 use crate::error::{promise, throw};
+use crate::explain::{NativeExplanation, explain_with};
 use crate::job::NativeJob;
 use crate::options::{NativeConnectOptions, NativeRequest, rel_path};
 use crate::words::NativeKind;
@@ -148,6 +149,17 @@ impl NativeClient {
         let client = Arc::clone(&self.client);
         let path = throw(env, rel_path(&path))?;
         promise(env, async move { client.stat(&root, path).await }, |_, found| Ok(stat(&found)))
+    }
+
+    /// What both ends of a run say of a path, the source's first.
+    #[napi(ts_return_type = "Promise<Array<NativeExplanation>>")]
+    pub fn explain<'env>(
+        &self,
+        env: &'env Env,
+        request: NativeRequest,
+        path: Uint8Array,
+    ) -> napi::Result<PromiseRaw<'env, Vec<NativeExplanation>>> {
+        explain_with(env, Arc::clone(&self.client), (request, &path))
     }
 
     /// The round trip as measured so far, in milliseconds.

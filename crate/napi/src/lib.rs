@@ -13,6 +13,7 @@
 
 mod client;
 mod error;
+mod explain;
 mod job;
 mod number;
 mod options;

@@ -201,16 +201,18 @@ pub struct NativeRule {
 
 /// Filter rules.
 pub(crate) fn rules(all: &[NativeRule]) -> Result<FilterRules> {
-    let given: Vec<GivenRule> = all
-        .iter()
-        .map(|rule| GivenRule {
-            text: rule.text.to_vec(),
-            patterns: rule.include,
-            is_file: rule.is_file,
-            sender_unless_said: rule.sender_only,
-        })
-        .collect();
-    RuleList::read(&given).map(|list| list.rules)
+    RuleList::read(&given_rules(all)).map(|list| list.rules)
+}
+
+/// Rules as the core takes them.
+pub(crate) fn given_rules(all: &[NativeRule]) -> Vec<GivenRule> {
+    let given = |rule: &NativeRule| GivenRule {
+        text: rule.text.to_vec(),
+        patterns: rule.include,
+        is_file: rule.is_file,
+        sender_unless_said: rule.sender_only,
+    };
+    all.iter().map(given).collect()
 }
 
 /// Changes of modes.

@@ -44,8 +44,8 @@ pub use filter::{
     RuleFile, RuleFileError, RuleFiles, Said, Style, TreeTop, parse_file, parse_rule, resolved,
 };
 pub use frame::{
-    Accept, Action, Detail, Directory, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry, Resume,
-    WireError, encode_list,
+    Accept, Action, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry,
+    Resume, WireError, encode_list,
 };
 pub use kind::ErrorKind;
 pub use matcher::{AtTop, Everything, Matcher};

@@ -112,6 +112,9 @@ pub struct Request {
     /// The names of the destination's top that belong to the run; none for all of them, and the top's own attributes.
     /// For a push of several sources that each have a name of their own.
     pub top: Names,
+    /// A path of the transfer: nothing is done but to tell which rule of the filter decides about it. The top stands
+    /// for none, and for a run.
+    pub explain: RelPath,
     /// For a push that deletes: 16 bytes for each directory that is a source, by which an acceptor on the same machine
     /// knows it again and does not delete it.
     pub source_marks: Vec<u8>,
@@ -162,6 +165,7 @@ impl Default for Request {
             entries_bound: u64::default(),
             space_checked: false,
             top: Names::default(),
+            explain: RelPath::default(),
             source_marks: Vec::default(),
             recursive: false,
             filter: FilterRules::default(),
@@ -236,4 +240,5 @@ message!(Request, "request" {
     56 critical attributes.devices,
     57 critical attributes.acls,
     58 critical attributes.foreign_xattrs,
+    70 critical explain,
 });

@@ -8,6 +8,7 @@ use sparsync_proto::session::{Opened, Opening};
 use sparsync_proto::{Frame, Version};
 
 use super::Shared;
+use super::explain::explain;
 use super::list::serve_list;
 use super::session::serve_sync;
 use super::stat::stat;
@@ -101,6 +102,12 @@ async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
     let first = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut *lanes)).await;
     let answered = match first {
+        Ok(Ok((_, Opened::Session(request)))) if !request.explain.is_root() => {
+            match explain(&shared, &client, *request).await {
+                Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,
+                Err(error) => Err(error),
+            }
+        }
         Ok(Ok((version, Opened::Session(request)))) => {
             let refused = serve_sync(&shared, &client, lanes, version, *request).await;
             if let Err((lanes, error)) = refused {

@@ -2,6 +2,7 @@
 
 mod accept;
 mod authorize;
+mod explain;
 mod list;
 mod profiles;
 mod registry;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
+use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -18,6 +18,7 @@ use crate::engine::{
     ControlLane, Pack, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::explain;
 use crate::fs::Root;
 use crate::marks;
 use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, tell_rules, timeout_of};
@@ -102,10 +103,10 @@ fn run_engine(
 }
 
 /// The server's side of a session, on the session's own thread.
-struct Answer<'a> {
-    shared: &'a Shared,
-    client: &'a ConnectedClient,
-    session: &'a Arc<Session>,
+pub(super) struct Answer<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) client: &'a ConnectedClient,
+    pub(super) session: &'a Arc<Session>,
 }
 
 impl Answer<'_> {
@@ -140,6 +141,24 @@ impl Answer<'_> {
             }
         };
         sources::several(request.sources.iter().map(|source| (source.path.as_bytes().to_vec(), part(source))))
+    }
+
+    /// What this end says of a path of a pull.
+    pub(super) fn explain_source(&self, request: &Request) -> Result<Explanation> {
+        let source = self.source(request)?;
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let place = RulePlace::Served { root: self.root(request)?, prefix_of: &prefix_of };
+        let request = Request { top: source.top.clone(), ..request.clone() };
+        explain::of_source(&source, &request, (&place, self.client.scope.rights.read))
+    }
+
+    /// What this end says of a path of a push.
+    pub(super) fn explain_destination(&self, request: &Request) -> Result<Explanation> {
+        let top = self.root(request)?;
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let place = RulePlace::Served { root: top, prefix_of: &prefix_of };
+        let root = top.descend_to_reach(&request.path).ok();
+        explain::of_destination(root.as_ref(), request, (&place, self.client.scope.rights.read))
     }
 
     fn send(

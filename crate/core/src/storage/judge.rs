@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use sparsync_proto::limits::FILTER_BYTES_IN_FORCE_MAX;
 use sparsync_proto::{
-    At, Everything, InForce, Issue, IssueKind, Kind, Matcher, RelPath, RuleFile, RuleFileError, RuleFiles, TreeTop,
-    resolved,
+    At, End, Everything, Explanation, InForce, Issue, IssueKind, Kind, Matcher, RelPath, RuleFile, RuleFileError,
+    RuleFiles, TreeTop, resolved,
 };
 
 use super::{Access, CallError, Directory, Errno, File, Result, Storage};
@@ -88,6 +88,48 @@ impl Judge {
         }
         let outside = Outside { places: &*self.places, issues };
         self.matcher.enter(path, above, &mut Held { directory, path, tops: &self.tops, outside })
+    }
+
+    /// Which rule decides about the path at an end, or about a directory above it that does not belong to the run. The text of a
+    /// rule of a file is told where `tells`.
+    pub(crate) fn explain(
+        &self,
+        root: Option<&impl Storage>,
+        path: &RelPath,
+        (end, tells): (End, bool),
+    ) -> std::result::Result<Explanation, RuleFileError> {
+        let mut told = Explanation { end, path: path.clone(), included: true, ..Explanation::default() };
+        let mut parent = RelPath::root();
+        let mut in_force = self.above.clone();
+        let mut names = path.components().peekable();
+        while let Some(name) = names.next() {
+            let open = root.and_then(|root| root.open(&parent, Access::Reach).ok());
+            let mut found = None;
+            let mut tree = 0;
+            if let Some(open) = &open {
+                in_force = self.enter(open, &parent, &in_force, &mut Vec::new())?;
+                found = open.status(name.as_bytes()).ok().map(|status| status.kind);
+                tree = open.tree_of(name.as_bytes());
+            }
+            let at = At::new(&parent, &in_force);
+            at.set_tree(tree);
+            // What is not there is taken for what the path says that it is.
+            let guess = if names.peek().is_some() { Kind::Directory } else { Kind::File };
+            let kind = found.unwrap_or(guess);
+            let decider = self.matcher.decider(&at, name.as_bytes(), kind, end);
+            let here = parent.join(name);
+            told.is_there = found.is_some();
+            told.included = decider.is_none_or(|decider| decider.rule.include);
+            if names.peek().is_none() || !told.included {
+                if let Some(decider) = decider {
+                    told.set_rule(decider.rule, decider.origin, tells);
+                }
+                told.path = here;
+                return Ok(told);
+            }
+            parent = here;
+        }
+        Ok(told)
     }
 
     /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.

@@ -78,6 +78,37 @@ impl Rule {
         }
     }
 
+    /// The rule as people write it.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        let (letter, end): (&[u8], &[u8]) = match (self.include, self.sender, self.receiver) {
+            (false, true, true) => (b"-", b""),
+            (true, true, true) => (b"+", b""),
+            (false, true, false) => (b"H", b""),
+            (true, true, false) => (b"S", b""),
+            (false, false, _) => (b"P", b""),
+            (true, false, _) => (b"R", b""),
+        };
+        let (letter, end) = match self.per_directory {
+            None => (letter, end),
+            Some(_) if !self.receiver => (&b":"[..], &b"s"[..]),
+            Some(_) if !self.sender => (&b":"[..], &b"r"[..]),
+            Some(_) => (&b":"[..], &b""[..]),
+        };
+        let flag = |is_set: bool, letter: &'static [u8]| if is_set { letter } else { b"" };
+        [
+            letter,
+            flag(self.negated, b"!"),
+            flag(self.perishable, b"p"),
+            flag(self.absolute, b"/"),
+            flag(self.xattr, b"x"),
+            end,
+            b" ",
+            &self.pattern,
+        ]
+        .concat()
+    }
+
     fn flags(&self) -> u16 {
         let flag = |is_set: bool, bit| if is_set { bit } else { 0 };
         let of_files = self.per_directory.map_or(0, |files| {

@@ -38,6 +38,12 @@ impl Frame {
                     root.len() + path.as_bytes().len()
                 }
                 Self::ListReply { entries, .. } => list(entries, |entry| entry.name.len()),
+                Self::Explained(explanation) => {
+                    size_of::<super::Explanation>()
+                        + explanation.path.as_bytes().len()
+                        + explanation.rule.capacity()
+                        + explanation.file.as_ref().map_or(0, Vec::capacity)
+                }
                 Self::Profile(profile) => {
                     list(&profile.figures, |_| 0)
                         + list(&profile.threads, |thread| {

@@ -3,6 +3,7 @@
 mod accept;
 mod directory;
 mod error;
+mod explanation;
 mod finished;
 mod issue;
 mod item;
@@ -14,6 +15,7 @@ mod want;
 pub use accept::{Accept, Grant};
 pub use directory::Directory;
 pub use error::{Detail, WireError};
+pub use explanation::Explanation;
 pub use issue::{Issue, IssueKind};
 pub use item::{Action, Item};
 pub use list::{ListEntry, encode_list};
@@ -124,6 +126,8 @@ pub enum Frame {
     },
     /// The answer.
     StatReply(Stat),
+    /// The answer to a request that asks to explain a path: the acceptor's end of it.
+    Explained(Box<Explanation>),
 }
 
 const HELLO: u8 = 1;
@@ -146,6 +150,7 @@ const LIST_REPLY: u8 = 17;
 const PROFILE: u8 = 18;
 const STAT_REQUEST: u8 = 19;
 const STAT_REPLY: u8 = 20;
+const EXPLAINED: u8 = 25;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
@@ -214,6 +219,7 @@ impl Frame {
             Self::Profile(_) => PROFILE,
             Self::StatRequest { .. } => STAT_REQUEST,
             Self::StatReply(_) => STAT_REPLY,
+            Self::Explained(_) => EXPLAINED,
         }
     }
 
@@ -259,6 +265,7 @@ impl Frame {
             }
             Self::Profile(profile) => profile.put(out),
             Self::StatReply(stat) => stat.put(out),
+            Self::Explained(explanation) => explanation.put_fields(out),
         }
     }
 
@@ -305,6 +312,7 @@ impl Frame {
                 Self::StatRequest { root, path }
             }
             STAT_REPLY => Self::StatReply(Stat::get(reader)?),
+            EXPLAINED => Self::Explained(Box::new(get_message(reader)?)),
             PROFILE => Self::Profile(Box::new(EndProfile::get(reader)?)),
             LIST_REPLY => Self::ListReply { more: flag(reader, "more")?, entries: list::reply(reader)? },
             _ => return malformed("frame type"),

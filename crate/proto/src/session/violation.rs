@@ -56,6 +56,7 @@ impl Frame {
             Self::ListReply { .. } => "a list",
             Self::StatRequest { .. } => "a question for one path",
             Self::StatReply(_) => "an answer about one path",
+            Self::Explained(_) => "an explanation",
         }
     }
 }

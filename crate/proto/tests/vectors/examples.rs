@@ -5,9 +5,9 @@ use sparsync_proto::codec::Write as _;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
-    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry,
-    Listing, Meta, Name, Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection,
-    SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, Issue, IssueKind,
+    Item, Kind, ListEntry, Listing, Meta, Name, Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request,
+    Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -305,6 +305,19 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
             },
         ),
         ("StatRequest", Frame::StatRequest { root: b"backup".to_vec(), path: path(b"host") }),
+        (
+            "Explained",
+            Frame::Explained(Box::new(Explanation {
+                end: End::Receiver,
+                path: path(b"a/tmp"),
+                is_there: true,
+                decided: true,
+                rule: b"P tmp".to_vec(),
+                file: Some(b"host/a/.filter".to_vec()),
+                line: 3,
+                ..Explanation::default()
+            })),
+        ),
         ("StatReply", Frame::StatReply(Stat { kind: Kind::File, size: 300, meta: meta() })),
         ("Profile", Frame::Profile(Box::new(profile()))),
     ]

@@ -1,0 +1,98 @@
+// What decides about a path: the rule, its file and its line, at both ends, and what then really happens.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { ConfigError, explain, sync } from '../dist/index.js';
+import { cli, exit } from './helpers/cli.js';
+import { failure, setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+
+test('the rule that decides is named with its file and line, at both ends, here and at a server', async (t) => {
+  const { work, served, access, server, client, url } = await setup(t);
+  const [source, destination, remote] = [dir(work, 'src'), dir(work, 'dest'), dir(served, 'dest')];
+  for (const tree of [source, destination, remote]) {
+    mkdirSync(`${tree}/sub/deep`, { recursive: true });
+    for (const name of ['a.tmp', 'b', 'sub/a.tmp', 'sub/deep/b', 'sub/c.o']) writeFileSync(`${tree}/${name}`, '');
+  }
+  writeFileSync(`${source}/.f`, '# of the source\n+ c.o\n- *.tmp\n');
+  writeFileSync(`${source}/sub/.f`, '- /deep\n');
+  for (const tree of [destination, remote]) writeFileSync(`${tree}/.f`, '\nP b\n');
+  writeFileSync(`${work}/rules`, '; comment\n- *.o\n');
+  const filter = [{ dirMerge: '.f' }, { mergeFile: `${work}/rules` }, { exclude: '/b' }];
+  const options = { ...access, filter };
+  const inSource = source.slice(1);
+  for (const [to, below] of [
+    [destination, destination.slice(1)],
+    [server.url('root', 'dest'), 'dest'],
+  ] as const) {
+    const short = async (path: string): Promise<unknown> => {
+      const told = await explain(source, to, path, options);
+      t.deepEqual(
+        told.map(({ side }) => side),
+        ['source', 'destination'],
+      );
+      return told.map((one) => [one.path, one.included, one.rule, one.file, one.line, one.index]);
+    };
+    t.deepEqual(await short('sub/a.tmp'), [
+      ['sub/a.tmp', false, '- *.tmp', `${inSource}/.f`, 3, undefined],
+      ['sub/a.tmp', true, undefined, undefined, undefined, undefined],
+    ]);
+    t.deepEqual(await short('sub/deep/b'), [
+      ['sub/deep', false, '- /deep', `${inSource}/sub/.f`, 1, undefined],
+      ['sub/deep/b', false, 'P b', `${below}/.f`, 2, undefined],
+    ]);
+    t.deepEqual(await short('sub/c.o'), [
+      ['sub/c.o', true, '+ c.o', `${inSource}/.f`, 2, undefined],
+      ['sub/c.o', false, '- *.o', `${work}/rules`, 2, 1],
+    ]);
+    t.deepEqual(await short('b'), [
+      ['b', false, '- /b', undefined, undefined, 2],
+      ['b', false, 'P b', `${below}/.f`, 2, undefined],
+    ]);
+  }
+  const pulled = await explain(server.url('root', 'dest'), source, 'sub/a.tmp', options);
+  t.deepEqual(
+    pulled.map((one) => [one.side, one.included, one.file]),
+    [
+      ['source', true, undefined],
+      ['destination', false, `${inSource}/.f`],
+    ],
+  );
+  // What was said is what is done.
+  await sync(source, destination, { filter, delete: true, allowMassDelete: true });
+  t.deepEqual(
+    ['sub/a.tmp', 'sub/deep/b', 'sub/c.o', 'b'].map((path) => existsSync(`${destination}/${path}`)),
+    [false, true, true, true],
+  );
+  const words = ['-a', '-f', ': .f', '--explain=sub/a.tmp', '--explain', 'gone', `${source}/`, `${url('dest')}/`];
+  const ran = await cli(t, client, words);
+  t.is(ran.code, exit.ok, ran.stderr);
+  t.is(
+    ran.stdout,
+    [
+      `source: sub/a.tmp is not sent: rule "- *.tmp" (${inSource}/.f, line 3)`,
+      'destination: sub/a.tmp may be deleted: no rule matches',
+      'source: gone is sent: no rule matches; nothing stands there',
+      'destination: gone may be deleted: no rule matches; nothing stands there',
+      '',
+    ].join('\n'),
+  );
+  t.true(existsSync(`${remote}/sub/a.tmp`), 'nothing was done');
+  const error = await failure(t, explain(source, destination, '../x', options), ConfigError);
+  t.is(error.code, 'ERR_SPARSYNC_CONFIG');
+});
+
+test('a key that may not read is told where a rule stands, and not what it says', async (t) => {
+  const { work, served, server, access } = await setup(t, { rights: 'write+delete' });
+  const [source, remote] = [dir(work, 'src'), dir(served, 'dest')];
+  writeFileSync(`${source}/a`, '');
+  writeFileSync(`${remote}/.f`, 'P secret*\nP a\n');
+  const told = await explain(source, server.url('root', 'dest'), 'a', { ...access, filter: [': .f'] });
+  t.deepEqual([told[1].rule, told[1].file, told[1].line, told[1].included], ['', 'dest/.f', 2, false]);
+  writeFileSync(`${remote}/.f`, 'P x\nsecret rule\n');
+  const run = sync(source, server.url('root', 'dest'), { ...access, filter: [': .f'] });
+  const error = await failure(t, run, ConfigError);
+  t.regex(error.message, /line 2/);
+  t.notRegex(JSON.stringify([error.message, error.details, error.path]), /secret/);
+});

@@ -1,0 +1,66 @@
+//! Which rule of a filter decides about a path: at this end, and as the other one tells it.
+
+use sparsync_proto::{Direction, End, Explanation, Request};
+
+use crate::error::Result;
+use crate::fs::Root;
+use crate::prepare;
+use crate::rule_files::{Place, judge_of_destination, judge_of_source};
+use crate::run::{Run, source_of};
+use crate::sources::Source;
+use crate::{Client, Error};
+
+/// What the source's end of a request says of its path.
+pub(crate) fn of_source(source: &Source, request: &Request, (place, tells): (&Place<'_>, bool)) -> Result<Explanation> {
+    let judge = judge_of_source(source, request, place)?;
+    let told = judge.explain(Some(&source.root), &request.explain, (End::Sender, tells));
+    told.map_err(|error| Error::bad_rules(&error))
+}
+
+/// What the destination's end says, which may be missing.
+pub(crate) fn of_destination(
+    root: Option<&Root>,
+    request: &Request,
+    (place, tells): (&Place<'_>, bool),
+) -> Result<Explanation> {
+    let judge = judge_of_destination(root, request, place)?;
+    let told = judge.explain(root, &request.explain, (End::Receiver, tells));
+    told.map_err(|error| Error::bad_rules(&error))
+}
+
+/// The request with what its own source says of itself, and that source.
+fn with_source(run: &Run) -> Result<(Request, Source)> {
+    let source = source_of(run)?;
+    let mut request = run.request.clone();
+    request.file_name.clone_from(&source.file_name);
+    request.top.clone_from(&source.top);
+    Ok((request, source))
+}
+
+fn own_destination(path: &[u8], request: &Request) -> Result<Explanation> {
+    let root = prepare::open_own(path).ok().and_then(|(root, missing)| missing.is_root().then_some(root));
+    of_destination(root.as_ref(), request, (&Place::Own, true))
+}
+
+/// What both ends of a run between two folders of this machine say of the path that it is asked to explain.
+///
+/// # Errors
+/// The source cannot be had, or a file of rules cannot be followed.
+pub fn explain_local(run: &Run, destination: &[u8]) -> Result<[Explanation; 2]> {
+    let (request, source) = with_source(run)?;
+    Ok([of_source(&source, &request, (&Place::Own, true))?, own_destination(destination, &request)?])
+}
+
+/// What both ends of a run with a server say, the source's first.
+///
+/// # Errors
+/// As for [`explain_local`], or the server refuses the run.
+pub async fn explain_remote(client: &Client, run: Run) -> Result<[Explanation; 2]> {
+    if run.request.direction == Direction::Pull {
+        let theirs = client.explanation(run.request.clone()).await?;
+        return Ok([theirs, own_destination(&run.local_path, &run.request)?]);
+    }
+    let (request, source) = with_source(&run)?;
+    let ours = of_source(&source, &request, (&Place::Own, true))?;
+    Ok([ours, client.explanation(request).await?])
+}

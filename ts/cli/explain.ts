@@ -1,0 +1,55 @@
+import { explain } from '../explain.js';
+import type { Explanation } from '../explain.js';
+import type { PlanOptions } from '../options.js';
+import { NOT_IN_PLAN } from '../transfer.js';
+import { connectOptions } from './connecting.js';
+import { EXIT } from './exit-codes.js';
+import { withFirstContact } from './first-contact.js';
+import { printJson } from './json.js';
+import { endsOf } from './operands.js';
+import { print } from './output.js';
+import type { ParsedFlags } from './parse.js';
+import { printError } from './report.js';
+import { transferOptions } from './sync-options.js';
+import { safe } from './text.js';
+
+/** `sparsync --explain=PATH ... SRC... DEST`: which rule decides about each path, and nothing else is done. */
+export async function explainCommand(flags: ParsedFlags): Promise<number> {
+  try {
+    // For its complaints about operands, which are those of a sync.
+    endsOf(flags.operands);
+    const operands = [...flags.operands];
+    const destination = operands.pop() ?? '';
+    const options = { ...connectOptions(flags), ...planOptions(flags) };
+    for (const path of flags.words('explain')) {
+      const told = await withFirstContact(
+        options.trust?.knownHosts,
+        () => new AbortController().signal,
+        () => explain(operands, destination, path, options),
+      );
+      for (const one of told) await tell(one, flags.on('json'));
+    }
+    return EXIT.ok;
+  } catch (error) {
+    return printError(error);
+  }
+}
+
+/** The options of the sync, without those that only concern writing. */
+function planOptions(flags: ParsedFlags): PlanOptions {
+  const writing: readonly string[] = NOT_IN_PLAN;
+  return Object.fromEntries(Object.entries(transferOptions(flags)).filter(([name]) => !writing.includes(name)));
+}
+
+async function tell(told: Explanation, json: boolean): Promise<void> {
+  if (json) await printJson({ type: 'explanation', ...told });
+  else await print(describe(told));
+}
+
+function describe({ side, path, exists, included, rule, file, line }: Explanation): string {
+  const verdict =
+    side === 'source' ? (included ? 'is sent' : 'is not sent') : included ? 'may be deleted' : 'is not deleted';
+  const place = file === undefined ? '' : ` (${safe(file)}${line === undefined ? '' : `, line ${line}`})`;
+  const why = rule === undefined ? 'no rule matches' : rule === '' ? 'a rule' : `rule "${safe(rule)}"`;
+  return `${side}: ${safe(path)} ${verdict}: ${why}${place}${exists ? '' : '; nothing stands there'}`;
+}
