@@ -408,6 +408,8 @@ export interface NativeTransfer {
   specials: boolean
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>
+  /** What no rule of the filter decides, files of git do: what they ignore is left out. */
+  gitignore: boolean
   /** Whether anybody may execute a file, where permission bits are not carried. */
   executability: boolean
   /** Changes of the permission bits that the source has, made before anything is compared. */
@@ -434,6 +436,8 @@ export interface NativeTransfer {
   minSize?: number
   /** Entries that the source does not have are deleted. */
   delete: boolean
+  /** What rules leave out is deleted too: rules for no end in particular are for the sender alone. */
+  deleteExcluded: boolean
   /** No more deletions than this. */
   maxDelete?: number
   /** The guard against mass deletion is lifted. */

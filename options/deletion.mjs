@@ -1,4 +1,4 @@
-import { bound, environment, flag, own } from './kinds.mjs';
+import { bound, environment, flag } from './kinds.mjs';
 
 export const title = 'Deleting';
 
@@ -15,7 +15,8 @@ export const rows = [
   },
   {
     name: 'deleteExcluded',
-    kind: own({ read: "flags.on('delete-excluded')", standard: '`false`' }),
+    kind: flag(),
+    field: { number: 72, at: 'deletion.excluded' },
     meaning: 'What rules leave out is deleted too: rules for no end in particular are for the sender alone.',
     flag: 'delete-excluded',
     implies: ['delete'],

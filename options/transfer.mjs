@@ -155,6 +155,16 @@ export const rows = [
     verify: true,
   },
   {
+    name: 'gitignore',
+    kind: flag(),
+    calls: EVERY,
+    field: { number: 71, at: 'gitignore' },
+    meaning: 'What no rule of the filter decides, files of git do: what they ignore is left out.',
+    flag: 'gitignore',
+    help: 'leave out what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
+    verify: true,
+  },
+  {
     kind: own(),
     flag: 'cvs-exclude',
     short: 'C',

@@ -4,7 +4,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { has, mustRun, ROOT } from './process.mjs';
 
 /** Programs that tests use as independent judges, and the Debian packages that hold them. */
-export const JUDGES = { rsync: 'rsync', strace: 'strace', valgrind: 'valgrind', setfattr: 'attr', setfacl: 'acl' };
+export const JUDGES = {
+  rsync: 'rsync',
+  strace: 'strace',
+  valgrind: 'valgrind',
+  setfattr: 'attr',
+  setfacl: 'acl',
+  git: 'git',
+};
 
 /** Fails with what to install when the compilers are missing. */
 export async function requireToolchain() {

@@ -413,6 +413,15 @@ export interface TransferOptions {
    */
   filter?: readonly (string | Uint8Array | FilterRule)[] | undefined;
   /**
+   * Leave out what git ignores where no rule of {@link TransferOptions.filter} decides: by the files `.gitignore` of the
+   * tree and of the repository that holds it, and `.git/info/exclude`. Each end reads its own; see docs/filters.md.
+   *
+   * Default: `false`.
+   *
+   * @example `gitignore: true`
+   */
+  gitignore?: boolean | undefined;
+  /**
    * Remove from the destination what the source does not have, last, and only after the source was read to its end
    * without error.
    *

@@ -94,7 +94,6 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
 
 const SYNC_CHECKS: Checks<TransferOptions> = {
   ...TRANSFER_CHECKS,
-  deleteExcluded: flag,
   into: flag,
   events: group(EVENT_CHECKS),
   retry: (value, name) => {

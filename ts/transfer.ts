@@ -21,6 +21,7 @@ export const TRANSFER_CHECKS: {
   readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
   readonly filter: Check<FilterRules>;
+  readonly gitignore: Check<boolean>;
   readonly executability: Check<boolean>;
   readonly chmod: Check<string>;
   readonly omitDirTimes: Check<boolean>;
@@ -34,6 +35,7 @@ export const TRANSFER_CHECKS: {
   readonly maxSize: Check<number>;
   readonly minSize: Check<number>;
   readonly delete: Check<boolean>;
+  readonly deleteExcluded: Check<boolean>;
   readonly maxDelete: Check<number>;
   readonly allowMassDelete: Check<boolean>;
   readonly force: Check<boolean>;
@@ -57,6 +59,7 @@ export const TRANSFER_CHECKS: {
   devices: flag,
   specials: flag,
   filter: filterRules,
+  gitignore: flag,
   executability: flag,
   chmod: modeChanges,
   omitDirTimes: flag,
@@ -70,6 +73,7 @@ export const TRANSFER_CHECKS: {
   maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   minSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   delete: flag,
+  deleteExcluded: flag,
   maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
   allowMassDelete: flag,
   force: flag,
@@ -129,6 +133,7 @@ interface Given {
   devices?: boolean;
   specials?: boolean;
   filter?: FilterRules;
+  gitignore?: boolean;
   executability?: boolean;
   chmod?: string;
   omitDirTimes?: boolean;
@@ -142,6 +147,7 @@ interface Given {
   maxSize?: number;
   minSize?: number;
   delete?: boolean;
+  deleteExcluded?: boolean;
   maxDelete?: number;
   allowMassDelete?: boolean;
   force?: boolean;
@@ -168,6 +174,7 @@ export interface EngineOptions {
   devices: boolean;
   specials: boolean;
   filter: NativeRule[];
+  gitignore: boolean;
   executability: boolean;
   chmod?: string;
   omitDirTimes: boolean;
@@ -181,6 +188,7 @@ export interface EngineOptions {
   maxSize?: number;
   minSize?: number;
   delete: boolean;
+  deleteExcluded: boolean;
   maxDelete?: number;
   allowMassDelete: boolean;
   force: boolean;
@@ -208,6 +216,7 @@ export function engineOptions(given: Given): EngineOptions {
     devices: given.devices ?? true,
     specials: given.specials ?? true,
     filter: nativeRules(given.filter ?? []),
+    gitignore: given.gitignore ?? false,
     executability: given.executability ?? false,
     ...(given.chmod === undefined ? {} : { chmod: given.chmod }),
     omitDirTimes: given.omitDirTimes ?? false,
@@ -221,6 +230,7 @@ export function engineOptions(given: Given): EngineOptions {
     ...(given.maxSize === undefined ? {} : { maxSize: given.maxSize }),
     ...(given.minSize === undefined ? {} : { minSize: given.minSize }),
     delete: given.delete ?? false,
+    deleteExcluded: given.deleteExcluded ?? false,
     ...(given.maxDelete === undefined ? {} : { maxDelete: given.maxDelete }),
     allowMassDelete: given.allowMassDelete ?? liftsGuards(),
     force: given.force ?? false,

@@ -98,6 +98,11 @@ const RSYNC_FILTER_FLAG: Flag = {
   category: 'What is transferred',
   help: 'read rules from .rsync-filter in each directory (-f ": /.rsync-filter"); twice leaves such files out',
 };
+const GITIGNORE_FLAG: Flag = {
+  name: 'gitignore',
+  category: 'What is transferred',
+  help: 'leave out what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
+};
 const CVS_EXCLUDE_FLAG: Flag = {
   name: 'cvs-exclude',
   short: 'C',
@@ -235,6 +240,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   EXCLUDE_FROM_FLAG,
   INCLUDE_FROM_FLAG,
   RSYNC_FILTER_FLAG,
+  GITIGNORE_FLAG,
   CVS_EXCLUDE_FLAG,
   EXECUTABILITY_FLAG,
   CHMOD_FLAG,
@@ -374,6 +380,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...EXCLUDE_FROM_FLAG, category: 'How it is compared' },
   { ...INCLUDE_FROM_FLAG, category: 'How it is compared' },
   { ...RSYNC_FILTER_FLAG, category: 'How it is compared' },
+  { ...GITIGNORE_FLAG, category: 'How it is compared' },
   { ...CVS_EXCLUDE_FLAG, category: 'How it is compared' },
   { ...EXECUTABILITY_FLAG, help: 'without modes: compare whether files can be executed' },
   CHMOD_FLAG,
@@ -402,6 +409,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     devices: flags.on('devices'),
     specials: flags.on('specials'),
     filter: filterOf(flags),
+    gitignore: flags.on('gitignore'),
     executability: flags.on('executability'),
     chmod: joinedOf(flags, 'chmod'),
     omitDirTimes: flags.on('omit-dir-times'),
@@ -450,6 +458,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     devices: flags.given('devices'),
     specials: flags.given('specials'),
     filter: filterOf(flags),
+    gitignore: flags.given('gitignore'),
     executability: flags.given('executability'),
     chmod: joinedOf(flags, 'chmod'),
     omitDirTimes: flags.given('omit-dir-times'),

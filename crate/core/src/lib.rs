@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod explain;
 mod fs;
+mod gitignore;
 mod job;
 mod marks;
 mod negotiation;

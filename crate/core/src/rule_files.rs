@@ -1,9 +1,12 @@
 //! Files of filter rules that do not lie in the directories that a run walks: above its trees, or named by another file.
 
-use sparsync_proto::{End, RelPath, Request, TreeTop, resolved};
+use std::sync::Arc;
+
+use sparsync_proto::{End, IgnoreSyntax, RelPath, Request, TreeTop, resolved};
 
 use crate::error::{Error, Result};
 use crate::fs::{Root, below, trusts};
+use crate::gitignore::GitSyntax;
 use crate::sources::Source;
 use crate::storage::{self, Access, CallError, Directory as _, Errno, Judge, RulePlaces, Storage as _, read_rules};
 
@@ -66,6 +69,17 @@ impl RulePlaces for Files {
     fn trusts(&self, uid: u32) -> bool {
         trusts(uid)
     }
+
+    fn exists(&self, tree: usize, path: &[u8]) -> bool {
+        let (Some(Some(prefix)), Ok(path)) = (self.prefixes.get(tree), RelPath::new(path)) else { return false };
+        let Some((directory, name)) = path.split_last().filter(|_| path.is_within(prefix)) else { return false };
+        self.top.open(&directory, Access::Reach).and_then(|open| open.status(name.as_bytes())).is_ok()
+    }
+}
+
+/// The language of git's files.
+fn syntax() -> Arc<dyn IgnoreSyntax> {
+    Arc::new(GitSyntax)
 }
 
 /// The judge of an end of `request`, whose trees are `roots`: each with whether it is one entry of its top.
@@ -74,7 +88,7 @@ fn judge<'a>(
     roots: impl Iterator<Item = (&'a Root, bool)>,
     place: &Place<'_>,
 ) -> Result<Judge> {
-    let matcher = request.matcher(end);
+    let matcher = request.matcher(end, syntax);
     if !matcher.ends_differ() {
         return Ok(Judge::new(matcher));
     }
@@ -111,6 +125,6 @@ pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<
 pub(crate) fn judge_of_destination(root: Option<&Root>, request: &Request, place: &Place<'_>) -> Result<Judge> {
     match root {
         Some(root) => judge((request, End::Receiver), std::iter::once((root, false)), place),
-        None => Ok(Judge::new(request.matcher(End::Receiver))),
+        None => Ok(Judge::new(request.matcher(End::Receiver, syntax))),
     }
 }

@@ -35,6 +35,8 @@ pub struct NativeTransfer {
     pub specials: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: Vec<NativeRule>,
+    /// What no rule of the filter decides, files of git do: what they ignore is left out.
+    pub gitignore: bool,
     /// Whether anybody may execute a file, where permission bits are not carried.
     pub executability: bool,
     /// Changes of the permission bits that the source has, made before anything is compared.
@@ -61,6 +63,8 @@ pub struct NativeTransfer {
     pub min_size: Option<f64>,
     /// Entries that the source does not have are deleted.
     pub delete: bool,
+    /// What rules leave out is deleted too: rules for no end in particular are for the sender alone.
+    pub delete_excluded: bool,
     /// No more deletions than this.
     pub max_delete: Option<f64>,
     /// The guard against mass deletion is lifted.
@@ -99,6 +103,7 @@ impl NativeTransfer {
         request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;
         request.filter = rules(&self.filter)?;
+        request.gitignore = self.gitignore;
         request.attributes.executability = self.executability;
         request.chmod = chmod(self.chmod.as_deref())?;
         request.attributes.omit_dir_times = self.omit_dir_times;
@@ -112,6 +117,7 @@ impl NativeTransfer {
         request.selection.max_size = self.max_size.map(whole);
         request.selection.min_size = self.min_size.map(whole);
         request.deletion.delete = self.delete;
+        request.deletion.excluded = self.delete_excluded;
         request.deletion.max = self.max_delete.map(whole);
         request.deletion.allow_mass = self.allow_mass_delete;
         request.deletion.force = self.force;

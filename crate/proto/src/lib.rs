@@ -40,8 +40,9 @@ pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use entry_fields::{Device, EntryFields};
 pub use filter::{
-    At, Decider, End, Filter, FilterRules, InForce, Origin, ParseError, Pattern, PerDirectory, Prefixes, Rule,
-    RuleFile, RuleFileError, RuleFiles, Said, Style, TreeTop, parse_file, parse_rule, resolved,
+    At, Decider, End, Filter, FilterRules, IgnoreFile, IgnoreSyntax, IgnoreVerdict, Ignores, InForce, Origin,
+    ParseError, Pattern, PerDirectory, Prefixes, Rule, RuleFile, RuleFileError, RuleFiles, Said, Style, TreeTop,
+    parse_file, parse_rule, resolved,
 };
 pub use frame::{
     Accept, Action, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry,

@@ -5,9 +5,10 @@
 //! both sides, and a directory of the destination that holds something protected stays.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::entry::Kind;
-use crate::filter::{At, Decider, End, Filter, InForce, RuleFileError, RuleFiles, TreeTop};
+use crate::filter::{At, Decider, End, Filter, IgnoreSyntax, Ignores, InForce, RuleFileError, RuleFiles, TreeTop};
 use crate::names::Names;
 use crate::path::RelPath;
 use crate::request::Request;
@@ -32,7 +33,7 @@ pub trait Matcher: Debug + Send + Sync {
     }
 
     /// The rule that says whether an end sends an entry, or deletes it.
-    fn decider<'a>(&'a self, at: &At<'a>, name: &[u8], kind: Kind, end: End) -> Option<Decider<'a>> {
+    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
         let _ = (at, name, kind, end);
         None
     }
@@ -86,11 +87,15 @@ fn is_reached(path: &RelPath, takes: impl Fn(&RelPath, &[u8]) -> bool) -> bool {
 }
 
 impl Request {
-    /// What belongs to the run, as one of its ends sees it.
+    /// What belongs to the run, as one of its ends sees it; `syntax` gives the language of git's files.
     #[must_use]
-    pub fn matcher(&self, end: End) -> Box<dyn Matcher> {
-        let filtered: Box<dyn Matcher> =
-            if self.filter.is_empty() { Box::new(Everything) } else { Box::new(Filter::new(&self.filter, end)) };
+    pub fn matcher(&self, end: End, syntax: impl FnOnce() -> Arc<dyn IgnoreSyntax>) -> Box<dyn Matcher> {
+        let ignores = self.gitignore.then(|| Ignores { syntax: syntax(), may_be_deleted: self.deletion.excluded });
+        let filtered: Box<dyn Matcher> = if self.filter.is_empty() && ignores.is_none() {
+            Box::new(Everything)
+        } else {
+            Box::new(Filter::with(&self.filter, end, ignores))
+        };
         if self.top.is_empty() { filtered } else { Box::new(AtTop::new(&self.top, filtered)) }
     }
 }
@@ -149,7 +154,7 @@ impl Matcher for AtTop {
         self.is_seen(at.path(), name) && self.below.deletes(at, name, kind, in_deleted)
     }
 
-    fn decider<'a>(&'a self, at: &At<'a>, name: &[u8], kind: Kind, end: End) -> Option<Decider<'a>> {
+    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
         self.below.decider(at, name, kind, end)
     }
 

@@ -64,9 +64,12 @@ pub struct Selection {
 
 /// What is deleted, and what protects against deleting by accident.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub struct Deletion {
     /// Entries that the source does not have are deleted.
     pub delete: bool,
+    /// What rules leave out is deleted too: rules for no end in particular are for the sender alone.
+    pub excluded: bool,
     /// No more deletions than this.
     pub max: Option<u64>,
     /// The guard against mass deletion is lifted.
@@ -122,6 +125,8 @@ pub struct Request {
     pub recursive: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
+    /// What no rule of the filter decides, files of git do: what they ignore is left out.
+    pub gitignore: bool,
     /// Changes of the permission bits that the source has, made before anything is compared.
     pub chmod: Chmod,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
@@ -169,6 +174,7 @@ impl Default for Request {
             source_marks: Vec::default(),
             recursive: false,
             filter: FilterRules::default(),
+            gitignore: false,
             chmod: Chmod::default(),
             strict_attributes: false,
             dry_run: false,
@@ -241,4 +247,6 @@ message!(Request, "request" {
     57 critical attributes.acls,
     58 critical attributes.foreign_xattrs,
     70 critical explain,
+    71 critical gitignore,
+    72 critical deletion.excluded,
 });

@@ -18,6 +18,9 @@ pub(crate) trait RulePlaces: Debug + Send + Sync {
 
     /// Whether a symlink of this owner may lead to a file of rules.
     fn trusts(&self, uid: u32) -> bool;
+
+    /// Whether something stands at a path that may be looked at.
+    fn exists(&self, tree: usize, path: &[u8]) -> bool;
 }
 
 /// No file is read.
@@ -30,6 +33,10 @@ impl RulePlaces for Nowhere {
     }
 
     fn trusts(&self, _: u32) -> bool {
+        false
+    }
+
+    fn exists(&self, _: usize, _: &[u8]) -> bool {
         false
     }
 }
@@ -119,10 +126,10 @@ impl Judge {
             let decider = self.matcher.decider(&at, name.as_bytes(), kind, end);
             let here = parent.join(name);
             told.is_there = found.is_some();
-            told.included = decider.is_none_or(|decider| decider.rule.include);
+            told.included = decider.as_ref().is_none_or(|decider| decider.include);
             if names.peek().is_none() || !told.included {
                 if let Some(decider) = decider {
-                    told.set_rule(decider.rule, decider.origin, tells);
+                    told.set_rule(&decider, tells);
                 }
                 told.path = here;
                 return Ok(told);
@@ -184,6 +191,14 @@ impl RuleFiles for Outside<'_> {
     fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile {
         self.read(tree, path, path)
     }
+
+    fn own_exists(&mut self, _: usize, _: &[u8]) -> bool {
+        false
+    }
+
+    fn exists(&mut self, tree: usize, path: &[u8]) -> bool {
+        self.places.exists(tree, path)
+    }
 }
 
 /// Files of rules of a directory that is held.
@@ -224,6 +239,14 @@ impl<D: Directory> RuleFiles for Held<'_, D> {
 
     fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile {
         self.outside.by_path(tree, path)
+    }
+
+    fn own_exists(&mut self, tree: usize, name: &[u8]) -> bool {
+        self.directory.tree_of(name) == tree && self.directory.status(name).is_ok()
+    }
+
+    fn exists(&mut self, tree: usize, path: &[u8]) -> bool {
+        self.outside.exists(tree, path)
     }
 }
 

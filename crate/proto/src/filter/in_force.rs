@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
 use super::compiled::{Compiled, Element, Files, Origin, Said};
+use super::ignored::{IgnoreSyntax, Ignored, Search};
 use super::parse::{self, ParseError, Style, parse_file};
 use crate::limits::{FILTER_BYTES_IN_FORCE_MAX, FILTER_FILES_MAX, FILTER_MERGE_DEPTH_MAX};
 use crate::path::RelPath;
@@ -27,6 +28,12 @@ pub trait RuleFiles {
 
     /// A file by its path in the file system, without a slash before it; it has no `.` or `..` in it.
     fn by_path(&mut self, tree: usize, path: &[u8]) -> RuleFile;
+
+    /// Whether the directory that is entered has an entry of this name.
+    fn own_exists(&mut self, tree: usize, name: &[u8]) -> bool;
+
+    /// Whether something stands at a path in the file system.
+    fn exists(&mut self, tree: usize, path: &[u8]) -> bool;
 }
 
 /// A file of rules that cannot be followed.
@@ -64,6 +71,17 @@ struct Directory {
     files: Vec<Arc<Files>>,
     /// What each of them says here.
     said: Vec<Option<Arc<Said>>>,
+    /// The files of another language that apply here.
+    ignored: Option<Arc<Ignored>>,
+}
+
+/// What a filter looks for in directories.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought<'a> {
+    /// Files of rules.
+    pub(super) files: &'a [Arc<Files>],
+    /// The language of files that say what is left alone, where those count.
+    pub(super) syntax: Option<&'a dyn IgnoreSyntax>,
 }
 
 /// The rules that files have in a directory, for each tree of the run; nothing where no rule asks for files.
@@ -71,28 +89,37 @@ struct Directory {
 pub struct InForce(Option<Arc<[Arc<Directory>]>>);
 
 impl InForce {
-    /// What is in force above the tops of `trees`, for a filter that looks for `files`.
+    /// What is in force above the tops of `trees`, for a filter that looks for what is `sought`.
     pub(super) fn above(
         trees: Vec<TreeTop>,
-        files: &[Arc<Files>],
+        sought: Sought<'_>,
         reader: &mut dyn RuleFiles,
     ) -> Result<Self, RuleFileError> {
         let begin = |(number, tree): (usize, TreeTop)| {
-            let mut directory = Directory { top: Arc::new(tree), files: files.to_vec(), said: vec![None; files.len()] };
+            let ignored = sought.syntax.and_then(|syntax| {
+                Search { syntax, tree: number, reader: &mut *reader }.above(&tree.path, tree.is_entry)
+            });
+            let (files, said) = (sought.files.to_vec(), vec![None; sought.files.len()]);
+            let mut directory = Directory { top: Arc::new(tree), files, said, ignored };
             directory.search(number, reader).map(|()| Arc::new(directory))
         };
         trees.into_iter().enumerate().map(begin).collect::<Result<_, _>>().map(|trees| Self(Some(trees)))
     }
 
     /// What is in force in the directory at `path`, of which this is what is in force above it.
-    pub(super) fn enter(&self, path: &RelPath, reader: &mut dyn RuleFiles) -> Result<Self, RuleFileError> {
+    pub(super) fn enter(
+        &self,
+        path: &RelPath,
+        sought: Sought<'_>,
+        reader: &mut dyn RuleFiles,
+    ) -> Result<Self, RuleFileError> {
         let Some(trees) = &self.0 else { return Ok(Self::default()) };
         let mut entered: Option<Vec<Arc<Directory>>> = None;
         for (number, tree) in trees.iter().enumerate() {
             if path.is_root() && tree.top.is_entry {
                 continue;
             }
-            if let Some(directory) = tree.enter(path, number, reader)? {
+            if let Some(directory) = tree.enter(path, (number, sought.syntax), reader)? {
                 entered.get_or_insert_with(|| trees.to_vec())[number] = Arc::new(directory);
             }
         }
@@ -119,8 +146,20 @@ impl Directory {
     }
 
     /// What is in force below, when that is something else.
-    fn enter(&self, path: &RelPath, tree: usize, reader: &mut dyn RuleFiles) -> Result<Option<Self>, RuleFileError> {
+    fn enter(
+        &self,
+        path: &RelPath,
+        (tree, syntax): (usize, Option<&dyn IgnoreSyntax>),
+        reader: &mut dyn RuleFiles,
+    ) -> Result<Option<Self>, RuleFileError> {
         let mut entered: Option<Self> = None;
+        if let Some(syntax) = syntax {
+            let mut search = Search { syntax, tree, reader: &mut *reader };
+            let (ignored, changed) = search.enter((&self.top.path, path), self.ignored.as_ref());
+            if changed {
+                entered = Some(Self { ignored, ..self.copied() });
+            }
+        }
         let mut number = 0;
         while let Some(files) = entered.as_ref().unwrap_or(self).files.get(number).cloned() {
             let read = if files.name.is_empty() { RuleFile::Missing } else { reader.own(tree, &files.name) };
@@ -143,7 +182,12 @@ impl Directory {
     }
 
     fn copied(&self) -> Self {
-        Self { top: Arc::clone(&self.top), files: self.files.clone(), said: self.said.clone() }
+        Self {
+            top: Arc::clone(&self.top),
+            files: self.files.clone(),
+            said: self.said.clone(),
+            ignored: self.ignored.clone(),
+        }
     }
 
     /// Takes in what the file `file` says, whose directory begins `begin` bytes into a path in the file system.
@@ -228,7 +272,7 @@ struct Taken {
     bytes: usize,
 }
 
-fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
     match (directory, name) {
         (b"", name) => name.to_vec(),
         (directory, b"") => directory.to_vec(),
@@ -317,6 +361,11 @@ impl<'a> At<'a> {
     /// What files say here.
     pub(super) fn said(&self) -> &'a [Option<Arc<Said>>] {
         self.directory().map_or(&[], |directory| &directory.said)
+    }
+
+    /// The files of another language that apply here.
+    pub(super) fn ignored(&self) -> Option<&'a Arc<Ignored>> {
+        self.directory().and_then(|directory| directory.ignored.as_ref())
     }
 
     /// Calls `ask` with the path of `name` between two slashes, and where the path below the top begins in it.

@@ -7,6 +7,7 @@
 
 mod compiled;
 mod cvs;
+mod ignored;
 mod in_force;
 mod parse;
 mod pattern;
@@ -15,6 +16,7 @@ mod rule;
 use std::sync::Arc;
 
 pub use compiled::Origin;
+pub use ignored::{IgnoreFile, IgnoreSyntax, IgnoreVerdict};
 pub use in_force::{At, InForce, RuleFile, RuleFileError, RuleFiles, TreeTop, resolved};
 pub use parse::{ParseError, Prefixes, Said, Style, parse_file, parse_rule};
 pub use pattern::Pattern;
@@ -24,6 +26,8 @@ use crate::entry::Kind;
 use crate::matcher::Matcher;
 use crate::path::RelPath;
 use compiled::{Compiled, Element, Files, first};
+use ignored::Ignored;
+use in_force::Sought;
 
 /// Which end of a run looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +46,30 @@ pub struct Filter {
     files: Vec<Arc<Files>>,
     /// Whether a pattern is compared with paths in the file system.
     has_absolute: bool,
+    /// Files of another language say what is left alone where no rule decides.
+    ignores: Option<Ignores>,
+}
+
+/// What files of another language mean for a filter.
+#[derive(Clone, Debug)]
+pub struct Ignores {
+    /// The language.
+    pub syntax: Arc<dyn IgnoreSyntax>,
+    /// What they leave alone may be deleted.
+    pub may_be_deleted: bool,
 }
 
 impl Filter {
     /// The matcher of an end. Patterns begin at the top of the transfer.
     #[must_use]
     pub fn new(rules: &FilterRules, end: End) -> Self {
-        let mut filter = Self { end, elements: Vec::new(), files: Vec::new(), has_absolute: false };
+        Self::with(rules, end, None)
+    }
+
+    /// The same, where files of another language count too.
+    #[must_use]
+    pub fn with(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
+        let mut filter = Self { end, elements: Vec::new(), files: Vec::new(), has_absolute: false, ignores };
         for (number, rule) in rules.iter().enumerate() {
             match Files::of(&rule) {
                 None => {
@@ -78,25 +99,45 @@ impl Filter {
         })
     }
 
-    /// Whether that rule includes it, or there is none.
-    fn includes(&self, at: &At<'_>, entry: (&[u8], Kind), applies: impl Fn(&Rule) -> bool) -> bool {
-        self.first(at, entry, applies).is_none_or(|each| each.rule.include)
+    /// Whether the entry belongs to the run for an end, of which only what `applies` counts: by the first rule that matches, or
+    /// else by the files of another language.
+    fn includes(&self, at: &At<'_>, entry: (&[u8], Kind), end: End, applies: impl Fn(&Rule) -> bool) -> bool {
+        match self.first(at, entry, applies) {
+            Some(rule) => rule.rule.include,
+            None => !self.counts_ignored(end) || !is_ignored(at, entry),
+        }
+    }
+
+    fn counts_ignored(&self, end: End) -> bool {
+        self.ignores.as_ref().is_some_and(|ignores| end == End::Sender || !ignores.may_be_deleted)
+    }
+
+    fn sought(&self) -> Sought<'_> {
+        Sought { files: &self.files, syntax: self.ignores.as_ref().map(|ignores| &*ignores.syntax) }
     }
 }
 
+/// Whether files of another language leave an entry alone.
+fn is_ignored(at: &At<'_>, (name, kind): (&[u8], Kind)) -> bool {
+    let ignored = at.ignored();
+    ignored.is_some() && at.with_path(name, |(path, _)| Ignored::ignores(ignored, path, kind == Kind::Directory))
+}
+
 /// The rule that decides about an entry.
-#[derive(Clone, Copy, Debug)]
-pub struct Decider<'a> {
-    /// The rule.
-    pub rule: &'a Rule,
+#[derive(Clone, Debug)]
+pub struct Decider {
+    /// What matches belongs to the run.
+    pub include: bool,
+    /// The rule, as people write it.
+    pub text: Vec<u8>,
     /// Where it was written.
-    pub origin: &'a Origin,
+    pub origin: Origin,
 }
 
 impl Matcher for Filter {
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
-        self.includes(at, (name, kind), |rule| rule.sender)
-            || (self.end == End::Receiver && self.includes(at, (name, kind), |rule| rule.receiver))
+        self.includes(at, (name, kind), End::Sender, |rule| rule.sender)
+            || (self.end == End::Receiver && self.includes(at, (name, kind), End::Receiver, |rule| rule.receiver))
     }
 
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
@@ -120,17 +161,23 @@ impl Matcher for Filter {
     }
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
-        self.includes(at, (name, kind), |rule| rule.receiver && !(in_deleted && rule.perishable))
+        let applies = |rule: &Rule| rule.receiver && !(in_deleted && rule.perishable);
+        self.includes(at, (name, kind), End::Receiver, applies)
     }
 
-    fn decider<'a>(&'a self, at: &At<'a>, name: &[u8], kind: Kind, end: End) -> Option<Decider<'a>> {
+    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
         let applies = |rule: &Rule| if end == End::Sender { rule.sender } else { rule.receiver };
-        let decider = self.first(at, (name, kind), applies)?;
-        Some(Decider { rule: &decider.rule, origin: &decider.origin })
+        if let Some(Compiled { rule, origin, .. }) = self.first(at, (name, kind), applies) {
+            return Some(Decider { include: rule.include, text: rule.text(), origin: origin.clone() });
+        }
+        let ignored = at.ignored().filter(|_| self.counts_ignored(end));
+        let is_directory = kind == Kind::Directory;
+        let (verdict, origin) = at.with_path(name, |(path, _)| Ignored::decider(ignored, path, is_directory))?;
+        Some(Decider { include: !verdict.ignored, text: verdict.pattern, origin })
     }
 
     fn takes_all_below(&self, _: &RelPath) -> bool {
-        self.elements.is_empty()
+        self.elements.is_empty() && self.ignores.is_none()
     }
 
     fn digests_decide(&self) -> bool {
@@ -138,14 +185,14 @@ impl Matcher for Filter {
     }
 
     fn ends_differ(&self) -> bool {
-        self.has_absolute || !self.files.is_empty()
+        self.has_absolute || !self.files.is_empty() || self.ignores.is_some()
     }
 
     fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        if self.ends_differ() { InForce::above(trees, &self.files, files) } else { Ok(InForce::default()) }
+        if self.ends_differ() { InForce::above(trees, self.sought(), files) } else { Ok(InForce::default()) }
     }
 
     fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        above.enter(path, files)
+        above.enter(path, self.sought(), files)
     }
 }

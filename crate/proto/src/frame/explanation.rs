@@ -2,7 +2,7 @@
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::{AtMost, Codec, message};
-use crate::filter::{End, Origin, Rule};
+use crate::filter::{Decider, End, Origin};
 use crate::limits::{MESSAGE_BYTES_MAX, PATH_BYTES_MAX};
 use crate::path::RelPath;
 
@@ -47,8 +47,8 @@ impl Default for Explanation {
 
 impl Explanation {
     /// Notes the rule that decides, with its text where `tells`.
-    pub fn set_rule(&mut self, rule: &Rule, origin: &Origin, tells: bool) {
-        match origin {
+    pub fn set_rule(&mut self, rule: &Decider, tells: bool) {
+        match &rule.origin {
             Origin::Request(number) => self.number = Some(*number as u64),
             Origin::File(file, line) => {
                 self.file = Some(file.to_vec());
@@ -57,7 +57,7 @@ impl Explanation {
         }
         self.decided = true;
         if tells || self.file.is_none() {
-            self.rule = rule.text();
+            self.rule.clone_from(&rule.text);
         }
     }
 }

@@ -125,7 +125,7 @@ fn fields_cost_little() {
         partial: true,
         itemize: true,
         lock_wait_ms: 1000,
-        deletion: Deletion { delete: true, force: true, max: Some(1000), allow_mass: true },
+        deletion: Deletion { delete: true, force: true, max: Some(1000), allow_mass: true, excluded: false },
         ..options
     };
     let plain = 47;

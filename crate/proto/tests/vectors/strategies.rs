@@ -167,7 +167,7 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
                 filter: rules(&filter),
                 selection: Selection { update: flags[4], ..Selection::default() },
                 top: names(&top),
-                deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7] },
+                deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7], excluded: flags[0] },
                 dry_run: flags[8],
                 itemize: flags[9],
                 grant_all: flags[10],

@@ -76,7 +76,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         partial_top: false,
         special_right: true,
         xattr_right: true,
-        deletion: Deletion { delete: true, force: false, max: None, allow_mass: true },
+        deletion: Deletion { delete: true, force: false, max: None, allow_mass: true, excluded: false },
         dry_run: false,
         itemize: false,
         strict_attributes: false,

@@ -1,0 +1,151 @@
+//! Files that say in a language of their own what is left alone, as git's `.gitignore`: where they apply, and which decides.
+//!
+//! What one file says of a path is asked of [`IgnoreSyntax`]; it is a program that others keep.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::compiled::Origin;
+use super::in_force::{RuleFile, RuleFiles, joined};
+use crate::limits::FILTER_BYTES_IN_FORCE_MAX;
+use crate::path::RelPath;
+
+/// The name of the files.
+const FILE: &[u8] = b".gitignore";
+
+/// What a directory has that begins a repository.
+const REPOSITORY: &[u8] = b".git";
+
+/// The patterns of a repository that are not in its tree.
+const EXCLUDE: &[u8] = b".git/info/exclude";
+
+/// What a file says of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoreVerdict {
+    /// It is left alone; otherwise it is not, whatever files above say.
+    pub ignored: bool,
+    /// The pattern.
+    pub pattern: Vec<u8>,
+    /// Its line, from 1.
+    pub line: u32,
+}
+
+/// A file that was read.
+pub trait IgnoreFile: Debug + Send + Sync {
+    /// What it says of the path, which is relative to its directory; nothing when no pattern matches.
+    fn verdict(&self, path: &[u8], is_directory: bool) -> Option<IgnoreVerdict>;
+
+    /// Whether it says that the path is left alone, or that it is not.
+    fn ignores(&self, path: &[u8], is_directory: bool) -> Option<bool>;
+}
+
+/// Reads such files.
+pub trait IgnoreSyntax: Debug + Send + Sync {
+    /// The patterns of a file.
+    fn read(&self, content: &[u8]) -> Arc<dyn IgnoreFile>;
+}
+
+/// Files that apply in a directory: the deepest, and those above it.
+#[derive(Debug)]
+pub(super) struct Ignored {
+    file: Arc<dyn IgnoreFile>,
+    path: Arc<[u8]>,
+    /// Where the path below its directory begins in a path between slashes.
+    begin: usize,
+    above: Option<Arc<Ignored>>,
+    bytes: usize,
+}
+
+impl Ignored {
+    /// Whether the entry is left alone.
+    pub(super) fn ignores(this: Option<&Arc<Self>>, buffer: &[u8], is_directory: bool) -> bool {
+        let verdict = |each: &Self| each.file.ignores(&buffer[each.begin..buffer.len() - 1], is_directory);
+        std::iter::successors(this, |each| each.above.as_ref()).find_map(|each| verdict(each)).unwrap_or_default()
+    }
+
+    /// The pattern that decides, and where it stands.
+    pub(super) fn decider(
+        this: Option<&Arc<Self>>,
+        buffer: &[u8],
+        is_directory: bool,
+    ) -> Option<(IgnoreVerdict, Origin)> {
+        std::iter::successors(this, |each| each.above.as_ref()).find_map(|each| {
+            let verdict = each.file.verdict(&buffer[each.begin..buffer.len() - 1], is_directory)?;
+            let origin = Origin::File(Arc::clone(&each.path), verdict.line);
+            Some((verdict, origin))
+        })
+    }
+}
+
+/// The files that are in force, while they are found.
+pub(super) struct Search<'a> {
+    pub(super) syntax: &'a dyn IgnoreSyntax,
+    pub(super) tree: usize,
+    pub(super) reader: &'a mut dyn RuleFiles,
+}
+
+impl Search<'_> {
+    /// What is in force above the top of a tree: what the repository says that holds it. The top itself counts as above it
+    /// when the tree is an entry of it.
+    pub(super) fn above(&mut self, top: &[u8], with_top: bool) -> Option<Arc<Ignored>> {
+        let end = if with_top { Some(top.len()) } else { parent(top) };
+        let mut repository = end;
+        while let Some(at) = repository {
+            if self.reader.exists(self.tree, &joined(&top[..at], REPOSITORY)) {
+                break;
+            }
+            repository = parent(&top[..at]);
+        }
+        let (repository, end) = (repository?, end?);
+        let mut found = self.by_path(&top[..repository], EXCLUDE, None);
+        let below = (repository + 1..=end).filter(|&at| at == top.len() || top[at] == b'/');
+        for at in std::iter::once(repository).chain(below) {
+            found = self.by_path(&top[..at], FILE, found);
+        }
+        found
+    }
+
+    /// What is in force in the directory at `path` below `top`, and whether that is something else than above it.
+    pub(super) fn enter(
+        &mut self,
+        (top, path): (&[u8], &RelPath),
+        above: Option<&Arc<Ignored>>,
+    ) -> (Option<Arc<Ignored>>, bool) {
+        let here = joined(top, path.as_bytes());
+        let mut found = above.cloned();
+        let mut changed = false;
+        if self.reader.own_exists(self.tree, REPOSITORY) {
+            found = self.by_path(&here, EXCLUDE, None);
+            changed = above.is_some() || found.is_some();
+        }
+        if let RuleFile::Content(content) = self.reader.own(self.tree, FILE) {
+            found = Some(self.add(&here, FILE, &content, found));
+            changed = true;
+        }
+        (found, changed)
+    }
+
+    fn by_path(&mut self, directory: &[u8], name: &[u8], above: Option<Arc<Ignored>>) -> Option<Arc<Ignored>> {
+        match self.reader.by_path(self.tree, &joined(directory, name)) {
+            RuleFile::Content(content) => Some(self.add(directory, name, &content, above)),
+            RuleFile::Missing | RuleFile::Unread => above,
+        }
+    }
+
+    fn add(&self, directory: &[u8], name: &[u8], content: &[u8], above: Option<Arc<Ignored>>) -> Arc<Ignored> {
+        let bytes = content.len() + above.as_ref().map_or(0, |above| above.bytes);
+        // Patterns beyond it are not read, so what they name belongs to the run.
+        let room = FILTER_BYTES_IN_FORCE_MAX.saturating_sub(bytes - content.len()).min(content.len());
+        let begin = directory.len() + usize::from(!directory.is_empty()) + 1;
+        let file = self.syntax.read(&content[..room]);
+        Arc::new(Ignored { file, path: joined(directory, name).into(), begin, above, bytes })
+    }
+}
+
+/// Where the directory above a path ends in it; nothing for the root.
+fn parent(path: &[u8]) -> Option<usize> {
+    if path.is_empty() {
+        return None;
+    }
+    Some(path.iter().rposition(|&byte| byte == b'/').unwrap_or(0))
+}
