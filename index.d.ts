@@ -135,6 +135,8 @@ export interface NativeEvent {
   message?: string
   /** Whether the destination still has what it had. */
   oldContentKept?: boolean
+  /** What an entry becomes a hard link to. */
+  leader?: NativePath
   /** How many items were dropped. */
   count?: number
 }
@@ -202,6 +204,14 @@ export interface NativeListEntry {
   mode: number
 }
 
+/** A path below the source or the destination. */
+export interface NativePath {
+  /** The path for people. */
+  path: string
+  /** The exact bytes, when they are not UTF-8. */
+  pathBytes?: Uint8Array
+}
+
 /** One end of a session. */
 export interface NativeProfileEnd {
   /** When it began, in milliseconds since 1970 by its own clock. */
@@ -241,7 +251,7 @@ export interface NativeProfileThread {
 }
 
 /** Why an entry is not what it should be. */
-export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'acls' | 'device' | 'other'
+export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'hard-link' | 'acls' | 'device' | 'other'
 
 /** One run. */
 export interface NativeRequest {
@@ -400,6 +410,8 @@ export interface NativeTransfer {
   owner: boolean
   /** Extended attributes. */
   xattrs: boolean
+  /** Hard links: what has several names in the source becomes one entry with as many at the destination. */
+  hardLinks: boolean
   /** POSIX ACLs. */
   acls: boolean
   /** Devices; when off they are treated as what is never carried. */

@@ -91,6 +91,17 @@ export const rows = [
     verify: 'compare extended attributes',
   },
   {
+    name: 'hardLinks',
+    kind: flag(),
+    calls: EVERY,
+    field: { number: 40, at: 'attributes.hard_links' },
+    meaning: 'Hard links: what has several names in the source becomes one entry with as many at the destination.',
+    flag: 'hard-links',
+    short: 'H',
+    help: 'make hard links where the source has some',
+    verify: 'compare hard links',
+  },
+  {
     name: 'acls',
     kind: flag(),
     calls: EVERY,

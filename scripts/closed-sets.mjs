@@ -138,9 +138,10 @@ function toldReasons() {
 impl NativeReason {
     /// The reasons of a set, in the order of their bits.
     pub(crate) fn all(reasons: Reasons) -> Vec<Self> {
-        let mut words = Vec::new();
-${set.map((each) => `        if reasons.intersects(Reasons::${each.constant}) {\n            words.push(Self::${each.variant});\n        }`).join('\n')}
-        words
+        let words = [
+${set.map((each) => `            (Reasons::${each.constant}, Self::${each.variant}),`).join('\n')}
+        ];
+        words.into_iter().filter(|(reason, _)| reasons.intersects(*reason)).map(|(_, word)| word).collect()
     }
 }
 `;

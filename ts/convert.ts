@@ -2,7 +2,7 @@ import type { EntryPath, Failure, PlanItem, SyncEvent, Warning } from './events.
 import type { NativeEvent } from './native.js';
 import { FAILURE_CODES, NOTICE_CODES } from './words.js';
 
-function entryPath(event: NativeEvent): EntryPath {
+function entryPath(event: Pick<NativeEvent, 'path' | 'pathBytes'>): EntryPath {
   return event.pathBytes === undefined ? { path: event.path } : { path: event.path, pathBytes: event.pathBytes };
 }
 
@@ -13,6 +13,7 @@ function toItem(event: NativeEvent): PlanItem {
     kind: event.kind ?? 'special',
     reasons: event.reasons ?? [],
     ...(event.size === undefined ? {} : { size: event.size }),
+    ...(event.leader === undefined ? {} : { hardLinkTo: entryPath(event.leader) }),
   };
 }
 

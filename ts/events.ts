@@ -30,6 +30,8 @@ export interface PlanItem extends EntryPath {
   reasons: Reason[];
   /** Size of the file's content in bytes. Absent for other kinds. */
   size?: number;
+  /** The path that it becomes a hard link to, where it becomes one: nothing of it is transferred then. */
+  hardLinkTo?: EntryPath;
 }
 
 /** One path was changed (or in a dry run would be). */

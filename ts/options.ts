@@ -344,6 +344,16 @@ export interface TransferOptions {
    */
   xattrs?: boolean | undefined;
   /**
+   * Make hard links: what has several names in the source becomes one entry with as many names at the destination, and its
+   * content is transferred once. Files, symlinks and special files can be linked. An existing link between names that the
+   * source does not link stays, as in rsync, until one of them changes. It costs memory for each entry with several names.
+   *
+   * Default: `false`; every name arrives as a file of its own.
+   *
+   * @example `hardLinks: true`
+   */
+  hardLinks?: boolean | undefined;
+  /**
    * When a file counts as unchanged: `'quick'` compares size and time, `'content'` reads both, `'size'` compares the
    * size alone, `'none'` never, so that each file is transferred.
    *

@@ -23,6 +23,8 @@ export interface SyncStats {
   symlinksCreated: number;
   /** FIFOs, sockets and devices made or replaced in the destination. */
   specialsCreated: number;
+  /** Hard links made in the destination to an entry that has another name. */
+  hardLinksCreated: number;
   /** Entries whose mode, times or owner were changed and nothing else. */
   attrsChanged: number;
   /** Entries left out on purpose: newer at the destination, or of a kind that is not carried. */
@@ -113,6 +115,7 @@ export function toStats(counters: Counters): SyncStats {
     directoriesDeleted: of('directories_deleted'),
     symlinksCreated: of('symlinks_created'),
     specialsCreated: of('specials_created'),
+    hardLinksCreated: of('hard_links_created'),
     attrsChanged: of('attrs_changed'),
     filesSkipped: of('files_skipped'),
     filesFailed: of('files_failed'),

@@ -17,6 +17,7 @@ export const TRANSFER_CHECKS: {
   readonly group: Check<boolean>;
   readonly owner: Check<boolean>;
   readonly xattrs: Check<boolean>;
+  readonly hardLinks: Check<boolean>;
   readonly acls: Check<boolean>;
   readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
@@ -55,6 +56,7 @@ export const TRANSFER_CHECKS: {
   group: flag,
   owner: flag,
   xattrs: flag,
+  hardLinks: flag,
   acls: flag,
   devices: flag,
   specials: flag,
@@ -129,6 +131,7 @@ interface Given {
   group?: boolean;
   owner?: boolean;
   xattrs?: boolean;
+  hardLinks?: boolean;
   acls?: boolean;
   devices?: boolean;
   specials?: boolean;
@@ -170,6 +173,7 @@ export interface EngineOptions {
   group: boolean;
   owner: boolean;
   xattrs: boolean;
+  hardLinks: boolean;
   acls: boolean;
   devices: boolean;
   specials: boolean;
@@ -212,6 +216,7 @@ export function engineOptions(given: Given): EngineOptions {
     group: given.group ?? false,
     owner: given.owner ?? false,
     xattrs: given.xattrs ?? false,
+    hardLinks: given.hardLinks ?? false,
     acls: given.acls ?? false,
     devices: given.devices ?? true,
     specials: given.specials ?? true,

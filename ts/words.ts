@@ -27,6 +27,7 @@ export const REASONS = [
   'append-only',
   'xattrs',
   'uncompared',
+  'hard-link',
   'acls',
   'device',
   'other',

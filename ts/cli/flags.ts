@@ -93,8 +93,6 @@ export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, JSON_FLAG, HE
 
 /** rsync's flags that this command does not have, and why. Silence about them could lose data. */
 export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
-  H: 'hard links are copied as separate files',
-  'hard-links': 'hard links are copied as separate files',
   S: 'holes in files are not carried',
   sparse: 'holes in files are not carried',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',

@@ -45,15 +45,18 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
   if (item.action === 'create' || item.reasons.includes('missing') || item.reasons.includes('type')) {
     return `${first}${kind}+++++++++`;
   }
-  const rest = COLUMNS.map(([letter, reasons]) => {
+  const columns = COLUMNS.map(([letter, reasons]) => {
     if (letter === 't' && item.action === 'update' && item.kind === 'file' && !context.times) return 'T';
     return reasons.some((reason) => item.reasons.includes(reason)) ? letter : '.';
   });
-  return `${first}${kind}${rest.join('')}`;
+  const rest = columns.join('');
+  // Where nothing differs but the link, rsync leaves the columns empty.
+  return `${first}${kind}${first === 'h' && /^\.*$/.test(rest) ? ' '.repeat(rest.length) : rest}`;
 }
 
 function firstColumn(item: PlanItem, context: ItemizeContext): string {
   if (item.action === 'attrs') return '.';
+  if (item.hardLinkTo !== undefined) return 'h';
   if (item.kind === 'file') return context.direction === 'push' ? '<' : '>';
   return item.action === 'create' || item.kind !== 'directory' ? 'c' : '.';
 }

@@ -74,6 +74,7 @@ export function statsTable(result: SyncResult, human: boolean): string {
     ['directories created', count(stats.directoriesCreated)],
     ['symlinks created', count(stats.symlinksCreated)],
     ['special files created', count(stats.specialsCreated)],
+    ['hard links created', count(stats.hardLinksCreated)],
     ['attributes changed', count(stats.attrsChanged)],
     ['files deleted', count(stats.filesDeleted)],
     ['directories deleted', count(stats.directoriesDeleted)],

@@ -205,7 +205,8 @@ class SyncRun {
   async #printItem(item: ItemEvent, prefix: string, context: ItemizeContext): Promise<void> {
     const shownPath = safePath(item);
     const slash = item.kind === 'directory' ? '/' : '';
-    const name = shownPath === '' ? (prefix === '' ? `.${slash}` : prefix) : `${prefix}${shownPath}${slash}`;
+    const own = shownPath === '' ? (prefix === '' ? `.${slash}` : prefix) : `${prefix}${shownPath}${slash}`;
+    const name = item.hardLinkTo === undefined ? own : `${own} => ${prefix}${safePath(item.hardLinkTo)}`;
     this.#progress?.clear();
     if (item.action === 'skip') return;
     const columns = itemize(item, context);

@@ -36,6 +36,12 @@ const XATTRS_FLAG: Flag = {
   category: 'What is transferred',
   help: 'carry extended attributes: user. alone, as root all but system.',
 };
+const HARD_LINKS_FLAG: Flag = {
+  name: 'hard-links',
+  short: 'H',
+  category: 'What is transferred',
+  help: 'make hard links where the source has some',
+};
 const ACLS_FLAG: Flag = {
   name: 'acls',
   short: 'A',
@@ -223,6 +229,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   GROUP_FLAG,
   OWNER_FLAG,
   XATTRS_FLAG,
+  HARD_LINKS_FLAG,
   ACLS_FLAG,
   DEVICES_FLAG,
   SPECIALS_FLAG,
@@ -371,6 +378,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...GROUP_FLAG, category: 'How it is compared', help: 'compare groups' },
   { ...OWNER_FLAG, category: 'How it is compared', help: 'compare owners' },
   { ...XATTRS_FLAG, category: 'How it is compared', help: 'compare extended attributes' },
+  { ...HARD_LINKS_FLAG, category: 'How it is compared', help: 'compare hard links' },
   { ...ACLS_FLAG, category: 'How it is compared', help: 'compare ACLs' },
   { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
   { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
@@ -405,6 +413,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     group: flags.on('group'),
     owner: flags.on('owner'),
     xattrs: flags.on('xattrs'),
+    hardLinks: flags.on('hard-links'),
     acls: flags.on('acls'),
     devices: flags.on('devices'),
     specials: flags.on('specials'),
@@ -454,6 +463,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     group: flags.given('group'),
     owner: flags.given('owner'),
     xattrs: flags.given('xattrs'),
+    hardLinks: flags.given('hard-links'),
     acls: flags.given('acls'),
     devices: flags.given('devices'),
     specials: flags.given('specials'),

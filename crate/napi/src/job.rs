@@ -57,8 +57,19 @@ pub struct NativeEvent {
     pub message: Option<String>,
     /// Whether the destination still has what it had.
     pub old_content_kept: Option<bool>,
+    /// What an entry becomes a hard link to.
+    pub leader: Option<NativePath>,
     /// How many items were dropped.
     pub count: Option<f64>,
+}
+
+/// A path below the source or the destination.
+#[napi(object, object_from_js = false)]
+pub struct NativePath {
+    /// The path for people.
+    pub path: String,
+    /// The exact bytes, when they are not UTF-8.
+    pub path_bytes: Option<Uint8Array>,
 }
 
 /// How a run ended.
@@ -112,6 +123,10 @@ fn item(item: &Item) -> NativeEvent {
         kind: Some(item.kind.into()),
         reasons: Some(NativeReason::all(item.reasons)),
         size: (item.kind == Kind::File).then(|| number(item.size)),
+        leader: item.leader.as_ref().map(|leader| {
+            let (path, path_bytes) = at(leader.as_bytes());
+            NativePath { path, path_bytes }
+        }),
         ..NativeEvent::default()
     }
 }

@@ -27,6 +27,8 @@ pub struct NativeTransfer {
     pub owner: bool,
     /// Extended attributes.
     pub xattrs: bool,
+    /// Hard links: what has several names in the source becomes one entry with as many at the destination.
+    pub hard_links: bool,
     /// POSIX ACLs.
     pub acls: bool,
     /// Devices; when off they are treated as what is never carried.
@@ -99,6 +101,7 @@ impl NativeTransfer {
         request.attributes.group = self.group;
         request.attributes.owner = self.owner;
         request.attributes.xattrs = self.xattrs;
+        request.attributes.hard_links = self.hard_links;
         request.attributes.acls = self.acls;
         request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;

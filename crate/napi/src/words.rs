@@ -332,6 +332,9 @@ pub enum NativeReason {
     /// The run does not compare its content and sends it again.
     #[napi(value = "uncompared")]
     Uncompared,
+    /// It is no hard link to what it is one to at the source.
+    #[napi(value = "hard-link")]
+    HardLink,
     /// Its ACLs differ.
     #[napi(value = "acls")]
     Acls,
@@ -346,64 +349,28 @@ pub enum NativeReason {
 impl NativeReason {
     /// The reasons of a set, in the order of their bits.
     pub(crate) fn all(reasons: Reasons) -> Vec<Self> {
-        let mut words = Vec::new();
-        if reasons.intersects(Reasons::MISSING) {
-            words.push(Self::Missing);
-        }
-        if reasons.intersects(Reasons::SIZE) {
-            words.push(Self::Size);
-        }
-        if reasons.intersects(Reasons::MTIME) {
-            words.push(Self::Mtime);
-        }
-        if reasons.intersects(Reasons::MODE) {
-            words.push(Self::Mode);
-        }
-        if reasons.intersects(Reasons::OWNER) {
-            words.push(Self::Owner);
-        }
-        if reasons.intersects(Reasons::GROUP) {
-            words.push(Self::Group);
-        }
-        if reasons.intersects(Reasons::TYPE) {
-            words.push(Self::Type);
-        }
-        if reasons.intersects(Reasons::TARGET) {
-            words.push(Self::Target);
-        }
-        if reasons.intersects(Reasons::CONTENT) {
-            words.push(Self::Content);
-        }
-        if reasons.intersects(Reasons::EXTRA) {
-            words.push(Self::Extra);
-        }
-        if reasons.intersects(Reasons::NEWER) {
-            words.push(Self::Newer);
-        }
-        if reasons.intersects(Reasons::SPECIAL) {
-            words.push(Self::Special);
-        }
-        if reasons.intersects(Reasons::DIRECTORY) {
-            words.push(Self::Directory);
-        }
-        if reasons.intersects(Reasons::APPEND_ONLY) {
-            words.push(Self::AppendOnly);
-        }
-        if reasons.intersects(Reasons::XATTRS) {
-            words.push(Self::Xattrs);
-        }
-        if reasons.intersects(Reasons::UNCOMPARED) {
-            words.push(Self::Uncompared);
-        }
-        if reasons.intersects(Reasons::ACLS) {
-            words.push(Self::Acls);
-        }
-        if reasons.intersects(Reasons::DEVICE) {
-            words.push(Self::Device);
-        }
-        if reasons.intersects(Reasons::OTHER) {
-            words.push(Self::Other);
-        }
-        words
+        let words = [
+            (Reasons::MISSING, Self::Missing),
+            (Reasons::SIZE, Self::Size),
+            (Reasons::MTIME, Self::Mtime),
+            (Reasons::MODE, Self::Mode),
+            (Reasons::OWNER, Self::Owner),
+            (Reasons::GROUP, Self::Group),
+            (Reasons::TYPE, Self::Type),
+            (Reasons::TARGET, Self::Target),
+            (Reasons::CONTENT, Self::Content),
+            (Reasons::EXTRA, Self::Extra),
+            (Reasons::NEWER, Self::Newer),
+            (Reasons::SPECIAL, Self::Special),
+            (Reasons::DIRECTORY, Self::Directory),
+            (Reasons::APPEND_ONLY, Self::AppendOnly),
+            (Reasons::XATTRS, Self::Xattrs),
+            (Reasons::UNCOMPARED, Self::Uncompared),
+            (Reasons::HARD_LINK, Self::HardLink),
+            (Reasons::ACLS, Self::Acls),
+            (Reasons::DEVICE, Self::Device),
+            (Reasons::OTHER, Self::Other),
+        ];
+        words.into_iter().filter(|(reason, _)| reasons.intersects(*reason)).map(|(_, word)| word).collect()
     }
 }

@@ -35,6 +35,9 @@ fn bytes_of(xattrs: Option<&Xattrs>) -> &[u8] {
 /// Bytes that are hashed at once.
 const HASHED_PIECE_BYTES: usize = 64 << 10;
 
+/// Set beside the number of the kind of a follower where it is hashed.
+const HASHED_FOLLOWER: u8 = 1 << 7;
+
 /// Bytes that an entry with a name of ordinary length has of them.
 const HASHED_ENTRY_BYTES: usize = 64;
 
@@ -270,8 +273,18 @@ impl Attributes {
         let mut piece = Vec::with_capacity((listing.len() * HASHED_ENTRY_BYTES).min(HASHED_PIECE_BYTES));
         for (index, entry) in listing.entries().iter().enumerate() {
             let name = listing.name(entry);
-            piece.extend_from_slice(&[entry.kind as u8, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
+            let leader = listing.leader(index);
+            let kind = entry.kind as u8 | if leader.is_some() { HASHED_FOLLOWER } else { 0 };
+            piece.extend_from_slice(&[kind, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
             piece.extend_from_slice(name);
+            // Where its leader is, which no number of an inode tells: both ends say the same of equal trees.
+            if let Some(leader) = leader {
+                let path = leader.directory.as_bytes();
+                piece.extend_from_slice(&(path.len() as u64).to_le_bytes());
+                piece.extend_from_slice(path);
+                piece.push(u8::try_from(leader.name.len()).unwrap_or(u8::MAX));
+                piece.extend_from_slice(leader.name);
+            }
             let xattrs = listing.xattrs(index);
             match entry.kind {
                 Kind::Directory | Kind::Special => {}

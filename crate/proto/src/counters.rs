@@ -57,4 +57,6 @@ counters! {
     leftovers_removed,
     /// Special files made or made anew.
     specials_created,
+    /// Hard links made to an entry that has another name.
+    hard_links_created,
 }

@@ -2,8 +2,9 @@
 
 use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
-use crate::entry_fields::{Device, EntryFields};
+use crate::entry_fields::{Device, EntryFields, OnWire};
 use crate::field::Value as _;
+use crate::leaders::{Leader, LeaderField, Leaders};
 use crate::limits::{FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
 use crate::path::Name;
 use crate::xattrs::Xattrs;
@@ -99,19 +100,25 @@ pub struct Meta {
 const FIELDS_FOLLOW: u16 = 1 << 12;
 
 /// Appends the wire form of an entry's attributes.
-pub(crate) fn put_attributes(meta: &Meta, fields: Option<&EntryFields>, out: &mut Vec<u8>) {
+pub(crate) fn put_attributes(
+    meta: &Meta,
+    fields: Option<&EntryFields>,
+    leader: Option<LeaderField>,
+    out: &mut Vec<u8>,
+) {
     let fields = fields.filter(|fields| !fields.is_empty());
-    out.number(u64::from(meta.mode | if fields.is_some() { FIELDS_FOLLOW } else { 0 }));
+    let follow = fields.is_some() || leader.is_some();
+    out.number(u64::from(meta.mode | if follow { FIELDS_FOLLOW } else { 0 }));
     out.number(u64::from(meta.uid));
     out.number(u64::from(meta.gid));
     meta.mtime.put(out);
-    if let Some(fields) = fields {
-        fields.put_behind_length(out);
+    if follow {
+        OnWire { fields: fields.cloned().unwrap_or_default(), leader }.put_behind_length(out);
     }
 }
 
 /// Reads the wire form of an entry's attributes.
-pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, EntryFields)> {
+pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, EntryFields, Option<LeaderField>)> {
     let head: u16 = reader.small("mode")?;
     if head > FIELDS_FOLLOW | 0o7777 {
         return malformed("mode");
@@ -122,20 +129,19 @@ pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, EntryFie
         gid: reader.small("group")?,
         mtime: Time::get(reader)?,
     };
-    let fields =
-        if head & FIELDS_FOLLOW == 0 { EntryFields::default() } else { EntryFields::get_behind_length(reader)? };
-    Ok((meta, fields))
+    let fields = if head & FIELDS_FOLLOW == 0 { OnWire::default() } else { OnWire::get_behind_length(reader)? };
+    Ok((meta, fields.fields, fields.leader))
 }
 
 impl Meta {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        put_attributes(self, None, out);
+        put_attributes(self, None, None, out);
     }
 
     /// Reads attributes where there is no room for fields.
     pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let (meta, fields) = get_attributes(reader)?;
-        if fields.is_empty() { Ok(meta) } else { malformed("place of an entry's fields") }
+        let (meta, fields, leader) = get_attributes(reader)?;
+        if fields.is_empty() && leader.is_none() { Ok(meta) } else { malformed("place of an entry's fields") }
     }
 }
 
@@ -164,6 +170,8 @@ pub struct Listing {
     content: Vec<(u32, ContentDigest)>,
     /// Attributes that few entries have, in ascending order of the indices.
     fields: Vec<(u32, EntryFields)>,
+    /// Where the leaders of hard links are.
+    leaders: Leaders,
 }
 
 /// What belongs to the entry at `index` in a list that few entries are in.
@@ -291,6 +299,30 @@ impl Listing {
         self.set_last_fields(EntryFields { xattrs, ..EntryFields::default() });
     }
 
+    /// Where the leader of the entry at `index` is, if that is a follower.
+    #[must_use]
+    pub fn leader(&self, index: usize) -> Option<Leader<'_>> {
+        if self.leaders.is_empty() { None } else { self.leaders.get(index) }
+    }
+
+    /// The followers among the entries, each with its index and its leader.
+    pub fn followers(&self) -> impl Iterator<Item = (usize, Leader<'_>)> {
+        self.leaders.iter()
+    }
+
+    /// Says that the entry at `index` is a follower. All entries are there and in order, and followers are told of in
+    /// that order.
+    pub fn add_follower(&mut self, index: usize, leader: Leader<'_>) {
+        let is_told = self.leaders.push(index, leader);
+        debug_assert!(is_told, "names of leaders fit where those of entries do");
+    }
+
+    /// Bytes of memory that the followers take beside their entries.
+    #[must_use]
+    pub fn followers_bytes(&self) -> usize {
+        self.leaders.held_bytes()
+    }
+
     /// Bytes of memory that this listing holds.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -299,6 +331,7 @@ impl Listing {
             + self.content.capacity() * size_of::<(u32, ContentDigest)>()
             + self.fields.capacity() * size_of::<(u32, EntryFields)>()
             + self.fields.iter().map(|(_, fields)| fields.held_bytes()).sum::<usize>()
+            + self.followers_bytes()
     }
 
     /// The index of `name`.
@@ -338,6 +371,7 @@ impl Listing {
         self.entries = order.iter().map(|&at| self.entries[at as usize]).collect();
         self.content = reordered(&self.content, &order);
         self.fields = reordered(&self.fields, &order);
+        debug_assert!(self.leaders.is_empty(), "followers are told of when the order is known");
         order
     }
 
@@ -351,12 +385,14 @@ impl Listing {
             has_content: self.has_content,
             content: reordered(&self.content, &order),
             fields: reordered(&self.fields, &order),
+            leaders: Leaders::default(),
         };
         self.names.clear();
         self.entries.clear();
         self.has_content = false;
         self.content.clear();
         self.fields.clear();
+        self.leaders.clear();
         (sorted, order)
     }
 
@@ -377,6 +413,9 @@ impl Listing {
             return false;
         }
         let Ok(before) = u32::try_from(self.len()) else { return false };
+        if !self.leaders.append(&part.leaders, self.len()) {
+            return false;
+        }
         self.has_content |= part.has_content;
         self.content.extend(part.content.iter().map(|(at, digest)| (before + at, *digest)));
         self.fields.extend(part.fields.iter().map(|(at, fields)| (before + at, fields.clone())));
@@ -405,27 +444,29 @@ impl Listing {
         self.entries.shrink_to_fit();
         self.content.shrink_to_fit();
         self.fields.shrink_to_fit();
+        self.leaders.shrink();
     }
 
-    /// Appends the wire form of the entry at `index`.
-    pub fn put(&self, index: usize, out: &mut Vec<u8>) {
+    /// Appends the wire form of the entry at `index`, in a part of the listing that begins at `from`.
+    pub fn put(&self, index: usize, from: usize, out: &mut Vec<u8>) {
         let Some(entry) = self.entries.get(index) else { return };
+        let leader = if self.leaders.is_empty() { None } else { self.leaders.field(index, self.name(entry), from) };
         out.byte(entry.kind as u8);
         out.bytes(self.name(entry));
         match entry.kind {
             Kind::File => {
                 out.number(entry.size);
-                put_attributes(&entry.meta, self.fields(index), out);
+                put_attributes(&entry.meta, self.fields(index), leader, out);
                 if let Some(digest) = self.content(index) {
                     out.raw(digest);
                 }
             }
             Kind::Symlink => {
                 out.bytes(self.target(entry));
-                put_attributes(&entry.meta, self.fields(index), out);
+                put_attributes(&entry.meta, self.fields(index), leader, out);
             }
             Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => {
-                put_attributes(&entry.meta, self.fields(index), out);
+                put_attributes(&entry.meta, self.fields(index), leader, out);
             }
             Kind::Directory | Kind::Special => {}
         }
@@ -441,8 +482,8 @@ impl Listing {
         {
             return malformed("order of names");
         }
-        let none = (Meta::default(), EntryFields::default());
-        let (size, (meta, fields), target) = match kind {
+        let none = (Meta::default(), EntryFields::default(), None);
+        let (size, (meta, fields, leader), target) = match kind {
             Kind::File => {
                 let size = reader.number("size")?;
                 if size > FILE_BYTES_MAX {
@@ -464,6 +505,9 @@ impl Listing {
             return malformed("number of a device");
         }
         let index = u32::try_from(self.entries.len()).or_else(|_| malformed("size of a directory"))?;
+        if let Some(leader) = leader {
+            self.leaders.take(self.entries.len(), name.as_bytes(), &leader)?;
+        }
         if !self.push(name, kind, size, meta, target) {
             return malformed("size of a directory");
         }

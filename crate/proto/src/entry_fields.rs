@@ -3,6 +3,7 @@
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::{Message, Value, get_nested, put_field, put_nested};
+use crate::leaders::LeaderField;
 use crate::xattrs::Xattrs;
 
 /// The number of a device, which says what it is.
@@ -30,7 +31,7 @@ impl Device {
     }
 }
 
-/// Attributes that few entries have. A new one is a member here with its field in both functions of [`Message`].
+/// Attributes that few entries have. A new one is a member here with its field in the functions below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryFields {
     /// Extended attributes, which may be there and unread.
@@ -41,17 +42,30 @@ pub struct EntryFields {
 
 const XATTRS: u64 = 1;
 const XATTRS_UNREAD: u64 = 2;
+const LEADER: u64 = 3;
 const DEVICE: u64 = 4;
 
-impl Message for EntryFields {
-    const NAME: &'static str = "entry";
+impl EntryFields {
+    /// Whether there is none of them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 
-    fn put_fields(&self, out: &mut Vec<u8>) {
+    /// Bytes of memory that they hold besides themselves.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.xattrs.as_bytes().len()
+    }
+
+    fn put_before_leader(&self, out: &mut Vec<u8>) {
         if self.xattrs.is_unread() {
             put_field(out, XATTRS_UNREAD, true, |out| true.put(out));
         } else if !self.xattrs.is_empty() {
             put_field(out, XATTRS, true, |out| self.xattrs.put(out));
         }
+    }
+
+    fn put_behind_leader(&self, out: &mut Vec<u8>) {
         if let Some(device) = self.device {
             put_field(out, DEVICE, true, |out| device.put(out));
         }
@@ -76,18 +90,35 @@ impl Message for EntryFields {
     }
 }
 
-impl EntryFields {
-    /// Whether there is none of them.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+/// What stands behind the attributes of an entry on the wire. In memory the leaders of a directory's hard links stand
+/// together, since neighbours mostly have theirs side by side.
+#[derive(Default)]
+pub(crate) struct OnWire {
+    pub(crate) fields: EntryFields,
+    pub(crate) leader: Option<LeaderField>,
+}
+
+impl Message for OnWire {
+    const NAME: &'static str = "entry";
+
+    fn put_fields(&self, out: &mut Vec<u8>) {
+        self.fields.put_before_leader(out);
+        if self.leader.is_some() {
+            put_field(out, LEADER, true, |out| self.leader.put(out));
+        }
+        self.fields.put_behind_leader(out);
     }
 
-    /// Bytes of memory that they hold besides themselves.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.xattrs.as_bytes().len()
+    fn get_field(&mut self, number: u64, value: &mut Reader<'_>) -> Decoded<bool> {
+        if number != LEADER {
+            return self.fields.get_field(number, value);
+        }
+        self.leader = <Option<LeaderField> as Value>::get(value, "leader of a hard link")?;
+        Ok(true)
     }
+}
 
+impl OnWire {
     pub(crate) fn put_behind_length(&self, out: &mut Vec<u8>) {
         put_nested(self, out);
     }

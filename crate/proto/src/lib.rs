@@ -16,6 +16,7 @@ pub mod field;
 mod filter;
 mod frame;
 mod kind;
+mod leaders;
 pub mod limits;
 mod matcher;
 mod names;
@@ -49,11 +50,12 @@ pub use frame::{
     Resume, WireError, encode_list,
 };
 pub use kind::ErrorKind;
+pub use leaders::Leader;
 pub use matcher::{AtTop, Everything, Matcher};
 pub use names::Names;
 pub use options::{Compare, Compression, Direction, Durability, SourcePath, Window};
 pub use path::{Name, RelPath};
-pub use plan::{Rules, Step, plan};
+pub use plan::{Rules, Step, plan, plan_alone};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use reasons::Reasons;
 pub use request::{Attributes, Deletion, Request, Selection};

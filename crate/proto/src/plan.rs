@@ -27,6 +27,15 @@ pub enum Step {
         /// Why.
         reasons: Reasons,
     },
+    /// It is another name of an entry that comes before it, and is not that, or differs.
+    Link {
+        /// The source's entry.
+        source: usize,
+        /// The destination's entry of that name.
+        old: Option<usize>,
+        /// Why.
+        reasons: Reasons,
+    },
     /// It stays as it is, although it may differ.
     Skip {
         /// The source's entry.
@@ -113,11 +122,26 @@ fn not_carried(rules: &Rules, entry: &Entry) -> Option<Reasons> {
     }
 }
 
+/// The step for the source's entry at `source` as if it were no hard link, beside the destination's entry of that name:
+/// for a follower that no link can be made to.
+#[must_use]
+pub fn plan_alone(rules: &Rules, source: (&Listing, usize), destination: Option<(&Listing, usize)>) -> Option<Step> {
+    let mut rules = *rules;
+    rules.attributes.hard_links = false;
+    match destination {
+        None => missing(&rules, source.0, source.1),
+        Some(destination) => both(&rules, source, destination),
+    }
+}
+
 fn missing(rules: &Rules, source: &Listing, at: usize) -> Option<Step> {
     let entry = source.get(at)?;
     Some(match not_carried(rules, entry) {
         Some(reasons) => Step::Skip { source: at, reasons },
         None if rules.selection.existing => Step::Skip { source: at, reasons: Reasons::MISSING },
+        None if rules.attributes.hard_links && source.leader(at).is_some() => {
+            Step::Link { source: at, old: None, reasons: Reasons::MISSING.union(Reasons::HARD_LINK) }
+        }
         None => Step::Make { source: at, old: None, reasons: Reasons::MISSING },
     })
 }
@@ -127,7 +151,9 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if let Some(reasons) = not_carried(rules, a) {
         return Some(Step::Skip { source: source.1, reasons });
     }
+    let leader = if rules.attributes.hard_links { source.0.leader(source.1) } else { None };
     let mut reasons = rules.attributes.differences(source, destination);
+    reasons.add(leader.is_some() && leader != destination.0.leader(destination.1), Reasons::HARD_LINK);
     // A set-id bit that is dropped is no difference, or each run would find it again.
     if reasons.intersects(Reasons::MODE) && rules.mode_to_be(a.kind, &a.meta, &b.meta) == b.meta.mode {
         reasons = reasons.without(Reasons::MODE);
@@ -148,11 +174,15 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
     if rules.append_only {
         return Some(Step::Skip { source: source.1, reasons: Reasons::APPEND_ONLY });
     }
-    if rules.selection.update && is_newer(&rules.attributes, a, b) {
+    // A newer file gives way to a link, as in rsync: its other name is what the run left alone, or did not.
+    if rules.selection.update && leader.is_none() && is_newer(&rules.attributes, a, b) {
         return Some(Step::Skip { source: source.1, reasons: Reasons::NEWER });
     }
     if rules.selection.ignore_existing && (a.kind != Kind::Directory || b.kind != Kind::Directory) {
         return Some(Step::Skip { source: source.1, reasons });
+    }
+    if leader.is_some() {
+        return Some(Step::Link { source: source.1, old: Some(destination.1), reasons });
     }
     let remake = match a.kind {
         Kind::File => rules.attributes.needs_content(reasons),
@@ -248,7 +278,7 @@ mod tests {
                         let value = source[&name];
                         result.insert(name, value);
                     }
-                    Step::Skip { .. } => unreachable!("nothing is skipped under these rules"),
+                    Step::Link { .. } | Step::Skip { .. } => unreachable!("not under these rules"),
                 }
             });
             let comparable = |model: &Model| -> Vec<_> {

@@ -51,6 +51,8 @@ reasons! {
     XATTRS = 14, "xattrs";
     /// The run does not compare its content and sends it again.
     UNCOMPARED = 15, "uncompared";
+    /// It is no hard link to what it is one to at the source.
+    HARD_LINK = 16, "hard-link";
     /// Its ACLs differ.
     ACLS = 17, "acls";
     /// It is another device, or one of FIFO and socket where the other should be.

@@ -29,6 +29,8 @@ pub struct Attributes {
     pub owner: bool,
     /// Extended attributes.
     pub xattrs: bool,
+    /// Hard links: what has several names in the source becomes one entry with as many at the destination.
+    pub hard_links: bool,
     /// POSIX ACLs.
     pub acls: bool,
     /// Devices; when off they are treated as what is never carried.
@@ -238,6 +240,7 @@ message!(Request, "request" {
     37 critical top,
     38 optional source_marks: AtMost<SOURCE_MARKS_BYTES_MAX>,
     39 critical filter,
+    40 critical attributes.hard_links,
     44 critical strict_attributes,
     45 critical attributes.executability,
     46 critical attributes.omit_dir_times,

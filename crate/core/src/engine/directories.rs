@@ -64,7 +64,8 @@ impl Incoming {
         if wanted.len() < self.listing.len() {
             let mut expected = self.expected();
             for (index, entry) in (0u32..).zip(self.listing.entries()) {
-                if entry.kind == Kind::File && wanted.binary_search_by_key(&index, |(wanted, _)| *wanted).is_err() {
+                let travels = entry.kind == Kind::File && self.listing.leader(index as usize).is_none();
+                if travels && wanted.binary_search_by_key(&index, |(wanted, _)| *wanted).is_err() {
                     expected.add(index, Some(Wanted { discarded: true, ..Wanted::default() }));
                 }
             }

@@ -39,6 +39,11 @@ impl ToldPaths {
         };
         if self.hashes.len() < TOLD_MAX { self.hashes.insert(hash) } else { !self.hashes.contains(&hash) }
     }
+
+    fn may_have(&self, path: &[u8]) -> bool {
+        !self.hashes.is_empty()
+            && (self.hashes.len() >= TOLD_MAX || self.hashes.contains(&self.key.hash_one((true, path))))
+    }
 }
 
 /// Counts and tells the failures of one run.
@@ -75,6 +80,12 @@ impl<'a> FailurePolicy<'a> {
             self.session.count(Counter::files_failed, 1);
         }
         self.report.issue(issue)
+    }
+
+    /// Whether the entry at this path did not arrive, as far as that is known: with more failures than are kept it counts as
+    /// one of them.
+    pub(super) fn has_failed(&self, path: &[u8]) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).may_have(path)
     }
 
     /// Tells of a path that did not arrive.

@@ -127,6 +127,10 @@ impl WriteDirectory for FsDirectory {
         rustix::fs::mknodat(&self.fd, name, file_type, mode(bits), number).map_err(CallError::of("mknodat"))
     }
 
+    fn make_hard_link(&self, (directory, from): (&Self, &[u8]), name: &[u8]) -> Result<()> {
+        rustix::fs::linkat(&directory.fd, from, &self.fd, name, AtFlags::empty()).map_err(CallError::of("linkat"))
+    }
+
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(CallError::of("renameat"))
     }

@@ -10,6 +10,7 @@
 mod call;
 mod hash;
 mod judge;
+mod links;
 #[cfg(test)]
 pub(crate) mod memory;
 mod remove;
@@ -79,10 +80,8 @@ pub(crate) struct Status {
     /// What tells it from another state of itself.
     pub(crate) stamp: Stamp,
     /// The file system that it is on. With the inode's number it tells what it is from everything else.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read as soon as hard links are carried"))]
     pub(crate) device: u64,
     /// How many names it has.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read as soon as hard links are carried"))]
     pub(crate) links: u32,
     /// Whether another storage begins there, where that can be known.
     pub(crate) is_mount_point: Option<bool>,
@@ -222,6 +221,10 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
 
     /// Makes a FIFO, a socket or a device that is not there. Umask and default ACL apply to `bits` as to those of a file.
     fn make_node(&self, name: &[u8], node: (Kind, Device), bits: u16) -> Result<()>;
+
+    /// Gives the entry `from` of another directory, or of this one, the further name `name`, which is not there. A symlink is
+    /// not followed.
+    fn make_hard_link(&self, from: (&Self, &[u8]), name: &[u8]) -> Result<()>;
 
     /// Gives the entry `from` the name `to`. What has that name is replaced, unless one of the two is a directory.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()>;

@@ -9,6 +9,7 @@ use sparsync_proto::{
 
 use super::hash::Contents;
 use super::judge::Judge;
+use super::links::{LinkMap, Linked};
 use super::temp::TempName;
 use super::xattrs::{Unread, XattrBuffers};
 use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage};
@@ -101,6 +102,10 @@ struct Entries {
     stamps: Vec<Stamp>,
     contents: Contents,
     xattrs: XattrBuffers,
+    /// Those with several names, by their place.
+    linked: Vec<(u32, Linked)>,
+    /// What the walk has met of those.
+    links: LinkMap,
 }
 
 impl Default for ScanBuffers {
@@ -146,9 +151,10 @@ impl Scan {
         });
     }
 
-    /// How many entries it takes the memory of: extended attributes may take more than all the rest.
+    /// How many entries it takes the memory of: extended attributes may take more than all the rest, and paths of leaders.
     pub(crate) fn weight(&self) -> usize {
-        self.listing.len() + (self.listing.xattrs_bytes() + self.xattrs.as_bytes().len()) / ENTRY_BYTES
+        let others = self.listing.xattrs_bytes() + self.listing.followers_bytes() + self.xattrs.as_bytes().len();
+        self.listing.len() + others / ENTRY_BYTES
     }
 
     /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; nothing when it
@@ -226,9 +232,15 @@ impl Scan {
         if options.stamps {
             found.stamps.push(status.stamp);
         }
+        let may_be_linked = options.attributes.hard_links && !matches!(kind, Kind::Directory | Kind::Special);
+        let linked = if may_be_linked { Linked::of(&status) } else { None };
+        if let Some(linked) = linked {
+            // An index of a listing fits: its names would not otherwise.
+            found.linked.push((u32::try_from(found.listing.len() - 1).unwrap_or(u32::MAX), linked));
+        }
         if options.attributes.compares_content() {
             // Digests are put in order with the entries: pushed here, permuted in `finish`.
-            let digest = self.content_digest(directory, (name, kind), found);
+            let digest = self.content_digest(directory, (name, kind), linked, found);
             found.contents.digests.push(digest);
         }
     }
@@ -238,15 +250,27 @@ impl Scan {
         &mut self,
         directory: &impl Directory,
         (name, kind): (&[u8], Kind),
+        linked: Option<Linked>,
         found: &mut Entries,
     ) -> ContentDigest {
         if kind != Kind::File {
             return ContentDigest::default();
         }
-        found.contents.hash_file(directory, name).unwrap_or_else(|error| {
-            self.issue(name, "cannot read", error);
-            ContentDigest::default()
-        })
+        if let Some(digest) = linked.and_then(|linked| found.links.content(&linked)) {
+            return digest;
+        }
+        match found.contents.hash_file(directory, name) {
+            Ok(digest) => {
+                if let Some(linked) = linked {
+                    found.links.keep_content(&linked, digest);
+                }
+                digest
+            }
+            Err(error) => {
+                self.issue(name, "cannot read", error);
+                ContentDigest::default()
+            }
+        }
     }
 
     /// Reads what belongs to the directory itself.
@@ -266,6 +290,12 @@ impl Scan {
         if options.attributes.compares_content() {
             let digests = std::mem::take(&mut found.contents.digests);
             self.listing.set_content(order.iter().map(|&at| digests[at as usize]).collect());
+        }
+        if !found.linked.is_empty() {
+            let linked = std::mem::take(&mut found.linked);
+            let at = |old: u32| linked.binary_search_by_key(&old, |(index, _)| *index).ok();
+            let in_order = order.iter().enumerate().filter_map(|(new, &old)| Some((new, linked[at(old)?].1)));
+            found.links.meet(&self.path, &mut self.listing, in_order);
         }
         if options.digests_decide() {
             self.digest = options.attributes.digest(&self.listing);
@@ -306,7 +336,7 @@ pub(crate) fn scan_directory(
         Ok(())
     });
     if let Err(error) = listed {
-        *found = Entries::default();
+        *found = Entries { links: std::mem::take(&mut found.links), ..Entries::default() };
         return Err(error);
     }
     drop(at);

@@ -39,7 +39,7 @@ pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
         out.bytes(&path[shared..]);
         let fields = (!directory.xattrs.is_empty())
             .then(|| EntryFields { xattrs: directory.xattrs.clone(), ..EntryFields::default() });
-        put_attributes(&directory.meta, fields.as_ref(), out);
+        put_attributes(&directory.meta, fields.as_ref(), None, out);
         out.raw(&directory.digest);
         out.number(u64::from(directory.entries));
         previous = &directory.path;
@@ -61,8 +61,10 @@ pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
             return malformed("length of all paths");
         }
         let path = RelPath::new(&previous)?;
-        let (meta, fields) = get_attributes(reader)?;
-        let EntryFields { xattrs, device: None } = fields else { return malformed("number of a directory") };
+        let (meta, fields, leader) = get_attributes(reader)?;
+        let (EntryFields { xattrs, device: None }, None) = (fields, leader) else {
+            return malformed("fields of a directory");
+        };
         all.push(Directory { path, meta, xattrs, digest: reader.array("digest")?, entries: reader.small("entries")? });
     }
     all.shrink_to_fit();

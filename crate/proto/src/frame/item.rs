@@ -3,7 +3,7 @@
 use crate::closed::closed_set;
 use crate::codec::{DecodeError, Decoded, Reader, Write};
 use crate::entry::Kind;
-use crate::field::{Codec, Message, Value, get_nested};
+use crate::field::{Codec, Value, get_nested, message, put_nested};
 use crate::limits::PATH_BYTES_MAX;
 use crate::path::RelPath;
 use crate::reasons::Reasons;
@@ -37,45 +37,59 @@ pub struct Item {
     pub size: u64,
     /// Where, relative to the tree; empty for the tree's root.
     pub path: Vec<u8>,
+    /// What it becomes a hard link to.
+    pub leader: Option<Box<RelPath>>,
 }
 
 /// Set beside the action's number when tagged fields follow the path.
 const FIELDS_FOLLOW: u8 = 1 << 7;
 
-/// What an item may have besides: nothing yet.
+/// What an item may have besides.
 #[derive(Default)]
-struct ItemFields;
+struct ItemFields {
+    leader: Option<Box<RelPath>>,
+}
 
-impl Message for ItemFields {
-    const NAME: &'static str = "item";
+message!(ItemFields, "item" {
+    1 optional leader,
+});
 
-    fn put_fields(&self, _out: &mut Vec<u8>) {}
+impl Value for Option<Box<RelPath>> {
+    fn put(&self, out: &mut Vec<u8>) {
+        if let Some(path) = self {
+            path.put(out);
+        }
+    }
 
-    fn get_field(&mut self, _number: u64, _value: &mut Reader<'_>) -> Decoded<bool> {
-        Ok(false)
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
+        Ok(Some(Box::new(<RelPath as Value>::get(reader, what)?)))
     }
 }
 
 impl Item {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        out.byte(self.action as u8);
+        out.byte(self.action as u8 | if self.leader.is_some() { FIELDS_FOLLOW } else { 0 });
         out.byte(self.kind as u8);
         self.reasons.put(out);
         out.number(self.size);
         out.bytes(&self.path);
+        if self.leader.is_some() {
+            put_nested(&ItemFields { leader: self.leader.clone() }, out);
+        }
     }
 
     pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         let head = reader.byte("action")?;
-        let item = Self {
+        let mut item = Self {
             action: Action::from_number(head & !FIELDS_FOLLOW).ok_or(DecodeError::Malformed { what: "action" })?,
             kind: Kind::get(reader, "kind")?,
             reasons: Reasons::get(reader, "reasons")?,
             size: reader.number("size")?,
             path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?.into_bytes(),
+            leader: None,
         };
         if head & FIELDS_FOLLOW != 0 {
-            get_nested::<ItemFields>(reader, "fields of an item")?;
+            item.leader = get_nested::<ItemFields>(reader, "fields of an item")?.leader;
         }
         Ok(item)
     }

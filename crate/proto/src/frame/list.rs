@@ -25,8 +25,9 @@ pub(super) fn put(directory: u32, more: bool, listing: &Listing, range: std::ops
     out.number(u64::from(directory));
     out.byte(u8::from(more));
     out.byte(u8::from(listing.has_content()));
+    let from = range.start;
     for index in range {
-        listing.put(index, out);
+        listing.put(index, from, out);
     }
 }
 
@@ -54,8 +55,9 @@ pub fn encode_list(version: Version, directory: u32, listing: &Listing, mut emit
             && bytes < BATCH_BYTES
         {
             let xattrs = listing.xattrs(to).map_or(0, |xattrs| xattrs.as_bytes().len());
-            // At most 96 bytes besides name, target and extended attributes.
-            bytes += listing.name(entry).len() + listing.target(entry).len() + xattrs + 64 + 32;
+            let leader = listing.leader(to).map_or(0, |leader| leader.directory.as_bytes().len() + leader.name.len());
+            // At most 96 bytes besides name, target, extended attributes and leader.
+            bytes += listing.name(entry).len() + listing.target(entry).len() + xattrs + leader + 64 + 32;
             to += 1;
         }
         let more = to < listing.len();

@@ -338,7 +338,9 @@ impl Receiver {
             return Ok(ToReceiver::Nothing);
         }
         let Waiting { path, meta, xattrs, mut listing, .. } = waiting;
-        self.check_listing(&listing).map_err(|violation| violation.at(path.as_bytes()))?;
+        self.check_listing(&listing)
+            .and_then(|()| self.check_followers(&path, &listing))
+            .map_err(|violation| violation.at(path.as_bytes()))?;
         listing.shrink();
         self.undecided.insert(number);
         Ok(ToReceiver::Decide { directory: number, pending: Box::new(Pending { path, meta, xattrs, listing }) })
@@ -374,6 +376,21 @@ impl Receiver {
             return Err(Violation::new("not a single file"));
         }
         listing.all_fields().try_for_each(|(entry, fields)| self.check_xattrs(entry.kind, &fields.xattrs))
+    }
+
+    /// Refuses hard links that were not asked for, and those whose leader is not told of before them. That the leader is
+    /// an entry of the source is known to whoever looks at the listings.
+    fn check_followers(&self, path: &RelPath, listing: &Listing) -> Result<(), Violation> {
+        for (index, leader) in listing.followers() {
+            if !self.terms.attributes.hard_links {
+                return Err(Violation::new("a hard link in a run without them"));
+            }
+            let Some(entry) = listing.get(index) else { continue };
+            if !leader.comes_before(path, listing.name(entry)) {
+                return Err(Violation::new("a hard link to what does not come before it"));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses extended attributes that were not asked for, and those of a namespace that was not.

@@ -169,6 +169,7 @@ impl ReceiverEnd {
                     let size = if entry.kind == Kind::Directory { 0 } else { entry.size };
                     self.tree.put(&path, listing.name(entry).to_vec(), (entry.kind, size, seconds));
                 }
+                Step::Link { .. } => unreachable!("hard links are not asked for"),
                 Step::Skip { .. } => {}
                 Step::Extra { old } => {
                     let entry = before.get(old).expect("an entry");

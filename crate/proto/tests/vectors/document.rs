@@ -134,7 +134,7 @@ fn fields_cost_little() {
     let mut entry = Vec::new();
     let mut listing = Listing::new();
     assert!(listing.push(name(b"a"), Kind::File, 300, meta(), b""));
-    listing.put(0, &mut entry);
+    listing.put(0, 0, &mut entry);
     // Kind, length and name, size, mode, owner, group, seconds, nanoseconds.
     assert_eq!(entry.len(), 1 + 2 + 2 + 2 + 2 + 1 + 5 + 4);
 }

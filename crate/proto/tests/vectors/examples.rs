@@ -6,8 +6,8 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
     Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, Issue, IssueKind,
-    Item, Kind, ListEntry, Listing, Meta, Name, Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request,
-    Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    Item, Kind, Leader, ListEntry, Listing, Meta, Name, Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath,
+    Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -67,6 +67,18 @@ fn listing_with_devices() -> Listing {
     listing
 }
 
+/// Two names of what the directory above has, one of them the same, and one of something in the directory itself.
+fn listing_with_followers() -> Listing {
+    let mut listing = Listing::new();
+    for name_of in [b"a", b"b", b"c", b"d"] {
+        assert!(listing.push(name(name_of), Kind::File, 300, meta(), b""));
+    }
+    listing.add_follower(0, Leader { directory: &RelPath::root(), name: b"a" });
+    listing.add_follower(1, Leader { directory: &RelPath::root(), name: b"x" });
+    listing.add_follower(3, Leader { directory: &path(b"d"), name: b"c" });
+    listing
+}
+
 fn unread() -> Listing {
     let mut listing = Listing::new();
     assert!(listing.push(name(b"a"), Kind::File, 0, meta(), b""));
@@ -116,6 +128,7 @@ pub fn pull_of_a_file() -> Request {
             owner: true,
             group: true,
             links: true,
+            hard_links: false,
             specials: true,
             xattrs: true,
             compare: Compare::Content,
@@ -261,6 +274,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
             "List, extended attributes that could not be read",
             Frame::List { directory: 0, more: false, listing: unread() },
         ),
+        ("List, hard links", Frame::List { directory: 1, more: false, listing: listing_with_followers() }),
         ("TreeEnd", Frame::TreeEnd { directories: 3, entries: 204, bytes: 300, errors: 0 }),
         ("Need", Frame::Need(vec![0, 1, 300])),
         ("Want", Frame::Want { directory: 0, files: vec![0], resume: vec![] }),
@@ -281,6 +295,18 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 reasons: reasons(),
                 size: 300,
                 path: b"d/a".to_vec(),
+                leader: None,
+            }]),
+        ),
+        (
+            "Items, hard link",
+            Frame::Items(vec![Item {
+                action: Action::Create,
+                kind: Kind::File,
+                reasons: Reasons::MISSING.union(Reasons::HARD_LINK),
+                size: 300,
+                path: b"d/b".to_vec(),
+                leader: Some(Box::new(path(b"a"))),
             }]),
         ),
         (

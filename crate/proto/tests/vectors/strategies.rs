@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
-    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, ListEntry,
-    Listing, Meta, Name, Names, PHASES, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection,
+    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, Leader,
+    ListEntry, Listing, Meta, Name, Names, PHASES, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection,
     SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
 };
 
@@ -45,7 +45,10 @@ pub fn any_listing() -> impl Strategy<Value = Listing> {
         let device = any::<[u32; 2]>().prop_map(|[major, minor]| Device { major, minor });
         let fields = (any_xattrs(), device);
         let entry = (any_kind(), 0..=limits::FILE_BYTES_MAX, any_meta(), target, any::<[u8; 32]>(), fields);
-        vec(entry, names.len()).prop_map(move |entries| {
+        // Neighbours have their leaders in one directory mostly.
+        let directories = vec(prop_oneof![Just(RelPath::root()), any_path()], names.len());
+        let leaders = vec(prop::option::of(any_name()), names.len());
+        (vec(entry, names.len()), leaders, directories).prop_map(move |(entries, leaders, directories)| {
             let mut listing = Listing::new();
             let mut digests = Vec::new();
             for (name, (kind, size, meta, target, digest, (xattrs, device))) in names.iter().zip(entries) {
@@ -60,6 +63,13 @@ pub fn any_listing() -> impl Strategy<Value = Listing> {
             }
             if content {
                 listing.set_content(digests);
+            }
+            for ((index, leader), directory) in (0..).zip(leaders).zip(directories) {
+                let carried =
+                    listing.get(index).is_some_and(|entry| !matches!(entry.kind, Kind::Directory | Kind::Special));
+                if let (true, Some(name)) = (carried, leader) {
+                    listing.add_follower(index, Leader { directory: &directory, name: &name });
+                }
             }
             listing
         })
@@ -81,7 +91,7 @@ pub fn any_error() -> impl Strategy<Value = WireError> {
 pub fn any_attributes() -> impl Strategy<Value = Attributes> {
     let compare = prop_oneof![Just(Compare::Quick), Just(Compare::Content), Just(Compare::Size)];
     let window = prop_oneof![Just(Window::Exact), Just(Window::Seconds), any::<u64>().prop_map(Window::Within)];
-    (any::<[bool; 7]>(), any::<[bool; 6]>(), compare, window).prop_map(
+    (any::<[bool; 7]>(), any::<[bool; 7]>(), compare, window).prop_map(
         |([perms, times, owner, group, links, specials, xattrs], other, compare, window)| Attributes {
             executability: other[0],
             omit_dir_times: other[1],
@@ -89,6 +99,7 @@ pub fn any_attributes() -> impl Strategy<Value = Attributes> {
             devices: other[3],
             foreign_xattrs: other[4],
             acls: other[5],
+            hard_links: other[6],
             perms,
             times,
             owner,
@@ -222,12 +233,9 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         digest,
     });
     let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
-    let item = (action, any_kind(), any::<u64>(), any_path()).prop_map(|(action, kind, size, path)| Item {
-        action,
-        kind,
-        reasons: reasons(),
-        size,
-        path: path.as_bytes().to_vec(),
+    let leader = prop::option::of(any_path().prop_map(Box::new));
+    let item = (action, any_kind(), any::<u64>(), any_path(), leader).prop_map(|(action, kind, size, path, leader)| {
+        Item { action, kind, reasons: reasons(), size, path: path.as_bytes().to_vec(), leader }
     });
     let issue_kind = (0..IssueKind::ALL.len()).prop_map(|at| IssueKind::ALL[at]);
     let issue = (issue_kind, any_path(), ".{0,40}", any::<bool>()).prop_map(|(kind, path, message, old_kept)| {

@@ -142,6 +142,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         // A new root gets its attributes where its listing is decided upon.
         let equal = self.options.digests_decide() && old.digest == directory.digest && !single && !is_new_root;
         if equal && !self.machine.grants_all() {
+            if let Some(links) = &mut self.links {
+                links.know(&old.path, &old.listing);
+            }
             self.sweep(&old, |_| false, directory.meta);
         } else {
             self.need(number, directory, Some(old));

@@ -8,11 +8,23 @@ use sparsync_proto::{
 
 use super::Receiver;
 use super::delete::PROTECTED;
+use super::links::Followers;
 use super::make::counter_without_content;
 use crate::engine::directories::{Incoming, Wanted};
 use crate::engine::failed::Lost;
 use crate::error::{Error, Result};
 use crate::storage::{Access, PartialId, Scan, Storage, WriteStorage, is_empty, look_at};
+
+/// What is asked for of a directory, and what waits.
+#[derive(Default)]
+struct Decided {
+    wanted: Vec<(u32, Wanted)>,
+    /// What is held of those.
+    resume: Vec<Resume>,
+    followers: Followers,
+    /// The directory's own time changes by what is done.
+    touched: bool,
+}
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
@@ -20,6 +32,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Pending { path, meta, xattrs, listing } = pending;
         self.check_taken(&path, &listing)?;
         self.tell_dropped_xattrs(&xattrs, &listing)?;
+        if let Some(links) = &mut self.links {
+            links.take(&path, &listing)?;
+        }
         let mut old = self.old.remove(&number);
         let listing = match &self.destination.file_name {
             // A single file may have another name here. The peer has told why there is none, when there is none.
@@ -46,24 +61,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if is_new && (!xattrs.is_empty() || self.options.rules.attributes.acls) {
             self.set_directory_xattrs(&path, (&meta, &xattrs), true);
         }
-        let empty = Listing::new();
-        let old_listing = old.as_ref().map_or(&empty, |old| &old.listing);
-        let mut steps = Vec::new();
-        plan(&self.options.rules, &listing, old_listing, |step| steps.push(step));
-        let mut wanted = Vec::new();
-        let mut resume = Vec::new();
-        let mut touched = false;
-        for step in steps {
-            touched |= match step {
-                Step::Make { source, old: at, reasons } => {
-                    let before = at.and_then(|at| old_listing.get(at));
-                    self.make(&path, &listing, source, before, reasons, old.as_deref(), &mut wanted, &mut resume)?
-                }
-                Step::Adjust { source, reasons } => self.adjust(&path, &listing, source, reasons)?,
-                Step::Skip { source, reasons } => self.skip(&path, &listing, source, reasons)?,
-                Step::Extra { old: at } => old.as_deref().is_some_and(|old| self.extra(old, at)),
-            };
-        }
+        let Decided { wanted, resume, followers, touched } = self.take_steps(&path, &listing, old.as_deref())?;
         if let Some(old) = &old {
             let kept = |id: &PartialId| {
                 wanted
@@ -75,7 +73,41 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if touched && !is_new && !self.is_single() {
             self.settle_attrs(&path, meta, false);
         }
+        let settles = !is_new && !self.is_single();
+        self.keep_followers(&path, settles.then_some(meta), followers);
         self.want(number, path, listing, &wanted, resume)
+    }
+
+    /// Carries out, or begins, what is to be done with each entry of a directory.
+    fn take_steps(&mut self, path: &RelPath, listing: &Listing, old: Option<&Scan>) -> Result<Decided> {
+        let empty = Listing::new();
+        let old_listing = old.map_or(&empty, |old| &old.listing);
+        let mut steps = Vec::new();
+        plan(&self.options.rules, listing, old_listing, |step| steps.push(step));
+        let mut decided = Decided::default();
+        for step in steps {
+            let step = match step {
+                Step::Link { source, old: at, reasons } => {
+                    let old = old.zip(at);
+                    let Some(step) = self.follow(path, (listing, source), old, reasons, &mut decided.followers)? else {
+                        continue;
+                    };
+                    step
+                }
+                step => step,
+            };
+            decided.touched |= match step {
+                Step::Link { .. } => return Err(Error::internal("a link in place of a link")),
+                Step::Make { source, old: at, reasons } => {
+                    let before = at.and_then(|at| old_listing.get(at));
+                    self.make(path, listing, source, before, reasons, old, &mut decided)?
+                }
+                Step::Adjust { source, reasons } => self.adjust(path, listing, source, reasons)?,
+                Step::Skip { source, reasons } => self.skip(path, listing, source, reasons)?,
+                Step::Extra { old: at } => old.is_some_and(|old| self.extra(old, at)),
+            };
+        }
+        Ok(decided)
     }
 
     /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.
@@ -123,6 +155,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
     fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing, lost: Lost) -> Result<()> {
         const WHY: &str = "the directory above it could not be made or looked at";
+        for entry in listing.entries() {
+            self.leave_alone(&path, listing.name(entry));
+        }
         let Lost::Failed(kind) = lost else { return self.want(number, path, listing, &[], Vec::new()) };
         if !self.failed.contains(&path) {
             self.issue(kind, path.as_bytes().to_vec(), WHY)?;
@@ -178,14 +213,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         before: Option<&Entry>,
         reasons: Reasons,
         old: Option<&Scan>,
-        wanted: &mut Vec<(u32, Wanted)>,
-        resume: &mut Vec<Resume>,
+        decided: &mut Decided,
     ) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
         let name = listing.name(entry);
         if !self.failed.is_empty() && RelPath::new(&path.join_bytes(name)).is_ok_and(|path| self.failed.contains(&path))
         {
             // Something stands there that could not be looked at.
+            self.leave_alone(path, name);
             return Ok(false);
         }
         if before.is_none() {
@@ -199,16 +234,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let full = path.join_bytes(name);
         let old_is_directory = before.is_some_and(|before| before.kind == Kind::Directory);
-        if old_is_directory
-            && self.options.judge.matcher.ends_differ()
-            && let Some(old) = old
-        {
-            self.in_force.insert(path.clone(), old.in_force.clone());
-        }
-        if old_is_directory && let Some(conflict) = self.why_it_stays(&full, old) {
+        if old_is_directory && let Some(conflict) = self.why_it_stays(path, &full, old) {
+            self.leave_alone(path, name);
             self.issue(IssueKind::Conflict, full, conflict)?;
             return Ok(false);
         }
+        self.note_made(path, name, before);
         let size = if entry.kind == Kind::File { entry.size } else { 0 };
         self.take_quota(size, before)?;
         let action = if before.is_some() { Action::Update } else { Action::Create };
@@ -224,16 +255,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let index = u32::try_from(index).map_err(|_| Error::internal("a listing beyond its cap"))?;
         let held = old.and_then(|old| self.held_part(path, old, name, entry));
         if let Some((_, bytes, digest)) = held {
-            resume.push(Resume { index, bytes, digest });
+            decided.resume.push(Resume { index, bytes, digest });
         }
         let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
         let resume = held.map(|(id, bytes, _)| (id, bytes));
-        wanted.push((index, Wanted { old_mode, old_is_directory, resume, discarded: false }));
+        decided.wanted.push((index, Wanted { old_mode, old_is_directory, resume, discarded: false }));
         Ok(true)
     }
 
-    /// Why a directory may not give way to something else.
-    fn why_it_stays(&self, path: &[u8], old: Option<&Scan>) -> Option<&'static str> {
+    /// Why the directory at `path` of `parent` may not give way to something else.
+    pub(super) fn why_it_stays(&mut self, parent: &RelPath, path: &[u8], old: Option<&Scan>) -> Option<&'static str> {
+        if let Some(old) = old.filter(|_| self.options.judge.matcher.ends_differ()) {
+            self.in_force.insert(parent.clone(), old.in_force.clone());
+        }
         let may_be_full = self.options.deletion.delete || self.options.deletion.force;
         if !may_be_full && !self.is_empty_directory(path) {
             return Some("a directory that is not empty stands in its place; delete or force removes it");
@@ -243,7 +277,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Takes the room of an entry that is made, in place of `before` where there was one.
-    fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
+    pub(super) fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
         self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
     }
 
@@ -259,6 +293,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn skip(&mut self, path: &RelPath, listing: &Listing, index: usize, reasons: Reasons) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
         let full = path.join_bytes(listing.name(entry));
+        self.leave_alone(path, listing.name(entry));
         self.session.count(Counter::files_skipped, 1);
         self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
         if let (Kind::Directory, true, Ok(path)) =

@@ -130,8 +130,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let counter = if kind == Kind::Directory { Counter::directories_deleted } else { Counter::files_deleted };
             session.count(counter, 1);
             if options.itemize && told.is_ok() {
-                let item = Item { action: Action::Delete, kind, reasons: Reasons::EXTRA, size: 0, path: path.to_vec() };
-                told = options.report.item(item, session);
+                told = options.report.item(item_of(kind, path), session);
             }
         };
         let stop = || session.is_over();
@@ -217,4 +216,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.issue(IssueKind::Conflict, entry.path(), why)
     }
+}
+
+/// The account of a deletion.
+fn item_of(kind: Kind, path: &[u8]) -> Item {
+    let (action, reasons) = (Action::Delete, Reasons::EXTRA);
+    Item { action, kind, reasons, size: 0, path: path.to_vec(), leader: None }
 }

@@ -51,6 +51,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.only_here(&found);
         }
         self.clock.during(Phase::wait_writers, || self.directories.wait_until_done(self.session))?;
+        self.make_links()?;
         self.clock.enter(Phase::delete);
         let refused = self.delete()?;
         self.clock.enter(Phase::attributes);

@@ -1,7 +1,7 @@
 //! The receiver: compares what the source has with what is there, asks for what is missing, and puts the tree right.
 //!
 //! [`dispatch`] takes what the sender says, [`compare`] looks at directories, [`decide`] at the entries of one, [`make`] makes
-//! and adjusts what needs no content, [`kept`] goes on from earlier runs and sweeps after them, [`delete`] removes what only
+//! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them, [`delete`] removes what only
 //! the destination has, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
@@ -11,6 +11,7 @@ mod delete;
 mod dispatch;
 mod finish;
 mod kept;
+mod links;
 mod make;
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,6 +41,7 @@ use crate::profile::ThreadClock;
 use crate::storage::{
     CallError, Hold, Judge, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage,
 };
+use links::Links;
 
 /// Where content goes.
 pub(crate) struct Destination<S> {
@@ -249,6 +251,10 @@ struct Receiver<'a, S: WriteStorage> {
     guard: Guard,
     /// The directory that was last written to.
     parent: Option<(RelPath, Arc<S::Directory>)>,
+    /// The directory of the hard links' leader that was last looked at.
+    leader_parent: Option<(RelPath, Arc<S::Directory>)>,
+    /// Hard links, in a run that carries them.
+    links: Option<Links>,
     /// Something was written.
     changed: bool,
     /// The rights of the key of which was told that they are missing.
@@ -285,6 +291,8 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             unset: BTreeMap::new(),
             guard: Guard::default(),
             parent: None,
+            leader_parent: None,
+            links: options.attributes.hard_links.then(Links::default),
             changed: false,
             rights_told: Vec::new(),
         }
@@ -293,10 +301,11 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
 
 impl<S: WriteStorage> Receiver<'_, S> {
     fn item(&self, action: Action, kind: Kind, reasons: Reasons, size: u64, path: &[u8]) -> Result<()> {
-        if !self.options.itemize {
-            return Ok(());
-        }
-        self.options.report.item(Item { action, kind, reasons, size, path: path.to_vec() }, self.session)
+        self.tell_item(|| Item { action, kind, reasons, size, path: path.to_vec(), leader: None })
+    }
+
+    fn tell_item(&self, item: impl FnOnce() -> Item) -> Result<()> {
+        if self.options.itemize { self.options.report.item(item(), self.session) } else { Ok(()) }
     }
 
     /// Where directories of one's own are made usable; nothing in a dry run.

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use sparsync_proto::limits::BATCH_BYTES;
 use sparsync_proto::session::Listed;
-use sparsync_proto::{Counter, Kind, Phase, encode_list};
+use sparsync_proto::{Counter, Entry, Kind, Phase, encode_list};
 
 use super::Shared;
 use super::jobs::{HeldScan, JobQueues};
@@ -73,12 +73,17 @@ fn send_batch(
 /// Sends the content of all files of a directory.
 fn send_files(shared: &Shared<'_, impl Storage>, jobs: &JobQueues, directory: u32, held: &Arc<HeldScan>) {
     let entries = held.scan.listing.entries();
-    let files: Vec<u32> =
-        (0u32..).zip(entries).filter(|(_, entry)| entry.kind == Kind::File).map(|(index, _)| index).collect();
+    let travels = |(index, entry): &(u32, &Entry)| {
+        entry.kind == Kind::File && held.scan.listing.leader(*index as usize).is_none()
+    };
+    let (mut files, mut bytes) = (Vec::new(), 0);
+    for (index, entry) in (0u32..).zip(entries).filter(travels) {
+        files.push(index);
+        bytes += entry.size;
+    }
     if files.is_empty() {
         return;
     }
-    let bytes = entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size).sum();
     shared.session.count(Counter::bytes_to_transfer, bytes);
     jobs.push(directory, held, files, &[], shared.session);
 }

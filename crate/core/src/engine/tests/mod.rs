@@ -46,6 +46,7 @@ const ATTRIBUTES: Attributes = Attributes {
     links: true,
     specials: true,
     devices: true,
+    hard_links: true,
     xattrs: true,
     executability: false,
     omit_dir_times: false,

@@ -7,6 +7,7 @@ mod naming;
 mod recipe;
 mod whole;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -73,6 +74,11 @@ impl<S: WriteStorage> Writing<'_, S> {
     /// Takes the entries that were kept.
     pub(super) fn take_delayed(&self) -> Vec<Delayed> {
         std::mem::take(&mut *self.delayed())
+    }
+
+    /// The temporary names of the entries that were kept, by their paths.
+    pub(super) fn delayed_names(&self) -> HashMap<Vec<u8>, Vec<u8>> {
+        self.delayed().iter().map(|entry| (entry.path(), entry.temp_name.clone())).collect()
     }
 
     fn delayed(&self) -> MutexGuard<'_, Vec<Delayed>> {

@@ -4,7 +4,7 @@ mod adjust;
 mod faults;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,6 +27,8 @@ const UMASK: u16 = 0o022;
 #[derive(Debug)]
 pub(crate) struct Node {
     ino: u64,
+    /// How many names it has.
+    links: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -107,7 +109,16 @@ impl Node {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let meta = Meta { mode, uid: 0, gid: 0, mtime: now() };
         let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time() });
-        Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), state })
+        Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), links: AtomicU32::new(1), state })
+    }
+
+    /// Counts a further name.
+    pub(crate) fn linked(&self) {
+        self.links.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn unlinked(&self) {
+        self.links.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -175,7 +186,7 @@ impl Node {
             rdev: if let Body::Node(_, device) = state.body { device } else { Device::default() },
             stamp: Stamp { ctime: state.ctime, ino: self.ino, may_have_holes },
             device: 0,
-            links: 1,
+            links: self.links.load(Ordering::Relaxed),
             is_mount_point: Some(false),
         }
     }
@@ -389,6 +400,20 @@ impl WriteDirectory for Held {
         self.change("make node", name, || self.make(name, Body::Node(kind, device), bits & 0o777 & !UMASK).map(drop))
     }
 
+    fn make_hard_link(&self, (directory, from): (&Self, &[u8]), name: &[u8]) -> Result<()> {
+        self.change("make hard link", name, || {
+            let node = directory.node.entry(from)?;
+            self.node.entries(|entries| {
+                if entries.contains_key(name) {
+                    return Err(Errno::EXIST.into());
+                }
+                node.linked();
+                entries.insert(name.to_vec(), Arc::clone(&node));
+                Ok(())
+            })
+        })
+    }
+
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         self.change("rename", to, || {
             self.node.entries(|entries| {
@@ -399,8 +424,14 @@ impl WriteDirectory for Held {
                     (Some(true), Some(_)) => return Err(Errno::NOTEMPTY.into()),
                     (Some(_), None) | (Some(false), Some(false)) => {}
                 }
+                if entries.get(to).is_some_and(|there| entries.get(from).is_some_and(|node| Arc::ptr_eq(node, there))) {
+                    // POSIX wants it so: they are one already, and both names stay.
+                    return Ok(());
+                }
                 let node = entries.remove(from).ok_or(Errno::NOENT)?;
-                entries.insert(to.to_vec(), node);
+                if let Some(replaced) = entries.insert(to.to_vec(), node) {
+                    replaced.unlinked();
+                }
                 Ok(())
             })
         })
@@ -425,7 +456,9 @@ impl WriteDirectory for Held {
                 None => Err(Errno::NOENT.into()),
                 Some(Kind::Directory) => Err(Errno::ISDIR.into()),
                 Some(_) => {
-                    entries.remove(name);
+                    if let Some(removed) = entries.remove(name) {
+                        removed.unlinked();
+                    }
                     Ok(())
                 }
             })

@@ -1,0 +1,439 @@
+//! Hard links: which entries of the source can lead them, and the links themselves, which are made when everything that
+//! they lead to is in place.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use sparsync_proto::{
+    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Leader, Listing, Meta, Name, Phase, Reasons, RelPath,
+    Step, plan_alone,
+};
+
+use super::Receiver;
+use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
+use crate::engine::unset::Unset;
+use crate::engine::writer::Writing;
+use crate::error::{Error, Result};
+use crate::storage::{self, Access, CallError, Directory, Errno, Scan, Status, WriteDirectory, WriteStorage};
+
+/// What is told of a follower whose leader is not there.
+const LEADER_FAILED: &str = "what it is a hard link to did not arrive";
+
+/// What is told of a follower that stays a file of its own because nothing that exists may get a further name.
+const OWN_FILE: &str = "it is no hard link: the key may only add new names, and what it is a link to was there before";
+
+/// An entry of the source, by a keyed hash that a peer cannot aim at.
+type PathHash = u64;
+
+/// Links of one run, and what it has to know of their leaders.
+#[derive(Default)]
+pub(super) struct Links {
+    key: RandomState,
+    /// Entries that the source has told of, and that are no followers.
+    sources: HashSet<PathHash>,
+    /// Leaders that the run leaves as they are although they differ.
+    left_alone: HashSet<PathHash>,
+    /// Leaders that a dry run would make.
+    would_be_made: HashSet<PathHash>,
+    /// Leaders that this run makes where nothing was before, when it is asked for.
+    new: HashSet<PathHash>,
+    /// What leads the further followers of a leader that was left alone.
+    instead: HashMap<PathHash, (RelPath, Vec<u8>)>,
+    waiting: Vec<Waiting>,
+}
+
+/// Links to be made in one directory.
+struct Waiting {
+    directory: RelPath,
+    /// The directory's own attributes, when they are to be set again after it.
+    meta: Option<Meta>,
+    links: Followers,
+}
+
+/// The followers of a directory that are to be made, and how.
+#[derive(Default)]
+pub(super) struct Followers {
+    listing: Listing,
+    how: Vec<How>,
+}
+
+#[derive(Clone, Copy)]
+struct How {
+    before: Before,
+    reasons: Reasons,
+}
+
+/// What has the follower's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Directory,
+    Other,
+}
+
+impl How {
+    /// Whether the destination still has what it had when the link is not made.
+    fn keeps_old(self) -> bool {
+        self.before != Before::Nothing
+    }
+}
+
+impl Links {
+    fn hash(&self, directory: &RelPath, name: &[u8]) -> PathHash {
+        self.key.hash_one((directory.as_bytes(), name))
+    }
+
+    fn hash_kind(&self, directory: &RelPath, name: &[u8], kind: Kind) -> PathHash {
+        self.key.hash_one((kind as u8, directory.as_bytes(), name))
+    }
+
+    /// Takes note of the entries of a directory that both ends have alike, or that the peer has listed.
+    pub(super) fn know(&mut self, path: &RelPath, listing: &Listing) {
+        for (index, entry) in listing.entries().iter().enumerate() {
+            if entry.kind != Kind::Directory && listing.leader(index).is_none() {
+                let hash = self.hash_kind(path, listing.name(entry), entry.kind);
+                self.sources.insert(hash);
+            }
+        }
+    }
+
+    /// Takes note of a listing, and refuses followers of what is no entry of the source.
+    pub(super) fn take(&mut self, path: &RelPath, listing: &Listing) -> Result<()> {
+        self.know(path, listing);
+        for (index, leader) in listing.followers() {
+            let Some(entry) = listing.get(index) else { continue };
+            if !self.sources.contains(&self.hash_kind(leader.directory, leader.name, entry.kind)) {
+                return Err(Error::protocol("a hard link to what the source does not have")
+                    .remote()
+                    .at(&path.join_bytes(listing.name(entry))));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_usable(&self, directory: &RelPath, name: &[u8], only_new: bool) -> bool {
+        let hash = self.hash(directory, name);
+        !self.left_alone.contains(&hash) && (!only_new || self.new.contains(&hash))
+    }
+
+    /// What a follower becomes a link to: its leader, or what stands in for that; nothing when there is none yet.
+    fn leader_for(&self, leader: Leader<'_>, only_new: bool) -> Option<(RelPath, Vec<u8>)> {
+        if self.is_usable(leader.directory, leader.name, only_new) {
+            return Some((leader.directory.clone(), leader.name.to_vec()));
+        }
+        let (directory, name) = self.instead.get(&self.hash(leader.directory, leader.name))?;
+        self.is_usable(directory, name, only_new).then(|| (directory.clone(), name.clone()))
+    }
+}
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    /// Notes that an entry stays as it is although it differs, so that nothing may become a link to it.
+    pub(super) fn leave_alone(&mut self, directory: &RelPath, name: &[u8]) {
+        if let Some(links) = &mut self.links {
+            let hash = links.hash(directory, name);
+            links.left_alone.insert(hash);
+        }
+    }
+
+    /// Whether nothing that was there before gets a further name: a key that may only add names does not touch it, and rsync
+    /// does not look at what it is told to ignore.
+    fn links_only_new(&self) -> bool {
+        self.options.rules.append_only || self.options.rules.selection.ignore_existing
+    }
+
+    /// Notes that this run makes an entry, in place of `before` where there was one, as far as that matters later.
+    pub(super) fn note_made(&mut self, directory: &RelPath, name: &[u8], before: Option<&Entry>) {
+        let asks = before.is_none() && (self.links_only_new() || self.options.rules.selection.update);
+        let Some(links) = self.links.as_mut().filter(|_| asks || self.options.dry_run) else { return };
+        let hash = links.hash(directory, name);
+        if asks {
+            links.new.insert(hash);
+        }
+        if self.options.dry_run {
+            links.would_be_made.insert(hash);
+        }
+    }
+
+    /// Lets a follower wait for its leader. Where nothing can lead it, it gets the step of an entry without links instead,
+    /// as in rsync, and leads those that come after it.
+    pub(super) fn follow(
+        &mut self,
+        path: &RelPath,
+        (listing, index): (&Listing, usize),
+        old: Option<(&Scan, usize)>,
+        reasons: Reasons,
+        followers: &mut Followers,
+    ) -> Result<Option<Step>> {
+        let (Some(entry), Some(leader)) = (listing.get(index), listing.leader(index)) else { return Ok(None) };
+        let (append_only, only_new) = (self.options.rules.append_only, self.links_only_new());
+        let Some(links) = &mut self.links else { return Err(Error::internal("a hard link in a run without them")) };
+        let name = listing.name(entry);
+        let found = links.leader_for(leader, only_new);
+        let is_its_own = found.as_ref().is_some_and(|(at, name)| at == leader.directory && name == leader.name);
+        let Some((directory, leader_name)) = found else {
+            if append_only {
+                self.tell_own_file(path, name)?;
+            }
+            return self.lead(path, (listing, index), old);
+        };
+        // A newer file gives way to a link only where what leads it was there before.
+        if self.options.rules.selection.update && links.new.contains(&links.hash(&directory, &leader_name)) {
+            let alone = plan_alone(&self.options.rules, (listing, index), old.map(|(old, at)| (&old.listing, at)));
+            if matches!(alone, Some(Step::Skip { .. })) {
+                return Ok(alone);
+            }
+        }
+        if append_only && !is_its_own {
+            self.tell_own_file(path, name)?;
+        }
+        if let Some(before) = self.before_link(path, name, old)? {
+            let Ok(valid) = Name::new(name) else { return Err(Error::internal("a name that was checked")) };
+            let is_told = followers.listing.push(valid, entry.kind, entry.size, entry.meta, listing.target(entry));
+            debug_assert!(is_told, "part of a listing that fits");
+            followers.how.push(How { before, reasons });
+            let index = followers.listing.len() - 1;
+            followers.listing.add_follower(index, Leader { directory: &directory, name: &leader_name });
+        }
+        Ok(None)
+    }
+
+    fn tell_own_file(&self, path: &RelPath, name: &[u8]) -> Result<()> {
+        self.failures.issue(IssueKind::Attributes, path.join_bytes(name), OWN_FILE.to_owned(), false)
+    }
+
+    /// Makes a follower the leader of those that come after it, since its own leader stays as it is.
+    fn lead(
+        &mut self,
+        path: &RelPath,
+        (listing, index): (&Listing, usize),
+        old: Option<(&Scan, usize)>,
+    ) -> Result<Option<Step>> {
+        let (Some(entry), Some(leader)) = (listing.get(index), listing.leader(index)) else { return Ok(None) };
+        if self.machine.grants_all() {
+            // Nothing can be asked for: content comes with the listings, and that of followers does not.
+            let path = path.join_bytes(listing.name(entry));
+            self.failures.issue(IssueKind::Write, path, LEADER_FAILED.to_owned(), old.is_some())?;
+            return Ok(None);
+        }
+        let beside = old.map(|(old, at)| (&old.listing, at));
+        let step = plan_alone(&self.options.rules, (listing, index), beside);
+        if let Some(links) = &mut self.links
+            && !matches!(step, Some(Step::Skip { .. }))
+        {
+            let hash = links.hash(leader.directory, leader.name);
+            links.instead.insert(hash, (path.clone(), listing.name(entry).to_vec()));
+        }
+        Ok(step)
+    }
+
+    /// Takes account of a link that is to be made; nothing when something is in its way.
+    fn before_link(&mut self, path: &RelPath, name: &[u8], old: Option<(&Scan, usize)>) -> Result<Option<Before>> {
+        let before = old.and_then(|(old, at)| old.listing.get(at));
+        let full = path.join_bytes(name);
+        if !self.failed.is_empty() && RelPath::new(&full).is_ok_and(|path| self.failed.contains(&path)) {
+            return Ok(None);
+        }
+        let before_is = match before.map(|before| before.kind) {
+            None => Before::Nothing,
+            Some(Kind::Directory) => Before::Directory,
+            Some(_) => Before::Other,
+        };
+        if before_is == Before::Nothing {
+            self.guard.created();
+            self.session.count(Counter::entries_to_create, 1);
+        }
+        if before_is == Before::Directory
+            && let Some(conflict) = self.why_it_stays(path, &full, old.map(|(old, _)| old))
+        {
+            self.issue(IssueKind::Conflict, full, conflict)?;
+            return Ok(None);
+        }
+        self.take_quota(0, before)?;
+        Ok(Some(before_is))
+    }
+
+    /// Keeps the followers of a directory until their leaders are in place.
+    pub(super) fn keep_followers(&mut self, directory: &RelPath, meta: Option<Meta>, mut links: Followers) {
+        if links.how.is_empty() {
+            return;
+        }
+        links.listing.shrink();
+        links.how.shrink_to_fit();
+        if let Some(all) = &mut self.links {
+            all.waiting.push(Waiting { directory: directory.clone(), meta, links });
+        }
+    }
+
+    /// Makes the links that wait: all content is in place now, or has been told not to be.
+    pub(super) fn make_links(&mut self) -> Result<()> {
+        let Some(links) = &mut self.links else { return Ok(()) };
+        let waiting = std::mem::take(&mut links.waiting);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        self.clock.enter(Phase::make);
+        let unplaced = self.writing.map(Writing::delayed_names).unwrap_or_default();
+        for Waiting { directory, meta, links } in waiting {
+            let mut changed = false;
+            for ((index, leader), how) in links.listing.followers().zip(&links.how) {
+                self.session.check()?;
+                self.session.worked(1);
+                let Some(entry) = links.listing.get(index) else { continue };
+                changed |= self.link(&directory, (&links.listing, entry), leader, *how, &unplaced)?;
+            }
+            if changed && let Some(meta) = meta {
+                self.settle_attrs(&directory, meta, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one link, unless it is there. Says whether something changed.
+    fn link(
+        &mut self,
+        path: &RelPath,
+        (listing, entry): (&Listing, &Entry),
+        leader: Leader<'_>,
+        how: How,
+        unplaced: &HashMap<Vec<u8>, Vec<u8>>,
+    ) -> Result<bool> {
+        const DOING: &str = "cannot make the hard link";
+        let name = listing.name(entry);
+        let full = path.join_bytes(name);
+        let leader_path = leader.path();
+        if self.failures.has_failed(&leader_path) {
+            self.failures.issue(IssueKind::Write, full, LEADER_FAILED.to_owned(), how.keeps_old())?;
+            return Ok(false);
+        }
+        let will_be_made = |links: &Links| links.would_be_made.contains(&links.hash(leader.directory, leader.name));
+        if self.options.dry_run && (how.before == Before::Nothing || self.links.as_ref().is_some_and(will_be_made)) {
+            return self.tell_link(full, entry, leader, how).map(|()| true);
+        }
+        // A leader that takes the place of a directory gets its name with the deletions.
+        let from_name = unplaced.get(&leader_path).map_or(leader.name, Vec::as_slice);
+        let Ends { from, to, one, other } = match self.ends((leader.directory, from_name), (path, name)) {
+            Ok(ends) => ends,
+            Err(error) => return self.failures.write(full, DOING, error, how.keeps_old()).map(|()| false),
+        };
+        if one.kind != entry.kind {
+            self.failures.issue(IssueKind::Write, full, LEADER_FAILED.to_owned(), how.keeps_old())?;
+            return Ok(false);
+        }
+        if other.as_ref().is_some_and(|other| is_one(&one, other)) {
+            return Ok(false);
+        }
+        let Some(writing) = self.writing.filter(|_| !self.options.dry_run) else {
+            return self.tell_link(full, entry, leader, how).map(|()| true);
+        };
+        let is_free = other.is_none();
+        let made = writing.in_directory(path, &to, |to| {
+            writing.in_directory(leader.directory, &from, |from| {
+                place(writing, (from, from_name), (to, name), is_free, how.before)
+            })
+        });
+        let is_waiting = matches!(made, Ok(Committed::Waits(_)));
+        match made {
+            Ok(Committed::Placed) => {
+                if self.options.durability == Durability::File {
+                    // A storage that cannot say that the name is on the device keeps no promise anyway.
+                    let _ = writing.in_directory(path, &to, |directory| directory.sync());
+                }
+            }
+            Ok(Committed::Waits(temp_name)) => {
+                let (counter, unset) = (Counter::hard_links_created, Unset::default());
+                writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
+            }
+            Err(CallError { errno: Errno::ISDIR, .. }) => {
+                const WHY: &str = "a directory appeared in its place during the run";
+                self.issue(IssueKind::Conflict, full, WHY)?;
+                return Ok(false);
+            }
+            Err(error) => return self.failures.write(full, DOING, error, how.keeps_old()).map(|()| false),
+        }
+        self.changed = true;
+        if is_waiting {
+            // It counts when it has its name.
+            return self.item_of_link(full, entry, leader, how).map(|()| true);
+        }
+        self.tell_link(full, entry, leader, how).map(|()| true)
+    }
+
+    /// Looks at both names of a link.
+    fn ends(&mut self, from: (&RelPath, &[u8]), to: (&RelPath, &[u8])) -> storage::Result<Ends<S::Directory>> {
+        let (from_name, name) = (from.1, to.1);
+        let (from, to) = (self.leader_parent(from.0)?, self.parent_of(to.0)?);
+        let (one, other) = (from.status(from_name)?, status_of(&*to, name)?);
+        Ok(Ends { from, to, one, other })
+    }
+
+    fn tell_link(&self, path: Vec<u8>, entry: &Entry, leader: Leader<'_>, how: How) -> Result<()> {
+        self.session.count(Counter::hard_links_created, 1);
+        self.item_of_link(path, entry, leader, how)
+    }
+
+    fn item_of_link(&self, path: Vec<u8>, entry: &Entry, leader: Leader<'_>, how: How) -> Result<()> {
+        let action = if how.before == Before::Nothing { Action::Create } else { Action::Update };
+        let size = if entry.kind == Kind::File { entry.size } else { 0 };
+        let (kind, reasons) = (entry.kind, how.reasons.union(Reasons::HARD_LINK));
+        let leader = || RelPath::new(&leader.path()).ok().map(Box::new);
+        self.tell_item(|| Item { action, kind, reasons, size, path, leader: leader() })
+    }
+
+    /// The directory of a leader, held while the followers that come next have theirs there too.
+    fn leader_parent(&mut self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
+        if let Some((held, directory)) = &self.leader_parent
+            && held == path
+        {
+            return Ok(Arc::clone(directory));
+        }
+        let root = self.destination.root.as_ref().ok_or(Errno::NOENT)?;
+        let directory = Arc::new(root.open(path, Access::Reach)?);
+        self.leader_parent = Some((path.clone(), Arc::clone(&directory)));
+        Ok(directory)
+    }
+}
+
+/// The directories that a link leads from and into, and what is there.
+struct Ends<D> {
+    from: Arc<D>,
+    to: Arc<D>,
+    one: Status,
+    other: Option<Status>,
+}
+
+/// The status of what has this name, if something has.
+fn status_of(directory: &impl Directory, name: &[u8]) -> storage::Result<Option<Status>> {
+    match directory.status(name) {
+        Ok(status) => Ok(Some(status)),
+        Err(CallError { errno: Errno::NOENT, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether two names are of one inode.
+fn is_one(one: &Status, other: &Status) -> bool {
+    (one.device, one.stamp.ino) == (other.device, other.stamp.ino)
+}
+
+/// Makes the entry `to` a further name of `from`. What has that name gives way at once, or with the deletions.
+fn place<S: WriteStorage>(
+    writing: &Writing<'_, S>,
+    (from, from_name): (&Arc<S::Directory>, &[u8]),
+    (to, name): (&Arc<S::Directory>, &[u8]),
+    is_free: bool,
+    before: Before,
+) -> storage::Result<Committed> {
+    if is_free {
+        match to.make_hard_link((&**from, from_name), name) {
+            Ok(()) => return Ok(Committed::Placed),
+            Err(CallError { errno: Errno::EXIST, .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let placement = Placement::over(before == Before::Directory);
+    let unplaced = Unplaced::make(placement, to, writing.names.next(), |temp_name| {
+        to.make_hard_link((&**from, from_name), temp_name)
+    })?;
+    unplaced.commit(name)
+}
