@@ -259,14 +259,20 @@ export interface NativeRequest {
   direction: NativeDirection
   /** The local end: an absolute path. */
   localPath: Uint8Array
-  /** The local sources when there are several: absolute paths. */
-  localSources: Array<Uint8Array>
+  /** The local sources when there are several. */
+  localSources: Array<NativeSource>
   /** The server's named root. */
   root: string
   /** The path below that root, `/`-separated. */
   remotePath: Uint8Array
   /** The sources of a pull when there are several. */
   remoteSources: Array<NativeSource>
+  /** The paths below the source that belong to the run; none for everything. */
+  selected: Array<Uint8Array>
+  /** Directories below the source whose direct entries belong to a run that is not recursive. */
+  listed: Array<Uint8Array>
+  /** The attributes of the directories on the way to them belong to it too. */
+  impliedDirs: boolean
   /** A single file goes below a destination that is a directory. */
   into: boolean
   /** One missing directory above the destination may be made. */
@@ -374,11 +380,16 @@ export interface NativeSessionProfile {
 /** Which end something happened on. */
 export type NativeSide = 'local' | 'remote'
 
-/** One of the sources of a pull. */
+/** One of several sources. */
 export interface NativeSource {
-  /** The path below the root, `/`-separated. */
+  /**
+   * On a server the path below the root, `/`-separated; here an absolute path, where a slash at its end says that what is
+   * in the directory is meant.
+   */
   path: Uint8Array
-  /** What is in the directory is meant. */
+  /** The entry below `path` that is meant, which arrives under this whole path; empty for what `path` names. */
+  below: Uint8Array
+  /** What is in the directory is meant; of an entry below `path`, that it is a directory or leads to one. */
   contents: boolean
 }
 
@@ -398,6 +409,8 @@ export interface NativeStat {
 export interface NativeTransfer {
   /** Sub-directories too. */
   recursive: boolean
+  /** Directories themselves where `recursive` is off: made, and not gone into. */
+  dirs: boolean
   /** Symlinks; when off they are treated as what is never carried. */
   links: boolean
   /** Permission bits. */
@@ -458,6 +471,8 @@ export interface NativeTransfer {
   force: boolean
   /** Only say what would be done. */
   dryRun: boolean
+  /** All missing directories above the destination are made too. */
+  mkpath: boolean
   /** Verified parts of large files are kept for the next run. */
   partial: boolean
   /** When packs are compressed. */

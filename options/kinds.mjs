@@ -212,8 +212,8 @@ export function modes() {
 }
 
 /** What only this side knows: its check and default are in ts/settings.ts, `read` is the expression for the command. */
-export const own = ({ read, value, standard = '' } = {}) => ({
-  command: { value, ...(read === undefined ? {} : { read: () => read }) },
+export const own = ({ read, value, needs, standard = '' } = {}) => ({
+  command: { value, needs, ...(read === undefined ? {} : { read: () => read }) },
   document: { range: '', standard },
 });
 

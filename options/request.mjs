@@ -91,10 +91,22 @@ export const rows = [
     meaning: 'The need was counted by a dry run before and fits: do not ask again.',
   },
   {
-    kind: internal('Names', { needs: { names: ['Names'] } }),
-    field: { number: 37, at: 'top' },
+    kind: internal('Paths', { needs: { paths: ['Paths'] } }),
+    field: { number: 37, at: 'selected' },
     meaning:
-      "The names of the destination's top that belong to the run; none for all of them, and the top's own attributes. For a push of several sources that each have a name of their own.",
+      'The paths below the top that belong to the run, with what is below them when it is recursive; none for everything. Directories on the way to them belong to it as far as they lead there.',
+  },
+  {
+    kind: internal('Paths', { needs: { paths: ['Paths'] } }),
+    field: { number: 80, at: 'listed' },
+    meaning:
+      'Directories whose direct entries belong to the run, in one that is not recursive and carries directories.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 82, at: 'implied_dirs' },
+    meaning:
+      'The attributes of directories on the way to what is selected belong to the run too, but for those of the top.',
   },
   {
     kind: internal('RelPath', { needs: { path: ['RelPath'] } }),

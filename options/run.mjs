@@ -17,6 +17,15 @@ export const rows = [
     help: 'find out what would be done, write nothing',
   },
   {
+    name: 'mkpath',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 83, at: 'mkpath' },
+    meaning: 'All missing directories above the destination are made too.',
+    flag: 'mkpath',
+    help: 'make all missing directories above DEST',
+  },
+  {
     name: 'partial',
     kind: flag({ api: true, command: true }),
     calls: WRITING,

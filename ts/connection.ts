@@ -243,12 +243,16 @@ export class Connection {
     const names = remotePathNames(path, what);
     const trailingSlash = (typeof path === 'string' ? path.endsWith('/') : path.at(-1) === 0x2f) || names.length === 0;
     const { root } = this.#target;
-    const below = names.slice(root === '' ? 1 : 0);
+    const own = root === '' ? 1 : 0;
+    const below = names.slice(own);
+    const anchor = Buffer.from(path).indexOf('/./');
+    const above = anchor === -1 ? [] : remotePathNames(path.slice(0, anchor), what).slice(own);
     return {
       ...this.#target,
       root: root === '' ? textOf(names[0] ?? new Uint8Array()) : root,
       path: below.reduce(joinBytes, this.#target.path),
       trailingSlash,
+      anchor: anchor === -1 ? this.#target.anchor : above.reduce(joinBytes, this.#target.path).length,
     };
   }
 

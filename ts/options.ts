@@ -1,3 +1,4 @@
+import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
 import type { Compare, Compression, Durability } from './words.js';
@@ -354,6 +355,43 @@ export interface TransferOptions {
    */
   hardLinks?: boolean | undefined;
   /**
+   * Without `recursive`: carry directories themselves, and do not go into them.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('src', 'dst', { recursive: false, dirs: true })`
+   */
+  dirs?: boolean | undefined;
+  /**
+   * Let each source arrive under its whole path, or the part of it behind `/./`, as `-R` does in rsync. The directories on the
+   * way are made, with the attributes that they have at the source unless `impliedDirs` is `false`; what else the destination
+   * holds in them stays. Symlinks on the way are followed, on a server they are refused.
+   *
+   * Default: `false`; `true` with `filesFrom`.
+   *
+   * @example `await sync('/srv/./www/site', '/backup', { relative: true })` // makes /backup/www/site
+   */
+  relative?: boolean | undefined;
+  /**
+   * Carry the attributes of the directories on the way to a source of `relative` or a path of `filesFrom`. Without it those that
+   * are missing are made with the attributes of any new directory.
+   *
+   * Default: `true`.
+   *
+   * @example `impliedDirs: false`
+   */
+  impliedDirs?: boolean | undefined;
+  /**
+   * The only paths below the one source that belong to the run; with `recursive` also what is below them. A path that ends
+   * with a slash stands, without `recursive`, for a directory and its direct entries, and `.` for the source itself. One that
+   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 512 KiB in all.
+   *
+   * Default: everything.
+   *
+   * @example `filesFrom: ['etc/fstab', 'home/me/']`
+   */
+  filesFrom?: readonly PathLike[] | undefined;
+  /**
    * When a file counts as unchanged: `'quick'` compares size and time, `'content'` reads both, `'size'` compares the
    * size alone, `'none'` never, so that each file is transferred.
    *
@@ -379,6 +417,14 @@ export interface TransferOptions {
    * @example `update: true`
    */
   update?: boolean | undefined;
+  /**
+   * Make all missing directories above the destination. Otherwise only its last name may be missing.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('site', '/srv/new/place', { mkpath: true })`
+   */
+  mkpath?: boolean | undefined;
   /**
    * Leave alone what the destination has, whatever it holds; only what is missing is made. Directories are looked into.
    *

@@ -114,7 +114,8 @@ export function absolute(bytes: Uint8Array): Uint8Array {
   return withoutTrailingSlash(path);
 }
 
-function workingDirectory(): Uint8Array {
+/** The working directory, to its last byte. */
+export function workingDirectory(): Uint8Array {
   const text = process.cwd();
   // Node decodes the working directory as UTF-8; where that lost something, the kernel has the bytes.
   if (text.includes('\u{fffd}') && process.platform === 'linux') return readlinkSync('/proc/self/cwd', 'buffer');

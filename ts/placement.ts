@@ -2,6 +2,8 @@ import { lstat, stat } from 'node:fs';
 
 import { ConfigError, SparsyncError } from './errors.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
+import { relativeSource } from './selection.js';
+import type { FileList } from './selection.js';
 import { formatRemote } from './target.js';
 import type { RemoteTarget, Target } from './target.js';
 
@@ -12,11 +14,24 @@ export interface Ends {
   readonly destination: Target;
 }
 
-/** One of several sources on a server. */
-export interface RemoteSource {
+/** One of several sources. */
+export interface PlacedSource {
+  /** On this machine a slash at the end stands for what is in the directory. */
   readonly path: Uint8Array;
+  /** The entry below it that is meant, which arrives under this whole path; empty for what the path names. */
+  readonly below: Uint8Array;
   /** Whether what is in the directory is meant. */
   readonly contents: boolean;
+}
+
+/** What decides where sources arrive. */
+export interface PlacementSettings {
+  readonly into: boolean;
+  readonly relative: boolean;
+  readonly filter: readonly unknown[];
+  readonly recursive: boolean;
+  readonly dirs: boolean;
+  readonly filesFrom: FileList | undefined;
 }
 
 /** Where exactly the engine reads and writes. */
@@ -24,10 +39,12 @@ export interface Placement {
   readonly direction: 'push' | 'pull' | 'local';
   /** The end on this machine; for a run on one machine its source. */
   readonly localPath: Uint8Array;
-  /** The sources on this machine, when there are several; a slash at the end of one stands for what is in it. */
-  readonly localSources: readonly Uint8Array[];
+  /** The sources on this machine, when there are several. */
+  readonly localSources: readonly PlacedSource[];
   /** The sources on a server, when there are several. */
-  readonly remoteSources: readonly RemoteSource[];
+  readonly remoteSources: readonly PlacedSource[];
+  /** The paths below the source that belong to the run. */
+  readonly files: FileList;
   /** The destination of a run on one machine; empty otherwise. */
   readonly localDestination: Uint8Array;
   readonly root: string;
@@ -75,21 +92,35 @@ export function checkEnds({ sources, destination }: Ends): void {
  * Applies rsync's rule where it is asked for: a source whose last component is a name is put below the destination
  * under that name. For a single file the engine decides, because only it sees the destination.
  */
-export async function place(
-  ends: Ends,
-  { into, filter }: { readonly into: boolean; readonly filter: readonly unknown[] },
-  probe: RemoteProbe,
-): Promise<Placement> {
+export async function place(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
   const { sources, destination } = ends;
   const [source] = sources;
+  const { filesFrom } = settings;
+  if (filesFrom !== undefined) {
+    if (sources.length > 1) throw new ConfigError('filesFrom takes one source, below which its paths begin');
+    if (!settings.relative) {
+      const listed = filesFrom.selected.map((path) => below(source, path, filesFrom));
+      const [first, ...others] = listed;
+      if (first === undefined) throw new ConfigError('filesFrom without relative is an empty list');
+      return placeSeveral({ sources: [first, ...others], destination }, settings);
+    }
+  } else if (settings.relative) {
+    const alone = sources.length === 1 ? oneName(source) : undefined;
+    // A single name that is no directory may get another one, as without relative.
+    if (alone === undefined || (await isDirectory(alone, probe))) return placeSeveral(ends, settings);
+    return place({ sources: [alone], destination }, { ...settings, relative: false }, probe);
+  }
+  // The list says what of the source is meant, and the source is the place where its paths begin.
+  const into = settings.into && filesFrom === undefined;
   const nested = into && !meansContent(source);
-  if (sources.length > 1) return placeSeveral(ends, into);
+  if (sources.length > 1) return placeSeveral(ends, settings);
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
   // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
-  if (directory && filter.length > 0) return placeSeveral(ends, into);
+  const isEntry = settings.filter.length > 0 || (settings.dirs && !settings.recursive);
+  if (directory && isEntry) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
-  const below = directory || (nested && endsWithSlash(destination));
+  const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
 
   // A slash at the end says that the source is a directory, or leads to one.
@@ -97,7 +128,8 @@ export async function place(
     into && meansContent(source) ? Buffer.concat([absolute(path), Buffer.from('/')]) : absolute(path);
 
   // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
-  const rest = { into: nested && !directory, makeParent: below };
+  const files = filesFrom ?? NO_FILES;
+  const rest = { into: nested && !directory, makeParent: isDirectoryNamed, files };
   if (source.kind === 'local' && destination.kind === 'local') {
     return {
       direction: 'local',
@@ -126,28 +158,70 @@ export async function place(
   };
 }
 
+const NO_FILES: FileList = { selected: [], listed: [] };
+
 /** The sources as one tree, which goes to the destination: the engine tells directories from files. */
-function placeSeveral({ sources, destination }: Ends, into: boolean): Placement {
+function placeSeveral({ sources, destination }: Ends, { into, relative, filesFrom }: PlacementSettings): Placement {
   const itself = ({ path }: Target): Uint8Array => absolute(path);
   const contents = (source: Target): boolean => into && meansContent(source);
   const isPull = sources[0].kind === 'remote';
   const direction = isPull ? 'pull' : destination.kind === 'remote' ? 'push' : 'local';
   const remote = [sources[0], destination].find((end) => end.kind === 'remote');
+  const isRelative = relative && filesFrom === undefined;
+  const placed = (source: Target): PlacedSource => {
+    if (isRelative) return placeRelative(source);
+    const path = source.kind === 'remote' ? source.path : itself(source);
+    const isHere = source.kind === 'local' && contents(source);
+    return { path: isHere ? Buffer.concat([path, SLASH]) : path, below: new Uint8Array(), contents: contents(source) };
+  };
   return {
     direction,
     localPath: isPull ? itself(destination) : new Uint8Array(),
-    localSources: isPull
-      ? []
-      : sources.map((source) =>
-          contents(source) ? Buffer.concat([itself(source), Buffer.from('/')]) : itself(source),
-        ),
-    remoteSources: isPull ? sources.map((source) => ({ path: source.path, contents: contents(source) })) : [],
+    localSources: isPull ? [] : sources.map(placed),
+    remoteSources: isPull ? sources.map(placed) : [],
     localDestination: direction === 'local' ? itself(destination) : new Uint8Array(),
     root: remote?.root ?? '',
     remotePath: direction === 'push' ? destination.path : new Uint8Array(),
     into,
     makeParent: false,
+    files: NO_FILES,
   };
+}
+
+const SLASH = Buffer.from('/');
+
+/** A source that arrives under its path, when that is one name, as a source that arrives under its name. */
+function oneName(source: Target): Target | undefined {
+  const { path, below: inner, contents } = placeRelative(source);
+  if (contents || inner.includes(0x2f)) return undefined;
+  return source.kind === 'remote' ? source : { kind: 'local', path: joinBytes(path, inner) };
+}
+
+/** A source that arrives under its path. */
+function placeRelative(source: Target): PlacedSource {
+  if (source.kind === 'local') {
+    const { path, below: inner, isDirectory: contents } = relativeSource(source.path);
+    return {
+      path: inner.length === 0 ? joinBytes(path, SLASH) : path,
+      below: inner,
+      contents: contents || inner.length === 0,
+    };
+  }
+  const start = source.anchor === 0 ? 0 : source.anchor + 1;
+  const inner = source.path.subarray(start);
+  return {
+    path: source.path.subarray(0, source.anchor),
+    below: inner,
+    contents: source.trailingSlash || inner.length === 0,
+  };
+}
+
+/** The place of a path below a source, as a source of its own. */
+function below(source: Target, path: Uint8Array, { listed }: FileList): Target {
+  const trailingSlash = listed.includes(path);
+  if (source.kind === 'remote') return { ...source, path: joinBytes(source.path, path), trailingSlash };
+  const full = joinBytes(source.path, path);
+  return { kind: 'local', path: trailingSlash ? joinBytes(full, SLASH) : full };
 }
 
 /** Whether the source stands for what is in it: it ends with a slash, or is a root or a dot. */

@@ -1,6 +1,6 @@
 import type { NativeRequest } from './native.js';
 import type { TransferSettings } from './settings.js';
-import type { Placement } from './placement.js';
+import type { PlacedSource, Placement } from './placement.js';
 
 /** Which events a run needs from the engine. */
 export interface EventNeeds {
@@ -18,14 +18,22 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
   return {
     direction: placement.direction === 'pull' ? 'pull' : 'push',
     localPath: placement.localPath,
-    localSources: placement.localSources.map((path) => Buffer.from(path)),
+    localSources: placement.localSources.map(nativeSource),
     root: placement.root,
     remotePath: placement.remotePath,
-    remoteSources: placement.remoteSources.map(({ path, contents }) => ({ path: Buffer.from(path), contents })),
+    remoteSources: placement.remoteSources.map(nativeSource),
+    selected: placement.files.selected.map((path) => Buffer.from(path)),
+    listed: placement.files.listed.map((path) => Buffer.from(path)),
+    impliedDirs: settings.relative && settings.impliedDirs,
     into: placement.into,
     makeParent: placement.makeParent,
     itemize: events.items,
     lossless: events.lossless,
-    options: settings,
+    // Directories on the way are carried also where nothing is gone into.
+    options: settings.relative && !settings.recursive ? { ...settings, dirs: true } : settings,
   };
+}
+
+function nativeSource({ path, below, contents }: PlacedSource): NativeRequest['localSources'][number] {
+  return { path: Buffer.from(path), below: Buffer.from(below), contents };
 }

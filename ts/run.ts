@@ -210,7 +210,11 @@ export class Run {
       dryRun: settings.dryRun,
       direction: placement.direction,
     });
-    assertComplete(outcome, result, placement.localSources);
+    assertComplete(
+      outcome,
+      result,
+      placement.localSources.map(({ path }) => path),
+    );
     return result;
   }
 

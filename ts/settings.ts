@@ -12,9 +12,12 @@ import type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
+import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS, engineOptions } from './transfer.js';
 import type { EngineOptions } from './transfer.js';
+import { fileList } from './selection.js';
+import type { FileList } from './selection.js';
 
 /** The limits of retrying, complete. */
 export interface RetryPolicy {
@@ -36,6 +39,9 @@ export interface ConnectSettings {
 /** Transfer options that were checked, with their defaults. */
 export interface TransferSettings extends EngineOptions {
   readonly into: boolean;
+  readonly relative: boolean;
+  readonly impliedDirs: boolean;
+  readonly filesFrom: FileList | undefined;
   readonly items: boolean | undefined;
   readonly whenFull: 'drop' | 'wait';
   readonly retry: RetryPolicy;
@@ -95,6 +101,12 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
 const SYNC_CHECKS: Checks<TransferOptions> = {
   ...TRANSFER_CHECKS,
   into: flag,
+  relative: flag,
+  impliedDirs: flag,
+  filesFrom: instance<readonly PathLike[]>(
+    (value): value is readonly PathLike[] => Array.isArray(value),
+    'an array of paths',
+  ),
   events: group(EVENT_CHECKS),
   retry: (value, name) => {
     if (value === false) return false;
@@ -149,6 +161,9 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   return {
     ...engine,
     into: given.into ?? false,
+    relative: given.relative ?? given.filesFrom !== undefined,
+    impliedDirs: given.impliedDirs ?? true,
+    filesFrom: given.filesFrom === undefined ? undefined : fileList(given.filesFrom),
     items: given.events?.items,
     whenFull: given.events?.whenFull ?? 'drop',
     retry: retryPolicy(given.retry ?? false),

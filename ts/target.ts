@@ -21,6 +21,8 @@ export interface RemoteTarget {
   readonly path: Uint8Array;
   /** Whether the URL ended with a slash. */
   readonly trailingSlash: boolean;
+  /** How many bytes of the path stand before the first `/./`; 0 when there is none. */
+  readonly anchor: number;
 }
 
 /** A place on this machine, as the caller wrote it. */
@@ -65,6 +67,16 @@ export function parseRemote(url: string, what: string): RemoteTarget {
 
   const segments = tail.split('/').filter((segment) => segment !== '' && segment !== '.');
   const names = segments.map((segment) => decodeSegment(segment, fail));
+  const path = (some: readonly Uint8Array[]): Uint8Array =>
+    Buffer.concat(some.slice(1).flatMap((name, index) => (index === 0 ? [name] : [Buffer.from('/'), name])));
+  const before = tail.indexOf('/./');
+  const above =
+    before === -1
+      ? 0
+      : tail
+          .slice(0, before)
+          .split('/')
+          .filter((each) => !['', '.'].includes(each)).length;
   const root = names[0];
   if (root !== undefined && !isUtf8(root)) fail('the name of a root must be UTF-8');
   return {
@@ -72,7 +84,8 @@ export function parseRemote(url: string, what: string): RemoteTarget {
     host,
     port,
     root: root === undefined ? '' : textOf(root),
-    path: Buffer.concat(names.slice(1).flatMap((name, index) => (index === 0 ? [name] : [Buffer.from('/'), name]))),
+    path: path(names),
+    anchor: path(names.slice(0, above)).length,
     trailingSlash: tail.endsWith('/') || tail.endsWith('/.'),
   };
 }

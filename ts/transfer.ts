@@ -11,6 +11,7 @@ import type { Compare, Compression, Durability } from './words.js';
 /** The checks. */
 export const TRANSFER_CHECKS: {
   readonly recursive: Check<boolean>;
+  readonly dirs: Check<boolean>;
   readonly links: Check<boolean>;
   readonly perms: Check<boolean>;
   readonly times: Check<boolean>;
@@ -41,6 +42,7 @@ export const TRANSFER_CHECKS: {
   readonly allowMassDelete: Check<boolean>;
   readonly force: Check<boolean>;
   readonly dryRun: Check<boolean>;
+  readonly mkpath: Check<boolean>;
   readonly partial: Check<boolean>;
   readonly compression: Check<Compression>;
   readonly durability: Check<Durability>;
@@ -50,6 +52,7 @@ export const TRANSFER_CHECKS: {
   readonly profile: Check<boolean>;
 } = {
   recursive: flag,
+  dirs: flag,
   links: flag,
   perms: flag,
   times: flag,
@@ -80,6 +83,7 @@ export const TRANSFER_CHECKS: {
   allowMassDelete: flag,
   force: flag,
   dryRun: flag,
+  mkpath: flag,
   partial: flag,
   compression: oneOf(...COMPRESSIONS),
   durability: oneOf(...DURABILITIES),
@@ -93,6 +97,7 @@ export const TRANSFER_CHECKS: {
 export const NOT_IN_PLAN = [
   'strictAttributes',
   'dryRun',
+  'mkpath',
   'partial',
   'durability',
   'lockWaitMs',
@@ -115,6 +120,7 @@ export const NOT_IN_VERIFY = [
   'allowMassDelete',
   'force',
   'dryRun',
+  'mkpath',
   'partial',
   'durability',
   'lockWaitMs',
@@ -125,6 +131,7 @@ export const NOT_IN_VERIFY = [
 /** The options that the engine takes, as they were given. */
 interface Given {
   recursive?: boolean;
+  dirs?: boolean;
   links?: boolean;
   perms?: boolean;
   times?: boolean;
@@ -155,6 +162,7 @@ interface Given {
   allowMassDelete?: boolean;
   force?: boolean;
   dryRun?: boolean;
+  mkpath?: boolean;
   partial?: boolean;
   compression?: Compression;
   durability?: Durability;
@@ -167,6 +175,7 @@ interface Given {
 /** The options that the engine takes, complete. */
 export interface EngineOptions {
   recursive: boolean;
+  dirs: boolean;
   links: boolean;
   perms: boolean;
   times: boolean;
@@ -197,6 +206,7 @@ export interface EngineOptions {
   allowMassDelete: boolean;
   force: boolean;
   dryRun: boolean;
+  mkpath: boolean;
   partial: boolean;
   compression: Compression;
   durability: Durability;
@@ -210,6 +220,7 @@ export interface EngineOptions {
 export function engineOptions(given: Given): EngineOptions {
   return {
     recursive: given.recursive ?? true,
+    dirs: given.dirs ?? false,
     links: given.links ?? true,
     perms: given.perms ?? true,
     times: given.times ?? true,
@@ -240,6 +251,7 @@ export function engineOptions(given: Given): EngineOptions {
     allowMassDelete: given.allowMassDelete ?? liftsGuards(),
     force: given.force ?? false,
     dryRun: given.dryRun ?? false,
+    mkpath: given.mkpath ?? false,
     partial: given.partial ?? true,
     compression: given.compression ?? 'auto',
     durability: given.durability ?? 'run',

@@ -1,5 +1,6 @@
 import type { FilterRule } from '../options.js';
 import { bytesOf, textOf } from '../paths.js';
+import { readList } from './lists.js';
 import type { ParsedFlags, Word } from './parse.js';
 
 /** The flags that add rules where they stand. */
@@ -18,9 +19,9 @@ export function filterOf(flags: ParsedFlags): readonly Rule[] {
       case 'include':
         return [patternRule(name, word)];
       case 'exclude-from':
-        return [{ excludeFrom: word }];
+        return flags.on('from0') ? listed(flags, 'exclude', word) : [{ excludeFrom: word }];
       case 'include-from':
-        return [{ includeFrom: word }];
+        return flags.on('from0') ? listed(flags, 'include', word) : [{ includeFrom: word }];
       case 'rsync-filter':
         return filesOf(word, named);
     }
@@ -44,4 +45,9 @@ function patternRule(action: 'exclude' | 'include', pattern: Word): Rule {
   const text = typeof pattern === 'string' ? pattern : textOf(pattern);
   if (text === '!' || /^[-+] /.test(text)) return pattern;
   return action === 'exclude' ? { exclude: pattern } : { include: pattern };
+}
+
+/** The patterns of a file that are separated by NUL. */
+function listed(flags: ParsedFlags, action: 'exclude' | 'include', file: Word): Rule[] {
+  return readList(flags, `${action}-from`, file).map((pattern) => patternRule(action, pattern));
 }

@@ -120,9 +120,12 @@ class SyncRun {
 
   async #run(given: Ends, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
     const probe: Probe = (remote) => isRemoteDirectory(connection, remote);
-    const ends = transfer.recursive === true ? given : await this.#withoutDirectories(given, probe);
+    const carriesDirectories =
+      transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
+    const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
     if (ends === undefined) return;
-    const prefix = await this.#prefix(ends, probe);
+    // What arrives under its path, or below the source, is named so in the list.
+    const prefix = (transfer.relative ?? transfer.filesFrom !== undefined) ? '' : await this.#prefix(ends, probe);
     const job = startJob(ends, connection, transfer);
     this.#current = job;
     if (this.#interrupted !== undefined) job.cancel(this.#interrupted);
@@ -276,7 +279,9 @@ function displayName(source: Target): string {
 
 /** The path of a target as a kept connection takes it: root, path and slash. */
 function remotePath(target: RemoteTarget): Uint8Array {
-  const path = joinBytes(Buffer.from(target.root), target.path);
+  const [above, below] = [target.path.subarray(0, target.anchor), target.path.subarray(target.anchor)];
+  const anchored = target.anchor === 0 ? target.path : Buffer.concat([above, Buffer.from('/.'), below]);
+  const path = joinBytes(Buffer.from(target.root), anchored);
   return target.trailingSlash ? joinBytes(path, Buffer.from('/')) : path;
 }
 

@@ -3,8 +3,32 @@ import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
 import { joinedOf, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
+import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
+const RELATIVE_FLAG: Flag = {
+  name: 'relative',
+  short: 'R',
+  category: 'What is transferred',
+  help: 'each source arrives under its whole path, or the part behind /./',
+};
+const IMPLIED_DIRS_FLAG: Flag = {
+  name: 'implied-dirs',
+  category: 'What is transferred',
+  help: 'with -R: attributes of the directories on the way too (default; --no-implied-dirs)',
+};
+const FILES_FROM_FLAG: Flag = {
+  name: 'files-from',
+  value: 'FILE',
+  category: 'What is transferred',
+  help: 'the paths below SRC that FILE lists, one in a line (- is standard input)',
+};
+const FROM0_FLAG: Flag = {
+  name: 'from0',
+  short: '0',
+  category: 'What is transferred',
+  help: 'lists of files and rules end their entries with NUL',
+};
 const LINKS_FLAG: Flag = {
   name: 'links',
   short: 'l',
@@ -223,6 +247,11 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'What is transferred',
     help: 'go into directories; without it they are skipped',
   },
+  { name: 'dirs', short: 'd', category: 'What is transferred', help: 'carry directories without going into them' },
+  RELATIVE_FLAG,
+  IMPLIED_DIRS_FLAG,
+  FILES_FROM_FLAG,
+  FROM0_FLAG,
   LINKS_FLAG,
   PERMS_FLAG,
   TIMES_FLAG,
@@ -303,6 +332,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   },
   { name: 'force', category: 'Deleting', help: 'replace directories that are not empty by what SRC has there' },
   { name: 'dry-run', short: 'n', category: 'How it runs', help: 'find out what would be done, write nothing' },
+  { name: 'mkpath', category: 'How it runs', help: 'make all missing directories above DEST' },
   {
     name: 'partial',
     category: 'How it runs',
@@ -372,6 +402,10 @@ export const SYNC_FLAGS: readonly Flag[] = [
 
 /** Flags of `verify`. */
 export const VERIFY_FLAGS: readonly Flag[] = [
+  { ...RELATIVE_FLAG, category: 'How it is compared' },
+  { ...IMPLIED_DIRS_FLAG, category: 'How it is compared' },
+  { ...FILES_FROM_FLAG, category: 'How it is compared' },
+  { ...FROM0_FLAG, category: 'How it is compared' },
   { ...LINKS_FLAG, category: 'How it is compared', help: 'compare symlinks (default; --no-links)' },
   { ...PERMS_FLAG, category: 'How it is compared', help: 'compare modes (default; --no-perms)' },
   { ...TIMES_FLAG, category: 'How it is compared', help: 'compare modification times (default; --no-times)' },
@@ -407,6 +441,10 @@ export const VERIFY_FLAGS: readonly Flag[] = [
 export function flaggedOptions(flags: ParsedFlags) {
   return {
     recursive: flags.on('recursive'),
+    dirs: flags.on('dirs'),
+    relative: flags.given('relative'),
+    impliedDirs: flags.given('implied-dirs'),
+    filesFrom: filesFromOf(flags),
     links: flags.on('links'),
     perms: flags.on('perms'),
     times: flags.on('times'),
@@ -443,6 +481,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     allowMassDelete: flags.given('allow-mass-delete'),
     force: flags.on('force'),
     dryRun: flags.on('dry-run'),
+    mkpath: flags.on('mkpath'),
     partial: flags.given('partial'),
     compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
     durability: flags.choice('durability', DURABILITIES) ?? 'none',
@@ -457,6 +496,9 @@ export function flaggedOptions(flags: ParsedFlags) {
 /** What the flags of `verify` say. */
 export function flaggedVerifyOptions(flags: ParsedFlags) {
   return {
+    relative: flags.given('relative'),
+    impliedDirs: flags.given('implied-dirs'),
+    filesFrom: filesFromOf(flags),
     links: flags.given('links'),
     perms: flags.given('perms'),
     times: flags.given('times'),

@@ -33,7 +33,7 @@ fn with_source(run: &Run) -> Result<(Request, Source)> {
     let source = source_of(run)?;
     let mut request = run.request.clone();
     request.file_name.clone_from(&source.file_name);
-    request.top.clone_from(&source.top);
+    source.select(&mut request);
     Ok((request, source))
 }
 

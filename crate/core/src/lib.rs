@@ -35,5 +35,6 @@ pub use job::{Job, JobResult, stat_names};
 pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};
 pub use server::{PROFILES_KEPT, ServedRoot, Server, ServerOptions, ServerProfiles, SessionProfile};
+pub use sources::LocalSource;
 pub use sparsync_proto as proto;
 pub use transport::Principal;

@@ -71,7 +71,7 @@ pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Vers
         grant: if all { Grant::All } else { Grant::AsAsked },
         lanes,
         file_name: source.file_name.clone(),
-        top: source.top.clone(),
+        selected: source.selected.clone(),
         bytes_bound,
         entries_bound,
         ..Accept::default()

@@ -19,8 +19,18 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
     let trees: Vec<_> = source.root.parts().iter().filter_map(Tree::of).collect();
     // Onto itself there is nothing to do, which a run finds out.
     let is_onto_itself = |tree: &Tree<'_>| tree.goes_to.is_root() && identity(root.fd()) == identity(tree.root().fd());
-    let lies_inside =
-        |tree: &Tree<'_>| Ancestors::of(root.fd()).any(|above| identity(&above) == identity(tree.root().fd()));
+    // A destination in a part of the source that is not sent is in nobody's way.
+    let lies_inside = |tree: &Tree<'_>| {
+        let above = Ancestors::of(root.fd()).find(|above| identity(above) == identity(tree.root().fd()));
+        above.is_some_and(|above| {
+            let place = path_of(root.fd()).zip(path_of(above.as_fd())).and_then(|(inner, outer)| {
+                let names = [tree.goes_to.as_bytes(), below(&inner, &outer)?];
+                let names: Vec<&[u8]> = names.into_iter().filter(|path| !path.is_empty()).collect();
+                RelPath::new(&names.join(&b'/')).ok()
+            });
+            place.is_none_or(|place| judge.matcher.may_send_directory(&place))
+        })
+    };
     if trees.iter().any(|tree| !is_onto_itself(tree) && lies_inside(tree)) {
         return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
     }
@@ -60,11 +70,9 @@ enum Top<'a> {
 impl<'a> Tree<'a> {
     /// The directory of a source, unless that is an entry of another kind.
     fn of(part: &'a Part<Root>) -> Option<Self> {
-        let Some(name) = &part.name else {
-            return Some(Self { root: Top::Whole(&part.root), goes_to: RelPath::root() });
-        };
-        let goes_to = RelPath::new(name).ok()?;
-        let root = part.root.descend_to_reach(&goes_to).ok()?;
+        let goes_to = part.path()?;
+        let Some(name) = &part.name else { return Some(Self { root: Top::Whole(&part.root), goes_to }) };
+        let root = part.root.descend_to_reach(&RelPath::new(name).ok()?).ok()?;
         Some(Self { root: Top::Entry(root), goes_to })
     }
 

@@ -101,11 +101,10 @@ impl Prepared {
         ReceiverOptions {
             attributes: request.attributes,
             judge,
-            partial_top: !request.top.is_empty(),
             rules: Rules {
                 attributes: carried(&request.attributes, terms),
                 source_ids: SourceIds::Claimed,
-                recursive: request.recursive,
+                recursive: request.carries_directories(),
                 selection: request.selection,
                 append_only: terms.append_only,
             },
@@ -176,7 +175,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     let (existing, missing) = open_existing(place.top, &directory)?;
     // As rsync: the last name of the destination may be missing, not what is above it.
     let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);
-    if missing.components().count() > allowed {
+    if !request.mkpath && missing.components().count() > allowed {
         return Err(Error::new(ErrorKind::NotFound, "the directory that should hold the destination does not exist")
             .at(directory.as_bytes()));
     }

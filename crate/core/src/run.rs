@@ -20,7 +20,7 @@ use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
 use crate::rule_files::{Place as RulePlace, judge_of_destination, judge_of_source};
-use crate::sources::{self, Source};
+use crate::sources::{self, LocalSource, Source};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 
 /// A run that a caller asks for.
@@ -31,7 +31,7 @@ pub struct Run {
     /// The local end.
     pub local_path: Vec<u8>,
     /// The local sources, when there are several; `local_path` is not looked at then.
-    pub local_sources: Vec<Vec<u8>>,
+    pub local_sources: Vec<LocalSource>,
     /// Events wait for their reader: for plans.
     pub lossless: bool,
 }
@@ -111,10 +111,13 @@ fn over_connection<T>(
 
 /// The sources of a run at this end.
 pub(crate) fn source_of(run: &Run) -> Result<Source> {
-    if run.local_sources.is_empty() {
-        return sources::own_source(&run.local_path, run.request.into).map(sources::single);
-    }
-    sources::own_sources(&run.local_sources, run.request.into)
+    let mut source = if run.local_sources.is_empty() {
+        sources::own_source(&run.local_path, run.request.into).map(sources::single)?
+    } else {
+        sources::own_sources(&run.local_sources, run.request.into)?
+    };
+    sources::look_for(&mut source, &run.request)?;
+    Ok(source)
 }
 
 fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
@@ -122,7 +125,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let mut request = run.request.clone();
     prepare::narrow_to_system(&mut request);
     request.file_name.clone_from(&source.file_name);
-    request.top.clone_from(&source.top);
+    source.select(&mut request);
     let _claim = peer.claims.claim(&mut request, || job.check())?;
     (request.bytes_bound, request.entries_bound) = sources::bounds(&source);
     request.source_marks = marks::marks(&source, &request);
@@ -151,7 +154,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
     let options = SenderOptions {
         attributes: request.attributes,
         judge: judge_of_source(source, request, &RulePlace::Own)?,
-        recursive: request.recursive,
+        recursive: request.carries_directories(),
         chmod: request.chmod.clone(),
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
@@ -204,7 +207,10 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         };
         session.agree(accept.version);
         check_accept(&request, &accept)?;
-        let request = Request { top: accept.top.clone(), ..request.clone() };
+        let mut request = request.clone();
+        if request.selected.is_empty() && request.listed.is_empty() {
+            request.selected.clone_from(&accept.selected);
+        }
         let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
@@ -249,7 +255,7 @@ fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
     let mut request = run.request.clone();
     prepare::narrow_to_system(&mut request);
     request.file_name.clone_from(&source.file_name);
-    request.top.clone_from(&source.top);
+    source.select(&mut request);
     let (end, _) = local_once(&source, destination, &request, job)?;
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
@@ -293,7 +299,7 @@ fn local_once(
     let sender_options = SenderOptions {
         attributes: request.attributes,
         judge: judge_of_source(source, request, &RulePlace::Own)?,
-        recursive: request.recursive,
+        recursive: request.carries_directories(),
         chmod: request.chmod.clone(),
         compress: Box::new(|| false),
         hold: Duration::ZERO,

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use rustix::io::Errno;
-use sparsync_proto::{Issue, IssueKind, Kind, Name, Names, RelPath, Request};
+use sparsync_proto::{Issue, IssueKind, Kind, Name, Paths, RelPath, Request};
 
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
 use crate::prepare::{Place, open_own, trim_slashes};
 use crate::state::{KnownMounts, StateDir};
-use crate::storage::{self, CallError, Part, Union};
+use crate::storage::{self, CallError, Directory as _, Part, Storage as _, Union};
 
 /// The sources of a run as one.
 pub(crate) type Source = engine::Source<Union<Root>>;
@@ -33,7 +33,7 @@ pub(crate) fn single(part: FsPart) -> Source {
     engine::Source {
         root: Union::new(vec![Part { name, ..part }]),
         file_name,
-        top: Names::default(),
+        selected: Paths::default(),
         missing: Vec::new(),
     }
 }
@@ -65,8 +65,8 @@ pub(crate) fn several(parts: impl Iterator<Item = (Vec<u8>, Result<FsPart>)>) ->
     if let (true, Some(error)) = (found.is_empty(), first_error) {
         return Err(error);
     }
-    let top = names_of(&found)?;
-    Ok(engine::Source { root: Union::new(found), file_name: None, top, missing })
+    let selected = paths_of(&found)?;
+    Ok(engine::Source { root: Union::new(found), file_name: None, selected, missing })
 }
 
 /// A source's path as an issue can have it, without a slash at its beginning; at least its last name.
@@ -76,18 +76,101 @@ fn below_the_top(path: &[u8]) -> Vec<u8> {
     joined.map(|path| path.as_bytes().to_vec()).unwrap_or_default()
 }
 
-/// The names that the sources have at the top; none when one of them is all that is in a directory.
-fn names_of(parts: &[FsPart]) -> Result<Names> {
-    let Some(names) = parts.iter().map(|part| part.name.as_deref()).collect::<Option<Vec<_>>>() else {
-        return Ok(Names::default());
-    };
-    let names = names.into_iter().map(Name::new).collect::<std::result::Result<Vec<_>, _>>();
-    names.ok().and_then(Names::new).ok_or_else(|| Error::new(ErrorKind::Limit, "too many names of sources"))
+/// The paths that the sources have; none when one of them is all that is in a directory.
+fn paths_of(parts: &[FsPart]) -> Result<Paths> {
+    let paths = parts.iter().map(FsPart::path).collect::<Option<Vec<_>>>();
+    if paths.as_ref().is_some_and(|paths| paths.iter().any(RelPath::is_root)) {
+        return Ok(Paths::default());
+    }
+    paths.and_then(Paths::new).ok_or_else(|| Error::new(ErrorKind::Limit, "the paths of the sources are too long"))
+}
+
+/// A source on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalSource {
+    /// Where. A slash at the end stands for what is in the directory.
+    pub path: Vec<u8>,
+    /// The entry below `path` that is meant, which arrives under this whole path; the root for what `path` names.
+    pub below: RelPath,
+    /// Whether that entry has to be a directory, or lead to one.
+    pub is_directory: bool,
 }
 
 /// Finds the operator's own sources.
-pub(crate) fn own_sources(paths: &[Vec<u8>], themselves: bool) -> Result<Source> {
-    several(paths.iter().map(|path| (path.clone(), own_part(path, themselves))))
+pub(crate) fn own_sources(sources: &[LocalSource], themselves: bool) -> Result<Source> {
+    let named = |source: &LocalSource| match source.below.as_bytes() {
+        b"" => source.path.clone(),
+        below => [trim_slashes(&source.path), b"/", below].concat(),
+    };
+    let part = |source: &LocalSource| {
+        if source.below.is_root() { own_part(&source.path, themselves) } else { own_part_below(source) }
+    };
+    several(sources.iter().map(|source| (named(source), part(source))))
+}
+
+/// An entry of the operator's own that arrives under its path below another. Symlinks on the way are followed, and
+/// arrive as directories.
+fn own_part_below(source: &LocalSource) -> Result<FsPart> {
+    let mut at = source.path.clone();
+    let failure = |error: CallError, at: &[u8]| own_failure(error, at);
+    let mut above = Vec::new();
+    let mut names: Vec<Name<'_>> = source.below.components().collect();
+    let last = if source.is_directory { None } else { names.pop() };
+    for name in names {
+        above.push((Root::reach(&at).map_err(|error| failure(error, &at))?, name.as_bytes().to_vec()));
+        at = [&at[..], b"/", name.as_bytes()].concat();
+    }
+    let Some(name) = last else {
+        let root = Root::open(&at).map_err(|error| failure(error, &at))?;
+        return Ok(Part { above, root, name: None });
+    };
+    let root = Root::reach(&at).map_err(|error| failure(error, &at))?;
+    crate::fs::status(root.fd(), name.as_bytes()).map_err(|error| failure(error, source.below.as_bytes()))?;
+    Ok(Part { above, root, name: Some(name.as_bytes().to_vec()) })
+}
+
+/// The entry `below` of the directory at `place`, which arrives under that path.
+pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath) -> Result<FsPart> {
+    let failure = |error| failure(error, below);
+    let mut names: Vec<Name<'_>> = below.components().collect();
+    let Some(last) = names.pop() else { return Err(Error::internal("an entry without a name")) };
+    let mut above = Vec::new();
+    let mut at = place.path.clone();
+    for name in names {
+        above.push((place.top.descend_to_reach(&at).map_err(failure)?, name.as_bytes().to_vec()));
+        at = at.join(name);
+    }
+    let root = place.top.descend_to_reach(&at).map_err(failure)?;
+    crate::fs::status(root.fd(), last.as_bytes()).map_err(failure)?;
+    Ok(Part { above, root, name: Some(last.as_bytes().to_vec()) })
+}
+
+/// Tells which of the paths that a request selects the source does not have.
+pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
+    if request.selected.is_empty() && request.listed.is_empty() {
+        return Ok(());
+    }
+    if source.file_name.is_some() {
+        return Err(Error::new(ErrorKind::NotFound, "paths below the source are asked for, and it is no directory")
+            .with("end", "source".to_owned()));
+    }
+    let mut held: Option<(RelPath, storage::Result<_>)> = None;
+    for path in request.selected.iter() {
+        let Some((parent, name)) = path.split_last() else { continue };
+        if held.as_ref().is_none_or(|(at, _)| *at != parent) {
+            held = Some((parent.clone(), source.root.open(&parent, storage::Access::Reach)));
+        }
+        let Some((_, directory)) = &held else { continue };
+        let found = directory.as_ref().map_err(|error| *error).and_then(|directory| directory.status(name.as_bytes()));
+        let Err(error) = found else { continue };
+        let (kind, message) = match error.errno {
+            Errno::NOENT | Errno::NOTDIR => (IssueKind::Missing, MISSING.to_owned()),
+            Errno::LOOP => (IssueKind::Unreadable, "the path leads through a symlink".to_owned()),
+            _ => (IssueKind::Unreadable, format!("cannot look at the source: {error}")),
+        };
+        source.missing.push(Issue { kind, path: path.into_bytes(), message, old_kept: true });
+    }
+    Ok(())
 }
 
 /// One of several sources of the operator's own. A slash at its end stands for what is in the directory; otherwise
@@ -105,7 +188,7 @@ fn own_part(path: &[u8], itself: bool) -> Result<FsPart> {
 /// The entry `name` of a directory, if it is there.
 fn entry_of(root: Root, name: Name<'_>) -> storage::Result<FsPart> {
     crate::fs::status(root.fd(), name.as_bytes())?;
-    Ok(Part { root, name: Some(name.as_bytes().to_vec()) })
+    Ok(Part::at_top(root, Some(name.as_bytes().to_vec())))
 }
 
 fn own_failure(error: CallError, path: &[u8]) -> Error {
@@ -120,7 +203,7 @@ fn own_failure(error: CallError, path: &[u8]) -> Error {
 pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
     if path.ends_with(b"/") {
         return match Root::open(path) {
-            Ok(root) => Ok(Part { root, name: None }),
+            Ok(root) => Ok(Part::at_top(root, None)),
             Err(CallError { errno: Errno::NOTDIR, .. }) => Err(not_there(NO_DIRECTORY, path)),
             Err(error) => Err(own_failure(error, path)),
         };
@@ -132,7 +215,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
             && let Ok(root) = Root::reach(if cut == 0 { b"." } else { &trimmed[..cut] })
             && crate::fs::status(root.fd(), name.as_bytes()).is_ok_and(|status| status.kind == Kind::Symlink)
         {
-            return Ok(Part { root, name: Some(name.as_bytes().to_vec()) });
+            return Ok(Part::at_top(root, Some(name.as_bytes().to_vec())));
         }
     }
     let (top, rest) = open_own(path)?;
@@ -144,7 +227,7 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
 pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
     let failure = |error| failure(error, &place.path);
     let Some((parent, name)) = place.path.split_last() else {
-        return Ok(Part { root: place.top.descend(&place.path).map_err(failure)?, name: None });
+        return Ok(Part::at_top(place.top.descend(&place.path).map_err(failure)?, None));
     };
     place.top.descend_to_reach(&parent).and_then(|root| entry_of(root, name)).map_err(failure)
 }
@@ -170,7 +253,7 @@ fn failure(error: CallError, path: &RelPath) -> Error {
 pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
     let not_found = |error| failure(error, &place.path);
     let error = match place.top.descend(&place.path) {
-        Ok(root) => return Ok(Part { root, name: None }),
+        Ok(root) => return Ok(Part::at_top(root, None)),
         // A last name that is a symlink gives one or the other, by the call that finds it.
         Err(error @ CallError { errno: Errno::NOTDIR | Errno::LOOP, .. }) => error,
         Err(error) => return Err(not_found(error)),
@@ -185,7 +268,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
                 .map_err(not_found)?;
             if let Some(led_to) = follow(target.as_bytes()) {
                 match place.top.descend(&led_to?) {
-                    Ok(root) => return Ok(Part { root, name: None }),
+                    Ok(root) => return Ok(Part::at_top(root, None)),
                     // What leads to no directory stands for itself.
                     Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {}
                     Err(error) => return Err(not_found(error)),
@@ -194,7 +277,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
         }
         Kind::File | Kind::Special | Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => {}
     }
-    Ok(Part { root, name: Some(name.as_bytes().to_vec()) })
+    Ok(Part::at_top(root, Some(name.as_bytes().to_vec())))
 }
 
 /// Where a symlink at `path` leads, by its text alone: a path below the same root, or nothing.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{
-    Accept, FilterRules, Frame, Grant, Kind, Name, Names, RelPath, Request, Rule, SourcePath, WireError, limits,
+    Accept, FilterRules, Frame, Grant, Kind, Paths, RelPath, Request, Rule, SourcePath, WireError, limits,
 };
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
@@ -67,23 +67,23 @@ async fn a_server_grants_itself_nothing() {
 
 #[tokio::test]
 async fn what_does_not_belong_to_the_run_is_not_touched() {
-    let names = |all: &[&[u8]]| Names::new(all.iter().map(|name| Name::new(name).unwrap()).collect()).unwrap();
-    let entry = |name: &[u8]| SourcePath { path: RelPath::new(name).unwrap(), contents: false };
+    let paths = |all: &[&[u8]]| Paths::new(all.iter().map(|path| RelPath::new(path).unwrap()).collect()).unwrap();
+    let entry = |name: &[u8]| SourcePath { path: RelPath::new(name).unwrap(), ..SourcePath::default() };
     let filter = FilterRules::new(&["keep", "sub"].map(|name| Rule::new(false, name.into()))).unwrap();
     let excluding = Request { filter, ..deleting(pull_from("tree")) };
     let of_entries = Request { sources: vec![entry(b"one"), entry(b"two")], into: true, ..deleting(pull_from("")) };
-    for (request, top, said) in [
-        (&excluding, Names::default(), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
-        (&of_entries, names(&[b"one"]), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
+    for (request, selected, said) in [
+        (&excluding, Paths::default(), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
+        (&of_entries, paths(&[b"one"]), Frame::Directories(vec![directory("", 1), directory("sub", 0)])),
         // What was not asked for, and all that is there.
-        (&of_entries, names(&[b"one", b"sub"]), Frame::Settled(0)),
-        (&of_entries, Names::default(), Frame::Settled(0)),
+        (&of_entries, paths(&[b"one", b"sub"]), Frame::Settled(0)),
+        (&of_entries, Paths::default(), Frame::Settled(0)),
     ] {
         let trap = trap().await;
         let before = snapshot(&trap.local());
         let job = pull(&trap, request.clone());
         let (mut control, asked) = trap.session().await;
-        control.write(&Frame::Accept(Accept { top, ..accept(Grant::AsAsked, asked.lanes) })).await;
+        control.write(&Frame::Accept(Accept { selected, ..accept(Grant::AsAsked, asked.lanes) })).await;
         control.write(&said).await;
         assert_eq!(failed(&job).await.kind(), ErrorKind::Protocol, "{said:?}");
         assert_eq!(snapshot(&trap.local()), before, "{said:?}");
@@ -93,8 +93,8 @@ async fn what_does_not_belong_to_the_run_is_not_touched() {
         let before = snapshot(&trap.local());
         let job = pull(&trap, request.clone());
         let (mut control, asked) = trap.session().await;
-        let top = if request.sources.is_empty() { Names::default() } else { names(&[b"one", b"two"]) };
-        control.write(&Frame::Accept(Accept { top, ..accept(Grant::AsAsked, asked.lanes) })).await;
+        let selected = if request.sources.is_empty() { Paths::default() } else { paths(&[b"one", b"two"]) };
+        control.write(&Frame::Accept(Accept { selected, ..accept(Grant::AsAsked, asked.lanes) })).await;
         control.write(&Frame::Directories(vec![directory("", 1)])).await;
         control.until(|frame| matches!(frame, Frame::Need(_))).await;
         control.write(&Frame::List { directory: 0, more: false, listing: files(&[("keep", 3)]) }).await;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{Chmod, FilterRules, RelPath, Request, SourcePath, Window, limits};
+use sparsync_core::proto::{Chmod, FilterRules, Paths, RelPath, Request, SourcePath, Window, limits};
 use sparsync_core::trust::{Identity, PublicKey};
-use sparsync_core::{Error, ErrorKind, GivenRule, Result, RuleList, Run, ServedRoot, ServerOptions, umask};
+use sparsync_core::{
+    Error, ErrorKind, GivenRule, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
+};
 
 use crate::transfer::NativeTransfer;
 use crate::words::{NativeDirection, NativeDurability};
@@ -96,12 +98,15 @@ impl NativeConnectOptions {
     }
 }
 
-/// One of the sources of a pull.
+/// One of several sources.
 #[napi(object, object_to_js = false)]
 pub struct NativeSource {
-    /// The path below the root, `/`-separated.
+    /// On a server the path below the root, `/`-separated; here an absolute path, where a slash at its end says that what is
+    /// in the directory is meant.
     pub path: Uint8Array,
-    /// What is in the directory is meant.
+    /// The entry below `path` that is meant, which arrives under this whole path; empty for what `path` names.
+    pub below: Uint8Array,
+    /// What is in the directory is meant; of an entry below `path`, that it is a directory or leads to one.
     pub contents: bool,
 }
 
@@ -113,14 +118,20 @@ pub struct NativeRequest {
     pub direction: NativeDirection,
     /// The local end: an absolute path.
     pub local_path: Uint8Array,
-    /// The local sources when there are several: absolute paths.
-    pub local_sources: Vec<Uint8Array>,
+    /// The local sources when there are several.
+    pub local_sources: Vec<NativeSource>,
     /// The server's named root.
     pub root: String,
     /// The path below that root, `/`-separated.
     pub remote_path: Uint8Array,
     /// The sources of a pull when there are several.
     pub remote_sources: Vec<NativeSource>,
+    /// The paths below the source that belong to the run; none for everything.
+    pub selected: Vec<Uint8Array>,
+    /// Directories below the source whose direct entries belong to a run that is not recursive.
+    pub listed: Vec<Uint8Array>,
+    /// The attributes of the directories on the way to them belong to it too.
+    pub implied_dirs: bool,
     /// A single file goes below a destination that is a directory.
     pub into: bool,
     /// One missing directory above the destination may be made.
@@ -149,8 +160,22 @@ pub(crate) fn lanes(wanted: u32) -> Result<u8> {
     }
 }
 
-fn sources(remote: &[NativeSource]) -> Result<Vec<SourcePath>> {
-    remote.iter().map(|source| Ok(SourcePath { path: rel_path(&source.path)?, contents: source.contents })).collect()
+fn remote_source(source: &NativeSource) -> Result<SourcePath> {
+    let (path, below) = (rel_path(&source.path)?, rel_path(&source.below)?);
+    let above = path.components().count();
+    let relative_to = if below.is_root() { None } else { u16::try_from(above).ok() };
+    let path = below.components().fold(path, |path, name| path.join(name));
+    Ok(SourcePath { path, contents: source.contents, relative_to })
+}
+
+fn local_source(source: &NativeSource) -> Result<LocalSource> {
+    let NativeSource { path, below, contents } = source;
+    Ok(LocalSource { path: path.to_vec(), below: rel_path(below)?, is_directory: *contents })
+}
+
+fn paths(all: &[Uint8Array]) -> Result<Paths> {
+    let paths = all.iter().map(|path| rel_path(path)).collect::<Result<Vec<_>>>()?;
+    Paths::new(paths).ok_or_else(|| config(format!("paths of more than {} bytes in all", limits::PATHS_BYTES_MAX)))
 }
 
 impl NativeRequest {
@@ -159,7 +184,10 @@ impl NativeRequest {
             direction: self.direction.into(),
             root: self.root.into_bytes(),
             path: rel_path(&self.remote_path)?,
-            sources: sources(&self.remote_sources)?,
+            sources: self.remote_sources.iter().map(remote_source).collect::<Result<_>>()?,
+            selected: paths(&self.selected)?,
+            listed: paths(&self.listed)?,
+            implied_dirs: self.implied_dirs,
             into: self.into,
             make_parent: self.make_parent,
             itemize: self.itemize,
@@ -171,7 +199,7 @@ impl NativeRequest {
         Ok(Run {
             request,
             local_path: self.local_path.to_vec(),
-            local_sources: self.local_sources.iter().map(|path| path.to_vec()).collect(),
+            local_sources: self.local_sources.iter().map(local_source).collect::<Result<_>>()?,
             lossless: self.lossless,
         })
     }

@@ -15,6 +15,8 @@ use crate::words::{NativeCompare, NativeCompression, NativeDurability};
 pub struct NativeTransfer {
     /// Sub-directories too.
     pub recursive: bool,
+    /// Directories themselves where `recursive` is off: made, and not gone into.
+    pub dirs: bool,
     /// Symlinks; when off they are treated as what is never carried.
     pub links: bool,
     /// Permission bits.
@@ -75,6 +77,8 @@ pub struct NativeTransfer {
     pub force: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// All missing directories above the destination are made too.
+    pub mkpath: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
     /// When packs are compressed.
@@ -95,6 +99,7 @@ impl NativeTransfer {
     /// Sets what a request says of them.
     pub(crate) fn set(self, request: &mut Request) -> Result<()> {
         request.recursive = self.recursive;
+        request.dirs = self.dirs;
         request.attributes.links = self.links;
         request.attributes.perms = self.perms;
         request.attributes.times = self.times;
@@ -125,6 +130,7 @@ impl NativeTransfer {
         request.deletion.allow_mass = self.allow_mass_delete;
         request.deletion.force = self.force;
         request.dry_run = self.dry_run;
+        request.mkpath = self.mkpath;
         request.partial = self.partial;
         request.compression = self.compression.into();
         request.durability = self.durability.into();

@@ -90,8 +90,8 @@ pub const FILTER_FILES_MAX: usize = 32;
 /// How deep files of filter rules may merge each other.
 pub const FILTER_MERGE_DEPTH_MAX: usize = 32;
 
-/// Bytes of a set of names in a request.
-pub const NAMES_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a set of paths in a request.
+pub const PATHS_BYTES_MAX: usize = 512 << 10;
 
 /// What a decoded frame holds in memory is at most this many times its bytes, and [`MEMORY_FIXED_BYTES`] besides.
 /// Short names of many entries are what comes closest.
@@ -108,6 +108,7 @@ pub const SHARED_PATHS_FACTOR: usize = 4;
 pub const ROOT_NAME_BYTES_MAX: usize = 64;
 
 const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + XATTRS_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(PATHS_BYTES_MAX + FILTER_BYTES_MAX + SOURCE_MARKS_BYTES_MAX + (64 << 10) < FRAME_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PACK_BYTES + LITERAL_BYTES + 1024 < PACK_BYTES_MAX);
 const _: () = assert!(PACK_BYTES + WHOLE_FILE_BYTES_MAX <= LITERAL_BYTES);

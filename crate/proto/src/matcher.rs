@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::entry::Kind;
 use crate::filter::{At, Decider, End, Filter, IgnoreSyntax, Ignores, InForce, RuleFileError, RuleFiles, TreeTop};
-use crate::names::Names;
 use crate::path::RelPath;
 use crate::request::Request;
 
@@ -36,6 +35,19 @@ pub trait Matcher: Debug + Send + Sync {
     fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
         let _ = (at, name, kind, end);
         None
+    }
+
+    /// Whether the directory at `path`, which belongs to the run, is gone into. One that is not is carried as if it were
+    /// empty, and what it holds at the destination stays.
+    fn lists(&self, path: &RelPath) -> bool {
+        let _ = path;
+        true
+    }
+
+    /// Whether the attributes of the directory at `path`, which belongs to the run, do too.
+    fn has_attributes(&self, path: &RelPath) -> bool {
+        let _ = path;
+        true
     }
 
     /// Whether it takes everything below the directory at `path`, so that nobody need be asked there.
@@ -87,6 +99,12 @@ fn is_reached(path: &RelPath, takes: impl Fn(&RelPath, &[u8]) -> bool) -> bool {
 }
 
 impl Request {
+    /// Whether sub-directories belong to the run, gone into or not.
+    #[must_use]
+    pub fn carries_directories(&self) -> bool {
+        self.recursive || self.dirs
+    }
+
     /// What belongs to the run, as one of its ends sees it; `syntax` gives the language of git's files.
     #[must_use]
     pub fn matcher(&self, end: End, syntax: impl FnOnce() -> Arc<dyn IgnoreSyntax>) -> Box<dyn Matcher> {
@@ -96,7 +114,13 @@ impl Request {
         } else {
             Box::new(Filter::with(&self.filter, end, ignores))
         };
-        if self.top.is_empty() { filtered } else { Box::new(AtTop::new(&self.top, filtered)) }
+        if !self.selected.is_empty() || !self.listed.is_empty() {
+            Box::new(Selected::new(self, filtered))
+        } else if self.dirs && !self.recursive {
+            Box::new(TopOnly(filtered))
+        } else {
+            filtered
+        }
     }
 }
 
@@ -122,44 +146,100 @@ impl Matcher for Everything {
     }
 }
 
-/// The matcher of a run to which only some entries of the tree's top belong, and what another one takes below them.
+/// The matcher of a run to which only some paths belong, and what another one takes of them.
+///
+/// Rules say nothing of the directories on the way: they are there for what they lead to.
 #[derive(Debug)]
-pub struct AtTop {
-    names: Vec<Vec<u8>>,
+pub struct Selected {
+    /// In the order of the walk. In a recursive run none lies below another.
+    paths: Vec<RelPath>,
+    /// Directories whose direct entries belong to a run that is not recursive.
+    listed: Vec<RelPath>,
+    recursive: bool,
+    implied_dirs: bool,
     below: Box<dyn Matcher>,
 }
 
-impl AtTop {
-    /// Takes `names` of the top, and of them what `below` takes.
-    #[must_use]
-    pub fn new(names: &Names, below: Box<dyn Matcher>) -> Self {
-        Self { names: names.iter().map(<[u8]>::to_vec).collect(), below }
+/// How a path lies to those that are selected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is one of them, or below one.
+    Selected,
+    /// It leads to one.
+    OnTheWay,
+    /// Neither.
+    Beside,
+}
+
+impl Selected {
+    fn new(request: &Request, below: Box<dyn Matcher>) -> Self {
+        let mut paths: Vec<RelPath> = Vec::new();
+        for path in request.selected.iter() {
+            let is_below_last = paths.last().is_some_and(|last| path.is_within(last));
+            if !(request.recursive && is_below_last) {
+                paths.push(path);
+            }
+        }
+        let Request { recursive, implied_dirs, .. } = *request;
+        Self { paths, listed: request.listed.iter().collect(), recursive, implied_dirs, below }
     }
 
-    fn is_seen(&self, path: &RelPath, name: &[u8]) -> bool {
-        !path.is_root() || self.names.binary_search_by(|seen| seen.as_slice().cmp(name)).is_ok()
+    fn place(&self, path: &RelPath) -> Place {
+        let next = self.paths.partition_point(|selected| selected <= path);
+        let holds = |selected: &RelPath| selected == path || (self.recursive && path.is_within(selected));
+        if next.checked_sub(1).and_then(|at| self.paths.get(at)).is_some_and(holds) {
+            return Place::Selected;
+        }
+        if self.paths.get(next).is_some_and(|after| after.is_within(path)) { Place::OnTheWay } else { Place::Beside }
+    }
+
+    fn is_listed(&self, path: &RelPath) -> bool {
+        !self.recursive && self.listed.binary_search(path).is_ok()
+    }
+
+    /// Whether an entry belongs to the run, by what `below` says of one that is not on the way.
+    fn has(&self, path: &RelPath, name: &[u8], below: impl Fn() -> bool, on_the_way: bool) -> bool {
+        if (self.recursive && self.place(path) == Place::Selected) || self.is_listed(path) {
+            return below();
+        }
+        match RelPath::new(&path.join_bytes(name)).map(|full| self.place(&full)) {
+            Ok(Place::Selected) => below(),
+            Ok(Place::OnTheWay) => on_the_way,
+            Ok(Place::Beside) | Err(_) => false,
+        }
     }
 }
 
-impl Matcher for AtTop {
+impl Matcher for Selected {
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
-        self.is_seen(at.path(), name) && self.below.takes(at, name, kind)
+        self.has(at.path(), name, || self.below.takes(at, name, kind), true)
     }
 
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
-        self.is_seen(path, name) && self.below.may_be_sent(path, name, kind)
+        self.has(path, name, || self.below.may_be_sent(path, name, kind), true)
     }
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
-        self.is_seen(at.path(), name) && self.below.deletes(at, name, kind, in_deleted)
+        self.has(at.path(), name, || self.below.deletes(at, name, kind, in_deleted), false)
     }
 
     fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
         self.below.decider(at, name, kind, end)
     }
 
+    fn lists(&self, path: &RelPath) -> bool {
+        self.recursive || self.is_listed(path) || self.leads_on(path)
+    }
+
+    fn has_attributes(&self, path: &RelPath) -> bool {
+        if self.place(path) == Place::Selected || path.split_last().is_some_and(|(above, _)| self.is_listed(&above)) {
+            return true;
+        }
+        self.implied_dirs && !path.is_root()
+    }
+
     fn takes_all_below(&self, path: &RelPath) -> bool {
-        !path.is_root() && self.below.takes_all_below(path)
+        self.recursive && self.place(path) == Place::Selected && self.below.takes_all_below(path)
     }
 
     fn digests_decide(&self) -> bool {
@@ -179,11 +259,66 @@ impl Matcher for AtTop {
     }
 }
 
+impl Selected {
+    /// Whether something that is selected lies below the directory at `path`.
+    fn leads_on(&self, path: &RelPath) -> bool {
+        let next = self.paths.partition_point(|selected| selected <= path);
+        self.paths.get(next).is_some_and(|after| after.is_within(path))
+    }
+}
+
+/// The matcher of a run that carries directories and does not go into them: only the top is listed.
+#[derive(Debug)]
+struct TopOnly(Box<dyn Matcher>);
+
+impl Matcher for TopOnly {
+    fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
+        at.path().is_root() && self.0.takes(at, name, kind)
+    }
+
+    fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        path.is_root() && self.0.may_be_sent(path, name, kind)
+    }
+
+    fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
+        // What is below a directory that only the destination has goes with it.
+        self.0.deletes(at, name, kind, in_deleted)
+    }
+
+    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
+        self.0.decider(at, name, kind, end)
+    }
+
+    fn lists(&self, path: &RelPath) -> bool {
+        path.is_root()
+    }
+
+    fn takes_all_below(&self, _: &RelPath) -> bool {
+        false
+    }
+
+    fn digests_decide(&self) -> bool {
+        self.0.digests_decide()
+    }
+
+    fn ends_differ(&self) -> bool {
+        self.0.ends_differ()
+    }
+
+    fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
+        self.0.above(trees, files)
+    }
+
+    fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
+        self.0.enter(path, above, files)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{At, AtTop, Everything, Filter, InForce, Kind, Matcher, Names, RelPath};
+    use super::{At, Everything, Filter, InForce, Kind, Matcher, RelPath, Request, Selected};
     use crate::filter::{End, FilterRules, Rule};
-    use crate::path::Name;
+    use crate::paths::Paths;
 
     #[test]
     fn what_is_excluded_is_left_out_with_all_that_is_below_it() {
@@ -200,13 +335,60 @@ mod tests {
         {
             assert_eq!(matcher.may_send_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
-        let at_top = AtTop::new(
-            &Names::new(vec![Name::new(b"d").unwrap(), Name::new(b"x").unwrap()]).unwrap(),
-            Box::new(matcher),
-        );
+        let request = |selected: &[&[u8]], recursive| Request {
+            selected: Paths::new(selected.iter().map(|bytes| path(bytes)).collect()).unwrap(),
+            recursive,
+            ..Request::default()
+        };
+        let at_top = Selected::new(&request(&[b"d", b"x"], true), Box::new(matcher));
         for (directory, is_taken) in [(&b"d/e"[..], true), (b"e", false), (b"x", false), (b"d/x", false)] {
             assert_eq!(at_top.may_send_directory(&path(directory)), is_taken, "{}", directory.escape_ascii());
         }
         assert!(Everything.takes_all_below(&RelPath::root()) && Everything.may_send_directory(&path(b"x")));
+    }
+
+    #[test]
+    fn what_is_selected_is_taken_with_what_is_below_it_and_what_leads_to_it() {
+        let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
+        let paths = |all: &[&[u8]]| Paths::new(all.iter().map(|bytes| path(bytes)).collect()).unwrap();
+        let request = Request { selected: paths(&[b"a/b", b"a/b/c", b"d"]), implied_dirs: true, ..Request::default() };
+        let selected = |request: &Request| Selected::new(request, Box::new(Everything));
+        let recursive = selected(&Request { recursive: true, ..request.clone() });
+        let flat = selected(&Request { listed: paths(&[b"d"]), dirs: true, ..request });
+        // The directory, the name; whether a recursive run takes it, and one that is not.
+        for (directory, name, in_recursive, in_flat) in [
+            (&b""[..], &b"a"[..], true, true),
+            (b"", b"b", false, false),
+            (b"a", b"b", true, true),
+            (b"a", b"x", false, false),
+            (b"a/b", b"c", true, true),
+            (b"a/b", b"x", true, false),
+            (b"a/b/c", b"x", true, false),
+            (b"d", b"x", true, true),
+            (b"d/x", b"y", true, false),
+            (b"", b"d-", false, false),
+        ] {
+            let takes = [&recursive, &flat]
+                .map(|matcher| matcher.takes(&At::new(&path(directory), &InForce::default()), name, Kind::Directory));
+            assert_eq!(takes, [in_recursive, in_flat], "{}/{}", directory.escape_ascii(), name.escape_ascii());
+        }
+        for (directory, in_recursive, in_flat) in [
+            (&b""[..], true, true),
+            (b"a", true, true),
+            (b"a/b", true, true),
+            (b"a/b/c", true, false),
+            (b"d", true, true),
+            (b"d/x", true, false),
+        ] {
+            let lists = [&recursive, &flat].map(|matcher| matcher.lists(&path(directory)));
+            assert_eq!(lists, [in_recursive, in_flat], "{}", directory.escape_ascii());
+        }
+        let deletes = |directory: &[u8], name: &[u8]| {
+            recursive.deletes(&At::new(&path(directory), &InForce::default()), name, Kind::Directory, false)
+        };
+        assert!(!deletes(b"", b"a"));
+        assert!(deletes(b"a/b", b"x"));
+        let own = [&b""[..], b"a", b"a/b", b"d", b"d/x"].map(|directory| flat.has_attributes(&path(directory)));
+        assert_eq!(own, [false, true, true, true, true]);
     }
 }

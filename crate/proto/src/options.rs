@@ -4,7 +4,7 @@ use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::entry::Time;
 use crate::field::{Codec, Value, get_nested, message, put_nested};
-use crate::limits::{FILE_BYTES_MAX, LANES_MAX, SOURCES_MAX};
+use crate::limits::{DEPTH_MAX, FILE_BYTES_MAX, LANES_MAX, SOURCES_MAX};
 use crate::path::RelPath;
 
 closed_set! {
@@ -118,12 +118,53 @@ pub struct SourcePath {
     /// What is in the directory goes to the destination. Otherwise the entry goes there under its own name, or, where
     /// `into` is off and it is a directory, what is in it.
     pub contents: bool,
+    /// The entry arrives under its path, without so many names at its beginning.
+    pub relative_to: Option<u16>,
+}
+
+impl SourcePath {
+    /// Of a source that arrives under its path: the directory where that begins, and the path.
+    #[must_use]
+    pub fn relative(&self) -> Option<(RelPath, RelPath)> {
+        let names = usize::from(self.relative_to?);
+        let joined = |path: RelPath, name| path.join(name);
+        let above = self.path.components().take(names).fold(RelPath::root(), joined);
+        Some((above, self.path.components().skip(names).fold(RelPath::root(), joined)))
+    }
+
+    /// The path under which the entry that is meant arrives, where it has one: else it is what a directory holds, or, where
+    /// `into` is off, may be.
+    #[must_use]
+    pub fn arrives_at(&self, into: bool) -> Option<RelPath> {
+        if let Some((_, below)) = self.relative() {
+            return Some(below).filter(|below| !below.is_root());
+        }
+        let (_, name) = self.path.split_last().filter(|_| into && !self.contents)?;
+        Some(RelPath::root().join(name))
+    }
 }
 
 message!(SourcePath, "source" {
     1 critical path,
     2 critical contents,
+    3 critical relative_to: Depth,
 });
+
+/// A number of names, at most as many as a path may have.
+pub(crate) struct Depth;
+
+impl Codec<Option<u16>> for Depth {
+    fn put(value: &Option<u16>, out: &mut Vec<u8>) {
+        out.number(value.unwrap_or_default().into());
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Option<u16>> {
+        match reader.small(what)? {
+            names if usize::from(names) <= DEPTH_MAX => Ok(Some(names)),
+            _ => malformed(what),
+        }
+    }
+}
 
 /// Bytes, at most as many as a file may have.
 pub(crate) struct Size;

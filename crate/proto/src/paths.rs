@@ -10,24 +10,21 @@ use crate::path::RelPath;
 pub struct Paths(Vec<u8>);
 
 impl Paths {
-    /// The set of `paths`, without its root; nothing when they are more than [`PATHS_BYTES_MAX`] allows.
+    /// The set of `paths`; nothing when they are more than [`PATHS_BYTES_MAX`] allows.
     #[must_use]
     pub fn new(mut paths: Vec<RelPath>) -> Option<Self> {
-        paths.retain(|path| !path.is_root());
         paths.sort_unstable();
         paths.dedup();
-        let bytes = paths.iter().map(|path| path.as_bytes().len() + 1).sum::<usize>().saturating_sub(1);
+        let bytes = paths.iter().map(|path| path.as_bytes().len() + 1).sum();
         if bytes > PATHS_BYTES_MAX {
             return None;
         }
-        let mut joined = Vec::with_capacity(bytes);
+        let mut out = Vec::with_capacity(bytes);
         for path in &paths {
-            if !joined.is_empty() {
-                joined.push(0);
-            }
-            joined.extend_from_slice(path.as_bytes());
+            out.extend_from_slice(path.as_bytes());
+            out.push(0);
         }
-        Some(Self(joined))
+        Some(Self(out))
     }
 
     /// Whether there are none.
@@ -37,14 +34,9 @@ impl Paths {
     }
 
     /// The paths.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split(|&byte| byte == 0).filter(|path| !path.is_empty())
-    }
-
-    /// Whether `path` is one of them.
-    #[must_use]
-    pub fn contains(&self, path: &[u8]) -> bool {
-        self.iter().any(|each| each == path)
+    pub fn iter(&self) -> impl Iterator<Item = RelPath> {
+        // They were checked when this value was made.
+        self.0.split_inclusive(|&byte| byte == 0).filter_map(|path| RelPath::new(path.split_last()?.1).ok())
     }
 
     /// Bytes of memory that it holds.
@@ -54,7 +46,7 @@ impl Paths {
     }
 }
 
-/// The paths, joined by NUL.
+/// The paths, each with a NUL at its end.
 impl Value for Paths {
     fn put(&self, out: &mut Vec<u8>) {
         out.raw(&self.0);
@@ -65,16 +57,17 @@ impl Value for Paths {
         if length > PATHS_BYTES_MAX {
             return malformed(what);
         }
-        let joined = reader.take(length, what)?;
-        let mut last = RelPath::root();
-        for path in joined.split(|&byte| byte == 0) {
+        let bytes = reader.take(length, what)?;
+        let mut last: Option<RelPath> = None;
+        for path in bytes.split_inclusive(|&byte| byte == 0) {
+            let Some((0, path)) = path.split_last() else { return malformed(what) };
             let path = RelPath::new(path)?;
-            if last >= path {
+            if last.is_some_and(|last| last >= path) {
                 return malformed(what);
             }
-            last = path;
+            last = Some(path);
         }
-        Ok(Self(joined.to_vec()))
+        Ok(Self(bytes.to_vec()))
     }
 }
 
@@ -88,19 +81,21 @@ mod tests {
 
     #[test]
     fn a_set_is_read_as_it_was_written() {
-        for all in [&[&b"b/c"[..], b"a", b"b/c", b"\xff"][..], &[b"one"]] {
+        for all in [&[&b"b/c"[..], b"a", b"b/c", b"\xff"][..], &[b"one"], &[b""], &[]] {
             let mut out = Vec::new();
             paths(all).put(&mut out);
             assert_eq!(Paths::get(&mut Reader::new(&out), "paths"), Ok(paths(all)));
         }
         let set = paths(&[b"b", b"a-b", b"", b"a/b", b"b"]);
-        assert_eq!(set.iter().collect::<Vec<_>>(), [&b"a/b"[..], b"a-b", b"b"]);
-        assert!(set.contains(b"a/b") && !set.contains(b"a") && paths(&[]).is_empty() && paths(&[b""]).is_empty());
+        let expected = [&b""[..], b"a/b", b"a-b", b"b"].map(|path| RelPath::new(path).unwrap());
+        assert_eq!(set.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn what_is_no_set_of_paths_is_refused() {
-        for bad in [&b""[..], b"a\0", b"\0a", b"a\0\0b", b"b\0a", b"a\0a", b"..", b"a/.", b"a-b\0a/b", b"/a"] {
+        let all =
+            [&b"a"[..], b"a\0b", b"a\0\0", b"b\0a\0", b"a\0a\0", b"..\0", b"a/.\0", b"a-b\0a/b\0", b"/a\0", b"a/\0"];
+        for bad in all {
             assert!(Paths::get(&mut Reader::new(bad), "paths").is_err(), "{}", bad.escape_ascii());
         }
         let many = (0..=PATHS_BYTES_MAX / 200).map(|at| RelPath::new(format!("{at:0200}").as_bytes()).unwrap());

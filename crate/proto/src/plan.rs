@@ -57,7 +57,7 @@ pub struct Rules {
     pub attributes: Attributes,
     /// What the source's owners are worth, for set-id bits.
     pub source_ids: SourceIds,
-    /// Whether sub-directories belong to the run.
+    /// Whether sub-directories belong to the run, whatever of them does.
     pub recursive: bool,
     /// What is left alone.
     pub selection: Selection,

@@ -6,9 +6,9 @@ use crate::chmod::Chmod;
 use crate::field::{AtMost, FileName, message};
 use crate::filter::FilterRules;
 use crate::limits::{ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
-use crate::names::Names;
 use crate::options::{Compare, Compression, Direction, Durability, Lanes, Size, SourcePath, Sources, Window};
 use crate::path::RelPath;
+use crate::paths::Paths;
 
 /// What a run compares and carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,9 +114,13 @@ pub struct Request {
     pub entries_bound: u64,
     /// The need was counted by a dry run before and fits: do not ask again.
     pub space_checked: bool,
-    /// The names of the destination's top that belong to the run; none for all of them, and the top's own attributes.
-    /// For a push of several sources that each have a name of their own.
-    pub top: Names,
+    /// The paths below the top that belong to the run, with what is below them when it is recursive; none for
+    /// everything. Directories on the way to them belong to it as far as they lead there.
+    pub selected: Paths,
+    /// Directories whose direct entries belong to the run, in one that is not recursive and carries directories.
+    pub listed: Paths,
+    /// The attributes of directories on the way to what is selected belong to the run too, but for those of the top.
+    pub implied_dirs: bool,
     /// A path of the transfer: nothing is done but to tell which rule of the filter decides about it. The top stands
     /// for none, and for a run.
     pub explain: RelPath,
@@ -125,6 +129,8 @@ pub struct Request {
     pub source_marks: Vec<u8>,
     /// Sub-directories too.
     pub recursive: bool,
+    /// Directories themselves where `recursive` is off: made, and not gone into.
+    pub dirs: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
     /// What no rule of the filter decides, files of git do: what they ignore is left out.
@@ -135,6 +141,8 @@ pub struct Request {
     pub strict_attributes: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// All missing directories above the destination are made too.
+    pub mkpath: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
     /// When packs are compressed.
@@ -171,15 +179,19 @@ impl Default for Request {
             bytes_bound: u64::default(),
             entries_bound: u64::default(),
             space_checked: false,
-            top: Names::default(),
+            selected: Paths::default(),
+            listed: Paths::default(),
+            implied_dirs: false,
             explain: RelPath::default(),
             source_marks: Vec::default(),
             recursive: false,
+            dirs: false,
             filter: FilterRules::default(),
             gitignore: false,
             chmod: Chmod::default(),
             strict_attributes: false,
             dry_run: false,
+            mkpath: false,
             partial: false,
             compression: Compression::default(),
             durability: Durability::default(),
@@ -237,7 +249,7 @@ message!(Request, "request" {
     33 critical space_checked,
     34 critical profile,
     36 critical attributes.specials,
-    37 critical top,
+    37 critical selected,
     38 optional source_marks: AtMost<SOURCE_MARKS_BYTES_MAX>,
     39 critical filter,
     40 critical attributes.hard_links,
@@ -252,4 +264,8 @@ message!(Request, "request" {
     70 critical explain,
     71 critical gitignore,
     72 critical deletion.excluded,
+    80 critical listed,
+    81 critical dirs,
+    82 critical implied_dirs,
+    83 critical mkpath,
 });

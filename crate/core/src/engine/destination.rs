@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use sparsync_proto::{Counter, InForce, Meta, Phase, RelPath, Xattrs};
+use sparsync_proto::{Counter, InForce, Phase, RelPath};
 
 use super::budget::{Budget, Permit};
 use super::session::Session;
@@ -58,8 +58,6 @@ pub(super) struct DestinationWalk<'a, S: WriteStorage> {
     pub(super) options: ScanOptions<'a>,
     /// Whether sub-directories are walked.
     pub(super) recursive: bool,
-    /// The attributes of the top do not belong to the run.
-    pub(super) partial_top: bool,
 }
 
 /// Walks the destination into a channel.
@@ -95,10 +93,6 @@ pub(super) fn walk_destination(
             WalkItem::Listed(mut scan) => {
                 if let Some(error) = scan.bad_rules.take() {
                     return Err(Error::bad_rules(&error));
-                }
-                if what.partial_top && scan.path.is_root() {
-                    scan.meta = Meta::default();
-                    scan.xattrs = Xattrs::default();
                 }
                 session.worked(1);
                 let weight = scan.weight();

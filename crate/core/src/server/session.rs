@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, Names, RelPath, Request, SourcePath, Version};
+use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, Paths, RelPath, Request, SourcePath, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -111,7 +111,8 @@ pub(super) struct Answer<'a> {
 
 impl Answer<'_> {
     fn root(&self, request: &Request) -> Result<&Root> {
-        self.shared.root(self.client, &request.root, &request.path).map(|open| &open.root)
+        let first = request.sources.first().map_or(&request.path, |source| &source.path);
+        self.shared.root(self.client, &request.root, first).map(|open| &open.root)
     }
 
     /// Where the symlink at `path` leads: the key must cover that path as well.
@@ -132,6 +133,9 @@ impl Answer<'_> {
             return sources::source(&place(&request.path)?, follow).map(sources::single);
         }
         let part = |source: &SourcePath| {
+            if let Some((above, below)) = source.relative().filter(|(_, below)| !below.is_root()) {
+                return sources::entry_below(&place(&above)?, &below);
+            }
             let place = place(&source.path)?;
             let follow = |target: &[u8]| Some(self.follow(request, &source.path, target));
             match (source.contents, request.into) {
@@ -146,9 +150,10 @@ impl Answer<'_> {
     /// What this end says of a path of a pull.
     pub(super) fn explain_source(&self, request: &Request) -> Result<Explanation> {
         let source = self.source(request)?;
-        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = RulePlace::Served { root: self.root(request)?, prefix_of: &prefix_of };
-        let request = Request { top: source.top.clone(), ..request.clone() };
+        let mut request = request.clone();
+        source.select(&mut request);
+        let prefix_of = |path: &RelPath| self.prefix_of(&request, path);
+        let place = RulePlace::Served { root: self.root(&request)?, prefix_of: &prefix_of };
         explain::of_source(&source, &request, (&place, self.client.scope.rights.read))
     }
 
@@ -168,7 +173,11 @@ impl Answer<'_> {
         control: ControlLane,
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<()> {
-        let source = self.source(request)?;
+        let mut source = self.source(request)?;
+        sources::look_for(&mut source, request)?;
+        let mut request = request.clone();
+        source.select(&mut request);
+        let request = &request;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
@@ -176,7 +185,7 @@ impl Answer<'_> {
         let options = SenderOptions {
             attributes: request.attributes,
             judge: judge_of_source(&source, request, &place)?,
-            recursive: request.recursive,
+            recursive: request.carries_directories(),
             chmod: request.chmod.clone(),
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
@@ -226,7 +235,7 @@ impl Answer<'_> {
             grant: prepared.grant,
             lanes: request.lanes,
             file_name: None,
-            top: Names::default(),
+            selected: Paths::default(),
             bytes_bound: 0,
             entries_bound: 0,
             count_first: prepared.count_first,

@@ -273,9 +273,13 @@ impl Scan {
         }
     }
 
-    /// Reads what belongs to the directory itself.
+    /// Reads what belongs to the directory itself, as far as that belongs to the run.
     fn begin(&mut self, directory: &impl Directory, options: &ScanOptions<'_>, found: &mut Entries) {
         found.xattrs.next_directory();
+        if !options.judge.matcher.has_attributes(&self.path) {
+            self.meta = Meta::default();
+            return;
+        }
         let own = self.read_xattrs(directory, (b"", Kind::Directory), &options.attributes, &mut found.xattrs);
         self.xattrs = own.unwrap_or_else(Xattrs::unread);
     }
@@ -311,7 +315,8 @@ pub(crate) fn scan_directory(
     options: &ScanOptions<'_>,
     buffers: &mut ScanBuffers,
 ) -> Result<Scan> {
-    let directory = root.open(path, Access::Read)?;
+    let lists = options.judge.matcher.lists(path);
+    let directory = root.open(path, if lists { Access::Read } else { Access::Reach })?;
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, options);
     let in_force = match options.judge.enter(&directory, path, above, &mut scan.issues) {
         Ok(in_force) => in_force,
@@ -322,6 +327,10 @@ pub(crate) fn scan_directory(
     };
     let ScanBuffers { names, found } = buffers;
     scan.begin(&directory, options, found);
+    if !lists {
+        scan.finish(options, found);
+        return Ok(scan);
+    }
     for error in directory.unread() {
         scan.unread(*error);
     }

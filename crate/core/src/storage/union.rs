@@ -3,15 +3,19 @@
 //! A name is what the first tree that has it says, except that a directory comes before everything else; directories of
 //! the same path are one. That is rsync's rule for several sources.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sparsync_proto::{Kind, Meta, RelPath};
+use sparsync_proto::{Kind, RelPath};
 
 use super::{Access, CallError, Directory, Errno, NameBuffer, Result, Status, Storage};
 
-/// A tree of a [`Union`], or one entry of its top.
+/// A tree of a [`Union`], or one entry of it.
 #[derive(Debug)]
 pub(crate) struct Part<S> {
+    /// The directories on the way from the union's top to `root`: of each the one name is seen that leads on, whatever has
+    /// that name there.
+    pub(crate) above: Vec<(S, Vec<u8>)>,
     /// The tree.
     pub(crate) root: S,
     /// The one name of its top that is seen, with all that is below it; nothing when everything is.
@@ -19,12 +23,55 @@ pub(crate) struct Part<S> {
 }
 
 impl<S> Part<S> {
-    fn reaches(&self, path: &RelPath) -> bool {
-        match (&self.name, path.components().next()) {
-            (Some(name), Some(first)) => first.as_bytes() == name,
-            (None, _) | (_, None) => true,
+    /// A tree of which everything is seen, or one entry, at the top of the union.
+    pub(crate) fn at_top(root: S, name: Option<Vec<u8>>) -> Self {
+        Self { above: Vec::new(), root, name }
+    }
+
+    /// The path below the union's top at which its tree, or its entry, is seen; nothing when it has one that is no path.
+    pub(crate) fn path(&self) -> Option<RelPath> {
+        let names: Vec<&[u8]> = self.above.iter().map(|(_, name)| name).chain(&self.name).map(Vec::as_slice).collect();
+        RelPath::new(&names.join(&b'/')).ok()
+    }
+
+    /// Which of its directories the union's directory at `path` is; nothing when it is none of them.
+    fn reach<'a>(&'a self, path: &'a RelPath) -> Option<Reached<'a, S>> {
+        let mut names = path.components();
+        for (directory, name) in &self.above {
+            match names.next() {
+                None => return Some(Reached { root: directory, below: Cow::Owned(RelPath::root()), only: Some(name) }),
+                Some(next) if next.as_bytes() == name => {}
+                Some(_) => return None,
+            }
+        }
+        let rest = if self.above.is_empty() {
+            Cow::Borrowed(path)
+        } else {
+            Cow::Owned(names.fold(RelPath::root(), |above, name| above.join(name)))
+        };
+        let first = rest.components().next().map(|first| Some(first.as_bytes()) == self.name.as_deref());
+        match (&self.name, first) {
+            (Some(name), None) => Some(Reached { root: &self.root, below: rest, only: Some(name) }),
+            (Some(_), Some(false)) => None,
+            _ => Some(Reached { root: &self.root, below: rest, only: None }),
         }
     }
+
+    /// The directory that the name in the one on the way at `depth` stands for.
+    fn next_on_the_way(&self, depth: usize) -> Option<&S> {
+        let next = self.above.get(depth + 1).map(|(directory, _)| directory);
+        self.above.get(depth).map(|_| next.unwrap_or(&self.root))
+    }
+}
+
+/// A directory of a [`Part`].
+struct Reached<'a, S> {
+    /// The tree that it is in.
+    root: &'a S,
+    /// Its path there.
+    below: Cow<'a, RelPath>,
+    /// The only name of it that is seen.
+    only: Option<&'a Vec<u8>>,
 }
 
 /// Trees that lie over each other; the first is the uppermost.
@@ -52,11 +99,15 @@ impl<S: Storage> Storage for Union<S> {
         let mut layers = Vec::with_capacity(1);
         let mut unread = Vec::new();
         let mut absent = CallError::from(Errno::NOENT);
-        for (tree, part) in self.parts.iter().enumerate().filter(|(_, part)| part.reaches(path)) {
-            match part.root.open(path, access) {
+        for (tree, part) in self.parts.iter().enumerate() {
+            let Some(Reached { root, below, only }) = part.reach(path) else { continue };
+            match root.open(&below, access) {
                 Ok(directory) => {
-                    let only = part.name.clone().filter(|_| path.is_root());
-                    layers.push(Layer { directory, tree, only });
+                    let leads_to = match part.next_on_the_way(path.components().count()) {
+                        Some(next) => Some(next.open(&RelPath::root(), Access::Reach)?.status(b"")?),
+                        None => None,
+                    };
+                    layers.push(Layer { directory, tree, only: only.cloned(), leads_to });
                 }
                 // Another tree has the directory; this one has nothing there, or something that it comes before.
                 Err(error @ CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => absent = error,
@@ -85,6 +136,8 @@ struct Layer<D> {
     tree: usize,
     /// The one name of it that is seen.
     only: Option<Vec<u8>>,
+    /// What that name is, where it is on the way to a tree.
+    leads_to: Option<Status>,
 }
 
 impl<D: Directory> Layer<D> {
@@ -92,7 +145,10 @@ impl<D: Directory> Layer<D> {
         if self.only.as_ref().is_some_and(|only| only != name) {
             return Err(Errno::NOENT.into());
         }
-        self.directory.status(name)
+        match self.leads_to {
+            Some(status) => Ok(status),
+            None => self.directory.status(name),
+        }
     }
 }
 
@@ -125,8 +181,7 @@ impl<D: Directory> UnionDirectory<D> {
         first.ok_or(Errno::NOENT.into())
     }
 
-    /// Where the attributes of `name` are, or those of the directory itself when it is empty; nothing when they do not
-    /// belong to the tree.
+    /// Where the attributes of `name` are, or those of the directory itself when it is empty.
     fn with_attributes(&self, name: &[u8]) -> Result<Option<&D>> {
         if let Some(directory) = self.single() {
             return Ok(Some(directory));
@@ -134,11 +189,12 @@ impl<D: Directory> UnionDirectory<D> {
         if !name.is_empty() {
             return self.find(name).map(|(layer, _)| Some(&layer.directory));
         }
-        Ok(self.layers.iter().find(|layer| layer.only.is_none()).map(|layer| &layer.directory))
+        let whole = self.layers.iter().find(|layer| layer.only.is_none());
+        Ok(whole.or(self.layers.first()).map(|layer| &layer.directory))
     }
 
-    /// The directory itself: as the uppermost is. One of which only single names are seen has no attributes that belong to
-    /// the tree.
+    /// The directory itself: as the uppermost is that is seen in full. Whether the attributes of one of which only single
+    /// names are seen belong to the run, is not decided here.
     fn own_status(&self) -> Result<Status> {
         let whole = self.layers.iter().find(|layer| layer.only.is_none());
         let Some(layer) = whole.or(self.layers.first()) else { return Err(Errno::NOENT.into()) };
@@ -150,7 +206,6 @@ impl<D: Directory> UnionDirectory<D> {
             status.is_mount_point = status.is_mount_point.zip(mounted).map(|(one, other)| one || other);
         }
         if layer.only.is_some() {
-            status.meta = Meta::default();
             status.is_mount_point = Some(false);
         }
         Ok(status)

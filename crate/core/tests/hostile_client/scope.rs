@@ -9,7 +9,7 @@ use sparsync_core::proto::{Frame, Kind, RelPath, Request, SourcePath};
 
 /// A pull of several sources.
 fn pull_of(paths: &[&str]) -> Request {
-    let source = |path: &&str| SourcePath { path: RelPath::new(path.as_bytes()).unwrap(), contents: false };
+    let source = |path: &&str| SourcePath { path: RelPath::new(path.as_bytes()).unwrap(), ..SourcePath::default() };
     Request { sources: paths.iter().map(source).collect(), into: true, ..pull_from("") }
 }
 

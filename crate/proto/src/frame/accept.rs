@@ -2,8 +2,8 @@
 
 use crate::closed::closed_set;
 use crate::field::{FileName, message};
-use crate::names::Names;
 use crate::options::Lanes;
+use crate::paths::Paths;
 use crate::version::Version;
 
 closed_set! {
@@ -29,8 +29,8 @@ pub struct Accept {
     pub lanes: u8,
     /// The name of the source when it is a single file and the acceptor is the sender.
     pub file_name: Option<Vec<u8>>,
-    /// See [`crate::Request::top`], when the acceptor is the sender.
-    pub top: Names,
+    /// See [`crate::Request::selected`], when the acceptor is the sender and the request did not say.
+    pub selected: Paths,
     /// See [`crate::Request::bytes_bound`], when the acceptor is the sender.
     pub bytes_bound: u64,
     /// See [`crate::Request::entries_bound`].
@@ -50,7 +50,7 @@ impl Default for Accept {
             grant: Grant::default(),
             lanes: 1,
             file_name: None,
-            top: Names::default(),
+            selected: Paths::default(),
             bytes_bound: 0,
             entries_bound: 0,
             count_first: false,
@@ -70,5 +70,5 @@ message!(Accept, "acceptance" {
     7 critical count_first,
     8 optional free_bytes,
     9 optional free_entries,
-    10 critical top,
+    10 critical selected,
 });

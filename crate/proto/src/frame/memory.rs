@@ -22,10 +22,11 @@ impl Frame {
                         + request.root.len()
                         + request.path.as_bytes().len()
                         + request.filter.memory_bytes()
-                        + request.top.memory_bytes()
+                        + request.selected.memory_bytes()
+                        + request.listed.memory_bytes()
                         + more
                 }
-                Self::Accept(accept) => accept.top.memory_bytes(),
+                Self::Accept(accept) => accept.selected.memory_bytes(),
                 Self::Directories(all) => list(all, |one| one.path.as_bytes().len() + one.xattrs.as_bytes().len()),
                 Self::List { listing, .. } => listing.memory_bytes(),
                 Self::Need(numbers) => list(numbers, |_| 0),

@@ -47,7 +47,7 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
     if accept.grant == Grant::All && !request.grant_all {
         return Err(Violation::new("more content than was granted"));
     }
-    check_top(request, accept)?;
+    check_selected(request, accept)?;
     let asked_for = request.path.split_last();
     let asked_for = asked_for.as_ref().map(|(_, name)| name.as_bytes());
     if accept.file_name.is_some() && accept.file_name.as_deref() != asked_for {
@@ -56,19 +56,20 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
     Ok(())
 }
 
-/// Checks which names of its top the initiator's destination is said to get: a run of entries that each have a name of
-/// their own may not reach what lies beside them.
-fn check_top(request: &Request, accept: &Accept) -> Result<(), Violation> {
-    let own_name = |source: &SourcePath| source.path.split_last().map(|(_, name)| name.as_bytes().to_vec());
-    let names: Vec<Vec<u8>> = request.sources.iter().filter_map(own_name).collect();
-    if accept.top.iter().any(|name| !names.iter().any(|asked_for| asked_for == name)) {
-        return Err(Violation::new("a name at the top that was not asked for"));
+/// Checks which paths the initiator's destination is said to get: a run of entries that each have a path of their own may
+/// not reach what lies beside them.
+fn check_selected(request: &Request, accept: &Accept) -> Result<(), Violation> {
+    let own_name = |source: &SourcePath| source.path.split_last().map(|(_, name)| RelPath::root().join(name));
+    let asked_for = |source: &SourcePath| source.arrives_at(request.into).or_else(|| own_name(source));
+    let paths: Vec<RelPath> = request.sources.iter().filter_map(asked_for).collect();
+    if accept.selected.iter().any(|path| !paths.contains(&path)) {
+        return Err(Violation::new("a path that was not asked for"));
     }
-    let is_entry = |source: &SourcePath| request.into && !source.contents && !source.path.is_root();
-    if accept.top.is_empty() && !request.sources.is_empty() && request.sources.iter().all(is_entry) {
+    let is_entry = |source: &SourcePath| source.arrives_at(request.into).is_some();
+    if accept.selected.is_empty() && !request.sources.is_empty() && request.sources.iter().all(is_entry) {
         return Err(Violation::new("more of the top than was asked for"));
     }
-    if accept.file_name.is_some() && !request.sources.is_empty() {
+    if accept.file_name.is_some() && !(request.sources.is_empty() && request.selected.is_empty()) {
         return Err(Violation::new("a single file for several sources"));
     }
     Ok(())
@@ -127,9 +128,9 @@ impl Opening {
 mod tests {
     use super::{Opened, Opening, check_accept};
     use crate::frame::{Accept, Frame};
-    use crate::names::Names;
     use crate::options::{Direction, SourcePath};
-    use crate::path::{Name, RelPath};
+    use crate::path::RelPath;
+    use crate::paths::Paths;
     use crate::request::Request;
     use crate::version::Version;
 
@@ -148,15 +149,19 @@ mod tests {
     #[test]
     fn an_acceptance_reaches_no_more_of_the_top_than_was_asked_for() {
         let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
-        let names = |all: &[&[u8]]| Names::new(all.iter().map(|name| Name::new(name).unwrap()).collect()).unwrap();
+        let paths = |all: &[&[u8]]| Paths::new(all.iter().map(|bytes| path(bytes)).collect()).unwrap();
         let entries = |into| Request {
             direction: Direction::Pull,
-            sources: [&b"d/a"[..], b"b"].map(|bytes| SourcePath { path: path(bytes), contents: false }).to_vec(),
+            sources: [&b"d/a"[..], b"b"]
+                .map(|bytes| SourcePath { path: path(bytes), ..SourcePath::default() })
+                .to_vec(),
             into,
             ..Request::default()
         };
-        let contents = SourcePath { path: path(b"c"), contents: true };
+        let contents = SourcePath { path: path(b"c"), contents: true, ..SourcePath::default() };
         let mixed = Request { sources: [entries(true).sources, vec![contents]].concat(), ..entries(true) };
+        let below = |bytes| SourcePath { path: path(bytes), relative_to: Some(1), ..SourcePath::default() };
+        let relative = Request { sources: vec![below(b"d/a/b"), below(b"d/c")], ..entries(true) };
         let single = Request { direction: Direction::Pull, path: path(b"a"), ..Request::default() };
         for (request, top, is_fine) in [
             (&entries(true), &[&b"a"[..], b"b"][..], true),
@@ -165,10 +170,14 @@ mod tests {
             (&entries(true), &[], false),
             (&entries(false), &[], true),
             (&mixed, &[], true),
+            (&relative, &[b"a/b", b"c"], true),
+            (&relative, &[b"a/b"], true),
+            (&relative, &[b"a"], false),
+            (&relative, &[], false),
             (&single, &[], true),
             (&single, &[b"a"], false),
         ] {
-            let accept = Accept { top: names(top), ..Accept::default() };
+            let accept = Accept { selected: paths(top), ..Accept::default() };
             assert_eq!(check_accept(request, &accept).is_ok(), is_fine, "{request:?} {top:?}");
         }
         let accept = Accept { file_name: Some(b"a".to_vec()), ..Accept::default() };

@@ -2,7 +2,7 @@
 
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, Names, RelPath, Resume,
+    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, Paths, RelPath, Resume,
     Version, WireError, Xattrs,
 };
 
@@ -61,10 +61,10 @@ pub fn frame_to_sender(random: &mut Random) -> Frame {
     frame(which, random)
 }
 
-/// Names of the top, which nobody asked for.
-fn names(random: &mut Random) -> Names {
-    let name = Name::new(b"a").into_iter().filter(|_| random.once_in(8));
-    Names::new(name.collect()).unwrap_or_default()
+/// Paths that nobody asked for.
+fn paths(random: &mut Random) -> Paths {
+    let path = RelPath::new(b"a").into_iter().filter(|_| random.once_in(8));
+    Paths::new(path.collect()).unwrap_or_default()
 }
 
 fn frame(which: u64, random: &mut Random) -> Frame {
@@ -78,7 +78,7 @@ fn frame(which: u64, random: &mut Random) -> Frame {
             bytes_bound: random.next(),
             entries_bound: random.next(),
             count_first: random.once_in(4),
-            top: names(random),
+            selected: paths(random),
             ..Accept::default()
         }),
         2 => Frame::TreeDigest([random.below(2).to_le_bytes()[0]; 16]),

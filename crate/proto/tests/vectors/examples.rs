@@ -6,7 +6,7 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
     Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, Issue, IssueKind,
-    Item, Kind, Leader, ListEntry, Listing, Meta, Name, Names, PerDirectory, Phase, PhaseTotal, Reasons, RelPath,
+    Item, Kind, Leader, ListEntry, Listing, Meta, Name, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath,
     Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
@@ -22,8 +22,8 @@ pub fn path(bytes: &[u8]) -> RelPath {
     RelPath::new(bytes).unwrap()
 }
 
-fn names(all: &[&[u8]]) -> Names {
-    Names::new(all.iter().map(|bytes| name(bytes)).collect()).unwrap()
+fn paths(all: &[&[u8]]) -> Paths {
+    Paths::new(all.iter().map(|bytes| path(bytes)).collect()).unwrap()
 }
 
 pub fn directory(path: RelPath, digest: [u8; 16], entries: u32) -> Directory {
@@ -118,7 +118,7 @@ pub fn pull_of_a_file() -> Request {
         direction: Direction::Pull,
         root: b"backup".to_vec(),
         path: path(b"host/home"),
-        sources: vec![SourcePath { path: path(b"host/etc"), contents: true }],
+        sources: vec![SourcePath { path: path(b"host/etc"), contents: true, relative_to: Some(1) }],
         into: true,
         make_parent: true,
         file_name: Some(b"f".to_vec()),
@@ -158,8 +158,8 @@ fn push_of_everything() -> Request {
     Request { root: b"backup".to_vec(), attributes, ..Request::default() }
 }
 
-/// A run that is told of by names: some are left out of it, and some of the destination's top are all that it has there.
-fn push_of_names() -> Request {
+/// A run that is told of by paths: some are left out of it, and some are all that it has.
+fn push_of_paths() -> Request {
     Request {
         root: b"backup".to_vec(),
         path: path(b"host/home"),
@@ -175,7 +175,10 @@ fn push_of_names() -> Request {
             },
         ])
         .unwrap(),
-        top: names(&[b"a", b"d"]),
+        selected: paths(&[b"a", b"d/e"]),
+        listed: paths(&[b"d"]),
+        dirs: true,
+        implied_dirs: true,
         lock_wait_ms: 1000,
         ..Request::default()
     }
@@ -229,7 +232,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, push", Frame::Request(Box::new(request()))),
         ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
         ("Request, devices and ACLs", Frame::Request(Box::new(push_of_everything()))),
-        ("Request, names", Frame::Request(Box::new(push_of_names()))),
+        ("Request, paths", Frame::Request(Box::new(push_of_paths()))),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
         (
@@ -244,12 +247,12 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
             }),
         ),
         (
-            "Accept, names",
+            "Accept, paths",
             Frame::Accept(Accept {
                 lanes: 2,
                 bytes_bound: 300,
                 entries_bound: 5,
-                top: names(&[b"etc", b"log"]),
+                selected: paths(&[b"etc", b"log/x"]),
                 ..Accept::default()
             }),
         ),

@@ -8,7 +8,7 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
     Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, Leader,
-    ListEntry, Listing, Meta, Name, Names, PHASES, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection,
+    ListEntry, Listing, Meta, Name, PHASES, Paths, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection,
     SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
 };
 
@@ -113,8 +113,8 @@ pub fn any_attributes() -> impl Strategy<Value = Attributes> {
     )
 }
 
-pub fn names(all: &[Vec<u8>]) -> Names {
-    Names::new(all.iter().map(|name| Name::new(name).expect("a name")).collect()).expect("few")
+pub fn paths(all: Vec<RelPath>) -> Paths {
+    Paths::new(all).expect("few")
 }
 
 fn rules(all: &[Rule]) -> FilterRules {
@@ -153,12 +153,13 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
     let compression = prop_oneof![Just(Compression::Auto), Just(Compression::Always), Just(Compression::Never)];
-    let source = (any_path(), any::<bool>()).prop_map(|(path, contents)| SourcePath { path, contents });
-    let place = (place, vec(source, 0..3), (vec(any_rule(), 0..4), vec(any_name(), 0..4), vec(any::<u8>(), 0..40)));
+    let source = (any_path(), any::<bool>(), prop::option::of(0..=4096_u16))
+        .prop_map(|(path, contents, relative_to)| SourcePath { path, contents, relative_to });
+    let place = (place, vec(source, 0..3), (vec(any_rule(), 0..4), vec(any_path(), 0..4), vec(any::<u8>(), 0..40)));
     (any::<[bool; 14]>(), place, any_attributes(), durability, compression, any::<[u64; 4]>(), 1..=4u8).prop_map(
         |(
             flags,
-            ((root, path, file_name, max), sources, (filter, top, source_marks)),
+            ((root, path, file_name, max), sources, (filter, selected, source_marks)),
             attributes,
             durability,
             compression,
@@ -177,7 +178,8 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
                 recursive: flags[3],
                 filter: rules(&filter),
                 selection: Selection { update: flags[4], ..Selection::default() },
-                top: names(&top),
+                listed: paths(selected.iter().take(1).cloned().collect()),
+                selected: paths(selected),
                 deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7], excluded: flags[0] },
                 dry_run: flags[8],
                 itemize: flags[9],
@@ -202,12 +204,12 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
 #[expect(clippy::too_many_lines, reason = "one line for each frame of the document")]
 pub fn any_frame() -> impl Strategy<Value = Frame> {
     let accept =
-        (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_name(), 0..4)), any::<[u64; 4]>())
+        (any::<[bool; 2]>(), 1..=4u8, (prop::option::of(any_name()), vec(any_path(), 0..4)), any::<[u64; 4]>())
             .prop_map(
                 |(
                     [all, count_first],
                     lanes,
-                    (file_name, top),
+                    (file_name, selected),
                     [bytes_bound, entries_bound, free_bytes, free_entries],
                 )| {
                     Frame::Accept(Accept {
@@ -215,7 +217,7 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
                         grant: if all { Grant::All } else { Grant::AsAsked },
                         lanes,
                         file_name,
-                        top: names(&top),
+                        selected: paths(selected),
                         bytes_bound,
                         entries_bound,
                         count_first,

@@ -23,7 +23,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Whether the attributes of the directory at `path` belong to the run.
     pub(super) fn has_attributes_of(&self, path: &RelPath) -> bool {
-        !self.is_single() && (!path.is_root() || !self.options.partial_top)
+        !self.is_single() && self.options.judge.matcher.has_attributes(path)
     }
 
     /// Sets the attributes of directories, the deepest first, when nothing more happens in them. Those that were widened

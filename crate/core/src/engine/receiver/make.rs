@@ -14,7 +14,7 @@ use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorag
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
     pub(super) fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<Option<IssueKind>> {
-        if path.is_root() && self.options.partial_top {
+        if path.is_root() && !self.has_attributes_of(path) {
             return Ok(None);
         }
         let replaces = !self.options.rules.append_only;
@@ -29,11 +29,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.dry_run {
             return Ok(None);
         }
+        // One that is only on the way is as any new directory.
+        let bits = if self.has_attributes_of(path) { meta.mode } else { 0o777 };
         self.changed = true;
         self.clock.enter(Phase::make);
         let made = self.parent_of(&parent).and_then(|directory| {
             writing.in_directory(&parent, &directory, |directory| {
-                make_directory(&**directory, name.as_bytes(), meta.mode, replaces, || writing.names.next())
+                make_directory(&**directory, name.as_bytes(), bits, replaces, || writing.names.next())
             })
         });
         self.clock.enter(Phase::compare);

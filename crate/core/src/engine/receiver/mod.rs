@@ -65,8 +65,6 @@ pub(crate) struct ReceiverOptions {
     pub(crate) rules: Rules,
     /// What belongs to the run: the rest is neither compared nor deleted.
     pub(crate) judge: Judge,
-    /// Only single names of the destination's top belong to the run, and not its own attributes.
-    pub(crate) partial_top: bool,
     /// FIFOs, sockets and devices may be made, as far as the system lets us.
     pub(crate) special_right: bool,
     /// Extended attributes of every namespace may be set, as far as the system lets us.
@@ -202,7 +200,6 @@ fn spawn_walk<'scope, S: WriteStorage>(
         single: destination.file_name.as_deref(),
         options: options.scan(),
         recursive: options.rules.recursive,
-        partial_top: options.partial_top,
     };
     spawn(scope, session, "sparsync-walk", move || walk_destination(session, &walk, low_water_mark, budget, &found));
 }

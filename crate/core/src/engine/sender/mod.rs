@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Chmod, Counter, Issue, Names, Phase};
+use sparsync_proto::{Attributes, Chmod, Counter, Issue, Paths, Phase, Request};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -35,10 +35,19 @@ pub(crate) struct Source<S> {
     pub(crate) root: S,
     /// The single file, or whatever else is no directory.
     pub(crate) file_name: Option<Vec<u8>>,
-    /// The names that the tree can have at its top; none when it can have any, and attributes of its own.
-    pub(crate) top: Names,
+    /// The paths that the tree can have; none when it can have any, and attributes of its own.
+    pub(crate) selected: Paths,
     /// Sources that could not be had.
     pub(crate) missing: Vec<Issue>,
+}
+
+impl<S> Source<S> {
+    /// Tells a request of a push what the source is.
+    pub(crate) fn select(&self, request: &mut Request) {
+        if !self.selected.is_empty() {
+            request.selected.clone_from(&self.selected);
+        }
+    }
 }
 
 /// How a sender behaves.

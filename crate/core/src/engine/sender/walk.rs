@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Instant;
 
 use sparsync_proto::limits::BATCH_BYTES;
-use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Meta, Phase, RelPath, TreeHasher};
+use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
 
 use super::common_time::CommonTime;
 use super::jobs::HeldScan;
@@ -98,10 +98,6 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     }
 
     fn add(&mut self, mut scan: Scan) -> Result<()> {
-        if scan.path.is_root() && !self.shared.source.top.is_empty() {
-            // The top has no attributes of its own then, whatever is to become of modes.
-            scan.meta = Meta::default();
-        }
         let session = self.shared.session;
         if let Some(error) = scan.bad_rules.take() {
             return Err(Error::bad_rules(&error));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Attributes, Chmod, Deletion, Durability, Grant, Issue, Names, Rules, Selection, SourceIds};
+use sparsync_proto::{Attributes, Chmod, Deletion, Durability, Grant, Issue, Paths, Rules, Selection, SourceIds};
 
 use super::events::EventQueue;
 use super::{Destination, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver, run_sender};
@@ -60,7 +60,7 @@ const ATTRIBUTES: Attributes = Attributes {
 /// Runs sender and receiver against each other until both have ended.
 fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
     let events = Arc::new(EventQueue::new(false));
-    let source = Source { root: source.clone(), file_name: None, top: Names::default(), missing: Vec::new() };
+    let source = Source { root: source.clone(), file_name: None, selected: Paths::default(), missing: Vec::new() };
     let created = asked.grant == Grant::All;
     let destination = Destination { root: Some(destination.clone()), file_name: None, created };
     let rules = Rules {
@@ -74,7 +74,6 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         attributes: ATTRIBUTES,
         rules,
         judge: Judge::everything(),
-        partial_top: false,
         special_right: true,
         xattr_right: true,
         deletion: Deletion { delete: true, force: false, max: None, allow_mass: true, excluded: false },

@@ -1,0 +1,292 @@
+// Which paths of a source belong to a run: --relative, --files-from, --dirs and --mkpath, judged by what rsync makes of them.
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  chmodSync,
+  cpSync,
+} from 'node:fs';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { ConfigError, plan, sync } from '../dist/index.js';
+import { cli, exit, startCli } from './helpers/cli.js';
+import { judged, rsyncSays } from './helpers/judge.js';
+import { Random, seed } from './helpers/random.js';
+import { failure, scaled, setup } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+
+/** A source `src` below `root`, with modes and times that nobody has by default. */
+function grow(root: string): void {
+  for (const path of ['src/a/b/c', 'src/e/f', 'src/empty']) mkdirSync(`${root}/${path}`, { recursive: true });
+  for (const path of ['src/a/b/c/f1', 'src/a/b/f2', 'src/e/f/f3', 'src/top', 'src/a b']) {
+    writeFileSync(`${root}/${path}`, path);
+    utimesSync(`${root}/${path}`, 1_500_000_000, 1_500_000_000);
+  }
+  symlinkSync('a', `${root}/src/link`);
+  chmodSync(`${root}/src/a`, 0o711);
+  chmodSync(`${root}/src/a/b`, 0o750);
+  for (const [index, path] of ['a/b/c', 'a/b', 'a', 'e/f', 'e', 'empty', '.'].entries()) {
+    utimesSync(`${root}/src/${path}`, 1_400_000_000 + index, 1_400_000_000 + index);
+  }
+}
+
+/** What a destination holds before a run, so that a deletion can be seen. */
+function fill(destination: string): void {
+  for (const path of ['src/a/x', 'a/x', 'a/b/y', 'e/f']) mkdirSync(`${destination}/${path}`, { recursive: true });
+  for (const path of ['top2', 'a/b/extra', 'e/f/extra', 'src/a/extra']) {
+    writeFileSync(`${destination}/${path}`, 'x');
+    utimesSync(`${destination}/${path}`, 1_300_000_000, 1_300_000_000);
+  }
+  for (const path of ['src/a/x', 'src/a', 'src', 'a/x', 'a/b/y', 'a/b', 'a', 'e/f', 'e']) {
+    utimesSync(`${destination}/${path}`, 1_300_000_000, 1_300_000_000);
+  }
+}
+
+/** What rsync would change, but for times of directories that neither run has set. */
+function differs(judge: string, destination: string): string {
+  const isNew = (path: string): boolean => statSync(path).mtimeMs > 1_600_000_000_000;
+  const isUnset = (line: string): boolean => {
+    const path = /^\.d\.\.t\.* (.*)$/.exec(line)?.[1];
+    return path !== undefined && isNew(`${judge}/${path}`) && isNew(`${destination}/${path}`);
+  };
+  const lines = rsyncSays(judge, destination).split('\n');
+  return lines.filter((line) => !isUnset(line)).join('\n');
+}
+
+interface Case {
+  readonly flags: readonly string[];
+  readonly sources: readonly string[];
+  /** Lines of the list of `--files-from`. */
+  readonly list?: string;
+  readonly filled?: boolean;
+  readonly code?: number;
+}
+
+/** Runs a case by rsync, and locally, as a push and as a pull by us. */
+async function asRsync(t: ExecutionContext, cases: readonly Case[]): Promise<void> {
+  const { work, served, url, client: user } = await setup(t);
+  grow(work);
+  grow(served);
+  for (const [index, { flags, sources, list, filled = false, code = 0 }] of cases.entries()) {
+    const label = `${flags.join(' ')} ${sources.join(' ')} ${JSON.stringify(list ?? '')}`;
+    const listed = list === undefined ? [] : [`--files-from=${work}/list`];
+    if (list !== undefined) writeFileSync(`${work}/list`, list);
+    const made = (name: string): string => {
+      const path = dir(work, `${name}${index}`);
+      if (filled) fill(path);
+      // What neither sets is the same at both.
+      utimesSync(path, 1_200_000_000, 1_200_000_000);
+      return path;
+    };
+    const judge = made('judge');
+    const said = spawnSync('rsync', [...flags, ...listed, ...sources, `${judge}/`], { cwd: work, encoding: 'utf8' });
+    t.is(said.status, code, `${label}: ${said.stderr}`);
+    const here = { cwd: work, env: { SPARSYNC_GUARDS: 'off' } };
+    const check = async (destination: string, args: readonly string[], how: string): Promise<void> => {
+      const ran = await startCli(t, user, [...flags, ...listed, ...args], here).ended;
+      t.is(ran.code, code, `${label}, ${how}: ${ran.stderr}`);
+      t.is(differs(judge, destination), '', `${label}, ${how}`);
+    };
+    const local = made('local');
+    await check(local, [...sources, `${local}/`], 'local');
+    const pushed = dir(served, `pushed${index}`);
+    if (filled) fill(pushed);
+    utimesSync(pushed, 1_200_000_000, 1_200_000_000);
+    await check(pushed, [...sources, url(`pushed${index}/`)], 'push');
+    const pulled = made('pulled');
+    await check(pulled, [...sources.map((source) => url(source)), `${pulled}/`], 'pull');
+    // A second run has nothing to do, and a comparison finds nothing.
+    if (code === 0 && flags.includes('-aR')) {
+      const again = await startCli(t, user, ['-i', ...flags, ...listed, ...sources, `${local}/`], here).ended;
+      t.is(again.stdout, '', `${label}, again`);
+    }
+  }
+}
+
+judged('-R: a source arrives under its path, or the part behind /./', async (t) => {
+  await asRsync(t, [
+    { flags: ['-aR'], sources: ['src/a/b/'] },
+    { flags: ['-aR'], sources: ['src/./a/b'] },
+    { flags: ['-aR'], sources: ['src/./a/b/f2', 'src/e/./f'] },
+    { flags: ['-aR'], sources: ['src/./a/b/f2', 'src/./a/b/c', 'src/./top', 'src/./a b'] },
+    { flags: ['-aR'], sources: ['src/a/.'] },
+    { flags: ['-aR'], sources: ['src/./'] },
+    { flags: ['-aR'], sources: ['src/./', 'src/./a/b'] },
+    { flags: ['-aR'], sources: ['src/./a/nope', 'src/./top'], code: 23 },
+    { flags: ['-rptR'], sources: ['src/./a/b/f2'] },
+    { flags: ['-ptR'], sources: ['src/./a/b/f2', 'src/./top'] },
+  ]);
+});
+
+judged('-R with --delete removes nothing beside the way', async (t) => {
+  await asRsync(t, [
+    { flags: ['-aR', '--delete'], sources: ['src/./a/b'], filled: true },
+    { flags: ['-aR', '--delete'], sources: ['src/./a/b', 'src/./e'], filled: true },
+    { flags: ['-aR', '--delete'], sources: ['src/a/b/c'], filled: true },
+  ]);
+});
+
+judged('directories on the way are in no filter, and have their attributes unless --no-implied-dirs', async (t) => {
+  await asRsync(t, [
+    { flags: ['-aR', '--no-implied-dirs'], sources: ['src/./a/b/f2'] },
+    { flags: ['-aR', '--no-implied-dirs'], sources: ['src/./a/b/f2'], filled: true },
+    { flags: ['-aR', '--exclude=a'], sources: ['src/./a/b/f2', 'src/./top'] },
+    { flags: ['-aR', '--exclude=/a/b/c'], sources: ['src/./a/b'] },
+    { flags: ['-aR', '--exclude=f?'], sources: ['src/./a', 'src/./e'] },
+  ]);
+});
+
+judged('symlinks on the way to a source of this machine are followed, and refused on a server', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  grow(work);
+  grow(served);
+  for (const source of ['src/./link/b/f2', 'src/./link/']) {
+    for (const name of ['judge', 'local']) {
+      rmSync(`${work}/${name}`, { recursive: true, force: true });
+      utimesSync(dir(work, name), 1, 1);
+    }
+    t.is(spawnSync('rsync', ['-aR', source, 'judge/'], { cwd: work }).status, 0);
+    t.is((await startCli(t, user, ['-aR', source, 'local/'], { cwd: work }).ended).code, 0);
+    t.is(rsyncSays(`${work}/judge`, `${work}/local`), '', source);
+  }
+  const refused = await cli(t, user, ['-aR', url('src/./link/b/f2'), `${work}/pulled/`]);
+  t.not(refused.code, 0);
+  t.regex(refused.stderr, /symlink/);
+  t.false(existsSync(`${work}/pulled/link/b/f2`));
+});
+
+judged('--files-from: only what is listed, and -a goes into no directory of it', async (t) => {
+  const from = (list: string, flags: readonly string[] = ['-a']): Case => ({ flags, sources: ['src/'], list });
+  await asRsync(t, [
+    from('a/b/f2\ntop\na b\n'),
+    from('a/b\n'),
+    from('a/b/\n'),
+    from('a/b\n', ['-a', '-r']),
+    from('.\n'),
+    from('./\n'),
+    from('.\n', ['-ar']),
+    from('nope\ntop\ne\n', ['-a']).list === undefined ? from('') : { ...from('nope\ntop\ne\n'), code: 23 },
+    from('/a/b/f2\r\n\n# comment\n; another\ne/../top'),
+    from('a/b/f2\na/b/\na\ne/f/../f/f3\n'),
+    from('a/b/f2\0top\0#x\0', ['-a0']),
+    from('a/b/f2\ne/f\n', ['-a', '--no-R']),
+    from('a/b/f2\n', ['-a', '--no-implied-dirs']),
+    from('a\ntop\n', ['-a', '--exclude=top']),
+    { ...from('a/b/\n', ['-a', '--delete']), filled: true },
+    { ...from('a/b/\n', ['-ar', '--delete']), filled: true },
+  ]);
+});
+
+judged('-d carries directories without going into them', async (t) => {
+  await asRsync(t, [
+    { flags: ['-dlpt'], sources: ['src/'] },
+    { flags: ['-dlpt'], sources: ['src/a', 'src/e/', 'src/top'] },
+    { flags: ['-dlpt', '--delete'], sources: ['src/'], filled: true },
+    { flags: ['-dlpt', '--delete'], sources: ['src/a', 'src/e/'], filled: true },
+    { flags: ['-dlpt', '--exclude=a'], sources: ['src/'] },
+  ]);
+});
+
+judged('--mkpath makes what is missing above the destination', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  grow(work);
+  for (const [source, place] of [
+    ['src/', 'x/y/z'],
+    ['src', 'x/y/z'],
+    ['src/top', 'x/y/z'],
+    ['src/top', 'x/y/z/'],
+  ] as const) {
+    for (const path of [`${work}/judge`, `${work}/local`, `${served}/pushed`])
+      rmSync(path, { recursive: true, force: true });
+    dir(work, 'judge');
+    dir(work, 'local');
+    dir(served, 'pushed');
+    const refused = await startCli(t, user, ['-rlpt', source, `local/${place}`], { cwd: work }).ended;
+    t.is(refused.code, exit.notFound, `${source} ${place}`);
+    t.false(existsSync(`${work}/local/x`));
+    t.is(spawnSync('rsync', ['-rlpt', '--mkpath', source, `judge/${place}`], { cwd: work }).status, 0);
+    for (const destination of [`local/${place}`, url(`pushed/${place}`)]) {
+      const made = await startCli(t, user, ['-rlpt', '--mkpath', source, destination], { cwd: work }).ended;
+      t.is(made.code, 0, made.stderr);
+    }
+    t.is(differs(`${work}/judge/x/y`, `${work}/local/x/y`), '');
+    t.is(differs(`${work}/judge/x/y`, `${served}/pushed/x/y`), '');
+  }
+});
+
+judged('random lists select what rsync selects', async (t) => {
+  const random = new Random(seed);
+  const names = ['a', 'b', 'c'];
+  const cases = Array.from({ length: scaled(10, 100) }, (): Case => {
+    const paths = Array.from({ length: random.between(1, 6) }, () => {
+      const path = Array.from({ length: random.between(1, 3) }, () => random.pick(names)).join('/');
+      return random.oneIn(3) ? `${path}/` : path;
+    });
+    const flags = random.pick([['-a'], ['-ar'], ['-a', '--delete'], ['-ar', '--delete'], ['-a', '--exclude=b']]);
+    return { flags, sources: ['tree/'], list: `${paths.join('\n')}\n`, filled: random.oneIn(2) };
+  });
+  const { work, client: user } = await setup(t);
+  for (const one of names) {
+    for (const two of names) {
+      mkdirSync(`${work}/tree/${one}/${two}`, { recursive: true });
+      for (const three of names) writeFileSync(`${work}/tree/${one}/${two}/${three}`, three);
+    }
+  }
+  cpSync(`${work}/tree/a`, `${work}/tree/b/copy`, { recursive: true });
+  for (const path of ['a/a', 'a', 'b', 'c/c', 'c', '.'])
+    utimesSync(`${work}/tree/${path}`, 1_400_000_000, 1_400_000_000);
+  for (const [index, { flags, sources, list = '', filled = false }] of cases.entries()) {
+    const label = `seed ${seed}, ${index}: ${flags.join(' ')} ${JSON.stringify(list)}`;
+    writeFileSync(`${work}/list`, list);
+    const both = ['judge', 'local'].map((name) => {
+      const path = dir(work, `${name}${index}`);
+      if (filled) fill(path);
+      utimesSync(path, 1_200_000_000, 1_200_000_000);
+      return path;
+    });
+    const [judge = '', local = ''] = both;
+    const args = [...flags, '--files-from=list', ...sources];
+    const said = spawnSync('rsync', [...args, `${judge}/`], { cwd: work });
+    const ran = await startCli(t, user, [...args, `${local}/`], { cwd: work, env: { SPARSYNC_GUARDS: 'off' } }).ended;
+    t.is(ran.code, said.status, `${label}: ${ran.stderr}`);
+    t.is(differs(judge, local), '', label);
+  }
+});
+
+judged('the API selects by the same rules', async (t) => {
+  const work = workDir(t);
+  grow(work);
+  await sync(`${work}/src/./a/b`, `${work}/one`, { relative: true });
+  t.true(existsSync(`${work}/one/a/b/c/f1`));
+  t.false(existsSync(`${work}/one/top`));
+  await sync(`${work}/src`, `${work}/two`, { filesFrom: ['a/b/c', 'top'] });
+  t.true(existsSync(`${work}/two/a/b/c/f1`));
+  t.false(existsSync(`${work}/two/a/b/f2`));
+  await sync(`${work}/src`, `${work}/three`, { recursive: false, dirs: true });
+  t.true(existsSync(`${work}/three/a`));
+  t.false(existsSync(`${work}/three/a/b`));
+  const paths: string[] = [];
+  for await (const { path } of plan(`${work}/src`, `${work}/four`, { filesFrom: [Buffer.from('top')] }))
+    paths.push(path);
+  t.deepEqual(paths, ['top']);
+});
+
+test('what cannot be selected is refused by name', async (t) => {
+  const work = workDir(t);
+  grow(work);
+  const refused = (options: object, source: string | string[] = `${work}/src`): Promise<ConfigError> =>
+    failure(t, sync(source, `${work}/dst`, options), ConfigError);
+  t.regex((await refused({ filesFrom: ['a'] }, [`${work}/src`, `${work}/src/a`])).message, /one source/);
+  t.regex((await refused({ filesFrom: 'a' })).message, /filesFrom/);
+  t.regex((await refused({ filesFrom: [''] })).message, /filesFrom\[0\]/);
+  t.regex((await refused({ relative: true }, `${work}/./src/../src`)).message, /climb/);
+  const many = Array.from({ length: 3000 }, (_, index) => `${'x'.repeat(200)}${index}`);
+  t.regex((await refused({ filesFrom: many })).message, /524288 bytes/);
+  await t.throwsAsync(sync(`${work}/src/top`, `${work}/dst`, { filesFrom: ['a'] }), { message: /no directory/ });
+});

@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+
+import { ConfigError, IoError } from '../errors.js';
+import { bytesOf, textOf } from '../paths.js';
+import type { ParsedFlags, Word } from './parse.js';
+
+/**
+ * The entries of a list that a flag names (`-` is standard input): one a line, or with `--from0` one before each NUL. Empty ones
+ * and those that begin with `#` or `;` are left out, as rsync does it in both.
+ */
+export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[] {
+  const path = typeof file === 'string' ? bytesOf(file) : file;
+  let content: Buffer;
+  try {
+    content = readFileSync(textOf(path) === '-' ? 0 : Buffer.from(path));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new IoError(`cannot read the list of --${flag}: ${why}`, { code: 'ERR_SPARSYNC_IO', cause: error });
+  }
+  const entries = flags.on('from0')
+    ? parts(content, 0)
+    : parts(content, 0x0a).map((line) => (line.at(-1) === 0x0d ? line.subarray(0, -1) : line));
+  return entries.filter((entry) => entry.length > 0 && entry[0] !== 0x23 && entry[0] !== 0x3b);
+}
+
+/** What stands between the bytes of this value. */
+function parts(content: Buffer, separator: number): Buffer[] {
+  const all: Buffer[] = [];
+  for (let start = 0; start < content.length;) {
+    const found = content.indexOf(separator, start);
+    const end = found === -1 ? content.length : found;
+    all.push(content.subarray(start, end));
+    start = end + 1;
+  }
+  return all;
+}
+
+/** The paths that `--files-from` lists. */
+export function filesFromOf(flags: ParsedFlags): readonly Uint8Array[] | undefined {
+  const file = flags.words('files-from').at(-1);
+  if (file === undefined) return undefined;
+  if (/^[^/]*:/.test(typeof file === 'string' ? file : textOf(file))) {
+    throw new ConfigError('--files-from takes a file of this machine: a list on the server is not read');
+  }
+  return readList(flags, 'files-from', file);
+}

@@ -1,0 +1,85 @@
+import { ConfigError } from './errors.js';
+import { joinBytes, pathBytes, textOf, workingDirectory } from './paths.js';
+import type { PathLike } from './paths.js';
+
+/** The paths below a source that belong to a run. */
+export interface FileList {
+  /** The entries; the empty path is the source itself. */
+  readonly selected: readonly Uint8Array[];
+  /** Those of them that end with a slash or a dot: without `recursive` their direct entries belong to the run too. */
+  readonly listed: readonly Uint8Array[];
+}
+
+/** A source of which the part behind `/./`, or all of it, is the path under which it arrives. */
+export interface RelativeSource {
+  readonly path: Uint8Array;
+  readonly below: Uint8Array;
+  /** Whether it ends with a slash or a dot: it is a directory, or leads to one. */
+  readonly isDirectory: boolean;
+}
+
+const SLASH = Buffer.from('/');
+
+/** The names of a path, as bytes. */
+function namesOf(path: Uint8Array): Uint8Array[] {
+  const names: Uint8Array[] = [];
+  for (let start = 0; start <= path.length;) {
+    const slash = path.indexOf(SLASH[0] ?? 0, start);
+    const end = slash === -1 ? path.length : slash;
+    if (end > start) names.push(path.subarray(start, end));
+    start = end + 1;
+  }
+  return names;
+}
+
+const joined = (names: readonly Uint8Array[]): Uint8Array =>
+  names.reduce((path, name) => joinBytes(path, name), new Uint8Array());
+
+/** Takes the paths of a list, which all begin at the source, whatever stands at their beginning. */
+export function fileList(paths: readonly PathLike[]): FileList {
+  const selected: Uint8Array[] = [];
+  const listed: Uint8Array[] = [];
+  for (const [index, each] of paths.entries()) {
+    const path = pathBytes(each, `filesFrom[${index}]`);
+    const names: Uint8Array[] = [];
+    const given = namesOf(path);
+    for (const name of given) {
+      const text = textOf(name);
+      // rsync as well goes no higher than the source.
+      if (text === '..') names.pop();
+      else if (text !== '.') names.push(name);
+    }
+    const plain = joined(names);
+    selected.push(plain);
+    const last = given.at(-1);
+    const isContents = path.at(-1) === SLASH[0] || last === undefined || ['.', '..'].includes(textOf(last));
+    if (isContents) listed.push(plain);
+  }
+  return { selected, listed };
+}
+
+/** Takes a source on this machine apart. */
+export function relativeSource(path: Uint8Array): RelativeSource {
+  const anchor = anchorOf(path);
+  const start = path[0] === SLASH[0] ? SLASH : workingDirectory();
+  const base = anchor === undefined ? start : path.subarray(0, anchor.before);
+  const rest = anchor === undefined ? path : path.subarray(anchor.after);
+  const given = namesOf(rest);
+  const names = given.filter((name) => textOf(name) !== '.');
+  if (names.some((name) => textOf(name) === '..')) {
+    throw new ConfigError(`a source of relative may not climb with "..": ${textOf(path)}`);
+  }
+  const last = given.at(-1);
+  return {
+    path: base[0] === SLASH[0] ? base : joinBytes(workingDirectory(), base),
+    below: joined(names),
+    isDirectory: rest.at(-1) === SLASH[0] || (last !== undefined && textOf(last) === '.'),
+  };
+}
+
+/** Where the first `/./` of a path is: what stands before it is not a part of the path under which the source arrives. */
+function anchorOf(path: Uint8Array): { readonly before: number; readonly after: number } | undefined {
+  if (path[0] === 0x2e && path[1] === SLASH[0]) return undefined;
+  const at = Buffer.from(path.buffer, path.byteOffset, path.byteLength).indexOf('/./');
+  return at === -1 ? undefined : { before: Math.max(at, 1), after: at + 3 };
+}
