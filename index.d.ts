@@ -417,9 +417,9 @@ export interface NativeTransfer {
   perms: boolean
   /** Modification times. */
   times: boolean
-  /** Numeric groups. */
+  /** Groups. */
   group: boolean
-  /** Numeric owners. */
+  /** Owners. */
   owner: boolean
   /** Extended attributes. */
   xattrs: boolean
@@ -443,6 +443,14 @@ export interface NativeTransfer {
   omitDirTimes: boolean
   /** No modification times of symlinks. */
   omitLinkTimes: boolean
+  /** Owners and groups are carried by their numbers, whatever they are called. */
+  numericIds: boolean
+  /** Who owns at the destination what somebody owns at the source: the first rule that matches decides. */
+  usermap?: string
+  /** The same for groups. */
+  groupmap?: string
+  /** Whether the receiver tries what takes the rights of root. */
+  superUser?: boolean
   /** An attribute that the destination's file system cannot hold is a failure of each entry that has one. */
   strictAttributes: boolean
   /** How content is compared. */

@@ -211,6 +211,35 @@ export function modes() {
   };
 }
 
+/** Rules for owners or groups. */
+export function idMap(which) {
+  return {
+    rust: { type: 'IdMap', needs: { owners: ['IdMap'] } },
+    binding: {
+      type: 'Option<String>',
+      load: (member) => `id_map("${which}", ${member}.as_deref())?`,
+      needs: { options: ['id_map'] },
+    },
+    api: { check: 'idMap', checked: 'string', type: 'string', optional: true, from: { './owners.js': ['idMap'] } },
+    command: {
+      value: 'MAP',
+      read: ({ flag: name }) => `flags.text('${name}')`,
+    },
+    document: { range: 'rules, 64 KiB in all', standard: 'none' },
+  };
+}
+
+/** On, off, or as the other end finds best. */
+export function tristate({ words }) {
+  return {
+    rust: { type: 'Option<bool>', codec: 'Tristate', needs: { options: ['Tristate'] } },
+    binding: { type: 'Option<bool>', load: (member) => member },
+    api: { check: 'flag', checked: 'boolean', type: 'boolean', optional: true, from: { './check.js': ['flag'] } },
+    command: { read: ({ flag: name }) => `flags.given('${name}')` },
+    document: { range: '', standard: words },
+  };
+}
+
 /** What only this side knows: its check and default are in ts/settings.ts, `read` is the expression for the command. */
 export const own = ({ read, value, needs, standard = '' } = {}) => ({
   command: { value, needs, ...(read === undefined ? {} : { read: () => read }) },

@@ -1,5 +1,5 @@
 import { EVERY, WRITING } from './calls.mjs';
-import { flag, modes } from './kinds.mjs';
+import { flag, idMap, modes, own, tristate } from './kinds.mjs';
 
 export const title = 'Modes, times and owners';
 
@@ -46,6 +46,53 @@ export const rows = [
     short: 'J',
     help: 'carry no modification times of symlinks',
     verify: 'compare no modification times of symlinks',
+  },
+  {
+    name: 'numericIds',
+    kind: flag(),
+    calls: EVERY,
+    field: { number: 49, at: 'numeric_ids' },
+    meaning: 'Owners and groups are carried by their numbers, whatever they are called.',
+    flag: 'numeric-ids',
+    help: 'carry owners and groups by number, not by name',
+    verify: true,
+  },
+  {
+    name: 'usermap',
+    kind: idMap('usermap'),
+    calls: EVERY,
+    field: { number: 50, at: 'user_map' },
+    meaning: 'Who owns at the destination what somebody owns at the source: the first rule that matches decides.',
+    flag: 'usermap',
+    help: 'owners in DEST for owners in SRC (alice:bob,1000-1999:nobody,*:root); implies -o',
+    verify: true,
+  },
+  {
+    name: 'groupmap',
+    kind: idMap('groupmap'),
+    calls: EVERY,
+    field: { number: 51, at: 'group_map' },
+    meaning: 'The same for groups.',
+    flag: 'groupmap',
+    help: 'groups in DEST for groups in SRC; implies -g',
+    verify: true,
+  },
+  {
+    name: 'chown',
+    kind: own({ value: 'USER:GROUP', read: "flags.text('chown')", standard: 'none' }),
+    calls: EVERY,
+    meaning: 'One owner, one group, or both for everything: `*:USER` as `usermap`, `*:GROUP` as `groupmap`.',
+    flag: 'chown',
+    help: 'everything in DEST belongs to USER, to GROUP, or to both',
+    verify: true,
+  },
+  {
+    name: 'superUser',
+    kind: tristate({ words: 'whether the receiver runs as root' }),
+    field: { number: 54, at: 'super_user' },
+    meaning: 'Whether the receiver tries what takes the rights of root.',
+    flag: 'super',
+    help: 'try what takes the rights of root in DEST (--no-super: do not, as root too)',
   },
   {
     name: 'strictAttributes',

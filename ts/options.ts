@@ -318,7 +318,8 @@ export interface TransferOptions {
    */
   strictAttributes?: boolean | undefined;
   /**
-   * Make owners equal, by number. Needs privileges at the destination, and permission from its server.
+   * Make owners equal, by name: who has no name at the source, or one that the destination does not know, is known by number
+   * (see {@link TransferOptions.numericIds}). Needs privileges at the destination, and permission from its server.
    *
    * Default: `false`.
    *
@@ -326,13 +327,60 @@ export interface TransferOptions {
    */
   owner?: boolean | undefined;
   /**
-   * Make groups equal, by number. Only root can set them, as with owners.
+   * Make groups equal, by name as owners are. Who is not root can set the groups that he is in; other groups stay as they
+   * are. A server asks for the right `owner`.
    *
    * Default: `false`.
    *
    * @example `group: true`
    */
   group?: boolean | undefined;
+  /**
+   * Carry owners and groups by their numbers, whatever they are called on either machine.
+   *
+   * Default: `false`.
+   *
+   * @example `owner: true, numericIds: true`
+   */
+  numericIds?: boolean | undefined;
+  /**
+   * Who owns at the destination what somebody owns at the source: rules `FROM:TO` with commas between them, of which the
+   * first that matches decides; whom none matches is carried as always. FROM is a name, a name with wildcards (`*`, `?`,
+   * `[a-z]`), a number, a range of numbers (`1000-1999`), `*` for everybody, or empty for whoever has no name; TO is a name
+   * at the destination or a number. A rule to a name that is unknown there is passed over with a warning. Turns `owner` on. At
+   * most 64 KiB.
+   *
+   * Default: none.
+   *
+   * @example `usermap: 'alice:bob,1000-1999:nobody,*:root'`
+   */
+  usermap?: string | undefined;
+  /**
+   * The same for groups. Turns `group` on.
+   *
+   * Default: none.
+   *
+   * @example `groupmap: '*:staff'`
+   */
+  groupmap?: string | undefined;
+  /**
+   * The owner, the group, or both that everything gets: `'USER:GROUP'`, `'USER'` or `':GROUP'`, by name at the destination or
+   * by number. It is the rule `*:USER` of `usermap` and `*:GROUP` of `groupmap`, and excludes those.
+   *
+   * Default: none.
+   *
+   * @example `chown: 'www-data:www-data'`
+   */
+  chown?: string | undefined;
+  /**
+   * Whether the receiving end tries what takes the rights of root: setting owners, and groups that it is not in. `true` lets one
+   * try who is not root, and tells each failure; `false` keeps root from it.
+   *
+   * Default: whether it runs as root.
+   *
+   * @example `owner: true, superUser: false`
+   */
+  superUser?: boolean | undefined;
   /**
    * Make extended attributes equal: those of files and directories in the namespace `user.`, and where this process is root
    * those of every entry in every namespace but `system.`, which a server takes from keys with the right `xattrs`. A file's

@@ -1,6 +1,7 @@
 import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
+import { ownerAndGroup, ownersOf } from './owners.js';
 import type {
   ConnectOptions,
   EventOptions,
@@ -100,6 +101,7 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
 
 const SYNC_CHECKS: Checks<TransferOptions> = {
   ...TRANSFER_CHECKS,
+  chown: ownerAndGroup,
   into: flag,
   relative: flag,
   impliedDirs: flag,
@@ -158,6 +160,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     engine.delete = true;
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
+  mapOwners(engine, given.chown);
   return {
     ...engine,
     into: given.into ?? false,
@@ -169,6 +172,19 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     retry: retryPolicy(given.retry ?? false),
     signal: given.signal,
   };
+}
+
+/** One owner for all is a rule for all, and a rule is for what is carried. */
+function mapOwners(engine: EngineOptions, chown = ''): void {
+  const { user, group } = ownersOf(chown);
+  const both = user !== undefined && engine.usermap !== undefined ? 'usermap' : 'groupmap';
+  if (both === 'usermap' || (group !== undefined && engine.groupmap !== undefined)) {
+    throw new ConfigError(`options chown and ${both} exclude each other`, { details: { option: 'chown' } });
+  }
+  if (user !== undefined) engine.usermap = `*:${user}`;
+  if (group !== undefined) engine.groupmap = `*:${group}`;
+  engine.owner ||= engine.usermap !== undefined;
+  engine.group ||= engine.groupmap !== undefined;
 }
 
 function retryPolicy(retry: number | false | RetryOptions): RetryPolicy {

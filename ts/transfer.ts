@@ -5,6 +5,7 @@ import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { filterRules, nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
 import { modeChanges } from './modes.js';
+import { idMap } from './owners.js';
 import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
 import type { Compare, Compression, Durability } from './words.js';
 
@@ -28,6 +29,10 @@ export const TRANSFER_CHECKS: {
   readonly chmod: Check<string>;
   readonly omitDirTimes: Check<boolean>;
   readonly omitLinkTimes: Check<boolean>;
+  readonly numericIds: Check<boolean>;
+  readonly usermap: Check<string>;
+  readonly groupmap: Check<string>;
+  readonly superUser: Check<boolean>;
   readonly strictAttributes: Check<boolean>;
   readonly compare: Check<Compare>;
   readonly modifyWindowNs: Check<number>;
@@ -69,6 +74,10 @@ export const TRANSFER_CHECKS: {
   chmod: modeChanges,
   omitDirTimes: flag,
   omitLinkTimes: flag,
+  numericIds: flag,
+  usermap: idMap,
+  groupmap: idMap,
+  superUser: flag,
   strictAttributes: flag,
   compare: oneOf(...COMPARES),
   modifyWindowNs: integer(-1, 86_400_000_000_000, 'nanoseconds'),
@@ -107,6 +116,7 @@ export const NOT_IN_PLAN = [
 
 /** What `verify` does not take. */
 export const NOT_IN_VERIFY = [
+  'superUser',
   'strictAttributes',
   'compare',
   'update',
@@ -148,6 +158,10 @@ interface Given {
   chmod?: string;
   omitDirTimes?: boolean;
   omitLinkTimes?: boolean;
+  numericIds?: boolean;
+  usermap?: string;
+  groupmap?: string;
+  superUser?: boolean;
   strictAttributes?: boolean;
   compare?: Compare;
   modifyWindowNs?: number;
@@ -192,6 +206,10 @@ export interface EngineOptions {
   chmod?: string;
   omitDirTimes: boolean;
   omitLinkTimes: boolean;
+  numericIds: boolean;
+  usermap?: string;
+  groupmap?: string;
+  superUser?: boolean;
   strictAttributes: boolean;
   compare: Compare;
   modifyWindowNs: number;
@@ -237,6 +255,10 @@ export function engineOptions(given: Given): EngineOptions {
     ...(given.chmod === undefined ? {} : { chmod: given.chmod }),
     omitDirTimes: given.omitDirTimes ?? false,
     omitLinkTimes: given.omitLinkTimes ?? false,
+    numericIds: given.numericIds ?? false,
+    ...(given.usermap === undefined ? {} : { usermap: given.usermap }),
+    ...(given.groupmap === undefined ? {} : { groupmap: given.groupmap }),
+    ...(given.superUser === undefined ? {} : { superUser: given.superUser }),
     strictAttributes: given.strictAttributes ?? false,
     compare: given.compare ?? 'quick',
     modifyWindowNs: given.modifyWindowNs ?? -1,

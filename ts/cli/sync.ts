@@ -201,7 +201,10 @@ class SyncRun {
 
   #printWarnings(result: SyncResult): void {
     if (this.#json || this.#flags.on('quiet')) return;
-    const wantsOwners = ['owner', 'group'].some((name) => this.#flags.spelled(name));
+    const maps = ['usermap', 'groupmap', 'chown'];
+    const wantsOwners =
+      ['owner', 'group', 'super'].some((name) => this.#flags.spelled(name)) ||
+      maps.some((name) => this.#flags.text(name) !== undefined);
     printWarnings(result, wantsOwners);
   }
 

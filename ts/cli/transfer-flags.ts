@@ -164,6 +164,29 @@ const OMIT_LINK_TIMES_FLAG: Flag = {
   category: 'Modes, times and owners',
   help: 'carry no modification times of symlinks',
 };
+const NUMERIC_IDS_FLAG: Flag = {
+  name: 'numeric-ids',
+  category: 'Modes, times and owners',
+  help: 'carry owners and groups by number, not by name',
+};
+const USERMAP_FLAG: Flag = {
+  name: 'usermap',
+  value: 'MAP',
+  category: 'Modes, times and owners',
+  help: 'owners in DEST for owners in SRC (alice:bob,1000-1999:nobody,*:root); implies -o',
+};
+const GROUPMAP_FLAG: Flag = {
+  name: 'groupmap',
+  value: 'MAP',
+  category: 'Modes, times and owners',
+  help: 'groups in DEST for groups in SRC; implies -g',
+};
+const CHOWN_FLAG: Flag = {
+  name: 'chown',
+  value: 'USER:GROUP',
+  category: 'Modes, times and owners',
+  help: 'everything in DEST belongs to USER, to GROUP, or to both',
+};
 const MODIFY_WINDOW_FLAG: Flag = {
   name: 'modify-window',
   value: 'SECONDS',
@@ -282,6 +305,15 @@ export const SYNC_FLAGS: readonly Flag[] = [
   CHMOD_FLAG,
   OMIT_DIR_TIMES_FLAG,
   OMIT_LINK_TIMES_FLAG,
+  NUMERIC_IDS_FLAG,
+  USERMAP_FLAG,
+  GROUPMAP_FLAG,
+  CHOWN_FLAG,
+  {
+    name: 'super',
+    category: 'Modes, times and owners',
+    help: 'try what takes the rights of root in DEST (--no-super: do not, as root too)',
+  },
   {
     name: 'strict-attributes',
     category: 'Modes, times and owners',
@@ -428,6 +460,10 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   CHMOD_FLAG,
   { ...OMIT_DIR_TIMES_FLAG, help: 'compare no modification times of directories' },
   { ...OMIT_LINK_TIMES_FLAG, help: 'compare no modification times of symlinks' },
+  NUMERIC_IDS_FLAG,
+  USERMAP_FLAG,
+  GROUPMAP_FLAG,
+  CHOWN_FLAG,
   MODIFY_WINDOW_FLAG,
   RETRY_FLAG,
   TIMEOUT_FLAG,
@@ -461,6 +497,11 @@ export function flaggedOptions(flags: ParsedFlags) {
     chmod: joinedOf(flags, 'chmod'),
     omitDirTimes: flags.on('omit-dir-times'),
     omitLinkTimes: flags.on('omit-link-times'),
+    numericIds: flags.on('numeric-ids'),
+    usermap: flags.text('usermap'),
+    groupmap: flags.text('groupmap'),
+    chown: flags.text('chown'),
+    superUser: flags.given('super'),
     strictAttributes: flags.on('strict-attributes'),
     compare: flags.on('checksum')
       ? 'content'
@@ -515,6 +556,10 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     chmod: joinedOf(flags, 'chmod'),
     omitDirTimes: flags.given('omit-dir-times'),
     omitLinkTimes: flags.given('omit-link-times'),
+    numericIds: flags.given('numeric-ids'),
+    usermap: flags.text('usermap'),
+    groupmap: flags.text('groupmap'),
+    chown: flags.text('chown'),
     modifyWindowNs: windowOf(flags, 'modify-window'),
     retry: flags.number('retry') ?? 0,
     timeoutMs: millisecondsOf(flags, 'timeout'),

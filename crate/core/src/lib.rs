@@ -2,6 +2,7 @@
 //!
 //! [`Client`] and [`Server`] move trees over QUIC, [`start_local`] between two folders; each run is a [`Job`].
 
+mod accounts;
 mod claims;
 mod client;
 mod engine;

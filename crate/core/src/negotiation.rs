@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, Request, Version};
+use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, OwnerNames, Request, SourceIds, Version};
 
-use crate::engine::Report;
+use crate::accounts::SystemAccounts;
+use crate::engine::{Report, TellsNames};
 use crate::error::Result;
 use crate::prepare;
 use crate::sources::{self, Source};
@@ -45,13 +46,18 @@ pub(crate) fn hold_on(connection: &dyn Connection) -> Duration {
 
 /// Says once that owners were asked for and cannot be set here, and by what they could.
 pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &Report) -> Result<()> {
-    if !prepare::drops_owners(&request.attributes, may_chown) {
+    const NO_RIGHT: &str = "owners and groups are not carried: the key lacks the right \"owner\" at the server";
+    let asked = &request.attributes;
+    let is_root = rustix::process::geteuid().is_root();
+    // Without the right of root a group is set by who is in it, and no word is lost on others, as rsync has it.
+    let may_all = may_chown && (is_root || prepare::is_privileged(request) || !asked.owner);
+    if may_all || !(asked.owner || asked.group) {
         return Ok(());
     }
-    let (kind, message) = if rustix::process::geteuid().is_root() {
-        (IssueKind::OwnerRight, "owners and groups are not carried: the key lacks the right \"owner\" at the server")
-    } else {
-        (IssueKind::Owners, "owners and groups are not carried: the receiver does not run as root")
+    let (kind, message) = match (may_chown, is_root) {
+        (true, _) => (IssueKind::Owners, "owners are not carried: the receiver does not run as root"),
+        (false, true) => (IssueKind::OwnerRight, NO_RIGHT),
+        (false, false) => (IssueKind::Owners, "owners and groups are not carried: the receiver does not run as root"),
     };
     report.issue(Issue { kind, path: Vec::new(), message: message.to_owned(), old_kept: true })
 }
@@ -59,6 +65,14 @@ pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &R
 /// Tells of files of filter rules above the destination that could not be read.
 pub(crate) fn tell_rules(judge: &Judge, report: &Report) -> Result<()> {
     judge.issues.iter().try_for_each(|issue| report.issue(issue.clone()))
+}
+
+/// How the sender tells names of owners, where it does.
+pub(crate) fn tells_names(request: &Request, source_ids: SourceIds) -> Option<TellsNames> {
+    let of = prepare::names_told(request, source_ids);
+    let of_zero = OwnerNames { users: !request.user_map.is_empty(), groups: !request.group_map.is_empty() };
+    let is_told = of.users || of.groups;
+    is_told.then(|| TellsNames { accounts: Box::new(SystemAccounts::default()), of, of_zero })
 }
 
 /// The acceptance of a request by the side that sends.

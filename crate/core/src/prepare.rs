@@ -4,9 +4,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use sparsync_proto::{Attributes, Grant, Name, RelPath, Request, Rules, SourceIds};
+use sparsync_proto::{
+    Attributes, Grant, IdKind, Issue, IssueKind, Name, OwnerNames, RelPath, Request, Rules, SourceIds,
+};
 
-use crate::engine::{self, ReceiverOptions, Report, Session};
+use crate::accounts::SystemAccounts;
+use crate::engine::{self, OwnerMap, OwnerRules, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
 use crate::storage::{self, Access, CallError, Hold, Judge, SessionId, Storage, TempName, Widened};
@@ -65,6 +68,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) file_name: Option<&'a [u8]>,
     /// Upper bounds of what the source holds.
     pub(crate) bounds: (u64, u64),
+    /// What the source's numbers of owners and groups are worth.
+    pub(crate) source_ids: SourceIds,
     /// Only new names.
     pub(crate) append_only: bool,
     /// Owners may be set, as far as the system lets us.
@@ -97,13 +102,17 @@ impl Prepared {
         request: &Request,
         terms: &ReceiverTerms<'_>,
         (judge, report): (Judge, Report),
-    ) -> ReceiverOptions {
-        ReceiverOptions {
+    ) -> Result<ReceiverOptions> {
+        let attributes = carried(request, terms);
+        let owners = owners(request, &attributes, &report)?;
+        Ok(ReceiverOptions {
             attributes: request.attributes,
+            names: names_told(request, terms.source_ids),
+            owners,
             judge,
             rules: Rules {
-                attributes: carried(&request.attributes, terms),
-                source_ids: SourceIds::Claimed,
+                attributes,
+                source_ids: terms.source_ids,
                 recursive: request.carries_directories(),
                 selection: request.selection,
                 append_only: terms.append_only,
@@ -124,7 +133,7 @@ impl Prepared {
             quota: None,
             is_source: None,
             profile: ProfileExchange::None,
-        }
+        })
     }
 
     fn hold(&self) -> Hold {
@@ -133,11 +142,11 @@ impl Prepared {
 }
 
 /// What can be carried.
-fn carried(asked: &Attributes, terms: &ReceiverTerms<'_>) -> Attributes {
-    let can_chown = can_chown(terms.may_chown);
+fn carried(request: &Request, terms: &ReceiverTerms<'_>) -> Attributes {
+    let asked = &request.attributes;
     Attributes {
-        owner: asked.owner && can_chown,
-        group: asked.group && can_chown,
+        owner: asked.owner && terms.may_chown && is_privileged(request),
+        group: asked.group && terms.may_chown,
         specials: asked.specials && terms.may_make_specials,
         // As rsync has it, nobody else tries to.
         acls: asked.acls && terms.may_set_acls,
@@ -152,14 +161,39 @@ pub(crate) fn narrow_to_system(request: &mut Request) {
     request.attributes.foreign_xattrs = request.attributes.xattrs && rustix::process::geteuid().is_root();
 }
 
-/// Only root can give files away, as rsync has it.
-fn can_chown(may_chown: bool) -> bool {
-    may_chown && rustix::process::geteuid().is_root()
+/// Whether what takes the rights of root is tried here: only root can give files away, as rsync has it.
+pub(crate) fn is_privileged(request: &Request) -> bool {
+    request.super_user.unwrap_or_else(|| rustix::process::geteuid().is_root())
 }
 
-/// Whether owners were asked for that this side cannot set.
-pub(crate) fn drops_owners(asked: &Attributes, may_chown: bool) -> bool {
-    (asked.owner || asked.group) && !can_chown(may_chown)
+/// What becomes of the source's owners here. Rules to names that nobody has are told, and passed over.
+fn owners(request: &Request, carried: &Attributes, report: &Report) -> Result<OwnerMap> {
+    let rules = OwnerRules {
+        users: carried.owner.then_some(&request.user_map),
+        groups: carried.group.then_some(&request.group_map),
+        members_only: carried.group && !is_privileged(request),
+    };
+    let (owners, unknown) = OwnerMap::new(Box::new(SystemAccounts::default()), &rules);
+    for (kind, name) in unknown {
+        let (what, option) = match kind {
+            IdKind::User => ("user", "usermap"),
+            IdKind::Group => ("group", "groupmap"),
+        };
+        let message =
+            format!("{option} names the {what} {name:?}, whom the destination does not know; the rule is passed over");
+        report.issue(Issue { kind: IssueKind::Notice, path: Vec::new(), message, old_kept: true })?;
+    }
+    Ok(owners)
+}
+
+/// Whose names the sender tells. Between two folders of one machine numbers say the same, so names matter to rules alone.
+pub(crate) fn names_told(request: &Request, source_ids: SourceIds) -> OwnerNames {
+    let asked = request.owner_names();
+    let is_local = source_ids == SourceIds::Local;
+    OwnerNames {
+        users: asked.users && !(is_local && request.user_map.is_empty()),
+        groups: asked.groups && !(is_local && request.group_map.is_empty()),
+    }
 }
 
 /// Finds the destination at `place`, locks it, and makes its root when it is missing. Fails with

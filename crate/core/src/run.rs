@@ -15,7 +15,7 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
 use crate::marks;
-use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, tell_rules, timeout_of};
+use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, tell_rules, tells_names, timeout_of};
 use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
@@ -156,6 +156,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         judge: judge_of_source(source, request, &RulePlace::Own)?,
         recursive: request.carries_directories(),
         chmod: request.chmod.clone(),
+        names: tells_names(request, SourceIds::Claimed),
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
         terms: SenderTerms::Asked(Box::new(request.clone())),
@@ -218,7 +219,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
             return Ok(PullEnd { refused: None, count_first: Some(space) });
         }
         let judge = judge_of_destination(prepared.destination.root.as_ref(), &request, &RulePlace::Own)?;
-        let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))));
+        let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
         options.grant = accept.grant;
         options.profile = ProfileExchange::asked_by(&request);
         tell_dropped_owners(&request, terms.may_chown, &options.report)?;
@@ -234,6 +235,7 @@ fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer)
     ReceiverTerms {
         file_name,
         bounds,
+        source_ids: SourceIds::Claimed,
         append_only: false,
         may_chown: true,
         may_make_specials: true,
@@ -277,6 +279,7 @@ fn local_once(
     let terms = ReceiverTerms {
         file_name: source.file_name.as_deref(),
         bounds: sources::bounds(source),
+        source_ids: SourceIds::Local,
         append_only: false,
         may_chown: true,
         may_make_specials: true,
@@ -291,8 +294,7 @@ fn local_once(
     }
     let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
     overlap::refuse(source, &prepared.destination, request, &judge)?;
-    let mut options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))));
-    options.rules.source_ids = SourceIds::Local;
+    let options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
     tell_dropped_owners(request, true, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
@@ -301,6 +303,7 @@ fn local_once(
         judge: judge_of_source(source, request, &RulePlace::Own)?,
         recursive: request.carries_directories(),
         chmod: request.chmod.clone(),
+        names: tells_names(request, SourceIds::Local),
         compress: Box::new(|| false),
         hold: Duration::ZERO,
         terms: SenderTerms::Granted { grant: prepared.grant, profile: ProfileExchange::None },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{Chmod, FilterRules, Paths, RelPath, Request, SourcePath, Window, limits};
+use sparsync_core::proto::{Chmod, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, limits};
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
     Error, ErrorKind, GivenRule, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
@@ -247,6 +247,12 @@ pub(crate) fn given_rules(all: &[NativeRule]) -> Vec<GivenRule> {
 pub(crate) fn chmod(text: Option<&str>) -> Result<Chmod> {
     let Some(text) = text else { return Ok(Chmod::default()) };
     Chmod::parse(text, umask).ok_or_else(|| config(format!("chmod must be changes of modes (D755,F644), not {text:?}")))
+}
+
+/// Rules for owners or groups.
+pub(crate) fn id_map(option: &str, text: Option<&str>) -> Result<IdMap> {
+    let Some(text) = text else { return Ok(IdMap::default()) };
+    IdMap::parse(text).ok_or_else(|| config(format!("{option} must be rules (alice:bob,*:1000), not {text:?}")))
 }
 
 /// A path below a root.

@@ -6,7 +6,7 @@ use napi_derive::napi;
 use sparsync_core::Result;
 use sparsync_core::proto::Request;
 
-use crate::options::{NativeRule, chmod, lanes, rules, whole, window};
+use crate::options::{NativeRule, chmod, id_map, lanes, rules, whole, window};
 use crate::words::{NativeCompare, NativeCompression, NativeDurability};
 
 /// The options of a run.
@@ -23,9 +23,9 @@ pub struct NativeTransfer {
     pub perms: bool,
     /// Modification times.
     pub times: bool,
-    /// Numeric groups.
+    /// Groups.
     pub group: bool,
-    /// Numeric owners.
+    /// Owners.
     pub owner: bool,
     /// Extended attributes.
     pub xattrs: bool,
@@ -49,6 +49,14 @@ pub struct NativeTransfer {
     pub omit_dir_times: bool,
     /// No modification times of symlinks.
     pub omit_link_times: bool,
+    /// Owners and groups are carried by their numbers, whatever they are called.
+    pub numeric_ids: bool,
+    /// Who owns at the destination what somebody owns at the source: the first rule that matches decides.
+    pub usermap: Option<String>,
+    /// The same for groups.
+    pub groupmap: Option<String>,
+    /// Whether the receiver tries what takes the rights of root.
+    pub super_user: Option<bool>,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
     pub strict_attributes: bool,
     /// How content is compared.
@@ -116,6 +124,10 @@ impl NativeTransfer {
         request.chmod = chmod(self.chmod.as_deref())?;
         request.attributes.omit_dir_times = self.omit_dir_times;
         request.attributes.omit_link_times = self.omit_link_times;
+        request.numeric_ids = self.numeric_ids;
+        request.user_map = id_map("usermap", self.usermap.as_deref())?;
+        request.group_map = id_map("groupmap", self.groupmap.as_deref())?;
+        request.super_user = self.super_user;
         request.strict_attributes = self.strict_attributes;
         request.attributes.compare = self.compare.into();
         request.attributes.window = window(self.modify_window_ns);

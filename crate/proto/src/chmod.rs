@@ -94,6 +94,11 @@ impl Chmod {
         self.steps.is_empty()
     }
 
+    /// Bytes of memory that it holds.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.text.len() + size_of_val(&*self.steps)
+    }
+
     /// The bits of an entry of this kind. A symlink has none to change.
     #[must_use]
     pub fn apply(&self, kind: Kind, mode: u16) -> u16 {

@@ -3,6 +3,7 @@
 use crate::acl::{ACL_DEFAULT, is_acl, is_carried_acl};
 use crate::entry::{Entry, Kind, Listing, Meta};
 use crate::options::{Compare, Window};
+use crate::owners::NO_ID;
 use crate::reasons::Reasons;
 use crate::request::Attributes;
 use crate::xattrs::Xattrs;
@@ -102,8 +103,9 @@ impl Attributes {
         let differs = self.carries_executability_of(kind)
             && with_executability_of(source.mode, destination.mode) != destination.mode;
         reasons.add(differs, Reasons::MODE);
-        reasons.add(self.owner && source.uid != destination.uid, Reasons::OWNER);
-        reasons.add(self.group && source.gid != destination.gid, Reasons::GROUP);
+        let is_other = |source: u32, destination: u32| source != destination && source != NO_ID;
+        reasons.add(self.owner && is_other(source.uid, destination.uid), Reasons::OWNER);
+        reasons.add(self.group && is_other(source.gid, destination.gid), Reasons::GROUP);
         let compares_time = self.carries_time_of(kind);
         reasons.add(compares_time && !self.window.equal(source.mtime, destination.mtime), Reasons::MTIME);
         reasons
@@ -268,6 +270,12 @@ impl Attributes {
     /// The digest of a directory's direct entries over exactly what this run compares.
     #[must_use]
     pub fn digest(&self, listing: &Listing) -> Digest {
+        self.digest_as(listing, |meta| *meta)
+    }
+
+    /// The same, with the attributes of each entry taken for others.
+    #[must_use]
+    pub fn digest_as(&self, listing: &Listing, taken: impl Fn(&Meta) -> Meta) -> Digest {
         let mut hasher = blake3::Hasher::new();
         // Hashed in large pieces: the hash is fast on kilobytes, and slow on a few bytes at a time.
         let mut piece = Vec::with_capacity((listing.len() * HASHED_ENTRY_BYTES).min(HASHED_PIECE_BYTES));
@@ -289,20 +297,20 @@ impl Attributes {
             match entry.kind {
                 Kind::Directory | Kind::Special => {}
                 Kind::Fifo | Kind::Socket => {
-                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &taken(&entry.meta), xattrs);
                 }
                 Kind::BlockDevice | Kind::CharDevice => {
                     listing.device(index).unwrap_or_default().put_hashed(&mut piece);
-                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &taken(&entry.meta), xattrs);
                 }
                 Kind::Symlink => {
                     piece.extend_from_slice(&entry.size.to_le_bytes());
                     piece.extend_from_slice(listing.target(entry));
-                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &taken(&entry.meta), xattrs);
                 }
                 Kind::File => {
                     piece.extend_from_slice(&entry.size.to_le_bytes());
-                    self.put_hashed_attributes(&mut piece, entry.kind, &entry.meta, xattrs);
+                    self.put_hashed_attributes(&mut piece, entry.kind, &taken(&entry.meta), xattrs);
                     if let Some(content) = listing.content(index) {
                         piece.extend_from_slice(content);
                     }

@@ -6,6 +6,7 @@ use crate::entry_fields::{Device, EntryFields, OnWire};
 use crate::field::Value as _;
 use crate::leaders::{Leader, LeaderField, Leaders};
 use crate::limits::{FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
+use crate::owners::NO_ID;
 use crate::path::Name;
 use crate::xattrs::Xattrs;
 
@@ -123,12 +124,12 @@ pub(crate) fn get_attributes(reader: &mut Reader<'_>) -> Decoded<(Meta, EntryFie
     if head > FIELDS_FOLLOW | 0o7777 {
         return malformed("mode");
     }
-    let meta = Meta {
-        mode: head & 0o7777,
-        uid: reader.small("owner")?,
-        gid: reader.small("group")?,
-        mtime: Time::get(reader)?,
+    let mut id = |what| match reader.small(what)? {
+        NO_ID => malformed(what),
+        id => Ok(id),
     };
+    let (uid, gid) = (id("owner")?, id("group")?);
+    let meta = Meta { mode: head & 0o7777, uid, gid, mtime: Time::get(reader)? };
     let fields = if head & FIELDS_FOLLOW == 0 { OnWire::default() } else { OnWire::get_behind_length(reader)? };
     Ok((meta, fields.fields, fields.leader))
 }
@@ -363,6 +364,18 @@ impl Listing {
             meta,
         });
         true
+    }
+
+    /// Changes the attributes of every entry that has some here.
+    pub fn change_attributes(&mut self, mut change: impl FnMut(&mut Meta)) {
+        for entry in &mut self.entries {
+            match entry.kind {
+                Kind::Directory | Kind::Special => {}
+                Kind::File | Kind::Symlink | Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
+                    change(&mut entry.meta);
+                }
+            }
+        }
     }
 
     /// Sorts by name and gives, for each new place, the place before.

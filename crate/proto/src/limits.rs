@@ -90,6 +90,15 @@ pub const FILTER_FILES_MAX: usize = 32;
 /// How deep files of filter rules may merge each other.
 pub const FILTER_MERGE_DEPTH_MAX: usize = 32;
 
+/// Bytes of the rules for owners, and of those for groups, of a request.
+pub const ID_MAP_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of the name of an owner or a group.
+pub const OWNER_NAME_BYTES_MAX: usize = 255;
+
+/// Owners and groups of a session that have names.
+pub const OWNERS_MAX: usize = 64 << 10;
+
 /// Bytes of a set of paths in a request.
 pub const PATHS_BYTES_MAX: usize = 512 << 10;
 

@@ -182,6 +182,22 @@ impl Codec<Option<u64>> for Size {
     }
 }
 
+/// Yes, no, or nothing said.
+pub(crate) struct Tristate;
+
+impl Codec<Option<bool>> for Tristate {
+    fn put(value: &Option<bool>, out: &mut Vec<u8>) {
+        out.byte(u8::from(value.unwrap_or_default()));
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Option<bool>> {
+        match reader.byte(what)? {
+            said @ (0 | 1) => Ok(Some(said == 1)),
+            _ => malformed(what),
+        }
+    }
+}
+
 /// Data lanes of a session.
 pub(crate) struct Lanes;
 

@@ -6,7 +6,8 @@ use crate::chmod::Chmod;
 use crate::field::{AtMost, FileName, message};
 use crate::filter::FilterRules;
 use crate::limits::{ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
-use crate::options::{Compare, Compression, Direction, Durability, Lanes, Size, SourcePath, Sources, Window};
+use crate::options::{Compare, Compression, Direction, Durability, Lanes, Size, SourcePath, Sources, Tristate, Window};
+use crate::owners::IdMap;
 use crate::path::RelPath;
 use crate::paths::Paths;
 
@@ -23,9 +24,9 @@ pub struct Attributes {
     pub perms: bool,
     /// Modification times.
     pub times: bool,
-    /// Numeric groups.
+    /// Groups.
     pub group: bool,
-    /// Numeric owners.
+    /// Owners.
     pub owner: bool,
     /// Extended attributes.
     pub xattrs: bool,
@@ -137,6 +138,14 @@ pub struct Request {
     pub gitignore: bool,
     /// Changes of the permission bits that the source has, made before anything is compared.
     pub chmod: Chmod,
+    /// Owners and groups are carried by their numbers, whatever they are called.
+    pub numeric_ids: bool,
+    /// Who owns at the destination what somebody owns at the source: the first rule that matches decides.
+    pub user_map: IdMap,
+    /// The same for groups.
+    pub group_map: IdMap,
+    /// Whether the receiver tries what takes the rights of root.
+    pub super_user: Option<bool>,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
     pub strict_attributes: bool,
     /// Only say what would be done.
@@ -189,6 +198,10 @@ impl Default for Request {
             filter: FilterRules::default(),
             gitignore: false,
             chmod: Chmod::default(),
+            numeric_ids: false,
+            user_map: IdMap::default(),
+            group_map: IdMap::default(),
+            super_user: Option::default(),
             strict_attributes: false,
             dry_run: false,
             mkpath: false,
@@ -258,6 +271,10 @@ message!(Request, "request" {
     46 critical attributes.omit_dir_times,
     47 critical attributes.omit_link_times,
     48 critical chmod,
+    49 critical numeric_ids,
+    50 critical user_map,
+    51 critical group_map,
+    54 critical super_user: Tristate,
     56 critical attributes.devices,
     57 critical attributes.acls,
     58 critical attributes.foreign_xattrs,

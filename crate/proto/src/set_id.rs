@@ -1,8 +1,10 @@
 //! Which set-id bits an entry keeps. Such a bit lends the rights of a file's owner to whoever runs the file, so it is
 //! the owner's to give: it is kept under that very owner and dropped under any other. A file's capabilities lend rights in
-//! the same way, and count as the bit of the user.
+//! the same way, and count as the bit of the user. The source's owner is here whom its name, or a rule of the run, stands for
+//! at the destination.
 
 use crate::entry::{Kind, Meta};
+use crate::owners::NO_ID;
 use crate::plan::Rules;
 
 /// What a source's numbers of owners and groups are worth at the destination.
@@ -28,13 +30,15 @@ impl Rules {
     /// Whether an entry that belongs to `uid` belongs to the source's owner. Nothing is known of an absent `uid`.
     #[must_use]
     pub fn keeps_owner(&self, source: &Meta, uid: Option<u32>) -> bool {
-        (self.source_ids == SourceIds::Local || self.attributes.owner) && uid == Some(source.uid)
+        let is_known = self.source_ids == SourceIds::Local || self.attributes.owner;
+        is_known && source.uid != NO_ID && uid == Some(source.uid)
     }
 
     /// The same for the group.
     #[must_use]
     pub fn keeps_group(&self, source: &Meta, gid: Option<u32>) -> bool {
-        (self.source_ids == SourceIds::Local || self.attributes.group) && gid == Some(source.gid)
+        let is_known = self.source_ids == SourceIds::Local || self.attributes.group;
+        is_known && source.gid != NO_ID && gid == Some(source.gid)
     }
 
     /// The permission bits that an entry gets when it belongs to `uid` and `gid`, of which an absent one is unknown.
@@ -63,8 +67,9 @@ impl Rules {
     /// The permission bits that a destination's entry has to have, once its owner and group are set as far as they
     /// are carried.
     pub(crate) fn mode_to_be(&self, kind: Kind, source: &Meta, destination: &Meta) -> u16 {
-        let uid = if self.attributes.owner { source.uid } else { destination.uid };
-        let gid = if self.attributes.group { source.gid } else { destination.gid };
+        let is_set = |is_carried: bool, id: u32| is_carried && id != NO_ID;
+        let uid = if is_set(self.attributes.owner, source.uid) { source.uid } else { destination.uid };
+        let gid = if is_set(self.attributes.group, source.gid) { source.gid } else { destination.gid };
         self.mode_under(kind, source, Some(uid), Some(gid))
     }
 }

@@ -2,8 +2,8 @@
 
 use sparsync_proto::session::{ProfileExchange, Receiver, ReceiverTerms, ToReceiver, Violation};
 use sparsync_proto::{
-    Attributes, Directory, Frame, Grant, Kind, Leader, Listing, Meta, Name, Reasons, RelPath, Rules, Selection,
-    SourceIds, Step, Time, Version, plan, plan_alone,
+    Attributes, Directory, Frame, Grant, Kind, Leader, Listing, Meta, Name, OwnerNames, Reasons, RelPath, Rules,
+    Selection, SourceIds, Step, Time, Version, plan, plan_alone,
 };
 
 fn attributes() -> Attributes {
@@ -39,6 +39,7 @@ fn listing(files: &[(&str, i64, Option<&str>)]) -> Listing {
 /// What a receiver makes of a listing of `d`, after it was sent over the wire.
 fn told(attributes: Attributes, listing: Listing) -> Result<Listing, Violation> {
     let terms = ReceiverTerms {
+        names: OwnerNames::default(),
         grant: Grant::All,
         recursive: true,
         single: false,

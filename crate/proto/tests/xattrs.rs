@@ -3,7 +3,9 @@
 
 use sparsync_proto::limits::{XATTRS_BYTES_MAX, XATTRS_DIRECTORY_BYTES_MAX};
 use sparsync_proto::session::{ProfileExchange, Receiver, ReceiverTerms, ToReceiver};
-use sparsync_proto::{Attributes, Directory, Frame, Grant, Kind, Listing, Meta, Name, Reasons, RelPath, Xattrs};
+use sparsync_proto::{
+    Attributes, Directory, Frame, Grant, Kind, Listing, Meta, Name, OwnerNames, Reasons, RelPath, Xattrs,
+};
 
 fn attributes() -> Attributes {
     Attributes { xattrs: true, ..Attributes::default() }
@@ -16,6 +18,7 @@ fn a_directory_holds_no_more_of_them_than_its_limit() {
         recursive: true,
         single: false,
         attributes: attributes(),
+        names: OwnerNames::default(),
         tree_digest_decides: false,
         profile: ProfileExchange::None,
         is_unfinished: |_| false,

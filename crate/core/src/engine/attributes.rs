@@ -7,7 +7,7 @@
 //! is not set again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
 
 use sparsync_proto::{
-    CAPABILITY, Entry, Kind, Meta, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, with_executability_of,
+    CAPABILITY, Entry, Kind, Meta, NO_ID, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, with_executability_of,
 };
 
 use super::acls::AclChanges;
@@ -72,8 +72,8 @@ impl AttributePolicy {
         Target {
             kind,
             source: *source,
-            uid: carried.owner.then_some(source.uid),
-            gid: carried.group.then_some(source.gid),
+            uid: Some(source.uid).filter(|&uid| carried.owner && uid != NO_ID),
+            gid: Some(source.gid).filter(|&gid| carried.group && gid != NO_ID),
             bits: if carried.perms && kind != Kind::Symlink { Bits::Source } else { Bits::Untouched },
             mtime: carried.carries_time_of(kind).then_some(source.mtime),
             xattrs: WantedXattrs::Untouched,

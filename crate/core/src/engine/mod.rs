@@ -12,6 +12,7 @@ mod failed;
 mod failures;
 mod guard;
 mod lanes;
+mod owners;
 mod pack;
 mod placement;
 mod progress;
@@ -30,10 +31,11 @@ mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportControl, control_lane};
+pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
 pub(crate) use receiver::{Destination, IsSource, ReceiverOptions, run_receiver};
 pub(crate) use report::Report;
-pub(crate) use sender::{SenderEnd, SenderOptions, Source, run_sender};
+pub(crate) use sender::{SenderEnd, SenderOptions, Source, TellsNames, run_sender};
 pub(crate) use session::{Session, spawn};
 
 pub(crate) use events::EventQueue;

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, Paths, RelPath, Request, SourcePath, Version};
+use sparsync_proto::{
+    Accept, Direction, Explanation, Frame, Grant, Paths, RelPath, Request, SourceIds, SourcePath, Version,
+};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -21,7 +23,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
 use crate::fs::Root;
 use crate::marks;
-use crate::negotiation::{accept_as_sender, compress_on, hold_on, tell_dropped_owners, tell_rules, timeout_of};
+use crate::negotiation::{
+    accept_as_sender, compress_on, hold_on, tell_dropped_owners, tell_rules, tells_names, timeout_of,
+};
 use crate::prepare::{self, Place, ReceiverTerms};
 use crate::rule_files::{Place as RulePlace, judge_of_destination, judge_of_source};
 use crate::sources::{self, Source};
@@ -187,6 +191,7 @@ impl Answer<'_> {
             judge: judge_of_source(&source, request, &place)?,
             recursive: request.carries_directories(),
             chmod: request.chmod.clone(),
+            names: tells_names(request, SourceIds::Claimed),
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
             terms: SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) },
@@ -211,6 +216,7 @@ impl Answer<'_> {
         let terms = ReceiverTerms {
             file_name: request.file_name.as_deref(),
             bounds: (request.bytes_bound, request.entries_bound),
+            source_ids: SourceIds::Claimed,
             append_only: !rights.write,
             may_chown: rights.owner,
             may_make_specials: rights.special,
@@ -249,7 +255,7 @@ impl Answer<'_> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let rules = RulePlace::Served { root: place.top, prefix_of: &prefix_of };
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
-        let mut options = prepared.options(request, &terms, (judge, report));
+        let mut options = prepared.options(request, &terms, (judge, report))?;
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
         options.quota = self.quota(request)?;
         options.profile = ProfileExchange::answer_to(request);

@@ -9,7 +9,7 @@ use sparsync_proto::session::{
     Lane, LaneStep, Listed, Opened, Opening, ProfileExchange, Receiver, ReceiverTerms, Sender, SenderTerms, ToReceiver,
     ToSender,
 };
-use sparsync_proto::{Attributes, Frame, Grant, Kind, Listing, Meta, Name, Version};
+use sparsync_proto::{Attributes, Frame, Grant, Kind, Listing, Meta, Name, OwnerNames, Version};
 
 const FRAME_BYTES: usize = 1 << 16;
 
@@ -68,6 +68,7 @@ pub(super) fn receiver(data: &[u8]) {
             acls: terms & 8 == 0,
             ..Attributes::default()
         },
+        names: OwnerNames { users: terms & 32 == 0, groups: terms & 32 == 0 },
         tree_digest_decides: terms & 64 == 0,
         profile: profile(terms),
         is_unfinished,
@@ -114,6 +115,7 @@ pub(super) fn receiver(data: &[u8]) {
             | ToReceiver::Nothing
             | ToReceiver::Unmounted(_)
             | ToReceiver::LeftOut(_)
+            | ToReceiver::Owners(_)
             | ToReceiver::Issue(_)
             | ToReceiver::Profile(_) => {}
         }

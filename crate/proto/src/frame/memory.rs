@@ -24,6 +24,9 @@ impl Frame {
                         + request.filter.memory_bytes()
                         + request.selected.memory_bytes()
                         + request.listed.memory_bytes()
+                        + request.chmod.memory_bytes()
+                        + request.user_map.memory_bytes()
+                        + request.group_map.memory_bytes()
                         + more
                 }
                 Self::Accept(accept) => accept.selected.memory_bytes(),
@@ -31,6 +34,7 @@ impl Frame {
                 Self::List { listing, .. } => listing.memory_bytes(),
                 Self::Need(numbers) => list(numbers, |_| 0),
                 Self::Want { files, resume, .. } => list(files, |_| 0) + list(resume, |_| 0),
+                Self::Owners(names) => list(names, |name| name.name.len()),
                 Self::Items(items) => list(items, |item| item.path.len()),
                 Self::Issue(issue) => issue.path.len() + issue.message.len(),
                 Self::Finished { counters, refused } => list(counters, |_| 0) + refused.as_ref().map_or(0, error),

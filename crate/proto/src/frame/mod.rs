@@ -29,6 +29,7 @@ use crate::compare::Digest;
 use crate::entry::Listing;
 use crate::field::{Message as _, get_message};
 use crate::limits::{FRAME_BYTES_MAX, PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX};
+use crate::owners::{OwnerName, get_names, put_names};
 use crate::path::RelPath;
 use crate::profile::EndProfile;
 use crate::request::Request;
@@ -86,6 +87,8 @@ pub enum Frame {
     },
     /// Every directory below this number has been decided upon.
     Settled(u32),
+    /// Names of owners and groups, before what has their numbers.
+    Owners(Vec<OwnerName>),
     /// What the receiver does, for the initiator.
     Items(Vec<Item>),
     /// A path that did not arrive.
@@ -150,6 +153,7 @@ const LIST_REPLY: u8 = 17;
 const PROFILE: u8 = 18;
 const STAT_REQUEST: u8 = 19;
 const STAT_REPLY: u8 = 20;
+const OWNERS: u8 = 21;
 const EXPLAINED: u8 = 25;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
@@ -209,6 +213,7 @@ impl Frame {
             Self::Need(_) => NEED,
             Self::Want { .. } => WANT,
             Self::Settled(_) => SETTLED,
+            Self::Owners(_) => OWNERS,
             Self::Items(_) => ITEMS,
             Self::Issue(_) => ISSUE,
             Self::Heartbeat(_) => HEARTBEAT,
@@ -248,6 +253,7 @@ impl Frame {
                 put_resumes(resume, out);
             }
             Self::Settled(number) => out.number(u64::from(*number)),
+            Self::Owners(names) => put_names(names, out),
             Self::Items(items) => items.iter().for_each(|item| item.put(out)),
             Self::Issue(issue) => issue.put_fields(out),
             Self::Heartbeat(work) => out.number(*work),
@@ -295,6 +301,7 @@ impl Frame {
                 resume: resumes(reader)?,
             },
             SETTLED => Self::Settled(reader.small("directory")?),
+            OWNERS => Self::Owners(get_names(reader)?),
             ITEMS => Self::read_items(reader)?,
             ISSUE => Self::Issue(get_message(reader)?),
             HEARTBEAT => Self::Heartbeat(reader.number("work")?),

@@ -7,7 +7,8 @@ use super::violation::Violation;
 use crate::compare::Digest;
 use crate::entry::{Kind, Listing, Meta};
 use crate::frame::{Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
-use crate::limits::XATTRS_DIRECTORY_BYTES_MAX;
+use crate::limits::{OWNERS_MAX, XATTRS_DIRECTORY_BYTES_MAX};
+use crate::owners::{IdKind, OwnerName, OwnerNames};
 use crate::path::RelPath;
 use crate::profile::EndProfile;
 use crate::request::Attributes;
@@ -24,6 +25,8 @@ pub struct ReceiverTerms {
     pub single: bool,
     /// What is carried.
     pub attributes: Attributes,
+    /// Owners and groups of the source have names.
+    pub names: OwnerNames,
     /// The digest of the sender's tree can show that there is nothing to do.
     pub tree_digest_decides: bool,
     /// Who tells whom where the time went.
@@ -71,6 +74,8 @@ pub enum ToReceiver {
     Unmounted(RelPath),
     /// All that a directory of the source holds is left out of the run.
     LeftOut(RelPath),
+    /// Names of owners and groups.
+    Owners(Vec<OwnerName>),
     /// A path of the source that does not arrive, or a notice.
     Issue(Issue),
     /// The source is known in full.
@@ -127,6 +132,8 @@ pub struct Receiver {
     needs: Vec<u32>,
     settled: Option<u32>,
     tree_ended: bool,
+    /// Names that were told.
+    names: usize,
     profile_heard: bool,
 }
 
@@ -147,6 +154,7 @@ impl Receiver {
             needs: Vec::new(),
             settled: None,
             tree_ended: false,
+            names: 0,
             profile_heard: false,
         }
     }
@@ -188,10 +196,12 @@ impl Receiver {
                 self.tree_ended = true;
                 Ok(ToReceiver::TreeEnd { entries, bytes, errors })
             }
+            (Phase::Comparing, Frame::Owners(names)) => self.owners_told(names),
             (Phase::Comparing, Frame::Issue(issue)) => senders_issue(issue),
-            (Phase::FinishedByDigest, Frame::Directories(_) | Frame::TreeEnd { .. } | Frame::Issue(_)) => {
-                Ok(ToReceiver::Nothing)
-            }
+            (
+                Phase::FinishedByDigest,
+                Frame::Directories(_) | Frame::Owners(_) | Frame::TreeEnd { .. } | Frame::Issue(_),
+            ) => Ok(ToReceiver::Nothing),
             (Phase::Finished | Phase::FinishedByDigest, Frame::Profile(profile))
                 if self.terms.profile == ProfileExchange::Ask && !self.profile_heard =>
             {
@@ -264,6 +274,22 @@ impl Receiver {
             return Ok(ToReceiver::Nothing);
         }
         Ok(ToReceiver::CompareTree(digest))
+    }
+
+    /// Takes names of owners and groups. There is a bound to how many somebody may have looked up here.
+    fn owners_told(&mut self, names: Vec<OwnerName>) -> Result<ToReceiver, Violation> {
+        let may_be = |name: &OwnerName| match name.kind {
+            IdKind::User => self.terms.names.users,
+            IdKind::Group => self.terms.names.groups,
+        };
+        if self.tree_ended || !names.iter().all(may_be) {
+            return Err(Violation::new("names of owners that have no place here"));
+        }
+        self.names += names.len();
+        if self.names > OWNERS_MAX {
+            return Err(Violation::new("more names of owners than a session may have"));
+        }
+        Ok(ToReceiver::Owners(names))
     }
 
     fn directories_told(&mut self, directories: Vec<Directory>) -> Result<ToReceiver, Violation> {

@@ -46,6 +46,7 @@ impl Frame {
             Self::Need(_) => "a need",
             Self::Want { .. } => "a want",
             Self::Settled(_) => "a settlement",
+            Self::Owners(_) => "names of owners",
             Self::Items(_) => "items",
             Self::Issue(_) => "an issue",
             Self::Heartbeat(_) => "a heartbeat",

@@ -2,8 +2,8 @@
 
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Directory, ErrorKind, Frame, Grant, Issue, IssueKind, Kind, Listing, Meta, Name, Paths, RelPath, Resume,
-    Version, WireError, Xattrs,
+    Accept, Directory, ErrorKind, Frame, Grant, IdKind, Issue, IssueKind, Kind, Listing, Meta, Name, OwnerName, Paths,
+    RelPath, Resume, Version, WireError, Xattrs,
 };
 
 use crate::random::Random;
@@ -107,6 +107,11 @@ fn frame(which: u64, random: &mut Random) -> Frame {
             resume: vec![Resume { index: number(random), bytes: random.next(), digest: [0; 32] }],
         },
         10 => Frame::Settled(number(random)),
+        11 if random.once_in(2) => Frame::Owners(vec![OwnerName {
+            kind: [IdKind::User, IdKind::Group][random.index(2)],
+            id: number(random),
+            name: b"a".to_vec(),
+        }]),
         11 => Frame::Items(Vec::new()),
         12 => Frame::Issue(Issue {
             kind: [IssueKind::Unreadable, IssueKind::Write, IssueKind::Unmounted][random.index(3)],

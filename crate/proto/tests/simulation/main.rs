@@ -17,7 +17,7 @@ mod tree;
 use std::time::Duration;
 
 use sparsync_proto::session::{Beat, ProfileExchange, Pulse, ReceiverTerms, SenderTerms, Violation};
-use sparsync_proto::{Accept, Frame, Grant, Request};
+use sparsync_proto::{Accept, Frame, Grant, OwnerNames, Request};
 
 use link::Link;
 use random::Random;
@@ -90,6 +90,7 @@ impl Simulation {
             recursive: true,
             single: false,
             attributes: tree::attributes(),
+            names: OwnerNames { users: true, groups: false },
             tree_digest_decides: !is_new,
             profile: ProfileExchange::None,
             is_unfinished,

@@ -121,6 +121,7 @@ impl ReceiverEnd {
             ToReceiver::Nothing
             | ToReceiver::Unmounted(_)
             | ToReceiver::LeftOut(_)
+            | ToReceiver::Owners(_)
             | ToReceiver::Issue(_)
             | ToReceiver::Profile(_) => {}
         }

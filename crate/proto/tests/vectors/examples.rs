@@ -5,9 +5,10 @@ use sparsync_proto::codec::Write as _;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
-    Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, Issue, IssueKind,
-    Item, Kind, Leader, ListEntry, Listing, Meta, Name, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath,
-    Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, IdKind, IdMap, Issue,
+    IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal,
+    Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError,
+    Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -201,6 +202,26 @@ fn push_of_modes() -> Request {
     }
 }
 
+/// A run with owners of its own.
+fn push_of_owners() -> Request {
+    Request {
+        root: b"backup".to_vec(),
+        attributes: Attributes { owner: true, group: true, ..Attributes::default() },
+        numeric_ids: true,
+        user_map: IdMap::parse("alice:bob,*:0").unwrap(),
+        group_map: IdMap::parse("1-9:staff").unwrap(),
+        super_user: Some(false),
+        ..Request::default()
+    }
+}
+
+fn owner_names() -> Vec<OwnerName> {
+    vec![
+        OwnerName { kind: IdKind::User, id: 1000, name: b"alice".to_vec() },
+        OwnerName { kind: IdKind::Group, id: 50, name: b"staff".to_vec() },
+    ]
+}
+
 /// The reasons of a decoded item: they are made by comparing, not by callers.
 pub fn reasons() -> Reasons {
     Reasons::SIZE.union(Reasons::MTIME)
@@ -234,6 +255,8 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, devices and ACLs", Frame::Request(Box::new(push_of_everything()))),
         ("Request, paths", Frame::Request(Box::new(push_of_paths()))),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
+        ("Request, owners", Frame::Request(Box::new(push_of_owners()))),
+        ("Owners", Frame::Owners(owner_names())),
         ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
         (
             "Accept, single file",

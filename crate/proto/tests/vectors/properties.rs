@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes in vec(any::<u8>(), 1..400), kind in 0..20u8) {
+    fn any_bytes_are_read_or_refused(mut bytes in vec(any::<u8>(), 1..400), kind in 0..22u8) {
         let _ = Frame::decode(Version::V1, &bytes);
         bytes[0] = kind;
         let _ = Frame::decode(Version::V1, &bytes);

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
-    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, Issue, IssueKind, Item, Kind, Leader,
-    ListEntry, Listing, Meta, Name, PHASES, Paths, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection,
-    SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
+    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item,
+    Kind, Leader, ListEntry, Listing, Meta, Name, OwnerName, PHASES, Paths, PerDirectory, PhaseTotal, RelPath, Request,
+    Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -22,7 +22,7 @@ pub fn any_path() -> impl Strategy<Value = RelPath> {
 }
 
 pub fn any_meta() -> impl Strategy<Value = Meta> {
-    (0..=0o7777u16, any::<u32>(), any::<u32>(), -(1i64 << 40)..=1 << 40, 0..1_000_000_000u32)
+    (0..=0o7777u16, 0..u32::MAX, 0..u32::MAX, -(1i64 << 40)..=1 << 40, 0..1_000_000_000u32)
         .prop_map(|(mode, uid, gid, seconds, nanos)| Meta { mode, uid, gid, mtime: Time { seconds, nanos } })
 }
 
@@ -142,10 +142,19 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 
 pub fn any_request() -> impl Strategy<Value = Request> {
     let chmod = prop::option::of("[DF]?[ugoa]{0,2}[-+=][rwxXst]{0,3},0?[0-7]{1,3}");
-    (any_plain_request(), chmod, any::<bool>()).prop_map(|(request, chmod, strict_attributes)| Request {
-        chmod: chmod.map(|text| Chmod::parse(&text, || 0o22).unwrap()).unwrap_or_default(),
-        strict_attributes,
-        ..request
+    let map = || prop::option::of("([a-z]{1,5}|[1-9]{1,5}|\\*)?:[a-z]{1,9}");
+    let read = |text: Option<String>| text.map(|text| IdMap::parse(&text).unwrap()).unwrap_or_default();
+    let owners = (any::<bool>(), map(), map(), any::<Option<bool>>());
+    (any_plain_request(), chmod, any::<bool>(), owners).prop_map(move |(request, chmod, strict_attributes, owners)| {
+        Request {
+            chmod: chmod.map(|text| Chmod::parse(&text, || 0o22).unwrap()).unwrap_or_default(),
+            strict_attributes,
+            numeric_ids: owners.0,
+            user_map: read(owners.1),
+            group_map: read(owners.2),
+            super_user: owners.3,
+            ..request
+        }
     })
 }
 
@@ -234,6 +243,11 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         bytes,
         digest,
     });
+    let owner = (any::<bool>(), 0..u32::MAX, vec(1..=255u8, 1..30)).prop_map(|(is_user, id, name)| OwnerName {
+        kind: if is_user { IdKind::User } else { IdKind::Group },
+        id,
+        name,
+    });
     let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
     let leader = prop::option::of(any_path().prop_map(Box::new));
     let item = (action, any_kind(), any::<u64>(), any_path(), leader).prop_map(|(action, kind, size, path, leader)| {
@@ -276,6 +290,7 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         vec(item, 0..8).prop_map(Frame::Items),
         issue,
         any::<u64>().prop_map(Frame::Heartbeat),
+        vec(owner, 0..8).prop_map(Frame::Owners),
         (vec(any::<u64>(), 0..30), prop::option::of(any_error()))
             .prop_map(|(counters, refused)| Frame::Finished { counters, refused }),
         any_error().prop_map(Frame::Abort),

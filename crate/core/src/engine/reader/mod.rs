@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 
 use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
 use sparsync_proto::pack::{FileId, Record};
-use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase};
+use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase, SET_GID, SET_UID};
 
 use self::error::ReadError;
 use self::state::{State, look};
@@ -37,6 +37,26 @@ struct Opened<F> {
     may_have_holes: bool,
 }
 
+/// What the attributes of a file are taken for.
+#[derive(Clone, Copy)]
+pub(super) struct Taken<'a> {
+    /// What becomes of the permission bits that are found.
+    pub(super) chmod: Option<&'a Chmod>,
+    /// Names of owners were told with the listing: another owner has none that the receiver knows.
+    pub(super) keeps_owners: bool,
+}
+
+impl Taken<'_> {
+    /// The attributes that go with content, of a file that has others than in its listing. A new owner is left to the next
+    /// run, and does not lend his rights under the name of the old one.
+    fn carried(&self, found: &Meta, listed: &Meta) -> Meta {
+        if !self.keeps_owners || (found.uid, found.gid) == (listed.uid, listed.gid) {
+            return *found;
+        }
+        Meta { mode: found.mode & !(SET_UID | SET_GID), uid: listed.uid, gid: listed.gid, mtime: found.mtime }
+    }
+}
+
 /// What became of reading a file once.
 enum Read {
     /// It was packed as it is.
@@ -50,8 +70,7 @@ pub(super) struct LaneReader<'a, S> {
     session: &'a Session,
     root: &'a S,
     pack: PackBuilder<'a>,
-    /// What becomes of the permission bits that are found.
-    chmod: Option<&'a Chmod>,
+    taken: Taken<'a>,
     clock: ThreadClock,
 }
 
@@ -61,10 +80,10 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         root: &'a S,
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
-        chmod: Option<&'a Chmod>,
+        taken: Taken<'a>,
     ) -> Self {
         let clock = session.clock("read", Phase::wait_work);
-        Self { session, root, pack: PackBuilder::new(session, lane, compress), chmod, clock }
+        Self { session, root, pack: PackBuilder::new(session, lane, compress), taken, clock }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
@@ -123,11 +142,11 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             self.clock.enter(Phase::open);
             let file = directory.open_file(scan.listing.name(entry)).map_err(ReadError::unopened)?;
             if attempt > 0 {
-                found = look(&file, self.chmod)?;
+                found = look(&file, self.taken.chmod)?;
             }
             let (state, stamp) = found;
             state.settle(&mut self.clock);
-            let carried = (state.meta != entry.meta).then_some(state.meta);
+            let carried = (state.meta != entry.meta).then(|| self.taken.carried(&state.meta, &entry.meta));
             let opened = Opened { id, file, state, carried, may_have_holes: stamp.may_have_holes };
             let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&opened, &mut announced)?
@@ -149,5 +168,24 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         if let Some(profiler) = self.session.profiler() {
             profiler.add(Figure::disk_read_bytes, bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsync_proto::{Meta, Time};
+
+    use super::Taken;
+
+    #[test]
+    fn a_new_owner_does_not_lend_his_rights_under_the_name_of_the_old_one() {
+        let time = |seconds| Time { seconds, nanos: 0 };
+        let listed = Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(5) };
+        let found = Meta { mode: 0o6755, uid: 9, gid: 2, mtime: time(6) };
+        let kept = Taken { chmod: None, keeps_owners: true }.carried(&found, &listed);
+        assert_eq!(kept, Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(6) });
+        let with_bits = Meta { uid: 1, ..found };
+        assert_eq!(Taken { chmod: None, keeps_owners: true }.carried(&with_bits, &listed), with_bits);
+        assert_eq!(Taken { chmod: None, keeps_owners: false }.carried(&found, &listed), found);
     }
 }

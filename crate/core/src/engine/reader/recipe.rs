@@ -49,7 +49,7 @@ impl<S: Storage> LaneReader<'_, S> {
             }
         }
         self.clock.enter(Phase::check);
-        if look(&file.file, self.chmod)?.0 != file.state {
+        if look(&file.file, self.taken.chmod)?.0 != file.state {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::encode);

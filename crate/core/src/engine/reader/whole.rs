@@ -23,7 +23,7 @@ impl<S: Storage> LaneReader<'_, S> {
         self.clock.enter(Phase::read);
         let content = draft.read(&file.file, 0, size).map_err(ReadError::unread)?;
         self.clock.enter(Phase::check);
-        if content.len() != size || look(&file.file, self.chmod)?.0 != file.state {
+        if content.len() != size || look(&file.file, self.taken.chmod)?.0 != file.state {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::hash);

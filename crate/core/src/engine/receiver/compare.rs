@@ -1,10 +1,11 @@
 //! Directories of the source beside those of the destination.
 
-use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Phase, RelPath, TreeHasher};
+use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Meta, Phase, RelPath, TreeHasher};
 
-use super::Receiver;
+use super::{Receiver, ReceiverOptions};
 use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
+use crate::engine::owners::DigestsBy;
 use crate::error::{Error, Result};
 use crate::storage::{CallError, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
 
@@ -25,7 +26,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             directories += 1;
             entries += scan.listing.len() as u64;
             bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
-            tree.add(&self.options.attributes, &scan.path, (&scan.meta, &scan.xattrs), &scan.digest);
+            let Some((meta, digest)) = as_at_the_source(self.options, scan) else { return Ok(false) };
+            tree.add(&self.options.attributes, &scan.path, (&meta, &scan.xattrs), &digest);
         }
         // Special entries are told of in every run, and leftovers are swept where the records lead.
         if tree.finish() != *digest || leftovers {
@@ -122,12 +124,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.in_force.insert(old.path.clone(), old.in_force.clone());
         }
         self.tell_issues(&mut old)?;
+        let meta = self.directory_meta(&directory.path, &directory.meta);
         let single = self.is_single();
         let is_new_root = directory.path.is_root() && self.destination.created;
         if !single && !is_new_root {
             let attributes = &self.options.rules.attributes;
             let xattrs = attributes.xattr_differences(Some(&directory.xattrs), Some(&old.xattrs));
-            let reasons = attributes.meta_differences(Kind::Directory, &directory.meta, &old.meta);
+            let reasons = attributes.meta_differences(Kind::Directory, &meta, &old.meta);
             if !reasons.union(xattrs).is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
                 self.item(Action::Attributes, Kind::Directory, reasons.union(xattrs), 0, directory.path.as_bytes())?;
@@ -135,17 +138,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     self.set_directory_xattrs(&directory.path, (&directory.meta, &directory.xattrs), false);
                 }
                 if !reasons.is_empty() {
-                    self.settle_attrs(&directory.path, directory.meta, false);
+                    self.settle_attrs(&directory.path, meta, false);
                 }
             }
         }
         // A new root gets its attributes where its listing is decided upon.
-        let equal = self.options.digests_decide() && old.digest == directory.digest && !single && !is_new_root;
+        let is_equal = || as_at_the_source(self.options, &old).is_some_and(|(_, digest)| digest == directory.digest);
+        let equal = self.options.digests_decide() && !single && !is_new_root && is_equal();
         if equal && !self.machine.grants_all() {
             if let Some(links) = &mut self.links {
                 links.know(&old.path, &old.listing);
             }
-            self.sweep(&old, |_| false, directory.meta);
+            self.sweep(&old, |_| false, meta);
         } else {
             self.need(number, directory, Some(old));
         }
@@ -177,6 +181,20 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.old.insert(number, old);
         }
         self.machine.need(number, directory);
+    }
+}
+
+/// Own attributes and digest of a directory of the destination, with owners as the source has them; nothing when they prove
+/// nothing.
+fn as_at_the_source(options: &ReceiverOptions, scan: &Scan) -> Option<(Meta, Digest)> {
+    let owners = &options.owners;
+    match owners.digests_by() {
+        DigestsBy::Number => Some((scan.meta, scan.digest)),
+        DigestsBy::SourceNumber => {
+            let taken = |meta: &Meta| owners.source_meta(meta);
+            Some((taken(&scan.meta), options.attributes.digest_as(&scan.listing, taken)))
+        }
+        DigestsBy::Nothing => None,
     }
 }
 

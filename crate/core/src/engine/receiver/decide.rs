@@ -30,6 +30,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, xattrs, listing } = pending;
+        let (meta, listing) = (self.directory_meta(&path, &meta), self.options.owners.listing(listing));
         self.check_taken(&path, &listing)?;
         self.tell_dropped_xattrs(&xattrs, &listing)?;
         if let Some(links) = &mut self.links {

@@ -33,6 +33,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 ToReceiver::Decide { directory, pending } => self.decide(directory, *pending)?,
                 ToReceiver::Unmounted(path) => self.guard.unmounted(path),
                 ToReceiver::LeftOut(path) => self.guard.left_out(path),
+                ToReceiver::Owners(names) => self.options.owners.told(names),
                 ToReceiver::Issue(issue) => self.failures.tell(issue)?,
                 ToReceiver::TreeEnd { entries, bytes, errors } => {
                     self.session.set(Counter::entries_source, entries);

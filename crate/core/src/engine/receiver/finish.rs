@@ -21,6 +21,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
+    /// The attributes that a directory of the source comes to have here. Those of a top that is not the run's are nobody's.
+    pub(super) fn directory_meta(&self, path: &RelPath, source: &Meta) -> Meta {
+        if self.has_attributes_of(path) { self.options.owners.meta(source) } else { *source }
+    }
+
     /// Whether the attributes of the directory at `path` belong to the run.
     pub(super) fn has_attributes_of(&self, path: &RelPath) -> bool {
         !self.is_single() && self.options.judge.matcher.has_attributes(path)

@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
-    Action, Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Kind, Meta, Reasons, RelPath, Rules,
+    Action, Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Kind, Meta, OwnerNames, Reasons,
+    RelPath, Rules,
 };
 
 use super::attributes::AttributePolicy;
@@ -31,6 +32,7 @@ use super::failed::FailedPaths;
 use super::failures::FailurePolicy;
 use super::guard::Guard;
 use super::lanes::{ControlLane, ControlSender, Pack};
+use super::owners::OwnerMap;
 use super::quota::Quota;
 use super::report::Report;
 use super::session::{Session, caught, spawn};
@@ -63,6 +65,10 @@ pub(crate) struct ReceiverOptions {
     pub(crate) attributes: Attributes,
     /// What is compared and carried, as far as this side may.
     pub(crate) rules: Rules,
+    /// Whose names the sender tells.
+    pub(crate) names: OwnerNames,
+    /// What becomes of the source's owners.
+    pub(crate) owners: OwnerMap,
     /// What belongs to the run: the rest is neither compared nor deleted.
     pub(crate) judge: Judge,
     /// FIFOs, sockets and devices may be made, as far as the system lets us.
@@ -141,6 +147,7 @@ pub(crate) fn run_receiver(
         failures: &failures,
         names: &names,
         policy: AttributePolicy { rules: options.rules },
+        owners: &options.owners,
         durability: options.durability,
         keep_partial: options.keep_partial,
         quota: options.quota.as_ref(),
@@ -211,6 +218,7 @@ fn terms_of<S>(destination: &Destination<S>, options: &ReceiverOptions) -> Recei
         recursive: options.rules.recursive,
         single: destination.file_name.is_some(),
         attributes: options.attributes,
+        names: options.names,
         tree_digest_decides: options.digests_decide() && !destination.created,
         profile: options.profile,
         is_unfinished: |name| TempName::parse(name).is_some(),

@@ -8,6 +8,7 @@ mod common_time;
 mod dispatch;
 mod jobs;
 mod list;
+mod names;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -21,13 +22,14 @@ use sparsync_proto::{Attributes, Chmod, Counter, Issue, Paths, Phase, Request};
 use super::budget::Budget;
 use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
-use super::reader::LaneReader;
+use super::reader::{LaneReader, Taken};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
 use crate::storage::{Judge, Storage};
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
+pub(crate) use names::TellsNames;
 
 /// Where content comes from.
 pub(crate) struct Source<S> {
@@ -60,6 +62,8 @@ pub(crate) struct SenderOptions {
     pub(crate) recursive: bool,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Chmod,
+    /// Names of owners and groups, where they are told.
+    pub(crate) names: Option<TellsNames>,
     /// Whether and when packs are compressed.
     pub(crate) compress: Box<dyn Fn() -> bool + Send + Sync>,
     /// How long records are held back in the hope that the whole tree's digest can go first: about two round trips,
@@ -148,7 +152,8 @@ pub(crate) fn run_sender(
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
                 let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
-                LaneReader::new(session, &shared.source.root, lane, compress, chmod).run(&queue, &waiting)
+                let taken = Taken { chmod, keeps_owners: shared.options.names.is_some() };
+                LaneReader::new(session, &shared.source.root, lane, compress, taken).run(&queue, &waiting)
             });
         }
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());

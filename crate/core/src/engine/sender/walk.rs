@@ -8,6 +8,7 @@ use sparsync_proto::{Compare, Counter, Directory, Frame, Issue, IssueKind, Kind,
 
 use super::common_time::CommonTime;
 use super::jobs::HeldScan;
+use super::names::NameTeller;
 use super::{Shared, queue_lists};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::ThreadClock;
@@ -50,6 +51,13 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
     out.end()
 }
 
+/// Encoded frames that are held back. Names go before the tree's digest, which is compared in the light of them.
+struct Held {
+    names: Vec<u8>,
+    records: Vec<u8>,
+    until: Instant,
+}
+
 /// Records on their way to the receiver.
 struct Records<'a, 'b, S> {
     shared: &'a Shared<'b, S>,
@@ -58,7 +66,8 @@ struct Records<'a, 'b, S> {
     batch: Vec<Directory>,
     batch_bytes: usize,
     /// Encoded frames that are held back, until the hold is over or the walk ends.
-    held: Option<(Vec<u8>, Instant)>,
+    held: Option<Held>,
+    names: Option<NameTeller<'a>>,
     tree: TreeHasher,
     directories: u32,
     entries: u64,
@@ -75,7 +84,12 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             clock,
             batch: Vec::new(),
             batch_bytes: 0,
-            held: holds.then(|| (Vec::new(), Instant::now() + shared.options.hold)),
+            held: holds.then(|| Held {
+                names: Vec::new(),
+                records: Vec::new(),
+                until: Instant::now() + shared.options.hold,
+            }),
+            names: shared.options.names.as_ref().map(NameTeller::new),
             tree: TreeHasher::default(),
             directories: 0,
             entries: 0,
@@ -120,6 +134,9 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.look_at_mount(&scan)?;
         self.tell_special(&scan)?;
         self.tell_left_out(&scan)?;
+        if let Some(names) = &mut self.names {
+            names.see(&scan);
+        }
         self.directories += 1;
         self.entries += count as u64;
         let mut bytes = 0;
@@ -222,7 +239,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         if self.batch_bytes >= BATCH_BYTES / 8 || self.held.is_none() && self.batch.len() >= 64 {
             self.close_batch()?;
         }
-        if self.held.as_ref().is_some_and(|(_, until)| Instant::now() >= *until) {
+        if self.held.as_ref().is_some_and(|held| Instant::now() >= held.until) {
             self.release()?;
         }
         Ok(())
@@ -235,11 +252,17 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.batch_bytes = 0;
         let version = self.shared.session.version();
         let frame = Frame::Directories(std::mem::take(&mut self.batch));
-        if let Some((held, _)) = &mut self.held {
-            frame.encode(version, held);
+        if let Some(held) = &mut self.held {
+            if let Some(names) = &mut self.names {
+                names.encode(version, &mut held.names);
+            }
+            frame.encode(version, &mut held.records);
             Ok(())
         } else {
             let mut encoded = Vec::new();
+            if let Some(names) = &mut self.names {
+                names.encode(version, &mut encoded);
+            }
             frame.encode(version, &mut encoded);
             self.send_records(encoded)?;
             Ok(())
@@ -261,7 +284,10 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     fn release(&mut self) -> Result<()> {
         self.close_batch()?;
         match self.held.take() {
-            Some((held, _)) if !held.is_empty() => self.send_records(held),
+            Some(Held { mut names, records, .. }) if !records.is_empty() => {
+                names.extend_from_slice(&records);
+                self.send_records(names)
+            }
             _ => Ok(()),
         }
     }
@@ -275,11 +301,12 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.close_batch()?;
         let version = self.shared.session.version();
         let mut encoded = Vec::new();
-        if let Some((held, _)) = self.held.take() {
+        if let Some(held) = self.held.take() {
+            encoded = held.names;
             if self.errors == 0 {
                 Frame::TreeDigest(self.tree.finish()).encode(version, &mut encoded);
             }
-            encoded.extend_from_slice(&held);
+            encoded.extend_from_slice(&held.records);
         }
         Frame::TreeEnd {
             directories: self.directories.into(),

@@ -9,10 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{Attributes, Chmod, Deletion, Durability, Grant, Issue, Paths, Rules, Selection, SourceIds};
+use sparsync_proto::{
+    Attributes, Chmod, Deletion, Durability, Grant, IdKind, Issue, OwnerNames, Paths, Rules, Selection, SourceIds,
+};
 
 use super::events::EventQueue;
-use super::{Destination, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver, run_sender};
+use super::{
+    Accounts, Destination, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver,
+    run_sender,
+};
 use crate::error::Result;
 use crate::run::both_engines;
 use crate::storage::memory::MemoryStorage;
@@ -57,22 +62,49 @@ const ATTRIBUTES: Attributes = Attributes {
     window: sparsync_proto::Window::Exact,
 };
 
+fn rules() -> Rules {
+    Rules {
+        attributes: ATTRIBUTES,
+        source_ids: SourceIds::Local,
+        recursive: true,
+        selection: Selection::default(),
+        append_only: false,
+    }
+}
+
+/// Nobody has a name.
+struct Nobody;
+
+impl Accounts for Nobody {
+    fn name_of(&self, _: IdKind, _: u32) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn id_of(&self, _: IdKind, _: &[u8]) -> Option<u32> {
+        None
+    }
+
+    fn is_member(&self, _: u32) -> bool {
+        false
+    }
+}
+
+/// Owners by number.
+fn numbers() -> OwnerMap {
+    OwnerMap::new(Box::new(Nobody), &OwnerRules { users: None, groups: None, members_only: false }).0
+}
+
 /// Runs sender and receiver against each other until both have ended.
 fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
     let events = Arc::new(EventQueue::new(false));
     let source = Source { root: source.clone(), file_name: None, selected: Paths::default(), missing: Vec::new() };
     let created = asked.grant == Grant::All;
     let destination = Destination { root: Some(destination.clone()), file_name: None, created };
-    let rules = Rules {
-        attributes: ATTRIBUTES,
-        source_ids: SourceIds::Local,
-        recursive: true,
-        selection: Selection::default(),
-        append_only: false,
-    };
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
-        rules,
+        rules: rules(),
+        names: OwnerNames::default(),
+        owners: numbers(),
         judge: Judge::everything(),
         special_right: true,
         xattr_right: true,
@@ -95,6 +127,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         judge: Judge::everything(),
         recursive: true,
         chmod: Chmod::default(),
+        names: None,
         compress: Box::new(|| false),
         hold: Duration::ZERO,
         terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None },

@@ -24,6 +24,7 @@ use super::attributes::{AttributePolicy, Given};
 use super::directories::{Directories, Incoming, Wanted};
 use super::failures::FailurePolicy;
 use super::lanes::Pack;
+use super::owners::OwnerMap;
 use super::placement::Delayed;
 use super::quota::Quota;
 use super::session::Session;
@@ -46,6 +47,7 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) failures: &'a FailurePolicy<'a>,
     pub(super) names: &'a TempNames,
     pub(super) policy: AttributePolicy,
+    pub(super) owners: &'a OwnerMap,
     pub(super) durability: Durability,
     pub(super) keep_partial: bool,
     pub(super) quota: Option<&'a Quota>,

@@ -240,7 +240,11 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         self.clock.enter(Phase::attributes);
         let xattrs = incoming.xattrs(file.index);
-        let target = writing.policy.content_target(&meta.unwrap_or(*listed), xattrs, wanted.old_mode);
+        let target = writing.policy.content_target(
+            &meta.map_or(*listed, |meta| writing.owners.meta(&meta)),
+            xattrs,
+            wanted.old_mode,
+        );
         let target = target.with_bits(|| writing.root.umask());
         let target = if wanted.resume.is_some() { target.reopened() } else { target };
         let ended = given_up.and_then(|()| {

@@ -32,7 +32,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             return Err(Error::protocol("a file that was not listed").remote());
         };
         Announced::new(size).moved(writing.session, Counter::bytes_transferred, content.len() as u64);
-        let meta = meta.unwrap_or(*listed);
+        let meta = meta.map_or(*listed, |meta| writing.owners.meta(&meta));
         if let Some(quota) = writing.quota {
             quota.take_bytes((content.len() as u64).saturating_sub(size))?;
         }

@@ -1,0 +1,297 @@
+//! Owners and groups of the source as those of the destination: by name, by the rules of the run, or by number.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sparsync_proto::{IdKind, IdMap, Listing, MapRule, MappedTo, Meta, NO_ID, OwnerName};
+
+/// Who is who on this machine.
+pub(crate) trait Accounts: Send + Sync {
+    /// What a number is called.
+    fn name_of(&self, kind: IdKind, id: u32) -> Option<Vec<u8>>;
+
+    /// Whose name it is.
+    fn id_of(&self, kind: IdKind, name: &[u8]) -> Option<u32>;
+
+    /// Whether this process is in a group.
+    fn is_member(&self, gid: u32) -> bool;
+}
+
+/// What a run asks for.
+pub(crate) struct OwnerRules<'a> {
+    /// Rules for owners, where those are carried.
+    pub(crate) users: Option<&'a IdMap>,
+    /// Rules for groups, where those are carried.
+    pub(crate) groups: Option<&'a IdMap>,
+    /// Only groups are set that this process is in: others it may not set.
+    pub(crate) members_only: bool,
+}
+
+/// The owners of a run.
+pub(crate) struct OwnerMap {
+    accounts: Box<dyn Accounts>,
+    users: Option<Ids>,
+    groups: Option<Ids>,
+    members_only: bool,
+}
+
+/// How the digest of a directory of the destination compares with the source's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DigestsBy {
+    /// As it is: whoever is known by name has the same number on both ends.
+    Number,
+    /// With each owner's number at the source.
+    SourceNumber,
+    /// Not at all: rules may give several owners one number.
+    Nothing,
+}
+
+/// The numbers of one kind.
+struct Ids {
+    kind: IdKind,
+    rules: IdMap,
+    /// What each rule comes to; nothing where its name is unknown here.
+    targets: Vec<Option<u32>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Numbers of the source, and what becomes of them.
+    targets: HashMap<u32, u32>,
+    /// Numbers of the destination, and the one at the source that becomes them; [`NO_ID`] for several.
+    sources: HashMap<u32, u32>,
+    /// Somebody has another number here.
+    moved: bool,
+}
+
+impl OwnerMap {
+    /// The owners of a run, and the rules whose name nobody has here.
+    pub(crate) fn new(accounts: Box<dyn Accounts>, rules: &OwnerRules<'_>) -> (Self, Vec<(IdKind, String)>) {
+        let mut unknown = Vec::new();
+        let mut ids =
+            |kind: IdKind, rules: Option<&IdMap>| rules.map(|rules| Ids::new(kind, rules, &*accounts, &mut unknown));
+        let (users, groups) = (ids(IdKind::User, rules.users), ids(IdKind::Group, rules.groups));
+        (Self { accounts, users, groups, members_only: rules.members_only }, unknown)
+    }
+
+    /// Takes names of the source.
+    pub(super) fn told(&self, names: Vec<OwnerName>) {
+        for OwnerName { kind, id, name } in names {
+            let ids = match kind {
+                IdKind::User => &self.users,
+                IdKind::Group => &self.groups,
+            };
+            if let Some(ids) = ids {
+                ids.add(id, self.target(ids, id, Some(&name)));
+            }
+        }
+    }
+
+    /// What becomes of a number.
+    fn target(&self, ids: &Ids, id: u32, name: Option<&[u8]>) -> u32 {
+        let by_rule = ids.rules().find(|(rule, _)| rule.is_for(id, name)).map(|(_, target)| target);
+        let by_name = || name.filter(|_| id != 0).and_then(|name| self.accounts.id_of(ids.kind, name));
+        let target = by_rule.or_else(by_name).unwrap_or(id);
+        let may_be_set = ids.kind == IdKind::User || !self.members_only || self.accounts.is_member(target);
+        if may_be_set { target } else { NO_ID }
+    }
+
+    fn mapped(&self, ids: Option<&Ids>, id: u32) -> u32 {
+        let Some(ids) = ids else { return id };
+        let mut known = ids.known();
+        match known.targets.entry(id) {
+            Entry::Occupied(target) => *target.get(),
+            // Who has not been told of has no name.
+            Entry::Vacant(place) => *place.insert(self.target(ids, id, None)),
+        }
+    }
+
+    /// Whether every owner and every group has the number that it has at the source.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.members_only && self.digests_by() == DigestsBy::Number
+    }
+
+    /// The destination's owner and group; [`NO_ID`] for one that is to stay.
+    pub(super) fn meta(&self, source: &Meta) -> Meta {
+        if self.is_plain() {
+            return *source;
+        }
+        let uid = self.mapped(self.users.as_ref(), source.uid);
+        Meta { uid, gid: self.mapped(self.groups.as_ref(), source.gid), ..*source }
+    }
+
+    /// The same for all entries of a directory.
+    pub(super) fn listing(&self, mut source: Listing) -> Listing {
+        if !self.is_plain() {
+            source.change_attributes(|meta| *meta = self.meta(meta));
+        }
+        source
+    }
+
+    /// How digests compare, as far as names were told.
+    pub(super) fn digests_by(&self) -> DigestsBy {
+        let all = || [&self.users, &self.groups].into_iter().flatten();
+        if all().any(|ids| !ids.targets.is_empty()) {
+            DigestsBy::Nothing
+        } else if all().any(|ids| ids.known().moved) {
+            DigestsBy::SourceNumber
+        } else {
+            DigestsBy::Number
+        }
+    }
+
+    /// Owner and group of the destination as the source has them.
+    pub(super) fn source_meta(&self, destination: &Meta) -> Meta {
+        let source = |ids: &Option<Ids>, id: u32| ids.as_ref().map_or(id, |ids| ids.source(id));
+        let uid = source(&self.users, destination.uid);
+        Meta { uid, gid: source(&self.groups, destination.gid), ..*destination }
+    }
+}
+
+impl Ids {
+    fn new(kind: IdKind, rules: &IdMap, accounts: &dyn Accounts, unknown: &mut Vec<(IdKind, String)>) -> Self {
+        let mut target = |rule: MapRule<'_>| match rule.to {
+            MappedTo::Id(id) => Some(id),
+            MappedTo::Name(name) => accounts.id_of(kind, name.as_bytes()).or_else(|| {
+                unknown.push((kind, name.to_owned()));
+                None
+            }),
+        };
+        let targets = rules.rules().map(&mut target).collect();
+        Self { kind, rules: rules.clone(), targets, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rules that come to something.
+    fn rules(&self) -> impl Iterator<Item = (MapRule<'_>, u32)> {
+        self.rules.rules().zip(&self.targets).filter_map(|(rule, target)| Some((rule, (*target)?)))
+    }
+
+    /// Notes what becomes of somebody who has a name.
+    fn add(&self, id: u32, target: u32) {
+        let mut known = self.known();
+        if known.targets.insert(id, target).is_some() || target == NO_ID {
+            return;
+        }
+        known.moved |= target != id;
+        known.sources.entry(target).and_modify(|source| *source = NO_ID).or_insert(id);
+    }
+
+    /// The number at the source of whom has this one here; [`NO_ID`] when nobody there comes to have it, or several do.
+    fn source(&self, id: u32) -> u32 {
+        let known = self.known();
+        match (known.sources.get(&id), known.targets.get(&id)) {
+            (Some(source), _) => *source,
+            // A group that stays as it is has its own number here, whoever that is.
+            (None, None | Some(&NO_ID)) => id,
+            (None, Some(target)) => {
+                if *target == id {
+                    id
+                } else {
+                    NO_ID
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accounts, DigestsBy, OwnerMap, OwnerRules};
+    use sparsync_proto::{IdKind, IdMap, Meta, NO_ID, OwnerName};
+
+    /// Users and groups have the same names and numbers.
+    struct Few(&'static [(&'static str, u32)]);
+
+    impl Accounts for Few {
+        fn name_of(&self, _: IdKind, id: u32) -> Option<Vec<u8>> {
+            self.0.iter().find(|(_, known)| *known == id).map(|(name, _)| name.as_bytes().to_vec())
+        }
+
+        fn id_of(&self, _: IdKind, name: &[u8]) -> Option<u32> {
+            self.0.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, id)| *id)
+        }
+
+        fn is_member(&self, gid: u32) -> bool {
+            gid == 50
+        }
+    }
+
+    const HERE: Few = Few(&[("root", 0), ("alice", 20), ("carol", 30), ("staff", 50)]);
+
+    fn map(users: &str, groups: &str, members_only: bool) -> (OwnerMap, Vec<(IdKind, String)>) {
+        let parse = |text: &str| if text.is_empty() { IdMap::default() } else { IdMap::parse(text).expect(text) };
+        let (users, groups) = (parse(users), parse(groups));
+        OwnerMap::new(Box::new(HERE), &OwnerRules { users: Some(&users), groups: Some(&groups), members_only })
+    }
+
+    fn name(kind: IdKind, id: u32, name: &str) -> OwnerName {
+        OwnerName { kind, id, name: name.as_bytes().to_vec() }
+    }
+
+    fn meta(uid: u32, gid: u32) -> Meta {
+        Meta { uid, gid, ..Meta::default() }
+    }
+
+    fn pair(meta: Meta) -> (u32, u32) {
+        (meta.uid, meta.gid)
+    }
+
+    #[test]
+    fn names_decide_and_numbers_where_there_are_none() {
+        let (owners, unknown) = map("", "", false);
+        assert!(unknown.is_empty() && owners.is_plain());
+        owners.told(vec![name(IdKind::User, 20, "alice"), name(IdKind::User, 7, "nobody here")]);
+        assert!(owners.is_plain(), "the same numbers on both ends");
+        owners.told(vec![name(IdKind::User, 10, "carol"), name(IdKind::Group, 5, "staff")]);
+        assert_eq!(owners.digests_by(), DigestsBy::SourceNumber);
+        for (source, destination) in
+            [(meta(10, 5), (30, 50)), (meta(20, 20), (20, 20)), (meta(0, 0), (0, 0)), (meta(7, 8), (7, 8))]
+        {
+            assert_eq!(pair(owners.meta(&source)), destination);
+            assert_eq!(pair(owners.source_meta(&meta(destination.0, destination.1))), pair(source));
+        }
+        assert_eq!(
+            owners.source_meta(&meta(10, 5)).uid,
+            NO_ID,
+            "carol has another number here, so nobody comes to have hers"
+        );
+        // Two of the source come to be one here.
+        owners.told(vec![name(IdKind::User, 30, "nobody")]);
+        assert_eq!(owners.meta(&meta(30, 0)).uid, 30);
+        assert_eq!(owners.source_meta(&meta(30, 0)).uid, NO_ID);
+    }
+
+    #[test]
+    fn root_stays_root_unless_a_rule_says_otherwise() {
+        let (owners, _) = map("", "", false);
+        owners.told(vec![name(IdKind::User, 0, "alice")]);
+        assert_eq!(owners.meta(&meta(0, 0)).uid, 0);
+        let (owners, _) = map("root:carol", "", false);
+        owners.told(vec![name(IdKind::User, 0, "root")]);
+        assert_eq!(owners.meta(&meta(0, 0)).uid, 30);
+        assert_eq!(owners.digests_by(), DigestsBy::Nothing);
+    }
+
+    #[test]
+    fn a_rule_to_nobody_is_told_and_passed_over() {
+        let (owners, unknown) = map("alice:missing,*:carol", "*:absent", false);
+        assert_eq!(unknown, [(IdKind::User, "missing".to_owned()), (IdKind::Group, "absent".to_owned())]);
+        owners.told(vec![name(IdKind::User, 1000, "alice")]);
+        assert_eq!(pair(owners.meta(&meta(1000, 9))), (30, 9));
+    }
+
+    #[test]
+    fn without_the_right_a_group_is_set_by_its_members_alone() {
+        let (owners, _) = map("", "", true);
+        owners.told(vec![name(IdKind::Group, 5, "staff"), name(IdKind::Group, 20, "alice")]);
+        assert_eq!([5, 20, 50, 60].map(|gid| owners.meta(&meta(1, gid)).gid), [50, NO_ID, 50, NO_ID]);
+        assert_eq!(owners.source_meta(&meta(1, 20)).gid, 20, "one that stays is no difference");
+        assert!(!owners.is_plain());
+    }
+}

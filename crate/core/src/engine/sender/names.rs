@@ -1,0 +1,86 @@
+//! Names of owners and groups, told before anything that has their numbers.
+
+use std::collections::HashSet;
+
+use sparsync_proto::limits::{BATCH_BYTES, OWNERS_MAX};
+use sparsync_proto::{Frame, IdKind, Meta, OwnerName, OwnerNames, Version, is_owner_name};
+
+use crate::engine::owners::Accounts;
+use crate::storage::Scan;
+
+/// Whose names a sender tells.
+pub(crate) struct TellsNames {
+    /// Where names are looked up.
+    pub(crate) accounts: Box<dyn Accounts>,
+    /// Whose.
+    pub(crate) of: OwnerNames,
+    /// Where that of number 0 matters as well: it is the same everywhere unless a rule says otherwise.
+    pub(crate) of_zero: OwnerNames,
+}
+
+/// The names that were told, and those that are to be told next. Each number is looked up once.
+pub(super) struct NameTeller<'a> {
+    tells: &'a TellsNames,
+    /// Owner and group of the last entry: mostly those of the next one, too.
+    last: Option<(u32, u32)>,
+    users: HashSet<u32>,
+    groups: HashSet<u32>,
+    new: Vec<OwnerName>,
+    count: usize,
+}
+
+impl<'a> NameTeller<'a> {
+    pub(super) fn new(tells: &'a TellsNames) -> Self {
+        Self { tells, last: None, users: HashSet::new(), groups: HashSet::new(), new: Vec::new(), count: 0 }
+    }
+
+    /// Looks at the owners of a directory and of what is in it.
+    pub(super) fn see(&mut self, scan: &Scan) {
+        self.see_one(&scan.meta);
+        for entry in scan.listing.entries() {
+            self.see_one(&entry.meta);
+        }
+    }
+
+    fn see_one(&mut self, meta: &Meta) {
+        let ids = (meta.uid, meta.gid);
+        if self.last.replace(ids) == Some(ids) {
+            return;
+        }
+        let TellsNames { of, of_zero, .. } = self.tells;
+        let is_told = |of: bool, of_zero: bool, id: u32| of && (id != 0 || of_zero);
+        if is_told(of.users, of_zero.users, meta.uid) && self.users.insert(meta.uid) {
+            self.look_up(IdKind::User, meta.uid);
+        }
+        if is_told(of.groups, of_zero.groups, meta.gid) && self.groups.insert(meta.gid) {
+            self.look_up(IdKind::Group, meta.gid);
+        }
+    }
+
+    /// Whoever has no name, or none that can travel, is known by number.
+    fn look_up(&mut self, kind: IdKind, id: u32) {
+        if self.count < OWNERS_MAX
+            && let Some(name) = self.tells.accounts.name_of(kind, id).filter(|name| is_owner_name(name))
+        {
+            self.count += 1;
+            self.new.push(OwnerName { kind, id, name });
+        }
+    }
+
+    /// Encodes what is to be told.
+    pub(super) fn encode(&mut self, version: Version, out: &mut Vec<u8>) {
+        let mut frame = Vec::new();
+        let mut bytes = 0;
+        for name in self.new.drain(..) {
+            bytes += name.name.len() + 8;
+            frame.push(name);
+            if bytes >= BATCH_BYTES {
+                bytes = 0;
+                Frame::Owners(std::mem::take(&mut frame)).encode(version, out);
+            }
+        }
+        if !frame.is_empty() {
+            Frame::Owners(frame).encode(version, out);
+        }
+    }
+}
