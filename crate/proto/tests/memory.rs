@@ -136,6 +136,7 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
         ("Want, resume", full(&[9, 0, 0, 0x80, 0xf0, 0x01], &[0; 34], 0x7800)),
         ("Settled", vec![10, 0]),
         ("Items", full(&[11], &[0; 5], usize::MAX)),
+        ("Items, hard links", full(&[11], &[0x80, 0, 0, 0, 0, 2, 2, 0], usize::MAX)),
         ("Items, named", full(&[11], &[0, 0, 0, 0, 1, b'a'], usize::MAX)),
         ("Issue", issue),
         ("Heartbeat", vec![13, 0]),
@@ -158,6 +159,8 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
         all.push(("List of files", list(0, &one_file, false, most)));
         all.push(("List of files with content", list(0, &[0; 38], true, most)));
         all.push(("List of directories with content", list(1, b"", true, most)));
+        // Of a leader in the top with the name of the entry itself.
+        all.push(("List of hard links", list(4, b"\x80\x20\0\0\0\0\x04\x07\x02\0\x01", false, most)));
         // One attribute with a name of one byte and no value.
         all.push(("List with attributes", list(4, b"\x80\x20\0\0\0\0\x05\x03\x03\x01a\0", false, most)));
     }

@@ -6,7 +6,7 @@ use crate::{FIRST, asked_for, outside_untouched, refused_in_session, serves_on, 
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::Record;
-use sparsync_core::proto::{Attributes, Directory, Frame, IssueKind, Kind, Request, Xattrs, limits};
+use sparsync_core::proto::{Attributes, Directory, Frame, IssueKind, Kind, Leader, RelPath, Request, Xattrs, limits};
 
 /// A listing of directory 0 with one entry, its name spelt by hand.
 fn list_body(kind: u8, name: &[u8], rest: &[u8]) -> Vec<u8> {
@@ -216,6 +216,51 @@ async fn extended_attributes_that_the_request_does_not_carry_are_refused() {
         (asked.clone(), [root(None), entry(Kind::Symlink, "user.a")]),
     ] {
         refused_in_session(&site, request, &bodies).await;
+    }
+    unharmed(&site, &before).await;
+}
+
+#[tokio::test]
+async fn hard_links_to_what_the_source_does_not_have_are_refused() {
+    let (site, before) = victim("").await;
+    let asked = Request { attributes: Attributes { hard_links: true, ..push_to("").attributes }, ..push_to("dst") };
+    // The destination has `keep` and `sub/inner`, and the source has neither.
+    let list = |entries: &[(&str, Kind, u64, &str)], followers: &[(usize, &str, &str)]| {
+        let mut list = listing(entries);
+        for (index, directory, name) in followers {
+            let directory = RelPath::new(directory.as_bytes()).unwrap();
+            list.add_follower(*index, Leader { directory: &directory, name: name.as_bytes() });
+        }
+        body(&Frame::List { directory: 0, more: false, listing: list })
+    };
+    let one = [("new", Kind::File, 3, "")];
+    let two = [("a", Kind::File, 3, ""), ("b", Kind::Symlink, 0, "a"), ("c", Kind::File, 3, "")];
+    for (request, entries, followers) in [
+        (push_to("dst"), &two[..], &[(2, "", "a")][..]),
+        (asked.clone(), &one, &[(0, "", "keep")]),
+        (asked.clone(), &one, &[(0, "sub", "inner")]),
+        // It comes after the entry, or is the entry itself.
+        (asked.clone(), &one, &[(0, "", "new")]),
+        (asked.clone(), &two, &[(0, "", "c")]),
+        // It is of another kind, or is a hard link itself.
+        (asked.clone(), &two, &[(2, "", "b")]),
+        (
+            asked.clone(),
+            &[("a", Kind::File, 3, ""), ("b", Kind::File, 3, ""), ("c", Kind::File, 3, "")],
+            &[(1, "", "a"), (2, "", "b")],
+        ),
+        (asked.clone(), &[("a", Kind::Directory, 0, ""), ("c", Kind::File, 3, "")], &[(1, "", "a")]),
+    ] {
+        let entries_of = u32::try_from(entries.len()).unwrap();
+        let root = body(&Frame::Directories(vec![directory("", entries_of)]));
+        refused_in_session(&site, request, &[root, list(entries, followers)]).await;
+    }
+    // No path leads out of the tree, not even the spelling of one.
+    let root = body(&Frame::Directories(vec![directory("", 1)]));
+    for leader in [&b"\0\x01.."[..], b"\0\x01a/../b", b"\x02..\x01", b"\x01/\x01", b"\x01a\x02", b"\x01a"] {
+        let mut rest = vec![5, 0x80, 0x20, 0, 0, 0, 0];
+        rest.bytes(&[&[7, u8::try_from(leader.len()).unwrap()][..], leader].concat());
+        refused_in_session(&site, asked.clone(), &[root.clone(), list_body(0, b"n", &rest)]).await;
     }
     unharmed(&site, &before).await;
 }

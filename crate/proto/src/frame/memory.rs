@@ -35,7 +35,10 @@ impl Frame {
                 Self::Need(numbers) => list(numbers, |_| 0),
                 Self::Want { files, resume, .. } => list(files, |_| 0) + list(resume, |_| 0),
                 Self::Owners(names) => list(names, |name| name.name.len()),
-                Self::Items(items) => list(items, |item| item.path.len()),
+                Self::Items(items) => list(items, |item| {
+                    let leader = item.leader.as_ref();
+                    item.path.len() + leader.map_or(0, |leader| size_of_val(&**leader) + leader.as_bytes().len())
+                }),
                 Self::Issue(issue) => issue.path.len() + issue.message.len(),
                 Self::Finished { counters, refused } => list(counters, |_| 0) + refused.as_ref().map_or(0, error),
                 Self::Abort(refused) => error(refused),

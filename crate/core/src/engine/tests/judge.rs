@@ -98,15 +98,29 @@ impl Case<'_> {
         let mut wrong = Vec::new();
         let is_told = |path: &[u8]| self.has_vanished(path) || told.iter().any(|told| is_within(path, told));
         let holds_told = |path: &[u8]| told.iter().any(|told| is_within(told, path));
+        // An attribute is one of all names, and told of the first.
+        let is_of_told = |entry: &Entry| entry.leader.as_deref().is_some_and(is_told);
+        // A leader whose followers did not arrive has no name less than it should.
+        let is_lost = |path: &[u8], entry: &Entry, there: &Entry| {
+            let leader = entry.leader.as_deref();
+            there.leader.as_deref() != leader && leader != Some(path) && !leader.is_some_and(is_told)
+        };
         for (path, entry) in self.source.entries.iter().filter(|(path, _)| !is_told(path)) {
             match self.after.entries.get(path) {
                 None => wrong.push(format!("did not arrive, and nobody told: {}", show(path))),
                 Some(there) if !there.holds(entry) => {
                     wrong.push(format!("has other content, and nobody told: {}", show(path)));
                 }
-                Some(there) if !(there.is_like(entry) || entry.kind == Kind::Directory && holds_told(path)) => {
+                Some(there)
+                    if !(there.is_like(entry)
+                        || is_of_told(entry)
+                        || entry.kind == Kind::Directory && holds_told(path)) =>
+                {
                     let (had, has) = (entry.meta, there.meta);
                     wrong.push(format!("has other attributes, and nobody told: {} {had:?} {has:?}", show(path)));
+                }
+                Some(there) if is_lost(path, entry, there) => {
+                    wrong.push(format!("is no hard link, and nobody told: {}", show(path)));
                 }
                 Some(_) => {}
             }
@@ -127,7 +141,10 @@ impl Case<'_> {
         let mut names = self.call.path.split(|&byte| byte == b'/').collect::<Vec<_>>();
         names.truncate(names.iter().position(|name| *name == UNFINISHED).unwrap_or(names.len()));
         let struck = &names.join(&b'/')[..];
-        let is_related = |told: &[u8]| is_within(told, struck) || is_within(struck, told);
+        let is_near = |told: &[u8]| is_within(told, struck) || is_within(struck, told);
+        // What leads a hard link takes the link with it.
+        let leader_of = |told: &[u8]| self.source.entries.get(told).and_then(|entry| entry.leader.as_deref());
+        let is_related = |told: &[u8]| is_near(told) || leader_of(told).is_some_and(is_near);
         // What takes the place of a directory waits for a run that may delete.
         let waits = |issue: &Issue| issue.kind == IssueKind::Conflict && self.nothing_is_deleted();
         let failures = self.ended.failures.iter().filter(|issue| !waits(issue)).map(|issue| &issue.path[..]);

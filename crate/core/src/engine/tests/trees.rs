@@ -9,7 +9,11 @@ use crate::storage::TempName;
 use crate::storage::memory::{Body, MemoryStorage, Node, Xattrs};
 
 /// A tree that is being made.
-pub(super) struct Tree(Entries);
+pub(super) struct Tree {
+    entries: Entries,
+    /// Further names, each of an entry.
+    links: Vec<(String, String)>,
+}
 
 type Entries = BTreeMap<Vec<u8>, (Body, u16, i64, Xattrs)>;
 
@@ -26,11 +30,11 @@ pub(super) fn content(seed: u64, bytes: usize) -> Vec<u8> {
 impl Tree {
     /// An empty directory.
     pub(super) fn new() -> Self {
-        Self(BTreeMap::new())
+        Self { entries: BTreeMap::new(), links: Vec::new() }
     }
 
     fn add(mut self, path: &str, body: Body, mode: u16, time: i64) -> Self {
-        self.0.insert(path.as_bytes().to_vec(), (body, mode, time, Xattrs::new()));
+        self.entries.insert(path.as_bytes().to_vec(), (body, mode, time, Xattrs::new()));
         self
     }
 
@@ -61,16 +65,29 @@ impl Tree {
 
     /// An extended attribute of an entry that is there.
     pub(super) fn xattr(mut self, path: &str, name: &str, value: &[u8]) -> Self {
-        let (_, _, _, xattrs) = self.0.get_mut(path.as_bytes()).expect("it was made before");
+        let (_, _, _, xattrs) = self.entries.get_mut(path.as_bytes()).expect("it was made before");
         xattrs.insert(name.as_bytes().to_vec(), value.to_vec());
+        self
+    }
+
+    /// A further name of an entry.
+    pub(super) fn link(mut self, path: &str, of: &str) -> Self {
+        self.links.push((path.to_owned(), of.to_owned()));
         self
     }
 
     /// The tree as a storage.
     pub(super) fn build(self) -> MemoryStorage {
-        let mut entries = self.0;
+        let Self { mut entries, links } = self;
         entries.insert(Vec::new(), (Body::Directory(BTreeMap::new()), 0o755, 1_600_000_000, Xattrs::new()));
-        MemoryStorage::new(build(&entries, &RelPath::root()))
+        let top = build(&entries, &RelPath::root());
+        for (path, of) in links {
+            let path = RelPath::new(path.as_bytes()).expect("a path");
+            let (parent, name) = path.split_last().expect("no root");
+            let of = RelPath::new(of.as_bytes()).expect("a path");
+            node_at(&top, &parent).add_link(name.as_bytes(), &node_at(&top, &of));
+        }
+        MemoryStorage::new(top)
     }
 }
 
@@ -95,6 +112,13 @@ fn build(entries: &Entries, path: &RelPath) -> Arc<Node> {
     node
 }
 
+fn node_at(top: &Arc<Node>, path: &RelPath) -> Arc<Node> {
+    path.components().fold(Arc::clone(top), |node, name| match node.look().0 {
+        Body::Directory(entries) => Arc::clone(&entries[name.as_bytes()]),
+        _ => panic!("no directory above {}", path.as_bytes().escape_ascii()),
+    })
+}
+
 /// An entry as a judge sees it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -102,6 +126,8 @@ pub(super) struct Entry {
     pub(super) content: Vec<u8>,
     pub(super) meta: Meta,
     pub(super) xattrs: Xattrs,
+    /// The first name of what has several.
+    pub(super) leader: Option<Vec<u8>>,
 }
 
 impl Entry {
@@ -121,6 +147,11 @@ impl Entry {
 pub(super) struct Snapshot {
     pub(super) entries: BTreeMap<Vec<u8>, Entry>,
     pub(super) unfinished: Vec<Vec<u8>>,
+    names: Vec<(u64, Vec<u8>)>,
+}
+
+fn owned((parent, name): (RelPath, sparsync_proto::Name<'_>)) -> (RelPath, Vec<u8>) {
+    (parent, name.as_bytes().to_vec())
 }
 
 impl Snapshot {
@@ -128,6 +159,15 @@ impl Snapshot {
     pub(super) fn of(storage: &MemoryStorage) -> Self {
         let mut snapshot = Self::default();
         snapshot.add(&storage.top, &RelPath::root());
+        let names: Vec<_> = std::mem::take(&mut snapshot.names);
+        for all in names.iter().map(|(number, _)| names.iter().filter(move |(other, _)| other == number)) {
+            let all: Vec<_> = all.map(|(_, path)| path.clone()).collect();
+            for path in all.iter().filter(|_| all.len() > 1) {
+                // In the order of the walk, in which all of a directory comes before what is below it.
+                let first = all.iter().min_by_key(|path| RelPath::new(path).expect("a path").split_last().map(owned));
+                snapshot.entries.get_mut(path).expect("it was added").leader = first.cloned();
+            }
+        }
         snapshot
     }
 
@@ -142,7 +182,10 @@ impl Snapshot {
         if kind == Kind::Symlink {
             meta.mode = 0;
         }
-        self.entries.insert(path.as_bytes().to_vec(), Entry { kind, content, meta, xattrs });
+        self.entries.insert(path.as_bytes().to_vec(), Entry { kind, content, meta, xattrs, leader: None });
+        if kind != Kind::Directory {
+            self.names.push((node.number(), path.as_bytes().to_vec()));
+        }
         let Body::Directory(children) = body else { return };
         for (name, child) in &children {
             if TempName::parse(name).is_some() {

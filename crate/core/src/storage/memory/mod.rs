@@ -97,8 +97,21 @@ impl Node {
         Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), links: AtomicU32::new(1), state })
     }
 
+    /// What tells it from every other entry.
+    pub(crate) fn number(&self) -> u64 {
+        self.ino
+    }
+
+    /// Gives an entry a further name in this directory, as whoever made the tree.
+    pub(crate) fn add_link(&self, name: &[u8], node: &Arc<Self>) {
+        if let Body::Directory(entries) = &mut self.lock().body {
+            node.linked();
+            entries.insert(name.to_vec(), Arc::clone(node));
+        }
+    }
+
     /// Counts a further name.
-    pub(crate) fn linked(&self) {
+    fn linked(&self) {
         self.links.fetch_add(1, Ordering::Relaxed);
     }
 
