@@ -319,6 +319,8 @@ export interface NativeRoot {
   path: Uint8Array
   /** Nobody may write to it. */
   readOnly: boolean
+  /** Patterns of paths that no client sees. */
+  exclude: Array<Uint8Array>
 }
 
 /** A rule of a filter. */
@@ -357,6 +359,8 @@ export interface NativeServerOptions {
   idleTimeoutMs: number
   /** Every session is profiled. */
   profile: boolean
+  /** Options that no client may use. */
+  refuse: Array<string>
 }
 
 /** What a server that profiles its sessions has to tell. */

@@ -4,7 +4,7 @@ import type { Check, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { IDENTITY_CHECKS, publicKey } from './settings.js';
 import type { IdentityOptions } from './options.js';
-import { absolute, describe, pathBytes } from './paths.js';
+import { absolute, bytesOf, describe, pathBytes } from './paths.js';
 import type { PathLike } from './paths.js';
 import { DURABILITIES } from './words.js';
 import type { Durability } from './words.js';
@@ -64,6 +64,15 @@ export interface RootOptions {
    * @example `roots: { site: { path: '/srv/site', readOnly: true } }`
    */
   readOnly?: boolean | undefined;
+  /**
+   * Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them: one that begins
+   * with `/` begins at the top of the root, and `+ ` before one takes what it matches out of those behind it.
+   *
+   * Default: none.
+   *
+   * @example `roots: { home: { path: '/home', exclude: ['.ssh/', '*.key'] } }`
+   */
+  exclude?: readonly (string | Uint8Array)[] | undefined;
 }
 
 /** Options of `serve`. */
@@ -150,11 +159,24 @@ export interface ServeOptions {
    * @example `profile: (record) => appendFileSync('profile.jsonl', JSON.stringify(record) + '\n')`
    */
   profile?: ProfileListener | undefined;
+  /**
+   * Options of a run that no client may use, by their names here or on the command line: a run that asks for one is refused.
+   *
+   * Default: none.
+   *
+   * @example `refuse: ['delete', 'filter']`
+   */
+  refuse?: readonly string[] | undefined;
 }
 
 /** Options of a server that were checked, with their defaults except for paths. */
 export interface ServeSettings {
-  readonly roots: readonly { readonly name: string; readonly path: Uint8Array; readonly readOnly: boolean }[];
+  readonly roots: readonly {
+    readonly name: string;
+    readonly path: Uint8Array;
+    readonly readOnly: boolean;
+    readonly exclude: readonly Uint8Array[];
+  }[];
   readonly listen: string;
   readonly identity: IdentityOptions;
   readonly authorizedKeys: readonly string[];
@@ -165,6 +187,7 @@ export interface ServeSettings {
   readonly maxSessions: number;
   readonly idleTimeoutMs: number;
   readonly profile: ProfileListener | undefined;
+  readonly refuse: readonly string[];
 }
 
 /** What a key may be allowed to do. */
@@ -202,9 +225,15 @@ const allowedClient: Check<AllowedClient> = (value, where) => {
 const isPath = (value: unknown): value is PathLike =>
   typeof value === 'string' || value instanceof Uint8Array || value instanceof URL;
 
+const pattern = instance<string | Uint8Array>(
+  (value): value is string | Uint8Array => typeof value === 'string' || value instanceof Uint8Array,
+  'a pattern (string or Uint8Array)',
+);
+
 const ROOT_CHECKS: Checks<RootOptions> = {
   path: instance<PathLike>(isPath, 'a path (string, Uint8Array or file: URL)'),
   readOnly: flag,
+  exclude: listOf(pattern),
 };
 
 const SERVE_CHECKS: Checks<ServeOptions> = {
@@ -224,6 +253,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   durability: oneOf(...DURABILITIES),
   maxSessions: integer(1, 65_536, 'sessions'),
   idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
+  refuse: listOf(wordWithoutBlanks),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),
 };
 
@@ -246,6 +276,7 @@ export function serveSettings(options: unknown): ServeSettings {
     maxSessions: given.maxSessions ?? 64,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     profile: given.profile,
+    refuse: given.refuse ?? [],
   };
 }
 
@@ -260,6 +291,9 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
     name,
     path: absolute(pathBytes(given.path, where)),
     readOnly: 'readOnly' in given ? (given.readOnly ?? false) : false,
+    exclude: ('exclude' in given ? (given.exclude ?? []) : []).map((each) =>
+      typeof each === 'string' ? bytesOf(each) : each,
+    ),
   };
 }
 

@@ -176,7 +176,7 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
   return {
     listen: settings.listen,
     identity: nativeIdentity(settings.identity),
-    roots: settings.roots.map((root) => ({ ...root })),
+    roots: settings.roots.map((root) => ({ ...root, exclude: root.exclude.map((each) => Buffer.from(each)) })),
     ...(authorizedKeysPath === undefined ? {} : { authorizedKeysPath }),
     authorizedKeys: [...settings.authorizedKeys],
     ...(clientCa === undefined ? {} : { clientCaPem: clientCa }),
@@ -185,5 +185,6 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     maxSessions: settings.maxSessions,
     idleTimeoutMs: settings.idleTimeoutMs,
     profile: settings.profile !== undefined,
+    refuse: [...settings.refuse],
   };
 }

@@ -59,6 +59,20 @@ function message(type, name, at, order) {
   return `message!(${type}, "${name}"${order} {\n${fields.join('\n')}\n});`;
 }
 
+/** The lines of an option: one, or one for each of its flags. */
+function namedOption(row) {
+  const group = STRUCTS.find(({ at, message: own }) => own !== undefined && at === placeOf(row).of);
+  const outer =
+    group === undefined
+      ? []
+      : members()
+          .get('')
+          .filter(({ field }) => field.at === group.at);
+  const place = [...outer, row].map(({ field }) => field.number);
+  const names = row.flags?.map(({ flag }) => flag) ?? [row.flag ?? row.name];
+  return names.map((flag) => `    ("${row.name}", "${flag}", &[${place.join(', ')}]),`);
+}
+
 /** The module of crate/proto. */
 export function requestModule() {
   const own = members();
@@ -92,6 +106,12 @@ ${initial.join('\n')}
         }
     }
 }
+
+/// The options by their names in the API and on the command line, and the field of each, with the message that it is in before it.
+#[rustfmt::skip]
+pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
+${requested.flatMap(namedOption).join('\n')}
+];
 
 ${STRUCTS.filter((each) => each.message !== undefined)
   .map(({ at, type, message: name }) => message(type, name, at, ''))

@@ -78,7 +78,11 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
     throw new ConfigError('nobody could connect: give --allow NAME=KEY, --authorized-keys FILE or --client-ca FILE');
   }
   return {
-    roots: Object.fromEntries(flags.words('root').map((word) => parseRoot(word, flags.on('read-only')))),
+    roots: Object.fromEntries(
+      flags
+        .words('root')
+        .map((word) => parseRoot(word, { readOnly: flags.on('read-only'), exclude: flags.words('exclude') })),
+    ),
     listen: flags.text('listen') ?? `[::]:${DEFAULT_PORT}`,
     ...(keyPath === undefined ? {} : { identity: { keyPath } }),
     allow,
@@ -87,6 +91,7 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
     anonymous,
     durability: flags.choice('durability', DURABILITIES),
     maxSessions: flags.number('max-sessions', 1),
+    refuse: flags.all('refuse'),
   };
 }
 
@@ -101,13 +106,13 @@ function existing(defaultPath: () => string): string | undefined {
   }
 }
 
-function parseRoot(word: Word, readOnly: boolean): [string, RootOptions] {
+function parseRoot(word: Word, rest: Omit<RootOptions, 'path'>): [string, RootOptions] {
   const bytes = typeof word === 'string' ? Buffer.from(word) : Buffer.from(word);
   const equals = bytes.indexOf('=');
   if (equals < 1 || equals === bytes.length - 1) {
     throw new ConfigError(`--root must be NAME=PATH, not ${JSON.stringify(safe(textOf(bytes)))}`);
   }
-  return [textOf(bytes.subarray(0, equals)), { path: bytes.subarray(equals + 1), readOnly }];
+  return [textOf(bytes.subarray(0, equals)), { path: bytes.subarray(equals + 1), ...rest }];
 }
 
 /** `NAME=KEY[,root=ROOT[/PREFIX]]...[,allow=OPERATION+OPERATION][,quota=BYTES][,entries=NUM]` */

@@ -23,7 +23,7 @@ async fn serve(folder: &str) -> Outcome<()> {
     let server = Server::start(ServerOptions {
         listen: "127.0.0.1:0".to_owned(),
         identity: Identity::generate()?,
-        roots: vec![ServedRoot { name: "root".to_owned(), path: folder.into(), read_only: false }],
+        roots: vec![ServedRoot { name: "root".to_owned(), path: folder.into(), read_only: false, exclude: Vec::new() }],
         authorized_keys_path: None,
         authorized_keys: Vec::new(),
         client_ca_pem: None,
@@ -32,6 +32,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         durability: Durability::None,
         max_sessions: 1,
         idle_timeout: PATIENCE,
+        refuse: Vec::new(),
         profile: false,
     })
     .await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{End, IgnoreSyntax, RelPath, Request, TreeTop, resolved};
+use sparsync_proto::{End, HiddenPaths, Hiding, IgnoreSyntax, Kind, RelPath, Request, TreeTop, resolved};
 
 use crate::error::{Error, Result};
 use crate::fs::{Root, below, trusts};
@@ -23,6 +23,8 @@ pub(crate) enum Place<'a> {
         root: &'a Root,
         /// The path below it that the key reaches and that holds a path.
         prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
+        /// What its operator hides.
+        hidden: &'a Arc<HiddenPaths>,
     },
 }
 
@@ -32,6 +34,13 @@ struct Files {
     top: Root,
     /// For each tree: nothing is read but what is below this path.
     prefixes: Vec<Option<RelPath>>,
+    hidden: Option<Arc<HiddenPaths>>,
+}
+
+impl Files {
+    fn is_hidden(&self, path: &RelPath) -> bool {
+        self.hidden.as_ref().is_some_and(|hidden| hidden.hides_path(path, Kind::File))
+    }
 }
 
 impl RulePlaces for Files {
@@ -40,7 +49,8 @@ impl RulePlaces for Files {
         let mut path = path.to_vec();
         for _ in 0..SYMLINKS_MAX {
             let Ok(at) = RelPath::new(&path) else { return Ok(None) };
-            let Some((directory, name)) = at.split_last().filter(|_| at.is_within(prefix)) else {
+            let Some((directory, name)) = at.split_last().filter(|_| at.is_within(prefix) && !self.is_hidden(&at))
+            else {
                 return Ok(None);
             };
             let open = match self.top.open(&directory, Access::Reach) {
@@ -70,9 +80,16 @@ impl RulePlaces for Files {
         trusts(uid)
     }
 
+    fn hides(&self, path: &[u8]) -> bool {
+        RelPath::new(path).is_ok_and(|path| self.is_hidden(&path))
+    }
+
     fn exists(&self, tree: usize, path: &[u8]) -> bool {
         let (Some(Some(prefix)), Ok(path)) = (self.prefixes.get(tree), RelPath::new(path)) else { return false };
-        let Some((directory, name)) = path.split_last().filter(|_| path.is_within(prefix)) else { return false };
+        let Some((directory, name)) = path.split_last().filter(|_| path.is_within(prefix) && !self.is_hidden(&path))
+        else {
+            return false;
+        };
         self.top.open(&directory, Access::Reach).and_then(|open| open.status(name.as_bytes())).is_ok()
     }
 }
@@ -88,7 +105,14 @@ fn judge<'a>(
     roots: impl Iterator<Item = (&'a Root, bool)>,
     place: &Place<'_>,
 ) -> Result<Judge> {
-    let matcher = request.matcher(end, syntax);
+    let hidden = match place {
+        Place::Served { hidden, .. } if !hidden.is_empty() => Some(Arc::clone(hidden)),
+        Place::Served { .. } | Place::Own => None,
+    };
+    let mut matcher = request.matcher(end, syntax);
+    if let Some(hidden) = &hidden {
+        matcher = Box::new(Hiding::new(Arc::clone(hidden), matcher));
+    }
     if !matcher.ends_differ() {
         return Ok(Judge::new(matcher));
     }
@@ -111,7 +135,7 @@ fn judge<'a>(
         });
         tops.push(TreeTop { path: path.into_bytes(), is_entry });
     }
-    Judge::of_trees(matcher, tops, Box::new(Files { top, prefixes })).map_err(|error| Error::bad_rules(&error))
+    Judge::of_trees(matcher, tops, Box::new(Files { top, prefixes, hidden })).map_err(|error| Error::bad_rules(&error))
 }
 
 /// The judge of a sender.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{Chmod, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, limits};
+use sparsync_core::proto::{Chmod, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits};
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
     Error, ErrorKind, GivenRule, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
@@ -269,6 +269,8 @@ pub struct NativeRoot {
     pub path: Uint8Array,
     /// Nobody may write to it.
     pub read_only: bool,
+    /// Patterns of paths that no client sees.
+    pub exclude: Vec<Uint8Array>,
 }
 
 /// How a server is set up.
@@ -296,17 +298,27 @@ pub struct NativeServerOptions {
     pub idle_timeout_ms: f64,
     /// Every session is profiled.
     pub profile: bool,
+    /// Options that no client may use.
+    pub refuse: Vec<String>,
 }
 
 impl NativeServerOptions {
     pub(crate) fn load(self) -> Result<ServerOptions> {
+        if let Some(name) = self.refuse.iter().find(|name| !is_option(name)) {
+            return Err(config(format!("there is no option {name:?} to refuse")).with("option", name.clone()));
+        }
         Ok(ServerOptions {
             listen: self.listen,
             identity: self.identity.load()?,
             roots: self
                 .roots
                 .into_iter()
-                .map(|root| ServedRoot { name: root.name, path: root.path.to_vec(), read_only: root.read_only })
+                .map(|root| ServedRoot {
+                    name: root.name,
+                    path: root.path.to_vec(),
+                    read_only: root.read_only,
+                    exclude: root.exclude.iter().map(|pattern| pattern.to_vec()).collect(),
+                })
                 .collect(),
             authorized_keys_path: self.authorized_keys_path.map(PathBuf::from),
             authorized_keys: self.authorized_keys,
@@ -316,6 +328,7 @@ impl NativeServerOptions {
             max_sessions: self.max_sessions as usize,
             idle_timeout: millis(self.idle_timeout_ms),
             profile: self.profile,
+            refuse: self.refuse,
         })
     }
 }

@@ -19,6 +19,7 @@ mod kind;
 mod leaders;
 pub mod limits;
 mod matcher;
+mod named;
 mod options;
 mod owners;
 pub mod pack;
@@ -42,9 +43,9 @@ pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use entry_fields::{Device, EntryFields};
 pub use filter::{
-    At, Decider, End, Filter, FilterRules, IgnoreFile, IgnoreSyntax, IgnoreVerdict, Ignores, InForce, Origin,
-    ParseError, Pattern, PerDirectory, Prefixes, Rule, RuleFile, RuleFileError, RuleFiles, Said, Style, TreeTop,
-    parse_file, parse_rule, resolved,
+    At, Decider, End, Filter, FilterRules, HiddenPaths, Hiding, IgnoreFile, IgnoreSyntax, IgnoreVerdict, Ignores,
+    InForce, Origin, ParseError, Pattern, PerDirectory, Prefixes, Rule, RuleFile, RuleFileError, RuleFiles, Said,
+    Style, TreeTop, parse_file, parse_rule, resolved,
 };
 pub use frame::{
     Accept, Action, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry,
@@ -53,6 +54,7 @@ pub use frame::{
 pub use kind::ErrorKind;
 pub use leaders::Leader;
 pub use matcher::{Everything, Matcher, Selected};
+pub use named::is_option;
 pub use options::{Compare, Compression, Direction, Durability, SourcePath, Window};
 pub use owners::{IdKind, IdMap, MapRule, MappedTo, NO_ID, OwnerName, OwnerNames, is_owner_name};
 pub use path::{Name, RelPath};

@@ -24,6 +24,17 @@ pub trait Matcher: Debug + Send + Sync {
     /// send must not come from it.
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
 
+    /// Whether the operator of this end hides the entry from whoever is at the other one.
+    fn hides(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
+        let _ = (at, name, kind);
+        false
+    }
+
+    /// Whether there may be such entries.
+    fn has_hidden(&self) -> bool {
+        false
+    }
+
     /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory is to be
     /// deleted itself.
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {

@@ -46,7 +46,8 @@ impl Shared {
             return Err(outside(&format!("has no root {name:?}")));
         };
         let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
-        if !client.scope.covers(&name, &components) {
+        // What is hidden is not told apart from what is outside of the scope.
+        if !client.scope.covers(&name, &components) || root.hides(path) {
             return Err(outside(&format!("may not use this path of the root {name:?}")));
         }
         Ok(root)
@@ -61,6 +62,10 @@ impl Shared {
         }
         if request.direction == Direction::Push && !request.sources.is_empty() {
             return Err(Error::new(ErrorKind::Config, "a push has no sources at the server"));
+        }
+        if let Some(name) = self.refused.iter().find(|name| request.asks_for(name)) {
+            return Err(Error::new(ErrorKind::Scope, format!("the server does not take the option {name:?}"))
+                .with("option", name.clone()));
         }
         let rights = &client.scope.rights;
         let refuse = |what: &str| {

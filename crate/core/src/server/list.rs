@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{Frame, InForce, Kind, ListEntry, RelPath, limits};
+use sparsync_proto::{Entry, Frame, InForce, Kind, ListEntry, RelPath, limits};
 
 use super::Shared;
 use super::accept::ConnectedClient;
+use super::roots::OpenRoot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Root;
 use crate::transport::{SessionLanes, encoded};
 
 /// Answers a request for a list.
@@ -51,7 +51,7 @@ pub(super) async fn serve_list(
         } else {
             let (shared, path) = (Arc::clone(shared), path.clone());
             shared.root(client, root, &path).map(|_| ())?;
-            tokio::task::spawn_blocking(move || list_directory(&shared.roots[&name].root, &path))
+            tokio::task::spawn_blocking(move || list_directory(&shared.roots[&name], &path))
                 .await
                 .map_err(|_| Error::internal("listing panicked"))??
         }
@@ -69,8 +69,9 @@ pub(super) async fn serve_list(
     lanes.write(encoded(&[Frame::ListReply { more: false, entries: batch }])).await
 }
 
-fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
+fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>> {
     use crate::storage::{Access, Directory, Judge, ScanBuffers, ScanOptions, Storage, scan_directory};
+    let root = &open_root.root;
     let judge = Judge::everything();
     let options = ScanOptions {
         attributes: sparsync_proto::Attributes {
@@ -97,7 +98,11 @@ fn list_directory(root: &Root, path: &RelPath) -> Result<Vec<ListEntry>> {
         })?;
     let directory =
         root.open(path, Access::Reach).map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
-    let listed = scan.listing.entries().iter().map(|entry| {
+    let is_seen = |entry: &&Entry| {
+        let name = RelPath::new(&path.join_bytes(scan.listing.name(entry)));
+        open_root.hidden.is_empty() || name.is_ok_and(|name| !open_root.hidden.hides_path(&name, entry.kind))
+    };
+    let listed = scan.listing.entries().iter().filter(is_seen).map(|entry| {
         let name = scan.listing.name(entry);
         let mut meta = entry.meta;
         // The listing of a run leaves a directory's attributes to its own record.

@@ -57,6 +57,8 @@ pub struct ServerOptions {
     pub idle_timeout: Duration,
     /// Every session is profiled, whether its client asks for it or not; see [`Server::take_profiles`].
     pub profile: bool,
+    /// Options that no client may use, by their names in the API or on the command line.
+    pub refuse: Vec<String>,
 }
 
 /// Counts since the server began.
@@ -77,6 +79,7 @@ struct Shared {
     keys: AuthorizedKeys,
     anonymous: bool,
     durability: Durability,
+    refused: Vec<String>,
     windows: WindowBudget,
     registry: Arc<Registry>,
     totals: Totals,
@@ -120,6 +123,7 @@ impl Server {
             keys,
             anonymous: options.anonymous,
             durability: options.durability,
+            refused: options.refuse,
             windows: WindowBudget::default(),
             registry: Arc::new(Registry::new(options.max_sessions)),
             totals: Totals::default(),

@@ -1,11 +1,13 @@
 //! The directories that are served.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use sparsync_proto::limits;
+use sparsync_proto::{HiddenPaths, Kind, RelPath, limits};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
+use crate::storage::{Access, Directory as _, Storage as _};
 
 /// A directory that is served.
 #[derive(Clone, Debug)]
@@ -16,12 +18,29 @@ pub struct ServedRoot {
     pub path: Vec<u8>,
     /// Nobody may write to it.
     pub read_only: bool,
+    /// Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them.
+    pub exclude: Vec<Vec<u8>>,
 }
 
 /// A served directory that is held open.
 pub(super) struct OpenRoot {
     pub(super) root: Root,
     pub(super) read_only: bool,
+    pub(super) hidden: Arc<HiddenPaths>,
+}
+
+impl OpenRoot {
+    /// Whether a path, or a directory above it, is hidden. What is not there is taken for a directory that a run may make.
+    pub(super) fn hides(&self, path: &RelPath) -> bool {
+        if self.hidden.is_empty() {
+            return false;
+        }
+        let found = path.split_last().and_then(|(parent, name)| {
+            let open = self.root.open(&parent, Access::Reach).ok()?;
+            open.status(name.as_bytes()).ok()
+        });
+        self.hidden.hides_path(path, found.map_or(Kind::Directory, |found| found.kind))
+    }
 }
 
 /// Opens every root, and refuses bad and doubled names.
@@ -39,7 +58,9 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
         }
         let root = Root::reach(&served.path)
             .map_err(|error| bad(&format!("cannot be opened: {}", std::io::Error::from(error))))?;
-        if open.insert(served.name.clone(), OpenRoot { root, read_only: served.read_only }).is_some() {
+        let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
+        let opened = OpenRoot { root, read_only: served.read_only, hidden: Arc::new(hidden) };
+        if open.insert(served.name.clone(), opened).is_some() {
             return Err(bad("is named twice"));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
 use sparsync_proto::{
-    Accept, Direction, Explanation, Frame, Grant, Paths, RelPath, Request, SourceIds, SourcePath, Version,
+    Accept, Direction, Explanation, Frame, Grant, HiddenPaths, Paths, RelPath, Request, SourceIds, SourcePath, Version,
 };
 use tokio::sync::mpsc;
 
@@ -119,6 +119,12 @@ impl Answer<'_> {
         self.shared.root(self.client, &request.root, first).map(|open| &open.root)
     }
 
+    /// What is hidden in it.
+    fn hidden(&self, request: &Request) -> Result<&Arc<HiddenPaths>> {
+        let first = request.sources.first().map_or(&request.path, |source| &source.path);
+        self.shared.root(self.client, &request.root, first).map(|open| &open.hidden)
+    }
+
     /// Where the symlink at `path` leads: the key must cover that path as well.
     fn follow(&self, request: &Request, path: &RelPath, target: &[u8]) -> Result<RelPath> {
         let led_to = sources::led_to(path, target)
@@ -157,7 +163,8 @@ impl Answer<'_> {
         let mut request = request.clone();
         source.select(&mut request);
         let prefix_of = |path: &RelPath| self.prefix_of(&request, path);
-        let place = RulePlace::Served { root: self.root(&request)?, prefix_of: &prefix_of };
+        let place =
+            RulePlace::Served { root: self.root(&request)?, prefix_of: &prefix_of, hidden: self.hidden(&request)? };
         explain::of_source(&source, &request, (&place, self.client.scope.rights.read))
     }
 
@@ -165,7 +172,7 @@ impl Answer<'_> {
     pub(super) fn explain_destination(&self, request: &Request) -> Result<Explanation> {
         let top = self.root(request)?;
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = RulePlace::Served { root: top, prefix_of: &prefix_of };
+        let place = RulePlace::Served { root: top, prefix_of: &prefix_of, hidden: self.hidden(request)? };
         let root = top.descend_to_reach(&request.path).ok();
         explain::of_destination(root.as_ref(), request, (&place, self.client.scope.rights.read))
     }
@@ -185,7 +192,8 @@ impl Answer<'_> {
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = RulePlace::Served { root: self.root(request)?, prefix_of: &prefix_of };
+        let place =
+            RulePlace::Served { root: self.root(request)?, prefix_of: &prefix_of, hidden: self.hidden(request)? };
         let options = SenderOptions {
             attributes: request.attributes,
             judge: judge_of_source(&source, request, &place)?,
@@ -213,6 +221,11 @@ impl Answer<'_> {
     ) -> Result<()> {
         let rights = &self.client.scope.rights;
         let place = Place { top: self.root(request)?, path: request.path.clone() };
+        if let Some(name) = &request.file_name {
+            // Whether it is put below a directory or gets another name is not known yet.
+            let path = RelPath::new(&request.path.join_bytes(name)).unwrap_or_default();
+            self.shared.root(self.client, &request.root, &path)?;
+        }
         let terms = ReceiverTerms {
             file_name: request.file_name.as_deref(),
             bounds: (request.bytes_bound, request.entries_bound),
@@ -253,7 +266,7 @@ impl Answer<'_> {
         }
         let report = Report::to_peer(control.tx.clone());
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let rules = RulePlace::Served { root: place.top, prefix_of: &prefix_of };
+        let rules = RulePlace::Served { root: place.top, prefix_of: &prefix_of, hidden: self.hidden(request)? };
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
         let mut options = prepared.options(request, &terms, (judge, report))?;
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));

@@ -21,6 +21,9 @@ pub(crate) trait RulePlaces: Debug + Send + Sync {
 
     /// Whether something stands at a path that may be looked at.
     fn exists(&self, tree: usize, path: &[u8]) -> bool;
+
+    /// Whether a path is hidden, so that no file of rules is read there.
+    fn hides(&self, path: &[u8]) -> bool;
 }
 
 /// No file is read.
@@ -37,6 +40,10 @@ impl RulePlaces for Nowhere {
     }
 
     fn exists(&self, _: usize, _: &[u8]) -> bool {
+        false
+    }
+
+    fn hides(&self, _: &[u8]) -> bool {
         false
     }
 }
@@ -123,8 +130,12 @@ impl Judge {
             // What is not there is taken for what the path says that it is.
             let guess = if names.peek().is_some() { Kind::Directory } else { Kind::File };
             let kind = found.unwrap_or(guess);
-            let decider = self.matcher.decider(&at, name.as_bytes(), kind, end);
             let here = parent.join(name);
+            if self.matcher.hides(&at, name.as_bytes(), kind) {
+                // Nobody learns whether something stands there.
+                return Ok(Explanation { path: here, included: false, is_there: false, decided: true, ..told });
+            }
+            let decider = self.matcher.decider(&at, name.as_bytes(), kind, end);
             told.is_there = found.is_some();
             told.included = decider.as_ref().is_none_or(|decider| decider.include);
             if names.peek().is_none() || !told.included {
@@ -137,6 +148,23 @@ impl Judge {
             parent = here;
         }
         Ok(told)
+    }
+
+    /// Whether the path, or a directory above it, is hidden by this end's operator.
+    pub(crate) fn hides_path(&self, path: &RelPath, kind: Kind) -> bool {
+        if !self.matcher.has_hidden() {
+            return false;
+        }
+        let mut parent = RelPath::root();
+        let mut names = path.components().peekable();
+        while let Some(name) = names.next() {
+            let kind = if names.peek().is_some() { Kind::Directory } else { kind };
+            if self.matcher.hides(&At::new(&parent, &self.above), name.as_bytes(), kind) {
+                return true;
+            }
+            parent = parent.join(name);
+        }
+        false
     }
 
     /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.
@@ -210,6 +238,12 @@ struct Held<'a, D> {
 }
 
 impl<D: Directory> Held<'_, D> {
+    fn is_hidden(&self, tree: usize, name: &[u8]) -> bool {
+        let Some(top) = self.tops.get(tree) else { return false };
+        let path = [&top.path, self.path.as_bytes(), name].into_iter().filter(|part| !part.is_empty());
+        self.outside.places.hides(&path.collect::<Vec<_>>().join(&b'/'))
+    }
+
     /// What the symlink `name` leads to, by its text.
     fn follow(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
         let status = self.directory.status(name)?;
@@ -225,6 +259,9 @@ impl<D: Directory> Held<'_, D> {
 
 impl<D: Directory> RuleFiles for Held<'_, D> {
     fn own(&mut self, tree: usize, name: &[u8]) -> RuleFile {
+        if self.is_hidden(tree, name) {
+            return RuleFile::Missing;
+        }
         let read = self.directory.open_file_of(tree, name).and_then(|file| read_rules(&file));
         match read {
             Ok(Some(content)) => RuleFile::Content(content),
@@ -242,7 +279,7 @@ impl<D: Directory> RuleFiles for Held<'_, D> {
     }
 
     fn own_exists(&mut self, tree: usize, name: &[u8]) -> bool {
-        self.directory.tree_of(name) == tree && self.directory.status(name).is_ok()
+        !self.is_hidden(tree, name) && self.directory.tree_of(name) == tree && self.directory.status(name).is_ok()
     }
 
     fn exists(&mut self, tree: usize, path: &[u8]) -> bool {

@@ -189,8 +189,10 @@ impl Scan {
         (options, at): (&ScanOptions<'_>, &At<'_>),
         found: &mut Entries,
     ) {
-        if known.is_some_and(|kind| !options.judge.matcher.takes(at, name, kind)) {
-            self.leaves_out = true;
+        let matcher = &*options.judge.matcher;
+        if known.is_some_and(|kind| !matcher.takes(at, name, kind)) {
+            // What is hidden is not even told to be left out.
+            self.leaves_out |= known.is_none_or(|kind| !matcher.hides(at, name, kind));
             return;
         }
         let status = match directory.status(name) {
@@ -198,8 +200,8 @@ impl Scan {
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
-        if known.is_none() && !options.judge.matcher.takes(at, name, status.kind) {
-            self.leaves_out = true;
+        if known.is_none() && !matcher.takes(at, name, status.kind) {
+            self.leaves_out |= !matcher.hides(at, name, status.kind);
             return;
         }
         let Ok(valid) = Name::new(name) else {

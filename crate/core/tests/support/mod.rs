@@ -165,6 +165,7 @@ impl Site {
                 name: "r".to_owned(),
                 path: dir.path().join("root").into_os_string().into_encoded_bytes(),
                 read_only: false,
+                exclude: Vec::new(),
             }],
             authorized_keys_path: None,
             authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],
@@ -173,6 +174,7 @@ impl Site {
             durability: Durability::None,
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),
+            refuse: Vec::new(),
             profile: true,
         })
         .await

@@ -7,6 +7,7 @@
 
 mod compiled;
 mod cvs;
+mod hidden;
 mod ignored;
 mod in_force;
 mod parse;
@@ -16,6 +17,7 @@ mod rule;
 use std::sync::Arc;
 
 pub use compiled::Origin;
+pub use hidden::{HiddenPaths, Hiding};
 pub use ignored::{IgnoreFile, IgnoreSyntax, IgnoreVerdict};
 pub use in_force::{At, InForce, RuleFile, RuleFileError, RuleFiles, TreeTop, resolved};
 pub use parse::{ParseError, Prefixes, Said, Style, parse_file, parse_rule};

@@ -50,6 +50,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if !self.options.deletion.delete {
             self.low_water_mark.raise(&directory.path);
         }
+        if self.options.judge.hides_path(&directory.path, Kind::Directory) {
+            self.refuse_hidden(directory.path.clone())?;
+        }
         let mut old = None;
         while let Some(found) = self.clock.during(Phase::wait_walk, || self.found.peek(self.session))? {
             match found.path().cmp(&directory.path) {
@@ -79,6 +82,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Some(scan) => self.both(number, directory, scan)?,
                 None => self.need(number, directory, None),
             },
+        }
+        Ok(())
+    }
+
+    /// Refuses what the operator hides, whether something stands there or not.
+    pub(super) fn refuse_hidden(&mut self, path: RelPath) -> Result<()> {
+        if self.failed.covering(&path).is_none() && !self.failed.contains(&path) {
+            self.issue(IssueKind::Scope, path.as_bytes().to_vec(), "the server does not take this path")?;
+            self.failed.insert(path, IssueKind::Scope);
         }
         Ok(())
     }

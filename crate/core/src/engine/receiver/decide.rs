@@ -32,6 +32,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Pending { path, meta, xattrs, listing } = pending;
         let (meta, listing) = (self.directory_meta(&path, &meta), self.options.owners.listing(listing));
         self.check_taken(&path, &listing)?;
+        self.refuse_hidden_entries(&path, &listing)?;
         self.tell_dropped_xattrs(&xattrs, &listing)?;
         if let Some(links) = &mut self.links {
             links.take(&path, &listing)?;
@@ -126,13 +127,33 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
+    /// Refuses each entry that the operator of this end hides.
+    fn refuse_hidden_entries(&mut self, path: &RelPath, listing: &Listing) -> Result<()> {
+        let judge = &self.options.judge;
+        if !judge.matcher.has_hidden() || self.failed.covering(path).is_some() {
+            return Ok(());
+        }
+        let at = At::new(path, judge.above());
+        for entry in listing.entries() {
+            let name = listing.name(entry);
+            if judge.matcher.hides(&at, name, entry.kind)
+                && let Ok(name) = Name::new(name)
+            {
+                self.refuse_hidden(path.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at what the sender has, and the rules of this end have left out of the directory.
     fn look_at_left_out(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
         if !old.leaves_out || !self.options.judge.matcher.ends_differ() {
             return Ok(());
         }
         let names = listing.entries().iter().map(|entry| listing.name(entry));
-        let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none()).collect();
+        let is_hidden =
+            |name: &[u8]| RelPath::new(&old.path.join_bytes(name)).is_ok_and(|path| self.failed.contains(&path));
+        let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none() && !is_hidden(name)).collect();
         let Some(root) = self.destination.root.as_ref().filter(|_| !missing.is_empty()) else { return Ok(()) };
         let look = |names: &[&[u8]]| {
             let look = || look_at(root, &old.path, names.iter().copied(), self.options.attributes);

@@ -1,0 +1,54 @@
+//! The options of a request by their names.
+
+use crate::codec::Reader;
+use crate::field::Message as _;
+use crate::request::{OPTIONS, Request};
+
+/// Whether an option of this name is known, be it the API's or the command's.
+#[must_use]
+pub fn is_option(name: &str) -> bool {
+    OPTIONS.iter().any(|(api, flag, _)| name == *api || name == *flag)
+}
+
+impl Request {
+    /// Whether it asks for the option of this name in another way than the default.
+    #[must_use]
+    pub fn asks_for(&self, name: &str) -> bool {
+        let mut fields = Vec::new();
+        self.put_fields(&mut fields);
+        OPTIONS.iter().filter(|(api, flag, _)| name == *api || name == *flag).any(|(_, _, place)| has(&fields, place))
+    }
+}
+
+/// Whether fields have one by these numbers, each of a message inside the one before.
+fn has(fields: &[u8], place: &[u64]) -> bool {
+    let Some((wanted, inside)) = place.split_first() else { return true };
+    let mut reader = Reader::new(fields);
+    while let (Ok(tag), Ok(length)) = (reader.number("tag"), reader.number("length")) {
+        let Ok(value) = usize::try_from(length).map_or(Ok(&[][..]), |length| reader.take(length, "value")) else {
+            return false;
+        };
+        if tag >> 1 == *wanted {
+            return has(value, inside);
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_option;
+    use crate::request::{Deletion, Request, Selection};
+
+    #[test]
+    fn an_option_is_asked_for_by_either_name() {
+        let request = Request {
+            deletion: Deletion { max: Some(3), ..Deletion::default() },
+            selection: Selection { update: true, ..Selection::default() },
+            ..Request::default()
+        };
+        assert!(request.asks_for("maxDelete") && request.asks_for("max-delete") && request.asks_for("update"));
+        assert!(!request.asks_for("delete") && !request.asks_for("ignore-existing") && !request.asks_for("none"));
+        assert!(is_option("ignoreExisting") && is_option("compress") && !is_option("none"));
+    }
+}
