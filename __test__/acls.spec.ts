@@ -13,6 +13,7 @@ import { isRoot, rejection, codeOf, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, walk } from './helpers/walk.js';
+import { dumped as dumpedXattrs } from './helpers/xattrs.js';
 
 const USER = '65534';
 const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
@@ -26,16 +27,7 @@ function setfacl(...args: string[]): void {
 }
 
 /** All ACLs below `root`, a file after the other, as the kernel has them. */
-function dumped(root: string): string {
-  const args = ['-R', '-P', '-h', '-d', '-e', 'hex', '-m', '^system\\.posix_acl', '.'];
-  const ran = spawnSync('getfattr', args, { cwd: root, encoding: 'latin1', maxBuffer: 1 << 28 });
-  if (ran.status !== 0) throw new Error(`getfattr: ${ran.stderr}`);
-  return ran.stdout
-    .split('\n\n')
-    .map((one) => one.split('\n').toSorted().join('\n'))
-    .toSorted()
-    .join('\n\n');
-}
+const dumped = (root: string): string => dumpedXattrs(root, '^system\\.posix_acl');
 
 /** The lines of an itemized run, sorted: a directory's place among them is not in question. */
 function lines(output: string): string[] {

@@ -9,6 +9,7 @@ import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { dumped as dumpedXattrs } from './helpers/xattrs.js';
 
 const USER = '65534';
 const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
@@ -25,16 +26,7 @@ function set(path: string, name: string, value: string): void {
 }
 
 /** Names and values of all namespaces but `system.` below `root`. */
-function dumped(root: string): string {
-  const args = ['-R', '-P', '-h', '-d', '-e', 'hex', '-m', '^(user|trusted|security)\\.', '.'];
-  const ran = spawnSync('getfattr', args, { cwd: root, encoding: 'latin1' });
-  if (ran.status !== 0) throw new Error(`getfattr: ${ran.stderr}`);
-  return ran.stdout
-    .split('\n\n')
-    .map((one) => one.split('\n').toSorted().join('\n'))
-    .toSorted()
-    .join('\n\n');
-}
+const dumped = (root: string): string => dumpedXattrs(root, '^(user|trusted|security)\\.');
 
 const PATHS = ['', 'f', 'sub', 'sub/g', 'link', 'pipe', 'device'];
 

@@ -13,6 +13,7 @@ import { attach, hasStrace, straced } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, walk } from './helpers/walk.js';
+import { dumped as dumpedXattrs } from './helpers/xattrs.js';
 
 const hasSetfattr = spawnSync('setfattr', ['--version']).status === 0;
 const judgedWithXattrs = judgedWhere(hasSetfattr);
@@ -27,16 +28,7 @@ function set(path: string, name: string, value: string): void {
 }
 
 /** Names and values below `root`, a file after the other, as `getfattr` prints them. */
-function dumped(root: string): string {
-  const args = ['-R', '-P', '-h', '-d', '-e', 'hex', '-m', '^user\\.', '.'];
-  const ran = spawnSync('getfattr', args, { cwd: root, encoding: 'latin1', maxBuffer: 1 << 28 });
-  if (ran.status !== 0) throw new Error(`getfattr: ${ran.stderr}`);
-  return ran.stdout
-    .split('\n\n')
-    .map((one) => one.split('\n').toSorted().join('\n'))
-    .toSorted()
-    .join('\n\n');
-}
+const dumped = (root: string): string => dumpedXattrs(root, '^user\\.');
 
 /** Sets or removes attributes at random, of a part of the files and directories. */
 function scatter(random: Random, root: string, oneIn: number): void {
