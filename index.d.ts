@@ -429,6 +429,10 @@ export interface NativeTransfer {
   xattrs: boolean
   /** Hard links: what has several names in the source becomes one entry with as many at the destination. */
   hardLinks: boolean
+  /** What takes root is stored as extended attributes at the initiator, and read from there. */
+  fakeSuper: boolean
+  /** The same at the acceptor. */
+  remoteFakeSuper: boolean
   /** POSIX ACLs. */
   acls: boolean
   /** Devices; when off they are treated as what is never carried. */

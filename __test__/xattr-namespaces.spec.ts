@@ -3,10 +3,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, lstatSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
+import test from 'ava';
+
 import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
-import { program } from './helpers/product.js';
+import { client, program } from './helpers/product.js';
 import { isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { dumped as dumpedXattrs } from './helpers/xattrs.js';
@@ -79,6 +81,13 @@ judgedWhere(hasForeign)('each namespace is made, changed and removed, and itemiz
     assertEqual(t, source, ours, { label: what, wholeSeconds: true });
     if (inode !== undefined) t.is(lstatSync(`${ours}/link`).ino, inode, what);
   }
+});
+
+test('-XX, which means something else in rsync, is refused', async (t) => {
+  const work = workDir(t);
+  const refused = await cli(t, client(work), ['-aXX', `${work}/`, `${work}/copy`]);
+  t.is(refused.code, exit.usage);
+  t.regex(refused.stderr, /--xattrs may stand once: .*--fake-super/);
 });
 
 judgedWhere(hasForeign)('they go through a server for a key with the right, there and back', async (t) => {

@@ -115,6 +115,19 @@ export function lanes({ api }) {
   };
 }
 
+/** An option that the server alone is given: on with the one that there is. */
+export function remoteOption() {
+  const kind = flag();
+  return {
+    ...kind,
+    command: {
+      value: 'OPTION',
+      read: ({ flag: name }) => `remoteFakeSuper(flags, '${name}')`,
+      needs: { './flag-values.js': ['remoteFakeSuper'] },
+    },
+  };
+}
+
 /** A word of a closed set, which is `set` in Rust and `list` in TypeScript. */
 export function word({ set, list, api, command, value }) {
   const standard = byDefault(api);

@@ -1,5 +1,5 @@
 import { EVERY } from './calls.mjs';
-import { flag, rules, own } from './kinds.mjs';
+import { flag, own, remoteOption, rules } from './kinds.mjs';
 
 export const title = 'What is transferred';
 
@@ -137,6 +137,7 @@ export const rows = [
     meaning: 'Extended attributes.',
     flag: 'xattrs',
     short: 'X',
+    twice: 'what --fake-super stores is read and written by that flag',
     help: 'carry extended attributes: user. alone, as root all but system.',
     verify: 'compare extended attributes',
   },
@@ -150,6 +151,28 @@ export const rows = [
     short: 'H',
     help: 'make hard links where the source has some',
     verify: 'compare hard links',
+  },
+  {
+    name: 'fakeSuper',
+    kind: flag(),
+    calls: EVERY,
+    field: { number: 59, at: 'fake_super' },
+    meaning: 'What takes root is stored as extended attributes at the initiator, and read from there.',
+    flag: 'fake-super',
+    help: 'store what takes root (owners, devices, ACLs) in attributes user.rsync.%, and read it there, on this side',
+    verify: true,
+  },
+  {
+    name: 'remoteFakeSuper',
+    kind: remoteOption(),
+    calls: EVERY,
+    field: { number: 60, at: 'remote_fake_super' },
+    meaning: 'The same at the acceptor.',
+    flag: 'remote-option',
+    short: 'M',
+    value: 'OPTION',
+    help: 'give OPTION to the server alone; --fake-super is the only one',
+    verify: true,
   },
   {
     name: 'acls',

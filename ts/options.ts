@@ -230,6 +230,24 @@ export interface TransferOptions {
    */
   links?: boolean | undefined;
   /**
+   * Store what takes root as extended attributes of one's own, and read it from there, as rsync does: owners, modes, devices,
+   * FIFOs, sockets and symlinks as files, ACLs, and attributes of other namespaces. It is for this side, and between two
+   * local folders for both. What rsync has stored is read, and it reads what is stored here.
+   *
+   * Default: `false`.
+   *
+   * @example `fakeSuper: true`
+   */
+  fakeSuper?: boolean | undefined;
+  /**
+   * The same at the server. The key needs the same rights as for what is stored.
+   *
+   * Default: `false`.
+   *
+   * @example `remoteFakeSuper: true`
+   */
+  remoteFakeSuper?: boolean | undefined;
+  /**
    * Make POSIX ACLs equal, those of entries and the default ones of directories; a server asks for the right `acls`. An ACL
    * and the mode are one thing, so `perms` cannot be off beside it. It costs a system call or more for each entry at both
    * ends.

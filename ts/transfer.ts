@@ -20,6 +20,8 @@ export const TRANSFER_CHECKS: {
   readonly owner: Check<boolean>;
   readonly xattrs: Check<boolean>;
   readonly hardLinks: Check<boolean>;
+  readonly fakeSuper: Check<boolean>;
+  readonly remoteFakeSuper: Check<boolean>;
   readonly acls: Check<boolean>;
   readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
@@ -65,6 +67,8 @@ export const TRANSFER_CHECKS: {
   owner: flag,
   xattrs: flag,
   hardLinks: flag,
+  fakeSuper: flag,
+  remoteFakeSuper: flag,
   acls: flag,
   devices: flag,
   specials: flag,
@@ -149,6 +153,8 @@ interface Given {
   owner?: boolean;
   xattrs?: boolean;
   hardLinks?: boolean;
+  fakeSuper?: boolean;
+  remoteFakeSuper?: boolean;
   acls?: boolean;
   devices?: boolean;
   specials?: boolean;
@@ -197,6 +203,8 @@ export interface EngineOptions {
   owner: boolean;
   xattrs: boolean;
   hardLinks: boolean;
+  fakeSuper: boolean;
+  remoteFakeSuper: boolean;
   acls: boolean;
   devices: boolean;
   specials: boolean;
@@ -246,6 +254,8 @@ export function engineOptions(given: Given): EngineOptions {
     owner: given.owner ?? false,
     xattrs: given.xattrs ?? false,
     hardLinks: given.hardLinks ?? false,
+    fakeSuper: given.fakeSuper ?? false,
+    remoteFakeSuper: given.remoteFakeSuper ?? false,
     acls: given.acls ?? false,
     devices: given.devices ?? true,
     specials: given.specials ?? true,

@@ -39,3 +39,11 @@ export function joinedOf(flags: ParsedFlags, name: string): string | undefined {
   const all = flags.all(name);
   return all.length === 0 ? undefined : all.join(',');
 }
+
+/** Whether the option for the server alone was given, which is `--fake-super`. */
+export function remoteFakeSuper(flags: ParsedFlags, name: string): true | undefined {
+  const option = flags.text(name);
+  if (option === undefined) return undefined;
+  if (option === '--fake-super') return true;
+  throw new ConfigError(`--${name} takes --fake-super alone, not ${JSON.stringify(option)}`);
+}

@@ -22,6 +22,8 @@ export interface Flag {
   readonly category: string;
   /** Flags that it turns on as well. */
   readonly implies?: readonly string[];
+  /** Why it may not stand twice, where that is another option to others. */
+  readonly twice?: string;
   /** Not shown in the help. */
   readonly hidden?: boolean;
 }
@@ -45,6 +47,9 @@ export class ParsedFlags {
 
   /** Turns a flag and what it implies on or off. The last word on the command line wins. */
   turn(flag: Flag, on: boolean): void {
+    if (on && flag.twice !== undefined && this.#spelled.has(flag.name)) {
+      throw new ConfigError(`--${flag.name} may stand once: ${flag.twice}`);
+    }
     this.#switches.set(flag.name, on);
     this.#spelled.add(flag.name);
     for (const name of flag.implies ?? []) this.#switches.set(name, on);

@@ -2,7 +2,7 @@
 import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
-import { joinedOf, millisecondsOf, sizeOf, windowOf } from './flag-values.js';
+import { joinedOf, millisecondsOf, remoteFakeSuper, sizeOf, windowOf } from './flag-values.js';
 import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
@@ -57,6 +57,7 @@ const OWNER_FLAG: Flag = {
 const XATTRS_FLAG: Flag = {
   name: 'xattrs',
   short: 'X',
+  twice: 'what --fake-super stores is read and written by that flag',
   category: 'What is transferred',
   help: 'carry extended attributes: user. alone, as root all but system.',
 };
@@ -65,6 +66,18 @@ const HARD_LINKS_FLAG: Flag = {
   short: 'H',
   category: 'What is transferred',
   help: 'make hard links where the source has some',
+};
+const FAKE_SUPER_FLAG: Flag = {
+  name: 'fake-super',
+  category: 'What is transferred',
+  help: 'store what takes root (owners, devices, ACLs) in attributes user.rsync.%, and read it there, on this side',
+};
+const REMOTE_OPTION_FLAG: Flag = {
+  name: 'remote-option',
+  short: 'M',
+  value: 'OPTION',
+  category: 'What is transferred',
+  help: 'give OPTION to the server alone; --fake-super is the only one',
 };
 const ACLS_FLAG: Flag = {
   name: 'acls',
@@ -282,6 +295,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
   OWNER_FLAG,
   XATTRS_FLAG,
   HARD_LINKS_FLAG,
+  FAKE_SUPER_FLAG,
+  REMOTE_OPTION_FLAG,
   ACLS_FLAG,
   DEVICES_FLAG,
   SPECIALS_FLAG,
@@ -445,6 +460,8 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...OWNER_FLAG, category: 'How it is compared', help: 'compare owners' },
   { ...XATTRS_FLAG, category: 'How it is compared', help: 'compare extended attributes' },
   { ...HARD_LINKS_FLAG, category: 'How it is compared', help: 'compare hard links' },
+  { ...FAKE_SUPER_FLAG, category: 'How it is compared' },
+  { ...REMOTE_OPTION_FLAG, category: 'How it is compared' },
   { ...ACLS_FLAG, category: 'How it is compared', help: 'compare ACLs' },
   { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
   { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
@@ -488,6 +505,8 @@ export function flaggedOptions(flags: ParsedFlags) {
     owner: flags.on('owner'),
     xattrs: flags.on('xattrs'),
     hardLinks: flags.on('hard-links'),
+    fakeSuper: flags.on('fake-super'),
+    remoteFakeSuper: remoteFakeSuper(flags, 'remote-option'),
     acls: flags.on('acls'),
     devices: flags.on('devices'),
     specials: flags.on('specials'),
@@ -547,6 +566,8 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     owner: flags.given('owner'),
     xattrs: flags.given('xattrs'),
     hardLinks: flags.given('hard-links'),
+    fakeSuper: flags.given('fake-super'),
+    remoteFakeSuper: remoteFakeSuper(flags, 'remote-option'),
     acls: flags.given('acls'),
     devices: flags.given('devices'),
     specials: flags.given('specials'),

@@ -8,7 +8,7 @@ use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, OwnerNames, R
 use crate::accounts::SystemAccounts;
 use crate::engine::{Report, TellsNames};
 use crate::error::Result;
-use crate::prepare;
+use crate::prepare::{self, ReceiverTerms};
 use crate::sources::{self, Source};
 use crate::storage::Judge;
 use crate::transport::Connection;
@@ -45,12 +45,13 @@ pub(crate) fn hold_on(connection: &dyn Connection) -> Duration {
 }
 
 /// Says once that owners were asked for and cannot be set here, and by what they could.
-pub(crate) fn tell_dropped_owners(request: &Request, may_chown: bool, report: &Report) -> Result<()> {
+pub(crate) fn tell_dropped_owners(request: &Request, terms: &ReceiverTerms<'_>, report: &Report) -> Result<()> {
     const NO_RIGHT: &str = "owners and groups are not carried: the key lacks the right \"owner\" at the server";
     let asked = &request.attributes;
-    let is_root = rustix::process::geteuid().is_root();
+    let may_chown = terms.may_chown;
+    let is_root = terms.fake_super || rustix::process::geteuid().is_root();
     // Without the right of root a group is set by who is in it, and no word is lost on others, as rsync has it.
-    let may_all = may_chown && (is_root || prepare::is_privileged(request) || !asked.owner);
+    let may_all = may_chown && (is_root || prepare::is_privileged(request, terms) || !asked.owner);
     if may_all || !(asked.owner || asked.group) {
         return Ok(());
     }

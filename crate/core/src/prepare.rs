@@ -78,6 +78,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) may_make_specials: bool,
     /// Extended attributes of every namespace may be set, as far as the system lets us.
     pub(crate) may_set_foreign_xattrs: bool,
+    /// What takes root is stored as extended attributes.
+    pub(crate) fake_super: bool,
     /// ACLs may be set.
     pub(crate) may_set_acls: bool,
     /// What the lock's next victim is told.
@@ -104,7 +106,7 @@ impl Prepared {
         (judge, report): (Judge, Report),
     ) -> Result<ReceiverOptions> {
         let attributes = carried(request, terms);
-        let owners = owners(request, &attributes, &report)?;
+        let owners = owners(request, terms, &attributes, &report)?;
         Ok(ReceiverOptions {
             attributes: request.attributes,
             names: names_told(request, terms.source_ids),
@@ -145,33 +147,38 @@ impl Prepared {
 fn carried(request: &Request, terms: &ReceiverTerms<'_>) -> Attributes {
     let asked = &request.attributes;
     Attributes {
-        owner: asked.owner && terms.may_chown && is_privileged(request),
+        owner: asked.owner && terms.may_chown && is_privileged(request, terms),
         group: asked.group && terms.may_chown,
         specials: asked.specials && terms.may_make_specials,
-        // As rsync has it, nobody else tries to.
         acls: asked.acls && terms.may_set_acls,
-        foreign_xattrs: asked.foreign_xattrs && terms.may_set_foreign_xattrs && rustix::process::geteuid().is_root(),
-        devices: asked.devices && terms.may_make_specials && rustix::process::geteuid().is_root(),
+        // As rsync has it, nobody else tries to.
+        foreign_xattrs: asked.foreign_xattrs && terms.may_set_foreign_xattrs && is_privileged(request, terms),
+        devices: asked.devices && terms.may_make_specials && is_privileged(request, terms),
         ..*asked
     }
 }
 
 /// The request of an initiator that is root carries extended attributes of every namespace, as with rsync.
 pub(crate) fn narrow_to_system(request: &mut Request) {
-    request.attributes.foreign_xattrs = request.attributes.xattrs && rustix::process::geteuid().is_root();
+    request.attributes.foreign_xattrs = request.attributes.xattrs && acts_as_root(request.fake_super);
+}
+
+/// Whether what takes root can be done, or stored.
+fn acts_as_root(fake_super: bool) -> bool {
+    fake_super || rustix::process::geteuid().is_root()
 }
 
 /// Whether what takes the rights of root is tried here: only root can give files away, as rsync has it.
-pub(crate) fn is_privileged(request: &Request) -> bool {
-    request.super_user.unwrap_or_else(|| rustix::process::geteuid().is_root())
+pub(crate) fn is_privileged(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
+    request.super_user.unwrap_or_else(|| acts_as_root(terms.fake_super))
 }
 
 /// What becomes of the source's owners here. Rules to names that nobody has are told, and passed over.
-fn owners(request: &Request, carried: &Attributes, report: &Report) -> Result<OwnerMap> {
+fn owners(request: &Request, terms: &ReceiverTerms<'_>, carried: &Attributes, report: &Report) -> Result<OwnerMap> {
     let rules = OwnerRules {
         users: carried.owner.then_some(&request.user_map),
         groups: carried.group.then_some(&request.group_map),
-        members_only: carried.group && !is_privileged(request),
+        members_only: carried.group && !is_privileged(request, terms),
     };
     let (owners, unknown) = OwnerMap::new(Box::new(SystemAccounts::default()), &rules);
     for (kind, name) in unknown {
@@ -221,7 +228,11 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         let root = if missing.is_root() { Some(existing) } else { None };
         let created = root.is_none();
         return Ok(Prepared {
-            destination: Destination { root, file_name, created },
+            destination: Destination {
+                root: root.map(|root| root.with_fake_super(terms.fake_super)),
+                file_name,
+                created,
+            },
             grant: Grant::AsAsked,
             count_first,
             space,
@@ -248,7 +259,11 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
         // Another run may have found it missing as well, and have been there first.
-        destination: Destination { root: Some(root), file_name, created: !missing.is_root() && is_empty },
+        destination: Destination {
+            root: Some(root.with_fake_super(terms.fake_super)),
+            file_name,
+            created: !missing.is_root() && is_empty,
+        },
         grant: if is_empty && !request.selection.leaves_new_out() { Grant::All } else { Grant::AsAsked },
         count_first: false,
         space,

@@ -111,11 +111,12 @@ fn over_connection<T>(
 
 /// The sources of a run at this end.
 pub(crate) fn source_of(run: &Run) -> Result<Source> {
-    let mut source = if run.local_sources.is_empty() {
+    let source = if run.local_sources.is_empty() {
         sources::own_source(&run.local_path, run.request.into).map(sources::single)?
     } else {
         sources::own_sources(&run.local_sources, run.request.into)?
     };
+    let mut source = sources::with_fake_super(source, run.request.fake_super);
     sources::look_for(&mut source, &run.request)?;
     Ok(source)
 }
@@ -212,7 +213,8 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         if request.selected.is_empty() && request.listed.is_empty() {
             request.selected.clone_from(&accept.selected);
         }
-        let terms = local_terms(accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
+        let terms =
+            local_terms(&request, accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
             let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
@@ -222,7 +224,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
         options.grant = accept.grant;
         options.profile = ProfileExchange::asked_by(&request);
-        tell_dropped_owners(&request, terms.may_chown, &options.report)?;
+        tell_dropped_owners(&request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         let outcome = run_receiver(&session, &prepared.destination, &options, control, lanes)?;
         Ok(PullEnd { refused: outcome.refused, count_first: None })
@@ -230,7 +232,12 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     Ok((end, session))
 }
 
-fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer) -> ReceiverTerms<'a> {
+fn local_terms<'a>(
+    request: &Request,
+    file_name: Option<&'a [u8]>,
+    bounds: (u64, u64),
+    peer: &Peer,
+) -> ReceiverTerms<'a> {
     let server = peer.connection.peer_address();
     ReceiverTerms {
         file_name,
@@ -241,6 +248,7 @@ fn local_terms<'a>(file_name: Option<&'a [u8]>, bounds: (u64, u64), peer: &Peer)
         may_make_specials: true,
         may_set_foreign_xattrs: true,
         may_set_acls: true,
+        fake_super: request.fake_super,
         holder: format!("another run of this process ({}), which pulls from {server}", std::process::id()),
     }
 }
@@ -285,6 +293,7 @@ fn local_once(
         may_make_specials: true,
         may_set_foreign_xattrs: true,
         may_set_acls: true,
+        fake_super: request.fake_super,
         holder: format!("another run of this process ({})", std::process::id()),
     };
     let prepared = prepare_own(destination, request, &terms, &session)?;
@@ -295,7 +304,7 @@ fn local_once(
     let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
     overlap::refuse(source, &prepared.destination, request, &judge)?;
     let options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
-    tell_dropped_owners(request, true, &options.report)?;
+    tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
     let sender_options = SenderOptions {

@@ -18,6 +18,11 @@ pub(crate) type Source = engine::Source<Union<Root>>;
 /// One source: what is in a directory, or one entry of it.
 type FsPart = Part<Root>;
 
+/// The same sources, in which what takes root is read from where it is stored, or as it is.
+pub(crate) fn with_fake_super(source: Source, is_fake: bool) -> Source {
+    Source { root: source.root.map(|root| root.with_fake_super(is_fake)), ..source }
+}
+
 /// Says that a source is not there: a fault of what was asked for, and not of the place that it goes to.
 fn not_there(message: &str, path: &[u8]) -> Error {
     Error::new(ErrorKind::NotFound, message).at(path).with("end", "source".to_owned())

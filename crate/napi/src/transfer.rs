@@ -31,6 +31,10 @@ pub struct NativeTransfer {
     pub xattrs: bool,
     /// Hard links: what has several names in the source becomes one entry with as many at the destination.
     pub hard_links: bool,
+    /// What takes root is stored as extended attributes at the initiator, and read from there.
+    pub fake_super: bool,
+    /// The same at the acceptor.
+    pub remote_fake_super: bool,
     /// POSIX ACLs.
     pub acls: bool,
     /// Devices; when off they are treated as what is never carried.
@@ -115,6 +119,8 @@ impl NativeTransfer {
         request.attributes.owner = self.owner;
         request.attributes.xattrs = self.xattrs;
         request.attributes.hard_links = self.hard_links;
+        request.fake_super = self.fake_super;
+        request.remote_fake_super = self.remote_fake_super;
         request.attributes.acls = self.acls;
         request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;

@@ -108,6 +108,49 @@ impl Acl {
     }
 }
 
+/// What an ACL says, entry by entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AclParts {
+    pub(crate) owner: u16,
+    pub(crate) users: Vec<(u32, u16)>,
+    pub(crate) group: u16,
+    pub(crate) groups: Vec<(u32, u16)>,
+    pub(crate) mask: Option<u16>,
+    pub(crate) other: u16,
+}
+
+impl AclParts {
+    /// Reads the kernel's form.
+    pub(crate) fn read(value: &[u8]) -> Decoded<Self> {
+        let mut parts = Self::default();
+        for AclEntry { tag, id, perms } in Acl::read(value)?.0 {
+            match tag {
+                USER_OBJ => parts.owner = perms,
+                USER => parts.users.push((id, perms)),
+                GROUP_OBJ => parts.group = perms,
+                GROUP => parts.groups.push((id, perms)),
+                MASK => parts.mask = Some(perms),
+                _ => parts.other = perms,
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The kernel's form, where this is an ACL.
+    pub(crate) fn written(&self) -> Decoded<Vec<u8>> {
+        let one = |tag, perms| AclEntry { tag, id: NO_ID, perms };
+        let named = |tag: u16, all: &[(u32, u16)]| -> Vec<AclEntry> {
+            all.iter().map(|&(id, perms)| AclEntry { tag, id, perms }).collect()
+        };
+        let mut entries = vec![one(USER_OBJ, self.owner), one(GROUP_OBJ, self.group), one(OTHER, self.other)];
+        entries.extend(named(USER, &self.users));
+        entries.extend(named(GROUP, &self.groups));
+        entries.extend(self.mask.map(|perms| one(MASK, perms)));
+        // Read again: what says too much or too little is none.
+        Acl::read(&Acl(entries).write()).map(|acl| acl.write())
+    }
+}
+
 /// Whether an extended attribute of this name is an ACL.
 #[must_use]
 pub fn is_acl(name: &[u8]) -> bool {

@@ -12,6 +12,7 @@ mod compare;
 mod counters;
 mod entry;
 mod entry_fields;
+mod fake_super;
 pub mod field;
 mod filter;
 mod frame;
@@ -42,6 +43,7 @@ pub use compare::{Digest, TreeHasher, is_foreign_xattr, with_executability_of};
 pub use counters::{COUNTERS, Counter};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use entry_fields::{Device, EntryFields};
+pub use fake_super::{FAKE_STAT, FakeStat, acl_of_stored, name_of_stored, stored_acl, stored_name};
 pub use filter::{
     At, Decider, End, Filter, FilterRules, HiddenPaths, Hiding, IgnoreFile, IgnoreSyntax, IgnoreVerdict, Ignores,
     InForce, Origin, ParseError, Pattern, PerDirectory, Prefixes, Rule, RuleFile, RuleFileError, RuleFiles, Said,

@@ -132,6 +132,10 @@ pub struct Request {
     pub recursive: bool,
     /// Directories themselves where `recursive` is off: made, and not gone into.
     pub dirs: bool,
+    /// What takes root is stored as extended attributes at the initiator, and read from there.
+    pub fake_super: bool,
+    /// The same at the acceptor.
+    pub remote_fake_super: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
     /// What no rule of the filter decides, files of git do: what they ignore is left out.
@@ -195,6 +199,8 @@ impl Default for Request {
             source_marks: Vec::default(),
             recursive: false,
             dirs: false,
+            fake_super: false,
+            remote_fake_super: false,
             filter: FilterRules::default(),
             gitignore: false,
             chmod: Chmod::default(),
@@ -230,6 +236,8 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("owner", "owner", &[11]),
     ("xattrs", "xattrs", &[14]),
     ("hardLinks", "hard-links", &[40]),
+    ("fakeSuper", "fake-super", &[59]),
+    ("remoteFakeSuper", "remote-option", &[60]),
     ("acls", "acls", &[57]),
     ("devices", "devices", &[56]),
     ("specials", "specials", &[36]),
@@ -329,6 +337,8 @@ message!(Request, "request" {
     56 critical attributes.devices,
     57 critical attributes.acls,
     58 critical attributes.foreign_xattrs,
+    59 critical fake_super,
+    60 critical remote_fake_super,
     70 critical explain,
     71 critical gitignore,
     72 critical deletion.excluded,

@@ -48,7 +48,7 @@ fn refused(call: &'static str, errno: Errno, fd: BorrowedFd<'_>) -> CallError {
 
 impl Handle<'_> {
     /// What is held of it. A symlink is not, and has no attributes of the kinds that need it.
-    fn held(&self) -> Result<BorrowedFd<'_>> {
+    pub(super) fn held(&self) -> Result<BorrowedFd<'_>> {
         match self {
             Self::Open(fd) | Self::Reached(fd) => Ok(*fd),
             Self::ReachedHere(fd) => Ok(fd.as_fd()),

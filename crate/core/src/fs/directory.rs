@@ -7,7 +7,9 @@ use rustix::io::Errno;
 use sparsync_proto::{Device, Kind};
 
 use super::adjust::Handle;
+use super::fake_super;
 use super::file::FsFile;
+use super::settable::Settable;
 use super::status::{kind_of, status};
 use super::xattr;
 use crate::storage::{Access, Adjust, CallError, Directory, Found, NameBuffer, Result, Status, WriteDirectory};
@@ -17,11 +19,17 @@ use crate::storage::{Access, Adjust, CallError, Directory, Found, NameBuffer, Re
 pub(crate) struct FsDirectory {
     fd: OwnedFd,
     access: Access,
+    /// What takes root is stored as extended attributes.
+    is_fake: bool,
 }
 
 impl FsDirectory {
-    pub(super) fn new(fd: OwnedFd, access: Access) -> Self {
-        Self { fd, access }
+    pub(super) fn new(fd: OwnedFd, access: Access, is_fake: bool) -> Self {
+        Self { fd, access, is_fake }
+    }
+
+    fn settable<'a>(&self, handle: Handle<'a>) -> Settable<'a> {
+        Settable { handle, is_fake: self.is_fake }
     }
 }
 
@@ -42,40 +50,49 @@ impl Directory for FsDirectory {
             }
             // Not every file system says the type here.
             let found = entry.file_type();
-            each(name, (found != FileType::Unknown).then(|| kind_of(found)))?;
+            let stands_for_another = self.is_fake && found == FileType::RegularFile;
+            each(name, (found != FileType::Unknown && !stands_for_another).then(|| kind_of(found)))?;
         }
         Ok(())
     }
 
     fn status(&self, name: &[u8]) -> Result<Status> {
-        status(&self.fd, name)
+        if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
     }
 
     fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        if self.is_fake {
+            return fake_super::list_xattrs(self.fd.as_fd(), name, buffer);
+        }
         xattr::list(self.fd.as_fd(), name, buffer)
     }
 
     fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
+        if self.is_fake {
+            return fake_super::get_xattr(self.fd.as_fd(), name, attribute, buffer);
+        }
         xattr::get(self.fd.as_fd(), name, attribute, buffer)
     }
 
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
-        rustix::fs::readlinkat(&self.fd, name, Vec::new())
-            .map(std::ffi::CString::into_bytes)
-            .map_err(CallError::of("readlinkat"))
+        match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
+            Err(Errno::INVAL) if self.is_fake => fake_super::read_link(self.fd.as_fd(), name),
+            read => read.map(std::ffi::CString::into_bytes).map_err(CallError::of("readlinkat")),
+        }
     }
 
     fn open_file(&self, name: &[u8]) -> Result<FsFile> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map(FsFile::new).map_err(CallError::of("openat"))
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
+        Ok(FsFile::new(fd, self.is_fake))
     }
 }
 
 impl WriteDirectory for FsDirectory {
     fn handle(&self) -> impl Adjust {
         match self.access {
-            Access::Read => Handle::Open(self.fd.as_fd()),
-            Access::Reach => Handle::Reached(self.fd.as_fd()),
+            Access::Read => self.settable(Handle::Open(self.fd.as_fd())),
+            Access::Reach => self.settable(Handle::Reached(self.fd.as_fd())),
         }
     }
 
@@ -83,19 +100,28 @@ impl WriteDirectory for FsDirectory {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
         let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
-        if kind_of(FileType::from_raw_mode(stat.st_mode)) != kind {
+        let (found_kind, found) = if self.is_fake {
+            let status = fake_super::fake_status(fd.as_fd(), b"")?;
+            (status.kind, Found { mode: status.meta.mode, uid: status.meta.uid, gid: status.meta.gid })
+        } else {
+            (kind_of(FileType::from_raw_mode(stat.st_mode)), Found::from(stat))
+        };
+        if found_kind != kind {
             return Err(Errno::INVAL.into());
         }
-        Ok((Handle::ReachedHere(fd), Found::from(stat)))
+        Ok((self.settable(Handle::ReachedHere(fd)), found))
     }
 
     fn link<'a>(&'a self, name: &'a [u8]) -> impl Adjust {
-        Handle::Symlink(self.fd.as_fd(), name)
+        self.settable(Handle::Symlink(self.fd.as_fd(), name))
     }
 
     fn create_file(&self, name: &[u8], bits: u16) -> Result<FsFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::fs::openat(&self.fd, name, flags, mode(bits)).map(FsFile::new).map_err(CallError::of("openat"))
+        // Whoever stores what takes root has to be let at the file.
+        let bits = if self.is_fake { bits | 0o600 } else { bits };
+        let fd = rustix::fs::openat(&self.fd, name, flags, mode(bits)).map_err(CallError::of("openat"))?;
+        Ok(FsFile::new(fd, self.is_fake))
     }
 
     fn reopen_file(&self, name: &[u8]) -> Result<FsFile> {
@@ -105,7 +131,7 @@ impl WriteDirectory for FsDirectory {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
             return Err(Errno::INVAL.into());
         }
-        Ok(FsFile::new(fd))
+        Ok(FsFile::new(fd, self.is_fake))
     }
 
     fn make_directory(&self, name: &[u8], bits: u16) -> Result<()> {
@@ -113,10 +139,16 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
+        if self.is_fake {
+            return fake_super::make(self.fd.as_fd(), name, (Kind::Symlink, Device::default()), 0o777, target);
+        }
         rustix::fs::symlinkat(target, &self.fd, name).map_err(CallError::of("symlinkat"))
     }
 
     fn make_node(&self, name: &[u8], (kind, device): (Kind, Device), bits: u16) -> Result<()> {
+        if self.is_fake {
+            return fake_super::make(self.fd.as_fd(), name, (kind, device), bits, b"");
+        }
         let (file_type, number) = match kind {
             Kind::Fifo => (FileType::Fifo, 0),
             Kind::Socket => (FileType::Socket, 0),

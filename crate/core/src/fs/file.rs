@@ -6,6 +6,8 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::adjust::Handle;
+use super::fake_super::fake_status;
+use super::settable::Settable;
 use super::status::status;
 use crate::storage::{Adjust, CallError, File, Result, Status, WriteFile};
 
@@ -13,17 +15,19 @@ use crate::storage::{Adjust, CallError, File, Result, Status, WriteFile};
 #[derive(Debug)]
 pub(crate) struct FsFile {
     fd: OwnedFd,
+    is_fake: bool,
 }
 
 impl FsFile {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd }
+    /// `is_fake`: what takes root is stored.
+    pub(super) fn new(fd: OwnedFd, is_fake: bool) -> Self {
+        Self { fd, is_fake }
     }
 }
 
 impl File for FsFile {
     fn status(&self) -> Result<Status> {
-        status(&self.fd, b"")
+        if self.is_fake { fake_status(self.fd.as_fd(), b"") } else { status(&self.fd, b"") }
     }
 
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize> {
@@ -49,7 +53,7 @@ impl File for FsFile {
 
 impl WriteFile for FsFile {
     fn handle(&self) -> impl Adjust {
-        Handle::Open(self.fd.as_fd())
+        Settable { handle: Handle::Open(self.fd.as_fd()), is_fake: self.is_fake }
     }
 
     fn write(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {

@@ -2,11 +2,13 @@
 
 mod adjust;
 mod directory;
+mod fake_super;
 mod file;
 mod lock;
 mod mounts;
 mod named;
 mod root;
+mod settable;
 mod status;
 mod xattr;
 

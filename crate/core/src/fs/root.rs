@@ -38,6 +38,8 @@ pub(crate) struct Root {
     fd: OwnedFd,
     /// Whether `openat2` is there: probed at the first use, since a sandbox may forbid it.
     has_openat2: AtomicBool,
+    /// What takes root is stored as extended attributes.
+    is_fake: bool,
 }
 
 /// Longest path given to one system call, below `PATH_MAX`.
@@ -66,7 +68,12 @@ impl Root {
     }
 
     fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, has_openat2: AtomicBool::new(true) }
+        Self { fd, has_openat2: AtomicBool::new(true), is_fake: false }
+    }
+
+    /// The same tree, in which what takes root is stored as extended attributes, or is not.
+    pub(crate) fn with_fake_super(self, is_fake: bool) -> Self {
+        Self { is_fake, ..self }
     }
 
     /// The tree at `path` below this root as a root of its own.
@@ -86,7 +93,8 @@ impl Root {
 
     /// A directory of this tree as a root of its own.
     fn like(&self, fd: OwnedFd) -> Self {
-        Self { fd, has_openat2: AtomicBool::new(self.has_openat2.load(Ordering::Relaxed)) }
+        let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));
+        Self { fd, has_openat2, is_fake: self.is_fake }
     }
 
     /// Opens a directory below the root, following no symlink on the way.
@@ -143,7 +151,7 @@ impl Storage for Root {
     type Directory = FsDirectory;
 
     fn open(&self, path: &RelPath, access: Access) -> Result<FsDirectory> {
-        self.open_directory(path, access).map(|fd| FsDirectory::new(fd, access))
+        self.open_directory(path, access).map(|fd| FsDirectory::new(fd, access, self.is_fake))
     }
 }
 

@@ -159,7 +159,7 @@ impl Answer<'_> {
 
     /// What this end says of a path of a pull.
     pub(super) fn explain_source(&self, request: &Request) -> Result<Explanation> {
-        let source = self.source(request)?;
+        let source = sources::with_fake_super(self.source(request)?, request.remote_fake_super);
         let mut request = request.clone();
         source.select(&mut request);
         let prefix_of = |path: &RelPath| self.prefix_of(&request, path);
@@ -184,7 +184,7 @@ impl Answer<'_> {
         control: ControlLane,
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<()> {
-        let mut source = self.source(request)?;
+        let mut source = sources::with_fake_super(self.source(request)?, request.remote_fake_super);
         sources::look_for(&mut source, request)?;
         let mut request = request.clone();
         source.select(&mut request);
@@ -235,6 +235,7 @@ impl Answer<'_> {
             may_make_specials: rights.special,
             may_set_foreign_xattrs: rights.xattrs,
             may_set_acls: rights.acls,
+            fake_super: request.remote_fake_super,
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
         let prepare = || prepare::destination(&place, request, &terms);
@@ -272,7 +273,7 @@ impl Answer<'_> {
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
         options.quota = self.quota(request)?;
         options.profile = ProfileExchange::answer_to(request);
-        tell_dropped_owners(request, terms.may_chown, &options.report)?;
+        tell_dropped_owners(request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         run_receiver(self.session, &prepared.destination, &options, control, lanes)?;

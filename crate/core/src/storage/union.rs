@@ -86,6 +86,12 @@ impl<S> Union<S> {
         Self { parts }
     }
 
+    /// The same with each tree as `change` makes it.
+    pub(crate) fn map(self, change: impl Fn(S) -> S) -> Self {
+        let parts = self.parts.into_iter().map(|part| Part { root: change(part.root), ..part });
+        Self { parts: parts.collect() }
+    }
+
     /// The trees, the uppermost first.
     pub(crate) fn parts(&self) -> &[Part<S>] {
         &self.parts
