@@ -1,8 +1,9 @@
 // Files of rules in the tree, merged files and CVS's patterns decide as rsync's do, and each end reads its own.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 
-import { connect, sync } from '../dist/index.js';
+import { connect, explain, sync } from '../dist/index.js';
+import type { PlanOptions } from '../dist/index.js';
 
 import { judged, rsync } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
@@ -77,6 +78,43 @@ function list(random: Random): string[] {
   return rules;
 }
 
+/** What explain says of some paths of two trees, before one is made the other. */
+async function explained(random: Random, source: string, destination: string, options: PlanOptions): Promise<Told[]> {
+  const [there, here] = [walk(source), walk(destination)];
+  const paths = [...new Set([...there.keys(), ...here.keys()])].filter((path) => path !== '');
+  const told: Told[] = [];
+  for (let more = 5; more > 0 && paths.length > 0; more -= 1) {
+    const path = random.pick(paths);
+    const [sends, deletes] = await explain(source, destination, path, options);
+    const parent = path.replace(/(^|\/)[^/]*$/, '');
+    const parentIsSent =
+      parent === '' || (there.has(parent) && (await explain(source, destination, parent, options))[0].included);
+    told.push({
+      path,
+      isSent: sends.included && there.has(path),
+      // A perishable rule keeps nothing in a directory that goes itself.
+      isKept:
+        !deletes.included &&
+        !/^[-P+R!/x]*p/.test(deletes.rule ?? '') &&
+        (deletes.path === path || !there.has(deletes.path)),
+      // A directory that must not be deleted keeps what is in it, unless the source has it.
+      mayGo: deletes.included && parentIsSent,
+      wasThere: here.has(path),
+      isFile: here.get(path)?.kind === 'file',
+    });
+  }
+  return told;
+}
+
+interface Told {
+  readonly path: string;
+  readonly isSent: boolean;
+  readonly isKept: boolean;
+  readonly mayGo: boolean;
+  readonly wasThere: boolean;
+  readonly isFile: boolean;
+}
+
 // Seen red with a receiver that reads the new file, with a walk that forgets what is in force above a directory, with a
 // listing that leaves out what the sender sends, and with a removal that asks by the request's rules alone.
 judged(
@@ -105,14 +143,28 @@ judged(
       const before = walk(judge).size;
       const flags = ['-r', '--ignore-times', '--delete', ...(deleteExcluded ? ['--delete-excluded'] : [])];
       const ran = spawnSync('rsync', [...flags, ...rules.map((rule) => `--filter=${rule}`), `${source}/`, `${judge}/`]);
-      const options = { filter: rules, delete: true, deleteExcluded, allowMassDelete: true };
-      const loose = { ...options, times: false, perms: false, compare: 'content' as const };
+      const options = {
+        filter: rules,
+        delete: true,
+        deleteExcluded,
+        allowMassDelete: true,
+      };
+      const loose = {
+        ...options,
+        times: false,
+        perms: false,
+        compare: 'content' as const,
+      };
       if (ran.status === 1) {
         // A file says for which end its rules are, though what names it has said so: neither takes that.
         await t.throwsAsync(sync(source, local, loose), { code: 'ERR_SPARSYNC_CONFIG' }, label);
         continue;
       }
       t.is(ran.status, 0, `${label}: ${String(ran.stderr)}`);
+      const told = await explained(random, source, local, {
+        filter: rules,
+        deleteExcluded,
+      });
       await sync(source, local, loose);
       await connection.push(source, 'root/pushed/tree', loose);
       await connection.pull('root/source', pulled, loose);
@@ -121,6 +173,11 @@ judged(
       );
       if (expected.length < walk(source).size) decided += 1;
       if (expected.length < before) deleted += 1;
+      for (const { path, isSent, isKept, mayGo, wasThere, isFile } of told) {
+        const is = existsSync(`${local}/${path}`);
+        if (isSent || (wasThere && isKept)) t.true(is, `${label}: ${path} stays`);
+        else if (!wasThere || (isFile && mayGo)) t.false(is, `${label}: ${path} goes`);
+      }
       for (const tree of [local, pushed, pulled]) {
         const found = [...walk(tree, { content: true })].map(([path, entry]) => `${path} ${entry.hash ?? entry.kind}`);
         t.deepEqual(found.sort(), expected.sort(), `${label}: ${tree}`);

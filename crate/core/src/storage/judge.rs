@@ -138,7 +138,12 @@ impl Judge {
             let decider = self.matcher.decider(&at, name.as_bytes(), kind, end);
             told.is_there = found.is_some();
             told.included = decider.as_ref().is_none_or(|decider| decider.include);
-            if names.peek().is_none() || !told.included {
+            // The source may have a directory that must not be deleted, and then what is in it is judged for itself.
+            let ends_here = match end {
+                End::Sender => !told.included,
+                End::Receiver => !self.matcher.takes(&at, name.as_bytes(), kind),
+            };
+            if names.peek().is_none() || ends_here {
                 if let Some(decider) = decider {
                     told.set_rule(&decider, tells);
                 }
