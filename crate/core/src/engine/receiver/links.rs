@@ -327,11 +327,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return self.tell_link(full, entry, leader, how).map(|()| true);
         };
         let is_free = other.is_none();
-        let made = writing.in_directory(path, &to, |to| {
-            writing.in_directory(leader.directory, &from, |from| {
-                place(writing, (from, from_name), (to, name), is_free, how.before)
-            })
-        });
+        // The walk has made the directories of leaders usable.
+        let made =
+            writing.in_directory(path, &to, |to| place(writing, (&from, from_name), (to, name), is_free, how.before));
         let is_waiting = matches!(made, Ok(Committed::Waits(_)));
         match made {
             Ok(Committed::Placed) => {
