@@ -49,7 +49,6 @@ async function peaks(
   return { client: Number(readFileSync(peakFile, 'utf8')), server: statusKib(server.pid, 'VmHWM') };
 }
 
-// Seen red with a limit of 1 MiB for the short form.
 judged(`${names} names of ${inodes} files: memory stays within what is promised`, async (t) => {
   t.timeout(scaled(300_000, 7_200_000));
   const all = await setup(t);

@@ -86,7 +86,7 @@ function removeForeignLinks(source: string, destination: string): void {
 
 const rounds = scaled(6, 60);
 
-// Seen red with a follower that keeps its old content when its leader gets new one.
+// Seen red with a name that stays what it was when its first name gets new content.
 judged(`${rounds} rounds of random trees with hard links: pushed, pulled and here, equal after each`, async (t) => {
   t.timeout(scaled(300_000, 3_600_000));
   t.log(`seed ${seed}`);
@@ -335,7 +335,7 @@ judgedWhere(hasStrace)('no content is read twice, whatever is compared', async (
   t.deepEqual(await opened(['-aHc', `${source}/`, url('tree')]), [1, 1], 'one that compares content reads each once');
 });
 
-// Seen red with digests over the numbers of inodes.
+// Seen red with digests over what is not the same at both ends.
 judged('a push without a change takes one round trip, and so does a pull', async (t) => {
   t.timeout(120_000);
   const { work, access, server } = await setup(t);
