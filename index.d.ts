@@ -439,6 +439,8 @@ export interface NativeTransfer {
   devices: boolean
   /** FIFOs and sockets; when off they are treated as what is never carried. */
   specials: boolean
+  /** Directories of the source where another file system begins are not gone into. */
+  oneFileSystem: boolean
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>
   /** What no rule of the filter decides, files of git do: what they ignore is left out. */

@@ -215,6 +215,17 @@ export const rows = [
     help: 'the same as --devices --specials',
   },
   {
+    name: 'oneFileSystem',
+    kind: flag(),
+    calls: EVERY,
+    field: { number: 84, at: 'one_file_system' },
+    meaning: 'Directories of the source where another file system begins are not gone into.',
+    flag: 'one-file-system',
+    short: 'x',
+    help: 'go into no directory of another file system',
+    verify: true,
+  },
+  {
     name: 'filter',
     kind: rules(),
     calls: EVERY,

@@ -421,6 +421,15 @@ export interface TransferOptions {
    */
   hardLinks?: boolean | undefined;
   /**
+   * Go into no directory of a source where another file system begins than the one that the source itself is in: it is made, and
+   * what the destination holds in it stays. At the destination nothing of another file system than its top's is deleted.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('/', '/mnt/backup', { oneFileSystem: true })`
+   */
+  oneFileSystem?: boolean | undefined;
+  /**
    * Without `recursive`: carry directories themselves, and do not go into them.
    *
    * Default: `false`.

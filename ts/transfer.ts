@@ -25,6 +25,7 @@ export const TRANSFER_CHECKS: {
   readonly acls: Check<boolean>;
   readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
+  readonly oneFileSystem: Check<boolean>;
   readonly filter: Check<FilterRules>;
   readonly gitignore: Check<boolean>;
   readonly executability: Check<boolean>;
@@ -72,6 +73,7 @@ export const TRANSFER_CHECKS: {
   acls: flag,
   devices: flag,
   specials: flag,
+  oneFileSystem: flag,
   filter: filterRules,
   gitignore: flag,
   executability: flag,
@@ -158,6 +160,7 @@ interface Given {
   acls?: boolean;
   devices?: boolean;
   specials?: boolean;
+  oneFileSystem?: boolean;
   filter?: FilterRules;
   gitignore?: boolean;
   executability?: boolean;
@@ -208,6 +211,7 @@ export interface EngineOptions {
   acls: boolean;
   devices: boolean;
   specials: boolean;
+  oneFileSystem: boolean;
   filter: NativeRule[];
   gitignore: boolean;
   executability: boolean;
@@ -259,6 +263,7 @@ export function engineOptions(given: Given): EngineOptions {
     acls: given.acls ?? false,
     devices: given.devices ?? true,
     specials: given.specials ?? true,
+    oneFileSystem: given.oneFileSystem ?? false,
     filter: nativeRules(given.filter ?? []),
     gitignore: given.gitignore ?? false,
     executability: given.executability ?? false,

@@ -79,6 +79,7 @@ fn frames(criterion: &mut Criterion) {
     group.bench_function("decode a listing", |bencher| bencher.iter(|| decode(black_box(&encoded))));
 
     let directory = |index: u32| Directory {
+        unlisted: false,
         path: if index == 0 {
             RelPath::root()
         } else {

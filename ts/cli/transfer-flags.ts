@@ -96,6 +96,12 @@ const SPECIALS_FLAG: Flag = {
   category: 'What is transferred',
   help: 'make FIFOs and sockets, where permitted (-D: --devices --specials)',
 };
+const ONE_FILE_SYSTEM_FLAG: Flag = {
+  name: 'one-file-system',
+  short: 'x',
+  category: 'What is transferred',
+  help: 'go into no directory of another file system',
+};
 const FILTER_FLAG: Flag = {
   name: 'filter',
   short: 'f',
@@ -308,6 +314,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'What is transferred',
     help: 'the same as --devices --specials',
   },
+  ONE_FILE_SYSTEM_FLAG,
   FILTER_FLAG,
   EXCLUDE_FLAG,
   INCLUDE_FLAG,
@@ -465,6 +472,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...ACLS_FLAG, category: 'How it is compared', help: 'compare ACLs' },
   { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
   { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
+  { ...ONE_FILE_SYSTEM_FLAG, category: 'How it is compared' },
   { ...FILTER_FLAG, category: 'How it is compared' },
   { ...EXCLUDE_FLAG, category: 'How it is compared' },
   { ...INCLUDE_FLAG, category: 'How it is compared' },
@@ -510,6 +518,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     acls: flags.on('acls'),
     devices: flags.on('devices'),
     specials: flags.on('specials'),
+    oneFileSystem: flags.on('one-file-system'),
     filter: filterOf(flags),
     gitignore: flags.on('gitignore'),
     executability: flags.on('executability'),
@@ -571,6 +580,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     acls: flags.given('acls'),
     devices: flags.given('devices'),
     specials: flags.given('specials'),
+    oneFileSystem: flags.given('one-file-system'),
     filter: filterOf(flags),
     gitignore: flags.given('gitignore'),
     executability: flags.given('executability'),

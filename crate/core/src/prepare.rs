@@ -122,6 +122,7 @@ impl Prepared {
             special_right: terms.may_make_specials,
             xattr_right: terms.may_set_foreign_xattrs,
             deletion: request.deletion,
+            one_file_system: request.one_file_system,
             dry_run: request.dry_run,
             itemize: request.itemize,
             strict_attributes: request.strict_attributes,

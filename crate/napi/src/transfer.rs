@@ -41,6 +41,8 @@ pub struct NativeTransfer {
     pub devices: bool,
     /// FIFOs and sockets; when off they are treated as what is never carried.
     pub specials: bool,
+    /// Directories of the source where another file system begins are not gone into.
+    pub one_file_system: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: Vec<NativeRule>,
     /// What no rule of the filter decides, files of git do: what they ignore is left out.
@@ -124,6 +126,7 @@ impl NativeTransfer {
         request.attributes.acls = self.acls;
         request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;
+        request.one_file_system = self.one_file_system;
         request.filter = rules(&self.filter)?;
         request.gitignore = self.gitignore;
         request.attributes.executability = self.executability;

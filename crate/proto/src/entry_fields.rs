@@ -38,12 +38,15 @@ pub struct EntryFields {
     pub xattrs: Xattrs,
     /// The number of a device.
     pub device: Option<Device>,
+    /// Of a directory's own record: the run does not go into it, and what it holds at the destination stays.
+    pub unlisted: bool,
 }
 
 const XATTRS: u64 = 1;
 const XATTRS_UNREAD: u64 = 2;
 const LEADER: u64 = 3;
 const DEVICE: u64 = 4;
+const UNLISTED: u64 = 9;
 
 impl EntryFields {
     /// Whether there is none of them.
@@ -69,6 +72,9 @@ impl EntryFields {
         if let Some(device) = self.device {
             put_field(out, DEVICE, true, |out| device.put(out));
         }
+        if self.unlisted {
+            put_field(out, UNLISTED, true, |out| true.put(out));
+        }
     }
 
     fn get_field(&mut self, number: u64, value: &mut Reader<'_>) -> Decoded<bool> {
@@ -83,6 +89,7 @@ impl EntryFields {
                     self.xattrs = Xattrs::unread();
                 }
             }
+            UNLISTED => self.unlisted = bool::get(value, "directory that is not gone into")?,
             DEVICE => self.device = Some(Device::get(value)?),
             _ => return Ok(false),
         }

@@ -136,6 +136,8 @@ pub struct Request {
     pub fake_super: bool,
     /// The same at the acceptor.
     pub remote_fake_super: bool,
+    /// Directories of the source where another file system begins are not gone into.
+    pub one_file_system: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
     /// What no rule of the filter decides, files of git do: what they ignore is left out.
@@ -201,6 +203,7 @@ impl Default for Request {
             dirs: false,
             fake_super: false,
             remote_fake_super: false,
+            one_file_system: false,
             filter: FilterRules::default(),
             gitignore: false,
             chmod: Chmod::default(),
@@ -241,6 +244,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("acls", "acls", &[57]),
     ("devices", "devices", &[56]),
     ("specials", "specials", &[36]),
+    ("oneFileSystem", "one-file-system", &[84]),
     ("filter", "filter", &[39]),
     ("gitignore", "gitignore", &[71]),
     ("executability", "executability", &[45]),
@@ -346,4 +350,5 @@ message!(Request, "request" {
     81 critical dirs,
     82 critical implied_dirs,
     83 critical mkpath,
+    84 critical one_file_system,
 });

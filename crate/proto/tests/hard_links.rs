@@ -50,6 +50,7 @@ fn told(attributes: Attributes, listing: Listing) -> Result<Listing, Violation> 
     };
     let mut receiver = Receiver::new(terms);
     let directory = |at: &str, entries| Directory {
+        unlisted: false,
         path: path(at),
         meta: Meta::default(),
         xattrs: sparsync_proto::Xattrs::default(),

@@ -24,6 +24,7 @@ fn a_directory_holds_no_more_of_them_than_its_limit() {
         is_unfinished: |_| false,
     });
     let directory = Directory {
+        unlisted: false,
         path: RelPath::root(),
         meta: Meta::default(),
         xattrs: Xattrs::default(),

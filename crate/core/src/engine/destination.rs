@@ -81,7 +81,7 @@ pub(super) fn walk_destination(
         Some(widened) => widened.list(path, above, &what.options, &mut buffers),
         None => scan_directory(what.root, path, above, &what.options, &mut buffers),
     };
-    let mut walk = Walk::new(list, what.options.judge.above().clone(), what.recursive);
+    let mut walk = Walk::new(list, what.options, what.recursive);
     loop {
         if let Some(low_water_mark) = low_water_mark.take() {
             walk.skip_before(&low_water_mark);

@@ -39,6 +39,7 @@ impl Quota {
             stamps: false,
             judge: &judge,
             chmod: None,
+            one_file_system: false,
         };
         for item in walk(top, options, true) {
             session.check()?;

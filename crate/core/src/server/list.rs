@@ -83,6 +83,7 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
         stamps: false,
         judge: &judge,
         chmod: None,
+        one_file_system: false,
     };
     let scan =
         scan_directory(root, path, &InForce::default(), &options, &mut ScanBuffers::default()).map_err(|error| {

@@ -198,6 +198,7 @@ impl Answer<'_> {
             attributes: request.attributes,
             judge: judge_of_source(&source, request, &place)?,
             recursive: request.carries_directories(),
+            one_file_system: request.one_file_system,
             chmod: request.chmod.clone(),
             names: tells_names(request, SourceIds::Claimed),
             compress: compress_on(&self.client.connection, request.compression),

@@ -131,6 +131,13 @@ pub(crate) trait Directory: Send + Sync {
     /// Calls `each` with every name in it, in the order of the storage, and with what that is where it comes for free.
     fn names(&self, buffer: &mut NameBuffer, each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()>;
 
+    /// Whether another file system begins at the directory `name`, whose status is this. A source itself is none, wherever it
+    /// lies.
+    fn is_boundary(&self, name: &[u8], status: &Status) -> bool {
+        let _ = name;
+        self.status(b"").is_ok_and(|own| own.device != status.device)
+    }
+
     /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed.
     fn status(&self, name: &[u8]) -> Result<Status>;
 

@@ -21,6 +21,8 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) judge: Option<&'a Judge>,
     /// The rules that are in force in the directory that holds what is removed.
     pub(crate) in_force: InForce,
+    /// The one file system in which something may be removed; nothing: in any.
+    pub(crate) device: Option<u64>,
     /// Told of each entry.
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
@@ -49,6 +51,7 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
             dry_run: false,
             max: None,
             judge: None,
+            device: None,
             in_force: InForce::default(),
             on_removed: None,
             stop: None,
@@ -183,6 +186,11 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
     let (failed, protected) = (removal.failed.len(), removal.protected);
     match removal.entries(root, path) {
         Ok((directory, mut found)) => {
+            let is_foreign = |device| directory.status(b"").map_or(true, |status| status.device != device);
+            if removal.device.is_some_and(is_foreign) {
+                removal.protected += 1;
+                return;
+            }
             let Some(in_force) = removal.enter(&directory, path, above) else { return };
             let at = At::new(path, &in_force);
             found.retain(|(name, kind)| removal.takes(&at, name, *kind));

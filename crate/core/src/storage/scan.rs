@@ -25,6 +25,8 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) judge: &'a Judge,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Option<&'a Chmod>,
+    /// Directories where another file system begins are not gone into.
+    pub(crate) one_file_system: bool,
 }
 
 impl ScanOptions<'_> {
@@ -50,6 +52,8 @@ pub(crate) struct Scan {
     pub(crate) xattrs: Xattrs,
     /// Whether a file system is mounted on it, where that can be known.
     pub(crate) is_mount_point: Option<bool>,
+    /// Its file system.
+    pub(crate) device: u64,
     /// Its entries.
     pub(crate) listing: Listing,
     /// A stamp for each entry, when asked for.
@@ -66,6 +70,10 @@ pub(crate) struct Scan {
     pub(crate) leftovers: Vec<(Vec<u8>, TempName)>,
     /// What could not be looked at.
     pub(crate) issues: Vec<Issue>,
+    /// The run does not go into it, and so says nothing of what it holds.
+    pub(crate) unlisted: bool,
+    /// The directories in it where another file system begins.
+    pub(crate) boundaries: Vec<(Vec<u8>, Status)>,
 }
 
 /// Bytes of memory that an entry takes, about.
@@ -121,6 +129,7 @@ impl Scan {
             meta: options.taken(Kind::Directory, status.meta),
             xattrs: Xattrs::default(),
             is_mount_point: status.is_mount_point,
+            device: status.device,
             listing: Listing::new(),
             stamps: Vec::new(),
             digest: Digest::default(),
@@ -129,7 +138,20 @@ impl Scan {
             bad_rules: None,
             leftovers: Vec::new(),
             issues: Vec::new(),
+            unlisted: false,
+            boundaries: Vec::new(),
         }
+    }
+
+    /// A directory where another file system begins, and of which nothing but its own status is looked at.
+    pub(crate) fn unlisted(path: RelPath, status: &Status, options: &ScanOptions<'_>) -> Self {
+        let mut scan = Self { unlisted: true, ..Self::empty(path, status, options) };
+        if options.attributes.carries_xattrs_of(Kind::Directory) {
+            // Those of what is mounted are not the source's.
+            scan.xattrs = Xattrs::unread();
+        }
+        scan.finish(options, &mut Entries::default());
+        scan
     }
 
     /// Tells that a part of the directory is missing from it.
@@ -208,6 +230,9 @@ impl Scan {
             return self.issue(name, "cannot carry this name", Errno::INVAL.into());
         };
         let kind = carried_kind(status.kind, &options.attributes);
+        if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {
+            self.boundaries.push((name.to_vec(), status));
+        }
         let target = if kind == Kind::Symlink {
             match directory.read_link(name) {
                 Ok(target) => target,
@@ -230,7 +255,11 @@ impl Scan {
         if !found.listing.push(valid, kind, status.size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC.into());
         }
-        found.listing.set_last_fields(EntryFields { xattrs, device: kind.is_device().then_some(status.rdev) });
+        found.listing.set_last_fields(EntryFields {
+            xattrs,
+            device: kind.is_device().then_some(status.rdev),
+            ..EntryFields::default()
+        });
         if options.stamps {
             found.stamps.push(status.stamp);
         }
@@ -382,7 +411,7 @@ pub(crate) fn look_at<'a>(
 ) -> Result<Scan> {
     let directory = root.open(path, Access::Reach)?;
     let (judge, in_force, mut found) = (Judge::everything(), InForce::default(), Entries::default());
-    let options = ScanOptions { attributes, stamps: false, judge: &judge, chmod: None };
+    let options = ScanOptions { attributes, stamps: false, judge: &judge, chmod: None, one_file_system: false };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
     let at = At::new(path, &in_force);
     for name in names {

@@ -237,6 +237,15 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         Ok(())
     }
 
+    fn is_boundary(&self, name: &[u8], status: &Status) -> bool {
+        match self.single() {
+            Some(directory) => directory.is_boundary(name, status),
+            None => self
+                .find(name)
+                .is_ok_and(|(layer, _)| layer.only.is_none() && layer.directory.is_boundary(name, status)),
+        }
+    }
+
     fn status(&self, name: &[u8]) -> Result<Status> {
         if name.is_empty() {
             return self.own_status();

@@ -418,6 +418,7 @@ pub fn directory_meta() -> Meta {
 /// A record whose digest is that of nothing.
 pub fn directory(path: &str, entries: u32) -> Directory {
     Directory {
+        unlisted: false,
         path: RelPath::new(path.as_bytes()).unwrap(),
         meta: directory_meta(),
         xattrs: Xattrs::default(),

@@ -21,6 +21,8 @@ pub struct Directory {
     pub digest: Digest,
     /// How many direct entries it has.
     pub entries: u32,
+    /// The run does not go into it, and what it holds at the destination stays: another file system begins there.
+    pub unlisted: bool,
 }
 
 pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
@@ -37,8 +39,12 @@ pub(super) fn put(directories: &[Directory], out: &mut Vec<u8>) {
         let shared = if path_bytes > SHARED_PATHS_FACTOR * sent { 0 } else { shared };
         out.number(shared as u64);
         out.bytes(&path[shared..]);
-        let fields = (!directory.xattrs.is_empty())
-            .then(|| EntryFields { xattrs: directory.xattrs.clone(), ..EntryFields::default() });
+        let Directory { xattrs, unlisted, .. } = directory;
+        let fields = (!xattrs.is_empty() || *unlisted).then(|| EntryFields {
+            xattrs: xattrs.clone(),
+            unlisted: *unlisted,
+            ..EntryFields::default()
+        });
         put_attributes(&directory.meta, fields.as_ref(), None, out);
         out.raw(&directory.digest);
         out.number(u64::from(directory.entries));
@@ -62,10 +68,14 @@ pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
         }
         let path = RelPath::new(&previous)?;
         let (meta, fields, leader) = get_attributes(reader)?;
-        let (EntryFields { xattrs, device: None }, None) = (fields, leader) else {
+        let (EntryFields { xattrs, device: None, unlisted }, None) = (fields, leader) else {
             return malformed("fields of a directory");
         };
-        all.push(Directory { path, meta, xattrs, digest: reader.array("digest")?, entries: reader.small("entries")? });
+        let (digest, entries) = (reader.array("digest")?, reader.small("entries")?);
+        if unlisted && entries != 0 {
+            return malformed("entries of a directory that is not gone into");
+        }
+        all.push(Directory { path, meta, xattrs, digest, entries, unlisted });
     }
     all.shrink_to_fit();
     Ok(all)

@@ -85,6 +85,7 @@ fn frame(which: u64, random: &mut Random) -> Frame {
         3 | 4 => Frame::Directories(
             (0..random.below(3))
                 .map(|_| Directory {
+                    unlisted: false,
                     path: path(random),
                     meta: Meta::default(),
                     xattrs: Xattrs::default(),

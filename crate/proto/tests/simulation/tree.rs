@@ -109,6 +109,7 @@ impl Tree {
     pub fn record(&self, path: &RelPath) -> Directory {
         let listing = self.0[path].listing();
         Directory {
+            unlisted: false,
             path: path.clone(),
             meta: Meta::default(),
             xattrs: Xattrs::default(),

@@ -28,7 +28,7 @@ fn paths(all: &[&[u8]]) -> Paths {
 }
 
 pub fn directory(path: RelPath, digest: [u8; 16], entries: u32) -> Directory {
-    Directory { path, meta: meta(), xattrs: Xattrs::default(), digest, entries }
+    Directory { path, meta: meta(), xattrs: Xattrs::default(), digest, entries, unlisted: false }
 }
 
 pub fn xattrs() -> Xattrs {
@@ -287,6 +287,10 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 directory(path(b"d"), [0xd1; 16], 200),
                 directory(path(b"d/e"), [0xd2; 16], 0),
             ]),
+        ),
+        (
+            "Directories, not gone into",
+            Frame::Directories(vec![Directory { unlisted: true, ..directory(path(b"m"), [0xd0; 16], 0) }]),
         ),
         (
             "Directories, extended attributes",

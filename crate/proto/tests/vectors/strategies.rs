@@ -57,7 +57,7 @@ pub fn any_listing() -> impl Strategy<Value = Listing> {
                 assert!(listing.push(Name::new(name).unwrap(), kind, size, meta, &target));
                 if carried {
                     let device = kind.is_device().then_some(device);
-                    listing.set_last_fields(EntryFields { xattrs, device });
+                    listing.set_last_fields(EntryFields { xattrs, device, ..EntryFields::default() });
                 }
                 digests.push(if kind == Kind::File { digest } else { [0; 32] });
             }
@@ -235,8 +235,16 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
                     })
                 },
             );
-    let directory = (any_path(), any_meta(), any_xattrs(), any::<[u8; 16]>(), any::<u32>())
-        .prop_map(|(path, meta, xattrs, digest, entries)| Directory { path, meta, xattrs, digest, entries });
+    let directory = (any_path(), any_meta(), any_xattrs(), any::<[u8; 16]>(), any::<u32>()).prop_map(
+        |(path, meta, xattrs, digest, entries)| Directory {
+            path,
+            meta,
+            xattrs,
+            digest,
+            entries,
+            unlisted: entries == 0,
+        },
+    );
     let numbers = || btree_set(any::<u32>(), 0..20).prop_map(|set| set.into_iter().collect::<Vec<_>>());
     let resume = (any::<u32>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(index, bytes, digest)| Resume {
         index,

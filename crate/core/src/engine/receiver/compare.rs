@@ -47,6 +47,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 .remote()
                 .at(directory.path.as_bytes()));
         }
+        if directory.unlisted {
+            self.unlisted = Some(directory.path.clone());
+        }
         if !self.options.deletion.delete {
             self.low_water_mark.raise(&directory.path);
         }
@@ -122,6 +125,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// A directory that the source does not have.
     pub(super) fn only_here(&mut self, found: &Found) {
+        if self.unlisted.as_ref().is_some_and(|unlisted| found.path().is_within(unlisted)) {
+            return;
+        }
         if let Found::Listed(scan) = found {
             let entries = scan.listing.len() as u64;
             self.guard.extra(entries);
@@ -131,7 +137,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// A directory that both sides have.
     fn both(&mut self, number: u32, directory: Directory, mut old: Box<Scan>) -> Result<()> {
-        self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
+        self.top_device.get_or_insert(old.device);
+        if !directory.unlisted {
+            self.guard.destination(&old.path, old.listing.len() as u64, directory.entries == 0);
+        }
         if old.leaves_out && self.options.judge.matcher.ends_differ() {
             self.in_force.insert(old.path.clone(), old.in_force.clone());
         }
@@ -156,7 +165,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         // A new root gets its attributes where its listing is decided upon.
         let is_equal = || as_at_the_source(self.options, &old).is_some_and(|(_, digest)| digest == directory.digest);
-        let equal = self.options.digests_decide() && !single && !is_new_root && is_equal();
+        let is_same = || directory.unlisted || (self.options.digests_decide() && is_equal());
+        let equal = !single && !is_new_root && is_same();
         if equal && !self.machine.grants_all() {
             if let Some(links) = &mut self.links {
                 links.know(&old.path, &old.listing);

@@ -106,10 +106,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
                 Step::Adjust { source, reasons } => self.adjust(path, listing, source, reasons)?,
                 Step::Skip { source, reasons } => self.skip(path, listing, source, reasons)?,
-                Step::Extra { old: at } => old.is_some_and(|old| self.extra(old, at)),
+                Step::Extra { old: at } => old.is_some_and(|old| !self.is_foreign(old) && self.extra(old, at)),
             };
         }
         Ok(decided)
+    }
+
+    /// Whether nothing is deleted in a directory, because it is of another file system.
+    fn is_foreign(&self, old: &Scan) -> bool {
+        self.options.one_file_system && self.top_device.is_some_and(|top| top != old.device)
     }
 
     /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.

@@ -137,6 +137,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut removal = Removal {
             dry_run: options.dry_run,
             judge: Some(&options.judge),
+            device: self.top_device.filter(|_| options.one_file_system),
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),

@@ -77,6 +77,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) xattr_right: bool,
     /// What is deleted.
     pub(crate) deletion: Deletion,
+    /// Nothing of another file system is deleted.
+    pub(crate) one_file_system: bool,
     /// Nothing is written.
     pub(crate) dry_run: bool,
     /// Items are reported.
@@ -106,7 +108,13 @@ pub(crate) struct ReceiverOptions {
 impl ReceiverOptions {
     /// What is looked at of the destination.
     fn scan(&self) -> ScanOptions<'_> {
-        ScanOptions { attributes: self.attributes, stamps: false, judge: &self.judge, chmod: None }
+        ScanOptions {
+            attributes: self.attributes,
+            stamps: false,
+            judge: &self.judge,
+            chmod: None,
+            one_file_system: false,
+        }
     }
 
     /// Whether equal digests of two directories prove that nothing in them differs.
@@ -242,6 +250,10 @@ struct Receiver<'a, S: WriteStorage> {
     old: HashMap<u32, Box<Scan>>,
     /// Paths that could not be made or looked at. Content that was granted for what is below them is thrown away.
     failed: FailedPaths,
+    /// The file system of the destination's top.
+    top_device: Option<u64>,
+    /// The last directory that the source does not go into: what is below it is not its to say.
+    unlisted: Option<RelPath>,
     /// Directories of the source that could not be read.
     source_errors: u64,
     /// What only the destination has, and the rules that are in force where it is.
@@ -289,6 +301,8 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             machine: machine::Receiver::new(terms_of(destination, options)),
             old: HashMap::new(),
             failed: FailedPaths::default(),
+            top_device: None,
+            unlisted: None,
             source_errors: 0,
             extras: Vec::new(),
             in_force: HashMap::new(),

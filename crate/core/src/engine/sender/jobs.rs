@@ -146,6 +146,9 @@ mod tests {
             assert!(listing.push(Name::new(&name).expect("a name"), Kind::File, *size, Meta::default(), b""));
         }
         let scan = Scan {
+            device: 0,
+            unlisted: false,
+            boundaries: Vec::new(),
             path: RelPath::root(),
             meta: Meta::default(),
             xattrs: Xattrs::default(),

@@ -60,6 +60,8 @@ pub(crate) struct SenderOptions {
     pub(crate) judge: Judge,
     /// Whether sub-directories are walked.
     pub(crate) recursive: bool,
+    /// Whether the walk stays in the file system of each source.
+    pub(crate) one_file_system: bool,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Chmod,
     /// Names of owners and groups, where they are told.

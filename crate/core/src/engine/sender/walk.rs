@@ -21,6 +21,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
         stamps: true,
         judge: &shared.options.judge,
         chmod: shared.options.chmod(),
+        one_file_system: shared.options.one_file_system,
     };
     let holds = options.digests_decide() && shared.source.file_name.is_none();
     let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk), holds);
@@ -155,6 +156,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             xattrs: scan.xattrs.clone(),
             digest: scan.digest,
             entries: u32::try_from(count).unwrap_or(u32::MAX),
+            unlisted: scan.unlisted,
         };
         let grant_all = {
             let mut machine = self.shared.machine();
