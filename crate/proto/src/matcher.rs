@@ -24,6 +24,24 @@ pub trait Matcher: Debug + Send + Sync {
     /// send must not come from it.
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
 
+    /// Whether the sender sends the extended attribute of this name.
+    fn sends_xattr(&self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
+    /// Whether the receiver removes it when the source does not have it.
+    fn removes_xattr(&self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
+    /// Whether it is looked at.
+    fn takes_xattr(&self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
     /// Whether the operator of this end hides the entry from whoever is at the other one.
     fn hides(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         let _ = (at, name, kind);
@@ -222,6 +240,18 @@ impl Selected {
 }
 
 impl Matcher for Selected {
+    fn sends_xattr(&self, name: &[u8]) -> bool {
+        self.below.sends_xattr(name)
+    }
+
+    fn removes_xattr(&self, name: &[u8]) -> bool {
+        self.below.removes_xattr(name)
+    }
+
+    fn takes_xattr(&self, name: &[u8]) -> bool {
+        self.below.takes_xattr(name)
+    }
+
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         self.has(at.path(), name, || self.below.takes(at, name, kind), true)
     }
@@ -283,6 +313,18 @@ impl Selected {
 struct TopOnly(Box<dyn Matcher>);
 
 impl Matcher for TopOnly {
+    fn sends_xattr(&self, name: &[u8]) -> bool {
+        self.0.sends_xattr(name)
+    }
+
+    fn removes_xattr(&self, name: &[u8]) -> bool {
+        self.0.removes_xattr(name)
+    }
+
+    fn takes_xattr(&self, name: &[u8]) -> bool {
+        self.0.takes_xattr(name)
+    }
+
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         at.path().is_root() && self.0.takes(at, name, kind)
     }

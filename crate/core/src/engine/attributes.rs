@@ -7,7 +7,8 @@
 //! is not set again. Each attribute is set by itself: what fails is told, and costs neither the others nor the content.
 
 use sparsync_proto::{
-    CAPABILITY, Entry, Kind, Meta, NO_ID, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, with_executability_of,
+    CAPABILITY, Entry, Kind, Matcher, Meta, NO_ID, Reasons, Rules, SET_GID, SET_UID, Time, Xattrs, is_acl,
+    with_executability_of,
 };
 
 use super::acls::AclChanges;
@@ -17,9 +18,11 @@ use crate::storage::{Adjust, Found, carried_names};
 
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AttributePolicy {
+pub(super) struct AttributePolicy<'m> {
     /// What is carried, and what the source's owners are worth.
     pub(super) rules: Rules,
+    /// Which extended attributes are set, and which may be removed.
+    pub(super) matcher: &'m dyn Matcher,
 }
 
 /// What a directory's owner needs to work in it, which every new directory has until the end.
@@ -65,7 +68,7 @@ pub(super) struct Target<'a> {
     may_have_xattrs: bool,
 }
 
-impl AttributePolicy {
+impl AttributePolicy<'_> {
     /// The target of a new entry that has no extended attributes, or whose extended attributes are set apart.
     pub(super) fn target(&self, kind: Kind, source: &Meta) -> Target<'static> {
         let carried = &self.rules.attributes;
@@ -229,9 +232,14 @@ impl AttributePolicy {
                 return AclChanges::default();
             }
         };
-        let present: Vec<&[u8]> = carried_names(&names, carried).collect();
+        let may_go = |name: &&[u8]| is_acl(name) || self.matcher.removes_xattr(name);
+        let present: Vec<&[u8]> = carried_names(&names, carried).filter(may_go).collect();
         let lends = self.lends_capabilities(target, xattrs, entry, owner);
-        let counts = |name: &[u8]| carried.carries_xattr(name) && (lends || name != CAPABILITY);
+        let counts = |name: &[u8]| {
+            carried.carries_xattr(name)
+                && (is_acl(name) || self.matcher.sends_xattr(name))
+                && (lends || name != CAPABILITY)
+        };
         let wanted: Wanted<'_> = xattrs.into_iter().flat_map(Xattrs::iter).filter(|(name, _)| counts(name)).collect();
         settle(entry, &wanted, &present, unset);
         if !carried.acls {

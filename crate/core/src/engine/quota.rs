@@ -38,6 +38,7 @@ impl Quota {
             attributes: Attributes { links: true, ..Attributes::default() },
             stamps: false,
             judge: &judge,
+            every: false,
             chmod: None,
             one_file_system: false,
         };

@@ -82,6 +82,7 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
         },
         stamps: false,
         judge: &judge,
+        every: false,
         chmod: None,
         one_file_system: false,
     };

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{
     At, Attributes, Chmod, ContentDigest, Digest, EntryFields, InForce, Issue, IssueKind, Kind, Listing, Meta, Name,
-    RelPath, RuleFileError, Xattrs,
+    RelPath, RuleFileError, Xattrs, is_acl,
 };
 
 use super::hash::Contents;
@@ -23,6 +23,8 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) stamps: bool,
     /// What belongs to the run: nothing else is looked at.
     pub(crate) judge: &'a Judge,
+    /// Every entry is looked at; the judge says of extended attributes alone which belong to the run.
+    pub(crate) every: bool,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Option<&'a Chmod>,
     /// Directories where another file system begins are not gone into.
@@ -185,13 +187,14 @@ impl Scan {
         &mut self,
         directory: &impl Directory,
         (name, kind): (&[u8], Kind),
-        attributes: &Attributes,
+        options: &ScanOptions<'_>,
         buffers: &mut XattrBuffers,
     ) -> Option<Xattrs> {
-        if !attributes.carries_xattrs_of(kind) {
+        if !options.attributes.carries_xattrs_of(kind) {
             return Some(Xattrs::default());
         }
-        match buffers.read(directory, name, attributes) {
+        let takes = |attribute: &[u8]| is_acl(attribute) || options.judge.matcher.takes_xattr(attribute);
+        match buffers.read(directory, name, (&options.attributes, takes)) {
             Ok(xattrs) => Some(xattrs),
             Err(Unread::Vanished) => None,
             Err(Unread::Because(message)) => {
@@ -212,7 +215,8 @@ impl Scan {
         found: &mut Entries,
     ) {
         let matcher = &*options.judge.matcher;
-        if known.is_some_and(|kind| !matcher.takes(at, name, kind)) {
+        let takes = |kind: Kind| options.every || matcher.takes(at, name, kind);
+        if known.is_some_and(|kind| !takes(kind)) {
             // What is hidden is not even told to be left out.
             self.leaves_out |= known.is_none_or(|kind| !matcher.hides(at, name, kind));
             return;
@@ -222,7 +226,7 @@ impl Scan {
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
-        if known.is_none() && !matcher.takes(at, name, status.kind) {
+        if known.is_none() && !takes(status.kind) {
             self.leaves_out |= !matcher.hides(at, name, status.kind);
             return;
         }
@@ -246,7 +250,7 @@ impl Scan {
         let xattrs = if kind == Kind::Directory {
             Xattrs::default()
         } else {
-            match self.read_xattrs(directory, (name, kind), &options.attributes, &mut found.xattrs) {
+            match self.read_xattrs(directory, (name, kind), options, &mut found.xattrs) {
                 Some(xattrs) => xattrs,
                 None => return,
             }
@@ -311,7 +315,7 @@ impl Scan {
             self.meta = Meta::default();
             return;
         }
-        let own = self.read_xattrs(directory, (b"", Kind::Directory), &options.attributes, &mut found.xattrs);
+        let own = self.read_xattrs(directory, (b"", Kind::Directory), options, &mut found.xattrs);
         self.xattrs = own.unwrap_or_else(Xattrs::unread);
     }
 
@@ -407,11 +411,11 @@ pub(crate) fn look_at<'a>(
     root: &impl Storage,
     path: &RelPath,
     names: impl Iterator<Item = &'a [u8]>,
-    attributes: Attributes,
+    (attributes, judge): (Attributes, &Judge),
 ) -> Result<Scan> {
     let directory = root.open(path, Access::Reach)?;
-    let (judge, in_force, mut found) = (Judge::everything(), InForce::default(), Entries::default());
-    let options = ScanOptions { attributes, stamps: false, judge: &judge, chmod: None, one_file_system: false };
+    let (in_force, mut found) = (InForce::default(), Entries::default());
+    let options = ScanOptions { attributes, stamps: false, judge, every: true, chmod: None, one_file_system: false };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
     let at = At::new(path, &in_force);
     for name in names {

@@ -48,7 +48,7 @@ impl XattrBuffers {
         &mut self,
         directory: &impl Directory,
         name: &[u8],
-        attributes: &Attributes,
+        (attributes, takes): (&Attributes, impl Fn(&[u8]) -> bool),
     ) -> Result<Xattrs, Unread> {
         self.names.resize(XATTR_NAMES_BYTES_MAX, 0);
         self.value.resize(XATTR_VALUE_BYTES_MAX, 0);
@@ -63,7 +63,7 @@ impl XattrBuffers {
         };
         let mut found = Vec::new();
         let mut bytes = 0;
-        for attribute in carried_names(listed, attributes) {
+        for attribute in carried_names(listed, attributes).filter(|attribute| takes(attribute)) {
             let length = match directory.get_xattr(name, attribute, &mut self.value) {
                 Ok(length) => length,
                 // It was removed since.

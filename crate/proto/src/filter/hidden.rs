@@ -89,6 +89,18 @@ impl fmt::Debug for Hiding {
 }
 
 impl Matcher for Hiding {
+    fn sends_xattr(&self, name: &[u8]) -> bool {
+        self.matcher.sends_xattr(name)
+    }
+
+    fn removes_xattr(&self, name: &[u8]) -> bool {
+        self.matcher.removes_xattr(name)
+    }
+
+    fn takes_xattr(&self, name: &[u8]) -> bool {
+        self.matcher.takes_xattr(name)
+    }
+
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         !self.hidden.hides(at, name, kind) && self.matcher.takes(at, name, kind)
     }

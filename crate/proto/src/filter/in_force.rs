@@ -226,6 +226,10 @@ impl Directory {
                     taken.elements.clear();
                     taken.above = None;
                 }
+                parse::Said::Rule(rule) if rule.xattr => {
+                    let why = "rules for extended attributes stand in the list of the run alone";
+                    return Err(failed(format!("line {line}: {why}")));
+                }
                 parse::Said::Rule(rule) => match Files::of(&rule) {
                     None => {
                         let origin = Origin::File(Arc::clone(file), line);

@@ -48,6 +48,8 @@ pub struct Filter {
     files: Vec<Arc<Files>>,
     /// Whether a pattern is compared with paths in the file system.
     has_absolute: bool,
+    /// Whether there are rules for names of extended attributes.
+    has_xattr_rules: bool,
     /// Files of another language say what is left alone where no rule decides.
     ignores: Option<Ignores>,
 }
@@ -71,11 +73,13 @@ impl Filter {
     /// The same, where files of another language count too.
     #[must_use]
     pub fn with(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
-        let mut filter = Self { end, elements: Vec::new(), files: Vec::new(), has_absolute: false, ignores };
+        let mut filter =
+            Self { end, elements: Vec::new(), files: Vec::new(), has_absolute: false, has_xattr_rules: false, ignores };
         for (number, rule) in rules.iter().enumerate() {
             match Files::of(&rule) {
                 None => {
-                    filter.has_absolute |= rule.absolute;
+                    filter.has_absolute |= rule.absolute && !rule.xattr;
+                    filter.has_xattr_rules |= rule.xattr;
                     filter.elements.push(Element::Rule(Compiled::new(rule, None, Origin::Request(number))));
                 }
                 // A name that is looked for already stands where it was named first.
@@ -136,7 +140,28 @@ pub struct Decider {
     pub origin: Origin,
 }
 
+impl Filter {
+    /// Whether the rules for names of extended attributes include this one, as far as they are for an end.
+    fn includes_xattr(&self, name: &[u8], applies: impl Fn(&Rule) -> bool) -> bool {
+        let path = [b"/", name, b"/"].concat();
+        let decides = |each: &Compiled| each.rule.xattr && applies(&each.rule) && each.is_for((&path, 1), Kind::File);
+        first(&self.elements, &[], &decides).is_none_or(|each| each.rule.include)
+    }
+}
+
 impl Matcher for Filter {
+    fn sends_xattr(&self, name: &[u8]) -> bool {
+        !self.has_xattr_rules || self.includes_xattr(name, |rule| rule.sender)
+    }
+
+    fn removes_xattr(&self, name: &[u8]) -> bool {
+        !self.has_xattr_rules || self.includes_xattr(name, |rule| rule.receiver)
+    }
+
+    fn takes_xattr(&self, name: &[u8]) -> bool {
+        self.sends_xattr(name) || (self.end == End::Receiver && self.removes_xattr(name))
+    }
+
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
         self.includes(at, (name, kind), End::Sender, |rule| rule.sender)
             || (self.end == End::Receiver && self.includes(at, (name, kind), End::Receiver, |rule| rule.receiver))

@@ -295,7 +295,8 @@ impl Modifiers {
                 (b'!', Sort::Both { .. } | Sort::One { .. }) => said.negated = true,
                 (b'p', _) => said.perishable = true,
                 (b'/', _) => said.absolute = true,
-                (b'x', _) => return Err("the modifier x (names of extended attributes) is not supported"),
+                (b'x', Sort::PerDirectory) => return Err("files in directories have no rules for extended attributes"),
+                (b'x', _) => said.xattr = true,
                 (b's' | b'r', Sort::One { .. }) => return Err(ONE_END),
                 (b's', _) => said.sender = true,
                 (b'r', _) => said.receiver = true,
@@ -435,7 +436,9 @@ mod tests {
         ] {
             assert!(parse_rule(text.as_bytes(), &Style::default()).is_err(), "{text}");
         }
-        for text in ["-_a", "-/ a", "exclude,!p a", "clear", ".sr- f", "dir-merge,- f", ":/C", "-C", ".n f"] {
+        for text in
+            ["-_a", "-/ a", "exclude,!p a", "clear", ".sr- f", "dir-merge,- f", ":/C", "-C", ".n f", "-x user.a"]
+        {
             assert!(parse_rule(text.as_bytes(), &Style::default()).is_ok(), "{text}");
         }
     }

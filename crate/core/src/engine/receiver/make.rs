@@ -49,7 +49,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory's extended attributes and ACLs those of the source, as soon as it is there: what happens in it
     /// later does not change them, but for the mode, which is set at the end.
     pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, (meta, xattrs): (&Meta, &Xattrs), is_new: bool) {
-        let policy = AttributePolicy { rules: self.options.rules };
+        let policy = AttributePolicy { rules: self.options.rules, matcher: &*self.options.judge.matcher };
         let target = policy.directory_xattrs(meta, xattrs, is_new);
         let Some(root) =
             self.destination.root.as_ref().filter(|_| !self.options.dry_run && self.has_attributes_of(path))
@@ -143,7 +143,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.changed = true;
         self.clock.enter(Phase::attributes);
-        let policy = AttributePolicy { rules: self.options.rules };
+        let policy = AttributePolicy { rules: self.options.rules, matcher: &*self.options.judge.matcher };
         let target = policy.adjustment(entry, listing.xattrs(index), reasons);
         let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
         self.clock.enter(Phase::compare);

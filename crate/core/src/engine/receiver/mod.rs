@@ -112,6 +112,7 @@ impl ReceiverOptions {
             attributes: self.attributes,
             stamps: false,
             judge: &self.judge,
+            every: false,
             chmod: None,
             one_file_system: false,
         }
@@ -154,7 +155,7 @@ pub(crate) fn run_receiver(
         directories: &directories,
         failures: &failures,
         names: &names,
-        policy: AttributePolicy { rules: options.rules },
+        policy: AttributePolicy { rules: options.rules, matcher: &*options.judge.matcher },
         owners: &options.owners,
         durability: options.durability,
         keep_partial: options.keep_partial,

@@ -20,6 +20,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
         attributes: shared.options.attributes,
         stamps: true,
         judge: &shared.options.judge,
+        every: false,
         chmod: shared.options.chmod(),
         one_file_system: shared.options.one_file_system,
     };

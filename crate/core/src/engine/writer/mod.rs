@@ -46,7 +46,7 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) directories: &'a Directories,
     pub(super) failures: &'a FailurePolicy<'a>,
     pub(super) names: &'a TempNames,
-    pub(super) policy: AttributePolicy,
+    pub(super) policy: AttributePolicy<'a>,
     pub(super) owners: &'a OwnerMap,
     pub(super) durability: Durability,
     pub(super) keep_partial: bool,
