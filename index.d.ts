@@ -251,7 +251,7 @@ export interface NativeProfileThread {
 }
 
 /** Why an entry is not what it should be. */
-export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'hard-link' | 'acls' | 'device' | 'other'
+export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'hard-link' | 'acls' | 'device' | 'atime' | 'other'
 
 /** One run. */
 export interface NativeRequest {
@@ -453,6 +453,10 @@ export interface NativeTransfer {
   omitDirTimes: boolean
   /** No modification times of symlinks. */
   omitLinkTimes: boolean
+  /** Access times of all but directories. */
+  atimes: boolean
+  /** Files are read without a change of their access times, where the system allows it. */
+  openNoatime: boolean
   /** Owners and groups are carried by their numbers, whatever they are called. */
   numericIds: boolean
   /** Who owns at the destination what somebody owns at the source: the first rule that matches decides. */

@@ -311,6 +311,24 @@ export interface TransferOptions {
    */
   times?: boolean | undefined;
   /**
+   * Make access times equal, those of everything but directories. Reading a file changes its own at the source, so the next run
+   * finds it changed unless {@link TransferOptions.openNoatime} is on, or the file system does not note it.
+   *
+   * Default: `false`.
+   *
+   * @example `atimes: true, openNoatime: true`
+   */
+  atimes?: boolean | undefined;
+  /**
+   * Read files without changing their access times, at both ends. The system allows it for one's own files, and root for all;
+   * others are read as always.
+   *
+   * Default: `false`.
+   *
+   * @example `openNoatime: true`
+   */
+  openNoatime?: boolean | undefined;
+  /**
    * Leave directories out of `times`.
    *
    * Default: `false`.

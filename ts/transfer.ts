@@ -32,6 +32,8 @@ export const TRANSFER_CHECKS: {
   readonly chmod: Check<string>;
   readonly omitDirTimes: Check<boolean>;
   readonly omitLinkTimes: Check<boolean>;
+  readonly atimes: Check<boolean>;
+  readonly openNoatime: Check<boolean>;
   readonly numericIds: Check<boolean>;
   readonly usermap: Check<string>;
   readonly groupmap: Check<string>;
@@ -80,6 +82,8 @@ export const TRANSFER_CHECKS: {
   chmod: modeChanges,
   omitDirTimes: flag,
   omitLinkTimes: flag,
+  atimes: flag,
+  openNoatime: flag,
   numericIds: flag,
   usermap: idMap,
   groupmap: idMap,
@@ -167,6 +171,8 @@ interface Given {
   chmod?: string;
   omitDirTimes?: boolean;
   omitLinkTimes?: boolean;
+  atimes?: boolean;
+  openNoatime?: boolean;
   numericIds?: boolean;
   usermap?: string;
   groupmap?: string;
@@ -218,6 +224,8 @@ export interface EngineOptions {
   chmod?: string;
   omitDirTimes: boolean;
   omitLinkTimes: boolean;
+  atimes: boolean;
+  openNoatime: boolean;
   numericIds: boolean;
   usermap?: string;
   groupmap?: string;
@@ -270,6 +278,8 @@ export function engineOptions(given: Given): EngineOptions {
     ...(given.chmod === undefined ? {} : { chmod: given.chmod }),
     omitDirTimes: given.omitDirTimes ?? false,
     omitLinkTimes: given.omitLinkTimes ?? false,
+    atimes: given.atimes ?? false,
+    openNoatime: given.openNoatime ?? false,
     numericIds: given.numericIds ?? false,
     ...(given.usermap === undefined ? {} : { usermap: given.usermap }),
     ...(given.groupmap === undefined ? {} : { groupmap: given.groupmap }),

@@ -30,6 +30,7 @@ export const REASONS = [
   'hard-link',
   'acls',
   'device',
+  'atime',
   'other',
 ] as const;
 export const FAILURE_CODES = [

@@ -109,6 +109,8 @@ export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, JSON_FLAG, HE
 export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   S: 'holes in files are not carried',
   sparse: 'holes in files are not carried',
+  N: 'Linux lets nobody set the time at which a file was made',
+  crtimes: 'Linux lets nobody set the time at which a file was made',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',
   rsh: 'transfers go over QUIC to a sparsync server, not over a remote shell',
   inplace: 'files are always written beside their target and renamed, so that none is ever torn',

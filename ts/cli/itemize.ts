@@ -27,8 +27,7 @@ const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [
   ['p', ['mode']],
   ['o', ['owner']],
   ['g', ['group']],
-  // Access times are never compared.
-  ['u', []],
+  ['u', ['atime']],
   ['a', ['acls']],
   ['x', ['xattrs']],
 ];

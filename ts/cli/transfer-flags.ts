@@ -183,6 +183,17 @@ const OMIT_LINK_TIMES_FLAG: Flag = {
   category: 'Modes, times and owners',
   help: 'carry no modification times of symlinks',
 };
+const ATIMES_FLAG: Flag = {
+  name: 'atimes',
+  short: 'U',
+  category: 'Modes, times and owners',
+  help: 'carry access times of all but directories',
+};
+const OPEN_NOATIME_FLAG: Flag = {
+  name: 'open-noatime',
+  category: 'Modes, times and owners',
+  help: 'read files without changing their access times, where the system allows it',
+};
 const NUMERIC_IDS_FLAG: Flag = {
   name: 'numeric-ids',
   category: 'Modes, times and owners',
@@ -327,6 +338,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
   CHMOD_FLAG,
   OMIT_DIR_TIMES_FLAG,
   OMIT_LINK_TIMES_FLAG,
+  ATIMES_FLAG,
+  OPEN_NOATIME_FLAG,
   NUMERIC_IDS_FLAG,
   USERMAP_FLAG,
   GROUPMAP_FLAG,
@@ -485,6 +498,8 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   CHMOD_FLAG,
   { ...OMIT_DIR_TIMES_FLAG, help: 'compare no modification times of directories' },
   { ...OMIT_LINK_TIMES_FLAG, help: 'compare no modification times of symlinks' },
+  { ...ATIMES_FLAG, help: 'compare access times of all but directories' },
+  OPEN_NOATIME_FLAG,
   NUMERIC_IDS_FLAG,
   USERMAP_FLAG,
   GROUPMAP_FLAG,
@@ -525,6 +540,8 @@ export function flaggedOptions(flags: ParsedFlags) {
     chmod: joinedOf(flags, 'chmod'),
     omitDirTimes: flags.on('omit-dir-times'),
     omitLinkTimes: flags.on('omit-link-times'),
+    atimes: flags.on('atimes'),
+    openNoatime: flags.on('open-noatime'),
     numericIds: flags.on('numeric-ids'),
     usermap: flags.text('usermap'),
     groupmap: flags.text('groupmap'),
@@ -587,6 +604,8 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     chmod: joinedOf(flags, 'chmod'),
     omitDirTimes: flags.given('omit-dir-times'),
     omitLinkTimes: flags.given('omit-link-times'),
+    atimes: flags.given('atimes'),
+    openNoatime: flags.given('open-noatime'),
     numericIds: flags.given('numeric-ids'),
     usermap: flags.text('usermap'),
     groupmap: flags.text('groupmap'),

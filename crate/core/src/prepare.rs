@@ -126,6 +126,7 @@ impl Prepared {
             dry_run: request.dry_run,
             itemize: request.itemize,
             strict_attributes: request.strict_attributes,
+            open_noatime: request.open_noatime,
             durability: request.durability,
             // The name of a kept part is the same in every run, so it needs a destination that is locked.
             keep_partial: request.partial && self.hold() == Hold::Exclusive,

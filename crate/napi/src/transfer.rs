@@ -55,6 +55,10 @@ pub struct NativeTransfer {
     pub omit_dir_times: bool,
     /// No modification times of symlinks.
     pub omit_link_times: bool,
+    /// Access times of all but directories.
+    pub atimes: bool,
+    /// Files are read without a change of their access times, where the system allows it.
+    pub open_noatime: bool,
     /// Owners and groups are carried by their numbers, whatever they are called.
     pub numeric_ids: bool,
     /// Who owns at the destination what somebody owns at the source: the first rule that matches decides.
@@ -133,6 +137,8 @@ impl NativeTransfer {
         request.chmod = chmod(self.chmod.as_deref())?;
         request.attributes.omit_dir_times = self.omit_dir_times;
         request.attributes.omit_link_times = self.omit_link_times;
+        request.attributes.atimes = self.atimes;
+        request.open_noatime = self.open_noatime;
         request.numeric_ids = self.numeric_ids;
         request.user_map = id_map("usermap", self.usermap.as_deref())?;
         request.group_map = id_map("groupmap", self.groupmap.as_deref())?;

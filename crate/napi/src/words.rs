@@ -341,6 +341,9 @@ pub enum NativeReason {
     /// It is another device, or one of FIFO and socket where the other should be.
     #[napi(value = "device")]
     Device,
+    /// Its access time differs.
+    #[napi(value = "atime")]
+    Atime,
     /// A reason that only a newer peer has a name for.
     #[napi(value = "other")]
     Other,
@@ -369,6 +372,7 @@ impl NativeReason {
             (Reasons::HARD_LINK, Self::HardLink),
             (Reasons::ACLS, Self::Acls),
             (Reasons::DEVICE, Self::Device),
+            (Reasons::ATIME, Self::Atime),
             (Reasons::OTHER, Self::Other),
         ];
         words.into_iter().filter(|(reason, _)| reasons.intersects(*reason)).map(|(_, word)| word).collect()

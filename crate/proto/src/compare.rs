@@ -1,7 +1,7 @@
 //! Which attributes a run compares and carries, and what makes two entries different.
 
 use crate::acl::{ACL_DEFAULT, is_acl, is_carried_acl};
-use crate::entry::{Entry, Kind, Listing, Meta};
+use crate::entry::{Entry, Kind, Listing, Meta, Time};
 use crate::options::{Compare, Window};
 use crate::owners::NO_ID;
 use crate::reasons::Reasons;
@@ -86,6 +86,12 @@ impl Attributes {
             Kind::File | Kind::Special | Kind::Fifo | Kind::BlockDevice | Kind::CharDevice | Kind::Socket => false,
         };
         self.times && !is_omitted
+    }
+
+    /// Whether the access times of entries of this kind are carried. A walk changes those of directories.
+    #[must_use]
+    pub fn carries_atime_of(&self, kind: Kind) -> bool {
+        self.atimes && kind.has_attributes()
     }
 
     /// Whether it is carried that a file can be executed, and no other bit of its mode.
@@ -192,7 +198,10 @@ impl Attributes {
         }
         let carried = || {
             let xattrs = self.xattr_differences(source.0.xattrs(source.1), destination.0.xattrs(destination.1));
-            let reasons = self.meta_differences(a.kind, &a.meta, &b.meta).union(xattrs);
+            let mut reasons = self.meta_differences(a.kind, &a.meta, &b.meta).union(xattrs);
+            let (here, wanted) = (destination.0.atime(destination.1), source.0.atime(source.1));
+            let is_other = |wanted: Time| here.is_none_or(|here| !self.window.equal(wanted, here));
+            reasons.add(self.carries_atime_of(a.kind) && wanted.is_some_and(is_other), Reasons::ATIME);
             // An ACL brings the bits of the mode that it repeats.
             let is_of_acl = xattrs.intersects(Reasons::ACLS) && (a.meta.mode ^ b.meta.mode) & 0o7000 == 0;
             if is_of_acl { reasons.without(Reasons::MODE) } else { reasons }
@@ -240,6 +249,13 @@ impl Attributes {
         reasons.intersects(content) || (self.compare == Compare::Quick && reasons.intersects(Reasons::MTIME))
     }
 
+    fn put_hashed_time(&self, out: &mut Vec<u8>, time: Time) {
+        out.extend_from_slice(&time.seconds.to_le_bytes());
+        if self.window == Window::Exact {
+            out.extend_from_slice(&time.nanos.to_le_bytes());
+        }
+    }
+
     fn put_hashed_attributes(&self, out: &mut Vec<u8>, kind: Kind, meta: &Meta, xattrs: Option<&Xattrs>) {
         if self.perms && kind != Kind::Symlink {
             out.extend_from_slice(&meta.mode.to_le_bytes());
@@ -254,10 +270,7 @@ impl Attributes {
             out.extend_from_slice(&meta.gid.to_le_bytes());
         }
         if self.carries_time_of(kind) || (kind == Kind::File && self.compares_file_times()) {
-            out.extend_from_slice(&meta.mtime.seconds.to_le_bytes());
-            if self.window == Window::Exact {
-                out.extend_from_slice(&meta.mtime.nanos.to_le_bytes());
-            }
+            self.put_hashed_time(out, meta.mtime);
         }
         if self.xattrs || self.acls {
             let bytes = bytes_of(xattrs);
@@ -292,6 +305,9 @@ impl Attributes {
                 piece.extend_from_slice(path);
                 piece.push(u8::try_from(leader.name.len()).unwrap_or(u8::MAX));
                 piece.extend_from_slice(leader.name);
+            }
+            if let Some(atime) = listing.atime(index) {
+                self.put_hashed_time(&mut piece, atime);
             }
             let xattrs = listing.xattrs(index);
             match entry.kind {

@@ -68,12 +68,12 @@ pub struct Time {
 }
 
 impl Time {
-    fn put(self, out: &mut Vec<u8>) {
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
         out.signed(self.seconds);
         out.number(u64::from(self.nanos));
     }
 
-    fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
+    pub(crate) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
         let time = Self { seconds: reader.signed("time")?, nanos: reader.small("time")? };
         // What the kernel's 64-bit time can hold on every file system is far less than i64; a year beyond
         // 2^40 seconds is nobody's file.
@@ -274,6 +274,12 @@ impl Listing {
     #[must_use]
     pub fn device(&self, index: usize) -> Option<Device> {
         self.fields(index)?.device
+    }
+
+    /// When the entry at `index` was last read, where the run carries that.
+    #[must_use]
+    pub fn atime(&self, index: usize) -> Option<Time> {
+        self.fields(index)?.atime
     }
 
     /// What few entries have, of all entries that have any of it.

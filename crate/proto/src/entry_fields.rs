@@ -2,6 +2,7 @@
 //! them.
 
 use crate::codec::{Decoded, Reader, Write, malformed};
+use crate::entry::Time;
 use crate::field::{Message, Value, get_nested, put_field, put_nested};
 use crate::leaders::LeaderField;
 use crate::xattrs::Xattrs;
@@ -40,6 +41,8 @@ pub struct EntryFields {
     pub device: Option<Device>,
     /// Of a directory's own record: the run does not go into it, and what it holds at the destination stays.
     pub unlisted: bool,
+    /// The time of the last access, where the run carries those.
+    pub atime: Option<Time>,
 }
 
 const XATTRS: u64 = 1;
@@ -47,6 +50,7 @@ const XATTRS_UNREAD: u64 = 2;
 const LEADER: u64 = 3;
 const DEVICE: u64 = 4;
 const UNLISTED: u64 = 9;
+const ATIME: u64 = 10;
 
 impl EntryFields {
     /// Whether there is none of them.
@@ -75,6 +79,9 @@ impl EntryFields {
         if self.unlisted {
             put_field(out, UNLISTED, true, |out| true.put(out));
         }
+        if let Some(atime) = self.atime {
+            put_field(out, ATIME, true, |out| atime.put(out));
+        }
     }
 
     fn get_field(&mut self, number: u64, value: &mut Reader<'_>) -> Decoded<bool> {
@@ -91,6 +98,7 @@ impl EntryFields {
             }
             UNLISTED => self.unlisted = bool::get(value, "directory that is not gone into")?,
             DEVICE => self.device = Some(Device::get(value)?),
+            ATIME => self.atime = Some(Time::get(value)?),
             _ => return Ok(false),
         }
         Ok(true)

@@ -57,6 +57,8 @@ reasons! {
     ACLS = 17, "acls";
     /// It is another device, or one of FIFO and socket where the other should be.
     DEVICE = 18, "device";
+    /// Its access time differs.
+    ATIME = 19, "atime";
     /// A reason that only a newer peer has a name for.
     OTHER = 63, "other";
 }

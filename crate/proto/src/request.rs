@@ -44,6 +44,8 @@ pub struct Attributes {
     pub omit_dir_times: bool,
     /// No modification times of symlinks.
     pub omit_link_times: bool,
+    /// Access times of all but directories.
+    pub atimes: bool,
     /// How content is compared.
     pub compare: Compare,
     /// How times are compared.
@@ -144,6 +146,8 @@ pub struct Request {
     pub gitignore: bool,
     /// Changes of the permission bits that the source has, made before anything is compared.
     pub chmod: Chmod,
+    /// Files are read without a change of their access times, where the system allows it.
+    pub open_noatime: bool,
     /// Owners and groups are carried by their numbers, whatever they are called.
     pub numeric_ids: bool,
     /// Who owns at the destination what somebody owns at the source: the first rule that matches decides.
@@ -207,6 +211,7 @@ impl Default for Request {
             filter: FilterRules::default(),
             gitignore: false,
             chmod: Chmod::default(),
+            open_noatime: false,
             numeric_ids: false,
             user_map: IdMap::default(),
             group_map: IdMap::default(),
@@ -251,6 +256,8 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("chmod", "chmod", &[48]),
     ("omitDirTimes", "omit-dir-times", &[46]),
     ("omitLinkTimes", "omit-link-times", &[47]),
+    ("atimes", "atimes", &[52]),
+    ("openNoatime", "open-noatime", &[53]),
     ("numericIds", "numeric-ids", &[49]),
     ("usermap", "usermap", &[50]),
     ("groupmap", "groupmap", &[51]),
@@ -337,6 +344,8 @@ message!(Request, "request" {
     49 critical numeric_ids,
     50 critical user_map,
     51 critical group_map,
+    52 critical attributes.atimes,
+    53 critical open_noatime,
     54 critical super_user: Tristate,
     56 critical attributes.devices,
     57 critical attributes.acls,

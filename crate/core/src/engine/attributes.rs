@@ -60,6 +60,7 @@ pub(super) struct Target<'a> {
     uid: Option<u32>,
     gid: Option<u32>,
     bits: Bits,
+    atime: Option<Time>,
     mtime: Option<Time>,
     xattrs: WantedXattrs<'a>,
     /// The entry was there before this run.
@@ -78,6 +79,7 @@ impl AttributePolicy<'_> {
             uid: Some(source.uid).filter(|&uid| carried.owner && uid != NO_ID),
             gid: Some(source.gid).filter(|&gid| carried.group && gid != NO_ID),
             bits: if carried.perms && kind != Kind::Symlink { Bits::Source } else { Bits::Untouched },
+            atime: None,
             mtime: carried.carries_time_of(kind).then_some(source.mtime),
             xattrs: WantedXattrs::Untouched,
             is_old: false,
@@ -206,8 +208,9 @@ impl AttributePolicy<'_> {
             }
         }
         acls.remove(entry, &mut unset);
-        if let Some(mtime) = target.mtime {
-            unset.tried(AttributeKind::Times, || "utimensat".to_owned(), entry.set_mtime(mtime));
+        if target.atime.is_some() || target.mtime.is_some() {
+            let set = entry.set_times(target.atime, target.mtime);
+            unset.tried(AttributeKind::Times, || "utimensat".to_owned(), set);
         }
         unset.locate(entry);
         unset
@@ -329,11 +332,17 @@ impl Target<'_> {
             uid: None,
             gid: None,
             bits: Bits::Fixed(bits),
+            atime: None,
             mtime: None,
             xattrs: WantedXattrs::Untouched,
             is_old: true,
             may_have_xattrs: true,
         }
+    }
+
+    /// The same, with this access time.
+    pub(super) fn with_atime(self, atime: Option<Time>) -> Self {
+        Self { atime, ..self }
     }
 
     /// The same, with these permission bits where it has none.
@@ -384,6 +393,7 @@ impl Target<'_> {
         self.uid.is_none()
             && self.gid.is_none()
             && self.bits == Bits::Untouched
+            && self.atime.is_none()
             && self.mtime.is_none()
             && self.xattrs == WantedXattrs::Untouched
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sparsync_proto::session::Expected;
-use sparsync_proto::{Kind, Listing, Meta, RelPath, Xattrs};
+use sparsync_proto::{Kind, Listing, Meta, RelPath, Time, Xattrs};
 
 use super::budget::WAIT;
 use super::session::Session;
@@ -99,6 +99,11 @@ impl Incoming {
     /// The extended attributes of a file, if it has any.
     pub(super) fn xattrs(&self, index: u32) -> Option<&Xattrs> {
         self.listing.xattrs(index as usize)
+    }
+
+    /// When a file was last read, where the run carries that.
+    pub(super) fn atime(&self, index: u32) -> Option<Time> {
+        self.listing.atime(index as usize)
     }
 
     /// The name and attributes of a file.

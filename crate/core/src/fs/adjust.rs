@@ -57,6 +57,14 @@ impl Handle<'_> {
     }
 }
 
+/// A time as the system takes it; one that is absent stays.
+fn timespec(time: Option<Time>) -> Timespec {
+    time.map_or(Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT }, |time| Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanos.into(),
+    })
+}
+
 impl Adjust for Handle<'_> {
     fn found(&self) -> Result<Found> {
         match self {
@@ -103,17 +111,14 @@ impl Adjust for Handle<'_> {
         }
     }
 
-    fn set_mtime(&self, mtime: Time) -> Result<()> {
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-            last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() },
-        };
+    fn set_times(&self, atime: Option<Time>, mtime: Option<Time>) -> Result<()> {
+        let times = Timestamps { last_access: timespec(atime), last_modification: timespec(mtime) };
         match self {
             Self::Open(fd) => rustix::fs::futimens(fd, &times).map_err(CallError::of("utimensat")),
             Self::Reached(fd) => {
                 rustix::fs::utimensat(CWD, path_of(*fd), &times, AtFlags::empty()).map_err(CallError::of("utimensat"))
             }
-            Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_mtime(mtime),
+            Self::ReachedHere(fd) => Handle::Reached(fd.as_fd()).set_times(atime, mtime),
             Self::Symlink(directory, name) => {
                 rustix::fs::utimensat(directory, *name, &times, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(CallError::of("utimensat"))

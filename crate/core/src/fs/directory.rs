@@ -4,13 +4,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
-use sparsync_proto::{Device, Kind};
+use sparsync_proto::{Device, Kind, Time};
 
 use super::adjust::Handle;
 use super::fake_super;
 use super::file::FsFile;
 use super::settable::Settable;
-use super::status::{kind_of, status};
+use super::status::{access_time, kind_of, status};
 use super::xattr;
 use crate::storage::{Access, Adjust, CallError, Directory, Found, NameBuffer, Result, Status, WriteDirectory};
 
@@ -58,6 +58,10 @@ impl Directory for FsDirectory {
 
     fn status(&self, name: &[u8]) -> Result<Status> {
         if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
+    }
+
+    fn access_time(&self, name: &[u8]) -> Result<Time> {
+        access_time(&self.fd, name)
     }
 
     fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {

@@ -51,8 +51,8 @@ impl Adjust for Settable<'_> {
         self.handle.set_mode(bits)
     }
 
-    fn set_mtime(&self, mtime: Time) -> Result<()> {
-        self.handle.set_mtime(mtime)
+    fn set_times(&self, atime: Option<Time>, mtime: Option<Time>) -> Result<()> {
+        self.handle.set_times(atime, mtime)
     }
 
     fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize> {

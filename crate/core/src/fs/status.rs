@@ -40,6 +40,21 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     Ok(Status::from(&found))
 }
 
+/// When the entry `name` was last read. It is asked for apart, because on a network file system it may cost more than all else.
+pub(super) fn access_time(directory: impl AsFd, name: &[u8]) -> Result<Time> {
+    if HAS_STATX.load(Ordering::Relaxed) {
+        match rustix::fs::statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::ATIME) {
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            found => {
+                let found = found.map_err(CallError::of("statx"))?.stx_atime;
+                return Ok(Time { seconds: found.tv_sec, nanos: found.tv_nsec });
+            }
+        }
+    }
+    let found = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(CallError::of("fstatat"))?;
+    Ok(Time { seconds: found.st_atime, nanos: u32::try_from(found.st_atime_nsec).unwrap_or(0) })
+}
+
 /// What the system's types are to the engine.
 pub(super) fn kind_of(found: FileType) -> Kind {
     match found {

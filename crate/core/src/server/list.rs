@@ -85,6 +85,7 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
         every: false,
         chmod: None,
         one_file_system: false,
+        open_noatime: false,
     };
     let scan =
         scan_directory(root, path, &InForce::default(), &options, &mut ScanBuffers::default()).map_err(|error| {

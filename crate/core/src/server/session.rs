@@ -200,6 +200,7 @@ impl Answer<'_> {
             recursive: request.carries_directories(),
             one_file_system: request.one_file_system,
             chmod: request.chmod.clone(),
+            open_noatime: request.open_noatime,
             names: tells_names(request, SourceIds::Claimed),
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),

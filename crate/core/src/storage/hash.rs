@@ -17,8 +17,16 @@ pub(super) struct Contents {
 
 impl Contents {
     /// The digest of the whole file.
-    pub(super) fn hash_file(&mut self, directory: &impl Directory, name: &[u8]) -> Result<ContentDigest> {
+    pub(super) fn hash_file(
+        &mut self,
+        directory: &impl Directory,
+        name: &[u8],
+        open_noatime: bool,
+    ) -> Result<ContentDigest> {
         let file = directory.open_file(name)?;
+        if open_noatime {
+            file.keep_access_time();
+        }
         let mut hasher = blake3::Hasher::new();
         hash_into(&mut hasher, &file, u64::MAX, &mut self.buffer)?;
         Ok(*hasher.finalize().as_bytes())

@@ -141,6 +141,9 @@ pub(crate) trait Directory: Send + Sync {
     /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed.
     fn status(&self, name: &[u8]) -> Result<Status>;
 
+    /// When the entry `name` was last read. A symlink is not followed.
+    fn access_time(&self, name: &[u8]) -> Result<Time>;
+
     /// The names of all extended attributes of the entry `name`, or of the directory itself when the name is empty, each
     /// with a NUL at its end. Gives how many bytes they take. A symlink is not followed.
     fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize>;
@@ -182,6 +185,9 @@ pub(crate) trait Directory: Send + Sync {
 pub(crate) trait File: Send {
     /// Its status as it is now.
     fn status(&self) -> Result<Status>;
+
+    /// Lets its access time stay as it is when it is read, where that is allowed.
+    fn keep_access_time(&self);
 
     /// Reads at `offset` into the room that `buffer` has left, as much as comes at once; nothing at the end of the file.
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize>;
@@ -278,8 +284,8 @@ pub(crate) trait Adjust {
     /// Sets the permission bits. A symlink has none.
     fn set_mode(&self, bits: u16) -> Result<()>;
 
-    /// Sets the modification time and leaves the access time.
-    fn set_mtime(&self, mtime: Time) -> Result<()>;
+    /// Sets access and modification time; an absent one stays.
+    fn set_times(&self, atime: Option<Time>, mtime: Option<Time>) -> Result<()>;
 
     /// The names of its extended attributes, each with a NUL at its end. Gives how many bytes they take.
     fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize>;

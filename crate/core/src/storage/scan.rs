@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{
     At, Attributes, Chmod, ContentDigest, Digest, EntryFields, InForce, Issue, IssueKind, Kind, Listing, Meta, Name,
-    RelPath, RuleFileError, Xattrs, is_acl,
+    RelPath, RuleFileError, Time, Xattrs, is_acl,
 };
 
 use super::hash::Contents;
@@ -16,6 +16,7 @@ use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage}
 
 /// What a scan looks at.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a walk, each set apart from the others")]
 pub(crate) struct ScanOptions<'a> {
     /// What the run compares.
     pub(crate) attributes: Attributes,
@@ -29,6 +30,8 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) chmod: Option<&'a Chmod>,
     /// Directories where another file system begins are not gone into.
     pub(crate) one_file_system: bool,
+    /// Files are read without a change of their access times.
+    pub(crate) open_noatime: bool,
 }
 
 impl ScanOptions<'_> {
@@ -122,6 +125,22 @@ impl Default for ScanBuffers {
     fn default() -> Self {
         Self { names: vec![MaybeUninit::uninit(); 32 << 10], found: Entries::default() }
     }
+}
+
+/// What was to be done, and the call that failed.
+type Undone = (&'static str, CallError);
+
+/// When an entry was last read, where the run carries that, and then where a symlink leads, which counts as reading it. What
+/// fails is told by what was to be done.
+fn access_time_and_target(
+    directory: &impl Directory,
+    (name, kind): (&[u8], Kind),
+    attributes: &Attributes,
+) -> std::result::Result<(Option<Time>, Vec<u8>), Undone> {
+    let atime = attributes.carries_atime_of(kind).then(|| directory.access_time(name)).transpose();
+    let target = (kind == Kind::Symlink).then(|| directory.read_link(name)).transpose();
+    let target = target.map_err(|error| ("cannot read the symlink", error))?.unwrap_or_default();
+    Ok((atime.map_err(|error| ("cannot look at", error))?, target))
 }
 
 impl Scan {
@@ -237,14 +256,10 @@ impl Scan {
         if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {
             self.boundaries.push((name.to_vec(), status));
         }
-        let target = if kind == Kind::Symlink {
-            match directory.read_link(name) {
-                Ok(target) => target,
-                Err(CallError { errno: Errno::NOENT, .. }) => return,
-                Err(error) => return self.issue(name, "cannot read the symlink", error),
-            }
-        } else {
-            Vec::new()
+        let (atime, target) = match access_time_and_target(directory, (name, kind), &options.attributes) {
+            Ok(found) => found,
+            Err((_, CallError { errno: Errno::NOENT, .. })) => return,
+            Err((doing, error)) => return self.issue(name, doing, error),
         };
         // Those of a directory are read with its own entries.
         let xattrs = if kind == Kind::Directory {
@@ -259,11 +274,8 @@ impl Scan {
         if !found.listing.push(valid, kind, status.size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC.into());
         }
-        found.listing.set_last_fields(EntryFields {
-            xattrs,
-            device: kind.is_device().then_some(status.rdev),
-            ..EntryFields::default()
-        });
+        let device = kind.is_device().then_some(status.rdev);
+        found.listing.set_last_fields(EntryFields { xattrs, device, atime, ..EntryFields::default() });
         if options.stamps {
             found.stamps.push(status.stamp);
         }
@@ -275,7 +287,7 @@ impl Scan {
         }
         if options.attributes.compares_content() {
             // Digests are put in order with the entries: pushed here, permuted in `finish`.
-            let digest = self.content_digest(directory, (name, kind), linked, found);
+            let digest = self.content_digest(directory, (name, kind), linked, options.open_noatime, found);
             found.contents.digests.push(digest);
         }
     }
@@ -286,6 +298,7 @@ impl Scan {
         directory: &impl Directory,
         (name, kind): (&[u8], Kind),
         linked: Option<Linked>,
+        open_noatime: bool,
         found: &mut Entries,
     ) -> ContentDigest {
         if kind != Kind::File {
@@ -294,7 +307,7 @@ impl Scan {
         if let Some(digest) = linked.and_then(|linked| found.links.content(&linked)) {
             return digest;
         }
-        match found.contents.hash_file(directory, name) {
+        match found.contents.hash_file(directory, name, open_noatime) {
             Ok(digest) => {
                 if let Some(linked) = linked {
                     found.links.keep_content(&linked, digest);
@@ -415,7 +428,15 @@ pub(crate) fn look_at<'a>(
 ) -> Result<Scan> {
     let directory = root.open(path, Access::Reach)?;
     let (in_force, mut found) = (InForce::default(), Entries::default());
-    let options = ScanOptions { attributes, stamps: false, judge, every: true, chmod: None, one_file_system: false };
+    let options = ScanOptions {
+        attributes,
+        stamps: false,
+        judge,
+        every: true,
+        chmod: None,
+        one_file_system: false,
+        open_noatime: false,
+    };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
     let at = At::new(path, &in_force);
     for name in names {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sparsync_proto::{Kind, RelPath};
+use sparsync_proto::{Kind, RelPath, Time};
 
 use super::{Access, CallError, Directory, Errno, NameBuffer, Result, Status, Storage};
 
@@ -253,6 +253,13 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         match self.single() {
             Some(directory) => directory.status(name),
             None => self.find(name).map(|(_, status)| status),
+        }
+    }
+
+    fn access_time(&self, name: &[u8]) -> Result<Time> {
+        match self.single() {
+            Some(directory) => directory.access_time(name),
+            None => self.find(name)?.0.directory.access_time(name),
         }
     }
 

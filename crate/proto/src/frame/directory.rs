@@ -68,7 +68,7 @@ pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Vec<Directory>> {
         }
         let path = RelPath::new(&previous)?;
         let (meta, fields, leader) = get_attributes(reader)?;
-        let (EntryFields { xattrs, device: None, unlisted }, None) = (fields, leader) else {
+        let (EntryFields { xattrs, device: None, unlisted, atime: None }, None) = (fields, leader) else {
             return malformed("fields of a directory");
         };
         let (digest, entries) = (reader.array("digest")?, reader.small("entries")?);

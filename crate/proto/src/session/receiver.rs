@@ -401,7 +401,12 @@ impl Receiver {
         if self.terms.single && listing.len() > 1 {
             return Err(Violation::new("not a single file"));
         }
-        listing.all_fields().try_for_each(|(entry, fields)| self.check_xattrs(entry.kind, &fields.xattrs))
+        listing.all_fields().try_for_each(|(entry, fields)| {
+            if fields.atime.is_some() && !self.terms.attributes.carries_atime_of(entry.kind) {
+                return Err(Violation::new("an access time in a run without them"));
+            }
+            self.check_xattrs(entry.kind, &fields.xattrs)
+        })
     }
 
     /// Refuses hard links that were not asked for, and those whose leader is not told of before them. That the leader is

@@ -68,6 +68,13 @@ fn listing_with_devices() -> Listing {
     listing
 }
 
+fn listing_with_atimes() -> Listing {
+    let mut listing = Listing::new();
+    assert!(listing.push(name(b"a"), Kind::File, 300, meta(), b""));
+    listing.set_last_fields(EntryFields { atime: Some(Time { seconds: -1, nanos: 5 }), ..EntryFields::default() });
+    listing
+}
+
 /// Two names of what the directory above has, one of them the same, and one of something in the directory itself.
 fn listing_with_followers() -> Listing {
     let mut listing = Listing::new();
@@ -206,8 +213,9 @@ fn push_of_modes() -> Request {
 fn push_of_owners() -> Request {
     Request {
         root: b"backup".to_vec(),
-        attributes: Attributes { owner: true, group: true, ..Attributes::default() },
+        attributes: Attributes { owner: true, group: true, atimes: true, ..Attributes::default() },
         numeric_ids: true,
+        open_noatime: true,
         user_map: IdMap::parse("alice:bob,*:0").unwrap(),
         group_map: IdMap::parse("1-9:staff").unwrap(),
         super_user: Some(false),
@@ -299,6 +307,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("List", Frame::List { directory: 0, more: false, listing: listing() }),
         ("List, content", Frame::List { directory: 7, more: true, listing: listing_with_content() }),
         ("List, extended attributes", Frame::List { directory: 0, more: false, listing: listing_with_xattrs() }),
+        ("List, access times", Frame::List { directory: 0, more: false, listing: listing_with_atimes() }),
         ("List, devices and a socket", Frame::List { directory: 0, more: false, listing: listing_with_devices() }),
         (
             "List, extended attributes that could not be read",

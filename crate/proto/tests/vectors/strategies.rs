@@ -57,7 +57,8 @@ pub fn any_listing() -> impl Strategy<Value = Listing> {
                 assert!(listing.push(Name::new(name).unwrap(), kind, size, meta, &target));
                 if carried {
                     let device = kind.is_device().then_some(device);
-                    listing.set_last_fields(EntryFields { xattrs, device, ..EntryFields::default() });
+                    let atime = (size % 3 == 0).then_some(meta.mtime);
+                    listing.set_last_fields(EntryFields { xattrs, device, atime, ..EntryFields::default() });
                 }
                 digests.push(if kind == Kind::File { digest } else { [0; 32] });
             }
@@ -94,6 +95,7 @@ pub fn any_attributes() -> impl Strategy<Value = Attributes> {
     (any::<[bool; 7]>(), any::<[bool; 7]>(), compare, window).prop_map(
         |([perms, times, owner, group, links, specials, xattrs], other, compare, window)| Attributes {
             executability: other[0],
+            atimes: window == Window::Exact && other[0],
             omit_dir_times: other[1],
             omit_link_times: other[2],
             devices: other[3],

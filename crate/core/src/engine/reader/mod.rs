@@ -21,7 +21,7 @@ use super::sender::ContentJob;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{Access, Directory, Storage};
+use crate::storage::{Access, Directory, File as _, Storage};
 
 /// How often a file that changes while it is read is read again.
 const READ_ATTEMPTS: usize = 3;
@@ -44,6 +44,8 @@ pub(super) struct Taken<'a> {
     pub(super) chmod: Option<&'a Chmod>,
     /// Names of owners were told with the listing: another owner has none that the receiver knows.
     pub(super) keeps_owners: bool,
+    /// Files are read without a change of their access times.
+    pub(super) open_noatime: bool,
 }
 
 impl Taken<'_> {
@@ -141,6 +143,9 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         for attempt in 0..READ_ATTEMPTS {
             self.clock.enter(Phase::open);
             let file = directory.open_file(scan.listing.name(entry)).map_err(ReadError::unopened)?;
+            if self.taken.open_noatime {
+                file.keep_access_time();
+            }
             if attempt > 0 {
                 found = look(&file, self.taken.chmod)?;
             }
@@ -182,10 +187,13 @@ mod tests {
         let time = |seconds| Time { seconds, nanos: 0 };
         let listed = Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(5) };
         let found = Meta { mode: 0o6755, uid: 9, gid: 2, mtime: time(6) };
-        let kept = Taken { chmod: None, keeps_owners: true }.carried(&found, &listed);
+        let kept = Taken { chmod: None, keeps_owners: true, open_noatime: false }.carried(&found, &listed);
         assert_eq!(kept, Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(6) });
         let with_bits = Meta { uid: 1, ..found };
-        assert_eq!(Taken { chmod: None, keeps_owners: true }.carried(&with_bits, &listed), with_bits);
-        assert_eq!(Taken { chmod: None, keeps_owners: false }.carried(&found, &listed), found);
+        assert_eq!(
+            Taken { chmod: None, keeps_owners: true, open_noatime: false }.carried(&with_bits, &listed),
+            with_bits
+        );
+        assert_eq!(Taken { chmod: None, keeps_owners: false, open_noatime: false }.carried(&found, &listed), found);
     }
 }

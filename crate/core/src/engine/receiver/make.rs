@@ -98,7 +98,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(writing) = self.writing else { return Ok(()) };
         self.changed = true;
         let name = listing.name(entry);
-        let target = writing.policy.new_target(entry, listing.xattrs(index));
+        let target = writing.policy.new_target(entry, listing.xattrs(index)).with_atime(listing.atime(index));
         self.clock.enter(Phase::make);
         let made = self.parent_of(path).and_then(|directory| {
             let placement = Placement::over(old_is_directory);
@@ -144,7 +144,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.changed = true;
         self.clock.enter(Phase::attributes);
         let policy = AttributePolicy { rules: self.options.rules, matcher: &*self.options.judge.matcher };
-        let target = policy.adjustment(entry, listing.xattrs(index), reasons);
+        let atime = listing.atime(index).filter(|_| reasons.intersects(Reasons::ATIME));
+        let target = policy.adjustment(entry, listing.xattrs(index), reasons).with_atime(atime);
         let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
         self.clock.enter(Phase::compare);
         let unset = adjusted.unwrap_or_else(Unset::all);

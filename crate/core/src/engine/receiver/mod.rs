@@ -83,6 +83,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) dry_run: bool,
     /// Items are reported.
     pub(crate) itemize: bool,
+    /// Files are read without a change of their access times.
+    pub(crate) open_noatime: bool,
     /// An attribute that the destination's file system cannot hold is a failure.
     pub(crate) strict_attributes: bool,
     /// When writes are on disk.
@@ -115,6 +117,7 @@ impl ReceiverOptions {
             every: false,
             chmod: None,
             one_file_system: false,
+            open_noatime: self.open_noatime,
         }
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct SenderOptions {
     pub(crate) one_file_system: bool,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Chmod,
+    /// Files are read without a change of their access times.
+    pub(crate) open_noatime: bool,
     /// Names of owners and groups, where they are told.
     pub(crate) names: Option<TellsNames>,
     /// Whether and when packs are compressed.
@@ -154,7 +156,8 @@ pub(crate) fn run_sender(
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
                 let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
-                let taken = Taken { chmod, keeps_owners: shared.options.names.is_some() };
+                let open_noatime = shared.options.open_noatime;
+                let taken = Taken { chmod, keeps_owners: shared.options.names.is_some(), open_noatime };
                 LaneReader::new(session, &shared.source.root, lane, compress, taken).run(&queue, &waiting)
             });
         }

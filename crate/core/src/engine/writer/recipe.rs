@@ -245,7 +245,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             xattrs,
             wanted.old_mode,
         );
-        let target = target.with_bits(|| writing.root.umask());
+        let target = target.with_bits(|| writing.root.umask()).with_atime(incoming.atime(file.index));
         let target = if wanted.resume.is_some() { target.reopened() } else { target };
         let ended = given_up.and_then(|()| {
             if bytes == data_end {

@@ -43,7 +43,10 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Self { current: Some(current), clock, .. } = self else {
             return Err(Error::internal("no current directory"));
         };
-        let target = writing.policy.content_target(&meta, incoming.xattrs(file.index), wanted.old_mode);
+        let target = writing
+            .policy
+            .content_target(&meta, incoming.xattrs(file.index), wanted.old_mode)
+            .with_atime(incoming.atime(file.index));
         let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
         let placement = Placement::over(wanted.old_is_directory);
         match write(writing, current, clock, file, placement, &target, content) {

@@ -311,6 +311,10 @@ impl Directory for Held {
         found.iter().try_for_each(|(name, node)| each(name, Some(node.kind())))
     }
 
+    fn access_time(&self, _: &[u8]) -> Result<Time> {
+        Ok(Time::default())
+    }
+
     fn status(&self, name: &[u8]) -> Result<Status> {
         self.call("status", name, || Ok(self.entry(name)?.status()))
     }
@@ -470,6 +474,8 @@ impl WriteDirectory for Held {
 }
 
 impl File for Held {
+    fn keep_access_time(&self) {}
+
     fn status(&self) -> Result<Status> {
         self.call("status of open file", b"", || Ok(self.node.status()))
     }
@@ -570,9 +576,9 @@ impl Adjust for Held {
         })
     }
 
-    fn set_mtime(&self, mtime: Time) -> Result<()> {
+    fn set_times(&self, _: Option<Time>, mtime: Option<Time>) -> Result<()> {
         self.change("set time", b"", || {
-            self.node.adjust(|meta| meta.mtime = mtime);
+            self.node.adjust(|meta| meta.mtime = mtime.unwrap_or(meta.mtime));
             Ok(())
         })
     }
@@ -620,8 +626,8 @@ impl Adjust for Link<'_> {
         Err(Errno::OPNOTSUPP.into())
     }
 
-    fn set_mtime(&self, mtime: Time) -> Result<()> {
-        self.0.child(self.1, self.0.node.entry(self.1)?).set_mtime(mtime)
+    fn set_times(&self, atime: Option<Time>, mtime: Option<Time>) -> Result<()> {
+        self.0.child(self.1, self.0.node.entry(self.1)?).set_times(atime, mtime)
     }
 
     fn list_xattrs(&self, _: &mut [u8]) -> Result<usize> {

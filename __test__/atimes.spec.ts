@@ -1,0 +1,103 @@
+// Access times: carried as by rsync -U, and left as they are at the source with --open-noatime.
+import { execFileSync } from 'node:child_process';
+import { lstatSync, lutimesSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { cli, exit, quietly } from './helpers/cli.js';
+import { judged, rsync } from './helpers/judge.js';
+import { setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+
+const names = ['f', 'd/g', 'large', 'p'];
+
+const modified = 1_000_000_000;
+
+/** Whole seconds of the access time of each of some paths. */
+function atimes(root: string, of: readonly string[] = names): Record<string, number> {
+  return Object.fromEntries(of.map((name) => [name, Math.trunc(lstatSync(`${root}/${name}`).atimeMs / 1000)]));
+}
+
+function touch(root: string, seconds: number): void {
+  for (const name of [...names, 'd', '.']) utimesSync(`${root}/${name}`, seconds, modified);
+  lutimesSync(`${root}/link`, seconds, modified);
+}
+
+function make(source: string): void {
+  mkdirSync(`${source}/d`);
+  writeFileSync(`${source}/f`, 'content');
+  writeFileSync(`${source}/d/g`, 'content');
+  writeFileSync(`${source}/large`, 'x'.repeat(300_000));
+  symlinkSync('f', `${source}/link`);
+  execFileSync('mkfifo', [`${source}/p`]);
+  touch(source, 1_100_000_000);
+}
+
+const shown = (output: string): string[] =>
+  output
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('created') && !line.includes(' link'))
+    .map((line) => line.replace(/^</, '>'))
+    .toSorted();
+
+judged('-U carries access times of all but directories, as rsync does, here and through a server', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  make(source);
+  // Each run reads files, which may change the source's own.
+  const run = async (to: string, tree: string, atime: number, flags = '-aUi'): Promise<void> => {
+    touch(source, atime);
+    const judge = rsync(flags, `${source}/`, `${work}/theirs/`);
+    touch(source, atime);
+    const before = atimes(source);
+    const ran = await cli(t, user, [flags, `${source}/`, to]);
+    t.is(ran.code, exit.ok, ran.stderr);
+    t.deepEqual(shown(ran.stdout), shown(judge), `${to} ${atime}`);
+    if (flags.includes('U')) t.deepEqual(atimes(tree), before, `${to} ${atime}`);
+  };
+  for (const [to, tree] of [
+    [`${work}/ours`, `${work}/ours`],
+    [url('tree'), `${served}/tree`],
+  ] as const) {
+    execFileSync('rm', ['-rf', `${work}/theirs`]);
+    for (const atime of [1_100_000_000, 1_100_000_000, 1_200_000_000, -5]) await run(to, tree, atime);
+    touch(tree, 1_300_000_000);
+    touch(`${work}/theirs`, 1_300_000_000);
+    await run(to, tree, 1_200_000_000);
+    t.is(Math.trunc(lstatSync(`${tree}/link`).atimeMs / 1000), 1_200_000_000);
+    await run(to, tree, 1_200_000_000, '-ai');
+  }
+  touch(`${served}/tree`, 1_400_000_000);
+  const before = atimes(`${served}/tree`);
+  await quietly(t, user, ['-aU', url('tree/'), `${work}/pulled`]);
+  t.deepEqual(atimes(`${work}/pulled`), before, 'pull');
+});
+
+test('--open-noatime leaves the access times of what is read', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  // Tests may live in memory, where each reading is noted as on a disk.
+  const source = dir(work, 'source');
+  make(source);
+  const old = 1_000_000_000 - 100;
+  const read = ['f', 'd/g', 'large'];
+  touch(source, old);
+  await quietly(t, user, ['-a', '--open-noatime', `${source}/`, url('tree')]);
+  t.deepEqual(atimes(source, read), { f: old, 'd/g': old, large: old });
+  for (const tree of [source, `${served}/tree`]) touch(tree, old);
+  await quietly(t, user, ['-ac', '--open-noatime', `${source}/`, url('tree')]);
+  for (const tree of [source, `${served}/tree`]) {
+    t.deepEqual(atimes(tree, read), { f: old, 'd/g': old, large: old }, tree);
+  }
+  await quietly(t, user, ['-ac', `${source}/`, `${work}/copy`]);
+  t.log(`without it: ${JSON.stringify(atimes(source, read))}`);
+});
+
+test('-N is refused with its reason, as rsync refuses it', async (t) => {
+  const { work, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  for (const flag of ['-N', '--crtimes']) {
+    const ran = await cli(t, user, ['-a', flag, `${source}/`, `${work}/copy`]);
+    t.is(ran.code, exit.usage);
+    t.regex(ran.stderr, /is not supported: Linux lets nobody set the time at which a file was made/);
+  }
+});
