@@ -104,7 +104,6 @@ judged('what is not a regular file and is not carried is told as by rsync, witho
   t.is(equal.stdout.split('\n').filter((line) => line.startsWith('skipping')).length, 2, equal.stdout);
 });
 
-// Seen red with a warning for each entry, and with one that counts as a failure.
 judgedWhere(canMount && spawnSync('setfattr', ['--version']).status === 0)(
   'what a file system cannot hold is told once for it, and for each entry with --strict-attributes',
   async (t) => {

@@ -63,7 +63,6 @@ function randomChange(random: Random): string {
 
 const lists = scaled(12, 300);
 
-// Seen red with X asked of the mode as changed so far, with a umask of 0, and without the letter F.
 judgedWhere(isRoot)(
   `${lists} random lists of changes make the modes that rsync makes, here and through a server`,
   async (t) => {

@@ -121,7 +121,6 @@ function randomMap(random: Random, { users }: Accounts, to: Accounts): string {
   return rules.join(',');
 }
 
-// Seen red with numbers in place of names, with the last rule that matches, and with a rule for root passed over.
 judgedWhere(canHaveAccounts)('owners between two machines are those that rsync makes, both ways', async (t) => {
   t.timeout(scaled(240_000, 3_600_000));
   t.log(`seed ${seed}`);
@@ -186,7 +185,6 @@ judgedWhere(canHaveAccounts)('a local run maps by its own names', async (t) => {
 /** One way, in ms: by this a relay tells an answer from what was on its way already. */
 const oneWayMs = 100;
 
-// Seen red with digests of the destination's own numbers.
 judgedWhere(canHaveAccounts)(
   'a run without a change takes one round trip where names have other numbers',
   async (t) => {
@@ -252,7 +250,6 @@ const canDrop = isRoot && spawnSync('setpriv', ['--reuid', '1500', 'true']).stat
 /** Runs as a user who is in the groups 1500 and 2500. */
 const asUser = ['setpriv', '--reuid', '1500', '--regid', '1500', '--groups', '1500,2500'];
 
-// Seen red with no group at all, and with every group tried.
 judgedWhere(canDrop)('who is not root sets the groups that he is in, as rsync lets him', async (t) => {
   const work = workDir(t);
   for (const path of [work, dirname(work)]) chmodSync(path, 0o755);
