@@ -67,7 +67,6 @@ judgedWhere(hasBoth && hasStrace)('each call that sets or removes one names a de
 
 const flipper = fileURLToPath(new URL('helpers/flipper.mjs', import.meta.url));
 
-// Seen red with calls that follow a symlink of the entry's name.
 for (const what of ['small', 'sub'] as const) {
   judgedWhere(hasBoth)(`${what} flips to a symlink that leads out: what it leads to gets neither`, async (t) => {
     t.timeout(scaled(300_000, 3_600_000));
