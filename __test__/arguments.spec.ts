@@ -100,10 +100,8 @@ async function fuzzOptions(
   }
 }
 
-const { connect, identity, pinKey, pinnedKeys, plan, serve, sync, unpinKeys, verify } = api as unknown as Record<
-  string,
-  Untyped
->;
+const { connect, explain, identity, pinKey, pinnedKeys, plan, serve, sync, unpinKeys, verify } =
+  api as unknown as Record<string, Untyped>;
 const KEY = `ed25519:${'A'.repeat(43)}`;
 const BAD = ['ERR_SPARSYNC_CONFIG'];
 
@@ -113,6 +111,7 @@ test('every function is tried here', (t) => {
   const names = functions.map(([name]) => name).filter((name) => !name.endsWith('Error'));
   t.deepEqual(names.toSorted(), [
     'connect',
+    'explain',
     'identity',
     'pinKey',
     'pinnedKeys',
@@ -133,6 +132,18 @@ for (const [name, call] of Object.entries({ sync, plan, verify })) {
     await fuzzOptions(t, name, (options) => call?.(from, to, options), [...BAD, 'ERR_SPARSYNC_NOT_FOUND']);
   });
 }
+
+test('explain: every argument is checked', async (t) => {
+  const work = workDir(t);
+  const [from, to] = [`${work}/none`, `${work}/to`];
+  await fuzz(t, 'explain, source', (value) => explain?.(value, to, 'path'));
+  await fuzz(t, 'explain, destination', (value) => explain?.(from, value, 'path'));
+  await fuzz(t, 'explain, path', (value) => explain?.(from, to, value));
+  await fuzzOptions(t, 'explain', (options) => explain?.(from, to, 'path', options), [
+    ...BAD,
+    'ERR_SPARSYNC_NOT_FOUND',
+  ]);
+});
 
 test('connect: every argument is checked', async (t) => {
   await fuzz(t, 'connect, url', (value) => connect?.(value));

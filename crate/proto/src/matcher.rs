@@ -231,10 +231,12 @@ impl Selected {
         if (self.recursive && self.place(path) == Place::Selected) || self.is_listed(path) {
             return below();
         }
-        match RelPath::new(&path.join_bytes(name)).map(|full| self.place(&full)) {
-            Ok(Place::Selected) => below(),
-            Ok(Place::OnTheWay) => on_the_way,
-            Ok(Place::Beside) | Err(_) => false,
+        let Ok(full) = RelPath::new(&path.join_bytes(name)) else { return false };
+        match self.place(&full) {
+            // One that rules leave out is there for what it leads to.
+            Place::Selected => below() || (on_the_way && self.leads_on(&full)),
+            Place::OnTheWay => on_the_way,
+            Place::Beside => false,
         }
     }
 }
