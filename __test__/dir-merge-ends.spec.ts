@@ -46,7 +46,6 @@ const FILES = {
   words: 'a.o  +\tcore\n!',
 } as const;
 
-// Seen red with -C in its place on the command line, with a -F that counts once, and without the search above the top.
 judged('command lines that name files of rules do what they do with rsync', async (t) => {
   const { work, client: user, url, served } = await setup(t);
   const here = dir(work, 'here');

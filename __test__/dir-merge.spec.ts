@@ -115,8 +115,6 @@ interface Told {
   readonly isFile: boolean;
 }
 
-// Seen red with a receiver that reads the new file, with a walk that forgets what is in force above a directory, with a
-// listing that leaves out what the sender sends, and with a removal that asks by the request's rules alone.
 judged(
   'random files of rules on both sides: what is sent and what is deleted is what rsync sends and deletes',
   async (t) => {

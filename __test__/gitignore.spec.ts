@@ -104,7 +104,6 @@ function left(root: string): string[] {
     .sort();
 }
 
-// Seen red without the search above the top, without the exclude file, and with what a file says asked of the top.
 judgedByGit('random trees and patterns: what is left out is what git check-ignore names', async (t) => {
   t.timeout(scaled(240_000, 1_800_000));
   t.log(`seed ${seed}`);

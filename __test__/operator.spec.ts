@@ -18,8 +18,6 @@ function grow(root: string): void {
   }
 }
 
-// Seen red with each of the checks left out: of the request's path, of a listing, of the walk, of what is written, of files
-// of rules.
 test('no client lists, reads, writes, deletes or asks about what is hidden', async (t) => {
   const { work, served, access, server } = await setup(t, { args: HIDDEN });
   grow(`${served}/tree`);

@@ -20,7 +20,6 @@ function attributes(tree: string): string {
   return execFileSync('getfattr', ['-R', '-m', '^user', '-d', 'd'], { cwd: tree, encoding: 'utf8' });
 }
 
-// Seen red with a reading, a setting and a removal that ask no rule.
 judgedWhere(hasSetfattr)('rules for names of extended attributes set and keep what rsync sets and keeps', async (t) => {
   const { work, served, access, server } = await setup(t);
   const connection = await connect(server.url(), access);
