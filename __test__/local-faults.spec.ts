@@ -324,7 +324,8 @@ injected('a call that is forbidden is named by the error, at the end that made i
     for (const [error, text] of Object.entries(why)) {
       const filter = inject({ call, error, when: '1+' });
       const name = `${index}.${error}`;
-      const options = ['-a', '--delete', '--durability', 'run', `${source}/`];
+      // What a file system cannot hold is a failure here as well.
+      const options = ['-a', '--strict-attributes', '--delete', '--durability', 'run', `${source}/`];
       for (const root of [`${work}/local.${name}`, `${served}/${name}`]) makeStale(root);
       const local = await traced([...options, `${work}/local.${name}`], filter);
       const pushed = await atServer([...options, url(name)], filter);

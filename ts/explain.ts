@@ -1,8 +1,8 @@
-import { fromNative } from './errors.js';
+import { ConfigError, fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { NativeExplanation } from './native.js';
 import type { PlanOptions } from './options.js';
-import { bytesOf, textOf } from './paths.js';
+import { bytesOf, describe, textOf } from './paths.js';
 import type { PathLike, Sources } from './paths.js';
 import { directoryProbe, place } from './placement.js';
 import { engineRequest } from './request.js';
@@ -51,7 +51,7 @@ export async function explain(
 ): Promise<readonly [Explanation, Explanation]> {
   const { connect, transfer } = planSettings(options);
   const ends = parseEnds(source, destination);
-  const asked = typeof path === 'string' ? bytesOf(path) : path;
+  const asked = explainedPath(path);
   const native = await loadNative();
   const link = await linkFor(ends, connect).open();
   let failure: unknown;
@@ -85,4 +85,14 @@ function explanationOf(told: NativeExplanation): Explanation {
     line: told.line === 0 ? undefined : told.line,
     index: told.given,
   };
+}
+
+/** The path that is asked about, which may be empty: the top. */
+function explainedPath(path: unknown): Uint8Array {
+  const asked = typeof path === 'string' ? bytesOf(path) : path;
+  if (!(asked instanceof Uint8Array)) {
+    throw new ConfigError(`path must be a string or a Uint8Array, not ${describe(path)}`);
+  }
+  if (asked.includes(0)) throw new ConfigError('path contains a NUL byte', { path: textOf(asked) });
+  return asked;
 }
