@@ -9,7 +9,7 @@ import { assertEqual, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
-import { isRoot, rejection, codeOf, scaled, setup } from './helpers/setup.js';
+import { canMount, codeOf, isRoot, mountRamfs, rejection, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, walk } from './helpers/walk.js';
@@ -204,6 +204,36 @@ judgedWhere(hasSetfacl && canBecome)('a plain user sets the ACLs of what is his,
     t.is(statSync(`${work}/ours/d/g`).mode & 0o777, 0o444);
   }
 });
+
+judgedWhere(hasSetfacl && canMount)(
+  'a file system without ACLs is told of once for it, and for each entry with --strict-attributes',
+  async (t) => {
+    const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete+owner+special+acls' });
+    const source = dir(work, 'source');
+    fill(source);
+    for (const path of ['f', 'd', 'd/g']) setfacl('-m', 'u:7:rw', `${source}/${path}`);
+    setfacl('-d', '-m', 'u:7:rw', `${source}/d`);
+    mountRamfs(t, `${work}/bare`);
+    mountRamfs(t, `${served}/bare`);
+    for (const to of [`${work}/bare`, url('bare')]) {
+      for (const round of ['first', 'again']) {
+        const ended = await cli(t, user, ['-rltDA', `${source}/`, to]);
+        t.deepEqual([ended.code, ended.stdout], [exit.ok, ''], `${to}, ${round}: ${ended.stderr}`);
+        t.regex(
+          ended.stderr,
+          /^warning: .*ACLs are not carried: .*cannot hold them.*posix_acl.*\n$/,
+          `${to}, ${round}`,
+        );
+      }
+      const strict = await cli(t, user, ['-rltDA', '--strict-attributes', `${source}/`, to]);
+      t.is(strict.code, exit.partial, strict.stderr);
+      for (const name of ['f', 'd', 'd/g']) {
+        t.regex(strict.stderr, new RegExp(`^${name}: .*posix_acl_access: Operation not supported`, 'm'), to);
+      }
+      t.notRegex(strict.stderr, /^warning:/m);
+    }
+  },
+);
 
 judgedWithAcls('ACLs without modes are refused: they are one thing', async (t) => {
   const work = workDir(t);
