@@ -1,5 +1,6 @@
 //! A tree in memory, as a storage. Any call of it can be made to fail, and any call can be the last one.
 
+mod adjust;
 mod faults;
 
 use std::collections::BTreeMap;
@@ -7,12 +8,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
+use sparsync_proto::{ACL_ACCESS, Device, Kind, Meta, RelPath, Time, acl_under};
 
 use super::{
-    Access, Adjust, Directory, Errno, File, FileSystemId, Found, NameBuffer, Result, Stamp, Status, Storage,
-    WriteDirectory, WriteFile, WriteStorage,
+    Access, Adjust, Directory, Errno, File, Found, NameBuffer, Result, Stamp, Status, Storage, WriteDirectory,
+    WriteFile, WriteStorage,
 };
+use adjust::Link;
 pub(crate) use faults::{Call, Faults, Strike, UNFINISHED};
 
 /// What is no data is looked for in pieces of this size.
@@ -20,6 +22,19 @@ const BLOCK_BYTES: usize = 4096;
 
 /// The bits that new entries do not get.
 const UMASK: u16 = 0o022;
+
+/// The permission bits that an ACL says: the last that it has for the group, which is its mask where it has one.
+fn mode_of(acl: &[u8]) -> u16 {
+    acl[4..].chunks_exact(8).fold(0, |mode, entry| {
+        let perms = u16::from(entry[2]);
+        match entry[0] {
+            0x01 => mode | perms << 6,
+            0x04 | 0x10 => mode & !0o070 | perms << 3,
+            0x20 => mode | perms,
+            _ => mode,
+        }
+    })
+}
 
 /// An entry. Whoever holds it keeps it, whatever becomes of its name.
 #[derive(Debug)]
@@ -129,9 +144,22 @@ impl Node {
         (state.body.clone(), state.meta, state.xattrs.clone())
     }
 
-    /// Sets an extended attribute.
+    /// Sets the permission bits, which are a part of an ACL, as in the system.
+    fn set_mode(&self, bits: u16) {
+        let mut state = self.lock();
+        state.meta.mode = bits;
+        if let Some(acl) = state.xattrs.get_mut(ACL_ACCESS) {
+            *acl = acl_under(ACL_ACCESS, acl, bits).unwrap_or_default();
+        }
+        state.ctime = change_time();
+    }
+
+    /// Sets an extended attribute. An ACL sets permission bits, as in the system.
     pub(crate) fn set_xattr(&self, name: &[u8], value: &[u8]) {
         let mut state = self.lock();
+        if name == ACL_ACCESS {
+            state.meta.mode = state.meta.mode & !0o777 | mode_of(value);
+        }
         state.xattrs.insert(name.to_vec(), value.to_vec());
         state.ctime = change_time();
     }
@@ -548,105 +576,4 @@ fn fill(buffer: &mut [u8], bytes: &[u8]) -> Result<usize> {
 fn found(node: &Node) -> Found {
     let meta = node.lock().meta;
     Found { mode: meta.mode, uid: meta.uid, gid: meta.gid }
-}
-
-/// What the attributes of a symlink are set by.
-struct Link<'a>(&'a Held, &'a [u8]);
-
-impl Adjust for Held {
-    fn found(&self) -> Result<Found> {
-        self.call("look at attributes", b"", || Ok(found(&self.node)))
-    }
-
-    fn file_system(&self) -> Result<FileSystemId> {
-        Ok(FileSystemId(0))
-    }
-
-    fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        self.change("set owner", b"", || {
-            self.node.adjust(|meta| (meta.uid, meta.gid) = (uid.unwrap_or(meta.uid), gid.unwrap_or(meta.gid)));
-            Ok(())
-        })
-    }
-
-    fn set_mode(&self, bits: u16) -> Result<()> {
-        self.change("set mode", b"", || {
-            self.node.adjust(|meta| meta.mode = bits);
-            Ok(())
-        })
-    }
-
-    fn set_times(&self, _: Option<Time>, mtime: Option<Time>) -> Result<()> {
-        self.change("set time", b"", || {
-            self.node.adjust(|meta| meta.mtime = mtime.unwrap_or(meta.mtime));
-            Ok(())
-        })
-    }
-
-    fn list_xattrs(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.call("list xattrs", b"", || self.node.list_xattrs(buffer))
-    }
-
-    fn get_xattr(&self, attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
-        self.call("get xattr", b"", || self.node.get_xattr(attribute, buffer))
-    }
-
-    fn set_xattr(&self, attribute: &[u8], value: &[u8]) -> Result<()> {
-        self.change("set xattr", b"", || {
-            self.node.set_xattr(attribute, value);
-            Ok(())
-        })
-    }
-
-    fn remove_xattr(&self, attribute: &[u8]) -> Result<()> {
-        self.change("remove xattr", b"", || {
-            self.node.lock().xattrs.remove(attribute).map(drop).ok_or(Errno::NODATA.into())
-        })
-    }
-
-    fn drop_capabilities(&self) -> Result<()> {
-        self.change("drop capabilities", b"", || Ok(()))
-    }
-}
-
-impl Adjust for Link<'_> {
-    fn found(&self) -> Result<Found> {
-        self.0.call("look at attributes", self.1, || Ok(found(&*self.0.node.entry(self.1)?)))
-    }
-
-    fn file_system(&self) -> Result<FileSystemId> {
-        Ok(FileSystemId(0))
-    }
-
-    fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        self.0.child(self.1, self.0.node.entry(self.1)?).set_owner(uid, gid)
-    }
-
-    fn set_mode(&self, _: u16) -> Result<()> {
-        Err(Errno::OPNOTSUPP.into())
-    }
-
-    fn set_times(&self, atime: Option<Time>, mtime: Option<Time>) -> Result<()> {
-        self.0.child(self.1, self.0.node.entry(self.1)?).set_times(atime, mtime)
-    }
-
-    fn list_xattrs(&self, _: &mut [u8]) -> Result<usize> {
-        Err(Errno::OPNOTSUPP.into())
-    }
-
-    fn get_xattr(&self, _: &[u8], _: &mut [u8]) -> Result<usize> {
-        Err(Errno::OPNOTSUPP.into())
-    }
-
-    fn set_xattr(&self, _: &[u8], _: &[u8]) -> Result<()> {
-        Err(Errno::OPNOTSUPP.into())
-    }
-
-    fn remove_xattr(&self, _: &[u8]) -> Result<()> {
-        Err(Errno::OPNOTSUPP.into())
-    }
-
-    fn drop_capabilities(&self) -> Result<()> {
-        Ok(())
-    }
 }
