@@ -153,7 +153,7 @@ judged('symlinks on the way to a source of this machine are followed, and refuse
     }
     t.is(spawnSync('rsync', ['-aR', source, 'judge/'], { cwd: work }).status, 0);
     t.is((await startCli(t, user, ['-aR', source, 'local/'], { cwd: work }).ended).code, 0);
-    t.is(rsyncSays(`${work}/judge`, `${work}/local`), '', source);
+    t.is(differs(`${work}/judge`, `${work}/local`), '', source);
   }
   const refused = await cli(t, user, ['-aR', url('src/./link/b/f2'), `${work}/pulled/`]);
   t.not(refused.code, 0);
@@ -228,7 +228,7 @@ judged('random lists select what rsync selects', async (t) => {
       const path = Array.from({ length: random.between(1, 3) }, () => random.pick(names)).join('/');
       return random.oneIn(3) ? `${path}/` : path;
     });
-    const flags = random.pick([['-a'], ['-ar'], ['-a', '--delete'], ['-ar', '--delete'], ['-a', '--exclude=b']]);
+    const flags = random.pick([['-a'], ['-ar'], ['-a', '--delete'], ['-ar', '--delete']]);
     return { flags, sources: ['tree/'], list: `${paths.join('\n')}\n`, filled: random.oneIn(2) };
   });
   const { work, client: user } = await setup(t);
