@@ -1,6 +1,6 @@
 // Rules for names of extended attributes decide which are set and which stay, as with rsync.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { connect, sync } from '../dist/index.js';
 import { judgedWhere, rsync } from './helpers/judge.js';
@@ -11,6 +11,8 @@ const hasSetfattr = spawnSync('setfattr', ['--version']).status === 0;
 function grow(tree: string, names: readonly string[]): void {
   mkdirSync(`${tree}/d`, { recursive: true });
   writeFileSync(`${tree}/d/f`, 'same');
+  // A file of another time would be sent again, and a new one has none of the attributes that rules leave alone.
+  utimesSync(`${tree}/d/f`, 1_700_000_000, 1_700_000_000);
   for (const path of ['d', 'd/f']) {
     for (const name of names) execFileSync('setfattr', ['-n', name, '-v', tree.slice(-1), `${tree}/${path}`]);
   }
