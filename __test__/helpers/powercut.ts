@@ -145,8 +145,8 @@ export async function record(
   copyFileSync(base, image, constants.COPYFILE_FICLONE);
 
   const recorder = start(t, buildProgram('powercut-recorder'), [folder, image, log]);
-  const detach = (): void => void spawnSync('umount', [folder]);
-  t.teardown(detach);
+  const isDetached = (): boolean => spawnSync('umount', [folder]).status === 0;
+  t.teardown(isDetached);
   await until('the recording disk', () => {
     if (recorder.over()) throw new Error(`the recorder ended: ${recorder.stderr()}`);
     return existsSync(`${folder}/disk`);
@@ -164,7 +164,8 @@ export async function record(
     },
   });
   disk.unmount();
-  detach();
+  // Another process may have been started with a view of the mounted disk, and lets go of it when it ends.
+  await until('the disk to be let go of', isDetached);
   const ended = await recorder.ended;
   if (ended.code !== 0) throw new Error(`the recorder: ${ended.stderr}`);
   return { base, log, steps: readLog(log) };
