@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 
 import { sync } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
-import { assertEqual, judgedWhere, rsync } from './helpers/judge.js';
+import { assertEqual, itemizedLines, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
@@ -28,15 +28,6 @@ function setfacl(...args: string[]): void {
 
 /** All ACLs below `root`, a file after the other, as the kernel has them. */
 const dumped = (root: string): string => dumpedXattrs(root, '^system\\.posix_acl');
-
-/** The lines of an itemized run, sorted: a directory's place among them is not in question. */
-function lines(output: string): string[] {
-  return output
-    .replace(/^created directory .*\n/, '')
-    .split('\n')
-    .map((line) => line.replace(/ -> .*$/, ''))
-    .toSorted();
-}
 
 function fill(source: string): void {
   mkdirSync(`${source}/d`);
@@ -85,7 +76,7 @@ judgedWithAcls('each change of an ACL is made and itemized as by rsync -A', asyn
     const ran = await cli(t, user, ['-aAi', `${source}/`, ours]);
     t.deepEqual([ran.code, ran.stderr], [exit.ok, ''], what);
     const judge = rsync('-aAi', `${source}/`, theirs);
-    t.deepEqual(lines(ran.stdout), lines(judge), what);
+    t.deepEqual(itemizedLines(ran.stdout), itemizedLines(judge), what);
     t.is(dumped(ours), dumped(source), what);
     assertEqual(t, source, ours, { label: what, wholeSeconds: true });
     t.is(rsync('-aAinc', '--delete', `${source}/`, `${ours}/`), '', what);

@@ -4,6 +4,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, utimesSync, writeFi
 import { dirname } from 'node:path';
 
 import { cli, exit, quietly } from './helpers/cli.js';
+import { thereAndBack } from './helpers/journey.js';
 import { assertEqual, judged, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
@@ -91,19 +92,15 @@ judgedWhere(canMakeDevices)('a block device in place of a character device is an
 });
 
 judgedWhere(canMakeDevices)('devices and sockets go through a server, there and back', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
+  const made = await setup(t);
+  const { work, client: user } = made;
   const source = dir(work, 'source');
   mkdirSync(`${source}/sub`);
   device(`${source}/sub/block`, 'b', 259, 70_000);
   device(`${source}/char`, 'c', 1, 3);
   chownSync(`${source}/char`, 1000, 1001);
   socket(`${source}/socket`);
-  await quietly(t, user, ['-a', `${source}/`, url('tree')]);
-  assertEqual(t, source, `${served}/tree`);
-  await quietly(t, user, ['-ai', `${source}/`, url('tree')]);
-  t.is((await cli(t, user, ['verify', `${source}/`, url('tree')])).code, exit.ok);
-  await quietly(t, user, ['-a', url('tree/'), `${work}/back`]);
-  assertEqual(t, source, `${work}/back`);
+  await thereAndBack(t, made, source);
   await quietly(t, user, ['-a', `${source}/char`, `${work}/one`]);
   t.is(lstatSync(`${work}/one`).rdev, lstatSync(`${source}/char`).rdev);
 });

@@ -28,17 +28,14 @@ const promised = 1.5;
  * are, never less.
  */
 async function leastRoundTrips(connection: Connection, source: string, pull: boolean, relay: Relay): Promise<number> {
-  let roundTrips = Infinity;
-  for (let i = 0; i < 20 && roundTrips > promised; i += 1) {
-    relay.watch();
+  const run = async (): Promise<void> => {
     const job = pull
       ? connection.pull('root/tree', source, { delete: true })
       : connection.push(source, 'root/tree', { delete: true });
     const result = await job;
-    roundTrips = Math.min(roundTrips, relay.roundTrips());
     if (result.stats.bytesTransferred > 0) throw new Error('there was something to do');
-  }
-  return roundTrips;
+  };
+  return relay.fewestRoundTrips(run, 20, promised);
 }
 
 // Seen red with one more question and answer before each run.

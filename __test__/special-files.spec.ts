@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } 
 
 import { plan } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
+import { thereAndBack } from './helpers/journey.js';
 import { assertEqual, judged, rsync } from './helpers/judge.js';
 import { setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
@@ -48,18 +49,14 @@ judged('each change of a FIFO is made and itemized as by rsync', async (t) => {
 });
 
 judged('a FIFO goes through a server, there and back, and a second run has nothing to do', async (t) => {
-  const { work, served, access, server, url, client: user } = await setup(t);
+  const made = await setup(t);
+  const { work, access, server, client: user } = made;
   const source = dir(work, 'source');
   mkdirSync(`${source}/sub`);
   execFileSync('mkfifo', ['-m', '000', `${source}/sub/closed`]);
   execFileSync('mkfifo', [`${source}/open`]);
   writeFileSync(`${source}/sub/f`, 'content');
-  await quietly(t, user, ['-a', `${source}/`, url('tree')]);
-  assertEqual(t, source, `${served}/tree`);
-  await quietly(t, user, ['-ai', `${source}/`, url('tree')]);
-  t.is((await cli(t, user, ['verify', `${source}/`, url('tree')])).code, exit.ok);
-  await quietly(t, user, ['-a', url('tree/'), `${work}/back`]);
-  assertEqual(t, source, `${work}/back`);
+  await thereAndBack(t, made, source);
   await quietly(t, user, ['-a', `${source}/open`, `${work}/one`]);
   t.is(walk(`${work}/one`).get('')?.kind, 'other');
 

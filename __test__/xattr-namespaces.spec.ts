@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import test from 'ava';
 
 import { cli, exit, quietly } from './helpers/cli.js';
-import { assertEqual, judgedWhere, rsync } from './helpers/judge.js';
+import { assertEqual, itemizedLines, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { isRoot, setup } from './helpers/setup.js';
@@ -40,14 +40,6 @@ function fill(source: string): void {
   execFileSync('mknod', [`${source}/device`, 'c', '1', '3']);
 }
 
-function lines(output: string): string[] {
-  return output
-    .replace(/^created directory .*\n/, '')
-    .split('\n')
-    .map((line) => line.replace(/ -> .*$/, ''))
-    .toSorted();
-}
-
 judgedWhere(hasForeign)('each namespace is made, changed and removed, and itemized as by rsync -X', async (t) => {
   const { work, client: user } = await setup(t);
   const source = dir(work, 'source');
@@ -76,7 +68,7 @@ judgedWhere(hasForeign)('each namespace is made, changed and removed, and itemiz
     const ran = await cli(t, user, ['-aXi', `${source}/`, ours]);
     t.deepEqual([ran.code, ran.stderr], [exit.ok, ''], what);
     const judge = rsync('-aXi', `${source}/`, theirs);
-    t.deepEqual(lines(ran.stdout), lines(judge), what);
+    t.deepEqual(itemizedLines(ran.stdout), itemizedLines(judge), what);
     t.is(dumped(ours), dumped(theirs), what);
     assertEqual(t, source, ours, { label: what, wholeSeconds: true });
     if (inode !== undefined) t.is(lstatSync(`${ours}/link`).ino, inode, what);

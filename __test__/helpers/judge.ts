@@ -38,6 +38,15 @@ export function rsyncSays(source: string, destination: string): string {
   return rsync('-ainc', '--delete', `${source}/`, `${destination}/`);
 }
 
+/** The lines of an itemized run, sorted: a directory's place among them is not in question. */
+export function itemizedLines(output: string): string[] {
+  return output
+    .replace(/^created directory .*\n/, '')
+    .split('\n')
+    .map((line) => line.replace(/ -> .*$/, ''))
+    .toSorted();
+}
+
 export interface JudgeOptions extends CompareOptions {
   /** Said with a failure: which round, which seed. */
   readonly label?: string;
