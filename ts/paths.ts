@@ -108,6 +108,23 @@ export function joinBytes(parent: Uint8Array, name: Uint8Array): Uint8Array {
   return Buffer.concat([parent, ...separator, name]);
 }
 
+/** The names of a path: what stands between its slashes. */
+export function namesOf(path: Uint8Array): Uint8Array[] {
+  const names: Uint8Array[] = [];
+  for (let start = 0; start <= path.length;) {
+    const slash = path.indexOf(SLASH, start);
+    const end = slash === -1 ? path.length : slash;
+    if (end > start) names.push(path.subarray(start, end));
+    start = end + 1;
+  }
+  return names;
+}
+
+/** The path of these names. */
+export function joinNames(names: readonly Uint8Array[]): Uint8Array {
+  return names.reduce(joinBytes, new Uint8Array());
+}
+
 /** An absolute path. `..` stays as it is: what it means depends on symlinks, which only the system can follow. */
 export function absolute(bytes: Uint8Array): Uint8Array {
   const path = bytes[0] === SLASH ? bytes : joinBytes(workingDirectory(), bytes);

@@ -125,7 +125,7 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
 
   // A slash at the end says that the source is a directory, or leads to one.
   const itself = (path: Uint8Array): Uint8Array =>
-    into && meansContent(source) ? Buffer.concat([absolute(path), Buffer.from('/')]) : absolute(path);
+    into && meansContent(source) ? withSlash(absolute(path)) : absolute(path);
 
   // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
   const files = filesFrom ?? NO_FILES;
@@ -172,7 +172,7 @@ function placeSeveral({ sources, destination }: Ends, { into, relative, filesFro
     if (isRelative) return placeRelative(source);
     const path = source.kind === 'remote' ? source.path : itself(source);
     const isHere = source.kind === 'local' && contents(source);
-    return { path: isHere ? Buffer.concat([path, SLASH]) : path, below: new Uint8Array(), contents: contents(source) };
+    return { path: isHere ? withSlash(path) : path, below: new Uint8Array(), contents: contents(source) };
   };
   return {
     direction,
@@ -189,6 +189,9 @@ function placeSeveral({ sources, destination }: Ends, { into, relative, filesFro
 }
 
 const SLASH = Buffer.from('/');
+
+/** The path with one more slash at its end. */
+const withSlash = (path: Uint8Array): Uint8Array => Buffer.concat([path, SLASH]);
 
 /** A source that arrives under its path, when that is one name, as a source that arrives under its name. */
 function oneName(source: Target): Target | undefined {

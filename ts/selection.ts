@@ -1,5 +1,5 @@
 import { ConfigError } from './errors.js';
-import { joinBytes, pathBytes, textOf, workingDirectory } from './paths.js';
+import { joinBytes, joinNames, namesOf, pathBytes, textOf, workingDirectory } from './paths.js';
 import type { PathLike } from './paths.js';
 
 /** The paths below a source that belong to a run. */
@@ -18,22 +18,7 @@ export interface RelativeSource {
   readonly isDirectory: boolean;
 }
 
-const SLASH = Buffer.from('/');
-
-/** The names of a path, as bytes. */
-function namesOf(path: Uint8Array): Uint8Array[] {
-  const names: Uint8Array[] = [];
-  for (let start = 0; start <= path.length;) {
-    const slash = path.indexOf(SLASH[0] ?? 0, start);
-    const end = slash === -1 ? path.length : slash;
-    if (end > start) names.push(path.subarray(start, end));
-    start = end + 1;
-  }
-  return names;
-}
-
-const joined = (names: readonly Uint8Array[]): Uint8Array =>
-  names.reduce((path, name) => joinBytes(path, name), new Uint8Array());
+const SLASH = 0x2f;
 
 /** Takes the paths of a list, which all begin at the source, whatever stands at their beginning. */
 export function fileList(paths: readonly PathLike[]): FileList {
@@ -49,10 +34,10 @@ export function fileList(paths: readonly PathLike[]): FileList {
       if (text === '..') names.pop();
       else if (text !== '.') names.push(name);
     }
-    const plain = joined(names);
+    const plain = joinNames(names);
     selected.push(plain);
     const last = given.at(-1);
-    const isContents = path.at(-1) === SLASH[0] || last === undefined || ['.', '..'].includes(textOf(last));
+    const isContents = path.at(-1) === SLASH || last === undefined || ['.', '..'].includes(textOf(last));
     if (isContents) listed.push(plain);
   }
   return { selected, listed };
@@ -61,7 +46,7 @@ export function fileList(paths: readonly PathLike[]): FileList {
 /** Takes a source on this machine apart. */
 export function relativeSource(path: Uint8Array): RelativeSource {
   const anchor = anchorOf(path);
-  const start = path[0] === SLASH[0] ? SLASH : workingDirectory();
+  const start = path[0] === SLASH ? Buffer.from('/') : workingDirectory();
   const base = anchor === undefined ? start : path.subarray(0, anchor.before);
   const rest = anchor === undefined ? path : path.subarray(anchor.after);
   const given = namesOf(rest);
@@ -71,15 +56,15 @@ export function relativeSource(path: Uint8Array): RelativeSource {
   }
   const last = given.at(-1);
   return {
-    path: base[0] === SLASH[0] ? base : joinBytes(workingDirectory(), base),
-    below: joined(names),
-    isDirectory: rest.at(-1) === SLASH[0] || (last !== undefined && textOf(last) === '.'),
+    path: base[0] === SLASH ? base : joinBytes(workingDirectory(), base),
+    below: joinNames(names),
+    isDirectory: rest.at(-1) === SLASH || (last !== undefined && textOf(last) === '.'),
   };
 }
 
 /** Where the first `/./` of a path is: what stands before it is not a part of the path under which the source arrives. */
 function anchorOf(path: Uint8Array): { readonly before: number; readonly after: number } | undefined {
-  if (path[0] === 0x2e && path[1] === SLASH[0]) return undefined;
+  if (path[0] === 0x2e && path[1] === SLASH) return undefined;
   const at = Buffer.from(path.buffer, path.byteOffset, path.byteLength).indexOf('/./');
   return at === -1 ? undefined : { before: Math.max(at, 1), after: at + 3 };
 }

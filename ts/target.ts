@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 import { ConfigError } from './errors.js';
-import { bytesOf, pathBytes, textOf } from './paths.js';
+import { bytesOf, joinNames, namesOf, pathBytes, textOf } from './paths.js';
 import type { PathLike } from './paths.js';
 
 /** The UDP port of a server when a URL names none. */
@@ -65,18 +65,10 @@ export function parseRemote(url: string, what: string): RemoteTarget {
   if (authority.includes('@')) fail('it cannot name a user: a client is known by its key');
   const { host, port } = parseAuthority(authority, fail);
 
-  const segments = tail.split('/').filter((segment) => segment !== '' && segment !== '.');
-  const names = segments.map((segment) => decodeSegment(segment, fail));
-  const path = (some: readonly Uint8Array[]): Uint8Array =>
-    Buffer.concat(some.slice(1).flatMap((name, index) => (index === 0 ? [name] : [Buffer.from('/'), name])));
-  const before = tail.indexOf('/./');
-  const above =
-    before === -1
-      ? 0
-      : tail
-          .slice(0, before)
-          .split('/')
-          .filter((each) => !['', '.'].includes(each)).length;
+  const segments = (path: string): string[] => path.split('/').filter((segment) => segment !== '' && segment !== '.');
+  const names = segments(tail).map((segment) => decodeSegment(segment, fail));
+  const anchor = tail.indexOf('/./');
+  const above = anchor === -1 ? 1 : segments(tail.slice(0, anchor)).length;
   const root = names[0];
   if (root !== undefined && !isUtf8(root)) fail('the name of a root must be UTF-8');
   return {
@@ -84,8 +76,8 @@ export function parseRemote(url: string, what: string): RemoteTarget {
     host,
     port,
     root: root === undefined ? '' : textOf(root),
-    path: path(names),
-    anchor: path(names.slice(0, above)).length,
+    path: joinNames(names.slice(1)),
+    anchor: joinNames(names.slice(1, above)).length,
     trailingSlash: tail.endsWith('/') || tail.endsWith('/.'),
   };
 }
@@ -144,15 +136,9 @@ export function remotePathNames(path: string | Uint8Array, what: string): Uint8A
   const bytes = typeof path === 'string' ? bytesOf(path) : path;
   if (!(bytes instanceof Uint8Array)) throw new ConfigError(`${what} must be a string or a Uint8Array`);
   if (bytes.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(bytes) });
-  const names: Uint8Array[] = [];
-  for (let start = 0; start <= bytes.length;) {
-    const slash = bytes.indexOf(0x2f, start);
-    const end = slash === -1 ? bytes.length : slash;
-    const name = bytes.subarray(start, end);
-    const text = textOf(name);
-    if (text === '..') throw new ConfigError(`${what} cannot climb with ".."`, { path: textOf(bytes) });
-    if (name.length > 0 && text !== '.') names.push(name);
-    start = end + 1;
+  const names = namesOf(bytes).filter((name) => textOf(name) !== '.');
+  if (names.some((name) => textOf(name) === '..')) {
+    throw new ConfigError(`${what} cannot climb with ".."`, { path: textOf(bytes) });
   }
   return names;
 }
