@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fs::Root;
 use crate::prepare;
 use crate::rule_files::{Place, judge_of_destination, judge_of_source};
-use crate::run::{Run, source_of};
+use crate::run::{Run, with_source};
 use crate::sources::Source;
 use crate::{Client, Error};
 
@@ -28,15 +28,6 @@ pub(crate) fn of_destination(
     told.map_err(|error| Error::bad_rules(&error))
 }
 
-/// The request with what its own source says of itself, and that source.
-fn with_source(run: &Run) -> Result<(Request, Source)> {
-    let source = source_of(run)?;
-    let mut request = run.request.clone();
-    request.file_name.clone_from(&source.file_name);
-    source.select(&mut request);
-    Ok((request, source))
-}
-
 fn own_destination(path: &[u8], request: &Request) -> Result<Explanation> {
     let root = prepare::open_own(path).ok().and_then(|(root, missing)| missing.is_root().then_some(root));
     of_destination(root.as_ref(), request, (&Place::Own, true))
@@ -47,7 +38,7 @@ fn own_destination(path: &[u8], request: &Request) -> Result<Explanation> {
 /// # Errors
 /// The source cannot be had, or a file of rules cannot be followed.
 pub fn explain_local(run: &Run, destination: &[u8]) -> Result<[Explanation; 2]> {
-    let (request, source) = with_source(run)?;
+    let (source, request) = with_source(run)?;
     Ok([of_source(&source, &request, (&Place::Own, true))?, own_destination(destination, &request)?])
 }
 
@@ -60,7 +51,7 @@ pub async fn explain_remote(client: &Client, run: Run) -> Result<[Explanation; 2
         let theirs = client.explanation(run.request.clone()).await?;
         return Ok([theirs, own_destination(&run.local_path, &run.request)?]);
     }
-    let (request, source) = with_source(&run)?;
+    let (source, request) = with_source(&run)?;
     let ours = of_source(&source, &request, (&Place::Own, true))?;
     Ok([ours, client.explanation(request).await?])
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sparsync_proto::session::SenderTerms;
 use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, OwnerNames, Request, SourceIds, Version};
 
 use crate::accounts::SystemAccounts;
-use crate::engine::{Report, TellsNames};
+use crate::engine::{Report, SenderOptions, TellsNames};
 use crate::error::Result;
 use crate::prepare::{self, ReceiverTerms};
+use crate::rule_files::{Place as RulePlace, judge_of_source};
 use crate::sources::{self, Source};
 use crate::storage::Judge;
 use crate::transport::Connection;
@@ -49,7 +51,7 @@ pub(crate) fn tell_dropped_owners(request: &Request, terms: &ReceiverTerms<'_>, 
     const NO_RIGHT: &str = "owners and groups are not carried: the key lacks the right \"owner\" at the server";
     let asked = &request.attributes;
     let may_chown = terms.may_chown;
-    let is_root = terms.fake_super || rustix::process::geteuid().is_root();
+    let is_root = prepare::acts_as_root(terms.fake_super);
     // Without the right of root a group is set by who is in it, and no word is lost on others, as rsync has it.
     let may_all = may_chown && (is_root || prepare::is_privileged(request, terms) || !asked.owner);
     if may_all || !(asked.owner || asked.group) {
@@ -69,7 +71,7 @@ pub(crate) fn tell_rules(judge: &Judge, report: &Report) -> Result<()> {
 }
 
 /// How the sender tells names of owners, where it does.
-pub(crate) fn tells_names(request: &Request, source_ids: SourceIds) -> Option<TellsNames> {
+fn tells_names(request: &Request, source_ids: SourceIds) -> Option<TellsNames> {
     let of = prepare::names_told(request, source_ids);
     let of_zero = OwnerNames { users: !request.user_map.is_empty(), groups: !request.group_map.is_empty() };
     let is_told = of.users || of.groups;
@@ -91,4 +93,28 @@ pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Vers
         entries_bound,
         ..Accept::default()
     }
+}
+
+/// How a sender behaves that was asked for this, in this process: over a connection it may compress and hold records back.
+pub(crate) fn sender_options(
+    source: &Source,
+    request: &Request,
+    place: &RulePlace<'_>,
+    source_ids: SourceIds,
+    terms: SenderTerms,
+) -> Result<SenderOptions> {
+    Ok(SenderOptions {
+        attributes: request.attributes,
+        judge: judge_of_source(source, request, place)?,
+        recursive: request.carries_directories(),
+        one_file_system: request.one_file_system,
+        chmod: request.chmod.clone(),
+        open_noatime: request.open_noatime,
+        names: tells_names(request, source_ids),
+        compress: Box::new(|| false),
+        hold: Duration::ZERO,
+        terms,
+        events: None,
+        mounts: sources::known_mounts(source, request),
+    })
 }

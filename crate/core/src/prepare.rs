@@ -166,7 +166,7 @@ pub(crate) fn narrow_to_system(request: &mut Request) {
 }
 
 /// Whether what takes root can be done, or stored.
-fn acts_as_root(fake_super: bool) -> bool {
+pub(crate) fn acts_as_root(fake_super: bool) -> bool {
     fake_super || rustix::process::geteuid().is_root()
 }
 

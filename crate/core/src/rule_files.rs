@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{End, HiddenPaths, Hiding, IgnoreSyntax, Kind, RelPath, Request, TreeTop, resolved};
+use sparsync_proto::{End, HiddenPaths, Hiding, IgnoreSyntax, Kind, Name, RelPath, Request, TreeTop, resolved};
 
 use crate::error::{Error, Result};
 use crate::fs::{Root, below, trusts};
@@ -38,6 +38,11 @@ struct Files {
 }
 
 impl Files {
+    /// The directory of a path, and its name there, where it may be looked at.
+    fn place<'a>(&self, prefix: &RelPath, path: &'a RelPath) -> Option<(RelPath, Name<'a>)> {
+        path.split_last().filter(|_| path.is_within(prefix) && !self.is_hidden(path))
+    }
+
     fn is_hidden(&self, path: &RelPath) -> bool {
         self.hidden.as_ref().is_some_and(|hidden| hidden.hides_path(path, Kind::File))
     }
@@ -49,10 +54,7 @@ impl RulePlaces for Files {
         let mut path = path.to_vec();
         for _ in 0..SYMLINKS_MAX {
             let Ok(at) = RelPath::new(&path) else { return Ok(None) };
-            let Some((directory, name)) = at.split_last().filter(|_| at.is_within(prefix) && !self.is_hidden(&at))
-            else {
-                return Ok(None);
-            };
+            let Some((directory, name)) = self.place(prefix, &at) else { return Ok(None) };
             let open = match self.top.open(&directory, Access::Reach) {
                 Ok(open) => open,
                 Err(CallError { errno: Errno::NOENT | Errno::NOTDIR, .. }) => return Ok(None),
@@ -86,10 +88,7 @@ impl RulePlaces for Files {
 
     fn exists(&self, tree: usize, path: &[u8]) -> bool {
         let (Some(Some(prefix)), Ok(path)) = (self.prefixes.get(tree), RelPath::new(path)) else { return false };
-        let Some((directory, name)) = path.split_last().filter(|_| path.is_within(prefix) && !self.is_hidden(&path))
-        else {
-            return false;
-        };
+        let Some((directory, name)) = self.place(prefix, &path) else { return false };
         self.top.open(&directory, Access::Reach).and_then(|open| open.status(name.as_bytes())).is_ok()
     }
 }

@@ -15,11 +15,13 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::job::{Job, JobContext};
 use crate::marks;
-use crate::negotiation::{NO_TIMEOUT, compress_on, hold_on, tell_dropped_owners, tell_rules, tells_names, timeout_of};
+use crate::negotiation::{
+    NO_TIMEOUT, compress_on, hold_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
+};
 use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
-use crate::rule_files::{Place as RulePlace, judge_of_destination, judge_of_source};
+use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::sources::{self, LocalSource, Source};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 
@@ -110,7 +112,7 @@ fn over_connection<T>(
 }
 
 /// The sources of a run at this end.
-pub(crate) fn source_of(run: &Run) -> Result<Source> {
+fn source_of(run: &Run) -> Result<Source> {
     let source = if run.local_sources.is_empty() {
         sources::own_source(&run.local_path, run.request.into).map(sources::single)?
     } else {
@@ -121,12 +123,18 @@ pub(crate) fn source_of(run: &Run) -> Result<Source> {
     Ok(source)
 }
 
-fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
+/// The sources of a run at this end, and the request with what they say of themselves.
+pub(crate) fn with_source(run: &Run) -> Result<(Source, Request)> {
     let source = source_of(run)?;
     let mut request = run.request.clone();
-    prepare::narrow_to_system(&mut request);
     request.file_name.clone_from(&source.file_name);
     source.select(&mut request);
+    Ok((source, request))
+}
+
+fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
+    let (source, mut request) = with_source(run)?;
+    prepare::narrow_to_system(&mut request);
     let _claim = peer.claims.claim(&mut request, || job.check())?;
     (request.bytes_bound, request.entries_bound) = sources::bounds(&source);
     request.source_marks = marks::marks(&source, &request);
@@ -152,19 +160,12 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
     let (control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_out(request.lanes);
+    let terms = SenderTerms::Asked(Box::new(request.clone()));
     let options = SenderOptions {
-        attributes: request.attributes,
-        judge: judge_of_source(source, request, &RulePlace::Own)?,
-        recursive: request.carries_directories(),
-        one_file_system: request.one_file_system,
-        chmod: request.chmod.clone(),
-        open_noatime: request.open_noatime,
-        names: tells_names(request, SourceIds::Claimed),
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
-        terms: SenderTerms::Asked(Box::new(request.clone())),
         events: Some(Arc::clone(job.events())),
-        mounts: sources::known_mounts(source, request),
+        ..sender_options(source, request, &RulePlace::Own, SourceIds::Claimed, terms)?
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
         run_sender(&session, source, &options, control, lanes)
@@ -215,8 +216,9 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         if request.selected.is_empty() && request.listed.is_empty() {
             request.selected.clone_from(&accept.selected);
         }
-        let terms =
-            local_terms(&request, accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound), peer);
+        let expected = (accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound));
+        let what = format!(", which pulls from {}", peer.connection.peer_address());
+        let terms = own_terms(&request, expected, SourceIds::Claimed, &what);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
             let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
@@ -234,24 +236,24 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     Ok((end, session))
 }
 
-fn local_terms<'a>(
+/// The terms of a receiver of this machine's own user; `what` says of the run what its process does not.
+fn own_terms<'a>(
     request: &Request,
-    file_name: Option<&'a [u8]>,
-    bounds: (u64, u64),
-    peer: &Peer,
+    (file_name, bounds): (Option<&'a [u8]>, (u64, u64)),
+    source_ids: SourceIds,
+    what: &str,
 ) -> ReceiverTerms<'a> {
-    let server = peer.connection.peer_address();
     ReceiverTerms {
         file_name,
         bounds,
-        source_ids: SourceIds::Claimed,
+        source_ids,
         append_only: false,
         may_chown: true,
         may_make_specials: true,
         may_set_foreign_xattrs: true,
         may_set_acls: true,
         fake_super: request.fake_super,
-        holder: format!("another run of this process ({}), which pulls from {server}", std::process::id()),
+        holder: format!("another run of this process ({}){what}", std::process::id()),
     }
 }
 
@@ -263,11 +265,8 @@ fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, sessio
 }
 
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
-    let source = source_of(run)?;
-    let mut request = run.request.clone();
+    let (source, mut request) = with_source(run)?;
     prepare::narrow_to_system(&mut request);
-    request.file_name.clone_from(&source.file_name);
-    source.select(&mut request);
     let (end, _) = local_once(&source, destination, &request, job)?;
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
@@ -286,18 +285,8 @@ fn local_once(
     job: &JobContext,
 ) -> Result<(PullEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
-    let terms = ReceiverTerms {
-        file_name: source.file_name.as_deref(),
-        bounds: sources::bounds(source),
-        source_ids: SourceIds::Local,
-        append_only: false,
-        may_chown: true,
-        may_make_specials: true,
-        may_set_foreign_xattrs: true,
-        may_set_acls: true,
-        fake_super: request.fake_super,
-        holder: format!("another run of this process ({})", std::process::id()),
-    };
+    let expected = (source.file_name.as_deref(), sources::bounds(source));
+    let terms = own_terms(request, expected, SourceIds::Local, "");
     let prepared = prepare_own(destination, request, &terms, &session)?;
     if prepared.count_first {
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
@@ -309,20 +298,8 @@ fn local_once(
     tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
-    let sender_options = SenderOptions {
-        attributes: request.attributes,
-        judge: judge_of_source(source, request, &RulePlace::Own)?,
-        recursive: request.carries_directories(),
-        one_file_system: request.one_file_system,
-        chmod: request.chmod.clone(),
-        open_noatime: request.open_noatime,
-        names: tells_names(request, SourceIds::Local),
-        compress: Box::new(|| false),
-        hold: Duration::ZERO,
-        terms: SenderTerms::Granted { grant: prepared.grant, profile: ProfileExchange::None },
-        events: None,
-        mounts: sources::known_mounts(source, request),
-    };
+    let granted = SenderTerms::Granted { grant: prepared.grant, profile: ProfileExchange::None };
+    let sender_options = sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)?;
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {
             // What goes wrong here is told by the session.

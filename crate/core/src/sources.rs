@@ -116,38 +116,47 @@ pub(crate) fn own_sources(sources: &[LocalSource], themselves: bool) -> Result<S
 /// An entry of the operator's own that arrives under its path below another. Symlinks on the way are followed, and
 /// arrive as directories.
 fn own_part_below(source: &LocalSource) -> Result<FsPart> {
-    let mut at = source.path.clone();
-    let failure = |error: CallError, at: &[u8]| own_failure(error, at);
-    let mut above = Vec::new();
-    let mut names: Vec<Name<'_>> = source.below.components().collect();
-    let last = if source.is_directory { None } else { names.pop() };
-    for name in names {
-        above.push((Root::reach(&at).map_err(|error| failure(error, &at))?, name.as_bytes().to_vec()));
-        at = [&at[..], b"/", name.as_bytes()].concat();
-    }
-    let Some(name) = last else {
-        let root = Root::open(&at).map_err(|error| failure(error, &at))?;
-        return Ok(Part { above, root, name: None });
+    let own = |at: &RelPath| match at.as_bytes() {
+        b"" => source.path.clone(),
+        at => [&source.path[..], b"/", at].concat(),
     };
-    let root = Root::reach(&at).map_err(|error| failure(error, &at))?;
-    crate::fs::status(root.fd(), name.as_bytes()).map_err(|error| failure(error, source.below.as_bytes()))?;
-    Ok(Part { above, root, name: Some(name.as_bytes().to_vec()) })
+    let reach = |at: &RelPath| Root::reach(&own(at)).map_err(|error| own_failure(error, &own(at)));
+    if source.is_directory {
+        let (above, path) = (way_to(&source.below, reach)?, own(&source.below));
+        let root = Root::open(&path).map_err(|error| own_failure(error, &path))?;
+        return Ok(Part { above, root, name: None });
+    }
+    part_below(&source.below, reach, |error| own_failure(error, source.below.as_bytes()))
 }
 
 /// The entry `below` of the directory at `place`, which arrives under that path.
 pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath) -> Result<FsPart> {
+    let joined = |at: &RelPath| at.components().fold(place.path.clone(), |path, name| path.join(name));
     let failure = |error| failure(error, below);
-    let mut names: Vec<Name<'_>> = below.components().collect();
-    let Some(last) = names.pop() else { return Err(Error::internal("an entry without a name")) };
-    let mut above = Vec::new();
-    let mut at = place.path.clone();
-    for name in names {
-        above.push((place.top.descend_to_reach(&at).map_err(failure)?, name.as_bytes().to_vec()));
+    part_below(below, |at| place.top.descend_to_reach(&joined(at)).map_err(failure), failure)
+}
+
+/// The directories on the way to `path`, which `open` opens, each with the name that leads on.
+fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Root>) -> Result<Vec<(Root, Vec<u8>)>> {
+    let mut at = RelPath::root();
+    let steps = path.components().map(|name| {
+        let above = open(&at)?;
         at = at.join(name);
-    }
-    let root = place.top.descend_to_reach(&at).map_err(failure)?;
-    crate::fs::status(root.fd(), last.as_bytes()).map_err(failure)?;
-    Ok(Part { above, root, name: Some(last.as_bytes().to_vec()) })
+        Ok((above, name.as_bytes().to_vec()))
+    });
+    steps.collect()
+}
+
+/// The entry at `path`, which arrives under it; `open` opens a directory on the way, and `absent` says that it is not there.
+fn part_below(
+    path: &RelPath,
+    open: impl Fn(&RelPath) -> Result<Root>,
+    absent: impl FnOnce(CallError) -> Error,
+) -> Result<FsPart> {
+    let mut above = way_to(path, open)?;
+    let (root, name) = above.pop().ok_or_else(|| Error::internal("an entry without a name"))?;
+    crate::fs::status(root.fd(), &name).map_err(absent)?;
+    Ok(Part { above, root, name: Some(name) })
 }
 
 /// Tells which of the paths that a request selects the source does not have.

@@ -2,9 +2,10 @@
 //! `D` and `F` in front for directories and for everything else.
 
 use crate::codec::{Decoded, Reader, Write, malformed};
-use crate::entry::Kind;
+use crate::entry::{Kind, Meta};
 use crate::field::Value;
 use crate::limits::CHMOD_BYTES_MAX;
+use crate::set_id::{SET_GID, SET_UID};
 
 /// Changes of permission bits, one after the other. The sender makes them before it compares or sends anything, as if its
 /// files had these bits.
@@ -68,7 +69,7 @@ enum Bits {
     },
 }
 
-const SET_ID: [(u16, u16); 2] = [(0o100, 0o4000), (0o010, 0o2000)];
+const SET_ID: [(u16, u16); 2] = [(0o100, SET_UID), (0o010, SET_GID)];
 
 const STICKY: u16 = 0o1000;
 
@@ -97,6 +98,12 @@ impl Chmod {
     /// Bytes of memory that it holds.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.text.len() + size_of_val(&*self.steps)
+    }
+
+    /// The attributes of an entry of this kind, with the bits that the changes make of its own.
+    #[must_use]
+    pub fn taken(&self, kind: Kind, found: Meta) -> Meta {
+        Meta { mode: self.apply(kind, found.mode), ..found }
     }
 
     /// The bits of an entry of this kind. A symlink has none to change.
@@ -224,7 +231,7 @@ fn given(permissions: &str, named_set_id: u16) -> Option<(u16, u16, bool)> {
             }
             b't' => special |= STICKY,
             // For nobody in particular it is the set-user-id bit, and forgets what stood before it.
-            b's' if named_set_id == 0 => special = 0o4000,
+            b's' if named_set_id == 0 => special = SET_UID,
             b's' => special |= named_set_id,
             _ => return None,
         }

@@ -67,6 +67,17 @@ impl Attributes {
         !matches!(self.window, Window::Within(_)) && self.compare != Compare::None
     }
 
+    /// Whether a run carries entries of this kind as what they are.
+    #[must_use]
+    pub fn carries(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Symlink => self.links,
+            Kind::Fifo | Kind::Socket => self.specials,
+            Kind::BlockDevice | Kind::CharDevice => self.devices,
+            Kind::File | Kind::Directory | Kind::Special => true,
+        }
+    }
+
     /// Whether the listing of a directory carries content digests.
     #[must_use]
     pub fn compares_content(&self) -> bool {

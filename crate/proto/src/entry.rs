@@ -375,11 +375,8 @@ impl Listing {
     /// Changes the attributes of every entry that has some here.
     pub fn change_attributes(&mut self, mut change: impl FnMut(&mut Meta)) {
         for entry in &mut self.entries {
-            match entry.kind {
-                Kind::Directory | Kind::Special => {}
-                Kind::File | Kind::Symlink | Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice => {
-                    change(&mut entry.meta);
-                }
+            if entry.kind.has_attributes() {
+                change(&mut entry.meta);
             }
         }
     }

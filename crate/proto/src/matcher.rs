@@ -24,33 +24,34 @@ pub trait Matcher: Debug + Send + Sync {
     /// send must not come from it.
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool;
 
+    /// The matcher of which this one takes less. What this one does not say itself is what that one says.
+    fn narrowed(&self) -> Option<&dyn Matcher> {
+        None
+    }
+
     /// Whether the sender sends the extended attribute of this name.
     fn sends_xattr(&self, name: &[u8]) -> bool {
-        let _ = name;
-        true
+        self.narrowed().is_none_or(|narrowed| narrowed.sends_xattr(name))
     }
 
     /// Whether the receiver removes it when the source does not have it.
     fn removes_xattr(&self, name: &[u8]) -> bool {
-        let _ = name;
-        true
+        self.narrowed().is_none_or(|narrowed| narrowed.removes_xattr(name))
     }
 
     /// Whether it is looked at.
     fn takes_xattr(&self, name: &[u8]) -> bool {
-        let _ = name;
-        true
+        self.narrowed().is_none_or(|narrowed| narrowed.takes_xattr(name))
     }
 
     /// Whether the operator of this end hides the entry from whoever is at the other one.
     fn hides(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
-        let _ = (at, name, kind);
-        false
+        self.narrowed().is_some_and(|narrowed| narrowed.hides(at, name, kind))
     }
 
     /// Whether there may be such entries.
     fn has_hidden(&self) -> bool {
-        false
+        self.narrowed().is_some_and(<dyn Matcher>::has_hidden)
     }
 
     /// Whether the receiver may delete the entry when the source does not have it; `in_deleted` when the directory is to be
@@ -62,21 +63,18 @@ pub trait Matcher: Debug + Send + Sync {
 
     /// The rule that says whether an end sends an entry, or deletes it.
     fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
-        let _ = (at, name, kind, end);
-        None
+        self.narrowed()?.decider(at, name, kind, end)
     }
 
     /// Whether the directory at `path`, which belongs to the run, is gone into. One that is not is carried as if it were
     /// empty, and what it holds at the destination stays.
     fn lists(&self, path: &RelPath) -> bool {
-        let _ = path;
-        true
+        self.narrowed().is_none_or(|narrowed| narrowed.lists(path))
     }
 
     /// Whether the attributes of the directory at `path`, which belongs to the run, do too.
     fn has_attributes(&self, path: &RelPath) -> bool {
-        let _ = path;
-        true
+        self.narrowed().is_none_or(|narrowed| narrowed.has_attributes(path))
     }
 
     /// Whether it takes everything below the directory at `path`, so that nobody need be asked there.
@@ -84,11 +82,13 @@ pub trait Matcher: Debug + Send + Sync {
 
     /// Whether both ends judge alike from the names that they see. Otherwise equal digests of what is left say nothing of
     /// what differs, and every directory is listed.
-    fn digests_decide(&self) -> bool;
+    fn digests_decide(&self) -> bool {
+        self.narrowed().is_none_or(<dyn Matcher>::digests_decide)
+    }
 
     /// Whether an end may leave out what the other one takes, because each has rules of its own.
     fn ends_differ(&self) -> bool {
-        false
+        self.narrowed().is_some_and(<dyn Matcher>::ends_differ)
     }
 
     /// The rules that are in force above the tops of `trees`.
@@ -96,8 +96,7 @@ pub trait Matcher: Debug + Send + Sync {
     /// # Errors
     /// A file of rules cannot be followed.
     fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        let _ = (trees, files);
-        Ok(InForce::default())
+        self.narrowed().map_or_else(|| Ok(InForce::default()), |narrowed| narrowed.above(trees, files))
     }
 
     /// The rules that are in force in the directory at `path`, where `above` are those of the directory that holds it.
@@ -105,26 +104,13 @@ pub trait Matcher: Debug + Send + Sync {
     /// # Errors
     /// A file of rules cannot be followed.
     fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        let _ = (path, above, files);
-        Ok(InForce::default())
+        self.narrowed().map_or_else(|| Ok(InForce::default()), |narrowed| narrowed.enter(path, above, files))
     }
 
     /// Whether the directory at `path` may be reached by the sender's walk: it and all those above it are sent.
     fn may_send_directory(&self, path: &RelPath) -> bool {
-        is_reached(path, |parent, name| self.may_be_sent(parent, name, Kind::Directory))
+        !path.any_up(Kind::Directory, |parent, name, kind| !self.may_be_sent(parent, name, kind))
     }
-}
-
-/// Whether the directory at `path` and all those above it, but for the root, are ones that `takes` takes.
-fn is_reached(path: &RelPath, takes: impl Fn(&RelPath, &[u8]) -> bool) -> bool {
-    let mut at = path.clone();
-    while let Some((parent, name)) = at.split_last() {
-        if !takes(&parent, name.as_bytes()) {
-            return false;
-        }
-        at = parent;
-    }
-    true
 }
 
 impl Request {
@@ -141,7 +127,7 @@ impl Request {
         let filtered: Box<dyn Matcher> = if self.filter.is_empty() && ignores.is_none() {
             Box::new(Everything)
         } else {
-            Box::new(Filter::with(&self.filter, end, ignores))
+            Box::new(Filter::new(&self.filter, end, ignores))
         };
         if !self.selected.is_empty() || !self.listed.is_empty() {
             Box::new(Selected::new(self, filtered))
@@ -167,10 +153,6 @@ impl Matcher for Everything {
     }
 
     fn takes_all_below(&self, _: &RelPath) -> bool {
-        true
-    }
-
-    fn digests_decide(&self) -> bool {
         true
     }
 }
@@ -219,7 +201,7 @@ impl Selected {
         if next.checked_sub(1).and_then(|at| self.paths.get(at)).is_some_and(holds) {
             return Place::Selected;
         }
-        if self.paths.get(next).is_some_and(|after| after.is_within(path)) { Place::OnTheWay } else { Place::Beside }
+        if self.leads_on(path) { Place::OnTheWay } else { Place::Beside }
     }
 
     fn is_listed(&self, path: &RelPath) -> bool {
@@ -242,16 +224,8 @@ impl Selected {
 }
 
 impl Matcher for Selected {
-    fn sends_xattr(&self, name: &[u8]) -> bool {
-        self.below.sends_xattr(name)
-    }
-
-    fn removes_xattr(&self, name: &[u8]) -> bool {
-        self.below.removes_xattr(name)
-    }
-
-    fn takes_xattr(&self, name: &[u8]) -> bool {
-        self.below.takes_xattr(name)
+    fn narrowed(&self) -> Option<&dyn Matcher> {
+        Some(&*self.below)
     }
 
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
@@ -264,10 +238,6 @@ impl Matcher for Selected {
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
         self.has(at.path(), name, || self.below.deletes(at, name, kind, in_deleted), false)
-    }
-
-    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
-        self.below.decider(at, name, kind, end)
     }
 
     fn lists(&self, path: &RelPath) -> bool {
@@ -284,22 +254,6 @@ impl Matcher for Selected {
     fn takes_all_below(&self, path: &RelPath) -> bool {
         self.recursive && self.place(path) == Place::Selected && self.below.takes_all_below(path)
     }
-
-    fn digests_decide(&self) -> bool {
-        self.below.digests_decide()
-    }
-
-    fn ends_differ(&self) -> bool {
-        self.below.ends_differ()
-    }
-
-    fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        self.below.above(trees, files)
-    }
-
-    fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        self.below.enter(path, above, files)
-    }
 }
 
 impl Selected {
@@ -315,16 +269,8 @@ impl Selected {
 struct TopOnly(Box<dyn Matcher>);
 
 impl Matcher for TopOnly {
-    fn sends_xattr(&self, name: &[u8]) -> bool {
-        self.0.sends_xattr(name)
-    }
-
-    fn removes_xattr(&self, name: &[u8]) -> bool {
-        self.0.removes_xattr(name)
-    }
-
-    fn takes_xattr(&self, name: &[u8]) -> bool {
-        self.0.takes_xattr(name)
+    fn narrowed(&self) -> Option<&dyn Matcher> {
+        Some(&*self.0)
     }
 
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
@@ -340,32 +286,12 @@ impl Matcher for TopOnly {
         self.0.deletes(at, name, kind, in_deleted)
     }
 
-    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
-        self.0.decider(at, name, kind, end)
-    }
-
     fn lists(&self, path: &RelPath) -> bool {
         path.is_root()
     }
 
     fn takes_all_below(&self, _: &RelPath) -> bool {
         false
-    }
-
-    fn digests_decide(&self) -> bool {
-        self.0.digests_decide()
-    }
-
-    fn ends_differ(&self) -> bool {
-        self.0.ends_differ()
-    }
-
-    fn above(&self, trees: Vec<TreeTop>, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        self.0.above(trees, files)
-    }
-
-    fn enter(&self, path: &RelPath, above: &InForce, files: &mut dyn RuleFiles) -> Result<InForce, RuleFileError> {
-        self.0.enter(path, above, files)
     }
 }
 
@@ -379,7 +305,7 @@ mod tests {
     fn what_is_excluded_is_left_out_with_all_that_is_below_it() {
         let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
         let rules = [b"x", b"a"].map(|name| Rule::new(false, name.to_vec()));
-        let matcher = Filter::new(&FilterRules::new(&rules).unwrap(), End::Sender);
+        let matcher = Filter::new(&FilterRules::new(&rules).unwrap(), End::Sender, None);
         let takes = |directory: &[u8], name: &[u8], kind: Kind| {
             matcher.takes(&At::new(&path(directory), &InForce::default()), name, kind)
         };

@@ -1,6 +1,7 @@
 //! Names and paths. A value of these types has been checked: there is no other way to make one.
 
 use crate::codec::{Decoded, malformed};
+use crate::entry::Kind;
 use crate::limits::{DEPTH_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 /// Why bytes are not a name.
@@ -109,6 +110,20 @@ impl RelPath {
             Some(at) => (Self(self.0[..at].to_vec()), Name(&self.0[at + 1..])),
             None => (Self::root(), Name(&self.0)),
         })
+    }
+
+    /// Whether `is` says so of what stands here, of this kind, or of a directory above it, but for the root; it is asked with the
+    /// directory that holds each, and its name.
+    #[must_use]
+    pub fn any_up(&self, mut kind: Kind, is: impl Fn(&Self, &[u8], Kind) -> bool) -> bool {
+        let mut at = self.clone();
+        while let Some((parent, name)) = at.split_last() {
+            if is(&parent, name.as_bytes(), kind) {
+                return true;
+            }
+            (at, kind) = (parent, Kind::Directory);
+        }
+        false
     }
 
     /// Whether this is `other` or lies below it.

@@ -14,7 +14,7 @@ use sparsync_proto::{
 use super::acls::AclChanges;
 use super::unset::{AttributeKind, Unset};
 use super::xattrs::{USER_WRITE, Wanted, names_of, settle};
-use crate::storage::{Adjust, Found, carried_names};
+use crate::storage::{Adjust, Found, OWNER_BITS, carried_names};
 
 /// What one run sets.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +24,6 @@ pub(super) struct AttributePolicy<'m> {
     /// Which extended attributes are set, and which may be removed.
     pub(super) matcher: &'m dyn Matcher,
 }
-
-/// What a directory's owner needs to work in it, which every new directory has until the end.
-const OWNER_BITS: u16 = 0o700;
 
 /// Permission bits to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +111,7 @@ impl AttributePolicy<'_> {
     /// set with the ACL that it is a part of; a new one stays usable for its owner until the end.
     pub(super) fn directory_xattrs<'a>(&self, meta: &Meta, xattrs: &'a Xattrs, is_new: bool) -> Target<'a> {
         let xattrs = self.wanted(Kind::Directory, Some(xattrs));
-        let source = Meta { mode: meta.mode | if is_new { 0o700 } else { 0 }, ..*meta };
+        let source = Meta { mode: meta.mode | if is_new { OWNER_BITS } else { 0 }, ..*meta };
         let carried = &self.rules.attributes;
         let bits = if carried.acls && carried.perms { Bits::Source } else { Bits::Untouched };
         Target { source, bits, xattrs, is_old: !is_new, may_have_xattrs: !is_new, ..Target::mode(0) }

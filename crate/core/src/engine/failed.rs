@@ -39,6 +39,11 @@ impl FailedPaths {
         self.0.contains_key(path)
     }
 
+    /// Whether this very entry of a directory failed.
+    pub(super) fn contains_entry(&self, directory: &RelPath, name: &[u8]) -> bool {
+        !self.is_empty() && RelPath::new(&directory.join_bytes(name)).is_ok_and(|path| self.contains(&path))
+    }
+
     /// Why nothing arrives at this path or at a directory above it; nothing when what is sent there arrives.
     pub(super) fn covering(&self, path: &RelPath) -> Option<Lost> {
         if self.is_empty() {

@@ -115,9 +115,10 @@ impl OwnerMap {
 
     /// The destination's owner and group; [`NO_ID`] for one that is to stay.
     pub(super) fn meta(&self, source: &Meta) -> Meta {
-        if self.is_plain() {
-            return *source;
-        }
+        if self.is_plain() { *source } else { self.moved(source) }
+    }
+
+    fn moved(&self, source: &Meta) -> Meta {
         let uid = self.mapped(self.users.as_ref(), source.uid);
         Meta { uid, gid: self.mapped(self.groups.as_ref(), source.gid), ..*source }
     }
@@ -125,7 +126,7 @@ impl OwnerMap {
     /// The same for all entries of a directory.
     pub(super) fn listing(&self, mut source: Listing) -> Listing {
         if !self.is_plain() {
-            source.change_attributes(|meta| *meta = self.meta(meta));
+            source.change_attributes(|meta| *meta = self.moved(meta));
         }
         source
     }

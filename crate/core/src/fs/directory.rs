@@ -103,11 +103,11 @@ impl WriteDirectory for FsDirectory {
     fn reach(&self, name: &[u8], kind: Kind) -> Result<(impl Adjust, Found)> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
-        let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
         let (found_kind, found) = if self.is_fake {
             let status = fake_super::fake_status(fd.as_fd(), b"")?;
             (status.kind, Found { mode: status.meta.mode, uid: status.meta.uid, gid: status.meta.gid })
         } else {
+            let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
             (kind_of(FileType::from_raw_mode(stat.st_mode)), Found::from(stat))
         };
         if found_kind != kind {

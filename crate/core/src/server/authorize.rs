@@ -53,10 +53,15 @@ impl Shared {
         Ok(root)
     }
 
+    /// The root of a request, which is reached by the first of its sources, where it has several, or by its path.
+    pub(super) fn root_of(&self, client: &ConnectedClient, request: &Request) -> Result<&OpenRoot> {
+        let first = request.sources.first().map_or(&request.path, |source| &source.path);
+        self.root(client, &request.root, first)
+    }
+
     /// Narrows a request to what the client may do, or refuses it.
     pub(super) fn authorize(&self, client: &ConnectedClient, request: &mut Request) -> Result<&OpenRoot> {
-        let first = request.sources.first().map_or(&request.path, |source| &source.path);
-        let root = self.root(client, &request.root, first)?;
+        let root = self.root_of(client, request)?;
         for source in &request.sources {
             self.root(client, &request.root, &source.path)?;
         }

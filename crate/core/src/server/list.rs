@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{Entry, Frame, InForce, Kind, ListEntry, RelPath, limits};
+use sparsync_proto::{Everything, Frame, Hiding, InForce, Kind, ListEntry, RelPath, limits};
 
 use super::Shared;
 use super::accept::ConnectedClient;
@@ -72,7 +72,11 @@ pub(super) async fn serve_list(
 fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>> {
     use crate::storage::{Access, Directory, Judge, ScanBuffers, ScanOptions, Storage, scan_directory};
     let root = &open_root.root;
-    let judge = Judge::everything();
+    let judge = if open_root.hidden.is_empty() {
+        Judge::everything()
+    } else {
+        Judge::new(Box::new(Hiding::new(Arc::clone(&open_root.hidden), Box::new(Everything))))
+    };
     let options = ScanOptions {
         attributes: sparsync_proto::Attributes {
             links: true,
@@ -101,11 +105,7 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
         })?;
     let directory =
         root.open(path, Access::Reach).map_err(|error| Error::io("cannot list", path.as_bytes(), error.into()))?;
-    let is_seen = |entry: &&Entry| {
-        let name = RelPath::new(&path.join_bytes(scan.listing.name(entry)));
-        open_root.hidden.is_empty() || name.is_ok_and(|name| !open_root.hidden.hides_path(&name, entry.kind))
-    };
-    let listed = scan.listing.entries().iter().filter(is_seen).map(|entry| {
+    let listed = scan.listing.entries().iter().map(|entry| {
         let name = scan.listing.name(entry);
         let mut meta = entry.meta;
         // The listing of a run leaves a directory's attributes to its own record.

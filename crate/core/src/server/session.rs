@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
 use sparsync_proto::{
-    Accept, Direction, Explanation, Frame, Grant, HiddenPaths, Paths, RelPath, Request, SourceIds, SourcePath, Version,
+    Accept, Direction, Explanation, Frame, Grant, Paths, RelPath, Request, SourceIds, SourcePath, Version,
 };
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
 use super::profiles::SessionProfile;
 use super::registry::{Active, Live};
+use super::roots::OpenRoot;
 use super::supersede::{SUPERSEDE_MAX, supersede};
 use super::{Shared, lock};
 use crate::claims::WritePlace;
@@ -21,13 +22,12 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
-use crate::fs::Root;
 use crate::marks;
 use crate::negotiation::{
-    accept_as_sender, compress_on, hold_on, tell_dropped_owners, tell_rules, tells_names, timeout_of,
+    accept_as_sender, compress_on, hold_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
 };
 use crate::prepare::{self, Place, ReceiverTerms};
-use crate::rule_files::{Place as RulePlace, judge_of_destination, judge_of_source};
+use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::sources::{self, Source};
 use crate::transport::SessionLanes;
 
@@ -114,15 +114,18 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn root(&self, request: &Request) -> Result<&Root> {
-        let first = request.sources.first().map_or(&request.path, |source| &source.path);
-        self.shared.root(self.client, &request.root, first).map(|open| &open.root)
+    fn open(&self, request: &Request) -> Result<&OpenRoot> {
+        self.shared.root_of(self.client, request)
     }
 
-    /// What is hidden in it.
-    fn hidden(&self, request: &Request) -> Result<&Arc<HiddenPaths>> {
-        let first = request.sources.first().map_or(&request.path, |source| &source.path);
-        self.shared.root(self.client, &request.root, first).map(|open| &open.hidden)
+    /// Where files of rules are read for a request.
+    fn rules<'a>(
+        &'a self,
+        request: &Request,
+        prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
+    ) -> Result<RulePlace<'a>> {
+        let OpenRoot { root, hidden, .. } = self.open(request)?;
+        Ok(RulePlace::Served { root, prefix_of, hidden })
     }
 
     /// Where the symlink at `path` leads: the key must cover that path as well.
@@ -163,17 +166,15 @@ impl Answer<'_> {
         let mut request = request.clone();
         source.select(&mut request);
         let prefix_of = |path: &RelPath| self.prefix_of(&request, path);
-        let place =
-            RulePlace::Served { root: self.root(&request)?, prefix_of: &prefix_of, hidden: self.hidden(&request)? };
+        let place = self.rules(&request, &prefix_of)?;
         explain::of_source(&source, &request, (&place, self.client.scope.rights.read))
     }
 
     /// What this end says of a path of a push.
     pub(super) fn explain_destination(&self, request: &Request) -> Result<Explanation> {
-        let top = self.root(request)?;
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = RulePlace::Served { root: top, prefix_of: &prefix_of, hidden: self.hidden(request)? };
-        let root = top.descend_to_reach(&request.path).ok();
+        let place = self.rules(request, &prefix_of)?;
+        let root = self.open(request)?.root.descend_to_reach(&request.path).ok();
         explain::of_destination(root.as_ref(), request, (&place, self.client.scope.rights.read))
     }
 
@@ -192,21 +193,12 @@ impl Answer<'_> {
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place =
-            RulePlace::Served { root: self.root(request)?, prefix_of: &prefix_of, hidden: self.hidden(request)? };
+        let place = self.rules(request, &prefix_of)?;
+        let terms = SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) };
         let options = SenderOptions {
-            attributes: request.attributes,
-            judge: judge_of_source(&source, request, &place)?,
-            recursive: request.carries_directories(),
-            one_file_system: request.one_file_system,
-            chmod: request.chmod.clone(),
-            open_noatime: request.open_noatime,
-            names: tells_names(request, SourceIds::Claimed),
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
-            terms: SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) },
-            events: None,
-            mounts: sources::known_mounts(&source, request),
+            ..sender_options(&source, request, &place, SourceIds::Claimed, terms)?
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
             SenderEnd::Finished(_) => Ok(()),
@@ -222,7 +214,7 @@ impl Answer<'_> {
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<()> {
         let rights = &self.client.scope.rights;
-        let place = Place { top: self.root(request)?, path: request.path.clone() };
+        let place = Place { top: &self.open(request)?.root, path: request.path.clone() };
         if let Some(name) = &request.file_name {
             // Whether it is put below a directory or gets another name is not known yet.
             let path = RelPath::new(&request.path.join_bytes(name)).unwrap_or_default();
@@ -269,7 +261,7 @@ impl Answer<'_> {
         }
         let report = Report::to_peer(control.tx.clone());
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let rules = RulePlace::Served { root: place.top, prefix_of: &prefix_of, hidden: self.hidden(request)? };
+        let rules = self.rules(request, &prefix_of)?;
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
         let mut options = prepared.options(request, &terms, (judge, report))?;
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
@@ -291,23 +283,14 @@ impl Answer<'_> {
         let prefix = self.prefix_of(request, &request.path).unwrap_or_default();
         let limits = (scope.quota_bytes, scope.quota_entries);
         // Nothing may be there yet; whether it may be made is decided elsewhere.
-        let top = self.root(request)?.descend(&prefix).ok();
+        let top = self.open(request)?.root.descend(&prefix).ok();
         Quota::measure(&scope.name, top.as_ref(), limits, self.session).map(Some)
     }
 
     /// The prefix of the key that holds a path of the request's root; the uppermost, when there are several.
     fn prefix_of(&self, request: &Request, path: &RelPath) -> Option<RelPath> {
-        let scope = &self.client.scope;
         let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
-        let holds = |root: &str, prefix: &[Vec<u8>]| {
-            root.as_bytes() == request.root
-                && prefix.len() <= components.len()
-                && prefix.iter().zip(&components).all(|(a, b)| a == b)
-        };
-        if scope.roots.is_empty() {
-            return Some(RelPath::root());
-        }
-        let prefixes = scope.roots.iter().filter(|(root, prefix)| holds(root, prefix));
-        prefixes.map(|(_, prefix)| prefix.join(&b'/')).min_by_key(Vec::len).and_then(|path| RelPath::new(&path).ok())
+        let prefix = self.client.scope.prefix_of(&String::from_utf8_lossy(&request.root), &components)?;
+        RelPath::new(&prefix).ok()
     }
 }

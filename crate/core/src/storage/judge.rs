@@ -157,19 +157,8 @@ impl Judge {
 
     /// Whether the path, or a directory above it, is hidden by this end's operator.
     pub(crate) fn hides_path(&self, path: &RelPath, kind: Kind) -> bool {
-        if !self.matcher.has_hidden() {
-            return false;
-        }
-        let mut parent = RelPath::root();
-        let mut names = path.components().peekable();
-        while let Some(name) = names.next() {
-            let kind = if names.peek().is_some() { Kind::Directory } else { kind };
-            if self.matcher.hides(&At::new(&parent, &self.above), name.as_bytes(), kind) {
-                return true;
-            }
-            parent = parent.join(name);
-        }
-        false
+        let hides = |parent: &RelPath, name: &[u8], kind| self.matcher.hides(&At::new(parent, &self.above), name, kind);
+        self.matcher.has_hidden() && path.any_up(kind, hides)
     }
 
     /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.

@@ -34,7 +34,7 @@ pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, look_at, scan_directory, s
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use union::{Part, Union};
 pub(crate) use walk::{Walk, WalkItem, walk};
-pub(crate) use widen::Widened;
+pub(crate) use widen::{OWNER_BITS, Widened};
 pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, open_to_adjust};
 pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};
 

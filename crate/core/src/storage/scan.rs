@@ -42,7 +42,7 @@ impl ScanOptions<'_> {
 
     /// The attributes that an entry is taken to have.
     fn taken(&self, kind: Kind, found: Meta) -> Meta {
-        Meta { mode: self.chmod.map_or(found.mode, |chmod| chmod.apply(kind, found.mode)), ..found }
+        self.chmod.map_or(found, |chmod| chmod.taken(kind, found))
     }
 }
 
@@ -86,19 +86,7 @@ const ENTRY_BYTES: usize = 100;
 
 /// What an entry is to a run that carries `attributes`.
 fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
-    match found {
-        Kind::Symlink if !attributes.links => Kind::Special,
-        Kind::Fifo | Kind::Socket if !attributes.specials => Kind::Special,
-        Kind::BlockDevice | Kind::CharDevice if !attributes.devices => Kind::Special,
-        Kind::File
-        | Kind::Directory
-        | Kind::Symlink
-        | Kind::Special
-        | Kind::Fifo
-        | Kind::BlockDevice
-        | Kind::CharDevice
-        | Kind::Socket => found,
-    }
+    if attributes.carries(found) { found } else { Kind::Special }
 }
 
 /// Reused between directories, so that a walk allocates only what it keeps, and that in one piece of the right size:
@@ -224,6 +212,15 @@ impl Scan {
         }
     }
 
+    /// Whether an entry does not belong to the run, which is noted.
+    fn leaves(&mut self, (name, kind): (&[u8], Kind), options: &ScanOptions<'_>, at: &At<'_>) -> bool {
+        let matcher = &*options.judge.matcher;
+        let leaves = !(options.every || matcher.takes(at, name, kind));
+        // What is hidden is not even told to be left out.
+        self.leaves_out |= leaves && !matcher.hides(at, name, kind);
+        leaves
+    }
+
     /// Adds the entry `name`, which may be known to be of a kind already. One that vanished since its name was read is
     /// left out, as if the directory had been listed a moment later.
     fn add(
@@ -233,11 +230,7 @@ impl Scan {
         (options, at): (&ScanOptions<'_>, &At<'_>),
         found: &mut Entries,
     ) {
-        let matcher = &*options.judge.matcher;
-        let takes = |kind: Kind| options.every || matcher.takes(at, name, kind);
-        if known.is_some_and(|kind| !takes(kind)) {
-            // What is hidden is not even told to be left out.
-            self.leaves_out |= known.is_none_or(|kind| !matcher.hides(at, name, kind));
+        if known.is_some_and(|kind| self.leaves((name, kind), options, at)) {
             return;
         }
         let status = match directory.status(name) {
@@ -245,8 +238,7 @@ impl Scan {
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             Err(error) => return self.issue(name, "cannot look at", error),
         };
-        if known.is_none() && !takes(status.kind) {
-            self.leaves_out |= !matcher.hides(at, name, status.kind);
+        if known.is_none() && self.leaves((name, status.kind), options, at) {
             return;
         }
         let Ok(valid) = Name::new(name) else {
@@ -279,7 +271,7 @@ impl Scan {
         if options.stamps {
             found.stamps.push(status.stamp);
         }
-        let may_be_linked = options.attributes.hard_links && !matches!(kind, Kind::Directory | Kind::Special);
+        let may_be_linked = options.attributes.hard_links && kind.has_attributes();
         let linked = if may_be_linked { Linked::of(&status) } else { None };
         if let Some(linked) = linked {
             // An index of a listing fits: its names would not otherwise.
@@ -383,11 +375,15 @@ pub(crate) fn scan_directory(
         scan.unread(*error);
     }
     let at = At::new(path, &in_force);
+    // Without rules that lie in the trees it says nothing from which one an entry is.
+    let by_tree = options.judge.matcher.ends_differ();
     let listed = directory.names(names, |name, known| {
         if let Some(temp) = TempName::parse(name) {
             scan.leftovers.push((name.to_vec(), temp));
         } else {
-            at.set_tree(directory.tree_of(name));
+            if by_tree {
+                at.set_tree(directory.tree_of(name));
+            }
             scan.add(&directory, (name, known), (options, &at), found);
         }
         Ok(())

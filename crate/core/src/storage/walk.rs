@@ -17,11 +17,17 @@ pub(crate) enum WalkItem {
 pub(crate) struct Walk<'a, L> {
     list: L,
     recursive: bool,
-    /// Directories, with the rules that are in force above them.
-    pending: Vec<(RelPath, InForce)>,
-    /// Of those, the ones where another file system begins.
-    boundaries: Vec<(RelPath, Status)>,
+    pending: Vec<Pending>,
     options: ScanOptions<'a>,
+}
+
+/// A directory that the walk has yet to come to.
+struct Pending {
+    path: RelPath,
+    /// The rules that are in force above it.
+    above: InForce,
+    /// What it is, where another file system begins at it that is not gone into.
+    boundary: Option<Box<Status>>,
 }
 
 /// Walks the tree below `root` from its top.
@@ -38,13 +44,17 @@ pub(crate) fn walk<'a>(
 impl<'a, L: FnMut(&RelPath, &InForce) -> Result<Scan>> Walk<'a, L> {
     /// Starts at the top, with `list` to look at each directory as `options` say.
     pub(crate) fn new(list: L, options: ScanOptions<'a>, recursive: bool) -> Self {
-        let pending = vec![(RelPath::root(), options.judge.above().clone())];
-        Self { list, recursive, pending, boundaries: Vec::new(), options }
+        let top = Pending { path: RelPath::root(), above: options.judge.above().clone(), boundary: None };
+        Self { list, recursive, pending: vec![top], options }
     }
 
     /// Leaves out every directory that comes before `low_water_mark` and does not hold it.
     pub(crate) fn skip_before(&mut self, low_water_mark: &RelPath) {
-        while self.pending.last().is_some_and(|(next, _)| next < low_water_mark && !low_water_mark.is_within(next)) {
+        while self
+            .pending
+            .last()
+            .is_some_and(|Pending { path, .. }| path < low_water_mark && !low_water_mark.is_within(path))
+        {
             self.pending.pop();
         }
     }
@@ -54,8 +64,8 @@ impl<L: FnMut(&RelPath, &InForce) -> Result<Scan>> Iterator for Walk<'_, L> {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {
-        let (path, above) = self.pending.pop()?;
-        if let Some((path, status)) = self.boundaries.pop_if(|(boundary, _)| *boundary == path) {
+        let Pending { path, above, boundary } = self.pending.pop()?;
+        if let Some(status) = boundary {
             return Some(WalkItem::Listed(Box::new(Scan::unlisted(path, &status, &self.options))));
         }
         let mut scan = match (self.list)(&path, &above) {
@@ -63,18 +73,13 @@ impl<L: FnMut(&RelPath, &InForce) -> Result<Scan>> Iterator for Walk<'_, L> {
             Err(error) => return Some(WalkItem::Failed(path, error)),
         };
         if self.recursive {
+            let mut boundaries = std::mem::take(&mut scan.boundaries);
             let directories = scan.listing.entries().iter().rev();
             for entry in directories.filter(|entry| entry.kind == sparsync_proto::Kind::Directory) {
-                if let Ok(name) = sparsync_proto::Name::new(scan.listing.name(entry)) {
-                    self.pending.push((scan.path.join(name), scan.in_force.clone()));
-                }
-            }
-            let mut boundaries = std::mem::take(&mut scan.boundaries);
-            boundaries.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-            for (name, status) in boundaries {
-                if let Ok(name) = sparsync_proto::Name::new(&name) {
-                    self.boundaries.push((scan.path.join(name), status));
-                }
+                let Ok(name) = sparsync_proto::Name::new(scan.listing.name(entry)) else { continue };
+                let at = boundaries.iter().position(|(boundary, _)| boundary == name.as_bytes());
+                let boundary = at.map(|at| Box::new(boundaries.swap_remove(at).1));
+                self.pending.push(Pending { path: scan.path.join(name), above: scan.in_force.clone(), boundary });
             }
         }
         Some(WalkItem::Listed(Box::new(scan)))

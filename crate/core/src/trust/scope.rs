@@ -103,6 +103,16 @@ impl Scope {
         self.roots.is_empty() || self.roots.iter().any(|(name, prefix)| name == root && is_prefix(prefix, path))
     }
 
+    /// The prefix that covers a path, its components joined by `/`: the uppermost, when there are several.
+    #[must_use]
+    pub fn prefix_of(&self, root: &str, path: &[&[u8]]) -> Option<Vec<u8>> {
+        if self.roots.is_empty() {
+            return Some(Vec::new());
+        }
+        let covering = self.roots.iter().filter(|(name, prefix)| name == root && is_prefix(prefix, path));
+        covering.map(|(_, prefix)| prefix.join(&b'/')).min_by_key(Vec::len)
+    }
+
     /// Whether a directory lies above one of this client's prefixes, so that it may be passed through on the way
     /// there. It may not be listed: `next` of [`Scope::children`] is all that the client may see in it.
     #[must_use]

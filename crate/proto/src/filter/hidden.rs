@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::compiled::{Compiled, Element, Origin, first};
 use super::in_force::{At, InForce, RuleFileError, RuleFiles, Sought, TreeTop};
 use super::parse::{ParseError, Prefixes, Said, Style, parse_rule};
-use super::{Decider, End};
 use crate::entry::Kind;
 use crate::matcher::Matcher;
 use crate::path::RelPath;
@@ -54,16 +53,7 @@ impl HiddenPaths {
     #[must_use]
     pub fn hides_path(&self, path: &RelPath, kind: Kind) -> bool {
         let in_force = InForce::default();
-        let mut parent = RelPath::root();
-        let mut names = path.components().peekable();
-        while let Some(name) = names.next() {
-            let kind = if names.peek().is_some() { Kind::Directory } else { kind };
-            if self.hides(&At::new(&parent, &in_force), name.as_bytes(), kind) {
-                return true;
-            }
-            parent = parent.join(name);
-        }
-        false
+        path.any_up(kind, |parent, name, kind| self.hides(&At::new(parent, &in_force), name, kind))
     }
 }
 
@@ -89,16 +79,8 @@ impl fmt::Debug for Hiding {
 }
 
 impl Matcher for Hiding {
-    fn sends_xattr(&self, name: &[u8]) -> bool {
-        self.matcher.sends_xattr(name)
-    }
-
-    fn removes_xattr(&self, name: &[u8]) -> bool {
-        self.matcher.removes_xattr(name)
-    }
-
-    fn takes_xattr(&self, name: &[u8]) -> bool {
-        self.matcher.takes_xattr(name)
+    fn narrowed(&self) -> Option<&dyn Matcher> {
+        Some(&*self.matcher)
     }
 
     fn takes(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
@@ -121,24 +103,8 @@ impl Matcher for Hiding {
         !self.hidden.hides(at, name, kind) && self.matcher.deletes(at, name, kind, in_deleted)
     }
 
-    fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
-        self.matcher.decider(at, name, kind, end)
-    }
-
-    fn lists(&self, path: &RelPath) -> bool {
-        self.matcher.lists(path)
-    }
-
-    fn has_attributes(&self, path: &RelPath) -> bool {
-        self.matcher.has_attributes(path)
-    }
-
     fn takes_all_below(&self, _: &RelPath) -> bool {
         false
-    }
-
-    fn digests_decide(&self) -> bool {
-        self.matcher.digests_decide()
     }
 
     fn ends_differ(&self) -> bool {

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::compiled::Origin;
-use super::in_force::{RuleFile, RuleFiles, joined};
+use super::in_force::{RuleFile, RuleFiles, begin_below, joined};
 use crate::limits::FILTER_BYTES_IN_FORCE_MAX;
 use crate::path::RelPath;
 
@@ -136,7 +136,7 @@ impl Search<'_> {
         let bytes = content.len() + above.as_ref().map_or(0, |above| above.bytes);
         // Patterns beyond it are not read, so what they name belongs to the run.
         let room = FILTER_BYTES_IN_FORCE_MAX.saturating_sub(bytes - content.len()).min(content.len());
-        let begin = directory.len() + usize::from(!directory.is_empty()) + 1;
+        let begin = begin_below(directory);
         let file = self.syntax.read(&content[..room]);
         Arc::new(Ignored { file, path: joined(directory, name).into(), begin, above, bytes })
     }

@@ -64,7 +64,7 @@ pub struct TreeTop {
 }
 
 /// The rules that files have in one directory of one tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Directory {
     top: Arc<TreeTop>,
     /// The files that are looked for: those of the request, then those that files have named.
@@ -137,7 +137,7 @@ impl Directory {
             for directory in down_to(&top.path, &begin, top.is_entry) {
                 let path = joined(directory, &files.name);
                 if let RuleFile::Content(content) = reader.by_path(tree, &path) {
-                    let begin = directory.len() + usize::from(!directory.is_empty()) + 1;
+                    let begin = begin_below(directory);
                     self.take(number, (tree, &content, path), begin, reader)?;
                 }
             }
@@ -157,7 +157,7 @@ impl Directory {
             let mut search = Search { syntax, tree, reader: &mut *reader };
             let (ignored, changed) = search.enter((&self.top.path, path), self.ignored.as_ref());
             if changed {
-                entered = Some(Self { ignored, ..self.copied() });
+                entered = Some(Self { ignored, ..self.clone() });
             }
         }
         let mut number = 0;
@@ -165,13 +165,13 @@ impl Directory {
             let read = if files.name.is_empty() { RuleFile::Missing } else { reader.own(tree, &files.name) };
             let said = entered.as_ref().unwrap_or(self).said.get(number).is_some_and(Option::is_some);
             if matches!(read, RuleFile::Content(_)) || (files.no_inherit && said) {
-                let directory = entered.get_or_insert_with(|| self.copied());
+                let directory = entered.get_or_insert_with(|| self.clone());
                 if files.no_inherit {
                     directory.said[number] = None;
                 }
                 if let RuleFile::Content(content) = read {
                     let place = joined(&self.top.path, path.as_bytes());
-                    let begin = place.len() + usize::from(!place.is_empty()) + 1;
+                    let begin = begin_below(&place);
                     let file = joined(&place, &files.name);
                     directory.take(number, (tree, &content, file), begin, reader)?;
                 }
@@ -179,15 +179,6 @@ impl Directory {
             number += 1;
         }
         Ok(entered)
-    }
-
-    fn copied(&self) -> Self {
-        Self {
-            top: Arc::clone(&self.top),
-            files: self.files.clone(),
-            said: self.said.clone(),
-            ignored: self.ignored.clone(),
-        }
     }
 
     /// Takes in what the file `file` says, whose directory begins `begin` bytes into a path in the file system.
@@ -274,6 +265,11 @@ struct Taken {
     elements: Vec<Element>,
     above: Option<Arc<Said>>,
     bytes: usize,
+}
+
+/// Where the paths of what is in a directory begin, in bytes of a path in the file system that has a slash at its beginning.
+pub(super) fn begin_below(directory: &[u8]) -> usize {
+    directory.len() + usize::from(!directory.is_empty()) + 1
 }
 
 pub(super) fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {

@@ -64,15 +64,9 @@ pub struct Ignores {
 }
 
 impl Filter {
-    /// The matcher of an end. Patterns begin at the top of the transfer.
+    /// The matcher of an end, in which files of another language may count too. Patterns begin at the top of the transfer.
     #[must_use]
-    pub fn new(rules: &FilterRules, end: End) -> Self {
-        Self::with(rules, end, None)
-    }
-
-    /// The same, where files of another language count too.
-    #[must_use]
-    pub fn with(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
+    pub fn new(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
         let mut filter =
             Self { end, elements: Vec::new(), files: Vec::new(), has_absolute: false, has_xattr_rules: false, ignores };
         for (number, rule) in rules.iter().enumerate() {
@@ -205,10 +199,6 @@ impl Matcher for Filter {
 
     fn takes_all_below(&self, _: &RelPath) -> bool {
         self.elements.is_empty() && self.ignores.is_none()
-    }
-
-    fn digests_decide(&self) -> bool {
-        true
     }
 
     fn ends_differ(&self) -> bool {

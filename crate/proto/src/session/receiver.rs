@@ -377,25 +377,16 @@ impl Receiver {
             if (self.terms.is_unfinished)(listing.name(entry)) {
                 return Err(Violation::new("the name of an unfinished file in a listing"));
             }
-            match entry.kind {
-                Kind::Symlink if !self.terms.attributes.links => {
-                    return Err(Violation::new("a symlink in a run without them"));
-                }
-                Kind::Fifo | Kind::Socket if !self.terms.attributes.specials => {
-                    return Err(Violation::new("a FIFO or socket in a run without them"));
-                }
-                Kind::BlockDevice | Kind::CharDevice if !self.terms.attributes.devices => {
-                    return Err(Violation::new("a device in a run without them"));
-                }
-                Kind::Directory if self.terms.single => return Err(Violation::new("not a single file")),
-                Kind::File
-                | Kind::Directory
-                | Kind::Symlink
-                | Kind::Special
-                | Kind::Fifo
-                | Kind::BlockDevice
-                | Kind::CharDevice
-                | Kind::Socket => {}
+            if !self.terms.attributes.carries(entry.kind) {
+                return Err(Violation::new(match entry.kind {
+                    Kind::Symlink => "a symlink in a run without them",
+                    Kind::Fifo | Kind::Socket => "a FIFO or socket in a run without them",
+                    Kind::BlockDevice | Kind::CharDevice => "a device in a run without them",
+                    Kind::File | Kind::Directory | Kind::Special => "an entry in a run without them",
+                }));
+            }
+            if entry.kind == Kind::Directory && self.terms.single {
+                return Err(Violation::new("not a single file"));
             }
         }
         if self.terms.single && listing.len() > 1 {

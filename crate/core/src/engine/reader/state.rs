@@ -45,6 +45,6 @@ pub(super) fn look(source: &impl File, chmod: Option<&Chmod>) -> std::result::Re
     if found.kind != Kind::File {
         return Err(ReadError::irregular());
     }
-    let mode = chmod.map_or(found.meta.mode, |chmod| chmod.apply(Kind::File, found.meta.mode));
-    Ok((State::new(found.size, Meta { mode, ..found.meta }, found.stamp), found.stamp))
+    let meta = chmod.map_or(found.meta, |chmod| chmod.taken(Kind::File, found.meta));
+    Ok((State::new(found.size, meta, found.stamp), found.stamp))
 }

@@ -91,7 +91,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Refuses what the operator hides, whether something stands there or not.
     pub(super) fn refuse_hidden(&mut self, path: RelPath) -> Result<()> {
-        if self.failed.covering(&path).is_none() && !self.failed.contains(&path) {
+        if self.failed.covering(&path).is_none() {
             self.issue(IssueKind::Scope, path.as_bytes().to_vec(), "the server does not take this path")?;
             self.failed.insert(path, IssueKind::Scope);
         }

@@ -156,8 +156,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(());
         }
         let names = listing.entries().iter().map(|entry| listing.name(entry));
-        let is_hidden =
-            |name: &[u8]| RelPath::new(&old.path.join_bytes(name)).is_ok_and(|path| self.failed.contains(&path));
+        let is_hidden = |name: &[u8]| self.failed.contains_entry(&old.path, name);
         let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none() && !is_hidden(name)).collect();
         let Some(root) = self.destination.root.as_ref().filter(|_| !missing.is_empty()) else { return Ok(()) };
         let look = |names: &[&[u8]]| {
@@ -245,8 +244,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     ) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
         let name = listing.name(entry);
-        if !self.failed.is_empty() && RelPath::new(&path.join_bytes(name)).is_ok_and(|path| self.failed.contains(&path))
-        {
+        if self.failed.contains_entry(path, name) {
             // Something stands there that could not be looked at.
             self.leave_alone(path, name);
             return Ok(false);
@@ -354,8 +352,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             "extended attributes outside \"user.\" are not carried: the key lacks the right \"xattrs\" at the server";
         const ACLS: &str = "ACLs are not carried: the key lacks the right \"acls\" at the server";
         let (asked, carried) = (&self.options.attributes, &self.options.rules.attributes);
-        let no_xattrs = asked.foreign_xattrs && !self.options.xattr_right;
-        let no_acls = asked.acls && !carried.acls;
+        let is_untold = |kind| !self.rights_told.contains(&kind);
+        let no_xattrs = asked.foreign_xattrs && !self.options.xattr_right && is_untold(IssueKind::XattrRight);
+        let no_acls = asked.acls && !carried.acls && is_untold(IssueKind::AclRight);
         if !(no_xattrs || no_acls) {
             return Ok(());
         }

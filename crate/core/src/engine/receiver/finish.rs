@@ -5,7 +5,7 @@ use sparsync_proto::{Durability, Meta, Phase, RelPath};
 
 use super::{Outcome, Receiver};
 use crate::engine::account::tell_profile;
-use crate::engine::attributes::{AttributePolicy, Target};
+use crate::engine::attributes::Target;
 use crate::engine::lanes::FrameReceiver;
 use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         all.dedup_by(|a, b| a.0 == b.0);
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
         let mut widened = self.widened().map(Widened::take).unwrap_or_default();
-        let policy = AttributePolicy { rules: self.options.rules, matcher: &*self.options.judge.matcher };
+        let policy = self.options.policy();
         let mut settled: Vec<(RelPath, Target<'static>, bool)> = Vec::with_capacity(all.len() + widened.len());
         for (path, meta, is_new) in all {
             let had = if widened.is_empty() { None } else { widened.remove(&path) };

@@ -11,11 +11,12 @@ use sparsync_proto::{
 };
 
 use super::Receiver;
+use super::make::held;
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::engine::writer::Writing;
 use crate::error::{Error, Result};
-use crate::storage::{self, Access, CallError, Directory, Errno, Scan, Status, WriteDirectory, WriteStorage};
+use crate::storage::{self, CallError, Directory, Errno, Scan, Status, WriteDirectory, WriteStorage};
 
 /// What is told of a follower whose leader is not there.
 const LEADER_FAILED: &str = "what it is a hard link to did not arrive";
@@ -231,7 +232,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn before_link(&mut self, path: &RelPath, name: &[u8], old: Option<(&Scan, usize)>) -> Result<Option<Before>> {
         let before = old.and_then(|(old, at)| old.listing.get(at));
         let full = path.join_bytes(name);
-        if !self.failed.is_empty() && RelPath::new(&full).is_ok_and(|path| self.failed.contains(&path)) {
+        if self.failed.contains_entry(path, name) {
             return Ok(None);
         }
         let before_is = match before.map(|before| before.kind) {
@@ -330,17 +331,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
         // The walk has made the directories of leaders usable.
         let made =
             writing.in_directory(path, &to, |to| place(writing, (&from, from_name), (to, name), is_free, how.before));
-        let is_waiting = matches!(made, Ok(Committed::Waits(_)));
-        match made {
+        let is_placed = match made {
             Ok(Committed::Placed) => {
                 if self.options.durability == Durability::File {
                     // A storage that cannot say that the name is on the device keeps no promise anyway.
                     let _ = writing.in_directory(path, &to, |directory| directory.sync());
                 }
+                true
             }
             Ok(Committed::Waits(temp_name)) => {
                 let (counter, unset) = (Counter::hard_links_created, Unset::default());
                 writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
+                // It counts when it has its name.
+                false
             }
             Err(CallError { errno: Errno::ISDIR, .. }) => {
                 const WHY: &str = "a directory appeared in its place during the run";
@@ -348,19 +351,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 return Ok(false);
             }
             Err(error) => return self.failures.write(full, DOING, error, how.keeps_old()).map(|()| false),
-        }
+        };
         self.changed = true;
-        if is_waiting {
-            // It counts when it has its name.
-            return self.item_of_link(full, entry, leader, how).map(|()| true);
+        if is_placed {
+            self.session.count(Counter::hard_links_created, 1);
         }
-        self.tell_link(full, entry, leader, how).map(|()| true)
+        self.item_of_link(full, entry, leader, how).map(|()| true)
     }
 
     /// Looks at both names of a link.
     fn ends(&mut self, from: (&RelPath, &[u8]), to: (&RelPath, &[u8])) -> storage::Result<Ends<S::Directory>> {
         let (from_name, name) = (from.1, to.1);
-        let (from, to) = (self.leader_parent(from.0)?, self.parent_of(to.0)?);
+        let from = held(&mut self.leader_parent, self.destination.root.as_ref(), from.0)?;
+        let to = self.parent_of(to.0)?;
         let (one, other) = (from.status(from_name)?, status_of(&*to, name)?);
         Ok(Ends { from, to, one, other })
     }
@@ -376,19 +379,6 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let (kind, reasons) = (entry.kind, how.reasons.union(Reasons::HARD_LINK));
         let leader = || RelPath::new(&leader.path()).ok().map(Box::new);
         self.tell_item(|| Item { action, kind, reasons, size, path, leader: leader() })
-    }
-
-    /// The directory of a leader, held while the followers that come next have theirs there too.
-    fn leader_parent(&mut self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
-        if let Some((held, directory)) = &self.leader_parent
-            && held == path
-        {
-            return Ok(Arc::clone(directory));
-        }
-        let root = self.destination.root.as_ref().ok_or(Errno::NOENT)?;
-        let directory = Arc::new(root.open(path, Access::Reach)?);
-        self.leader_parent = Some((path.clone(), Arc::clone(&directory)));
-        Ok(directory)
     }
 }
 

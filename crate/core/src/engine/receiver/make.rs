@@ -9,7 +9,9 @@ use crate::engine::attributes::{AttributePolicy, Target};
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::error::Result;
-use crate::storage::{self, Access, Directory, Errno, WriteDirectory, WriteStorage, make_directory, open_to_adjust};
+use crate::storage::{
+    self, Access, Directory, Errno, Storage, WriteDirectory, WriteStorage, make_directory, open_to_adjust,
+};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
@@ -49,7 +51,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory's extended attributes and ACLs those of the source, as soon as it is there: what happens in it
     /// later does not change them, but for the mode, which is set at the end.
     pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, (meta, xattrs): (&Meta, &Xattrs), is_new: bool) {
-        let policy = AttributePolicy { rules: self.options.rules, matcher: &*self.options.judge.matcher };
+        let policy = self.options.policy();
         let target = policy.directory_xattrs(meta, xattrs, is_new);
         let Some(root) =
             self.destination.root.as_ref().filter(|_| !self.options.dry_run && self.has_attributes_of(path))
@@ -75,15 +77,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// The directory at `path`, held open while its neighbours need it too.
     pub(super) fn parent_of(&mut self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
-        if let Some((held, directory)) = &self.parent
-            && held == path
-        {
-            return Ok(Arc::clone(directory));
-        }
-        let root = self.destination.root.as_ref().ok_or(Errno::NOENT)?;
-        let directory = Arc::new(root.open(path, Access::Reach)?);
-        self.parent = Some((path.clone(), Arc::clone(&directory)));
-        Ok(directory)
+        held(&mut self.parent, self.destination.root.as_ref(), path)
     }
 
     /// Makes a symlink, a FIFO, a socket or a device, which counts as `counter`.
@@ -143,7 +137,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.changed = true;
         self.clock.enter(Phase::attributes);
-        let policy = AttributePolicy { rules: self.options.rules, matcher: &*self.options.judge.matcher };
+        let policy = self.options.policy();
         let atime = listing.atime(index).filter(|_| reasons.intersects(Reasons::ATIME));
         let target = policy.adjustment(entry, listing.xattrs(index), reasons).with_atime(atime);
         let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
@@ -152,6 +146,22 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.failures.attributes(|| path.join_bytes(name), &unset)?;
         Ok(false)
     }
+}
+
+/// The directory at `path` below `root`: the one in `slot`, which keeps the last that was asked for.
+pub(super) fn held<S: Storage>(
+    slot: &mut Option<(RelPath, Arc<S::Directory>)>,
+    root: Option<&S>,
+    path: &RelPath,
+) -> storage::Result<Arc<S::Directory>> {
+    if let Some((held, directory)) = slot
+        && held == path
+    {
+        return Ok(Arc::clone(directory));
+    }
+    let directory = Arc::new(root.ok_or(Errno::NOENT)?.open(path, Access::Reach)?);
+    *slot = Some((path.clone(), Arc::clone(&directory)));
+    Ok(directory)
 }
 
 /// What an entry counts as that is made from its listing alone; nothing for one that is not.

@@ -121,6 +121,11 @@ impl ReceiverOptions {
         }
     }
 
+    /// What is set on entries.
+    fn policy(&self) -> AttributePolicy<'_> {
+        AttributePolicy { rules: self.rules, matcher: &*self.judge.matcher }
+    }
+
     /// Whether equal digests of two directories prove that nothing in them differs.
     fn digests_decide(&self) -> bool {
         self.attributes.digests_decide() && self.judge.matcher.digests_decide()
@@ -158,7 +163,7 @@ pub(crate) fn run_receiver(
         directories: &directories,
         failures: &failures,
         names: &names,
-        policy: AttributePolicy { rules: options.rules, matcher: &*options.judge.matcher },
+        policy: options.policy(),
         owners: &options.owners,
         durability: options.durability,
         keep_partial: options.keep_partial,
