@@ -20,7 +20,7 @@ import { keyValues, machineLines, table, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
 import { RSYNC_LOCAL, rsyncDaemon, rsyncSsh } from './rsync.js';
 import { buildSeed, seed } from './seed.js';
-import { otherBuild, sparsyncApi, sparsyncCommand } from './sparsync.js';
+import { filteredCommand, otherBuild, sparsyncApi, sparsyncCommand } from './sparsync.js';
 import { judge } from './targets.js';
 import { Timer } from './timed.js';
 import { makeTree } from './trees.js';
@@ -51,6 +51,7 @@ function contendersFor(
     sparsyncApi('none'),
     sparsyncCommand('none'),
     ...(against === undefined ? [] : otherBuild(against)),
+    ...(isLocal && set === 'tree100k' ? [filteredCommand()] : []),
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),
     ...(knobs.transports.includes('ssh') ? [rsyncSsh(), rsyncSsh({ shared: true })] : []),
     QUIC,

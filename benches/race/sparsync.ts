@@ -65,8 +65,21 @@ async function startServer(stage: Stage, durability: Durability): Promise<Server
   return { service, url, publicKey, keyPath, env, close };
 }
 
+/** Rules of which none matches a name of the sets, so that the work is the same and all of them are compared. */
+const RULES = Array.from(
+  { length: 50 },
+  (_, at) => `--exclude=${at % 2 === 0 ? `*.cache${at}` : `/tmp/**/none${at}/`}`,
+);
+
+/** The command with 50 rules of a filter. */
+export const filteredCommand = (): Contender => ({
+  ...sparsyncCommand('none', RULES),
+  key: 'sparsync_rules',
+  title: `sparsync, command, ${RULES.length} rules`,
+});
+
 /** `sparsync -a --delete` as a process, from its start to its end. */
-export function sparsyncCommand(durability: Durability): Contender {
+export function sparsyncCommand(durability: Durability, more: readonly string[] = []): Contender {
   return {
     key: durability === 'none' ? 'sparsync' : 'sparsync_durable',
     title: durability === 'none' ? 'sparsync, command' : 'sparsync --durability run, command',
@@ -77,7 +90,7 @@ export function sparsyncCommand(durability: Durability): Contender {
       return {
         sync: ({ name, warmUp }) =>
           besideServer(server.service.pid, async (clocks) => {
-            const words = ['-a', '--delete', '--durability', durability, '--pin', server.publicKey];
+            const words = ['-a', '--delete', '--durability', durability, '--pin', server.publicKey, ...more];
             // Not --json: it tells of every path, which takes more than the sync.
             if (warmUp) words.push('--stats');
             words.push(`${stage.tree.path}/`, `${server.url}/bench/${name}/`);
