@@ -78,6 +78,13 @@ impl Attributes {
         }
     }
 
+    /// Whether a run wants to know more of a file than its status.
+    #[must_use]
+    #[inline]
+    pub fn looks_closer(&self) -> bool {
+        self.xattrs || self.acls || self.atimes
+    }
+
     /// Whether the listing of a directory carries content digests.
     #[must_use]
     pub fn compares_content(&self) -> bool {
@@ -317,17 +324,18 @@ impl Attributes {
                 piece.push(u8::try_from(leader.name.len()).unwrap_or(u8::MAX));
                 piece.extend_from_slice(leader.name);
             }
-            if let Some(atime) = listing.atime(index) {
+            let fields = listing.fields(index);
+            if let Some(atime) = fields.and_then(|fields| fields.atime) {
                 self.put_hashed_time(&mut piece, atime);
             }
-            let xattrs = listing.xattrs(index);
+            let xattrs = fields.map(|fields| &fields.xattrs);
             match entry.kind {
                 Kind::Directory | Kind::Special => {}
                 Kind::Fifo | Kind::Socket => {
                     self.put_hashed_attributes(&mut piece, entry.kind, &taken(&entry.meta), xattrs);
                 }
                 Kind::BlockDevice | Kind::CharDevice => {
-                    listing.device(index).unwrap_or_default().put_hashed(&mut piece);
+                    fields.and_then(|fields| fields.device).unwrap_or_default().put_hashed(&mut piece);
                     self.put_hashed_attributes(&mut piece, entry.kind, &taken(&entry.meta), xattrs);
                 }
                 Kind::Symlink => {

@@ -412,10 +412,49 @@ impl Listing {
         (sorted, order)
     }
 
+    /// The places of the entries in the order of their names. Names of one directory often begin alike, and the few bytes
+    /// behind that nearly always decide: they are compared as a number, which is several times faster than as names.
     fn order(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_unstable_by(|&a, &b| self.name(&self.entries[a as usize]).cmp(self.name(&self.entries[b as usize])));
-        order
+        let places = 0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        // A file system may list what was written in order in that order, or the other way round.
+        if self.entries.is_sorted_by(|a, b| self.name(a) < self.name(b)) {
+            return places.collect();
+        }
+        if self.entries.is_sorted_by(|a, b| self.name(a) > self.name(b)) {
+            return places.rev().collect();
+        }
+        let shared = self.shared_prefix();
+        let mut order: Vec<(u64, u32)> =
+            self.entries.iter().zip(0..).map(|(entry, at)| (self.sort_key(entry, shared), at)).collect();
+        let name = |at: u32| self.name(&self.entries[at as usize]);
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| name(a.1).cmp(name(b.1))));
+        order.into_iter().map(|(_, at)| at).collect()
+    }
+
+    /// The eight bytes of a name behind its first ones, as a number that is in the order of names: no name has a NUL, so
+    /// that one that ends comes first.
+    fn sort_key(&self, entry: &Entry, shared: usize) -> u64 {
+        let (at, length) = (entry.name_at as usize + shared, usize::from(entry.name_len) - shared);
+        // They are read with what stands behind a shorter name, which then is cut off.
+        let read = self.names.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or_else(
+            || self.names[at..].iter().chain(&[0; 8]).take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)),
+            u64::from_be_bytes,
+        );
+        let behind = u32::try_from(8 * length.min(8)).unwrap_or(u64::BITS);
+        read & !u64::MAX.checked_shr(behind).unwrap_or(0)
+    }
+
+    /// How many bytes all names begin with alike.
+    fn shared_prefix(&self) -> usize {
+        let Some((first, others)) = self.entries.split_first() else { return 0 };
+        let first = self.name(first);
+        others.iter().fold(first.len(), |shared, entry| {
+            let name = self.name(entry);
+            if name.starts_with(&first[..shared]) {
+                return shared;
+            }
+            first[..shared].iter().zip(name).take_while(|(one, other)| one == other).count()
+        })
     }
 
     /// Adds the next part of a listing that travelled in parts. Says false when its names do not follow these.
@@ -535,5 +574,34 @@ impl Listing {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Listing, Meta};
+    use crate::path::Name;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However alike names begin and wherever they end.
+        #[test]
+        fn a_sorted_listing_is_in_the_order_of_names(
+            shared in "a{0,9}",
+            rest in prop::collection::hash_set("[a-c]{1,3}|[ab]{7,10}|[\u{1}a\u{ff}]{1,9}", 0..40),
+        ) {
+            let mut names: Vec<Vec<u8>> = rest.iter().map(|rest| format!("{shared}{rest}").into_bytes()).collect();
+            let mut listing = Listing::new();
+            for name in &names {
+                let name = Name::new(name).expect("a name");
+                prop_assert!(listing.push(name, Kind::File, 0, Meta::default(), b""));
+            }
+            let (sorted, order) = listing.take_sorted();
+            let found: Vec<Vec<u8>> = sorted.entries().iter().map(|entry| sorted.name(entry).to_vec()).collect();
+            let before: Vec<Vec<u8>> = order.iter().map(|&at| names[at as usize].clone()).collect();
+            names.sort();
+            prop_assert_eq!(&found, &names);
+            prop_assert_eq!(&before, &names);
+        }
     }
 }

@@ -56,6 +56,7 @@ impl Directory for FsDirectory {
         Ok(())
     }
 
+    #[inline]
     fn status(&self, name: &[u8]) -> Result<Status> {
         if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
     }

@@ -24,6 +24,7 @@ const STATX: StatxFlags = StatxFlags::TYPE
 static HAS_STATX: AtomicBool = AtomicBool::new(true);
 
 /// The status of the entry `name`, or of `directory` itself when the name is empty. A symlink is not followed.
+#[inline]
 pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     // The kernel takes 5 % longer over a name when it may be empty.
     let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
@@ -32,7 +33,8 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
         // Without `STATX_FORCE_SYNC`: what a network file system has cached is what an ordinary `stat` would say too.
         match rustix::fs::statx(&directory, name, flags, STATX) {
             Err(Errno::NOSYS | Errno::PERM) => {}
-            found => return found.map(|stat| Status::from(&stat)).map_err(CallError::of("statx")),
+            Err(errno) => return Err(CallError::of("statx")(errno)),
+            Ok(stat) => return Ok(Status::from(&stat)),
         }
     }
     let found = rustix::fs::statat(&directory, name, flags).map_err(CallError::of("fstatat"))?;
@@ -70,6 +72,7 @@ pub(super) fn kind_of(found: FileType) -> Kind {
 }
 
 impl From<&Statx> for Status {
+    #[inline]
     fn from(stat: &Statx) -> Self {
         let time = |stamp: rustix::fs::StatxTimestamp| Time { seconds: stamp.tv_sec, nanos: stamp.tv_nsec };
         Self {

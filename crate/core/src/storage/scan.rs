@@ -248,17 +248,12 @@ impl Scan {
         if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {
             self.boundaries.push((name.to_vec(), status));
         }
-        let (atime, target) = match access_time_and_target(directory, (name, kind), &options.attributes) {
-            Ok(found) => found,
-            Err((_, CallError { errno: Errno::NOENT, .. })) => return,
-            Err((doing, error)) => return self.issue(name, doing, error),
-        };
-        // Those of a directory are read with its own entries.
-        let xattrs = if kind == Kind::Directory {
-            Xattrs::default()
+        // Of a file nearly every run wants to know no more.
+        let (target, fields) = if kind == Kind::File && !options.attributes.looks_closer() {
+            (Vec::new(), None)
         } else {
-            match self.read_xattrs(directory, (name, kind), options, &mut found.xattrs) {
-                Some(xattrs) => xattrs,
+            match self.look_closer(directory, (name, kind), options, &mut found.xattrs) {
+                Some((target, fields)) => (target, Some(fields)),
                 None => return,
             }
         };
@@ -266,8 +261,10 @@ impl Scan {
         if !found.listing.push(valid, kind, status.size, carried, &target) {
             return self.issue(name, "too many names in one directory", Errno::NOSPC.into());
         }
-        let device = kind.is_device().then_some(status.rdev);
-        found.listing.set_last_fields(EntryFields { xattrs, device, atime, ..EntryFields::default() });
+        if let Some(fields) = fields {
+            let device = kind.is_device().then_some(status.rdev);
+            found.listing.set_last_fields(EntryFields { device, ..fields });
+        }
         if options.stamps {
             found.stamps.push(status.stamp);
         }
@@ -282,6 +279,30 @@ impl Scan {
             let digest = self.content_digest(directory, (name, kind), linked, options.open_noatime, found);
             found.contents.digests.push(digest);
         }
+    }
+
+    /// Where a symlink leads, and what few entries have. Nothing for one that has vanished, or that is told to be unreadable.
+    fn look_closer(
+        &mut self,
+        directory: &impl Directory,
+        (name, kind): (&[u8], Kind),
+        options: &ScanOptions<'_>,
+        buffers: &mut XattrBuffers,
+    ) -> Option<(Vec<u8>, EntryFields)> {
+        let (atime, target) = match access_time_and_target(directory, (name, kind), &options.attributes) {
+            Ok(found) => found,
+            Err((_, CallError { errno: Errno::NOENT, .. })) => return None,
+            Err((doing, error)) => {
+                self.issue(name, doing, error);
+                return None;
+            }
+        };
+        // Those of a directory are read with its own entries.
+        let xattrs = match kind {
+            Kind::Directory => Xattrs::default(),
+            _ => self.read_xattrs(directory, (name, kind), options, buffers)?,
+        };
+        Some((target, EntryFields { xattrs, atime, ..EntryFields::default() }))
     }
 
     /// The digest of a file's content; zeros for what is no file, and for a file that cannot be read, which is told.
@@ -375,6 +396,8 @@ pub(crate) fn scan_directory(
         scan.unread(*error);
     }
     let at = At::new(path, &in_force);
+    // Where everything belongs to the run, no entry is asked about.
+    let options = &ScanOptions { every: options.every || options.judge.matcher.takes_all_below(path), ..*options };
     // Without rules that lie in the trees it says nothing from which one an entry is.
     let by_tree = options.judge.matcher.ends_differ();
     let listed = directory.names(names, |name, known| {

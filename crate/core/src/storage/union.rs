@@ -246,6 +246,7 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         }
     }
 
+    #[inline]
     fn status(&self, name: &[u8]) -> Result<Status> {
         if name.is_empty() {
             return self.own_status();
