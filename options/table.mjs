@@ -10,7 +10,7 @@
 //   flags     in place of one flag, flags that each stand for one word
 //   verify    the line of help in `sparsync verify`, `true` for the same; without it `verify` has no such flag
 //   twice     why the flag may not stand twice, where that means something else in rsync
-//   implies   flags that it turns on as well; `hidden`: not in the help; `shared`: other verbs have the flag too
+//   implies   flags that it turns on as well; `partsImply`: those that the parts of its value turn on, each the one in its place; `hidden`: not in the help; `shared`: other verbs have the flag too
 import * as compare from './compare.mjs';
 import * as connection from './connection.mjs';
 import * as deletion from './deletion.mjs';

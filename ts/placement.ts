@@ -31,6 +31,8 @@ export interface PlacementSettings {
   readonly filter: readonly unknown[];
   readonly recursive: boolean;
   readonly dirs: boolean;
+  readonly existing: boolean;
+  readonly ignoreExisting: boolean;
   readonly filesFrom: FileList | undefined;
 }
 
@@ -117,7 +119,9 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
   // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
-  const isEntry = settings.filter.length > 0 || (settings.dirs && !settings.recursive);
+  // So does what says that it may not be made or replaced.
+  const isKept = settings.existing || settings.ignoreExisting;
+  const isEntry = settings.filter.length > 0 || (settings.dirs && !settings.recursive) || isKept;
   if (directory && isEntry) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));

@@ -160,7 +160,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     engine.delete = true;
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
-  mapOwners(engine, given.chown);
+  mapOwners(engine, given);
   return {
     ...engine,
     into: given.into ?? false,
@@ -175,7 +175,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
 }
 
 /** One owner for all is a rule for all, and a rule is for what is carried. */
-function mapOwners(engine: EngineOptions, chown = ''): void {
+function mapOwners(engine: EngineOptions, { chown = '', owner, group: carriesGroup }: Checked<TransferOptions>): void {
   const { user, group } = ownersOf(chown);
   const both = user !== undefined && engine.usermap !== undefined ? 'usermap' : 'groupmap';
   if (both === 'usermap' || (group !== undefined && engine.groupmap !== undefined)) {
@@ -183,8 +183,8 @@ function mapOwners(engine: EngineOptions, chown = ''): void {
   }
   if (user !== undefined) engine.usermap = `*:${user}`;
   if (group !== undefined) engine.groupmap = `*:${group}`;
-  engine.owner ||= engine.usermap !== undefined;
-  engine.group ||= engine.groupmap !== undefined;
+  engine.owner = owner ?? engine.usermap !== undefined;
+  engine.group = carriesGroup ?? engine.groupmap !== undefined;
 }
 
 function retryPolicy(retry: number | false | RetryOptions): RetryPolicy {

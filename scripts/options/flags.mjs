@@ -16,6 +16,7 @@ function declaration(row) {
     off: row.off && quoted(row.off),
     many: row.many && 'true',
     implies: row.implies && `[${row.implies.map(quoted).join(', ')}]`,
+    partsImply: row.partsImply && `[${row.partsImply.map(quoted).join(', ')}]`,
     twice: row.twice && quoted(row.twice),
     hidden: row.hidden && 'true',
     category: quoted(row.group),

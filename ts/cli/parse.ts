@@ -22,6 +22,8 @@ export interface Flag {
   readonly category: string;
   /** Flags that it turns on as well. */
   readonly implies?: readonly string[];
+  /** Flags that the parts of its value, between colons, turn on: each part that is there the one in its place. */
+  readonly partsImply?: readonly string[];
   /** Why it may not stand twice, where that is another option to others. */
   readonly twice?: string;
   /** Not shown in the help. */
@@ -59,6 +61,9 @@ export class ParsedFlags {
   add(flag: Flag, value: Word): void {
     if (flag.many !== true) this.#forget(flag);
     this.#values.push([flag.name, value]);
+    const parts = (typeof value === 'string' ? value : textOf(value)).split(':');
+    const implied = flag.partsImply?.filter((_, index) => (parts[index] ?? '') !== '') ?? [];
+    for (const name of [...(flag.implies ?? []), ...implied]) this.#switches.set(name, true);
   }
 
   /** Takes a flag with a value back. */

@@ -202,18 +202,21 @@ const NUMERIC_IDS_FLAG: Flag = {
 const USERMAP_FLAG: Flag = {
   name: 'usermap',
   value: 'MAP',
+  implies: ['owner'],
   category: 'Modes, times and owners',
   help: 'owners in DEST for owners in SRC (alice:bob,1000-1999:nobody,*:root); implies -o',
 };
 const GROUPMAP_FLAG: Flag = {
   name: 'groupmap',
   value: 'MAP',
+  implies: ['group'],
   category: 'Modes, times and owners',
   help: 'groups in DEST for groups in SRC; implies -g',
 };
 const CHOWN_FLAG: Flag = {
   name: 'chown',
   value: 'USER:GROUP',
+  partsImply: ['owner', 'group'],
   category: 'Modes, times and owners',
   help: 'everything in DEST belongs to USER, to GROUP, or to both',
 };

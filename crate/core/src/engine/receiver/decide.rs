@@ -323,7 +323,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.session.count(Counter::files_skipped, 1);
         self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
         if let (Kind::Directory, true, Ok(path)) =
-            (entry.kind, reasons.intersects(Reasons::MISSING), RelPath::new(&full))
+            (entry.kind, reasons.intersects(Reasons::MISSING.union(Reasons::TYPE)), RelPath::new(&full))
         {
             self.failed.not_made(path);
         }
