@@ -226,6 +226,17 @@ export const rows = [
     verify: true,
   },
   {
+    name: 'pruneEmptyDirs',
+    kind: flag(),
+    calls: EVERY,
+    field: { number: 95, at: 'prune_empty_dirs' },
+    meaning: 'Directories of the source that hold nothing but directories are left out, unless a rule protects them.',
+    flag: 'prune-empty-dirs',
+    short: 'm',
+    help: 'leave out directories of SRC that hold nothing but directories',
+    verify: true,
+  },
+  {
     name: 'filter',
     kind: rules(),
     calls: EVERY,

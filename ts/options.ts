@@ -448,6 +448,16 @@ export interface TransferOptions {
    */
   oneFileSystem?: boolean | undefined;
   /**
+   * Leave out directories of the source that hold nothing but directories, as the run sees them: what a filter leaves out does
+   * not count. The top stays, and so does what a rule protects (`{ protect: 'tmp/' }`). With `delete` the destination loses
+   * what was left out.
+   *
+   * Default: `false`.
+   *
+   * @example `pruneEmptyDirs: true`
+   */
+  pruneEmptyDirs?: boolean | undefined;
+  /**
    * Without `recursive`: carry directories themselves, and do not go into them.
    *
    * Default: `false`.

@@ -33,6 +33,7 @@ export interface PlacementSettings {
   readonly dirs: boolean;
   readonly existing: boolean;
   readonly ignoreExisting: boolean;
+  readonly pruneEmptyDirs: boolean;
   readonly filesFrom: FileList | undefined;
 }
 
@@ -121,7 +122,8 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
   // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
   // So does what says that it may not be made or replaced.
   const isKept = settings.existing || settings.ignoreExisting;
-  const isEntry = settings.filter.length > 0 || (settings.dirs && !settings.recursive) || isKept;
+  const isEntry =
+    settings.filter.length > 0 || settings.pruneEmptyDirs || (settings.dirs && !settings.recursive) || isKept;
   if (directory && isEntry) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));

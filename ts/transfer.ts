@@ -26,6 +26,7 @@ export const TRANSFER_CHECKS: {
   readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
   readonly oneFileSystem: Check<boolean>;
+  readonly pruneEmptyDirs: Check<boolean>;
   readonly filter: Check<FilterRules>;
   readonly gitignore: Check<boolean>;
   readonly executability: Check<boolean>;
@@ -76,6 +77,7 @@ export const TRANSFER_CHECKS: {
   devices: flag,
   specials: flag,
   oneFileSystem: flag,
+  pruneEmptyDirs: flag,
   filter: filterRules,
   gitignore: flag,
   executability: flag,
@@ -165,6 +167,7 @@ interface Given {
   devices?: boolean;
   specials?: boolean;
   oneFileSystem?: boolean;
+  pruneEmptyDirs?: boolean;
   filter?: FilterRules;
   gitignore?: boolean;
   executability?: boolean;
@@ -218,6 +221,7 @@ export interface EngineOptions {
   devices: boolean;
   specials: boolean;
   oneFileSystem: boolean;
+  pruneEmptyDirs: boolean;
   filter: NativeRule[];
   gitignore: boolean;
   executability: boolean;
@@ -272,6 +276,7 @@ export function engineOptions(given: Given): EngineOptions {
     devices: given.devices ?? true,
     specials: given.specials ?? true,
     oneFileSystem: given.oneFileSystem ?? false,
+    pruneEmptyDirs: given.pruneEmptyDirs ?? false,
     filter: nativeRules(given.filter ?? []),
     gitignore: given.gitignore ?? false,
     executability: given.executability ?? false,

@@ -102,6 +102,12 @@ const ONE_FILE_SYSTEM_FLAG: Flag = {
   category: 'What is transferred',
   help: 'go into no directory of another file system',
 };
+const PRUNE_EMPTY_DIRS_FLAG: Flag = {
+  name: 'prune-empty-dirs',
+  short: 'm',
+  category: 'What is transferred',
+  help: 'leave out directories of SRC that hold nothing but directories',
+};
 const FILTER_FLAG: Flag = {
   name: 'filter',
   short: 'f',
@@ -329,6 +335,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'the same as --devices --specials',
   },
   ONE_FILE_SYSTEM_FLAG,
+  PRUNE_EMPTY_DIRS_FLAG,
   FILTER_FLAG,
   EXCLUDE_FLAG,
   INCLUDE_FLAG,
@@ -489,6 +496,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
   { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
   { ...ONE_FILE_SYSTEM_FLAG, category: 'How it is compared' },
+  { ...PRUNE_EMPTY_DIRS_FLAG, category: 'How it is compared' },
   { ...FILTER_FLAG, category: 'How it is compared' },
   { ...EXCLUDE_FLAG, category: 'How it is compared' },
   { ...INCLUDE_FLAG, category: 'How it is compared' },
@@ -537,6 +545,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     devices: flags.on('devices'),
     specials: flags.on('specials'),
     oneFileSystem: flags.on('one-file-system'),
+    pruneEmptyDirs: flags.on('prune-empty-dirs'),
     filter: filterOf(flags),
     gitignore: flags.on('gitignore'),
     executability: flags.on('executability'),
@@ -601,6 +610,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     devices: flags.given('devices'),
     specials: flags.given('specials'),
     oneFileSystem: flags.given('one-file-system'),
+    pruneEmptyDirs: flags.given('prune-empty-dirs'),
     filter: filterOf(flags),
     gitignore: flags.given('gitignore'),
     executability: flags.given('executability'),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{End, HiddenPaths, Hiding, IgnoreSyntax, Kind, Name, RelPath, Request, TreeTop, resolved};
+use sparsync_proto::{
+    End, Filter, HiddenPaths, Hiding, IgnoreSyntax, Kind, Matcher, Name, RelPath, Request, TreeTop, resolved,
+};
 
 use crate::error::{Error, Result};
 use crate::fs::{Root, below, trusts};
@@ -141,7 +143,11 @@ fn judge<'a>(
 pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<'_>) -> Result<Judge> {
     let is_single = source.file_name.is_some();
     let roots = source.root.parts().iter().map(|part| (&part.root, is_single || part.name.is_some()));
-    judge((request, End::Sender), roots, place)
+    let judge = judge((request, End::Sender), roots, place)?;
+    let protects = || Filter::new(&request.filter, End::Receiver, None);
+    // A directory that is only passed over is told of.
+    let prunes = request.prune_empty_dirs && request.carries_directories();
+    Ok(judge.pruning(prunes.then(|| Box::new(protects()) as Box<dyn Matcher>)))
 }
 
 /// The judge of a receiver, whose destination may be missing.

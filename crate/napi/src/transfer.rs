@@ -43,6 +43,8 @@ pub struct NativeTransfer {
     pub specials: bool,
     /// Directories of the source where another file system begins are not gone into.
     pub one_file_system: bool,
+    /// Directories of the source that hold nothing but directories are left out, unless a rule protects them.
+    pub prune_empty_dirs: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: Vec<NativeRule>,
     /// What no rule of the filter decides, files of git do: what they ignore is left out.
@@ -131,6 +133,7 @@ impl NativeTransfer {
         request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;
         request.one_file_system = self.one_file_system;
+        request.prune_empty_dirs = self.prune_empty_dirs;
         request.filter = rules(&self.filter)?;
         request.gitignore = self.gitignore;
         request.attributes.executability = self.executability;

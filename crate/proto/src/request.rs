@@ -140,6 +140,8 @@ pub struct Request {
     pub remote_fake_super: bool,
     /// Directories of the source where another file system begins are not gone into.
     pub one_file_system: bool,
+    /// Directories of the source that hold nothing but directories are left out, unless a rule protects them.
+    pub prune_empty_dirs: bool,
     /// Which entries belong to the run: the first rule that matches decides.
     pub filter: FilterRules,
     /// What no rule of the filter decides, files of git do: what they ignore is left out.
@@ -208,6 +210,7 @@ impl Default for Request {
             fake_super: false,
             remote_fake_super: false,
             one_file_system: false,
+            prune_empty_dirs: false,
             filter: FilterRules::default(),
             gitignore: false,
             chmod: Chmod::default(),
@@ -250,6 +253,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("devices", "devices", &[56]),
     ("specials", "specials", &[36]),
     ("oneFileSystem", "one-file-system", &[84]),
+    ("pruneEmptyDirs", "prune-empty-dirs", &[95]),
     ("filter", "filter", &[39]),
     ("gitignore", "gitignore", &[71]),
     ("executability", "executability", &[45]),
@@ -360,4 +364,5 @@ message!(Request, "request" {
     82 critical implied_dirs,
     83 critical mkpath,
     84 critical one_file_system,
+    95 critical prune_empty_dirs,
 });

@@ -159,9 +159,9 @@ impl Session {
         done
     }
 
-    /// Takes the next step of a walk, which is long work where it hashes what it finds.
-    pub(crate) fn walk_step<T>(&self, hashes: bool, step: impl FnOnce() -> T) -> T {
-        if hashes { self.long_work(step) } else { step() }
+    /// Takes the next step of a walk, which is long work where it hashes what it finds or looks ahead.
+    pub(crate) fn walk_step<T>(&self, is_long: bool, step: impl FnOnce() -> T) -> T {
+        if is_long { self.long_work(step) } else { step() }
     }
 
     /// Work so far. Asked again and again, it grows while long work is under way.

@@ -58,6 +58,8 @@ pub(crate) struct Judge {
     /// Where the trees are.
     tops: Vec<TreeTop>,
     places: Box<dyn RulePlaces>,
+    /// In a run that leaves directories out which hold nothing but directories: the receiver's rules.
+    prunes: Option<Box<dyn Matcher>>,
     /// What could not be read of the rules above the tops.
     pub(crate) issues: Vec<Issue>,
 }
@@ -65,7 +67,8 @@ pub(crate) struct Judge {
 impl Judge {
     /// A judge whose rules are all in the matcher.
     pub(crate) fn new(matcher: Box<dyn Matcher>) -> Self {
-        Self { matcher, above: InForce::default(), tops: Vec::new(), places: Box::new(Nowhere), issues: Vec::new() }
+        let (above, tops, places) = (InForce::default(), Vec::new(), Box::new(Nowhere));
+        Self { matcher, above, tops, places, prunes: None, issues: Vec::new() }
     }
 
     /// One that takes everything.
@@ -81,7 +84,24 @@ impl Judge {
     ) -> std::result::Result<Self, RuleFileError> {
         let mut issues = Vec::new();
         let above = matcher.above(tops.clone(), &mut Outside { places: &*places, issues: &mut issues })?;
-        Ok(Self { matcher, above, tops, places, issues })
+        Ok(Self { matcher, above, tops, places, prunes: None, issues })
+    }
+
+    /// The same with directories left out that hold nothing but directories, unless `protects` does not delete them: what a
+    /// rule protects is carried.
+    pub(crate) fn pruning(self, protects: Option<Box<dyn Matcher>>) -> Self {
+        Self { prunes: protects, ..self }
+    }
+
+    /// Whether directories are left out that hold nothing but directories.
+    pub(crate) fn prunes(&self) -> bool {
+        self.prunes.is_some()
+    }
+
+    /// Whether the directory `name` of the one at `path` is carried whatever it holds. The rules of files say nothing of it.
+    pub(crate) fn keeps_empty(&self, path: &RelPath, name: &[u8]) -> bool {
+        let at = At::new(path, &self.above);
+        self.prunes.as_ref().is_none_or(|protects| !protects.deletes(&at, name, Kind::Directory, false))
     }
 
     /// The rules that are in force above the tops.

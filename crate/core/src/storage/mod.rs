@@ -13,6 +13,7 @@ mod judge;
 mod links;
 #[cfg(test)]
 pub(crate) mod memory;
+mod prune;
 mod remove;
 mod scan;
 mod temp;

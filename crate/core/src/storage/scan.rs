@@ -10,6 +10,7 @@ use sparsync_proto::{
 use super::hash::Contents;
 use super::judge::Judge;
 use super::links::{LinkMap, Linked};
+use super::prune::Pruner;
 use super::temp::TempName;
 use super::xattrs::{Unread, XattrBuffers};
 use super::{Access, CallError, Directory, Errno, Result, Stamp, Status, Storage};
@@ -94,6 +95,7 @@ fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
 pub(crate) struct ScanBuffers {
     names: Vec<MaybeUninit<u8>>,
     found: Entries,
+    pruner: Pruner,
 }
 
 /// The entries of a directory as they are found, in the order of the file system.
@@ -107,11 +109,13 @@ struct Entries {
     linked: Vec<(u32, Linked)>,
     /// What the walk has met of those.
     links: LinkMap,
+    /// Directories that are carried only if something is in them.
+    held_back: Vec<(Vec<u8>, Status)>,
 }
 
 impl Default for ScanBuffers {
     fn default() -> Self {
-        Self { names: vec![MaybeUninit::uninit(); 32 << 10], found: Entries::default() }
+        Self { names: vec![MaybeUninit::uninit(); 32 << 10], found: Entries::default(), pruner: Pruner::default() }
     }
 }
 
@@ -241,13 +245,27 @@ impl Scan {
         if known.is_none() && self.leaves((name, status.kind), options, at) {
             return;
         }
-        let Ok(valid) = Name::new(name) else {
-            return self.issue(name, "cannot carry this name", Errno::INVAL.into());
-        };
         let kind = carried_kind(status.kind, &options.attributes);
         if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {
             self.boundaries.push((name.to_vec(), status));
         }
+        if kind == Kind::Directory && options.judge.prunes() {
+            return found.held_back.push((name.to_vec(), status));
+        }
+        self.carry(directory, (name, kind, &status), options, found);
+    }
+
+    /// Adds an entry that has been looked at.
+    fn carry(
+        &mut self,
+        directory: &impl Directory,
+        (name, kind, status): (&[u8], Kind, &Status),
+        options: &ScanOptions<'_>,
+        found: &mut Entries,
+    ) {
+        let Ok(valid) = Name::new(name) else {
+            return self.issue(name, "cannot carry this name", Errno::INVAL.into());
+        };
         // Of a file nearly every run wants to know no more.
         let (target, fields) = if kind == Kind::File && !options.attributes.looks_closer() {
             (Vec::new(), None)
@@ -269,7 +287,7 @@ impl Scan {
             found.stamps.push(status.stamp);
         }
         let may_be_linked = options.attributes.hard_links && kind.has_attributes();
-        let linked = if may_be_linked { Linked::of(&status) } else { None };
+        let linked = if may_be_linked { Linked::of(status) } else { None };
         if let Some(linked) = linked {
             // An index of a listing fits: its names would not otherwise.
             found.linked.push((u32::try_from(found.listing.len() - 1).unwrap_or(u32::MAX), linked));
@@ -386,7 +404,7 @@ pub(crate) fn scan_directory(
             return Ok(scan);
         }
     };
-    let ScanBuffers { names, found } = buffers;
+    let ScanBuffers { names, found, pruner } = buffers;
     scan.begin(&directory, options, found);
     if !lists {
         scan.finish(options, found);
@@ -416,9 +434,35 @@ pub(crate) fn scan_directory(
         return Err(error);
     }
     drop(at);
+    for (name, status) in std::mem::take(&mut found.held_back) {
+        match is_carried((root, options), &mut scan, &name, &in_force, pruner) {
+            Ok(true) => scan.carry(&directory, (&name, Kind::Directory, &status), options, found),
+            Ok(false) => {}
+            Err(error) => scan.bad_rules = Some(error),
+        }
+    }
     scan.in_force = in_force;
     scan.finish(options, found);
     Ok(scan)
+}
+
+/// Whether a directory is carried in a run that leaves those out which hold nothing but directories.
+fn is_carried(
+    (root, options): (&impl Storage, &ScanOptions<'_>),
+    scan: &mut Scan,
+    name: &[u8],
+    in_force: &InForce,
+    pruner: &mut Pruner,
+) -> std::result::Result<bool, RuleFileError> {
+    if options.judge.keeps_empty(&scan.path, name) {
+        return Ok(true);
+    }
+    let is_boundary = scan.boundaries.iter().any(|(boundary, _)| boundary == name);
+    let path = Name::new(name).ok().filter(|_| !is_boundary).map(|name| scan.path.join(name));
+    let Some(path) = path else { return Ok(false) };
+    let (found, issues) = pruner.leads_to_something((root, options), path, in_force)?;
+    scan.issues.extend(issues);
+    Ok(found)
 }
 
 /// The top below `root` with nothing but the entry `name` in it: how a single file is looked at. Files of rules beside it

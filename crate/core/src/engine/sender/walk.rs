@@ -37,9 +37,9 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
         return out.end();
     }
     out.missing()?;
-    let hashes = options.attributes.compares_content();
+    let is_long = options.attributes.compares_content() || options.judge.prunes();
     let mut steps = storage::walk(&shared.source.root, options, shared.options.recursive);
-    while let Some(item) = shared.session.walk_step(hashes, || steps.next()) {
+    while let Some(item) = shared.session.walk_step(is_long, || steps.next()) {
         shared.session.check()?;
         out.clock.enter(Phase::list);
         match item {
