@@ -21,7 +21,7 @@ export function countTap(text) {
   return counts;
 }
 
-/** Counts of a `cargo test` run: one closing line for each test program. */
+/** Counts of a `cargo test` run: one closing line for each test program. A test that could not be run here has a line that says so. */
 export function countCargo(text) {
   const counts = { passed: 0, failed: 0, skipped: 0, failures: [], skips: [] };
   for (const [, passed, failed, ignored] of text.matchAll(
@@ -33,6 +33,11 @@ export function countCargo(text) {
   }
   for (const [, name, outcome] of text.matchAll(/^test (\S+)(?: - should panic)? \.\.\. (FAILED|ignored)/gm)) {
     (outcome === 'FAILED' ? counts.failures : counts.skips).push(name);
+  }
+  for (const [, name, reason] of text.matchAll(/^skipped: (\S+): (.*)$/gm)) {
+    counts.passed -= 1;
+    counts.skipped += 1;
+    counts.skips.push(`${name} (${reason})`);
   }
   return counts;
 }

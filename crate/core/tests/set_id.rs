@@ -12,7 +12,7 @@ use std::process::Command;
 
 use sparsync_core::proto::Request;
 use sparsync_core::{JobResult, Run, start_local};
-use support::{Site, noise, pull_from, push_to, put, run, stat, unhung};
+use support::{Site, noise, pull_from, push_to, put, run, skipped, stat, unhung};
 
 const SOMEBODY: u32 = 12_345;
 
@@ -60,7 +60,7 @@ async fn local(request: Request, from: &Path, to: &Path) -> JobResult {
 #[tokio::test]
 async fn owners_that_a_peer_merely_claims_give_no_set_id_bit() {
     if !is_root() {
-        return;
+        return skipped("only root owns for others");
     }
     let site = Site::new("allow=read,write,delete").await;
     let (client, source, destination) = (site.client().await, site.local(), site.root().join("dst"));
@@ -92,7 +92,7 @@ fn fill_modes(top: &Path, mode: u32) {
 #[tokio::test]
 async fn new_content_does_not_inherit_a_set_id_bit() {
     if !is_root() {
-        return;
+        return skipped("only root owns for others");
     }
     let site = Site::new("allow=read,write,delete").await;
     let (client, source, destination) = (site.client().await, site.local(), site.root().join("dst"));
@@ -111,7 +111,7 @@ async fn new_content_does_not_inherit_a_set_id_bit() {
 #[tokio::test]
 async fn with_the_right_it_goes_where_its_owner_goes() {
     if !is_root() {
-        return;
+        return skipped("only root owns for others");
     }
     let site = Site::new("allow=read,write,delete,owner").await;
     let (client, source, destination) = (site.client().await, site.local(), site.root().join("dst"));
@@ -131,7 +131,7 @@ async fn with_the_right_it_goes_where_its_owner_goes() {
 #[tokio::test]
 async fn a_pull_takes_it_with_its_owner_only() {
     if !is_root() {
-        return;
+        return skipped("only root owns for others");
     }
     let site = Site::new("allow=read").await;
     let (client, source) = (site.client().await, site.root().join("src"));
@@ -147,7 +147,7 @@ async fn a_pull_takes_it_with_its_owner_only() {
 #[tokio::test]
 async fn between_two_folders_the_real_owners_are_compared() {
     if !is_root() {
-        return;
+        return skipped("only root owns for others");
     }
     let dir = tempfile::tempdir().unwrap();
     let (source, destination) = (dir.path().join("src"), dir.path().join("dst"));
@@ -180,7 +180,7 @@ fn has_capability(path: &Path) -> bool {
 #[tokio::test]
 async fn a_file_capability_counts_as_a_set_id_bit() {
     if !is_root() {
-        return;
+        return skipped("only root owns for others");
     }
     let site = Site::new("allow=read,write,delete,owner").await;
     let (client, source, destination) = (site.client().await, site.local(), site.root().join("dst"));

@@ -1,6 +1,5 @@
 //! One file as the source: under which name it arrives, and what rsync does with the same.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod support;
 
@@ -9,7 +8,7 @@ use std::process::Command;
 
 use sparsync_core::proto::{Direction, Request};
 use sparsync_core::{ErrorKind, JobResult};
-use support::{Site, contents, leftovers, put, request, run, snapshot};
+use support::{Site, contents, leftovers, put, request, run, skipped, snapshot};
 
 /// What stands at the destination, and the path that is given.
 const CASES: [(&str, &str); 6] = [
@@ -51,8 +50,7 @@ fn destination_of(site: &Site, direction: Direction) -> std::path::PathBuf {
 #[tokio::test]
 async fn into_means_what_rsync_means() {
     if Command::new("rsync").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no rsync to compare with");
-        return;
+        return skipped("there is no rsync to compare with");
     }
     for direction in [Direction::Push, Direction::Pull] {
         for (what, destination) in CASES {

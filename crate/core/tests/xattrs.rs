@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, XattrFlags};
 use sparsync_core::proto::{Attributes, Deletion, Request};
 use sparsync_core::{Client, Error, JobResult, Run, start_local};
-use support::{Site, noise, pull_from, push_to, put, run, stat, unhung};
+use support::{Site, noise, pull_from, push_to, put, run, skipped, stat, unhung};
 
 type All = BTreeMap<PathBuf, BTreeMap<Vec<u8>, Vec<u8>>>;
 
@@ -94,7 +94,7 @@ async fn they_go_there_and_back_and_follow_the_source() {
     let site = Site::new("allow=read,write,delete").await;
     let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
     if !supported(&source) {
-        return;
+        return skipped("no extended attributes here");
     }
     fill(&source);
     let request = with_xattrs(push_to("dst"));
@@ -147,7 +147,7 @@ async fn a_run_that_does_not_ask_for_them_leaves_them_alone() {
     let site = Site::new("allow=read,write,delete").await;
     let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
     if !supported(&source) {
-        return;
+        return skipped("no extended attributes here");
     }
     fill(&source);
     run(&client, push_to("dst"), &source).await.unwrap();
@@ -203,7 +203,7 @@ async fn with_the_right_every_namespace_goes_there_and_back_on_every_kind() {
     let site = Site::new("allow=read,write,delete,special,xattrs,owner").await;
     let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
     if !fill_foreign(&source) {
-        return;
+        return skipped("no devices, or no attributes of other namespaces, can be made here");
     }
     let owned = |request| {
         let request = everything(request);
@@ -251,7 +251,7 @@ async fn without_the_right_no_other_namespace_is_set_or_removed() {
     let site = Site::new("allow=read,write,delete,special,owner").await;
     let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
     if !fill_foreign(&source) {
-        return;
+        return skipped("no devices, or no attributes of other namespaces, can be made here");
     }
     set(&source.join("sub/other"), "user.mine", b"1");
     for round in ["first", "again"] {
@@ -288,7 +288,7 @@ async fn capabilities_stay_with_the_owner_who_lends_them() {
     let (file, copy) = (source.join("theirs"), there.join("theirs"));
     let lend = |path: &Path| rustix::fs::setxattr(path, "security.capability", NET_RAW, XattrFlags::empty());
     if std::os::unix::fs::chown(&file, Some(1000), Some(1000)).is_err() || lend(&file).is_err() {
-        return;
+        return skipped("no capabilities can be lent here");
     }
     let plain = || with_xattrs(push_to("dst"));
     let owned = || {
@@ -320,10 +320,10 @@ async fn capabilities_stay_with_the_owner_who_lends_them() {
 
 #[tokio::test]
 async fn more_than_the_limit_costs_the_attributes_alone_and_what_is_there_stays() {
-    let site = Site::new("allow=read,write,delete").await;
+    let site = Site::in_memory("allow=read,write,delete").await;
     let (client, source, there) = (site.client().await, site.local(), site.root().join("dst"));
     if !supported(&source) {
-        return;
+        return skipped("no extended attributes here");
     }
     put(&source, "f", "content");
     put(&source, "gone/g", "content");
@@ -337,8 +337,7 @@ async fn more_than_the_limit_costs_the_attributes_alone_and_what_is_there_stays(
         if rustix::fs::setxattr(source.join("f"), format!("user.{at}"), &noise(60_000, at), XattrFlags::empty())
             .is_err()
         {
-            // This file system takes less than the limit.
-            return;
+            return skipped("this file system takes less than the limit");
         }
     }
     put(&source, "f", "other content");
