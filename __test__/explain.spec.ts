@@ -96,3 +96,13 @@ test('a key that may not read is told where a rule stands, and not what it says'
   t.regex(error.message, /line 2/);
   t.notRegex(JSON.stringify([error.message, error.details, error.path]), /secret/);
 });
+
+test('rules of standard input, which can be read once, are named by their lines', async (t) => {
+  const { work, client } = await setup(t);
+  const source = dir(work, 'src');
+  writeFileSync(`${source}/a.o`, '');
+  const words = ['-a', '--exclude-from=-', '--explain=a.o', `${source}/`, `${work}/dest/`];
+  const ran = await cli(t, client, words, { input: '# objects\n*.o\n' });
+  t.is(ran.code, exit.ok, ran.stderr);
+  t.regex(ran.stdout, /^source: a\.o is not sent: rule "- \*\.o" \(-, line 2\)$/m);
+});

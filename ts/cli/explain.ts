@@ -6,6 +6,7 @@ import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { printJson } from './json.js';
+import { refuseRemoteList } from './lists.js';
 import { endsOf } from './operands.js';
 import { print } from './output.js';
 import type { ParsedFlags } from './parse.js';
@@ -18,6 +19,7 @@ export async function explainCommand(flags: ParsedFlags): Promise<number> {
   try {
     // For its complaints about operands, which are those of a sync.
     endsOf(flags.operands);
+    refuseRemoteList(flags);
     const operands = [...flags.operands];
     const destination = operands.pop() ?? '';
     const options = { ...connectOptions(flags), ...planOptions(flags) };

@@ -27,6 +27,7 @@ import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
 import { ProgressView } from './progress.js';
+import { withRemoteList } from './remote-list.js';
 import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
@@ -118,7 +119,8 @@ class SyncRun {
     }
   }
 
-  async #run(given: Ends, connection: Connection | undefined, transfer: TransferOptions): Promise<void> {
+  async #run(given: Ends, connection: Connection | undefined, asked: TransferOptions): Promise<void> {
+    const transfer = await withRemoteList(this.#flags, given, connection, asked);
     const probe: Probe = (remote) => isRemoteDirectory(connection, remote);
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
@@ -231,9 +233,13 @@ class SyncRun {
     }
     this.#printWarnings(result);
     if (!this.#flags.on('quiet')) printFailures(result);
+    await this.#printTotal(result);
+    return exitCode;
+  }
+
+  async #printTotal(result: SyncResult): Promise<void> {
     if (this.#flags.on('stats')) await print(statsTable(result, this.#human));
     else if (this.#flags.on('verbose')) await print(summaryLine(result, this.#human));
-    return exitCode;
   }
 
   async #fail(error: unknown): Promise<number> {
@@ -254,10 +260,14 @@ class SyncRun {
       return EXIT.interrupted;
     }
     if (this.#json) await printErrorJson(fromNative(error));
-    // Where the time went is known also of a run that did not do everything.
-    if (error instanceof SparsyncError && 'result' in error) this.#keepProfile(error.result as SyncResult);
+    // What was done, and where the time went, is known also of a run that did not do everything.
+    const result =
+      error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
+    if (result !== undefined) this.#keepProfile(result);
     if (error instanceof PartialSyncError) this.#printWarnings(error.result);
-    return printError(error);
+    const exitCode = printError(error);
+    if (result !== undefined && !this.#json) await this.#printTotal(result);
+    return exitCode;
   }
 }
 

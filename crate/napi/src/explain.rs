@@ -49,14 +49,12 @@ fn native(told: Explanation, origins: &[RuleOrigin]) -> NativeExplanation {
 }
 
 /// The run of a request that asks for an explanation, and where its rules were written.
-fn asked(request: NativeRequest, path: &[u8]) -> Result<(sparsync_core::Run, Vec<RuleOrigin>), Error> {
-    let given = given_rules(&request.options.filter);
+fn asked(mut request: NativeRequest, path: &[u8]) -> Result<(sparsync_core::Run, Vec<RuleOrigin>), Error> {
+    // Files of rules are read here, and not where the rest of the request is.
+    let given = given_rules(&std::mem::take(&mut request.options.filter));
+    let RuleList { rules, origins } = RuleList::read(&given)?;
     let mut run = request.load()?;
-    run.request.explain = rel_path(path)?;
-    run.request = Request { dry_run: true, ..run.request };
-    // What can be read only once, as standard input, is not known a second time.
-    let again = RuleList::read(&given).unwrap_or_default();
-    let origins = if again.rules == run.request.filter { again.origins } else { Vec::new() };
+    run.request = Request { filter: rules, explain: rel_path(path)?, dry_run: true, ..run.request };
     Ok((run, origins))
 }
 
