@@ -3,31 +3,22 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, lchownSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 
 import { connect, sync } from '../dist/index.js';
-import { type Accounts, canHaveAccounts, onMachine, ranOn, remoteShell } from './helpers/accounts.js';
+import { type Accounts, canHaveAccounts, onMachine, ranOn } from './helpers/accounts.js';
 import { cli, exit } from './helpers/cli.js';
 import { judgedWhere, rsync } from './helpers/judge.js';
+import { far, machines, near } from './helpers/machines.js';
 import { type Ended, start } from './helpers/process.js';
-import { client, type Client, program } from './helpers/product.js';
+import { client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
-import { startServer, type TestServer } from './helpers/server.js';
+import { startServer } from './helpers/server.js';
 import { accessOf, isRoot, rejection, scaled, setup } from './helpers/setup.js';
 import { attach, hasStrace } from './helpers/strace.js';
 import { dir, workDir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
-
-const near: Accounts = {
-  users: { root: 0, alice: 1000, bob: 1001, toor: 1003, carol: 1004 },
-  groups: { root: 0, alice: 1000, bobs: 1001, staff: 1005 },
-};
-
-const far: Accounts = {
-  users: { root: 0, alice: 2000, carol: 3000, backup: 4500 },
-  groups: { root: 0, alice: 2000, staff: 2500 },
-};
 
 const ids = [0, 1000, 1001, 1003, 1004, 1005, 2000, 3000, 7777];
 
@@ -53,45 +44,6 @@ function ownersOf(root: string, flags: readonly string[] = ['-a']): Record<strin
   return Object.fromEntries(
     [...walk(root)].map(([path, { uid, gid, mode }]) => [path, `${uid}:${gid} ${(mode & bits).toString(8)}`]),
   );
-}
-
-interface Machines {
-  readonly work: string;
-  readonly served: string;
-  readonly server: TestServer;
-  readonly user: Client;
-  readonly here: readonly string[];
-  readonly shell: string;
-  /** Runs the command here, and asserts that it succeeds. */
-  readonly ours: (...words: readonly string[]) => Promise<Ended>;
-  /** The same with rsync, whose other end is at the other machine. */
-  readonly theirs: (...words: readonly string[]) => void;
-}
-
-/** A server on one machine, a client on another. */
-async function machines(t: ExecutionContext, rights?: string): Promise<Machines> {
-  const work = workDir(t);
-  const served = dir(work, 'served');
-  const user = client(work);
-  const there = onMachine(work, 'far', far);
-  const here = onMachine(work, 'near', near);
-  const server = await startServer(t, {
-    home: work,
-    roots: { root: served },
-    clients: [user],
-    under: there,
-    ...(rights === undefined ? {} : { rights }),
-  });
-  const shell = remoteShell(work, there);
-  const ours = async (...words: readonly string[]): Promise<Ended> => {
-    const [first = '', ...rest] = [...here, process.execPath, program, ...words];
-    return start(t, first, rest, { env: user.env }).ended;
-  };
-  const theirs = (...words: readonly string[]): void => {
-    const ran = ranOn(here, ['rsync', '-e', shell, ...words]);
-    if (ran.status !== 0) throw new Error(`rsync ${words.join(' ')}: ${ran.stderr}`);
-  };
-  return { work, served, server, user, here, shell, ours, theirs };
 }
 
 const cases: ReadonlyArray<readonly string[]> = [

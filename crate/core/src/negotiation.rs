@@ -75,7 +75,8 @@ fn tells_names(request: &Request, source_ids: SourceIds) -> Option<TellsNames> {
     let of = prepare::names_told(request, source_ids);
     let of_zero = OwnerNames { users: !request.user_map.is_empty(), groups: !request.group_map.is_empty() };
     let is_told = of.users || of.groups;
-    is_told.then(|| TellsNames { accounts: Box::new(SystemAccounts::default()), of, of_zero })
+    let of_acls = request.attributes.acls;
+    is_told.then(|| TellsNames { accounts: Box::new(SystemAccounts::default()), of, of_zero, of_acls })
 }
 
 /// The acceptance of a request by the side that sends.
@@ -108,6 +109,7 @@ pub(crate) fn sender_options(
         judge: judge_of_source(source, request, place)?,
         recursive: request.carries_directories(),
         one_file_system: request.one_file_system,
+        omit_mount_points: request.omit_mount_points,
         chmod: request.chmod.clone(),
         open_noatime: request.open_noatime,
         names: tells_names(request, source_ids),

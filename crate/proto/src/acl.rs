@@ -5,6 +5,7 @@
 //! mode that is set with it. One that says nothing besides is none.
 
 use crate::codec::{Decoded, Reader, malformed};
+use crate::owners::IdKind;
 
 /// The attribute that holds the ACL of an entry.
 pub const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
@@ -31,6 +32,17 @@ struct AclEntry {
     tag: u16,
     id: u32,
     perms: u16,
+}
+
+impl AclEntry {
+    /// Whom it names.
+    fn kind(self) -> Option<IdKind> {
+        match self.tag {
+            USER => Some(IdKind::User),
+            GROUP => Some(IdKind::Group),
+            _ => None,
+        }
+    }
 }
 
 /// An ACL that is one: its entries ascend, each stands once, and none is missing.
@@ -108,6 +120,31 @@ impl Acl {
     }
 }
 
+/// Whom the ACL of this value names.
+pub fn acl_ids(value: &[u8]) -> impl Iterator<Item = (IdKind, u32)> {
+    Acl::read(value).into_iter().flat_map(|acl| acl.0).filter_map(|entry| Some((entry.kind()?, entry.id)))
+}
+
+/// The ACL of this value, in the form in which it travels, with other ids. Where two come to be one, the system goes by the first
+/// user and by all groups, so that is what stands there then. What is no ACL stays as it is.
+#[must_use]
+pub fn acl_as(value: &[u8], id: impl Fn(IdKind, u32) -> u32) -> Vec<u8> {
+    let Ok(acl) = Acl::read(value) else { return value.to_vec() };
+    let mut entries: Vec<AclEntry> = Vec::with_capacity(acl.0.len());
+    for mut entry in acl.0 {
+        if let Some(kind) = entry.kind() {
+            entry.id = id(kind, entry.id);
+        }
+        match entries.iter_mut().find(|known| (known.tag, known.id) == (entry.tag, entry.id)) {
+            Some(known) if known.tag == GROUP => known.perms |= entry.perms,
+            Some(_) => {}
+            None => entries.push(entry),
+        }
+    }
+    entries.sort_unstable();
+    Acl(entries).write()
+}
+
 /// What an ACL says, entry by entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AclParts {
@@ -179,7 +216,7 @@ pub fn acl_under(name: &[u8], value: &[u8], mode: u16) -> Decoded<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACL_ACCESS, ACL_DEFAULT, acl_under, carried_acl, is_carried_acl};
+    use super::{ACL_ACCESS, ACL_DEFAULT, IdKind, acl_as, acl_ids, acl_under, carried_acl, is_carried_acl};
     use proptest::prelude::*;
 
     /// The kernel's form of these entries: tag, permissions, id.
@@ -219,6 +256,21 @@ mod tests {
         let one = value(&[(0x20, 1, 5), (0x10, 5, NONE), (2, 7, 7), (4, 4, NONE), (1, 6, NONE)]);
         let other = value(&[(1, 6, NONE), (2, 7, 7), (4, 4, NONE), (0x10, 5, NONE), (0x20, 1, NONE)]);
         assert_eq!(carried_acl(ACL_DEFAULT, &one), Ok(Some(other)));
+    }
+
+    #[test]
+    fn ids_are_exchanged_and_those_that_come_to_be_one_stand_once() {
+        let of = |entries: &[(u16, u16, u32)]| {
+            let others = [(1, 6, NONE), (4, 4, NONE), (0x10, 7, NONE), (0x20, 4, NONE)];
+            carried_acl(ACL_DEFAULT, &value(&[entries, &others].concat())).unwrap().unwrap()
+        };
+        let acl = of(&[(2, 7, 7), (2, 1, 9), (8, 4, 7), (8, 2, 8)]);
+        let ids: Vec<_> = acl_ids(&acl).collect();
+        assert_eq!(ids, [(IdKind::User, 7), (IdKind::User, 9), (IdKind::Group, 7), (IdKind::Group, 8)]);
+        let swapped = |kind, id| if kind == IdKind::User { 16 - id } else { id };
+        assert_eq!(acl_as(&acl, swapped), of(&[(2, 7, 9), (2, 1, 7), (8, 4, 7), (8, 2, 8)]));
+        assert_eq!(acl_as(&acl, |_, _| 5), of(&[(2, 7, 5), (8, 6, 5)]));
+        assert_eq!(acl_as(b"none", |_, _| 5), b"none");
     }
 
     #[test]

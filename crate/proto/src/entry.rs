@@ -381,6 +381,13 @@ impl Listing {
         }
     }
 
+    /// Changes the extended attributes of every entry that has some.
+    pub fn change_xattrs(&mut self, change: impl Fn(&Xattrs) -> Xattrs) {
+        for (_, fields) in self.fields.iter_mut().filter(|(_, fields)| !fields.xattrs.is_empty()) {
+            fields.xattrs = change(&fields.xattrs);
+        }
+    }
+
     /// Sorts by name and gives, for each new place, the place before.
     pub fn sort(&mut self) -> Vec<u32> {
         let order = self.order();

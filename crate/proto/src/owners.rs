@@ -44,8 +44,8 @@ impl Request {
     #[must_use]
     pub fn owner_names(&self) -> OwnerNames {
         OwnerNames {
-            users: self.attributes.owner && !self.numeric_ids,
-            groups: self.attributes.group && !self.numeric_ids,
+            users: (self.attributes.owner || self.attributes.acls) && !self.numeric_ids,
+            groups: (self.attributes.group || self.attributes.acls) && !self.numeric_ids,
         }
     }
 }

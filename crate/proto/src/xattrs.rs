@@ -1,5 +1,6 @@
 //! Extended attributes of an entry: names and values, in the form in which they travel, are compared and are hashed.
 
+use crate::acl::is_acl;
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::Value;
 use crate::limits::{XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX};
@@ -67,6 +68,18 @@ impl Xattrs {
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The same with the ACLs among them as `change` makes them of their values. A change that makes them no attributes of one
+    /// entry is none.
+    #[must_use]
+    pub fn with_acls(&self, change: impl Fn(&[u8]) -> Vec<u8>) -> Self {
+        if !self.iter().any(|(name, _)| is_acl(name)) {
+            return self.clone();
+        }
+        let value = |name: &[u8], value: &[u8]| if is_acl(name) { change(value) } else { value.to_vec() };
+        let changed = self.iter().map(|(name, old)| (name.to_vec(), value(name, old))).collect();
+        Self::new(changed).unwrap_or_else(|_| self.clone())
     }
 
     /// The wire form, which is the one form of these names and values; nothing of what could not be read.

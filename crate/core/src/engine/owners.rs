@@ -1,10 +1,12 @@
 //! Owners and groups of the source as those of the destination: by name, by the rules of the run, or by number.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sparsync_proto::{IdKind, IdMap, Listing, MapRule, MappedTo, Meta, NO_ID, OwnerName};
+use sparsync_proto::{
+    Attributes, Digest, IdKind, IdMap, Listing, MapRule, MappedTo, Meta, NO_ID, OwnerName, Xattrs, acl_as,
+};
 
 /// Who is who on this machine.
 pub(crate) trait Accounts: Send + Sync {
@@ -26,6 +28,8 @@ pub(crate) struct OwnerRules<'a> {
     pub(crate) groups: Option<&'a IdMap>,
     /// Only groups are set that this process is in: others it may not set.
     pub(crate) members_only: bool,
+    /// Rules for the users and groups that ACLs name, where those go by name. Any may be named.
+    pub(crate) acls: Option<(&'a IdMap, &'a IdMap)>,
 }
 
 /// The owners of a run.
@@ -34,6 +38,8 @@ pub(crate) struct OwnerMap {
     users: Option<Ids>,
     groups: Option<Ids>,
     members_only: bool,
+    /// The users and groups of ACLs.
+    acls: Option<[Ids; 2]>,
 }
 
 /// How the digest of a directory of the destination compares with the source's.
@@ -70,10 +76,11 @@ impl OwnerMap {
     /// The owners of a run, and the rules whose name nobody has here.
     pub(crate) fn new(accounts: Box<dyn Accounts>, rules: &OwnerRules<'_>) -> (Self, Vec<(IdKind, String)>) {
         let mut unknown = Vec::new();
-        let mut ids =
-            |kind: IdKind, rules: Option<&IdMap>| rules.map(|rules| Ids::new(kind, rules, &*accounts, &mut unknown));
-        let (users, groups) = (ids(IdKind::User, rules.users), ids(IdKind::Group, rules.groups));
-        (Self { accounts, users, groups, members_only: rules.members_only }, unknown)
+        let mut new = |kind: IdKind, rules: &IdMap| Ids::new(kind, rules, &*accounts, &mut unknown);
+        let users = rules.users.map(|rules| new(IdKind::User, rules));
+        let groups = rules.groups.map(|rules| new(IdKind::Group, rules));
+        let acls = rules.acls.map(|(users, groups)| [new(IdKind::User, users), new(IdKind::Group, groups)]);
+        (Self { accounts, users, groups, members_only: rules.members_only, acls }, unknown)
     }
 
     /// Takes names of the source.
@@ -84,6 +91,10 @@ impl OwnerMap {
                 IdKind::Group => &self.groups,
             };
             if let Some(ids) = ids {
+                ids.add(id, self.settable(ids, id, Some(&name)));
+            }
+            if let Some(acls) = &self.acls {
+                let ids = &acls[kind as usize];
                 ids.add(id, self.target(ids, id, Some(&name)));
             }
         }
@@ -93,18 +104,43 @@ impl OwnerMap {
     fn target(&self, ids: &Ids, id: u32, name: Option<&[u8]>) -> u32 {
         let by_rule = ids.rules().find(|(rule, _)| rule.is_for(id, name)).map(|(_, target)| target);
         let by_name = || name.filter(|_| id != 0).and_then(|name| self.accounts.id_of(ids.kind, name));
-        let target = by_rule.or_else(by_name).unwrap_or(id);
+        by_rule.or_else(by_name).unwrap_or(id)
+    }
+
+    /// The same; [`NO_ID`] for a group that may not be set.
+    fn settable(&self, ids: &Ids, id: u32, name: Option<&[u8]>) -> u32 {
+        let target = self.target(ids, id, name);
         let may_be_set = ids.kind == IdKind::User || !self.members_only || self.accounts.is_member(target);
         if may_be_set { target } else { NO_ID }
     }
 
     fn mapped(&self, ids: Option<&Ids>, id: u32) -> u32 {
-        let Some(ids) = ids else { return id };
-        let mut known = ids.known();
-        match known.targets.entry(id) {
-            Entry::Occupied(target) => *target.get(),
-            // Who has not been told of has no name.
-            Entry::Vacant(place) => *place.insert(self.target(ids, id, None)),
+        // Who has not been told of has no name.
+        ids.map_or(id, |ids| ids.of(id, || self.settable(ids, id, None)))
+    }
+
+    /// The destination's users and groups in the ACLs of an entry.
+    pub(super) fn xattrs<'a>(&self, source: &'a Xattrs) -> Cow<'a, Xattrs> {
+        match &self.acls {
+            Some(acls) if self.digests_by() != DigestsBy::Number => {
+                let id = |kind: IdKind, id: u32| {
+                    let ids = &acls[kind as usize];
+                    ids.of(id, || self.target(ids, id, None))
+                };
+                Cow::Owned(source.with_acls(|acl| acl_as(acl, id)))
+            }
+            _ => Cow::Borrowed(source),
+        }
+    }
+
+    /// The destination's ACLs as the source has them.
+    pub(super) fn source_xattrs<'a>(&self, destination: &'a Xattrs) -> Cow<'a, Xattrs> {
+        match &self.acls {
+            Some(acls) => {
+                let id = |kind: IdKind, id: u32| acls[kind as usize].source(id);
+                Cow::Owned(destination.with_acls(|acl| acl_as(acl, id)))
+            }
+            None => Cow::Borrowed(destination),
         }
     }
 
@@ -127,13 +163,27 @@ impl OwnerMap {
     pub(super) fn listing(&self, mut source: Listing) -> Listing {
         if !self.is_plain() {
             source.change_attributes(|meta| *meta = self.moved(meta));
+            if self.acls.is_some() {
+                source.change_xattrs(|xattrs| self.xattrs(xattrs).into_owned());
+            }
         }
         source
     }
 
+    /// The digest of a directory of the destination with everybody as the source has them.
+    pub(super) fn source_digest(&self, attributes: &Attributes, listing: &Listing) -> Digest {
+        let taken = |meta: &Meta| self.source_meta(meta);
+        if self.acls.is_none() {
+            return attributes.digest_as(listing, taken);
+        }
+        let mut listing = listing.clone();
+        listing.change_xattrs(|xattrs| self.source_xattrs(xattrs).into_owned());
+        attributes.digest_as(&listing, taken)
+    }
+
     /// How digests compare, as far as names were told.
     pub(super) fn digests_by(&self) -> DigestsBy {
-        let all = || [&self.users, &self.groups].into_iter().flatten();
+        let all = || [&self.users, &self.groups].into_iter().flatten().chain(self.acls.iter().flatten());
         if all().any(|ids| !ids.targets.is_empty()) {
             DigestsBy::Nothing
         } else if all().any(|ids| ids.known().moved) {
@@ -156,7 +206,10 @@ impl Ids {
         let mut target = |rule: MapRule<'_>| match rule.to {
             MappedTo::Id(id) => Some(id),
             MappedTo::Name(name) => accounts.id_of(kind, name.as_bytes()).or_else(|| {
-                unknown.push((kind, name.to_owned()));
+                let nobody = (kind, name.to_owned());
+                if !unknown.contains(&nobody) {
+                    unknown.push(nobody);
+                }
                 None
             }),
         };
@@ -166,6 +219,11 @@ impl Ids {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of a number, which `target` says of one that nobody has asked for.
+    fn of(&self, id: u32, target: impl FnOnce() -> u32) -> u32 {
+        *self.known().targets.entry(id).or_insert_with(target)
     }
 
     /// The rules that come to something.
@@ -204,7 +262,7 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::{Accounts, DigestsBy, OwnerMap, OwnerRules};
-    use sparsync_proto::{IdKind, IdMap, Meta, NO_ID, OwnerName};
+    use sparsync_proto::{IdKind, IdMap, Meta, NO_ID, OwnerName, Xattrs};
 
     /// Users and groups have the same names and numbers.
     struct Few(&'static [(&'static str, u32)]);
@@ -228,7 +286,8 @@ mod tests {
     fn map(users: &str, groups: &str, members_only: bool) -> (OwnerMap, Vec<(IdKind, String)>) {
         let parse = |text: &str| if text.is_empty() { IdMap::default() } else { IdMap::parse(text).expect(text) };
         let (users, groups) = (parse(users), parse(groups));
-        OwnerMap::new(Box::new(HERE), &OwnerRules { users: Some(&users), groups: Some(&groups), members_only })
+        let acls = Some((&users, &groups));
+        OwnerMap::new(Box::new(HERE), &OwnerRules { users: Some(&users), groups: Some(&groups), members_only, acls })
     }
 
     fn name(kind: IdKind, id: u32, name: &str) -> OwnerName {
@@ -294,5 +353,34 @@ mod tests {
         assert_eq!([5, 20, 50, 60].map(|gid| owners.meta(&meta(1, gid)).gid), [50, NO_ID, 50, NO_ID]);
         assert_eq!(owners.source_meta(&meta(1, 20)).gid, 20, "one that stays is no difference");
         assert!(!owners.is_plain());
+    }
+
+    /// An ACL that names a user and a group, among the attributes of an entry.
+    fn acl(user: u32, group: u32) -> Xattrs {
+        let entries = [(1, u32::MAX), (2, user), (4, u32::MAX), (8, group), (16, u32::MAX), (32, u32::MAX)];
+        let mut value = vec![2, 0, 0, 0];
+        for (tag, id) in entries {
+            value.extend([u16::to_le_bytes(tag), [5, 0]].concat());
+            value.extend(id.to_le_bytes());
+        }
+        let others = (b"user.a".to_vec(), b"1".to_vec());
+        Xattrs::new(vec![(b"system.posix_acl_default".to_vec(), value), others]).expect("attributes")
+    }
+
+    #[test]
+    fn acls_name_whom_they_name_at_the_source_whoever_may_set_owners() {
+        for members_only in [false, true] {
+            let (owners, _) = map("", "", members_only);
+            assert_eq!(*owners.xattrs(&acl(10, 5)), acl(10, 5), "nobody has another number");
+            owners.told(vec![name(IdKind::User, 10, "carol"), name(IdKind::Group, 5, "alice")]);
+            for (source, destination) in [((10, 5), (30, 20)), ((0, 0), (0, 0)), ((7, 8), (7, 8))] {
+                let [source, destination] = [source, destination].map(|(user, group)| acl(user, group));
+                assert_eq!(*owners.xattrs(&source), destination);
+                assert_eq!(*owners.source_xattrs(&destination), source);
+            }
+        }
+        let (owners, unknown) = map("10:alice,11:alice,*:missing", "", false);
+        assert_eq!(unknown, [(IdKind::User, "missing".to_owned())], "once");
+        assert_eq!(*owners.xattrs(&acl(10, 5)), acl(20, 5));
     }
 }

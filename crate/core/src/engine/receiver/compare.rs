@@ -1,6 +1,10 @@
 //! Directories of the source beside those of the destination.
 
-use sparsync_proto::{Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Meta, Phase, RelPath, TreeHasher};
+use std::borrow::Cow;
+
+use sparsync_proto::{
+    Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Meta, Phase, RelPath, TreeHasher, Xattrs,
+};
 
 use super::{Receiver, ReceiverOptions};
 use crate::engine::budget::ENTRIES_HELD_MAX;
@@ -26,8 +30,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             directories += 1;
             entries += scan.listing.len() as u64;
             bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
-            let Some((meta, digest)) = as_at_the_source(self.options, scan) else { return Ok(false) };
-            tree.add(&self.options.attributes, &scan.path, (&meta, &scan.xattrs), &digest);
+            let Some((meta, xattrs, digest)) = as_at_the_source(self.options, scan) else { return Ok(false) };
+            tree.add(&self.options.attributes, &scan.path, (&meta, &xattrs), &digest);
         }
         // Special entries are told of in every run, and leftovers are swept where the records lead.
         if tree.finish() != *digest || leftovers {
@@ -150,13 +154,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let is_new_root = directory.path.is_root() && self.destination.created;
         if !single && !is_new_root {
             let attributes = &self.options.rules.attributes;
-            let xattrs = attributes.xattr_differences(Some(&directory.xattrs), Some(&old.xattrs));
+            let wanted = self.options.owners.xattrs(&directory.xattrs);
+            let xattrs = attributes.xattr_differences(Some(&wanted), Some(&old.xattrs));
             let reasons = attributes.meta_differences(Kind::Directory, &meta, &old.meta);
             if !reasons.union(xattrs).is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
                 self.item(Action::Attributes, Kind::Directory, reasons.union(xattrs), 0, directory.path.as_bytes())?;
                 if !xattrs.is_empty() {
-                    self.set_directory_xattrs(&directory.path, (&directory.meta, &directory.xattrs), false);
+                    self.set_directory_xattrs(&directory.path, (&directory.meta, &wanted), false);
                 }
                 if !reasons.is_empty() {
                     self.settle_attrs(&directory.path, meta, false);
@@ -164,7 +169,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
         }
         // A new root gets its attributes where its listing is decided upon.
-        let is_equal = || as_at_the_source(self.options, &old).is_some_and(|(_, digest)| digest == directory.digest);
+        let is_equal = || as_at_the_source(self.options, &old).is_some_and(|(.., digest)| digest == directory.digest);
         let is_same = || directory.unlisted || (self.options.digests_decide() && is_equal());
         let equal = !single && !is_new_root && is_same();
         if equal && !self.machine.grants_all() {
@@ -206,15 +211,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 }
 
-/// Own attributes and digest of a directory of the destination, with owners as the source has them; nothing when they prove
-/// nothing.
-fn as_at_the_source(options: &ReceiverOptions, scan: &Scan) -> Option<(Meta, Digest)> {
+/// Own attributes and digest of a directory of the destination, with everybody as the source has them; nothing when they
+/// prove nothing.
+fn as_at_the_source<'a>(options: &ReceiverOptions, scan: &'a Scan) -> Option<(Meta, Cow<'a, Xattrs>, Digest)> {
     let owners = &options.owners;
     match owners.digests_by() {
-        DigestsBy::Number => Some((scan.meta, scan.digest)),
+        DigestsBy::Number => Some((scan.meta, Cow::Borrowed(&scan.xattrs), scan.digest)),
         DigestsBy::SourceNumber => {
-            let taken = |meta: &Meta| owners.source_meta(meta);
-            Some((taken(&scan.meta), options.attributes.digest_as(&scan.listing, taken)))
+            let digest = owners.source_digest(&options.attributes, &scan.listing);
+            Some((owners.source_meta(&scan.meta), owners.source_xattrs(&scan.xattrs), digest))
         }
         DigestsBy::Nothing => None,
     }

@@ -31,6 +31,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, xattrs, listing } = pending;
         let (meta, listing) = (self.directory_meta(&path, &meta), self.options.owners.listing(listing));
+        let xattrs = self.options.owners.xattrs(&xattrs);
         self.check_taken(&path, &listing)?;
         self.refuse_hidden_entries(&path, &listing)?;
         self.tell_dropped_xattrs(&xattrs, &listing)?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sparsync_proto::limits::{BATCH_BYTES, OWNERS_MAX};
-use sparsync_proto::{Frame, IdKind, Meta, OwnerName, OwnerNames, Version, is_owner_name};
+use sparsync_proto::{Frame, IdKind, Meta, OwnerName, OwnerNames, Version, Xattrs, acl_ids, is_acl, is_owner_name};
 
 use crate::engine::owners::Accounts;
 use crate::storage::Scan;
@@ -16,6 +16,8 @@ pub(crate) struct TellsNames {
     pub(crate) of: OwnerNames,
     /// Where that of number 0 matters as well: it is the same everywhere unless a rule says otherwise.
     pub(crate) of_zero: OwnerNames,
+    /// Those of whom ACLs name as well.
+    pub(crate) of_acls: bool,
 }
 
 /// The names that were told, and those that are to be told next. Each number is looked up once.
@@ -40,6 +42,13 @@ impl<'a> NameTeller<'a> {
         for entry in scan.listing.entries() {
             self.see_one(&entry.meta);
         }
+        if self.tells.of_acls {
+            let of_entries = scan.listing.all_fields().map(|(_, fields)| &fields.xattrs);
+            let acls = of_entries.chain([&scan.xattrs]).flat_map(Xattrs::iter).filter(|(name, _)| is_acl(name));
+            for (kind, id) in acls.flat_map(|(_, acl)| acl_ids(acl)) {
+                self.see_id(kind, id);
+            }
+        }
     }
 
     fn see_one(&mut self, meta: &Meta) {
@@ -47,13 +56,18 @@ impl<'a> NameTeller<'a> {
         if self.last.replace(ids) == Some(ids) {
             return;
         }
+        self.see_id(IdKind::User, meta.uid);
+        self.see_id(IdKind::Group, meta.gid);
+    }
+
+    fn see_id(&mut self, kind: IdKind, id: u32) {
         let TellsNames { of, of_zero, .. } = self.tells;
-        let is_told = |of: bool, of_zero: bool, id: u32| of && (id != 0 || of_zero);
-        if is_told(of.users, of_zero.users, meta.uid) && self.users.insert(meta.uid) {
-            self.look_up(IdKind::User, meta.uid);
-        }
-        if is_told(of.groups, of_zero.groups, meta.gid) && self.groups.insert(meta.gid) {
-            self.look_up(IdKind::Group, meta.gid);
+        let (is_told, of_zero, seen) = match kind {
+            IdKind::User => (of.users, of_zero.users, &mut self.users),
+            IdKind::Group => (of.groups, of_zero.groups, &mut self.groups),
+        };
+        if is_told && (id != 0 || of_zero) && seen.insert(id) {
+            self.look_up(kind, id);
         }
     }
 
