@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { thereAndBack } from './helpers/journey.js';
 import { assertEqual, judged, judgedWhere, rsync } from './helpers/judge.js';
-import { start } from './helpers/process.js';
+import { type Ended, start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -126,6 +126,39 @@ judgedWhere(canMakeDevices && canBecome)('a plain user gets sockets, and is told
     assertEqual(t, `${work}/theirs`, `${work}/ours`, { label: run, wholeSeconds: true });
   }
 });
+
+judgedWhere(canMakeDevices && canBecome)(
+  '--super tries devices as anybody, --no-super none as root: as rsync',
+  async (t) => {
+    const work = workDir(t);
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    const source = dir(work, 'source');
+    device(`${source}/char`, 'c', 1, 3);
+    chmodSync(`${source}/char`, 0o666);
+    writeFileSync(`${source}/f`, 'content');
+    for (const name of ['user', 'user/home']) chownSync(dir(work, name), Number(USER), Number(USER));
+    const [setpriv = '', ...become] = asUser;
+    const env = { SPARSYNC_CONFIG_DIR: `${work}/user/home/c`, SPARSYNC_STATE_DIR: `${work}/user/home/s` };
+    for (const [who, flag, code] of [
+      [[], '--no-super', exit.ok],
+      [[], '--super', exit.ok],
+      [[setpriv, ...become], '--super', exit.partial],
+      [[setpriv, ...become], '--no-super', exit.ok],
+    ] as const) {
+      const run = async (words: readonly string[]): Promise<Ended> => {
+        const [first = '', ...rest] = [...who, ...words, '-rlptD', flag, `${source}/`];
+        const place = `${work}/${who.length === 0 ? '' : 'user/'}${words.at(-1) === 'rsync' ? 'theirs' : 'ours'}${flag}`;
+        return start(t, first, [...rest, place], { env }).ended;
+      };
+      const label = `${who.length === 0 ? 'root' : 'user'} ${flag}`;
+      const [theirs, ours] = [await run(['rsync']), await run([process.execPath, program])];
+      t.deepEqual([theirs.code, ours.code], [code, code], `${label}: ${theirs.stderr} ${ours.stderr}`);
+      t.is(ours.stdout, theirs.stdout, label);
+      const place = `${work}/${who.length === 0 ? '' : 'user/'}`;
+      assertEqual(t, `${place}theirs${flag}`, `${place}ours${flag}`, { label, wholeSeconds: true });
+    }
+  },
+);
 
 judged('a push by a key without the right leaves devices and sockets out and names the right once', async (t) => {
   const { work, url, client: user } = await setup(t, { rights: 'read+write+delete+owner' });

@@ -5,12 +5,13 @@ import { dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
+import { connect } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { type Client, client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
-import { isRoot } from './helpers/setup.js';
+import { accessOf, isRoot } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { dumped } from './helpers/xattrs.js';
 
@@ -202,4 +203,28 @@ judgedAsRoot('a key without a right stores nothing that takes it', async (t) => 
       `${name}: ${text}`,
     );
   }
+});
+
+// Seen red with a root that only runs, and no list, know of.
+judgedAsRoot('an operator says it for a root, and no client has to', async (t) => {
+  const work = workDir(t);
+  const served = dir(work, 'served');
+  const user = client(work);
+  const source = dir(work, 'source');
+  fill(source);
+  const server = await startServer(t, {
+    home: work,
+    roots: { root: served },
+    clients: [user],
+    rights: 'read+write+delete+owner+special+xattrs+acls',
+    args: ['--fake-super'],
+  });
+  await quietly(t, user, ['-aAX', `${source}/`, server.url('root', 'tree')]);
+  t.true(lstatSync(`${served}/tree/pipe`).isFile());
+  t.regex(dumped(served, '^user\\.rsync\\.%stat$'), /%stat/);
+  await quietly(t, user, ['-aAXi', `${source}/`, server.url('root', 'tree')]);
+  await quietly(t, user, ['-aAX', server.url('root', 'tree/'), `${work}/back`]);
+  t.is(differences(source, `${work}/back`), '');
+  await using connection = await connect(server.url(), accessOf(user, server));
+  t.is((await connection.stat('root/tree/pipe'))?.kind, 'fifo');
 });

@@ -65,6 +65,15 @@ export interface RootOptions {
    */
   readOnly?: boolean | undefined;
   /**
+   * Store what takes root (owners, devices, ACLs, attributes of other namespaces) in attributes `user.rsync.%`, and read it there, in
+   * every run, as if each client had asked for `remoteFakeSuper`. Keys need the same rights as without it.
+   *
+   * Default: `false`.
+   *
+   * @example `roots: { backup: { path: '/srv/backup', fakeSuper: true } }`
+   */
+  fakeSuper?: boolean | undefined;
+  /**
    * Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them: one that begins
    * with `/` begins at the top of the root, and `+ ` before one takes what it matches out of those behind it.
    *
@@ -175,6 +184,7 @@ export interface ServeSettings {
     readonly name: string;
     readonly path: Uint8Array;
     readonly readOnly: boolean;
+    readonly fakeSuper: boolean;
     readonly exclude: readonly Uint8Array[];
   }[];
   readonly listen: string;
@@ -233,6 +243,7 @@ const pattern = instance<string | Uint8Array>(
 const ROOT_CHECKS: Checks<RootOptions> = {
   path: instance<PathLike>(isPath, 'a path (string, Uint8Array or file: URL)'),
   readOnly: flag,
+  fakeSuper: flag,
   exclude: listOf(pattern),
 };
 
@@ -291,6 +302,7 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
     name,
     path: absolute(pathBytes(given.path, where)),
     readOnly: 'readOnly' in given ? (given.readOnly ?? false) : false,
+    fakeSuper: 'fakeSuper' in given ? (given.fakeSuper ?? false) : false,
     exclude: ('exclude' in given ? (given.exclude ?? []) : []).map((each) =>
       typeof each === 'string' ? bytesOf(each) : each,
     ),

@@ -79,9 +79,13 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
   }
   return {
     roots: Object.fromEntries(
-      flags
-        .words('root')
-        .map((word) => parseRoot(word, { readOnly: flags.on('read-only'), exclude: flags.words('exclude') })),
+      flags.words('root').map((word) =>
+        parseRoot(word, {
+          readOnly: flags.on('read-only'),
+          fakeSuper: flags.on('fake-super'),
+          exclude: flags.words('exclude'),
+        }),
+      ),
     ),
     listen: flags.text('listen') ?? `[::]:${DEFAULT_PORT}`,
     ...(keyPath === undefined ? {} : { identity: { keyPath } }),

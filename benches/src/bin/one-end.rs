@@ -23,7 +23,13 @@ async fn serve(folder: &str) -> Outcome<()> {
     let server = Server::start(ServerOptions {
         listen: "127.0.0.1:0".to_owned(),
         identity: Identity::generate()?,
-        roots: vec![ServedRoot { name: "root".to_owned(), path: folder.into(), read_only: false, exclude: Vec::new() }],
+        roots: vec![ServedRoot {
+            name: "root".to_owned(),
+            path: folder.into(),
+            read_only: false,
+            fake_super: false,
+            exclude: Vec::new(),
+        }],
         authorized_keys_path: None,
         authorized_keys: Vec::new(),
         client_ca_pem: None,

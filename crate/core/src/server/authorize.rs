@@ -72,6 +72,7 @@ impl Shared {
             return Err(Error::new(ErrorKind::Scope, format!("the server does not take the option {name:?}"))
                 .with("option", name.clone()));
         }
+        request.remote_fake_super |= root.fake_super;
         let rights = &client.scope.rights;
         let refuse = |what: &str| {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))

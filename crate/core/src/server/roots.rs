@@ -18,6 +18,8 @@ pub struct ServedRoot {
     pub path: Vec<u8>,
     /// Nobody may write to it.
     pub read_only: bool,
+    /// What takes root is stored as extended attributes, and read from there, in every run.
+    pub fake_super: bool,
     /// Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them.
     pub exclude: Vec<Vec<u8>>,
 }
@@ -26,6 +28,7 @@ pub struct ServedRoot {
 pub(super) struct OpenRoot {
     pub(super) root: Root,
     pub(super) read_only: bool,
+    pub(super) fake_super: bool,
     pub(super) hidden: Arc<HiddenPaths>,
 }
 
@@ -59,7 +62,9 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
         let root = Root::reach(&served.path)
             .map_err(|error| bad(&format!("cannot be opened: {}", std::io::Error::from(error))))?;
         let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
-        let opened = OpenRoot { root, read_only: served.read_only, hidden: Arc::new(hidden) };
+        let ServedRoot { read_only, fake_super, .. } = *served;
+        let root = root.with_fake_super(fake_super);
+        let opened = OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden) };
         if open.insert(served.name.clone(), opened).is_some() {
             return Err(bad("is named twice"));
         }
