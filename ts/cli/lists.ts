@@ -17,6 +17,11 @@ export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[]
     const why = error instanceof Error ? error.message : String(error);
     throw new IoError(`cannot read the list of --${flag}: ${why}`, { code: 'ERR_SPARSYNC_IO', cause: error });
   }
+  return entriesOf(flags, content);
+}
+
+/** The entries of a list with this content. */
+export function entriesOf(flags: ParsedFlags, content: Buffer): Buffer[] {
   const entries = flags.on('from0')
     ? parts(content, 0)
     : parts(content, 0x0a).map((line) => (line.at(-1) === 0x0d ? line.subarray(0, -1) : line));
@@ -35,12 +40,25 @@ function parts(content: Buffer, separator: number): Buffer[] {
   return all;
 }
 
-/** The paths that `--files-from` lists. */
+/** The paths that `--files-from` lists; none yet of a list on the server, which is read when there is a connection. */
 export function filesFromOf(flags: ParsedFlags): readonly Uint8Array[] | undefined {
   const file = flags.words('files-from').at(-1);
   if (file === undefined) return undefined;
-  if (/^[^/]*:/.test(typeof file === 'string' ? file : textOf(file))) {
-    throw new ConfigError('--files-from takes a file of this machine: a list on the server is not read');
-  }
-  return readList(flags, 'files-from', file);
+  return remoteListOf(flags) === undefined ? readList(flags, 'files-from', file) : [];
+}
+
+/** What `--files-from` says of a list on the server: a URL, or a colon and the path below the root. */
+export function remoteListOf(flags: ParsedFlags): string | undefined {
+  const word = flags.words('files-from').at(-1);
+  const text = word === undefined || typeof word === 'string' ? word : textOf(word);
+  if (text === undefined || !/^[^/]*:/.test(text)) return undefined;
+  if (text.startsWith(':') || /^sparsync:\/\//i.test(text)) return text;
+  throw new ConfigError(
+    `--files-from takes a file of this machine, or :FILE below the root of the server, not ${text}`,
+  );
+}
+
+/** Refuses a list on the server where nothing is transferred. */
+export function refuseRemoteList(flags: ParsedFlags): void {
+  if (remoteListOf(flags) !== undefined) throw new ConfigError('--files-from=:FILE is for a sync alone');
 }

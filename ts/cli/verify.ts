@@ -8,6 +8,7 @@ import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
+import { refuseRemoteList } from './lists.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
@@ -36,6 +37,7 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
   const removeHandlers = onSignals(EXIT.interrupted, (reason) => stop.abort(reason));
   onBrokenPipe(() => stop.abort(new Interrupted('SIGPIPE')));
   try {
+    refuseRemoteList(flags);
     const options = verifyOptions(flags, stop.signal);
     // For its complaints: a place on a host in rsync's notation must not be taken for a local name.
     for (const word of [source, destination]) operandTarget(word);

@@ -166,7 +166,7 @@ impl Drop for Client {
 }
 
 async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
-    let mut lanes = ask(connection, Frame::ListRequest { root, path }).await?;
+    let mut lanes = ask(connection, vec![Frame::ListRequest { root, path }]).await?;
     let mut all = Vec::new();
     loop {
         match lanes.read().await? {
@@ -186,15 +186,15 @@ async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
 }
 
 /// Opens a session for a single question.
-async fn ask(connection: &dyn Connection, question: Frame) -> Result<Box<dyn SessionLanes>> {
+async fn ask(connection: &dyn Connection, question: Vec<Frame>) -> Result<Box<dyn SessionLanes>> {
     let mut lanes = connection.open(Arc::default());
-    lanes.write(encoded(&[Frame::hello(), question])).await?;
+    lanes.write(encoded(&[vec![Frame::hello()], question].concat())).await?;
     lanes.finish();
     Ok(lanes)
 }
 
 async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Stat> {
-    let mut lanes = ask(connection, Frame::StatRequest { root, path }).await?;
+    let mut lanes = ask(connection, vec![Frame::StatRequest { root, path }]).await?;
     match lanes.read().await? {
         Some(Frame::StatReply(stat)) => Ok(stat),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
@@ -204,7 +204,7 @@ async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
 
 async fn explanation(connection: &dyn Connection, request: Request) -> Result<Explanation> {
     let asked = request.explain.clone();
-    let mut lanes = ask(connection, Frame::Request(Box::new(request))).await?;
+    let mut lanes = ask(connection, Frame::asking_for(&request)).await?;
     match lanes.read().await? {
         Some(Frame::Explained(told)) if asked.is_within(&told.path) => Ok(*told),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use rustix::io::Errno;
+use sparsync_proto::limits::PATHS_BYTES_MAX;
 use sparsync_proto::{Issue, IssueKind, Kind, Name, Paths, RelPath, Request};
 
 use crate::engine;
@@ -87,7 +88,8 @@ fn paths_of(parts: &[FsPart]) -> Result<Paths> {
     if paths.as_ref().is_some_and(|paths| paths.iter().any(RelPath::is_root)) {
         return Ok(Paths::default());
     }
-    paths.and_then(Paths::new).ok_or_else(|| Error::new(ErrorKind::Limit, "the paths of the sources are too long"))
+    let paths = paths.and_then(Paths::new).filter(|paths| paths.bytes() <= PATHS_BYTES_MAX);
+    paths.ok_or_else(|| Error::new(ErrorKind::Limit, "the paths of the sources are too long"))
 }
 
 /// A source on this machine.

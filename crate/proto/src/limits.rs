@@ -99,8 +99,12 @@ pub const OWNER_NAME_BYTES_MAX: usize = 255;
 /// Owners and groups of a session that have names.
 pub const OWNERS_MAX: usize = 64 << 10;
 
-/// Bytes of a set of paths in a request.
+/// Bytes of a set of paths in one frame.
 pub const PATHS_BYTES_MAX: usize = 512 << 10;
+
+/// Bytes of all paths of a request, most of which travel in frames before it: 200,000 of 40 bytes. An acceptor that compares with
+/// them holds about three times as much, as it does for the entries of a session.
+pub const REQUEST_PATHS_BYTES_MAX: usize = 8 << 20;
 
 /// What a decoded frame holds in memory is at most this many times its bytes, and [`MEMORY_FIXED_BYTES`] besides.
 /// Short names of many entries are what comes closest.

@@ -2,7 +2,7 @@
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::Value;
-use crate::limits::PATHS_BYTES_MAX;
+use crate::limits::{PATHS_BYTES_MAX, REQUEST_PATHS_BYTES_MAX};
 use crate::path::RelPath;
 
 /// Paths, each once and in the order of the walk. They take as much memory as they take on the wire.
@@ -10,13 +10,14 @@ use crate::path::RelPath;
 pub struct Paths(Vec<u8>);
 
 impl Paths {
-    /// The set of `paths`; nothing when they are more than [`PATHS_BYTES_MAX`] allows.
+    /// The set of `paths`; nothing when they are more than [`REQUEST_PATHS_BYTES_MAX`] allows, or one fills a frame.
     #[must_use]
     pub fn new(mut paths: Vec<RelPath>) -> Option<Self> {
         paths.sort_unstable();
         paths.dedup();
-        let bytes = paths.iter().map(|path| path.as_bytes().len() + 1).sum();
-        if bytes > PATHS_BYTES_MAX {
+        let lengths = paths.iter().map(|path| path.as_bytes().len() + 1);
+        let bytes = lengths.clone().sum();
+        if bytes > REQUEST_PATHS_BYTES_MAX || lengths.max().is_some_and(|length| length > PATHS_BYTES_MAX) {
             return None;
         }
         let mut out = Vec::with_capacity(bytes);
@@ -37,6 +38,39 @@ impl Paths {
     pub fn iter(&self) -> impl Iterator<Item = RelPath> {
         // They were checked when this value was made.
         self.0.split_inclusive(|&byte| byte == 0).filter_map(|path| RelPath::new(path.split_last()?.1).ok())
+    }
+
+    /// Bytes that they take on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The set in parts that fit a frame, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let most = rest.len().min(PATHS_BYTES_MAX);
+            // Up to the last end of a path: one fits, as each was looked at when this value was made.
+            let end = rest[..most].iter().rposition(|&byte| byte == 0)? + 1;
+            let (part, behind) = rest.split_at(end);
+            rest = behind;
+            Some(Self(part.to_vec()))
+        })
+    }
+
+    /// Adds paths that come behind these. Says false, adding nothing, when they do not, or there are more bytes than
+    /// [`REQUEST_PATHS_BYTES_MAX`] then.
+    #[must_use]
+    pub fn append(&mut self, more: &Self) -> bool {
+        let last = self.0.strip_suffix(&[0]).map(|before| before.rsplit(|&byte| byte == 0).next().unwrap_or_default());
+        let last = last.and_then(|last| RelPath::new(last).ok());
+        let follows = last.zip(more.iter().next()).is_none_or(|(last, first)| last < first);
+        if !follows || self.0.len() + more.0.len() > REQUEST_PATHS_BYTES_MAX {
+            return false;
+        }
+        self.0.extend_from_slice(&more.0);
+        true
     }
 
     /// Bytes of memory that it holds.
@@ -73,7 +107,7 @@ impl Value for Paths {
 
 #[cfg(test)]
 mod tests {
-    use super::{PATHS_BYTES_MAX, Paths, Reader, RelPath, Value};
+    use super::{PATHS_BYTES_MAX, Paths, REQUEST_PATHS_BYTES_MAX, Reader, RelPath, Value};
 
     fn paths(all: &[&[u8]]) -> Paths {
         Paths::new(all.iter().map(|path| RelPath::new(path).unwrap()).collect()).unwrap()
@@ -98,7 +132,27 @@ mod tests {
         for bad in all {
             assert!(Paths::get(&mut Reader::new(bad), "paths").is_err(), "{}", bad.escape_ascii());
         }
-        let many = (0..=PATHS_BYTES_MAX / 200).map(|at| RelPath::new(format!("{at:0200}").as_bytes()).unwrap());
-        assert!(Paths::new(many.collect()).is_none());
+        let mut many = Vec::new();
+        (0..=PATHS_BYTES_MAX / 200).for_each(|at| many.extend(format!("{at:0200}\0").into_bytes()));
+        assert!(Paths::get(&mut Reader::new(&many), "paths").is_err());
+    }
+
+    #[test]
+    fn a_large_set_goes_in_parts_that_fit_frames_and_comes_together_again() {
+        let path = |at: usize| RelPath::new(format!("{at:0200}").as_bytes()).unwrap();
+        let most = REQUEST_PATHS_BYTES_MAX / 201;
+        assert!(Paths::new((0..=most).map(path).collect()).is_none());
+        let set = Paths::new((0..most).map(path).collect()).unwrap();
+        let parts: Vec<Paths> = set.parts().collect();
+        assert!(parts.len() > 16 && parts.iter().all(|part| part.bytes() <= PATHS_BYTES_MAX && !part.is_empty()));
+        let mut together = Paths::default();
+        assert!(parts.iter().all(|part| together.append(part)));
+        assert_eq!(together, set);
+        assert!(!together.append(&parts[0]), "not behind the others");
+        assert!(!together.append(&Paths::new((most..most + 5).map(path).collect()).unwrap()), "too many");
+        assert_eq!(together, set);
+        assert_eq!(Paths::default().parts().count(), 0);
+        let mut top = paths(&[b""]);
+        assert!(!top.append(&paths(&[b""])) && top.append(&paths(&[b"a"])));
     }
 }

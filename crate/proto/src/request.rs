@@ -140,6 +140,8 @@ pub struct Request {
     pub remote_fake_super: bool,
     /// Directories of the source where another file system begins are not gone into.
     pub one_file_system: bool,
+    /// With `oneFileSystem`, directories of the source where another file system begins are left out.
+    pub omit_mount_points: bool,
     /// Directories of the source that hold nothing but directories are left out, unless a rule protects them.
     pub prune_empty_dirs: bool,
     /// Which entries belong to the run: the first rule that matches decides.
@@ -164,6 +166,8 @@ pub struct Request {
     pub dry_run: bool,
     /// All missing directories above the destination are made too.
     pub mkpath: bool,
+    /// Blocks of zeros become holes, whatever the source has allocated.
+    pub sparse: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
     /// When packs are compressed.
@@ -210,6 +214,7 @@ impl Default for Request {
             fake_super: false,
             remote_fake_super: false,
             one_file_system: false,
+            omit_mount_points: false,
             prune_empty_dirs: false,
             filter: FilterRules::default(),
             gitignore: false,
@@ -222,6 +227,7 @@ impl Default for Request {
             strict_attributes: false,
             dry_run: false,
             mkpath: false,
+            sparse: false,
             partial: false,
             compression: Compression::default(),
             durability: Durability::default(),
@@ -253,6 +259,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("devices", "devices", &[56]),
     ("specials", "specials", &[36]),
     ("oneFileSystem", "one-file-system", &[84]),
+    ("omitMountPoints", "omit-mount-points", &[97]),
     ("pruneEmptyDirs", "prune-empty-dirs", &[95]),
     ("filter", "filter", &[39]),
     ("gitignore", "gitignore", &[71]),
@@ -283,6 +290,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("force", "force", &[19]),
     ("dryRun", "dry-run", &[22]),
     ("mkpath", "mkpath", &[83]),
+    ("sparse", "sparse", &[96]),
     ("partial", "partial", &[25]),
     ("compression", "compress", &[27]),
     ("durability", "durability", &[26]),
@@ -365,4 +373,6 @@ message!(Request, "request" {
     83 critical mkpath,
     84 critical one_file_system,
     95 critical prune_empty_dirs,
+    96 critical sparse,
+    97 critical omit_mount_points,
 });

@@ -100,28 +100,26 @@ async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, 
 }
 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
-    let first = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut *lanes)).await;
-    let answered = match first {
-        Ok(Ok((_, Opened::Session(request)))) if !request.explain.is_root() => {
+    let answered = match read_request(&mut *lanes).await {
+        Ok((_, Opened::Session(request))) if !request.explain.is_root() => {
             match explain(&shared, &client, *request).await {
                 Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,
                 Err(error) => Err(error),
             }
         }
-        Ok(Ok((version, Opened::Session(request)))) => {
+        Ok((version, Opened::Session(request))) => {
             let refused = serve_sync(&shared, &client, lanes, version, *request).await;
             if let Err((lanes, error)) = refused {
                 refuse(lanes, &error).await;
             }
             return;
         }
-        Ok(Ok((_, Opened::List { root, path }))) => serve_list(&shared, &client, &mut *lanes, &root, &path).await,
-        Ok(Ok((_, Opened::Stat { root, path }))) => match stat(&shared, &client, &root, path).await {
+        Ok((_, Opened::List { root, path })) => serve_list(&shared, &client, &mut *lanes, &root, &path).await,
+        Ok((_, Opened::Stat { root, path })) => match stat(&shared, &client, &root, path).await {
             Ok(stat) => lanes.write(encoded(&[Frame::StatReply(stat)])).await,
             Err(error) => Err(error),
         },
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::new(ErrorKind::Timeout, "no request came in time")),
+        Err(error) => Err(error),
     };
     match answered {
         Ok(()) => lanes.finish(),
@@ -138,7 +136,9 @@ async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
 async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(Version, Opened)> {
     let mut opening = Opening::default();
     loop {
-        let Some(frame) = lanes.read().await? else {
+        let read = tokio::time::timeout(REQUEST_TIMEOUT, lanes.read()).await;
+        let read = read.map_err(|_| Error::new(ErrorKind::Timeout, "no request came in time"))?;
+        let Some(frame) = read? else {
             return Err(Error::protocol("a session without a request").remote());
         };
         if let Some(opened) = opening.frame(frame)? {

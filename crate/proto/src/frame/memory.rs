@@ -29,6 +29,7 @@ impl Frame {
                         + request.group_map.memory_bytes()
                         + more
                 }
+                Self::Paths { paths, .. } => paths.memory_bytes(),
                 Self::Accept(accept) => accept.selected.memory_bytes(),
                 Self::Directories(all) => list(all, |one| one.path.as_bytes().len() + one.xattrs.as_bytes().len()),
                 Self::List { listing, .. } => listing.memory_bytes(),

@@ -27,10 +27,11 @@ use self::want::{ascending, put_ascending, put_resumes, resumes};
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Digest;
 use crate::entry::Listing;
-use crate::field::{Message as _, get_message};
-use crate::limits::{FRAME_BYTES_MAX, PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX};
+use crate::field::{Message as _, Value as _, get_message};
+use crate::limits::{FRAME_BYTES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX, ROOT_NAME_BYTES_MAX};
 use crate::owners::{OwnerName, get_names, put_names};
 use crate::path::RelPath;
+use crate::paths::Paths;
 use crate::profile::EndProfile;
 use crate::request::Request;
 use crate::stat::Stat;
@@ -48,6 +49,13 @@ pub enum Frame {
     },
     /// Second from the initiator.
     Request(Box<Request>),
+    /// Before a request: paths of it, which it continues.
+    Paths {
+        /// They are listed; otherwise they are selected.
+        listed: bool,
+        /// Behind those that came before.
+        paths: Paths,
+    },
     /// The acceptor's answer to the request, unless it is [`Frame::Abort`].
     Accept(Accept),
     /// The sender's digest of its whole tree, when the walk ended before anything else was sent.
@@ -155,6 +163,7 @@ const STAT_REQUEST: u8 = 19;
 const STAT_REPLY: u8 = 20;
 const OWNERS: u8 = 21;
 const EXPLAINED: u8 = 25;
+const PATHS: u8 = 40;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
@@ -195,6 +204,18 @@ impl Frame {
         Ok(frame)
     }
 
+    /// The frames that ask for this, behind the first.
+    #[must_use]
+    pub fn asking_for(request: &Request) -> Vec<Self> {
+        if request.selected.bytes() + request.listed.bytes() <= PATHS_BYTES_MAX {
+            return vec![Self::Request(Box::new(request.clone()))];
+        }
+        let selected = request.selected.parts().map(|paths| Self::Paths { listed: false, paths });
+        let listed = request.listed.parts().map(|paths| Self::Paths { listed: true, paths });
+        let rest = Request { selected: Paths::default(), listed: Paths::default(), ..request.clone() };
+        selected.chain(listed).chain([Self::Request(Box::new(rest))]).collect()
+    }
+
     /// The first frame of an initiator of this build.
     #[must_use]
     pub const fn hello() -> Self {
@@ -205,6 +226,7 @@ impl Frame {
         match self {
             Self::Hello { .. } => HELLO,
             Self::Request(_) => REQUEST,
+            Self::Paths { .. } => PATHS,
             Self::Accept(_) => ACCEPT,
             Self::TreeDigest(_) => TREE_DIGEST,
             Self::Directories(_) => DIRECTORIES,
@@ -237,6 +259,10 @@ impl Frame {
                 out.number(u64::from(*newest));
             }
             Self::Request(request) => request.put_fields(out),
+            Self::Paths { listed, paths } => {
+                out.byte(u8::from(*listed));
+                paths.put(out);
+            }
             Self::Accept(accept) => accept.put_fields(out),
             Self::TreeDigest(digest) => out.raw(digest),
             Self::Directories(all) => directory::put(all, out),
@@ -279,6 +305,7 @@ impl Frame {
         Ok(match reader.byte("frame type")? {
             HELLO => Self::read_hello(reader)?,
             REQUEST => Self::Request(Box::new(get_message(reader)?)),
+            PATHS => Self::Paths { listed: flag(reader, "listed")?, paths: Paths::get(reader, "paths")? },
             ACCEPT => Self::Accept(get_message(reader)?),
             TREE_DIGEST => Self::TreeDigest(reader.array("digest")?),
             DIRECTORIES => Self::Directories(directory::get(reader)?),

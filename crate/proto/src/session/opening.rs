@@ -4,8 +4,10 @@ use std::ops::RangeInclusive;
 
 use super::violation::Violation;
 use crate::frame::{Accept, Frame, Grant};
+use crate::limits::REQUEST_PATHS_BYTES_MAX;
 use crate::options::{Direction, SourcePath};
 use crate::path::RelPath;
+use crate::paths::Paths;
 use crate::request::Request;
 use crate::version::Version;
 
@@ -83,6 +85,15 @@ pub enum Opening {
     Silent,
     /// The hello has come; this is what both ends speak, or else what the initiator does.
     Greeted(Result<Version, RangeInclusive<u16>>),
+    /// Paths of a request have come, and the rest of it is to follow.
+    Listing {
+        /// What both ends speak.
+        version: Version,
+        /// The paths that are selected.
+        selected: Paths,
+        /// Those that are listed.
+        listed: Paths,
+    },
     /// What is wanted has come; nothing more may come by this way.
     Done,
 }
@@ -93,7 +104,14 @@ impl Opening {
     /// # Errors
     /// A frame that has no place here.
     pub fn frame(&mut self, frame: Frame) -> Result<Option<(Version, Opened)>, Violation> {
+        if let (Self::Listing { .. }, Frame::Paths { .. } | Frame::Request(_)) = (&*self, &frame) {
+            return self.listing(frame);
+        }
         match (&*self, frame) {
+            (&Self::Greeted(Ok(version)), frame @ Frame::Paths { .. }) => {
+                *self = Self::Listing { version, selected: Paths::default(), listed: Paths::default() };
+                self.listing(frame)
+            }
             (Self::Silent, Frame::Hello { oldest, newest }) => {
                 *self = Self::Greeted(Version::agree(oldest, newest).ok_or(oldest..=newest));
                 Ok(None)
@@ -114,12 +132,37 @@ impl Opening {
         }
     }
 
+    /// Takes a frame of a request that began with its paths.
+    fn listing(&mut self, frame: Frame) -> Result<Option<(Version, Opened)>, Violation> {
+        const TOO_MANY: &str = "paths of a request that do not ascend, or too many";
+        let Self::Listing { version, selected, listed } = self else { return Err(Violation::misplaced(&frame)) };
+        match frame {
+            Frame::Paths { listed: is_listed, paths } => {
+                let others = if is_listed { selected.bytes() } else { listed.bytes() };
+                let list = if is_listed { listed } else { selected };
+                let fits = others + list.bytes() + paths.bytes() <= REQUEST_PATHS_BYTES_MAX;
+                if fits && list.append(&paths) { Ok(None) } else { Err(Violation::new(TOO_MANY)) }
+            }
+            Frame::Request(mut request) => {
+                let version = *version;
+                if !(selected.append(&request.selected) && listed.append(&request.listed)) {
+                    return Err(Violation::new(TOO_MANY));
+                }
+                request.selected = std::mem::take(selected);
+                request.listed = std::mem::take(listed);
+                *self = Self::Done;
+                Ok(Some((version, Opened::Session(request))))
+            }
+            frame => Err(Violation::misplaced(&frame)),
+        }
+    }
+
     /// The versions of an initiator with which there is none in common: nothing more is taken of it.
     #[must_use]
     pub const fn versions_not_shared(&self) -> Option<&RangeInclusive<u16>> {
         match self {
             Self::Greeted(Err(theirs)) => Some(theirs),
-            Self::Silent | Self::Greeted(Ok(_)) | Self::Done => None,
+            Self::Silent | Self::Greeted(Ok(_)) | Self::Listing { .. } | Self::Done => None,
         }
     }
 }
@@ -144,6 +187,42 @@ mod tests {
         assert!(opening.clone().frame(Frame::Hello { oldest: 1, newest: 7 }).is_err());
         assert!(matches!(opening.frame(wish()), Ok(Some((Version::V1, Opened::List { .. })))));
         assert!(opening.frame(wish()).is_err());
+    }
+
+    #[test]
+    fn paths_may_come_before_their_request_in_order_and_within_their_bound() {
+        let path = |at: usize| RelPath::new(format!("{at:0200}").as_bytes()).unwrap();
+        let greeted = || Opening::Greeted(Ok(Version::V1));
+        let selected = Paths::new((0..6000).map(path).collect()).unwrap();
+        let asked = Request { selected, listed: Paths::new(vec![path(7)]).unwrap(), ..Request::default() };
+        let frames = Frame::asking_for(&asked);
+        assert!(frames.len() > 4);
+        let mut opening = greeted();
+        let mut opened = None;
+        for frame in frames.clone() {
+            assert!(opened.is_none());
+            opened = opening.frame(frame).unwrap();
+        }
+        assert!(matches!(opened, Some((Version::V1, Opened::Session(request))) if *request == asked));
+        assert!(opening.frame(Frame::Request(Box::default())).is_err());
+        // Again, in another order, without an end, and for something else than a run.
+        let mut opening = greeted();
+        assert!(opening.frame(frames[1].clone()).is_ok());
+        assert!(opening.clone().frame(frames[1].clone()).is_err());
+        assert!(opening.clone().frame(frames[0].clone()).is_err());
+        let list = Frame::ListRequest { root: Vec::new(), path: RelPath::root() };
+        assert!(opening.frame(list).is_err());
+        let mut opening = greeted();
+        let endless = (0..).map(|at| Frame::Paths { listed: at % 2 == 1, paths: wide(at) });
+        assert!(endless.take(40).any(|frame| opening.frame(frame).is_err()));
+        let small = Request { selected: Paths::new(vec![path(1)]).unwrap(), ..Request::default() };
+        assert_eq!(Frame::asking_for(&small).len(), 1);
+    }
+
+    /// As many paths as fit a frame, behind those of every smaller number.
+    fn wide(number: usize) -> Paths {
+        let path = |at: usize| RelPath::new(format!("{number:010}{at:0190}").as_bytes()).unwrap();
+        Paths::new((0..2600).map(path).collect()).unwrap()
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Frame {
         match self {
             Self::Hello { .. } => "hello",
             Self::Request(_) => "a request",
+            Self::Paths { .. } => "paths of a request",
             Self::Accept(_) => "an acceptance",
             Self::TreeDigest(_) => "a tree digest",
             Self::Directories(_) => "directories",

@@ -262,6 +262,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
         ("Request, devices and ACLs", Frame::Request(Box::new(push_of_everything()))),
         ("Request, paths", Frame::Request(Box::new(push_of_paths()))),
+        ("Paths", Frame::Paths { listed: true, paths: paths(&[b"etc", b"log/x"]) }),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Request, owners", Frame::Request(Box::new(push_of_owners()))),
         ("Owners", Frame::Owners(owner_names())),

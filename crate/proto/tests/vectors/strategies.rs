@@ -276,6 +276,7 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         any::<[u16; 2]>().prop_map(|[oldest, newest]| Frame::Hello { oldest, newest }),
         any_request().prop_map(|request| Frame::Request(Box::new(request))),
+        (any::<bool>(), vec(any_path(), 0..8)).prop_map(|(listed, all)| Frame::Paths { listed, paths: paths(all) }),
         accept,
         any::<[u8; 16]>().prop_map(Frame::TreeDigest),
         vec(directory, 0..8).prop_map(Frame::Directories),

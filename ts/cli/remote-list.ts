@@ -1,0 +1,66 @@
+import { lstatSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { Connection } from '../connection.js';
+import { ConfigError, IoError, NotFoundError } from '../errors.js';
+import type { TransferOptions } from '../options.js';
+import { bytesOf, joinBytes } from '../paths.js';
+import type { Ends } from '../placement.js';
+import { parseRemote } from '../target.js';
+import type { RemoteTarget } from '../target.js';
+import { entriesOf, remoteListOf } from './lists.js';
+import type { ParsedFlags } from './parse.js';
+
+/** Bytes of a list: more than a request has of paths, for there may be comments in it. */
+const LIST_BYTES_MAX = 32 << 20;
+
+/** The options of a sync, with the paths of a list that `--files-from` names on the server. */
+export async function withRemoteList(
+  flags: ParsedFlags,
+  { sources, destination }: Ends,
+  connection: Connection | undefined,
+  transfer: TransferOptions,
+): Promise<TransferOptions> {
+  const list = remoteListOf(flags);
+  if (list === undefined) return transfer;
+  const remote = [...sources, destination].find((end) => end.kind === 'remote');
+  if (connection === undefined || remote === undefined) {
+    throw new ConfigError('--files-from=:FILE is a file of the server, and neither SRC nor DEST is on one');
+  }
+  return { ...transfer, filesFrom: entriesOf(flags, await fetched(connection, placeOf(list, remote))) };
+}
+
+/** Root and path of the list. */
+function placeOf(list: string, remote: RemoteTarget): Uint8Array {
+  if (list.startsWith(':')) return joinBytes(Buffer.from(remote.root), bytesOf(list.slice(1).replace(/^\/+/, '')));
+  const { host, port, root, path } = parseRemote(list, '--files-from');
+  if (host !== remote.host || port !== remote.port) {
+    throw new ConfigError('--files-from names another server than SRC and DEST');
+  }
+  return joinBytes(Buffer.from(root), path);
+}
+
+/** The content of a regular file of the server, which comes as every other file does: with the rights and below the prefix of the key. */
+async function fetched(connection: Connection, path: Uint8Array): Promise<Buffer> {
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new IoError(`cannot read the list of --files-from: ${why}`, { code: 'ERR_SPARSYNC_IO', cause });
+  };
+  const found = await connection.stat(path).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return refuse('the server has no such file', error);
+    throw error;
+  });
+  if (found.kind !== 'file') return refuse('it is no regular file');
+  if (found.size > LIST_BYTES_MAX) return refuse(`it has more than ${LIST_BYTES_MAX} bytes`);
+  const folder = mkdtempSync(join(tmpdir(), 'sparsync-list-'));
+  try {
+    const file = join(folder, 'list');
+    const left = { links: false, devices: false, specials: false, perms: false, recursive: false, partial: false };
+    await connection.pull(path, file, { ...left, maxSize: LIST_BYTES_MAX, durability: 'none' });
+    return lstatSync(file, { throwIfNoEntry: false })?.isFile() === true
+      ? readFileSync(file)
+      : refuse('it is no regular file');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
