@@ -319,6 +319,8 @@ export interface NativeRoot {
   path: Uint8Array
   /** Nobody may write to it. */
   readOnly: boolean
+  /** What takes root is stored as extended attributes. */
+  fakeSuper: boolean
   /** Patterns of paths that no client sees. */
   exclude: Array<Uint8Array>
 }
@@ -441,6 +443,10 @@ export interface NativeTransfer {
   specials: boolean
   /** Directories of the source where another file system begins are not gone into. */
   oneFileSystem: boolean
+  /** With `oneFileSystem`, directories of the source where another file system begins are left out. */
+  omitMountPoints: boolean
+  /** Directories of the source that hold nothing but directories are left out, unless a rule protects them. */
+  pruneEmptyDirs: boolean
   /** Which entries belong to the run: the first rule that matches decides. */
   filter: Array<NativeRule>
   /** What no rule of the filter decides, files of git do: what they ignore is left out. */
@@ -495,6 +501,8 @@ export interface NativeTransfer {
   dryRun: boolean
   /** All missing directories above the destination are made too. */
   mkpath: boolean
+  /** Blocks of zeros become holes, whatever the source has allocated. */
+  sparse: boolean
   /** Verified parts of large files are kept for the next run. */
   partial: boolean
   /** When packs are compressed. */

@@ -92,6 +92,24 @@ test('--open-noatime leaves the access times of what is read', async (t) => {
   t.log(`without it: ${JSON.stringify(atimes(source, read))}`);
 });
 
+judged('-UU leaves them too, as with rsync, and -U alone does not', async (t) => {
+  const { work, client: user } = await setup(t);
+  const source = dir(work, 'source');
+  make(source);
+  const old = 1_000_000_000 - 100;
+  const read = ['f', 'd/g', 'large'];
+  for (const flags of ['-aUU', '-aU']) {
+    touch(source, old);
+    rsync(flags, `${source}/`, `${work}/theirs${flags}`);
+    const isKept = (): boolean => read.every((name) => atimes(source, read)[name] === old);
+    const theirs = isKept();
+    touch(source, old);
+    await quietly(t, user, [flags, `${source}/`, `${work}/ours${flags}`]);
+    t.is(isKept(), theirs, flags);
+    t.deepEqual(atimes(`${work}/ours${flags}`), atimes(`${work}/theirs${flags}`), flags);
+  }
+});
+
 test('-N is refused with its reason, as rsync refuses it', async (t) => {
   const { work, client: user } = await setup(t);
   const source = dir(work, 'source');

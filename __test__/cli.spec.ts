@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import {
@@ -453,6 +453,23 @@ judged('--stats, -v and --progress say what was done, the first two on stdout, t
   const progress = await cli(t, user, ['-aP', `${work}/src/`, url('c')]);
   t.is(progress.code, 0);
   t.is(progress.stdout, '');
+});
+
+judged('--stats and -v say what was done of a run that ends with 23 too, as with rsync', async (t) => {
+  const { work, client: user } = await setup(t);
+  plainTree(`${work}/src`, { directories: 1, files: 3 });
+  for (const [words, ours, theirs] of [
+    [['-a', '--stats'], /files transferred:\s+3/i, /files transferred: 3/],
+    [['-av'], /3 files/, /^sent /m],
+  ] as const) {
+    const paths = [...words, `${work}/src/`, `${work}/missing`];
+    const ran = await cli(t, user, [...paths, `${work}/ours${words.length}`]);
+    t.is(ran.code, exit.partial, ran.stderr);
+    t.regex(ran.stdout, ours);
+    const judge = spawnSync('rsync', [...paths, `${work}/theirs${words.length}`], { encoding: 'utf8' });
+    t.is(judge.status, 23);
+    t.regex(judge.stdout, theirs);
+  }
 });
 
 judged('random trees, by the command, equal to what rsync makes of them', async (t) => {

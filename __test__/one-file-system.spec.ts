@@ -36,6 +36,12 @@ judged('-x carries directories where another file system begins, and nothing in 
       [['-ax'], 'src/a/mounted'],
       [['-axR'], 'src/./a/mounted/'],
       [['-ax', '--delete'], 'src/'],
+      [['-axx'], 'src/'],
+      [['-axx'], 'src/a/mounted'],
+      [['-axx', '--delete'], 'src/'],
+      [['-axxm'], 'src/'],
+      [['-axm'], 'src/'],
+      [['-axx', '--no-x', '-x'], 'src/'],
     ] as const
   ).entries()) {
     const label = `${flags.join(' ')} ${source}`;

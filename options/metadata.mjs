@@ -55,7 +55,8 @@ export const rows = [
     meaning: 'Access times of all but directories.',
     flag: 'atimes',
     short: 'U',
-    help: 'carry access times of all but directories',
+    doubled: 'open-noatime',
+    help: 'carry access times of all but directories; twice is --open-noatime as well',
     verify: 'compare access times of all but directories',
   },
   {

@@ -26,6 +26,16 @@ export const rows = [
     help: 'make all missing directories above DEST',
   },
   {
+    name: 'sparse',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 96, at: 'sparse' },
+    meaning: 'Blocks of zeros become holes, whatever the source has allocated.',
+    flag: 'sparse',
+    short: 'S',
+    help: 'make holes of runs of zeros; holes of the source stay holes without it',
+  },
+  {
     name: 'partial',
     kind: flag({ api: true, command: true }),
     calls: WRITING,

@@ -9,6 +9,7 @@
 //             alone, `off` the value of `--no-FLAG` (without it the default), `many` whether it may be repeated, `help` one line
 //   flags     in place of one flag, flags that each stand for one word
 //   verify    the line of help in `sparsync verify`, `true` for the same; without it `verify` has no such flag
+//   doubled   the flag that it stands for when it is given twice
 //   twice     why the flag may not stand twice, where that means something else in rsync
 //   implies   flags that it turns on as well; `partsImply`: those that the parts of its value turn on, each the one in its place; `hidden`: not in the help; `shared`: other verbs have the flag too
 import * as compare from './compare.mjs';

@@ -448,6 +448,14 @@ export interface TransferOptions {
    */
   oneFileSystem?: boolean | undefined;
   /**
+   * With `oneFileSystem`, leave the directories out where another file system begins: with `delete` the destination loses its own.
+   *
+   * Default: `false`.
+   *
+   * @example `{ oneFileSystem: true, omitMountPoints: true }`
+   */
+  omitMountPoints?: boolean | undefined;
+  /**
    * Leave out directories of the source that hold nothing but directories, as the run sees them: what a filter leaves out does
    * not count. The top stays, and so does what a rule protects (`{ protect: 'tmp/' }`). With `delete` the destination loses
    * what was left out.
@@ -487,7 +495,7 @@ export interface TransferOptions {
   /**
    * The only paths below the one source that belong to the run; with `recursive` also what is below them. A path that ends
    * with a slash stands, without `recursive`, for a directory and its direct entries, and `.` for the source itself. One that
-   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 512 KiB in all.
+   * the source does not have is told, and costs nothing else. `..` goes no higher than the source. At most 8 MiB in all.
    *
    * Default: everything.
    *
@@ -674,6 +682,15 @@ export interface TransferOptions {
    * @example `lanes: 1`
    */
   lanes?: number | undefined;
+  /**
+   * Make holes of blocks of zeros (4 KiB) in what is written, whatever the source has allocated for them. Holes of the
+   * source arrive as holes without it. A file that ends in a hole is flushed before it gets its name.
+   *
+   * Default: `false`.
+   *
+   * @example `sparse: true`
+   */
+  sparse?: boolean | undefined;
   /**
    * Keep what is verified of a large file when a run breaks off, for a day, so that the next one goes on from there.
    *

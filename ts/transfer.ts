@@ -26,6 +26,7 @@ export const TRANSFER_CHECKS: {
   readonly devices: Check<boolean>;
   readonly specials: Check<boolean>;
   readonly oneFileSystem: Check<boolean>;
+  readonly omitMountPoints: Check<boolean>;
   readonly pruneEmptyDirs: Check<boolean>;
   readonly filter: Check<FilterRules>;
   readonly gitignore: Check<boolean>;
@@ -54,6 +55,7 @@ export const TRANSFER_CHECKS: {
   readonly force: Check<boolean>;
   readonly dryRun: Check<boolean>;
   readonly mkpath: Check<boolean>;
+  readonly sparse: Check<boolean>;
   readonly partial: Check<boolean>;
   readonly compression: Check<Compression>;
   readonly durability: Check<Durability>;
@@ -77,6 +79,7 @@ export const TRANSFER_CHECKS: {
   devices: flag,
   specials: flag,
   oneFileSystem: flag,
+  omitMountPoints: flag,
   pruneEmptyDirs: flag,
   filter: filterRules,
   gitignore: flag,
@@ -105,6 +108,7 @@ export const TRANSFER_CHECKS: {
   force: flag,
   dryRun: flag,
   mkpath: flag,
+  sparse: flag,
   partial: flag,
   compression: oneOf(...COMPRESSIONS),
   durability: oneOf(...DURABILITIES),
@@ -119,6 +123,7 @@ export const NOT_IN_PLAN = [
   'strictAttributes',
   'dryRun',
   'mkpath',
+  'sparse',
   'partial',
   'durability',
   'lockWaitMs',
@@ -143,6 +148,7 @@ export const NOT_IN_VERIFY = [
   'force',
   'dryRun',
   'mkpath',
+  'sparse',
   'partial',
   'durability',
   'lockWaitMs',
@@ -167,6 +173,7 @@ interface Given {
   devices?: boolean;
   specials?: boolean;
   oneFileSystem?: boolean;
+  omitMountPoints?: boolean;
   pruneEmptyDirs?: boolean;
   filter?: FilterRules;
   gitignore?: boolean;
@@ -195,6 +202,7 @@ interface Given {
   force?: boolean;
   dryRun?: boolean;
   mkpath?: boolean;
+  sparse?: boolean;
   partial?: boolean;
   compression?: Compression;
   durability?: Durability;
@@ -221,6 +229,7 @@ export interface EngineOptions {
   devices: boolean;
   specials: boolean;
   oneFileSystem: boolean;
+  omitMountPoints: boolean;
   pruneEmptyDirs: boolean;
   filter: NativeRule[];
   gitignore: boolean;
@@ -249,6 +258,7 @@ export interface EngineOptions {
   force: boolean;
   dryRun: boolean;
   mkpath: boolean;
+  sparse: boolean;
   partial: boolean;
   compression: Compression;
   durability: Durability;
@@ -276,6 +286,7 @@ export function engineOptions(given: Given): EngineOptions {
     devices: given.devices ?? true,
     specials: given.specials ?? true,
     oneFileSystem: given.oneFileSystem ?? false,
+    omitMountPoints: given.omitMountPoints ?? false,
     pruneEmptyDirs: given.pruneEmptyDirs ?? false,
     filter: nativeRules(given.filter ?? []),
     gitignore: given.gitignore ?? false,
@@ -304,6 +315,7 @@ export function engineOptions(given: Given): EngineOptions {
     force: given.force ?? false,
     dryRun: given.dryRun ?? false,
     mkpath: given.mkpath ?? false,
+    sparse: given.sparse ?? false,
     partial: given.partial ?? true,
     compression: given.compression ?? 'auto',
     durability: given.durability ?? 'run',

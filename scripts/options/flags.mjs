@@ -18,6 +18,7 @@ function declaration(row) {
     implies: row.implies && `[${row.implies.map(quoted).join(', ')}]`,
     partsImply: row.partsImply && `[${row.partsImply.map(quoted).join(', ')}]`,
     twice: row.twice && quoted(row.twice),
+    doubled: row.doubled && quoted(row.doubled),
     hidden: row.hidden && 'true',
     category: quoted(row.group),
     help: quoted(row.help),

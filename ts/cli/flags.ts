@@ -62,6 +62,11 @@ export const SERVE_FLAGS: readonly Flag[] = [
     help: 'refuse transfers with this option, as in --refuse=delete',
   },
   { name: 'read-only', category: SERVER, help: 'nothing is written below any root' },
+  {
+    name: 'fake-super',
+    category: SERVER,
+    help: 'store what takes root in attributes user.rsync.% in every transfer, and read it there',
+  },
   { name: 'durability', value: 'LEVEL', category: SERVER, help: 'least durability: none, run or file (default: run)' },
   { name: 'max-sessions', value: 'NUM', category: SERVER, help: 'transfers at the same time (default: 64)' },
   {
@@ -107,8 +112,6 @@ export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, JSON_FLAG, HE
 
 /** rsync's flags that this command does not have, and why. Silence about them could lose data. */
 export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
-  S: 'holes in files are not carried',
-  sparse: 'holes in files are not carried',
   N: 'Linux lets nobody set the time at which a file was made',
   crtimes: 'Linux lets nobody set the time at which a file was made',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',

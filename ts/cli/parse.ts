@@ -26,6 +26,8 @@ export interface Flag {
   readonly partsImply?: readonly string[];
   /** Why it may not stand twice, where that is another option to others. */
   readonly twice?: string;
+  /** The flag that it turns on when it stands there twice. */
+  readonly doubled?: string;
   /** Not shown in the help. */
   readonly hidden?: boolean;
 }
@@ -37,7 +39,8 @@ export type Word = string | Uint8Array;
 export class ParsedFlags {
   readonly #known: ReadonlySet<string>;
   readonly #switches = new Map<string, boolean>();
-  readonly #spelled = new Set<string>();
+  /** How often each flag stands there since it was last taken back. */
+  readonly #times = new Map<string, number>();
   /** Values with the names of their flags, in the order of the command line. */
   #values: (readonly [string, Word])[] = [];
   /** The words that are no flags. */
@@ -49,11 +52,13 @@ export class ParsedFlags {
 
   /** Turns a flag and what it implies on or off. The last word on the command line wins. */
   turn(flag: Flag, on: boolean): void {
-    if (on && flag.twice !== undefined && this.#spelled.has(flag.name)) {
+    const before = this.#times.get(flag.name) ?? 0;
+    if (on && flag.twice !== undefined && before > 0) {
       throw new ConfigError(`--${flag.name} may stand once: ${flag.twice}`);
     }
     this.#switches.set(flag.name, on);
-    this.#spelled.add(flag.name);
+    this.#times.set(flag.name, on ? before + 1 : 0);
+    if (flag.doubled !== undefined && (on ? before > 0 : before > 1)) this.#switches.set(flag.doubled, on);
     for (const name of flag.implies ?? []) this.#switches.set(name, on);
   }
 
@@ -83,7 +88,7 @@ export class ParsedFlags {
 
   /** Whether a flag stands on the command line itself, and is not only implied by another. */
   spelled(name: string): boolean {
-    return this.#spelled.has(this.#declared(name));
+    return this.#times.has(this.#declared(name));
   }
 
   /** Whether a flag is on. */

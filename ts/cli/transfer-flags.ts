@@ -21,7 +21,7 @@ const FILES_FROM_FLAG: Flag = {
   name: 'files-from',
   value: 'FILE',
   category: 'What is transferred',
-  help: 'the paths below SRC that FILE lists, one in a line (- is standard input)',
+  help: 'the paths below SRC that FILE lists, one in a line (- is standard input, :FILE below the root of the server)',
 };
 const FROM0_FLAG: Flag = {
   name: 'from0',
@@ -99,8 +99,15 @@ const SPECIALS_FLAG: Flag = {
 const ONE_FILE_SYSTEM_FLAG: Flag = {
   name: 'one-file-system',
   short: 'x',
+  doubled: 'omit-mount-points',
   category: 'What is transferred',
-  help: 'go into no directory of another file system',
+  help: 'go into no directory of another file system; twice leaves such directories out',
+};
+const OMIT_MOUNT_POINTS_FLAG: Flag = {
+  name: 'omit-mount-points',
+  implies: ['one-file-system'],
+  category: 'What is transferred',
+  help: 'leave out directories of another file system: -xx',
 };
 const PRUNE_EMPTY_DIRS_FLAG: Flag = {
   name: 'prune-empty-dirs',
@@ -192,8 +199,9 @@ const OMIT_LINK_TIMES_FLAG: Flag = {
 const ATIMES_FLAG: Flag = {
   name: 'atimes',
   short: 'U',
+  doubled: 'open-noatime',
   category: 'Modes, times and owners',
-  help: 'carry access times of all but directories',
+  help: 'carry access times of all but directories; twice is --open-noatime as well',
 };
 const OPEN_NOATIME_FLAG: Flag = {
   name: 'open-noatime',
@@ -335,6 +343,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'the same as --devices --specials',
   },
   ONE_FILE_SYSTEM_FLAG,
+  OMIT_MOUNT_POINTS_FLAG,
   PRUNE_EMPTY_DIRS_FLAG,
   FILTER_FLAG,
   EXCLUDE_FLAG,
@@ -410,6 +419,12 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'force', category: 'Deleting', help: 'replace directories that are not empty by what SRC has there' },
   { name: 'dry-run', short: 'n', category: 'How it runs', help: 'find out what would be done, write nothing' },
   { name: 'mkpath', category: 'How it runs', help: 'make all missing directories above DEST' },
+  {
+    name: 'sparse',
+    short: 'S',
+    category: 'How it runs',
+    help: 'make holes of runs of zeros; holes of the source stay holes without it',
+  },
   {
     name: 'partial',
     category: 'How it runs',
@@ -496,6 +511,7 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
   { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
   { ...ONE_FILE_SYSTEM_FLAG, category: 'How it is compared' },
+  { ...OMIT_MOUNT_POINTS_FLAG, category: 'How it is compared' },
   { ...PRUNE_EMPTY_DIRS_FLAG, category: 'How it is compared' },
   { ...FILTER_FLAG, category: 'How it is compared' },
   { ...EXCLUDE_FLAG, category: 'How it is compared' },
@@ -545,6 +561,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     devices: flags.on('devices'),
     specials: flags.on('specials'),
     oneFileSystem: flags.on('one-file-system'),
+    omitMountPoints: flags.on('omit-mount-points'),
     pruneEmptyDirs: flags.on('prune-empty-dirs'),
     filter: filterOf(flags),
     gitignore: flags.on('gitignore'),
@@ -580,6 +597,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     force: flags.on('force'),
     dryRun: flags.on('dry-run'),
     mkpath: flags.on('mkpath'),
+    sparse: flags.on('sparse'),
     partial: flags.given('partial'),
     compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
     durability: flags.choice('durability', DURABILITIES) ?? 'none',
@@ -610,6 +628,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     devices: flags.given('devices'),
     specials: flags.given('specials'),
     oneFileSystem: flags.given('one-file-system'),
+    omitMountPoints: flags.given('omit-mount-points'),
     pruneEmptyDirs: flags.given('prune-empty-dirs'),
     filter: filterOf(flags),
     gitignore: flags.given('gitignore'),

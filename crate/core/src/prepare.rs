@@ -130,6 +130,7 @@ impl Prepared {
             durability: request.durability,
             // The name of a kept part is the same in every run, so it needs a destination that is locked.
             keep_partial: request.partial && self.hold() == Hold::Exclusive,
+            sparse: request.sparse,
             grant: self.grant,
             report,
             session_id: self.session_id,
@@ -181,6 +182,7 @@ fn owners(request: &Request, terms: &ReceiverTerms<'_>, carried: &Attributes, re
         users: carried.owner.then_some(&request.user_map),
         groups: carried.group.then_some(&request.group_map),
         members_only: carried.group && !is_privileged(request, terms),
+        acls: (carried.acls && !request.numeric_ids).then_some((&request.user_map, &request.group_map)),
     };
     let (owners, unknown) = OwnerMap::new(Box::new(SystemAccounts::default()), &rules);
     for (kind, name) in unknown {

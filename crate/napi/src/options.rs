@@ -175,7 +175,8 @@ fn local_source(source: &NativeSource) -> Result<LocalSource> {
 
 fn paths(all: &[Uint8Array]) -> Result<Paths> {
     let paths = all.iter().map(|path| rel_path(path)).collect::<Result<Vec<_>>>()?;
-    Paths::new(paths).ok_or_else(|| config(format!("paths of more than {} bytes in all", limits::PATHS_BYTES_MAX)))
+    Paths::new(paths)
+        .ok_or_else(|| config(format!("paths of more than {} bytes in all", limits::REQUEST_PATHS_BYTES_MAX)))
 }
 
 impl NativeRequest {
@@ -269,6 +270,8 @@ pub struct NativeRoot {
     pub path: Uint8Array,
     /// Nobody may write to it.
     pub read_only: bool,
+    /// What takes root is stored as extended attributes.
+    pub fake_super: bool,
     /// Patterns of paths that no client sees.
     pub exclude: Vec<Uint8Array>,
 }
@@ -317,6 +320,7 @@ impl NativeServerOptions {
                     name: root.name,
                     path: root.path.to_vec(),
                     read_only: root.read_only,
+                    fake_super: root.fake_super,
                     exclude: root.exclude.iter().map(|pattern| pattern.to_vec()).collect(),
                 })
                 .collect(),

@@ -43,6 +43,8 @@ pub struct NativeTransfer {
     pub specials: bool,
     /// Directories of the source where another file system begins are not gone into.
     pub one_file_system: bool,
+    /// With `oneFileSystem`, directories of the source where another file system begins are left out.
+    pub omit_mount_points: bool,
     /// Directories of the source that hold nothing but directories are left out, unless a rule protects them.
     pub prune_empty_dirs: bool,
     /// Which entries belong to the run: the first rule that matches decides.
@@ -99,6 +101,8 @@ pub struct NativeTransfer {
     pub dry_run: bool,
     /// All missing directories above the destination are made too.
     pub mkpath: bool,
+    /// Blocks of zeros become holes, whatever the source has allocated.
+    pub sparse: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
     /// When packs are compressed.
@@ -133,6 +137,7 @@ impl NativeTransfer {
         request.attributes.devices = self.devices;
         request.attributes.specials = self.specials;
         request.one_file_system = self.one_file_system;
+        request.omit_mount_points = self.omit_mount_points;
         request.prune_empty_dirs = self.prune_empty_dirs;
         request.filter = rules(&self.filter)?;
         request.gitignore = self.gitignore;
@@ -161,6 +166,7 @@ impl NativeTransfer {
         request.deletion.force = self.force;
         request.dry_run = self.dry_run;
         request.mkpath = self.mkpath;
+        request.sparse = self.sparse;
         request.partial = self.partial;
         request.compression = self.compression.into();
         request.durability = self.durability.into();

@@ -41,6 +41,7 @@ impl Quota {
             every: false,
             chmod: None,
             one_file_system: false,
+            omit_mount_points: false,
             open_noatime: false,
         };
         for item in walk(top, options, true) {

@@ -89,6 +89,7 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
         every: false,
         chmod: None,
         one_file_system: false,
+        omit_mount_points: false,
         open_noatime: false,
     };
     let scan =

@@ -31,6 +31,8 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) chmod: Option<&'a Chmod>,
     /// Directories where another file system begins are not gone into.
     pub(crate) one_file_system: bool,
+    /// Nor are they carried.
+    pub(crate) omit_mount_points: bool,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
 }
@@ -247,6 +249,10 @@ impl Scan {
         }
         let kind = carried_kind(status.kind, &options.attributes);
         if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {
+            if options.omit_mount_points {
+                self.leaves_out = true;
+                return;
+            }
             self.boundaries.push((name.to_vec(), status));
         }
         if kind == Kind::Directory && options.judge.prunes() {
@@ -498,6 +504,7 @@ pub(crate) fn look_at<'a>(
         every: true,
         chmod: None,
         one_file_system: false,
+        omit_mount_points: false,
         open_noatime: false,
     };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);

@@ -91,6 +91,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) durability: Durability,
     /// Parts of large files are kept.
     pub(crate) keep_partial: bool,
+    /// Blocks of zeros become holes.
+    pub(crate) sparse: bool,
     /// What the sender may send.
     pub(crate) grant: Grant,
     /// Where the account goes.
@@ -117,6 +119,7 @@ impl ReceiverOptions {
             every: false,
             chmod: None,
             one_file_system: false,
+            omit_mount_points: false,
             open_noatime: self.open_noatime,
         }
     }
@@ -167,6 +170,7 @@ pub(crate) fn run_receiver(
         owners: &options.owners,
         durability: options.durability,
         keep_partial: options.keep_partial,
+        sparse: options.sparse,
         quota: options.quota.as_ref(),
         delayed: Mutex::default(),
         unflushed: AtomicU64::new(0),

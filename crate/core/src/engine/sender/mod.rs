@@ -53,6 +53,7 @@ impl<S> Source<S> {
 }
 
 /// How a sender behaves.
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct SenderOptions {
     /// What the run compares.
     pub(crate) attributes: Attributes,
@@ -62,6 +63,8 @@ pub(crate) struct SenderOptions {
     pub(crate) recursive: bool,
     /// Whether the walk stays in the file system of each source.
     pub(crate) one_file_system: bool,
+    /// Whether directories where it would leave it are left out.
+    pub(crate) omit_mount_points: bool,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Chmod,
     /// Files are read without a change of their access times.

@@ -23,6 +23,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
         every: false,
         chmod: shared.options.chmod(),
         one_file_system: shared.options.one_file_system,
+        omit_mount_points: shared.options.omit_mount_points,
         open_noatime: shared.options.open_noatime,
     };
     let holds = options.digests_decide() && shared.source.file_name.is_none();

@@ -92,7 +92,7 @@ impl Accounts for Nobody {
 
 /// Owners by number.
 fn numbers() -> OwnerMap {
-    OwnerMap::new(Box::new(Nobody), &OwnerRules { users: None, groups: None, members_only: false }).0
+    OwnerMap::new(Box::new(Nobody), &OwnerRules { users: None, groups: None, members_only: false, acls: None }).0
 }
 
 /// Runs sender and receiver against each other until both have ended.
@@ -117,6 +117,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         open_noatime: false,
         durability: asked.durability,
         keep_partial: asked.keep_partial,
+        sparse: asked.durability != Durability::None,
         grant: asked.grant,
         report: Report::Local(Arc::clone(&events)),
         session_id: [asked.session; 8],
@@ -130,6 +131,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         judge: Judge::everything(),
         recursive: true,
         one_file_system: false,
+        omit_mount_points: false,
         chmod: Chmod::default(),
         open_noatime: false,
         names: None,

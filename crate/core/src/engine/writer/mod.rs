@@ -1,10 +1,11 @@
 //! Writes what arrives on one data lane.
 //!
-//! [`whole`] writes small files, [`recipe`] large ones, [`naming`] gives what is complete its name. What may follow what on a
-//! lane is decided by [`Lane`].
+//! [`whole`] writes small files, [`recipe`] large ones, both through [`sparse`] where zeros are to be holes; [`naming`] gives
+//! what is complete its name. What may follow what on a lane is decided by [`Lane`].
 
 mod naming;
 mod recipe;
+mod sparse;
 mod whole;
 
 use std::collections::HashMap;
@@ -50,6 +51,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) owners: &'a OwnerMap,
     pub(super) durability: Durability,
     pub(super) keep_partial: bool,
+    /// Blocks of zeros become holes.
+    pub(super) sparse: bool,
     pub(super) quota: Option<&'a Quota>,
     /// What is complete and gets its name with the deletions.
     pub(super) delayed: Mutex<Vec<Delayed>>,

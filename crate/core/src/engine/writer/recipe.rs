@@ -64,10 +64,17 @@ impl<D: WriteDirectory> Arriving<D> {
         }
     }
 
-    fn write(&mut self, at: u64, bytes: &[u8]) -> storage::Result<()> {
+    fn write(&mut self, at: u64, bytes: &[u8], sparse: bool) -> storage::Result<()> {
         self.give_up_part(at)?;
-        self.data_end = at + bytes.len() as u64;
-        self.new.as_ref().map_or(Ok(()), |new| new.file.write(bytes, at))
+        let Ok(new) = &self.new else { return Ok(()) };
+        if !sparse {
+            self.data_end = at + bytes.len() as u64;
+            return new.file.write(bytes, at);
+        }
+        if let Some(end) = super::sparse::write(&new.file, bytes, at)? {
+            self.data_end = end;
+        }
+        Ok(())
     }
 
     /// Takes over what is held of it: the part was opened in place of a new file, so its bytes are where they belong.
@@ -182,7 +189,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.clock.enter(Phase::hash);
         open.hasher.update(bytes);
         self.clock.enter(Phase::write);
-        let written = open.write(at, bytes);
+        let written = open.write(at, bytes, self.writing.sparse);
         self.written(written)
     }
 

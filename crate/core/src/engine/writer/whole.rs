@@ -12,7 +12,7 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::progress::Announced;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{self, WriteFile as _, WriteStorage};
+use crate::storage::{self, WriteFile, WriteStorage, end_in_hole};
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
     pub(super) fn whole(
@@ -56,6 +56,15 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 }
 
+/// Writes the content of a new file, with holes for its zeros when that is asked for.
+fn put(file: &impl WriteFile, content: &[u8], sparse: bool) -> storage::Result<()> {
+    if !sparse {
+        return file.write(content, 0);
+    }
+    let end = super::sparse::write(file, content, 0)?.unwrap_or(0);
+    if end == content.len() as u64 { Ok(()) } else { end_in_hole(file, content.len() as u64) }
+}
+
 /// Writes a whole file and sets its attributes.
 fn write<S: WriteStorage>(
     writing: &Writing<'_, S>,
@@ -72,7 +81,7 @@ fn write<S: WriteStorage>(
         Unplaced::file(placement, directory, writing.names.next(), target.start())
     })?;
     clock.enter(Phase::write);
-    if let Err(error) = open.write(content, 0) {
+    if let Err(error) = put(&open, content, writing.sparse) {
         unplaced.discard();
         return Err(error);
     }

@@ -1,0 +1,62 @@
+//! Runs of zeros that become holes, when that is asked for.
+
+use std::ops::Range;
+
+use crate::storage::{Result, WriteFile};
+
+/// What file systems allocate at once: a hole in less takes as much room as zeros.
+const BLOCK_BYTES: usize = 4096;
+
+/// The parts of `bytes`, which stand at `offset` in their file, that are no blocks of zeros. What is here of a block at either
+/// end is taken for one: the rest of it may be a hole as well.
+fn data(bytes: &[u8], offset: u64) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        // A remainder of the size of a block fits.
+        let in_block = usize::try_from((offset + at as u64) % BLOCK_BYTES as u64).unwrap_or(0);
+        let end = (at + BLOCK_BYTES - in_block).min(bytes.len());
+        let is_hole = bytes[at..end].iter().all(|&byte| byte == 0);
+        match parts.last_mut() {
+            _ if is_hole => {}
+            Some(last) if last.end == at => last.end = end,
+            _ => parts.push(at..end),
+        }
+        at = end;
+    }
+    parts
+}
+
+/// Writes `bytes` at `offset`, where nothing was written before, but for blocks of zeros. Gives where the last data ends, when
+/// there is some.
+pub(super) fn write(file: &impl WriteFile, bytes: &[u8], offset: u64) -> Result<Option<u64>> {
+    let mut end = None;
+    for part in data(bytes, offset) {
+        end = Some(offset + part.end as u64);
+        file.write(&bytes[part.clone()], offset + part.start as u64)?;
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK_BYTES, data};
+
+    #[test]
+    fn blocks_of_zeros_are_left_out_wherever_they_stand() {
+        let ends = |bytes: &[u8], offset| -> Vec<(usize, usize)> {
+            data(bytes, offset).iter().map(|part| (part.start, part.end)).collect()
+        };
+        let mut bytes = vec![0; 3 * BLOCK_BYTES];
+        assert!(data(&bytes, 0).is_empty() && data(&bytes, 100).is_empty() && data(&[], 7).is_empty());
+        bytes[BLOCK_BYTES + 5] = 1;
+        assert_eq!(ends(&bytes, 0), [(BLOCK_BYTES, 2 * BLOCK_BYTES)]);
+        assert_eq!(ends(&bytes, 100), [(BLOCK_BYTES - 100, 2 * BLOCK_BYTES - 100)]);
+        bytes[0] = 1;
+        assert_eq!(ends(&bytes, 0), [(0, 2 * BLOCK_BYTES)]);
+        assert_eq!(ends(&bytes[..BLOCK_BYTES + 5], 0), [(0, BLOCK_BYTES)]);
+        bytes[BLOCK_BYTES + 5] = 0;
+        bytes[3 * BLOCK_BYTES - 1] = 1;
+        assert_eq!(ends(&bytes, 0), [(0, BLOCK_BYTES), (2 * BLOCK_BYTES, 3 * BLOCK_BYTES)]);
+    }
+}
