@@ -318,67 +318,70 @@ judged('an address that climbs is refused where it is written', async (t) => {
   t.deepEqual(readdirSync(served), []);
 });
 
-judged('a symlink planted in the destination leads nobody out, on a push or on a pull', async (t) => {
-  const made = await setup(t);
-  const { work, served, access, url, server } = made;
-  const outside = new Bystander(`${work}/outside`);
-  plainTree(`${work}/source/sub`, { directories: 2, files: 30 });
-  writeFileSync(`${work}/source/secret`, 'from the source');
-  writeFileSync(`${work}/source/sub/secret`, 'from the source');
-  await sync(`${work}/source`, url('origin'), access);
-  const plants: Readonly<Record<string, (tree: string) => void>> = {
-    'a directory': (tree) => symlinkSync(`${work}/outside`, `${tree}/sub`),
-    'a directory, relative': (tree) => symlinkSync('../../outside', `${tree}/sub`),
-    'a directory below': (tree) => {
-      mkdirSync(`${tree}/sub`);
-      symlinkSync(`${work}/outside`, `${tree}/sub/dir0000`);
-      symlinkSync(`${work}/outside/inner`, `${tree}/sub/dir0001`);
-    },
-    'a file': (tree) => symlinkSync(`${work}/outside/secret`, `${tree}/secret`),
-    'a name that the source lacks': (tree) => symlinkSync(`${work}/outside`, `${tree}/extra`),
-    'a file that is not there': (tree) => symlinkSync(`${work}/outside/created`, `${tree}/secret`),
-  };
-  let round = 0;
-  for (const [what, plant] of Object.entries(plants)) {
-    for (const options of [{}, { delete: true, allowMassDelete: true }, { perms: false, times: false }]) {
-      round += 1;
-      const [pushed, pulled] = [dir(served, `tree${round}`), dir(work, `copy${round}`)];
-      plant(pushed);
-      plant(pulled);
-      await sync(`${work}/source`, url(`tree${round}`), { ...access, ...options });
-      await sync(url('origin'), pulled, { ...access, ...options });
-      t.deepEqual(outside.touched(), [], what);
-      for (const tree of [pushed, pulled]) {
-        t.is(readFileSync(`${tree}/sub/secret`, 'utf8'), 'from the source', what);
+judged(
+  'a symlink planted in the destination leads nobody out, on a push or on a pull (CVE-2026-53785, CVE-2026-53796)',
+  async (t) => {
+    const made = await setup(t);
+    const { work, served, access, url, server } = made;
+    const outside = new Bystander(`${work}/outside`);
+    plainTree(`${work}/source/sub`, { directories: 2, files: 30 });
+    writeFileSync(`${work}/source/secret`, 'from the source');
+    writeFileSync(`${work}/source/sub/secret`, 'from the source');
+    await sync(`${work}/source`, url('origin'), access);
+    const plants: Readonly<Record<string, (tree: string) => void>> = {
+      'a directory': (tree) => symlinkSync(`${work}/outside`, `${tree}/sub`),
+      'a directory, relative': (tree) => symlinkSync('../../outside', `${tree}/sub`),
+      'a directory below': (tree) => {
+        mkdirSync(`${tree}/sub`);
+        symlinkSync(`${work}/outside`, `${tree}/sub/dir0000`);
+        symlinkSync(`${work}/outside/inner`, `${tree}/sub/dir0001`);
+      },
+      'a file': (tree) => symlinkSync(`${work}/outside/secret`, `${tree}/secret`),
+      'a name that the source lacks': (tree) => symlinkSync(`${work}/outside`, `${tree}/extra`),
+      'a file that is not there': (tree) => symlinkSync(`${work}/outside/created`, `${tree}/secret`),
+    };
+    let round = 0;
+    for (const [what, plant] of Object.entries(plants)) {
+      for (const options of [{}, { delete: true, allowMassDelete: true }, { perms: false, times: false }]) {
+        round += 1;
+        const [pushed, pulled] = [dir(served, `tree${round}`), dir(work, `copy${round}`)];
+        plant(pushed);
+        plant(pulled);
+        await sync(`${work}/source`, url(`tree${round}`), { ...access, ...options });
+        await sync(url('origin'), pulled, { ...access, ...options });
+        t.deepEqual(outside.touched(), [], what);
+        for (const tree of [pushed, pulled]) {
+          t.is(readFileSync(`${tree}/sub/secret`, 'utf8'), 'from the source', what);
+        }
       }
     }
-  }
 
-  // The very place that is named is a symlink that somebody else planted below the root.
-  symlinkSync(`${work}/outside`, `${served}/way-out`);
-  for (const path of ['way-out', 'way-out/inner', 'way-out/new']) {
-    for (const attempt of [
-      () => sync(`${work}/source`, url(path), { ...access, delete: true, allowMassDelete: true }),
-      () => sync(url(path), `${work}/leak`, access),
-      async () => {
-        const connection = await connect(server.url(), access);
-        try {
-          return await connection.list(`root/${path}`);
-        } finally {
-          await connection.close();
-        }
-      },
-    ]) {
-      await (async () => attempt())().catch((error: unknown) => {
-        t.true(error instanceof SparsyncError, String(error));
-      });
-      t.deepEqual(outside.touched(), [], path);
+    // The very place that is named is a symlink that somebody else planted below the root.
+    symlinkSync(`${work}/outside`, `${served}/way-out`);
+    for (const path of ['way-out', 'way-out/inner', 'way-out/new']) {
+      for (const attempt of [
+        () => sync(`${work}/source`, url(path), { ...access, delete: true, allowMassDelete: true }),
+        () => sync(url(path), `${work}/leak`, access),
+        async () => {
+          const connection = await connect(server.url(), access);
+          try {
+            return await connection.list(`root/${path}`);
+          } finally {
+            await connection.close();
+          }
+        },
+      ]) {
+        await (async () => attempt())().catch((error: unknown) => {
+          t.true(error instanceof SparsyncError, String(error));
+        });
+        t.deepEqual(outside.touched(), [], path);
+      }
     }
-  }
-  const leaked = existsSync(`${work}/leak`) ? names(`${work}/leak`).filter((name) => name.includes('secret')) : [];
-  t.deepEqual(leaked, []);
-  await stillServes(t, made, 'after symlinks');
-});
+    const leaked = existsSync(`${work}/leak`) ? names(`${work}/leak`).filter((name) => name.includes('secret')) : [];
+    t.deepEqual(leaked, []);
+    await stillServes(t, made, 'after symlinks');
+  },
+);
 
 judged('the operator may offer a folder by a symlink', async (t) => {
   const work = workDir(t);
@@ -414,7 +417,7 @@ function flipping(t: ExecutionContext, path: string, target: string): Flipping {
 // The flip of a file was seen red against a plain copy (`cp -rT`) in place of the sync.
 for (const what of ['directory', 'file'] as const) {
   judged(
-    `a ${what} of the destination flips to a symlink that leads out, ${tries} times: nothing gets out`,
+    `a ${what} of the destination flips to a symlink that leads out, ${tries} times: nothing gets out (CVE-2026-29518, CVE-2026-43619, CVE-2026-53795)`,
     async (t) => {
       t.timeout(scaled(300_000, 7_200_000));
       const made = await setup(t);
@@ -457,7 +460,7 @@ for (const what of ['directory', 'file'] as const) {
 }
 
 judged(
-  `a directory of the source flips to a symlink that leads out, ${tries} times: nothing of outside is sent`,
+  `a directory of the source flips to a symlink that leads out, ${tries} times: nothing of outside is sent (CVE-2024-12747, CVE-2026-53797, CVE-2026-53801)`,
   async (t) => {
     t.timeout(scaled(300_000, 7_200_000));
     const made = await setup(t);

@@ -69,7 +69,7 @@ mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
     #[test]
-    fn a_symlink_of_somebody_else_leads_nowhere() {
+    fn a_symlink_of_somebody_else_leads_nowhere_cve_2026_53802() {
         let top = tempfile::tempdir().unwrap();
         let path = |name: &str| top.path().join(name);
         std::fs::create_dir(path("d")).unwrap();
