@@ -175,7 +175,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link'
 
 /** A key of this machine. */
 export interface NativeKey {
@@ -323,6 +323,8 @@ export interface NativeRoot {
   fakeSuper: boolean
   /** Patterns of paths that no client sees. */
   exclude: Array<Uint8Array>
+  /** Symlinks are written so that they lead nowhere. */
+  mungeLinks: boolean
 }
 
 /** A rule of a filter. */
@@ -419,6 +421,23 @@ export interface NativeTransfer {
   dirs: boolean
   /** Symlinks; when off they are treated as what is never carried. */
   links: boolean
+  /** Symlinks of the source are taken for what they lead to. */
+  copyLinks: boolean
+  /** Symlinks of the source that lead to directories are taken for those. */
+  copyDirLinks: boolean
+  /** Symlinks of the source that lead out of the tree, by their text, are taken for what they lead to. */
+  copyUnsafeLinks: boolean
+  /** Symlinks of the destination are taken for the directories that they lead to, where the source has directories. */
+  keepDirLinks: boolean
+  /** Symlinks that lead out of the tree, by their text, are left alone. */
+  safeLinks: boolean
+  /**
+   * Symlinks lead nowhere at the initiator: they are written with `/rsyncd-munged/` before their targets, and read
+   * without.
+   */
+  mungeLinks: boolean
+  /** The same at the acceptor, which may do it by itself. */
+  remoteMungeLinks: boolean
   /** Permission bits. */
   perms: boolean
   /** Modification times. */

@@ -115,15 +115,15 @@ export function lanes({ api }) {
   };
 }
 
-/** An option that the server alone is given: on with the one that there is. */
-export function remoteOption() {
+/** An option that the other side alone is given, by `--remote-option`. */
+export function remoteOption(option) {
   const kind = flag();
   return {
     ...kind,
     command: {
       value: 'OPTION',
-      read: ({ flag: name }) => `remoteFakeSuper(flags, '${name}')`,
-      needs: { './flag-values.js': ['remoteFakeSuper'] },
+      read: () => `remoteOption(flags, '${option}')`,
+      needs: { './flag-values.js': ['remoteOption'] },
     },
   };
 }

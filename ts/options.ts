@@ -222,13 +222,75 @@ export interface TransferOptions {
    */
   recursive?: boolean | undefined;
   /**
-   * Carry symlinks, as links; they are never followed. Otherwise they are left out.
+   * Carry symlinks, as links. Otherwise they are left out.
    *
    * Default: `true`.
    *
    * @example `links: false`
    */
   links?: boolean | undefined;
+  /**
+   * Take symlinks of the source for what they lead to: files and directories arrive in their place. On this machine they lead
+   * anywhere; those of a server lead to what the key may read below its prefix, and nowhere else. One that leads to nothing,
+   * or to where nothing may be read, is a failure of its path.
+   *
+   * Default: `false`.
+   *
+   * @example `copyLinks: true`
+   */
+  copyLinks?: boolean | undefined;
+  /**
+   * The same for symlinks that lead to directories; others stay what they are.
+   *
+   * Default: `false`.
+   *
+   * @example `copyDirLinks: true`
+   */
+  copyDirLinks?: boolean | undefined;
+  /**
+   * The same for symlinks that lead out of the tree, by their text (see `safeLinks`).
+   *
+   * Default: `false`.
+   *
+   * @example `copyUnsafeLinks: true`
+   */
+  copyUnsafeLinks?: boolean | undefined;
+  /**
+   * Where the source has a directory, and the destination a symlink that leads to one, write to that one. A symlink leads no
+   * further than below the destination; at a server, than below the key's prefix. One that leads out stays as it is, and is a
+   * failure of its path and all below it.
+   *
+   * Default: `false`.
+   *
+   * @example `keepDirLinks: true`
+   */
+  keepDirLinks?: boolean | undefined;
+  /**
+   * Leave symlinks alone that lead out of the tree, by their text: absolute ones, those that climb above the top, and those
+   * with `..` behind a name. Each is a warning (`unsafe-link`), and what the destination has by its name stays.
+   *
+   * Default: `false`.
+   *
+   * @example `safeLinks: true`
+   */
+  safeLinks?: boolean | undefined;
+  /**
+   * On this side symlinks lead nowhere: what arrives is written with `/rsyncd-munged/` before its target, and what is sent is
+   * read without, as rsync does.
+   *
+   * Default: `false`.
+   *
+   * @example `mungeLinks: true`
+   */
+  mungeLinks?: boolean | undefined;
+  /**
+   * The same on the other side: at the server, or at the destination of two local folders.
+   *
+   * Default: `false`.
+   *
+   * @example `remoteMungeLinks: true`
+   */
+  remoteMungeLinks?: boolean | undefined;
   /**
    * Store what takes root as extended attributes of one's own, and read it from there, as rsync does: owners, modes, devices,
    * FIFOs, sockets and symlinks as files, ACLs, and attributes of other namespaces. It is for this side, and between two

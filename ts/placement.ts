@@ -34,6 +34,8 @@ export interface PlacementSettings {
   readonly existing: boolean;
   readonly ignoreExisting: boolean;
   readonly pruneEmptyDirs: boolean;
+  readonly safeLinks: boolean;
+  readonly copyUnsafeLinks: boolean;
   readonly filesFrom: FileList | undefined;
 }
 
@@ -120,10 +122,15 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
   // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
-  // So does what says that it may not be made or replaced.
+  // So does what says that it may not be made or replaced, and a symlink that leads to what is beside it stays in the tree.
   const isKept = settings.existing || settings.ignoreExisting;
+  const judgesLinks = settings.safeLinks || settings.copyUnsafeLinks;
   const isEntry =
-    settings.filter.length > 0 || settings.pruneEmptyDirs || (settings.dirs && !settings.recursive) || isKept;
+    settings.filter.length > 0 ||
+    settings.pruneEmptyDirs ||
+    (settings.dirs && !settings.recursive) ||
+    isKept ||
+    judgesLinks;
   if (directory && isEntry) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));

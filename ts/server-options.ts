@@ -82,6 +82,15 @@ export interface RootOptions {
    * @example `roots: { home: { path: '/home', exclude: ['.ssh/', '*.key'] } }`
    */
   exclude?: readonly (string | Uint8Array)[] | undefined;
+  /**
+   * Symlinks lead nowhere below it: those that clients send are written with `/rsyncd-munged/` before their targets, and those
+   * that clients get are read without.
+   *
+   * Default: `false`.
+   *
+   * @example `roots: { upload: { path: '/srv/upload', mungeLinks: true } }`
+   */
+  mungeLinks?: boolean | undefined;
 }
 
 /** Options of `serve`. */
@@ -186,6 +195,7 @@ export interface ServeSettings {
     readonly readOnly: boolean;
     readonly fakeSuper: boolean;
     readonly exclude: readonly Uint8Array[];
+    readonly mungeLinks: boolean;
   }[];
   readonly listen: string;
   readonly identity: IdentityOptions;
@@ -245,6 +255,7 @@ const ROOT_CHECKS: Checks<RootOptions> = {
   readOnly: flag,
   fakeSuper: flag,
   exclude: listOf(pattern),
+  mungeLinks: flag,
 };
 
 const SERVE_CHECKS: Checks<ServeOptions> = {
@@ -306,6 +317,7 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
     exclude: ('exclude' in given ? (given.exclude ?? []) : []).map((each) =>
       typeof each === 'string' ? bytesOf(each) : each,
     ),
+    mungeLinks: 'mungeLinks' in given ? (given.mungeLinks ?? false) : false,
   };
 }
 

@@ -14,6 +14,13 @@ export const TRANSFER_CHECKS: {
   readonly recursive: Check<boolean>;
   readonly dirs: Check<boolean>;
   readonly links: Check<boolean>;
+  readonly copyLinks: Check<boolean>;
+  readonly copyDirLinks: Check<boolean>;
+  readonly copyUnsafeLinks: Check<boolean>;
+  readonly keepDirLinks: Check<boolean>;
+  readonly safeLinks: Check<boolean>;
+  readonly mungeLinks: Check<boolean>;
+  readonly remoteMungeLinks: Check<boolean>;
   readonly perms: Check<boolean>;
   readonly times: Check<boolean>;
   readonly group: Check<boolean>;
@@ -67,6 +74,13 @@ export const TRANSFER_CHECKS: {
   recursive: flag,
   dirs: flag,
   links: flag,
+  copyLinks: flag,
+  copyDirLinks: flag,
+  copyUnsafeLinks: flag,
+  keepDirLinks: flag,
+  safeLinks: flag,
+  mungeLinks: flag,
+  remoteMungeLinks: flag,
   perms: flag,
   times: flag,
   group: flag,
@@ -133,6 +147,7 @@ export const NOT_IN_PLAN = [
 
 /** What `verify` does not take. */
 export const NOT_IN_VERIFY = [
+  'keepDirLinks',
   'superUser',
   'strictAttributes',
   'compare',
@@ -161,6 +176,13 @@ interface Given {
   recursive?: boolean;
   dirs?: boolean;
   links?: boolean;
+  copyLinks?: boolean;
+  copyDirLinks?: boolean;
+  copyUnsafeLinks?: boolean;
+  keepDirLinks?: boolean;
+  safeLinks?: boolean;
+  mungeLinks?: boolean;
+  remoteMungeLinks?: boolean;
   perms?: boolean;
   times?: boolean;
   group?: boolean;
@@ -217,6 +239,13 @@ export interface EngineOptions {
   recursive: boolean;
   dirs: boolean;
   links: boolean;
+  copyLinks: boolean;
+  copyDirLinks: boolean;
+  copyUnsafeLinks: boolean;
+  keepDirLinks: boolean;
+  safeLinks: boolean;
+  mungeLinks: boolean;
+  remoteMungeLinks: boolean;
   perms: boolean;
   times: boolean;
   group: boolean;
@@ -274,6 +303,13 @@ export function engineOptions(given: Given): EngineOptions {
     recursive: given.recursive ?? true,
     dirs: given.dirs ?? false,
     links: given.links ?? true,
+    copyLinks: given.copyLinks ?? false,
+    copyDirLinks: given.copyDirLinks ?? false,
+    copyUnsafeLinks: given.copyUnsafeLinks ?? false,
+    keepDirLinks: given.keepDirLinks ?? false,
+    safeLinks: given.safeLinks ?? false,
+    mungeLinks: given.mungeLinks ?? false,
+    remoteMungeLinks: given.remoteMungeLinks ?? false,
     perms: given.perms ?? true,
     times: given.times ?? true,
     group: given.group ?? false,

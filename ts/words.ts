@@ -59,6 +59,7 @@ export const NOTICE_CODES = [
   'xattr-right',
   'acl-right',
   'rules-unread',
+  'unsafe-link',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;

@@ -39,9 +39,9 @@ export const flags = options.flatMap((row) => {
   return row.flag === undefined ? [] : [{ ...row, value, many }];
 });
 
-/** The rows that read one flag or several of one option. */
+/** The rows that read one flag or several, of their own or of another option. */
 export const readable = named.filter(
-  ({ kind, flag, flags: several }) => (flag ?? several) !== undefined && kind.command?.read !== undefined,
+  ({ kind, flag, flags: several, from }) => (flag ?? several ?? from) !== undefined && kind.command?.read !== undefined,
 );
 
 function once(list, what) {

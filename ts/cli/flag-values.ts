@@ -40,10 +40,14 @@ export function joinedOf(flags: ParsedFlags, name: string): string | undefined {
   return all.length === 0 ? undefined : all.join(',');
 }
 
-/** Whether the option for the server alone was given, which is `--fake-super`. */
-export function remoteFakeSuper(flags: ParsedFlags, name: string): true | undefined {
-  const option = flags.text(name);
-  if (option === undefined) return undefined;
-  if (option === '--fake-super') return true;
-  throw new ConfigError(`--${name} takes --fake-super alone, not ${JSON.stringify(option)}`);
+const REMOTE_OPTIONS = ['--fake-super', '--munge-links'];
+
+/** Whether this option is given to the other side alone. */
+export function remoteOption(flags: ParsedFlags, option: string): true | undefined {
+  const given = flags.all('remote-option');
+  const unknown = given.find((each) => !REMOTE_OPTIONS.includes(each));
+  if (unknown !== undefined) {
+    throw new ConfigError(`--remote-option takes ${REMOTE_OPTIONS.join(' or ')}, not ${JSON.stringify(unknown)}`);
+  }
+  return given.includes(option) ? true : undefined;
 }

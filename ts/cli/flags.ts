@@ -61,6 +61,11 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'refuse transfers with this option, as in --refuse=delete',
   },
+  {
+    name: 'munge-links',
+    category: SERVER,
+    help: 'symlinks lead nowhere below any root: they are written munged, and sent as they were',
+  },
   { name: 'read-only', category: SERVER, help: 'nothing is written below any root' },
   {
     name: 'fake-super',
@@ -119,8 +124,6 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   inplace: 'files are always written beside their target and renamed, so that none is ever torn',
   append: 'files are always written beside their target and renamed, so that none is ever torn',
   'remove-source-files': 'sources are never removed',
-  L: 'symlinks are never followed',
-  'copy-links': 'symlinks are never followed',
   bwlimit: 'there is no rate limit',
   connections:
     'one connection takes all that two cores give (docs/performance.md has the figures); --lanes spreads the work',

@@ -84,6 +84,7 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
           readOnly: flags.on('read-only'),
           fakeSuper: flags.on('fake-super'),
           exclude: flags.words('exclude'),
+          mungeLinks: flags.on('munge-links'),
         }),
       ),
     ),

@@ -2,7 +2,7 @@
 import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
-import { joinedOf, millisecondsOf, remoteFakeSuper, sizeOf, windowOf } from './flag-values.js';
+import { joinedOf, millisecondsOf, remoteOption, sizeOf, windowOf } from './flag-values.js';
 import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
@@ -34,6 +34,33 @@ const LINKS_FLAG: Flag = {
   short: 'l',
   category: 'What is transferred',
   help: 'carry symlinks as symlinks',
+};
+const COPY_LINKS_FLAG: Flag = {
+  name: 'copy-links',
+  short: 'L',
+  category: 'What is transferred',
+  help: 'take symlinks for what they lead to',
+};
+const COPY_DIRLINKS_FLAG: Flag = {
+  name: 'copy-dirlinks',
+  short: 'k',
+  category: 'What is transferred',
+  help: 'take symlinks to directories for those',
+};
+const COPY_UNSAFE_LINKS_FLAG: Flag = {
+  name: 'copy-unsafe-links',
+  category: 'What is transferred',
+  help: 'take symlinks that lead out of the tree for what they lead to',
+};
+const SAFE_LINKS_FLAG: Flag = {
+  name: 'safe-links',
+  category: 'What is transferred',
+  help: 'leave symlinks alone that lead out of the tree',
+};
+const MUNGE_LINKS_FLAG: Flag = {
+  name: 'munge-links',
+  category: 'What is transferred',
+  help: 'on this side: write symlinks so that they lead nowhere, and read them back',
 };
 const PERMS_FLAG: Flag = { name: 'perms', short: 'p', category: 'What is transferred', help: 'carry modes' };
 const TIMES_FLAG: Flag = {
@@ -76,8 +103,9 @@ const REMOTE_OPTION_FLAG: Flag = {
   name: 'remote-option',
   short: 'M',
   value: 'OPTION',
+  many: true,
   category: 'What is transferred',
-  help: 'give OPTION to the server alone; --fake-super is the only one',
+  help: 'give OPTION to the other side alone: --fake-super or --munge-links',
 };
 const ACLS_FLAG: Flag = {
   name: 'acls',
@@ -323,6 +351,17 @@ export const SYNC_FLAGS: readonly Flag[] = [
   FILES_FROM_FLAG,
   FROM0_FLAG,
   LINKS_FLAG,
+  COPY_LINKS_FLAG,
+  COPY_DIRLINKS_FLAG,
+  COPY_UNSAFE_LINKS_FLAG,
+  {
+    name: 'keep-dirlinks',
+    short: 'K',
+    category: 'What is transferred',
+    help: 'write through symlinks to directories of DEST where SRC has directories',
+  },
+  SAFE_LINKS_FLAG,
+  MUNGE_LINKS_FLAG,
   PERMS_FLAG,
   TIMES_FLAG,
   GROUP_FLAG,
@@ -499,6 +538,11 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   { ...FILES_FROM_FLAG, category: 'How it is compared' },
   { ...FROM0_FLAG, category: 'How it is compared' },
   { ...LINKS_FLAG, category: 'How it is compared', help: 'compare symlinks (default; --no-links)' },
+  { ...COPY_LINKS_FLAG, category: 'How it is compared' },
+  { ...COPY_DIRLINKS_FLAG, category: 'How it is compared' },
+  { ...COPY_UNSAFE_LINKS_FLAG, category: 'How it is compared' },
+  { ...SAFE_LINKS_FLAG, category: 'How it is compared' },
+  { ...MUNGE_LINKS_FLAG, category: 'How it is compared' },
   { ...PERMS_FLAG, category: 'How it is compared', help: 'compare modes (default; --no-perms)' },
   { ...TIMES_FLAG, category: 'How it is compared', help: 'compare modification times (default; --no-times)' },
   { ...GROUP_FLAG, category: 'How it is compared', help: 'compare groups' },
@@ -549,6 +593,13 @@ export function flaggedOptions(flags: ParsedFlags) {
     impliedDirs: flags.given('implied-dirs'),
     filesFrom: filesFromOf(flags),
     links: flags.on('links'),
+    copyLinks: flags.on('copy-links'),
+    copyDirLinks: flags.on('copy-dirlinks'),
+    copyUnsafeLinks: flags.on('copy-unsafe-links'),
+    keepDirLinks: flags.on('keep-dirlinks'),
+    safeLinks: flags.on('safe-links'),
+    mungeLinks: flags.on('munge-links'),
+    remoteMungeLinks: remoteOption(flags, '--munge-links'),
     perms: flags.on('perms'),
     times: flags.on('times'),
     group: flags.on('group'),
@@ -556,7 +607,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     xattrs: flags.on('xattrs'),
     hardLinks: flags.on('hard-links'),
     fakeSuper: flags.on('fake-super'),
-    remoteFakeSuper: remoteFakeSuper(flags, 'remote-option'),
+    remoteFakeSuper: remoteOption(flags, '--fake-super'),
     acls: flags.on('acls'),
     devices: flags.on('devices'),
     specials: flags.on('specials'),
@@ -616,6 +667,12 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     impliedDirs: flags.given('implied-dirs'),
     filesFrom: filesFromOf(flags),
     links: flags.given('links'),
+    copyLinks: flags.given('copy-links'),
+    copyDirLinks: flags.given('copy-dirlinks'),
+    copyUnsafeLinks: flags.given('copy-unsafe-links'),
+    safeLinks: flags.given('safe-links'),
+    mungeLinks: flags.given('munge-links'),
+    remoteMungeLinks: remoteOption(flags, '--munge-links'),
     perms: flags.given('perms'),
     times: flags.given('times'),
     group: flags.given('group'),
@@ -623,7 +680,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     xattrs: flags.given('xattrs'),
     hardLinks: flags.given('hard-links'),
     fakeSuper: flags.given('fake-super'),
-    remoteFakeSuper: remoteFakeSuper(flags, 'remote-option'),
+    remoteFakeSuper: remoteOption(flags, '--fake-super'),
     acls: flags.given('acls'),
     devices: flags.given('devices'),
     specials: flags.given('specials'),

@@ -29,6 +29,7 @@ async fn serve(folder: &str) -> Outcome<()> {
             read_only: false,
             fake_super: false,
             exclude: Vec::new(),
+            munge_links: false,
         }],
         authorized_keys_path: None,
         authorized_keys: Vec::new(),

@@ -26,6 +26,7 @@ mod state;
 mod storage;
 mod transport;
 pub mod trust;
+mod views;
 
 pub use client::Client;
 pub use engine::{Event, Failures};

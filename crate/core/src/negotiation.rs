@@ -51,7 +51,7 @@ pub(crate) fn tell_dropped_owners(request: &Request, terms: &ReceiverTerms<'_>, 
     const NO_RIGHT: &str = "owners and groups are not carried: the key lacks the right \"owner\" at the server";
     let asked = &request.attributes;
     let may_chown = terms.may_chown;
-    let is_root = prepare::acts_as_root(terms.fake_super);
+    let is_root = prepare::acts_as_root(terms.stored.fake_super);
     // Without the right of root a group is set by who is in it, and no word is lost on others, as rsync has it.
     let may_all = may_chown && (is_root || prepare::is_privileged(request, terms) || !asked.owner);
     if may_all || !(asked.owner || asked.group) {

@@ -12,7 +12,9 @@ use crate::accounts::SystemAccounts;
 use crate::engine::{self, OwnerMap, OwnerRules, ReceiverOptions, Report, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
+use crate::rule_files::Place as RulePlace;
 use crate::storage::{self, Access, CallError, Hold, Judge, SessionId, Storage, TempName, Widened};
+use crate::views::{self, Stored, check_munged};
 use sparsync_proto::session::ProfileExchange;
 
 /// A destination in the file system.
@@ -78,8 +80,10 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) may_make_specials: bool,
     /// Extended attributes of every namespace may be set, as far as the system lets us.
     pub(crate) may_set_foreign_xattrs: bool,
-    /// What takes root is stored as extended attributes.
-    pub(crate) fake_super: bool,
+    /// What is stored at the destination.
+    pub(crate) stored: Stored,
+    /// How far symlinks may lead there.
+    pub(crate) place: &'a RulePlace<'a>,
     /// ACLs may be set.
     pub(crate) may_set_acls: bool,
     /// What the lock's next victim is told.
@@ -123,6 +127,7 @@ impl Prepared {
             xattr_right: terms.may_set_foreign_xattrs,
             deletion: request.deletion,
             one_file_system: request.one_file_system,
+            keeps_dir_links: request.keep_dir_links,
             dry_run: request.dry_run,
             itemize: request.itemize,
             strict_attributes: request.strict_attributes,
@@ -173,7 +178,7 @@ pub(crate) fn acts_as_root(fake_super: bool) -> bool {
 
 /// Whether what takes the rights of root is tried here: only root can give files away, as rsync has it.
 pub(crate) fn is_privileged(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
-    request.super_user.unwrap_or_else(|| acts_as_root(terms.fake_super))
+    request.super_user.unwrap_or_else(|| acts_as_root(terms.stored.fake_super))
 }
 
 /// What becomes of the source's owners here. Rules to names that nobody has are told, and passed over.
@@ -210,6 +215,9 @@ pub(crate) fn names_told(request: &Request, source_ids: SourceIds) -> OwnerNames
 /// Finds the destination at `place`, locks it, and makes its root when it is missing. Fails with
 /// [`ErrorKind::Busy`] when another run is in the way; see [`when_free`].
 pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &ReceiverTerms<'_>) -> Result<Prepared> {
+    if terms.stored.munged_links {
+        check_munged()?;
+    }
     let (directory, file_name) = split_destination(place, request, terms)?;
     let unfinished = |name: &[u8]| TempName::parse(name).is_some();
     if directory.components().any(|name| unfinished(name.as_bytes())) || file_name.as_deref().is_some_and(unfinished) {
@@ -225,6 +233,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             .at(directory.as_bytes()));
     }
     let space = existing.space().ok();
+    let seen = |root: Root| views::of_destination(root, &directory, request, terms.stored, terms.place);
     let count_first = !request.dry_run
         && !request.space_checked
         && space.is_some_and(|space| terms.bounds.0 > space.free_bytes || terms.bounds.1 > space.free_entries);
@@ -232,11 +241,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         let root = if missing.is_root() { Some(existing) } else { None };
         let created = root.is_none();
         return Ok(Prepared {
-            destination: Destination {
-                root: root.map(|root| root.with_fake_super(terms.fake_super)),
-                file_name,
-                created,
-            },
+            destination: Destination { root: root.map(seen).transpose()?, file_name, created },
             grant: Grant::AsAsked,
             count_first,
             space,
@@ -263,11 +268,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
         // Another run may have found it missing as well, and have been there first.
-        destination: Destination {
-            root: Some(root.with_fake_super(terms.fake_super)),
-            file_name,
-            created: !missing.is_root() && is_empty,
-        },
+        destination: Destination { root: Some(seen(root)?), file_name, created: !missing.is_root() && is_empty },
         grant: if is_empty && !request.selection.leaves_new_out() { Grant::All } else { Grant::AsAsked },
         count_first: false,
         space,

@@ -95,6 +95,17 @@ impl RulePlaces for Files {
     }
 }
 
+fn failed(error: CallError) -> Error {
+    Error::io("cannot find the path of a tree", b"", error.into())
+}
+
+/// The path of a tree below the absolute path `above`.
+pub(crate) fn tree_path(root: &Root, above: &[u8]) -> Result<RelPath> {
+    let absolute = root.absolute_path().map_err(failed)?;
+    let path = below(&absolute, above).and_then(|path| RelPath::new(path).ok());
+    path.ok_or_else(|| failed(Errno::XDEV.into()))
+}
+
 /// The language of git's files.
 fn syntax() -> Arc<dyn IgnoreSyntax> {
     Arc::new(GitSyntax)
@@ -117,7 +128,6 @@ fn judge<'a>(
     if !matcher.ends_differ() {
         return Ok(Judge::new(matcher));
     }
-    let failed = |error: CallError| Error::io("cannot find the path of a tree for its filter", b"", error.into());
     let top = match place {
         Place::Own => Root::reach(b"/"),
         Place::Served { root, .. } => root.descend_to_reach(&RelPath::root()),
@@ -127,9 +137,7 @@ fn judge<'a>(
     let mut tops = Vec::new();
     let mut prefixes = Vec::new();
     for (root, is_entry) in roots {
-        let absolute = root.absolute_path().map_err(failed)?;
-        let path = below(&absolute, &above).and_then(|path| RelPath::new(path).ok());
-        let path = path.ok_or_else(|| failed(Errno::XDEV.into()))?;
+        let path = tree_path(root, &above)?;
         prefixes.push(match place {
             Place::Own => Some(RelPath::root()),
             Place::Served { prefix_of, .. } => prefix_of(&path),

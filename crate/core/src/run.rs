@@ -24,6 +24,7 @@ use crate::profile::{RuntimeClock, nanos};
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::sources::{self, LocalSource, Source};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
+use crate::views::{self, Stored};
 
 /// A run that a caller asks for.
 #[derive(Clone, Debug)]
@@ -119,7 +120,7 @@ fn source_of(run: &Run) -> Result<Source> {
     } else {
         sources::own_sources(&run.local_sources, run.request.into)?
     };
-    let mut source = sources::with_fake_super(source, run.request.fake_super);
+    let mut source = views::of_source(source, &run.request, Stored::at_initiator(&run.request), &RulePlace::Own)?;
     sources::look_for(&mut source, &run.request)?;
     Ok(source)
 }
@@ -219,7 +220,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         }
         let expected = (accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound));
         let what = format!(", which pulls from {}", peer.connection.peer_address());
-        let terms = own_terms(&request, expected, SourceIds::Claimed, &what);
+        let terms = own_terms(Stored::at_initiator(&request), expected, SourceIds::Claimed, &what);
         let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
             let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
@@ -239,7 +240,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
 
 /// The terms of a receiver of this machine's own user; `what` says of the run what its process does not.
 fn own_terms<'a>(
-    request: &Request,
+    stored: Stored,
     (file_name, bounds): (Option<&'a [u8]>, (u64, u64)),
     source_ids: SourceIds,
     what: &str,
@@ -253,7 +254,8 @@ fn own_terms<'a>(
         may_make_specials: true,
         may_set_foreign_xattrs: true,
         may_set_acls: true,
-        fake_super: request.fake_super,
+        stored,
+        place: &RulePlace::Own,
         holder: format!("another run of this process ({}){what}", std::process::id()),
     }
 }
@@ -287,7 +289,9 @@ fn local_once(
 ) -> Result<(PullEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
     let expected = (source.file_name.as_deref(), sources::bounds(source));
-    let terms = own_terms(request, expected, SourceIds::Local, "");
+    // What is stored of owners is so in both folders, as in rsync.
+    let stored = Stored { fake_super: request.fake_super, ..Stored::at_acceptor(request) };
+    let terms = own_terms(stored, expected, SourceIds::Local, "");
     let prepared = prepare_own(destination, request, &terms, &session)?;
     if prepared.count_first {
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));

@@ -19,11 +19,6 @@ pub(crate) type Source = engine::Source<Union<Root>>;
 /// One source: what is in a directory, or one entry of it.
 type FsPart = Part<Root>;
 
-/// The same sources, in which what takes root is read from where it is stored, or as it is.
-pub(crate) fn with_fake_super(source: Source, is_fake: bool) -> Source {
-    Source { root: source.root.map(|root| root.with_fake_super(is_fake)), ..source }
-}
-
 /// Says that a source is not there: a fault of what was asked for, and not of the place that it goes to.
 fn not_there(message: &str, path: &[u8]) -> Error {
     Error::new(ErrorKind::NotFound, message).at(path).with("end", "source".to_owned())
@@ -321,6 +316,10 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
     source.root.parts().iter().fold((0, 0), |(bytes, entries), part| {
         let name = part.name.as_ref().or(source.file_name.as_ref());
         let (more_bytes, more_entries) = match name.map(|name| crate::fs::status(part.root.fd(), name)) {
+            // What symlinks lead to is as good as what its file system holds: a guess, where it is another one.
+            Some(Ok(status)) if status.kind == Kind::Symlink && part.root.follows() => {
+                tree_bounds(&part.root, name, &mut devices)
+            }
             Some(Ok(status)) if status.kind != Kind::Directory => (status.size, 1),
             Some(Err(_)) => (u64::MAX, 1),
             None | Some(Ok(_)) => tree_bounds(&part.root, name, &mut devices),

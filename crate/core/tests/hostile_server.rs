@@ -323,7 +323,7 @@ async fn content_before_its_listing_or_its_question_fails_the_run() {
 }
 
 #[tokio::test]
-async fn a_symlink_of_the_tree_is_never_written_through() {
+async fn a_symlink_of_the_tree_is_never_written_through_cve_2024_12087() {
     let trap = trap().await;
     let job = pull(&trap, pull_from("tree"));
     let mut control = trap.accepted(Grant::AsAsked).await;
@@ -340,8 +340,25 @@ async fn a_symlink_of_the_tree_is_never_written_through() {
     assert_eq!(std::fs::read(trap.local().join("link/secret")).unwrap(), b"owned");
 }
 
+/// What is unsafe is judged where the symlink would be made, on its text.
 #[tokio::test]
-async fn a_symlink_that_appears_at_the_destination_is_not_followed() {
+async fn unsafe_symlinks_of_a_server_that_sends_them_are_not_made_cve_2024_12088() {
+    let trap = trap().await;
+    let mut request = pull_from("tree");
+    request.attributes.safe_links = true;
+    let job = pull(&trap, request);
+    let mut control = trap.accepted(Grant::AsAsked).await;
+    let targets = [("a", "/etc"), ("b", "../x"), ("c", "d/../../x"), ("d", "./../x"), ("z", "safe/target")];
+    let entries: Vec<_> = targets.iter().map(|(name, target)| (*name, Kind::Symlink, 0, *target)).collect();
+    control.tell(vec![directory("", 5)], vec![listing(&entries)]).await;
+    control.finished().await;
+    unhung(job.done()).await.unwrap();
+    let made = |name: &str| trap.local().join(name).symlink_metadata().is_ok();
+    assert_eq!(targets.map(|(name, _)| made(name)), [false, false, false, false, true]);
+}
+
+#[tokio::test]
+async fn a_symlink_that_appears_at_the_destination_is_not_followed_cve_2026_29518() {
     let trap = trap().await;
     let job = pull(&trap, pull_from("tree"));
     let mut control = trap.accepted(Grant::AsAsked).await;

@@ -274,6 +274,8 @@ pub struct NativeRoot {
     pub fake_super: bool,
     /// Patterns of paths that no client sees.
     pub exclude: Vec<Uint8Array>,
+    /// Symlinks are written so that they lead nowhere.
+    pub munge_links: bool,
 }
 
 /// How a server is set up.
@@ -322,6 +324,7 @@ impl NativeServerOptions {
                     read_only: root.read_only,
                     fake_super: root.fake_super,
                     exclude: root.exclude.iter().map(|pattern| pattern.to_vec()).collect(),
+                    munge_links: root.munge_links,
                 })
                 .collect(),
             authorized_keys_path: self.authorized_keys_path.map(PathBuf::from),

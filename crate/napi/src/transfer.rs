@@ -19,6 +19,21 @@ pub struct NativeTransfer {
     pub dirs: bool,
     /// Symlinks; when off they are treated as what is never carried.
     pub links: bool,
+    /// Symlinks of the source are taken for what they lead to.
+    pub copy_links: bool,
+    /// Symlinks of the source that lead to directories are taken for those.
+    pub copy_dir_links: bool,
+    /// Symlinks of the source that lead out of the tree, by their text, are taken for what they lead to.
+    pub copy_unsafe_links: bool,
+    /// Symlinks of the destination are taken for the directories that they lead to, where the source has directories.
+    pub keep_dir_links: bool,
+    /// Symlinks that lead out of the tree, by their text, are left alone.
+    pub safe_links: bool,
+    /// Symlinks lead nowhere at the initiator: they are written with `/rsyncd-munged/` before their targets, and read
+    /// without.
+    pub munge_links: bool,
+    /// The same at the acceptor, which may do it by itself.
+    pub remote_munge_links: bool,
     /// Permission bits.
     pub perms: bool,
     /// Modification times.
@@ -125,6 +140,13 @@ impl NativeTransfer {
         request.recursive = self.recursive;
         request.dirs = self.dirs;
         request.attributes.links = self.links;
+        request.copy_links = self.copy_links;
+        request.copy_dir_links = self.copy_dir_links;
+        request.copy_unsafe_links = self.copy_unsafe_links;
+        request.keep_dir_links = self.keep_dir_links;
+        request.attributes.safe_links = self.safe_links;
+        request.munge_links = self.munge_links;
+        request.remote_munge_links = self.remote_munge_links;
         request.attributes.perms = self.perms;
         request.attributes.times = self.times;
         request.attributes.group = self.group;

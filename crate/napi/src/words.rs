@@ -249,6 +249,9 @@ pub enum NativeIssueKind {
     /// A notice: a file of filter rules is there and could not be read, so its rules are not in force.
     #[napi(value = "rules-unread")]
     RulesUnread,
+    /// A notice of the sender's: the symlink leads out of the tree, by its text, and the run leaves those alone.
+    #[napi(value = "unsafe-link")]
+    UnsafeLink,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -277,6 +280,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::XattrRight => Self::XattrRight,
             IssueKind::AclRight => Self::AclRight,
             IssueKind::RulesUnread => Self::RulesUnread,
+            IssueKind::UnsafeLink => Self::UnsafeLink,
         }
     }
 }

@@ -304,13 +304,24 @@ impl Attributes {
         self.digest_as(listing, |meta| *meta)
     }
 
-    /// The same, with the attributes of each entry taken for others.
+    /// The digest of a directory of the source, at this many names below its top: symlinks that the receiver leaves alone are
+    /// not in it, so that a destination without them is equal.
+    #[must_use]
+    pub fn digest_of_source(&self, listing: &Listing, above: usize) -> Digest {
+        self.digest_with(listing, |meta| *meta, |index| !self.safe_links || !listing.is_unsafe_link(index, above))
+    }
+
+    /// The digest with the attributes of each entry taken for others.
     #[must_use]
     pub fn digest_as(&self, listing: &Listing, taken: impl Fn(&Meta) -> Meta) -> Digest {
+        self.digest_with(listing, taken, |_| true)
+    }
+
+    fn digest_with(&self, listing: &Listing, taken: impl Fn(&Meta) -> Meta, counts: impl Fn(usize) -> bool) -> Digest {
         let mut hasher = blake3::Hasher::new();
         // Hashed in large pieces: the hash is fast on kilobytes, and slow on a few bytes at a time.
         let mut piece = Vec::with_capacity((listing.len() * HASHED_ENTRY_BYTES).min(HASHED_PIECE_BYTES));
-        for (index, entry) in listing.entries().iter().enumerate() {
+        for (index, entry) in listing.entries().iter().enumerate().filter(|(index, _)| counts(*index)) {
             let name = listing.name(entry);
             let leader = listing.leader(index);
             let kind = entry.kind as u8 | if leader.is_some() { HASHED_FOLLOWER } else { 0 };

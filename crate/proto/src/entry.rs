@@ -8,6 +8,7 @@ use crate::leaders::{Leader, LeaderField, Leaders};
 use crate::limits::{FILE_BYTES_MAX, LINK_BYTES_MAX, NAME_BYTES_MAX};
 use crate::owners::NO_ID;
 use crate::path::Name;
+use crate::symlinks::is_unsafe_target;
 use crate::xattrs::Xattrs;
 
 /// BLAKE3, 256 bits.
@@ -386,6 +387,33 @@ impl Listing {
         for (_, fields) in self.fields.iter_mut().filter(|(_, fields)| !fields.xattrs.is_empty()) {
             fields.xattrs = change(&fields.xattrs);
         }
+    }
+
+    /// Takes symlinks that lead out of a tree, by their texts, for what the run does not carry. `above` is how many directories
+    /// of the tree are above them.
+    pub fn leave_unsafe_links(&mut self, above: usize) {
+        for index in 0..self.entries.len() {
+            if self.is_unsafe_link(index, above) {
+                let entry = &mut self.entries[index];
+                (entry.kind, entry.size) = (Kind::Special, 0);
+            }
+        }
+    }
+
+    /// Takes the entry at `index` for a directory.
+    pub fn take_for_directory(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            (entry.kind, entry.size, entry.meta) = (Kind::Directory, 0, Meta::default());
+        }
+        self.fields.retain(|(at, _)| *at as usize != index);
+        self.leaders.remove(index);
+    }
+
+    /// Whether the entry at `index` is a symlink that leads out of a tree, by its text.
+    #[must_use]
+    pub fn is_unsafe_link(&self, index: usize, above: usize) -> bool {
+        let is_unsafe = |entry: &Entry| entry.kind == Kind::Symlink && is_unsafe_target(self.target(entry), above);
+        self.entries.get(index).is_some_and(is_unsafe)
     }
 
     /// Sorts by name and gives, for each new place, the place before.

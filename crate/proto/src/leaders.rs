@@ -94,6 +94,13 @@ impl Leaders {
         true
     }
 
+    /// Takes the entry at `index` for one that is no follower.
+    pub(crate) fn remove(&mut self, index: usize) {
+        if let Some(at) = self.position(index) {
+            self.links.remove(at);
+        }
+    }
+
     /// Adds those of the part of a listing that begins at `before`.
     pub(crate) fn append(&mut self, part: &Self, before: usize) -> bool {
         part.iter().all(|(index, leader)| self.push(before + index, leader))

@@ -33,6 +33,7 @@ mod request;
 pub mod session;
 mod set_id;
 mod stat;
+mod symlinks;
 mod version;
 mod xattrs;
 
@@ -67,5 +68,6 @@ pub use reasons::Reasons;
 pub use request::{Attributes, Deletion, Request, Selection};
 pub use set_id::{CAPABILITY, SET_GID, SET_UID, SourceIds};
 pub use stat::Stat;
+pub use symlinks::{MUNGED, is_unsafe_target, munged, unmunged};
 pub use version::Version;
 pub use xattrs::Xattrs;

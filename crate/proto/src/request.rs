@@ -20,6 +20,8 @@ pub struct Attributes {
     pub foreign_xattrs: bool,
     /// Symlinks; when off they are treated as what is never carried.
     pub links: bool,
+    /// Symlinks that lead out of the tree, by their text, are left alone.
+    pub safe_links: bool,
     /// Permission bits.
     pub perms: bool,
     /// Modification times.
@@ -134,6 +136,19 @@ pub struct Request {
     pub recursive: bool,
     /// Directories themselves where `recursive` is off: made, and not gone into.
     pub dirs: bool,
+    /// Symlinks of the source are taken for what they lead to.
+    pub copy_links: bool,
+    /// Symlinks of the source that lead to directories are taken for those.
+    pub copy_dir_links: bool,
+    /// Symlinks of the source that lead out of the tree, by their text, are taken for what they lead to.
+    pub copy_unsafe_links: bool,
+    /// Symlinks of the destination are taken for the directories that they lead to, where the source has directories.
+    pub keep_dir_links: bool,
+    /// Symlinks lead nowhere at the initiator: they are written with `/rsyncd-munged/` before their targets, and read
+    /// without.
+    pub munge_links: bool,
+    /// The same at the acceptor, which may do it by itself.
+    pub remote_munge_links: bool,
     /// What takes root is stored as extended attributes at the initiator, and read from there.
     pub fake_super: bool,
     /// The same at the acceptor.
@@ -211,6 +226,12 @@ impl Default for Request {
             source_marks: Vec::default(),
             recursive: false,
             dirs: false,
+            copy_links: false,
+            copy_dir_links: false,
+            copy_unsafe_links: false,
+            keep_dir_links: false,
+            munge_links: false,
+            remote_munge_links: false,
             fake_super: false,
             remote_fake_super: false,
             one_file_system: false,
@@ -247,6 +268,13 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("recursive", "recursive", &[8]),
     ("dirs", "dirs", &[81]),
     ("links", "links", &[13]),
+    ("copyLinks", "copy-links", &[85]),
+    ("copyDirLinks", "copy-dirlinks", &[86]),
+    ("copyUnsafeLinks", "copy-unsafe-links", &[87]),
+    ("keepDirLinks", "keep-dirlinks", &[89]),
+    ("safeLinks", "safe-links", &[88]),
+    ("mungeLinks", "munge-links", &[90]),
+    ("remoteMungeLinks", "remoteMungeLinks", &[91]),
     ("perms", "perms", &[9]),
     ("times", "times", &[10]),
     ("group", "group", &[12]),
@@ -372,6 +400,13 @@ message!(Request, "request" {
     82 critical implied_dirs,
     83 critical mkpath,
     84 critical one_file_system,
+    85 critical copy_links,
+    86 critical copy_dir_links,
+    87 critical copy_unsafe_links,
+    88 critical attributes.safe_links,
+    89 critical keep_dir_links,
+    90 critical munge_links,
+    91 critical remote_munge_links,
     95 critical prune_empty_dirs,
     96 critical sparse,
     97 critical omit_mount_points,

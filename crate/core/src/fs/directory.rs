@@ -1,6 +1,6 @@
 //! A directory by its descriptor.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
@@ -9,10 +9,14 @@ use sparsync_proto::{Device, Kind, Time};
 use super::adjust::Handle;
 use super::fake_super;
 use super::file::FsFile;
+use super::follow::{Led, Place};
 use super::settable::Settable;
 use super::status::{access_time, kind_of, status};
+use super::view::{Targets, View};
 use super::xattr;
-use crate::storage::{Access, Adjust, CallError, Directory, Found, NameBuffer, Result, Status, WriteDirectory};
+use crate::storage::{
+    Access, Adjust, CallError, Directory, Found, NO_REFERENT, NameBuffer, Result, Status, WriteDirectory,
+};
 
 /// A directory of a tree.
 #[derive(Debug)]
@@ -21,11 +25,48 @@ pub(crate) struct FsDirectory {
     access: Access,
     /// What takes root is stored as extended attributes.
     is_fake: bool,
+    targets: Targets,
+    /// Where it is in a tree in which symlinks are followed.
+    place: Option<Box<Place>>,
 }
 
 impl FsDirectory {
-    pub(super) fn new(fd: OwnedFd, access: Access, is_fake: bool) -> Self {
-        Self { fd, access, is_fake }
+    pub(super) fn new(fd: OwnedFd, access: Access, view: &View, place: Option<Box<Place>>) -> Self {
+        Self { fd, access, is_fake: view.is_fake, targets: view.targets, place }
+    }
+
+    /// The entry `name` itself, also where it is a symlink.
+    fn status_here(&self, name: &[u8]) -> Result<Status> {
+        if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
+    }
+
+    /// Where a symlink that is one to the system leads, whatever it says to the run.
+    fn found_target(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let read = rustix::fs::readlinkat(&self.fd, name, Vec::new());
+        read.map(std::ffi::CString::into_bytes).map_err(CallError::of("readlinkat"))
+    }
+
+    /// What the entry `name` is taken for; nothing when for itself.
+    fn led(&self, name: &[u8]) -> Result<Option<Led>> {
+        let Some(place) = self.place.as_ref().filter(|_| !name.is_empty()) else { return Ok(None) };
+        match self.found_target(name) {
+            Ok(target) => place.led(self.fd.as_fd(), name, || Ok(self.targets.read(target))),
+            // It is no symlink.
+            Err(CallError { errno: Errno::INVAL, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks of what the entry `name` is taken for, by a directory and a name in it.
+    fn ask<T>(&self, name: &[u8], ask: impl FnOnce(BorrowedFd<'_>, &[u8]) -> Result<T>) -> Result<T> {
+        match self.led(name)? {
+            Some(led) => ask(led.directory.as_fd(), &led.name),
+            None => ask(self.fd.as_fd(), name),
+        }
+    }
+
+    fn hides(&self, name: &[u8], kind: Kind) -> bool {
+        self.place.as_ref().is_some_and(|place| place.hides(name, kind))
     }
 
     fn settable<'a>(&self, handle: Handle<'a>) -> Settable<'a> {
@@ -51,45 +92,82 @@ impl Directory for FsDirectory {
             // Not every file system says the type here.
             let found = entry.file_type();
             let stands_for_another = self.is_fake && found == FileType::RegularFile;
-            each(name, (found != FileType::Unknown && !stands_for_another).then(|| kind_of(found)))?;
+            let may_lead = self.place.is_some() && found == FileType::Symlink;
+            let known = (found != FileType::Unknown && !stands_for_another && !may_lead).then(|| kind_of(found));
+            if !self.hides(name, known.unwrap_or(Kind::File)) {
+                each(name, known)?;
+            }
         }
         Ok(())
     }
 
     #[inline]
     fn status(&self, name: &[u8]) -> Result<Status> {
-        if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
+        let here = self.status_here(name)?;
+        let Some(place) = self.place.as_ref().filter(|_| !name.is_empty()) else { return Ok(here) };
+        // Symlinks that are followed are as good as further names.
+        let as_met = |found: Status| Status { links: if found.links > 1 { u32::MAX } else { 1 }, ..found };
+        if self.hides(name, here.kind) {
+            return Err(Errno::NOENT.into());
+        }
+        if here.kind != Kind::Symlink {
+            return Ok(as_met(here));
+        }
+        let target = || self.found_target(name).map(|target| self.targets.read(target));
+        let led = place.led(self.fd.as_fd(), name, target).and_then(|led| match &led {
+            Some(Led { directory, name, .. }) if self.is_fake => fake_super::fake_status(directory.as_fd(), name),
+            Some(Led { directory, name, .. }) => status(directory, name),
+            None => Ok(here),
+        });
+        led.map(as_met).map_err(|error| if error.errno == Errno::NOENT { NO_REFERENT } else { error })
     }
 
     fn access_time(&self, name: &[u8]) -> Result<Time> {
-        access_time(&self.fd, name)
+        self.ask(name, |directory, name| access_time(directory, name))
     }
 
     fn list_xattrs(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
-        if self.is_fake {
-            return fake_super::list_xattrs(self.fd.as_fd(), name, buffer);
-        }
-        xattr::list(self.fd.as_fd(), name, buffer)
+        let list = if self.is_fake { fake_super::list_xattrs } else { xattr::list };
+        self.ask(name, |directory, name| list(directory, name, buffer))
     }
 
     fn get_xattr(&self, name: &[u8], attribute: &[u8], buffer: &mut [u8]) -> Result<usize> {
-        if self.is_fake {
-            return fake_super::get_xattr(self.fd.as_fd(), name, attribute, buffer);
-        }
-        xattr::get(self.fd.as_fd(), name, attribute, buffer)
+        let get = if self.is_fake { fake_super::get_xattr } else { xattr::get };
+        self.ask(name, |directory, name| get(directory, name, attribute, buffer))
     }
 
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>> {
-        match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
-            Err(Errno::INVAL) if self.is_fake => fake_super::read_link(self.fd.as_fd(), name),
-            read => read.map(std::ffi::CString::into_bytes).map_err(CallError::of("readlinkat")),
-        }
+        let target = match self.found_target(name) {
+            Err(CallError { errno: Errno::INVAL, .. }) if self.is_fake => fake_super::read_link(self.fd.as_fd(), name)?,
+            target => target?,
+        };
+        Ok(self.targets.read(target))
     }
 
     fn open_file(&self, name: &[u8]) -> Result<FsFile> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        if self.hides(name, Kind::File) {
+            return Err(Errno::NOENT.into());
+        }
+        let opened = rustix::fs::openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty());
+        let fd = match (opened.map_err(CallError::of("openat")), &self.place) {
+            (Err(error @ CallError { errno: Errno::LOOP, .. }), Some(place)) => {
+                let target = || self.found_target(name).map(|target| self.targets.read(target));
+                place.open_file(self.fd.as_fd(), name, flags, target)?.ok_or(error)?
+            }
+            (opened, _) => opened?,
+        };
+        Ok(FsFile::new(fd, self.is_fake))
+    }
+
+    fn open_own_file(&self, _: usize, name: &[u8]) -> Result<FsFile> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
         Ok(FsFile::new(fd, self.is_fake))
+    }
+
+    fn read_own_link(&self, _: usize, name: &[u8]) -> Result<(Vec<u8>, u32)> {
+        Ok((self.found_target(name)?, self.status_here(name)?.meta.uid))
     }
 }
 
@@ -145,9 +223,10 @@ impl WriteDirectory for FsDirectory {
 
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
         if self.is_fake {
-            return fake_super::make(self.fd.as_fd(), name, (Kind::Symlink, Device::default()), 0o777, target);
+            let node = (Kind::Symlink, Device::default());
+            return fake_super::make(self.fd.as_fd(), name, node, 0o777, &self.targets.written(target));
         }
-        rustix::fs::symlinkat(target, &self.fd, name).map_err(CallError::of("symlinkat"))
+        rustix::fs::symlinkat(&*self.targets.written(target), &self.fd, name).map_err(CallError::of("symlinkat"))
     }
 
     fn make_node(&self, name: &[u8], (kind, device): (Kind, Device), bits: u16) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A tree's root as a held descriptor, and the only way from it to a directory below.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -8,10 +9,12 @@ use rustix::io::Errno;
 use sparsync_proto::{Name, RelPath};
 
 use super::directory::FsDirectory;
+use super::follow::Place;
 use super::lock::is_unclaimed;
+use super::view::View;
 use crate::storage::{Access, CallError, Result, Storage, WriteStorage};
 
-fn flags(access: Access) -> OFlags {
+pub(super) fn flags(access: Access) -> OFlags {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     match access {
         Access::Read => flags | OFlags::RDONLY,
@@ -38,12 +41,11 @@ pub(crate) struct Root {
     fd: OwnedFd,
     /// Whether `openat2` is there: probed at the first use, since a sandbox may forbid it.
     has_openat2: AtomicBool,
-    /// What takes root is stored as extended attributes.
-    is_fake: bool,
+    view: View,
 }
 
 /// Longest path given to one system call, below `PATH_MAX`.
-const SEGMENT_BYTES_MAX: usize = 4000;
+pub(super) const SEGMENT_BYTES_MAX: usize = 4000;
 
 /// How often a lookup that raced with a rename is tried again.
 const RACE_RETRIES: usize = 16;
@@ -68,12 +70,12 @@ impl Root {
     }
 
     fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, has_openat2: AtomicBool::new(true), is_fake: false }
+        Self { fd, has_openat2: AtomicBool::new(true), view: View::default() }
     }
 
-    /// The same tree, in which what takes root is stored as extended attributes, or is not.
-    pub(crate) fn with_fake_super(self, is_fake: bool) -> Self {
-        Self { is_fake, ..self }
+    /// The same tree, seen in this way.
+    pub(crate) fn with_view(self, view: View) -> Self {
+        Self { view, ..self }
     }
 
     /// The tree at `path` below this root as a root of its own.
@@ -91,14 +93,22 @@ impl Root {
         }
     }
 
-    /// A directory of this tree as a root of its own.
+    /// A directory of this tree as a root of its own, in which no symlink is followed.
     fn like(&self, fd: OwnedFd) -> Self {
         let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));
-        Self { fd, has_openat2, is_fake: self.is_fake }
+        Self { fd, has_openat2, view: View { following: None, ..self.view.clone() } }
+    }
+
+    /// Opens a directory below the root, following no symlink on the way but those that the view says.
+    pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> Result<OwnedFd> {
+        match &self.view.following {
+            None => self.open_unled(path, access),
+            Some(following) => following.open(self, path, access).map(|(fd, _)| fd),
+        }
     }
 
     /// Opens a directory below the root, following no symlink on the way.
-    pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> Result<OwnedFd> {
+    pub(super) fn open_unled(&self, path: &RelPath, access: Access) -> Result<OwnedFd> {
         if path.is_root() {
             return rustix::fs::openat(&self.fd, c".", flags(access), Mode::empty()).map_err(CallError::of("openat"));
         }
@@ -119,6 +129,17 @@ impl Root {
             at = Some(open_child(parent, name, access)?);
         }
         at.ok_or(Errno::INVAL.into())
+    }
+
+    /// Has it that `openat2` is there, or that it is not.
+    #[cfg(test)]
+    pub(super) fn pretend(&self, has_openat2: bool) {
+        self.has_openat2.store(has_openat2, Ordering::Relaxed);
+    }
+
+    /// Whether symlinks are followed in it.
+    pub(crate) fn follows(&self) -> bool {
+        self.view.following.is_some()
     }
 
     /// The descriptor itself.
@@ -151,7 +172,21 @@ impl Storage for Root {
     type Directory = FsDirectory;
 
     fn open(&self, path: &RelPath, access: Access) -> Result<FsDirectory> {
-        self.open_directory(path, access).map(|fd| FsDirectory::new(fd, access, self.is_fake))
+        let Some(following) = &self.view.following else {
+            return self.open_unled(path, access).map(|fd| FsDirectory::new(fd, access, &self.view, None));
+        };
+        let (fd, real) = following.open(self, path, access)?;
+        let place = Place { following: Arc::clone(following), path: path.clone(), real };
+        Ok(FsDirectory::new(fd, access, &self.view, Some(Box::new(place))))
+    }
+
+    fn open_below(&self, above: &RelPath, path: &RelPath, access: Access) -> Result<FsDirectory> {
+        if self.view.following.is_none() {
+            return self.open(path, access);
+        }
+        let names = path.components().skip(above.components().count());
+        let rest = names.fold(RelPath::root(), |rest, name| rest.join(name));
+        self.descend_to_reach(above)?.open(&rest, access)
     }
 }
 
@@ -168,7 +203,9 @@ impl WriteStorage for Root {
     }
 
     fn is_unclaimed(&self, path: &RelPath) -> bool {
-        is_unclaimed(self, path)
+        // What symlinks lead to may be another run's.
+        let is_led = || self.view.following.is_some() && self.open_unled(path, Access::Reach).is_err();
+        !is_led() && is_unclaimed(self, path)
     }
 
     fn umask(&self) -> u16 {
@@ -211,7 +248,6 @@ mod tests {
     use super::{Access, Root};
     use sparsync_proto::RelPath;
     use std::os::unix::ffi::OsStrExt;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn no_symlink_is_followed_with_and_without_openat2() {
@@ -222,7 +258,7 @@ mod tests {
         std::os::unix::fs::symlink("b", inside.path().join("a/in")).unwrap();
         let root = Root::open(inside.path().as_os_str().as_bytes()).unwrap();
         for has in [true, false] {
-            root.has_openat2.store(has, Ordering::Relaxed);
+            root.pretend(has);
             let open = |path: &[u8]| root.open_directory(&RelPath::new(path).unwrap(), Access::Reach);
             assert!(open(b"a/b").is_ok());
             assert!(open(b"a/out").is_err());

@@ -73,6 +73,7 @@ impl Shared {
                 .with("option", name.clone()));
         }
         request.remote_fake_super |= root.fake_super;
+        request.remote_munge_links |= root.munge_links;
         let rights = &client.scope.rights;
         let refuse = |what: &str| {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sparsync_proto::{HiddenPaths, Kind, RelPath, limits};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Root;
+use crate::fs::{Root, View};
 use crate::storage::{Access, Directory as _, Storage as _};
+use crate::views::check_munged;
 
 /// A directory that is served.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct ServedRoot {
     pub fake_super: bool,
     /// Patterns of paths that no client lists, reads, writes, deletes or asks about, as `--exclude` takes them.
     pub exclude: Vec<Vec<u8>>,
+    /// Symlinks are written so that they lead nowhere, and sent as they were.
+    pub munge_links: bool,
 }
 
 /// A served directory that is held open.
@@ -30,6 +33,7 @@ pub(super) struct OpenRoot {
     pub(super) read_only: bool,
     pub(super) fake_super: bool,
     pub(super) hidden: Arc<HiddenPaths>,
+    pub(super) munge_links: bool,
 }
 
 impl OpenRoot {
@@ -62,9 +66,12 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
         let root = Root::reach(&served.path)
             .map_err(|error| bad(&format!("cannot be opened: {}", std::io::Error::from(error))))?;
         let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
-        let ServedRoot { read_only, fake_super, .. } = *served;
-        let root = root.with_fake_super(fake_super);
-        let opened = OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden) };
+        let ServedRoot { read_only, fake_super, munge_links, .. } = *served;
+        if munge_links {
+            check_munged()?;
+        }
+        let root = root.with_view(View { is_fake: fake_super, ..View::default() });
+        let opened = OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links };
         if open.insert(served.name.clone(), opened).is_some() {
             return Err(bad("is named twice"));
         }

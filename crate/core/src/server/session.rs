@@ -30,6 +30,7 @@ use crate::prepare::{self, Place, ReceiverTerms};
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::sources::{self, Source};
 use crate::transport::SessionLanes;
+use crate::views::{self, Stored};
 
 /// The engine's ends of a session's data lanes.
 enum DataLanes {
@@ -162,11 +163,11 @@ impl Answer<'_> {
 
     /// What this end says of a path of a pull.
     pub(super) fn explain_source(&self, request: &Request) -> Result<Explanation> {
-        let source = sources::with_fake_super(self.source(request)?, request.remote_fake_super);
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let place = self.rules(request, &prefix_of)?;
+        let source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), &place)?;
         let mut request = request.clone();
         source.select(&mut request);
-        let prefix_of = |path: &RelPath| self.prefix_of(&request, path);
-        let place = self.rules(&request, &prefix_of)?;
         explain::of_source(&source, &request, (&place, self.client.scope.rights.read))
     }
 
@@ -185,15 +186,15 @@ impl Answer<'_> {
         control: ControlLane,
         lanes: Vec<mpsc::Sender<Pack>>,
     ) -> Result<()> {
-        let mut source = sources::with_fake_super(self.source(request)?, request.remote_fake_super);
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let place = self.rules(request, &prefix_of)?;
+        let mut source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), &place)?;
         sources::look_for(&mut source, request)?;
         let mut request = request.clone();
         source.select(&mut request);
         let request = &request;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
-        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let place = self.rules(request, &prefix_of)?;
         let terms = SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) };
         let options = SenderOptions {
             compress: compress_on(&self.client.connection, request.compression),
@@ -220,6 +221,8 @@ impl Answer<'_> {
             let path = RelPath::new(&request.path.join_bytes(name)).unwrap_or_default();
             self.shared.root(self.client, &request.root, &path)?;
         }
+        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
+        let rules = self.rules(request, &prefix_of)?;
         let terms = ReceiverTerms {
             file_name: request.file_name.as_deref(),
             bounds: (request.bytes_bound, request.entries_bound),
@@ -229,7 +232,8 @@ impl Answer<'_> {
             may_make_specials: rights.special,
             may_set_foreign_xattrs: rights.xattrs,
             may_set_acls: rights.acls,
-            fake_super: request.remote_fake_super,
+            stored: Stored::at_acceptor(request),
+            place: &rules,
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
         let prepare = || prepare::destination(&place, request, &terms);
@@ -260,8 +264,6 @@ impl Answer<'_> {
             return Ok(());
         }
         let report = Report::to_peer(control.tx.clone());
-        let prefix_of = |path: &RelPath| self.prefix_of(request, path);
-        let rules = self.rules(request, &prefix_of)?;
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
         let mut options = prepared.options(request, &terms, (judge, report))?;
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));

@@ -20,6 +20,9 @@ impl CallError {
     }
 }
 
+/// A symlink that is followed leads to nothing, which is no call's error: it is there itself.
+pub(crate) const NO_REFERENT: CallError = CallError { call: "", errno: Errno::NOLINK };
+
 impl From<Errno> for CallError {
     fn from(errno: Errno) -> Self {
         Self { call: "", errno }

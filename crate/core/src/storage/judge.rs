@@ -124,6 +124,23 @@ impl Judge {
         self.matcher.enter(path, above, &mut Held { directory, path, tops: &self.tops, outside })
     }
 
+    /// The rules that are in force in the directory at `path`.
+    pub(crate) fn in_force_in(
+        &self,
+        root: &impl Storage,
+        path: &RelPath,
+    ) -> std::result::Result<InForce, RuleFileError> {
+        let (mut at, mut in_force) = (RelPath::root(), self.above.clone());
+        let mut names = path.components();
+        loop {
+            if let Ok(directory) = root.open(&at, Access::Reach) {
+                in_force = self.enter(&directory, &at, &in_force, &mut Vec::new())?;
+            }
+            let Some(name) = names.next() else { return Ok(in_force) };
+            at = at.join(name);
+        }
+    }
+
     /// Which rule decides about the path at an end, or about a directory above it that does not belong to the run. The text of a
     /// rule of a file is told where `tells`.
     pub(crate) fn explain(
@@ -260,11 +277,10 @@ impl<D: Directory> Held<'_, D> {
 
     /// What the symlink `name` leads to, by its text.
     fn follow(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
-        let status = self.directory.status(name)?;
-        if !self.outside.places.trusts(status.meta.uid) {
+        let (target, owner) = self.directory.read_own_link(tree, name)?;
+        if !self.outside.places.trusts(owner) {
             return Err(Errno::LOOP.into());
         }
-        let target = self.directory.read_link_of(tree, name)?;
         let top = self.tops.get(tree).ok_or(Errno::INVAL)?;
         let here = [&top.path, &b"/"[..], self.path.as_bytes()].concat();
         resolved(&here, &target).ok_or(Errno::NOENT.into())
@@ -276,7 +292,7 @@ impl<D: Directory> RuleFiles for Held<'_, D> {
         if self.is_hidden(tree, name) {
             return RuleFile::Missing;
         }
-        let read = self.directory.open_file_of(tree, name).and_then(|file| read_rules(&file));
+        let read = self.directory.open_own_file(tree, name).and_then(|file| read_rules(&file));
         match read {
             Ok(Some(content)) => RuleFile::Content(content),
             Ok(None) | Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::NXIO, .. }) => RuleFile::Missing,

@@ -27,7 +27,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
-pub(crate) use call::CallError;
+pub(crate) use call::{CallError, NO_REFERENT};
 pub(crate) use hash::hash_prefix;
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
 pub(crate) use remove::{Removal, holds_protected, remove_tree};
@@ -120,8 +120,15 @@ pub(crate) trait Storage: Sync {
     /// A directory of it.
     type Directory: Directory;
 
-    /// Opens the directory at `path`. A symlink on the way is an error, as [`Errno::LOOP`] or [`Errno::NOTDIR`].
+    /// Opens the directory at `path`. A symlink on the way is an error, as [`Errno::LOOP`] or [`Errno::NOTDIR`], unless the
+    /// storage follows it; one that leads out of where that is allowed is [`Errno::XDEV`].
     fn open(&self, path: &RelPath, access: Access) -> Result<Self::Directory>;
+
+    /// The same for a path below `above`, from which on no symlink is followed whatever the storage follows.
+    fn open_below(&self, above: &RelPath, path: &RelPath, access: Access) -> Result<Self::Directory> {
+        let _ = above;
+        self.open(path, access)
+    }
 }
 
 /// A directory that is held, and what is in it.
@@ -139,7 +146,9 @@ pub(crate) trait Directory: Send + Sync {
         self.status(b"").is_ok_and(|own| own.device != status.device)
     }
 
-    /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed.
+    /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed, here and
+    /// below, unless the storage takes it for what it leads to; one to nothing is [`NO_REFERENT`], and one that leads to where
+    /// nothing may be read [`Errno::XDEV`].
     fn status(&self, name: &[u8]) -> Result<Status>;
 
     /// When the entry `name` was last read. A symlink is not followed.
@@ -163,16 +172,17 @@ pub(crate) trait Directory: Send + Sync {
         &[]
     }
 
-    /// Opens the file `name` of the tree of this number, where several lie over each other.
-    fn open_file_of(&self, tree: usize, name: &[u8]) -> Result<Self::File> {
+    /// Opens the file `name` of the tree of this number, where several lie over each other. No symlink is followed, whatever
+    /// the run does.
+    fn open_own_file(&self, tree: usize, name: &[u8]) -> Result<Self::File> {
         let _ = tree;
         self.open_file(name)
     }
 
-    /// Where the symlink `name` of that tree leads.
-    fn read_link_of(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
+    /// Where the symlink `name` of that tree really leads, and whose it is.
+    fn read_own_link(&self, tree: usize, name: &[u8]) -> Result<(Vec<u8>, u32)> {
         let _ = tree;
-        self.read_link(name)
+        Ok((self.read_link(name)?, self.status(name)?.meta.uid))
     }
 
     /// The number of the tree in which `name` is seen.

@@ -21,6 +21,8 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) judge: Option<&'a Judge>,
     /// The rules that are in force in the directory that holds what is removed.
     pub(crate) in_force: InForce,
+    /// The directory that holds what is removed: behind it no symlink is followed, whatever a run follows.
+    pub(crate) above: RelPath,
     /// The one file system in which something may be removed; nothing: in any.
     pub(crate) device: Option<u64>,
     /// Told of each entry.
@@ -53,6 +55,7 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
             judge: None,
             device: None,
             in_force: InForce::default(),
+            above: RelPath::root(),
             on_removed: None,
             stop: None,
             widened: None,
@@ -134,8 +137,8 @@ impl<S: WriteStorage> Removal<'_, S> {
 
     fn entries(&self, root: &S, path: &RelPath) -> Result<(S::Directory, Found)> {
         match self.widened {
-            Some(widened) => widened.within(path, || entries(root, path)),
-            None => entries(root, path),
+            Some(widened) => widened.within(path, || entries(root, &self.above, path)),
+            None => entries(root, &self.above, path),
         }
     }
 }
@@ -144,6 +147,7 @@ impl<S: WriteStorage> Removal<'_, S> {
 pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &mut Removal<'_, S>) -> Result<()> {
     let Some((parent_path, name)) = path.split_last() else { return Err(Errno::INVAL.into()) };
     let parent = root.open(&parent_path, Access::Reach)?;
+    removal.above.clone_from(&parent_path);
     let kind = match parent.status(name.as_bytes()) {
         Ok(status) => status.kind,
         Err(CallError { errno: Errno::NOENT, .. }) => return Ok(()),
@@ -213,7 +217,7 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
     }
     let Some((parent, name)) = path.split_last() else { return };
     let removed = removal.within(&parent, || {
-        let parent = root.open(&parent, Access::Reach)?;
+        let parent = root.open_below(&removal.above, &parent, Access::Reach)?;
         parent.remove_directory(name.as_bytes())
     });
     removal.account(path.as_bytes(), Kind::Directory, removed);
@@ -221,8 +225,8 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
 
 type Found = Vec<(Vec<u8>, Kind)>;
 
-fn entries<S: WriteStorage>(root: &S, path: &RelPath) -> Result<(S::Directory, Found)> {
-    let directory = root.open(path, Access::Read)?;
+fn entries<S: WriteStorage>(root: &S, above: &RelPath, path: &RelPath) -> Result<(S::Directory, Found)> {
+    let directory = root.open_below(above, path, Access::Read)?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
     let mut found = Found::new();
     directory.names(&mut buffer, |name, kind| {

@@ -188,6 +188,17 @@ impl Scan {
         });
     }
 
+    /// Tells of an entry that cannot be looked at, or of a symlink that cannot be taken for what it leads to.
+    fn not_led(&mut self, name: &[u8], error: CallError) {
+        let message = match error.errno {
+            Errno::NOLINK => "symlink has no referent".to_owned(),
+            Errno::XDEV => "the symlink leads out of what may be read here".to_owned(),
+            _ => return self.issue(name, "cannot look at", error),
+        };
+        let path = self.path.join_bytes(name);
+        self.issues.push(Issue { kind: IssueKind::Unreadable, path, message, old_kept: true });
+    }
+
     /// How many entries it takes the memory of: extended attributes may take more than all the rest, and paths of leaders.
     pub(crate) fn weight(&self) -> usize {
         let others = self.listing.xattrs_bytes() + self.listing.followers_bytes() + self.xattrs.as_bytes().len();
@@ -242,7 +253,9 @@ impl Scan {
         let status = match directory.status(name) {
             Ok(status) => status,
             Err(CallError { errno: Errno::NOENT, .. }) => return,
-            Err(error) => return self.issue(name, "cannot look at", error),
+            // What does not belong to the run may lead anywhere.
+            Err(_) if known.is_none() && self.leaves((name, Kind::Symlink), options, at) => return,
+            Err(error) => return self.not_led(name, error),
         };
         if known.is_none() && self.leaves((name, status.kind), options, at) {
             return;
@@ -292,7 +305,13 @@ impl Scan {
         if options.stamps {
             found.stamps.push(status.stamp);
         }
-        let may_be_linked = options.attributes.hard_links && kind.has_attributes();
+        // What a receiver leaves alone leads no hard links.
+        let is_left_alone = || {
+            options.stamps && options.attributes.safe_links && {
+                found.listing.is_unsafe_link(found.listing.len() - 1, self.path.components().count())
+            }
+        };
+        let may_be_linked = options.attributes.hard_links && kind.has_attributes() && !is_left_alone();
         let linked = if may_be_linked { Linked::of(status) } else { None };
         if let Some(linked) = linked {
             // An index of a listing fits: its names would not otherwise.
@@ -387,7 +406,12 @@ impl Scan {
             found.links.meet(&self.path, &mut self.listing, in_order);
         }
         if options.digests_decide() {
-            self.digest = options.attributes.digest(&self.listing);
+            // What a receiver leaves alone the digest of the source alone can tell.
+            self.digest = if options.stamps {
+                options.attributes.digest_of_source(&self.listing, self.path.components().count())
+            } else {
+                options.attributes.digest(&self.listing)
+            };
         }
     }
 }

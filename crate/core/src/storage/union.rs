@@ -87,9 +87,12 @@ impl<S> Union<S> {
     }
 
     /// The same with each tree as `change` makes it.
-    pub(crate) fn map(self, change: impl Fn(S) -> S) -> Self {
-        let parts = self.parts.into_iter().map(|part| Part { root: change(part.root), ..part });
-        Self { parts: parts.collect() }
+    pub(crate) fn try_map<E>(
+        self,
+        change: impl FnMut(Part<S>) -> std::result::Result<Part<S>, E>,
+    ) -> std::result::Result<Self, E> {
+        let parts = self.parts.into_iter().map(change).collect::<std::result::Result<_, E>>()?;
+        Ok(Self { parts })
     }
 
     /// The trees, the uppermost first.
@@ -296,12 +299,12 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         &self.unread
     }
 
-    fn open_file_of(&self, tree: usize, name: &[u8]) -> Result<D::File> {
-        self.of_tree(tree)?.open_file(name)
+    fn open_own_file(&self, tree: usize, name: &[u8]) -> Result<D::File> {
+        self.of_tree(tree)?.open_own_file(tree, name)
     }
 
-    fn read_link_of(&self, tree: usize, name: &[u8]) -> Result<Vec<u8>> {
-        self.of_tree(tree)?.read_link(name)
+    fn read_own_link(&self, tree: usize, name: &[u8]) -> Result<(Vec<u8>, u32)> {
+        self.of_tree(tree)?.read_own_link(tree, name)
     }
 
     fn tree_of(&self, name: &[u8]) -> usize {

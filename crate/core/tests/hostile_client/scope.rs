@@ -109,8 +109,24 @@ async fn a_run_that_does_not_go_down_stays_up() {
     unharmed(&site, &before).await;
 }
 
+/// What is unsafe is judged where the symlink would be made, on its text.
 #[tokio::test]
-async fn a_symlink_of_the_source_is_never_written_through() {
+async fn unsafe_symlinks_of_a_client_that_sends_them_are_not_made_cve_2024_12088() {
+    let (site, _) = victim("").await;
+    let mut request = push_to("dst");
+    request.attributes.safe_links = true;
+    let mut control = site.raw().await.session(request).await;
+    control.accepted().await;
+    let targets = [("a", "/etc"), ("b", "../x"), ("c", "d/../../x"), ("z", "safe/target")];
+    let entries: Vec<_> = targets.iter().map(|(name, target)| (*name, Kind::Symlink, 0, *target)).collect();
+    control.tell(vec![directory("", 4)], vec![listing(&entries)]).await;
+    control.finished().await;
+    let made = |name: &str| site.root().join("dst").join(name).symlink_metadata().is_ok();
+    assert_eq!(targets.map(|(name, _)| made(name)), [false, false, false, true]);
+}
+
+#[tokio::test]
+async fn a_symlink_of_the_source_is_never_written_through_cve_2024_12087() {
     let (site, _) = victim("").await;
     let mut control = site.raw().await.session(push_to("dst")).await;
     control.accepted().await;

@@ -185,6 +185,7 @@ impl Site {
                 read_only: false,
                 fake_super: false,
                 exclude: Vec::new(),
+                munge_links: false,
             }],
             authorized_keys_path: None,
             authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],

@@ -62,6 +62,8 @@ closed_set! {
         AclRight = 137, "acl-right";
         /// A notice: a file of filter rules is there and could not be read, so its rules are not in force.
         RulesUnread = 138, "rules-unread";
+        /// A notice of the sender's: the symlink leads out of the tree, by its text, and the run leaves those alone.
+        UnsafeLink = 140, "unsafe-link";
     }
 }
 
@@ -80,7 +82,13 @@ impl IssueKind {
     pub const fn is_senders(self) -> bool {
         matches!(
             self,
-            Self::Unreadable | Self::Vanished | Self::Changed | Self::Missing | Self::AttributesUnread | Self::Special
+            Self::Unreadable
+                | Self::Vanished
+                | Self::Changed
+                | Self::Missing
+                | Self::AttributesUnread
+                | Self::Special
+                | Self::UnsafeLink
         )
     }
 }

@@ -63,7 +63,11 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
 fn check_selected(request: &Request, accept: &Accept) -> Result<(), Violation> {
     let own_name = |source: &SourcePath| source.path.split_last().map(|(_, name)| RelPath::root().join(name));
     let asked_for = |source: &SourcePath| source.arrives_at(request.into).or_else(|| own_name(source));
-    let paths: Vec<RelPath> = request.sources.iter().filter_map(asked_for).collect();
+    let mut paths: Vec<RelPath> = request.sources.iter().filter_map(asked_for).collect();
+    // What was asked for may be a symlink that is taken for the directory which it leads to.
+    let follows = request.copy_links || request.copy_dir_links || request.copy_unsafe_links;
+    let led = request.path.split_last().filter(|_| request.sources.is_empty() && request.into && follows);
+    paths.extend(led.map(|(_, name)| RelPath::root().join(name)));
     if accept.selected.iter().any(|path| !paths.contains(&path)) {
         return Err(Violation::new("a path that was not asked for"));
     }

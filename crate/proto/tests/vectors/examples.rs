@@ -223,6 +223,22 @@ fn push_of_owners() -> Request {
     }
 }
 
+/// A run with all that is done with symlinks.
+fn pull_of_links() -> Request {
+    Request {
+        root: b"backup".to_vec(),
+        direction: Direction::Pull,
+        attributes: Attributes { links: true, safe_links: true, ..Attributes::default() },
+        copy_links: true,
+        copy_dir_links: true,
+        copy_unsafe_links: true,
+        keep_dir_links: true,
+        munge_links: true,
+        remote_munge_links: true,
+        ..Request::default()
+    }
+}
+
 fn owner_names() -> Vec<OwnerName> {
     vec![
         OwnerName { kind: IdKind::User, id: 1000, name: b"alice".to_vec() },
@@ -265,6 +281,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Paths", Frame::Paths { listed: true, paths: paths(&[b"etc", b"log/x"]) }),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Request, owners", Frame::Request(Box::new(push_of_owners()))),
+        ("Request, symlinks", Frame::Request(Box::new(pull_of_links()))),
         ("Owners", Frame::Owners(owner_names())),
         ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
         (

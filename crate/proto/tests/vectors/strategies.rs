@@ -92,7 +92,7 @@ pub fn any_error() -> impl Strategy<Value = WireError> {
 pub fn any_attributes() -> impl Strategy<Value = Attributes> {
     let compare = prop_oneof![Just(Compare::Quick), Just(Compare::Content), Just(Compare::Size)];
     let window = prop_oneof![Just(Window::Exact), Just(Window::Seconds), any::<u64>().prop_map(Window::Within)];
-    (any::<[bool; 7]>(), any::<[bool; 7]>(), compare, window).prop_map(
+    (any::<[bool; 7]>(), any::<[bool; 8]>(), compare, window).prop_map(
         |([perms, times, owner, group, links, specials, xattrs], other, compare, window)| Attributes {
             executability: other[0],
             atimes: window == Window::Exact && other[0],
@@ -102,6 +102,7 @@ pub fn any_attributes() -> impl Strategy<Value = Attributes> {
             foreign_xattrs: other[4],
             acls: other[5],
             hard_links: other[6],
+            safe_links: other[7],
             perms,
             times,
             owner,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use sparsync_proto::{
-    Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Meta, Phase, RelPath, TreeHasher, Xattrs,
+    Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Listing, Meta, Phase, RelPath, TreeHasher, Xattrs,
 };
 
 use super::{Receiver, ReceiverOptions};
@@ -30,7 +30,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             directories += 1;
             entries += scan.listing.len() as u64;
             bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
-            let Some((meta, xattrs, digest)) = as_at_the_source(self.options, scan) else { return Ok(false) };
+            let Some((meta, xattrs, digest)) = as_at_the_source(self.options, scan, &scan.listing) else {
+                return Ok(false);
+            };
             tree.add(&self.options.attributes, &scan.path, (&meta, &xattrs), &digest);
         }
         // Special entries are told of in every run, and leftovers are swept where the records lead.
@@ -87,7 +89,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             None => match self.left_out_directory(&directory.path)? {
                 Some(scan) => self.both(number, directory, scan)?,
-                None => self.need(number, directory, None),
+                None => match self.linked_directory(&directory.path)? {
+                    Some(scan) => self.both(number, directory, scan)?,
+                    None => self.need(number, directory, None),
+                },
             },
         }
         Ok(())
@@ -169,7 +174,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
         }
         // A new root gets its attributes where its listing is decided upon.
-        let is_equal = || as_at_the_source(self.options, &old).is_some_and(|(.., digest)| digest == directory.digest);
+        let here = || as_at_the_source(self.options, &old, &old.listing);
+        let is_equal = || here().is_some_and(|(.., digest)| digest == directory.digest);
+        let is_equal = || is_equal() || self.is_equal_by_links(&old, &directory.digest);
         let is_same = || directory.unlisted || (self.options.digests_decide() && is_equal());
         let equal = !single && !is_new_root && is_same();
         if equal && !self.machine.grants_all() {
@@ -212,13 +219,21 @@ impl<S: WriteStorage> Receiver<'_, S> {
 }
 
 /// Own attributes and digest of a directory of the destination, with everybody as the source has them; nothing when they
-/// prove nothing.
-fn as_at_the_source<'a>(options: &ReceiverOptions, scan: &'a Scan) -> Option<(Meta, Cow<'a, Xattrs>, Digest)> {
+/// prove nothing. `listing` is what is taken for its own.
+pub(super) fn as_at_the_source<'a>(
+    options: &ReceiverOptions,
+    scan: &'a Scan,
+    listing: &Listing,
+) -> Option<(Meta, Cow<'a, Xattrs>, Digest)> {
     let owners = &options.owners;
     match owners.digests_by() {
-        DigestsBy::Number => Some((scan.meta, Cow::Borrowed(&scan.xattrs), scan.digest)),
+        DigestsBy::Number => {
+            let is_own = std::ptr::eq(listing, &raw const scan.listing);
+            let digest = if is_own { scan.digest } else { options.attributes.digest(listing) };
+            Some((scan.meta, Cow::Borrowed(&scan.xattrs), digest))
+        }
         DigestsBy::SourceNumber => {
-            let digest = owners.source_digest(&options.attributes, &scan.listing);
+            let digest = owners.source_digest(&options.attributes, listing);
             Some((owners.source_meta(&scan.meta), owners.source_xattrs(&scan.xattrs), digest))
         }
         DigestsBy::Nothing => None,

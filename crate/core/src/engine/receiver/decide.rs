@@ -30,9 +30,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Decides on every entry of a directory.
     pub(super) fn decide(&mut self, number: u32, pending: Pending) -> Result<()> {
         let Pending { path, meta, xattrs, listing } = pending;
-        let (meta, listing) = (self.directory_meta(&path, &meta), self.options.owners.listing(listing));
+        let (meta, mut listing) = (self.directory_meta(&path, &meta), self.options.owners.listing(listing));
         let xattrs = self.options.owners.xattrs(&xattrs);
         self.check_taken(&path, &listing)?;
+        if self.options.attributes.safe_links {
+            // Whatever the sender thinks of them.
+            listing.leave_unsafe_links(path.components().count());
+        }
         self.refuse_hidden_entries(&path, &listing)?;
         self.tell_dropped_xattrs(&xattrs, &listing)?;
         if let Some(links) = &mut self.links {
@@ -51,6 +55,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         if let Some(old) = &mut old {
             self.look_at_left_out(old, &listing)?;
+            self.take_dir_links(old, &listing)?;
         }
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
         if is_new
@@ -377,7 +382,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if !self.options.deletion.delete || !matcher.deletes(&At::new(&old.path, &old.in_force), name, kind, false) {
             return false;
         }
-        self.guard.extra(1);
+        self.guard.extra(1 + self.counted_below(old, name));
         // The directory's own time changes by what is removed from it, and not by what has to stay.
         let stays = self.holds_protected(&old.path.join_bytes(name), &old.in_force);
         if let Ok(name) = Name::new(name) {

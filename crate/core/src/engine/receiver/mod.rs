@@ -1,20 +1,22 @@
 //! The receiver: compares what the source has with what is there, asks for what is missing, and puts the tree right.
 //!
 //! [`dispatch`] takes what the sender says, [`compare`] looks at directories, [`decide`] at the entries of one, [`make`] makes
-//! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them, [`delete`] removes what only
+//! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them,
+//! [`dir_links`] takes symlinks for directories, [`delete`] removes what only
 //! the destination has, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
 mod compare;
 mod decide;
 mod delete;
+mod dir_links;
 mod dispatch;
 mod finish;
 mod kept;
 mod links;
 mod make;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -79,6 +81,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) deletion: Deletion,
     /// Nothing of another file system is deleted.
     pub(crate) one_file_system: bool,
+    /// Symlinks are taken for the directories that they lead to, where the source has directories.
+    pub(crate) keeps_dir_links: bool,
     /// Nothing is written.
     pub(crate) dry_run: bool,
     /// Items are reported.
@@ -265,6 +269,8 @@ struct Receiver<'a, S: WriteStorage> {
     failed: FailedPaths,
     /// The file system of the destination's top.
     top_device: Option<u64>,
+    /// Symlinks that were taken for directories, and directories below them.
+    dir_links: HashSet<RelPath>,
     /// The last directory that the source does not go into: what is below it is not its to say.
     unlisted: Option<RelPath>,
     /// Directories of the source that could not be read.
@@ -314,6 +320,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             machine: machine::Receiver::new(terms_of(destination, options)),
             old: HashMap::new(),
             failed: FailedPaths::default(),
+            dir_links: HashSet::new(),
             top_device: None,
             unlisted: None,
             source_errors: 0,

@@ -137,6 +137,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         }
         self.look_at_mount(&scan)?;
         self.tell_special(&scan)?;
+        self.tell_unsafe(&scan)?;
         self.tell_left_out(&scan)?;
         if let Some(names) = &mut self.names {
             names.see(&scan);
@@ -180,6 +181,25 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
                 message: "skipping non-regular file".to_owned(),
                 old_kept: true,
             }))?;
+        }
+        Ok(())
+    }
+
+    /// Tells of each symlink that the receiver leaves alone because of where it leads.
+    fn tell_unsafe(&self, scan: &Scan) -> Result<()> {
+        if !self.shared.options.attributes.safe_links {
+            return Ok(());
+        }
+        let above = scan.path.components().count();
+        for (index, entry) in scan.listing.entries().iter().enumerate() {
+            if scan.listing.is_unsafe_link(index, above) {
+                self.shared.control.send(&Frame::Issue(Issue {
+                    kind: IssueKind::UnsafeLink,
+                    path: scan.path.join_bytes(scan.listing.name(entry)),
+                    message: format!("ignoring unsafe symlink -> {}", scan.listing.target(entry).escape_ascii()),
+                    old_kept: true,
+                }))?;
+            }
         }
         Ok(())
     }

@@ -44,6 +44,7 @@ struct Ended {
 
 /// Everything that is carried.
 const ATTRIBUTES: Attributes = Attributes {
+    safe_links: false,
     perms: true,
     times: true,
     owner: true,
@@ -111,6 +112,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         xattr_right: true,
         deletion: Deletion { delete: true, force: false, max: None, allow_mass: true, excluded: false },
         one_file_system: false,
+        keeps_dir_links: false,
         dry_run: false,
         itemize: false,
         strict_attributes: false,

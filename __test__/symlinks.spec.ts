@@ -1,0 +1,267 @@
+// What symlinks lead to: -L, -k, --safe-links and --copy-unsafe-links, judged by what rsync makes of the same trees.
+import { mkdirSync, linkSync, rmSync, cpSync, symlinkSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+
+import test from 'ava';
+
+import { sync } from '../dist/index.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { asRsync, differs, file, link, randomLinks, settle } from './helpers/links.js';
+import { Random, seed } from './helpers/random.js';
+import { canMount, mountTmpfs, scaled, setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+import { walk } from './helpers/walk.js';
+
+/** A source `src` below `root`, and what lies beside it as `out`. */
+function grow(root: string): void {
+  for (const path of ['src/sub/deep', 'out/od']) mkdirSync(`${root}/${path}`, { recursive: true });
+  for (const path of ['src/f', 'src/sub/g', 'src/one', 'out/of', 'out/od/x']) file(`${root}/${path}`);
+  linkSync(`${root}/src/f`, `${root}/src/sub/hard`);
+  const links: [string, string][] = [
+    ['ok', 'f'],
+    ['one1', 'one'],
+    ['one2', 'one'],
+    ['up', '../out/of'],
+    ['updir', '../out/od'],
+    ['lsub', 'sub'],
+    ['chain', 'ok'],
+    ['sub/ok2', '../f'],
+    ['sub/mid', '../sub/../f'],
+    ['sub/mid2', 'deep/../../f'],
+    ['sub/dotup', './../f'],
+    ['sub/outin', '../../src/f'],
+    ['sub/dir', 'deep/'],
+  ];
+  for (const [path, target] of links) link(`${root}/src/${path}`, target);
+  settle(root, 'src/sub/deep', 'src/sub', 'src', 'out/od', 'out', '.');
+}
+
+/** Symlinks that no run can follow. */
+function addDangling(root: string): void {
+  link(`${root}/src/dangling`, 'nothing');
+  link(`${root}/src/loop`, 'loop');
+  link(`${root}/src/updangling`, '../nothing');
+  settle(root, 'src');
+}
+
+judged('symlinks are followed, left alone or carried as by rsync', async (t) => {
+  const ready = await setup(t);
+  grow(ready.work);
+  grow(ready.served);
+  const flags = [
+    ['-L'],
+    ['-k'],
+    ['--copy-unsafe-links'],
+    ['--safe-links'],
+    ['-k', '--safe-links'],
+    ['-k', '--copy-unsafe-links'],
+    ['--copy-unsafe-links', '--safe-links'],
+    ['-L', '-H'],
+    ['-L', '-c'],
+    ['-L', '--exclude=lsub/', '--exclude=up'],
+    ['-k', '--no-l'],
+    ['-L', '--no-l'],
+  ];
+  const named = [['-L'], ['--copy-unsafe-links'], ['--safe-links']];
+  await asRsync(t, ready, [
+    ...flags.map((each) => ({ flags: each, source: 'src/' })),
+    ...named.map((each) => ({ flags: each, source: 'src' })),
+  ]);
+});
+
+judged('a source that is a symlink is followed where symlinks are', async (t) => {
+  const ready = await setup(t);
+  for (const root of [ready.work, ready.served]) {
+    grow(root);
+    for (const [path, target] of [
+      ['top', 'src'],
+      ['topf', 'src/f'],
+      ['topd', 'none'],
+    ] as const)
+      link(`${root}/${path}`, target);
+  }
+  const cases: [string, readonly string[]][] = [
+    ['-L', ['top', 'top/', 'topf', 'src/lsub', 'src/updir']],
+    ['-k', ['top', 'topf']],
+    ['--copy-unsafe-links', ['src/updir', 'src/lsub']],
+    ['--safe-links', ['src/updir', 'src/lsub/']],
+  ];
+  await asRsync(
+    t,
+    ready,
+    cases.flatMap(([flag, sources]) => sources.map((source) => ({ flags: [flag], source }))),
+  );
+  await asRsync(t, ready, [
+    { flags: ['-k'], source: 'topd' },
+    { flags: ['-L'], source: 'topd' },
+  ]);
+});
+
+judged('symlinks that lead to nothing are told, keep a run from deleting, and cost nothing else', async (t) => {
+  const ready = await setup(t);
+  const fill = (destination: string): void => {
+    file(`${destination}/extra`);
+    file(`${destination}/dangling`);
+    file(`${destination}/up`, 'of the destination');
+  };
+  for (const root of [ready.work, ready.served]) {
+    grow(root);
+    addDangling(root);
+  }
+  await asRsync(t, ready, [
+    { flags: ['-L', '--delete'], source: 'src/', fill },
+    { flags: ['-k', '--delete'], source: 'src/', fill },
+    { flags: ['--copy-unsafe-links', '--delete'], source: 'src/', fill },
+    { flags: ['--safe-links', '--delete'], source: 'src/', fill },
+    { flags: ['-L', '--exclude=dangling', '--exclude=loop', '--exclude=updangling'], source: 'src/' },
+  ]);
+  const ran = await cli(t, ready.client, ['-aL', `${ready.work}/src/`, `${ready.work}/told/`]);
+  t.regex(ran.stderr, /dangling.*symlink has no referent/);
+  t.regex(ran.stderr, /loop.*Too many levels of symbolic links/);
+});
+
+judged('absolute symlinks are followed on this machine', async (t) => {
+  const ready = await setup(t);
+  grow(ready.work);
+  link(`${ready.work}/src/abs`, `${ready.work}/out/of`);
+  link(`${ready.work}/src/sub/absdir`, `${ready.work}/out`);
+  settle(ready.work, 'src/sub', 'src');
+  const flags = [['-L'], ['-k'], ['--copy-unsafe-links'], ['--safe-links']];
+  await asRsync(
+    t,
+    ready,
+    flags.map((each) => ({ flags: each, source: 'src/', ways: ['local', 'push'] as const })),
+  );
+});
+
+judged('a symlink to a directory above it is followed as far as the system does', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  for (const root of [work, served]) {
+    mkdirSync(`${root}/src/d`, { recursive: true });
+    file(`${root}/src/d/f`);
+    link(`${root}/src/d/self`, '../d');
+  }
+  for (const flag of ['-aL', '-ak']) {
+    const judge = spawnSync('rsync', [flag, 'src/', `judge${flag}/`], { cwd: work });
+    const files = (top: string): string[] =>
+      [...walk(top)].flatMap(([path, { kind }]) => (kind === 'file' ? [path] : []));
+    for (const [way, from, to] of [
+      ['local', 'src/', `local${flag}/`],
+      ['pull', url('src/'), `pull${flag}/`],
+    ] as const) {
+      const ran = await cli(t, user, [flag, from, to], { cwd: work });
+      t.is(ran.code, judge.status, `${flag} ${way}: ${ran.stderr}`);
+      t.regex(ran.stderr, /Too many levels of symbolic links/);
+      t.deepEqual(files(`${work}/${to}`), files(`${work}/judge${flag}`), `${flag} ${way}`);
+    }
+  }
+});
+
+judged('paths of a list may lead through symlinks that are followed', async (t) => {
+  const ready = await setup(t);
+  grow(ready.work);
+  grow(ready.served);
+  spawnSync('sh', ['-c', 'printf "lsub/g\\nok\\nupdir/x\\n" > list'], { cwd: ready.work });
+  const list = [`--files-from=${ready.work}/list`];
+  await asRsync(t, ready, [
+    { flags: ['-L', ...list], source: 'src/' },
+    { flags: ['-k', ...list], source: 'src/' },
+  ]);
+});
+
+judgedWhere(canMount)('-x goes into no directory of another file system that a symlink leads to', async (t) => {
+  const ready = await setup(t);
+  for (const root of [ready.work, ready.served]) {
+    mkdirSync(`${root}/src`, { recursive: true });
+    mountTmpfs(t, `${root}/other`, 'size=1m');
+    mkdirSync(`${root}/other/d`);
+    file(`${root}/other/d/x`);
+    file(`${root}/other/y`);
+    link(`${root}/src/d`, '../other/d');
+    link(`${root}/src/y`, '../other/y');
+    settle(root, 'other/d', 'other', 'src');
+  }
+  await asRsync(t, ready, [
+    { flags: ['-Lx'], source: 'src/' },
+    { flags: ['-kx'], source: 'src/' },
+  ]);
+});
+
+// Targets of every form, decided in one run each.
+judged('which symlinks are unsafe is decided as by rsync', async (t) => {
+  const ready = await setup(t);
+  const { work } = ready;
+  const parts = ['..', '.', 'a', '', '...', 'b..'];
+  const targets = parts.flatMap((one) =>
+    parts.flatMap((two) => parts.flatMap((three) => [`${one}/${two}/${three}`, `${one}/${two}/${three}/../x`])),
+  );
+  const shown = [...new Set([...targets, '..', '../', '../..', '../../', '../../..', '/', '../../a/../..'])];
+  for (const root of ['src', 'src/one', 'src/one/two']) {
+    mkdirSync(`${work}/${root}`, { recursive: true });
+    for (const [index, target] of shown.entries()) link(`${work}/${root}/l${index}`, target);
+  }
+  settle(work, 'src/one/two', 'src/one', 'src');
+  await asRsync(
+    t,
+    ready,
+    ['src/', 'src'].map((source) => ({ flags: ['--safe-links'], source, ways: ['local', 'push'] as const })),
+  );
+});
+
+judged('random trees of symlinks arrive as by rsync', async (t) => {
+  const ready = await setup(t);
+  t.log(`seed ${seed}`);
+  for (let round = 0; round < scaled(4, 60); round += 1) {
+    const random = new Random(`links ${round}`);
+    for (const root of [ready.work, ready.served]) {
+      for (const name of ['src', 'far', 'out']) rmSync(`${root}/${name}`, { recursive: true, force: true });
+      mkdirSync(`${root}/out/od`, { recursive: true });
+      for (const name of ['out/of', 'out/od/x']) file(`${root}/${name}`);
+      settle(root, 'out/od', 'out');
+    }
+    // Those that are pulled lead nowhere that a server does not follow.
+    randomLinks(random, dir(ready.work, 'src'));
+    cpSync(`${ready.work}/src`, `${ready.served}/src`, { recursive: true, verbatimSymlinks: true });
+    spawnSync('rsync', ['-aH', '--delete', 'src/', `${ready.served}/src/`], { cwd: ready.work });
+    randomLinks(random, dir(ready.work, 'far'), `${ready.work}/out`);
+    const choices = [['-L'], ['-k'], ['--copy-unsafe-links'], ['--safe-links'], ['-k', '--copy-unsafe-links'], ['-LH']];
+    for (const [source, ways] of [
+      ['src/', ['local', 'push', 'pull']],
+      ['far/', ['local', 'push']],
+    ] as const) {
+      const flags = random.pick(choices);
+      for (const name of ['judge0', 'made-local0', 'made-pull0']) {
+        rmSync(`${ready.work}/${name}`, { recursive: true, force: true });
+      }
+      rmSync(`${ready.served}/made0`, { recursive: true, force: true });
+      await asRsync(t, ready, [{ flags, source, ways }]);
+    }
+  }
+});
+
+test('symlinks that are left alone are warnings, and each is told', async (t) => {
+  const { work } = await setup(t);
+  const source = dir(work, 'src');
+  symlinkSync('/etc', `${source}/abs`);
+  symlinkSync('abs', `${source}/safe`);
+  const { warnings } = await sync(source, `${work}/made`, { safeLinks: true });
+  t.deepEqual(
+    warnings.map(({ code, path }) => [code, path]),
+    [['unsafe-link', 'abs']],
+  );
+});
+
+judged('a run that follows symlinks finds what changed in what they lead to', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  grow(work);
+  const push = ['-aL', 'src/', url('made/')];
+  t.is((await cli(t, user, push, { cwd: work })).code, exit.ok);
+  file(`${work}/out/of`, 'longer content than before');
+  rmSync(`${work}/out/od/x`);
+  file(`${work}/out/od/y`);
+  const ran = await cli(t, user, ['-aLi', '--delete', 'src/', url('made/')], { cwd: work });
+  t.is(ran.code, exit.ok, ran.stderr);
+  spawnSync('rsync', ['-aL', 'src/', 'judge/'], { cwd: work });
+  t.is(differs(`${work}/judge`, `${served}/made`), '');
+});

@@ -1,0 +1,153 @@
+//! Symlinks of the destination that are taken for the directories which they lead to, where the source has directories.
+//!
+//! What a symlink is taken for depends on what the source has by its name, which the destination's own walk cannot know: it
+//! lists symlinks as such and goes into none. So what they lead to is looked at when the source tells of the directory.
+
+use sparsync_proto::{Digest, InForce, IssueKind, Kind, Listing, Name, RelPath};
+
+use super::Receiver;
+use super::compare::as_at_the_source;
+use crate::error::{Error, Result};
+use crate::storage::{
+    Access, CallError, Directory as _, Errno, Removal, Scan, ScanBuffers, WriteStorage, remove_tree, scan_directory,
+};
+
+/// Symlinks of one directory for which each combination is tried: beyond this its listing is asked for.
+const COMBINED_MAX: usize = 4;
+
+/// What a symlink that stands in the place of a directory is told to be.
+const LEADS_OUT: &str = "a symlink stands in its place that leads out of what may be written here";
+
+/// What a symlink of the destination leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Led {
+    /// A directory that may be written to.
+    Directory,
+    /// Out of what may be written; nobody looks at what is there.
+    Out,
+    /// Nothing that could be a directory.
+    Other,
+}
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    fn led(&self, path: &RelPath) -> Led {
+        let opened = self.destination.root.as_ref().map(|root| root.open(path, Access::Reach));
+        match opened {
+            Some(Ok(_) | Err(CallError { errno: Errno::ACCESS, .. })) => Led::Directory,
+            Some(Err(CallError { errno: Errno::XDEV, .. })) => Led::Out,
+            Some(Err(_)) | None => Led::Other,
+        }
+    }
+
+    /// What the destination has in the place of a directory of the source, by way of a symlink.
+    pub(super) fn linked_directory(&mut self, path: &RelPath) -> Result<Option<Box<Scan>>> {
+        let Some((parent, name)) = path.split_last().filter(|_| self.options.keeps_dir_links) else { return Ok(None) };
+        let held = self.parent_of(&parent).and_then(|directory| directory.status(name.as_bytes()));
+        match held.map(|found| found.kind) {
+            Ok(Kind::Symlink) if self.takes_for_directory(path)? => {}
+            // The walk has not come there.
+            Ok(Kind::Directory) if self.is_below_link(&parent) => {}
+            Ok(_) | Err(_) => return Ok(None),
+        }
+        self.dir_links.insert(path.clone());
+        let Some(root) = &self.destination.root else { return Ok(None) };
+        let judge = &self.options.judge;
+        let above = if judge.matcher.ends_differ() {
+            judge.in_force_in(root, &parent).map_err(|error| Error::bad_rules(&error))?
+        } else {
+            InForce::default()
+        };
+        let (options, mut buffers) = (self.options.scan(), ScanBuffers::default());
+        let scan = match self.widened() {
+            Some(widened) => widened.list(path, &above, &options, &mut buffers),
+            None => scan_directory(root, path, &above, &options, &mut buffers),
+        };
+        match scan {
+            Ok(Scan { bad_rules: Some(error), .. }) => Err(Error::bad_rules(&error)),
+            Ok(scan) => Ok(Some(Box::new(scan))),
+            Err(error) => {
+                self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
+                self.failed.insert(path.clone(), IssueKind::Write);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether a symlink is taken for the directory that the source has. One that leads out is left alone, with all that
+    /// would arrive below it, and told.
+    fn takes_for_directory(&mut self, path: &RelPath) -> Result<bool> {
+        match self.led(path) {
+            Led::Directory => Ok(true),
+            Led::Other => Ok(false),
+            Led::Out => {
+                if self.failed.covering(path).is_none() {
+                    self.issue(IssueKind::Conflict, path.as_bytes().to_vec(), LEADS_OUT)?;
+                    self.failed.insert(path.clone(), IssueKind::Conflict);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn is_below_link(&self, path: &RelPath) -> bool {
+        let mut at = Some(path.clone());
+        while let Some(path) = at {
+            if self.dir_links.contains(&path) {
+                return true;
+            }
+            at = path.split_last().map(|(above, _)| above);
+        }
+        false
+    }
+
+    /// Takes the symlinks of a directory for directories where the source has some.
+    pub(super) fn take_dir_links(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
+        if !self.options.keeps_dir_links {
+            return Ok(());
+        }
+        for entry in listing.entries().iter().filter(|entry| entry.kind == Kind::Directory) {
+            let (name, at) = (listing.name(entry), old.listing.find(listing.name(entry)));
+            let link = at.filter(|at| old.listing.get(*at).is_some_and(|old| old.kind == Kind::Symlink));
+            let (Some(at), Ok(name)) = (link, Name::new(name)) else { continue };
+            let path = old.path.join(name);
+            if self.takes_for_directory(&path)? || self.failed.contains(&path) {
+                old.listing.take_for_directory(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a directory is what the source has, with some of its symlinks taken for directories.
+    pub(super) fn is_equal_by_links(&self, old: &Scan, digest: &Digest) -> bool {
+        if !self.options.keeps_dir_links {
+            return false;
+        }
+        let leads = |(_, entry): &(usize, &sparsync_proto::Entry)| {
+            let name = Name::new(old.listing.name(entry)).ok().filter(|_| entry.kind == Kind::Symlink);
+            name.is_some_and(|name| self.led(&old.path.join(name)) == Led::Directory)
+        };
+        let links = old.listing.entries().iter().enumerate().filter(leads).map(|(at, _)| at).collect::<Vec<_>>();
+        let all = (1usize << links.len().min(COMBINED_MAX)) - 1;
+        let combinations = if links.len() <= COMBINED_MAX { 1..=all } else { all..=all };
+        combinations.into_iter().any(|combination| {
+            let is_taken = |bit: usize| links.len() > COMBINED_MAX || combination >> bit & 1 == 1;
+            let mut listing = old.listing.clone();
+            for (_, &at) in links.iter().enumerate().filter(|(bit, _)| is_taken(*bit)) {
+                listing.take_for_directory(at);
+            }
+            !links.is_empty()
+                && as_at_the_source(self.options, old, &listing).is_some_and(|(.., equal)| equal == *digest)
+        })
+    }
+
+    /// How many entries would go with the destination's `name` of a directory, where the walk does not count them.
+    pub(super) fn counted_below(&self, old: &Scan, name: &[u8]) -> u64 {
+        let (Some(root), Ok(name), true) = (&self.destination.root, Name::new(name), self.is_below_link(&old.path))
+        else {
+            return 0;
+        };
+        let mut counted = Removal { dry_run: true, widened: self.widened(), ..Removal::default() };
+        let _ = remove_tree(root, &old.path.join(name), &mut counted);
+        (counted.files + counted.directories).saturating_sub(1)
+    }
+}
