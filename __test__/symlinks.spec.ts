@@ -1,5 +1,6 @@
 // What symlinks lead to: -L, -k, --safe-links and --copy-unsafe-links, judged by what rsync makes of the same trees.
-import { mkdirSync, linkSync, rmSync, cpSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, linkSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { spawnSync } from 'node:child_process';
 
 import test from 'ava';
@@ -8,8 +9,10 @@ import { sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
 import { asRsync, differs, file, link, randomLinks, settle } from './helpers/links.js';
+import { start } from './helpers/process.js';
+import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { canMount, mountTmpfs, scaled, setup } from './helpers/setup.js';
+import { canMount, isRoot, mountTmpfs, scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
 
@@ -250,6 +253,30 @@ test('symlinks that are left alone are warnings, and each is told', async (t) =>
     warnings.map(({ code, path }) => [code, path]),
     [['unsafe-link', 'abs']],
   );
+});
+
+const asUser = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
+
+judgedWhere(canBecome)('a plain user follows symlinks to what he may read, as with rsync', async (t) => {
+  const { work } = await setup(t);
+  for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+  grow(work);
+  mkdirSync(`${work}/shut/in`, { recursive: true });
+  for (const path of ['shut/f', 'shut/in/g']) file(`${work}/${path}`);
+  chmodSync(`${work}/shut`, 0o700);
+  link(`${work}/src/closed`, '../shut/f');
+  link(`${work}/src/sub/closed`, '../../shut/in');
+  settle(work, 'src/sub', 'src');
+  for (const name of ['home', 'ours', 'theirs']) chownSync(dir(work, name), 65_534, 65_534);
+  const env = { SPARSYNC_CONFIG_DIR: `${work}/home/config`, SPARSYNC_STATE_DIR: `${work}/home/state` };
+  for (const flag of ['-L', '-k', '--copy-unsafe-links', '--safe-links']) {
+    const args = (to: string): string[] => ['-a', flag, `${work}/src/`, `${work}/${to}/${flag}/`];
+    const judge = spawnSync('setpriv', [...asUser, 'rsync', ...args('theirs')], { encoding: 'utf8' });
+    const ran = await start(t, 'setpriv', [...asUser, process.execPath, program, ...args('ours')], { env }).ended;
+    t.is(ran.code, judge.status, `${flag}: ${ran.stderr}\nrsync: ${judge.stderr}`);
+    t.is(differs(`${work}/theirs/${flag}`, `${work}/ours/${flag}`), '', flag);
+  }
 });
 
 judged('a run that follows symlinks finds what changed in what they lead to', async (t) => {
