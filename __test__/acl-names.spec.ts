@@ -1,22 +1,24 @@
 // Users and groups that ACLs name go by their names between two machines, as owners do and as rsync has it.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import { connect } from '../dist/index.js';
-import { canHaveAccounts, onMachine } from './helpers/accounts.js';
+import { canHaveAccounts, onMachine, ranOn } from './helpers/accounts.js';
 import { exit } from './helpers/cli.js';
 import { judgedWhere } from './helpers/judge.js';
-import { machines } from './helpers/machines.js';
-import { client } from './helpers/product.js';
+import { far, machines } from './helpers/machines.js';
+import { client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { startServer } from './helpers/server.js';
-import { accessOf, scaled } from './helpers/setup.js';
+import { accessOf, isRoot, scaled } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { dumped as dumpedXattrs } from './helpers/xattrs.js';
 
 const hasSetfacl =
   spawnSync('sh', ['-c', 'd=$(mktemp -d) && setfacl -m u:7:r $d; s=$?; rm -r $d; exit $s']).status === 0;
+const canBecome = isRoot && spawnSync('setpriv', ['--reuid=65534', 'true']).status === 0;
 const judged = judgedWhere(canHaveAccounts && hasSetfacl);
 
 /** All ACLs below `root`, a file after the other, as the kernel has them. */
@@ -96,6 +98,31 @@ judged('whom an ACL names is whom rsync names there, both ways, and a second run
     }
   }
 });
+
+judgedWhere(canHaveAccounts && hasSetfacl && canBecome)(
+  'who is not root lets ACLs name whom they name, too',
+  async (t) => {
+    t.log(`seed ${seed}`);
+    const work = workDir(t);
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    const home = dir(work, 'home');
+    const machine = [...onMachine(work, 'far', far), 'setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    fill(new Random(t.title), `${work}/source`);
+    for (const [round, flags] of [
+      ['-rltA'],
+      ['-aA', '--usermap=1000:carol,*:9', '--groupmap=*:staff'],
+      ['-aA', '--numeric-ids'],
+    ].entries()) {
+      for (const name of ['ours', 'theirs']) mkdirSync(`${home}/${name}${round}`);
+      spawnSync('chown', ['-R', '65534:65534', home]);
+      const ran = (command: readonly string[], place: string): { status: number | null; stderr: string } =>
+        ranOn(machine, ['env', `HOME=${home}`, ...command, ...flags, `${work}/source/`, `${home}/${place}${round}/`]);
+      const [theirs, ours] = [ran(['rsync'], 'theirs'), ran([process.execPath, program], 'ours')];
+      t.deepEqual([theirs.status, ours.status], [0, 0], `${flags.join(' ')}: ${theirs.stderr} ${ours.stderr}`);
+      t.is(dumped(`${home}/ours${round}`), once(dumped(`${home}/theirs${round}`)), flags.join(' '));
+    }
+  },
+);
 
 judged('two whom a rule makes one stand once, with what either is allowed', async (t) => {
   const { work, served, server, ours } = await machines(t, RIGHTS);

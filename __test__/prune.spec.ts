@@ -73,7 +73,8 @@ judged(
       ] as const) {
         const ran = await cli(t, user, [...words, from, to], { env });
         t.is(ran.code, 0, `${label}: ${ran.stderr}`);
-        const times = words.includes('-O') ? ['-O'] : [];
+        // What has to stay where something is deleted has the time of that.
+        const times = words.includes('-O') || words.includes('--delete') ? ['-O'] : [];
         t.is(rsync('-ainc', '--delete', ...times, `${judge}/`, `${tree}/`), '', `${label}: ${tree}`);
         const again = await cli(t, user, [...words, '-i', from, to], { env });
         t.is(again.stdout, '', `${label}: ${tree}, again`);
@@ -159,4 +160,28 @@ judgedWhere(canBecome)('what a plain user may not read counts as empty, is told,
   t.regex(ran.stderr, /a\/closed/);
   t.regex(ran.stderr, /b\/closed/);
   t.is(rsyncSays(`${home}/judge`, `${home}/local`), '');
+  // Trees at random, in which something cannot be read.
+  t.log(`seed ${seed}`);
+  const random = new Random(t.title);
+  for (let round = 0; round < scaled(4, 100); round += 1) {
+    for (const tree of ['src', 'judge', 'local']) rmSync(`${home}/${tree}`, { recursive: true, force: true });
+    grow(random, `${home}/src`, 4);
+    if (random.oneIn(2)) grow(random, `${home}/judge`, 3);
+    else mkdirSync(`${home}/judge`);
+    rsync('-a', `${home}/judge/`, `${home}/local/`);
+    const words = ['-amO', ...new Set(Array.from({ length: random.below(3) }, () => random.pick(WORDS)).flat())];
+    const label = `round ${round}, seed ${seed}: ${words.join(' ')}`;
+    spawnSync('chown', ['-R', `${USER}:${USER}`, `${home}/src`, `${home}/judge`, `${home}/local`]);
+    const folders = readdirSync(`${home}/src`, { recursive: true, withFileTypes: true }).filter((one) =>
+      one.isDirectory(),
+    );
+    for (const { parentPath, name } of folders)
+      if (name !== 'tmp' && random.oneIn(8)) chmodSync(`${parentPath}/${name}`, 0);
+    const [theirs, ours] = [
+      await run(['rsync', ...words, 'src/', 'judge/']),
+      await run([process.execPath, program, ...words, 'src/', 'local/']),
+    ];
+    t.is(ours.code, theirs.code, `${label}: ${ours.stderr} ${theirs.stderr}`);
+    t.is(rsync('-aincO', '--delete', `${home}/judge/`, `${home}/local/`), '', label);
+  }
 });

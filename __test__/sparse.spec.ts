@@ -1,10 +1,14 @@
 // Runs of zeros become holes with -S, as with rsync; without it what the source has allocated decides.
-import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import { quietly } from './helpers/cli.js';
 import { assertEqual, judged, rsync } from './helpers/judge.js';
+import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { setup } from './helpers/setup.js';
+import { isRoot, setup } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
 
 const BLOCK = 4096;
 
@@ -43,3 +47,39 @@ judged('blocks of zeros take no room with -S, in files of any size, pushed, pull
   await quietly(t, user, ['-a', `${work}/here/`, `${work}/again`]);
   t.is(lstatSync(`${work}/again/large-zeros`).blocks, 0);
 });
+
+judged(
+  'a file that ends in zeros, and one of nothing else, take no more room than with rsync, as a plain user too',
+  (t) => {
+    const work = workDir(t);
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    const home = dir(work, 'home');
+    mkdirSync(`${home}/src`);
+    const cases: ReadonlyArray<readonly [string, Buffer]> = [
+      ['tiny', Buffer.alloc(100)],
+      ['tail', Buffer.concat([Buffer.alloc(BLOCK, 'x'), Buffer.alloc(904)])],
+      ['head', Buffer.concat([Buffer.alloc(3 * BLOCK), Buffer.from('x')])],
+      ['large-tail', Buffer.concat([Buffer.alloc(60 * BLOCK, 'x'), Buffer.alloc(60 * BLOCK + 7)])],
+      ['page', Buffer.alloc(BLOCK)],
+    ];
+    for (const [name, bytes] of cases) writeFileSync(`${home}/src/${name}`, bytes);
+    spawnSync('chown', ['-R', '65534:65534', home]);
+    const become = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
+    for (const [command, place] of [
+      [['rsync'], 'theirs'],
+      [[process.execPath, program], 'ours'],
+    ] as const) {
+      const [first = '', ...rest] = [...become, ...command, '-aS', `${home}/src/`, `${home}/${place}/`];
+      const ran = spawnSync(first, rest, { encoding: 'utf8', env: { ...process.env, HOME: home } });
+      t.is(ran.status, 0, ran.stderr);
+      assertEqual(t, `${home}/src`, `${home}/${place}`, { wholeSeconds: true });
+    }
+    for (const [name] of cases) {
+      const [ours, theirs] = ['ours', 'theirs'].map((place) => lstatSync(`${home}/${place}/${name}`).blocks) as [
+        number,
+        number,
+      ];
+      t.true(ours <= theirs, `${name}: ${ours} blocks, with rsync ${theirs}`);
+    }
+  },
+);
