@@ -79,7 +79,7 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 export declare function loadIdentity(keyPath: string): NativeKey
 
 /** What is done to an entry. */
-export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip'
+export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy'
 
 /** How the content of two regular files is compared. */
 export type NativeCompare = 'quick' | 'content' | 'size' | 'none'
@@ -175,7 +175,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link'
 
 /** A key of this machine. */
 export interface NativeKey {
@@ -203,6 +203,9 @@ export interface NativeListEntry {
   /** Permission bits. */
   mode: number
 }
+
+/** What a source that is not there is. */
+export type NativeMissingSources = 'fail' | 'ignore' | 'delete'
 
 /** A path below the source or the destination. */
 export interface NativePath {
@@ -306,7 +309,7 @@ export interface NativeResult {
   /** Where the guard stepped in, when it was at one directory. */
   deleteRefusedPath?: string
   /** The limit on deletions was reached. */
-  maxDeleteReached: boolean
+  maxDeleteReached?: string
   /** Where the time went: at this end, then at the other; empty when it was not asked for. */
   profile: Array<NativeProfileEnd>
 }
@@ -506,10 +509,40 @@ export interface NativeTransfer {
   maxSize?: number
   /** Regular files of fewer bytes than this are left alone. */
   minSize?: number
+  /** Files that are there are written over, and not replaced. */
+  inplace: boolean
+  /** Files that are shorter than at the source get what they lack, in place; others that are there get no content. */
+  append: boolean
+  /** What has arrived, and is on disk, is removed at the source, but for directories. */
+  removeSourceFiles: boolean
+  /** Files get their names when all content has come. */
+  delayUpdates: boolean
+  /** The directory in which parts of files are kept, in that of each file when it is relative. */
+  partialDir: Uint8Array
+  /** The directory in which files are until they are complete. */
+  tempDir: Uint8Array
+  /** What is replaced or deleted is kept under another name. */
+  backup: boolean
+  /** The directory in which that is kept, under its path. */
+  backupDir: Uint8Array
+  /** What its name has at the end. */
+  suffix?: string
+  /** What one of these directories has as the source has it is not made. */
+  compareDest: Array<Uint8Array>
+  /** What one of these directories has is copied from there. */
+  copyDest: Array<Uint8Array>
+  /** What one of these directories has as the source has it becomes a hard link to that. */
+  linkDest: Array<Uint8Array>
   /** Entries that the source does not have are deleted. */
   delete: boolean
   /** What rules leave out is deleted too: rules for no end in particular are for the sender alone. */
   deleteExcluded: boolean
+  /** Files of rules at the destination decide about deletions as they are after the transfer. */
+  deleteAfter: boolean
+  /** What a source that is not there is. */
+  missingSources: NativeMissingSources
+  /** What could not be read of the source keeps nothing else from being deleted. */
+  ignoreErrors: boolean
   /** No more deletions than this. */
   maxDelete?: number
   /** The guard against mass deletion is lifted. */
@@ -530,6 +563,8 @@ export interface NativeTransfer {
   durability: NativeDurability
   /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */
   timeoutMs: number
+  /** The most that the sender sends in a second; 0 is no limit. */
+  bwlimit: number
   /** Lanes that carry content side by side. */
   lanes: number
   /** How long to wait for another writer, in milliseconds. */

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, coreVersion, explain, forgetHost, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, coreVersion, explain, forgetHost, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -790,6 +790,7 @@ export { NativeDurability }
 export { NativeEventType }
 export { NativeIssueKind }
 export { NativeKind }
+export { NativeMissingSources }
 export { NativeReason }
 export { NativeSide }
 export { profileFigureNames }

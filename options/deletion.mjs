@@ -1,8 +1,21 @@
-import { bound, environment, flag } from './kinds.mjs';
+import { bound, environment, flag, own, word } from './kinds.mjs';
 
 export const title = 'Deleting';
 
 const guards = environment('liftsGuards()', '`true` with `SPARSYNC_GUARDS=off`, else `false`');
+
+/** When rsync deletes; here it is always last. */
+const when = (name, help, more) => ({ kind: own(), flag: name, implies: ['delete'], help, ...more });
+
+/** A bound that is 0 when it is negative, on the command line. */
+const mostDeleted = {
+  ...bound({ unit: 'entries' }),
+  command: {
+    value: 'NUM',
+    read: ({ flag: name }) => `boundOf(flags, '${name}')`,
+    needs: { './flag-values.js': ['boundOf'] },
+  },
+};
 
 export const rows = [
   {
@@ -22,9 +35,40 @@ export const rows = [
     implies: ['delete'],
     help: 'remove what the rules leave out, too',
   },
+  when('delete-before', 'the same as --delete: nothing is removed before both sides are known in full'),
+  when('delete-during', 'the same as --delete', { hidden: true }),
+  when('del', 'the same as --delete', { hidden: true }),
+  when('delete-delay', 'the same as --delete', { hidden: true }),
+  {
+    name: 'deleteAfter',
+    kind: flag(),
+    field: { number: 105, at: 'deletion.after' },
+    meaning: 'Files of rules at the destination decide about deletions as they are after the transfer.',
+    flag: 'delete-after',
+    implies: ['delete'],
+    help: 'let files of rules that arrive decide what is removed',
+  },
+  {
+    name: 'missingSources',
+    kind: word({ set: 'MissingSources', list: 'MISSING_SOURCES', api: 'fail', command: 'fail' }),
+    field: { number: 107, at: 'missing_sources' },
+    meaning: 'What a source that is not there is.',
+    flags: [
+      { flag: 'delete-missing-args', word: 'delete', help: 'remove from DEST what a SRC that is not there would be' },
+      { flag: 'ignore-missing-args', word: 'ignore', help: 'pass over a SRC that is not there, without an error' },
+    ],
+  },
+  {
+    name: 'ignoreErrors',
+    kind: flag(),
+    field: { number: 106, at: 'deletion.ignore_errors' },
+    meaning: 'What could not be read of the source keeps nothing else from being deleted.',
+    flag: 'ignore-errors',
+    help: 'delete also when the source could not be read in full',
+  },
   {
     name: 'maxDelete',
-    kind: bound({ unit: 'entries' }),
+    kind: mostDeleted,
     field: { number: 20, at: 'deletion.max' },
     meaning: 'No more deletions than this.',
     flag: 'max-delete',

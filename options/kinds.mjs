@@ -97,6 +97,21 @@ export function time({ most, api }) {
   };
 }
 
+/** Bytes per second; 0 is no limit. The command has KiB unless it says otherwise. */
+export function rate() {
+  return {
+    rust: { type: 'u64' },
+    binding: { type: 'f64', load: (member) => `whole(${member})`, needs: { options: ['whole'] } },
+    api: { ...integer({ least: 0, unit: 'bytes per second' }), type: 'number', setting: (given) => `${given} ?? 0` },
+    command: {
+      value: 'RATE',
+      read: ({ flag: name }) => `rateOf(flags, '${name}')`,
+      needs: { './flag-values.js': ['rateOf'] },
+    },
+    document: { range: 'bytes per second, 0 to 2^53 - 1', standard: '`0`, no limit' },
+  };
+}
+
 /** Lanes: 0 leaves them to the engine. */
 export function lanes({ api }) {
   const standard = byDefault(api);
@@ -195,6 +210,65 @@ export function rules() {
       needs: { './filter-flags.js': ['filterOf'] },
     },
     document: { range: 'rules, 256 KiB in all', standard: 'none' },
+  };
+}
+
+/** The path of a directory, from the destination on when it is relative. */
+export function directory() {
+  return {
+    rust: {
+      type: 'Vec<u8>',
+      codec: 'AtMost<OPTION_PATH_BYTES_MAX>',
+      needs: { field: ['AtMost'], limits: ['OPTION_PATH_BYTES_MAX'] },
+    },
+    binding: { type: 'napi::bindgen_prelude::Uint8Array', load: (member) => `${member}.to_vec()` },
+    api: {
+      check: 'pathOption',
+      checked: 'PathLike',
+      type: 'Uint8Array',
+      setting: (given) => `pathsOf(${given})[0] ?? new Uint8Array()`,
+      from: { './paths.js': ['pathOption', 'pathsOf', 'type PathLike'] },
+    },
+    command: { value: 'DIR', read: ({ flag: name }) => `flags.words('${name}').at(-1)` },
+    document: { range: 'a path', standard: 'none' },
+  };
+}
+
+/** Several such paths, in their order. */
+export function directories() {
+  return {
+    rust: { type: 'Directories', needs: { options: ['Directories'] } },
+    binding: {
+      type: 'Vec<napi::bindgen_prelude::Uint8Array>',
+      load: (member) => `directories(&${member})?`,
+      needs: { options: ['directories'] },
+    },
+    api: {
+      check: 'pathsOption',
+      checked: 'PathLike | readonly PathLike[]',
+      type: 'Uint8Array[]',
+      setting: (given) => `pathsOf(${given})`,
+      from: { './paths.js': ['pathsOption', 'pathsOf', 'type PathLike'] },
+    },
+    command: { value: 'DIR', many: true, read: ({ flag: name }) => `flags.words('${name}')` },
+    document: { range: 'at most 20 paths', standard: 'none' },
+  };
+}
+
+/** The end of a name. */
+export function suffix() {
+  return {
+    rust: { type: 'Option<Vec<u8>>', codec: 'FileName', needs: { field: ['FileName'] } },
+    binding: { type: 'Option<String>', load: (member) => `suffix(${member})?`, needs: { options: ['suffix'] } },
+    api: {
+      check: 'suffix',
+      checked: 'string',
+      type: 'string',
+      optional: true,
+      from: { './paths.js': ['suffix'] },
+    },
+    command: { value: 'SUFFIX', read: ({ flag: name }) => `flags.text('${name}')` },
+    document: { range: 'at most 255 bytes without a slash', standard: '`~`, with `backupDir` none' },
   };
 }
 

@@ -103,6 +103,11 @@ export const rows = [
       'Directories whose direct entries belong to the run, in one that is not recursive and carries directories.',
   },
   {
+    kind: internal('Paths', { needs: { paths: ['Paths'] } }),
+    field: { number: 108, at: 'missing' },
+    meaning: 'For a push with `missing_sources`: what the sources that are not there would be below the top.',
+  },
+  {
     kind: internal('bool'),
     field: { number: 82, at: 'implied_dirs' },
     meaning:

@@ -1,5 +1,5 @@
 import { EVERY, WRITING } from './calls.mjs';
-import { environment, flag, lanes, own, time, word } from './kinds.mjs';
+import { environment, flag, lanes, own, rate, time, word } from './kinds.mjs';
 
 export const title = 'How it runs';
 
@@ -65,6 +65,7 @@ export const rows = [
     flag: 'durability',
     help: 'what is on disk at the end: none, run or file (default: none)',
   },
+  { kind: own(), flag: 'fsync', help: 'the same as --durability=file' },
   {
     name: 'retry',
     kind: own({ value: 'NUM', read: "flags.number('retry') ?? 0", standard: '`false`' }),
@@ -83,6 +84,31 @@ export const rows = [
     flag: 'timeout',
     off: '0',
     help: 'give up when no work is done for so long (default: 60; 0: never)',
+    verify: true,
+  },
+  {
+    name: 'stopAt',
+    kind: own({
+      value: 'TIME',
+      read: 'stopAtOf(flags)',
+      needs: { './flag-values.js': ['stopAtOf'] },
+      standard: 'none',
+    }),
+    calls: EVERY,
+    meaning: 'When the run ends, done or not.',
+    flag: 'stop-at',
+    help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM',
+    verify: true,
+  },
+  { kind: own({ value: 'MINUTES' }), flag: 'stop-after', help: 'end after so many minutes, done or not', verify: true },
+  {
+    name: 'bwlimit',
+    kind: rate(),
+    calls: EVERY,
+    field: { number: 117, at: 'bwlimit' },
+    meaning: 'The most that the sender sends in a second; 0 is no limit.',
+    flag: 'bwlimit',
+    help: 'send no more than RATE per second (KiB; K, M, G; 0: no limit)',
     verify: true,
   },
   {

@@ -20,5 +20,6 @@ import * as metadata from './metadata.mjs';
 import * as output from './output.mjs';
 import * as run from './run.mjs';
 import * as transfer from './transfer.mjs';
+import * as writing from './writing.mjs';
 
-export const GROUPS = [transfer, metadata, compare, deletion, run, output, connection];
+export const GROUPS = [transfer, metadata, compare, writing, deletion, run, output, connection];

@@ -64,6 +64,7 @@ export function closedSets() {
     ['COMPARES', words(closedSet('options.rs', 'Compare'))],
     ['DURABILITIES', words(closedSet('options.rs', 'Durability'))],
     ['COMPRESSIONS', words(closedSet('options.rs', 'Compression'))],
+    ['MISSING_SOURCES', words(closedSet('options.rs', 'MissingSources'))],
     ['ERROR_CODES', [...engineKinds().map(({ code }) => code), 'ERR_SPARSYNC_PLATFORM'], ERROR_CODES_MEANING],
   ];
 }
@@ -73,6 +74,7 @@ const TYPES = [
   ['Compare', 'COMPARES', 'How content is compared.'],
   ['Durability', 'DURABILITIES', 'What is on disk at the end of a run.'],
   ['Compression', 'COMPRESSIONS', 'When content is compressed on its way.'],
+  ['MissingSources', 'MISSING_SOURCES', 'What a source that is not there is.'],
 ];
 
 /** The file as the sources say. */
@@ -96,6 +98,7 @@ const ASKED = [
   ['Compare', 'options.rs', 'How the content of two regular files is compared.'],
   ['Durability', 'options.rs', 'When the writes of a run are on disk.'],
   ['Compression', 'options.rs', 'When packs are compressed.'],
+  ['MissingSources', 'options.rs', 'What a source that is not there is.'],
 ];
 
 /** The sets of events: they come from the engine. */
@@ -167,10 +170,12 @@ function bindingModule() {
 //! Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
 
 use napi_derive::napi;
-use sparsync_core::proto::{${[...ASKED, ...TOLD, ['Reasons']]
-    .map(([name]) => name)
-    .toSorted()
-    .join(', ')}};
+use sparsync_core::proto::{
+    ${[...ASKED, ...TOLD, ['Reasons']]
+      .map(([name]) => name)
+      .toSorted()
+      .join(', ')},
+};
 
 ${[...ASKED.map(asked), ...TOLD.map(told), toldReasons()].join('\n')}`;
 }

@@ -96,4 +96,4 @@ export { identity, pinKey, pinnedKeys, unpinKeys } from './trust.js';
 export type { Identity, KnownHostsOptions } from './trust.js';
 export { verify } from './verify.js';
 export type { Verification, VerifyResult } from './verify.js';
-export type { Compare, Compression, Durability } from './words.js';
+export type { Compare, Compression, Durability, MissingSources } from './words.js';

@@ -1,7 +1,7 @@
 import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
-import type { Compare, Compression, Durability } from './words.js';
+import type { Compare, Compression, Durability, MissingSources } from './words.js';
 
 /** How this process shows who it is. */
 export interface IdentityOptions {
@@ -651,6 +651,131 @@ export interface TransferOptions {
    */
   gitignore?: boolean | undefined;
   /**
+   * Write over files that are there instead of replacing them: they keep their inode and their hard links, and a reader, a run
+   * that is cut off and a failure see a mix of old and new content. A server refuses it for a file with further hard links.
+   *
+   * Default: `false`.
+   *
+   * @example `inplace: true`
+   */
+  inplace?: boolean | undefined;
+  /**
+   * Give files that are shorter than at the source what they lack, in place; what is there is verified first, and where it is
+   * not the beginning of the source's file all is written. Files that are as long or longer get no content.
+   *
+   * Default: `false`.
+   *
+   * @example `append: true`
+   */
+  append?: boolean | undefined;
+  /**
+   * Remove everything but directories at the source that has arrived, or stood at the destination already, once all of it is on
+   * disk there. What has changed since it was listed stays. In a pull the key needs the right `delete`.
+   *
+   * Default: `false`.
+   *
+   * @example `removeSourceFiles: true`
+   */
+  removeSourceFiles?: boolean | undefined;
+  /**
+   * Give files their names at the end, when all content has come, so that the tree changes within a moment. What has no name
+   * when a run ends early is removed, and sent again.
+   *
+   * Default: `false`.
+   *
+   * @example `delayUpdates: true`
+   */
+  delayUpdates?: boolean | undefined;
+  /**
+   * The directory in which verified parts of large files are kept for the next run: a relative one in the directory of each
+   * file, where it is no part of the tree, an absolute one for all. On a server the latter lies below the prefix of the key.
+   * Turns `partial` on.
+   *
+   * Default: none, parts are beside their targets.
+   *
+   * @example `partialDir: '.partial'`
+   */
+  partialDir?: PathLike | undefined;
+  /**
+   * A directory in which files are until they are complete; it has to be there. From another file system they are copied, and
+   * no parts are kept of files that did not come whole. A relative one begins at the destination; on a server it lies below
+   * the prefix of the key.
+   *
+   * Default: none, files are beside their targets.
+   *
+   * @example `tempDir: '/var/tmp'`
+   */
+  tempDir?: PathLike | undefined;
+  /**
+   * Directories with other states of the tree, in their order: what one of them has as the source has it, with all that is
+   * carried, is not made at the destination; where attributes alone differ it is copied from there. Relative ones begin at
+   * the destination; on a server they lie below the prefix of the key, which needs the right `read`.
+   *
+   * Default: none.
+   *
+   * @example `compareDest: '../full'`
+   */
+  compareDest?: PathLike | readonly PathLike[] | undefined;
+  /**
+   * As {@link TransferOptions.compareDest}, but what is alike is copied.
+   *
+   * Default: none.
+   *
+   * @example `copyDest: '../full'`
+   */
+  copyDest?: PathLike | readonly PathLike[] | undefined;
+  /**
+   * As {@link TransferOptions.compareDest}, but what is alike becomes a hard link: a snapshot that takes room for what has
+   * changed alone.
+   *
+   * Default: none.
+   *
+   * @example `linkDest: '../2026-11-27'`
+   */
+  linkDest?: PathLike | readonly PathLike[] | undefined;
+  /**
+   * The most that the sender sends in a second, in bytes; 0 is no limit. What travels is spread evenly, in both directions.
+   *
+   * Default: `0`.
+   *
+   * @example `bwlimit: 2_000_000`
+   */
+  bwlimit?: number | undefined;
+  /**
+   * When the job ends, done or not: what has not come by then does not, and the job rejects with `ERR_SPARSYNC_TIMEOUT`.
+   *
+   * Default: none.
+   *
+   * @example `stopAt: new Date(Date.now() + 3_600_000)`
+   */
+  stopAt?: Date | undefined;
+  /**
+   * Keep what is replaced or deleted under its name and {@link TransferOptions.suffix}. An entry of which only attributes
+   * change is not kept. Backups from earlier runs are not deleted, unless by `deleteExcluded`.
+   *
+   * Default: `false`, with `backupDir` `true`.
+   *
+   * @example `backup: true`
+   */
+  backup?: boolean | undefined;
+  /**
+   * The directory in which backups are kept, under the paths of what they are backups of. A relative one begins at the
+   * destination; on a server it lies below the prefix of the key, and so does an absolute one.
+   *
+   * Default: none, backups are beside what they are backups of.
+   *
+   * @example `backupDir: '../old/2026-11-28'`
+   */
+  backupDir?: PathLike | undefined;
+  /**
+   * What the names of backups end with, without a slash.
+   *
+   * Default: `'~'`, with `backupDir` nothing.
+   *
+   * @example `backup: true, suffix: '.old'`
+   */
+  suffix?: string | undefined;
+  /**
    * Remove from the destination what the source does not have, last, and only after the source was read to its end
    * without error.
    *
@@ -668,6 +793,33 @@ export interface TransferOptions {
    * @example `filter: [{ exclude: '*.o' }], deleteExcluded: true`
    */
   deleteExcluded?: boolean | undefined;
+  /**
+   * Let the files of filter rules that the destination has after the transfer decide what is removed, not those that it had
+   * before. Turns `delete` on.
+   *
+   * Default: `false`.
+   *
+   * @example `filter: [{ dirMerge: '.rules' }], deleteAfter: true`
+   */
+  deleteAfter?: boolean | undefined;
+  /**
+   * What a source that is not there is, or a path of `filesFrom`: `'fail'` an error, `'ignore'` nothing, `'delete'` something
+   * to be removed from the destination, a directory that is not empty with `delete` or `force` alone.
+   *
+   * Default: `'fail'`.
+   *
+   * @example `missingSources: 'ignore'`
+   */
+  missingSources?: MissingSources | undefined;
+  /**
+   * Delete also when a part of the source could not be read. What the destination has of a directory that could not be
+   * listed stays all the same.
+   *
+   * Default: `false`.
+   *
+   * @example `delete: true, ignoreErrors: true`
+   */
+  ignoreErrors?: boolean | undefined;
   /**
    * Replace a directory that is not empty by what the source has there, if that is not a directory.
    *

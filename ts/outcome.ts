@@ -44,8 +44,8 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
       result,
     });
   }
-  if (native.maxDeleteReached) {
-    throw new MaxDeleteError('the limit on deletions (maxDelete) was reached; what is beyond it was left in place', {
+  if (native.maxDeleteReached !== undefined) {
+    throw new MaxDeleteError(native.maxDeleteReached, {
       code: 'ERR_SPARSYNC_MAX_DELETE',
       result,
     });

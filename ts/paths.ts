@@ -54,6 +54,34 @@ export function pathBytes(path: PathLike, what: string): Uint8Array {
   return bytes;
 }
 
+/** Checks an option that is a path. */
+export function pathOption(value: unknown, name: string): PathLike {
+  // What is no path is refused.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const path = value as PathLike;
+  pathBytes(path, `option ${name}`);
+  return path;
+}
+
+/** Checks an option that is a path or a list of paths. */
+export function pathsOption(value: unknown, name: string): PathLike | readonly PathLike[] {
+  if (!Array.isArray(value)) return pathOption(value, name);
+  return value.map((each: unknown, index) => pathOption(each, `${name}[${index}]`));
+}
+
+/** The bytes of paths that were checked. */
+export function pathsOf(given: PathLike | readonly PathLike[] | undefined): Uint8Array[] {
+  if (given === undefined) return [];
+  const paths: readonly PathLike[] = Array.isArray(given) ? given : [given as PathLike];
+  return paths.map((path) => pathBytes(path, 'a path'));
+}
+
+/** Checks what names end with. */
+export function suffix(value: unknown, name: string): string {
+  if (typeof value === 'string' && !/[/\0]/.test(value) && Buffer.byteLength(value) <= 255) return value;
+  throw new ConfigError(`option ${name} must be at most 255 bytes without a slash`, { details: { option: name } });
+}
+
 function fromFileUrl(url: URL, what: string): string {
   if (url.protocol !== 'file:') {
     throw new ConfigError(`${what} is a ${url.protocol} URL; a folder is given as a path or a file: URL`);

@@ -106,11 +106,13 @@ export class Run {
 
   async #supervise(prepare: () => Task): Promise<SyncResult> {
     let signal: AbortSignal | undefined;
+    let stopTimer: NodeJS.Timeout | undefined;
     const onAbort = (): void => this.cancel(signal?.reason);
     try {
       // Before the first `await`: the working directory and the caller's values are those of the call.
       const task = prepare();
       signal = task.settings.signal;
+      stopTimer = this.#stopAt(task.settings.stopAt);
       if (signal?.aborted === true) onAbort();
       signal?.addEventListener('abort', onAbort, { once: true });
       await Promise.resolve();
@@ -128,8 +130,20 @@ export class Run {
       throw thrown;
     } finally {
       this.#settled = true;
+      clearTimeout(stopTimer);
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Stops the run at a time; the longest that a timer takes is a few weeks, which no run does. */
+  #stopAt(time: Date | undefined): NodeJS.Timeout | undefined {
+    if (time === undefined) return undefined;
+    const stop = (): void => {
+      const message = 'the time that the run was given is over';
+      const error = makeError(message, { code: 'ERR_SPARSYNC_TIMEOUT', details: { phase: 'stop' } });
+      this.cancel(atCallSite(error, this.#site));
+    };
+    return setTimeout(stop, Math.min(Math.max(0, time.getTime() - Date.now()), 2 ** 31 - 1));
   }
 
   async #attempts(task: Task, native: Native): Promise<SyncResult> {

@@ -46,6 +46,7 @@ export interface TransferSettings extends EngineOptions {
   readonly items: boolean | undefined;
   readonly whenFull: 'drop' | 'wait';
   readonly retry: RetryPolicy;
+  readonly stopAt: Date | undefined;
   readonly signal: PlatformAbortSignal | undefined;
 }
 
@@ -116,6 +117,7 @@ const SYNC_CHECKS: Checks<TransferOptions> = {
       ? integer(0, 1_000_000, 'attempts')(value, name)
       : group(RETRY_CHECKS)(value, name);
   },
+  stopAt: instance<Date>((value): value is Date => value instanceof Date && !Number.isNaN(value.getTime()), 'a Date'),
   signal: instance<AbortSignal>((value): value is AbortSignal => value instanceof AbortSignal, 'an AbortSignal'),
 };
 
@@ -160,6 +162,29 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     engine.delete = true;
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
+  engine.delete ||= engine.deleteAfter;
+  engine.backup ||= engine.backupDir.length > 0;
+  const bases = (['compareDest', 'copyDest', 'linkDest'] as const).filter((name) => engine[name].length > 0);
+  if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
+  if (engine.partialDir.length > 0) {
+    engine.partial = true;
+    // As with rsync what is kept there is no part of the tree.
+    const text = Buffer.concat([Buffer.from('-p '), engine.partialDir, Buffer.from('/')]);
+    if (engine.partialDir[0] !== 0x2f) engine.filter = [...engine.filter, { text, isFile: false, senderOnly: false }];
+  }
+  if (
+    (engine.inplace || engine.append) &&
+    (engine.delayUpdates || engine.tempDir.length > 0 || engine.partialDir.length > 0)
+  ) {
+    const other = engine.delayUpdates ? 'delayUpdates' : engine.tempDir.length > 0 ? 'tempDir' : 'partialDir';
+    throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
+  }
+  if (engine.suffix === '') {
+    if (engine.backupDir.length === 0) {
+      throw new ConfigError('option suffix is empty without backupDir', { details: { option: 'suffix' } });
+    }
+    delete engine.suffix;
+  }
   mapOwners(engine, given);
   return {
     ...engine,
@@ -170,6 +195,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     items: given.events?.items,
     whenFull: given.events?.whenFull ?? 'drop',
     retry: retryPolicy(given.retry ?? false),
+    stopAt: given.stopAt,
     signal: given.signal,
   };
 }

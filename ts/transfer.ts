@@ -6,8 +6,10 @@ import { filterRules, nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
 import { modeChanges } from './modes.js';
 import { idMap } from './owners.js';
-import { COMPARES, COMPRESSIONS, DURABILITIES } from './words.js';
-import type { Compare, Compression, Durability } from './words.js';
+import { pathOption, pathsOf, pathsOption, suffix } from './paths.js';
+import type { PathLike } from './paths.js';
+import { COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
+import type { Compare, Compression, Durability, MissingSources } from './words.js';
 
 /** The checks. */
 export const TRANSFER_CHECKS: {
@@ -55,8 +57,23 @@ export const TRANSFER_CHECKS: {
   readonly existing: Check<boolean>;
   readonly maxSize: Check<number>;
   readonly minSize: Check<number>;
+  readonly inplace: Check<boolean>;
+  readonly append: Check<boolean>;
+  readonly removeSourceFiles: Check<boolean>;
+  readonly delayUpdates: Check<boolean>;
+  readonly partialDir: Check<PathLike>;
+  readonly tempDir: Check<PathLike>;
+  readonly backup: Check<boolean>;
+  readonly backupDir: Check<PathLike>;
+  readonly suffix: Check<string>;
+  readonly compareDest: Check<PathLike | readonly PathLike[]>;
+  readonly copyDest: Check<PathLike | readonly PathLike[]>;
+  readonly linkDest: Check<PathLike | readonly PathLike[]>;
   readonly delete: Check<boolean>;
   readonly deleteExcluded: Check<boolean>;
+  readonly deleteAfter: Check<boolean>;
+  readonly missingSources: Check<MissingSources>;
+  readonly ignoreErrors: Check<boolean>;
   readonly maxDelete: Check<number>;
   readonly allowMassDelete: Check<boolean>;
   readonly force: Check<boolean>;
@@ -67,6 +84,7 @@ export const TRANSFER_CHECKS: {
   readonly compression: Check<Compression>;
   readonly durability: Check<Durability>;
   readonly timeoutMs: Check<number>;
+  readonly bwlimit: Check<number>;
   readonly lanes: Check<number>;
   readonly lockWaitMs: Check<number>;
   readonly profile: Check<boolean>;
@@ -115,8 +133,23 @@ export const TRANSFER_CHECKS: {
   existing: flag,
   maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   minSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
+  inplace: flag,
+  append: flag,
+  removeSourceFiles: flag,
+  delayUpdates: flag,
+  partialDir: pathOption,
+  tempDir: pathOption,
+  backup: flag,
+  backupDir: pathOption,
+  suffix: suffix,
+  compareDest: pathsOption,
+  copyDest: pathsOption,
+  linkDest: pathsOption,
   delete: flag,
   deleteExcluded: flag,
+  deleteAfter: flag,
+  missingSources: oneOf(...MISSING_SOURCES),
+  ignoreErrors: flag,
   maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
   allowMassDelete: flag,
   force: flag,
@@ -127,6 +160,7 @@ export const TRANSFER_CHECKS: {
   compression: oneOf(...COMPRESSIONS),
   durability: oneOf(...DURABILITIES),
   timeoutMs: integer(0, 86_400_000, 'milliseconds'),
+  bwlimit: integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second'),
   lanes: integer(0, LANES_MAX, 'lanes'),
   lockWaitMs: integer(0, 86_400_000, 'milliseconds'),
   profile: flag,
@@ -156,8 +190,23 @@ export const NOT_IN_VERIFY = [
   'existing',
   'maxSize',
   'minSize',
+  'inplace',
+  'append',
+  'removeSourceFiles',
+  'delayUpdates',
+  'partialDir',
+  'tempDir',
+  'backup',
+  'backupDir',
+  'suffix',
+  'compareDest',
+  'copyDest',
+  'linkDest',
   'delete',
   'deleteExcluded',
+  'deleteAfter',
+  'missingSources',
+  'ignoreErrors',
   'maxDelete',
   'allowMassDelete',
   'force',
@@ -217,8 +266,23 @@ interface Given {
   existing?: boolean;
   maxSize?: number;
   minSize?: number;
+  inplace?: boolean;
+  append?: boolean;
+  removeSourceFiles?: boolean;
+  delayUpdates?: boolean;
+  partialDir?: PathLike;
+  tempDir?: PathLike;
+  backup?: boolean;
+  backupDir?: PathLike;
+  suffix?: string;
+  compareDest?: PathLike | readonly PathLike[];
+  copyDest?: PathLike | readonly PathLike[];
+  linkDest?: PathLike | readonly PathLike[];
   delete?: boolean;
   deleteExcluded?: boolean;
+  deleteAfter?: boolean;
+  missingSources?: MissingSources;
+  ignoreErrors?: boolean;
   maxDelete?: number;
   allowMassDelete?: boolean;
   force?: boolean;
@@ -229,6 +293,7 @@ interface Given {
   compression?: Compression;
   durability?: Durability;
   timeoutMs?: number;
+  bwlimit?: number;
   lanes?: number;
   lockWaitMs?: number;
   profile?: boolean;
@@ -280,8 +345,23 @@ export interface EngineOptions {
   existing: boolean;
   maxSize?: number;
   minSize?: number;
+  inplace: boolean;
+  append: boolean;
+  removeSourceFiles: boolean;
+  delayUpdates: boolean;
+  partialDir: Uint8Array;
+  tempDir: Uint8Array;
+  backup: boolean;
+  backupDir: Uint8Array;
+  suffix?: string;
+  compareDest: Uint8Array[];
+  copyDest: Uint8Array[];
+  linkDest: Uint8Array[];
   delete: boolean;
   deleteExcluded: boolean;
+  deleteAfter: boolean;
+  missingSources: MissingSources;
+  ignoreErrors: boolean;
   maxDelete?: number;
   allowMassDelete: boolean;
   force: boolean;
@@ -292,6 +372,7 @@ export interface EngineOptions {
   compression: Compression;
   durability: Durability;
   timeoutMs: number;
+  bwlimit: number;
   lanes: number;
   lockWaitMs: number;
   profile: boolean;
@@ -344,8 +425,23 @@ export function engineOptions(given: Given): EngineOptions {
     existing: given.existing ?? false,
     ...(given.maxSize === undefined ? {} : { maxSize: given.maxSize }),
     ...(given.minSize === undefined ? {} : { minSize: given.minSize }),
+    inplace: given.inplace ?? false,
+    append: given.append ?? false,
+    removeSourceFiles: given.removeSourceFiles ?? false,
+    delayUpdates: given.delayUpdates ?? false,
+    partialDir: pathsOf(given.partialDir)[0] ?? new Uint8Array(),
+    tempDir: pathsOf(given.tempDir)[0] ?? new Uint8Array(),
+    backup: given.backup ?? false,
+    backupDir: pathsOf(given.backupDir)[0] ?? new Uint8Array(),
+    ...(given.suffix === undefined ? {} : { suffix: given.suffix }),
+    compareDest: pathsOf(given.compareDest),
+    copyDest: pathsOf(given.copyDest),
+    linkDest: pathsOf(given.linkDest),
     delete: given.delete ?? false,
     deleteExcluded: given.deleteExcluded ?? false,
+    deleteAfter: given.deleteAfter ?? false,
+    missingSources: given.missingSources ?? 'fail',
+    ignoreErrors: given.ignoreErrors ?? false,
     ...(given.maxDelete === undefined ? {} : { maxDelete: given.maxDelete }),
     allowMassDelete: given.allowMassDelete ?? liftsGuards(),
     force: given.force ?? false,
@@ -356,6 +452,7 @@ export function engineOptions(given: Given): EngineOptions {
     compression: given.compression ?? 'auto',
     durability: given.durability ?? 'run',
     timeoutMs: given.timeoutMs ?? 60_000,
+    bwlimit: given.bwlimit ?? 0,
     lanes: given.lanes ?? wantedLanes() ?? 0,
     lockWaitMs: given.lockWaitMs ?? 0,
     profile: given.profile ?? wantsProfile(),

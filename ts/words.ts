@@ -1,5 +1,5 @@
 // Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
-export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip'] as const;
+export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip', 'copy'] as const;
 export const ENTRY_KINDS = [
   'file',
   'directory',
@@ -45,6 +45,7 @@ export const FAILURE_CODES = [
   'attributes',
   'missing',
   'attributes-unread',
+  'source-kept',
   'other',
 ] as const;
 export const NOTICE_CODES = [
@@ -64,6 +65,7 @@ export const NOTICE_CODES = [
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;
 export const COMPRESSIONS = ['auto', 'always', 'never'] as const;
+export const MISSING_SOURCES = ['fail', 'ignore', 'delete'] as const;
 
 /**
  * The codes of every error that this package throws, in the order of the engine's own list.
@@ -102,3 +104,6 @@ export type Durability = (typeof DURABILITIES)[number];
 
 /** When content is compressed on its way. */
 export type Compression = (typeof COMPRESSIONS)[number];
+
+/** What a source that is not there is. */
+export type MissingSources = (typeof MISSING_SOURCES)[number];

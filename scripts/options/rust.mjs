@@ -100,6 +100,7 @@ ${STRUCTS.map(({ at, type, meaning }) => struct(type, meaning, own.get(at), 'Clo
 ${struct('Request', 'One sync. The default asks for nothing but the content of files: neither sub-directories nor attributes.', whole, 'Clone, Debug, PartialEq, Eq')}
 
 impl Default for Request {
+    #[expect(clippy::too_many_lines, reason = "one line for each member")]
     fn default() -> Self {
         Self {
 ${initial.join('\n')}
@@ -148,6 +149,7 @@ ${types.join('\n')}
 
 impl NativeTransfer {
     /// Sets what a request says of them.
+    #[expect(clippy::too_many_lines, reason = "one line for each option")]
     pub(crate) fn set(self, request: &mut Request) -> Result<()> {
 ${loads.join('\n')}
         Ok(())

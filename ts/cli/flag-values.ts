@@ -22,6 +22,50 @@ export function sizeOf(flags: ParsedFlags, name: string): number | undefined {
   return bytes;
 }
 
+/** The value of a flag that is a rate, in bytes per second: in rsync's spelling a number alone is of KiB. */
+export function rateOf(flags: ParsedFlags, name: string): number | undefined {
+  const text = flags.text(name);
+  if (text === undefined || !/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text)) return sizeOf(flags, name);
+  return Math.floor(Number(text) * 1024);
+}
+
+const TIME = /^(?:(?:(?:(\d{4})[-/])?(\d{1,2})[-/])?(\d{1,2})(?:T|$))?(?:(\d{1,2})?:(\d{2}))?$/i;
+
+/**
+ * When a run ends by `--stop-at` or `--stop-after`. As with rsync parts of the time may be left out from its beginning on: the
+ * next moment is meant that has the others.
+ */
+export function stopAtOf(flags: ParsedFlags, now = new Date()): Date | undefined {
+  const minutes = flags.number('stop-after', 1);
+  const text = flags.text('stop-at');
+  if (text === undefined) return minutes === undefined ? undefined : new Date(now.getTime() + minutes * 60_000);
+  const [matched, year, month, day, hour, minute] = TIME.exec(text) ?? [];
+  const at = new Date(now.getFullYear(), now.getMonth(), now.getDate(), now.getHours(), 0);
+  if (matched !== undefined && matched !== '') {
+    if (year !== undefined) at.setFullYear(Number(year));
+    if (month !== undefined) at.setMonth(Number(month) - 1, 1);
+    if (day !== undefined) at.setDate(Number(day));
+    if (hour !== undefined || day !== undefined) at.setHours(Number(hour ?? 0));
+    at.setMinutes(Number(minute ?? 0));
+    if (at <= now && year === undefined) {
+      if (month !== undefined) at.setFullYear(at.getFullYear() + 1);
+      else if (day !== undefined) at.setMonth(at.getMonth() + 1);
+      else if (hour !== undefined) at.setDate(at.getDate() + 1);
+      else at.setHours(at.getHours() + 1);
+    }
+    if (at > now && Number(month ?? 1) <= 12 && Number(hour ?? 0) < 24 && Number(minute ?? 0) < 60) return at;
+  }
+  throw new ConfigError(
+    `--stop-at must be a time to come, as in 2030-12-31T23:59 or 23:59, not ${JSON.stringify(text)}`,
+  );
+}
+
+/** The value of a flag that is a bound; one below 0 is 0, as with rsync. */
+export function boundOf(flags: ParsedFlags, name: string): number | undefined {
+  const value = flags.number(name, Number.MIN_SAFE_INTEGER);
+  return value === undefined ? undefined : Math.max(0, value);
+}
+
 /** The value of a flag that is a time in seconds, in milliseconds. */
 export function millisecondsOf(flags: ParsedFlags, name: string, least = 0): number | undefined {
   const seconds = flags.number(name, least);

@@ -121,10 +121,6 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   crtimes: 'Linux lets nobody set the time at which a file was made',
   e: 'transfers go over QUIC to a sparsync server, not over a remote shell',
   rsh: 'transfers go over QUIC to a sparsync server, not over a remote shell',
-  inplace: 'files are always written beside their target and renamed, so that none is ever torn',
-  append: 'files are always written beside their target and renamed, so that none is ever torn',
-  'remove-source-files': 'sources are never removed',
-  bwlimit: 'there is no rate limit',
   connections:
     'one connection takes all that two cores give (docs/performance.md has the figures); --lanes spreads the work',
   'parallel-files': 'files are read and written by lanes: --lanes',

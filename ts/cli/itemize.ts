@@ -46,6 +46,8 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
   }
   const columns = COLUMNS.map(([letter, reasons]) => {
     if (letter === 't' && item.action === 'update' && item.kind === 'file' && !context.times) return 'T';
+    // A symlink that is made anew is told so, as by rsync.
+    if (letter === 'c' && item.action === 'copy' && item.kind === 'symlink') return 'c';
     return reasons.some((reason) => item.reasons.includes(reason)) ? letter : '.';
   });
   const rest = columns.join('');
@@ -55,6 +57,7 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
 
 function firstColumn(item: PlanItem, context: ItemizeContext): string {
   if (item.action === 'attrs') return '.';
+  if (item.action === 'copy') return 'c';
   if (item.hardLinkTo !== undefined) return 'h';
   if (item.kind === 'file') return context.direction === 'push' ? '<' : '>';
   return item.action === 'create' || item.kind !== 'directory' ? 'c' : '.';

@@ -3,6 +3,9 @@ import type { TransferOptions } from '../options.js';
 import type { ParsedFlags } from './parse.js';
 import { flaggedOptions } from './transfer-flags.js';
 
+/** Flags that say when is deleted, those of one meaning together. */
+const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay'], ['delete-after']] as const;
+
 /** Whether a line per path is wanted. */
 export function wantsItems(flags: ParsedFlags): boolean {
   return flags.on('itemize-changes') || flags.on('verbose') || flags.on('json');
@@ -10,6 +13,10 @@ export function wantsItems(flags: ParsedFlags): boolean {
 
 /** The transfer options that flags ask for, with the defaults of the command, which are rsync's. */
 export function transferOptions(flags: ParsedFlags): TransferOptions {
+  const times = DELETE_WHEN.filter((names) => names.some((name) => flags.on(name)));
+  if (times.length > 1) {
+    throw new ConfigError(`--${times.map(([name]) => name).join(' and --')} exclude each other: give one of them`);
+  }
   if (flags.on('delete') && !flags.on('recursive') && !flags.on('dirs')) {
     throw new ConfigError('--delete needs -r, -a or -d: without them no directory is looked into');
   }
@@ -19,6 +26,7 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
   return {
     ...flagged,
     ...(isListed ? { recursive: false, dirs: true } : {}),
+    ...(flags.on('fsync') ? { durability: 'file' as const } : {}),
     into: true,
     // A list that a user asked for is whole, also when it is read slowly.
     events: { items: wantsItems(flags), whenFull: 'wait' },

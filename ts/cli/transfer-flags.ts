@@ -2,7 +2,7 @@
 import type { TransferOptions, VerifyOptions } from '../options.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
-import { joinedOf, millisecondsOf, remoteOption, sizeOf, windowOf } from './flag-values.js';
+import { boundOf, joinedOf, millisecondsOf, rateOf, remoteOption, sizeOf, stopAtOf, windowOf } from './flag-values.js';
 import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
@@ -281,6 +281,24 @@ const TIMEOUT_FLAG: Flag = {
   category: 'How it runs',
   help: 'give up when no work is done for so long (default: 60; 0: never)',
 };
+const STOP_AT_FLAG: Flag = {
+  name: 'stop-at',
+  value: 'TIME',
+  category: 'How it runs',
+  help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM',
+};
+const STOP_AFTER_FLAG: Flag = {
+  name: 'stop-after',
+  value: 'MINUTES',
+  category: 'How it runs',
+  help: 'end after so many minutes, done or not',
+};
+const BWLIMIT_FLAG: Flag = {
+  name: 'bwlimit',
+  value: 'RATE',
+  category: 'How it runs',
+  help: 'send no more than RATE per second (KiB; K, M, G; 0: no limit)',
+};
 export const VERBOSE_FLAG: Flag = {
   name: 'verbose',
   short: 'v',
@@ -447,8 +465,95 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'How it is compared',
     help: 'leave files alone that are smaller than SIZE',
   },
+  {
+    name: 'inplace',
+    category: 'How it is written',
+    help: 'write over files, so that a run that is cut off leaves them torn',
+  },
+  {
+    name: 'append',
+    category: 'How it is written',
+    help: 'add to files what they lack at their ends (implies --inplace)',
+  },
+  {
+    name: 'append-verify',
+    implies: ['append'],
+    category: 'How it is written',
+    help: 'the same: what is there is always verified',
+  },
+  { name: 'remove-source-files', category: 'How it is written', help: 'remove files of SRC that have arrived' },
+  {
+    name: 'delay-updates',
+    category: 'How it is written',
+    help: 'give files their names at the end, when all content has come',
+  },
+  {
+    name: 'partial-dir',
+    value: 'DIR',
+    category: 'How it is written',
+    help: 'keep verified parts of large files in DIR (implies --partial)',
+  },
+  {
+    name: 'temp-dir',
+    short: 'T',
+    value: 'DIR',
+    category: 'How it is written',
+    help: 'write files in DIR, and move them when they are complete',
+  },
+  { name: 'backup', short: 'b', category: 'How it is written', help: 'keep what is replaced or deleted, as NAME~' },
+  {
+    name: 'backup-dir',
+    value: 'DIR',
+    category: 'How it is written',
+    help: 'keep it in DIR, under its path (implies -b)',
+  },
+  {
+    name: 'suffix',
+    value: 'SUFFIX',
+    category: 'How it is written',
+    help: 'what the names of backups end with (default: ~, with --backup-dir nothing)',
+  },
+  {
+    name: 'compare-dest',
+    value: 'DIR',
+    many: true,
+    category: 'How it is written',
+    help: 'make nothing that DIR has alike (may be repeated)',
+  },
+  {
+    name: 'copy-dest',
+    value: 'DIR',
+    many: true,
+    category: 'How it is written',
+    help: 'copy from DIR what it has alike',
+  },
+  {
+    name: 'link-dest',
+    value: 'DIR',
+    many: true,
+    category: 'How it is written',
+    help: 'make hard links to what DIR has alike',
+  },
   { name: 'delete', category: 'Deleting', help: 'remove from DEST what SRC does not have' },
   { name: 'delete-excluded', implies: ['delete'], category: 'Deleting', help: 'remove what the rules leave out, too' },
+  {
+    name: 'delete-before',
+    implies: ['delete'],
+    category: 'Deleting',
+    help: 'the same as --delete: nothing is removed before both sides are known in full',
+  },
+  { name: 'delete-during', implies: ['delete'], hidden: true, category: 'Deleting', help: 'the same as --delete' },
+  { name: 'del', implies: ['delete'], hidden: true, category: 'Deleting', help: 'the same as --delete' },
+  { name: 'delete-delay', implies: ['delete'], hidden: true, category: 'Deleting', help: 'the same as --delete' },
+  {
+    name: 'delete-after',
+    implies: ['delete'],
+    category: 'Deleting',
+    help: 'let files of rules that arrive decide what is removed',
+  },
+  { name: 'delete-missing-args', category: 'Deleting', help: 'remove from DEST what a SRC that is not there would be' },
+  { name: 'ignore-missing-args', category: 'Deleting', help: 'pass over a SRC that is not there, without an error' },
+  { name: 'ignore-errors', category: 'Deleting', help: 'delete also when the source could not be read in full' },
   { name: 'max-delete', value: 'NUM', category: 'Deleting', help: 'delete no more than NUM entries' },
   {
     name: 'allow-mass-delete',
@@ -484,8 +589,12 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'How it runs',
     help: 'what is on disk at the end: none, run or file (default: none)',
   },
+  { name: 'fsync', category: 'How it runs', help: 'the same as --durability=file' },
   RETRY_FLAG,
   TIMEOUT_FLAG,
+  STOP_AT_FLAG,
+  STOP_AFTER_FLAG,
+  BWLIMIT_FLAG,
   {
     name: 'lanes',
     value: 'NUM',
@@ -578,6 +687,9 @@ export const VERIFY_FLAGS: readonly Flag[] = [
   MODIFY_WINDOW_FLAG,
   RETRY_FLAG,
   TIMEOUT_FLAG,
+  STOP_AT_FLAG,
+  STOP_AFTER_FLAG,
+  BWLIMIT_FLAG,
   QUIET_FLAG,
   JSON_FLAG,
   HELP_FLAG,
@@ -641,9 +753,24 @@ export function flaggedOptions(flags: ParsedFlags) {
     existing: flags.on('existing'),
     maxSize: sizeOf(flags, 'max-size'),
     minSize: sizeOf(flags, 'min-size'),
+    inplace: flags.on('inplace'),
+    append: flags.on('append'),
+    removeSourceFiles: flags.on('remove-source-files'),
+    delayUpdates: flags.on('delay-updates'),
+    partialDir: flags.words('partial-dir').at(-1),
+    tempDir: flags.words('temp-dir').at(-1),
+    backup: flags.on('backup'),
+    backupDir: flags.words('backup-dir').at(-1),
+    suffix: flags.text('suffix'),
+    compareDest: flags.words('compare-dest'),
+    copyDest: flags.words('copy-dest'),
+    linkDest: flags.words('link-dest'),
     delete: flags.on('delete'),
     deleteExcluded: flags.on('delete-excluded'),
-    maxDelete: flags.number('max-delete'),
+    deleteAfter: flags.on('delete-after'),
+    missingSources: flags.on('delete-missing-args') ? 'delete' : flags.on('ignore-missing-args') ? 'ignore' : 'fail',
+    ignoreErrors: flags.on('ignore-errors'),
+    maxDelete: boundOf(flags, 'max-delete'),
     allowMassDelete: flags.given('allow-mass-delete'),
     force: flags.on('force'),
     dryRun: flags.on('dry-run'),
@@ -654,6 +781,8 @@ export function flaggedOptions(flags: ParsedFlags) {
     durability: flags.choice('durability', DURABILITIES) ?? 'none',
     retry: flags.number('retry') ?? 0,
     timeoutMs: millisecondsOf(flags, 'timeout'),
+    stopAt: stopAtOf(flags),
+    bwlimit: rateOf(flags, 'bwlimit'),
     lanes: flags.number('lanes', 1),
     lockWaitMs: millisecondsOf(flags, 'lock-wait'),
     profile: flags.text('profile') === undefined ? undefined : true,
@@ -702,5 +831,7 @@ export function flaggedVerifyOptions(flags: ParsedFlags) {
     modifyWindowNs: windowOf(flags, 'modify-window'),
     retry: flags.number('retry') ?? 0,
     timeoutMs: millisecondsOf(flags, 'timeout'),
+    stopAt: stopAtOf(flags),
+    bwlimit: rateOf(flags, 'bwlimit'),
   } satisfies VerifyOptions;
 }

@@ -14,6 +14,7 @@ mod job;
 mod marks;
 mod negotiation;
 pub mod net;
+mod option_dirs;
 mod overlap;
 mod prepare;
 mod profile;

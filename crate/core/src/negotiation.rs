@@ -82,14 +82,14 @@ fn tells_names(request: &Request, source_ids: SourceIds) -> Option<TellsNames> {
 /// The acceptance of a request by the side that sends.
 pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Version, lanes: u8) -> Accept {
     let (bytes_bound, entries_bound) = sources::bounds(source);
-    let all =
-        request.grant_all && source.file_name.is_none() && !request.dry_run && !request.selection.leaves_new_out();
+    let all = request.grant_all && source.file_name.is_none() && !request.dry_run && request.may_grant_all();
     Accept {
         version,
         grant: if all { Grant::All } else { Grant::AsAsked },
         lanes,
         file_name: source.file_name.clone(),
         selected: source.selected.clone(),
+        missing: source.to_be_deleted(request),
         bytes_bound,
         entries_bound,
         ..Accept::default()

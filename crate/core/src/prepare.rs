@@ -9,9 +9,10 @@ use sparsync_proto::{
 };
 
 use crate::accounts::SystemAccounts;
-use crate::engine::{self, OwnerMap, OwnerRules, ReceiverOptions, Report, Session};
+use crate::engine::{self, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, WriteOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
+use crate::option_dirs;
 use crate::rule_files::Place as RulePlace;
 use crate::storage::{self, Access, CallError, Hold, Judge, SessionId, Storage, TempName, Widened};
 use crate::views::{self, Stored, check_munged};
@@ -86,6 +87,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) place: &'a RulePlace<'a>,
     /// ACLs may be set.
     pub(crate) may_set_acls: bool,
+    /// Below a served root.
+    pub(crate) is_served: bool,
     /// What the lock's next victim is told.
     pub(crate) holder: String,
 }
@@ -93,6 +96,8 @@ pub(crate) struct ReceiverTerms<'a> {
 /// A destination that is ready to be written.
 pub(crate) struct Prepared {
     pub(crate) destination: Destination,
+    /// Where the tree is, or the directory of the single file.
+    pub(crate) directory: RelPath,
     pub(crate) grant: Grant,
     /// The need must be counted before anything is written.
     pub(crate) count_first: bool,
@@ -133,8 +138,16 @@ impl Prepared {
             strict_attributes: request.strict_attributes,
             open_noatime: request.open_noatime,
             durability: request.durability,
+            writes: WriteOptions {
+                missing: request.missing.clone(),
+                basis_use: option_dirs::basis_use(request),
+                removes_sources: request.removes_sources(),
+                in_place: (request.inplace || request.append).then_some(MayBeLinked(!terms.is_served)),
+                append: request.append,
+                delay_updates: request.delay_updates,
+            },
             // The name of a kept part is the same in every run, so it needs a destination that is locked.
-            keep_partial: request.partial && self.hold() == Hold::Exclusive,
+            keep_partial: request.partial && !request.inplace && !request.append && self.hold() == Hold::Exclusive,
             sparse: request.sparse,
             grant: self.grant,
             report,
@@ -241,7 +254,8 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         let root = if missing.is_root() { Some(existing) } else { None };
         let created = root.is_none();
         return Ok(Prepared {
-            destination: Destination { root: root.map(seen).transpose()?, file_name, created },
+            destination: Destination::new(root.map(seen).transpose()?, file_name, created),
+            directory: directory.clone(),
             grant: Grant::AsAsked,
             count_first,
             space,
@@ -268,8 +282,9 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
         // Another run may have found it missing as well, and have been there first.
-        destination: Destination { root: Some(seen(root)?), file_name, created: !missing.is_root() && is_empty },
-        grant: if is_empty && !request.selection.leaves_new_out() { Grant::All } else { Grant::AsAsked },
+        destination: Destination::new(Some(seen(root)?), file_name, !missing.is_root() && is_empty),
+        directory: directory.clone(),
+        grant: if is_empty && request.may_grant_all() { Grant::All } else { Grant::AsAsked },
         count_first: false,
         space,
         session_id: new_session()?,

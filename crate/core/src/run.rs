@@ -18,6 +18,7 @@ use crate::marks;
 use crate::negotiation::{
     NO_TIMEOUT, compress_on, hold_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
 };
+use crate::option_dirs::{self, Base as OptionBase};
 use crate::overlap;
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
@@ -116,9 +117,11 @@ fn over_connection<T>(
 /// The sources of a run at this end.
 fn source_of(run: &Run) -> Result<Source> {
     let source = if run.local_sources.is_empty() {
-        sources::own_source(&run.local_path, run.request.into).map(sources::single)?
+        let part = sources::own_source(&run.local_path, run.request.into);
+        let arrives_at = if run.request.into { sources::arrives_as(&run.local_path) } else { None };
+        sources::single_or_gone(part, arrives_at, run.request.missing_sources)?
     } else {
-        sources::own_sources(&run.local_sources, run.request.into)?
+        sources::own_sources(&run.local_sources, &run.request)?
     };
     let mut source = views::of_source(source, &run.request, Stored::at_initiator(&run.request), &RulePlace::Own)?;
     sources::look_for(&mut source, &run.request)?;
@@ -159,6 +162,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
 
 fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) -> Result<(SenderEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
+    session.limit_wire(request.bwlimit);
     let (control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_out(request.lanes);
@@ -201,8 +205,7 @@ struct PullEnd {
 fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Result<(PullEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
     let mut request = request.clone();
-    request.grant_all =
-        !request.dry_run && !request.selection.leaves_new_out() && prepare::is_missing_or_empty(&run.local_path);
+    request.grant_all = !request.dry_run && request.may_grant_all() && prepare::is_missing_or_empty(&run.local_path);
     let (mut control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_in(request.lanes);
@@ -218,14 +221,16 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         if request.selected.is_empty() && request.listed.is_empty() {
             request.selected.clone_from(&accept.selected);
         }
+        request.missing.clone_from(&accept.missing);
         let expected = (accept.file_name.as_deref(), (accept.bytes_bound, accept.entries_bound));
         let what = format!(", which pulls from {}", peer.connection.peer_address());
         let terms = own_terms(Stored::at_initiator(&request), expected, SourceIds::Claimed, &what);
-        let prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
+        let mut prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
             let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
             return Ok(PullEnd { refused: None, count_first: Some(space) });
         }
+        option_dirs::open(&mut prepared.destination, &request, &OptionBase::Own(&run.local_path), terms.stored)?;
         let judge = judge_of_destination(prepared.destination.root.as_ref(), &request, &RulePlace::Own)?;
         let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
         options.grant = accept.grant;
@@ -250,6 +255,7 @@ fn own_terms<'a>(
         bounds,
         source_ids,
         append_only: false,
+        is_served: false,
         may_chown: true,
         may_make_specials: true,
         may_set_foreign_xattrs: true,
@@ -292,18 +298,24 @@ fn local_once(
     // What is stored of owners is so in both folders, as in rsync.
     let stored = Stored { fake_super: request.fake_super, ..Stored::at_acceptor(request) };
     let terms = own_terms(stored, expected, SourceIds::Local, "");
-    let prepared = prepare_own(destination, request, &terms, &session)?;
+    let mut prepared = prepare_own(destination, request, &terms, &session)?;
     if prepared.count_first {
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
         return Ok((PullEnd { refused: None, count_first: Some(space) }, session));
     }
+    option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(destination), terms.stored)?;
     let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
     overlap::refuse(source, &prepared.destination, request, &judge)?;
     let options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
     tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
-    let granted = SenderTerms::Granted { grant: prepared.grant, profile: ProfileExchange::None };
+    sending.limit_packs(request.bwlimit);
+    let granted = SenderTerms::Granted {
+        grant: prepared.grant,
+        profile: ProfileExchange::None,
+        removes: request.removes_sources(),
+    };
     let sender_options = sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)?;
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {

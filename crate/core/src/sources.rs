@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rustix::io::Errno;
 use sparsync_proto::limits::PATHS_BYTES_MAX;
-use sparsync_proto::{Issue, IssueKind, Kind, Name, Paths, RelPath, Request};
+use sparsync_proto::{Issue, IssueKind, Kind, MissingSources, Name, Paths, RelPath, Request};
 
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -36,16 +36,71 @@ pub(crate) fn single(part: FsPart) -> Source {
         file_name,
         selected: Paths::default(),
         missing: Vec::new(),
+        gone: Vec::new(),
     }
+}
+
+/// The only source of a run. Where it need not be there, it is nothing, or what it would be at the destination.
+pub(crate) fn single_or_gone(
+    part: Result<FsPart>,
+    arrives_at: Option<RelPath>,
+    missing: MissingSources,
+) -> Result<Source> {
+    match (part, arrives_at) {
+        (Ok(part), _) => Ok(single(part)),
+        (Err(error), Some(path)) if may_be_gone(&error, missing) => nothing_but(vec![path]),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Whether a source need not be there, and is not.
+fn may_be_gone(error: &Error, missing: MissingSources) -> bool {
+    missing != MissingSources::Fail && error.kind() == ErrorKind::NotFound
+}
+
+/// No source but what is gone, by the paths that it would have: a run that has nothing is not one that has everything.
+fn nothing_but(gone: Vec<RelPath>) -> Result<Source> {
+    let selected = Paths::new(gone.clone()).ok_or_else(too_long)?;
+    Ok(engine::Source { root: Union::new(Vec::new()), file_name: None, selected, missing: Vec::new(), gone })
+}
+
+/// Bytes of the paths of sources that are not there and need not be.
+const GONE_BYTES_MAX: usize = 64 << 10;
+
+/// Refuses more of them than one request tells.
+fn check_gone(gone: &[RelPath]) -> Result<()> {
+    let bytes: usize = gone.iter().map(|path| path.as_bytes().len() + 1).sum();
+    if bytes <= GONE_BYTES_MAX { Ok(()) } else { Err(Error::new(ErrorKind::Limit, "too many sources are not there")) }
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::Limit, "the paths of the sources are too long")
+}
+
+/// One of several sources.
+pub(crate) struct Named {
+    /// Where it is looked for.
+    pub(crate) path: Vec<u8>,
+    /// Where it arrives, when it is an entry with a name of its own.
+    pub(crate) arrives_at: Option<RelPath>,
+    /// What was found.
+    pub(crate) part: Result<FsPart>,
 }
 
 /// The sources of a run that names several, in their order. One that is not there, or that cannot be reached, costs
 /// itself, unless there is no other.
-pub(crate) fn several(parts: impl Iterator<Item = (Vec<u8>, Result<FsPart>)>) -> Result<Source> {
+pub(crate) fn several(parts: impl Iterator<Item = Named>, missing_sources: MissingSources) -> Result<Source> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
+    let mut gone = Vec::new();
     let mut first_error = None;
-    for (path, part) in parts {
+    for Named { path, arrives_at, part } in parts {
+        if let (Err(error), Some(path)) = (&part, &arrives_at)
+            && may_be_gone(error, missing_sources)
+        {
+            gone.push(path.clone());
+            continue;
+        }
         let kind = match &part {
             Ok(_) => IssueKind::Missing,
             Err(error) => match error.kind() {
@@ -63,11 +118,14 @@ pub(crate) fn several(parts: impl Iterator<Item = (Vec<u8>, Result<FsPart>)>) ->
             }
         }
     }
-    if let (true, Some(error)) = (found.is_empty(), first_error) {
-        return Err(error);
+    check_gone(&gone)?;
+    match (found.is_empty(), first_error) {
+        (true, Some(error)) => return Err(error),
+        (true, None) => return nothing_but(gone),
+        (false, _) => {}
     }
-    let selected = paths_of(&found)?;
-    Ok(engine::Source { root: Union::new(found), file_name: None, selected, missing })
+    let selected = paths_of(&found, &gone)?;
+    Ok(engine::Source { root: Union::new(found), file_name: None, selected, missing, gone })
 }
 
 /// A source's path as an issue can have it, without a slash at its beginning; at least its last name.
@@ -77,14 +135,14 @@ fn below_the_top(path: &[u8]) -> Vec<u8> {
     joined.map(|path| path.as_bytes().to_vec()).unwrap_or_default()
 }
 
-/// The paths that the sources have; none when one of them is all that is in a directory.
-fn paths_of(parts: &[FsPart]) -> Result<Paths> {
+/// The paths that the sources have, or would have; none when one of them is all that is in a directory.
+fn paths_of(parts: &[FsPart], gone: &[RelPath]) -> Result<Paths> {
     let paths = parts.iter().map(FsPart::path).collect::<Option<Vec<_>>>();
     if paths.as_ref().is_some_and(|paths| paths.iter().any(RelPath::is_root)) {
         return Ok(Paths::default());
     }
-    let paths = paths.and_then(Paths::new).filter(|paths| paths.bytes() <= PATHS_BYTES_MAX);
-    paths.ok_or_else(|| Error::new(ErrorKind::Limit, "the paths of the sources are too long"))
+    let paths = paths.and_then(|paths| Paths::new([&paths[..], gone].concat()));
+    paths.filter(|paths| paths.bytes() <= PATHS_BYTES_MAX).ok_or_else(too_long)
 }
 
 /// A source on this machine.
@@ -99,7 +157,8 @@ pub struct LocalSource {
 }
 
 /// Finds the operator's own sources.
-pub(crate) fn own_sources(sources: &[LocalSource], themselves: bool) -> Result<Source> {
+pub(crate) fn own_sources(sources: &[LocalSource], request: &Request) -> Result<Source> {
+    let themselves = request.into;
     let named = |source: &LocalSource| match source.below.as_bytes() {
         b"" => source.path.clone(),
         below => [trim_slashes(&source.path), b"/", below].concat(),
@@ -107,7 +166,25 @@ pub(crate) fn own_sources(sources: &[LocalSource], themselves: bool) -> Result<S
     let part = |source: &LocalSource| {
         if source.below.is_root() { own_part(&source.path, themselves) } else { own_part_below(source) }
     };
-    several(sources.iter().map(|source| (named(source), part(source))))
+    let arrives_at = |source: &LocalSource| {
+        if themselves && source.below.is_root() {
+            arrives_as(&source.path)
+        } else {
+            Some(source.below.clone()).filter(|below| !below.is_root())
+        }
+    };
+    let parts =
+        sources.iter().map(|source| Named { path: named(source), arrives_at: arrives_at(source), part: part(source) });
+    several(parts, request.missing_sources)
+}
+
+/// The name under which a source of one's own arrives when it is meant itself; nothing for what a directory holds.
+pub(crate) fn arrives_as(path: &[u8]) -> Option<RelPath> {
+    if path.ends_with(b"/") {
+        return None;
+    }
+    let name = Name::new(path.rsplit(|&byte| byte == b'/').next()?).ok()?;
+    Some(RelPath::root().join(name))
 }
 
 /// An entry of the operator's own that arrives under its path below another. Symlinks on the way are followed, and
@@ -175,13 +252,17 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
         let found = directory.as_ref().map_err(|error| *error).and_then(|directory| directory.status(name.as_bytes()));
         let Err(error) = found else { continue };
         let (kind, message) = match error.errno {
+            Errno::NOENT | Errno::NOTDIR if request.missing_sources != MissingSources::Fail => {
+                source.gone.push(path);
+                continue;
+            }
             Errno::NOENT | Errno::NOTDIR => (IssueKind::Missing, MISSING.to_owned()),
             Errno::LOOP => (IssueKind::Unreadable, "the path leads through a symlink".to_owned()),
             _ => (IssueKind::Unreadable, format!("cannot look at the source: {error}")),
         };
         source.missing.push(Issue { kind, path: path.into_bytes(), message, old_kept: true });
     }
-    Ok(())
+    check_gone(&source.gone)
 }
 
 /// One of several sources of the operator's own. A slash at its end stands for what is in the directory; otherwise

@@ -47,6 +47,11 @@ pub(crate) fn check_munged() -> Result<()> {
         .at(MUNGED))
 }
 
+/// A directory beside a destination as a run sees it: no symlink of it is followed.
+pub(crate) fn aside(root: Root, stored: Stored) -> Root {
+    root.with_view(stored.view(true))
+}
+
 /// The symlinks of its sources that a request has followed.
 fn followed(request: &Request) -> Followed {
     Followed { all: request.copy_links, directories: request.copy_dir_links, unsafe_ones: request.copy_unsafe_links }
@@ -125,5 +130,5 @@ fn as_entry(source: Source) -> Result<Source> {
     let path = RelPath::new(name).ok().and_then(|path| Paths::new(vec![path]));
     let selected = path.ok_or_else(|| Error::internal("a name that is no path"))?;
     let root = source.root.try_map(|part| Ok::<_, Error>(Part { name: Some(name.clone()), ..part }))?;
-    Ok(Source { root, file_name: None, selected, missing: source.missing })
+    Ok(Source { root, file_name: None, selected, missing: source.missing, gone: source.gone })
 }

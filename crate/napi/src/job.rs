@@ -94,7 +94,7 @@ pub struct NativeResult {
     /// Where the guard stepped in, when it was at one directory.
     pub delete_refused_path: Option<String>,
     /// The limit on deletions was reached.
-    pub max_delete_reached: bool,
+    pub max_delete_reached: Option<String>,
     /// Where the time went: at this end, then at the other; empty when it was not asked for.
     pub profile: Vec<NativeProfileEnd>,
 }
@@ -175,7 +175,7 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
             .and_then(sparsync_core::Error::path)
             .filter(|path| !path.is_empty())
             .map(|path| String::from_utf8_lossy(path).into_owned()),
-        max_delete_reached: refused(sparsync_core::ErrorKind::MaxDelete).is_some(),
+        max_delete_reached: refused(sparsync_core::ErrorKind::MaxDelete).map(|error| error.message().to_owned()),
         profile: done.profile.iter().flat_map(|(own, peer)| [own, peer]).map(profile::end).collect(),
     }
 }

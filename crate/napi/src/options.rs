@@ -6,7 +6,9 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{ConnectOptions, ServerTrust};
-use sparsync_core::proto::{Chmod, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits};
+use sparsync_core::proto::{
+    Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
+};
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
     Error, ErrorKind, GivenRule, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
@@ -242,6 +244,22 @@ pub(crate) fn given_rules(all: &[NativeRule]) -> Vec<GivenRule> {
         sender_unless_said: rule.sender_only,
     };
     all.iter().map(given).collect()
+}
+
+/// Directories that an option names.
+pub(crate) fn directories(all: &[Uint8Array]) -> Result<Directories> {
+    let paths: Vec<&[u8]> = all.iter().map(|path| &**path).collect();
+    Directories::new(&paths).ok_or_else(|| {
+        let most = limits::OPTION_DIRECTORIES_MAX;
+        config(format!("at most {most} directories of at most {} bytes each", limits::OPTION_PATH_BYTES_MAX))
+    })
+}
+
+/// What the names of backups end with.
+pub(crate) fn suffix(text: Option<String>) -> Result<Option<Vec<u8>>> {
+    let Some(text) = text else { return Ok(None) };
+    let is_name = sparsync_core::proto::Name::new(text.as_bytes()).is_ok();
+    if is_name { Ok(Some(text.into_bytes())) } else { Err(config(format!("names cannot end with {text:?}"))) }
 }
 
 /// Changes of modes.

@@ -6,8 +6,8 @@ use napi_derive::napi;
 use sparsync_core::Result;
 use sparsync_core::proto::Request;
 
-use crate::options::{NativeRule, chmod, id_map, lanes, rules, whole, window};
-use crate::words::{NativeCompare, NativeCompression, NativeDurability};
+use crate::options::{NativeRule, chmod, directories, id_map, lanes, rules, suffix, whole, window};
+use crate::words::{NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
 
 /// The options of a run.
 #[napi(object, object_to_js = false)]
@@ -102,10 +102,40 @@ pub struct NativeTransfer {
     pub max_size: Option<f64>,
     /// Regular files of fewer bytes than this are left alone.
     pub min_size: Option<f64>,
+    /// Files that are there are written over, and not replaced.
+    pub inplace: bool,
+    /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
+    pub append: bool,
+    /// What has arrived, and is on disk, is removed at the source, but for directories.
+    pub remove_source_files: bool,
+    /// Files get their names when all content has come.
+    pub delay_updates: bool,
+    /// The directory in which parts of files are kept, in that of each file when it is relative.
+    pub partial_dir: napi::bindgen_prelude::Uint8Array,
+    /// The directory in which files are until they are complete.
+    pub temp_dir: napi::bindgen_prelude::Uint8Array,
+    /// What is replaced or deleted is kept under another name.
+    pub backup: bool,
+    /// The directory in which that is kept, under its path.
+    pub backup_dir: napi::bindgen_prelude::Uint8Array,
+    /// What its name has at the end.
+    pub suffix: Option<String>,
+    /// What one of these directories has as the source has it is not made.
+    pub compare_dest: Vec<napi::bindgen_prelude::Uint8Array>,
+    /// What one of these directories has is copied from there.
+    pub copy_dest: Vec<napi::bindgen_prelude::Uint8Array>,
+    /// What one of these directories has as the source has it becomes a hard link to that.
+    pub link_dest: Vec<napi::bindgen_prelude::Uint8Array>,
     /// Entries that the source does not have are deleted.
     pub delete: bool,
     /// What rules leave out is deleted too: rules for no end in particular are for the sender alone.
     pub delete_excluded: bool,
+    /// Files of rules at the destination decide about deletions as they are after the transfer.
+    pub delete_after: bool,
+    /// What a source that is not there is.
+    pub missing_sources: NativeMissingSources,
+    /// What could not be read of the source keeps nothing else from being deleted.
+    pub ignore_errors: bool,
     /// No more deletions than this.
     pub max_delete: Option<f64>,
     /// The guard against mass deletion is lifted.
@@ -126,6 +156,8 @@ pub struct NativeTransfer {
     pub durability: NativeDurability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
     pub timeout_ms: f64,
+    /// The most that the sender sends in a second; 0 is no limit.
+    pub bwlimit: f64,
     /// Lanes that carry content side by side.
     pub lanes: u32,
     /// How long to wait for another writer, in milliseconds.
@@ -136,6 +168,7 @@ pub struct NativeTransfer {
 
 impl NativeTransfer {
     /// Sets what a request says of them.
+    #[expect(clippy::too_many_lines, reason = "one line for each option")]
     pub(crate) fn set(self, request: &mut Request) -> Result<()> {
         request.recursive = self.recursive;
         request.dirs = self.dirs;
@@ -181,8 +214,23 @@ impl NativeTransfer {
         request.selection.existing = self.existing;
         request.selection.max_size = self.max_size.map(whole);
         request.selection.min_size = self.min_size.map(whole);
+        request.inplace = self.inplace;
+        request.append = self.append;
+        request.remove_source_files = self.remove_source_files;
+        request.delay_updates = self.delay_updates;
+        request.partial_dir = self.partial_dir.to_vec();
+        request.temp_dir = self.temp_dir.to_vec();
+        request.backup = self.backup;
+        request.backup_dir = self.backup_dir.to_vec();
+        request.suffix = suffix(self.suffix)?;
+        request.compare_dest = directories(&self.compare_dest)?;
+        request.copy_dest = directories(&self.copy_dest)?;
+        request.link_dest = directories(&self.link_dest)?;
         request.deletion.delete = self.delete;
         request.deletion.excluded = self.delete_excluded;
+        request.deletion.after = self.delete_after;
+        request.missing_sources = self.missing_sources.into();
+        request.deletion.ignore_errors = self.ignore_errors;
         request.deletion.max = self.max_delete.map(whole);
         request.deletion.allow_mass = self.allow_mass_delete;
         request.deletion.force = self.force;
@@ -193,6 +241,7 @@ impl NativeTransfer {
         request.compression = self.compression.into();
         request.durability = self.durability.into();
         request.timeout_ms = whole(self.timeout_ms);
+        request.bwlimit = whole(self.bwlimit);
         request.lanes = lanes(self.lanes)?;
         request.lock_wait_ms = whole(self.lock_wait_ms);
         request.profile = self.profile;

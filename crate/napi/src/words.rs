@@ -3,7 +3,9 @@
 //! Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
 
 use napi_derive::napi;
-use sparsync_core::proto::{Action, Compare, Compression, Direction, Durability, IssueKind, Kind, Reasons};
+use sparsync_core::proto::{
+    Action, Compare, Compression, Direction, Durability, IssueKind, Kind, MissingSources, Reasons,
+};
 
 /// Which way the content goes, as the initiator sees it.
 #[napi(string_enum)]
@@ -101,6 +103,30 @@ impl From<NativeCompression> for Compression {
     }
 }
 
+/// What a source that is not there is.
+#[napi(string_enum)]
+pub enum NativeMissingSources {
+    /// A failure.
+    #[napi(value = "fail")]
+    Fail,
+    /// Nothing.
+    #[napi(value = "ignore")]
+    Ignore,
+    /// Something to be deleted at the destination.
+    #[napi(value = "delete")]
+    Delete,
+}
+
+impl From<NativeMissingSources> for MissingSources {
+    fn from(word: NativeMissingSources) -> Self {
+        match word {
+            NativeMissingSources::Fail => Self::Fail,
+            NativeMissingSources::Ignore => Self::Ignore,
+            NativeMissingSources::Delete => Self::Delete,
+        }
+    }
+}
+
 /// What is done to an entry.
 #[napi(string_enum)]
 pub enum NativeAction {
@@ -119,6 +145,9 @@ pub enum NativeAction {
     /// It is left alone although it may differ.
     #[napi(value = "skip")]
     Skip,
+    /// It is made from what another directory of the destination's end has.
+    #[napi(value = "copy")]
+    Copy,
 }
 
 impl From<Action> for NativeAction {
@@ -129,6 +158,7 @@ impl From<Action> for NativeAction {
             Action::Attributes => Self::Attributes,
             Action::Delete => Self::Delete,
             Action::Skip => Self::Skip,
+            Action::Copy => Self::Copy,
         }
     }
 }
@@ -213,6 +243,9 @@ pub enum NativeIssueKind {
     /// Its content arrives, and one of its attributes could not be read at the source: what the destination's entry has of that stays, unless new content takes its place.
     #[napi(value = "attributes-unread")]
     AttributesUnread,
+    /// It arrived and was to be removed at the source, and is still there.
+    #[napi(value = "source-kept")]
+    SourceKept,
     /// A failure that only a newer peer has a name for.
     #[napi(value = "other")]
     Other,
@@ -268,6 +301,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::Attributes => Self::Attributes,
             IssueKind::Missing => Self::Missing,
             IssueKind::AttributesUnread => Self::AttributesUnread,
+            IssueKind::SourceKept => Self::SourceKept,
             IssueKind::Other => Self::Other,
             IssueKind::Notice => Self::Notice,
             IssueKind::Owners => Self::Owners,

@@ -51,14 +51,14 @@ pub use filter::{
     Style, TreeTop, parse_file, parse_rule, resolved,
 };
 pub use frame::{
-    Accept, Action, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item, ListEntry,
-    Resume, WireError, encode_list,
+    Accept, Action, Arrived, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,
+    ListEntry, Resume, WireError, encode_list,
 };
 pub use kind::ErrorKind;
 pub use leaders::Leader;
 pub use matcher::{Everything, Matcher, Selected};
 pub use named::is_option;
-pub use options::{Compare, Compression, Direction, Durability, SourcePath, Window};
+pub use options::{Compare, Compression, Direction, Directories, Durability, MissingSources, SourcePath, Window};
 pub use owners::{IdKind, IdMap, MapRule, MappedTo, NO_ID, OwnerName, OwnerNames, is_owner_name};
 pub use path::{Name, RelPath};
 pub use paths::Paths;

@@ -69,6 +69,12 @@ pub const XATTRS_DIRECTORY_BYTES_MAX: usize = 64 << 20;
 /// Sources of one request.
 pub const SOURCES_MAX: usize = 128;
 
+/// Bytes of a path that an option of a request names (`PATH_MAX`).
+pub const OPTION_PATH_BYTES_MAX: usize = 4096;
+
+/// Directories that one option of a request names, as with rsync.
+pub const OPTION_DIRECTORIES_MAX: usize = 20;
+
 /// Bytes of the mark of a directory that is a source.
 pub const SOURCE_MARK_BYTES: usize = 16;
 

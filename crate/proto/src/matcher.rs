@@ -61,6 +61,11 @@ pub trait Matcher: Debug + Send + Sync {
         self.takes(at, name, kind)
     }
 
+    /// Whether the path itself was asked for, so that the source which does not have it has lost it: no reason to delete it.
+    fn is_asked_for(&self, path: &RelPath) -> bool {
+        self.narrowed().is_some_and(|narrowed| narrowed.is_asked_for(path))
+    }
+
     /// The rule that says whether an end sends an entry, or deletes it.
     fn decider(&self, at: &At<'_>, name: &[u8], kind: Kind, end: End) -> Option<Decider> {
         self.narrowed()?.decider(at, name, kind, end)
@@ -118,6 +123,19 @@ impl Request {
     #[must_use]
     pub fn carries_directories(&self) -> bool {
         self.recursive || self.dirs
+    }
+
+    /// Whether the sender removes what has arrived.
+    #[must_use]
+    pub const fn removes_sources(&self) -> bool {
+        self.remove_source_files && !self.dry_run
+    }
+
+    /// Whether an empty destination takes all that the source has, so that everything can be granted.
+    #[must_use]
+    pub fn may_grant_all(&self) -> bool {
+        let has_basis = [&self.compare_dest, &self.copy_dest, &self.link_dest].iter().any(|list| !list.is_empty());
+        !self.selection.leaves_new_out() && !has_basis
     }
 
     /// What belongs to the run, as one of its ends sees it; `syntax` gives the language of git's files.
@@ -238,6 +256,10 @@ impl Matcher for Selected {
 
     fn deletes(&self, at: &At<'_>, name: &[u8], kind: Kind, in_deleted: bool) -> bool {
         self.has(at.path(), name, || self.below.deletes(at, name, kind, in_deleted), false)
+    }
+
+    fn is_asked_for(&self, path: &RelPath) -> bool {
+        self.paths.binary_search(path).is_ok()
     }
 
     fn lists(&self, path: &RelPath) -> bool {
@@ -369,6 +391,7 @@ mod tests {
         };
         assert!(!deletes(b"", b"a"));
         assert!(deletes(b"a/b", b"x"));
+        assert!(recursive.is_asked_for(&path(b"a/b")) && !recursive.is_asked_for(&path(b"a/b/x")));
         let own = [&b""[..], b"a", b"a/b", b"d", b"d/x"].map(|directory| flat.has_attributes(&path(directory)));
         assert_eq!(own, [false, true, true, true, true]);
     }

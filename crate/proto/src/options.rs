@@ -4,7 +4,7 @@ use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::entry::Time;
 use crate::field::{Codec, Value, get_nested, message, put_nested};
-use crate::limits::{DEPTH_MAX, FILE_BYTES_MAX, LANES_MAX, SOURCES_MAX};
+use crate::limits::{DEPTH_MAX, FILE_BYTES_MAX, LANES_MAX, OPTION_DIRECTORIES_MAX, OPTION_PATH_BYTES_MAX, SOURCES_MAX};
 use crate::path::RelPath;
 
 closed_set! {
@@ -60,6 +60,20 @@ closed_set! {
         Size = 2, "size";
         /// Not at all: no file counts as equal.
         None = 3, "none";
+    }
+}
+
+closed_set! {
+    /// What a source that is not there is.
+    #[derive(Default)]
+    MissingSources {
+        /// A failure.
+        #[default]
+        Fail = 0, "fail";
+        /// Nothing.
+        Ignore = 1, "ignore";
+        /// Something to be deleted at the destination.
+        Delete = 2, "delete";
     }
 }
 
@@ -149,6 +163,65 @@ message!(SourcePath, "source" {
     2 critical contents,
     3 critical relative_to: Depth,
 });
+
+/// Directories that an option names, in their order. They take as much memory as they take on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directories(Vec<u8>);
+
+impl Directories {
+    /// The list of `paths`; nothing when one is no path, or there are too many.
+    #[must_use]
+    pub fn new(paths: &[&[u8]]) -> Option<Self> {
+        let is_path = |path: &&[u8]| !path.is_empty() && path.len() <= OPTION_PATH_BYTES_MAX && !path.contains(&0);
+        if paths.len() > OPTION_DIRECTORIES_MAX || !paths.iter().all(is_path) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(paths.iter().map(|path| path.len() + 1).sum());
+        for path in paths {
+            out.extend_from_slice(path);
+            out.push(0);
+        }
+        Some(Self(out))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The paths.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split_inclusive(|&byte| byte == 0).filter_map(|path| path.split_last().map(|(_, path)| path))
+    }
+
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// The paths, each with a NUL at its end.
+impl Value for Directories {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.raw(&self.0);
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
+        let length = reader.rest().len();
+        if length > OPTION_DIRECTORIES_MAX * (OPTION_PATH_BYTES_MAX + 1) {
+            return malformed(what);
+        }
+        let bytes = reader.take(length, what)?;
+        let paths: Vec<&[u8]> = match bytes.split_last() {
+            None => Vec::new(),
+            Some((0, paths)) => paths.split(|&byte| byte == 0).take(OPTION_DIRECTORIES_MAX + 1).collect(),
+            Some(_) => return malformed(what),
+        };
+        Self::new(&paths).map_or_else(|| malformed(what), Ok)
+    }
+}
 
 /// A number of names, at most as many as a path may have.
 pub(crate) struct Depth;

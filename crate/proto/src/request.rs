@@ -5,8 +5,11 @@
 use crate::chmod::Chmod;
 use crate::field::{AtMost, FileName, message};
 use crate::filter::FilterRules;
-use crate::limits::{ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
-use crate::options::{Compare, Compression, Direction, Durability, Lanes, Size, SourcePath, Sources, Tristate, Window};
+use crate::limits::{OPTION_PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
+use crate::options::{
+    Compare, Compression, Direction, Directories, Durability, Lanes, MissingSources, Size, SourcePath, Sources,
+    Tristate, Window,
+};
 use crate::owners::IdMap;
 use crate::path::RelPath;
 use crate::paths::Paths;
@@ -77,6 +80,10 @@ pub struct Deletion {
     pub delete: bool,
     /// What rules leave out is deleted too: rules for no end in particular are for the sender alone.
     pub excluded: bool,
+    /// Files of rules at the destination decide about deletions as they are after the transfer.
+    pub after: bool,
+    /// What could not be read of the source keeps nothing else from being deleted.
+    pub ignore_errors: bool,
     /// No more deletions than this.
     pub max: Option<u64>,
     /// The guard against mass deletion is lifted.
@@ -124,6 +131,8 @@ pub struct Request {
     pub selected: Paths,
     /// Directories whose direct entries belong to the run, in one that is not recursive and carries directories.
     pub listed: Paths,
+    /// For a push with `missing_sources`: what the sources that are not there would be below the top.
+    pub missing: Paths,
     /// The attributes of directories on the way to what is selected belong to the run too, but for those of the top.
     pub implied_dirs: bool,
     /// A path of the transfer: nothing is done but to tell which rule of the filter decides about it. The top stands
@@ -177,6 +186,32 @@ pub struct Request {
     pub super_user: Option<bool>,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
     pub strict_attributes: bool,
+    /// Files that are there are written over, and not replaced.
+    pub inplace: bool,
+    /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
+    pub append: bool,
+    /// What has arrived, and is on disk, is removed at the source, but for directories.
+    pub remove_source_files: bool,
+    /// Files get their names when all content has come.
+    pub delay_updates: bool,
+    /// The directory in which parts of files are kept, in that of each file when it is relative.
+    pub partial_dir: Vec<u8>,
+    /// The directory in which files are until they are complete.
+    pub temp_dir: Vec<u8>,
+    /// What is replaced or deleted is kept under another name.
+    pub backup: bool,
+    /// The directory in which that is kept, under its path.
+    pub backup_dir: Vec<u8>,
+    /// What its name has at the end.
+    pub suffix: Option<Vec<u8>>,
+    /// What one of these directories has as the source has it is not made.
+    pub compare_dest: Directories,
+    /// What one of these directories has is copied from there.
+    pub copy_dest: Directories,
+    /// What one of these directories has as the source has it becomes a hard link to that.
+    pub link_dest: Directories,
+    /// What a source that is not there is.
+    pub missing_sources: MissingSources,
     /// Only say what would be done.
     pub dry_run: bool,
     /// All missing directories above the destination are made too.
@@ -191,6 +226,8 @@ pub struct Request {
     pub durability: Durability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
     pub timeout_ms: u64,
+    /// The most that the sender sends in a second; 0 is no limit.
+    pub bwlimit: u64,
     /// Lanes that carry content side by side.
     pub lanes: u8,
     /// How long to wait for another writer, in milliseconds.
@@ -204,6 +241,7 @@ pub struct Request {
 }
 
 impl Default for Request {
+    #[expect(clippy::too_many_lines, reason = "one line for each member")]
     fn default() -> Self {
         Self {
             direction: Direction::default(),
@@ -221,6 +259,7 @@ impl Default for Request {
             space_checked: false,
             selected: Paths::default(),
             listed: Paths::default(),
+            missing: Paths::default(),
             implied_dirs: false,
             explain: RelPath::default(),
             source_marks: Vec::default(),
@@ -246,6 +285,19 @@ impl Default for Request {
             group_map: IdMap::default(),
             super_user: Option::default(),
             strict_attributes: false,
+            inplace: false,
+            append: false,
+            remove_source_files: false,
+            delay_updates: false,
+            partial_dir: Vec::default(),
+            temp_dir: Vec::default(),
+            backup: false,
+            backup_dir: Vec::default(),
+            suffix: Option::default(),
+            compare_dest: Directories::default(),
+            copy_dest: Directories::default(),
+            link_dest: Directories::default(),
+            missing_sources: MissingSources::default(),
             dry_run: false,
             mkpath: false,
             sparse: false,
@@ -253,6 +305,7 @@ impl Default for Request {
             compression: Compression::default(),
             durability: Durability::default(),
             timeout_ms: u64::default(),
+            bwlimit: u64::default(),
             lanes: 1,
             lock_wait_ms: u64::default(),
             profile: false,
@@ -311,8 +364,24 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("existing", "existing", &[17, 33]),
     ("maxSize", "max-size", &[17, 32]),
     ("minSize", "min-size", &[17, 34]),
+    ("inplace", "inplace", &[119]),
+    ("append", "append", &[120]),
+    ("removeSourceFiles", "remove-source-files", &[118]),
+    ("delayUpdates", "delay-updates", &[115]),
+    ("partialDir", "partial-dir", &[121]),
+    ("tempDir", "temp-dir", &[116]),
+    ("backup", "backup", &[109]),
+    ("backupDir", "backup-dir", &[110]),
+    ("suffix", "suffix", &[111]),
+    ("compareDest", "compare-dest", &[112]),
+    ("copyDest", "copy-dest", &[113]),
+    ("linkDest", "link-dest", &[114]),
     ("delete", "delete", &[18]),
     ("deleteExcluded", "delete-excluded", &[72]),
+    ("deleteAfter", "delete-after", &[105]),
+    ("missingSources", "delete-missing-args", &[107]),
+    ("missingSources", "ignore-missing-args", &[107]),
+    ("ignoreErrors", "ignore-errors", &[106]),
     ("maxDelete", "max-delete", &[20]),
     ("allowMassDelete", "allow-mass-delete", &[21]),
     ("force", "force", &[19]),
@@ -323,6 +392,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("compression", "compress", &[27]),
     ("durability", "durability", &[26]),
     ("timeoutMs", "timeout", &[29]),
+    ("bwlimit", "bwlimit", &[117]),
     ("lanes", "lanes", &[30]),
     ("lockWaitMs", "lock-wait", &[28]),
     ("profile", "profile", &[34]),
@@ -410,4 +480,21 @@ message!(Request, "request" {
     95 critical prune_empty_dirs,
     96 critical sparse,
     97 critical omit_mount_points,
+    105 critical deletion.after,
+    106 critical deletion.ignore_errors,
+    107 critical missing_sources,
+    108 critical missing,
+    109 critical backup,
+    110 critical backup_dir: AtMost<OPTION_PATH_BYTES_MAX>,
+    111 critical suffix: FileName,
+    112 critical compare_dest,
+    113 critical copy_dest,
+    114 critical link_dest,
+    115 critical delay_updates,
+    116 critical temp_dir: AtMost<OPTION_PATH_BYTES_MAX>,
+    117 critical bwlimit,
+    118 critical remove_source_files,
+    119 critical inplace,
+    120 critical append,
+    121 critical partial_dir: AtMost<OPTION_PATH_BYTES_MAX>,
 });

@@ -20,6 +20,8 @@ pub(super) struct Wanted {
     pub(super) old_is_directory: bool,
     /// The part of it that an earlier run kept has this name, and as many verified bytes.
     pub(super) resume: Option<(PartialId, u64)>,
+    /// What stands in its place is written over, and begins with as many verified bytes of it.
+    pub(super) held_in_place: Option<u64>,
     /// Nobody asked for it, and it comes all the same, since everything was granted: its content is thrown away.
     pub(super) discarded: bool,
 }

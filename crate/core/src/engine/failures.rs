@@ -88,6 +88,12 @@ impl<'a> FailurePolicy<'a> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).may_have(path)
     }
 
+    /// Whether anything of the entry at this path is missing, as far as that is known.
+    pub(super) fn has_any_failed(&self, path: &[u8]) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.may_have(path) || told.hashes.contains(&told.key.hash_one((false, path)))
+    }
+
     /// Tells of a path that did not arrive.
     pub(super) fn issue(&self, kind: IssueKind, path: Vec<u8>, message: String, old_kept: bool) -> Result<()> {
         self.tell(Issue { kind, path, message, old_kept })

@@ -58,6 +58,12 @@ impl Guard {
         self.extra += count;
     }
 
+    /// Entries that would be deleted and that the comparison does not see.
+    pub(super) fn unseen(&mut self, count: u64) {
+        self.extra += count;
+        self.entries += count;
+    }
+
     /// An entry that is new.
     pub(super) fn created(&mut self) {
         self.created += 1;

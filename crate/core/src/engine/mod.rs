@@ -17,6 +17,7 @@ mod pack;
 mod placement;
 mod progress;
 mod quota;
+mod rate;
 mod reader;
 mod receiver;
 mod report;
@@ -33,10 +34,13 @@ pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportControl, control_lane};
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
-pub(crate) use receiver::{Destination, IsSource, ReceiverOptions, run_receiver};
+pub(crate) use receiver::{
+    Basis, BasisUse, Destination, HidesBasis, IsSource, ReceiverOptions, WriteOptions, run_receiver,
+};
 pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, TellsNames, run_sender};
 pub(crate) use session::{Session, spawn};
+pub(crate) use writer::{MayBeLinked, PartialPlace};
 
 pub(crate) use events::EventQueue;
 pub use events::{Event, Failures};

@@ -84,6 +84,7 @@ impl<'a> PackBuilder<'a> {
             profiler.raise(Figure::data_queue_max, waiting as u64);
             profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + header.stored_bytes) as u64);
         }
+        self.session.pace_pack(header.stored_bytes)?;
         let lane = &self.lane;
         clock
             .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes }))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sparsync_proto::{Counter, RelPath};
 
 use super::unset::Unset;
-use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStorage};
+use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStorage, copy_entry};
 
 /// A way of putting a new entry in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub(super) enum Placement {
     Rename,
     /// It is made in the same way, and gets its name with the deletions, because a directory gives way to it.
     Delayed,
+    /// It is made in the same way, and gets its name when all content has come.
+    Last,
+    /// What has its name is written over.
+    InPlace,
 }
 
 impl Placement {
@@ -31,6 +35,8 @@ impl Placement {
 #[derive(Debug)]
 pub(super) struct Unplaced<D> {
     directory: Arc<D>,
+    /// The directory that it is in meanwhile, if that is another one.
+    staged: Option<Arc<D>>,
     temp_name: Vec<u8>,
     placement: Placement,
 }
@@ -45,21 +51,34 @@ pub(super) enum Committed {
 }
 
 impl<D: WriteDirectory> Unplaced<D> {
-    /// Begins a file; `bits` is what its permissions start from.
+    /// Begins a file, in another directory where there is one for that; `bits` is what its permissions start from.
     pub(super) fn file(
         placement: Placement,
-        directory: &Arc<D>,
+        (directory, staging): (&Arc<D>, Option<&Arc<D>>),
         temp_name: Vec<u8>,
         bits: u16,
     ) -> Result<(Self, D::File)> {
-        let file = directory.create_file(&temp_name, bits)?;
-        Ok((Self { directory: Arc::clone(directory), temp_name, placement }, file))
+        let file = staging.unwrap_or(directory).create_file(&temp_name, bits)?;
+        let staged = staging.cloned();
+        Ok((Self { directory: Arc::clone(directory), staged, temp_name, placement }, file))
+    }
+
+    /// Begins to write over a file.
+    pub(super) fn in_place(directory: &Arc<D>, name: &[u8], may_be_linked: bool) -> Result<(Self, D::File)> {
+        let file = directory.open_in_place(name, may_be_linked)?;
+        let (directory, temp_name) = (Arc::clone(directory), name.to_vec());
+        Ok((Self { directory, staged: None, temp_name, placement: Placement::InPlace }, file))
     }
 
     /// Goes on with the part of a file that an earlier run kept.
-    pub(super) fn kept_part(placement: Placement, directory: &Arc<D>, kept_as: Vec<u8>) -> Result<(Self, D::File)> {
-        let file = directory.reopen_file(&kept_as)?;
-        Ok((Self { directory: Arc::clone(directory), temp_name: kept_as, placement }, file))
+    pub(super) fn kept_part(
+        placement: Placement,
+        (directory, staging): (&Arc<D>, Option<&Arc<D>>),
+        kept_as: Vec<u8>,
+    ) -> Result<(Self, D::File)> {
+        let file = staging.unwrap_or(directory).reopen_file(&kept_as)?;
+        let staged = staging.cloned();
+        Ok((Self { directory: Arc::clone(directory), staged, temp_name: kept_as, placement }, file))
     }
 
     /// Makes an entry that needs no content.
@@ -70,7 +89,7 @@ impl<D: WriteDirectory> Unplaced<D> {
         make: impl FnOnce(&[u8]) -> Result<()>,
     ) -> Result<Self> {
         make(&temp_name)?;
-        Ok(Self { directory: Arc::clone(directory), temp_name, placement })
+        Ok(Self { directory: Arc::clone(directory), staged: None, temp_name, placement })
     }
 
     /// The directory that it is in.
@@ -78,29 +97,57 @@ impl<D: WriteDirectory> Unplaced<D> {
         &self.directory
     }
 
+    /// How it comes to have its name.
+    pub(super) fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// Brings it into the directory of its name.
+    fn bring(&mut self) -> Result<()> {
+        let Some(staged) = &self.staged else { return Ok(()) };
+        match staged.move_to(&self.temp_name, (&*self.directory, &self.temp_name)) {
+            Err(CallError { errno: Errno::XDEV, .. }) => {
+                copy_entry((&**staged, &self.temp_name), (&*self.directory, &self.temp_name), &self.temp_name)?;
+                let _ = staged.remove(&self.temp_name);
+            }
+            moved => moved?,
+        }
+        self.staged = None;
+        Ok(())
+    }
+
     /// The name that it has meanwhile.
     pub(super) fn temp_name(&self) -> &[u8] {
         &self.temp_name
     }
 
-    /// Gives a complete entry its name. Where that fails it is discarded; [`Errno::ISDIR`] says that a directory stands
-    /// there, which this run has not seen and does not remove.
-    pub(super) fn commit(self, name: &[u8]) -> Result<Committed> {
+    /// Gives a complete entry its name, by `put`. Where that fails it is discarded; [`Errno::ISDIR`] says that a directory
+    /// stands there, which this run has not seen and does not remove.
+    pub(super) fn commit(mut self, name: &[u8], put: impl FnOnce(&D, &[u8], &[u8]) -> Result<()>) -> Result<Committed> {
+        if let Err(error) = self.bring() {
+            self.discard();
+            return Err(error);
+        }
         match self.placement {
-            Placement::Rename => match self.directory.rename(&self.temp_name, name) {
+            Placement::Rename => match put(&self.directory, &self.temp_name, name) {
                 Ok(()) => Ok(Committed::Placed),
                 Err(error) => {
                     self.discard();
                     Err(error)
                 }
             },
-            Placement::Delayed => Ok(Committed::Waits(self.temp_name)),
+            Placement::InPlace => Ok(Committed::Placed),
+            Placement::Delayed | Placement::Last => Ok(Committed::Waits(self.temp_name)),
         }
     }
 
     /// Removes it. Should that fail, a later run sweeps it.
     pub(super) fn discard(self) {
-        let _ = self.directory.remove(&self.temp_name);
+        if self.placement == Placement::InPlace {
+            // What was there is lost already.
+            return;
+        }
+        let _ = self.staged.as_ref().unwrap_or(&self.directory).remove(&self.temp_name);
     }
 }
 
@@ -117,6 +164,8 @@ pub(super) struct Delayed {
     pub(super) counter: Counter,
     /// What could not be set on it.
     pub(super) unset: Unset,
+    /// A directory gives way to it.
+    pub(super) replaces_directory: bool,
 }
 
 /// What stood where a delayed entry was put.

@@ -2,12 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase, Version};
 use tokio::sync::Notify;
 
+use super::rate::Rate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::{Profiler, ThreadClock};
+
+/// How often who waits for a limit looks whether the run is over.
+const PACE_STEP: Duration = Duration::from_millis(50);
 
 /// The shared state of one run on one side.
 #[derive(Default)]
@@ -23,6 +28,10 @@ pub(crate) struct Session {
     counters: Counters,
     /// Where the time goes, when somebody wants to know.
     profiler: Option<Arc<Profiler>>,
+    /// What this end may send over the wire.
+    wire_rate: OnceLock<Rate>,
+    /// What it may send where there is no wire.
+    pack_rate: OnceLock<Rate>,
     /// The same of the peer, as it has told.
     peer_profile: Mutex<Option<EndProfile>>,
 }
@@ -66,6 +75,39 @@ impl Session {
     /// Takes the version that both ends have agreed on. It stays what it was first.
     pub(crate) fn agree(&self, version: Version) {
         let _ = self.version.0.set(version);
+    }
+
+    /// Limits what this end sends in a second over the wire; 0 is no limit.
+    pub(crate) fn limit_wire(&self, bytes_per_second: u64) {
+        if bytes_per_second > 0 {
+            let _ = self.wire_rate.set(Rate::new(bytes_per_second));
+        }
+    }
+
+    /// The same where there is no wire.
+    pub(crate) fn limit_packs(&self, bytes_per_second: u64) {
+        if bytes_per_second > 0 {
+            let _ = self.pack_rate.set(Rate::new(bytes_per_second));
+        }
+    }
+
+    /// The limit on what goes over the wire.
+    pub(crate) fn wire_rate(&self) -> Option<&Rate> {
+        self.wire_rate.get()
+    }
+
+    /// Waits until a pack of so many bytes may go.
+    pub(crate) fn pace_pack(&self, bytes: usize) -> Result<()> {
+        let Some(rate) = self.pack_rate.get() else { return Ok(()) };
+        let mut wait = rate.take(bytes);
+        while !wait.is_zero() {
+            self.check()?;
+            let step = wait.min(PACE_STEP);
+            std::thread::sleep(step);
+            wait -= step;
+            self.worked(1);
+        }
+        Ok(())
     }
 
     /// Where the time goes, when it is asked for.

@@ -208,11 +208,18 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn reopen_file(&self, name: &[u8]) -> Result<FsFile> {
+        self.open_in_place(name, false)
+    }
+
+    fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<FsFile> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
         let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink != 1 {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Errno::INVAL.into());
+        }
+        if stat.st_nlink != 1 && !may_be_linked {
+            return Err(Errno::MLINK.into());
         }
         Ok(FsFile::new(fd, self.is_fake))
     }
@@ -249,6 +256,10 @@ impl WriteDirectory for FsDirectory {
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(CallError::of("renameat"))
+    }
+
+    fn move_to(&self, from: &[u8], (directory, to): (&Self, &[u8])) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &directory.fd, to).map_err(CallError::of("renameat"))
     }
 
     fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {

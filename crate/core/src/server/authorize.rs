@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{Direction, RelPath, Request};
+use sparsync_proto::{Direction, MissingSources, RelPath, Request};
 
 use super::Shared;
 use super::accept::ConnectedClient;
 use super::roots::OpenRoot;
 use crate::error::{Error, ErrorKind, Result};
+use crate::option_dirs::basis_use;
 use crate::transport::Principal;
 use crate::trust::Scope;
 
@@ -80,7 +81,13 @@ impl Shared {
                 .at(request.path.as_bytes()))
         };
         if request.direction == Direction::Pull {
-            return if rights.read { Ok(root) } else { refuse("read") };
+            if !rights.read {
+                return refuse("read");
+            }
+            if request.removes_sources() && root.read_only {
+                return Err(Error::new(ErrorKind::Scope, "the root is read-only").at(request.path.as_bytes()));
+            }
+            return if request.removes_sources() && !rights.delete { refuse("delete") } else { Ok(root) };
         }
         if root.read_only {
             return Err(Error::new(ErrorKind::Scope, "the root is read-only").at(request.path.as_bytes()));
@@ -91,6 +98,19 @@ impl Shared {
         }
         if request.deletion.delete && !rights.delete {
             return refuse("delete");
+        }
+        if request.missing_sources == MissingSources::Delete && !rights.delete {
+            return refuse("delete");
+        }
+        if (request.inplace || request.append) && !rights.write {
+            return refuse("write in place, which takes the right to write");
+        }
+        if request.backup && !(rights.write && rights.delete) {
+            return refuse("keep backups, which takes the rights to write and to delete");
+        }
+        // What stands there would be told by what need not travel.
+        if basis_use(request).is_some() && !rights.read {
+            return refuse("read");
         }
         if !rights.delete {
             request.deletion.force = false;

@@ -5,9 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
-use sparsync_proto::{
-    Accept, Direction, Explanation, Frame, Grant, Paths, RelPath, Request, SourceIds, SourcePath, Version,
-};
+use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, RelPath, Request, SourceIds, SourcePath, Version};
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
@@ -22,13 +20,16 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
+use crate::fs::{DestinationLock, LockFor, Root};
 use crate::marks;
 use crate::negotiation::{
     accept_as_sender, compress_on, hold_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
 };
-use crate::prepare::{self, Place, ReceiverTerms};
+use crate::option_dirs::{self, Base as OptionBase};
+use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
-use crate::sources::{self, Source};
+use crate::sources::{self, Named, Source};
+use crate::storage::Part;
 use crate::transport::SessionLanes;
 use crate::views::{self, Stored};
 
@@ -54,6 +55,7 @@ pub(super) async fn serve_sync(
     shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
     let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
     session.agree(version);
+    session.limit_wire(request.bwlimit);
     let direction = request.direction;
     let profiler = session.profiler().cloned();
     let _watch = shared.runtime_clock.watch(profiler.as_ref());
@@ -144,7 +146,9 @@ impl Answer<'_> {
         };
         if request.sources.is_empty() {
             let follow = |target: &[u8]| (!request.into).then(|| self.follow(request, &request.path, target));
-            return sources::source(&place(&request.path)?, follow).map(sources::single);
+            let place = place(&request.path)?;
+            let name = request.path.split_last().filter(|_| request.into).map(|(_, name)| RelPath::root().join(name));
+            return sources::single_or_gone(sources::source(&place, follow), name, request.missing_sources);
         }
         let part = |source: &SourcePath| {
             if let Some((above, below)) = source.relative().filter(|(_, below)| !below.is_root()) {
@@ -158,7 +162,12 @@ impl Answer<'_> {
                 (false, false) => sources::source(&place, follow),
             }
         };
-        sources::several(request.sources.iter().map(|source| (source.path.as_bytes().to_vec(), part(source))))
+        let parts = request.sources.iter().map(|source| Named {
+            path: source.path.as_bytes().to_vec(),
+            arrives_at: source.arrives_at(request.into),
+            part: part(source),
+        });
+        sources::several(parts, request.missing_sources)
     }
 
     /// What this end says of a path of a pull.
@@ -195,7 +204,12 @@ impl Answer<'_> {
         let request = &request;
         let accept = accept_as_sender(&source, request, version, request.lanes);
         control.tx.send(&Frame::Accept(accept.clone()))?;
-        let terms = SenderTerms::Granted { grant: accept.grant, profile: ProfileExchange::answer_to(request) };
+        let _locks = self.lock_sources(request, &source)?;
+        let terms = SenderTerms::Granted {
+            grant: accept.grant,
+            profile: ProfileExchange::answer_to(request),
+            removes: request.removes_sources(),
+        };
         let options = SenderOptions {
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
@@ -205,6 +219,16 @@ impl Answer<'_> {
             SenderEnd::Finished(_) => Ok(()),
             SenderEnd::CountFirst { .. } => Err(Error::protocol("an acceptance from the one who asked").remote()),
         }
+    }
+
+    /// Keeps others from writing to sources that are removed.
+    fn lock_sources(&self, request: &Request, source: &Source) -> Result<Vec<DestinationLock>> {
+        if !request.removes_sources() {
+            return Ok(Vec::new());
+        }
+        let holder = format!("{} from {}", self.client.scope.name, self.client.connection.peer_address());
+        let purpose = |part: &Part<Root>| if part.name.is_some() { LockFor::Names } else { LockFor::Tree };
+        source.root.parts().iter().map(|part| DestinationLock::acquire(&part.root, purpose(part), &holder)).collect()
     }
 
     fn receive(
@@ -228,6 +252,7 @@ impl Answer<'_> {
             bounds: (request.bytes_bound, request.entries_bound),
             source_ids: SourceIds::Claimed,
             append_only: !rights.write,
+            is_served: true,
             may_chown: rights.owner,
             may_make_specials: rights.special,
             may_set_foreign_xattrs: rights.xattrs,
@@ -237,7 +262,7 @@ impl Answer<'_> {
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         };
         let prepare = || prepare::destination(&place, request, &terms);
-        let prepared = match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
+        let mut prepared = match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
             Err(error) if error.kind() == ErrorKind::Busy => {
                 // A dead run lets go at its next step; one that has ended may have let go by now.
                 let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
@@ -252,17 +277,15 @@ impl Answer<'_> {
             version,
             grant: prepared.grant,
             lanes: request.lanes,
-            file_name: None,
-            selected: Paths::default(),
-            bytes_bound: 0,
-            entries_bound: 0,
             count_first: prepared.count_first,
             free_bytes: space.map_or(0, |space| space.free_bytes),
             free_entries: space.map_or(0, |space| space.free_entries),
+            ..Accept::default()
         }))?;
         if prepared.count_first {
             return Ok(());
         }
+        self.open_option_directories(&mut prepared, request, &terms)?;
         let report = Report::to_peer(control.tx.clone());
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
         let mut options = prepared.options(request, &terms, (judge, report))?;
@@ -274,6 +297,22 @@ impl Answer<'_> {
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         run_receiver(self.session, &prepared.destination, &options, control, lanes)?;
         Ok(())
+    }
+
+    /// Opens the directories that options of a push name, below the key's prefix.
+    fn open_option_directories(
+        &self,
+        prepared: &mut Prepared,
+        request: &Request,
+        terms: &ReceiverTerms<'_>,
+    ) -> Result<()> {
+        let base = OptionBase::Served {
+            root: &self.open(request)?.root,
+            destination: &prepared.directory,
+            prefix: self.prefix_of(request, &request.path).unwrap_or_default(),
+            hidden: &self.open(request)?.hidden,
+        };
+        option_dirs::open(&mut prepared.destination, request, &base, terms.stored)
     }
 
     /// The room that the key has left, when it has a quota. It is measured over all that the key's prefix holds.

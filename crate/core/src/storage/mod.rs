@@ -7,7 +7,9 @@
 //! The file system is one implementation (`crate::fs`). The engine is generic over it: these calls are made for every
 //! entry and every block, and cost what the system's own calls cost (ADR 0014).
 
+mod backup;
 mod call;
+mod copy;
 mod hash;
 mod judge;
 mod links;
@@ -27,10 +29,12 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
+pub(crate) use backup::{BackupPlace, Backups};
 pub(crate) use call::{CallError, NO_REFERENT};
+pub(crate) use copy::{copy_content, copy_entry};
 pub(crate) use hash::hash_prefix;
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
-pub(crate) use remove::{Removal, holds_protected, remove_tree};
+pub(crate) use remove::{OnRemoved, Removal, entries, holds_protected, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, look_at, scan_directory, scan_single};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};
 pub(crate) use union::{Part, Union};
@@ -128,6 +132,12 @@ pub(crate) trait Storage: Sync {
     fn open_below(&self, above: &RelPath, path: &RelPath, access: Access) -> Result<Self::Directory> {
         let _ = above;
         self.open(path, access)
+    }
+
+    /// Removes the entry at `path`, which is no directory, if it is what was meant. Says whether it was.
+    fn remove(&self, path: &RelPath, is_meant: &dyn Fn(&Status) -> bool) -> Result<bool> {
+        let _ = (path, is_meant);
+        Err(Errno::ROFS.into())
     }
 }
 
@@ -237,6 +247,9 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// Opens a regular file that has no other name, to go on with it.
     fn reopen_file(&self, name: &[u8]) -> Result<Self::File>;
 
+    /// Opens a regular file to write over what it holds; one with further names where `may_be_linked`.
+    fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<Self::File>;
+
     /// Makes a directory that is not there.
     fn make_directory(&self, name: &[u8], bits: u16) -> Result<()>;
 
@@ -252,6 +265,10 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
 
     /// Gives the entry `from` the name `to`. What has that name is replaced, unless one of the two is a directory.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()>;
+
+    /// Gives the entry `from` a name in another directory. What has that name there is replaced, unless one of the two is a
+    /// directory.
+    fn move_to(&self, from: &[u8], to: (&Self, &[u8])) -> Result<()>;
 
     /// Exchanges the names of two entries.
     fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()>;

@@ -1,9 +1,11 @@
 //! Removing what the source does not have.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use sparsync_proto::{At, InForce, Issue, Kind, Name, RelPath, RuleFileError};
 
+use super::backup::Backups;
 use super::judge::Judge;
 use super::widen::Widened;
 use super::{Access, CallError, Directory, Errno, Result, WriteDirectory, WriteStorage};
@@ -29,14 +31,16 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
+    /// Where what is removed goes.
+    pub(crate) backups: Option<&'a Backups<'a, S>>,
     /// Where directories of one's own are made usable for it, or to look at what would be removed.
     pub(crate) widened: Option<&'a Widened<'a, S>>,
     /// Files, symlinks and others removed.
     pub(crate) files: u64,
     /// Directories removed.
     pub(crate) directories: u64,
-    /// Whether `max` kept something from being removed.
-    pub(crate) limit_reached: bool,
+    /// Entries that `max` kept from being removed.
+    pub(crate) beyond: u64,
     /// Entries that stay because they do not belong to the run.
     pub(crate) protected: u64,
     /// What could not be removed.
@@ -58,10 +62,11 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
             above: RelPath::root(),
             on_removed: None,
             stop: None,
+            backups: None,
             widened: None,
             files: 0,
             directories: 0,
-            limit_reached: false,
+            beyond: 0,
             protected: 0,
             failed: Vec::new(),
             issues: Vec::new(),
@@ -71,16 +76,23 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
 }
 
 impl<S: WriteStorage> Removal<'_, S> {
-    fn may_go_on(&mut self) -> bool {
-        if self.max.is_some_and(|max| self.files + self.directories >= max) {
-            self.limit_reached = true;
-        }
-        !self.limit_reached && !self.stop.is_some_and(|stop| stop())
+    fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop())
+    }
+
+    /// Whether one more entry may go; one that may not is counted.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.max.is_none_or(|max| self.files + self.directories < max);
+        self.beyond += u64::from(!has_room);
+        has_room
     }
 
     /// Whether an entry belongs to what may be removed.
     fn takes(&mut self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
-        let takes = self.judge.is_none_or(|judge| judge.matcher.deletes(at, name, kind, true));
+        let takes = self.judge.is_none_or(|judge| {
+            judge.matcher.deletes(at, name, kind, true)
+                && !self.backups.is_some_and(|backups| backups.protects(judge, at, name, kind))
+        });
         self.protected += u64::from(!takes);
         takes
     }
@@ -111,10 +123,15 @@ impl<S: WriteStorage> Removal<'_, S> {
 
     /// Removes one entry that is not a directory.
     fn unlink(&mut self, parent: &S::Directory, parent_path: &RelPath, name: &[u8], kind: Kind) {
-        if !self.may_go_on() {
+        if self.is_stopped() || !self.has_room() {
             return;
         }
-        let unlinked = self.within(parent_path, || parent.remove(name));
+        let stays = Cell::new(false);
+        let unlinked = self.within(parent_path, || match self.backups {
+            Some(backups) => backups.take(parent_path, parent, name).map(|beside| stays.set(beside)),
+            None => parent.remove(name),
+        });
+        self.protected += u64::from(stays.get());
         self.account(&parent_path.join_bytes(name), kind, unlinked);
     }
 
@@ -133,6 +150,11 @@ impl<S: WriteStorage> Removal<'_, S> {
             Err(CallError { errno: Errno::NOENT, .. }) => {}
             Err(error) => self.failed.push((path.to_vec(), error)),
         }
+    }
+
+    fn reach(&self, root: &S, path: &RelPath) -> Result<S::Directory> {
+        let reach = || root.open_below(&self.above, path, Access::Reach);
+        self.widened.map_or_else(reach, |widened| widened.within(path, reach))
     }
 
     fn entries(&self, root: &S, path: &RelPath) -> Result<(S::Directory, Found)> {
@@ -182,12 +204,13 @@ pub(crate) fn holds_protected<S: WriteStorage>(
     looked.protected > 0
 }
 
-/// Depth first. No descriptor is held while a sub-directory is removed, so depth is bounded by the path's cap alone.
+/// Depth first, in rsync's order: sub-directories, then everything else, the last name first. No descriptor is held while a
+/// sub-directory is removed, so depth is bounded by the path's cap alone.
 fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, removal: &mut Removal<'_, S>) {
-    if !removal.may_go_on() {
+    if removal.is_stopped() {
         return;
     }
-    let (failed, protected) = (removal.failed.len(), removal.protected);
+    let (failed, protected, beyond) = (removal.failed.len(), removal.protected, removal.beyond);
     match removal.entries(root, path) {
         Ok((directory, mut found)) => {
             let is_foreign = |device| directory.status(b"").map_or(true, |status| status.device != device);
@@ -200,19 +223,37 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
             found.retain(|(name, kind)| removal.takes(&at, name, *kind));
             let (directories, others): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|(_, kind)| *kind == Kind::Directory);
-            for (name, kind) in others {
-                removal.unlink(&directory, path, &name, kind);
-            }
-            drop(directory);
-            for (name, _) in directories {
-                if let Ok(name) = Name::new(&name) {
-                    remove_directory(root, &path.join(name), &in_force, removal);
+            let directory = if directories.is_empty() {
+                Ok(directory)
+            } else {
+                drop(directory);
+                for (name, _) in directories.into_iter().rev() {
+                    if let Ok(name) = Name::new(&name) {
+                        remove_directory(root, &path.join(name), &in_force, removal);
+                    }
                 }
+                removal.reach(root, path)
+            };
+            match directory {
+                Ok(directory) => {
+                    for (name, kind) in others.into_iter().rev() {
+                        removal.unlink(&directory, path, &name, kind);
+                    }
+                }
+                Err(error) => removal.failed.push((path.as_bytes().to_vec(), error)),
             }
         }
         Err(error) => removal.failed.push((path.as_bytes().to_vec(), error)),
     }
-    if removal.failed.len() > failed || removal.protected > protected || !removal.may_go_on() {
+    if removal.failed.len() > failed || removal.protected > protected || removal.is_stopped() {
+        return;
+    }
+    // What is in it stays, and so does the directory.
+    if removal.beyond > beyond {
+        removal.beyond += 1;
+        return;
+    }
+    if !removal.has_room() {
         return;
     }
     let Some((parent, name)) = path.split_last() else { return };
@@ -223,9 +264,11 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
     removal.account(path.as_bytes(), Kind::Directory, removed);
 }
 
-type Found = Vec<(Vec<u8>, Kind)>;
+pub(crate) type Found = Vec<(Vec<u8>, Kind)>;
 
-fn entries<S: WriteStorage>(root: &S, above: &RelPath, path: &RelPath) -> Result<(S::Directory, Found)> {
+/// The directory at `path` below `root` and the names in it, in their order, with what they are. No symlink is followed below
+/// `above`.
+pub(crate) fn entries<S: WriteStorage>(root: &S, above: &RelPath, path: &RelPath) -> Result<(S::Directory, Found)> {
     let directory = root.open_below(above, path, Access::Read)?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
     let mut found = Found::new();

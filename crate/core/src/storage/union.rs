@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sparsync_proto::{Kind, RelPath, Time};
+use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
-use super::{Access, CallError, Directory, Errno, NameBuffer, Result, Status, Storage};
+use super::{
+    Access, CallError, Directory, Errno, NameBuffer, Result, Stamp, Status, Storage, WriteDirectory, WriteStorage,
+};
 
 /// A tree of a [`Union`], or one entry of it.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl<S> Union<S> {
     }
 }
 
-impl<S: Storage> Storage for Union<S> {
+impl<S: WriteStorage> Storage for Union<S> {
     type Directory = UnionDirectory<S::Directory>;
 
     fn open(&self, path: &RelPath, access: Access) -> Result<Self::Directory> {
@@ -123,12 +125,34 @@ impl<S: Storage> Storage for Union<S> {
                 Err(error) => unread.push(error),
             }
         }
-        if layers.is_empty() {
+        if layers.is_empty() && !(self.parts.is_empty() && path.is_root()) {
             return Err(unread.into_iter().next().unwrap_or(absent));
         }
         Ok(UnionDirectory { layers, unread })
     }
+
+    fn remove(&self, path: &RelPath, is_meant: &dyn Fn(&Status) -> bool) -> Result<bool> {
+        let Some((parent, name)) = path.split_last() else { return Err(Errno::ISDIR.into()) };
+        let directory = self.open(&parent, Access::Reach)?;
+        let (layer, status) = directory.find(name.as_bytes())?;
+        if layer.leads_to.is_some() || !is_meant(&status) {
+            return Ok(false);
+        }
+        layer.directory.remove(name.as_bytes()).map(|()| true)
+    }
 }
+
+/// The top of no trees.
+const EMPTY: Status = Status {
+    kind: Kind::Directory,
+    meta: Meta { mode: 0, uid: 0, gid: 0, mtime: Time { seconds: 0, nanos: 0 } },
+    size: 0,
+    rdev: Device { major: 0, minor: 0 },
+    stamp: Stamp { ctime: Time { seconds: 0, nanos: 0 }, ino: 0, may_have_holes: false },
+    device: 0,
+    links: 1,
+    is_mount_point: Some(false),
+};
 
 /// The directories of one path, and which of them a name is looked for in.
 #[derive(Debug)]
@@ -206,7 +230,7 @@ impl<D: Directory> UnionDirectory<D> {
     /// names are seen belong to the run, is not decided here.
     fn own_status(&self) -> Result<Status> {
         let whole = self.layers.iter().find(|layer| layer.only.is_none());
-        let Some(layer) = whole.or(self.layers.first()) else { return Err(Errno::NOENT.into()) };
+        let Some(layer) = whole.or(self.layers.first()) else { return Ok(EMPTY) };
         let mut status = layer.directory.status(b"")?;
         let others = self.layers.iter().filter(|layer| layer.only.is_none()).skip(1);
         for other in others {

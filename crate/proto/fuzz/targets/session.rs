@@ -117,6 +117,7 @@ pub(super) fn receiver(data: &[u8]) {
             | ToReceiver::LeftOut(_)
             | ToReceiver::Owners(_)
             | ToReceiver::Issue(_)
+            | ToReceiver::Removed
             | ToReceiver::Profile(_) => {}
         }
         assert_eq!(machine.directories() as usize, told.len());
@@ -143,7 +144,7 @@ pub(super) fn sender(data: &[u8]) {
     let mut reader = Reader::new(data);
     let Ok(terms) = reader.byte("terms") else { return };
     let terms = if terms & 8 == 0 {
-        SenderTerms::Granted { grant: grant(terms), profile: profile(terms) }
+        SenderTerms::Granted { grant: grant(terms), profile: profile(terms), removes: true }
     } else {
         let Some(Frame::Request(request)) = next_frame(&mut reader) else { return };
         SenderTerms::Asked(request)
@@ -196,6 +197,11 @@ pub(super) fn sender(data: &[u8]) {
                         return;
                     }
                     ToSender::CountFirst { .. } => return,
+                    ToSender::Remove { more, .. } => {
+                        if !more {
+                            machine.removed();
+                        }
+                    }
                     ToSender::Settled | ToSender::Items(_) | ToSender::Issue(_) | ToSender::Profile(_) => {}
                 }
             }

@@ -31,6 +31,8 @@ pub struct Accept {
     pub file_name: Option<Vec<u8>>,
     /// See [`crate::Request::selected`], when the acceptor is the sender and the request did not say.
     pub selected: Paths,
+    /// See [`crate::Request::missing`], when the acceptor is the sender.
+    pub missing: Paths,
     /// See [`crate::Request::bytes_bound`], when the acceptor is the sender.
     pub bytes_bound: u64,
     /// See [`crate::Request::entries_bound`].
@@ -51,6 +53,7 @@ impl Default for Accept {
             lanes: 1,
             file_name: None,
             selected: Paths::default(),
+            missing: Paths::default(),
             bytes_bound: 0,
             entries_bound: 0,
             count_first: false,
@@ -71,4 +74,5 @@ message!(Accept, "acceptance" {
     8 optional free_bytes,
     9 optional free_entries,
     10 critical selected,
+    105 critical missing,
 });

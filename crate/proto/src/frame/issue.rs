@@ -33,6 +33,8 @@ closed_set! {
         /// Its content arrives, and one of its attributes could not be read at the source: what the destination's entry has
         /// of that stays, unless new content takes its place.
         AttributesUnread = 10, "attributes-unread";
+        /// It arrived and was to be removed at the source, and is still there.
+        SourceKept = 11, "source-kept";
         /// A failure that only a newer peer has a name for.
         #[default]
         Other = 127, "other";
@@ -89,6 +91,7 @@ impl IssueKind {
                 | Self::AttributesUnread
                 | Self::Special
                 | Self::UnsafeLink
+                | Self::SourceKept
         )
     }
 }

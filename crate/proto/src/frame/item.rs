@@ -21,6 +21,8 @@ closed_set! {
         Delete = 3, "delete";
         /// It is left alone although it may differ.
         Skip = 4, "skip";
+        /// It is made from what another directory of the destination's end has.
+        Copy = 5, "copy";
     }
 }
 

@@ -15,22 +15,11 @@ impl Frame {
                 | Self::TreeDigest(_)
                 | Self::TreeEnd { .. }
                 | Self::Settled(_)
+                | Self::Removed
                 | Self::Heartbeat(_) => 0,
-                Self::Request(request) => {
-                    let more = list(&request.sources, |source| source.path.as_bytes().len());
-                    size_of::<Request>()
-                        + request.root.len()
-                        + request.path.as_bytes().len()
-                        + request.filter.memory_bytes()
-                        + request.selected.memory_bytes()
-                        + request.listed.memory_bytes()
-                        + request.chmod.memory_bytes()
-                        + request.user_map.memory_bytes()
-                        + request.group_map.memory_bytes()
-                        + more
-                }
+                Self::Request(request) => request_bytes(request),
                 Self::Paths { paths, .. } => paths.memory_bytes(),
-                Self::Accept(accept) => accept.selected.memory_bytes(),
+                Self::Accept(accept) => accept.selected.memory_bytes() + accept.missing.memory_bytes(),
                 Self::Directories(all) => list(all, |one| one.path.as_bytes().len() + one.xattrs.as_bytes().len()),
                 Self::List { listing, .. } => listing.memory_bytes(),
                 Self::Need(numbers) => list(numbers, |_| 0),
@@ -40,6 +29,7 @@ impl Frame {
                     let leader = item.leader.as_ref();
                     item.path.len() + leader.map_or(0, |leader| size_of_val(&**leader) + leader.as_bytes().len())
                 }),
+                Self::Arrived { entries, .. } => list(entries, |entry| entry.path.as_bytes().len()),
                 Self::Issue(issue) => issue.path.len() + issue.message.len(),
                 Self::Finished { counters, refused } => list(counters, |_| 0) + refused.as_ref().map_or(0, error),
                 Self::Abort(refused) => error(refused),
@@ -61,6 +51,28 @@ impl Frame {
                 }
             }
     }
+}
+
+fn request_bytes(request: &Request) -> usize {
+    let more = list(&request.sources, |source| source.path.as_bytes().len());
+    size_of::<Request>()
+        + request.root.len()
+        + request.path.as_bytes().len()
+        + request.filter.memory_bytes()
+        + request.selected.memory_bytes()
+        + request.listed.memory_bytes()
+        + request.missing.memory_bytes()
+        + request.compare_dest.memory_bytes()
+        + request.copy_dest.memory_bytes()
+        + request.link_dest.memory_bytes()
+        + request.temp_dir.capacity()
+        + request.partial_dir.capacity()
+        + request.backup_dir.capacity()
+        + request.suffix.as_ref().map_or(0, Vec::capacity)
+        + request.chmod.memory_bytes()
+        + request.user_map.memory_bytes()
+        + request.group_map.memory_bytes()
+        + more
 }
 
 /// A list, and what each of its members holds besides.

@@ -1,6 +1,7 @@
 //! The frames of the control lane.
 
 mod accept;
+mod arrived;
 mod directory;
 mod error;
 mod explanation;
@@ -13,6 +14,7 @@ mod stream;
 mod want;
 
 pub use accept::{Accept, Grant};
+pub use arrived::Arrived;
 pub use directory::Directory;
 pub use error::{Detail, WireError};
 pub use explanation::Explanation;
@@ -110,6 +112,15 @@ pub enum Frame {
         /// What was refused.
         refused: Option<WireError>,
     },
+    /// The receiver lets the sender remove these entries of the source; the last part has `more` unset.
+    Arrived {
+        /// More parts follow.
+        more: bool,
+        /// The entries.
+        entries: Vec<Arrived>,
+    },
+    /// The sender has removed what it was let, or told of what it has not.
+    Removed,
     /// Where this side's time went, when the request asked for it.
     Profile(Box<EndProfile>),
     /// The session ends with an error.
@@ -162,6 +173,8 @@ const PROFILE: u8 = 18;
 const STAT_REQUEST: u8 = 19;
 const STAT_REPLY: u8 = 20;
 const OWNERS: u8 = 21;
+const ARRIVED: u8 = 22;
+const REMOVED: u8 = 23;
 const EXPLAINED: u8 = 25;
 const PATHS: u8 = 40;
 
@@ -243,6 +256,8 @@ impl Frame {
             Self::Abort(_) => ABORT,
             Self::ListRequest { .. } => LIST_REQUEST,
             Self::ListReply { .. } => LIST_REPLY,
+            Self::Arrived { .. } => ARRIVED,
+            Self::Removed => REMOVED,
             Self::Profile(_) => PROFILE,
             Self::StatRequest { .. } => STAT_REQUEST,
             Self::StatReply(_) => STAT_REPLY,
@@ -295,6 +310,11 @@ impl Frame {
                 out.byte(u8::from(*more));
                 list::put_reply(entries, out);
             }
+            Self::Arrived { more, entries } => {
+                out.byte(u8::from(*more));
+                arrived::put(entries, out);
+            }
+            Self::Removed => {}
             Self::Profile(profile) => profile.put(out),
             Self::StatReply(stat) => stat.put(out),
             Self::Explained(explanation) => explanation.put_fields(out),
@@ -346,6 +366,8 @@ impl Frame {
                 Self::StatRequest { root, path }
             }
             STAT_REPLY => Self::StatReply(Stat::get(reader)?),
+            ARRIVED => Self::Arrived { more: flag(reader, "more")?, entries: arrived::get(reader)? },
+            REMOVED => Self::Removed,
             EXPLAINED => Self::Explained(Box::new(get_message(reader)?)),
             PROFILE => Self::Profile(Box::new(EndProfile::get(reader)?)),
             LIST_REPLY => Self::ListReply { more: flag(reader, "more")?, entries: list::reply(reader)? },

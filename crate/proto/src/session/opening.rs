@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::violation::Violation;
 use crate::frame::{Accept, Frame, Grant};
 use crate::limits::REQUEST_PATHS_BYTES_MAX;
-use crate::options::{Direction, SourcePath};
+use crate::options::{Direction, MissingSources, SourcePath};
 use crate::path::RelPath;
 use crate::paths::Paths;
 use crate::request::Request;
@@ -50,10 +50,32 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
         return Err(Violation::new("more content than was granted"));
     }
     check_selected(request, accept)?;
+    check_missing(request, accept)?;
     let asked_for = request.path.split_last();
     let asked_for = asked_for.as_ref().map(|(_, name)| name.as_bytes());
     if accept.file_name.is_some() && accept.file_name.as_deref() != asked_for {
         return Err(Violation::new("a file of another name than was asked for"));
+    }
+    Ok(())
+}
+
+/// The name under which the only source of a pull arrives, where it need not be there.
+fn only_name(request: &Request) -> Option<RelPath> {
+    let may_be_gone = request.into && request.sources.is_empty() && request.missing_sources != MissingSources::Fail;
+    request.path.split_last().filter(|_| may_be_gone).map(|(_, name)| RelPath::root().join(name))
+}
+
+/// Checks which of the sources are said not to be there: nothing else may be deleted for that.
+fn check_missing(request: &Request, accept: &Accept) -> Result<(), Violation> {
+    if accept.missing.is_empty() {
+        return Ok(());
+    }
+    let only = only_name(request);
+    let asked_for: Vec<RelPath> =
+        request.sources.iter().filter_map(|source| source.arrives_at(request.into)).chain(only).collect();
+    let is_asked_for = |path: &RelPath| asked_for.contains(path) || request.selected.iter().any(|one| one == *path);
+    if request.missing_sources != MissingSources::Delete || !accept.missing.iter().all(|path| is_asked_for(&path)) {
+        return Err(Violation::new("a source that is missing and was not asked for"));
     }
     Ok(())
 }
@@ -68,6 +90,7 @@ fn check_selected(request: &Request, accept: &Accept) -> Result<(), Violation> {
     let follows = request.copy_links || request.copy_dir_links || request.copy_unsafe_links;
     let led = request.path.split_last().filter(|_| request.sources.is_empty() && request.into && follows);
     paths.extend(led.map(|(_, name)| RelPath::root().join(name)));
+    paths.extend(only_name(request));
     if accept.selected.iter().any(|path| !paths.contains(&path)) {
         return Err(Violation::new("a path that was not asked for"));
     }

@@ -87,6 +87,8 @@ pub enum ToReceiver {
         /// Directories that could not be read: nothing is deleted then.
         errors: u64,
     },
+    /// The sender has removed what it was let.
+    Removed,
     /// Where the sender's time went.
     Profile(Box<EndProfile>),
 }
@@ -109,6 +111,10 @@ struct Waiting {
 enum Phase {
     /// Records, listings and questions.
     Comparing,
+    /// The sender removes what has arrived.
+    Removing,
+    /// That is done.
+    HasRemoved,
     /// The result is told after all of that.
     Finished,
     /// The result is told because the tree's digest is equal; records may be on their way.
@@ -197,7 +203,11 @@ impl Receiver {
                 Ok(ToReceiver::TreeEnd { entries, bytes, errors })
             }
             (Phase::Comparing, Frame::Owners(names)) => self.owners_told(names),
-            (Phase::Comparing, Frame::Issue(issue)) => senders_issue(issue),
+            (Phase::Comparing | Phase::Removing, Frame::Issue(issue)) => senders_issue(issue),
+            (Phase::Removing, Frame::Removed) => {
+                self.phase = Phase::HasRemoved;
+                Ok(ToReceiver::Removed)
+            }
             (
                 Phase::FinishedByDigest,
                 Frame::Directories(_) | Frame::Owners(_) | Frame::TreeEnd { .. } | Frame::Issue(_),
@@ -256,9 +266,15 @@ impl Receiver {
         self.phase = Phase::FinishedByDigest;
     }
 
+    /// Says that the sender was let remove what has arrived; then comes [`ToReceiver::Removed`].
+    pub fn lets_remove(&mut self) {
+        debug_assert!(self.phase == Phase::Comparing && self.has_compared(), "nothing arrives any more");
+        self.phase = Phase::Removing;
+    }
+
     /// The result, when everything that was asked for has come.
     pub fn finish(&mut self, counters: Vec<u64>, refused: Option<WireError>) -> Frame {
-        if self.phase == Phase::Comparing {
+        if matches!(self.phase, Phase::Comparing | Phase::HasRemoved) {
             debug_assert!(self.has_compared(), "the result comes after the comparison");
             self.phase = Phase::Finished;
         }

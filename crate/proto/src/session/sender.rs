@@ -7,7 +7,7 @@ use super::ProfileExchange;
 use super::opening::check_accept;
 use super::violation::Violation;
 use crate::entry::{Kind, Listing};
-use crate::frame::{Accept, Frame, Grant, Issue, Item, Resume, WireError};
+use crate::frame::{Accept, Arrived, Frame, Grant, Issue, Item, Resume, WireError};
 use crate::profile::EndProfile;
 use crate::request::Request;
 
@@ -34,6 +34,8 @@ pub enum SenderTerms {
         grant: Grant,
         /// Who tells whom where the time went.
         profile: ProfileExchange,
+        /// The receiver may let this end remove what has arrived.
+        removes: bool,
     },
 }
 
@@ -68,6 +70,13 @@ pub enum ToSender<T> {
     Items(Vec<Item>),
     /// A path that did not arrive.
     Issue(Issue),
+    /// These entries have arrived and may be removed. After the last of them [`Sender::removed`] follows.
+    Remove {
+        /// More of them come.
+        more: bool,
+        /// The entries.
+        entries: Vec<Arrived>,
+    },
     /// Where the receiver's time went.
     Profile(Box<EndProfile>),
     /// The receiver is done; the session is over.
@@ -116,18 +125,31 @@ pub struct Sender<T> {
     settled: u32,
     walked: bool,
     profile_heard: bool,
+    removes: Removes,
+}
+
+/// What a sender may remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Removes {
+    /// Nothing: it was not asked for, or all of it was told.
+    Nothing,
+    /// What has arrived.
+    Arrived,
+    /// All of that was told, and nobody knows yet that it is done.
+    Told,
 }
 
 impl<T: Deref<Target: Holds> + Clone> Sender<T> {
     /// Begins a session.
     #[must_use]
     pub fn new(terms: SenderTerms) -> Self {
-        let (request, grant, profile) = match terms {
+        let (request, grant, profile, removes) = match terms {
             SenderTerms::Asked(request) => {
                 let profile = ProfileExchange::asked_by(&request);
-                (Some(request), None, profile)
+                let removes = request.removes_sources();
+                (Some(request), None, profile, removes)
             }
-            SenderTerms::Granted { grant, profile } => (None, Some(grant), profile),
+            SenderTerms::Granted { grant, profile, removes } => (None, Some(grant), profile, removes),
         };
         Self {
             request,
@@ -141,6 +163,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
             settled: 0,
             walked: false,
             profile_heard: false,
+            removes: if removes { Removes::Arrived } else { Removes::Nothing },
         }
     }
 
@@ -218,6 +241,7 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
                 self.profile_heard = true;
                 Ok(ToSender::Profile(profile))
             }
+            Frame::Arrived { more, entries } if self.removes == Removes::Arrived => self.arrived(more, entries),
             Frame::Finished { counters, refused } => self.finished(counters, refused),
             other => Err(Violation::misplaced(&other)),
         }
@@ -272,9 +296,28 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         Ok(ToSender::Settled)
     }
 
+    /// Says that what may be removed is, or was told not to be.
+    pub fn removed(&mut self) -> Frame {
+        self.removes = Removes::Nothing;
+        Frame::Removed
+    }
+
+    fn knows_all(&self) -> bool {
+        self.walked && self.asked == 0 && (!self.grants_all() || self.directories.is_empty())
+    }
+
+    fn arrived(&mut self, more: bool, entries: Vec<Arrived>) -> Result<ToSender<T>, Violation> {
+        if !self.knows_all() {
+            return Err(Violation::new("something has arrived before the source was known in full"));
+        }
+        if !more {
+            self.removes = Removes::Told;
+        }
+        Ok(ToSender::Remove { more, entries })
+    }
+
     fn finished(&mut self, counters: Vec<u64>, refused: Option<WireError>) -> Result<ToSender<T>, Violation> {
-        let listed = !self.grants_all() || self.directories.is_empty();
-        if !self.walked || self.asked > 0 || !listed {
+        if !self.knows_all() || self.removes == Removes::Told {
             return Err(Violation::new("a result before the source was known in full"));
         }
         if self.profile == ProfileExchange::Ask && !self.profile_heard {
@@ -295,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_record_may_be_asked_about_as_soon_as_it_leaves() {
-        let terms = SenderTerms::Granted { grant: Grant::AsAsked, profile: ProfileExchange::None };
+        let terms = SenderTerms::Granted { grant: Grant::AsAsked, profile: ProfileExchange::None, removes: false };
         let mut sender: Sender<Arc<Listing>> = Sender::new(terms);
         sender.told(Arc::new(Listing::new()));
         assert!(sender.frame(Frame::Need(vec![0])).is_err(), "held back");

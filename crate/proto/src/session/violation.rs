@@ -48,6 +48,8 @@ impl Frame {
             Self::Want { .. } => "a want",
             Self::Settled(_) => "a settlement",
             Self::Owners(_) => "names of owners",
+            Self::Arrived { .. } => "an entry that has arrived",
+            Self::Removed => "a word that all is removed",
             Self::Items(_) => "items",
             Self::Issue(_) => "an issue",
             Self::Heartbeat(_) => "a heartbeat",

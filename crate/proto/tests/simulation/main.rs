@@ -101,7 +101,7 @@ impl Simulation {
             link.to_sender.send(&Frame::Accept(accept(grant, lane_count)));
             SenderTerms::Asked(Box::new(request(lane_count)))
         } else {
-            SenderTerms::Granted { grant, profile: ProfileExchange::None }
+            SenderTerms::Granted { grant, profile: ProfileExchange::None, removes: false }
         };
         Self {
             sender: SenderEnd::new(source.clone(), settled, lanes, fault, &mut random),

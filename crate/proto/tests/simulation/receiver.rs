@@ -123,6 +123,7 @@ impl ReceiverEnd {
             | ToReceiver::LeftOut(_)
             | ToReceiver::Owners(_)
             | ToReceiver::Issue(_)
+            | ToReceiver::Removed
             | ToReceiver::Profile(_) => {}
         }
         Ok(())

@@ -270,7 +270,11 @@ impl SenderEnd {
                 self.finished = true;
                 self.counts_first = true;
             }
-            ToSender::Settled | ToSender::Items(_) | ToSender::Issue(_) | ToSender::Profile(_) => {}
+            ToSender::Settled
+            | ToSender::Items(_)
+            | ToSender::Issue(_)
+            | ToSender::Remove { .. }
+            | ToSender::Profile(_) => {}
         }
         Ok(())
     }

@@ -4,11 +4,11 @@ use crate::body;
 use sparsync_proto::codec::Write as _;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
-    Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, IdKind, IdMap, Issue,
-    IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal,
-    Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError,
-    Xattrs,
+    Accept, Action, Arrived, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directories,
+    Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, IdKind,
+    IdMap, Issue, IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, Paths,
+    PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
+    ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -239,6 +239,37 @@ fn pull_of_links() -> Request {
     }
 }
 
+/// A run that deletes in its own way, of sources that need not be there.
+fn push_of_deletions() -> Request {
+    Request {
+        root: b"backup".to_vec(),
+        deletion: Deletion { delete: true, after: true, ignore_errors: true, ..Deletion::default() },
+        missing_sources: MissingSources::Delete,
+        missing: paths(&[b"gone"]),
+        ..Request::default()
+    }
+}
+
+/// A run that writes in its own way.
+fn push_of_writing() -> Request {
+    let directories = |all: &[&[u8]]| Directories::new(all).unwrap();
+    Request {
+        root: b"backup".to_vec(),
+        backup: true,
+        backup_dir: b"../old".to_vec(),
+        suffix: Some(b".o".to_vec()),
+        link_dest: directories(&[b"../a", b"/b"]),
+        delay_updates: true,
+        temp_dir: b"/tmp".to_vec(),
+        partial_dir: b".part".to_vec(),
+        bwlimit: 300,
+        remove_source_files: true,
+        inplace: true,
+        append: true,
+        ..Request::default()
+    }
+}
+
 fn owner_names() -> Vec<OwnerName> {
     vec![
         OwnerName { kind: IdKind::User, id: 1000, name: b"alice".to_vec() },
@@ -282,6 +313,16 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Request, owners", Frame::Request(Box::new(push_of_owners()))),
         ("Request, symlinks", Frame::Request(Box::new(pull_of_links()))),
+        ("Request, deletions", Frame::Request(Box::new(push_of_deletions()))),
+        ("Request, writing", Frame::Request(Box::new(push_of_writing()))),
+        (
+            "Arrived",
+            Frame::Arrived {
+                more: true,
+                entries: vec![Arrived { path: path(b"d/a"), kind: Kind::File, size: 300, mtime: meta().mtime }],
+            },
+        ),
+        ("Removed", Frame::Removed),
         ("Owners", Frame::Owners(owner_names())),
         ("Accept", Frame::Accept(Accept { lanes: 2, free_bytes: 1 << 40, free_entries: 1 << 20, ..Accept::default() })),
         (

@@ -6,10 +6,11 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
+    Accept, Action, Arrived, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
     Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item,
-    Kind, Leader, ListEntry, Listing, Meta, Name, OwnerName, PHASES, Paths, PerDirectory, PhaseTotal, RelPath, Request,
-    Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
+    Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, PHASES, Paths, PerDirectory, PhaseTotal,
+    RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError,
+    Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -161,6 +162,7 @@ pub fn any_request() -> impl Strategy<Value = Request> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each member")]
 fn any_plain_request() -> impl Strategy<Value = Request> {
     let place = (vec(any::<u8>(), 0..=64), any_path(), prop::option::of(any_name()), prop::option::of(any::<u64>()));
     let durability = prop_oneof![Just(Durability::None), Just(Durability::Run), Just(Durability::File)];
@@ -185,14 +187,27 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
                 sources,
                 into: flags[1],
                 make_parent: flags[2],
-                file_name,
+                file_name: file_name.clone(),
                 attributes,
                 recursive: flags[3],
                 filter: rules(&filter),
                 selection: Selection { update: flags[4], ..Selection::default() },
+                missing: paths(selected.iter().skip(1).cloned().collect()),
+                missing_sources: if flags[3] { MissingSources::Delete } else { MissingSources::Ignore },
+                backup: flags[4],
+                backup_dir: source_marks.clone(),
+                suffix: file_name,
                 listed: paths(selected.iter().take(1).cloned().collect()),
                 selected: paths(selected),
-                deletion: Deletion { delete: flags[5], force: flags[6], max, allow_mass: flags[7], excluded: flags[0] },
+                deletion: Deletion {
+                    delete: flags[5],
+                    force: flags[6],
+                    max,
+                    allow_mass: flags[7],
+                    excluded: flags[0],
+                    after: flags[1],
+                    ignore_errors: flags[2],
+                },
                 dry_run: flags[8],
                 itemize: flags[9],
                 grant_all: flags[10],
@@ -229,6 +244,7 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
                         grant: if all { Grant::All } else { Grant::AsAsked },
                         lanes,
                         file_name,
+                        missing: paths(selected.iter().take(2).cloned().collect()),
                         selected: paths(selected),
                         bytes_bound,
                         entries_bound,
@@ -253,6 +269,12 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         index,
         bytes,
         digest,
+    });
+    let arrived = (any_path(), any_kind(), any::<u64>(), any_meta()).prop_map(|(path, kind, size, meta)| Arrived {
+        path,
+        kind,
+        size,
+        mtime: meta.mtime,
     });
     let owner = (any::<bool>(), 0..u32::MAX, vec(1..=255u8, 1..30)).prop_map(|(is_user, id, name)| OwnerName {
         kind: if is_user { IdKind::User } else { IdKind::Group },
@@ -302,6 +324,8 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         vec(item, 0..8).prop_map(Frame::Items),
         issue,
         any::<u64>().prop_map(Frame::Heartbeat),
+        (any::<bool>(), vec(arrived, 0..8)).prop_map(|(more, entries)| Frame::Arrived { more, entries }),
+        Just(Frame::Removed),
         vec(owner, 0..8).prop_map(Frame::Owners),
         (vec(any::<u64>(), 0..30), prop::option::of(any_error()))
             .prop_map(|(counters, refused)| Frame::Finished { counters, refused }),

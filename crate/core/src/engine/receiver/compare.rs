@@ -134,7 +134,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// A directory that the source does not have.
     pub(super) fn only_here(&mut self, found: &Found) {
-        if self.unlisted.as_ref().is_some_and(|unlisted| found.path().is_within(unlisted)) {
+        let is_backup = self.backups().is_some_and(|backups| backups.holds(found.path()));
+        if is_backup || self.unlisted.as_ref().is_some_and(|unlisted| found.path().is_within(unlisted)) {
             return;
         }
         if let Found::Listed(scan) = found {

@@ -6,14 +6,15 @@ use sparsync_proto::{
     is_acl, is_foreign_xattr, plan,
 };
 
-use super::Receiver;
+use super::basis::{BasisDirectories, FromBasis};
 use super::delete::PROTECTED;
 use super::links::Followers;
 use super::make::counter_without_content;
+use super::{Extra, Receiver};
 use crate::engine::directories::{Incoming, Wanted};
 use crate::engine::failed::Lost;
 use crate::error::{Error, Result};
-use crate::storage::{Access, PartialId, Scan, Storage, WriteStorage, is_empty, look_at};
+use crate::storage::{Access, Backups, PartialId, Scan, Storage, WriteStorage, is_empty, look_at};
 
 /// What is asked for of a directory, and what waits.
 #[derive(Default)]
@@ -24,6 +25,8 @@ struct Decided {
     followers: Followers,
     /// The directory's own time changes by what is done.
     touched: bool,
+    /// The source's entries that do not arrive, ascending.
+    left: Vec<usize>,
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
@@ -43,6 +46,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             links.take(&path, &listing)?;
         }
         let mut old = self.old.remove(&number);
+        let single = self.destination.file_name.is_some().then(|| listing.entries().first()).flatten();
+        let source_name = single.map(|entry| listing.name(entry).to_vec());
         let listing = match &self.destination.file_name {
             // A single file may have another name here. The peer has told why there is none, when there is none.
             Some(name) if !listing.is_empty() => {
@@ -57,10 +62,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.look_at_left_out(old, &listing)?;
             self.take_dir_links(old, &listing)?;
         }
+        let bases = self.look_at_bases(&path, &listing, old.as_deref());
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
+        if let Some(all) = &mut self.source_names {
+            all.push((path.clone(), listing.clone()));
+        }
         if is_new
             && !self.is_single()
-            && let Some(kind) = self.make_new_directory(&path, meta)?
+            && let Some(kind) = self.make_new_directory(&path, meta, bases.as_ref())?
         {
             self.failed.insert(path.clone(), kind);
             return self.pass_over(number, path, listing, Lost::Failed(kind));
@@ -69,7 +78,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if is_new && (!xattrs.is_empty() || self.options.rules.attributes.acls) {
             self.set_directory_xattrs(&path, (&meta, &xattrs), true);
         }
-        let Decided { wanted, resume, followers, touched } = self.take_steps(&path, &listing, old.as_deref())?;
+        let Decided { wanted, resume, followers, touched, left } =
+            self.take_steps(&path, &listing, old.as_deref(), bases.as_ref())?;
+        self.note_arriving((&path, &listing), left, old.as_deref(), source_name.as_deref());
         if let Some(old) = &old {
             let kept = |id: &PartialId| {
                 wanted
@@ -87,7 +98,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Carries out, or begins, what is to be done with each entry of a directory.
-    fn take_steps(&mut self, path: &RelPath, listing: &Listing, old: Option<&Scan>) -> Result<Decided> {
+    fn take_steps(
+        &mut self,
+        path: &RelPath,
+        listing: &Listing,
+        old: Option<&Scan>,
+        bases: Option<&BasisDirectories>,
+    ) -> Result<Decided> {
         let empty = Listing::new();
         let old_listing = old.map_or(&empty, |old| &old.listing);
         let mut steps = Vec::new();
@@ -108,10 +125,29 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Step::Link { .. } => return Err(Error::internal("a link in place of a link")),
                 Step::Make { source, old: at, reasons } => {
                     let before = at.and_then(|at| old_listing.get(at));
+                    let taken = match bases {
+                        Some(bases) => self.take_from_basis(bases, path, (listing, source), before)?,
+                        None => FromBasis::Nothing,
+                    };
+                    let reasons = match taken {
+                        FromBasis::Settled(touched) => {
+                            // What is not made has not arrived here.
+                            if !touched {
+                                decided.left.push(source);
+                            }
+                            decided.touched |= touched;
+                            continue;
+                        }
+                        FromBasis::Differs(reasons) => reasons,
+                        FromBasis::Nothing => reasons,
+                    };
                     self.make(path, listing, source, before, reasons, old, &mut decided)?
                 }
                 Step::Adjust { source, reasons } => self.adjust(path, listing, source, reasons)?,
-                Step::Skip { source, reasons } => self.skip(path, listing, source, reasons)?,
+                Step::Skip { source, reasons } => {
+                    decided.left.push(source);
+                    self.skip(path, listing, source, reasons)?
+                }
                 Step::Extra { old: at } => old.is_some_and(|old| !self.is_foreign(old) && self.extra(old, at)),
             };
         }
@@ -271,11 +307,30 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(IssueKind::Conflict, full, conflict)?;
             return Ok(false);
         }
+        let file_before = before.filter(|before| before.kind == Kind::File && entry.kind == Kind::File);
+        let appends_to = file_before.filter(|_| self.options.writes.append);
+        if appends_to.is_some_and(|before| before.size >= entry.size) {
+            self.leave_alone(path, name);
+            self.session.count(Counter::files_skipped, 1);
+            self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
+            decided.left.push(index);
+            return Ok(false);
+        }
+        if old_is_directory {
+            self.tell_would_give_way(&full)?;
+        }
         self.note_made(path, name, before);
         let size = if entry.kind == Kind::File { entry.size } else { 0 };
         self.take_quota(size, before)?;
-        let action = if before.is_some() { Action::Update } else { Action::Create };
-        self.item(action, entry.kind, reasons, size, &full)?;
+        // What there is no reason for is as a basis has it.
+        if !reasons.is_empty() {
+            let action = match before {
+                None if reasons.intersects(Reasons::MISSING) => Action::Create,
+                None if entry.kind != Kind::File => Action::Copy,
+                _ => Action::Update,
+            };
+            self.item(action, entry.kind, reasons, size, &full)?;
+        }
         if let Some(counter) = counter_without_content(entry.kind) {
             if self.options.dry_run {
                 self.session.count(counter, 1);
@@ -285,14 +340,39 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(true);
         }
         let index = u32::try_from(index).map_err(|_| Error::internal("a listing beyond its cap"))?;
-        let held = old.and_then(|old| self.held_part(path, old, name, entry));
-        if let Some((_, bytes, digest)) = held {
+        let before = (before, appends_to);
+        self.ask_for(path, (listing, index), before, old, decided);
+        Ok(true)
+    }
+
+    /// Asks for the content of a file, and says what is held of it. `appends_to` is what it is added to.
+    fn ask_for(
+        &self,
+        path: &RelPath,
+        (listing, index): (&Listing, u32),
+        (before, appends_to): (Option<&Entry>, Option<&Entry>),
+        old: Option<&Scan>,
+        decided: &mut Decided,
+    ) {
+        let Some(entry) = listing.get(index as usize) else { return };
+        let name = listing.name(entry);
+        let mut wanted = Wanted {
+            old_mode: before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode),
+            old_is_directory: before.is_some_and(|before| before.kind == Kind::Directory),
+            ..Wanted::default()
+        };
+        let mut held = None;
+        if let Some(before) = appends_to {
+            held = self.held_in_place(path, name, before.size);
+            wanted.held_in_place = held.map(|(bytes, _)| bytes);
+        } else if let Some((id, bytes, digest)) = old.and_then(|old| self.held_part(path, old, name, entry)) {
+            held = Some((bytes, digest));
+            wanted.resume = Some((id, bytes));
+        }
+        if let Some((bytes, digest)) = held {
             decided.resume.push(Resume { index, bytes, digest });
         }
-        let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
-        let resume = held.map(|(id, bytes, _)| (id, bytes));
-        decided.wanted.push((index, Wanted { old_mode, old_is_directory, resume, discarded: false }));
-        Ok(true)
+        decided.wanted.push((index, wanted));
     }
 
     /// Why the directory at `path` of `parent` may not give way to something else.
@@ -301,6 +381,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.in_force.insert(parent.clone(), old.in_force.clone());
         }
         let may_be_full = self.options.deletion.delete || self.options.deletion.force;
+        if self.backups().is_some_and(Backups::are_beside) && !self.is_empty_directory(path) {
+            return Some("a directory that is not empty stands in its place, and would be full of backups");
+        }
         if !may_be_full && !self.is_empty_directory(path) {
             return Some("a directory that is not empty stands in its place; delete or force removes it");
         }
@@ -310,6 +393,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Takes the room of an entry that is made, in place of `before` where there was one.
     pub(super) fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
+        // What is kept takes as much room as before.
+        let before = before.filter(|_| self.destination.aside.backups.is_none());
         self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
     }
 
@@ -379,14 +464,21 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return false;
         };
         let matcher = &*self.options.judge.matcher;
-        if !self.options.deletion.delete || !matcher.deletes(&At::new(&old.path, &old.in_force), name, kind, false) {
+        let at = At::new(&old.path, &old.in_force);
+        if !self.options.deletion.delete || !matcher.deletes(&at, name, kind, false) {
+            return false;
+        }
+        let is_asked_for = RelPath::new(&old.path.join_bytes(name)).is_ok_and(|path| matcher.is_asked_for(&path));
+        if is_asked_for || self.backups().is_some_and(|backups| backups.protects(&self.options.judge, &at, name, kind))
+        {
             return false;
         }
         self.guard.extra(1 + self.counted_below(old, name));
         // The directory's own time changes by what is removed from it, and not by what has to stay.
         let stays = self.holds_protected(&old.path.join_bytes(name), &old.in_force);
         if let Ok(name) = Name::new(name) {
-            self.extras.push((old.path.join(name), old.in_force.clone()));
+            let (path, is_directory) = (old.path.join(name), kind == Kind::Directory);
+            self.extras.push(Extra { path, is_directory, in_force: old.in_force.clone() });
         }
         !stays
     }

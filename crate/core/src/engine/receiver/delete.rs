@@ -2,17 +2,17 @@
 
 use sparsync_proto::{Action, Counter, InForce, Issue, IssueKind, Item, Kind, Reasons, RelPath};
 
-use super::Receiver;
+use super::{Extra, Receiver};
 use crate::engine::placement::{Delayed, Displaced};
 use crate::engine::writer::Writing;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Removal, WriteStorage, holds_protected, remove_tree};
+use crate::storage::{Access, OnRemoved, Removal, WriteStorage, holds_protected, remove_tree};
 
 /// Why a directory stays where something else should take its place.
 pub(super) const PROTECTED: &str = "a directory stands in its place, and holds what is left out of the run";
 
 /// Why a directory stays that the source does not have.
-const KEPT: &str = "the directory is not deleted: it holds what is left out of the run";
+const KEPT: &str = "the directory is not deleted: it holds what is left out of the run, or backups";
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Deletes what only the destination has, once the source is known in full.
@@ -30,34 +30,41 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Puts what waits in place and removes what only the destination has, or refuses to.
     fn settle(&mut self, delayed: &[Delayed]) -> Result<Option<Error>> {
-        let mut refused = None;
-        if self.options.deletion.delete {
-            if self.source_errors > 0 {
-                self.extras.clear();
+        self.place_last(delayed)?;
+        let delayed: Vec<&Delayed> = delayed.iter().filter(|entry| entry.replaces_directory).collect();
+        let deletion = self.options.deletion;
+        let is_unread = self.source_errors > 0 && !deletion.ignore_errors;
+        if is_unread {
+            self.extras.clear();
+            if deletion.delete {
                 self.options.report.issue(Issue {
                     kind: IssueKind::Notice,
                     path: Vec::new(),
                     message: "the source could not be read in full, so nothing was deleted".to_owned(),
                     old_kept: true,
                 })?;
-            } else if !self.options.deletion.allow_mass {
-                refused = self.guard.verdict();
             }
+        } else {
+            self.decide_again()?;
         }
-        if refused.is_none() && self.source_errors == 0 {
-            refused = self.lost_source(delayed).map(|path| self.guard.source_deleted(&path));
+        self.add_missing()?;
+        let mut refused = None;
+        if ((deletion.delete && !is_unread) || !self.extras.is_empty()) && !deletion.allow_mass {
+            refused = self.guard.verdict();
+        }
+        if refused.is_none() && !is_unread {
+            refused = self.lost_source(&delayed).map(|path| self.guard.source_deleted(&path));
         }
         // What takes the place of a directory deletes it, and so waits for the same conditions.
-        if refused.is_some() || self.source_errors > 0 {
+        let may_replace = refused.is_none() && !is_unread;
+        if refused.is_some() {
             self.extras.clear();
-            for entry in delayed {
-                self.withdraw(entry, "a directory stands in its place, and nothing is deleted in this run")?;
-            }
-            return Ok(refused);
         }
         let mut removed = 0;
         for entry in delayed {
-            if self.holds_protected(&entry.path(), &self.in_force_at(&entry.directory)) {
+            if !may_replace {
+                self.withdraw(entry, "a directory stands in its place, and nothing is deleted in this run")?;
+            } else if self.holds_protected(&entry.path(), &self.in_force_at(&entry.directory)) {
                 self.withdraw(entry, PROTECTED)?;
             } else if self.exceeds_limit(entry, removed) {
                 self.withdraw(entry, "a directory stands in its place, and no more may be deleted in this run")?;
@@ -65,15 +72,38 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 removed += self.replace_directory(entry)?;
             }
         }
-        self.remove_extras(removed)
+        if refused.is_some() { Ok(refused) } else { self.remove_extras(removed) }
+    }
+
+    /// Gives what has waited for all content its name.
+    fn place_last(&mut self, delayed: &[Delayed]) -> Result<()> {
+        let (Some(root), Some(writing)) = (&self.destination.root, self.writing) else { return Ok(()) };
+        for entry in delayed.iter().filter(|entry| !entry.replaces_directory) {
+            self.session.check()?;
+            let placed = root
+                .open(&entry.directory, Access::Reach)
+                .and_then(|directory| writing.put(&entry.directory, &directory, &entry.temp_name, &entry.name));
+            match placed {
+                Ok(()) => {
+                    self.session.count(entry.counter, 1);
+                    self.failures.attributes(|| entry.path(), &entry.unset)?;
+                }
+                Err(error) => {
+                    entry.discard(root);
+                    self.fail(entry.path(), "cannot put it in place", error)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A source among what is to be removed.
-    fn lost_source(&self, delayed: &[Delayed]) -> Option<RelPath> {
+    fn lost_source(&self, delayed: &[&Delayed]) -> Option<RelPath> {
         let (is_source, root) = (self.options.is_source.as_ref()?, self.destination.root.as_ref()?);
         let gives_way = |entry: &Delayed| Some((RelPath::new(&entry.path()).ok()?, self.in_force_at(&entry.directory)));
         let mut found = None;
-        for (path, in_force) in self.extras.iter().cloned().chain(delayed.iter().filter_map(gives_way)) {
+        let extras = self.extras.iter().map(|extra| (extra.path.clone(), extra.in_force.clone()));
+        for (path, in_force) in extras.chain(delayed.iter().filter_map(|entry| gives_way(entry))) {
             let mut look = |path: &[u8], kind: Kind| {
                 if let (None, Kind::Directory, Ok(path)) = (&found, kind, RelPath::new(path)) {
                     found = Some(path).filter(is_source);
@@ -121,7 +151,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn remove_extras(&mut self, removed: u64) -> Result<Option<Error>> {
-        let extras = std::mem::take(&mut self.extras);
+        let mut extras = std::mem::take(&mut self.extras);
+        in_order(&mut extras);
         let Some(root) = self.destination.root.as_ref().filter(|_| !extras.is_empty()) else { return Ok(None) };
         self.changed |= !self.options.dry_run;
         let (session, options) = (self.session, self.options);
@@ -141,21 +172,22 @@ impl<S: WriteStorage> Receiver<'_, S> {
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
+            backups: self.backups(),
             widened: self.widened(),
             ..Removal::default()
         };
         let mut kept = Vec::new();
-        for (path, in_force) in &extras {
+        for Extra { path, in_force, is_directory } in &extras {
             let protected = removal.protected;
             removal.in_force = in_force.clone();
             if let Err(error) = remove_tree(root, path, &mut removal) {
                 removal.failed.push((path.as_bytes().to_vec(), error));
             }
-            if removal.protected > protected {
+            if removal.protected > protected && *is_directory {
                 kept.push(path);
             }
         }
-        let (failed, limit_reached) = (std::mem::take(&mut removal.failed), removal.limit_reached);
+        let (failed, beyond) = (std::mem::take(&mut removal.failed), removal.beyond);
         let (issues, bad_rules) = (std::mem::take(&mut removal.issues), removal.bad_rules.take());
         drop(removal);
         told?;
@@ -172,14 +204,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(IssueKind::Delete, path, &format!("cannot delete: {error}"))?;
         }
         self.session.check()?;
-        Ok(limit_reached.then(|| {
-            Error::new(
-                ErrorKind::MaxDelete,
-                format!(
-                    "the limit of {} deletions was reached; the rest was not deleted",
-                    self.options.deletion.max.unwrap_or(0)
-                ),
-            )
+        Ok((beyond > 0).then(|| {
+            let most = self.options.deletion.max.unwrap_or(0);
+            let message = format!("the limit of {most} deletions was reached; {beyond} more were not made");
+            Error::new(ErrorKind::MaxDelete, message)
         }))
     }
 
@@ -187,36 +215,120 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn replace_directory(&mut self, entry: &Delayed) -> Result<u64> {
         let Some(root) = &self.destination.root else { return Ok(0) };
         self.session.check()?;
+        let (kept, stays) = self.keep_directory(root, entry)?;
+        if stays {
+            return Ok(kept);
+        }
         match entry.place(root) {
+            Ok(Displaced::Gone) if self.destination.aside.backups.is_some() => {
+                self.session.count(entry.counter, 1);
+                self.failures.attributes(|| entry.path(), &entry.unset)?;
+                Ok(kept)
+            }
             Ok(Displaced::Gone) => Ok(0),
             Ok(Displaced::Directory) => {
                 let Ok(displaced) = RelPath::new(&entry.directory.join_bytes(&entry.temp_name)) else {
                     return Err(Error::internal("a temporary name that is no path"));
                 };
-                let mut removal = Removal { widened: self.widened(), ..Removal::default() };
+                let mut told = Ok(());
+                let mut tell = |path: &[u8], kind| {
+                    let below = path.strip_prefix(displaced.as_bytes()).unwrap_or_default();
+                    told = self.tell_given_way(told.clone(), &entry.path(), below, kind);
+                };
+                let on_removed: Option<&mut OnRemoved<'_>> = Some(&mut tell);
+                let mut removal = Removal { widened: self.widened(), on_removed, ..Removal::default() };
                 let removed = remove_tree(root, &displaced, &mut removal);
-                let failed = removed.err().or(removal.failed.first().map(|(_, error)| *error));
+                let (files, directories) = (removal.files, removal.directories);
+                let first_failed = removal.failed.first().map(|(_, error)| *error);
+                drop(removal);
+                told?;
+                let failed = removed.err().or(first_failed);
                 if let Some(error) = failed {
                     let message = format!("cannot remove the directory that it replaces: {error}");
                     self.issue(IssueKind::Delete, entry.path(), &message)?;
                 }
-                self.session.count(Counter::files_deleted, removal.files);
-                self.session.count(Counter::directories_deleted, removal.directories);
+                self.session.count(Counter::files_deleted, files);
+                self.session.count(Counter::directories_deleted, directories);
                 self.session.count(entry.counter, 1);
                 self.failures.attributes(|| entry.path(), &entry.unset)?;
-                Ok(removal.files + removal.directories)
+                Ok(files + directories)
             }
             Err(error) => self.fail(entry.path(), "cannot put it in place of the directory", error).map(|()| 0),
         }
     }
 
+    /// Tells of what a directory at `path` held that has given way; not of the directory itself, as with rsync.
+    fn tell_given_way(&self, told: Result<()>, path: &[u8], below: &[u8], kind: Kind) -> Result<()> {
+        told?;
+        if below.is_empty() {
+            return Ok(());
+        }
+        self.tell_item(|| item_of(kind, &[path, below].concat()))
+    }
+
+    /// Tells in a dry run what a directory at `path` holds that would give way.
+    pub(super) fn tell_would_give_way(&self, path: &[u8]) -> Result<()> {
+        let (Some(root), Ok(at)) =
+            (self.destination.root.as_ref().filter(|_| self.options.dry_run), RelPath::new(path))
+        else {
+            return Ok(());
+        };
+        let mut told = Ok(());
+        let mut tell = |found: &[u8], kind| {
+            let below = found.strip_prefix(path).unwrap_or_default();
+            told = self.tell_given_way(told.clone(), path, below, kind);
+        };
+        let on_removed: Option<&mut OnRemoved<'_>> = Some(&mut tell);
+        let mut removal = Removal { dry_run: true, on_removed, ..Removal::default() };
+        // What cannot be looked at would not give way.
+        let _ = remove_tree(root, &at, &mut removal);
+        drop(removal);
+        told
+    }
+
+    /// With backups, moves what the directory holds that an entry takes the place of there first, and removes it. Says how much
+    /// that was, and whether it has to stay.
+    fn keep_directory(&self, root: &S, entry: &Delayed) -> Result<(u64, bool)> {
+        let (Some(backups), Ok(path)) = (self.backups(), RelPath::new(&entry.path())) else { return Ok((0, false)) };
+        let mut told = Ok(());
+        let mut tell = |at: &[u8], kind| {
+            let below = at.strip_prefix(path.as_bytes()).unwrap_or_default();
+            told = self.tell_given_way(told.clone(), path.as_bytes(), below, kind);
+        };
+        let on_removed: Option<&mut OnRemoved<'_>> = Some(&mut tell);
+        let mut removal = Removal { backups: Some(backups), widened: self.widened(), on_removed, ..Removal::default() };
+        let removed = remove_tree(root, &path, &mut removal);
+        let failed = removed.err().or(removal.failed.first().map(|(_, error)| *error));
+        let (files, directories, stays) = (removal.files, removal.directories, removal.protected > 0);
+        drop(removal);
+        told?;
+        self.session.count(Counter::files_deleted, files);
+        self.session.count(Counter::directories_deleted, directories);
+        if let Some(error) = failed {
+            self.withdraw(entry, &format!("a directory stands in its place, and cannot be removed: {error}"))?;
+        } else if stays {
+            self.withdraw(entry, "a directory stands in its place, and holds backups")?;
+        }
+        Ok((files + directories, stays || failed.is_some()))
+    }
+
     /// Gives up what would have taken the place of a directory.
-    fn withdraw(&mut self, entry: &Delayed, why: &str) -> Result<()> {
+    fn withdraw(&self, entry: &Delayed, why: &str) -> Result<()> {
         if let Some(root) = &self.destination.root {
             entry.discard(root);
         }
         self.issue(IssueKind::Conflict, entry.path(), why)
     }
+}
+
+/// Puts what is deleted in rsync's order, which decides what is left beyond a limit: directory by directory, in each of them
+/// directories before everything else, the last name first.
+fn in_order(extras: &mut [Extra]) {
+    let key = |extra: &Extra| extra.path.split_last().map(|(parent, name)| (parent, name.as_bytes().to_vec()));
+    extras.sort_by_cached_key(|extra| {
+        let (parent, name) = key(extra).unwrap_or_default();
+        (parent, !extra.is_directory, std::cmp::Reverse(name))
+    });
 }
 
 /// The account of a deletion.

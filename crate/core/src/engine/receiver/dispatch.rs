@@ -15,6 +15,7 @@ const SETTLE_EVERY: u32 = 256;
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Runs until everything is in place and the peer has been told.
     pub(super) fn run(&mut self, rx: &mut FrameReceiver) -> Result<Outcome> {
+        self.tell_missing_bases()?;
         while !self.machine.has_compared() {
             let frame = self.next_frame(rx)?;
             self.clock.enter(Phase::compare);
@@ -42,6 +43,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     self.source_errors = errors;
                     self.ask()?;
                 }
+                ToReceiver::Removed => return Err(Error::internal("something was removed before it was let")),
                 ToReceiver::Profile(_) => return Err(Error::internal("a profile before the result")),
             }
         }
@@ -56,7 +58,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.clock.enter(Phase::delete);
         let refused = self.delete()?;
         self.clock.enter(Phase::attributes);
+        if let Some(partials) = self.writing.and_then(|writing| writing.partials.as_ref()) {
+            partials.remove_empty();
+        }
         self.set_final_attrs()?;
+        self.let_remove(rx)?;
         self.finish(refused, rx)
     }
 

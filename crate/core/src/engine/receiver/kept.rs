@@ -27,10 +27,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return None;
         }
         let id = PartialId::new(name, entry.size, entry.meta.mtime);
-        if !old.leftovers.iter().any(|(_, temp)| *temp == TempName::Partial(id)) {
-            return None;
-        }
-        let directory = self.destination.root.as_ref()?.open(path, Access::Reach).ok()?;
+        let directory = match self.writing.and_then(|writing| writing.partials.as_ref()) {
+            Some(partials) => partials.find(path).ok()?,
+            None if old.leftovers.iter().any(|(_, temp)| *temp == TempName::Partial(id)) => {
+                self.destination.root.as_ref()?.open(path, Access::Reach).ok()?
+            }
+            None => return None,
+        };
         let kept = directory.reopen_file(&id.file_name()).ok()?;
         let found = kept.status().ok()?;
         let seconds = found.meta.mtime.seconds;
@@ -43,6 +46,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let hashed = self.session.long_work(|| hash_prefix(&kept, bytes));
         let digest = *hashed.ok()??.finalize().as_bytes();
         Some((id, bytes, digest))
+    }
+
+    /// What a file that is appended to holds: its bytes and their digest.
+    pub(super) fn held_in_place(&self, path: &RelPath, name: &[u8], bytes: u64) -> Option<(u64, [u8; 32])> {
+        if self.options.dry_run || bytes == 0 {
+            return None;
+        }
+        let directory = self.destination.root.as_ref()?.open(path, Access::Reach).ok()?;
+        let file = directory.open_file(name).ok()?;
+        let hashed = self.session.long_work(|| hash_prefix(&file, bytes));
+        Some((bytes, *hashed.ok()??.finalize().as_bytes()))
     }
 
     /// Removes unfinished files of sessions that are dead, and kept parts that nothing will go on from. Below a

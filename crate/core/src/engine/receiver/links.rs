@@ -329,8 +329,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         let is_free = other.is_none();
         // The walk has made the directories of leaders usable.
-        let made =
-            writing.in_directory(path, &to, |to| place(writing, (&from, from_name), (to, name), is_free, how.before));
+        let made = writing
+            .in_directory(path, &to, |to| place(writing, (&from, from_name), (path, to, name), is_free, how.before));
         let is_placed = match made {
             Ok(Committed::Placed) => {
                 if self.options.durability == Durability::File {
@@ -341,7 +341,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             Ok(Committed::Waits(temp_name)) => {
                 let (counter, unset) = (Counter::hard_links_created, Unset::default());
-                writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
+                let (directory, name) = (path.clone(), name.to_vec());
+                writing.delay(Delayed { directory, temp_name, name, counter, unset, replaces_directory: true });
                 // It counts when it has its name.
                 false
             }
@@ -408,7 +409,7 @@ fn is_one(one: &Status, other: &Status) -> bool {
 fn place<S: WriteStorage>(
     writing: &Writing<'_, S>,
     (from, from_name): (&Arc<S::Directory>, &[u8]),
-    (to, name): (&Arc<S::Directory>, &[u8]),
+    (path, to, name): (&RelPath, &Arc<S::Directory>, &[u8]),
     is_free: bool,
     before: Before,
 ) -> storage::Result<Committed> {
@@ -423,5 +424,5 @@ fn place<S: WriteStorage>(
     let unplaced = Unplaced::make(placement, to, writing.names.next(), |temp_name| {
         to.make_hard_link((&**from, from_name), temp_name)
     })?;
-    unplaced.commit(name)
+    unplaced.commit(name, |directory, temp_name, name| writing.put(path, directory, temp_name, name))
 }

@@ -5,17 +5,23 @@ use std::sync::Arc;
 use sparsync_proto::{Action, Counter, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Xattrs};
 
 use super::Receiver;
+use super::basis::BasisDirectories;
 use crate::engine::attributes::{AttributePolicy, Target};
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::error::Result;
 use crate::storage::{
-    self, Access, Directory, Errno, Storage, WriteDirectory, WriteStorage, make_directory, open_to_adjust,
+    self, Access, CallError, Directory, Errno, Storage, WriteDirectory, WriteStorage, make_directory, open_to_adjust,
 };
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
-    pub(super) fn make_new_directory(&mut self, path: &RelPath, meta: Meta) -> Result<Option<IssueKind>> {
+    pub(super) fn make_new_directory(
+        &mut self,
+        path: &RelPath,
+        meta: Meta,
+        bases: Option<&BasisDirectories>,
+    ) -> Result<Option<IssueKind>> {
         if path.is_root() && !self.has_attributes_of(path) {
             return Ok(None);
         }
@@ -25,7 +31,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(Some(IssueKind::Scope));
         }
         self.session.count(Counter::directories_created, 1);
-        self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?;
+        match self.basis_of_directory(bases, &meta) {
+            None => self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?,
+            Some(reasons) if reasons.is_empty() => {}
+            Some(reasons) => self.item(Action::Copy, Kind::Directory, reasons, 0, path.as_bytes())?,
+        }
         self.settle_attrs(path, meta, true);
         let (Some(writing), Some((parent, name))) = (self.writing, path.split_last()) else { return Ok(None) };
         if self.options.dry_run {
@@ -37,6 +47,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.clock.enter(Phase::make);
         let made = self.parent_of(&parent).and_then(|directory| {
             writing.in_directory(&parent, &directory, |directory| {
+                self.keep_file(&parent, directory, name.as_bytes())?;
                 make_directory(&**directory, name.as_bytes(), bits, replaces, || writing.names.next())
             })
         });
@@ -46,6 +57,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(Some(IssueKind::Write));
         }
         Ok(None)
+    }
+
+    /// Keeps what a directory takes the place of.
+    fn keep_file(&self, parent: &RelPath, directory: &S::Directory, name: &[u8]) -> storage::Result<()> {
+        let Some(backups) = self.backups().filter(|_| !self.options.rules.append_only) else { return Ok(()) };
+        match directory.status(name) {
+            Ok(found) if found.kind != Kind::Directory => backups.take(parent, directory, name).map(drop),
+            Ok(_) | Err(CallError { errno: Errno::NOENT, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a directory's extended attributes and ACLs those of the source, as soon as it is there: what happens in it
@@ -106,7 +127,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 })
             })?;
             match set_on(&writing.policy, &target, &*directory, unplaced.temp_name()) {
-                Ok(unset) => Ok((unplaced.commit(name)?, unset)),
+                Ok(unset) => {
+                    let put =
+                        |directory: &S::Directory, temp: &[u8], name: &[u8]| writing.put(path, directory, temp, name);
+                    Ok((unplaced.commit(name, put)?, unset))
+                }
                 Err(error) => {
                     unplaced.discard();
                     Err(error)
@@ -120,7 +145,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.failures.attributes(|| path.join_bytes(name), &unset)
             }
             Ok((Committed::Waits(temp_name), unset)) => {
-                writing.delay(Delayed { directory: path.clone(), temp_name, name: name.to_vec(), counter, unset });
+                let (directory, name) = (path.clone(), name.to_vec());
+                writing.delay(Delayed { directory, temp_name, name, counter, unset, replaces_directory: true });
                 Ok(())
             }
             Err(error) => self.fail(path.join_bytes(name), doing_to(entry.kind), error),

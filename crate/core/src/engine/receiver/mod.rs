@@ -2,10 +2,14 @@
 //!
 //! [`dispatch`] takes what the sender says, [`compare`] looks at directories, [`decide`] at the entries of one, [`make`] makes
 //! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them,
-//! [`dir_links`] takes symlinks for directories, [`delete`] removes what only
-//! the destination has, [`finish`] sets final attributes and tells the result. What may come when is decided by
+//! [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the tree, [`delete`] removes what
+//! only the destination has, [`again`] decides about that once more, [`missing`] adds what sources that are not there would be,
+//! [`arrived`] lets the sender remove what it has sent, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
+mod again;
+mod arrived;
+mod basis;
 mod compare;
 mod decide;
 mod delete;
@@ -15,6 +19,7 @@ mod finish;
 mod kept;
 mod links;
 mod make;
+mod missing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
@@ -22,8 +27,8 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
-    Action, Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Kind, Meta, OwnerNames, Reasons,
-    RelPath, Rules,
+    Action, Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Kind, Listing, Meta, OwnerNames, Paths,
+    Reasons, RelPath, Rules,
 };
 
 use super::attributes::AttributePolicy;
@@ -39,12 +44,15 @@ use super::quota::Quota;
 use super::report::Report;
 use super::session::{Session, caught, spawn};
 use super::unset::Unset;
-use super::writer::{LaneWriter, Writing};
+use super::writer::{LaneWriter, MayBeLinked, PartialPlace, Partials, Writing};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    CallError, Hold, Judge, Scan, ScanOptions, SessionId, TempName, TempNames, Widened, WriteStorage,
+    Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, TempName, TempNames, Widened,
+    WriteStorage,
 };
+use arrived::Arriving;
+pub(crate) use basis::{Basis, BasisUse, HidesBasis};
 use links::Links;
 
 /// Where content goes.
@@ -55,6 +63,52 @@ pub(crate) struct Destination<S> {
     pub(crate) file_name: Option<Vec<u8>>,
     /// The tree's root was made by this run, or would be.
     pub(crate) created: bool,
+    /// Other places that the run uses.
+    pub(crate) aside: Aside<S>,
+}
+
+impl<S> Destination<S> {
+    /// A destination of which no option names other places.
+    pub(crate) fn new(root: Option<S>, file_name: Option<Vec<u8>>, created: bool) -> Self {
+        Self { root, file_name, created, aside: Aside::default() }
+    }
+}
+
+/// Places beside the destination that options of a run name.
+pub(crate) struct Aside<S> {
+    /// Where what is replaced or deleted is kept.
+    pub(crate) backups: Option<BackupPlace<S>>,
+    /// Where files are until they are complete, if not beside their names.
+    pub(crate) staging: Option<S>,
+    /// Where parts of files are kept, if not beside their targets.
+    pub(crate) partials: Option<PartialPlace<S>>,
+    /// Directories with other states of the tree, in their order.
+    pub(crate) basis: Vec<Basis<S>>,
+    /// Those that are not there, as they were named.
+    pub(crate) missing_basis: Vec<Vec<u8>>,
+}
+
+impl<S> Default for Aside<S> {
+    fn default() -> Self {
+        Self { backups: None, staging: None, partials: None, basis: Vec::new(), missing_basis: Vec::new() }
+    }
+}
+
+/// How files are written, where a run asks for another way than the usual one.
+#[derive(Default)]
+pub(crate) struct WriteOptions {
+    /// What the sources that are not there would be, and is deleted.
+    pub(crate) missing: Paths,
+    /// What becomes of what a basis has as the source has it.
+    pub(crate) basis_use: Option<BasisUse>,
+    /// The sender removes what has arrived.
+    pub(crate) removes_sources: bool,
+    /// Files are written over.
+    pub(crate) in_place: Option<MayBeLinked>,
+    /// Only what files lack at their ends is written, and nothing where they lack nothing.
+    pub(crate) append: bool,
+    /// Files get their names when all content has come.
+    pub(crate) delay_updates: bool,
 }
 
 /// Says of a path below the destination whether its directory is a source.
@@ -93,6 +147,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) strict_attributes: bool,
     /// When writes are on disk.
     pub(crate) durability: Durability,
+    /// How files are written.
+    pub(crate) writes: WriteOptions,
     /// Parts of large files are kept.
     pub(crate) keep_partial: bool,
     /// Blocks of zeros become holes.
@@ -133,9 +189,14 @@ impl ReceiverOptions {
         AttributePolicy { rules: self.rules, matcher: &*self.judge.matcher }
     }
 
+    /// Whether it matters for deletions what files of rules the run itself brings.
+    fn decides_again(&self) -> bool {
+        self.deletion.delete && self.deletion.after && !self.dry_run && self.judge.matcher.ends_differ()
+    }
+
     /// Whether equal digests of two directories prove that nothing in them differs.
     fn digests_decide(&self) -> bool {
-        self.attributes.digests_decide() && self.judge.matcher.digests_decide()
+        !self.writes.removes_sources && self.attributes.digests_decide() && self.judge.matcher.digests_decide()
     }
 }
 
@@ -163,22 +224,11 @@ pub(crate) fn run_receiver(
     let ControlLane { tx, mut rx } = control;
     let widened = destination.root.as_ref().map(Widened::new);
     let failures = FailurePolicy::new(session, &options.report, options.strict_attributes);
-    let writing = destination.root.as_ref().zip(widened.as_ref()).map(|(root, widened)| Writing {
-        session,
-        root,
-        widened,
-        directories: &directories,
-        failures: &failures,
-        names: &names,
-        policy: options.policy(),
-        owners: &options.owners,
-        durability: options.durability,
-        keep_partial: options.keep_partial,
-        sparse: options.sparse,
-        quota: options.quota.as_ref(),
-        delayed: Mutex::default(),
-        unflushed: AtomicU64::new(0),
-    });
+    let writing = destination
+        .root
+        .as_ref()
+        .zip(widened.as_ref())
+        .map(|tree| writing_of(session, destination, options, tree, (&directories, &failures, &names)));
     std::thread::scope(|scope| {
         let widened = widened.as_ref().filter(|_| !options.dry_run);
         spawn_walk(scope, session, (destination, widened), options, (&low_water_mark, &budget), found_tx);
@@ -209,10 +259,46 @@ pub(crate) fn run_receiver(
         for delayed in writing.take_delayed() {
             delayed.discard(writing.root);
         }
+        if let Some(partials) = &writing.partials {
+            partials.remove_empty();
+        }
     }
     match (session.error(), outcome) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(outcome)) => Ok(outcome),
+    }
+}
+
+/// What the writers of a run share.
+fn writing_of<'a, S: WriteStorage>(
+    session: &'a Session,
+    destination: &'a Destination<S>,
+    options: &'a ReceiverOptions,
+    (root, widened): (&'a S, &'a Widened<'a, S>),
+    (directories, failures, names): (&'a Directories, &'a FailurePolicy<'a>, &'a TempNames),
+) -> Writing<'a, S> {
+    let Aside { backups, staging, partials, .. } = &destination.aside;
+    let opened = staging.as_ref().and_then(|staging| staging.open(&RelPath::root(), Access::Reach).ok());
+    Writing {
+        session,
+        root,
+        widened,
+        directories,
+        failures,
+        names,
+        policy: options.policy(),
+        owners: &options.owners,
+        durability: options.durability,
+        keep_partial: options.keep_partial,
+        sparse: options.sparse,
+        quota: options.quota.as_ref(),
+        staging: opened.map(Arc::new),
+        partials: partials.as_ref().map(|place| Partials::new(root, place)),
+        in_place: options.writes.in_place,
+        delays_updates: options.writes.delay_updates,
+        backups: backups.as_ref().map(|place| Backups::new(root, names, place)),
+        delayed: Mutex::default(),
+        unflushed: AtomicU64::new(0),
     }
 }
 
@@ -250,6 +336,14 @@ fn terms_of<S>(destination: &Destination<S>, options: &ReceiverOptions) -> Recei
     }
 }
 
+/// What only the destination has.
+struct Extra {
+    path: RelPath,
+    is_directory: bool,
+    /// The rules that are in force where it is.
+    in_force: InForce,
+}
+
 /// The state of a receiver, on the session's own thread.
 struct Receiver<'a, S: WriteStorage> {
     session: &'a Session,
@@ -275,13 +369,17 @@ struct Receiver<'a, S: WriteStorage> {
     unlisted: Option<RelPath>,
     /// Directories of the source that could not be read.
     source_errors: u64,
-    /// What only the destination has, and the rules that are in force where it is.
-    extras: Vec<(RelPath, InForce)>,
+    /// What only the destination has.
+    extras: Vec<Extra>,
+    /// The names that the source has in each directory, where it is decided once more what only the destination has.
+    source_names: Option<Vec<(RelPath, Listing)>>,
     /// The rules that are in force in directories where something was left out, by their paths: the sender may send that.
     in_force: HashMap<RelPath, InForce>,
     /// Directories whose attributes are set at the end, because what is done in them changes their times, and whether this
     /// run made them.
     final_attrs: Vec<(RelPath, Meta, bool)>,
+    /// What has arrived unless something fails, where the sender removes that.
+    arriving: Option<Vec<Arriving>>,
     /// What could not be set on directories before the end, which tells all that is missing of one at once.
     unset: BTreeMap<RelPath, Unset>,
     guard: Guard,
@@ -325,8 +423,10 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             unlisted: None,
             source_errors: 0,
             extras: Vec::new(),
+            source_names: options.decides_again().then(Vec::new),
             in_force: HashMap::new(),
             final_attrs: Vec::new(),
+            arriving: options.writes.removes_sources.then(Vec::new),
             unset: BTreeMap::new(),
             guard: Guard::default(),
             parent: None,
@@ -350,6 +450,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Where directories of one's own are made usable; nothing in a dry run.
     fn widened(&self) -> Option<&Widened<'_, S>> {
         self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)
+    }
+
+    /// What is kept of what is replaced or deleted.
+    fn backups(&self) -> Option<&Backups<'_, S>> {
+        self.writing.and_then(|writing| writing.backups.as_ref())
     }
 
     fn issue(&self, kind: IssueKind, path: Vec<u8>, message: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use sparsync_proto::session::{ProfileExchange, ToSender};
 use sparsync_proto::{Counter, Frame, Phase};
 
 use super::jobs::JobQueues;
-use super::{SenderEnd, Shared, queue_lists};
+use super::{SenderEnd, Shared, queue_lists, remove};
 use crate::engine::account::tell_profile;
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
@@ -60,6 +60,14 @@ pub(super) fn dispatch(
             ToSender::Issue(issue) => {
                 if let Some(events) = &shared.options.events {
                     events.issue(issue);
+                }
+            }
+            ToSender::Remove { more, entries } => {
+                drop(machine);
+                remove::remove(shared, entries)?;
+                if !more {
+                    let removed = shared.machine().removed();
+                    shared.control.send(&removed)?;
                 }
             }
             ToSender::Profile(profile) => shared.session.set_peer_profile(*profile)?,

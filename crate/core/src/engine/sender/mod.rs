@@ -9,6 +9,7 @@ mod dispatch;
 mod jobs;
 mod list;
 mod names;
+mod remove;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Chmod, Counter, Issue, Paths, Phase, Request};
+use sparsync_proto::{Attributes, Chmod, Counter, Issue, MissingSources, Paths, Phase, RelPath, Request};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -41,6 +42,8 @@ pub(crate) struct Source<S> {
     pub(crate) selected: Paths,
     /// Sources that could not be had.
     pub(crate) missing: Vec<Issue>,
+    /// Where sources would arrive that are not there, and need not be.
+    pub(crate) gone: Vec<RelPath>,
 }
 
 impl<S> Source<S> {
@@ -49,6 +52,15 @@ impl<S> Source<S> {
         if !self.selected.is_empty() {
             request.selected.clone_from(&self.selected);
         }
+        request.missing = self.to_be_deleted(request);
+    }
+
+    /// What the destination is to delete of the sources that are not there.
+    pub(crate) fn to_be_deleted(&self, request: &Request) -> Paths {
+        if request.missing_sources != MissingSources::Delete {
+            return Paths::default();
+        }
+        Paths::new(self.gone.clone()).unwrap_or_default()
     }
 }
 

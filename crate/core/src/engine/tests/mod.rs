@@ -15,8 +15,8 @@ use sparsync_proto::{
 
 use super::events::EventQueue;
 use super::{
-    Accounts, Destination, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session, Source, run_receiver,
-    run_sender,
+    Accounts, Destination, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session, Source, WriteOptions,
+    run_receiver, run_sender,
 };
 use crate::error::Result;
 use crate::run::both_engines;
@@ -96,12 +96,16 @@ fn numbers() -> OwnerMap {
     OwnerMap::new(Box::new(Nobody), &OwnerRules { users: None, groups: None, members_only: false, acls: None }).0
 }
 
+/// All of a tree.
+fn source_of(tree: &MemoryStorage) -> Source<MemoryStorage> {
+    Source { root: tree.clone(), file_name: None, selected: Paths::default(), missing: Vec::new(), gone: Vec::new() }
+}
+
 /// Runs sender and receiver against each other until both have ended.
 fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
     let events = Arc::new(EventQueue::new(false));
-    let source = Source { root: source.clone(), file_name: None, selected: Paths::default(), missing: Vec::new() };
-    let created = asked.grant == Grant::All;
-    let destination = Destination { root: Some(destination.clone()), file_name: None, created };
+    let source = source_of(source);
+    let destination = Destination::new(Some(destination.clone()), None, asked.grant == Grant::All);
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
         rules: rules(),
@@ -110,7 +114,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         judge: Judge::everything(),
         special_right: true,
         xattr_right: true,
-        deletion: Deletion { delete: true, force: false, max: None, allow_mass: true, excluded: false },
+        deletion: Deletion { delete: true, allow_mass: true, ..Deletion::default() },
         one_file_system: false,
         keeps_dir_links: false,
         dry_run: false,
@@ -118,6 +122,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         strict_attributes: false,
         open_noatime: false,
         durability: asked.durability,
+        writes: WriteOptions::default(),
         keep_partial: asked.keep_partial,
         sparse: asked.durability != Durability::None,
         grant: asked.grant,
@@ -139,7 +144,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         names: None,
         compress: Box::new(|| false),
         hold: Duration::ZERO,
-        terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None },
+        terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None, removes: false },
         events: None,
         mounts: None,
     };

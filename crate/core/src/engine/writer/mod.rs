@@ -4,6 +4,7 @@
 //! what is complete its name. What may follow what on a lane is decided by [`Lane`].
 
 mod naming;
+mod partials;
 mod recipe;
 mod sparse;
 mod whole;
@@ -20,24 +21,30 @@ use sparsync_proto::{Counter, Durability, Figure, IssueKind, Phase, RelPath};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use self::naming::Unnamed;
+pub(crate) use self::partials::PartialPlace;
+pub(super) use self::partials::Partials;
 use self::recipe::Open;
 use super::attributes::{AttributePolicy, Given};
 use super::directories::{Directories, Incoming, Wanted};
 use super::failures::FailurePolicy;
 use super::lanes::Pack;
 use super::owners::OwnerMap;
-use super::placement::Delayed;
+use super::placement::{Delayed, Placement, Unplaced};
 use super::quota::Quota;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{self, Access, CallError, TempNames, Widened, WriteStorage};
+use crate::storage::{self, Access, Backups, CallError, TempNames, Widened, WriteDirectory as _, WriteStorage};
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
 pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
 
 /// How long an idle lane waits for more files to share a flush with.
 const FLUSH_DELAY_MS: u64 = 20;
+
+/// Whether a file with further names may be written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MayBeLinked(pub(crate) bool);
 
 /// What the writers of a run share.
 pub(super) struct Writing<'a, S: WriteStorage> {
@@ -54,6 +61,16 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     /// Blocks of zeros become holes.
     pub(super) sparse: bool,
     pub(super) quota: Option<&'a Quota>,
+    /// Where files are until they are complete, if not beside their names.
+    pub(super) staging: Option<Arc<S::Directory>>,
+    /// Where parts of files are kept, if not beside their targets.
+    pub(super) partials: Option<Partials<'a, S>>,
+    /// Files are written over, also those with further names where that is set.
+    pub(super) in_place: Option<MayBeLinked>,
+    /// Files get their names when all content has come.
+    pub(super) delays_updates: bool,
+    /// What is replaced is kept.
+    pub(super) backups: Option<Backups<'a, S>>,
     /// What is complete and gets its name with the deletions.
     pub(super) delayed: Mutex<Vec<Delayed>>,
     /// Files of all lanes that are complete and wait for a flush.
@@ -69,6 +86,43 @@ impl<S: WriteStorage> Writing<'_, S> {
         work: impl Fn(&Arc<S::Directory>) -> storage::Result<T>,
     ) -> storage::Result<T> {
         self.widened.within(path, || work(directory))
+    }
+
+    /// Begins to write over a file, where that is asked for and one is there; what it holds is kept first if it has to be.
+    pub(super) fn begin_in_place(
+        &self,
+        path: &RelPath,
+        directory: &Arc<S::Directory>,
+        (name, old_mode): (&[u8], Option<u16>),
+    ) -> storage::Result<Option<Begun<S>>> {
+        let (Some(MayBeLinked(may_be_linked)), Some(_)) = (self.in_place, old_mode) else { return Ok(None) };
+        let begun = Unplaced::in_place(directory, name, may_be_linked)?;
+        if let Some(backups) = &self.backups {
+            backups.copy(path, directory, name)?;
+        }
+        Ok(Some(begun))
+    }
+
+    /// How a file comes to have its name.
+    pub(super) fn placement(&self, old_is_directory: bool) -> Placement {
+        match Placement::over(old_is_directory) {
+            Placement::Rename if self.delays_updates => Placement::Last,
+            placement => placement,
+        }
+    }
+
+    /// Gives a complete entry in the directory at `path` its name.
+    pub(super) fn put(
+        &self,
+        path: &RelPath,
+        directory: &S::Directory,
+        temp_name: &[u8],
+        name: &[u8],
+    ) -> storage::Result<()> {
+        match &self.backups {
+            Some(backups) => backups.put(path, directory, temp_name, name),
+            None => directory.rename(temp_name, name),
+        }
     }
 
     /// Keeps a complete entry for the deletions.
@@ -90,6 +144,10 @@ impl<S: WriteStorage> Writing<'_, S> {
         self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A file that has begun, and what it is written by.
+type Begun<S> =
+    (Unplaced<<S as storage::Storage>::Directory>, <<S as storage::Storage>::Directory as storage::Directory>::File);
 
 /// The directory that a lane is writing into.
 struct Current<D> {
@@ -252,14 +310,14 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
     }
 
     fn give_up(&mut self, file: FileId, incoming: &Incoming, kind: IssueKind, message: String) -> Result<()> {
-        let old_kept = incoming.replaces(file.index);
+        let old_kept = incoming.replaces(file.index) && self.writing.in_place.is_none();
         self.writing.failures.issue(kind, incoming.path_of(file.index), message, old_kept)?;
         self.writing.directories.done(file.directory, incoming);
         Ok(())
     }
 
     fn write_failed(&mut self, file: FileId, incoming: &Incoming, error: CallError) -> Result<()> {
-        let old_kept = incoming.replaces(file.index);
+        let old_kept = incoming.replaces(file.index) && self.writing.in_place.is_none();
         self.writing.failures.write(incoming.path_of(file.index), "cannot write", error, old_kept)?;
         self.writing.directories.done(file.directory, incoming);
         Ok(())

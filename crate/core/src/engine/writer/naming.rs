@@ -8,7 +8,7 @@ use sparsync_proto::{Counter, Durability, IssueKind, Phase};
 
 use super::LaneWriter;
 use crate::engine::directories::Incoming;
-use crate::engine::placement::{Committed, Delayed, Unplaced};
+use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
 use crate::storage::{self, CallError, Errno, WriteDirectory, WriteFile, WriteStorage};
@@ -126,7 +126,11 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             return Err(Error::internal("a file without a listing"));
         };
         let directory = Arc::clone(unplaced.directory());
-        match unplaced.commit(name) {
+        let replaces_directory = unplaced.placement() == Placement::Delayed;
+        let put = |directory: &S::Directory, temp_name: &[u8], name: &[u8]| {
+            writing.put(&incoming.path, directory, temp_name, name)
+        };
+        match unplaced.commit(name, put) {
             Ok(Committed::Placed) => {
                 writing.session.count(Counter::files_transferred, 1);
                 writing.failures.attributes(|| incoming.path_of(file.index), &unset)?;
@@ -137,7 +141,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             }
             Ok(Committed::Waits(temp_name)) => {
                 let (directory, name) = (incoming.path.clone(), name.to_vec());
-                writing.delay(Delayed { directory, temp_name, name, counter: Counter::files_transferred, unset });
+                let counter = Counter::files_transferred;
+                writing.delay(Delayed { directory, temp_name, name, counter, unset, replaces_directory });
             }
             Err(CallError { errno: Errno::ISDIR, .. }) => {
                 const WHY: &str = "a directory appeared in its place during the run";

@@ -13,7 +13,7 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::progress::Announced;
 use crate::engine::zeros::hash_zeros;
 use crate::error::{Error, Result};
-use crate::storage::{self, PartialId, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
+use crate::storage::{self, Errno, PartialId, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
 
 /// The file whose recipe is arriving.
 pub(super) enum Open<D: WriteDirectory> {
@@ -59,7 +59,9 @@ impl<D: WriteDirectory> Arriving<D> {
     /// or behind the end.
     fn give_up_part(&self, at: u64) -> storage::Result<()> {
         match &self.new {
-            Ok(new) if at == 0 && self.wanted.resume.is_some() => cut(&new.file, 0),
+            Ok(new) if at == 0 && (self.wanted.resume.is_some() || self.wanted.held_in_place.is_some()) => {
+                cut(&new.file, 0)
+            }
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -110,7 +112,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             self.open = Some(Open::Unwanted(incoming));
             return Ok(());
         }
-        if let Some((_, bytes)) = wanted.resume {
+        if let Some(bytes) = wanted.resume.map(|(_, bytes)| bytes).or(wanted.held_in_place) {
             self.lane.holds(bytes);
         }
         let size = incoming.file(file.index).map_or(0, |(_, _, size)| size);
@@ -125,7 +127,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 if let Ok(new) = new {
                     new.unplaced.discard();
                 }
-                self.create(file, incoming, Wanted { resume: None, ..wanted }, announced)
+                self.create(file, incoming, Wanted { resume: None, held_in_place: None, ..wanted }, announced)
             }
             unwanted => {
                 self.open = unwanted;
@@ -142,22 +144,35 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Some((name, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
-        let partial = writing.keep_partial && size >= PARTIAL_BYTES_MIN;
-        let placement = Placement::over(wanted.old_is_directory);
+        // What is kept is beside its target, where the next run looks for it.
+        let partial = writing.keep_partial
+            && (writing.staging.is_none() || writing.partials.is_some())
+            && size >= PARTIAL_BYTES_MIN;
+        let placement = writing.placement(wanted.old_is_directory);
+        let in_place = writing.in_place.is_some() && wanted.old_mode.is_some();
+        let staging = match &writing.partials {
+            Some(partials) if partial && !in_place => partials.open(&incoming.path).map(Some),
+            _ => Ok(writing.staging.clone()),
+        };
         let directory = self.current()?.directory.as_ref().map_err(|error| *error);
-        let begun = directory.and_then(|directory| match wanted.resume {
-            Some((id, _)) => Unplaced::kept_part(placement, directory, id.file_name()),
+        let begun = directory.and_then(|directory| Ok((directory, staging?)));
+        let begun = begun.and_then(|(directory, staging)| match wanted.resume {
+            Some((id, _)) => Unplaced::kept_part(placement, (directory, staging.as_ref()), id.file_name()),
+            None if in_place => {
+                let begun = writing.begin_in_place(&incoming.path, directory, (name, wanted.old_mode))?;
+                begun.ok_or(Errno::NOENT.into())
+            }
             None => writing.in_directory(&incoming.path, directory, |directory| {
                 let temp_name = if partial {
                     let kept_as = PartialId::new(name, size, listed.mtime).file_name();
                     // What is kept under this name is of no use, or it would have been gone on with.
-                    let _ = directory.remove(&kept_as);
+                    let _ = staging.as_ref().unwrap_or(directory).remove(&kept_as);
                     kept_as
                 } else {
                     writing.names.next()
                 };
                 // Others may read it only when it has its own mode.
-                Unplaced::file(placement, directory, temp_name, 0o600)
+                Unplaced::file(placement, (directory, staging.as_ref()), temp_name, 0o600)
             }),
         });
         let new = match begun {
@@ -206,7 +221,11 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.clock.enter(Phase::hash);
         open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
         // The next write leaves the hole behind it.
-        let result = open.give_up_part(at);
+        let mut result = open.give_up_part(at);
+        if let (Ok(()), Some(_), Ok(new)) = (result, self.writing.in_place, &open.new) {
+            // Nothing of what is written over shows through a hole; all that follows is written anew.
+            result = cut(&new.file, at);
+        }
         if result.is_ok() && open.new.is_ok() {
             hash_zeros(self.writing.session, &mut open.hasher, bytes)?;
         }
@@ -253,8 +272,12 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             wanted.old_mode,
         );
         let target = target.with_bits(|| writing.root.umask()).with_atime(incoming.atime(file.index));
-        let target = if wanted.resume.is_some() { target.reopened() } else { target };
+        let in_place = new.unplaced.placement() == Placement::InPlace;
+        let target = if wanted.resume.is_some() || in_place { target.reopened() } else { target };
         let ended = given_up.and_then(|()| {
+            if in_place {
+                cut(&new.file, data_end)?;
+            }
             if bytes == data_end {
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::progress::Announced;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{self, WriteFile, WriteStorage, end_in_hole};
+use crate::storage::{self, WriteFile, WriteStorage, cut, end_in_hole};
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
     pub(super) fn whole(
@@ -28,7 +28,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             writing.directories.done(file.directory, &incoming);
             return Ok(());
         }
-        let Some((_, listed, size)) = incoming.file(file.index) else {
+        let Some((name, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
         Announced::new(size).moved(writing.session, Counter::bytes_transferred, content.len() as u64);
@@ -48,8 +48,9 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             .content_target(&meta, incoming.xattrs(file.index), wanted.old_mode)
             .with_atime(incoming.atime(file.index));
         let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
-        let placement = Placement::over(wanted.old_is_directory);
-        match write(writing, current, clock, file, placement, &target, content) {
+        let placement = writing.placement(wanted.old_is_directory);
+        let old = (name.to_vec(), wanted.old_mode);
+        match write(writing, current, clock, file, (placement, old), &target, content) {
             Ok(unnamed) => self.complete(unnamed),
             Err(error) => self.write_failed(file, &incoming, error),
         }
@@ -71,14 +72,22 @@ fn write<S: WriteStorage>(
     current: &mut Current<S::Directory>,
     clock: &mut ThreadClock,
     file: FileId,
-    placement: Placement,
+    (placement, (name, old_mode)): (Placement, (Vec<u8>, Option<u16>)),
     target: &Target<'_>,
     content: &[u8],
 ) -> storage::Result<Unnamed<S::Directory>> {
     clock.enter(Phase::create);
     let directory = current.directory.as_ref().map_err(|error| *error)?;
+    if let Some((unplaced, open)) = writing.begin_in_place(&current.incoming.path, directory, (&name, old_mode))? {
+        clock.enter(Phase::write);
+        open.write(content, 0)?;
+        cut(&open, content.len() as u64)?;
+        clock.enter(Phase::attributes);
+        let unset = writing.policy.set(&target.reopened(), &open.handle(), None);
+        return Ok(Unnamed { incoming: Arc::clone(&current.incoming), file, unplaced, open: Some(open), unset });
+    }
     let (unplaced, open) = writing.in_directory(&current.incoming.path, directory, |directory| {
-        Unplaced::file(placement, directory, writing.names.next(), target.start())
+        Unplaced::file(placement, (directory, writing.staging.as_ref()), writing.names.next(), target.start())
     })?;
     clock.enter(Phase::write);
     if let Err(error) = put(&open, content, writing.sparse) {

@@ -104,7 +104,19 @@ async fn send_lane(context: &LaneContext, lane: u8, mut queue: mpsc::Receiver<Pa
         let bytes = (lead.len() + PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         let header = Bytes::copy_from_slice(&pack.header.encode());
         let chunks = &mut [lead, header, pack.bytes];
-        stream.send.write_all_chunks(chunks).await.map_err(|error| write_error(&error))?;
+        match session.wire_rate() {
+            None => stream.send.write_all_chunks(chunks).await.map_err(|error| write_error(&error))?,
+            Some(rate) => {
+                for chunk in chunks {
+                    while !chunk.is_empty() {
+                        let piece = chunk.split_to(chunk.len().min(rate.piece()));
+                        tokio::time::sleep(rate.take(piece.len())).await;
+                        stream.send.write_chunk(piece).await.map_err(|error| write_error(&error))?;
+                        session.worked(1);
+                    }
+                }
+            }
+        }
         wire.sent(bytes);
         lead = Bytes::new();
         match queue.recv().await {

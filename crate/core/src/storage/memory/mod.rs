@@ -403,6 +403,10 @@ impl WriteDirectory for Held {
         })
     }
 
+    fn open_in_place(&self, name: &[u8], _: bool) -> Result<Self> {
+        self.reopen_file(name)
+    }
+
     fn make_directory(&self, name: &[u8], bits: u16) -> Result<()> {
         self.change("make directory", name, || {
             self.make(name, Body::Directory(BTreeMap::new()), bits & 0o777 & !UMASK).map(drop)
@@ -451,6 +455,22 @@ impl WriteDirectory for Held {
                 }
                 Ok(())
             })
+        })
+    }
+
+    fn move_to(&self, from: &[u8], (directory, to): (&Self, &[u8])) -> Result<()> {
+        self.change("move", to, || {
+            let node = self.node.entry(from)?;
+            directory.node.entries(|entries| {
+                if entries.get(to).is_some_and(|there| there.kind() == Kind::Directory) {
+                    return Err(Errno::ISDIR.into());
+                }
+                if let Some(replaced) = entries.insert(to.to_vec(), node) {
+                    replaced.unlinked();
+                }
+                Ok(())
+            })?;
+            self.node.entries(|entries| entries.remove(from).map(drop).ok_or(Errno::NOENT.into()))
         })
     }
 

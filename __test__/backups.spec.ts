@@ -1,0 +1,171 @@
+// Backups as rsync keeps them: what is replaced or deleted is still there, beside its original or in a directory, and on a server
+// never anywhere else.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+
+import { sync } from '../dist/index.js';
+import { besideRsync, make, randomTrees } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { client } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
+import { canMount, codeOf, isRoot, mountTmpfs, rejection, setup } from './helpers/setup.js';
+import { startServer } from './helpers/server.js';
+import { names } from './helpers/walk.js';
+
+const TREES = {
+  's/a': 'a',
+  's/f': 'new',
+  's/dir/c': 'c',
+  's/l': '-> a',
+  's/was_file/q': 'q',
+  's/mode%600': 'mode',
+  'd/a@1500000000': 'A0',
+  'd/f': 'old!',
+  'd/f~': 'o~',
+  'd/l': '-> zz',
+  'd/dir/c@1500000000': 'c',
+  'd/dir/x/x': 'x',
+  'd/was_file': 'wf',
+  'd/mode': 'mode',
+  'd/extra': 'e',
+  'd/extra~': 'ee~',
+  'd/zz~': 'zz~',
+};
+
+// Seen red with a file that is renamed over what it replaces.
+judged('-b keeps what is replaced and what is deleted beside it', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, TREES);
+  for (const flags of [[], ['--delete'], ['--suffix=.old'], ['--delete', '--suffix=.old'], ['-n', '--delete']])
+    await besideRsync(t, set, { model, flags: ['-aib', ...flags] });
+  for (const flags of [
+    ['--delete-excluded', '--exclude=extra*'],
+    ['--delete', '-f', 'R *~'],
+  ])
+    await besideRsync(t, set, { model, flags: ['-aib', ...flags] });
+});
+
+judged('--backup-dir keeps it under its path, and a directory that is replaced as well', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, { ...TREES, 's/was_dir': 'file', 'd/was_dir/in/w': 'w' });
+  for (const flags of [['--delete'], ['--delete', '--suffix=.o'], ['--force'], ['-n', '--delete']])
+    await besideRsync(t, set, { model, flags: ['-ai', '--backup-dir=../kept/today', ...flags] });
+  await besideRsync(t, set, { model, flags: ['-ai', '--backup-dir=kept', '--delete'] });
+});
+
+judged('random trees with backups are as rsync leaves them', async (t) => {
+  t.log(`seed ${seed}`);
+  const set = await setup(t);
+  const random = new Random(t.title);
+  for (let round = 0; round < 8; round += 1) {
+    const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd'], { plain: true });
+    const flags = ['-ai', random.pick(['-c', '-t']), random.pick(['--delete', '-H']), '--backup-dir=../kept'];
+    await besideRsync(t, set, { model, flags, ways: ['local', random.pick(['push', 'pull'])] });
+  }
+});
+
+judgedWhere(isRoot)('a plain user keeps backups as well', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, TREES);
+  spawnSync('chown', ['-R', '12345:12345', set.work, set.served]);
+  const as = ['setpriv', '--reuid=12345', '--regid=12345', '--clear-groups'];
+  for (const flags of [['-b'], ['--backup-dir=../kept', '--delete']])
+    await besideRsync(t, set, { model, flags: ['-rlpti', ...flags], as, ways: ['local', 'pull'] });
+});
+
+judgedWhere(canMount)('a directory for backups on another file system gets copies', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 'd/f@1500000000%640': 'old', 'd/gone@1400000000': 'gone', 'd/l': '-> x' });
+  if (!mountTmpfs(t, `${work}/other`, 'size=1m')) throw new Error('cannot mount');
+  const ran = await cli(t, user, ['-a', '--delete', `--backup-dir=${work}/other/kept`, `${work}/s/`, `${work}/d/`]);
+  t.deepEqual([ran.code, ran.stderr], [0, '']);
+  t.deepEqual(names(`${work}/d`), ['f']);
+  t.is(readFileSync(`${work}/other/kept/f`, 'utf8'), 'old');
+  const stat = spawnSync('stat', ['-c', '%a %Y', `${work}/other/kept/f`, `${work}/other/kept/gone`], {
+    encoding: 'utf8',
+  });
+  t.is(stat.stdout, '640 1500000000\n644 1400000000\n');
+});
+
+judged('what the directory for backups holds is not deleted by the next run', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/f': 'first', 'd/f@1500000000': 'old', 'd/gone': 'gone' });
+  const flags = ['-a', '--delete', '--backup-dir=kept', `${work}/s/`, `${work}/d/`];
+  t.is((await cli(t, user, flags)).code, 0);
+  writeFileSync(`${work}/s/f`, 'second one');
+  const again = await cli(t, user, flags);
+  t.deepEqual([again.code, again.stderr], [0, '']);
+  t.deepEqual(names(`${work}/d`), ['f', 'kept', 'kept/f', 'kept/gone']);
+  t.is(readFileSync(`${work}/d/kept/f`, 'utf8'), 'first');
+});
+
+judged('a backup whose name is taken by a directory costs its file alone, which stays', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 's/g': 'g', 'd/f@1500000000': 'old', 'd/f~/in': 'in' });
+  const ran = await cli(t, user, ['-ab', `${work}/s/`, `${work}/d/`]);
+  t.is(ran.code, exit.partial);
+  t.is(readFileSync(`${work}/d/f`, 'utf8'), 'old');
+  t.deepEqual(names(`${work}/d`), ['f', 'f~', 'f~/in', 'g']);
+});
+
+for (const [what, bad] of [
+  ['`..`', '../../kept'],
+  ['an absolute path with `..`', '/../kept'],
+] as const)
+  judged(`CVE-2026-70460: ${what} in --backup-dir does not lead out of a key's prefix`, async (t) => {
+    const set = await setup(t);
+    const user = client(set.work, 'narrow');
+    const server = await startServer(t, {
+      home: `${set.work}/second`,
+      roots: { root: set.served },
+      allow: [`narrow=${user.publicKey},root=root/in/prefix,allow=read+write+delete`],
+    });
+    user.trust(server.port, server.pin);
+    make(set.work, { 's/f': 'new' });
+    make(set.served, { 'in/prefix/d/f@1500000000': 'old' });
+    const to = server.url('root', 'in/prefix/d');
+    const ran = await cli(t, user, ['-a', `--backup-dir=${bad}`, `${set.work}/s/`, to]);
+    t.is(ran.code, exit.unauthorized, ran.stderr);
+    t.is(readFileSync(`${set.served}/in/prefix/d/f`, 'utf8'), 'old');
+    const inside = await cli(t, user, ['-a', '--backup-dir=/kept', `${set.work}/s/`, to]);
+    t.is(inside.code, 0, inside.stderr);
+    t.is(readFileSync(`${set.served}/in/prefix/kept/f`, 'utf8'), 'old');
+  });
+
+judged('CVE-2026-70460: a symlink in the way of --backup-dir on a server leads nowhere', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 'outside/x': 'x' });
+  make(served, { 'd/f@1500000000': 'old' });
+  symlinkSync(`${work}/outside`, `${served}/kept`);
+  const ran = await cli(t, user, ['-a', '--backup-dir=../kept', `${work}/s/`, url('d')]);
+  t.is(ran.code, exit.unauthorized, ran.stderr);
+  // Also where the symlink comes later, in place of a directory for backups.
+  make(work, { 't/sub/f': 'new' });
+  make(served, { 'e/sub/f@1500000000': 'old' });
+  mkdirSync(`${served}/later`);
+  symlinkSync(`${work}/outside`, `${served}/later/sub`);
+  const later = await cli(t, user, ['-a', '--backup-dir=../later', `${work}/t/`, url('e')]);
+  t.is(later.code, exit.partial, later.stderr);
+  t.is(readFileSync(`${served}/e/sub/f`, 'utf8'), 'old');
+  t.deepEqual(names(`${work}/outside`), ['x']);
+});
+
+judged('backups take the rights to write and to delete', async (t) => {
+  for (const rights of ['read+write', 'read+append', 'read+append+delete']) {
+    const { work, served, access, url } = await setup(t, { rights });
+    make(work, { 's/f': 'new' });
+    make(served, { 'd/f@1500000000': 'old' });
+    const error = await rejection(t, sync(`${work}/s`, url('d'), { ...access, backup: true }));
+    t.is(codeOf(error), 'ERR_SPARSYNC_SCOPE', rights);
+    t.false(existsSync(`${served}/d/f~`));
+  }
+});
+
+judged('a suffix is no path, and not empty without a directory', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 'd/f@1500000000': 'old' });
+  for (const flags of [['--suffix=a/b'], ['--suffix='], ['--suffix=/..']])
+    t.is((await cli(t, user, ['-ab', ...flags, `${work}/s/`, `${work}/d/`])).code, exit.usage, flags.join(' '));
+  t.is(readFileSync(`${work}/d/f`, 'utf8'), 'old');
+});

@@ -1,0 +1,178 @@
+// When and how far a run deletes, as rsync: its flags for the time of deletions, limits, sources that are not there, errors.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+import { plan, sync } from '../dist/index.js';
+import { besideRsync, make, randomTrees } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { type Ended, start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
+import { codeOf, isRoot, rejection, setup } from './helpers/setup.js';
+import { dir } from './helpers/temp.js';
+import { names } from './helpers/walk.js';
+
+const TREES = {
+  's/keep': 'k',
+  's/dir/same': 's',
+  'd/dir/same': 's',
+  'd/dir/x/deep/y': 'y',
+  'd/dir/z': 'z',
+  'd/e1': '1',
+  'd/e2': '2',
+  'd/gone/sub/b': 'b',
+  'd/gone/a': 'a',
+};
+
+judged('every flag that says when rsync deletes deletes the same', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, TREES);
+  for (const flag of ['--del', '--delete', '--delete-before', '--delete-during', '--delete-delay', '--delete-after'])
+    await besideRsync(t, set, { model, flags: ['-ai', flag] });
+  const ran = await cli(t, set.client, ['-a', '--delete-after', '--delete-before', `${model}/s/`, `${model}/d/`]);
+  t.is(ran.code, exit.usage);
+  t.regex(ran.stderr, /--delete-before and --delete-after exclude each other/);
+});
+
+// Seen red with entries that are removed in the order of their names.
+judged('--max-delete leaves what rsync leaves, 0 and less everything, and says how many', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, TREES);
+  for (const most of [-5, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100])
+    await besideRsync(t, set, { model, flags: ['-ai', '--delete', `--max-delete=${most}`], ways: ['local', 'push'] });
+  const [ran] = await besideRsync(t, set, { model, flags: ['-ain', '--delete', '--max-delete=2'] });
+  t.regex(ran?.stderr ?? '', /the limit of 2 deletions was reached; \d+ more were not made/);
+});
+
+judged('a random limit on random trees leaves what rsync leaves', async (t) => {
+  t.log(`seed ${seed}`);
+  const set = await setup(t);
+  const random = new Random(t.title);
+  for (let round = 0; round < 6; round += 1) {
+    const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd'], { apart: true });
+    const flags = ['-ai', random.pick(['--delete', '--delete-after']), `--max-delete=${random.below(12)}`];
+    await besideRsync(t, set, {
+      model,
+      flags,
+      ways: ['local', random.pick(['push', 'pull'])],
+    });
+  }
+});
+
+judged('--delete-after goes by files of rules that have arrived, the others by those that were there', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, {
+    's/.rules': '- new\n',
+    's/sub/.rules': '- other\n',
+    's/sub/f': 'f',
+    'd/.rules@1500000000': '- old\n',
+    'd/old': 'old',
+    'd/new': 'new',
+    'd/sub/old': 'old',
+    'd/sub/new': 'new',
+    'd/sub/other': 'other',
+    'd/gone/new': 'new',
+    'd/gone/x': 'x',
+  });
+  for (const flag of ['--delete', '--delete-after', '--delete-before', '--delete-delay'])
+    await besideRsync(t, set, { model, flags: ['-ai', flag, '--filter=: .rules'] });
+});
+
+judged('--ignore-missing-args and --delete-missing-args', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, {
+    's/a': 'a',
+    's/d/f': 'f',
+    'd/gone': 'gone',
+    'd/full/x': 'x',
+    'd/empty/': '',
+    'd/other': 'other',
+  });
+  for (const flags of [['--ignore-missing-args'], ['--delete-missing-args'], ['--delete-missing-args', '-n']])
+    for (const sources of [['s/a', 's/gone'], ['s/gone'], ['s/gone', 's/full', 's/empty'], ['s/none', 's/d'], ['s/a']])
+      await besideRsync(t, set, { model, flags: ['-ai', ...flags], sources });
+  for (const more of ['--force', '--delete'])
+    await besideRsync(t, set, {
+      model,
+      flags: ['-ai', '--delete-missing-args', more],
+      sources: ['s/d', 's/full', 's/none'],
+    });
+  await besideRsync(t, set, { model, flags: ['-ai', '--ignore-missing-args', '--delete'], sources: ['s/d', 's/full'] });
+});
+
+judged('paths of --files-from that are not there are passed over, or deleted', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, { 's/a': 'a', 's/sub/f': 'f', 'd/gone': 'g', 'd/sub/gone': 'g', 'd/x': 'x' });
+  writeFileSync(`${model}/list`, 'a\ngone\nsub/f\nsub/gone\nnone\n');
+  for (const flag of ['--ignore-missing-args', '--delete-missing-args'])
+    await besideRsync(t, set, { model, flags: ['-ai', flag, '--files-from=list'], ways: ['local', 'push', 'pull'] });
+});
+
+judged('--delete with --ignore-missing-args deletes nothing for a missing path of a list', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/a': 'a' });
+  make(served, { 'd/gone': 'g' });
+  writeFileSync(`${work}/list`, 'a\ngone\n');
+  const flags = ['-a', '--delete', '--ignore-missing-args', `--files-from=${work}/list`];
+  const ran = await cli(t, user, [...flags, `${work}/s/`, url('d')]);
+  t.is(ran.code, exit.ok, ran.stderr);
+  t.deepEqual(names(`${served}/d`), ['a', 'gone']);
+});
+
+judgedWhere(isRoot)(
+  'a directory that cannot be read keeps everything, and with --ignore-errors what it is here',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    make(work, { 's/a': 'a', 's/closed/f': 'f', 'd/closed/x': 'x', 'd/extra': 'e' });
+    for (const path of [dirname(work), work]) chmodSync(path, 0o755);
+    spawnSync('sh', ['-c', `chown -R 12345:12345 ${work}; chmod 0 ${work}/s/closed`]);
+    const as = ['--reuid=12345', '--regid=12345', '--clear-groups', process.execPath, program];
+    const run = (...flags: string[]): Promise<Ended> =>
+      start(t, 'setpriv', [...as, '-a', ...flags, `${work}/s/`, `${work}/d/`], {
+        env: { ...user.env, SPARSYNC_GUARDS: 'off' },
+      }).ended;
+    const first = await run('--delete');
+    t.is(first.code, exit.partial, first.stderr);
+    t.deepEqual(names(`${work}/d`), ['a', 'closed', 'closed/x', 'extra']);
+    t.is((await run('--delete', '--ignore-errors')).code, exit.partial);
+    t.deepEqual(names(`${work}/d`), ['a', 'closed', 'closed/x']);
+  },
+);
+
+judged('the API: limits, sources that are not there, and what a key may', async (t) => {
+  const { work, served, access, url } = await setup(t, { rights: 'read+write' });
+  make(work, { 's/a': 'a' });
+  make(served, { 'd/gone': 'g', 'd/x': 'x' });
+  const into = { ...access, into: true };
+  const sources = [`${work}/s/a`, `${work}/s/gone`];
+  t.is(codeOf(await rejection(t, sync(sources, url('d'), into))), 'ERR_SPARSYNC_NOT_FOUND');
+  await sync(sources, url('d'), { ...into, missingSources: 'ignore' });
+  t.is(
+    codeOf(await rejection(t, sync(sources, url('d'), { ...into, missingSources: 'delete' }))),
+    'ERR_SPARSYNC_SCOPE',
+  );
+  t.deepEqual(names(`${served}/d`), ['a', 'gone', 'x']);
+  const local = make(dir(work, 'here'), { gone: 'g', x: 'x' });
+  const deleted: string[] = [];
+  for await (const { action, path } of plan(sources, local, { into: true, missingSources: 'delete' }))
+    if (action === 'delete') deleted.push(path);
+  t.deepEqual(deleted, ['gone']);
+  await sync(sources, local, { into: true, missingSources: 'delete' });
+  t.deepEqual(names(local), ['a', 'x']);
+  t.is(readFileSync(`${local}/a`, 'utf8'), 'a');
+});
+
+judged('the guard counts what a missing source holds at the destination', async (t) => {
+  const { work } = await setup(t);
+  make(work, { 's/a': 'a' });
+  for (let file = 0; file < 150; file += 1) make(work, { [`d/gone/${file}`]: 'x' });
+  const sources = [`${work}/s/a`, `${work}/s/gone`];
+  const options = { into: true, missingSources: 'delete', force: true, allowMassDelete: false } as const;
+  t.is(codeOf(await rejection(t, sync(sources, `${work}/d`, options))), 'ERR_SPARSYNC_DELETE_REFUSED');
+  t.is(names(`${work}/d/gone`).length, 150);
+  await sync(sources, `${work}/d`, { ...options, allowMassDelete: true });
+  t.deepEqual(names(`${work}/d`), ['a']);
+  rmSync(`${work}/d`, { recursive: true });
+});

@@ -1,0 +1,87 @@
+// Files that are written over where they stand: --inplace, --append, --append-verify.
+import { linkSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+
+import { sync } from '../dist/index.js';
+import { besideRsync, make, randomTrees } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged } from './helpers/judge.js';
+import { Random, seed } from './helpers/random.js';
+import { codeOf, rejection, setup } from './helpers/setup.js';
+
+const MIB = 1 << 20;
+
+// Seen red with a file that is renamed over what is there.
+judged('a file that is written over keeps its inode and its links, small and large, longer and shorter', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const random = new Random(t.title);
+  for (const [from, to, way] of [
+    [10, 3, 'small'],
+    [3, 10, 'longer'],
+    [3 * MIB, MIB, 'large'],
+    [MIB, 3 * MIB, 'larger'],
+  ] as const) {
+    make(work, { [`${way}/x`]: '' });
+    make(served, { [`${way}/x`]: '' });
+    writeFileSync(`${served}/${way}/f`, random.bytes(from));
+    const holes = Buffer.concat([random.bytes(to >> 1), Buffer.alloc(to - (to >> 1))]);
+    writeFileSync(`${work}/${way}/f`, holes);
+    const before = lstatSync(`${served}/${way}/f`).ino;
+    const ran = await cli(t, user, ['-a', '--inplace', `${work}/${way}/`, url(way)]);
+    t.deepEqual([ran.code, ran.stderr], [0, ''], way);
+    t.is(lstatSync(`${served}/${way}/f`).ino, before, way);
+    t.deepEqual(readFileSync(`${served}/${way}/f`), holes, way);
+  }
+  make(work, { 's/f': 'new content', 'd/f@1500000000': 'old' });
+  linkSync(`${work}/d/f`, `${work}/d/g`);
+  t.is((await cli(t, user, ['-a', '--inplace', `${work}/s/`, `${work}/d/`])).code, 0);
+  t.is(readFileSync(`${work}/d/g`, 'utf8'), 'new content');
+});
+
+judged('random trees in place are as rsync leaves them', async (t) => {
+  t.log(`seed ${seed}`);
+  const set = await setup(t);
+  const random = new Random(t.title);
+  for (let round = 0; round < 6; round += 1) {
+    const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd']);
+    const flags = ['-ai', '--inplace', '--delete', ...random.pick([[], ['-c'], ['--backup-dir=kept']])];
+    await besideRsync(t, set, { model, flags, ways: ['local', random.pick(['push', 'pull'])] });
+  }
+});
+
+judged('--append adds what is missing, sends no more than that, and leaves longer files alone', async (t) => {
+  const set = await setup(t);
+  const { work, served, access, url, client: user } = set;
+  const whole = new Random(t.title).bytes(3 * MIB);
+  make(work, { 's/x': '', 's/short': 'ab', 's/same': 'new' });
+  make(served, { 'd/x': '', 'd/short@1500000000': 'longer', 'd/same@1500000000': 'old' });
+  writeFileSync(`${work}/s/grown`, whole);
+  writeFileSync(`${work}/s/other`, whole);
+  writeFileSync(`${served}/d/grown`, whole.subarray(0, 2 * MIB));
+  writeFileSync(`${served}/d/other`, Buffer.alloc(2 * MIB));
+  const { stats } = await sync(`${work}/s`, url('d'), { ...access, append: true, compression: 'never' });
+  t.deepEqual(readFileSync(`${served}/d/grown`), whole);
+  t.deepEqual(readFileSync(`${served}/d/other`), whole);
+  t.is(readFileSync(`${served}/d/short`, 'utf8'), 'longer');
+  t.is(readFileSync(`${served}/d/same`, 'utf8'), 'old');
+  t.true(stats.bytesTransferred <= 4 * MIB + 100);
+  const model = make(`${work}/model`, { 's/log': 'one\ntwo\n', 's/new': 'n', 'd/log@1500000000': 'one\n', 'd/x': 'x' });
+  for (const flag of ['--append', '--append-verify']) await besideRsync(t, set, { model, flags: ['-ai', flag] });
+  t.is((await cli(t, user, ['-a', '--append', '--delay-updates', `${work}/s/`, `${work}/e/`])).code, exit.usage);
+});
+
+judged('a server refuses what has further hard links, and keys that may only add', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/f': 'new content', 's/g': 'g' });
+  make(served, { 'd/f@1500000000': 'old', 'other/': '' });
+  linkSync(`${served}/d/f`, `${served}/other/f`);
+  const ran = await cli(t, user, ['-a', '--inplace', `${work}/s/`, url('d')]);
+  t.is(ran.code, exit.partial);
+  t.is(readFileSync(`${served}/other/f`, 'utf8'), 'old');
+  t.is(readFileSync(`${served}/d/g`, 'utf8'), 'g');
+  const adding = await setup(t, { rights: 'read+append' });
+  make(adding.work, { 's/f': 'new' });
+  for (const options of [{ inplace: true }, { append: true }]) {
+    const error = await rejection(t, sync(`${adding.work}/s`, adding.url('d'), { ...adding.access, ...options }));
+    t.is(codeOf(error), 'ERR_SPARSYNC_SCOPE');
+  }
+});

@@ -1,0 +1,87 @@
+// --remove-source-files: what has arrived for good goes, everything else stays.
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+
+import { sync } from '../dist/index.js';
+import { besideRsync, make, randomTrees } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged } from './helpers/judge.js';
+import { Random, seed } from './helpers/random.js';
+import { codeOf, rejection, setup } from './helpers/setup.js';
+import { names } from './helpers/walk.js';
+
+judged('what has arrived is removed, what was there already too, and directories stay', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, {
+    's/new': 'new',
+    's/same': 'same',
+    's/dir/changed': 'changed',
+    's/l': '-> new',
+    's/empty/': '',
+    's/mode%600': 'mode',
+    'd/same': 'same',
+    'd/dir/changed@1500000000': 'old',
+    'd/mode': 'mode',
+    'd/extra': 'e',
+  });
+  for (const flags of [[], ['-n'], ['--delete'], ['-c'], ['--max-size=4'], ['--existing'], ['--exclude=dir']])
+    await besideRsync(t, set, { model, flags: ['-ai', '--remove-source-files', ...flags] });
+  for (const flags of [['--ignore-existing'], ['-u']])
+    await besideRsync(t, set, { model, flags: ['-ai', '--remove-source-files', ...flags], ways: ['local', 'push'] });
+  await besideRsync(t, set, {
+    model,
+    flags: ['-a', '--remove-source-files'],
+    sources: ['s/new'],
+    destination: 'd/other',
+  });
+});
+
+judged('random trees lose at the source what rsync takes', async (t) => {
+  t.log(`seed ${seed}`);
+  const set = await setup(t);
+  const random = new Random(t.title);
+  for (let round = 0; round < 6; round += 1) {
+    const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd']);
+    const flags = ['-ai', '--remove-source-files', '--delete', ...random.pick([[], ['-H'], ['-c']])];
+    await besideRsync(t, set, { model, flags, ways: ['local', random.pick(['push', 'pull'])] });
+  }
+});
+
+judged('CVE-2026-53800: what cannot arrive stays, and what a rule leaves out', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/blocked': 'file', 's/fine': 'fine', 's/left': 'left' });
+  make(served, { 'd/blocked/full': 'x' });
+  const ran = await cli(t, user, ['-a', '--remove-source-files', '--exclude=left', `${work}/s/`, url('d')]);
+  t.is(ran.code, exit.partial);
+  t.deepEqual(names(`${work}/s`), ['blocked', 'left']);
+  t.is(readFileSync(`${served}/d/fine`, 'utf8'), 'fine');
+});
+
+judged(
+  'a pull that removes takes the right to delete, a root that can be written, and nobody else at work',
+  async (t) => {
+    const { work, served, access, url } = await setup(t, { rights: 'read+write' });
+    make(served, { 's/f': 'f' });
+    const options = { ...access, removeSourceFiles: true };
+    t.is(codeOf(await rejection(t, sync(url('s'), `${work}/d`, options))), 'ERR_SPARSYNC_SCOPE');
+    t.true(existsSync(`${served}/s/f`));
+    const closed = await setup(t, { args: ['--read-only'] });
+    make(closed.served, { 's/f': 'f' });
+    const error = await rejection(
+      t,
+      sync(closed.url('s'), `${closed.work}/d`, { ...closed.access, removeSourceFiles: true }),
+    );
+    t.is(codeOf(error), 'ERR_SPARSYNC_SCOPE');
+    t.true(existsSync(`${closed.served}/s/f`));
+  },
+);
+
+judged('a file that the server hides is not removed, and a symlink is not followed', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { args: ['--exclude=*.key'] });
+  make(served, { 's/a.key': 'secret', 's/f': 'f' });
+  writeFileSync(`${work}/outside`, 'outside');
+  symlinkSync(`${work}/outside`, `${served}/s/link`);
+  const ran = await cli(t, user, ['-a', '--remove-source-files', `${url('s')}/`, `${work}/d`]);
+  t.deepEqual([ran.code, ran.stderr], [0, '']);
+  t.deepEqual(names(`${served}/s`), ['a.key']);
+  t.is(readFileSync(`${work}/outside`, 'utf8'), 'outside');
+});

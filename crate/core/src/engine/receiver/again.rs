@@ -1,0 +1,61 @@
+//! What only the destination has, decided by the files of rules that it has after the transfer.
+
+use std::collections::HashMap;
+
+use sparsync_proto::{At, InForce, Kind, Name, RelPath};
+
+use super::{Extra, Receiver};
+use crate::error::{Error, Result};
+use crate::storage::{CallError, Directory, Errno, TempName, WriteStorage, entries};
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    /// Decides once more what is deleted, where that was put off until files of rules have arrived.
+    pub(super) fn decide_again(&mut self) -> Result<()> {
+        let (Some(all), Some(root)) = (self.source_names.take(), &self.destination.root) else { return Ok(()) };
+        let judge = &self.options.judge;
+        let mut rules: HashMap<RelPath, InForce> = HashMap::new();
+        let mut extras = Vec::new();
+        for (path, listing) in all {
+            let look = || entries(root, &path, &path);
+            let found = self.widened().map_or_else(look, |widened| widened.within(&path, look));
+            let (directory, names) = match found {
+                Ok(found) => found,
+                // What was not made, or gave way to something else, has been told.
+                Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => continue,
+                Err(error) => {
+                    return Err(Error::io("cannot look at the destination", path.as_bytes(), error.into()));
+                }
+            };
+            let above = path.split_last().and_then(|(parent, _)| rules.get(&parent)).unwrap_or(judge.above());
+            let mut issues = Vec::new();
+            let in_force =
+                judge.enter(&directory, &path, above, &mut issues).map_err(|error| Error::bad_rules(&error))?;
+            for issue in issues {
+                self.failures.tell(issue)?;
+            }
+            let is_foreign = self.options.one_file_system
+                && self.top_device.is_some_and(|top| directory.status(b"").map_or(true, |found| found.device != top));
+            let at = At::new(&path, &in_force);
+            let only_here = |(name, kind): &(Vec<u8>, Kind)| {
+                listing.find(name).is_none()
+                    && TempName::parse(name).is_none()
+                    && judge.matcher.deletes(&at, name, *kind, false)
+                    && !self.backups().is_some_and(|backups| backups.protects(judge, &at, name, *kind))
+            };
+            let deleted = names.iter().filter(|entry| !is_foreign && only_here(entry));
+            extras.extend(deleted.filter_map(|(name, kind)| {
+                let (path, is_directory) = (path.join(Name::new(name).ok()?), *kind == Kind::Directory);
+                if judge.matcher.is_asked_for(&path) {
+                    return None;
+                }
+                Some(Extra { path, is_directory, in_force: in_force.clone() })
+            }));
+            drop(at);
+            rules.insert(path, in_force);
+        }
+        // What the comparison did not count is guarded as well.
+        self.guard.extra((extras.len() as u64).saturating_sub(self.extras.len() as u64));
+        self.extras = extras;
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! What the sender may remove at the source: entries that have arrived, and are on the device.
+
+use sparsync_proto::limits::BATCH_BYTES;
+use sparsync_proto::session::ToReceiver;
+use sparsync_proto::{Arrived, Frame, Kind, Listing, Phase, RelPath};
+
+use super::Receiver;
+use crate::engine::lanes::FrameReceiver;
+use crate::error::{Error, Result};
+use crate::storage::{Scan, WriteStorage};
+
+/// The entries of a directory that have arrived unless something fails, with their names in the source.
+pub(super) struct Arriving {
+    directory: RelPath,
+    /// The name at the source, and the one here.
+    names: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What each was.
+    entries: Vec<(Kind, u64, sparsync_proto::Time)>,
+}
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    /// Takes note of all entries of a directory but those at `left`; with `ignore_existing` nothing is said of what was there
+    /// either. `source_name` is the name at the source of a single file that may have another one here.
+    pub(super) fn note_arriving(
+        &mut self,
+        (path, listing): (&RelPath, &Listing),
+        mut left: Vec<usize>,
+        old: Option<&Scan>,
+        source_name: Option<&[u8]>,
+    ) {
+        let Some(all) = &mut self.arriving else { return };
+        if let (Some(old), true) = (old, self.options.rules.selection.ignore_existing) {
+            let existing = listing.entries().iter().enumerate();
+            left.extend(
+                existing.filter(|(_, entry)| old.listing.find(listing.name(entry)).is_some()).map(|(at, _)| at),
+            );
+            left.sort_unstable();
+        }
+        let mut arriving = Arriving { directory: path.clone(), names: Vec::new(), entries: Vec::new() };
+        for (index, entry) in listing.entries().iter().enumerate() {
+            let carried = !matches!(entry.kind, Kind::Directory | Kind::Special);
+            if carried && left.binary_search(&index).is_err() {
+                let name = listing.name(entry);
+                arriving.names.push((source_name.unwrap_or(name).to_vec(), name.to_vec()));
+                let size = if entry.kind == Kind::File { entry.size } else { 0 };
+                arriving.entries.push((entry.kind, size, entry.meta.mtime));
+            }
+        }
+        if !arriving.names.is_empty() {
+            all.push(arriving);
+        }
+    }
+
+    /// Lets the sender remove what has arrived, once it is on the device, and waits until that is done.
+    pub(super) fn let_remove(&mut self, rx: &mut FrameReceiver) -> Result<()> {
+        let Some(all) = self.arriving.take().filter(|all| !all.is_empty()) else { return Ok(()) };
+        let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };
+        self.clock
+            .during(Phase::flush, || self.session.long_work(|| root.sync()))
+            .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for Arriving { directory, names, entries } in all {
+            if self.failed.covering(&directory).is_some() {
+                continue;
+            }
+            for ((source_name, name), (kind, size, mtime)) in names.into_iter().zip(entries) {
+                if self.failures.has_any_failed(&directory.join_bytes(&name)) {
+                    continue;
+                }
+                let Ok(path) = RelPath::new(&directory.join_bytes(&source_name)) else { continue };
+                bytes += path.as_bytes().len() + 32;
+                batch.push(Arrived { path, kind, size, mtime });
+                if bytes >= BATCH_BYTES {
+                    bytes = 0;
+                    self.tell_arrived(std::mem::take(&mut batch), true)?;
+                }
+            }
+        }
+        self.tell_arrived(batch, false)?;
+        self.machine.lets_remove();
+        loop {
+            self.clock.enter(Phase::wait_frame);
+            let Some(frame) = rx.blocking_recv() else { return Err(self.session.lane_ended()) };
+            self.session.worked(1);
+            match self.machine.frame(frame)? {
+                ToReceiver::Removed => return Ok(()),
+                ToReceiver::Issue(issue) => self.failures.tell(issue)?,
+                _ => return Err(Error::internal("a frame that says nothing of what is removed")),
+            }
+        }
+    }
+
+    fn tell_arrived(&self, entries: Vec<Arrived>, more: bool) -> Result<()> {
+        let mut encoded = Vec::new();
+        Frame::Arrived { more, entries }.encode(self.session.version(), &mut encoded);
+        self.control.send_bulk(encoded)
+    }
+}

@@ -1,0 +1,289 @@
+//! Directories with other states of the tree: what the destination lacks and one of them has need not travel.
+
+use std::sync::Arc;
+
+use sparsync_proto::{
+    Action, Counter, Durability, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Rules, Selection,
+    Step, plan, plan_alone,
+};
+
+use super::Receiver;
+use crate::engine::placement::{Placement, Unplaced};
+use crate::engine::unset::Unset;
+use crate::engine::writer::Writing;
+use crate::error::Result;
+use crate::storage::{self, Access, Errno, Scan, WriteDirectory, WriteFile, WriteStorage, copy_content, look_at};
+
+/// Says of a path below a basis whether the operator hides it.
+pub(crate) type HidesBasis = Box<dyn Fn(&RelPath, Kind) -> bool + Send + Sync>;
+
+/// What becomes of an entry that a basis has as the source has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BasisUse {
+    /// It is not made.
+    Compare,
+    /// It is copied.
+    Copy,
+    /// It is a hard link to that.
+    Link,
+}
+
+/// A directory with another state of the tree.
+pub(crate) struct Basis<S> {
+    pub(crate) root: S,
+    pub(crate) hides: Option<HidesBasis>,
+}
+
+/// The directories of one path in the bases that have it, in their order.
+pub(super) struct BasisDirectories(Vec<(usize, Scan)>);
+
+/// The best that the bases have for an entry.
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    /// Which basis.
+    basis: usize,
+    /// Its content is that of the source's entry.
+    has_content: bool,
+    /// How it differs from the source's entry.
+    reasons: Reasons,
+}
+
+/// What a basis has done for an entry.
+pub(super) enum FromBasis {
+    /// The entry is settled; says whether the directory's own time changes by it.
+    Settled(bool),
+    /// It has to be made, and is compared with what a basis has.
+    Differs(Reasons),
+    /// It has to be made, and nothing is known of it.
+    Nothing,
+}
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    /// Looks at what the bases have of the entries of a directory that would have to be made.
+    pub(super) fn look_at_bases(
+        &self,
+        path: &RelPath,
+        listing: &Listing,
+        old: Option<&Scan>,
+    ) -> Option<BasisDirectories> {
+        if self.destination.aside.basis.is_empty() {
+            return None;
+        }
+        let empty = Listing::new();
+        let mut wanted = Vec::new();
+        plan(&self.options.rules, listing, old.map_or(&empty, |old| &old.listing), |step| {
+            if let Step::Make { source, .. } | Step::Link { source, .. } = step
+                && let Some(entry) = listing.get(source).filter(|entry| entry.kind != Kind::Directory)
+            {
+                wanted.push(entry);
+            }
+        });
+        let is_hidden = |basis: &Basis<S>, entry: &Entry| {
+            let path = || RelPath::new(&path.join_bytes(listing.name(entry)));
+            basis.hides.as_ref().is_some_and(|hides| path().map_or(true, |path| hides(&path, entry.kind)))
+        };
+        let looked = self.destination.aside.basis.iter().enumerate().filter_map(|(index, basis)| {
+            if basis.hides.as_ref().is_some_and(|hides| hides(path, Kind::Directory)) {
+                return None;
+            }
+            let names = wanted.iter().filter(|entry| !is_hidden(basis, entry)).map(|entry| listing.name(entry));
+            // What cannot be looked at is as if it were not there.
+            let scan = look_at(&basis.root, path, names, (self.options.attributes, &self.options.judge)).ok()?;
+            Some((index, scan))
+        });
+        Some(BasisDirectories(looked.collect()))
+    }
+
+    /// How a new directory differs from the one of a basis that comes closest; nothing when none has it.
+    pub(super) fn basis_of_directory(&self, bases: Option<&BasisDirectories>, meta: &Meta) -> Option<Reasons> {
+        let all = bases?.0.iter();
+        let mut found =
+            all.map(|(_, scan)| self.options.rules.attributes.meta_differences(Kind::Directory, meta, &scan.meta));
+        let first = found.next()?;
+        Some(if first.is_empty() { first } else { found.find(|reasons| reasons.is_empty()).unwrap_or(first) })
+    }
+
+    fn best(&self, bases: &BasisDirectories, (listing, index): (&Listing, usize)) -> Option<Best> {
+        // What is left alone at the destination says nothing of other places.
+        let rules = Rules { selection: Selection::default(), append_only: false, ..self.options.rules };
+        let entry = listing.get(index)?;
+        let mut best: Option<Best> = None;
+        for (basis, scan) in &bases.0 {
+            let Some(at) = scan.listing.find(listing.name(entry)) else { continue };
+            let found = match plan_alone(&rules, (listing, index), Some((&scan.listing, at))) {
+                None => return Some(Best { basis: *basis, has_content: true, reasons: Reasons::default() }),
+                Some(Step::Adjust { reasons, .. }) => Best { basis: *basis, has_content: true, reasons },
+                Some(Step::Make { reasons, .. }) if !reasons.intersects(Reasons::TYPE) => {
+                    Best { basis: *basis, has_content: false, reasons }
+                }
+                Some(_) => continue,
+            };
+            if best.is_none_or(|best| found.has_content && !best.has_content) {
+                best = Some(found);
+            }
+        }
+        best
+    }
+
+    /// Takes an entry that would have to be made, in place of `before` where there is one, from a basis.
+    pub(super) fn take_from_basis(
+        &mut self,
+        bases: &BasisDirectories,
+        path: &RelPath,
+        (listing, index): (&Listing, usize),
+        before: Option<&Entry>,
+    ) -> Result<FromBasis> {
+        let (Some(entry), Some(how)) = (listing.get(index), self.options.writes.basis_use) else {
+            return Ok(FromBasis::Nothing);
+        };
+        let name = listing.name(entry);
+        if self.failed.contains_entry(path, name) || before.is_some_and(|before| before.kind == Kind::Directory) {
+            return Ok(FromBasis::Nothing);
+        }
+        let Some(best) = self.best(bases, (listing, index)) else { return Ok(FromBasis::Nothing) };
+        let is_equal = best.reasons.is_empty();
+        if !best.has_content {
+            return Ok(if before.is_none() { FromBasis::Differs(best.reasons) } else { FromBasis::Nothing });
+        }
+        if is_equal && how == BasisUse::Compare && before.is_none() {
+            self.leave_alone(path, name);
+            return Ok(FromBasis::Settled(false));
+        }
+        let links = is_equal && how == BasisUse::Link;
+        // As in rsync, what is there otherwise gets its content from the source.
+        if before.is_some() && !links {
+            return Ok(FromBasis::Nothing);
+        }
+        if !links && entry.kind != Kind::File {
+            // It is made from its listing, and only told otherwise.
+            return Ok(FromBasis::Differs(best.reasons));
+        }
+        if !self.options.dry_run && !self.place_from_basis(best.basis, path, (listing, index), before, links)? {
+            return Ok(FromBasis::Nothing);
+        }
+        if before.is_none() {
+            self.guard.created();
+            self.session.count(Counter::entries_to_create, 1);
+        }
+        self.note_made(path, name, before);
+        let size = if entry.kind == Kind::File { entry.size } else { 0 };
+        self.take_quota(if links { 0 } else { size }, before)?;
+        self.session.count(Counter::bytes_reused, size);
+        if links {
+            self.session.count(Counter::hard_links_created, 1);
+        }
+        if !is_equal {
+            self.item(Action::Copy, entry.kind, best.reasons, size, &path.join_bytes(name))?;
+        }
+        self.changed |= !self.options.dry_run;
+        Ok(FromBasis::Settled(true))
+    }
+
+    /// Links or copies an entry of a basis. Says whether that has worked; what is still missing then travels.
+    fn place_from_basis(
+        &mut self,
+        basis: usize,
+        path: &RelPath,
+        (listing, index): (&Listing, usize),
+        before: Option<&Entry>,
+        links: bool,
+    ) -> Result<bool> {
+        let (Some(writing), Some(entry)) = (self.writing, listing.get(index)) else { return Ok(false) };
+        self.clock.enter(Phase::make);
+        let name = listing.name(entry);
+        let from = self.destination.aside.basis.get(basis).map(|basis| basis.root.open(path, Access::Reach));
+        let placed = match (from, self.parent_of(path)) {
+            (Some(Ok(from)), Ok(to)) => {
+                let ends = (&from, &to);
+                let linked =
+                    if links { link(writing, ends, (path, name), before.is_none()) } else { Err(Errno::XDEV.into()) };
+                match linked {
+                    Ok(()) => Ok(Unset::default()),
+                    // A copy does as well where no link can be made.
+                    Err(error) if error.errno == Errno::NOSPC || error.errno == Errno::DQUOT => Err(error),
+                    Err(_) if entry.kind != Kind::File => return Ok(false),
+                    Err(_) => copy(writing, ends, path, (listing, index), before),
+                }
+            }
+            _ => return Ok(false),
+        };
+        self.clock.enter(Phase::compare);
+        match placed {
+            Ok(unset) => {
+                self.failures.attributes(|| path.join_bytes(name), &unset)?;
+                Ok(true)
+            }
+            Err(error) => {
+                crate::engine::failures::check(|| path.join_bytes(name), "cannot copy", error)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Tells of directories for comparison that are not there.
+    pub(super) fn tell_missing_bases(&self) -> Result<()> {
+        for path in &self.destination.aside.missing_basis {
+            let message = format!("the directory {} to compare with is not there", path.escape_ascii());
+            self.issue(IssueKind::Notice, Vec::new(), &message)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes an entry a further name of one of a basis.
+fn link<S: WriteStorage>(
+    writing: &Writing<'_, S>,
+    (from, to): (&S::Directory, &Arc<S::Directory>),
+    (path, name): (&RelPath, &[u8]),
+    is_free: bool,
+) -> storage::Result<()> {
+    if is_free {
+        return writing.in_directory(path, to, |to| to.make_hard_link((from, name), name));
+    }
+    let unplaced = writing.in_directory(path, to, |to| {
+        Unplaced::make(Placement::Rename, to, writing.names.next(), |temp_name| {
+            to.make_hard_link((from, name), temp_name)
+        })
+    })?;
+    unplaced.commit(name, |directory, temp_name, name| writing.put(path, directory, temp_name, name)).map(drop)
+}
+
+/// Makes a file of the content of one of a basis.
+fn copy<S: WriteStorage>(
+    writing: &Writing<'_, S>,
+    (from, to): (&S::Directory, &Arc<S::Directory>),
+    path: &RelPath,
+    (listing, index): (&Listing, usize),
+    before: Option<&Entry>,
+) -> storage::Result<Unset> {
+    use crate::storage::Directory as _;
+    let entry = listing.get(index).ok_or(Errno::INVAL)?;
+    let name = listing.name(entry);
+    let source = from.open_file(name)?;
+    let (unplaced, file) = writing
+        .in_directory(path, to, |to| Unplaced::file(Placement::Rename, (to, None), writing.names.next(), 0o600))?;
+    let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
+    let written = writing.session.long_work(|| {
+        let bytes = copy_content(&source, &file)?;
+        if bytes == entry.size { Ok(()) } else { Err(Errno::STALE.into()) }
+    });
+    let complete = written.and_then(|()| {
+        let target = writing.policy.content_target(&entry.meta, listing.xattrs(index), old_mode);
+        let target = target.with_bits(|| writing.root.umask()).with_atime(listing.atime(index));
+        let unset = writing.policy.set(&target, &file.handle(), None);
+        if writing.durability >= Durability::Run {
+            file.sync()?;
+        }
+        Ok(unset)
+    });
+    match complete {
+        Ok(unset) => {
+            unplaced.commit(name, |directory, temp_name, name| writing.put(path, directory, temp_name, name))?;
+            Ok(unset)
+        }
+        Err(error) => {
+            unplaced.discard();
+            Err(error)
+        }
+    }
+}

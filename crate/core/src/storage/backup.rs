@@ -1,0 +1,196 @@
+//! Backups: what a run replaces or deletes gets another name instead.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sparsync_proto::{At, End, Kind, Name, RelPath};
+
+use super::copy::copy_entry;
+use super::{Access, Adjust, CallError, Directory, Errno, Judge, Result, TempNames, WriteDirectory, WriteStorage};
+
+/// Where backups are, and how they are called.
+#[derive(Debug)]
+pub(crate) struct BackupPlace<S> {
+    /// A directory that exists, and the path below it under which backups have the paths of what they are backups of.
+    /// Without one they are beside what they are backups of.
+    pub(crate) aside: Option<(S, RelPath)>,
+    /// Where that is in the destination itself, if it is.
+    pub(crate) inside: Option<RelPath>,
+    /// What their names have at their ends.
+    pub(crate) suffix: Vec<u8>,
+    /// Backups from earlier runs are deleted like everything else.
+    pub(crate) deletes_backups: bool,
+}
+
+/// The backups of a run.
+pub(crate) struct Backups<'a, S: WriteStorage> {
+    root: &'a S,
+    names: &'a TempNames,
+    place: &'a BackupPlace<S>,
+    /// Backups beside their originals that this run has made, by a keyed hash.
+    made: Mutex<(RandomState, HashSet<u64>)>,
+    /// The directory of backups that was last used.
+    held: Mutex<Option<(RelPath, Arc<S::Directory>)>>,
+}
+
+impl<'a, S: WriteStorage> Backups<'a, S> {
+    pub(crate) fn new(root: &'a S, names: &'a TempNames, place: &'a BackupPlace<S>) -> Self {
+        Self { root, names, place, made: Mutex::default(), held: Mutex::default() }
+    }
+
+    /// Whether backups are beside what they are backups of, so that a directory with some stays.
+    pub(crate) fn are_beside(&self) -> bool {
+        self.place.aside.is_none()
+    }
+
+    /// Whether the path is that of the directory of backups, or below it.
+    pub(crate) fn holds(&self, path: &RelPath) -> bool {
+        self.place.inside.as_ref().is_some_and(|inside| path.is_within(inside))
+    }
+
+    /// Whether the name is that of a backup, which has none itself.
+    fn is_backup(&self, name: &[u8]) -> bool {
+        let suffix = &self.place.suffix;
+        self.are_beside() && name.len() > suffix.len() && name.ends_with(suffix)
+    }
+
+    /// Whether an entry stays because it is a backup: rsync has a rule for that behind all others.
+    pub(crate) fn protects(&self, judge: &Judge, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
+        if kind == Kind::Directory
+            && let (Some(inside), Ok(name)) = (&self.place.inside, Name::new(name))
+            && at.path().join(name) == *inside
+        {
+            return true;
+        }
+        self.is_backup(name)
+            && !self.place.deletes_backups
+            && judge.matcher.decider(at, name, kind, End::Receiver).is_none()
+    }
+
+    /// Gives a complete entry its name. What has that name becomes a backup, and the name is never without an entry where
+    /// the storage can exchange two.
+    pub(crate) fn put(&self, path: &RelPath, directory: &S::Directory, temp_name: &[u8], name: &[u8]) -> Result<()> {
+        match directory.exchange(temp_name, name) {
+            Ok(()) => {
+                let kept = match directory.status(temp_name) {
+                    Ok(found) if found.kind == Kind::Directory => Err(Errno::ISDIR.into()),
+                    Ok(_) => self.keep_as(path, directory, temp_name, name),
+                    Err(error) => Err(error),
+                };
+                if kept.is_err() {
+                    let _ = directory.exchange(temp_name, name);
+                }
+                kept
+            }
+            Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
+            Err(CallError { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
+                match self.keep_as(path, directory, name, name) {
+                    Ok(()) | Err(CallError { errno: Errno::NOENT, .. }) => directory.rename(temp_name, name),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a copy of a file that is to be written over.
+    pub(crate) fn copy(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<()> {
+        let backup = [name, &self.place.suffix].concat();
+        match &self.place.aside {
+            None => copy_entry((directory, name), (directory, &backup), &self.names.next()),
+            Some(aside) => copy_entry((directory, name), (&*self.directory(aside, path)?, &backup), &self.names.next()),
+        }
+    }
+
+    /// Takes an entry away that is to be deleted. Says whether its directory has to stay for it.
+    pub(crate) fn take(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<bool> {
+        if self.is_backup(name) {
+            // What had this name has given way to the backup that this run has made.
+            let was_replaced = {
+                let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                made.1.contains(&made.0.hash_one((path.as_bytes(), name)))
+            };
+            return if was_replaced { Ok(false) } else { directory.remove(name).map(|()| false) };
+        }
+        self.keep_as(path, directory, name, name).map(|()| self.are_beside())
+    }
+
+    /// Makes the entry `from` of the directory at `path` the backup of `name`.
+    fn keep_as(&self, path: &RelPath, directory: &S::Directory, from: &[u8], name: &[u8]) -> Result<()> {
+        let backup = [name, &self.place.suffix].concat();
+        let Some(aside) = &self.place.aside else {
+            let renamed = directory.rename(from, &backup);
+            if renamed.is_ok() {
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                let hash = made.0.hash_one((path.as_bytes(), &backup[..]));
+                made.1.insert(hash);
+            }
+            return match renamed {
+                // That a directory has the name of the backup says nothing of the entry itself.
+                Err(CallError { call, errno: Errno::ISDIR }) => Err(CallError { call, errno: Errno::EXIST }),
+                renamed => renamed,
+            };
+        };
+        let to = self.directory(aside, path)?;
+        match directory.move_to(from, (&to, &backup)) {
+            Err(CallError { errno: Errno::XDEV, .. }) => {
+                copy_entry((directory, from), (&*to, &backup), &self.names.next())?;
+                directory.remove(from)
+            }
+            Err(CallError { call, errno: Errno::ISDIR }) => Err(CallError { call, errno: Errno::EXIST }),
+            moved => moved,
+        }
+    }
+
+    /// The directory for backups from the directory at `path`, which is made when it is missing.
+    fn directory(&self, (top, base): &(S, RelPath), path: &RelPath) -> Result<Arc<S::Directory>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, directory)) = &*held
+            && at == path
+        {
+            return Ok(Arc::clone(directory));
+        }
+        let full = path.components().fold(base.clone(), |above, name| above.join(name));
+        let directory = match top.open(&full, Access::Reach) {
+            Err(CallError { errno: Errno::NOENT, .. }) => {
+                self.make(top, base, path)?;
+                top.open(&full, Access::Reach)
+            }
+            opened => opened,
+        };
+        let directory = Arc::new(directory?);
+        *held = Some((path.clone(), Arc::clone(&directory)));
+        Ok(directory)
+    }
+
+    /// Makes the directories on the way to backups. Those of the destination's have the owner and the mode of those.
+    fn make(&self, top: &S, base: &RelPath, path: &RelPath) -> Result<()> {
+        let make = |at: &RelPath, name: Name<'_>, bits| match top
+            .open(at, Access::Reach)?
+            .make_directory(name.as_bytes(), bits)
+        {
+            Ok(()) => Ok(true),
+            Err(CallError { errno: Errno::EXIST, .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        let mut at = RelPath::root();
+        for name in base.components() {
+            make(&at, name, 0o777)?;
+            at = at.join(name);
+        }
+        let mut original = RelPath::root();
+        for name in path.components() {
+            original = original.join(name);
+            let is_new = make(&at, name, 0o700)?;
+            at = at.join(name);
+            if is_new && let Ok(like) = self.root.open(&original, Access::Reach).and_then(|found| found.status(b"")) {
+                let copy = top.open(&at, Access::Read)?;
+                let handle = copy.handle();
+                let _ = handle.set_owner(Some(like.meta.uid), Some(like.meta.gid));
+                let _ = handle.set_mode(like.meta.mode);
+            }
+        }
+        Ok(())
+    }
+}
