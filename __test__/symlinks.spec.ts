@@ -255,6 +255,45 @@ test('symlinks that are left alone are warnings, and each is told', async (t) =>
   );
 });
 
+const trial = 'd=$(mktemp -d) && setfattr -n user.a -v 1 $d && setfacl -m u:7:r $d; s=$?; rm -r $d; exit $s';
+const hasBoth = spawnSync('sh', ['-c', trial]).status === 0;
+
+judgedWhere(hasBoth)('what symlinks lead to arrives with its extended attributes and ACLs', async (t) => {
+  const ready = await setup(t, { rights: 'read+write+delete+owner+special+xattrs+acls' });
+  for (const root of [ready.work, ready.served]) {
+    grow(root);
+    for (const path of ['src/f', 'src/sub', 'out/of', 'out/od', 'out/od/x']) {
+      spawnSync('setfattr', ['-n', 'user.path', '-v', path, `${root}/${path}`]);
+      spawnSync('setfacl', ['-m', `u:${path.length}:r`, `${root}/${path}`]);
+    }
+    spawnSync('setfattr', ['-h', '-n', 'trusted.link', '-v', 'of the symlink', `${root}/src/up`]);
+  }
+  await asRsync(
+    t,
+    ready,
+    [['-LA'], ['-kA'], ['-A', '--copy-unsafe-links']].map((flags) => ({ flags, source: 'src/' })),
+  );
+  // rsync has those of the symlink itself.
+  const { work, url, client: user } = ready;
+  for (const [from, to] of [
+    ['src/', 'local/'],
+    [url('src/'), 'pulled/'],
+  ] as const) {
+    t.is((await cli(t, user, ['-aLX', from, to], { cwd: work })).code, exit.ok);
+    for (const [path, value] of [
+      ['ok', 'src/f'],
+      ['up', 'out/of'],
+      ['lsub', 'src/sub'],
+      ['updir', 'out/od'],
+      ['updir/x', 'out/od/x'],
+    ]) {
+      const said = spawnSync('getfattr', ['-d', '-m', '-', `${path}`], { cwd: `${work}/${to}`, encoding: 'utf8' });
+      t.regex(said.stdout, new RegExp(`^user.path="${value}"$`, 'm'), `${to}${path}`);
+      t.notRegex(said.stdout, /trusted.link/, `${to}${path}`);
+    }
+  }
+});
+
 const asUser = ['--reuid=65534', '--regid=65534', '--clear-groups'];
 const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
 
