@@ -319,7 +319,7 @@ judged('an address that climbs is refused where it is written', async (t) => {
 });
 
 judged(
-  'a symlink planted in the destination leads nobody out, on a push or on a pull (CVE-2026-53785, CVE-2026-53796)',
+  'a symlink planted in the destination leads nobody out, on a push or on a pull (CVE-2007-6199, CVE-2026-53785, CVE-2026-53796)',
   async (t) => {
     const made = await setup(t);
     const { work, served, access, url, server } = made;

@@ -1,17 +1,30 @@
 // --keep-dirlinks: symlinks of the destination that are written through where the source has directories.
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
 import { PartialSyncError, sync } from '../dist/index.js';
 import { judged } from './helpers/judge.js';
-import { asRsync, file, link, settle } from './helpers/links.js';
+import { asRsync, file, link, randomLinks, settle } from './helpers/links.js';
 import { start } from './helpers/process.js';
 import { client } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
 import { startServer } from './helpers/server.js';
 import { accessOf, failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { walk } from './helpers/walk.js';
 
 /** A source with directories where the destination has symlinks, and one symlink where it has one as well. */
 function grow(root: string): void {
@@ -83,6 +96,49 @@ judged('rules of directories are those of what symlinks lead to', async (t) => {
   t.true(existsSync(`${ready.work}/made-local0/in/extra`));
 });
 
+judged('random trees are written through symlinks as by rsync', async (t) => {
+  const ready = await setup(t);
+  t.log(`seed ${seed}`);
+  for (let round = 0; round < scaled(3, 60); round += 1) {
+    const random = new Random(`dirlinks ${round}`);
+    for (const top of [ready.work, ready.served]) rmSync(`${top}/src`, { recursive: true, force: true });
+    randomLinks(random, dir(ready.work, 'src'));
+    spawnSync('rsync', ['-aH', '--delete', 'src/', `${ready.served}/src/`], { cwd: ready.work });
+    const directories = [...walk(`${ready.work}/src`)].flatMap(([path, { kind }]) =>
+      kind === 'directory' && path !== '' ? [path] : [],
+    );
+    const linked = directories.filter(() => random.oneIn(2));
+    const extra = linked.filter(() => random.oneIn(2));
+    // A symlink to a folder of its own stands for each of some directories, those of others among them.
+    const replaced = (destination: string): void => {
+      for (const [index, path] of linked.entries()) {
+        mkdirSync(`${destination}/in${index}`, { recursive: true });
+        if (extra.includes(path)) {
+          mkdirSync(`${destination}/in${index}/gone`);
+          for (const name of ['extra', 'gone/extra']) file(`${destination}/in${index}/${name}`);
+        }
+      }
+      for (const [index, path] of linked.entries()) {
+        mkdirSync(dirname(`${destination}/${path}`), { recursive: true });
+        link(`${destination}/${path}`, `${'../'.repeat(depth(destination, path))}in${index}`);
+      }
+    };
+    for (const name of ['judge0', 'made-local0', 'made-pull0']) {
+      rmSync(`${ready.work}/${name}`, { recursive: true, force: true });
+    }
+    rmSync(`${ready.served}/made0`, { recursive: true, force: true });
+    const flags = ['-K', ...(random.oneIn(2) ? ['--delete', '--filter=P /in*'] : [])];
+    const one = { flags, source: 'src/', fill: replaced, judgeFlags: [...flags, '--insecure-links'], anyTime: true };
+    await asRsync(t, ready, [one]);
+  }
+});
+
+/** How many directories are really above an entry of a destination, where symlinks lead on the way. */
+function depth(destination: string, path: string): number {
+  const parent = realpathSync(dirname(`${destination}/${path}`));
+  return parent.split('/').length - realpathSync(destination).split('/').length;
+}
+
 const LEADS_OUT = 'a symlink stands in its place that leads out of what may be written here';
 
 /** What a run with symlinks that lead out of the destination told, by the path. */
@@ -91,7 +147,7 @@ async function told(t: Parameters<typeof workDir>[0], run: PromiseLike<unknown>)
   return Object.fromEntries(error.result.failures.map(({ path, message }) => [path, message]));
 }
 
-test('a symlink that leads out stays, is told, and nothing arrives below it (CVE-2024-12087)', async (t) => {
+test('a symlink that leads out stays, is told, and nothing arrives below it (CVE-2014-9512, CVE-2024-12087)', async (t) => {
   const { work, served, url, access } = await setup(t);
   const outside = dir(work, 'outside');
   const source = dir(work, 'src');

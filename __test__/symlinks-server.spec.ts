@@ -1,5 +1,5 @@
 // How far symlinks lead at a server: below the prefix of the key, and nowhere that its operator hides.
-import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
@@ -64,7 +64,7 @@ async function failures(t: Parameters<typeof workDir>[0], run: PromiseLike<unkno
   return Object.fromEntries(error.result.failures.map(({ path, message }) => [path, message]));
 }
 
-test('symlinks lead below the prefix of the key alone, and nobody learns what is elsewhere', async (t) => {
+test('symlinks lead below the prefix of the key alone, and nobody learns what is elsewhere (CVE-2026-53783)', async (t) => {
   const { work, server, access } = await limited(t);
   const from = server.url('root', 'mine');
   const made = `${work}/made`;
@@ -118,6 +118,20 @@ test('what an operator hides is so by its place, through whatever symlink it is 
   );
   t.true(existsSync(`${work}/made/up/open`));
   t.false([...walk(`${work}/made`).keys()].some((path) => path.endsWith('closed')));
+});
+
+test('a root is the folder that was there at the start, whatever gets its name later (CVE-2026-53784, CVE-2026-53793)', async (t) => {
+  const { work, served, url, access } = await setup(t);
+  file(`${served}/tree`, 'served');
+  const outside = dir(work, 'outside');
+  file(`${outside}/tree`, 'outside');
+  renameSync(served, `${work}/moved`);
+  link(served, outside);
+  await sync(url('tree'), `${work}/pulled`, { ...access, copyLinks: true });
+  t.is(readFileSync(`${work}/pulled`, 'utf8'), 'served');
+  file(`${work}/new`);
+  await sync(`${work}/new`, url('new'), { ...access, keepDirLinks: true });
+  t.deepEqual([existsSync(`${work}/moved/new`), existsSync(`${outside}/new`)], [true, false]);
 });
 
 test('an operator may refuse that symlinks are followed', async (t) => {

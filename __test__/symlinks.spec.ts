@@ -118,10 +118,18 @@ judged('symlinks that lead to nothing are told, keep a run from deleting, and co
     { flags: ['--copy-unsafe-links', '--delete'], source: 'src/', fill },
     { flags: ['--safe-links', '--delete'], source: 'src/', fill },
     { flags: ['-L', '--exclude=dangling', '--exclude=loop', '--exclude=updangling'], source: 'src/' },
+    { flags: ['-Lm'], source: 'src/' },
   ]);
   const ran = await cli(t, ready.client, ['-aL', `${ready.work}/src/`, `${ready.work}/told/`]);
   t.regex(ran.stderr, /dangling.*symlink has no referent/);
   t.regex(ran.stderr, /loop.*Too many levels of symbolic links/);
+
+  // A directory that holds nothing else is left out where those are, and what it holds is told.
+  mkdirSync(`${ready.work}/few/sub`, { recursive: true });
+  link(`${ready.work}/few/sub/dangling`, 'nothing');
+  const pruned = await cli(t, ready.client, ['-aLm', `${ready.work}/few/`, `${ready.work}/pruned/`]);
+  t.is(pruned.code, exit.partial);
+  t.regex(pruned.stderr, /^sub\/dangling: symlink has no referent/m);
 });
 
 judged('absolute symlinks are followed on this machine', async (t) => {

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{At, InForce, Issue, IssueKind, Kind, Name, RelPath, RuleFileError};
 
-use super::scan::ScanOptions;
+use super::scan::{ScanOptions, unseen};
 use super::temp::TempName;
 use super::{Access, CallError, Directory, Errno, Result, Storage};
 
@@ -135,6 +135,13 @@ impl Pruner {
             }
             let kind = match known.map_or_else(|| directory.status(name).map(|status| status.kind), Ok) {
                 Err(CallError { errno: Errno::NOENT, .. }) => return Ok(()),
+                // A symlink that cannot be followed is nothing, and costs nothing else.
+                Err(error @ CallError { errno: Errno::NOLINK | Errno::XDEV | Errno::LOOP, .. }) => {
+                    if judge.matcher.takes(&at, name, Kind::Symlink) {
+                        self.issues.push(unseen(&level.path, name, error));
+                    }
+                    return Ok(());
+                }
                 kind => kind?,
             };
             if judge.matcher.takes(&at, name, kind) {

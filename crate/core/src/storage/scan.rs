@@ -188,17 +188,6 @@ impl Scan {
         });
     }
 
-    /// Tells of an entry that cannot be looked at, or of a symlink that cannot be taken for what it leads to.
-    fn not_led(&mut self, name: &[u8], error: CallError) {
-        let message = match error.errno {
-            Errno::NOLINK => "symlink has no referent".to_owned(),
-            Errno::XDEV => "the symlink leads out of what may be read here".to_owned(),
-            _ => return self.issue(name, "cannot look at", error),
-        };
-        let path = self.path.join_bytes(name);
-        self.issues.push(Issue { kind: IssueKind::Unreadable, path, message, old_kept: true });
-    }
-
     /// How many entries it takes the memory of: extended attributes may take more than all the rest, and paths of leaders.
     pub(crate) fn weight(&self) -> usize {
         let others = self.listing.xattrs_bytes() + self.listing.followers_bytes() + self.xattrs.as_bytes().len();
@@ -255,7 +244,7 @@ impl Scan {
             Err(CallError { errno: Errno::NOENT, .. }) => return,
             // What does not belong to the run may lead anywhere.
             Err(_) if known.is_none() && self.leaves((name, Kind::Symlink), options, at) => return,
-            Err(error) => return self.not_led(name, error),
+            Err(error) => return self.issues.push(unseen(&self.path, name, error)),
         };
         if known.is_none() && self.leaves((name, status.kind), options, at) {
             return;
@@ -414,6 +403,16 @@ impl Scan {
             };
         }
     }
+}
+
+/// What is told of an entry that cannot be looked at, or of a symlink that cannot be taken for what it leads to.
+pub(super) fn unseen(directory: &RelPath, name: &[u8], error: CallError) -> Issue {
+    let message = match error.errno {
+        Errno::NOLINK => "symlink has no referent".to_owned(),
+        Errno::XDEV => "the symlink leads out of what may be read here".to_owned(),
+        _ => format!("cannot look at: {error}"),
+    };
+    Issue { kind: IssueKind::Unreadable, path: directory.join_bytes(name), message, old_kept: true }
 }
 
 /// Lists the directory at `path` below `root`, where `above` are the rules that are in force in the directory above it.
