@@ -83,3 +83,30 @@ judged(
     }
   },
 );
+
+// Seen red with holes over what is there, through which it showed.
+judged('what is written in place has holes and nothing of what was there before, as with rsync', async (t) => {
+  t.log(`seed ${seed}`);
+  const { work, served, url, client: user } = await setup(t);
+  const random = new Random(t.title);
+  const names = [0, 1, 5, 31, 33, 100, 400].map((blocks) => `f${blocks}`);
+  const trees = [`${work}/judge`, `${work}/here`, `${served}/pushed`];
+  for (const tree of [`${work}/src`, ...trees]) mkdirSync(tree);
+  for (const name of names) {
+    const blocks = Number(name.slice(1));
+    const [bytes, before] = [content(random, blocks), random.bytes((blocks + random.below(5)) * BLOCK)];
+    writeFileSync(`${work}/src/${name}`, bytes);
+    for (const tree of trees) writeFileSync(`${tree}/${name}`, before);
+  }
+  const words = ['-aSI', '--inplace'];
+  rsync(...words, `${work}/src/`, `${work}/judge/`);
+  await quietly(t, user, [...words, `${work}/src/`, `${work}/here`]);
+  await quietly(t, user, [...words, `${work}/src/`, url('pushed')]);
+  for (const tree of trees) {
+    assertEqual(t, `${work}/src`, tree, { wholeSeconds: true });
+    for (const name of names) {
+      const [ours, theirs] = [tree, `${work}/judge`].map((of) => lstatSync(`${of}/${name}`).blocks) as [number, number];
+      t.true(ours <= theirs, `${tree}/${name}: ${ours} blocks, with rsync ${theirs}`);
+    }
+  }
+});

@@ -73,7 +73,8 @@ impl<D: WriteDirectory> Arriving<D> {
             self.data_end = at + bytes.len() as u64;
             return new.file.write(bytes, at);
         }
-        if let Some(end) = super::sparse::write(&new.file, bytes, at)? {
+        let over = new.unplaced.placement() == Placement::InPlace;
+        if let Some(end) = super::sparse::write(&new.file, bytes, at, over)? {
             self.data_end = end;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::storage::{Result, WriteFile};
+use crate::storage::{Result, WriteFile, cut};
 
 /// What file systems allocate at once: a hole in less takes as much room as zeros.
 const BLOCK_BYTES: usize = 4096;
@@ -27,11 +27,16 @@ fn data(bytes: &[u8], offset: u64) -> Vec<Range<usize>> {
     parts
 }
 
-/// Writes `bytes` at `offset`, where nothing was written before, but for blocks of zeros. Gives where the last data ends, when
+/// Writes `bytes` at `offset`, but for blocks of zeros. Nothing was written behind that before, unless the file is written `over`:
+/// then what is there goes, for it may not show through a hole, and all of it is written anew. Gives where the last data ends, when
 /// there is some.
-pub(super) fn write(file: &impl WriteFile, bytes: &[u8], offset: u64) -> Result<Option<u64>> {
+pub(super) fn write(file: &impl WriteFile, bytes: &[u8], offset: u64, over: bool) -> Result<Option<u64>> {
+    let parts = data(bytes, offset);
+    if over && parts.iter().map(Range::len).sum::<usize>() < bytes.len() {
+        cut(file, offset)?;
+    }
     let mut end = None;
-    for part in data(bytes, offset) {
+    for part in parts {
         end = Some(offset + part.end as u64);
         file.write(&bytes[part.clone()], offset + part.start as u64)?;
     }

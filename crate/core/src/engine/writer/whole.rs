@@ -57,13 +57,19 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 }
 
-/// Writes the content of a new file, with holes for its zeros when that is asked for.
-fn put(file: &impl WriteFile, content: &[u8], sparse: bool) -> storage::Result<()> {
-    if !sparse {
-        return file.write(content, 0);
+/// Writes the content of a new file, or `over` what is there, with holes for its zeros when that is asked for.
+fn put(file: &impl WriteFile, content: &[u8], sparse: bool, over: bool) -> storage::Result<()> {
+    let bytes = content.len() as u64;
+    let mut end = bytes;
+    if sparse {
+        end = super::sparse::write(file, content, 0, over)?.unwrap_or(0);
+    } else {
+        file.write(content, 0)?;
     }
-    let end = super::sparse::write(file, content, 0)?.unwrap_or(0);
-    if end == content.len() as u64 { Ok(()) } else { end_in_hole(file, content.len() as u64) }
+    if over {
+        cut(file, end)?;
+    }
+    if end == bytes { Ok(()) } else { end_in_hole(file, bytes) }
 }
 
 /// Writes a whole file and sets its attributes.
@@ -80,8 +86,7 @@ fn write<S: WriteStorage>(
     let directory = current.directory.as_ref().map_err(|error| *error)?;
     if let Some((unplaced, open)) = writing.begin_in_place(&current.incoming.path, directory, (&name, old_mode))? {
         clock.enter(Phase::write);
-        open.write(content, 0)?;
-        cut(&open, content.len() as u64)?;
+        put(&open, content, writing.sparse, true)?;
         clock.enter(Phase::attributes);
         let unset = writing.policy.set(&target.reopened(), &open.handle(), None);
         return Ok(Unnamed { incoming: Arc::clone(&current.incoming), file, unplaced, open: Some(open), unset });
@@ -90,7 +95,7 @@ fn write<S: WriteStorage>(
         Unplaced::file(placement, (directory, writing.staging.as_ref()), writing.names.next(), target.start())
     })?;
     clock.enter(Phase::write);
-    if let Err(error) = put(&open, content, writing.sparse) {
+    if let Err(error) = put(&open, content, writing.sparse, false) {
         unplaced.discard();
         return Err(error);
     }
