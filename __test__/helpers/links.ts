@@ -84,6 +84,7 @@ export async function asRsync(
 export function randomLinks(random: Random, root: string, outside?: string): void {
   const directories = [''];
   const everything: string[] = [];
+  const files = new Set<string>();
   for (let count = random.between(3, 6); count > 0; count -= 1) {
     const path = `${random.pick(directories)}/d${count}`;
     mkdirSync(`${root}${path}`, { recursive: true });
@@ -93,6 +94,7 @@ export function randomLinks(random: Random, root: string, outside?: string): voi
   for (let count = random.between(4, 9); count > 0; count -= 1) {
     const path = `${random.pick(directories)}/f${count}`;
     file(`${root}${path}`);
+    files.add(path);
     everything.push(path);
   }
   for (let count = random.between(6, 14); count > 0; count -= 1) {
@@ -110,11 +112,13 @@ export function randomLinks(random: Random, root: string, outside?: string): voi
       `l${count}`,
       ...(outside === undefined ? [] : [`${outside}/of`, `${outside}/od`, `${outside}/none`]),
     ]);
-    // One that leads to a directory above it would be followed for ever, which has a test of its own.
-    const leadsUp = `${here}/`.startsWith(`/${goal}/`);
-    if (leadsUp) continue;
+    // To directories that were made later alone: a loop would be followed for ever, which has a test of its own.
+    const order = directories.indexOf(`/${goal}`);
+    if (order !== -1 && order <= directories.indexOf(here)) continue;
     link(`${root}${here}/l${count}`, target);
-    if (!random.oneIn(3)) continue;
+    // Chains, but to no directory: two of them could be a loop.
+    if (!files.has(`/${goal}`) || !target.endsWith(goal) || random.oneIn(2)) continue;
+    files.add(`${here}/l${count}`);
     everything.push(`${here}/l${count}`);
   }
   settle(root, ...directories.toReversed().map((path) => `.${path}`));
