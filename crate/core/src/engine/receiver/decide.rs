@@ -398,7 +398,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
     }
 
-    fn is_empty_directory(&self, path: &[u8]) -> bool {
+    pub(super) fn is_empty_directory(&self, path: &[u8]) -> bool {
         let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(path)) else { return false };
         let directory = match self.widened() {
             Some(widened) => widened.open(&path, Access::Read),

@@ -55,14 +55,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if refused.is_none() && !is_unread {
             refused = self.lost_source(&delayed).map(|path| self.guard.source_deleted(&path));
         }
-        // What takes the place of a directory deletes it, and so waits for the same conditions.
-        let may_replace = refused.is_none() && !is_unread;
-        if refused.is_some() {
+        // What takes the place of a directory deletes it, and so waits for the same conditions; nothing is lost with an
+        // empty one.
+        let is_refused = refused.is_some();
+        let may_replace = |receiver: &Self, entry: &Delayed| {
+            !is_refused && (!is_unread || receiver.is_empty_directory(&entry.path()))
+        };
+        if is_refused {
             self.extras.clear();
         }
         let mut removed = 0;
         for entry in delayed {
-            if !may_replace {
+            if !may_replace(self, entry) {
                 self.withdraw(entry, "a directory stands in its place, and nothing is deleted in this run")?;
             } else if self.holds_protected(&entry.path(), &self.in_force_at(&entry.directory)) {
                 self.withdraw(entry, PROTECTED)?;

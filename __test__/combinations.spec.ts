@@ -1,0 +1,379 @@
+// Options as people combine them: random trees with everything, random options, and what rsync makes of both.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, lstatSync, lutimesSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+import type { ExecutionContext } from 'ava';
+
+import { judgedWhere } from './helpers/judge.js';
+import { type Ended, start } from './helpers/process.js';
+import { type Client, client, program } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
+import { type Riches, RichTree } from './helpers/rich-tree.js';
+import { startServer, type TestServer } from './helpers/server.js';
+import { isRoot, scaled } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+import { at, differences, walk } from './helpers/walk.js';
+
+const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
+
+/** Flags that belong together, and how often they are drawn. */
+interface Choice {
+  readonly flags: (random: Random) => readonly string[];
+  readonly rootOnly?: boolean;
+}
+
+const fixed = (...flags: readonly string[]): Choice => ({ flags: () => flags });
+const asRoot = (...flags: readonly string[]): Choice => ({ flags: () => flags, rootOnly: true });
+const oneOf = (...flags: readonly string[]): Choice => ({ flags: (random) => [random.pick(flags)] });
+
+const RULES = ['- *.o', '+ a', '- /a', 'P b', 'H c.o', 'S *', 'R a', '- a/', '- b/**', '+ */', '- *', '!', '-! */']
+  .concat(['-s core', '-r a', 'P .keep', '- /src', '+ /src/***', '- [a-b]', '- ?', 'H .*', '- *tmp'])
+  .concat([': .rules', ':n .rules', ':e .rules', ':C', '-C']);
+
+const MODES = ['D755,F644', 'u=rwX,go=rX', 'go-w', 'a+x', 'F600', 'g=u', 'D750'];
+
+const CHOICES: readonly Choice[] = [
+  oneOf(
+    '--no-perms',
+    '--no-times',
+    '--no-owner',
+    '--no-group',
+    '--no-links',
+    '--no-devices',
+    '--no-specials',
+    '--no-D',
+  ),
+  fixed('-H'),
+  fixed('-A'),
+  fixed('-X'),
+  fixed('-E', '--no-perms'),
+  fixed('-O'),
+  fixed('-J'),
+  { flags: (random) => [`--chmod=${random.pick(MODES)}`] },
+  asRoot('--numeric-ids'),
+  {
+    flags: (random) => [random.pick(['--usermap=*:1000', '--usermap=0:4321,1000-5000:0', '--usermap=:7'])],
+    rootOnly: true,
+  },
+  {
+    flags: (random) => [random.pick(['--groupmap=*:1000', '--groupmap=0:4321', '--groupmap=4000-5000:nogroup'])],
+    rootOnly: true,
+  },
+  asRoot('--chown=1000:4321'),
+  asRoot('--no-super'),
+  fixed('-u'),
+  fixed('-c'),
+  fixed('-I'),
+  fixed('--size-only'),
+  oneOf('--modify-window=1', '--modify-window=86400', '--modify-window=-1'),
+  fixed('--existing'),
+  fixed('--ignore-existing'),
+  oneOf('--min-size=1', '--min-size=100', '--min-size=5K'),
+  oneOf('--max-size=0', '--max-size=99', '--max-size=5000', '--max-size=1K'),
+  fixed('-d', '--no-r'),
+  fixed('--delete'),
+  fixed('--delete-excluded'),
+  oneOf('--exclude=*.o', '--exclude=/a', '--exclude=a/', '--include=b', '--exclude=*'),
+  { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },
+  { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },
+  oneOf('-F', '-FF'),
+  fixed('-C'),
+];
+
+const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs'), fixed('--no-d')];
+
+/** A run: its options, each with its flags, its sources below the folder of the case, and what its list names. */
+interface Case {
+  readonly base: string;
+  readonly options: ReadonlyArray<readonly string[]>;
+  readonly sources: readonly string[];
+  readonly list: readonly string[] | undefined;
+  readonly starts: 'changed' | 'empty';
+}
+
+const carriesAll = (base: string, flags: ReadonlySet<string>): boolean =>
+  (base === '-a' || base === '-rlptgoD') &&
+  !['--no-perms', '--no-times', '--no-owner', '--no-group', '--no-super'].some((flag) => flags.has(flag));
+
+/** Options that rsync or this side refuses together. */
+function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: boolean): boolean {
+  const flags = new Set([base, ...options.flat()]);
+  const some = (test: (flag: string) => boolean): boolean => [...flags].some(test);
+  if (flags.has('-A') && flags.has('--no-perms')) return false;
+  // Directories on the way to a listed path are made here, and not by rsync, when rules leave them out.
+  if (list && some((flag) => /^--(filter|exclude|include|delete-excluded)|^-F|^-C/.test(flag))) return false;
+  // An existing file whose attributes are set keeps its mode here without -p, and gets the source's from rsync.
+  if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
+  // Of the names of a hard link another one may come first than in rsync, which shows in what is not carried.
+  if (flags.has('-H') && !carriesAll(base, flags)) return false;
+  // The ids in ACLs go by number here.
+  if (flags.has('-A') && some((flag) => /^--(usermap|groupmap|chown)/.test(flag))) return false;
+  const deletes = flags.has('--delete') || flags.has('--delete-excluded');
+  return !(deletes && list);
+}
+
+function draw(random: Random, privileged: boolean): Case {
+  for (;;) {
+    const base = random.pick(['-a', '-a', '-a', '-rlt', '-rlpt', '-rtpgoD', '-rlptgoD']);
+    const listed = random.oneIn(8);
+    const relative = !listed && random.oneIn(6);
+    const pool = CHOICES.filter(({ rootOnly }) => privileged || rootOnly !== true);
+    const drawn = Array.from({ length: random.between(2, 5) }, () => random.pick(pool));
+    const some = [...new Set(drawn)].map(({ flags }) => flags(random));
+    const own = listed && random.oneIn(2) ? [random.pick(LIST_CHOICES).flags(random)] : [];
+    const related = relative ? [['-R'], ...(random.oneIn(3) ? [['--no-implied-dirs']] : [])] : [];
+    const options = [...some, ...own, ...related];
+    if (!isSound(options, base, listed)) continue;
+    const sources = listed
+      ? ['src/']
+      : relative
+        ? random.pick([['src/./a'], ['src/./b', 'src/./e f'], ['src/./'], ['src/./Z/'], ['src/./a/b']])
+        : random.pick([['src/'], ['src/'], ['src/'], ['src'], ['src/', 'other/'], ['src/a', 'other'], ['src/b']]);
+    const list = listed ? [] : undefined;
+    return { base, options, sources, list, starts: random.oneIn(5) ? 'empty' : 'changed' };
+  }
+}
+
+/** Who runs all programs of a case. */
+interface Actor {
+  readonly words: readonly string[];
+  readonly user: Client;
+  readonly server: TestServer;
+  readonly served: string;
+  readonly privileged: boolean;
+}
+
+function ranBy(actor: Actor, cwd: string, words: readonly string[]): { status: number | null; stderr: string } {
+  const [first = '', ...rest] = [...actor.words, ...words];
+  const { status, stderr } = spawnSync(first, rest, { cwd, encoding: 'latin1' });
+  return { status, stderr };
+}
+
+/** What rsync would still change, but for times that no run has set. */
+function differs(theirs: string, ours: string, since: number): string {
+  const isNew = (root: string, path: string): boolean =>
+    (lstatSync(at(root, path), { throwIfNoEntry: false })?.mtimeMs ?? 0) >= since;
+  const plain = (name: string): string =>
+    name.replace(/\\#(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+  const isUnset = (line: string): boolean => {
+    const path = /^\.[dfLDS]\.\.t\.+ (.*?)( -> .*)?$/.exec(line)?.[1];
+    return path !== undefined && isNew(theirs, plain(path)) && isNew(ours, plain(path));
+  };
+  // Symlinks that lead in a circle are told by rsync, and compared all the same.
+  const judged = ['-aHAXinc', '--delete', `${theirs}/`, `${ours}/`];
+  const { status, stdout, stderr } = spawnSync('rsync', judged, {
+    encoding: 'latin1',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  if (status !== 0 && status !== 23) throw new Error(stderr);
+  const lines = stdout.split('\n');
+  return lines.filter((line) => !isUnset(line)).join('\n');
+}
+
+/** Which names are one entry. */
+function linked(root: string): string[] {
+  const groups = new Map<bigint, string[]>();
+  for (const [path, { ino, kind }] of walk(root)) {
+    if (kind !== 'directory') groups.set(ino, [...(groups.get(ino) ?? []), path]);
+  }
+  return [...groups.values()]
+    .filter(({ length }) => length > 1)
+    .map((paths) => paths.toSorted().join(' = '))
+    .toSorted();
+}
+
+interface Tally {
+  run: number;
+  /** In which each of two options or more changes what comes of it. */
+  counted: number;
+}
+
+class Trial {
+  readonly #t: ExecutionContext;
+  readonly #actor: Actor;
+  readonly #work: string;
+  readonly #random: Random;
+  readonly #label: string;
+  readonly #case: Case;
+  readonly #list: readonly string[];
+
+  constructor(t: ExecutionContext, actor: Actor, number: number) {
+    this.#t = t;
+    this.#actor = actor;
+    this.#random = new Random(`${t.title} ${number}`);
+    this.#work = dir(actor.served, String(number));
+    this.#case = draw(this.#random, actor.privileged);
+    this.#list = this.#grow();
+    const { base, options, sources } = this.#case;
+    this.#label = `${number}: ${base} ${options.flat().join(' ')} ${sources.join(' ')} ${JSON.stringify(this.#list)}`;
+  }
+
+  #grow(): readonly string[] {
+    const random = this.#random;
+    const { privileged, served } = this.#actor;
+    const flags = new Set(this.#case.options.flat());
+    const maps = [...flags].some((flag) => /^--(usermap|groupmap|chown|no-super)/.test(flag));
+    const carriesModes = flags.has('-A') || (/[ap]/.test(this.#case.base) && !flags.has('--no-perms'));
+    const riches: Riches = {
+      owned: privileged,
+      // Here a set-id bit is dropped under another owner than the source's.
+      setId: !maps && privileged && carriesAll(this.#case.base, flags),
+      links: true,
+      // Without -p rsync gives an entry the mode of what it replaces, and with --ignore-existing times to what it leaves.
+      replaced: carriesModes && !flags.has('--ignore-existing'),
+      acls: !flags.has('-H') || flags.has('-A'),
+      xattrs: !flags.has('-H') || flags.has('-X'),
+      socket: `${served}/socket`,
+    };
+    for (const name of ['src', 'other']) new RichTree(`${this.#work}/${name}`, random, riches).grow();
+    this.#plant('src');
+    mkdirSync(`${this.#work}/start`);
+    if (this.#case.starts === 'changed') {
+      const relative = flags.has('-R') ? ['-R'] : [];
+      spawnSync('rsync', ['-aHAX', ...relative, ...this.#case.sources, 'start/'], { cwd: this.#work });
+      new RichTree(`${this.#work}/start`, random, riches).change();
+      this.#plant('start');
+    }
+    lutimesSync(`${this.#work}/start`, 1_200_000_000, 1_200_000_000);
+    if (!privileged) execFileSync('chown', ['-R', '-h', '65534:65534', this.#work]);
+    if (this.#case.list === undefined) return [];
+    const paths = [...walk(`${this.#work}/src`).keys()].filter((path) => path !== '');
+    const listed = Array.from({ length: random.between(1, 6) }, () => random.pick(paths.length > 0 ? paths : ['a']));
+    if (random.oneIn(4)) listed.push('missing/one');
+    writeFileSync(`${this.#work}/list`, Buffer.from(listed.map((path) => `${path}\0`).join(''), 'latin1'));
+    return listed;
+  }
+
+  /** Files of rules, of the same time everywhere. */
+  #plant(root: string): void {
+    const random = this.#random;
+    for (const [path, { kind }] of walk(`${this.#work}/${root}`)) {
+      if (kind !== 'directory' || !random.oneIn(3)) continue;
+      const folder = Buffer.concat([Buffer.from(`${this.#work}/${root}/`), Buffer.from(path, 'latin1')]);
+      const name = random.pick(['.rules', '.rsync-filter', '.cvsignore']);
+      const rules = name === '.cvsignore' ? ['*.o', 'b'] : ['- a', '- *.o', '+ b', '- b/', 'P Z', 'H -x'];
+      const { atimeMs, mtimeMs } = lstatSync(folder);
+      const file = Buffer.concat([folder, Buffer.from(`/${name}`)]);
+      writeFileSync(file, `${random.pick(rules)}\n${random.pick(rules)}\n`);
+      lutimesSync(file, 1_600_000_000, 1_600_000_000);
+      lutimesSync(folder, atimeMs / 1000, mtimeMs / 1000);
+    }
+  }
+
+  /** A destination as it was before the run. */
+  #fresh(name: string): string {
+    execFileSync('cp', ['-a', `${this.#work}/start`, `${this.#work}/${name}`]);
+    return `${this.#work}/${name}`;
+  }
+
+  #flags(without?: number): string[] {
+    const { base, options, list } = this.#case;
+    const listed = list === undefined ? [] : [`--files-from=${this.#work}/list`, '-0'];
+    return [base, ...options.filter((_, index) => index !== without).flat(), ...listed];
+  }
+
+  #byRsync(name: string, without?: number): { root: string; code: number | null; stderr: string } {
+    const root = this.#fresh(name);
+    const words = ['rsync', ...this.#flags(without), ...this.#case.sources, `${name}/`];
+    const { status, stderr } = ranBy(this.#actor, this.#work, words);
+    return { root, code: status, stderr };
+  }
+
+  async run(tally: Tally): Promise<void> {
+    const since = Date.now() - 1000;
+    const judge = this.#byRsync('theirs');
+    // What rsync refuses is no case.
+    if (judge.code === 1 || judge.code === 2 || judge.code === 4) return;
+    const { sources } = this.#case;
+    // What is below a directory in whose place something else stands is left alone here, and fails with rsync.
+    const isBelow = /Not a directory|No such file or directory/.test(judge.stderr);
+    if (isBelow && this.#flags().includes('--ignore-existing')) return;
+    // Nothing is deleted here when a source is missing.
+    const isMissing = sources.some((source) => !existsSync(`${this.#work}/${source}`));
+    // A slash says that it is a directory.
+    if (
+      sources.some(
+        (source) => existsSync(`${this.#work}/${source.replace(/\/$/, '')}`) && !existsSync(`${this.#work}/${source}`),
+      )
+    )
+      return;
+    if (isMissing && this.#flags().some((flag) => flag.startsWith('--delete'))) return;
+    const url = (path: string): string => this.#actor.server.url('root', `${this.#number()}/${path}`);
+    const ways = [
+      { name: 'local', words: [...sources, 'local/'] },
+      { name: 'pushed', words: [...sources, url('pushed/')] },
+      { name: 'pulled', words: [...sources.map(url), 'pulled/'] },
+    ];
+    for (const { name, words } of ways) {
+      const ours = this.#fresh(name);
+      const ended = await this.#product(words);
+      const label = `${this.#label}, ${name}, ${this.#work}`;
+      this.#t.is(ended.code, judge.code, `${label}: ${ended.stderr}\nrsync: ${judge.stderr}`);
+      this.#t.is(differs(judge.root, ours, since), '', `${label}: ${ended.stderr}\nrsync: ${judge.stderr}`);
+      const found = differences(walk(judge.root, { content: true }), walk(ours, { content: true }), { times: false });
+      this.#t.deepEqual(found, [], label);
+      this.#t.deepEqual(linked(ours), linked(judge.root), label);
+    }
+    tally.run += 1;
+    const matter = this.#case.options.filter((_, index) => {
+      const less = this.#byRsync(`without${index}`, index);
+      return less.code !== judge.code || differs(judge.root, less.root, since) !== '';
+    });
+    if (matter.length >= 2) tally.counted += 1;
+    execFileSync('rm', ['-rf', '--', this.#work]);
+  }
+
+  #number(): string {
+    return this.#work.slice(this.#actor.served.length + 1);
+  }
+
+  async #product(words: readonly string[]): Promise<Ended> {
+    const [first = '', ...rest] = [...this.#actor.words, process.execPath, program, ...this.#flags(), ...words];
+    const env = { ...this.#actor.user.env, SPARSYNC_GUARDS: 'off' };
+    return start(this.#t, first, rest, { env, cwd: this.#work }).ended;
+  }
+}
+
+async function actor(t: ExecutionContext, words: readonly string[]): Promise<Actor> {
+  const work = workDir(t);
+  for (const path of [work, dirname(work)]) chmodSync(path, 0o755);
+  const served = dir(work, 'served');
+  const bind = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', bind, `${served}/socket`]);
+  const user = client(work);
+  for (const name of ['server.config', 'server.state', 'client.state']) dir(work, name);
+  if (words.length > 0) execFileSync('chown', ['-R', '65534:65534', work]);
+  const rights = 'read+write+delete+owner+special+xattrs+acls';
+  const roots = { root: served };
+  const server = await startServer(t, { home: work, roots, clients: [user], rights, under: words });
+  if (words.length > 0) execFileSync('chown', ['-R', '65534:65534', user.configDir]);
+  return { words, user, server, served, privileged: words.length === 0 };
+}
+
+async function trials(t: ExecutionContext, words: readonly string[]): Promise<void> {
+  t.timeout(3_600_000);
+  t.log(`seed ${seed}`);
+  const who = await actor(t, words);
+  const tally: Tally = { run: 0, counted: 0 };
+  const wanted = scaled(12, 300);
+  for (let number = 0; tally.counted < wanted; number += 1) await new Trial(t, who, number).run(tally);
+  t.log(`${tally.run} combinations, in ${tally.counted} of which two options or more change what comes of them`);
+}
+
+const canJudge = isRoot && has('setfattr') && has('setfacl');
+const asUser = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+
+judgedWhere(canJudge)(
+  'random combinations of options make of random trees what rsync makes of them, as root',
+  async (t) => {
+    await trials(t, []);
+  },
+);
+
+judgedWhere(canJudge && spawnSync('setpriv', [...asUser.slice(1), 'true']).status === 0)(
+  'random combinations of options make of random trees what rsync makes of them, as a plain user',
+  async (t) => {
+    await trials(t, asUser);
+  },
+);
