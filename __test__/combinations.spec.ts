@@ -1,7 +1,7 @@
 // Options as people combine them: random trees with everything, random options, and what rsync makes of both.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, lutimesSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
@@ -79,6 +79,9 @@ const CHOICES: readonly Choice[] = [
   { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },
   oneOf('-F', '-FF'),
   fixed('-C'),
+  fixed('-m'),
+  oneOf('-L', '-k', '-K', '--safe-links', '--copy-unsafe-links'),
+  oneOf('-L', '-k', '-K', '--safe-links', '--copy-unsafe-links'),
 ];
 
 const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs'), fixed('--no-d')];
@@ -107,9 +110,9 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
   // Of the names of a hard link another one may come first than in rsync, which shows in what is not carried.
   if (flags.has('-H') && !carriesAll(base, flags)) return false;
-  // The ids in ACLs go by number here.
-  if (flags.has('-A') && some((flag) => /^--(usermap|groupmap|chown)/.test(flag))) return false;
-  const deletes = flags.has('--delete') || flags.has('--delete-excluded');
+  const follows = flags.has('-L') || flags.has('-k') || flags.has('--copy-unsafe-links');
+  if (follows && flags.has('-m')) return false;
+  const deletes = some((flag) => flag.startsWith('--delete'));
   return !(deletes && list);
 }
 
@@ -171,6 +174,8 @@ function differs(theirs: string, ours: string, since: number): string {
   return lines.filter((line) => !isUnset(line)).join('\n');
 }
 
+const isSymlink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+
 /** Which names are one entry. */
 function linked(root: string): string[] {
   const groups = new Map<bigint, string[]>();
@@ -221,8 +226,11 @@ class Trial {
       setId: !maps && privileged && carriesAll(this.#case.base, flags),
       links: true,
       // Without -p rsync gives an entry the mode of what it replaces, and with --ignore-existing times to what it leaves.
+      // What leads up is followed in circles.
+      leadsUp: !['-L', '-k', '-K', '--copy-unsafe-links'].some((flag) => flags.has(flag)),
       replaced: carriesModes && !flags.has('--ignore-existing'),
-      acls: !flags.has('-H') || flags.has('-A'),
+      // Who may execute what a default ACL lets fewer read, rsync asks of the file before it has it.
+      acls: (!flags.has('-H') || flags.has('-A')) && !flags.has('-E'),
       xattrs: !flags.has('-H') || flags.has('-X'),
       socket: `${served}/socket`,
     };
@@ -306,6 +314,8 @@ class Trial {
       { name: 'pulled', words: [...sources.map(url), 'pulled/'] },
     ];
     for (const { name, words } of ways) {
+      // On a server a symlink in the place of a source that has its name is refused.
+      if (name === 'pushed' && sources.some((source) => isSymlink(`${this.#work}/start/${basename(source)}`))) continue;
       const ours = this.#fresh(name);
       const ended = await this.#product(words);
       const label = `${this.#label}, ${name}, ${this.#work}`;

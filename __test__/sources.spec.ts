@@ -1,12 +1,21 @@
 // Several sources of one run, seen as one tree: what rsync makes of the same ones.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
 import { ConfigError, NotFoundError, connect, plan, sync, verify } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
-import { judged, rsync } from './helpers/judge.js';
+import { judged, rsync, rsyncSays } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { failure, scaled, setup } from './helpers/setup.js';
@@ -233,3 +242,39 @@ judged('a plan, a comparison and a count of files among the sources see the same
   t.true((await verify(sources, `${work}/t`)).equal);
   t.false((await verify([b, a], `${work}/t`)).equal);
 });
+
+judged(
+  'a directory that is a source takes the place of a symlink of its name, and nothing goes through it',
+  async (t) => {
+    const { work, served, url, client: user } = await setup(t);
+    for (const root of [work, served]) {
+      mkdirSync(`${root}/source/sub`, { recursive: true });
+      writeFileSync(`${root}/source/sub/new`, 'new');
+      mkdirSync(`${root}/elsewhere`);
+      writeFileSync(`${root}/elsewhere/precious`, 'precious');
+    }
+    const made = (root: string, name: string): string => {
+      symlinkSync('../elsewhere', `${dir(root, name)}/source`);
+      return `${root}/${name}`;
+    };
+    const [judge, local, pulled] = ['judge', 'local', 'pulled'].map((name) => made(work, name)) as [
+      string,
+      string,
+      string,
+    ];
+    rsync('-a', '--delete', `${work}/source`, `${judge}/`);
+    for (const [destination, from] of [
+      [local, `${work}/source`],
+      [pulled, url('source')],
+    ] as const) {
+      t.is((await cli(t, user, ['-a', '--delete', from, `${destination}/`])).code, exit.ok);
+      t.is(rsyncSays(judge, destination), '', from);
+    }
+    // What a path of a server leads to is its operator's.
+    const pushed = made(served, 'pushed');
+    const refused = await cli(t, user, ['-a', '--delete', `${work}/source`, url('pushed/')]);
+    t.is(refused.code, exit.unauthorized);
+    t.true(lstatSync(`${pushed}/source`).isSymbolicLink());
+    for (const root of [work, served]) t.deepEqual(readdirSync(`${root}/elsewhere`), ['precious']);
+  },
+);

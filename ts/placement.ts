@@ -110,6 +110,10 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
       return placeSeveral({ sources: [first, ...others], destination }, settings);
     }
   } else if (settings.relative) {
+    const listed = settings.recursive ? undefined : listOf(sources);
+    if (listed !== undefined) {
+      return place({ sources: [listed.source], destination }, { ...settings, filesFrom: listed.files }, probe);
+    }
     const alone = sources.length === 1 ? oneName(source) : undefined;
     // A single name that is no directory may get another one, as without relative.
     if (alone === undefined || (await isDirectory(alone, probe))) return placeSeveral(ends, settings);
@@ -131,7 +135,10 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     (settings.dirs && !settings.recursive) ||
     isKept ||
     judgesLinks;
-  if (directory && isEntry) return placeSeveral(ends, settings);
+  // A symlink of that name gives way to it as an entry, and must not be written through as a destination that was named.
+  const isEntryReplaced =
+    directory && destination.kind === 'local' && (await isSymlink(joinBytes(destination.path, name)));
+  if (directory && (isEntry || isEntryReplaced)) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
@@ -213,6 +220,23 @@ function oneName(source: Target): Target | undefined {
   return source.kind === 'remote' ? source : { kind: 'local', path: joinBytes(path, inner) };
 }
 
+/**
+ * Sources below one place that arrive under their paths, as a list of paths there: what a slash at their end stands for
+ * without `recursive` is said by a list alone. Nothing when they are below several places, or none ends with a slash.
+ */
+function listOf(sources: Ends['sources']): { source: Target; files: FileList } | undefined {
+  const placed = sources.map(placeRelative);
+  const [first] = sources;
+  const path = placed[0]?.path ?? first.path;
+  const contents = placed.filter((each) => each.contents && each.below.length > 0);
+  if (contents.length === 0 || placed.some((each) => Buffer.compare(each.path, path) !== 0)) return undefined;
+  const source: Target = first.kind === 'remote' ? { ...first, path, trailingSlash: true } : { kind: 'local', path };
+  return {
+    source,
+    files: { selected: placed.map((each) => each.below), listed: contents.map((each) => each.below) },
+  };
+}
+
 /** A source that arrives under its path. */
 function placeRelative(source: Target): PlacedSource {
   if (source.kind === 'local') {
@@ -256,6 +280,12 @@ export async function isDirectory(source: Target, probe: RemoteProbe): Promise<b
   const look = meansContent(source) ? stat : lstat;
   return new Promise((resolve) => {
     look(path, (error, info) => resolve(error === null && info.isDirectory()));
+  });
+}
+
+async function isSymlink(path: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => {
+    lstat(Buffer.from(absolute(path)), (error, info) => resolve(error === null && info.isSymbolicLink()));
   });
 }
 

@@ -37,7 +37,9 @@ const DIRECTORY_MODES: readonly number[] = [0o755, 0o700, 0o750, 0o775, 0o1777];
 
 const OWNERS: readonly number[] = [0, 1000, 4321, 65_534];
 
-const TARGETS: readonly string[] = ['a', 'b/a', '../a', '.', '..', '../../../etc', '/etc/passwd', 'nowhere', 'Z'];
+const TARGETS: readonly string[] = ['a', 'b/a', 'nowhere', 'Z'];
+
+const TARGETS_ABOVE: readonly string[] = ['../a', '.', '..', '../../../etc', '/etc/passwd'];
 
 /** What a tree may have besides files, directories, symlinks and FIFOs. */
 export interface Riches {
@@ -45,6 +47,8 @@ export interface Riches {
   readonly owned: boolean;
   readonly setId: boolean;
   readonly links: boolean;
+  /** Symlinks that lead to what they are in, or out of the tree. */
+  readonly leadsUp: boolean;
   readonly acls: boolean;
   readonly xattrs: boolean;
   /** Whether a change may put something of another kind in the place of an entry. */
@@ -120,10 +124,14 @@ export class RichTree {
     if (what < 5) {
       mkdirSync(this.#at(path));
       if (depth > 0 && !random.oneIn(4)) this.#fill(path, depth - 1);
-    } else if (what < 8) symlinkSync(random.pick(TARGETS), this.#at(path));
+    } else if (what < 8) symlinkSync(this.#target(), this.#at(path));
     else if (what < 9) this.#special(path);
     else if (what < 11 && this.#riches.links) this.#link(path);
     else this.#write(path);
+  }
+
+  #target(): string {
+    return this.#random.pick(this.#riches.leadsUp ? [...TARGETS, ...TARGETS_ABOVE] : TARGETS);
   }
 
   #write(path: string): void {
