@@ -4,7 +4,7 @@ use crate::support::{framed, noise, push_to};
 use crate::{unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
-use sparsync_core::proto::{Frame, Request, SourcePath, limits};
+use sparsync_core::proto::{Frame, Paths, RelPath, Request, SourcePath, limits};
 
 #[tokio::test]
 async fn a_version_that_nobody_speaks_is_named() {
@@ -64,6 +64,28 @@ async fn what_is_no_hello_is_refused() {
         control.write_raw(&opening).await;
         let _ = control.send.finish();
         assert_eq!(control.abort().await.kind, ErrorKind::Protocol, "{}", opening.escape_ascii());
+    }
+    unharmed(&site, &before).await;
+}
+
+#[tokio::test]
+async fn paths_without_an_end_or_an_order_are_refused_before_a_request_comes() {
+    let (site, before) = victim("").await;
+    let raw = site.raw().await;
+    // Paths of 200 bytes, which ascend through all frames unless `number` stays.
+    let wide = |number: usize| {
+        let path = |at: usize| RelPath::new(format!("{number:010}{at:0190}").as_bytes()).unwrap();
+        Paths::new((0..2600).map(path).collect()).unwrap()
+    };
+    for (ascends, frames) in [(true, 40), (false, 2)] {
+        let mut control = raw.open().await;
+        control.write(&Frame::hello()).await;
+        for at in 0..frames {
+            control.write(&Frame::Paths { listed: false, paths: wide(if ascends { at } else { 7 }) }).await;
+        }
+        let error = control.abort().await;
+        assert_eq!(error.kind, ErrorKind::Protocol, "{}", error.message);
+        assert!(error.message.contains("paths of a request"), "{}", error.message);
     }
     unharmed(&site, &before).await;
 }
