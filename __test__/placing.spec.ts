@@ -58,7 +58,7 @@ judged('--partial-dir keeps parts in that directory, goes on from there, and lea
       existsSync(`${served}/${place}`) ? names(`${served}/${place}`).filter((name) => name.endsWith('.part')) : [];
     const bytes = (): number => kept().reduce((sum, name) => sum + statSync(`${served}/${place}/${name}`).size, 0);
     await until('a part to be there', () => bytes() > 5 << 20);
-    running.kill('SIGKILL');
+    running.kill('SIGINT');
     await running.ended;
     const ran = await cli(t, user, [...flags, '--stats', '--lock-wait=10']);
     t.is(ran.code, 0, ran.stderr);
