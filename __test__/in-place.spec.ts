@@ -29,7 +29,7 @@ judged('a file that is written over keeps its inode and its links, small and lar
     const ran = await cli(t, user, ['-a', '--inplace', `${work}/${way}/`, url(way)]);
     t.deepEqual([ran.code, ran.stderr], [0, ''], way);
     t.is(lstatSync(`${served}/${way}/f`).ino, before, way);
-    t.deepEqual(readFileSync(`${served}/${way}/f`), holes, way);
+    t.true(readFileSync(`${served}/${way}/f`).equals(holes), way);
   }
   make(work, { 's/f': 'new content', 'd/f@1500000000': 'old' });
   linkSync(`${work}/d/f`, `${work}/d/g`);
@@ -42,7 +42,7 @@ judged('random trees in place are as rsync leaves them', async (t) => {
   const set = await setup(t);
   const random = new Random(t.title);
   for (let round = 0; round < 6; round += 1) {
-    const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd']);
+    const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd'], { plain: true });
     const flags = ['-ai', '--inplace', '--delete', ...random.pick([[], ['-c'], ['--backup-dir=kept']])];
     await besideRsync(t, set, { model, flags, ways: ['local', random.pick(['push', 'pull'])] });
   }
@@ -59,8 +59,8 @@ judged('--append adds what is missing, sends no more than that, and leaves longe
   writeFileSync(`${served}/d/grown`, whole.subarray(0, 2 * MIB));
   writeFileSync(`${served}/d/other`, Buffer.alloc(2 * MIB));
   const { stats } = await sync(`${work}/s`, url('d'), { ...access, append: true, compression: 'never' });
-  t.deepEqual(readFileSync(`${served}/d/grown`), whole);
-  t.deepEqual(readFileSync(`${served}/d/other`), whole);
+  t.true(readFileSync(`${served}/d/grown`).equals(whole));
+  t.true(readFileSync(`${served}/d/other`).equals(whole));
   t.is(readFileSync(`${served}/d/short`, 'utf8'), 'longer');
   t.is(readFileSync(`${served}/d/same`, 'utf8'), 'old');
   t.true(stats.bytesTransferred <= 4 * MIB + 100);
