@@ -36,8 +36,29 @@ impl FsDirectory {
     }
 
     /// The entry `name` itself, also where it is a symlink.
+    #[inline]
     fn status_here(&self, name: &[u8]) -> Result<Status> {
         if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
+    }
+
+    /// What the entry `name` is taken for, where symlinks are followed.
+    fn status_followed(&self, place: &Place, name: &[u8]) -> Result<Status> {
+        let here = self.status_here(name)?;
+        // Symlinks that are followed are as good as further names.
+        let as_met = |found: Status| Status { links: if found.links > 1 { u32::MAX } else { 1 }, ..found };
+        if self.hides(name, here.kind) {
+            return Err(Errno::NOENT.into());
+        }
+        if here.kind != Kind::Symlink {
+            return Ok(as_met(here));
+        }
+        let target = || self.found_target(name).map(|target| self.targets.read(target));
+        let led = place.led(self.fd.as_fd(), name, target).and_then(|led| match &led {
+            Some(Led { directory, name, .. }) if self.is_fake => fake_super::fake_status(directory.as_fd(), name),
+            Some(Led { directory, name, .. }) => status(directory, name),
+            None => Ok(here),
+        });
+        led.map(as_met).map_err(|error| if error.errno == Errno::NOENT { NO_REFERENT } else { error })
     }
 
     /// Where a symlink that is one to the system leads, whatever it says to the run.
@@ -103,23 +124,10 @@ impl Directory for FsDirectory {
 
     #[inline]
     fn status(&self, name: &[u8]) -> Result<Status> {
-        let here = self.status_here(name)?;
-        let Some(place) = self.place.as_ref().filter(|_| !name.is_empty()) else { return Ok(here) };
-        // Symlinks that are followed are as good as further names.
-        let as_met = |found: Status| Status { links: if found.links > 1 { u32::MAX } else { 1 }, ..found };
-        if self.hides(name, here.kind) {
-            return Err(Errno::NOENT.into());
+        match &self.place {
+            Some(place) if !name.is_empty() => self.status_followed(place, name),
+            _ => self.status_here(name),
         }
-        if here.kind != Kind::Symlink {
-            return Ok(as_met(here));
-        }
-        let target = || self.found_target(name).map(|target| self.targets.read(target));
-        let led = place.led(self.fd.as_fd(), name, target).and_then(|led| match &led {
-            Some(Led { directory, name, .. }) if self.is_fake => fake_super::fake_status(directory.as_fd(), name),
-            Some(Led { directory, name, .. }) => status(directory, name),
-            None => Ok(here),
-        });
-        led.map(as_met).map_err(|error| if error.errno == Errno::NOENT { NO_REFERENT } else { error })
     }
 
     fn access_time(&self, name: &[u8]) -> Result<Time> {

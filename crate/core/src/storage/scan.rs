@@ -264,6 +264,7 @@ impl Scan {
     }
 
     /// Adds an entry that has been looked at.
+    #[inline]
     fn carry(
         &mut self,
         directory: &impl Directory,

@@ -49,7 +49,9 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             .with_atime(incoming.atime(file.index));
         let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
         let placement = writing.placement(wanted.old_is_directory);
-        let old = (name.to_vec(), wanted.old_mode);
+        // What is written beside its name needs none before the end.
+        let name = if writing.in_place.is_some() { name.to_vec() } else { Vec::new() };
+        let old = (name, wanted.old_mode);
         match write(writing, current, clock, file, (placement, old), &target, content) {
             Ok(unnamed) => self.complete(unnamed),
             Err(error) => self.write_failed(file, &incoming, error),
