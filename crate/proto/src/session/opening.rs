@@ -198,7 +198,7 @@ impl Opening {
 mod tests {
     use super::{Opened, Opening, check_accept};
     use crate::frame::{Accept, Frame};
-    use crate::options::{Direction, SourcePath};
+    use crate::options::{Direction, MissingSources, SourcePath};
     use crate::path::RelPath;
     use crate::paths::Paths;
     use crate::request::Request;
@@ -297,5 +297,27 @@ mod tests {
         assert!(opening.frame(Frame::Hello { oldest: 900, newest: 901 }).is_ok());
         assert_eq!(opening.versions_not_shared(), Some(&(900..=901)));
         assert!(opening.frame(Frame::ListRequest { root: Vec::new(), path: RelPath::root() }).is_err());
+    }
+
+    #[test]
+    fn only_sources_that_were_asked_for_may_be_missing() {
+        let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
+        let asked = |missing_sources| Request {
+            direction: Direction::Pull,
+            path: path(b"a/gone"),
+            into: true,
+            missing_sources,
+            ..Request::default()
+        };
+        let told = |bytes: &[u8]| Accept {
+            selected: Paths::new(vec![path(b"gone")]).unwrap(),
+            missing: Paths::new(vec![path(bytes)]).unwrap(),
+            ..Accept::default()
+        };
+        assert!(check_accept(&asked(MissingSources::Delete), &told(b"gone")).is_ok());
+        assert!(check_accept(&asked(MissingSources::Delete), &told(b"other")).is_err());
+        assert!(check_accept(&asked(MissingSources::Delete), &told(b"gone/below")).is_err());
+        assert!(check_accept(&asked(MissingSources::Ignore), &told(b"gone")).is_err());
+        assert!(check_accept(&asked(MissingSources::Fail), &told(b"gone")).is_err());
     }
 }

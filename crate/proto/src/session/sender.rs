@@ -349,4 +349,30 @@ mod tests {
         sender.records_sent();
         assert!(sender.list(0).is_some());
     }
+
+    #[test]
+    fn nothing_is_removed_that_was_not_asked_for_or_before_all_is_known() {
+        let begun = |removes| -> Sender<Arc<Listing>> {
+            let terms = SenderTerms::Granted { grant: Grant::AsAsked, profile: ProfileExchange::None, removes };
+            let mut sender = Sender::new(terms);
+            sender.told(Arc::new(Listing::new()));
+            sender.records_sent();
+            sender
+        };
+        let arrived = |more| Frame::Arrived { more, entries: Vec::new() };
+        let finished = || Frame::Finished { counters: Vec::new(), refused: None };
+        let mut unasked = begun(false);
+        unasked.walked();
+        assert!(unasked.frame(arrived(false)).is_err());
+        let mut sender = begun(true);
+        assert!(sender.frame(arrived(true)).is_err(), "the walk goes on");
+        sender.walked();
+        assert!(matches!(sender.frame(arrived(true)), Ok(ToSender::Remove { more: true, .. })));
+        assert!(matches!(sender.frame(arrived(false)), Ok(ToSender::Remove { more: false, .. })));
+        assert!(sender.frame(finished()).is_err(), "nobody knows that it is removed");
+        assert!(sender.frame(arrived(false)).is_err(), "all was told");
+        sender.removed();
+        assert!(sender.frame(arrived(false)).is_err());
+        assert!(matches!(sender.frame(finished()), Ok(ToSender::Finished { .. })));
+    }
 }
