@@ -74,6 +74,8 @@ const CHOICES: readonly Choice[] = [
   fixed('-d', '--no-r'),
   fixed('--delete'),
   fixed('--delete-excluded'),
+  oneOf('--delete-before', '--delete-after', '--delete-delay'),
+  oneOf('--delay-updates', '--inplace', '--fsync', '--partial-dir=.part', '--ignore-missing-args'),
   oneOf('--exclude=*.o', '--exclude=/a', '--exclude=a/', '--include=b', '--exclude=*'),
   { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },
   { flags: (random) => Array.from({ length: random.between(1, 4) }, () => `--filter=${random.pick(RULES)}`) },
