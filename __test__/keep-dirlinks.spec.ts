@@ -79,6 +79,20 @@ judged('symlinks to directories are written through where the source has directo
   t.false(existsSync(`${ready.work}/made-local1/in/extra`));
 });
 
+judged('a source under its own name is written through a symlink of that name', async (t) => {
+  const ready = await setup(t);
+  grow(ready.work);
+  grow(ready.served);
+  const fill = (destination: string): void => {
+    mkdirSync(`${destination}/in`);
+    link(`${destination}/src`, 'in');
+  };
+  await asRsync(t, ready, [
+    { flags: ['-K'], source: 'src', fill, judgeFlags: ['-K', '--insecure-links'], anyTime: true },
+  ]);
+  t.true(existsSync(`${ready.work}/made-local0/in/d/f`));
+});
+
 judged('rules of directories are those of what symlinks lead to', async (t) => {
   const ready = await setup(t);
   grow(ready.work);

@@ -36,6 +36,7 @@ export interface PlacementSettings {
   readonly pruneEmptyDirs: boolean;
   readonly safeLinks: boolean;
   readonly copyUnsafeLinks: boolean;
+  readonly keepDirLinks: boolean;
   readonly filesFrom: FileList | undefined;
 }
 
@@ -128,7 +129,7 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
   // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
   // So does what says that it may not be made or replaced, and a symlink that leads to what is beside it stays in the tree.
   const isKept = settings.existing || settings.ignoreExisting;
-  const judgesLinks = settings.safeLinks || settings.copyUnsafeLinks;
+  const judgesLinks = settings.safeLinks || settings.copyUnsafeLinks || settings.keepDirLinks;
   const isEntry =
     settings.filter.length > 0 ||
     settings.pruneEmptyDirs ||
