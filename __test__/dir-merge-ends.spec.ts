@@ -141,7 +141,7 @@ judgedByStrace('a directory that a file of rules excludes is not walked, at eith
 });
 
 judged(
-  'a symlink leads to rules when it is not a stranger’s; what cannot be read is passed over and told',
+  'a symlink leads to rules when it is not a stranger’s (CVE-2026-53802, CVE-2026-53803); what cannot be read is told',
   async (t) => {
     const { work, client: user } = await setup(t);
     const rsyncKeeps = (source: string): string[] => {
@@ -200,7 +200,7 @@ judgedWhere(isRoot)('an unreadable file of rules is passed over and told, as a p
   t.deepEqual([...walk(`${home}/ours`).keys()].sort(), [...walk(`${home}/theirs`).keys()].sort());
 });
 
-test('on a server no file of rules above the prefix of the key is read', async (t) => {
+test('on a server no file of rules above the prefix of the key is read (CVE-2026-53786)', async (t) => {
   const { work } = await setup(t);
   const served = dir(work, 'offered');
   fill(served, {

@@ -173,7 +173,7 @@ const cases: readonly Case[] = [
   },
   { what: 'the first name is gone', source: { b: 'one', c: '=b' }, destination: { a: 'one', b: '=a', c: '=a' } },
   {
-    what: 'the first name is gone, and deleted',
+    what: 'the first name is gone, and deleted (CVE-2011-1097)',
     source: { b: 'one', c: '=b' },
     destination: { a: 'one', b: '=a', c: '=a' },
     flags: ['--delete'],
