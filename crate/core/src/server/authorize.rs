@@ -99,8 +99,13 @@ impl Shared {
         if request.deletion.delete && !rights.delete {
             return refuse("delete");
         }
-        if request.missing_sources == MissingSources::Delete && !rights.delete {
+        let deletes_missing = request.missing_sources == MissingSources::Delete;
+        if (deletes_missing || !request.missing.is_empty()) && !rights.delete {
             return refuse("delete");
+        }
+        // Paths without the option that names them would also pass by a server that refuses the option.
+        if !deletes_missing && !request.missing.is_empty() {
+            return Err(Error::protocol("sources that are missing, and are not to be deleted for that").remote());
         }
         if (request.inplace || request.append) && !rights.write {
             return refuse("write in place, which takes the right to write");

@@ -5,7 +5,7 @@ use crate::support::{Snapshot, deleting, directory, files, listing, pull_from, p
 use crate::{outside_untouched, refused_in_session, serves_on, unharmed, victim, whole};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::pack::FileId;
-use sparsync_core::proto::{Frame, Kind, RelPath, Request, SourcePath};
+use sparsync_core::proto::{Frame, Kind, MissingSources, Paths, RelPath, Request, SourcePath};
 
 /// A pull of several sources.
 fn pull_of(paths: &[&str]) -> Request {
@@ -65,6 +65,27 @@ async fn rights_that_were_not_given_are_missed() {
         let (site, before) = victim(allow).await;
         let mut control = site.raw().await.session(request).await;
         assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{allow}");
+        assert_eq!(snapshot(&site.root()), before);
+    }
+}
+
+#[tokio::test]
+async fn sources_that_are_missing_are_deleted_with_the_right_to_delete_alone() {
+    let missing = Paths::new(vec![RelPath::new(b"keep").unwrap(), RelPath::new(b"sub").unwrap()]).unwrap();
+    for (allow, missing_sources, kind) in [
+        ("allow=append", MissingSources::Fail, ErrorKind::Scope),
+        ("allow=read,write", MissingSources::Ignore, ErrorKind::Scope),
+        ("allow=read,write", MissingSources::Delete, ErrorKind::Scope),
+        // Paths alone would not be found by a server that refuses the option.
+        ("allow=read,write,delete", MissingSources::Fail, ErrorKind::Protocol),
+        ("allow=read,write,delete", MissingSources::Ignore, ErrorKind::Protocol),
+    ] {
+        let (site, before) = victim(allow).await;
+        let mut request = Request { missing: missing.clone(), missing_sources, ..push_to("dst") };
+        request.deletion.force = true;
+        let mut control = site.raw().await.session(request).await;
+        control.tell(vec![directory("", 0)], vec![files(&[])]).await;
+        assert_eq!(control.abort().await.kind, kind, "{allow} {missing_sources:?}");
         assert_eq!(snapshot(&site.root()), before);
     }
 }
