@@ -82,11 +82,10 @@ const CHOICES: readonly Choice[] = [
   oneOf('-F', '-FF'),
   fixed('-C'),
   fixed('-m'),
-  oneOf('-L', '-k', '-K', '--safe-links', '--copy-unsafe-links'),
-  oneOf('-L', '-k', '-K', '--safe-links', '--copy-unsafe-links'),
+  oneOf('-L', '-k', '--safe-links', '--copy-unsafe-links'),
 ];
 
-const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs'), fixed('--no-d')];
+const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs')];
 
 /** A run: its options, each with its flags, its sources below the folder of the case, and what its list names. */
 interface Case {
@@ -112,9 +111,16 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
   // Of the names of a hard link another one may come first than in rsync, which shows in what is not carried.
   if (flags.has('-H') && !carriesAll(base, flags)) return false;
-  const follows = flags.has('-L') || flags.has('-k') || flags.has('--copy-unsafe-links');
-  if (follows && flags.has('-m')) return false;
   const deletes = some((flag) => flag.startsWith('--delete'));
+  // What symlinks lead to has tests of its own: what leads nowhere is met in another order, and not deleted for.
+  const follows = flags.has('-L') || flags.has('-k') || flags.has('--copy-unsafe-links');
+  if (follows && (flags.has('-m') || deletes || list)) return false;
+  // rsync takes what is a second newer for as old with a window of -1.
+  if (flags.has('-u') && flags.has('--modify-window=-1')) return false;
+  // Modes of what belongs to somebody else are set here, and not by rsync when it may not change the owner.
+  if (flags.has('--no-super') && flags.has('--chown=1000:4321')) return false;
+  // Who is not root lets a file be written to before he removes it, with rsync, which shows in its other names.
+  if (flags.has('--no-super') && deletes) return false;
   return !(deletes && list);
 }
 
@@ -176,7 +182,10 @@ function differs(theirs: string, ours: string, since: number): string {
   return lines.filter((line) => !isUnset(line)).join('\n');
 }
 
-const isSymlink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+/** Whether something stands there that is no directory, a symlink to one among them. */
+const isOther = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
+
+const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
 
 /** Which names are one entry. */
 function linked(root: string): string[] {
@@ -242,7 +251,9 @@ class Trial {
     if (this.#case.starts === 'changed') {
       const relative = flags.has('-R') ? ['-R'] : [];
       spawnSync('rsync', ['-aHAX', ...relative, ...this.#case.sources, 'start/'], { cwd: this.#work });
-      new RichTree(`${this.#work}/start`, random, riches).change();
+      // Which of several names is the first that is there already, rsync decides otherwise.
+      const changed = { ...riches, links: !flags.has('-H') };
+      new RichTree(`${this.#work}/start`, random, changed).change();
       this.#plant('start');
     }
     lutimesSync(`${this.#work}/start`, 1_200_000_000, 1_200_000_000);
@@ -296,19 +307,7 @@ class Trial {
     // What rsync refuses is no case.
     if (judge.code === 1 || judge.code === 2 || judge.code === 4) return;
     const { sources } = this.#case;
-    // What is below a directory in whose place something else stands is left alone here, and fails with rsync.
-    const isBelow = /Not a directory|No such file or directory/.test(judge.stderr);
-    if (isBelow && this.#flags().includes('--ignore-existing')) return;
-    // Nothing is deleted here when a source is missing.
-    const isMissing = sources.some((source) => !existsSync(`${this.#work}/${source}`));
-    // A slash says that it is a directory.
-    if (
-      sources.some(
-        (source) => existsSync(`${this.#work}/${source.replace(/\/$/, '')}`) && !existsSync(`${this.#work}/${source}`),
-      )
-    )
-      return;
-    if (isMissing && this.#flags().some((flag) => flag.startsWith('--delete'))) return;
+    if (this.#isTold(judge.stderr)) return;
     const url = (path: string): string => this.#actor.server.url('root', `${this.#number()}/${path}`);
     const ways = [
       { name: 'local', words: [...sources, 'local/'] },
@@ -316,8 +315,10 @@ class Trial {
       { name: 'pulled', words: [...sources.map(url), 'pulled/'] },
     ];
     for (const { name, words } of ways) {
-      // On a server a symlink in the place of a source that has its name is refused.
-      if (name === 'pushed' && sources.some((source) => isSymlink(`${this.#work}/start/${basename(source)}`))) continue;
+      // On a server what is no directory in the place of a source that has its name is refused.
+      if (name === 'pushed' && sources.some((source) => isOther(`${this.#work}/start/${basename(source)}`))) continue;
+      // Nor is a file with further names written over there.
+      if (name === 'pushed' && this.#flags().includes('--inplace')) continue;
       const ours = this.#fresh(name);
       const ended = await this.#product(words);
       const label = `${this.#label}, ${name}, ${this.#work}`;
@@ -334,6 +335,26 @@ class Trial {
     });
     if (matter.length >= 2) tally.counted += 1;
     execFileSync('rm', ['-rf', '--', this.#work]);
+  }
+
+  /** Whether it is a case of what docs/rsync.md tells to differ. */
+  #isTold(stderr: string): boolean {
+    const flags = this.#flags();
+    const has = (...some: readonly string[]): boolean =>
+      flags.some((flag) => some.some((each) => flag.startsWith(each)));
+    const at = (path: string): string => `${this.#work}/${path}`;
+    const { sources } = this.#case;
+    // What is below a directory in whose place something else stands is left alone here, and fails with rsync.
+    const isBelow = /Not a directory|No such file or directory/.test(stderr);
+    if (isBelow && has('--ignore-existing', '--no-implied-dirs')) return true;
+    // A directory that cannot give way stays as it is.
+    if (has('--delete') && stderr.includes('could not make way')) return true;
+    // Nothing is deleted here when a source is missing.
+    if (has('--delete') && sources.some((source) => !existsSync(at(source)))) return true;
+    // A slash says that it is a directory.
+    return sources.some(
+      (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
+    );
   }
 
   #number(): string {

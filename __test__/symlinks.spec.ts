@@ -200,7 +200,7 @@ judgedWhere(canMount)('-x goes into no directory of another file system that a s
 });
 
 // Targets of every form, decided in one run each.
-judged('which symlinks are unsafe is decided as by rsync', async (t) => {
+judged('which symlinks are unsafe is decided as by rsync (CVE-2024-12088)', async (t) => {
   const ready = await setup(t);
   const { work } = ready;
   const parts = ['..', '.', 'a', '', '...', 'b..'];

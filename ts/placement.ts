@@ -136,9 +136,9 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     (settings.dirs && !settings.recursive) ||
     isKept ||
     judgesLinks;
-  // A symlink of that name gives way to it as an entry, and must not be written through as a destination that was named.
+  // What else has that name gives way to it as an entry, and no symlink is written through as a destination that was named.
   const isEntryReplaced =
-    directory && destination.kind === 'local' && (await isSymlink(joinBytes(destination.path, name)));
+    directory && destination.kind === 'local' && (await isNoDirectory(joinBytes(destination.path, name)));
   if (directory && (isEntry || isEntryReplaced)) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
@@ -284,9 +284,9 @@ export async function isDirectory(source: Target, probe: RemoteProbe): Promise<b
   });
 }
 
-async function isSymlink(path: Uint8Array): Promise<boolean> {
+async function isNoDirectory(path: Uint8Array): Promise<boolean> {
   return new Promise((resolve) => {
-    lstat(Buffer.from(absolute(path)), (error, info) => resolve(error === null && info.isSymbolicLink()));
+    lstat(Buffer.from(absolute(path)), (error, info) => resolve(error === null && !info.isDirectory()));
   });
 }
 

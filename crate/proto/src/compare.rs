@@ -420,8 +420,7 @@ impl TreeHasher {
 pub(crate) fn is_newer(attributes: &Attributes, source: &Entry, destination: &Entry) -> bool {
     source.kind == Kind::File
         && destination.kind == Kind::File
-        && destination.meta.mtime > source.meta.mtime
-        && !attributes.window.equal(source.meta.mtime, destination.meta.mtime)
+        && attributes.window.is_newer(destination.meta.mtime, source.meta.mtime)
 }
 
 #[cfg(test)]

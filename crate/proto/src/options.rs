@@ -89,15 +89,26 @@ pub enum Window {
     Within(u64),
 }
 
+/// A time in nanoseconds.
+fn full(time: Time) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
+}
+
 impl Window {
     pub(crate) fn equal(self, a: Time, b: Time) -> bool {
         match self {
             Self::Exact => a == b,
             Self::Seconds => a.seconds == b.seconds,
-            Self::Within(nanos) => {
-                let full = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-                full(a).abs_diff(full(b)) <= u128::from(nanos)
-            }
+            Self::Within(nanos) => full(a).abs_diff(full(b)) <= u128::from(nanos),
+        }
+    }
+
+    /// Whether `a` counts as newer than `b`. As with rsync it does where it may be: up to the window before `b`.
+    pub(crate) fn is_newer(self, a: Time, b: Time) -> bool {
+        match self {
+            Self::Exact => a > b,
+            Self::Seconds => a.seconds > b.seconds,
+            Self::Within(nanos) => full(b) - full(a) < i128::from(nanos),
         }
     }
 }
