@@ -85,3 +85,45 @@ judged('a file that the server hides is not removed, and a symlink is not follow
   t.deepEqual(names(`${served}/s`), ['a.key']);
   t.is(readFileSync(`${work}/outside`, 'utf8'), 'outside');
 });
+
+judged('a source that is what stands at the destination is refused, and stays', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const tree = { 's/f': 'f', 's/sub/g': 'g' };
+  for (const top of [work, served]) {
+    make(top, tree);
+    symlinkSync('s', `${top}/d`);
+  }
+  const local = (path: string) => `${served}/${path}`;
+  const ways: [string[], string][] = [
+    [[`${work}/s/`], `${work}/d/`],
+    [[`${work}/s/`], `${work}/s/`],
+    [[`${work}/s`], work],
+    [[`${work}/s/f`], `${work}/s/`],
+    [[`${work}/s/f`], `${work}/s/f`],
+    [[`${work}/s/f`, `${work}/s/sub`], `${work}/s`],
+    [[local('s/')], url('s')],
+    [[local('s')], `${url('')}/`],
+    [[local('s/f')], `${url('s')}/`],
+    [[local('s/f'), local('s/sub')], url('s')],
+    [[`${url('s')}/`], local('s')],
+    [[url('s')], local('')],
+    [[url('s/f')], local('s')],
+    [[url('s/f')], local('s/f')],
+  ];
+  for (const [sources, destination] of ways) {
+    const ran = await cli(t, user, ['-r', '--remove-source-files', ...sources, destination]);
+    t.is(ran.code, exit.usage, `${sources.join(' ')} ${destination} ${ran.stderr}`);
+    for (const top of [work, served])
+      t.deepEqual(names(`${top}/s`), ['f', 'sub', 'sub/g'], `${sources.join(' ')} ${destination}`);
+  }
+  // Under another name it is another file.
+  for (const [from, to] of [
+    [`${work}/s/f`, `${work}/s/x`],
+    [local('s/f'), url('s/x')],
+  ] as const) {
+    const ran = await cli(t, user, ['-r', '--remove-source-files', from, to]);
+    t.is(ran.code, 0, ran.stderr);
+  }
+  t.deepEqual(names(`${work}/s`), ['sub', 'sub/g', 'x']);
+  t.deepEqual(names(`${served}/s`), ['sub', 'sub/g', 'x']);
+});

@@ -126,6 +126,6 @@ export const rows = [
     }),
     field: { number: 38, at: 'source_marks', optional: true },
     meaning:
-      'For a push that deletes: 16 bytes for each directory that is a source, by which an acceptor on the same machine knows it again and does not delete it.',
+      '16 bytes for each directory that is a source of a push that deletes, or that has a source of one that removes its sources, or is the destination of such a pull: an acceptor on the same machine knows them again and spares them.',
   },
 ];

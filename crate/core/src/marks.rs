@@ -3,6 +3,7 @@
 //! A mark is a keyed hash of a directory's device and inode. The key comes from the number that the kernel makes at each
 //! boot and tells nobody outside: elsewhere, and after the next boot, a mark says nothing.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 
 use rustix::fs::Stat;
@@ -10,7 +11,9 @@ use sparsync_proto::limits::{SOURCE_MARK_BYTES, SOURCES_MAX};
 use sparsync_proto::{RelPath, Request};
 
 use crate::engine::IsSource;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Root;
+use crate::prepare::open_own;
 use crate::sources::Source;
 use crate::storage::Access;
 
@@ -59,14 +62,52 @@ fn may_lose(request: &Request) -> bool {
     (deletion.delete || deletion.force) && !deletion.allow_mass
 }
 
-/// The marks of the sources that are directories, for a request that may delete; else none.
+/// The marks of the sources that are directories, for a request that may delete, and of the directories that sources are in,
+/// for one that removes them; else none.
 pub(crate) fn marks(source: &Source, request: &Request) -> Vec<u8> {
-    let Some(marker) = may_lose(request).then(Marker::of_this_boot).flatten() else { return Vec::new() };
-    let marks = source.root.parts().iter().take(SOURCES_MAX).filter_map(|part| match &part.name {
+    if !may_lose(request) && !request.removes_sources() {
+        return Vec::new();
+    }
+    let Some(marker) = Marker::of_this_boot() else { return Vec::new() };
+    let parts = source.root.parts();
+    let tops = parts.iter().filter(|_| request.removes_sources()).filter_map(|part| marker.mark_of(part.top().fd()));
+    let directories = parts.iter().filter(|_| may_lose(request)).filter_map(|part| match &part.name {
         None => marker.mark_of(part.root.fd()),
         Some(name) => marker.mark_of(part.root.open_directory(&RelPath::new(name).ok()?, Access::Reach).ok()?),
     });
-    marks.flatten().collect()
+    let mut seen = HashSet::new();
+    tops.chain(directories).filter(|mark| seen.insert(*mark)).take(SOURCES_MAX).flatten().collect()
+}
+
+/// The mark of the directory at `path` that a pull goes to, for one that removes its sources; else none. The only source may
+/// have its own name there.
+pub(crate) fn mark_of_destination(path: &[u8], request: &Request) -> Vec<u8> {
+    let Some(marker) = request.removes_sources().then(Marker::of_this_boot).flatten() else { return Vec::new() };
+    let Ok((directory, rest)) = open_own(path) else { return Vec::new() };
+    let name =
+        request.path.split_last().filter(|_| request.sources.is_empty()).map(|(_, name)| RelPath::root().join(name));
+    let is_there = rest.is_root() || Some(rest) == name;
+    marker.mark_of(directory.fd()).filter(|_| is_there).map_or_else(Vec::new, Vec::from)
+}
+
+/// Refuses a run that removes sources which are what stands at the destination: by the marks of a push below the
+/// destination's root, by those of a pull in its sources' directories.
+pub(crate) fn refuse_removal<'a>(request: &Request, directories: impl Iterator<Item = &'a Root>) -> Result<()> {
+    let marks: &[Mark] = request.source_marks.as_chunks().0;
+    let Some(marker) = (request.removes_sources() && !marks.is_empty()).then(Marker::of_this_boot).flatten() else {
+        return Ok(());
+    };
+    for directory in directories {
+        if marker.mark_of(directory.fd()).is_some_and(|mark| marks.contains(&mark)) {
+            return Err(only_copy());
+        }
+    }
+    Ok(())
+}
+
+/// Says that what a run would remove is what it would leave.
+pub(crate) fn only_copy() -> Error {
+    Error::new(ErrorKind::Config, "a source is what stands at the destination: to remove it would remove the only copy")
 }
 
 /// Knows the marks of a request again below `destination`; nothing where there are none to look for.

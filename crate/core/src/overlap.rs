@@ -8,12 +8,32 @@ use sparsync_proto::{Kind, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Mount, Root, below};
+use crate::marks::only_copy;
 use crate::prepare::Destination;
 use crate::sources::Source;
 use crate::storage::{Access, Directory as _, Judge, Part, Storage as _};
 
-/// Refuses a run whose ends overlap in a way that would copy a tree into itself or delete a source.
+/// Refuses a run that removes a source which is itself what stands at the destination.
+fn refuse_removal(source: &Source, destination: &Destination) -> Result<()> {
+    let Some(root) = &destination.root else { return Ok(()) };
+    if source.file_name.is_some() && source.file_name != destination.file_name {
+        return Ok(());
+    }
+    let is_same = |part: &Part<Root>| {
+        let stands_at = |tree: &Tree<'_>| {
+            let there = root.open_directory(&tree.goes_to, Access::Reach).ok().and_then(identity);
+            there.is_some() && there == identity(tree.root().fd())
+        };
+        identity(part.top().fd()) == identity(root.fd()) || Tree::of(part).is_some_and(|tree| stands_at(&tree))
+    };
+    if source.root.parts().iter().any(is_same) { Err(only_copy()) } else { Ok(()) }
+}
+
+/// Refuses a run whose ends overlap in a way that would copy a tree into itself, or delete or remove a source.
 pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Request, judge: &Judge) -> Result<()> {
+    if request.removes_sources() {
+        refuse_removal(source, destination)?;
+    }
     // A single file is put beside what is there, and its destination is no directory that could give way.
     let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
     let trees: Vec<_> = source.root.parts().iter().filter_map(Tree::of).collect();

@@ -182,6 +182,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
 fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let mut request = run.request.clone();
     prepare::narrow_to_system(&mut request);
+    request.source_marks = marks::mark_of_destination(&run.local_path, &request);
     let (end, counted) = pull_once(peer, run, &request, job)?;
     let Some((free_bytes, free_entries)) = end.count_first else { return Ok(end.refused) };
     drop(counted);

@@ -138,8 +138,9 @@ pub struct Request {
     /// A path of the transfer: nothing is done but to tell which rule of the filter decides about it. The top stands
     /// for none, and for a run.
     pub explain: RelPath,
-    /// For a push that deletes: 16 bytes for each directory that is a source, by which an acceptor on the same machine
-    /// knows it again and does not delete it.
+    /// 16 bytes for each directory that is a source of a push that deletes, or that has a source of one that removes
+    /// its sources, or is the destination of such a pull: an acceptor on the same machine knows them again and spares
+    /// them.
     pub source_marks: Vec<u8>,
     /// Sub-directories too.
     pub recursive: bool,

@@ -199,6 +199,7 @@ impl Answer<'_> {
         let place = self.rules(request, &prefix_of)?;
         let mut source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), &place)?;
         sources::look_for(&mut source, request)?;
+        marks::refuse_removal(request, source.root.parts().iter().map(Part::top))?;
         let mut request = request.clone();
         source.select(&mut request);
         let request = &request;
@@ -272,6 +273,9 @@ impl Answer<'_> {
             }
             prepared => prepared?,
         };
+        if request.file_name.is_none() || request.file_name == prepared.destination.file_name {
+            marks::refuse_removal(request, prepared.destination.root.iter())?;
+        }
         let space = prepared.space;
         control.tx.send(&Frame::Accept(Accept {
             version,

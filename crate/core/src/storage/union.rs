@@ -36,6 +36,11 @@ impl<S> Part<S> {
         RelPath::new(&names.join(&b'/')).ok()
     }
 
+    /// Its directory that is seen at the union's top, in full or by one name.
+    pub(crate) fn top(&self) -> &S {
+        self.above.first().map_or(&self.root, |(directory, _)| directory)
+    }
+
     /// Which of its directories the union's directory at `path` is; nothing when it is none of them.
     fn reach<'a>(&'a self, path: &'a RelPath) -> Option<Reached<'a, S>> {
         let mut names = path.components();
