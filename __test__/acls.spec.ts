@@ -231,3 +231,31 @@ judgedWithAcls('ACLs without modes are refused: they are one thing', async (t) =
   const refused = await rejection(t, sync(work, `${work}/copy`, { acls: true, perms: false }));
   t.is(codeOf(refused), 'ERR_SPARSYNC_CONFIG');
 });
+
+judgedWithAcls(
+  'without -p a default ACL decides what becomes of the mode of a new file, however large it is',
+  async (t) => {
+    const { work, served, url, client: user } = await setup(t);
+    const source = dir(work, 'source');
+    for (const [name, size] of [
+      ['small', 10],
+      ['large', 300_000],
+    ] as const) {
+      for (const mode of [0o755, 0o444, 0o600]) {
+        writeFileSync(`${source}/${name}${mode}`, Buffer.alloc(size, name));
+        chmodSync(`${source}/${name}${mode}`, mode);
+      }
+    }
+    const made = (root: string, name: string): string => {
+      execFileSync('setfacl', ['-m', 'd:u::rwx,d:u:4321:r-x,d:g::r-x,d:m::r-x,d:o::---', dir(root, name)]);
+      return `${root}/${name}`;
+    };
+    const theirs = made(work, 'theirs');
+    rsync('-rlt', `${source}/`, theirs);
+    const ours = made(work, 'ours');
+    await quietly(t, user, ['-rlt', `${source}/`, ours]);
+    const pushed = made(served, 'pushed');
+    await quietly(t, user, ['-rlt', `${source}/`, url('pushed')]);
+    for (const destination of [ours, pushed]) t.is(rsync('-aAinc', '--delete', `${theirs}/`, `${destination}/`), '');
+  },
+);

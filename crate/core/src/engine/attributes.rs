@@ -358,6 +358,12 @@ impl Target<'_> {
         bits & 0o777 | lent
     }
 
+    /// The same for a file that is there while it is incomplete: others may read it only when it has its own mode, and
+    /// where no mode is set, the one that it is made with is its own.
+    pub(super) fn start_incomplete(&self) -> u16 {
+        if self.bits == Bits::Untouched { self.start() } else { 0o600 }
+    }
+
     fn has_xattrs(&self) -> bool {
         matches!(self.xattrs, WantedXattrs::Source(Some(_)))
     }

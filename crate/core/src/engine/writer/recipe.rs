@@ -155,6 +155,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             Some(partials) if partial && !in_place => partials.open(&incoming.path).map(Some),
             _ => Ok(writing.staging.clone()),
         };
+        let target = writing.policy.content_target(listed, incoming.xattrs(file.index), wanted.old_mode);
+        let start = target.start_incomplete();
         let directory = self.current()?.directory.as_ref().map_err(|error| *error);
         let begun = directory.and_then(|directory| Ok((directory, staging?)));
         let begun = begun.and_then(|(directory, staging)| match wanted.resume {
@@ -172,8 +174,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 } else {
                     writing.names.next()
                 };
-                // Others may read it only when it has its own mode.
-                Unplaced::file(placement, (directory, staging.as_ref()), temp_name, 0o600)
+                Unplaced::file(placement, (directory, staging.as_ref()), temp_name, start)
             }),
         });
         let new = match begun {
@@ -272,7 +273,10 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             xattrs,
             wanted.old_mode,
         );
-        let target = target.with_bits(|| writing.root.umask()).with_atime(incoming.atime(file.index));
+        // What an earlier run made has the mode of that run; the others have what a umask or a default ACL made of theirs.
+        let is_made_so = wanted.resume.is_none() && !target.starts_wider();
+        let target = if is_made_so { target } else { target.with_bits(|| writing.root.umask()) };
+        let target = target.with_atime(incoming.atime(file.index));
         let in_place = new.unplaced.placement() == Placement::InPlace;
         let target = if wanted.resume.is_some() || in_place { target.reopened() } else { target };
         let ended = given_up.and_then(|()| {
