@@ -127,3 +127,20 @@ judged('a source that is what stands at the destination is refused, and stays', 
   t.deepEqual(names(`${work}/s`), ['sub', 'sub/g', 'x']);
   t.deepEqual(names(`${served}/s`), ['sub', 'sub/g', 'x']);
 });
+
+judged('what a directory symlink leads to is copied, and stays at the source', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  for (const top of [work, served]) {
+    make(top, { 's/f': 'f', 'o/x': 'x' });
+    symlinkSync('../o', `${top}/s/l`);
+  }
+  for (const [top, source] of [
+    [work, `${work}/s/`],
+    [served, `${url('s')}/`],
+  ] as const) {
+    const ran = await cli(t, user, ['-rL', '--remove-source-files', source, `${top}-copy`]);
+    t.is(ran.code, exit.partial, ran.stderr);
+    t.deepEqual(names(`${top}-copy`), ['f', 'l', 'l/x']);
+    t.deepEqual([names(`${top}/o`), names(`${top}/s`)], [['x'], ['l']]);
+  }
+});

@@ -143,7 +143,11 @@ impl<S: WriteStorage> Storage for Union<S> {
         if layer.leads_to.is_some() || !is_meant(&status) {
             return Ok(false);
         }
-        layer.directory.remove(name.as_bytes()).map(|()| true)
+        // What lies behind a symlink is not the source's own, though the run takes it for that.
+        let Some(Reached { root, below, .. }) = self.parts.get(layer.tree).and_then(|part| part.reach(&parent)) else {
+            return Err(Errno::NOENT.into());
+        };
+        root.open_below(&RelPath::root(), &below, Access::Reach)?.remove(name.as_bytes()).map(|()| true)
     }
 }
 
