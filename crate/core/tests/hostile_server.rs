@@ -10,7 +10,8 @@ use std::sync::Arc;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{
-    Accept, FilterRules, Frame, Grant, Kind, Paths, RelPath, Request, Rule, SourcePath, WireError, limits,
+    Accept, Arrived, FilterRules, Frame, Grant, Kind, Paths, RelPath, Request, Rule, SourcePath, Time, WireError,
+    limits,
 };
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
@@ -560,5 +561,35 @@ async fn a_list_without_end_or_of_another_kind_is_refused() {
             control.write(&frame).await;
         });
         assert_eq!(listed.unwrap_err().kind(), ErrorKind::Protocol);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_removed_at_the_source_that_was_not_sent() {
+    let filter = FilterRules::new(&[Rule::new(false, "sub".into())]).unwrap();
+    let removing = || Request { remove_source_files: true, ..push_to("dst") };
+    for (source, request, told) in [
+        ("keep", removing(), "sub/inner"),
+        ("keep", removing(), "beside"),
+        ("", Request { filter, ..removing() }, "sub/inner"),
+        ("", Request { recursive: false, ..removing() }, "sub/inner"),
+    ] {
+        let trap = trap().await;
+        put(&trap.local(), "beside", "beside it");
+        let before = snapshot(&trap.local());
+        let job = start(&trap.client, request, &trap.local().join(source));
+        let mut control = trap.accepted(Grant::AsAsked).await;
+        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+        let Some(Node::File(content, _, mtime)) = before.get(Path::new(told)) else { panic!("no such file") };
+        let mtime = Time {
+            seconds: i64::try_from(mtime / 1_000_000_000).unwrap(),
+            nanos: u32::try_from(mtime % 1_000_000_000).unwrap(),
+        };
+        let path = RelPath::new(told.as_bytes()).unwrap();
+        let entries = vec![Arrived { path, kind: Kind::File, size: content.len() as u64, mtime }];
+        control.write(&Frame::Arrived { more: false, entries }).await;
+        let error = failed(&job).await;
+        assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote), "{told} of {source:?}");
+        assert_eq!(snapshot(&trap.local()), before, "{told} of {source:?}");
     }
 }

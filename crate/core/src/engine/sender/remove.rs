@@ -1,15 +1,19 @@
 //! Removes entries of the source that have arrived.
 
-use sparsync_proto::{Arrived, Frame, Issue, IssueKind, Kind};
+use sparsync_proto::{Arrived, Frame, Issue, IssueKind, Kind, RelPath};
 
 use super::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::{CallError, Errno, Status, Storage};
 
 /// Removes each of these entries that is still what has arrived, and tells of the others.
 pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -> Result<()> {
     for Arrived { path, kind, size, mtime } in entries {
         shared.session.check()?;
+        if !may_have_been_sent(shared, &path, kind) {
+            let error = Error::protocol("something has arrived that was not sent");
+            return Err(error.at(path.as_bytes()).remote());
+        }
         shared.session.worked(1);
         let is_same = |found: &Status| {
             found.kind == kind && found.meta.mtime == mtime && (kind != Kind::File || found.size == size)
@@ -32,4 +36,17 @@ pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -
         }
     }
     Ok(())
+}
+
+/// Whether the run can have sent the entry: a receiver has nothing removed beside what belongs to the run.
+fn may_have_been_sent(shared: &Shared<'_, impl Storage>, path: &RelPath, kind: Kind) -> bool {
+    let (source, options) = (shared.source, shared.options);
+    let Some((parent, name)) = path.split_last() else { return false };
+    let is_below_what_is_walked = !options.recursive && source.selected.is_empty() && !parent.is_root();
+    let is_beside = source.file_name.as_ref().is_some_and(|only| only != path.as_bytes());
+    let matcher = &options.judge.matcher;
+    !is_below_what_is_walked
+        && !is_beside
+        && matcher.may_send_directory(&parent)
+        && matcher.may_be_sent(&parent, name.as_bytes(), kind)
 }
