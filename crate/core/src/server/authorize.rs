@@ -110,6 +110,10 @@ impl Shared {
         if (request.inplace || request.append) && !rights.write {
             return refuse("write in place, which takes the right to write");
         }
+        // What a file has that is appended to is told by its length and digest.
+        if request.append && !rights.read {
+            return refuse("read");
+        }
         if request.backup && !(rights.write && rights.delete) {
             return refuse("keep backups, which takes the rights to write and to delete");
         }

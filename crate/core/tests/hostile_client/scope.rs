@@ -61,6 +61,8 @@ async fn rights_that_were_not_given_are_missed() {
         ("allow=write", pull_from("dst")),
         ("allow=append", deleting(push_to("dst"))),
         ("allow=delete", push_to("dst")),
+        // What is appended to is told by its length and digest.
+        ("allow=write,delete", Request { append: true, ..push_to("dst") }),
     ] {
         let (site, before) = victim(allow).await;
         let mut control = site.raw().await.session(request).await;
