@@ -20,6 +20,9 @@ use crate::trust::{PublicKey, Refresh, Scope};
 /// Control streams of clients that have not said yet what they want are given so long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A request of several frames is given so long as a whole.
+const REQUEST_IN_FULL_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// How often the authorized keys are looked at; a revoked key's connections close within this.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
 
@@ -100,7 +103,9 @@ async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, 
 }
 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
-    let answered = match read_request(&mut *lanes).await {
+    let request = tokio::time::timeout(REQUEST_IN_FULL_TIMEOUT, read_request(&mut *lanes)).await;
+    let too_late = |_| Err(Error::new(ErrorKind::Timeout, "the request did not come in time in full"));
+    let answered = match request.unwrap_or_else(too_late) {
         Ok((_, Opened::Session(request))) if !request.explain.is_root() => {
             match explain(&shared, &client, *request).await {
                 Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,

@@ -165,6 +165,9 @@ impl Opening {
         let Self::Listing { version, selected, listed } = self else { return Err(Violation::misplaced(&frame)) };
         match frame {
             Frame::Paths { listed: is_listed, paths } => {
+                if paths.is_empty() {
+                    return Err(Violation::new("a frame of paths without any"));
+                }
                 let others = if is_listed { selected.bytes() } else { listed.bytes() };
                 let list = if is_listed { listed } else { selected };
                 let fits = others + list.bytes() + paths.bytes() <= REQUEST_PATHS_BYTES_MAX;
@@ -242,6 +245,7 @@ mod tests {
         let mut opening = greeted();
         let endless = (0..).map(|at| Frame::Paths { listed: at % 2 == 1, paths: wide(at) });
         assert!(endless.take(40).any(|frame| opening.frame(frame).is_err()));
+        assert!(greeted().frame(Frame::Paths { listed: false, paths: Paths::default() }).is_err());
         let small = Request { selected: Paths::new(vec![path(1)]).unwrap(), ..Request::default() };
         assert_eq!(Frame::asking_for(&small).len(), 1);
     }
