@@ -17,7 +17,10 @@ import { at, differences, walk } from './helpers/walk.js';
 
 const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
 
-/** Flags that belong together, and how often they are drawn. */
+/**
+ * Flags that belong together. `--ignore-existing` is not among them: rsync sets times on what it leaves in the place of a
+ * directory, and fails for what is below that.
+ */
 interface Choice {
   readonly flags: (random: Random) => readonly string[];
   readonly rootOnly?: boolean;
@@ -68,7 +71,6 @@ const CHOICES: readonly Choice[] = [
   fixed('--size-only'),
   oneOf('--modify-window=1', '--modify-window=86400', '--modify-window=-1'),
   fixed('--existing'),
-  fixed('--ignore-existing'),
   oneOf('--min-size=1', '--min-size=100', '--min-size=5K'),
   oneOf('--max-size=0', '--max-size=99', '--max-size=5000', '--max-size=1K'),
   fixed('-d', '--no-r'),
@@ -236,10 +238,10 @@ class Trial {
       // Here a set-id bit is dropped under another owner than the source's.
       setId: !maps && privileged && carriesAll(this.#case.base, flags),
       links: true,
-      // Without -p rsync gives an entry the mode of what it replaces, and with --ignore-existing times to what it leaves.
+      // Without -p rsync gives an entry the mode of what it replaces.
       // What leads up is followed in circles.
       leadsUp: !['-L', '-k', '-K', '--copy-unsafe-links'].some((flag) => flags.has(flag)),
-      replaced: carriesModes && !flags.has('--ignore-existing'),
+      replaced: carriesModes,
       // Who may execute what a default ACL lets fewer read, rsync asks of the file before it has it.
       acls: (!flags.has('-H') || flags.has('-A')) && !flags.has('-E'),
       xattrs: !flags.has('-H') || flags.has('-X'),
@@ -344,9 +346,9 @@ class Trial {
       flags.some((flag) => some.some((each) => flag.startsWith(each)));
     const at = (path: string): string => `${this.#work}/${path}`;
     const { sources } = this.#case;
-    // What is below a directory in whose place something else stands is left alone here, and fails with rsync.
+    // What stands in the place of a directory on the way gives way here, and fails with rsync.
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
-    if (isBelow && has('--ignore-existing', '--no-implied-dirs')) return true;
+    if (isBelow && has('--no-implied-dirs')) return true;
     // A directory that cannot give way stays as it is.
     if (has('--delete') && stderr.includes('could not make way')) return true;
     // Nothing is deleted here when a source is missing.
