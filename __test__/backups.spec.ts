@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
-import { cli, exit } from './helpers/cli.js';
+import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
 import { client } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
@@ -168,4 +168,19 @@ judged('a suffix is no path, and not empty without a directory', async (t) => {
   for (const flags of [['--suffix=a/b'], ['--suffix='], ['--suffix=/..']])
     t.is((await cli(t, user, ['-ab', ...flags, `${work}/s/`, `${work}/d/`])).code, exit.usage, flags.join(' '));
   t.is(readFileSync(`${work}/d/f`, 'utf8'), 'old');
+});
+
+judged('backups in the destination itself need a suffix, and take nothing away', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 'd/f@1500000000': 'old' });
+  make(served, { 'd/f@1500000000': 'old' });
+  for (const [to, at] of [
+    [`${work}/d/`, `${work}/d`],
+    [url('d/'), `${served}/d`],
+  ] as const) {
+    t.is((await cli(t, user, ['-rt', '-b', '--backup-dir=.', `${work}/s/`, to])).code, exit.usage);
+    t.is(readFileSync(`${at}/f`, 'utf8'), 'old');
+    await quietly(t, user, ['-rt', '-b', '--backup-dir=.', '--suffix=.old', `${work}/s/`, to]);
+    t.deepEqual([readFileSync(`${at}/f`, 'utf8'), readFileSync(`${at}/f.old`, 'utf8')], ['new', 'old']);
+  }
 });

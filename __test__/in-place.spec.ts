@@ -1,12 +1,13 @@
 // Files that are written over where they stand: --inplace, --append, --append-verify.
-import { linkSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
-import { cli, exit } from './helpers/cli.js';
-import { judged } from './helpers/judge.js';
+import { cli, exit, startCli } from './helpers/cli.js';
+import { judged, judgedWhere } from './helpers/judge.js';
+import { until } from './helpers/process.js';
 import { Random, seed } from './helpers/random.js';
-import { codeOf, rejection, setup } from './helpers/setup.js';
+import { codeOf, isRoot, rejection, setup } from './helpers/setup.js';
 
 const MIB = 1 << 20;
 
@@ -84,4 +85,20 @@ judged('a server refuses what has further hard links, and keys that may only add
     const error = await rejection(t, sync(`${adding.work}/s`, adding.url('d'), { ...adding.access, ...options }));
     t.is(codeOf(error), 'ERR_SPARSYNC_SCOPE');
   }
+});
+
+judgedWhere(isRoot)('what is written over lends no rights of its owner, even if the run is cut', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { rights: 'read+write' });
+  make(work, { 's/tool': 'x' });
+  writeFileSync(`${work}/s/tool`, Buffer.alloc(8 << 20, 'new'));
+  mkdirSync(`${served}/d`);
+  writeFileSync(`${served}/d/tool`, Buffer.alloc(8 << 20, 'old'));
+  chmodSync(`${served}/d/tool`, 0o4755);
+  const run = startCli(t, user, ['-rI', '--inplace', '--bwlimit=1M', `${work}/s/`, url('d/')]);
+  const first = (): string => readFileSync(`${served}/d/tool`).subarray(0, 3).toString();
+  await until(`the first bytes to be written over; it said ${run.stderr()}`, () => first() === 'new' || run.over());
+  t.false(run.over(), run.stderr());
+  run.kill('SIGKILL');
+  await run.ended.catch(() => undefined);
+  t.is(lstatSync(`${served}/d/tool`).mode & 0o7777, 0o755);
 });

@@ -1,11 +1,13 @@
 // Where files are until they have their names, and when they get them: --temp-dir, --delay-updates, --fsync; and how fast and how
 // long a run goes: --bwlimit, --stop-at, --stop-after.
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
-import { cli, exit, startCli } from './helpers/cli.js';
-import { judged, judgedWhere } from './helpers/judge.js';
+import { cli, exit, quietly, startCli } from './helpers/cli.js';
+import { judged, judgedWhere, rsyncSays } from './helpers/judge.js';
 import { start, until } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
@@ -146,4 +148,29 @@ judgedWhere(hasStrace)('--fsync flushes each file', async (t) => {
   const [first = '', ...rest] = [...straced(trace, ['-e', 'trace=fsync']), process.execPath, ...words];
   t.is((await start(t, first, rest, { env: user.env }).ended).code, 0);
   t.true((readFileSync(trace, 'utf8').match(/fsync\(/g) ?? []).length >= 3);
+});
+
+judged('files of one name, size and time do not meet in one --partial-dir for all', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  const random = new Random(t.title);
+  for (const [number, root] of [work, served].entries()) mkdirSync(`${root}/parts${number}`);
+  for (let i = 0; i < 6; i += 1) {
+    mkdirSync(`${work}/s/${i}`, { recursive: true });
+    writeFileSync(`${work}/s/${i}/big`, random.bytes(5 << 20));
+    utimesSync(`${work}/s/${i}/big`, 1_600_000_000, 1_600_000_000);
+  }
+  await quietly(t, user, ['-a', `--partial-dir=${work}/parts0`, `${work}/s/`, `${work}/d/`]);
+  await quietly(t, user, ['-a', '--partial-dir=/parts1', `${work}/s/`, url('d/')]);
+  for (const destination of [`${work}/d`, `${served}/d`]) t.is(rsyncSays(`${work}/s`, destination), '');
+});
+
+test('a directory that is there is no --partial-dir to be removed', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  mkdirSync(`${work}/s`);
+  writeFileSync(`${work}/s/big`, Buffer.alloc(5 << 20, 1));
+  mkdirSync(`${served}/d/keep`, { recursive: true });
+  await quietly(t, user, ['-a', '--partial-dir=keep', `${work}/s/`, url('d/')]);
+  t.true(existsSync(`${served}/d/keep`));
+  await quietly(t, user, ['-aI', '--partial-dir=made', `${work}/s/`, url('d/')]);
+  t.false(existsSync(`${served}/d/made`));
 });

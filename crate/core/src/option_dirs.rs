@@ -55,7 +55,15 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
         path => {
             let place = find(destination, base, path, "backupDir")?;
             let inside = inside(destination, base, &place);
-            (Some((seen(place.top, stored), place.path)), inside)
+            // There a backup has the path of what it is a backup of.
+            if !inside.as_ref().is_some_and(RelPath::is_root) {
+                (Some((seen(place.top, stored), place.path)), inside)
+            } else if request.suffix.as_ref().is_none_or(Vec::is_empty) {
+                const WHY: &str = "backupDir: backups in the destination itself need a suffix";
+                return Err(Error::new(ErrorKind::Config, WHY).at(path));
+            } else {
+                (None, None)
+            }
         }
     };
     let suffix = request.suffix.clone().unwrap_or_else(|| if aside.is_none() { SUFFIX.to_vec() } else { Vec::new() });
@@ -206,12 +214,12 @@ fn inside(destination: &Destination, base: &Base<'_>, found: &Found) -> Option<R
     if let (Base::Served { destination, .. }, Some(full)) = (base, &found.served) {
         let rest = full.as_bytes().strip_prefix(destination.as_bytes())?;
         let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-        return RelPath::new(rest).ok().filter(|path| full.is_within(destination) && !path.is_root());
+        return RelPath::new(rest).ok().filter(|_| full.is_within(destination));
     }
     let top = found.top.absolute_path().ok()?;
     let full = [&top[..], if found.path.is_root() { b"" } else { b"/" }, found.path.as_bytes()].concat();
     let own = destination.root.as_ref()?.absolute_path().ok()?;
-    below(&full, &own).and_then(|path| RelPath::new(path).ok()).filter(|path| !path.is_root())
+    below(&full, &own).and_then(|path| RelPath::new(path).ok())
 }
 
 #[cfg(test)]

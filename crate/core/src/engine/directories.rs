@@ -22,6 +22,8 @@ pub(super) struct Wanted {
     pub(super) resume: Option<(PartialId, u64)>,
     /// What stands in its place is written over, and begins with as many verified bytes of it.
     pub(super) held_in_place: Option<u64>,
+    /// A backup of what stands in its place is there already: its content begins anew.
+    pub(super) is_kept: bool,
     /// Nobody asked for it, and it comes all the same, since everything was granted: its content is thrown away.
     pub(super) discarded: bool,
 }

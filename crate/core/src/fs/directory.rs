@@ -229,6 +229,10 @@ impl WriteDirectory for FsDirectory {
         if stat.st_nlink != 1 && !may_be_linked {
             return Err(Errno::MLINK.into());
         }
+        // Such a bit lends its owner's rights to the content that it was given to, and to no part of another.
+        if stat.st_mode & 0o6000 != 0 {
+            rustix::fs::fchmod(&fd, Mode::from_raw_mode(stat.st_mode & 0o1777)).map_err(CallError::of("fchmod"))?;
+        }
         Ok(FsFile::new(fd, self.is_fake))
     }
 

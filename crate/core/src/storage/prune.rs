@@ -21,6 +21,10 @@ pub(super) struct Pruner {
     issues: Vec<Issue>,
 }
 
+/// Directories that are looked at for one of the walk. With more below it, which only symlinks that lead in circles make of a
+/// few, it counts as one that leads to something, so that a run can be stopped between two of them.
+const LOOKED_AT_MAX: usize = 20_000;
+
 /// A directory with nothing but directories in it, as far as they have been looked at.
 struct Level {
     path: RelPath,
@@ -72,7 +76,12 @@ impl Pruner {
             Inside::Something => return Ok(true),
             Inside::Directories(level) => vec![level],
         };
+        let mut looked_at = 0;
         while let Some(level) = levels.last_mut() {
+            looked_at += 1;
+            if looked_at > LOOKED_AT_MAX {
+                return Ok(true);
+            }
             let Some(name) = level.left.pop() else {
                 let done = levels.pop();
                 if let (Some(done), Some(above)) = (done, levels.last_mut()) {

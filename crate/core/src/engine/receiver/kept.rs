@@ -26,8 +26,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.hold != Hold::Exclusive || entry.size < PARTIAL_BYTES_MIN {
             return None;
         }
-        let id = PartialId::new(name, entry.size, entry.meta.mtime);
-        let directory = match self.writing.and_then(|writing| writing.partials.as_ref()) {
+        let partials = self.writing.and_then(|writing| writing.partials.as_ref());
+        let called = partials.map(|partials| partials.called(path, name));
+        let id = PartialId::new(called.as_deref().unwrap_or(name), entry.size, entry.meta.mtime);
+        let directory = match partials {
             Some(partials) => partials.find(path).ok()?,
             None if old.leftovers.iter().any(|(_, temp)| *temp == TempName::Partial(id)) => {
                 self.destination.root.as_ref()?.open(path, Access::Reach).ok()?

@@ -94,10 +94,11 @@ impl<S: WriteStorage> Writing<'_, S> {
         path: &RelPath,
         directory: &Arc<S::Directory>,
         (name, old_mode): (&[u8], Option<u16>),
+        is_kept: bool,
     ) -> storage::Result<Option<Begun<S>>> {
         let (Some(MayBeLinked(may_be_linked)), Some(_)) = (self.in_place, old_mode) else { return Ok(None) };
         let begun = Unplaced::in_place(directory, name, may_be_linked)?;
-        if let Some(backups) = &self.backups {
+        if let Some(backups) = self.backups.as_ref().filter(|_| !is_kept) {
             backups.copy(path, directory, name)?;
         }
         Ok(Some(begun))

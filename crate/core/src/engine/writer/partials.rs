@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sparsync_proto::RelPath;
 
-use crate::storage::{self, Access, CallError, Errno, WriteDirectory as _, WriteStorage};
+use crate::storage::{self, Access, CallError, Directory as _, Errno, WriteDirectory as _, WriteStorage};
 
 /// Where parts of files are kept, if not beside their targets.
 #[derive(Clone, Debug)]
@@ -22,11 +22,26 @@ pub(in crate::engine) struct Partials<'a, S: WriteStorage> {
     place: &'a PartialPlace<S>,
     /// Those that may be empty at the end, by the paths of the directories that they are in.
     used: Mutex<BTreeSet<RelPath>>,
+    /// What tells the parts of this destination from those of others in one directory for all.
+    whose: [u8; 16],
 }
 
 impl<'a, S: WriteStorage> Partials<'a, S> {
     pub(in crate::engine) fn new(root: &'a S, place: &'a PartialPlace<S>) -> Self {
-        Self { root, place, used: Mutex::default() }
+        let own = root.open(&RelPath::root(), Access::Reach).and_then(|own| own.status(b""));
+        let (device, inode) = own.map_or((0_u64, 0_u64), |own| (own.device, own.stamp.ino));
+        let mut whose = [0; 16];
+        whose[..8].copy_from_slice(&device.to_le_bytes());
+        whose[8..].copy_from_slice(&inode.to_le_bytes());
+        Self { root, place, used: Mutex::default(), whose }
+    }
+
+    /// What the part of a file is called by, so that in one directory for all no two files have the same.
+    pub(in crate::engine) fn called(&self, path: &RelPath, name: &[u8]) -> Vec<u8> {
+        match self.place {
+            PartialPlace::Each(_) => name.to_vec(),
+            PartialPlace::One(..) => [&self.whose[..], &path.join_bytes(name)].concat(),
+        }
     }
 
     /// The tree and the path of the directory for parts of files in the directory at `path`.
@@ -46,20 +61,22 @@ impl<'a, S: WriteStorage> Partials<'a, S> {
         top.open(&at, Access::Reach)
     }
 
-    /// The same, which is made where it is missing.
-    pub(in crate::engine) fn open(&self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
+    /// The same, which is made where it is missing. It may be empty at the end, and then goes, if it was made or had a part.
+    pub(in crate::engine) fn open(&self, path: &RelPath, had_part: bool) -> storage::Result<Arc<S::Directory>> {
         let (top, full, depth) = self.place(path);
         let mut at = RelPath::root();
+        let mut is_own = had_part;
         for (index, name) in full.components().enumerate() {
             if index >= depth {
                 match top.open(&at, Access::Reach)?.make_directory(name.as_bytes(), 0o700) {
-                    Ok(()) | Err(CallError { errno: Errno::EXIST, .. }) => {}
+                    Ok(()) => is_own = true,
+                    Err(CallError { errno: Errno::EXIST, .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
             at = at.join(name);
         }
-        if matches!(self.place, PartialPlace::Each(_)) {
+        if is_own && matches!(self.place, PartialPlace::Each(_)) {
             self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(full.clone());
         }
         top.open(&full, Access::Reach).map(Arc::new)

@@ -128,7 +128,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 if let Ok(new) = new {
                     new.unplaced.discard();
                 }
-                self.create(file, incoming, Wanted { resume: None, held_in_place: None, ..wanted }, announced)
+                let again = Wanted { resume: None, held_in_place: None, is_kept: true, ..wanted };
+                self.create(file, incoming, again, announced)
             }
             unwanted => {
                 self.open = unwanted;
@@ -152,7 +153,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let placement = writing.placement(wanted.old_is_directory);
         let in_place = writing.in_place.is_some() && wanted.old_mode.is_some();
         let staging = match &writing.partials {
-            Some(partials) if partial && !in_place => partials.open(&incoming.path).map(Some),
+            Some(partials) if partial && !in_place => partials.open(&incoming.path, wanted.resume.is_some()).map(Some),
             _ => Ok(writing.staging.clone()),
         };
         let target = writing.policy.content_target(listed, incoming.xattrs(file.index), wanted.old_mode);
@@ -162,12 +163,15 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let begun = begun.and_then(|(directory, staging)| match wanted.resume {
             Some((id, _)) => Unplaced::kept_part(placement, (directory, staging.as_ref()), id.file_name()),
             None if in_place => {
-                let begun = writing.begin_in_place(&incoming.path, directory, (name, wanted.old_mode))?;
+                let begun =
+                    writing.begin_in_place(&incoming.path, directory, (name, wanted.old_mode), wanted.is_kept)?;
                 begun.ok_or(Errno::NOENT.into())
             }
             None => writing.in_directory(&incoming.path, directory, |directory| {
                 let temp_name = if partial {
-                    let kept_as = PartialId::new(name, size, listed.mtime).file_name();
+                    let called = writing.partials.as_ref().map(|partials| partials.called(&incoming.path, name));
+                    let called = called.as_deref().unwrap_or(name);
+                    let kept_as = PartialId::new(called, size, listed.mtime).file_name();
                     // What is kept under this name is of no use, or it would have been gone on with.
                     let _ = staging.as_ref().unwrap_or(directory).remove(&kept_as);
                     kept_as

@@ -86,7 +86,9 @@ fn write<S: WriteStorage>(
 ) -> storage::Result<Unnamed<S::Directory>> {
     clock.enter(Phase::create);
     let directory = current.directory.as_ref().map_err(|error| *error)?;
-    if let Some((unplaced, open)) = writing.begin_in_place(&current.incoming.path, directory, (&name, old_mode))? {
+    if let Some((unplaced, open)) =
+        writing.begin_in_place(&current.incoming.path, directory, (&name, old_mode), false)?
+    {
         clock.enter(Phase::write);
         put(&open, content, writing.sparse, true)?;
         clock.enter(Phase::attributes);
