@@ -120,6 +120,22 @@ test('what an operator hides is so by its place, through whatever symlink it is 
   t.false([...walk(`${work}/made`).keys()].some((path) => path.endsWith('closed')));
 });
 
+test('with -K nothing is written to what an operator hides by its place', async (t) => {
+  const { work, served, server, access } = await limited(t);
+  for (const path of ['in', 'tree']) mkdirSync(`${served}/mine/${path}`);
+  file(`${served}/mine/in/closed`, 'hidden');
+  file(`${served}/mine/in/open`, 'old');
+  link(`${served}/mine/tree/lnk`, '../in');
+  mkdirSync(`${work}/from/lnk`, { recursive: true });
+  for (const name of ['closed', 'open']) file(`${work}/from/lnk/${name}`, 'written over');
+  for (const how of [{}, { inplace: true }, { backup: true }]) {
+    const run = sync(`${work}/from`, server.url('root', 'mine/tree'), { ...access, keepDirLinks: true, ...how });
+    t.deepEqual(Object.keys(await failures(t, Promise.resolve(run))), ['lnk/closed'], JSON.stringify(how));
+    t.is(readFileSync(`${served}/mine/in/closed`, 'utf8'), 'hidden');
+    t.is(readFileSync(`${served}/mine/in/open`, 'utf8'), 'written over');
+  }
+});
+
 test('a root is the folder that was there at the start, whatever gets its name later (CVE-2026-53784, CVE-2026-53793)', async (t) => {
   const { work, served, url, access } = await setup(t);
   file(`${served}/tree`, 'served');

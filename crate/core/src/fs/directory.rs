@@ -90,6 +90,11 @@ impl FsDirectory {
         self.place.as_ref().is_some_and(|place| place.hides(name, kind))
     }
 
+    /// Refuses to write under a name that the operator hides by its real place, where symlinks led to this directory.
+    fn may_write(&self, name: &[u8], kind: Kind) -> Result<()> {
+        if self.hides(name, kind) { Err(Errno::PERM.into()) } else { Ok(()) }
+    }
+
     fn settable<'a>(&self, handle: Handle<'a>) -> Settable<'a> {
         Settable { handle, is_fake: self.is_fake }
     }
@@ -208,6 +213,7 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn create_file(&self, name: &[u8], bits: u16) -> Result<FsFile> {
+        self.may_write(name, Kind::File)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Whoever stores what takes root has to be let at the file.
         let bits = if self.is_fake { bits | 0o600 } else { bits };
@@ -220,6 +226,7 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<FsFile> {
+        self.may_write(name, Kind::File)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
         let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
@@ -237,10 +244,12 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn make_directory(&self, name: &[u8], bits: u16) -> Result<()> {
+        self.may_write(name, Kind::Directory)?;
         rustix::fs::mkdirat(&self.fd, name, mode(bits)).map_err(CallError::of("mkdirat"))
     }
 
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
+        self.may_write(name, Kind::Symlink)?;
         if self.is_fake {
             let node = (Kind::Symlink, Device::default());
             return fake_super::make(self.fd.as_fd(), name, node, 0o777, &self.targets.written(target));
@@ -249,6 +258,7 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn make_node(&self, name: &[u8], (kind, device): (Kind, Device), bits: u16) -> Result<()> {
+        self.may_write(name, kind)?;
         if self.is_fake {
             return fake_super::make(self.fd.as_fd(), name, (kind, device), bits, b"");
         }
@@ -263,18 +273,24 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn make_hard_link(&self, (directory, from): (&Self, &[u8]), name: &[u8]) -> Result<()> {
+        self.may_write(name, Kind::File)?;
         rustix::fs::linkat(&directory.fd, from, &self.fd, name, AtFlags::empty()).map_err(CallError::of("linkat"))
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        self.may_write(to, Kind::File)?;
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(CallError::of("renameat"))
     }
 
     fn move_to(&self, from: &[u8], (directory, to): (&Self, &[u8])) -> Result<()> {
+        directory.may_write(to, Kind::File)?;
         rustix::fs::renameat(&self.fd, from, &directory.fd, to).map_err(CallError::of("renameat"))
     }
 
     fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {
+        // What stands there may be a directory, and would lose its name.
+        self.may_write(other, Kind::File)?;
+        self.may_write(other, Kind::Directory)?;
         rustix::fs::renameat_with(&self.fd, one, &self.fd, other, RenameFlags::EXCHANGE)
             .map_err(CallError::of("renameat2"))
     }
