@@ -50,6 +50,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
     if !request.backup {
         return Ok(());
     }
+    may_name_anything(base, "backup", &request.backup_dir)?;
     let (aside, inside) = match &request.backup_dir[..] {
         b"" => (None, None),
         path => {
@@ -72,12 +73,25 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
     Ok(())
 }
 
+/// Refuses what gives entries names that the request does not have, where the operator hides some.
+fn may_name_anything(base: &Base<'_>, option: &'static str, path: &[u8]) -> Result<()> {
+    match base {
+        Base::Served { hidden, .. } if !hidden.is_empty() => {
+            let message =
+                format!("{option}: the operator hides paths of this root, and what it names might be one of them");
+            Err(Error::new(ErrorKind::Scope, message).at(path).with("option", option.to_owned()))
+        }
+        Base::Served { .. } | Base::Own(_) => Ok(()),
+    }
+}
+
 /// Where parts of files are kept: a relative path is one in each directory.
 fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Stored) -> Result<PartialPlace<Root>> {
     if path.starts_with(b"/") {
         let Found { top, path, .. } = find(destination, base, path, "partialDir")?;
         return Ok(PartialPlace::One(seen(top, stored), path));
     }
+    may_name_anything(base, "partialDir", path)?;
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
     let is_unfinished = |below: &RelPath| below.components().any(|name| TempName::parse(name.as_bytes()).is_some());
     let below = RelPath::new(&names.join(&b'/')).ok().filter(|below| !below.is_root() && !is_unfinished(below));
