@@ -1,16 +1,18 @@
 // Backups as rsync keeps them: what is replaced or deleted is still there, beside its original or in a directory, and on a server
 // never anywhere else.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
-import { client } from './helpers/product.js';
+import { start } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { canMount, codeOf, isRoot, mountTmpfs, rejection, setup } from './helpers/setup.js';
 import { startServer } from './helpers/server.js';
+import { hasStrace } from './helpers/strace.js';
 import { names } from './helpers/walk.js';
 
 const TREES = {
@@ -182,5 +184,19 @@ judged('backups in the destination itself need a suffix, and take nothing away',
     t.is(readFileSync(`${at}/f`, 'utf8'), 'old');
     await quietly(t, user, ['-rt', '-b', '--backup-dir=.', '--suffix=.old', `${work}/s/`, to]);
     t.deepEqual([readFileSync(`${at}/f`, 'utf8'), readFileSync(`${at}/f.old`, 'utf8')], ['new', 'old']);
+  }
+});
+
+judgedWhere(hasStrace)('a run that is killed between the backup and the new content loses neither', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 'd/f@1500000000': 'old' });
+  const flags = ['-rt', '-b', `${work}/s/`, `${work}/d/`];
+  for (const call of ['linkat', 'renameat', 'renameat2']) {
+    const inject = ['-f', '-o', '/dev/null', '-e', `inject=${call}:signal=SIGKILL:when=1`];
+    await start(t, 'strace', [...inject, process.execPath, program, ...flags], { env: user.env }).ended;
+    await quietly(t, user, flags);
+    t.deepEqual([readFileSync(`${work}/d/f`, 'utf8'), readFileSync(`${work}/d/f~`, 'utf8')], ['new', 'old'], call);
+    make(work, { 'd/f@1500000000': 'old' });
+    rmSync(`${work}/d/f~`);
   }
 });

@@ -69,8 +69,21 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
     }
 
     /// Gives a complete entry its name. What has that name becomes a backup, and the name is never without an entry where
-    /// the storage can exchange two.
+    /// the storage has hard links, or can exchange two names.
     pub(crate) fn put(&self, path: &RelPath, directory: &S::Directory, temp_name: &[u8], name: &[u8]) -> Result<()> {
+        // A further name becomes the backup before the new content gets the name: whenever the run is cut, both are there.
+        let further = self.names.next();
+        match directory.make_hard_link((directory, name), &further) {
+            Ok(()) => {
+                let kept = self.keep_as(path, directory, &further, name);
+                // Where the backup was this very entry, renaming leaves both names.
+                let _ = directory.remove(&further);
+                return kept.and_then(|()| directory.rename(temp_name, name));
+            }
+            Err(CallError { errno: Errno::NOENT, .. }) => return directory.rename(temp_name, name),
+            // A directory, and what cannot have further names.
+            Err(_) => {}
+        }
         match directory.exchange(temp_name, name) {
             Ok(()) => {
                 let kept = match directory.status(temp_name) {
