@@ -7,6 +7,7 @@ import { connect, verify } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, rsync, rsyncSays } from './helpers/judge.js';
 import { setup, type Setup } from './helpers/setup.js';
+import { urlAt } from './helpers/url.js';
 
 const LIST = '# of the server\na/b\n./c/\nnone/of/it\r\n../a/x\n';
 
@@ -70,7 +71,7 @@ judged('a list on the server takes the right to read, and nothing but a file of 
   await refused(':lists/one', exit.unauthorized, /may not read/);
   await refused(':lists/one', exit.usage, /neither SRC nor DEST/, [`${source}/`, `${work}/to`]);
   await refused('host:one', exit.usage, /:FILE below the root/);
-  await refused('sparsync://127.0.0.1:1/root/lists/one', exit.usage, /another server/);
+  await refused(urlAt('127.0.0.1:1', 'root', 'lists/one'), exit.usage, /another server/);
   for (const words of [['verify'], ['--explain=a']]) {
     const ran = await cli(t, user, [...words, '--files-from=:lists/one', `${source}/`, url('to')]);
     t.is(ran.code, exit.usage, ran.stderr);
