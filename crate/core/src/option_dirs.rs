@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use sparsync_proto::{Directories, HiddenPaths, Kind, RelPath, Request};
+use sparsync_proto::{Directories, HiddenPaths, Kind, RelPath, Request, resolved};
 
 use crate::engine::{Basis, BasisUse, HidesBasis, PartialPlace};
 use crate::error::{Error, ErrorKind, Result};
@@ -93,8 +93,7 @@ fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Sto
     }
     may_name_anything(base, "partialDir", path)?;
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
-    let is_unfinished = |below: &RelPath| below.components().any(|name| TempName::parse(name.as_bytes()).is_some());
-    let below = RelPath::new(&names.join(&b'/')).ok().filter(|below| !below.is_root() && !is_unfinished(below));
+    let below = RelPath::new(&names.join(&b'/')).ok().filter(|below| !below.is_root() && !TempName::is_in(below));
     below.map(PartialPlace::Each).ok_or_else(|| {
         Error::new(ErrorKind::Config, "partialDir: a relative path leads down from each directory").at(path)
     })
@@ -126,9 +125,7 @@ fn open_bases(destination: &mut Destination, request: &Request, base: &Base<'_>,
         let hides = match (base, served) {
             (Base::Served { hidden, .. }, Some(full)) => {
                 let hidden = Arc::clone(hidden);
-                let hides = move |path: &RelPath, kind| {
-                    hidden.hides_path(&path.components().fold(full.clone(), |above, name| above.join(name)), kind)
-                };
+                let hides = move |path: &RelPath, kind| hidden.hides_path(&full.join_path(path), kind);
                 Some(Box::new(hides) as HidesBasis)
             }
             _ => None,
@@ -165,29 +162,18 @@ fn find(destination: &Destination, base: &Base<'_>, path: &[u8], option: &'stati
             let Some(full) = served_path(destination, prefix, path) else {
                 return refuse(ErrorKind::Scope, "the path leads out of what the key may use");
             };
-            let is_unfinished = full.components().any(|name| TempName::parse(name.as_bytes()).is_some());
-            if is_unfinished || hidden.hides_path(&full, Kind::Directory) {
+            if TempName::is_in(&full) || hidden.hides_path(&full, Kind::Directory) {
                 return refuse(ErrorKind::Scope, "the key may not use this path");
             }
-            let mut at = full.clone();
-            loop {
-                match root.descend_to_reach(&at) {
-                    Ok(top) => {
-                        let rest = &full.as_bytes()[at.as_bytes().len()..];
-                        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-                        let path = RelPath::new(rest).map_err(|_| Error::internal("a path that cannot be cut"))?;
-                        return Ok(Found { top, path, served: Some(full) });
-                    }
-                    Err(CallError { errno: Errno::NOENT, .. }) => {}
-                    Err(CallError { errno: Errno::NOTDIR | Errno::LOOP | Errno::XDEV, .. }) => {
-                        return refuse(ErrorKind::Scope, "the path leads through what is no directory");
-                    }
-                    Err(error) => return Err(Error::io("cannot open a directory", path, error.into())),
+            match root.reach_existing(&full) {
+                Ok((top, path)) => Ok(Found { top, path, served: Some(full) }),
+                Err((CallError { errno: Errno::NOENT, .. }, _)) => {
+                    refuse(ErrorKind::NotFound, "the root does not exist")
                 }
-                match at.split_last() {
-                    Some((parent, _)) => at = parent,
-                    None => return refuse(ErrorKind::NotFound, "the root does not exist"),
+                Err((CallError { errno: Errno::NOTDIR | Errno::LOOP | Errno::XDEV, .. }, _)) => {
+                    refuse(ErrorKind::Scope, "the path leads through what is no directory")
                 }
+                Err((error, _)) => Err(Error::io("cannot open a directory", path, error.into())),
             }
         }
     }
@@ -210,25 +196,15 @@ fn plain(path: &[u8]) -> Vec<u8> {
 /// text alone: no symlink is followed.
 fn served_path(destination: &RelPath, prefix: &RelPath, path: &[u8]) -> Option<RelPath> {
     let start = if path.starts_with(b"/") { prefix } else { destination };
-    let mut names: Vec<&[u8]> = start.components().map(sparsync_proto::Name::as_bytes).collect();
-    for name in path.split(|&byte| byte == b'/') {
-        match name {
-            b"" | b"." => {}
-            b".." => {
-                names.pop()?;
-            }
-            name => names.push(name),
-        }
-    }
-    RelPath::new(&names.join(&b'/')).ok().filter(|full| full.is_within(prefix))
+    let below = [b"./", path].concat();
+    let full = resolved(start.as_bytes(), &below)?;
+    RelPath::new(&full).ok().filter(|full| full.is_within(prefix))
 }
 
 /// The path that a directory has in the destination, if it lies there.
 fn inside(destination: &Destination, base: &Base<'_>, found: &Found) -> Option<RelPath> {
     if let (Base::Served { destination, .. }, Some(full)) = (base, &found.served) {
-        let rest = full.as_bytes().strip_prefix(destination.as_bytes())?;
-        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-        return RelPath::new(rest).ok().filter(|_| full.is_within(destination));
+        return full.below(destination);
     }
     let top = found.top.absolute_path().ok()?;
     let full = [&top[..], if found.path.is_root() { b"" } else { b"/" }, found.path.as_bytes()].concat();

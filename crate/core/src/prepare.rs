@@ -232,8 +232,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         check_munged()?;
     }
     let (directory, file_name) = split_destination(place, request, terms)?;
-    let unfinished = |name: &[u8]| TempName::parse(name).is_some();
-    if directory.components().any(|name| unfinished(name.as_bytes())) || file_name.as_deref().is_some_and(unfinished) {
+    if TempName::is_in(&directory) || file_name.as_deref().is_some_and(|name| TempName::parse(name).is_some()) {
         return Err(
             Error::new(ErrorKind::Config, "a path with the name of an unfinished file").at(place.path.as_bytes())
         );
@@ -315,30 +314,12 @@ fn split_destination(
 
 /// Opens a directory as far as it exists.
 fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
-    let mut at = path.clone();
-    loop {
-        match top.descend_to_reach(&at) {
-            Ok(root) => {
-                let rest = path.as_bytes()[at.as_bytes().len()..]
-                    .strip_prefix(b"/")
-                    .unwrap_or(&path.as_bytes()[at.as_bytes().len()..]);
-                let rest = RelPath::new(rest).map_err(|_| Error::internal("a path that cannot be cut"))?;
-                return Ok((root, rest));
-            }
-            Err(CallError { errno: Errno::NOENT, .. }) => {}
-            Err(CallError { errno: Errno::NOTDIR, .. }) => {
-                return Err(Error::new(ErrorKind::Config, "the destination is not a directory").at(at.as_bytes()));
-            }
-            Err(CallError { errno: Errno::LOOP | Errno::XDEV, .. }) => {
-                return Err(Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes()));
-            }
-            Err(error) => return Err(Error::io("cannot open the destination", path.as_bytes(), error.into())),
-        }
-        let Some((parent, _)) = at.split_last() else {
-            return Err(Error::new(ErrorKind::NotFound, "the root does not exist").at(path.as_bytes()));
-        };
-        at = parent;
-    }
+    top.reach_existing(path).map_err(|(error, at)| match error.errno {
+        Errno::NOENT => Error::new(ErrorKind::NotFound, "the root does not exist").at(path.as_bytes()),
+        Errno::NOTDIR => Error::new(ErrorKind::Config, "the destination is not a directory").at(at.as_bytes()),
+        Errno::LOOP | Errno::XDEV => Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes()),
+        _ => Error::io("cannot open the destination", path.as_bytes(), error.into()),
+    })
 }
 
 /// The directory as one that can be listed and locked, where its mode can be made to allow that. Another's may still be

@@ -205,7 +205,7 @@ fn own_part_below(source: &LocalSource) -> Result<FsPart> {
 
 /// The entry `below` of the directory at `place`, which arrives under that path.
 pub(crate) fn entry_below(place: &Place<'_>, below: &RelPath) -> Result<FsPart> {
-    let joined = |at: &RelPath| at.components().fold(place.path.clone(), |path, name| path.join(name));
+    let joined = |at: &RelPath| place.path.join_path(at);
     let failure = |error| failure(error, below);
     part_below(below, |at| place.top.descend_to_reach(&joined(at)).map_err(failure), failure)
 }

@@ -166,7 +166,7 @@ fn remote_source(source: &NativeSource) -> Result<SourcePath> {
     let (path, below) = (rel_path(&source.path)?, rel_path(&source.below)?);
     let above = path.components().count();
     let relative_to = if below.is_root() { None } else { u16::try_from(above).ok() };
-    let path = below.components().fold(path, |path, name| path.join(name));
+    let path = path.join_path(&below);
     Ok(SourcePath { path, contents: source.contents, relative_to })
 }
 

@@ -112,6 +112,33 @@ impl RelPath {
         })
     }
 
+    /// The path of `below` below this one.
+    #[must_use]
+    pub fn join_path(&self, below: &Self) -> Self {
+        if below.is_root() { self.clone() } else { Self(self.join_bytes(&below.0)) }
+    }
+
+    /// What is left of the path below `above`; nothing when it is not there.
+    #[must_use]
+    pub fn below(&self, above: &Self) -> Option<Self> {
+        if above.is_root() {
+            return Some(self.clone());
+        }
+        let rest = self.0.strip_prefix(&above.0[..])?;
+        if rest.is_empty() { Some(Self::root()) } else { rest.strip_prefix(b"/").map(|rest| Self(rest.to_vec())) }
+    }
+
+    /// Its last name as a path; nothing for the root.
+    #[must_use]
+    pub fn last_name(&self) -> Option<Self> {
+        self.split_last().map(|(_, name)| Self::root().join(name))
+    }
+
+    /// The path itself and each directory above it, up to the root.
+    pub fn up(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), |at| at.split_last().map(|(parent, _)| parent))
+    }
+
     /// Whether `is` says so of what stands here, of this kind, or of a directory above it, but for the root; it is asked with the
     /// directory that holds each, and its name.
     #[must_use]

@@ -18,6 +18,9 @@ use crate::storage::{
     Access, Adjust, CallError, Directory, Found, NO_REFERENT, NameBuffer, Result, Status, WriteDirectory,
 };
 
+/// How files are opened to be read, also where something else has taken their place.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
 /// A directory of a tree.
 #[derive(Debug)]
 pub(crate) struct FsDirectory {
@@ -52,8 +55,7 @@ impl FsDirectory {
         if here.kind != Kind::Symlink {
             return Ok(as_met(here));
         }
-        let target = || self.found_target(name).map(|target| self.targets.read(target));
-        let led = place.led(self.fd.as_fd(), name, target).and_then(|led| match &led {
+        let led = place.led(self.fd.as_fd(), name, || self.told_target(name)).and_then(|led| match &led {
             Some(Led { directory, name, .. }) if self.is_fake => fake_super::fake_status(directory.as_fd(), name),
             Some(Led { directory, name, .. }) => status(directory, name),
             None => Ok(here),
@@ -65,6 +67,11 @@ impl FsDirectory {
     fn found_target(&self, name: &[u8]) -> Result<Vec<u8>> {
         let read = rustix::fs::readlinkat(&self.fd, name, Vec::new());
         read.map(std::ffi::CString::into_bytes).map_err(CallError::of("readlinkat"))
+    }
+
+    /// The same as it is to the run.
+    fn told_target(&self, name: &[u8]) -> Result<Vec<u8>> {
+        self.found_target(name).map(|target| self.targets.read(target))
     }
 
     /// What the entry `name` is taken for; nothing when for itself.
@@ -158,25 +165,21 @@ impl Directory for FsDirectory {
     }
 
     fn open_file(&self, name: &[u8]) -> Result<FsFile> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         if self.hides(name, Kind::File) {
             return Err(Errno::NOENT.into());
         }
-        let opened = rustix::fs::openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty());
-        let fd = match (opened.map_err(CallError::of("openat")), &self.place) {
+        match (self.open_own_file(0, name), &self.place) {
             (Err(error @ CallError { errno: Errno::LOOP, .. }), Some(place)) => {
-                let target = || self.found_target(name).map(|target| self.targets.read(target));
-                place.open_file(self.fd.as_fd(), name, flags, target)?.ok_or(error)?
+                let led = place.open_file(self.fd.as_fd(), name, READ, || self.told_target(name))?;
+                Ok(FsFile::new(led.ok_or(error)?, self.is_fake))
             }
-            (opened, _) => opened?,
-        };
-        Ok(FsFile::new(fd, self.is_fake))
+            (opened, _) => opened,
+        }
     }
 
     fn open_own_file(&self, _: usize, name: &[u8]) -> Result<FsFile> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
-        Ok(FsFile::new(fd, self.is_fake))
+        let opened = rustix::fs::openat(&self.fd, name, READ | OFlags::NOFOLLOW, Mode::empty());
+        Ok(FsFile::new(opened.map_err(CallError::of("openat"))?, self.is_fake))
     }
 
     fn read_own_link(&self, _: usize, name: &[u8]) -> Result<(Vec<u8>, u32)> {

@@ -176,7 +176,7 @@ impl Place {
 impl Limit {
     /// The path below the served root of one below the tree's top.
     fn whole(&self, path: &RelPath) -> RelPath {
-        path.components().fold(self.tree.clone(), |whole, name| whole.join(name))
+        self.tree.join_path(path)
     }
 
     fn open(&self, path: &RelPath, access: Access) -> Result<(OwnedFd, Option<RelPath>)> {

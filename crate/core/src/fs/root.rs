@@ -93,6 +93,19 @@ impl Root {
         }
     }
 
+    /// Reaches the directory at `path` as far as it exists, and says what is missing below that. What fails is told with the path
+    /// at which it did; [`Errno::NOENT`] that not even the root is there.
+    pub(crate) fn reach_existing(&self, path: &RelPath) -> std::result::Result<(Self, RelPath), (CallError, RelPath)> {
+        for at in path.up() {
+            match self.descend_to_reach(&at) {
+                Ok(root) => return Ok((root, path.below(&at).ok_or((Errno::INVAL.into(), at))?)),
+                Err(CallError { errno: Errno::NOENT, .. }) => {}
+                Err(error) => return Err((error, at)),
+            }
+        }
+        Err((Errno::NOENT.into(), RelPath::root()))
+    }
+
     /// A directory of this tree as a root of its own, in which no symlink is followed.
     fn like(&self, fd: OwnedFd) -> Self {
         let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));

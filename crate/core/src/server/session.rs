@@ -147,7 +147,7 @@ impl Answer<'_> {
         if request.sources.is_empty() {
             let follow = |target: &[u8]| (!request.into).then(|| self.follow(request, &request.path, target));
             let place = place(&request.path)?;
-            let name = request.path.split_last().filter(|_| request.into).map(|(_, name)| RelPath::root().join(name));
+            let name = request.path.last_name().filter(|_| request.into);
             return sources::single_or_gone(sources::source(&place, follow), name, request.missing_sources);
         }
         let part = |source: &SourcePath| {

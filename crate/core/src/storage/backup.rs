@@ -164,7 +164,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         {
             return Ok(Arc::clone(directory));
         }
-        let full = path.components().fold(base.clone(), |above, name| above.join(name));
+        let full = base.join_path(path);
         let directory = match top.open(&full, Access::Reach) {
             Err(CallError { errno: Errno::NOENT, .. }) => {
                 self.make(top, base, path)?;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sparsync_proto::RelPath;
+
 /// Identifies a session on this machine.
 pub(crate) type SessionId = [u8; 8];
 
@@ -76,6 +78,11 @@ fn payload<const N: usize>(name: &[u8], suffix: &[u8]) -> Option<[u8; N]> {
 }
 
 impl TempName {
+    /// Whether a path leads through an unfinished file, or to one.
+    pub(crate) fn is_in(path: &RelPath) -> bool {
+        path.components().any(|name| Self::parse(name.as_bytes()).is_some())
+    }
+
     /// Recognises an unfinished file by its name.
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {
         if !name.starts_with(PREFIX) {

@@ -1,5 +1,6 @@
 //! How an acceptor learns what a control lane is for.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::violation::Violation;
@@ -62,7 +63,7 @@ pub fn check_accept(request: &Request, accept: &Accept) -> Result<(), Violation>
 /// The name under which the only source of a pull arrives, where it need not be there.
 fn only_name(request: &Request) -> Option<RelPath> {
     let may_be_gone = request.into && request.sources.is_empty() && request.missing_sources != MissingSources::Fail;
-    request.path.split_last().filter(|_| may_be_gone).map(|(_, name)| RelPath::root().join(name))
+    request.path.last_name().filter(|_| may_be_gone)
 }
 
 /// Checks which of the sources are said not to be there: nothing else may be deleted for that.
@@ -70,11 +71,12 @@ fn check_missing(request: &Request, accept: &Accept) -> Result<(), Violation> {
     if accept.missing.is_empty() {
         return Ok(());
     }
-    let only = only_name(request);
-    let asked_for: Vec<RelPath> =
-        request.sources.iter().filter_map(|source| source.arrives_at(request.into)).chain(only).collect();
-    let is_asked_for = |path: &RelPath| asked_for.contains(path) || request.selected.iter().any(|one| one == *path);
-    if request.missing_sources != MissingSources::Delete || !accept.missing.iter().all(|path| is_asked_for(&path)) {
+    let sources = request.sources.iter().filter_map(|source| source.arrives_at(request.into));
+    let is_told = request.missing_sources == MissingSources::Delete && {
+        let asked_for: HashSet<RelPath> = sources.chain(only_name(request)).chain(request.selected.iter()).collect();
+        accept.missing.iter().all(|path| asked_for.contains(&path))
+    };
+    if !is_told {
         return Err(Violation::new("a source that is missing and was not asked for"));
     }
     Ok(())
@@ -83,13 +85,11 @@ fn check_missing(request: &Request, accept: &Accept) -> Result<(), Violation> {
 /// Checks which paths the initiator's destination is said to get: a run of entries that each have a path of their own may
 /// not reach what lies beside them.
 fn check_selected(request: &Request, accept: &Accept) -> Result<(), Violation> {
-    let own_name = |source: &SourcePath| source.path.split_last().map(|(_, name)| RelPath::root().join(name));
-    let asked_for = |source: &SourcePath| source.arrives_at(request.into).or_else(|| own_name(source));
+    let asked_for = |source: &SourcePath| source.arrives_at(request.into).or_else(|| source.path.last_name());
     let mut paths: Vec<RelPath> = request.sources.iter().filter_map(asked_for).collect();
     // What was asked for may be a symlink that is taken for the directory which it leads to.
     let follows = request.copy_links || request.copy_dir_links || request.copy_unsafe_links;
-    let led = request.path.split_last().filter(|_| request.sources.is_empty() && request.into && follows);
-    paths.extend(led.map(|(_, name)| RelPath::root().join(name)));
+    paths.extend(request.path.last_name().filter(|_| request.sources.is_empty() && request.into && follows));
     paths.extend(only_name(request));
     if accept.selected.iter().any(|path| !paths.contains(&path)) {
         return Err(Violation::new("a path that was not asked for"));
