@@ -188,7 +188,7 @@ async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
 /// Opens a session for a single question.
 async fn ask(connection: &dyn Connection, question: Vec<Frame>) -> Result<Box<dyn SessionLanes>> {
     let mut lanes = connection.open(Arc::default());
-    lanes.write(encoded(&[vec![Frame::hello()], question].concat())).await?;
+    lanes.write(encoded(&Frame::opening(question))).await?;
     lanes.finish();
     Ok(lanes)
 }

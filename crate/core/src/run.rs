@@ -85,8 +85,7 @@ fn over_connection<T>(
     let transport = {
         let (session, peer, wire) = (Arc::clone(session), peer.clone(), Arc::clone(job.wire()));
         let timeout = timeout_of(request);
-        let first = [vec![Frame::hello()], Frame::asking_for(request)].concat();
-        let first = encoded(&first);
+        let first = encoded(&Frame::opening(Frame::asking_for(request)));
         async move {
             let _ended = ended;
             let _watch = peer.runtime_clock.watch(session.profiler());

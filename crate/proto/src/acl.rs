@@ -129,20 +129,22 @@ pub fn acl_ids(value: &[u8]) -> impl Iterator<Item = (IdKind, u32)> {
 /// user and by all groups, so that is what stands there then. What is no ACL stays as it is.
 #[must_use]
 pub fn acl_as(value: &[u8], id: impl Fn(IdKind, u32) -> u32) -> Vec<u8> {
-    let Ok(acl) = Acl::read(value) else { return value.to_vec() };
-    let mut entries: Vec<AclEntry> = Vec::with_capacity(acl.0.len());
-    for mut entry in acl.0 {
+    let Ok(mut acl) = Acl::read(value) else { return value.to_vec() };
+    for entry in &mut acl.0 {
         if let Some(kind) = entry.kind() {
             entry.id = id(kind, entry.id);
         }
-        match entries.iter_mut().find(|known| (known.tag, known.id) == (entry.tag, entry.id)) {
-            Some(known) if known.tag == GROUP => known.perms |= entry.perms,
-            Some(_) => {}
-            None => entries.push(entry),
-        }
     }
-    entries.sort_unstable();
-    Acl(entries).write()
+    // Those that come to be one keep their order.
+    acl.0.sort_by_key(|entry| (entry.tag, entry.id));
+    acl.0.dedup_by(|later, first| {
+        let is_one = (later.tag, later.id) == (first.tag, first.id);
+        if is_one && first.tag == GROUP {
+            first.perms |= later.perms;
+        }
+        is_one
+    });
+    acl.write()
 }
 
 /// What an ACL says, entry by entry.

@@ -121,16 +121,23 @@ impl OwnerMap {
 
     /// The destination's users and groups in the ACLs of an entry.
     pub(super) fn xattrs<'a>(&self, source: &'a Xattrs) -> Cow<'a, Xattrs> {
-        match &self.acls {
-            Some(acls) if self.digests_by() != DigestsBy::Number => {
-                let id = |kind: IdKind, id: u32| {
-                    let ids = &acls[kind as usize];
-                    ids.of(id, || self.target(ids, id, None))
-                };
-                Cow::Owned(source.with_acls(|acl| acl_as(acl, id)))
-            }
-            _ => Cow::Borrowed(source),
+        match self.moving_acls() {
+            Some(acls) => Cow::Owned(self.moved_xattrs(acls, source)),
+            None => Cow::Borrowed(source),
         }
+    }
+
+    /// The users and groups of ACLs, where some have another number than at the source.
+    fn moving_acls(&self) -> Option<&[Ids; 2]> {
+        self.acls.as_ref().filter(|_| self.digests_by() != DigestsBy::Number)
+    }
+
+    fn moved_xattrs(&self, acls: &[Ids; 2], source: &Xattrs) -> Xattrs {
+        let id = |kind: IdKind, id: u32| {
+            let ids = &acls[kind as usize];
+            ids.of(id, || self.target(ids, id, None))
+        };
+        source.with_acls(|acl| acl_as(acl, id))
     }
 
     /// The destination's ACLs as the source has them.
@@ -163,8 +170,8 @@ impl OwnerMap {
     pub(super) fn listing(&self, mut source: Listing) -> Listing {
         if !self.is_plain() {
             source.change_attributes(|meta| *meta = self.moved(meta));
-            if self.acls.is_some() {
-                source.change_xattrs(|xattrs| self.xattrs(xattrs).into_owned());
+            if let Some(acls) = self.moving_acls() {
+                source.change_xattrs(|xattrs| self.moved_xattrs(acls, xattrs));
             }
         }
         source

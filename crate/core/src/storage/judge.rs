@@ -131,6 +131,9 @@ impl Judge {
         path: &RelPath,
     ) -> std::result::Result<InForce, RuleFileError> {
         let (mut at, mut in_force) = (RelPath::root(), self.above.clone());
+        if !self.matcher.ends_differ() {
+            return Ok(in_force);
+        }
         let mut names = path.components();
         loop {
             if let Ok(directory) = root.open(&at, Access::Reach) {

@@ -229,6 +229,14 @@ impl Frame {
         selected.chain(listed).chain([Self::Request(Box::new(rest))]).collect()
     }
 
+    /// All frames of an initiator of this build that asks for something.
+    #[must_use]
+    pub fn opening(question: Vec<Self>) -> Vec<Self> {
+        let mut frames = vec![Self::hello()];
+        frames.extend(question);
+        frames
+    }
+
     /// The first frame of an initiator of this build.
     #[must_use]
     pub const fn hello() -> Self {

@@ -34,22 +34,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.failures.tell(issue)?;
             }
             let is_foreign = self.options.one_file_system
-                && self.top_device.is_some_and(|top| directory.status(b"").map_or(true, |found| found.device != top));
+                && directory.status(b"").map_or(true, |found| self.is_foreign(found.device));
             let at = At::new(&path, &in_force);
-            let only_here = |(name, kind): &(Vec<u8>, Kind)| {
-                listing.find(name).is_none()
-                    && TempName::parse(name).is_none()
-                    && judge.matcher.deletes(&at, name, *kind, false)
-                    && !self.backups().is_some_and(|backups| backups.protects(judge, &at, name, *kind))
-            };
-            let deleted = names.iter().filter(|entry| !is_foreign && only_here(entry));
-            extras.extend(deleted.filter_map(|(name, kind)| {
-                let (path, is_directory) = (path.join(Name::new(name).ok()?), *kind == Kind::Directory);
-                if judge.matcher.is_asked_for(&path) {
-                    return None;
-                }
-                Some(Extra { path, is_directory, in_force: in_force.clone() })
-            }));
+            let only_here = |name: &[u8]| listing.find(name).is_none() && TempName::parse(name).is_none();
+            extras.extend(names.iter().filter(|(name, _)| !is_foreign && only_here(name)).filter_map(
+                |(name, kind)| {
+                    let name = Name::new(name).ok().filter(|name| self.goes(&at, *name, *kind))?;
+                    let is_directory = *kind == Kind::Directory;
+                    Some(Extra { path: path.join(name), is_directory, in_force: in_force.clone() })
+                },
+            ));
             drop(at);
             rules.insert(path, in_force);
         }

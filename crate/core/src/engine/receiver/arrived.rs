@@ -38,8 +38,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let mut arriving = Arriving { directory: path.clone(), names: Vec::new(), entries: Vec::new() };
         for (index, entry) in listing.entries().iter().enumerate() {
-            let carried = !matches!(entry.kind, Kind::Directory | Kind::Special);
-            if carried && left.binary_search(&index).is_err() {
+            if entry.kind.has_attributes() && left.binary_search(&index).is_err() {
                 let name = listing.name(entry);
                 arriving.names.push((source_name.unwrap_or(name).to_vec(), name.to_vec()));
                 let size = if entry.kind == Kind::File { entry.size } else { 0 };

@@ -245,7 +245,7 @@ fn link<S: WriteStorage>(
             to.make_hard_link((from, name), temp_name)
         })
     })?;
-    unplaced.commit(name, |directory, temp_name, name| writing.put(path, directory, temp_name, name)).map(drop)
+    writing.commit(unplaced, path, name).map(drop)
 }
 
 /// Makes a file of the content of one of a basis.
@@ -278,7 +278,7 @@ fn copy<S: WriteStorage>(
     });
     match complete {
         Ok(unset) => {
-            unplaced.commit(name, |directory, temp_name, name| writing.put(path, directory, temp_name, name))?;
+            writing.commit(unplaced, path, name)?;
             Ok(unset)
         }
         Err(error) => {

@@ -148,15 +148,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     decided.left.push(source);
                     self.skip(path, listing, source, reasons)?
                 }
-                Step::Extra { old: at } => old.is_some_and(|old| !self.is_foreign(old) && self.extra(old, at)),
+                Step::Extra { old: at } => old.is_some_and(|old| !self.is_foreign(old.device) && self.extra(old, at)),
             };
         }
         Ok(decided)
     }
 
     /// Whether nothing is deleted in a directory, because it is of another file system.
-    fn is_foreign(&self, old: &Scan) -> bool {
-        self.options.one_file_system && self.top_device.is_some_and(|top| top != old.device)
+    pub(super) fn is_foreign(&self, device: u64) -> bool {
+        self.options.one_file_system && self.top_device.is_some_and(|top| top != device)
     }
 
     /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.
@@ -463,23 +463,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some((name, kind)) = old.listing.get(at).map(|entry| (old.listing.name(entry), entry.kind)) else {
             return false;
         };
-        let matcher = &*self.options.judge.matcher;
-        let at = At::new(&old.path, &old.in_force);
-        if !self.options.deletion.delete || !matcher.deletes(&at, name, kind, false) {
-            return false;
-        }
-        let is_asked_for = RelPath::new(&old.path.join_bytes(name)).is_ok_and(|path| matcher.is_asked_for(&path));
-        if is_asked_for || self.backups().is_some_and(|backups| backups.protects(&self.options.judge, &at, name, kind))
-        {
+        let Ok(name) = Name::new(name) else { return false };
+        if !self.options.deletion.delete || !self.goes(&At::new(&old.path, &old.in_force), name, kind) {
             return false;
         }
         self.guard.extra(1 + self.counted_below(old, name));
         // The directory's own time changes by what is removed from it, and not by what has to stay.
-        let stays = self.holds_protected(&old.path.join_bytes(name), &old.in_force);
-        if let Ok(name) = Name::new(name) {
-            let (path, is_directory) = (old.path.join(name), kind == Kind::Directory);
-            self.extras.push(Extra { path, is_directory, in_force: old.in_force.clone() });
-        }
+        let (path, is_directory) = (old.path.join(name), kind == Kind::Directory);
+        let stays = self.holds_protected(path.as_bytes(), &old.in_force);
+        self.extras.push(Extra { path, is_directory, in_force: old.in_force.clone() });
         !stays
     }
 }

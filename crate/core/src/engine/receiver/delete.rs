@@ -1,18 +1,27 @@
 //! What only the destination has is removed, once the source is known in full.
 
-use sparsync_proto::{Action, Counter, InForce, Issue, IssueKind, Item, Kind, Reasons, RelPath};
+use sparsync_proto::{Action, At, Counter, InForce, Issue, IssueKind, Item, Kind, Name, Reasons, RelPath};
 
 use super::{Extra, Receiver};
 use crate::engine::placement::{Delayed, Displaced};
 use crate::engine::writer::Writing;
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Access, OnRemoved, Removal, WriteStorage, holds_protected, remove_tree};
+use crate::storage::{Access, Backups, CallError, Removal, WriteStorage, holds_protected, remove_tree};
 
 /// Why a directory stays where something else should take its place.
 pub(super) const PROTECTED: &str = "a directory stands in its place, and holds what is left out of the run";
 
 /// Why a directory stays that the source does not have.
 const KEPT: &str = "the directory is not deleted: it holds what is left out of the run, or backups";
+
+/// What came of a directory that gives way.
+struct GivenWay {
+    files: u64,
+    directories: u64,
+    failed: Option<CallError>,
+    /// Something in it stays.
+    stays: bool,
+}
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Deletes what only the destination has, once the source is known in full.
@@ -149,9 +158,22 @@ impl<S: WriteStorage> Receiver<'_, S> {
     fn exceeds_limit(&self, entry: &Delayed, removed: u64) -> bool {
         let (Some(max), Some(root)) = (self.options.deletion.max, &self.destination.root) else { return false };
         let Ok(path) = RelPath::new(&entry.path()) else { return true };
+        removed + self.entries_of(root, &path) > max
+    }
+
+    /// How many entries a removal of what stands at `path` would take. What cannot be looked at is not removed either.
+    pub(super) fn entries_of(&self, root: &S, path: &RelPath) -> u64 {
         let mut counted = Removal { dry_run: true, widened: self.widened(), ..Removal::default() };
-        let _ = remove_tree(root, &path, &mut counted);
-        removed + counted.files + counted.directories > max
+        let _ = remove_tree(root, path, &mut counted);
+        counted.files + counted.directories
+    }
+
+    /// Whether an entry that only the destination has is deleted.
+    pub(super) fn goes(&self, at: &At<'_>, name: Name<'_>, kind: Kind) -> bool {
+        let (judge, bytes) = (&self.options.judge, name.as_bytes());
+        judge.matcher.deletes(at, bytes, kind, false)
+            && !judge.matcher.is_asked_for(&at.path().join(name))
+            && !self.backups().is_some_and(|backups| backups.protects(judge, at, bytes, kind))
     }
 
     fn remove_extras(&mut self, removed: u64) -> Result<Option<Error>> {
@@ -234,86 +256,81 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 let Ok(displaced) = RelPath::new(&entry.directory.join_bytes(&entry.temp_name)) else {
                     return Err(Error::internal("a temporary name that is no path"));
                 };
-                let mut told = Ok(());
-                let mut tell = |path: &[u8], kind| {
-                    let below = path.strip_prefix(displaced.as_bytes()).unwrap_or_default();
-                    told = self.tell_given_way(told.clone(), &entry.path(), below, kind);
-                };
-                let on_removed: Option<&mut OnRemoved<'_>> = Some(&mut tell);
-                let mut removal = Removal { widened: self.widened(), on_removed, ..Removal::default() };
-                let removed = remove_tree(root, &displaced, &mut removal);
-                let (files, directories) = (removal.files, removal.directories);
-                let first_failed = removal.failed.first().map(|(_, error)| *error);
-                drop(removal);
-                told?;
-                let failed = removed.err().or(first_failed);
-                if let Some(error) = failed {
+                let gone = self.remove_given_way(root, &displaced, &entry.path(), None)?;
+                if let Some(error) = gone.failed {
                     let message = format!("cannot remove the directory that it replaces: {error}");
                     self.issue(IssueKind::Delete, entry.path(), &message)?;
                 }
-                self.session.count(Counter::files_deleted, files);
-                self.session.count(Counter::directories_deleted, directories);
+                self.count_deleted(&gone);
                 self.session.count(entry.counter, 1);
                 self.failures.attributes(|| entry.path(), &entry.unset)?;
-                Ok(files + directories)
+                Ok(gone.files + gone.directories)
             }
             Err(error) => self.fail(entry.path(), "cannot put it in place of the directory", error).map(|()| 0),
         }
     }
 
-    /// Tells of what a directory at `path` held that has given way; not of the directory itself, as with rsync.
-    fn tell_given_way(&self, told: Result<()>, path: &[u8], below: &[u8], kind: Kind) -> Result<()> {
-        told?;
-        if below.is_empty() {
-            return Ok(());
-        }
-        self.tell_item(|| item_of(kind, &[path, below].concat()))
+    /// Removes the directory at `at` that gives way to an entry at `path`, with `backups` of what is in it, and tells of that: not of
+    /// the directory itself, as with rsync. In a dry run it is only told.
+    fn remove_given_way(
+        &self,
+        root: &S,
+        at: &RelPath,
+        path: &[u8],
+        backups: Option<&Backups<'_, S>>,
+    ) -> Result<GivenWay> {
+        let mut told = Ok(());
+        let mut tell = |found: &[u8], kind| {
+            let below = found.strip_prefix(at.as_bytes()).unwrap_or_default();
+            if told.is_ok() && !below.is_empty() {
+                told = self.tell_item(|| item_of(kind, &[path, below].concat()));
+            }
+        };
+        let mut removal = Removal {
+            dry_run: self.options.dry_run,
+            backups,
+            widened: self.widened(),
+            on_removed: Some(&mut tell),
+            ..Removal::default()
+        };
+        let removed = remove_tree(root, at, &mut removal);
+        let gone = GivenWay {
+            files: removal.files,
+            directories: removal.directories,
+            failed: removed.err().or(removal.failed.first().map(|(_, error)| *error)),
+            stays: removal.protected > 0,
+        };
+        drop(removal);
+        told.map(|()| gone)
+    }
+
+    fn count_deleted(&self, gone: &GivenWay) {
+        self.session.count(Counter::files_deleted, gone.files);
+        self.session.count(Counter::directories_deleted, gone.directories);
     }
 
     /// Tells in a dry run what a directory at `path` holds that would give way.
     pub(super) fn tell_would_give_way(&self, path: &[u8]) -> Result<()> {
-        let (Some(root), Ok(at)) =
-            (self.destination.root.as_ref().filter(|_| self.options.dry_run), RelPath::new(path))
-        else {
-            return Ok(());
-        };
-        let mut told = Ok(());
-        let mut tell = |found: &[u8], kind| {
-            let below = found.strip_prefix(path).unwrap_or_default();
-            told = self.tell_given_way(told.clone(), path, below, kind);
-        };
-        let on_removed: Option<&mut OnRemoved<'_>> = Some(&mut tell);
-        let mut removal = Removal { dry_run: true, on_removed, ..Removal::default() };
-        // What cannot be looked at would not give way.
-        let _ = remove_tree(root, &at, &mut removal);
-        drop(removal);
-        told
+        let is_told = self.options.dry_run && self.options.itemize;
+        match (self.destination.root.as_ref().filter(|_| is_told), RelPath::new(path)) {
+            // What cannot be looked at would not give way.
+            (Some(root), Ok(at)) => self.remove_given_way(root, &at, path, None).map(drop),
+            (None, _) | (_, Err(_)) => Ok(()),
+        }
     }
 
     /// With backups, moves what the directory holds that an entry takes the place of there first, and removes it. Says how much
     /// that was, and whether it has to stay.
     fn keep_directory(&self, root: &S, entry: &Delayed) -> Result<(u64, bool)> {
         let (Some(backups), Ok(path)) = (self.backups(), RelPath::new(&entry.path())) else { return Ok((0, false)) };
-        let mut told = Ok(());
-        let mut tell = |at: &[u8], kind| {
-            let below = at.strip_prefix(path.as_bytes()).unwrap_or_default();
-            told = self.tell_given_way(told.clone(), path.as_bytes(), below, kind);
-        };
-        let on_removed: Option<&mut OnRemoved<'_>> = Some(&mut tell);
-        let mut removal = Removal { backups: Some(backups), widened: self.widened(), on_removed, ..Removal::default() };
-        let removed = remove_tree(root, &path, &mut removal);
-        let failed = removed.err().or(removal.failed.first().map(|(_, error)| *error));
-        let (files, directories, stays) = (removal.files, removal.directories, removal.protected > 0);
-        drop(removal);
-        told?;
-        self.session.count(Counter::files_deleted, files);
-        self.session.count(Counter::directories_deleted, directories);
-        if let Some(error) = failed {
+        let gone = self.remove_given_way(root, &path, path.as_bytes(), Some(backups))?;
+        self.count_deleted(&gone);
+        if let Some(error) = gone.failed {
             self.withdraw(entry, &format!("a directory stands in its place, and cannot be removed: {error}"))?;
-        } else if stays {
+        } else if gone.stays {
             self.withdraw(entry, "a directory stands in its place, and holds backups")?;
         }
-        Ok((files + directories, stays || failed.is_some()))
+        Ok((gone.files + gone.directories, gone.stays || gone.failed.is_some()))
     }
 
     /// Gives up what would have taken the place of a directory.

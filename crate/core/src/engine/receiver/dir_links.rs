@@ -3,14 +3,12 @@
 //! What a symlink is taken for depends on what the source has by its name, which the destination's own walk cannot know: it
 //! lists symlinks as such and goes into none. So what they lead to is looked at when the source tells of the directory.
 
-use sparsync_proto::{Digest, InForce, IssueKind, Kind, Listing, Name, RelPath};
+use sparsync_proto::{Digest, IssueKind, Kind, Listing, Name, RelPath};
 
 use super::Receiver;
 use super::compare::as_at_the_source;
 use crate::error::{Error, Result};
-use crate::storage::{
-    Access, CallError, Directory as _, Errno, Removal, Scan, ScanBuffers, WriteStorage, remove_tree, scan_directory,
-};
+use crate::storage::{Access, CallError, Directory as _, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
 
 /// Symlinks of one directory for which each combination is tried: beyond this its listing is asked for.
 const COMBINED_MAX: usize = 4;
@@ -51,12 +49,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.dir_links.insert(path.clone());
         let Some(root) = &self.destination.root else { return Ok(None) };
-        let judge = &self.options.judge;
-        let above = if judge.matcher.ends_differ() {
-            judge.in_force_in(root, &parent).map_err(|error| Error::bad_rules(&error))?
-        } else {
-            InForce::default()
-        };
+        let above = self.options.judge.in_force_in(root, &parent).map_err(|error| Error::bad_rules(&error))?;
         let (options, mut buffers) = (self.options.scan(), ScanBuffers::default());
         let scan = match self.widened() {
             Some(widened) => widened.list(path, &above, &options, &mut buffers),
@@ -90,14 +83,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn is_below_link(&self, path: &RelPath) -> bool {
-        let mut at = Some(path.clone());
-        while let Some(path) = at {
-            if self.dir_links.contains(&path) {
-                return true;
-            }
-            at = path.split_last().map(|(above, _)| above);
-        }
-        false
+        !self.dir_links.is_empty() && path.up().any(|path| self.dir_links.contains(&path))
     }
 
     /// Takes the symlinks of a directory for directories where the source has some.
@@ -141,13 +127,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// How many entries would go with the destination's `name` of a directory, where the walk does not count them.
-    pub(super) fn counted_below(&self, old: &Scan, name: &[u8]) -> u64 {
-        let (Some(root), Ok(name), true) = (&self.destination.root, Name::new(name), self.is_below_link(&old.path))
-        else {
-            return 0;
-        };
-        let mut counted = Removal { dry_run: true, widened: self.widened(), ..Removal::default() };
-        let _ = remove_tree(root, &old.path.join(name), &mut counted);
-        (counted.files + counted.directories).saturating_sub(1)
+    pub(super) fn counted_below(&self, old: &Scan, name: Name<'_>) -> u64 {
+        let Some(root) = self.destination.root.as_ref().filter(|_| self.is_below_link(&old.path)) else { return 0 };
+        self.entries_of(root, &old.path.join(name)).saturating_sub(1)
     }
 }

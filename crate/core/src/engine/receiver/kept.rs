@@ -26,10 +26,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.hold != Hold::Exclusive || entry.size < PARTIAL_BYTES_MIN {
             return None;
         }
-        let partials = self.writing.and_then(|writing| writing.partials.as_ref());
-        let called = partials.map(|partials| partials.called(path, name));
-        let id = PartialId::new(called.as_deref().unwrap_or(name), entry.size, entry.meta.mtime);
-        let directory = match partials {
+        let writing = self.writing?;
+        let id = writing.part_of(path, name, entry.size, entry.meta.mtime);
+        let directory = match &writing.partials {
             Some(partials) => partials.find(path).ok()?,
             None if old.leftovers.iter().any(|(_, temp)| *temp == TempName::Partial(id)) => {
                 self.destination.root.as_ref()?.open(path, Access::Reach).ok()?

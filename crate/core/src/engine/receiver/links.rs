@@ -424,5 +424,5 @@ fn place<S: WriteStorage>(
     let unplaced = Unplaced::make(placement, to, writing.names.next(), |temp_name| {
         to.make_hard_link((&**from, from_name), temp_name)
     })?;
-    unplaced.commit(name, |directory, temp_name, name| writing.put(path, directory, temp_name, name))
+    writing.commit(unplaced, path, name)
 }

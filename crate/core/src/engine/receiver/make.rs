@@ -127,11 +127,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 })
             })?;
             match set_on(&writing.policy, &target, &*directory, unplaced.temp_name()) {
-                Ok(unset) => {
-                    let put =
-                        |directory: &S::Directory, temp: &[u8], name: &[u8]| writing.put(path, directory, temp, name);
-                    Ok((unplaced.commit(name, put)?, unset))
-                }
+                Ok(unset) => Ok((writing.commit(unplaced, path, name)?, unset)),
                 Err(error) => {
                     unplaced.discard();
                     Err(error)

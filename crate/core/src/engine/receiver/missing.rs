@@ -2,24 +2,21 @@
 
 use std::collections::HashSet;
 
-use sparsync_proto::{At, End, InForce, IssueKind, Kind, RelPath};
+use sparsync_proto::{At, End, IssueKind, Kind, RelPath};
 
 use super::{Extra, Receiver};
 use crate::error::{Error, Result};
-use crate::storage::{Access, Directory, Removal, WriteStorage, is_empty, remove_tree};
+use crate::storage::{Access, Directory, WriteStorage, is_empty};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Adds what the missing sources would be to what is deleted.
     pub(super) fn add_missing(&mut self) -> Result<()> {
+        if self.options.writes.missing.is_empty() {
+            return Ok(());
+        }
         let known: HashSet<RelPath> = self.extras.iter().map(|extra| extra.path.clone()).collect();
         for path in self.options.writes.missing.iter() {
-            let mut above = path.clone();
-            while !known.contains(&above)
-                && let Some((parent, _)) = above.split_last()
-            {
-                above = parent;
-            }
-            if !known.contains(&above)
+            if !path.up().any(|at| known.contains(&at))
                 && let Some(extra) = self.missing(path)?
             {
                 self.extras.push(extra);
@@ -39,7 +36,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if judge.hides_path(&path, found.kind) {
             return Ok(None);
         }
-        let in_force = self.rules_in(&parent)?;
+        let in_force = judge.in_force_in(root, &parent).map_err(|error| Error::bad_rules(&error))?;
         let decider = judge.matcher.decider(&At::new(&parent, &in_force), name.as_bytes(), found.kind, End::Receiver);
         if decider.is_some_and(|decider| !decider.include) {
             self.issue(IssueKind::Notice, path.into_bytes(), PROTECTED)?;
@@ -52,33 +49,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(IssueKind::Notice, path.into_bytes(), FULL)?;
             return Ok(None);
         }
-        let mut counted = Removal { dry_run: true, widened: self.widened(), ..Removal::default() };
-        // What cannot be looked at is not removed either.
-        let _ = remove_tree(root, &path, &mut counted);
-        let count = counted.files + counted.directories;
-        drop(counted);
+        let count = self.entries_of(root, &path);
         self.guard.unseen(count);
         Ok(Some(Extra { path, is_directory, in_force }))
-    }
-
-    /// The rules that are in force in the destination's directory at `path`.
-    fn rules_in(&self, path: &RelPath) -> Result<InForce> {
-        let judge = &self.options.judge;
-        let mut in_force = judge.above().clone();
-        let Some(root) = self.destination.root.as_ref().filter(|_| judge.matcher.ends_differ()) else {
-            return Ok(in_force);
-        };
-        let mut at = RelPath::root();
-        let mut names = path.components();
-        loop {
-            if let Ok(directory) = root.open(&at, Access::Reach) {
-                let entered = judge.enter(&directory, &at, &in_force, &mut Vec::new());
-                in_force = entered.map_err(|error| Error::bad_rules(&error))?;
-            }
-            match names.next() {
-                Some(name) => at = at.join(name),
-                None => return Ok(in_force),
-            }
-        }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use sparsync_proto::codec::Reader;
 use sparsync_proto::pack::{FileId, PACK_HEADER_BYTES, Record};
 use sparsync_proto::session::{Lane, LaneStep};
-use sparsync_proto::{Counter, Durability, Figure, IssueKind, Phase, RelPath};
+use sparsync_proto::{Counter, Durability, Figure, IssueKind, Phase, RelPath, Time};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use self::naming::Unnamed;
@@ -29,12 +29,14 @@ use super::directories::{Directories, Incoming, Wanted};
 use super::failures::FailurePolicy;
 use super::lanes::Pack;
 use super::owners::OwnerMap;
-use super::placement::{Delayed, Placement, Unplaced};
+use super::placement::{Committed, Delayed, Placement, Unplaced};
 use super::quota::Quota;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{self, Access, Backups, CallError, TempNames, Widened, WriteDirectory as _, WriteStorage};
+use crate::storage::{
+    self, Access, Backups, CallError, PartialId, TempNames, Widened, WriteDirectory as _, WriteStorage,
+};
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
 pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
@@ -110,6 +112,22 @@ impl<S: WriteStorage> Writing<'_, S> {
             Placement::Rename if self.delays_updates => Placement::Last,
             placement => placement,
         }
+    }
+
+    /// Gives an entry that is made in the directory at `path` its name, or keeps it for the deletions.
+    pub(super) fn commit(
+        &self,
+        unplaced: Unplaced<S::Directory>,
+        path: &RelPath,
+        name: &[u8],
+    ) -> storage::Result<Committed> {
+        unplaced.commit(name, |directory, temp_name, name| self.put(path, directory, temp_name, name))
+    }
+
+    /// The identity of the part that is kept of a file.
+    pub(super) fn part_of(&self, path: &RelPath, name: &[u8], size: u64, mtime: Time) -> PartialId {
+        let called = self.partials.as_ref().map(|partials| partials.called(path, name));
+        PartialId::new(called.as_deref().unwrap_or(name), size, mtime)
     }
 
     /// Gives a complete entry in the directory at `path` its name.

@@ -127,10 +127,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         let directory = Arc::clone(unplaced.directory());
         let replaces_directory = unplaced.placement() == Placement::Delayed;
-        let put = |directory: &S::Directory, temp_name: &[u8], name: &[u8]| {
-            writing.put(&incoming.path, directory, temp_name, name)
-        };
-        match unplaced.commit(name, put) {
+        match writing.commit(unplaced, &incoming.path, name) {
             Ok(Committed::Placed) => {
                 writing.session.count(Counter::files_transferred, 1);
                 writing.failures.attributes(|| incoming.path_of(file.index), &unset)?;

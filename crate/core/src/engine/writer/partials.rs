@@ -49,7 +49,7 @@ impl<'a, S: WriteStorage> Partials<'a, S> {
         match self.place {
             PartialPlace::Each(below) => {
                 let depth = path.components().count();
-                (self.root, below.components().fold(path.clone(), |above, name| above.join(name)), depth)
+                (self.root, path.join_path(below), depth)
             }
             PartialPlace::One(top, missing) => (top, missing.clone(), 0),
         }

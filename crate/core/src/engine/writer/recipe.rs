@@ -13,7 +13,7 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::progress::Announced;
 use crate::engine::zeros::hash_zeros;
 use crate::error::{Error, Result};
-use crate::storage::{self, Errno, PartialId, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
+use crate::storage::{self, Errno, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
 
 /// The file whose recipe is arriving.
 pub(super) enum Open<D: WriteDirectory> {
@@ -169,9 +169,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             }
             None => writing.in_directory(&incoming.path, directory, |directory| {
                 let temp_name = if partial {
-                    let called = writing.partials.as_ref().map(|partials| partials.called(&incoming.path, name));
-                    let called = called.as_deref().unwrap_or(name);
-                    let kept_as = PartialId::new(called, size, listed.mtime).file_name();
+                    let kept_as = writing.part_of(&incoming.path, name, size, listed.mtime).file_name();
                     // What is kept under this name is of no use, or it would have been gone on with.
                     let _ = staging.as_ref().unwrap_or(directory).remove(&kept_as);
                     kept_as

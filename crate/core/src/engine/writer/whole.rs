@@ -28,7 +28,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             writing.directories.done(file.directory, &incoming);
             return Ok(());
         }
-        let Some((name, listed, size)) = incoming.file(file.index) else {
+        let Some((_, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
         Announced::new(size).moved(writing.session, Counter::bytes_transferred, content.len() as u64);
@@ -49,10 +49,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             .with_atime(incoming.atime(file.index));
         let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
         let placement = writing.placement(wanted.old_is_directory);
-        // What is written beside its name needs none before the end.
-        let name = if writing.in_place.is_some() { name.to_vec() } else { Vec::new() };
-        let old = (name, wanted.old_mode);
-        match write(writing, current, clock, file, (placement, old), &target, content) {
+        match write(writing, current, clock, file, (placement, wanted.old_mode), &target, content) {
             Ok(unnamed) => self.complete(unnamed),
             Err(error) => self.write_failed(file, &incoming, error),
         }
@@ -80,20 +77,20 @@ fn write<S: WriteStorage>(
     current: &mut Current<S::Directory>,
     clock: &mut ThreadClock,
     file: FileId,
-    (placement, (name, old_mode)): (Placement, (Vec<u8>, Option<u16>)),
+    (placement, old_mode): (Placement, Option<u16>),
     target: &Target<'_>,
     content: &[u8],
 ) -> storage::Result<Unnamed<S::Directory>> {
     clock.enter(Phase::create);
     let directory = current.directory.as_ref().map_err(|error| *error)?;
-    if let Some((unplaced, open)) =
-        writing.begin_in_place(&current.incoming.path, directory, (&name, old_mode), false)?
-    {
+    let incoming = &current.incoming;
+    let name = incoming.file(file.index).map_or(&[][..], |(name, ..)| name);
+    if let Some((unplaced, open)) = writing.begin_in_place(&incoming.path, directory, (name, old_mode), false)? {
         clock.enter(Phase::write);
         put(&open, content, writing.sparse, true)?;
         clock.enter(Phase::attributes);
         let unset = writing.policy.set(&target.reopened(), &open.handle(), None);
-        return Ok(Unnamed { incoming: Arc::clone(&current.incoming), file, unplaced, open: Some(open), unset });
+        return Ok(Unnamed { incoming: Arc::clone(incoming), file, unplaced, open: Some(open), unset });
     }
     let (unplaced, open) = writing.in_directory(&current.incoming.path, directory, |directory| {
         Unplaced::file(placement, (directory, writing.staging.as_ref()), writing.names.next(), target.start())
