@@ -254,8 +254,11 @@ judgedWithAcls(
     rsync('-rlt', `${source}/`, theirs);
     const ours = made(work, 'ours');
     await quietly(t, user, ['-rlt', `${source}/`, ours]);
+    const copied = made(work, 'copied');
+    await quietly(t, user, ['-rlt', `--copy-dest=${source}`, `${source}/`, copied]);
     const pushed = made(served, 'pushed');
     await quietly(t, user, ['-rlt', `${source}/`, url('pushed')]);
-    for (const destination of [ours, pushed]) t.is(rsync('-aAinc', '--delete', `${theirs}/`, `${destination}/`), '');
+    for (const destination of [ours, copied, pushed])
+      t.is(rsync('-aAinc', '--delete', `${theirs}/`, `${destination}/`), '');
   },
 );

@@ -260,16 +260,18 @@ fn copy<S: WriteStorage>(
     let entry = listing.get(index).ok_or(Errno::INVAL)?;
     let name = listing.name(entry);
     let source = from.open_file(name)?;
-    let (unplaced, file) = writing
-        .in_directory(path, to, |to| Unplaced::file(Placement::Rename, (to, None), writing.names.next(), 0o600))?;
     let old_mode = before.filter(|before| before.kind == Kind::File).map(|before| before.meta.mode);
+    let target = writing.policy.content_target(&entry.meta, listing.xattrs(index), old_mode);
+    let (unplaced, file) = writing.in_directory(path, to, |to| {
+        Unplaced::file(Placement::Rename, (to, None), writing.names.next(), target.start_incomplete())
+    })?;
     let written = writing.session.long_work(|| {
         let bytes = copy_content(&source, &file)?;
         if bytes == entry.size { Ok(()) } else { Err(Errno::STALE.into()) }
     });
     let complete = written.and_then(|()| {
-        let target = writing.policy.content_target(&entry.meta, listing.xattrs(index), old_mode);
-        let target = target.with_bits(|| writing.root.umask()).with_atime(listing.atime(index));
+        let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
+        let target = target.with_atime(listing.atime(index));
         let unset = writing.policy.set(&target, &file.handle(), None);
         if writing.durability >= Durability::Run {
             file.sync()?;
