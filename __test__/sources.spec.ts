@@ -268,7 +268,8 @@ judged(
       [pulled, url('source')],
     ] as const) {
       t.is((await cli(t, user, ['-a', '--delete', from, `${destination}/`])).code, exit.ok);
-      t.is(rsyncSays(judge, destination), '', from);
+      t.is(rsyncSays(`${judge}/source`, `${destination}/source`), '', from);
+      t.deepEqual(readdirSync(destination), ['source']);
     }
     // What a path of a server leads to is its operator's.
     const pushed = made(served, 'pushed');

@@ -7,16 +7,6 @@ const guards = environment('liftsGuards()', '`true` with `SPARSYNC_GUARDS=off`, 
 /** When rsync deletes; here it is always last. */
 const when = (name, help, more) => ({ kind: own(), flag: name, implies: ['delete'], help, ...more });
 
-/** A bound that is 0 when it is negative, on the command line. */
-const mostDeleted = {
-  ...bound({ unit: 'entries' }),
-  command: {
-    value: 'NUM',
-    read: ({ flag: name }) => `boundOf(flags, '${name}')`,
-    needs: { './flag-values.js': ['boundOf'] },
-  },
-};
-
 export const rows = [
   {
     name: 'delete',
@@ -68,7 +58,7 @@ export const rows = [
   },
   {
     name: 'maxDelete',
-    kind: mostDeleted,
+    kind: bound({ unit: 'entries' }),
     field: { number: 20, at: 'deletion.max' },
     meaning: 'No more deletions than this.',
     flag: 'max-delete',

@@ -59,7 +59,7 @@ function integer({ least, most, unit }) {
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, '_');
 
-/** A bound that is not there unless it is given: a whole number of `unit`. */
+/** A bound that is not there unless it is given: a whole number of `unit`. On the command line a negative number of them is 0. */
 export function bound({ unit, size = false }) {
   const checked = integer({ least: 0, unit });
   return {
@@ -72,7 +72,11 @@ export function bound({ unit, size = false }) {
           read: ({ flag: name }) => `sizeOf(flags, '${name}')`,
           needs: { './flag-values.js': ['sizeOf'] },
         }
-      : { value: 'NUM', read: ({ flag: name }) => `flags.number('${name}')` },
+      : {
+          value: 'NUM',
+          read: ({ flag: name }) => `boundOf(flags, '${name}')`,
+          needs: { './flag-values.js': ['boundOf'] },
+        },
     document: { range: `${unit}, 0 to 2^53 - 1`, standard: 'no limit' },
   };
 }
@@ -226,8 +230,8 @@ export function directory() {
       check: 'pathOption',
       checked: 'PathLike',
       type: 'Uint8Array',
-      setting: (given) => `pathsOf(${given})[0] ?? new Uint8Array()`,
-      from: { './paths.js': ['pathOption', 'pathsOf', 'type PathLike'] },
+      setting: (given) => `pathOf(${given})`,
+      from: { './paths.js': ['pathOption', 'pathOf', 'type PathLike'] },
     },
     command: { value: 'DIR', read: ({ flag: name }) => `flags.words('${name}').at(-1)` },
     document: { range: 'a path', standard: 'none' },

@@ -26,7 +26,8 @@ export function bytesOf(text: string): Uint8Array {
 }
 
 /** The text of a path for people; what is not UTF-8 appears as U+FFFD. */
-export function textOf(bytes: Uint8Array): string {
+export function textOf(bytes: string | Uint8Array): string {
+  if (typeof bytes === 'string') return bytes;
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
@@ -73,7 +74,12 @@ export function pathsOption(value: unknown, name: string): PathLike | readonly P
 export function pathsOf(given: PathLike | readonly PathLike[] | undefined): Uint8Array[] {
   if (given === undefined) return [];
   const paths: readonly PathLike[] = Array.isArray(given) ? given : [given as PathLike];
-  return paths.map((path) => pathBytes(path, 'a path'));
+  return paths.map(pathOf);
+}
+
+/** The bytes of a path that was checked; none of one that is not given. */
+export function pathOf(given: PathLike | undefined): Uint8Array {
+  return given === undefined ? new Uint8Array() : pathBytes(given, 'a path');
 }
 
 /** Checks what names end with. */

@@ -1,4 +1,5 @@
 import { lstat, stat } from 'node:fs';
+import type { Stats } from 'node:fs';
 
 import { ConfigError, SparsyncError } from './errors.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
@@ -70,6 +71,11 @@ export type RemoteProbe = (remote: RemoteTarget) => Promise<boolean>;
 /** Sources of one pull, as the engine bounds them. */
 const REMOTE_SOURCES_MAX = 128;
 
+/** The end on a server, if there is one; of several sources on it the first. */
+export function remoteEnd({ sources, destination }: Ends): RemoteTarget | undefined {
+  return [...sources, destination].find((end) => end.kind === 'remote');
+}
+
 /** Rejects ends that no single run can serve. */
 export function checkEnds({ sources, destination }: Ends): void {
   const [first] = sources;
@@ -128,18 +134,21 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
   const name = baseName(source.path);
   // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
   // So does what says that it may not be made or replaced, and a symlink that leads to what is beside it stays in the tree.
-  const isKept = settings.existing || settings.ignoreExisting;
-  const judgesLinks = settings.safeLinks || settings.copyUnsafeLinks || settings.keepDirLinks;
   const isEntry =
     settings.filter.length > 0 ||
     settings.pruneEmptyDirs ||
     (settings.dirs && !settings.recursive) ||
-    isKept ||
-    judgesLinks;
+    settings.existing ||
+    settings.ignoreExisting ||
+    settings.safeLinks ||
+    settings.copyUnsafeLinks ||
+    settings.keepDirLinks;
   // What else has that name gives way to it as an entry, and no symlink is written through as a destination that was named.
-  const isEntryReplaced =
-    directory && destination.kind === 'local' && (await isNoDirectory(joinBytes(destination.path, name)));
-  if (directory && (isEntry || isEntryReplaced)) return placeSeveral(ends, settings);
+  const isReplaced = async (): Promise<boolean> => {
+    if (destination.kind === 'remote') return false;
+    return (await statsOf(joinBytes(destination.path, name), lstat))?.isDirectory() === false;
+  };
+  if (directory && (isEntry || (await isReplaced()))) return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
@@ -187,7 +196,7 @@ function placeSeveral({ sources, destination }: Ends, { into, relative, filesFro
   const contents = (source: Target): boolean => into && meansContent(source);
   const isPull = sources[0].kind === 'remote';
   const direction = isPull ? 'pull' : destination.kind === 'remote' ? 'push' : 'local';
-  const remote = [sources[0], destination].find((end) => end.kind === 'remote');
+  const remote = remoteEnd({ sources, destination });
   const isRelative = relative && filesFrom === undefined;
   const placed = (source: Target): PlacedSource => {
     if (isRelative) return placeRelative(source);
@@ -277,16 +286,13 @@ function endsWithSlash(target: Target): boolean {
 /** Whether the source is a directory. One that is not there is none: the engine will say so. */
 export async function isDirectory(source: Target, probe: RemoteProbe): Promise<boolean> {
   if (source.kind === 'remote') return source.path.length === 0 || probe(source);
-  const path = Buffer.from(absolute(source.path));
-  const look = meansContent(source) ? stat : lstat;
-  return new Promise((resolve) => {
-    look(path, (error, info) => resolve(error === null && info.isDirectory()));
-  });
+  return (await statsOf(source.path, meansContent(source) ? stat : lstat))?.isDirectory() === true;
 }
 
-async function isNoDirectory(path: Uint8Array): Promise<boolean> {
+/** What stands at a path of this machine, if anything does that can be looked at. */
+async function statsOf(path: Uint8Array, look: typeof lstat): Promise<Stats | undefined> {
   return new Promise((resolve) => {
-    lstat(Buffer.from(absolute(path)), (error, info) => resolve(error === null && !info.isDirectory()));
+    look(Buffer.from(absolute(path)), (error, stats) => resolve(error === null ? stats : undefined));
   });
 }
 

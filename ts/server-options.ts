@@ -1,6 +1,6 @@
 import type { ProfileListener } from './server-profile.js';
 import { checkOptions, flag, group, instance, integer, isPlain, listOf, oneOf, text } from './check.js';
-import type { Check, Checks } from './check.js';
+import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { IDENTITY_CHECKS, publicKey } from './settings.js';
 import type { IdentityOptions } from './options.js';
@@ -307,17 +307,15 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
   if (name === '' || name.includes('/') || name === '.' || name === '..') {
     throw new ConfigError(`option roots has the name ${describe(name)}: it must be one path component of a URL`);
   }
-  const given = isPath(root) ? { path: root } : checkOptions<RootOptions>(root, ROOT_CHECKS, where);
+  const given: Checked<RootOptions> = isPath(root) ? { path: root } : checkOptions(root, ROOT_CHECKS, where);
   if (given.path === undefined) throw new ConfigError(`option ${where}.path is missing`);
   return {
     name,
     path: absolute(pathBytes(given.path, where)),
-    readOnly: 'readOnly' in given ? (given.readOnly ?? false) : false,
-    fakeSuper: 'fakeSuper' in given ? (given.fakeSuper ?? false) : false,
-    exclude: ('exclude' in given ? (given.exclude ?? []) : []).map((each) =>
-      typeof each === 'string' ? bytesOf(each) : each,
-    ),
-    mungeLinks: 'mungeLinks' in given ? (given.mungeLinks ?? false) : false,
+    readOnly: given.readOnly ?? false,
+    fakeSuper: given.fakeSuper ?? false,
+    exclude: (given.exclude ?? []).map((each) => (typeof each === 'string' ? bytesOf(each) : each)),
+    mungeLinks: given.mungeLinks ?? false,
   };
 }
 

@@ -168,15 +168,19 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
   if (engine.partialDir.length > 0) {
     engine.partial = true;
-    // As with rsync what is kept there is no part of the tree.
-    const text = Buffer.concat([Buffer.from('-p '), engine.partialDir, Buffer.from('/')]);
-    if (engine.partialDir[0] !== 0x2f) engine.filter = [...engine.filter, { text, isFile: false, senderOnly: false }];
+    if (engine.partialDir[0] !== 0x2f) {
+      // As with rsync what is kept there is no part of the tree.
+      const text = Buffer.concat([Buffer.from('-p '), engine.partialDir, Buffer.from('/')]);
+      engine.filter = [...engine.filter, { text, isFile: false, senderOnly: false }];
+    }
   }
-  if (
-    (engine.inplace || engine.append) &&
-    (engine.delayUpdates || engine.tempDir.length > 0 || engine.partialDir.length > 0)
-  ) {
-    const other = engine.delayUpdates ? 'delayUpdates' : engine.tempDir.length > 0 ? 'tempDir' : 'partialDir';
+  const aside = {
+    delayUpdates: engine.delayUpdates,
+    tempDir: engine.tempDir.length > 0,
+    partialDir: engine.partialDir.length > 0,
+  };
+  const other = Object.entries(aside).find(([, isGiven]) => isGiven)?.[0];
+  if ((engine.inplace || engine.append) && other !== undefined) {
     throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
   }
   if (engine.suffix === '') {

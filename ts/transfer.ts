@@ -6,7 +6,7 @@ import { filterRules, nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
 import { modeChanges } from './modes.js';
 import { idMap } from './owners.js';
-import { pathOption, pathsOf, pathsOption, suffix } from './paths.js';
+import { pathOf, pathOption, pathsOf, pathsOption, suffix } from './paths.js';
 import type { PathLike } from './paths.js';
 import { COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
 import type { Compare, Compression, Durability, MissingSources } from './words.js';
@@ -429,10 +429,10 @@ export function engineOptions(given: Given): EngineOptions {
     append: given.append ?? false,
     removeSourceFiles: given.removeSourceFiles ?? false,
     delayUpdates: given.delayUpdates ?? false,
-    partialDir: pathsOf(given.partialDir)[0] ?? new Uint8Array(),
-    tempDir: pathsOf(given.tempDir)[0] ?? new Uint8Array(),
+    partialDir: pathOf(given.partialDir),
+    tempDir: pathOf(given.tempDir),
     backup: given.backup ?? false,
-    backupDir: pathsOf(given.backupDir)[0] ?? new Uint8Array(),
+    backupDir: pathOf(given.backupDir),
     ...(given.suffix === undefined ? {} : { suffix: given.suffix }),
     compareDest: pathsOf(given.compareDest),
     copyDest: pathsOf(given.copyDest),

@@ -42,7 +42,7 @@ function filesOf(name: Word, named: Map<string, number>): readonly Rule[] {
 
 /** A pattern as rsync reads it there: `- ` or `+ ` at its start say what it is, and `!` alone forgets all before it. */
 function patternRule(action: 'exclude' | 'include', pattern: Word): Rule {
-  const text = typeof pattern === 'string' ? pattern : textOf(pattern);
+  const text = textOf(pattern);
   if (text === '!' || /^[-+] /.test(text)) return pattern;
   return action === 'exclude' ? { exclude: pattern } : { include: pattern };
 }

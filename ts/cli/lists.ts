@@ -50,7 +50,7 @@ export function filesFromOf(flags: ParsedFlags): readonly Uint8Array[] | undefin
 /** What `--files-from` says of a list on the server: a URL, or a colon and the path below the root. */
 export function remoteListOf(flags: ParsedFlags): string | undefined {
   const word = flags.words('files-from').at(-1);
-  const text = word === undefined || typeof word === 'string' ? word : textOf(word);
+  const text = word === undefined ? undefined : textOf(word);
   if (text === undefined || !/^[^/]*:/.test(text)) return undefined;
   if (text.startsWith(':') || /^sparsync:\/\//i.test(text)) return text;
   throw new ConfigError(

@@ -66,9 +66,12 @@ export class ParsedFlags {
   add(flag: Flag, value: Word): void {
     if (flag.many !== true) this.#forget(flag);
     this.#values.push([flag.name, value]);
-    const parts = (typeof value === 'string' ? value : textOf(value)).split(':');
-    const implied = flag.partsImply?.filter((_, index) => (parts[index] ?? '') !== '') ?? [];
-    for (const name of [...(flag.implies ?? []), ...implied]) this.#switches.set(name, true);
+    for (const name of flag.implies ?? []) this.#switches.set(name, true);
+    if (flag.partsImply === undefined) return;
+    const parts = textOf(value).split(':');
+    for (const [index, name] of flag.partsImply.entries()) {
+      if ((parts[index] ?? '') !== '') this.#switches.set(name, true);
+    }
   }
 
   /** Takes a flag with a value back. */
@@ -160,7 +163,7 @@ export function parseFlags(
   const parsed = new ParsedFlags(flags);
   const queue = [...words];
   for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
-    const text = typeof word === 'string' ? word : textOf(word);
+    const text = textOf(word);
     if (text === '--') {
       parsed.operands.push(...queue);
       break;
@@ -179,7 +182,7 @@ function parseLong(
   queue: Word[],
   foreign: Readonly<Record<string, string>>,
 ): void {
-  const text = typeof word === 'string' ? word : textOf(word);
+  const text = textOf(word);
   const equals = text.indexOf('=');
   const name = text.slice(2, equals === -1 ? undefined : equals);
   const attached = equals === -1 ? undefined : afterEquals(word);

@@ -6,6 +6,7 @@ import type { Connection } from '../connection.js';
 import { ConfigError, IoError, NotFoundError } from '../errors.js';
 import type { TransferOptions } from '../options.js';
 import { bytesOf, joinBytes } from '../paths.js';
+import { remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { parseRemote } from '../target.js';
 import type { RemoteTarget } from '../target.js';
@@ -18,13 +19,13 @@ const LIST_BYTES_MAX = 32 << 20;
 /** The options of a sync, with the paths of a list that `--files-from` names on the server. */
 export async function withRemoteList(
   flags: ParsedFlags,
-  { sources, destination }: Ends,
+  ends: Ends,
   connection: Connection | undefined,
   transfer: TransferOptions,
 ): Promise<TransferOptions> {
   const list = remoteListOf(flags);
   if (list === undefined) return transfer;
-  const remote = [...sources, destination].find((end) => end.kind === 'remote');
+  const remote = remoteEnd(ends);
   if (connection === undefined || remote === undefined) {
     throw new ConfigError('--files-from=:FILE is a file of the server, and neither SRC nor DEST is on one');
   }

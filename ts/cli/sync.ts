@@ -7,7 +7,7 @@ import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
 import { baseName, joinBytes, textOf } from '../paths.js';
-import { isDirectory, meansContent } from '../placement.js';
+import { isDirectory, meansContent, remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
 import { formatRemote } from '../target.js';
@@ -103,7 +103,7 @@ class SyncRun {
   }
 
   async #connectAndRun(ends: Ends, connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
-    const remote = [...ends.sources, ends.destination].find((end) => end.kind === 'remote');
+    const remote = remoteEnd(ends);
     const connection =
       remote === undefined ? undefined : lazyConnection(formatRemote(remote.host, remote.port), connect);
     // While the handshake is under way the rest is prepared. Without -r it may turn out that there is nothing to do.
