@@ -270,7 +270,7 @@ test('whatever a file says stays text: on the page, in the data of its script, o
   const at = files(t, { [name]: [profileLine(profile)] });
   const text = await report(t, at, [name, '--against', name, '--output', 'page.html']);
   t.false(text.includes('\u001b') || text.includes('\u202e'), 'nothing moves the cursor');
-  t.true(text.includes('\\x1b[31mred'));
+  t.true(text.includes('\\#033[31mred'));
   t.regex(text, /^ +__proto__ +9\.0 ms/m);
   const markup = readFileSync(`${at.work}/page.html`, 'utf8');
   assertContained(t, markup);

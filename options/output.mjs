@@ -42,6 +42,7 @@ export const rows = [
     help: 'add to FILE where the time of both ends went (see "sparsync profile report")',
   },
   { kind: own(), flag: 'human-readable', short: 'h', help: 'show sizes with units' },
+  { kind: own(), flag: '8-bit-output', short: '8', help: 'show bytes of names that are no text as they are' },
   { kind: own(), flag: 'json', shared: true, verify: true, help: 'one JSON object per line on stdout (schema 1)' },
   { kind: own(), flag: 'help', shared: true, verify: true, help: 'show this help' },
   { kind: own(), flag: 'version', short: 'V', help: 'show the version' },

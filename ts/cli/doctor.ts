@@ -15,7 +15,8 @@ import { JSON_SCHEMA, printJson } from './json.js';
 import { print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
-import { colored, safe } from './text.js';
+import { safe } from './names.js';
+import { colored } from './text.js';
 import { packageVersion } from './version.js';
 
 const PURPOSE = `Looks at what a sync needs on this machine, and with URL at the way to that server, and says what is wrong and what

@@ -12,7 +12,7 @@ import { print } from './output.js';
 import type { ParsedFlags } from './parse.js';
 import { printError } from './report.js';
 import { transferOptions } from './sync-options.js';
-import { safe } from './text.js';
+import { safe } from './names.js';
 
 /** `sparsync --explain=PATH ... SRC... DEST`: which rule decides about each path, and nothing else is done. */
 export async function explainCommand(flags: ParsedFlags): Promise<number> {

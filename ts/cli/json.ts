@@ -4,13 +4,15 @@ import { print } from './output.js';
 /** The version of what `--json` prints. Fields may be added within one; none is removed or given another meaning. */
 export const JSON_SCHEMA = 1;
 
+/** What JSON lets stand in a text, and a terminal obeys: controls beyond ASCII, and what turns the direction of a text. */
+const OBEYED = /[\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g;
+
 /** Prints one object on its line. Bytes become base64. */
 export function printJson(record: object): Promise<void> {
-  return print(
-    JSON.stringify(record, (_, value: unknown) =>
-      value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value,
-    ),
+  const text = JSON.stringify(record, (_, value: unknown) =>
+    value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value,
   );
+  return print(text.replaceAll(OBEYED, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`));
 }
 
 /** An error as the last line of a run. */

@@ -1,6 +1,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 
 import { EXIT } from './exit-codes.js';
+import { encoded } from './names.js';
 
 /** Why something could not be written; set once for each stream, with the first reason. */
 const lost = new Map<NodeJS.WriteStream, NodeJS.ErrnoException>();
@@ -90,7 +91,7 @@ export async function flushOutput(): Promise<void> {
   scheduled = undefined;
   const text = pending;
   pending = '';
-  await write(text);
+  await write(encoded(text));
 }
 
 /**
@@ -101,7 +102,7 @@ export async function endOutput(): Promise<void> {
   if (inUse.has(1) || pending.length > PIECE) {
     await flushOutput();
   } else {
-    const bytes = Buffer.from(pending);
+    const bytes = Buffer.from(encoded(pending));
     pending = '';
     await write(bytes.subarray(writeDirectly(1, bytes)));
   }

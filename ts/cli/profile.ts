@@ -20,7 +20,7 @@ import { ServerRuns } from './profile/server-runs.js';
 import type { ServerRun } from './profile/server-runs.js';
 import { describeComparison, describeServer, describeSync } from './profile/summary.js';
 import { printError, printErrorJson } from './report.js';
-import { safe } from './text.js';
+import { safe } from './names.js';
 
 const PURPOSE = `Says where the time of syncs went, from the files that --profile writes: who worked, who waited and for what,
 thread by thread. With --output it makes a page of it, to be opened in a browser; the page needs nothing beside

@@ -4,7 +4,8 @@ import { exitCodeFor } from './exit-codes.js';
 import { hintFor } from './hints.js';
 import { errorRecord, printJson } from './json.js';
 import { note } from './output.js';
-import { colored, count, duration, safe, safePath, size } from './text.js';
+import { safe, safePath } from './names.js';
+import { colored, count, duration, size } from './text.js';
 
 /** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
 const FAILURES_SHOWN = 100;

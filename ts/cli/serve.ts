@@ -21,7 +21,7 @@ import { parseFlags } from './parse.js';
 import { ProfileFile } from './profile-file.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { onSignals } from './signals.js';
-import { safe } from './text.js';
+import { safe } from './names.js';
 
 const PURPOSE = `Offers folders to the clients whose keys are allowed, until SIGINT or SIGTERM, which let transfers finish
 or roll them back. Clients show their key by "sparsync keys".

@@ -6,7 +6,7 @@ import type { ItemEvent, SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
-import { baseName, joinBytes, textOf } from '../paths.js';
+import { baseName, joinBytes } from '../paths.js';
 import { isDirectory, meansContent, remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
@@ -31,7 +31,7 @@ import { withRemoteList } from './remote-list.js';
 import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
-import { safe, safePath } from './text.js';
+import { safe, safeBytes, safePath, showHighBytes } from './names.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
 import { packageVersion } from './version.js';
 
@@ -47,6 +47,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     await print(mainHelp());
     return words.length === 0 ? EXIT.usage : EXIT.ok;
   }
+  if (flags.on('8-bit-output')) showHighBytes();
   if (flags.words('explain').length > 0) return explainCommand(flags);
   return new SyncRun(flags).execute();
 }
@@ -287,7 +288,7 @@ async function prefixOf({ sources: [source, ...others] }: Ends, probe: Probe): P
 
 function displayName(source: Target): string {
   const name = baseName(source.path);
-  return name.length === 0 ? '.' : safe(textOf(name));
+  return name.length === 0 ? '.' : safeBytes(name);
 }
 
 /** The path of a target as a kept connection takes it: root, path and slash. */

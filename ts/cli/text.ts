@@ -1,25 +1,6 @@
 import { styleText } from 'node:util';
 
-import type { EntryPath } from '../events.js';
 import { isFancy } from './output.js';
-
-/** Characters that would move the cursor, hide text or turn its direction in a terminal or a log. */
-// oxlint-disable-next-line no-control-regex
-const UNSAFE = /[\u0000-\u001F\u007F-\u009F\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu;
-
-/** A text from a file system or a peer, safe to show on one line. */
-export function safe(text: string): string {
-  return text.replaceAll(UNSAFE, (character) => {
-    const code = character.codePointAt(0) ?? 0;
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
-  });
-}
-
-/** A path, safe to show on one line; bytes that are not UTF-8 as `\xNN`. */
-export function safePath(entry: EntryPath): string {
-  if (entry.pathBytes === undefined) return safe(entry.path);
-  return safe(Buffer.from(entry.pathBytes).toString('latin1'));
-}
 
 /** A text in bold red or yellow where colours are welcome. */
 export function colored(text: string, color: 'red' | 'yellow' | 'green', stream: 'stdout' | 'stderr'): string {

@@ -634,6 +634,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'add to FILE where the time of both ends went (see "sparsync profile report")',
   },
   { name: 'human-readable', short: 'h', category: 'Output', help: 'show sizes with units' },
+  { name: '8-bit-output', short: '8', category: 'Output', help: 'show bytes of names that are no text as they are' },
   JSON_FLAG,
   HELP_FLAG,
   { name: 'version', short: 'V', category: 'Output', help: 'show the version' },

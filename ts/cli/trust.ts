@@ -10,7 +10,7 @@ import { JSON_SCHEMA, printJson } from './json.js';
 import { note, print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { Word } from './parse.js';
-import { safe } from './text.js';
+import { safe } from './names.js';
 
 const PURPOSE = `Shows the pinned keys of a server, or with KEY pins one, or with --forget removes them. Without HOST it shows
 the whole file. HOST may be host, host:port, [address]:port or a sparsync:// URL.`;

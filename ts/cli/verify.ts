@@ -15,7 +15,8 @@ import type { ParsedFlags, Word } from './parse.js';
 import { printError, printErrorJson } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { operandTarget } from './operands.js';
-import { count, safePath } from './text.js';
+import { safePath } from './names.js';
+import { count } from './text.js';
 import { VERIFY_FLAGS, flaggedVerifyOptions } from './transfer-flags.js';
 
 const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL. A SRC without a

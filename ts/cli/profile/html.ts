@@ -1,4 +1,4 @@
-import { safe } from '../text.js';
+import { safe } from '../names.js';
 
 /** Text that is markup already. Only `html`, `trusted` and `dataBlock` make it. */
 export class Html {

@@ -1,4 +1,5 @@
-import { count, safe } from '../text.js';
+import { safe } from '../names.js';
+import { count } from '../text.js';
 import { columns } from './columns.js';
 import type { Change, Comparison } from './compare.js';
 import { valueOf } from './compare.js';

@@ -1,0 +1,93 @@
+import { writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { cli } from './helpers/cli.js';
+import { judged } from './helpers/judge.js';
+import { start } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
+import { dir, workDir } from './helpers/temp.js';
+
+const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+/** Names that rsync shows in a way of its own. */
+const NAMES = [
+  bytes('new\nline'),
+  bytes('esc\x1b[1m'),
+  bytes('tab\there'),
+  bytes('back\\slash'),
+  bytes('like\\#012'),
+  bytes('like\\#12'),
+  bytes('like\\#9999'),
+  bytes('latin\xe9'),
+  bytes('cut\xe2\x82'),
+  bytes('mixed\xff\xc3\xa9'),
+  bytes('surrogate\xed\xa0\x80'),
+  Buffer.from('\u00E9'),
+  Buffer.from('\u{1F600}'),
+];
+
+function tree(work: string): string {
+  const source = dir(work, 'source');
+  for (const name of NAMES) writeFileSync(Buffer.concat([Buffer.from(`${source}/`), name]), 'x');
+  return source;
+}
+
+/** The lines that name something. */
+const named = (stdout: string): string[] => stdout.split('\n').filter((line) => line.startsWith('>f'));
+
+/** The bytes that a name stands for, as docs/rsync.md says. */
+const readBack = (shown: string): Buffer =>
+  bytes(
+    Buffer.from(shown)
+      .toString('latin1')
+      .replaceAll(/\\#(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+  );
+
+judged('names are shown as by rsync, in a locale with UTF-8, in one without, and with -8', async (t) => {
+  const work = workDir(t);
+  const source = tree(work);
+  const user = client(work);
+  for (const locale of ['C.UTF-8', 'C']) {
+    const env = { LC_ALL: locale };
+    const theirs = await start(t, 'rsync', ['-ain', `${source}/`, `${work}/none/`], { env }).ended;
+    const ours = await cli(t, user, ['-ain', `${source}/`, `${work}/none/`], { env });
+    t.is(named(theirs.stdout).length, NAMES.length);
+    t.deepEqual(named(ours.stdout), named(theirs.stdout), locale);
+  }
+  const raw = ['-c', '"$@" | od -An -c -v', 'sh'];
+  const theirs = await start(
+    t,
+    'sh',
+    [...raw, 'rsync', '-a8n', '--out-format=%i %n', `${source}/`, `${work}/none/`],
+    {},
+  ).ended;
+  const args = [...raw, process.execPath, program, '-ai8n', `${source}/`];
+  const ours = await start(t, 'sh', [...args, `${work}/none/`], { env: user.env }).ended;
+  const od = (text: string): string => text.replaceAll(/\s+/g, '').replaceAll(/^.*?>f/g, '>f');
+  t.is(od(ours.stdout), od(theirs.stdout));
+});
+
+test('what is shown of a name can be read back, also of what would fool a reader', async (t) => {
+  const work = workDir(t);
+  const source = dir(work, 'source');
+  const names = [...NAMES, bytes('\x7f'), Buffer.from('\u0085'), Buffer.from('\u202Etxt.exe'), Buffer.from('\u2066')];
+  for (const name of names) writeFileSync(Buffer.concat([Buffer.from(`${source}/`), name]), 'x');
+  const user = client(work);
+  const ended = await cli(t, user, ['-ain', `${source}/`, `${work}/none/`], { env: { LC_ALL: 'C.UTF-8' } });
+  const shown = named(ended.stdout).map((line) => line.slice('>f+++++++++ '.length));
+  t.deepEqual(
+    shown.map((line) => readBack(line).toString('hex')).toSorted(),
+    names.map((name) => name.toString('hex')).toSorted(),
+  );
+  // oxlint-disable-next-line no-control-regex
+  t.notRegex(ended.stdout, /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u202E\u2066]/);
+  const json = await cli(t, user, ['-an', '--json', `${source}/`, `${work}/none/`]);
+  // oxlint-disable-next-line no-control-regex
+  t.notRegex(json.stdout, /[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202E\u2066]/);
+  const paths = json.stdout
+    .trim()
+    .split('\n')
+    .map((line): { path?: string } => JSON.parse(line));
+  t.true(paths.some(({ path }) => path === '\u202Etxt.exe'));
+});
