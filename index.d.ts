@@ -103,6 +103,8 @@ export interface NativeConnectOptions {
   idleTimeoutMs: number
   /** First size of packets; 0 is automatic. */
   initialMtu: number
+  /** Congestion control: `auto`, `bbr` or `cubic`. */
+  congestion: string
 }
 
 /** Which way the content goes, as the initiator sees it. */
@@ -364,6 +366,8 @@ export interface NativeServerOptions {
   maxSessions: number
   /** A connection ends after so long without a packet. */
   idleTimeoutMs: number
+  /** Congestion control: `auto`, `bbr` or `cubic`. */
+  congestion: string
   /** Every session is profiled. */
   profile: boolean
   /** Options that no client may use. */

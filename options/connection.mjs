@@ -37,4 +37,10 @@ export const rows = [
     shared: true,
     help: 'time for connecting (default: 10)',
   },
+  {
+    kind: own({ value: 'NAME' }),
+    flag: 'congestion',
+    shared: true,
+    help: 'what decides how much this side sends: auto, bbr or cubic (default: auto)',
+  },
 ];

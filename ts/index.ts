@@ -96,4 +96,5 @@ export { identity, pinKey, pinnedKeys, unpinKeys } from './trust.js';
 export type { Identity, KnownHostsOptions } from './trust.js';
 export { verify } from './verify.js';
 export type { Verification, VerifyResult } from './verify.js';
+export type { Congestion } from './congestion.js';
 export type { Compare, Compression, Durability, MissingSources } from './words.js';

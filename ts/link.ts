@@ -44,6 +44,7 @@ export async function dial(target: RemoteTarget, settings: ConnectSettings): Pro
     connectTimeoutMs: settings.connectTimeoutMs,
     idleTimeoutMs: settings.idleTimeoutMs,
     initialMtu: settings.initialMtu,
+    congestion: settings.congestion,
   };
   const native = await loadNative();
   try {

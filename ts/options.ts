@@ -1,3 +1,4 @@
+import type { Congestion } from './congestion.js';
 import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
@@ -157,6 +158,15 @@ export interface ConnectOptions {
    * @example `initialMtu: 6500`
    */
   initialMtu?: number | undefined;
+  /**
+   * What decides how much this side sends: `'bbr'` goes by what the path delivers, so that losses which it does not cause
+   * cost little; `'cubic'` by losses alone, as most of TCP does. What the server sends is its own option.
+   *
+   * Default: `'auto'`, which is `'cubic'` on loopback and `'bbr'` everywhere else.
+   *
+   * @example `congestion: 'cubic'`
+   */
+  congestion?: Congestion | undefined;
 }
 
 /**

@@ -3,6 +3,8 @@ import { checkOptions, flag, group, instance, integer, isPlain, listOf, oneOf, t
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { IDENTITY_CHECKS, publicKey } from './settings.js';
+import { CONGESTIONS } from './congestion.js';
+import type { Congestion } from './congestion.js';
 import type { IdentityOptions } from './options.js';
 import { absolute, bytesOf, describe, pathBytes } from './paths.js';
 import type { PathLike } from './paths.js';
@@ -169,6 +171,14 @@ export interface ServeOptions {
    */
   idleTimeoutMs?: number | undefined;
   /**
+   * What decides how much the server sends; see `congestion` of {@link connect}.
+   *
+   * Default: `'auto'`.
+   *
+   * @example `congestion: 'cubic'`
+   */
+  congestion?: Congestion | undefined;
+  /**
    * Is told where the time of every sync went, when it has ended, and every ten seconds in which something was served,
    * and at the end, what all of them took together. It is called on this process's own turn, and must not throw.
    *
@@ -206,6 +216,7 @@ export interface ServeSettings {
   readonly durability: Durability;
   readonly maxSessions: number;
   readonly idleTimeoutMs: number;
+  readonly congestion: Congestion;
   readonly profile: ProfileListener | undefined;
   readonly refuse: readonly string[];
 }
@@ -275,6 +286,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   durability: oneOf(...DURABILITIES),
   maxSessions: integer(1, 65_536, 'sessions'),
   idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
+  congestion: oneOf(...CONGESTIONS),
   refuse: listOf(wordWithoutBlanks),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),
 };
@@ -297,6 +309,7 @@ export function serveSettings(options: unknown): ServeSettings {
     durability: given.durability ?? 'run',
     maxSessions: given.maxSessions ?? 64,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
+    congestion: given.congestion ?? 'auto',
     profile: given.profile,
     refuse: given.refuse ?? [],
   };

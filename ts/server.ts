@@ -184,6 +184,7 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     durability: settings.durability,
     maxSessions: settings.maxSessions,
     idleTimeoutMs: settings.idleTimeoutMs,
+    congestion: settings.congestion,
     profile: settings.profile !== undefined,
     refuse: [...settings.refuse],
   };

@@ -2,6 +2,8 @@ import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } fro
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { ownerAndGroup, ownersOf } from './owners.js';
+import { CONGESTIONS } from './congestion.js';
+import type { Congestion } from './congestion.js';
 import type {
   ConnectOptions,
   EventOptions,
@@ -35,6 +37,7 @@ export interface ConnectSettings {
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly initialMtu: number;
+  readonly congestion: Congestion;
 }
 
 /** Transfer options that were checked, with their defaults. */
@@ -98,6 +101,7 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   connectTimeoutMs: integer(1, HOUR_MS, 'milliseconds'),
   idleTimeoutMs: integer(100, HOUR_MS, 'milliseconds'),
   initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
+  congestion: oneOf(...CONGESTIONS),
 };
 
 const SYNC_CHECKS: Checks<TransferOptions> = {
@@ -150,6 +154,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     connectTimeoutMs: given.connectTimeoutMs ?? 10_000,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     initialMtu: given.initialMtu ?? 0,
+    congestion: given.congestion ?? 'auto',
   };
 }
 

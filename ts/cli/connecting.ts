@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 
+import { CONGESTIONS } from '../congestion.js';
 import { ConfigError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
 import { millisecondsOf } from './flag-values.js';
@@ -17,6 +18,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
       ca: pemFile(flags, 'ca'),
     },
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
+    congestion: flags.choice('congestion', CONGESTIONS),
   };
 }
 

@@ -75,6 +75,12 @@ export const SERVE_FLAGS: readonly Flag[] = [
   { name: 'durability', value: 'LEVEL', category: SERVER, help: 'least durability: none, run or file (default: run)' },
   { name: 'max-sessions', value: 'NUM', category: SERVER, help: 'transfers at the same time (default: 64)' },
   {
+    name: 'congestion',
+    value: 'NAME',
+    category: SERVER,
+    help: 'what decides how much the server sends: auto, bbr or cubic (default: auto)',
+  },
+  {
     name: 'grace',
     value: 'SECONDS',
     category: SERVER,

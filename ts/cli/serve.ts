@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 import { defaultAuthorizedKeysPath } from '../config.js';
+import { CONGESTIONS } from '../congestion.js';
 import { ConfigError } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
@@ -96,6 +97,7 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
     anonymous,
     durability: flags.choice('durability', DURABILITIES),
     maxSessions: flags.number('max-sessions', 1),
+    congestion: flags.choice('congestion', CONGESTIONS),
     refuse: flags.all('refuse'),
   };
 }

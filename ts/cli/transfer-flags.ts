@@ -344,9 +344,22 @@ export const CONTIMEOUT_FLAG: Flag = {
   category: 'Connection and trust',
   help: 'time for connecting (default: 10)',
 };
+export const CONGESTION_FLAG: Flag = {
+  name: 'congestion',
+  value: 'NAME',
+  category: 'Connection and trust',
+  help: 'what decides how much this side sends: auto, bbr or cubic (default: auto)',
+};
 
 /** Flags of every command that connects. */
-export const CONNECTING_FLAGS: readonly Flag[] = [IDENTITY_FLAG, PIN_FLAG, KNOWN_HOSTS_FLAG, CA_FLAG, CONTIMEOUT_FLAG];
+export const CONNECTING_FLAGS: readonly Flag[] = [
+  IDENTITY_FLAG,
+  PIN_FLAG,
+  KNOWN_HOSTS_FLAG,
+  CA_FLAG,
+  CONTIMEOUT_FLAG,
+  CONGESTION_FLAG,
+];
 
 /** Flags of a sync. */
 export const SYNC_FLAGS: readonly Flag[] = [

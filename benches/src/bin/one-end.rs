@@ -39,6 +39,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         durability: Durability::None,
         max_sessions: 1,
         idle_timeout: PATIENCE,
+        congestion: sparsync_core::net::Congestion::Auto,
         refuse: Vec::new(),
         profile: false,
     })

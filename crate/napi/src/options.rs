@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use sparsync_core::net::{ConnectOptions, ServerTrust};
+use sparsync_core::net::{Congestion, ConnectOptions, ServerTrust};
 use sparsync_core::proto::{
     Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
 };
@@ -76,6 +76,12 @@ pub struct NativeConnectOptions {
     pub idle_timeout_ms: f64,
     /// First size of packets; 0 is automatic.
     pub initial_mtu: u16,
+    /// Congestion control: `auto`, `bbr` or `cubic`.
+    pub congestion: String,
+}
+
+fn congestion_of(word: &str) -> Result<Congestion> {
+    Congestion::from_word(word).ok_or_else(|| config(format!("there is no congestion control {word:?}")))
 }
 
 fn millis(value: f64) -> Duration {
@@ -96,6 +102,7 @@ impl NativeConnectOptions {
         options.connect_timeout = millis(self.connect_timeout_ms);
         options.idle_timeout = millis(self.idle_timeout_ms);
         options.initial_mtu = (self.initial_mtu != 0).then_some(self.initial_mtu);
+        options.congestion = congestion_of(&self.congestion)?;
         Ok(options)
     }
 }
@@ -319,6 +326,8 @@ pub struct NativeServerOptions {
     pub max_sessions: u32,
     /// A connection ends after so long without a packet.
     pub idle_timeout_ms: f64,
+    /// Congestion control: `auto`, `bbr` or `cubic`.
+    pub congestion: String,
     /// Every session is profiled.
     pub profile: bool,
     /// Options that no client may use.
@@ -352,6 +361,7 @@ impl NativeServerOptions {
             durability: self.durability.into(),
             max_sessions: self.max_sessions as usize,
             idle_timeout: millis(self.idle_timeout_ms),
+            congestion: congestion_of(&self.congestion)?,
             profile: self.profile,
             refuse: self.refuse,
         })

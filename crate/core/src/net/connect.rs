@@ -17,7 +17,7 @@ use super::address::{resolve, shown, unbracketed};
 use super::parameters::Circumstances;
 use super::quic::QuicConnection;
 use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name};
-use super::{WindowBudget, close_with, connection_error, parameters, socket};
+use super::{Congestion, WindowBudget, close_with, connection_error, parameters, socket};
 use crate::transport::{self, Principal};
 use crate::trust::{Identity, KnownHosts, KnownKey, PublicKey};
 use crate::{Error, ErrorKind, Result};
@@ -57,6 +57,8 @@ pub struct ConnectOptions {
     /// The UDP payload to begin with, 1200 to 6500 bytes. Default none: as large as the interface takes on loopback,
     /// 1200 elsewhere; larger sizes are then probed up to what the route takes.
     pub initial_mtu: Option<u16>,
+    /// What decides how much this side sends.
+    pub congestion: Congestion,
 }
 
 impl ConnectOptions {
@@ -71,6 +73,7 @@ impl ConnectOptions {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             initial_mtu: None,
+            congestion: Congestion::Auto,
         }
     }
 }
@@ -267,6 +270,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
         remote,
         initial_mtu: options.initial_mtu,
         idle_timeout: options.idle_timeout,
+        congestion: options.congestion,
         receive_window: parameters::LEAST_WINDOW_BYTES,
         socket_buffer_bytes,
     })?);

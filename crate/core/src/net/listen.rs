@@ -13,7 +13,7 @@ use super::gate::{Admission, Gate, Pass};
 use super::parameters::{self, Circumstances, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
 use super::tls::{peer_key, peer_name, server_config};
-use super::{WindowBudget, close_code, close_with, connection_error, socket};
+use super::{Congestion, WindowBudget, close_code, close_with, connection_error, socket};
 use crate::transport::{self, Principal};
 use crate::trust::{Identity, PublicKey};
 use crate::{Error, ErrorKind, Result};
@@ -43,6 +43,8 @@ pub struct ListenOptions {
     pub idle_timeout: Duration,
     /// As [`super::ConnectOptions::initial_mtu`].
     pub initial_mtu: Option<u16>,
+    /// What decides how much this side sends.
+    pub congestion: Congestion,
 }
 
 impl ListenOptions {
@@ -56,6 +58,7 @@ impl ListenOptions {
             client_ca_pem: None,
             idle_timeout: Duration::from_secs(30),
             initial_mtu: None,
+            congestion: Congestion::Auto,
         }
     }
 }
@@ -110,6 +113,7 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
             remote: address,
             initial_mtu: options.initial_mtu,
             idle_timeout: options.idle_timeout,
+            congestion: options.congestion,
             receive_window: STRANGER_WINDOW_BYTES,
             socket_buffer_bytes: socket::receive_buffer_bytes(&udp),
         };

@@ -6,6 +6,7 @@
 
 mod address;
 mod close;
+mod congestion;
 mod connect;
 mod gate;
 mod listen;
@@ -19,6 +20,7 @@ mod window;
 mod tests;
 
 pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
+pub use congestion::Congestion;
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::address::Reach;
-use super::socket;
+use super::{Congestion, socket};
 use crate::{Error, ErrorKind, Result};
 
 /// The smallest UDP payload that QUIC may count on, and what a path starts with unless more is known.
@@ -77,6 +76,8 @@ pub(super) struct Circumstances {
     pub(super) initial_mtu: Option<u16>,
     /// How long the peer may be silent.
     pub(super) idle_timeout: Duration,
+    /// What decides how much is sent.
+    pub(super) congestion: Congestion,
     /// What the peer may send ahead at first, in bytes.
     pub(super) receive_window: u32,
     /// What this side's socket holds, in bytes; on loopback the peer's is taken to be the same.
@@ -85,7 +86,8 @@ pub(super) struct Circumstances {
 
 /// The settings of one connection.
 pub(super) fn connection(circumstances: Circumstances) -> Result<Arc<TransportConfig>> {
-    let Circumstances { remote, initial_mtu, idle_timeout, receive_window, socket_buffer_bytes } = circumstances;
+    let Circumstances { remote, initial_mtu, idle_timeout, congestion, receive_window, socket_buffer_bytes } =
+        circumstances;
     let idle = IdleTimeout::try_from(idle_timeout).map_err(|_| {
         Error::new(ErrorKind::Config, format!("the idle timeout of {} s is too long", idle_timeout.as_secs()))
     })?;
@@ -106,7 +108,7 @@ pub(super) fn connection(circumstances: Circumstances) -> Result<Arc<TransportCo
         .min_mtu(MIN_MTU)
         .mtu_discovery_config(Some(discovery))
         .enable_segmentation_offload(true)
-        .congestion_controller_factory(Arc::new(cubic(reach, initial_mtu, socket_buffer_bytes)))
+        .congestion_controller_factory(congestion.factory(reach, first_window(reach, initial_mtu, socket_buffer_bytes)))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(receive_window))
         .send_window(SEND_WINDOW_BYTES)
@@ -118,8 +120,8 @@ pub(super) fn connection(circumstances: Circumstances) -> Result<Arc<TransportCo
     Ok(Arc::new(config))
 }
 
-/// Cubic with the first window by distance. It must exceed the MTU or nothing is ever sent.
-fn cubic(reach: Reach, initial_mtu: u16, socket_buffer_bytes: u64) -> CubicConfig {
+/// The first window, by distance. It must exceed the MTU or nothing is ever sent.
+fn first_window(reach: Reach, initial_mtu: u16, socket_buffer_bytes: u64) -> u64 {
     let window = match reach {
         // Nothing between the two but the receiver's socket buffer: what that holds cannot be lost.
         Reach::Loopback => socket_buffer_bytes.min(1 << 20),
@@ -129,9 +131,7 @@ fn cubic(reach: Reach, initial_mtu: u16, socket_buffer_bytes: u64) -> CubicConfi
         // RFC 9002, section 7.2.
         Reach::Public => 14_720,
     };
-    let mut config = CubicConfig::default();
-    config.initial_window(window.max(10 * u64::from(initial_mtu)));
-    config
+    window.max(10 * u64::from(initial_mtu))
 }
 
 #[cfg(test)]

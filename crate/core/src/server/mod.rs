@@ -22,7 +22,7 @@ use sparsync_proto::Durability;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{self, ListenOptions, Listener, WindowBudget};
+use crate::net::{self, Congestion, ListenOptions, Listener, WindowBudget};
 use crate::profile::RuntimeClock;
 use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
@@ -55,6 +55,8 @@ pub struct ServerOptions {
     pub max_sessions: usize,
     /// A connection ends after so long without a packet.
     pub idle_timeout: Duration,
+    /// What decides how much the server sends.
+    pub congestion: Congestion,
     /// Every session is profiled, whether its client asks for it or not; see [`Server::take_profiles`].
     pub profile: bool,
     /// Options that no client may use, by their names in the API or on the command line.
@@ -136,6 +138,7 @@ impl Server {
             anonymous: options.anonymous,
             client_ca_pem: options.client_ca_pem,
             idle_timeout: options.idle_timeout,
+            congestion: options.congestion,
             ..ListenOptions::new(options.listen, options.identity)
         };
         let listening = handle.spawn(net::listen(listen)).await;

@@ -194,6 +194,7 @@ impl Site {
             durability: Durability::None,
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),
+            congestion: sparsync_core::net::Congestion::Auto,
             refuse: Vec::new(),
             profile: true,
         })

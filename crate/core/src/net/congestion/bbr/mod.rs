@@ -1,0 +1,397 @@
+//! BBR, by the rules of its version 3 (draft-ietf-ccwg-bbr): a model of the path, the rate at which it delivers and its
+//! shortest round trip, says how much may be under way. A single loss says nothing, so a path that loses packets by
+//! itself is used as one that does not.
+//!
+//! A state machine: events in, a window out, time as an argument. Three things differ from the draft:
+//!
+//! - There is no pacing of its own. QUIC spreads a window over a round trip, so a rate is kept by a window of that rate
+//!   times the round trip as it is now, queue and all ([`Bbr::window`]).
+//! - Losses without a queue mean little: 2 % are too many where the round trip has grown, 13 % where it has not.
+//! - Loss lowers what is used between probes only when it is too much, not whenever there is some.
+
+mod deliveries;
+mod filter;
+mod probe;
+
+use std::time::Duration;
+
+use deliveries::{Deliveries, Sample};
+use filter::MaxFilter;
+use probe::{Cycle, ProbeRtt};
+
+/// The first window and then for each acknowledged byte one more: twice as much in each round.
+const STARTUP_GAIN: f64 = 2.77;
+
+/// What may be under way, in multiples of what the path holds.
+const WINDOW_GAIN: f64 = 2.0;
+const PROBE_UP_WINDOW_GAIN: f64 = 2.25;
+
+/// Growth of the rate that shows that the path is not full yet, and the rounds without it that show that it is.
+const FULL_GROWTH: f64 = 1.25;
+const FULL_ROUNDS: u32 = 3;
+
+/// Losses that are too many, as a part of what was under way, where there is a queue and where there is none.
+const LOSS_WITH_QUEUE: f64 = 0.02;
+const LOSS_ALONE: f64 = 0.13;
+
+/// Losses of fewer packets in a round are chance.
+const LOST_PACKETS_LEAST: u64 = 6;
+
+/// What is left of a bound after too much was lost.
+const BETA: f64 = 0.7;
+
+/// What is left free for others below the most that was seen to be too much.
+const HEADROOM: f64 = 0.85;
+
+/// On a shorter path it is scheduling and not distance that takes the time.
+const SHORTEST_ROUND_TRIP: Duration = Duration::from_millis(2);
+
+/// The shortest round trip is looked for anew when it was not seen for so long.
+const MIN_RTT_LASTS: Duration = Duration::from_secs(10);
+
+/// Packets that may always be under way.
+const LEAST_PACKETS: u64 = 4;
+
+#[expect(clippy::cast_precision_loss, reason = "rates and windows within a factor")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn whole(bytes: f64) -> u64 {
+    bytes as u64
+}
+
+/// What a controller begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    /// The first window, in bytes.
+    pub(super) window: u64,
+    /// The size of packets, in bytes.
+    pub(super) mtu: u64,
+    /// What the times of probes are drawn from.
+    pub(super) seed: u64,
+}
+
+/// What a flow is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Doubling until the path is full.
+    Startup,
+    /// Letting the queue go that this made.
+    Drain,
+    /// Using what the path has, and looking for more now and then.
+    ProbeBw(Cycle),
+    /// Using little, to see the round trip without a queue.
+    ProbeRtt,
+}
+
+/// The model of a path.
+#[derive(Clone, Debug)]
+struct Model {
+    max_rate: MaxFilter,
+    /// The most that may be used until the next probe, after too much was lost.
+    rate_low: f64,
+    in_flight_low: f64,
+    /// The most under way that was not too much.
+    in_flight_high: f64,
+    min_rtt: Option<Duration>,
+    min_rtt_at: Duration,
+    /// The round trip as it is now.
+    rtt: Duration,
+    /// Acknowledgements that come in bursts need so much more under way.
+    burst: MaxFilter,
+    burst_since: Duration,
+    burst_bytes: u64,
+}
+
+/// What a round trip has brought.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    /// It ends with the first packet that was sent when so much was delivered.
+    ends_at: u64,
+    count: u64,
+    delivered_before: u64,
+    lost_before: u64,
+    min_rtt: Option<Duration>,
+    rate: f64,
+    in_flight: f64,
+}
+
+/// The controller of one path.
+#[derive(Clone, Debug)]
+pub(super) struct Bbr {
+    beginning: Beginning,
+    state: State,
+    deliveries: Deliveries,
+    model: Model,
+    round: Round,
+    probing: probe::Probing,
+    probe_rtt: ProbeRtt,
+    /// The rate at which the path was seen to be no fuller, and the rounds since.
+    full_rate: f64,
+    full_rounds: u32,
+    is_full: bool,
+    window: f64,
+}
+
+impl Bbr {
+    pub(super) fn new(beginning: Beginning) -> Self {
+        let model = Model {
+            max_rate: MaxFilter::default(),
+            rate_low: f64::INFINITY,
+            in_flight_low: f64::INFINITY,
+            in_flight_high: f64::INFINITY,
+            min_rtt: None,
+            min_rtt_at: Duration::ZERO,
+            rtt: Duration::ZERO,
+            burst: MaxFilter::default(),
+            burst_since: Duration::ZERO,
+            burst_bytes: 0,
+        };
+        Self {
+            window: float(beginning.window.max(LEAST_PACKETS * beginning.mtu)),
+            beginning,
+            state: State::Startup,
+            deliveries: Deliveries::default(),
+            model,
+            round: Round::default(),
+            probing: probe::Probing::new(beginning.seed),
+            probe_rtt: ProbeRtt::default(),
+            full_rate: 0.0,
+            full_rounds: 0,
+            is_full: false,
+        }
+    }
+
+    /// Packets have left together.
+    pub(super) fn on_sent(&mut self, now: Duration, bytes: u64) {
+        if self.deliveries.on_sent(now, bytes) {
+            // What the shortest round trip is has not been forgotten over a pause.
+            self.model.burst_since = now;
+            self.model.burst_bytes = 0;
+            if self.state != State::ProbeRtt {
+                self.probe_rtt.idle = true;
+            }
+        }
+    }
+
+    /// A packet that left at `sent` has arrived. [`Bbr::on_acks_end`] follows the last of a batch.
+    pub(super) fn on_acked(&mut self, sent: Duration, bytes: u64) {
+        self.deliveries.on_acked(sent, bytes);
+    }
+
+    /// All packets of a batch of acknowledgements have been told; so much is under way now.
+    pub(super) fn on_acks_end(&mut self, now: Duration, in_flight: u64, app_limited: bool) {
+        let sample = self.deliveries.end(now, in_flight, app_limited, self.model.min_rtt);
+        let Some(sample) = sample else { return };
+        let expired = self.model.see_rtt(now, sample.rtt, self.probe_rtt.idle);
+        let ends = sample.prior_delivered >= self.round.ends_at;
+        self.round.min_rtt = Some(self.round.min_rtt.map_or(sample.rtt, |least| least.min(sample.rtt)));
+        if let Some(rate) = sample.rate {
+            self.round.rate = self.round.rate.max(rate);
+            self.round.in_flight = self.round.in_flight.max(float(sample.delivered));
+            if !sample.app_limited || rate >= self.model.max_rate.get() {
+                self.model.max_rate.see(rate);
+            }
+        }
+        self.model.see_burst(now, sample.acked, self.window);
+        if ends {
+            self.end_round(&sample);
+        }
+        if self.state == State::Drain && float(in_flight) <= self.model.holds(1.0) {
+            self.enter_probe_bw(now);
+        }
+        self.probe_bandwidth(now, &sample, ends);
+        self.look_at_round_trip(now, expired, &sample, ends);
+        self.probe_rtt.idle = false;
+        self.grow(&sample);
+        if ends {
+            self.begin_round();
+        }
+    }
+
+    fn begin_round(&mut self) {
+        self.round = Round {
+            ends_at: self.deliveries.delivered(),
+            count: self.round.count + 1,
+            delivered_before: self.deliveries.delivered(),
+            lost_before: self.deliveries.lost(),
+            ..Round::default()
+        };
+    }
+
+    /// Packets are lost, the newest of which left at `sent`. After a silence of several round trips nothing of what is
+    /// known of the window holds.
+    pub(super) fn on_lost(&mut self, now: Duration, sent: Duration, bytes: u64, after_silence: bool) {
+        self.deliveries.on_lost(bytes);
+        if after_silence {
+            self.window = self.least_window();
+            return;
+        }
+        let Some(batch) = self.deliveries.batch(sent) else { return };
+        let lost = self.deliveries.lost() - batch.lost;
+        if self.probing.judges_loss(self.state) && self.is_too_much(lost, batch.in_flight) {
+            self.end_probe_up(now, float(batch.in_flight));
+        }
+    }
+
+    /// The size of packets has changed.
+    pub(super) fn on_mtu(&mut self, mtu: u64) {
+        self.beginning.mtu = mtu;
+        self.window = self.window.max(self.least_window());
+    }
+
+    /// The first window, in bytes.
+    pub(super) fn initial_window(&self) -> u64 {
+        self.beginning.window
+    }
+
+    /// The bytes that may be under way. The transport spreads them over a round trip, so this is the rate as well: at the
+    /// rate of the path the queue stays as it is, above it grows, and below it goes.
+    pub(super) fn window(&self) -> u64 {
+        let least = self.least_window();
+        let Some(rate) = self.rate().filter(|_| self.is_full) else { return whole(self.window.max(least)) };
+        let rtt = self.model.rtt.max(SHORTEST_ROUND_TRIP).as_secs_f64();
+        let slack = self.model.burst.get() + 2.0 * float(self.beginning.mtu);
+        let by_rate = match self.state {
+            State::Startup => f64::INFINITY,
+            State::Drain => self.model.holds(1.0),
+            State::ProbeBw(Cycle::Down) => Cycle::Down.gain() * rate * rtt,
+            // With the slack on top of a queue, that would be in the next round trip, and so grow for ever.
+            State::ProbeBw(cycle) => cycle.gain() * (rate * rtt).max(self.model.holds(1.0) + slack),
+            State::ProbeRtt => self.model.holds(ProbeRtt::GAIN),
+        };
+        whole(self.window.min(by_rate).max(least))
+    }
+
+    /// Bytes a second that are to be sent.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        let gain = match self.state {
+            State::Startup => STARTUP_GAIN,
+            State::Drain => 1.0 / STARTUP_GAIN,
+            State::ProbeBw(cycle) => cycle.gain(),
+            State::ProbeRtt => 1.0,
+        };
+        self.rate().map(|rate| whole(rate * gain))
+    }
+
+    fn rate(&self) -> Option<f64> {
+        let rate = self.model.rate();
+        (rate > 0.0).then_some(rate)
+    }
+
+    fn least_window(&self) -> f64 {
+        float(LEAST_PACKETS * self.beginning.mtu)
+    }
+
+    fn is_too_much(&self, lost: u64, of: u64) -> bool {
+        let queue = self.round.min_rtt.zip(self.model.min_rtt).is_some_and(|(now, least)| now > grown(least));
+        let most = if queue { LOSS_WITH_QUEUE } else { LOSS_ALONE };
+        lost >= LOST_PACKETS_LEAST * self.beginning.mtu && float(lost) > float(of) * most
+    }
+
+    fn end_round(&mut self, sample: &Sample) {
+        let lost = self.deliveries.lost() - self.round.lost_before;
+        let delivered = self.deliveries.delivered() - self.round.delivered_before;
+        let too_much = self.is_too_much(lost, lost + delivered);
+        self.probing.rounds += 1;
+        if self.round.count.is_multiple_of(if self.is_full { 5 } else { 1 }) {
+            self.model.burst.advance();
+        }
+        if self.state == State::Startup {
+            self.look_whether_full(sample, too_much);
+        } else if too_much && self.probing.adapts_to_loss(self.state) {
+            let low = if self.model.rate_low.is_finite() { self.model.rate_low } else { self.model.max_rate.get() };
+            self.model.rate_low = self.round.rate.max(low * BETA);
+            let low = if self.model.in_flight_low.is_finite() { self.model.in_flight_low } else { self.window };
+            self.model.in_flight_low = self.round.in_flight.max(low * BETA);
+        }
+    }
+
+    fn look_whether_full(&mut self, sample: &Sample, too_much: bool) {
+        let rate = self.model.max_rate.get();
+        if too_much {
+            self.is_full = true;
+            self.model.in_flight_high = self.model.holds(1.0).max(self.round.in_flight);
+        } else if rate >= self.full_rate * FULL_GROWTH {
+            (self.full_rate, self.full_rounds) = (rate, 0);
+        } else if !sample.app_limited {
+            self.full_rounds += 1;
+            self.is_full = self.full_rounds >= FULL_ROUNDS;
+        }
+        if self.is_full {
+            self.state = State::Drain;
+        }
+    }
+
+    /// Lets the window follow the model.
+    fn grow(&mut self, sample: &Sample) {
+        let acked = float(sample.acked);
+        let gain = match self.state {
+            State::Startup => STARTUP_GAIN,
+            State::ProbeBw(Cycle::Up) => PROBE_UP_WINDOW_GAIN,
+            _ => WINDOW_GAIN,
+        };
+        let most = self.model.holds(gain) + self.model.burst.get() + 3.0 * float(self.beginning.mtu);
+        if self.is_full {
+            self.window = (self.window + acked).min(most);
+        } else if self.window < most {
+            self.window += acked;
+        }
+        self.window = self.window.min(self.bound()).max(self.least_window());
+    }
+
+    /// What losses have shown to be the most.
+    fn bound(&self) -> f64 {
+        let model = &self.model;
+        match self.state {
+            State::Startup => f64::INFINITY,
+            State::ProbeBw(Cycle::Up | Cycle::Refill) => model.in_flight_high,
+            State::ProbeBw(Cycle::Cruise | Cycle::Down) | State::ProbeRtt => {
+                (model.in_flight_high * HEADROOM).min(model.in_flight_low)
+            }
+            State::Drain => model.in_flight_high.min(model.in_flight_low),
+        }
+    }
+}
+
+/// What a round trip is longer than when there is a queue.
+fn grown(least: Duration) -> Duration {
+    least + (least / 16).max(Duration::from_millis(1))
+}
+
+impl Model {
+    fn rate(&self) -> f64 {
+        self.max_rate.get().min(self.rate_low)
+    }
+
+    /// What the path holds without a queue, times `gain`.
+    fn holds(&self, gain: f64) -> f64 {
+        let rtt = self.min_rtt.unwrap_or_default().max(SHORTEST_ROUND_TRIP);
+        self.rate() * rtt.as_secs_f64() * gain
+    }
+
+    /// Says whether the shortest round trip has not been seen for long.
+    fn see_rtt(&mut self, now: Duration, rtt: Duration, after_pause: bool) -> bool {
+        self.rtt = if self.rtt.is_zero() { rtt } else { (self.rtt * 7 + rtt) / 8 };
+        let expired = now > self.min_rtt_at + MIN_RTT_LASTS;
+        // After a pause there is no queue of this flow's.
+        let fresh = expired && after_pause;
+        if fresh || self.min_rtt.is_none_or(|least| rtt <= least) {
+            (self.min_rtt, self.min_rtt_at) = (Some(rtt), now);
+        }
+        expired && !fresh
+    }
+
+    fn see_burst(&mut self, now: Duration, acked: u64, window: f64) {
+        let expected = self.rate() * now.saturating_sub(self.burst_since).as_secs_f64();
+        if float(self.burst_bytes) <= expected {
+            (self.burst_since, self.burst_bytes) = (now, 0);
+            self.burst_bytes += acked;
+            return;
+        }
+        self.burst_bytes += acked;
+        self.burst.see((float(self.burst_bytes) - expected).min(window));
+    }
+}
