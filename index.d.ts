@@ -513,6 +513,8 @@ export interface NativeTransfer {
   maxSize?: number
   /** Regular files of fewer bytes than this are left alone. */
   minSize?: number
+  /** Large files that changed are sent whole, and not as what the destination lacks. */
+  wholeFile?: boolean
   /** Files that are there are written over, and not replaced. */
   inplace: boolean
   /** Files that are shorter than at the source get what they lack, in place; others that are there get no content. */

@@ -1,8 +1,17 @@
-import { directories, directory, flag, own, suffix } from './kinds.mjs';
+import { directories, directory, flag, own, suffix, tristate } from './kinds.mjs';
 
 export const title = 'How it is written';
 
 export const rows = [
+  {
+    name: 'wholeFile',
+    kind: tristate({ words: 'whether both ends are on this machine' }),
+    field: { number: 122, at: 'whole_file' },
+    meaning: 'Large files that changed are sent whole, and not as what the destination lacks.',
+    flag: 'whole-file',
+    short: 'W',
+    help: 'send whole files (default between local folders; --no-whole-file)',
+  },
   {
     name: 'inplace',
     kind: flag(),

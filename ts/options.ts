@@ -670,6 +670,15 @@ export interface TransferOptions {
    */
   inplace?: boolean | undefined;
   /**
+   * Send files that changed whole. Otherwise, of those from 256 KiB on, what the destination has of them in any place does not
+   * travel: both ends compare parts of what they have by digests. A server tells those to a key with the right `read` alone.
+   *
+   * Default: `true` between folders of one machine, else `false`.
+   *
+   * @example `wholeFile: true`
+   */
+  wholeFile?: boolean | undefined;
+  /**
    * Give files that are shorter than at the source what they lack, in place; what is there is verified first, and where it is
    * not the beginning of the source's file all is written. Files that are as long or longer get no content.
    *

@@ -57,6 +57,7 @@ export const TRANSFER_CHECKS: {
   readonly existing: Check<boolean>;
   readonly maxSize: Check<number>;
   readonly minSize: Check<number>;
+  readonly wholeFile: Check<boolean>;
   readonly inplace: Check<boolean>;
   readonly append: Check<boolean>;
   readonly removeSourceFiles: Check<boolean>;
@@ -133,6 +134,7 @@ export const TRANSFER_CHECKS: {
   existing: flag,
   maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   minSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
+  wholeFile: flag,
   inplace: flag,
   append: flag,
   removeSourceFiles: flag,
@@ -190,6 +192,7 @@ export const NOT_IN_VERIFY = [
   'existing',
   'maxSize',
   'minSize',
+  'wholeFile',
   'inplace',
   'append',
   'removeSourceFiles',
@@ -266,6 +269,7 @@ interface Given {
   existing?: boolean;
   maxSize?: number;
   minSize?: number;
+  wholeFile?: boolean;
   inplace?: boolean;
   append?: boolean;
   removeSourceFiles?: boolean;
@@ -345,6 +349,7 @@ export interface EngineOptions {
   existing: boolean;
   maxSize?: number;
   minSize?: number;
+  wholeFile?: boolean;
   inplace: boolean;
   append: boolean;
   removeSourceFiles: boolean;
@@ -425,6 +430,7 @@ export function engineOptions(given: Given): EngineOptions {
     existing: given.existing ?? false,
     ...(given.maxSize === undefined ? {} : { maxSize: given.maxSize }),
     ...(given.minSize === undefined ? {} : { minSize: given.minSize }),
+    ...(given.wholeFile === undefined ? {} : { wholeFile: given.wholeFile }),
     inplace: given.inplace ?? false,
     append: given.append ?? false,
     removeSourceFiles: given.removeSourceFiles ?? false,

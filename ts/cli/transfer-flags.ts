@@ -479,6 +479,12 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'leave files alone that are smaller than SIZE',
   },
   {
+    name: 'whole-file',
+    short: 'W',
+    category: 'How it is written',
+    help: 'send whole files (default between local folders; --no-whole-file)',
+  },
+  {
     name: 'inplace',
     category: 'How it is written',
     help: 'write over files, so that a run that is cut off leaves them torn',
@@ -767,6 +773,7 @@ export function flaggedOptions(flags: ParsedFlags) {
     existing: flags.on('existing'),
     maxSize: sizeOf(flags, 'max-size'),
     minSize: sizeOf(flags, 'min-size'),
+    wholeFile: flags.given('whole-file'),
     inplace: flags.on('inplace'),
     append: flags.on('append'),
     removeSourceFiles: flags.on('remove-source-files'),

@@ -112,6 +112,7 @@ pub(crate) fn sender_options(
         omit_mount_points: request.omit_mount_points,
         chmod: request.chmod.clone(),
         open_noatime: request.open_noatime,
+        in_place: request.inplace,
         names: tells_names(request, source_ids),
         compress: Box::new(|| false),
         hold: Duration::ZERO,

@@ -75,6 +75,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) source_ids: SourceIds,
     /// Only new names.
     pub(crate) append_only: bool,
+    /// What is there may be told to the sender.
+    pub(crate) may_be_read: bool,
     /// Owners may be set, as far as the system lets us.
     pub(crate) may_chown: bool,
     /// FIFOs, sockets and devices may be made, as far as the system lets us.
@@ -143,6 +145,7 @@ impl Prepared {
                 basis_use: option_dirs::basis_use(request),
                 removes_sources: request.removes_sources(),
                 in_place: (request.inplace || request.append).then_some(MayBeLinked(!terms.is_served)),
+                delta: may_delta(request, terms),
                 append: request.append,
                 delay_updates: request.delay_updates,
             },
@@ -162,6 +165,13 @@ impl Prepared {
     fn hold(&self) -> Hold {
         self.lock.as_ref().map_or(Hold::Shared, DestinationLock::hold)
     }
+}
+
+/// Whether files that changed are sent as what changed. It tells what is there, and costs more than it saves between two
+/// folders of one machine.
+fn may_delta(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
+    let is_local = terms.source_ids == SourceIds::Local;
+    terms.may_be_read && !request.append && !request.whole_file.unwrap_or(is_local)
 }
 
 /// What can be carried.

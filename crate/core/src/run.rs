@@ -255,6 +255,7 @@ fn own_terms<'a>(
         bounds,
         source_ids,
         append_only: false,
+        may_be_read: true,
         is_served: false,
         may_chown: true,
         may_make_specials: true,

@@ -102,6 +102,8 @@ pub struct NativeTransfer {
     pub max_size: Option<f64>,
     /// Regular files of fewer bytes than this are left alone.
     pub min_size: Option<f64>,
+    /// Large files that changed are sent whole, and not as what the destination lacks.
+    pub whole_file: Option<bool>,
     /// Files that are there are written over, and not replaced.
     pub inplace: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
@@ -214,6 +216,7 @@ impl NativeTransfer {
         request.selection.existing = self.existing;
         request.selection.max_size = self.max_size.map(whole);
         request.selection.min_size = self.min_size.map(whole);
+        request.whole_file = self.whole_file;
         request.inplace = self.inplace;
         request.append = self.append;
         request.remove_source_files = self.remove_source_files;

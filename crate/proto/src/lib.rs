@@ -10,6 +10,7 @@ mod closed;
 pub mod codec;
 mod compare;
 mod counters;
+pub mod delta;
 mod entry;
 mod entry_fields;
 mod fake_super;
@@ -51,7 +52,7 @@ pub use filter::{
     Style, TreeTop, parse_file, parse_rule, resolved,
 };
 pub use frame::{
-    Accept, Action, Arrived, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,
+    Accept, Action, Arrived, Basis, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,
     ListEntry, Resume, WireError, encode_list,
 };
 pub use kind::ErrorKind;

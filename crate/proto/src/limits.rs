@@ -126,6 +126,24 @@ pub const SHARED_PATHS_FACTOR: usize = 4;
 /// Bytes of a root's name.
 pub const ROOT_NAME_BYTES_MAX: usize = 64;
 
+/// Files below this size are sent whole: what a delta could save of them costs a round trip.
+pub const DELTA_BYTES_MIN: u64 = 256 << 10;
+
+/// Files up to this size are cut into chunks at once, longer ones into pieces first.
+pub const DELTA_SHORT_BYTES: u64 = 4 << 20;
+
+/// Pieces of a file, as many as its length says when they are of average length: longer files have longer pieces.
+pub const DELTA_PIECES_MAX: usize = 128 << 10;
+
+/// Parts that one end tells of a file, and that the other takes. Holes make more of them.
+pub const DELTA_LIST_MAX: usize = 1 << 20;
+
+/// Bytes of the pieces of a file whose chunks are asked for.
+pub const DELTA_ASKED_BYTES_MAX: u64 = 2 << 30;
+
+/// Files of one lane about which a sender has asked, and that have not begun.
+pub const DELTA_SIGNED_MAX: usize = 8;
+
 const _: () = assert!(BATCH_BYTES + LINK_BYTES_MAX + XATTRS_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
 const _: () = assert!(PATHS_BYTES_MAX + FILTER_BYTES_MAX + SOURCE_MARKS_BYTES_MAX + (64 << 10) < FRAME_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX + MESSAGE_BYTES_MAX + 1024 < FRAME_BYTES_MAX);

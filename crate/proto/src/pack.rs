@@ -3,7 +3,7 @@
 
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::entry::{ContentDigest, Meta};
-use crate::frame::IssueKind;
+use crate::frame::{IssueKind, ascending, put_ascending};
 use crate::limits::{FILE_BYTES_MAX, MESSAGE_BYTES_MAX, PACK_BYTES_MAX, WHOLE_FILE_BYTES_MAX};
 
 /// Bytes of a pack's header.
@@ -90,6 +90,21 @@ pub enum Record<'a> {
         /// How many.
         bytes: u64,
     },
+    /// The next bytes are these pieces of what the receiver has in the file's place, in the order of its list; each is a piece
+    /// of the file too.
+    CopyPieces {
+        /// The number of the first.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// The next bytes are those at this place of it.
+    CopyFrom {
+        /// Where they begin.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
     /// The next bytes are zero.
     Hole {
         /// How many.
@@ -101,6 +116,22 @@ pub enum Record<'a> {
         meta: Option<Meta>,
         /// The digest of all of its content.
         digest: ContentDigest,
+    },
+    /// A piece of the file ends here. A recipe with pieces ends with the digest of their digests.
+    Mark,
+    /// The receiver is to tell what it has in the place of a file.
+    Sign {
+        /// Which.
+        file: FileId,
+        /// The level at which it is cut, see [`crate::delta::Cutter`].
+        level: u8,
+    },
+    /// The receiver is to tell the chunks of pieces that it has told.
+    Ask {
+        /// Of which file.
+        file: FileId,
+        /// The ascending numbers of the pieces.
+        pieces: Vec<u32>,
     },
     /// The file does not come; an open recipe for it is discarded.
     Failed {
@@ -120,6 +151,11 @@ const COPY: u8 = 3;
 const HOLE: u8 = 4;
 const END: u8 = 5;
 const FAILED: u8 = 6;
+const COPY_PIECES: u8 = 7;
+const COPY_FROM: u8 = 8;
+const MARK: u8 = 9;
+const SIGN: u8 = 10;
+const ASK: u8 = 11;
 
 fn put_file(file: FileId, out: &mut Vec<u8>) {
     out.number(u64::from(file.directory));
@@ -186,6 +222,27 @@ impl<'a> Record<'a> {
                 out.byte(COPY);
                 out.number(*bytes);
             }
+            Self::CopyPieces { first, count } => {
+                out.byte(COPY_PIECES);
+                out.number(u64::from(*first));
+                out.number(u64::from(*count));
+            }
+            Self::Mark => out.byte(MARK),
+            Self::CopyFrom { offset, bytes } => {
+                out.byte(COPY_FROM);
+                out.number(*offset);
+                out.number(*bytes);
+            }
+            Self::Sign { file, level } => {
+                out.byte(SIGN);
+                put_file(*file, out);
+                out.byte(*level);
+            }
+            Self::Ask { file, pieces } => {
+                out.byte(ASK);
+                put_file(*file, out);
+                put_ascending(pieces, out);
+            }
             Self::Hole { bytes } => {
                 out.byte(HOLE);
                 out.number(*bytes);
@@ -220,6 +277,17 @@ impl<'a> Record<'a> {
             BEGIN => Self::Begin { file: file(reader)? },
             LITERAL => Self::Literal(reader.bytes(PACK_BYTES_MAX, "literal")?),
             COPY => Self::Copy { bytes: span(reader, "copy")? },
+            COPY_FROM => {
+                let (offset, bytes) = (reader.number("offset")?, span(reader, "copy")?);
+                if offset > FILE_BYTES_MAX {
+                    return malformed("offset");
+                }
+                Self::CopyFrom { offset, bytes }
+            }
+            COPY_PIECES => Self::CopyPieces { first: reader.small("first piece")?, count: reader.small("pieces")? },
+            MARK => Self::Mark,
+            SIGN => Self::Sign { file: file(reader)?, level: reader.byte("level")? },
+            ASK => Self::Ask { file: file(reader)?, pieces: ascending(reader)? },
             HOLE => Self::Hole { bytes: span(reader, "hole")? },
             END => Self::End { meta: meta(reader)?, digest: reader.array("digest")? },
             FAILED => Self::Failed {

@@ -187,6 +187,8 @@ pub struct Request {
     pub super_user: Option<bool>,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
     pub strict_attributes: bool,
+    /// Large files that changed are sent whole, and not as what the destination lacks.
+    pub whole_file: Option<bool>,
     /// Files that are there are written over, and not replaced.
     pub inplace: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
@@ -286,6 +288,7 @@ impl Default for Request {
             group_map: IdMap::default(),
             super_user: Option::default(),
             strict_attributes: false,
+            whole_file: Option::default(),
             inplace: false,
             append: false,
             remove_source_files: false,
@@ -365,6 +368,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("existing", "existing", &[17, 33]),
     ("maxSize", "max-size", &[17, 32]),
     ("minSize", "min-size", &[17, 34]),
+    ("wholeFile", "whole-file", &[122]),
     ("inplace", "inplace", &[119]),
     ("append", "append", &[120]),
     ("removeSourceFiles", "remove-source-files", &[118]),
@@ -498,4 +502,5 @@ message!(Request, "request" {
     119 critical inplace,
     120 critical append,
     121 critical partial_dir: AtMost<OPTION_PATH_BYTES_MAX>,
+    122 critical whole_file: Tristate,
 });

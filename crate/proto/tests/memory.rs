@@ -134,6 +134,8 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
         ("Need", full(&[8, 0x80, 0x80, 0x3f, 0], &[1], 0x0f_c000 - 1)),
         ("Want", [full(&[9, 0, 0x80, 0x80, 0x3f, 0], &[1], 0x0f_c000 - 1), vec![0]].concat()),
         ("Want, resume", full(&[9, 0, 0, 0x80, 0xf0, 0x01], &[0; 34], 0x7800)),
+        ("Bases", full(&[60, 0], &[0, 1], usize::MAX)),
+        ("Chunks", full(&[61, 0, 0, 0], &[1; 17], usize::MAX)),
         ("Settled", vec![10, 0]),
         ("Items", full(&[11], &[0; 5], usize::MAX)),
         ("Items, hard links", full(&[11], &[0x80, 0, 0, 0, 0, 2, 2, 0], usize::MAX)),
@@ -179,5 +181,5 @@ fn a_frame_holds_no_more_memory_than_the_factor_says() {
         // The queue of frames goes by what a frame says of itself.
         assert!(told >= held * 9 / 10, "{name}: it says {told} and holds {held}");
     }
-    assert_eq!(types, (1..=20).chain([25, 40]).collect(), "every type of frame");
+    assert_eq!(types, (1..=20).chain([25, 40, 60, 61]).collect(), "every type of frame");
 }

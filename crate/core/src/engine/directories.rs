@@ -13,6 +13,7 @@ use crate::storage::PartialId;
 
 /// A file that was asked for.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of a file, each apart from the others")]
 pub(super) struct Wanted {
     /// The mode of what stands in its place, where something does.
     pub(super) old_mode: Option<u16>,
@@ -20,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) old_is_directory: bool,
     /// The part of it that an earlier run kept has this name, and as many verified bytes.
     pub(super) resume: Option<(PartialId, u64)>,
+    /// What stands in its place was offered to the sender, to tell of it.
+    pub(super) has_basis: bool,
     /// What stands in its place is written over, and begins with as many verified bytes of it.
     pub(super) held_in_place: Option<u64>,
     /// A backup of what stands in its place is there already: its content begins anew.
@@ -84,6 +87,11 @@ impl Incoming {
     /// Whether something stands in the place of a file.
     pub(super) fn replaces(&self, index: u32) -> bool {
         self.replacing.binary_search(&index).is_ok()
+    }
+
+    /// Whether what stands in the place of a file that is expected was offered to the sender.
+    pub(super) fn has_basis(&self, index: u32) -> bool {
+        self.expected().known(index).is_some_and(|wanted| wanted.has_basis)
     }
 
     /// Takes a file off what is expected; each can be taken once.

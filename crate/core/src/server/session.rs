@@ -253,6 +253,7 @@ impl Answer<'_> {
             bounds: (request.bytes_bound, request.entries_bound),
             source_ids: SourceIds::Claimed,
             append_only: !rights.write,
+            may_be_read: rights.read,
             is_served: true,
             may_chown: rights.owner,
             may_make_specials: rights.special,
@@ -276,23 +277,22 @@ impl Answer<'_> {
         if request.file_name.is_none() || request.file_name == prepared.destination.file_name {
             marks::refuse_removal(request, prepared.destination.root.iter())?;
         }
-        let space = prepared.space;
+        let (free_bytes, free_entries) = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
         control.tx.send(&Frame::Accept(Accept {
             version,
             grant: prepared.grant,
             lanes: request.lanes,
             count_first: prepared.count_first,
-            free_bytes: space.map_or(0, |space| space.free_bytes),
-            free_entries: space.map_or(0, |space| space.free_entries),
+            free_bytes,
+            free_entries,
             ..Accept::default()
         }))?;
         if prepared.count_first {
             return Ok(());
         }
         self.open_option_directories(&mut prepared, request, &terms)?;
-        let report = Report::to_peer(control.tx.clone());
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
-        let mut options = prepared.options(request, &terms, (judge, report))?;
+        let mut options = prepared.options(request, &terms, (judge, Report::to_peer(control.tx.clone())))?;
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
         options.quota = self.quota(request)?;
         options.profile = ProfileExchange::answer_to(request);

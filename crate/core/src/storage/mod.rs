@@ -15,6 +15,7 @@ mod judge;
 mod links;
 #[cfg(test)]
 pub(crate) mod memory;
+mod parts;
 mod prune;
 mod remove;
 mod scan;
@@ -34,6 +35,7 @@ pub(crate) use call::{CallError, NO_REFERENT};
 pub(crate) use copy::{copy_content, copy_entry};
 pub(crate) use hash::hash_prefix;
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
+pub(crate) use parts::{Cut, cut_file};
 pub(crate) use remove::{Removal, entries, holds_protected, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, look_at, scan_directory, scan_single};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};

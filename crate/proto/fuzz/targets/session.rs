@@ -202,7 +202,12 @@ pub(super) fn sender(data: &[u8]) {
                             machine.removed();
                         }
                     }
-                    ToSender::Settled | ToSender::Items(_) | ToSender::Issue(_) | ToSender::Profile(_) => {}
+                    ToSender::Settled
+                    | ToSender::Nothing
+                    | ToSender::Chunks { .. }
+                    | ToSender::Items(_)
+                    | ToSender::Issue(_)
+                    | ToSender::Profile(_) => {}
                 }
             }
             Err(_) => return,
@@ -222,6 +227,8 @@ pub(super) fn lane(data: &[u8]) {
             LaneStep::Begin { file } => {
                 assert!(open.replace((file, 0)).is_none());
                 lane.holds(u64::from(held));
+                let starts = if held == 0 { Vec::new() } else { vec![0, u64::from(held / 2)] };
+                lane.has_basis(u64::from(held), starts, 2 * u64::from(held));
             }
             LaneStep::Restart { file } => {
                 assert_eq!(open.replace((file, 0)).map(|(was, _)| was), Some(file));
@@ -232,8 +239,17 @@ pub(super) fn lane(data: &[u8]) {
                 assert!(u8::try_from(bytes).is_ok(), "more than is held");
                 advance(&mut open, 0, bytes);
             }
+            LaneStep::CopyFrom { at, offset, bytes } => {
+                assert!(u8::try_from(offset + bytes).is_ok(), "more than there is");
+                advance(&mut open, at, bytes);
+            }
+            LaneStep::CopyPieces { at, pieces } => {
+                assert!(pieces.iter().all(|(start, bytes)| u8::try_from(start + bytes).is_ok()));
+                advance(&mut open, at, pieces.iter().map(|(_, bytes)| bytes).sum());
+            }
+            LaneStep::Mark => assert!(open.is_some()),
             LaneStep::End { file, bytes, .. } => assert_eq!(open.take(), Some((file, bytes))),
-            LaneStep::Whole { .. } => assert!(open.is_none()),
+            LaneStep::Whole { .. } | LaneStep::Sign { .. } | LaneStep::Ask { .. } => assert!(open.is_none()),
             LaneStep::Failed { file, was_open, .. } => {
                 assert_eq!(open.take().map(|(was, _)| was), was_open.then_some(file));
             }

@@ -24,6 +24,8 @@ impl Frame {
                 Self::List { listing, .. } => listing.memory_bytes(),
                 Self::Need(numbers) => list(numbers, |_| 0),
                 Self::Want { files, resume, .. } => list(files, |_| 0) + list(resume, |_| 0),
+                Self::Bases { bases, .. } => list(bases, |_| 0),
+                Self::Chunks { chunks, .. } => list(chunks, |_| 0),
                 Self::Owners(names) => list(names, |name| name.name.len()),
                 Self::Items(items) => list(items, |item| {
                     let leader = item.leader.as_ref();

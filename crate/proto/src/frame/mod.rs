@@ -2,6 +2,7 @@
 
 mod accept;
 mod arrived;
+mod delta;
 mod directory;
 mod error;
 mod explanation;
@@ -15,6 +16,7 @@ mod want;
 
 pub use accept::{Accept, Grant};
 pub use arrived::Arrived;
+pub use delta::Basis;
 pub use directory::Directory;
 pub use error::{Detail, WireError};
 pub use explanation::Explanation;
@@ -25,13 +27,16 @@ pub use stream::FrameDecoder;
 pub use want::Resume;
 
 use self::finished::Finished;
-use self::want::{ascending, put_ascending, put_resumes, resumes};
+pub(crate) use self::want::{ascending, put_ascending};
+use self::want::{put_resumes, resumes};
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Digest;
+use crate::delta::Chunk;
 use crate::entry::Listing;
 use crate::field::{Message as _, Value as _, get_message};
 use crate::limits::{FRAME_BYTES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX, ROOT_NAME_BYTES_MAX};
 use crate::owners::{OwnerName, get_names, put_names};
+use crate::pack::FileId;
 use crate::path::RelPath;
 use crate::paths::Paths;
 use crate::profile::EndProfile;
@@ -94,6 +99,22 @@ pub enum Frame {
         files: Vec<u32>,
         /// What is held already of some of them.
         resume: Vec<Resume>,
+    },
+    /// Before a Want of this directory: files of it of which the receiver has an older state, that it tells of when asked.
+    Bases {
+        /// The directory's number.
+        directory: u32,
+        /// The files, by ascending indices.
+        bases: Vec<Basis>,
+    },
+    /// What the receiver has of a file, as it was asked: all of it in parts, or the chunks of some pieces.
+    Chunks {
+        /// Which.
+        file: FileId,
+        /// More of them follow.
+        more: bool,
+        /// The parts.
+        chunks: Vec<Chunk>,
     },
     /// Every directory below this number has been decided upon.
     Settled(u32),
@@ -177,6 +198,8 @@ const ARRIVED: u8 = 22;
 const REMOVED: u8 = 23;
 const EXPLAINED: u8 = 25;
 const PATHS: u8 = 40;
+const BASES: u8 = 60;
+const CHUNKS: u8 = 61;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
@@ -255,6 +278,8 @@ impl Frame {
             Self::TreeEnd { .. } => TREE_END,
             Self::Need(_) => NEED,
             Self::Want { .. } => WANT,
+            Self::Bases { .. } => BASES,
+            Self::Chunks { .. } => CHUNKS,
             Self::Settled(_) => SETTLED,
             Self::Owners(_) => OWNERS,
             Self::Items(_) => ITEMS,
@@ -301,6 +326,8 @@ impl Frame {
                 put_ascending(files, out);
                 put_resumes(resume, out);
             }
+            Self::Bases { directory, bases } => delta::put_bases(*directory, bases, out),
+            Self::Chunks { file, more, chunks } => delta::put_chunks((*file, *more), chunks, out),
             Self::Settled(number) => out.number(u64::from(*number)),
             Self::Owners(names) => put_names(names, out),
             Self::Items(items) => items.iter().for_each(|item| item.put(out)),
@@ -355,6 +382,8 @@ impl Frame {
                 files: ascending(reader)?,
                 resume: resumes(reader)?,
             },
+            BASES => Self::Bases { directory: reader.small("directory")?, bases: delta::bases(reader)? },
+            CHUNKS => delta::chunks(reader)?,
             SETTLED => Self::Settled(reader.small("directory")?),
             OWNERS => Self::Owners(get_names(reader)?),
             ITEMS => Self::read_items(reader)?,

@@ -13,7 +13,7 @@ pub struct Resume {
     pub digest: [u8; 32],
 }
 
-pub(super) fn put_ascending(numbers: &[u32], out: &mut Vec<u8>) {
+pub(crate) fn put_ascending(numbers: &[u32], out: &mut Vec<u8>) {
     out.number(numbers.len() as u64);
     let mut last = 0;
     for &number in numbers {
@@ -22,7 +22,7 @@ pub(super) fn put_ascending(numbers: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn ascending(reader: &mut Reader<'_>) -> Decoded<Vec<u32>> {
+pub(crate) fn ascending(reader: &mut Reader<'_>) -> Decoded<Vec<u32>> {
     // Each number takes a byte at least, so what is there bounds what is allocated.
     let count = reader.length(reader.rest().len(), "count of numbers")?;
     let mut numbers = Vec::with_capacity(count);

@@ -49,6 +49,12 @@ impl<T> Expected<T> {
         self.files += usize::from(was_new);
     }
 
+    /// What is known of a file that is expected.
+    #[must_use]
+    pub fn known(&self, index: u32) -> Option<&T> {
+        self.known.get(&index)
+    }
+
     /// Takes a file off what is expected, with what is known of it. Gives nothing for a file that was not asked for or
     /// has come already.
     pub fn take(&mut self, index: u32) -> Option<Option<T>> {

@@ -1,6 +1,7 @@
 //! The order of records on one data lane.
 
 use super::violation::Violation;
+use crate::delta::Cutter;
 use crate::entry::{ContentDigest, Meta};
 use crate::frame::IssueKind;
 use crate::limits::FILE_BYTES_MAX;
@@ -42,6 +43,38 @@ pub enum LaneStep<'a> {
         /// How many.
         bytes: u64,
     },
+    /// The next bytes of the open file are these pieces of its basis, each of which has a digest of its own.
+    CopyPieces {
+        /// Where they belong.
+        at: u64,
+        /// Where each begins in the basis, and how long it is.
+        pieces: Vec<(u64, u64)>,
+    },
+    /// The next bytes of the open file are part of its basis.
+    CopyFrom {
+        /// Where they belong.
+        at: u64,
+        /// Where they begin in the basis.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// A piece of the open file ends: what came since the last one has a digest of its own.
+    Mark,
+    /// What a file's basis is made of is to be told.
+    Sign {
+        /// Of which file.
+        file: FileId,
+        /// Where it is cut.
+        cutter: Cutter,
+    },
+    /// The chunks of some pieces of that are to be told.
+    Ask {
+        /// Of which file.
+        file: FileId,
+        /// The ascending numbers of the pieces.
+        pieces: Vec<u32>,
+    },
     /// The next bytes of the open file are zero.
     Hole {
         /// Where they begin.
@@ -73,17 +106,38 @@ pub enum LaneStep<'a> {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     file: FileId,
     at: u64,
     /// Leading bytes that may be copied, until something has come.
     held: u64,
+    basis: Basis,
+}
+
+/// What stood in a file's place before.
+#[derive(Clone, Debug, Default)]
+struct Basis {
+    bytes: u64,
+    /// Where each of its pieces begins.
+    starts: Vec<u64>,
+    /// Where in the file what is copied of it may end.
+    end_max: u64,
+}
+
+impl Basis {
+    /// Where these pieces begin and how long they are; nothing when they are not all there.
+    fn pieces(&self, first: u32, count: u32) -> Option<Vec<(u64, u64)>> {
+        let (first, count) = (first as usize, count as usize);
+        let starts = self.starts.get(first..first.checked_add(count)?).filter(|starts| !starts.is_empty())?;
+        let ends = self.starts.iter().skip(first + 1).copied().chain([self.bytes]);
+        Some(starts.iter().zip(ends).map(|(start, end)| (*start, end.saturating_sub(*start))).collect())
+    }
 }
 
 /// The state of a data lane at its receiver: a file comes whole, as a recipe from its beginning to its end, or not at
 /// all. Whether a file may come is for [`super::Expected`] to say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lane {
     open: Option<Open>,
 }
@@ -116,8 +170,36 @@ impl Lane {
                 self.advance(bytes)?;
                 Ok(LaneStep::Copy { bytes })
             }
+            Record::CopyFrom { offset, bytes } => {
+                let open = self.opened()?;
+                if offset.checked_add(bytes).is_none_or(|end| end > open.basis.bytes) {
+                    return Err(Violation::new("a copy of what is not held"));
+                }
+                let at = self.advance_by_copy(bytes)?;
+                Ok(LaneStep::CopyFrom { at, offset, bytes })
+            }
+            Record::CopyPieces { first, count } => {
+                let open = self.opened()?;
+                let pieces = open.basis.pieces(first, count);
+                let pieces = pieces.ok_or_else(|| Violation::new("a copy of what is not held"))?;
+                let at = self.advance_by_copy(pieces.iter().map(|(_, bytes)| bytes).sum())?;
+                Ok(LaneStep::CopyPieces { at, pieces })
+            }
+            Record::Mark => {
+                self.opened()?;
+                Ok(LaneStep::Mark)
+            }
+            Record::Sign { file, level } => {
+                self.outside()?;
+                let cutter = Cutter::of_level(level).ok_or_else(|| Violation::new("parts of no length"))?;
+                Ok(LaneStep::Sign { file, cutter })
+            }
+            Record::Ask { file, pieces } => {
+                self.outside()?;
+                Ok(LaneStep::Ask { file, pieces })
+            }
             Record::End { meta, digest } => {
-                let Open { file, at, .. } = *self.opened()?;
+                let &mut Open { file, at, .. } = self.opened()?;
                 self.open = None;
                 Ok(LaneStep::End { file, bytes: at, meta, digest })
             }
@@ -132,6 +214,14 @@ impl Lane {
         }
     }
 
+    /// Tells how long the basis of the file that has just begun is, where its pieces begin, and how long the file was when it
+    /// was listed: it is made of its basis so far, whatever is copied how often.
+    pub fn has_basis(&mut self, bytes: u64, starts: Vec<u64>, listed: u64) {
+        if let Some(open) = &mut self.open {
+            open.basis = Basis { bytes, starts, end_max: listed };
+        }
+    }
+
     /// Takes the end of the lane.
     ///
     /// # Errors
@@ -143,24 +233,37 @@ impl Lane {
         }
     }
 
+    /// The same by what is copied of the basis.
+    fn advance_by_copy(&mut self, bytes: u64) -> Result<u64, Violation> {
+        let open = self.opened()?;
+        if open.at.checked_add(bytes).is_none_or(|end| end > open.basis.end_max) {
+            return Err(Violation::new("copies beyond the length of a file"));
+        }
+        self.advance(bytes)
+    }
+
     fn begin(&mut self, file: FileId) -> Result<LaneStep<'static>, Violation> {
         let restarts = match self.open {
             None => false,
-            Some(open) if open.file == file => true,
+            Some(ref open) if open.file == file => true,
             Some(_) => return Err(Violation::new("a file begins inside another")),
         };
-        self.open = Some(Open { file, at: 0, held: 0 });
+        self.open = Some(Open { file, at: 0, held: 0, basis: Basis::default() });
         Ok(if restarts { LaneStep::Restart { file } } else { LaneStep::Begin { file } })
     }
 
     fn failed(&mut self, file: FileId, kind: IssueKind, message: String) -> Result<LaneStep<'static>, Violation> {
         let was_open = match self.open {
             None => false,
-            Some(open) if open.file == file => true,
+            Some(ref open) if open.file == file => true,
             Some(_) => return Err(Violation::new("a failure inside another file")),
         };
         self.open = None;
         Ok(LaneStep::Failed { file, was_open, kind, message })
+    }
+
+    fn outside(&self) -> Result<(), Violation> {
+        if self.open.is_some() { Err(Violation::new("a question inside a file")) } else { Ok(()) }
     }
 
     fn opened(&mut self) -> Result<&mut Open, Violation> {
@@ -226,6 +329,34 @@ mod tests {
         again.holds(7);
         assert!(again.record(Record::Begin { file: A }).is_ok());
         assert!(again.record(Record::Copy { bytes: 7 }).is_err(), "a second recipe finds nothing held");
+    }
+
+    #[test]
+    fn a_basis_is_copied_within_what_is_there_and_what_was_listed() {
+        let from = |offset, bytes| Record::CopyFrom { offset, bytes };
+        let pieces = |first, count| Record::CopyPieces { first, count };
+        let mut lane = after(&[Record::Begin { file: A }]);
+        assert!(lane.clone().record(from(0, 1)).is_err(), "there is none");
+        assert!(lane.clone().record(pieces(0, 1)).is_err() && lane.clone().record(pieces(0, 0)).is_err());
+        lane.has_basis(100, vec![0, 30, 60], 150);
+        let copied = lane.clone().record(pieces(1, 2));
+        assert_eq!(copied, Ok(LaneStep::CopyPieces { at: 0, pieces: vec![(30, 30), (60, 40)] }));
+        for (first, count) in [(0, 4), (3, 1), (u32::MAX, u32::MAX)] {
+            assert!(lane.clone().record(pieces(first, count)).is_err());
+        }
+        assert!(lane.clone().record(from(1, 100)).is_err() && lane.clone().record(from(u64::MAX, 2)).is_err());
+        let copied = lane.record(from(40, 60));
+        assert_eq!(copied, Ok(LaneStep::CopyFrom { at: 0, offset: 40, bytes: 60 }));
+        assert!(lane.record(Record::Literal(b"literal")).is_ok() && lane.record(from(0, 80)).is_ok());
+        assert!(lane.clone().record(from(0, 4)).is_err(), "longer than it was listed");
+        assert!(lane.clone().record(Record::Ask { file: A, pieces: vec![] }).is_err());
+        assert!(lane.clone().record(Record::Sign { file: B, level: 0 }).is_err());
+        assert!(lane.record(Record::Begin { file: A }).is_ok());
+        assert!(lane.record(from(0, 1)).is_err(), "a second recipe has none");
+        let mut idle = Lane::default();
+        assert!(idle.record(Record::Sign { file: A, level: 0 }).is_ok());
+        assert!(idle.record(Record::Sign { file: A, level: 200 }).is_err());
+        assert!(idle.record(Record::Ask { file: A, pieces: vec![3] }).is_ok());
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! An end that gets a [`Violation`] ends the session with a protocol error. A machine that has reported one is not used
 //! again.
 
+mod answers;
 mod expected;
 mod lane;
 mod opening;

@@ -6,7 +6,7 @@ use super::ProfileExchange;
 use super::violation::Violation;
 use crate::compare::Digest;
 use crate::entry::{Kind, Listing, Meta};
-use crate::frame::{Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
+use crate::frame::{Basis, Directory, Frame, Grant, Issue, IssueKind, Resume, WireError};
 use crate::limits::{OWNERS_MAX, XATTRS_DIRECTORY_BYTES_MAX};
 use crate::owners::{IdKind, OwnerName, OwnerNames};
 use crate::path::RelPath;
@@ -259,6 +259,12 @@ impl Receiver {
         let was_listed = self.undecided.remove(&number);
         debug_assert!(was_listed, "a listing is answered once");
         (!self.grants_all()).then_some(Frame::Want { directory: number, files, resume })
+    }
+
+    /// Says, before [`Receiver::want`], of which of the files there is an older state, where there is any. Gives the frame.
+    #[must_use]
+    pub fn bases(&self, number: u32, bases: Vec<Basis>) -> Option<Frame> {
+        (!self.grants_all() && !bases.is_empty()).then_some(Frame::Bases { directory: number, bases })
     }
 
     /// Says that the destination has the digest that came: nothing more is needed.

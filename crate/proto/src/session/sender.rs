@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, Range};
 
 use super::ProfileExchange;
+use super::answers::Answers;
 use super::opening::check_accept;
 use super::violation::Violation;
+use crate::delta::Chunk;
 use crate::entry::{Kind, Listing};
-use crate::frame::{Accept, Arrived, Frame, Grant, Issue, Item, Resume, WireError};
+use crate::frame::{Accept, Arrived, Basis, Frame, Grant, Issue, Item, Resume, WireError};
+use crate::pack::FileId;
 use crate::profile::EndProfile;
 use crate::request::Request;
 
@@ -63,7 +66,20 @@ pub enum ToSender<T> {
         files: Vec<u32>,
         /// What the receiver holds of some of them.
         resume: Vec<Resume>,
+        /// Of which it has an older state, ascending.
+        bases: Vec<Basis>,
     },
+    /// What the receiver has of a file that was asked about.
+    Chunks {
+        /// Which.
+        file: FileId,
+        /// More of them follow.
+        more: bool,
+        /// Its parts.
+        chunks: Vec<Chunk>,
+    },
+    /// Nothing: a part of something came, which follows.
+    Nothing,
     /// Nothing: listings were let go.
     Settled,
     /// What the receiver does.
@@ -108,7 +124,7 @@ enum Stage {
 }
 
 /// The sender's state: which directories it has told of, and what was asked about each. `T` points to what it keeps of one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sender<T> {
     request: Option<Box<Request>>,
     grant: Option<Grant>,
@@ -126,6 +142,9 @@ pub struct Sender<T> {
     walked: bool,
     profile_heard: bool,
     removes: Removes,
+    /// Files that the next Want is about, and of which the receiver has an older state.
+    bases: Option<(u32, Vec<Basis>)>,
+    answers: Answers,
 }
 
 /// What a sender may remove.
@@ -164,6 +183,8 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
             walked: false,
             profile_heard: false,
             removes: if removes { Removes::Arrived } else { Removes::Nothing },
+            bases: None,
+            answers: Answers::default(),
         }
     }
 
@@ -217,6 +238,11 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         Some(Listed::Asked(held.clone()))
     }
 
+    /// Says that the receiver is about to be asked what it has of a file.
+    pub fn asks(&mut self, file: FileId) {
+        self.answers.ask(file);
+    }
+
     /// Takes a frame of the receiver.
     ///
     /// # Errors
@@ -234,6 +260,14 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
         match frame {
             Frame::Need(numbers) if asks => self.need(numbers),
             Frame::Want { directory, files, resume } if asks => self.want(directory, files, resume),
+            Frame::Bases { directory, bases } if asks && self.bases.is_none() => {
+                self.bases = Some((directory, bases));
+                Ok(ToSender::Nothing)
+            }
+            Frame::Chunks { file, more, chunks } => {
+                self.answers.take(file, more, chunks.len())?;
+                Ok(ToSender::Chunks { file, more, chunks })
+            }
             Frame::Settled(below) if asks => self.settle(below),
             Frame::Items(items) if self.request.is_some() => Ok(ToSender::Items(items)),
             Frame::Issue(issue) if self.request.is_some() => Ok(ToSender::Issue(issue)),
@@ -281,7 +315,18 @@ impl<T: Deref<Target: Holds> + Clone> Sender<T> {
                 _ => return Err(Violation::new(format!("entry {index} of directory {directory} is no file"))),
             }
         }
-        Ok(ToSender::Send { directory, held, files, resume })
+        let bases = match self.bases.take() {
+            None => Vec::new(),
+            Some((of, bases)) => {
+                let ascend = bases.is_sorted_by(|one, next| one.index < next.index);
+                let wanted = |basis: &Basis| files.binary_search(&basis.index).is_ok();
+                if of != directory || !ascend || !bases.iter().all(wanted) {
+                    return Err(Violation::new("older states of files that are not asked for"));
+                }
+                bases
+            }
+        };
+        Ok(ToSender::Send { directory, held, files, resume, bases })
     }
 
     fn settle(&mut self, below: u32) -> Result<ToSender<T>, Violation> {
@@ -332,8 +377,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Sender, SenderTerms, ToSender};
-    use crate::entry::Listing;
-    use crate::frame::{Frame, Grant};
+    use crate::entry::{Kind, Listing, Meta};
+    use crate::frame::{Basis, Frame, Grant};
+    use crate::path::Name;
     use crate::session::ProfileExchange;
 
     #[test]
@@ -348,6 +394,29 @@ mod tests {
         assert!(matches!(sender.frame(Frame::Settled(1)), Ok(ToSender::Settled)));
         sender.records_sent();
         assert!(sender.list(0).is_some());
+    }
+
+    #[test]
+    fn older_states_are_of_files_of_the_next_want() {
+        let asked = |bases: Vec<(u32, u64)>, of| {
+            let terms = SenderTerms::Granted { grant: Grant::AsAsked, profile: ProfileExchange::None, removes: false };
+            let mut sender = Sender::new(terms);
+            let mut listing = Listing::new();
+            for name in [b"a", b"b"] {
+                assert!(listing.push(Name::new(name).expect("a name"), Kind::File, 9, Meta::default(), b""));
+            }
+            sender.told(Arc::new(listing));
+            sender.records_sent();
+            assert!(sender.frame(Frame::Need(vec![0])).is_ok() && sender.list(0).is_some());
+            let bases = bases.into_iter().map(|(index, bytes)| Basis { index, bytes }).collect();
+            assert!(sender.frame(Frame::Bases { directory: of, bases }).is_ok());
+            assert!(sender.clone().frame(Frame::Bases { directory: 0, bases: vec![] }).is_err(), "one for each want");
+            sender.frame(Frame::Want { directory: 0, files: vec![1], resume: vec![] })
+        };
+        assert!(matches!(asked(vec![(1, 5)], 0), Ok(ToSender::Send { bases, .. }) if bases.len() == 1));
+        assert!(asked(vec![(0, 5)], 0).is_err(), "it is not wanted");
+        assert!(asked(vec![(1, 5), (1, 5)], 0).is_err());
+        assert!(asked(vec![(1, 5)], 3).is_err());
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl Frame {
             Self::TreeEnd { .. } => "an end of tree",
             Self::Need(_) => "a need",
             Self::Want { .. } => "a want",
+            Self::Bases { .. } => "files that are held in an older state",
+            Self::Chunks { .. } => "parts of a file",
             Self::Settled(_) => "a settlement",
             Self::Owners(_) => "names of owners",
             Self::Arrived { .. } => "an entry that has arrived",

@@ -1,9 +1,10 @@
 //! Frames and records of a peer that says anything at any time.
 
+use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Directory, ErrorKind, Frame, Grant, IdKind, Issue, IssueKind, Kind, Listing, Meta, Name, OwnerName, Paths,
-    RelPath, Resume, Version, WireError, Xattrs,
+    Accept, Basis, Directory, ErrorKind, Frame, Grant, IdKind, Issue, IssueKind, Kind, Listing, Meta, Name, OwnerName,
+    Paths, RelPath, Resume, Version, WireError, Xattrs,
 };
 
 use crate::random::Random;
@@ -107,6 +108,7 @@ fn frame(which: u64, random: &mut Random) -> Frame {
             files: numbers(random),
             resume: vec![Resume { index: number(random), bytes: random.next(), digest: [0; 32] }],
         },
+        10 if random.once_in(2) => basis(random),
         10 => Frame::Settled(number(random)),
         11 if random.once_in(2) => Frame::Owners(vec![OwnerName {
             kind: [IdKind::User, IdKind::Group][random.index(2)],
@@ -126,16 +128,30 @@ fn frame(which: u64, random: &mut Random) -> Frame {
     }
 }
 
+/// What a receiver says of files that it has in an older state.
+fn basis(random: &mut Random) -> Frame {
+    if random.once_in(2) {
+        return Frame::Bases { directory: number(random), bases: vec![Basis { index: number(random), bytes: 1 }] };
+    }
+    let file = FileId { directory: number(random), index: number(random) };
+    Frame::Chunks { file, more: random.once_in(2), chunks: vec![Chunk::hole(1)] }
+}
+
 /// Any record of a data lane.
 pub fn record(random: &mut Random) -> Record<'static> {
     let file = FileId { directory: number(random), index: number(random) };
-    match random.below(7) {
+    match random.below(12) {
         0 => Record::Whole { file, meta: None, content: b"content", digest: *blake3::hash(b"content").as_bytes() },
         1 => Record::Begin { file },
         2 => Record::Literal(b"literal"),
         3 => Record::Copy { bytes: 1 + random.below(40) },
         4 => Record::Hole { bytes: 1 + random.below(40) },
         5 => Record::End { meta: None, digest: *blake3::hash(b"literal").as_bytes() },
+        6 => Record::CopyPieces { first: number(random), count: number(random) },
+        7 => Record::CopyFrom { offset: random.below(40), bytes: 1 + random.below(40) },
+        8 => Record::Mark,
+        9 => Record::Sign { file, level: u8::try_from(random.below(12)).unwrap_or(0) },
+        10 => Record::Ask { file, pieces: numbers(random) },
         _ => Record::Failed { file, kind: IssueKind::Unreadable, message: String::new() },
     }
 }

@@ -245,6 +245,9 @@ impl ReceiverEnd {
             LaneStep::Copy { bytes } => {
                 self.lanes[lane].1 = vec![0xee; usize::try_from(bytes).expect("small")];
             }
+            // This receiver has no basis, and none that speaks with it asks for one.
+            LaneStep::Sign { .. } | LaneStep::Ask { .. } => return Err(Violation::new("a basis that was not offered")),
+            LaneStep::Mark | LaneStep::CopyPieces { .. } | LaneStep::CopyFrom { .. } => {}
             LaneStep::End { file, digest, .. } => {
                 let mut bytes = std::mem::take(&mut self.lanes[lane].1);
                 // What was held is what the source has.

@@ -251,7 +251,7 @@ impl SenderEnd {
         match self.machine.frame(frame)? {
             ToSender::Accepted(unasked) => self.lists.extend(unasked),
             ToSender::List(numbers) => self.lists.extend(numbers),
-            ToSender::Send { directory, held, files, resume } => {
+            ToSender::Send { directory, held, files, resume, .. } => {
                 for job in jobs(directory, &held, &files, &resume) {
                     self.deal(job, random);
                 }
@@ -271,6 +271,8 @@ impl SenderEnd {
                 self.counts_first = true;
             }
             ToSender::Settled
+            | ToSender::Nothing
+            | ToSender::Chunks { .. }
             | ToSender::Items(_)
             | ToSender::Issue(_)
             | ToSender::Remove { .. }

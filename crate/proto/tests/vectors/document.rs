@@ -142,7 +142,7 @@ fn fields_cost_little() {
 #[test]
 fn every_type_of_frame_has_its_bytes() {
     let types: std::collections::BTreeSet<u8> = frames().iter().map(|(_, frame)| body(frame)[0]).collect();
-    assert_eq!(types, (1..=23).chain([25, 40]).collect());
+    assert_eq!(types, (1..=23).chain([25, 40, 60, 61]).collect());
     for unknown in [0, 24, 255] {
         assert!(Frame::decode(Version::V1, &[unknown]).is_err());
     }
@@ -152,7 +152,7 @@ fn every_type_of_frame_has_its_bytes() {
         record.encode(&mut out);
         assert_eq!(usize::from(out[0]), number);
     });
-    assert_eq!(types.count(), 7);
+    assert_eq!(types.count(), 12);
 }
 
 #[test]

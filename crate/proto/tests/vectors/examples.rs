@@ -2,13 +2,14 @@
 
 use crate::body;
 use sparsync_proto::codec::Write as _;
+use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Arrived, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directories,
-    Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame, Grant, IdKind,
-    IdMap, Issue, IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, Paths,
-    PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
-    ThreadProfile, Time, Window, WireError, Xattrs,
+    Accept, Action, Arrived, Attributes, Basis, Chmod, Compare, Compression, Deletion, Detail, Device, Direction,
+    Directories, Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame,
+    Grant, IdKind, IdMap, Issue, IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name,
+    OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath,
+    Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -384,6 +385,15 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 resume: vec![Resume { index: 5, bytes: 1 << 20, digest: [0xee; 32] }],
             },
         ),
+        ("Bases", Frame::Bases { directory: 1, bases: vec![Basis { index: 3, bytes: 1 << 30 }] }),
+        (
+            "Chunks",
+            Frame::Chunks {
+                file: FileId { directory: 1, index: 3 },
+                more: true,
+                chunks: vec![Chunk { digest: [0xcc; 16], bytes: 8245 }, Chunk::hole(1 << 20)],
+            },
+        ),
         ("Settled", Frame::Settled(256)),
         (
             "Items",
@@ -457,6 +467,11 @@ pub fn records() -> Vec<(&'static str, Record<'static>)> {
         ("Hole", Record::Hole { bytes: 4096 }),
         ("End", Record::End { meta: Some(meta()), digest: [0xab; 32] }),
         ("Failed", Record::Failed { file, kind: IssueKind::Vanished, message: "gone".to_owned() }),
+        ("CopyPieces", Record::CopyPieces { first: 300, count: 2 }),
+        ("CopyFrom", Record::CopyFrom { offset: 4096, bytes: 1 << 20 }),
+        ("Mark", Record::Mark),
+        ("Sign", Record::Sign { file, level: 1 }),
+        ("Ask", Record::Ask { file, pieces: vec![2, 300] }),
     ]
 }
 

@@ -4,13 +4,14 @@ use crate::examples::reasons;
 use crate::hex;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
+use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Arrived, Attributes, Chmod, Compare, Compression, Deletion, Detail, Device, Direction, Directory,
-    Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item,
-    Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, PHASES, Paths, PerDirectory, PhaseTotal,
-    RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time, Version, Window, WireError,
-    Xattrs, limits,
+    Accept, Action, Arrived, Attributes, Basis, Chmod, Compare, Compression, Deletion, Detail, Device, Direction,
+    Directory, Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, IdKind, IdMap, Issue,
+    IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, PHASES, Paths,
+    PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time,
+    Version, Window, WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -320,6 +321,16 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
             files,
             resume
         }),
+        (any::<u32>(), vec((any::<u32>(), 1..=limits::FILE_BYTES_MAX), 0..4)).prop_map(|(directory, bases)| {
+            Frame::Bases { directory, bases: bases.into_iter().map(|(index, bytes)| Basis { index, bytes }).collect() }
+        }),
+        (any_file(), any::<bool>(), vec((any::<[u8; 16]>(), 1..=limits::FILE_BYTES_MAX), 0..4)).prop_map(
+            |(file, more, chunks)| Frame::Chunks {
+                file,
+                more,
+                chunks: chunks.into_iter().map(|(digest, bytes)| Chunk { digest, bytes }).collect()
+            }
+        ),
         any::<u32>().prop_map(Frame::Settled),
         vec(item, 0..8).prop_map(Frame::Items),
         issue,
@@ -361,9 +372,12 @@ pub fn any_profile() -> impl Strategy<Value = EndProfile> {
 
 /// Owned fields of a record, from which one of each kind is made.
 pub fn any_record() -> impl Strategy<Value = (u8, FileId, Option<Meta>, Vec<u8>, [u8; 32], u64)> {
-    let file = any::<[u32; 2]>().prop_map(|[directory, index]| FileId { directory, index });
     let content = vec(any::<u8>(), 0..300);
-    (0..7u8, file, prop::option::of(any_meta()), content, any::<[u8; 32]>(), 1..=limits::FILE_BYTES_MAX)
+    (0..12u8, any_file(), prop::option::of(any_meta()), content, any::<[u8; 32]>(), 1..=limits::FILE_BYTES_MAX)
+}
+
+fn any_file() -> impl Strategy<Value = FileId> {
+    any::<[u32; 2]>().prop_map(|[directory, index]| FileId { directory, index })
 }
 
 pub fn record(fields: &(u8, FileId, Option<Meta>, Vec<u8>, [u8; 32], u64)) -> Record<'_> {
@@ -376,6 +390,11 @@ pub fn record(fields: &(u8, FileId, Option<Meta>, Vec<u8>, [u8; 32], u64)) -> Re
         3 => Record::Copy { bytes },
         4 => Record::Hole { bytes },
         5 => Record::End { meta, digest },
+        6 => Record::CopyPieces { first: file.index, count: file.directory },
+        7 => Record::CopyFrom { offset: bytes / 2, bytes },
+        8 => Record::Mark,
+        9 => Record::Sign { file, level: digest[0] },
+        10 => Record::Ask { file, pieces: (file.index..).take(content.len()).collect() },
         _ => Record::Failed { file, kind: IssueKind::Changed, message: hex(content) },
     }
 }

@@ -19,6 +19,12 @@ impl From<Error> for ReadError {
     }
 }
 
+impl From<CallError> for ReadError {
+    fn from(error: CallError) -> Self {
+        Self::unread(error)
+    }
+}
+
 impl ReadError {
     /// A file, or its directory, that cannot be opened.
     pub(super) fn unopened(error: CallError) -> Self {

@@ -1,5 +1,6 @@
 //! Reads the content that was asked for and packs it, one lane at a time.
 
+mod delta;
 mod error;
 mod recipe;
 mod state;
@@ -8,7 +9,7 @@ mod whole;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
-use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
+use sparsync_proto::limits::{DELTA_BYTES_MIN, WHOLE_FILE_BYTES_MAX};
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase, SET_GID, SET_UID};
 
@@ -17,11 +18,11 @@ use self::state::{State, look};
 use super::lanes::Pack;
 use super::pack::PackBuilder;
 use super::progress::Announced;
-use super::sender::ContentJob;
+use super::sender::{Answers, ContentJob};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{Access, Directory, File as _, Storage};
+use crate::storage::{Access, Directory, File, Storage};
 
 /// How often a file that changes while it is read is read again.
 const READ_ATTEMPTS: usize = 3;
@@ -73,6 +74,9 @@ pub(super) struct LaneReader<'a, S> {
     root: &'a S,
     pack: PackBuilder<'a>,
     taken: Taken<'a>,
+    answers: &'a Answers<'a>,
+    /// The receiver writes over what it has.
+    in_place: bool,
     clock: ThreadClock,
 }
 
@@ -83,9 +87,10 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
         taken: Taken<'a>,
+        (answers, in_place): (&'a Answers<'a>, bool),
     ) -> Self {
         let clock = session.clock("read", Phase::wait_work);
-        Self { session, root, pack: PackBuilder::new(session, lane, compress), taken, clock }
+        Self { session, root, pack: PackBuilder::new(session, lane, compress), taken, answers, in_place, clock }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
@@ -139,6 +144,7 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         let mut found = (State::new(entry.size, entry.meta, *stamp), *stamp);
         let mut announced = Announced::new(entry.size);
         let mut resume = job.resume.iter().find(|resume| resume.index == id.index);
+        let mut basis = job.bases.iter().find(|basis| basis.index == id.index);
         let mut begun = false;
         for attempt in 0..READ_ATTEMPTS {
             self.clock.enter(Phase::open);
@@ -153,6 +159,15 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             state.settle(&mut self.clock);
             let carried = (state.meta != entry.meta).then(|| self.taken.carried(&state.meta, &entry.meta));
             let opened = Opened { id, file, state, carried, may_have_holes: stamp.may_have_holes };
+            if let Some(basis) = basis.take().filter(|_| self.is_worth_a_delta(&opened))
+                && let Some(read) = self.delta(&opened, basis, resume, &mut announced)?
+            {
+                if matches!(read, Read::Done) {
+                    return Ok(());
+                }
+                (begun, resume) = (true, None);
+                continue;
+            }
             let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&opened, &mut announced)?
             } else {
@@ -165,6 +180,12 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             }
         }
         Err(ReadError::File(IssueKind::Changed, format!("it changed each of the {READ_ATTEMPTS} times it was read")))
+    }
+
+    /// Whether a file is sent as what changed, when the receiver has an older state. A hole that is made over that would take
+    /// what is to be copied with it.
+    fn is_worth_a_delta(&self, file: &Opened<impl File>) -> bool {
+        file.state.size >= DELTA_BYTES_MIN && !(self.in_place && file.may_have_holes)
     }
 
     /// Counts content that was read into packs.

@@ -1,8 +1,9 @@
 //! What becomes of each entry of a directory.
 
+use sparsync_proto::limits::DELTA_BYTES_MIN;
 use sparsync_proto::session::Pending;
 use sparsync_proto::{
-    Action, At, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, Xattrs,
+    Action, At, Basis, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, Xattrs,
     is_acl, is_foreign_xattr, plan,
 };
 
@@ -22,6 +23,8 @@ struct Decided {
     wanted: Vec<(u32, Wanted)>,
     /// What is held of those.
     resume: Vec<Resume>,
+    /// Of which there is an older state.
+    bases: Vec<Basis>,
     followers: Followers,
     /// The directory's own time changes by what is done.
     touched: bool,
@@ -78,7 +81,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if is_new && (!xattrs.is_empty() || self.options.rules.attributes.acls) {
             self.set_directory_xattrs(&path, (&meta, &xattrs), true);
         }
-        let Decided { wanted, resume, followers, touched, left } =
+        let Decided { wanted, resume, bases: older, followers, touched, left } =
             self.take_steps(&path, &listing, old.as_deref(), bases.as_ref())?;
         self.note_arriving((&path, &listing), left, old.as_deref(), source_name.as_deref());
         if let Some(old) = &old {
@@ -94,7 +97,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let settles = !is_new && !self.is_single();
         self.keep_followers(&path, settles.then_some(meta), followers);
-        self.want(number, path, listing, &wanted, resume)
+        self.want(number, path, listing, &wanted, (resume, older))
     }
 
     /// Carries out, or begins, what is to be done with each entry of a directory.
@@ -227,7 +230,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         for entry in listing.entries() {
             self.leave_alone(&path, listing.name(entry));
         }
-        let Lost::Failed(kind) = lost else { return self.want(number, path, listing, &[], Vec::new()) };
+        let Lost::Failed(kind) = lost else { return self.want(number, path, listing, &[], Default::default()) };
         if !self.failed.contains(&path) {
             self.issue(kind, path.as_bytes().to_vec(), WHY)?;
         }
@@ -236,7 +239,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.issue(kind, path.join_bytes(listing.name(entry)), WHY)?;
             }
         }
-        self.want(number, path, listing, &[], Vec::new())
+        self.want(number, path, listing, &[], Default::default())
     }
 
     /// Asks for the files of a directory.
@@ -246,7 +249,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         path: RelPath,
         listing: Listing,
         wanted: &[(u32, Wanted)],
-        resume: Vec<Resume>,
+        (resume, bases): (Vec<Resume>, Vec<Basis>),
     ) -> Result<()> {
         let mut files: Vec<u32> = wanted.iter().map(|(index, _)| *index).collect();
         let bytes = files
@@ -263,6 +266,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let incoming = Incoming::new(path, listing, wanted);
             let grants_all = self.machine.grants_all();
             self.directories.expect(number, if grants_all { incoming.discarding_the_rest(wanted) } else { incoming });
+        }
+        if let Some(frame) = self.machine.bases(number, bases).filter(|_| !self.options.dry_run) {
+            self.control.send(&frame)?;
         }
         let Some(frame) = self.machine.want(number, files, resume) else {
             self.directories.decided(number + 1);
@@ -372,7 +378,19 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if let Some((bytes, digest)) = held {
             decided.resume.push(Resume { index, bytes, digest });
         }
+        if let Some(before) = before.filter(|before| self.is_basis(before, entry)) {
+            wanted.has_basis = true;
+            decided.bases.push(Basis { index, bytes: before.size });
+        }
         decided.wanted.push((index, wanted));
+    }
+
+    /// Whether what stands in the place of a file is told to the sender, so that what both have does not travel.
+    fn is_basis(&self, before: &Entry, entry: &Entry) -> bool {
+        let are_files = before.kind == Kind::File && entry.kind == Kind::File;
+        // Zeros that become holes would take what is written over with them.
+        let holes_in_place = self.options.sparse && self.options.writes.in_place.is_some();
+        self.options.writes.delta && !holes_in_place && are_files && before.size.min(entry.size) >= DELTA_BYTES_MIN
     }
 
     /// Why the directory at `path` of `parent` may not give way to something else.

@@ -96,6 +96,7 @@ impl<S> Default for Aside<S> {
 
 /// How files are written, where a run asks for another way than the usual one.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct WriteOptions {
     /// What the sources that are not there would be, and is deleted.
     pub(crate) missing: Paths,
@@ -105,6 +106,8 @@ pub(crate) struct WriteOptions {
     pub(crate) removes_sources: bool,
     /// Files are written over.
     pub(crate) in_place: Option<MayBeLinked>,
+    /// What stands in the place of large files that change is told to the sender.
+    pub(crate) delta: bool,
     /// Only what files lack at their ends is written, and nothing where they lack nothing.
     pub(crate) append: bool,
     /// Files get their names when all content has come.
@@ -228,7 +231,7 @@ pub(crate) fn run_receiver(
         .root
         .as_ref()
         .zip(widened.as_ref())
-        .map(|tree| writing_of(session, destination, options, tree, (&directories, &failures, &names)));
+        .map(|tree| writing_of(session, destination, options, tree, (&directories, &failures, &names), &tx));
     std::thread::scope(|scope| {
         let widened = widened.as_ref().filter(|_| !options.dry_run);
         spawn_walk(scope, session, (destination, widened), options, (&low_water_mark, &budget), found_tx);
@@ -276,6 +279,7 @@ fn writing_of<'a, S: WriteStorage>(
     options: &'a ReceiverOptions,
     (root, widened): (&'a S, &'a Widened<'a, S>),
     (directories, failures, names): (&'a Directories, &'a FailurePolicy<'a>, &'a TempNames),
+    control: &ControlSender,
 ) -> Writing<'a, S> {
     let Aside { backups, staging, partials, .. } = &destination.aside;
     let opened = staging.as_ref().and_then(|staging| staging.open(&RelPath::root(), Access::Reach).ok());
@@ -284,6 +288,7 @@ fn writing_of<'a, S: WriteStorage>(
         root,
         widened,
         directories,
+        control: control.clone(),
         failures,
         names,
         policy: options.policy(),

@@ -6,7 +6,7 @@ use sparsync_proto::session::{ProfileExchange, ToSender};
 use sparsync_proto::{Counter, Frame, Phase};
 
 use super::jobs::JobQueues;
-use super::{SenderEnd, Shared, queue_lists, remove};
+use super::{Answers, SenderEnd, Shared, queue_lists, remove};
 use crate::engine::account::tell_profile;
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
@@ -14,15 +14,10 @@ use crate::profile::ThreadClock;
 use crate::storage::Storage;
 
 /// Handles what the receiver says, until it has finished.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the queues end with this call, and the threads behind them with the queues"
-)]
 pub(super) fn dispatch(
     shared: &Shared<'_, impl Storage>,
     rx: &mut FrameReceiver,
-    to_list: mpsc::Sender<u32>,
-    jobs: JobQueues,
+    (to_list, jobs, answers): (mpsc::Sender<u32>, JobQueues, &Answers<'_>),
     clock: &mut ThreadClock,
 ) -> Result<SenderEnd> {
     loop {
@@ -40,15 +35,14 @@ pub(super) fn dispatch(
             ToSender::CountFirst { free_bytes, free_entries } => {
                 return Ok(SenderEnd::CountFirst { free_bytes, free_entries });
             }
-            ToSender::Send { directory, held, files, resume } => {
+            ToSender::Send { directory, held, files, resume, bases } => {
                 drop(machine);
                 let sizes = files.iter().filter_map(|&index| held.scan.listing.get(index as usize));
                 shared.session.count(Counter::bytes_to_transfer, sizes.map(|entry| entry.size).sum());
-                if !files.is_empty() {
-                    jobs.push(directory, &held, files, &resume, shared.session);
-                }
+                jobs.push(directory, &held, files, (&resume, &bases), shared.session);
             }
-            ToSender::Settled => {}
+            ToSender::Chunks { file, more, chunks } => answers.take(file, more, chunks),
+            ToSender::Nothing | ToSender::Settled => {}
             ToSender::Items(items) => {
                 drop(machine);
                 if let Some(events) = &shared.options.events {

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use sparsync_proto::limits::WHOLE_FILE_BYTES_MAX;
 use sparsync_proto::session::Holds;
-use sparsync_proto::{Figure, Listing, Resume};
+use sparsync_proto::{Basis, Figure, Listing, Resume};
 
 use crate::engine::budget::Permit;
 use crate::engine::session::Session;
@@ -40,6 +40,8 @@ pub(in crate::engine) struct ContentJob {
     pub(in crate::engine) files: Vec<u32>,
     /// What the receiver holds already.
     pub(in crate::engine) resume: Vec<Resume>,
+    /// Of which it has an older state.
+    pub(in crate::engine) bases: Vec<Basis>,
     pub(in crate::engine) _load: Load,
 }
 
@@ -100,9 +102,12 @@ impl JobQueues {
         directory: u32,
         held: &Arc<HeldScan>,
         files: Vec<u32>,
-        resume: &[Resume],
+        (resume, bases): (&[Resume], &[Basis]),
         session: &Session,
     ) {
+        if files.is_empty() {
+            return;
+        }
         let mut loads: Vec<u64> = self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).collect();
         let before = loads.clone();
         let mut dealt = vec![Vec::new(); loads.len()];
@@ -116,8 +121,9 @@ impl JobQueues {
         }
         for (lane, files) in dealt.into_iter().enumerate().filter(|(_, files)| !files.is_empty()) {
             let resume = resume.iter().filter(|resume| files.binary_search(&resume.index).is_ok()).copied().collect();
+            let bases = bases.iter().filter(|basis| files.binary_search(&basis.index).is_ok()).copied().collect();
             let load = Load::add(&self.lanes[lane].load, loads[lane] - before[lane]);
-            let job = ContentJob { directory, held: Arc::clone(held), files, resume, _load: load };
+            let job = ContentJob { directory, held: Arc::clone(held), files, resume, bases, _load: load };
             let before = self.waiting.fetch_add(1, Ordering::Relaxed);
             if let Some(profiler) = session.profiler() {
                 profiler.raise(Figure::job_queue_max, before + 1);
@@ -166,7 +172,7 @@ mod tests {
         let held = Arc::new(HeldScan::new(scan, permit));
         let (lanes, queues) = lane_queues(2);
         let session = Session::default();
-        lanes.push(0, &held, (0..7).collect(), &[Resume { index: 2, bytes: 1, digest: [0; 32] }], &session);
+        lanes.push(0, &held, (0..7).collect(), (&[Resume { index: 2, bytes: 1, digest: [0; 32] }], &[]), &session);
         let first = queues[0].try_recv().expect("a job");
         let second = queues[1].try_recv().expect("a job");
         assert_eq!((first.files.clone(), first.resume.len()), (vec![0, 2, 3, 4, 5, 6], 1));
@@ -175,8 +181,8 @@ mod tests {
         assert!(load(0) > 4 << 20 && load(1) > 4 << 20);
         drop((first, second));
         assert_eq!((load(0), load(1)), (0, 0), "done");
-        lanes.push(1, &held, vec![0, 3], &[], &session);
-        lanes.push(2, &held, vec![0, 3], &[], &session);
+        lanes.push(1, &held, vec![0, 3], (&[], &[]), &session);
+        lanes.push(2, &held, vec![0, 3], (&[], &[]), &session);
         assert_eq!([&queues[0], &queues[1]].map(|queue| queue.try_iter().count()), [1, 1], "directories take turns");
     }
 }

@@ -85,5 +85,5 @@ fn send_files(shared: &Shared<'_, impl Storage>, jobs: &JobQueues, directory: u3
         return;
     }
     shared.session.count(Counter::bytes_to_transfer, bytes);
-    jobs.push(directory, held, files, &[], shared.session);
+    jobs.push(directory, held, files, (&[], &[]), shared.session);
 }

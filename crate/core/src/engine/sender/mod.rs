@@ -4,6 +4,7 @@
 //! [`dispatch`] takes what the receiver says, [`jobs`] deals the files that are asked for out to the lanes' readers. What may
 //! be said and asked when is decided by one [`machine::Sender`], which they share.
 
+mod answers;
 mod common_time;
 mod dispatch;
 mod jobs;
@@ -28,6 +29,7 @@ use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
 use crate::storage::{Judge, Storage};
+pub(super) use answers::Answers;
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
 pub(crate) use names::TellsNames;
@@ -81,6 +83,8 @@ pub(crate) struct SenderOptions {
     pub(crate) chmod: Chmod,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
+    /// The receiver writes over what it has.
+    pub(crate) in_place: bool,
     /// Names of owners and groups, where they are told.
     pub(crate) names: Option<TellsNames>,
     /// Whether and when packs are compressed.
@@ -162,24 +166,26 @@ pub(crate) fn run_sender(
         budget: Budget::default(),
         mounts: Mutex::default(),
     };
+    let answers = Answers::new(session, &shared.machine);
     let (to_list, list_queue) = mpsc::channel();
     let (jobs, job_queues) = lane_queues(lanes.len());
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
-        let shared = &shared;
+        let (shared, answers) = (&shared, &answers);
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
                 let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
                 let open_noatime = shared.options.open_noatime;
                 let taken = Taken { chmod, keeps_owners: shared.options.names.is_some(), open_noatime };
-                LaneReader::new(session, &shared.source.root, lane, compress, taken).run(&queue, &waiting)
+                let asking = (answers, shared.options.in_place);
+                LaneReader::new(session, &shared.source.root, lane, compress, taken, asking).run(&queue, &waiting)
             });
         }
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());
         spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk));
         spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
-        end = caught(|| dispatch::dispatch(shared, &mut rx, to_list, jobs, &mut clock));
+        end = caught(|| dispatch::dispatch(shared, &mut rx, (to_list, jobs, answers), &mut clock));
         if let Err(error) = &end {
             session.fail(error.clone());
         }

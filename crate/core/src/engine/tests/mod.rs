@@ -103,8 +103,7 @@ fn source_of(tree: &MemoryStorage) -> Source<MemoryStorage> {
 
 /// Runs sender and receiver against each other until both have ended.
 fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
-    let events = Arc::new(EventQueue::new(false));
-    let source = source_of(source);
+    let (events, source) = (Arc::new(EventQueue::new(false)), source_of(source));
     let destination = Destination::new(Some(destination.clone()), None, asked.grant == Grant::All);
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
@@ -141,6 +140,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         omit_mount_points: false,
         chmod: Chmod::default(),
         open_noatime: false,
+        in_place: false,
         names: None,
         compress: Box::new(|| false),
         hold: Duration::ZERO,

@@ -1,8 +1,9 @@
 //! Writes what arrives on one data lane.
 //!
-//! [`whole`] writes small files, [`recipe`] large ones, both through [`sparse`] where zeros are to be holes; [`naming`] gives
+//! [`whole`] writes small files, [`recipe`] large ones, [`delta`] those that change, all through [`sparse`] where zeros are to be holes; [`naming`] gives
 //! what is complete its name. What may follow what on a lane is decided by [`Lane`].
 
+mod delta;
 mod naming;
 mod partials;
 mod recipe;
@@ -20,6 +21,7 @@ use sparsync_proto::session::{Lane, LaneStep};
 use sparsync_proto::{Counter, Durability, Figure, IssueKind, Phase, RelPath, Time};
 use tokio::sync::mpsc::error::TryRecvError;
 
+use self::delta::Basis;
 use self::naming::Unnamed;
 pub(crate) use self::partials::PartialPlace;
 pub(super) use self::partials::Partials;
@@ -27,7 +29,7 @@ use self::recipe::Open;
 use super::attributes::{AttributePolicy, Given};
 use super::directories::{Directories, Incoming, Wanted};
 use super::failures::FailurePolicy;
-use super::lanes::Pack;
+use super::lanes::{ControlSender, Pack};
 use super::owners::OwnerMap;
 use super::placement::{Committed, Delayed, Placement, Unplaced};
 use super::quota::Quota;
@@ -54,6 +56,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) root: &'a S,
     pub(super) widened: &'a Widened<'a, S>,
     pub(super) directories: &'a Directories,
+    /// The way to the sender.
+    pub(super) control: ControlSender,
     pub(super) failures: &'a FailurePolicy<'a>,
     pub(super) names: &'a TempNames,
     pub(super) policy: AttributePolicy<'a>,
@@ -183,6 +187,10 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     current: Option<Current<S::Directory>>,
     /// The file whose recipe is arriving.
     open: Option<Open<S::Directory>>,
+    /// What stands in the place of files that the sender has asked about, and that have not begun.
+    bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
+    /// What is copied of such a file.
+    copied: Vec<u8>,
     unnamed: Vec<Unnamed<S::Directory>>,
     /// Directories that files waiting for a flush may be in.
     unnamed_directories: usize,
@@ -193,7 +201,17 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
     pub(super) fn new(writing: &'a Writing<'a, S>) -> Self {
         let clock = writing.session.clock("write", Phase::wait_pack);
         let lane = Lane::default();
-        Self { writing, lane, current: None, open: None, unnamed: Vec::new(), unnamed_directories: 0, clock }
+        Self {
+            writing,
+            lane,
+            current: None,
+            open: None,
+            bases: HashMap::new(),
+            copied: Vec::new(),
+            unnamed: Vec::new(),
+            unnamed_directories: 0,
+            clock,
+        }
     }
 
     /// Works until the lane ends. Whenever nothing waits in the lane, what is complete gets its name.
@@ -281,6 +299,14 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             LaneStep::Restart { file } => self.restart(file),
             LaneStep::Literal { at, bytes } => self.literal(at, bytes),
             LaneStep::Copy { bytes } => self.copy(bytes),
+            LaneStep::CopyPieces { at, pieces } => self.copy_pieces(at, &pieces),
+            LaneStep::CopyFrom { at, offset, bytes } => self.copy_from(at, offset, bytes),
+            LaneStep::Mark => {
+                self.mark();
+                Ok(())
+            }
+            LaneStep::Sign { file, cutter } => self.sign(file, cutter),
+            LaneStep::Ask { file, pieces } => self.ask(file, &pieces),
             LaneStep::Hole { at, bytes } => self.hole(at, bytes),
             LaneStep::End { file, bytes, meta, digest } => self.end(file, bytes, meta, &digest),
             LaneStep::Failed { file, was_open, kind, message } => self.failed(file, was_open, kind, message),

@@ -1,5 +1,6 @@
 //! Large files, which come as a recipe: what is held of them, holes, and literals.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use sparsync_proto::pack::FileId;
@@ -13,7 +14,7 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::progress::Announced;
 use crate::engine::zeros::hash_zeros;
 use crate::error::{Error, Result};
-use crate::storage::{self, Errno, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
+use crate::storage::{self, Directory, Errno, WriteDirectory, WriteFile, WriteStorage, cut, end_in_hole, hash_prefix};
 
 /// The file whose recipe is arriving.
 pub(super) enum Open<D: WriteDirectory> {
@@ -29,17 +30,22 @@ pub(super) struct Arriving<D: WriteDirectory> {
     incoming: Arc<Incoming>,
     wanted: Wanted,
     /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
-    new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
+    pub(super) new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
     /// Where its data ends; what came after that is a hole.
     data_end: u64,
-    hasher: blake3::Hasher,
+    /// What came since the last mark.
+    pub(super) hasher: blake3::Hasher,
+    /// The digests of the pieces up to there.
+    marked: Option<blake3::Hasher>,
+    /// What stood in its place, where it is made of that.
+    pub(super) basis: Option<D::File>,
     /// What is written of it is kept when the run is interrupted.
     partial: bool,
-    announced: Announced,
+    pub(super) announced: Announced,
 }
 
 /// A file that has begun.
-struct Unfinished<D: WriteDirectory> {
+pub(super) struct Unfinished<D: WriteDirectory> {
     unplaced: Unplaced<D>,
     file: D::File,
 }
@@ -92,8 +98,42 @@ impl<D: WriteDirectory> Arriving<D> {
         Ok(())
     }
 
+    /// Writes what was copied from `offset` of what stands in its place, where it is not there already.
+    pub(super) fn put(&mut self, at: u64, offset: u64, bytes: &[u8], sparse: bool) -> storage::Result<()> {
+        let in_place = self.new.as_ref().is_ok_and(|new| new.unplaced.placement() == Placement::InPlace);
+        if !in_place {
+            return self.write(at, bytes, sparse);
+        }
+        match offset.cmp(&at) {
+            Ordering::Greater => return self.write(at, bytes, sparse),
+            Ordering::Equal => self.data_end = at + bytes.len() as u64,
+            // It is written over by now, and the digest would be wrong.
+            Ordering::Less => {
+                self.fail(IssueKind::Integrity, "the sender copies what was written over".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a piece.
+    pub(super) fn mark(&mut self) {
+        let piece = std::mem::take(&mut self.hasher).finalize();
+        self.marked.get_or_insert_default().update(piece.as_bytes());
+    }
+
+    /// The digest of all that came.
+    fn digest(&mut self) -> blake3::Hash {
+        if self.marked.is_none() {
+            return self.hasher.finalize();
+        }
+        if self.hasher.count() > 0 {
+            self.mark();
+        }
+        self.marked.as_ref().map_or_else(|| self.hasher.finalize(), blake3::Hasher::finalize)
+    }
+
     /// Writes no more of it.
-    fn fail(&mut self, kind: IssueKind, message: String) {
+    pub(super) fn fail(&mut self, kind: IssueKind, message: String) {
         if let Ok(new) = std::mem::replace(&mut self.new, Err((kind, message))) {
             new.unplaced.discard();
         }
@@ -117,7 +157,11 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             self.lane.holds(bytes);
         }
         let size = incoming.file(file.index).map_or(0, |(_, _, size)| size);
-        self.create(file, incoming, wanted, Announced::new(size))
+        let basis = self.bases.remove(&file);
+        if let Some(basis) = &basis {
+            self.lane.has_basis(basis.bytes, basis.starts(), size);
+        }
+        self.create(file, incoming, wanted, (Announced::new(size), basis.map(|basis| basis.file)))
     }
 
     /// The source changed while it was read: its recipe starts again.
@@ -129,7 +173,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                     new.unplaced.discard();
                 }
                 let again = Wanted { resume: None, held_in_place: None, is_kept: true, ..wanted };
-                self.create(file, incoming, again, announced)
+                self.create(file, incoming, again, (announced, None))
             }
             unwanted => {
                 self.open = unwanted;
@@ -139,7 +183,13 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     /// Makes the file that is to be written, or opens what is held of it.
-    fn create(&mut self, file: FileId, incoming: Arc<Incoming>, wanted: Wanted, announced: Announced) -> Result<()> {
+    fn create(
+        &mut self,
+        file: FileId,
+        incoming: Arc<Incoming>,
+        wanted: Wanted,
+        (announced, basis): (Announced, Option<<S::Directory as Directory>::File>),
+    ) -> Result<()> {
         let writing = self.writing;
         self.enter(file.directory)?;
         self.clock.enter(Phase::create);
@@ -188,7 +238,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             }
         };
         let hasher = blake3::Hasher::new();
-        let arriving = Arriving { file, incoming, wanted, new, data_end: 0, hasher, partial, announced };
+        let (data_end, marked) = (0, None);
+        let arriving = Arriving { file, incoming, wanted, new, data_end, hasher, marked, basis, partial, announced };
         self.open = Some(Open::Arriving(Box::new(arriving)));
         Ok(())
     }
@@ -237,7 +288,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     /// Notes a failed write of the open file; the rest of it is passed over.
-    fn written(&mut self, result: storage::Result<()>) -> Result<()> {
+    pub(super) fn written(&mut self, result: storage::Result<()>) -> Result<()> {
         const DOING: &str = "cannot write";
         let (Err(error), Some(Open::Arriving(open))) = (result, &mut self.open) else { return Ok(()) };
         open.fail(IssueKind::Write, format!("{DOING}: {error}"));
@@ -247,7 +298,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     pub(super) fn end(&mut self, file: FileId, bytes: u64, meta: Option<Meta>, digest: &ContentDigest) -> Result<()> {
         let writing = self.writing;
         self.clock.enter(Phase::hash);
-        let open = match self.open.take() {
+        let mut open = match self.open.take() {
             Some(Open::Arriving(open)) => *open,
             Some(Open::Unwanted(incoming)) => {
                 writing.directories.done(file.directory, &incoming);
@@ -256,14 +307,18 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             None => return Err(Error::internal("an open file that is not there")),
         };
         let given_up = open.give_up_part(bytes);
-        let Arriving { incoming, wanted, new, data_end, hasher, .. } = open;
+        let (found, made_of_basis) = (open.digest(), open.basis.is_some());
+        let Arriving { incoming, wanted, new, data_end, .. } = open;
         let new = match new {
             Ok(new) => new,
             Err((kind, message)) => return self.give_up(file, &incoming, kind, message),
         };
-        if hasher.finalize().as_bytes() != digest {
+        if found.as_bytes() != digest {
+            const OTHER: &str = "what arrived is not what was read";
+            const CHANGED: &str = ", unless what stands in its place changed while the new file was made of it";
             new.unplaced.discard();
-            return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
+            let why = format!("{OTHER}{}", if made_of_basis { CHANGED } else { "" });
+            return self.give_up(file, &incoming, IssueKind::Integrity, why);
         }
         let Some((_, listed, _)) = incoming.file(file.index) else {
             return Err(Error::internal("a file without a listing"));

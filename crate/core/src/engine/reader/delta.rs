@@ -1,0 +1,226 @@
+//! Large files that changed, of which the receiver has an older state: what it has of them does not travel.
+
+use std::ops::Range;
+
+use sparsync_proto::delta::{Chunk, Cutter, Match, Piece, Recipe, Span};
+use sparsync_proto::limits::{DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, PACK_BYTES};
+use sparsync_proto::pack::{LITERAL_OVERHEAD_BYTES, Record, put_literal_head};
+use sparsync_proto::{Basis, ContentDigest, Counter, Phase, Resume};
+
+use super::error::ReadError;
+use super::state::look;
+use super::{LaneReader, Opened, Read};
+use crate::engine::progress::Announced;
+use crate::engine::session::Session;
+use crate::engine::zeros::hash_zeros;
+use crate::storage::{Cut, File, Storage, cut_file, hash_prefix};
+
+/// How much the receiver keeps of the beginning from an earlier run, and the digest of that.
+type Kept = Option<(u64, ContentDigest)>;
+
+/// The result of reading.
+type Reading<T> = std::result::Result<T, ReadError>;
+
+impl<S: Storage> LaneReader<'_, S> {
+    /// Sends a file as what it has in common with the receiver's, and the rest. Gives nothing, and has begun nothing, where
+    /// that cannot be known.
+    pub(super) fn delta(
+        &mut self,
+        file: &Opened<impl File>,
+        basis: &Basis,
+        resume: Option<&Resume>,
+        announced: &mut Announced,
+    ) -> Reading<Option<Read>> {
+        let Some(cutter) = Cutter::for_files(file.state.size.max(basis.bytes)) else { return Ok(None) };
+        self.answers.ask(file.id);
+        self.pack.push(&Record::Sign { file: file.id, level: cutter.level() });
+        self.pack.flush(&mut self.clock)?;
+        let compared = self.compared(file, cutter, resume);
+        if !matches!(compared, Ok(Some(_))) {
+            self.answers.forget(file.id);
+        }
+        let Some((matching, kept)) = compared? else { return Ok(None) };
+        self.pack.push(&Record::Begin { file: file.id });
+        let digest = matching.digest(kept.map(|(_, digest)| digest));
+        let mut at = 0;
+        if let Some((bytes, _)) = kept {
+            self.pack.push(&Record::Copy { bytes });
+            self.pack.push(&Record::Mark);
+            announced.moved(self.session, Counter::bytes_reused, bytes);
+            at = bytes;
+        }
+        for step in matching.recipe() {
+            let bytes = match &step {
+                Recipe::Pieces { first, count, bytes } => {
+                    self.pack.push(&Record::CopyPieces { first: *first, count: *count });
+                    announced.moved(self.session, Counter::bytes_reused, *bytes);
+                    *bytes
+                }
+                Recipe::Hole { bytes } => {
+                    self.pack.push(&Record::Hole { bytes: *bytes });
+                    self.pack.push(&Record::Mark);
+                    announced.moved(self.session, Counter::bytes_reused, *bytes);
+                    *bytes
+                }
+                Recipe::Made(spans) => {
+                    if !self.spans(file, at, spans, announced)? {
+                        return Ok(Some(Read::Changed));
+                    }
+                    self.pack.push(&Record::Mark);
+                    spans.iter().map(|span| span.bytes()).sum()
+                }
+            };
+            at += bytes;
+            self.pack.flush_if_full(&mut self.clock)?;
+            self.session.check()?;
+        }
+        self.clock.enter(Phase::check);
+        if look(&file.file, self.taken.chmod)?.0 != file.state {
+            return Ok(Some(Read::Changed));
+        }
+        self.clock.enter(Phase::encode);
+        self.pack.push(&Record::End { meta: file.carried, digest });
+        self.pack.flush_if_full(&mut self.clock)?;
+        Ok(Some(Read::Done))
+    }
+
+    /// Compares a file with what the receiver has, which it was asked for. Gives with that how much of the beginning the
+    /// receiver keeps from an earlier run.
+    fn compared(
+        &mut self,
+        file: &Opened<impl File>,
+        cutter: Cutter,
+        resume: Option<&Resume>,
+    ) -> Reading<Option<(Match, Kept)>> {
+        let kept = self.kept(file, resume)?;
+        let start = kept.map_or(0, |(bytes, _)| bytes);
+        let Some(own) = self.pieces(file, start..file.state.size, cutter)? else { return Ok(None) };
+        let held = self.clock.during(Phase::wait_frame, || self.answers.wait(file.id))?;
+        let mut matching = Match::new(own, start, &held, self.in_place);
+        drop(held);
+        let (asked, _) = matching.asked();
+        if cutter == Cutter::CHUNKS || asked.is_empty() {
+            return Ok(Some((matching, kept)));
+        }
+        self.answers.ask(file.id);
+        self.pack.push(&Record::Ask { file: file.id, pieces: asked });
+        self.pack.flush(&mut self.clock)?;
+        let (mut own, mut left) = (Vec::new(), DELTA_ASKED_BYTES_MAX);
+        for (number, at, bytes) in matching.lacking() {
+            let Some(after) = left.checked_sub(bytes) else { break };
+            left = after;
+            let Some(chunks) = self.chunks(file, at..at + bytes)? else { return Ok(None) };
+            own.push((number, at, chunks));
+        }
+        let held = self.clock.during(Phase::wait_frame, || self.answers.wait(file.id))?;
+        matching.take_chunks(&held);
+        for (number, at, chunks) in own {
+            matching.made_of(number, at, &chunks);
+        }
+        Ok(Some((matching, kept)))
+    }
+
+    /// What the receiver keeps of the beginning from an earlier run, when the file begins with just that.
+    fn kept(&mut self, file: &Opened<impl File>, resume: Option<&Resume>) -> Reading<Kept> {
+        let Some(resume) = resume.filter(|resume| resume.bytes <= file.state.size) else { return Ok(None) };
+        let session = self.session;
+        let hash = || session.long_work(|| hash_prefix(&file.file, resume.bytes));
+        let prefix = self.clock.during(Phase::hash, hash).map_err(ReadError::unread)?;
+        let digest = prefix.map(|prefix| *prefix.finalize().as_bytes());
+        Ok(digest.filter(|digest| *digest == resume.digest).map(|digest| (resume.bytes, digest)))
+    }
+
+    /// The pieces of a range of a file; nothing when it ends before, or has too many.
+    fn pieces(&mut self, file: &Opened<impl File>, range: Range<u64>, cutter: Cutter) -> Reading<Option<Vec<Piece>>> {
+        self.clock.enter(Phase::hash);
+        let (session, mut pieces) = (self.session, Vec::new());
+        let reaches = cut_file(&file.file, range, (cutter, file.may_have_holes), |cut| {
+            session.check()?;
+            session.worked(1);
+            if pieces.len() < DELTA_LIST_MAX {
+                pieces.push(piece(session, &cut)?);
+            }
+            Ok::<(), ReadError>(())
+        })?;
+        Ok((reaches && pieces.len() < DELTA_LIST_MAX).then_some(pieces))
+    }
+
+    /// The chunks of one piece of a file; nothing when the file ends before.
+    fn chunks(&mut self, file: &Opened<impl File>, range: Range<u64>) -> Reading<Option<Vec<Chunk>>> {
+        self.clock.enter(Phase::hash);
+        self.session.check()?;
+        self.session.worked(1);
+        let mut chunks = Vec::new();
+        let reaches = cut_file(&file.file, range, (Cutter::CHUNKS, false), |cut| {
+            if let Cut::Part(content) = cut {
+                chunks.push(Chunk::of(content));
+            }
+            Ok::<(), ReadError>(())
+        })?;
+        Ok(reaches.then_some(chunks))
+    }
+
+    /// Sends a piece of a file that begins at `at`. Says false when the file ends before.
+    fn spans(
+        &mut self,
+        file: &Opened<impl File>,
+        mut at: u64,
+        spans: &[Span],
+        announced: &mut Announced,
+    ) -> Reading<bool> {
+        for span in spans {
+            match *span {
+                Span::Copy { offset, bytes } => {
+                    self.pack.push(&Record::CopyFrom { offset, bytes });
+                    announced.moved(self.session, Counter::bytes_reused, bytes);
+                }
+                Span::Literal { bytes } => {
+                    if !self.literal_of(file, at..at + bytes, announced)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            at += span.bytes();
+        }
+        Ok(true)
+    }
+
+    /// Sends a range of a file as it is, which was hashed before. Says false when the file ends before.
+    fn literal_of(&mut self, file: &Opened<impl File>, range: Range<u64>, announced: &mut Announced) -> Reading<bool> {
+        let mut at = range.start;
+        while at < range.end {
+            self.session.check()?;
+            let want = usize::try_from(range.end - at).map_or(PACK_BYTES, |left| left.min(PACK_BYTES));
+            let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
+            put_literal_head(want, draft.out());
+            self.clock.enter(Phase::read);
+            let read = draft.read(&file.file, at, want).map_err(ReadError::unread)?.len();
+            if read < want {
+                return Ok(false);
+            }
+            // The room may be larger than what was wanted.
+            let end = draft.out().len() - (read - want);
+            draft.out().truncate(end);
+            self.clock.enter(Phase::encode);
+            draft.commit();
+            at += want as u64;
+            self.sent(want as u64, announced);
+            self.pack.flush_if_full(&mut self.clock)?;
+        }
+        Ok(true)
+    }
+}
+
+/// A piece with its digest.
+fn piece(session: &Session, cut: &Cut<'_>) -> Reading<Piece> {
+    Ok(match *cut {
+        Cut::Part(content) => {
+            Piece { digest: *blake3::hash(content).as_bytes(), bytes: content.len() as u64, is_hole: false }
+        }
+        Cut::Hole(bytes) => {
+            let mut hasher = blake3::Hasher::new();
+            hash_zeros(session, &mut hasher, bytes)?;
+            Piece { digest: *hasher.finalize().as_bytes(), bytes, is_hole: true }
+        }
+    })
+}

@@ -1,0 +1,229 @@
+//! What stands in the place of a large file that changed: it is told to the sender, and the new file is made of it.
+
+use sparsync_proto::delta::{Chunk, Cutter};
+use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_SIGNED_MAX};
+use sparsync_proto::pack::FileId;
+use sparsync_proto::{Counter, Frame, IssueKind, Kind, Phase};
+
+use super::recipe::Open;
+use super::{LaneWriter, Writing};
+use crate::error::{Error, Result};
+use crate::storage::{self, CallError, Cut, Directory, File, WriteStorage, cut_file};
+
+/// Parts of one frame: each takes up to 26 bytes there.
+const FRAME_PARTS: usize = BATCH_BYTES / 26;
+
+/// What stands in the place of a file.
+pub(super) struct Basis<F> {
+    pub(super) file: F,
+    pub(super) bytes: u64,
+    /// What it is made of, as the sender was told.
+    parts: Vec<Chunk>,
+    /// Chunks of its pieces were told as well.
+    was_asked: bool,
+}
+
+impl<F> Basis<F> {
+    /// Where each of its parts begins.
+    pub(super) fn starts(&self) -> Vec<u64> {
+        self.ranges().map(|(start, _)| start).collect()
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = (u64, &Chunk)> {
+        let mut at = 0;
+        self.parts.iter().map(move |part| {
+            let start = at;
+            at += part.bytes;
+            (start, part)
+        })
+    }
+}
+
+/// Why a file is not cut to its end.
+enum Stop {
+    /// The session is over.
+    Session(Error),
+    /// It cannot be read, or more would be told than the sender takes.
+    Here,
+}
+
+impl From<CallError> for Stop {
+    fn from(_: CallError) -> Self {
+        Self::Here
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl<S: WriteStorage> LaneWriter<'_, S> {
+    /// Tells what stands in the place of a file. One that cannot be read holds nothing.
+    pub(super) fn sign(&mut self, file: FileId, cutter: Cutter) -> Result<()> {
+        self.enter(file.directory)?;
+        let current = self.current()?;
+        if !current.incoming.has_basis(file.index) {
+            return Err(Error::protocol("a question about a file that was not offered").remote());
+        }
+        let name = current.incoming.file(file.index).map(|(name, ..)| name.to_vec()).unwrap_or_default();
+        let opened = current.directory.as_ref().map_err(|error| *error).and_then(|directory| {
+            let opened = directory.open_file(&name)?;
+            Ok((opened.status()?, opened))
+        });
+        if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
+            return Err(Error::protocol("more questions about files than a lane may ask").remote());
+        }
+        let mut basis = match opened {
+            Ok((status, opened)) if status.kind == Kind::File => {
+                let bytes = status.size;
+                (Basis { file: opened, bytes, parts: Vec::new(), was_asked: false }, status.stamp.may_have_holes)
+            }
+            Ok(_) | Err(_) => return tell(self.writing, file, &[]),
+        };
+        self.clock.enter(Phase::hash);
+        let (parts, has_holes) = (&mut basis.0.parts, basis.1);
+        add_parts(self.writing, &basis.0.file, 0..basis.0.bytes, (cutter, has_holes), parts)?;
+        self.clock.enter(Phase::wait_room);
+        tell(self.writing, file, parts)?;
+        self.bases.insert(file, basis.0);
+        Ok(())
+    }
+
+    /// Tells the chunks of some pieces of that.
+    pub(super) fn ask(&mut self, file: FileId, pieces: &[u32]) -> Result<()> {
+        let Some(basis) = self.bases.get_mut(&file).filter(|basis| !basis.was_asked) else {
+            return Err(Error::protocol("a question about pieces that were not told").remote());
+        };
+        basis.was_asked = true;
+        let mut numbers = pieces.iter().copied().peekable();
+        let (mut chunks, mut left) = (Vec::new(), DELTA_ASKED_BYTES_MAX);
+        self.clock.enter(Phase::hash);
+        for (number, (start, part)) in (0..).zip(basis.ranges()) {
+            if numbers.next_if_eq(&number).is_none() || part.is_hole() {
+                continue;
+            }
+            left = left
+                .checked_sub(part.bytes)
+                .ok_or_else(|| Error::protocol("a question about more than may be asked about").remote())?;
+            add_parts(self.writing, &basis.file, start..start + part.bytes, (Cutter::CHUNKS, false), &mut chunks)?;
+        }
+        self.clock.enter(Phase::wait_room);
+        tell(self.writing, file, &chunks)
+    }
+
+    /// Makes the next bytes of the open file of these pieces.
+    pub(super) fn copy_pieces(&mut self, mut at: u64, pieces: &[(u64, u64)]) -> Result<()> {
+        for &(offset, bytes) in pieces {
+            self.copy_from(at, offset, bytes)?;
+            self.mark();
+            at += bytes;
+        }
+        Ok(())
+    }
+
+    /// Makes the next bytes of the open file of what stands in its place.
+    pub(super) fn copy_from(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
+        const CHANGED: &str = "what stands in its place changed while the new file was made of it";
+        let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+        let session = self.writing.session;
+        open.announced.moved(session, Counter::bytes_reused, bytes);
+        let mut done = 0;
+        while done < bytes && open.new.is_ok() {
+            session.check()?;
+            session.worked(1);
+            self.clock.enter(Phase::read);
+            let want = usize::try_from(bytes - done).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
+            let read = open
+                .basis
+                .as_ref()
+                .map_or(Ok(false), |basis| read_exactly(basis, offset + done, want, &mut self.copied));
+            let place = at + done;
+            let written = match read {
+                Ok(true) => {
+                    self.clock.enter(Phase::hash);
+                    open.hasher.update(&self.copied);
+                    self.clock.enter(Phase::write);
+                    open.put(place, offset + done, &self.copied, self.writing.sparse)
+                }
+                Ok(false) => {
+                    open.fail(IssueKind::Integrity, CHANGED.to_owned());
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            done += want as u64;
+            if written.is_err() {
+                return self.written(written);
+            }
+        }
+        Ok(())
+    }
+
+    /// A piece of the open file ends.
+    pub(super) fn mark(&mut self) {
+        if let Some(Open::Arriving(open)) = &mut self.open {
+            open.mark();
+        }
+    }
+}
+
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 256 << 10;
+
+/// Reads just so many bytes; says false when there are fewer.
+fn read_exactly(file: &impl File, offset: u64, bytes: usize, into: &mut Vec<u8>) -> storage::Result<bool> {
+    into.clear();
+    if into.capacity() < bytes {
+        into.reserve_exact(bytes);
+    }
+    while into.len() < bytes {
+        if file.read(into, offset + into.len() as u64)? == 0 {
+            return Ok(false);
+        }
+    }
+    into.truncate(bytes);
+    Ok(true)
+}
+
+/// Adds the parts of a range of a file, as far as it can be read and may be told.
+fn add_parts<S: WriteStorage>(
+    writing: &Writing<'_, S>,
+    file: &impl File,
+    range: std::ops::Range<u64>,
+    how: (Cutter, bool),
+    parts: &mut Vec<Chunk>,
+) -> Result<()> {
+    let cut = cut_file(file, range, how, |cut| {
+        writing.session.check()?;
+        writing.session.worked(1);
+        if parts.len() == DELTA_LIST_MAX {
+            return Err(Stop::Here);
+        }
+        parts.push(match cut {
+            Cut::Part(content) => Chunk::of(content),
+            Cut::Hole(bytes) => Chunk::hole(bytes),
+        });
+        Ok(())
+    });
+    match cut {
+        Err(Stop::Session(error)) => Err(error),
+        Ok(_) | Err(Stop::Here) => Ok(()),
+    }
+}
+
+/// Tells parts of a file.
+fn tell<S: WriteStorage>(writing: &Writing<'_, S>, file: FileId, parts: &[Chunk]) -> Result<()> {
+    let mut frames = parts.chunks(FRAME_PARTS).peekable();
+    loop {
+        let chunks = frames.next().unwrap_or_default().to_vec();
+        let more = frames.peek().is_some();
+        let mut encoded = Vec::new();
+        Frame::Chunks { file, more, chunks }.encode(writing.control.version(), &mut encoded);
+        writing.control.send_bulk(encoded)?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
