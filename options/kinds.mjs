@@ -23,6 +23,7 @@ function byDefault(value) {
 /** On or off. The command has it off unless it is told, or, where `command` is the same as `api`, leaves it to the API. */
 export function flag({ api, command } = {}) {
   const standard = byDefault(api ?? false);
+  const isFixed = standard.words === `\`${standard.expression}\``;
   const leaves = api !== undefined && command === api;
   return {
     rust: { type: 'bool' },
@@ -32,9 +33,11 @@ export function flag({ api, command } = {}) {
       checked: 'boolean',
       type: 'boolean',
       setting: (given) => `${given} ?? ${standard.expression}`,
+      switched: isFixed ? (api ?? false) : undefined,
       from: { './check.js': ['flag'], ...standard.from },
     },
     command: {
+      isSwitch: !leaves,
       read: ({ flag: name, value }) =>
         value !== undefined
           ? `flags.text('${name}') === undefined ? undefined : true`

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { closedSets } from './closed-sets.mjs';
 import { apiModule } from './options/api.mjs';
 import { optionsDocument } from './options/document.mjs';
-import { flagsModule } from './options/flags.mjs';
+import { flagsModule, verifyFlagsModule } from './options/flags.mjs';
 import { manualPage } from './options/man.mjs';
 import { bindingModule, requestModule } from './options/rust.mjs';
 import { ROOT } from './process.mjs';
@@ -22,6 +22,7 @@ async function files() {
     ['crate/napi/src/transfer.rs', bindingModule()],
     ['ts/transfer.ts', apiModule()],
     ['ts/cli/transfer-flags.ts', flagsModule()],
+    ['ts/cli/verify-flags.ts', verifyFlagsModule()],
     ['docs/options.md', optionsDocument(Object.fromEntries(closedSets()))],
     [
       'docs/man/sparsync.1',

@@ -19,15 +19,16 @@ function refuse(name: string, value: unknown, expected: string): never {
 export function checkOptions<T extends object>(given: unknown, checks: Checks<T>, where: string): Checked<T> {
   if (given === undefined) return {};
   if (!isPlain(given)) return refuse(where, given, 'an object');
-  const known = checks as Readonly<Record<string, Check<unknown>>>;
+  const known = checks as Readonly<Record<string, Check<unknown> | undefined>>;
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(given)) {
     const full = where === 'options' ? name : `${where}.${name}`;
-    const check = Object.hasOwn(known, name) ? known[name] : undefined;
+    const check = name in Object.prototype ? undefined : known[name];
     if (check === undefined) {
-      const meant = nearest(name, Object.keys(known));
+      const names = namesOf(known);
+      const meant = nearest(name, names);
       throw new ConfigError(
-        `unknown option ${full}${meant === undefined ? '' : `; did you mean ${meant}?`} (known: ${Object.keys(known).join(', ')})`,
+        `unknown option ${full}${meant === undefined ? '' : `; did you mean ${meant}?`} (known: ${names.join(', ')})`,
         { details: { option: full, nearest: meant } },
       );
     }
@@ -36,6 +37,26 @@ export function checkOptions<T extends object>(given: unknown, checks: Checks<T>
   // The loop above has put in nothing but what the checks of T gave.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return result as Checked<T>;
+}
+
+/** The options that a set of checks knows, those of the set that it extends among them. */
+function namesOf(checks: Readonly<Record<string, Check<unknown> | undefined>>): string[] {
+  const names: string[] = [];
+  for (const name in checks) if (checks[name] !== undefined) names.push(name);
+  return names;
+}
+
+/** A set of checks and more of them. It refers to the first: copying a large one would take longer than all its checks. */
+export function extend<Base extends object, More extends object>(base: Base, more: More): Base & More {
+  return Object.assign(Object.create(base) as Base, more);
+}
+
+/** A set of checks that does not know some of its options. */
+export function without<T extends object, const Name extends keyof T>(
+  checks: T,
+  names: readonly Name[],
+): Omit<T, Name> {
+  return extend(checks, Object.fromEntries(names.map((name) => [name, undefined])));
 }
 
 /** A `Map`, a `Date` or a promise is an object without properties of its own: taken for options it would say nothing. */

@@ -1,4 +1,4 @@
-import { checkOptions, flag, group, instance, integer, listOf, oneOf, text } from './check.js';
+import { checkOptions, extend, flag, group, instance, integer, listOf, oneOf, text, without } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { ownerAndGroup, ownersOf } from './owners.js';
@@ -104,8 +104,7 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   congestion: oneOf(...CONGESTIONS),
 };
 
-const SYNC_CHECKS: Checks<TransferOptions> = {
-  ...TRANSFER_CHECKS,
+const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
   chown: ownerAndGroup,
   into: flag,
   relative: flag,
@@ -115,7 +114,7 @@ const SYNC_CHECKS: Checks<TransferOptions> = {
     'an array of paths',
   ),
   events: group(EVENT_CHECKS),
-  retry: (value, name) => {
+  retry: (value: unknown, name: string) => {
     if (value === false) return false;
     return typeof value === 'number'
       ? integer(0, 1_000_000, 'attempts')(value, name)
@@ -123,7 +122,7 @@ const SYNC_CHECKS: Checks<TransferOptions> = {
   },
   stopAt: instance<Date>((value): value is Date => value instanceof Date && !Number.isNaN(value.getTime()), 'a Date'),
   signal: instance<AbortSignal>((value): value is AbortSignal => value instanceof AbortSignal, 'an AbortSignal'),
-};
+});
 
 /** Checks the options of `connect`. */
 export function connectSettings(options: unknown): ConnectSettings {
@@ -137,7 +136,7 @@ export function transferSettings(options: unknown): TransferSettings {
 
 /** Checks the options of `sync`, `plan` and `verify`. */
 export function syncSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
-  const given = checkOptions<SyncOptions>(options, { ...CONNECT_CHECKS, ...SYNC_CHECKS }, 'options');
+  const given = checkOptions<SyncOptions>(options, extend(SYNC_CHECKS, CONNECT_CHECKS), 'options');
   return { connect: connectDefaults(given), transfer: transferDefaults(given) };
 }
 
@@ -195,8 +194,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     delete engine.suffix;
   }
   mapOwners(engine, given);
-  return {
-    ...engine,
+  return Object.assign(engine, {
     into: given.into ?? false,
     relative: given.relative ?? given.filesFrom !== undefined,
     impliedDirs: given.impliedDirs ?? true,
@@ -206,7 +204,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     retry: retryPolicy(given.retry ?? false),
     stopAt: given.stopAt,
     signal: given.signal,
-  };
+  });
 }
 
 /** One owner for all is a rule for all, and a rule is for what is carried. */
@@ -234,14 +232,14 @@ function retryPolicy(retry: number | false | RetryOptions): RetryPolicy {
 
 /** Checks the options of `plan`. */
 export function planSettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
-  const checks: Checks<PlanOptions> = without({ ...CONNECT_CHECKS, ...SYNC_CHECKS }, NOT_IN_PLAN);
+  const checks: Checks<PlanOptions> = without(extend(SYNC_CHECKS, CONNECT_CHECKS), NOT_IN_PLAN);
   const given = checkOptions<PlanOptions>(options, checks, 'options');
   return { connect: connectDefaults(given), transfer: { ...transferDefaults(given), ...READ_ONLY } };
 }
 
 /** Checks the options of `verify`. */
 export function verifySettings(options: unknown): { connect: ConnectSettings; transfer: TransferSettings } {
-  const checks: Checks<VerifyOptions> = without({ ...CONNECT_CHECKS, ...SYNC_CHECKS }, NOT_IN_VERIFY);
+  const checks: Checks<VerifyOptions> = without(extend(SYNC_CHECKS, CONNECT_CHECKS), NOT_IN_VERIFY);
   const given = checkOptions<VerifyOptions>(options, checks, 'options');
   return {
     connect: connectDefaults(given),
@@ -258,12 +256,6 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
 
 /** Every item counts, and nothing is transferred that a slow reader could slow. */
 const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
-
-function without<T extends object, const Name extends keyof T>(checks: T, names: readonly Name[]): Omit<T, Name> {
-  const rest = { ...checks };
-  for (const name of names) delete (rest as Partial<T>)[name];
-  return rest;
-}
 
 /** Checks the options of a plan over a connection that stands. */
 export function planTransferSettings(options: unknown): TransferSettings {

@@ -29,19 +29,30 @@ const quoted = (list) => list.map((each) => `'${each}'`).join(', ');
 export function apiModule() {
   const apis = requested.map(({ name, kind }) => Object.assign({ name }, kind.api));
   const beyond = (calls) => named.filter((row) => row.calls < calls).map(({ name }) => name);
-  const setting = ({ name, setting: make, optional }) =>
-    optional === true
-      ? `...(given.${name} === undefined ? {} : { ${name}: given.${name} }),`
-      : `${name}: ${make(`given.${name}`)},`;
+  const fixed = apis.filter(({ optional, switched }) => optional !== true && switched === undefined);
+  const switches = (on) => quoted(apis.filter(({ switched }) => switched === on).map(({ name }) => name));
+  const optional = apis.filter((api) => api.optional === true);
   return `// ${WRITTEN}
-${imports([...apis.map(({ from }) => from), { './check.js': ['type Check'] }])}
+${imports([...apis.map(({ from }) => from), { './check.js': ['type Check'], './record.js': ['recordOf'] }])}
+
+/** What is off unless it is given. */
+const OFF = [${switches(false)}] as const;
+
+/** What is on unless it is given. */
+const ON = [${switches(true)}] as const;
 
 /** The checks. */
 export const TRANSFER_CHECKS: {
   ${apis.map(({ name, checked }) => `readonly ${name}: Check<${checked}>;`).join('\n')}
-} = {
-  ${apis.map(({ name, check }) => `${name}: ${check},`).join('\n')}
-};
+} = Object.assign(
+  recordOf([...OFF, ...ON], () => flag),
+  {
+    ${apis
+      .filter(({ switched }) => switched === undefined)
+      .map(({ name, check }) => `${name}: ${check},`)
+      .join('\n')}
+  },
+);
 
 /** What only concerns writing, so that \`plan\` does not take it. */
 export const NOT_IN_PLAN = [${quoted(beyond(PLANNED))}] as const;
@@ -61,9 +72,15 @@ export interface EngineOptions {
 
 /** Adds the defaults. */
 export function engineOptions(given: Given): EngineOptions {
-  return {
-    ${apis.map(setting).join('\n')}
-  };
+  const options: EngineOptions = Object.assign(
+    recordOf(OFF, (name) => given[name] ?? false),
+    recordOf(ON, (name) => given[name] ?? true),
+    {
+      ${fixed.map(({ name, setting }) => `${name}: ${setting(`given.${name}`)},`).join('\n')}
+    },
+  );
+  ${optional.map(({ name }) => `if (given.${name} !== undefined) options.${name} = given.${name};`).join('\n')}
+  return options;
 }
 `;
 }

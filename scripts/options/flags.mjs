@@ -58,18 +58,18 @@ export function flagsModule() {
   const named = flags.filter((row) => row.shared === true || row.verify !== undefined);
   const element = (row) => (named.includes(row) ? constant(row) : declaration(row));
   const connecting = flags.filter(({ group }) => group === 'Connection and trust');
-  const verified = flags.filter(({ verify }) => verify !== undefined);
-  const inVerify = readable.filter(({ verify }) => verify !== undefined);
+  const switches = readable.filter(({ kind, value }) => kind.command.isSwitch === true && value === undefined);
   return `// ${WRITTEN}
 ${imports([
   ...needs(readable),
   {
-    '../options.js': ['type TransferOptions', 'type VerifyOptions'],
+    '../options.js': ['type TransferOptions'],
+    '../record.js': ['recordOf'],
     './parse.js': ['type Flag', 'type ParsedFlags'],
   },
 ])}
 
-${named.map((row) => `${row.shared === true ? 'export ' : ''}const ${constant(row)}: Flag = ${declaration(row)};`).join('\n')}
+${named.map((row) => `export const ${constant(row)}: Flag = ${declaration(row)};`).join('\n')}
 
 /** Flags of every command that connects. */
 export const CONNECTING_FLAGS: readonly Flag[] = [${connecting.map(element).join(', ')}];
@@ -83,18 +83,48 @@ export const SYNC_FLAGS: readonly Flag[] = [
   ...CONNECTING_FLAGS,
 ];
 
+/** The flags of switches, by their options. */
+const SWITCHES = {
+  ${switches.map(({ name, flag }) => `${name}: ${quoted(flag)},`).join('\n')}
+} as const;
+
+/** What the flags of a sync say, with the defaults of the command, which are rsync's. */
+export function flaggedOptions(flags: ParsedFlags) {
+  // An object's keys are known to be no more than what was written there.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const names = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
+  return Object.assign(
+    recordOf(names, (name) => flags.on(SWITCHES[name])),
+    {
+      ${reads(
+        readable.filter((row) => !switches.includes(row)),
+        false,
+      ).join('\n')}
+    } satisfies TransferOptions,
+  );
+}
+`;
+}
+
+/** The module of the flags of `verify`, which no sync is to pay for. */
+export function verifyFlagsModule() {
+  const verified = flags.filter(({ verify }) => verify !== undefined);
+  const inVerify = readable.filter(({ verify }) => verify !== undefined);
+  return `// ${WRITTEN}
+${imports([
+  ...needs(inVerify),
+  {
+    '../options.js': ['type VerifyOptions'],
+    './parse.js': ['type Flag', 'type ParsedFlags'],
+    './transfer-flags.js': ['CONNECTING_FLAGS', ...verified.map(constant)],
+  },
+])}
+
 /** Flags of \`verify\`. */
 export const VERIFY_FLAGS: readonly Flag[] = [
   ${verified.map((row) => `${verifying(row)},`).join('\n')}
   ...CONNECTING_FLAGS,
 ];
-
-/** What the flags of a sync say, with the defaults of the command, which are rsync's. */
-export function flaggedOptions(flags: ParsedFlags) {
-  return {
-    ${reads(readable, false).join('\n')}
-  } satisfies TransferOptions;
-}
 
 /** What the flags of \`verify\` say. */
 export function flaggedVerifyOptions(flags: ParsedFlags) {

@@ -1,5 +1,4 @@
 import { lstatSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Connection } from '../connection.js';
@@ -53,6 +52,8 @@ async function fetched(connection: Connection, path: Uint8Array): Promise<Buffer
   });
   if (found.kind !== 'file') return refuse('it is no regular file');
   if (found.size > LIST_BYTES_MAX) return refuse(`it has more than ${LIST_BYTES_MAX} bytes`);
+  // Not at the top: loading it takes longer than all modules of a sync, and few have such a list.
+  const { tmpdir } = await import('node:os');
   const folder = mkdtempSync(join(tmpdir(), 'sparsync-list-'));
   try {
     const file = join(folder, 'list');

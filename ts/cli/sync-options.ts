@@ -23,12 +23,11 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
   const flagged = flaggedOptions(flags);
   // A list says what is meant, so that it is not -a that goes into directories.
   const isListed = flagged.filesFrom !== undefined && !flags.spelled('recursive');
-  return {
-    ...flagged,
+  return Object.assign(flagged, {
     ...(isListed ? { recursive: false, dirs: true } : {}),
     ...(flags.on('fsync') ? { durability: 'file' as const } : {}),
     into: true,
     // A list that a user asked for is whole, also when it is read slowly.
-    events: { items: wantsItems(flags), whenFull: 'wait' },
-  };
+    events: { items: wantsItems(flags), whenFull: 'wait' as const },
+  });
 }

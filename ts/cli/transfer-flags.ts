@@ -1,105 +1,106 @@
 // Written by scripts/options.mjs from the table in options/; never edited.
-import type { TransferOptions, VerifyOptions } from '../options.js';
+import type { TransferOptions } from '../options.js';
+import { recordOf } from '../record.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
 import { boundOf, joinedOf, millisecondsOf, rateOf, remoteOption, sizeOf, stopAtOf, windowOf } from './flag-values.js';
 import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
-const RELATIVE_FLAG: Flag = {
+export const RELATIVE_FLAG: Flag = {
   name: 'relative',
   short: 'R',
   category: 'What is transferred',
   help: 'each source arrives under its whole path, or the part behind /./',
 };
-const IMPLIED_DIRS_FLAG: Flag = {
+export const IMPLIED_DIRS_FLAG: Flag = {
   name: 'implied-dirs',
   category: 'What is transferred',
   help: 'with -R: attributes of the directories on the way too (default; --no-implied-dirs)',
 };
-const FILES_FROM_FLAG: Flag = {
+export const FILES_FROM_FLAG: Flag = {
   name: 'files-from',
   value: 'FILE',
   category: 'What is transferred',
   help: 'the paths below SRC that FILE lists, one in a line (- is standard input, :FILE below the root of the server)',
 };
-const FROM0_FLAG: Flag = {
+export const FROM0_FLAG: Flag = {
   name: 'from0',
   short: '0',
   category: 'What is transferred',
   help: 'lists of files and rules end their entries with NUL',
 };
-const LINKS_FLAG: Flag = {
+export const LINKS_FLAG: Flag = {
   name: 'links',
   short: 'l',
   category: 'What is transferred',
   help: 'carry symlinks as symlinks',
 };
-const COPY_LINKS_FLAG: Flag = {
+export const COPY_LINKS_FLAG: Flag = {
   name: 'copy-links',
   short: 'L',
   category: 'What is transferred',
   help: 'take symlinks for what they lead to',
 };
-const COPY_DIRLINKS_FLAG: Flag = {
+export const COPY_DIRLINKS_FLAG: Flag = {
   name: 'copy-dirlinks',
   short: 'k',
   category: 'What is transferred',
   help: 'take symlinks to directories for those',
 };
-const COPY_UNSAFE_LINKS_FLAG: Flag = {
+export const COPY_UNSAFE_LINKS_FLAG: Flag = {
   name: 'copy-unsafe-links',
   category: 'What is transferred',
   help: 'take symlinks that lead out of the tree for what they lead to',
 };
-const SAFE_LINKS_FLAG: Flag = {
+export const SAFE_LINKS_FLAG: Flag = {
   name: 'safe-links',
   category: 'What is transferred',
   help: 'leave symlinks alone that lead out of the tree',
 };
-const MUNGE_LINKS_FLAG: Flag = {
+export const MUNGE_LINKS_FLAG: Flag = {
   name: 'munge-links',
   category: 'What is transferred',
   help: 'on this side: write symlinks so that they lead nowhere, and read them back',
 };
-const PERMS_FLAG: Flag = { name: 'perms', short: 'p', category: 'What is transferred', help: 'carry modes' };
-const TIMES_FLAG: Flag = {
+export const PERMS_FLAG: Flag = { name: 'perms', short: 'p', category: 'What is transferred', help: 'carry modes' };
+export const TIMES_FLAG: Flag = {
   name: 'times',
   short: 't',
   category: 'What is transferred',
   help: 'carry modification times',
 };
-const GROUP_FLAG: Flag = {
+export const GROUP_FLAG: Flag = {
   name: 'group',
   short: 'g',
   category: 'What is transferred',
   help: 'carry groups, where permitted',
 };
-const OWNER_FLAG: Flag = {
+export const OWNER_FLAG: Flag = {
   name: 'owner',
   short: 'o',
   category: 'What is transferred',
   help: 'carry owners, where permitted',
 };
-const XATTRS_FLAG: Flag = {
+export const XATTRS_FLAG: Flag = {
   name: 'xattrs',
   short: 'X',
   twice: 'what --fake-super stores is read and written by that flag',
   category: 'What is transferred',
   help: 'carry extended attributes: user. alone, as root all but system.',
 };
-const HARD_LINKS_FLAG: Flag = {
+export const HARD_LINKS_FLAG: Flag = {
   name: 'hard-links',
   short: 'H',
   category: 'What is transferred',
   help: 'make hard links where the source has some',
 };
-const FAKE_SUPER_FLAG: Flag = {
+export const FAKE_SUPER_FLAG: Flag = {
   name: 'fake-super',
   category: 'What is transferred',
   help: 'store what takes root (owners, devices, ACLs) in attributes user.rsync.%, and read it there, on this side',
 };
-const REMOTE_OPTION_FLAG: Flag = {
+export const REMOTE_OPTION_FLAG: Flag = {
   name: 'remote-option',
   short: 'M',
   value: 'OPTION',
@@ -107,43 +108,43 @@ const REMOTE_OPTION_FLAG: Flag = {
   category: 'What is transferred',
   help: 'give OPTION to the other side alone: --fake-super or --munge-links',
 };
-const ACLS_FLAG: Flag = {
+export const ACLS_FLAG: Flag = {
   name: 'acls',
   short: 'A',
   implies: ['perms'],
   category: 'What is transferred',
   help: 'carry ACLs, where permitted (implies --perms)',
 };
-const DEVICES_FLAG: Flag = {
+export const DEVICES_FLAG: Flag = {
   name: 'devices',
   category: 'What is transferred',
   help: 'make devices, as root and where permitted',
 };
-const SPECIALS_FLAG: Flag = {
+export const SPECIALS_FLAG: Flag = {
   name: 'specials',
   category: 'What is transferred',
   help: 'make FIFOs and sockets, where permitted (-D: --devices --specials)',
 };
-const ONE_FILE_SYSTEM_FLAG: Flag = {
+export const ONE_FILE_SYSTEM_FLAG: Flag = {
   name: 'one-file-system',
   short: 'x',
   doubled: 'omit-mount-points',
   category: 'What is transferred',
   help: 'go into no directory of another file system; twice leaves such directories out',
 };
-const OMIT_MOUNT_POINTS_FLAG: Flag = {
+export const OMIT_MOUNT_POINTS_FLAG: Flag = {
   name: 'omit-mount-points',
   implies: ['one-file-system'],
   category: 'What is transferred',
   help: 'leave out directories of another file system: -xx',
 };
-const PRUNE_EMPTY_DIRS_FLAG: Flag = {
+export const PRUNE_EMPTY_DIRS_FLAG: Flag = {
   name: 'prune-empty-dirs',
   short: 'm',
   category: 'What is transferred',
   help: 'leave out directories of SRC that hold nothing but directories',
 };
-const FILTER_FLAG: Flag = {
+export const FILTER_FLAG: Flag = {
   name: 'filter',
   short: 'f',
   value: 'RULE',
@@ -151,35 +152,35 @@ const FILTER_FLAG: Flag = {
   category: 'What is transferred',
   help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H S P R . : !; docs/filters.md)',
 };
-const EXCLUDE_FLAG: Flag = {
+export const EXCLUDE_FLAG: Flag = {
   name: 'exclude',
   value: 'PATTERN',
   many: true,
   category: 'What is transferred',
   help: 'leave out what matches PATTERN, on both sides',
 };
-const INCLUDE_FLAG: Flag = {
+export const INCLUDE_FLAG: Flag = {
   name: 'include',
   value: 'PATTERN',
   many: true,
   category: 'What is transferred',
   help: 'take what matches PATTERN, whatever a later rule says',
 };
-const EXCLUDE_FROM_FLAG: Flag = {
+export const EXCLUDE_FROM_FLAG: Flag = {
   name: 'exclude-from',
   value: 'FILE',
   many: true,
   category: 'What is transferred',
   help: 'leave out what matches a line of FILE (- is standard input)',
 };
-const INCLUDE_FROM_FLAG: Flag = {
+export const INCLUDE_FROM_FLAG: Flag = {
   name: 'include-from',
   value: 'FILE',
   many: true,
   category: 'What is transferred',
   help: 'take what matches a line of FILE (- is standard input)',
 };
-const RSYNC_FILTER_FLAG: Flag = {
+export const RSYNC_FILTER_FLAG: Flag = {
   name: 'rsync-filter',
   short: 'F',
   value: 'NAME',
@@ -188,112 +189,112 @@ const RSYNC_FILTER_FLAG: Flag = {
   category: 'What is transferred',
   help: 'read rules from .rsync-filter in each directory (-f ": /.rsync-filter"); twice leaves such files out',
 };
-const GITIGNORE_FLAG: Flag = {
+export const GITIGNORE_FLAG: Flag = {
   name: 'gitignore',
   category: 'What is transferred',
   help: 'leave out what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
 };
-const CVS_EXCLUDE_FLAG: Flag = {
+export const CVS_EXCLUDE_FLAG: Flag = {
   name: 'cvs-exclude',
   short: 'C',
   category: 'What is transferred',
   help: 'leave out what CVS leaves alone: -f :C -f -C, behind all other rules',
 };
-const EXECUTABILITY_FLAG: Flag = {
+export const EXECUTABILITY_FLAG: Flag = {
   name: 'executability',
   short: 'E',
   category: 'Modes, times and owners',
   help: 'without -p: carry whether a file can be executed',
 };
-const CHMOD_FLAG: Flag = {
+export const CHMOD_FLAG: Flag = {
   name: 'chmod',
   value: 'MODES',
   many: true,
   category: 'Modes, times and owners',
   help: 'take the modes of SRC for what MODES makes of them (D755,F644; u=rwX,go=rX)',
 };
-const OMIT_DIR_TIMES_FLAG: Flag = {
+export const OMIT_DIR_TIMES_FLAG: Flag = {
   name: 'omit-dir-times',
   short: 'O',
   category: 'Modes, times and owners',
   help: 'carry no modification times of directories',
 };
-const OMIT_LINK_TIMES_FLAG: Flag = {
+export const OMIT_LINK_TIMES_FLAG: Flag = {
   name: 'omit-link-times',
   short: 'J',
   category: 'Modes, times and owners',
   help: 'carry no modification times of symlinks',
 };
-const ATIMES_FLAG: Flag = {
+export const ATIMES_FLAG: Flag = {
   name: 'atimes',
   short: 'U',
   doubled: 'open-noatime',
   category: 'Modes, times and owners',
   help: 'carry access times of all but directories; twice is --open-noatime as well',
 };
-const OPEN_NOATIME_FLAG: Flag = {
+export const OPEN_NOATIME_FLAG: Flag = {
   name: 'open-noatime',
   category: 'Modes, times and owners',
   help: 'read files without changing their access times, where the system allows it',
 };
-const NUMERIC_IDS_FLAG: Flag = {
+export const NUMERIC_IDS_FLAG: Flag = {
   name: 'numeric-ids',
   category: 'Modes, times and owners',
   help: 'carry owners and groups by number, not by name',
 };
-const USERMAP_FLAG: Flag = {
+export const USERMAP_FLAG: Flag = {
   name: 'usermap',
   value: 'MAP',
   implies: ['owner'],
   category: 'Modes, times and owners',
   help: 'owners in DEST for owners in SRC (alice:bob,1000-1999:nobody,*:root); implies -o',
 };
-const GROUPMAP_FLAG: Flag = {
+export const GROUPMAP_FLAG: Flag = {
   name: 'groupmap',
   value: 'MAP',
   implies: ['group'],
   category: 'Modes, times and owners',
   help: 'groups in DEST for groups in SRC; implies -g',
 };
-const CHOWN_FLAG: Flag = {
+export const CHOWN_FLAG: Flag = {
   name: 'chown',
   value: 'USER:GROUP',
   partsImply: ['owner', 'group'],
   category: 'Modes, times and owners',
   help: 'everything in DEST belongs to USER, to GROUP, or to both',
 };
-const MODIFY_WINDOW_FLAG: Flag = {
+export const MODIFY_WINDOW_FLAG: Flag = {
   name: 'modify-window',
   value: 'SECONDS',
   category: 'How it is compared',
   help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',
 };
-const RETRY_FLAG: Flag = {
+export const RETRY_FLAG: Flag = {
   name: 'retry',
   value: 'NUM',
   category: 'How it runs',
   help: 'try NUM times more when the connection fails (default: 0)',
 };
-const TIMEOUT_FLAG: Flag = {
+export const TIMEOUT_FLAG: Flag = {
   name: 'timeout',
   value: 'SECONDS',
   off: '0',
   category: 'How it runs',
   help: 'give up when no work is done for so long (default: 60; 0: never)',
 };
-const STOP_AT_FLAG: Flag = {
+export const STOP_AT_FLAG: Flag = {
   name: 'stop-at',
   value: 'TIME',
   category: 'How it runs',
   help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM',
 };
-const STOP_AFTER_FLAG: Flag = {
+export const STOP_AFTER_FLAG: Flag = {
   name: 'stop-after',
   value: 'MINUTES',
   category: 'How it runs',
   help: 'end after so many minutes, done or not',
 };
-const BWLIMIT_FLAG: Flag = {
+export const BWLIMIT_FLAG: Flag = {
   name: 'bwlimit',
   value: 'RATE',
   category: 'How it runs',
@@ -660,199 +661,106 @@ export const SYNC_FLAGS: readonly Flag[] = [
   ...CONNECTING_FLAGS,
 ];
 
-/** Flags of `verify`. */
-export const VERIFY_FLAGS: readonly Flag[] = [
-  { ...RELATIVE_FLAG, category: 'How it is compared' },
-  { ...IMPLIED_DIRS_FLAG, category: 'How it is compared' },
-  { ...FILES_FROM_FLAG, category: 'How it is compared' },
-  { ...FROM0_FLAG, category: 'How it is compared' },
-  { ...LINKS_FLAG, category: 'How it is compared', help: 'compare symlinks (default; --no-links)' },
-  { ...COPY_LINKS_FLAG, category: 'How it is compared' },
-  { ...COPY_DIRLINKS_FLAG, category: 'How it is compared' },
-  { ...COPY_UNSAFE_LINKS_FLAG, category: 'How it is compared' },
-  { ...SAFE_LINKS_FLAG, category: 'How it is compared' },
-  { ...MUNGE_LINKS_FLAG, category: 'How it is compared' },
-  { ...PERMS_FLAG, category: 'How it is compared', help: 'compare modes (default; --no-perms)' },
-  { ...TIMES_FLAG, category: 'How it is compared', help: 'compare modification times (default; --no-times)' },
-  { ...GROUP_FLAG, category: 'How it is compared', help: 'compare groups' },
-  { ...OWNER_FLAG, category: 'How it is compared', help: 'compare owners' },
-  { ...XATTRS_FLAG, category: 'How it is compared', help: 'compare extended attributes' },
-  { ...HARD_LINKS_FLAG, category: 'How it is compared', help: 'compare hard links' },
-  { ...FAKE_SUPER_FLAG, category: 'How it is compared' },
-  { ...REMOTE_OPTION_FLAG, category: 'How it is compared' },
-  { ...ACLS_FLAG, category: 'How it is compared', help: 'compare ACLs' },
-  { ...DEVICES_FLAG, category: 'How it is compared', help: 'compare devices (default; --no-devices)' },
-  { ...SPECIALS_FLAG, category: 'How it is compared', help: 'compare FIFOs and sockets (default; --no-specials)' },
-  { ...ONE_FILE_SYSTEM_FLAG, category: 'How it is compared' },
-  { ...OMIT_MOUNT_POINTS_FLAG, category: 'How it is compared' },
-  { ...PRUNE_EMPTY_DIRS_FLAG, category: 'How it is compared' },
-  { ...FILTER_FLAG, category: 'How it is compared' },
-  { ...EXCLUDE_FLAG, category: 'How it is compared' },
-  { ...INCLUDE_FLAG, category: 'How it is compared' },
-  { ...EXCLUDE_FROM_FLAG, category: 'How it is compared' },
-  { ...INCLUDE_FROM_FLAG, category: 'How it is compared' },
-  { ...RSYNC_FILTER_FLAG, category: 'How it is compared' },
-  { ...GITIGNORE_FLAG, category: 'How it is compared' },
-  { ...CVS_EXCLUDE_FLAG, category: 'How it is compared' },
-  { ...EXECUTABILITY_FLAG, help: 'without modes: compare whether files can be executed' },
-  CHMOD_FLAG,
-  { ...OMIT_DIR_TIMES_FLAG, help: 'compare no modification times of directories' },
-  { ...OMIT_LINK_TIMES_FLAG, help: 'compare no modification times of symlinks' },
-  { ...ATIMES_FLAG, help: 'compare access times of all but directories' },
-  OPEN_NOATIME_FLAG,
-  NUMERIC_IDS_FLAG,
-  USERMAP_FLAG,
-  GROUPMAP_FLAG,
-  CHOWN_FLAG,
-  MODIFY_WINDOW_FLAG,
-  RETRY_FLAG,
-  TIMEOUT_FLAG,
-  STOP_AT_FLAG,
-  STOP_AFTER_FLAG,
-  BWLIMIT_FLAG,
-  QUIET_FLAG,
-  JSON_FLAG,
-  HELP_FLAG,
-  ...CONNECTING_FLAGS,
-];
+/** The flags of switches, by their options. */
+const SWITCHES = {
+  recursive: 'recursive',
+  dirs: 'dirs',
+  links: 'links',
+  copyLinks: 'copy-links',
+  copyDirLinks: 'copy-dirlinks',
+  copyUnsafeLinks: 'copy-unsafe-links',
+  keepDirLinks: 'keep-dirlinks',
+  safeLinks: 'safe-links',
+  mungeLinks: 'munge-links',
+  perms: 'perms',
+  times: 'times',
+  group: 'group',
+  owner: 'owner',
+  xattrs: 'xattrs',
+  hardLinks: 'hard-links',
+  fakeSuper: 'fake-super',
+  acls: 'acls',
+  devices: 'devices',
+  specials: 'specials',
+  oneFileSystem: 'one-file-system',
+  omitMountPoints: 'omit-mount-points',
+  pruneEmptyDirs: 'prune-empty-dirs',
+  gitignore: 'gitignore',
+  executability: 'executability',
+  omitDirTimes: 'omit-dir-times',
+  omitLinkTimes: 'omit-link-times',
+  atimes: 'atimes',
+  openNoatime: 'open-noatime',
+  numericIds: 'numeric-ids',
+  strictAttributes: 'strict-attributes',
+  update: 'update',
+  ignoreExisting: 'ignore-existing',
+  existing: 'existing',
+  inplace: 'inplace',
+  append: 'append',
+  removeSourceFiles: 'remove-source-files',
+  delayUpdates: 'delay-updates',
+  backup: 'backup',
+  delete: 'delete',
+  deleteExcluded: 'delete-excluded',
+  deleteAfter: 'delete-after',
+  ignoreErrors: 'ignore-errors',
+  force: 'force',
+  dryRun: 'dry-run',
+  mkpath: 'mkpath',
+  sparse: 'sparse',
+} as const;
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */
 export function flaggedOptions(flags: ParsedFlags) {
-  return {
-    recursive: flags.on('recursive'),
-    dirs: flags.on('dirs'),
-    relative: flags.given('relative'),
-    impliedDirs: flags.given('implied-dirs'),
-    filesFrom: filesFromOf(flags),
-    links: flags.on('links'),
-    copyLinks: flags.on('copy-links'),
-    copyDirLinks: flags.on('copy-dirlinks'),
-    copyUnsafeLinks: flags.on('copy-unsafe-links'),
-    keepDirLinks: flags.on('keep-dirlinks'),
-    safeLinks: flags.on('safe-links'),
-    mungeLinks: flags.on('munge-links'),
-    remoteMungeLinks: remoteOption(flags, '--munge-links'),
-    perms: flags.on('perms'),
-    times: flags.on('times'),
-    group: flags.on('group'),
-    owner: flags.on('owner'),
-    xattrs: flags.on('xattrs'),
-    hardLinks: flags.on('hard-links'),
-    fakeSuper: flags.on('fake-super'),
-    remoteFakeSuper: remoteOption(flags, '--fake-super'),
-    acls: flags.on('acls'),
-    devices: flags.on('devices'),
-    specials: flags.on('specials'),
-    oneFileSystem: flags.on('one-file-system'),
-    omitMountPoints: flags.on('omit-mount-points'),
-    pruneEmptyDirs: flags.on('prune-empty-dirs'),
-    filter: filterOf(flags),
-    gitignore: flags.on('gitignore'),
-    executability: flags.on('executability'),
-    chmod: joinedOf(flags, 'chmod'),
-    omitDirTimes: flags.on('omit-dir-times'),
-    omitLinkTimes: flags.on('omit-link-times'),
-    atimes: flags.on('atimes'),
-    openNoatime: flags.on('open-noatime'),
-    numericIds: flags.on('numeric-ids'),
-    usermap: flags.text('usermap'),
-    groupmap: flags.text('groupmap'),
-    chown: flags.text('chown'),
-    superUser: flags.given('super'),
-    strictAttributes: flags.on('strict-attributes'),
-    compare: flags.on('checksum')
-      ? 'content'
-      : flags.on('size-only')
-        ? 'size'
-        : flags.on('ignore-times')
-          ? 'none'
-          : 'quick',
-    modifyWindowNs: windowOf(flags, 'modify-window'),
-    update: flags.on('update'),
-    ignoreExisting: flags.on('ignore-existing'),
-    existing: flags.on('existing'),
-    maxSize: sizeOf(flags, 'max-size'),
-    minSize: sizeOf(flags, 'min-size'),
-    wholeFile: flags.given('whole-file'),
-    inplace: flags.on('inplace'),
-    append: flags.on('append'),
-    removeSourceFiles: flags.on('remove-source-files'),
-    delayUpdates: flags.on('delay-updates'),
-    partialDir: flags.words('partial-dir').at(-1),
-    tempDir: flags.words('temp-dir').at(-1),
-    backup: flags.on('backup'),
-    backupDir: flags.words('backup-dir').at(-1),
-    suffix: flags.text('suffix'),
-    compareDest: flags.words('compare-dest'),
-    copyDest: flags.words('copy-dest'),
-    linkDest: flags.words('link-dest'),
-    delete: flags.on('delete'),
-    deleteExcluded: flags.on('delete-excluded'),
-    deleteAfter: flags.on('delete-after'),
-    missingSources: flags.on('delete-missing-args') ? 'delete' : flags.on('ignore-missing-args') ? 'ignore' : 'fail',
-    ignoreErrors: flags.on('ignore-errors'),
-    maxDelete: boundOf(flags, 'max-delete'),
-    allowMassDelete: flags.given('allow-mass-delete'),
-    force: flags.on('force'),
-    dryRun: flags.on('dry-run'),
-    mkpath: flags.on('mkpath'),
-    sparse: flags.on('sparse'),
-    partial: flags.given('partial'),
-    compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
-    durability: flags.choice('durability', DURABILITIES) ?? 'none',
-    retry: flags.number('retry') ?? 0,
-    timeoutMs: millisecondsOf(flags, 'timeout'),
-    stopAt: stopAtOf(flags),
-    bwlimit: rateOf(flags, 'bwlimit'),
-    lanes: flags.number('lanes', 1),
-    lockWaitMs: millisecondsOf(flags, 'lock-wait'),
-    profile: flags.text('profile') === undefined ? undefined : true,
-  } satisfies TransferOptions;
-}
-
-/** What the flags of `verify` say. */
-export function flaggedVerifyOptions(flags: ParsedFlags) {
-  return {
-    relative: flags.given('relative'),
-    impliedDirs: flags.given('implied-dirs'),
-    filesFrom: filesFromOf(flags),
-    links: flags.given('links'),
-    copyLinks: flags.given('copy-links'),
-    copyDirLinks: flags.given('copy-dirlinks'),
-    copyUnsafeLinks: flags.given('copy-unsafe-links'),
-    safeLinks: flags.given('safe-links'),
-    mungeLinks: flags.given('munge-links'),
-    remoteMungeLinks: remoteOption(flags, '--munge-links'),
-    perms: flags.given('perms'),
-    times: flags.given('times'),
-    group: flags.given('group'),
-    owner: flags.given('owner'),
-    xattrs: flags.given('xattrs'),
-    hardLinks: flags.given('hard-links'),
-    fakeSuper: flags.given('fake-super'),
-    remoteFakeSuper: remoteOption(flags, '--fake-super'),
-    acls: flags.given('acls'),
-    devices: flags.given('devices'),
-    specials: flags.given('specials'),
-    oneFileSystem: flags.given('one-file-system'),
-    omitMountPoints: flags.given('omit-mount-points'),
-    pruneEmptyDirs: flags.given('prune-empty-dirs'),
-    filter: filterOf(flags),
-    gitignore: flags.given('gitignore'),
-    executability: flags.given('executability'),
-    chmod: joinedOf(flags, 'chmod'),
-    omitDirTimes: flags.given('omit-dir-times'),
-    omitLinkTimes: flags.given('omit-link-times'),
-    atimes: flags.given('atimes'),
-    openNoatime: flags.given('open-noatime'),
-    numericIds: flags.given('numeric-ids'),
-    usermap: flags.text('usermap'),
-    groupmap: flags.text('groupmap'),
-    chown: flags.text('chown'),
-    modifyWindowNs: windowOf(flags, 'modify-window'),
-    retry: flags.number('retry') ?? 0,
-    timeoutMs: millisecondsOf(flags, 'timeout'),
-    stopAt: stopAtOf(flags),
-    bwlimit: rateOf(flags, 'bwlimit'),
-  } satisfies VerifyOptions;
+  // An object's keys are known to be no more than what was written there.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const names = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
+  return Object.assign(
+    recordOf(names, (name) => flags.on(SWITCHES[name])),
+    {
+      relative: flags.given('relative'),
+      impliedDirs: flags.given('implied-dirs'),
+      filesFrom: filesFromOf(flags),
+      remoteMungeLinks: remoteOption(flags, '--munge-links'),
+      remoteFakeSuper: remoteOption(flags, '--fake-super'),
+      filter: filterOf(flags),
+      chmod: joinedOf(flags, 'chmod'),
+      usermap: flags.text('usermap'),
+      groupmap: flags.text('groupmap'),
+      chown: flags.text('chown'),
+      superUser: flags.given('super'),
+      compare: flags.on('checksum')
+        ? 'content'
+        : flags.on('size-only')
+          ? 'size'
+          : flags.on('ignore-times')
+            ? 'none'
+            : 'quick',
+      modifyWindowNs: windowOf(flags, 'modify-window'),
+      maxSize: sizeOf(flags, 'max-size'),
+      minSize: sizeOf(flags, 'min-size'),
+      wholeFile: flags.given('whole-file'),
+      partialDir: flags.words('partial-dir').at(-1),
+      tempDir: flags.words('temp-dir').at(-1),
+      backupDir: flags.words('backup-dir').at(-1),
+      suffix: flags.text('suffix'),
+      compareDest: flags.words('compare-dest'),
+      copyDest: flags.words('copy-dest'),
+      linkDest: flags.words('link-dest'),
+      missingSources: flags.on('delete-missing-args') ? 'delete' : flags.on('ignore-missing-args') ? 'ignore' : 'fail',
+      maxDelete: boundOf(flags, 'max-delete'),
+      allowMassDelete: flags.given('allow-mass-delete'),
+      partial: flags.given('partial'),
+      compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
+      durability: flags.choice('durability', DURABILITIES) ?? 'none',
+      retry: flags.number('retry') ?? 0,
+      timeoutMs: millisecondsOf(flags, 'timeout'),
+      stopAt: stopAtOf(flags),
+      bwlimit: rateOf(flags, 'bwlimit'),
+      lanes: flags.number('lanes', 1),
+      lockWaitMs: millisecondsOf(flags, 'lock-wait'),
+      profile: flags.text('profile') === undefined ? undefined : true,
+    } satisfies TransferOptions,
+  );
 }

@@ -17,7 +17,7 @@ import { Interrupted, onSignals } from './signals.js';
 import { operandTarget } from './operands.js';
 import { safePath } from './names.js';
 import { count } from './text.js';
-import { VERIFY_FLAGS, flaggedVerifyOptions } from './transfer-flags.js';
+import { VERIFY_FLAGS, flaggedVerifyOptions } from './verify-flags.js';
 
 const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL. A SRC without a
 slash at its end is compared with what lies under its name below DEST, as a sync would have put it there.

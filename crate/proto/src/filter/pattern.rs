@@ -57,6 +57,9 @@ pub struct Pattern {
     open: bool,
     /// It matches nothing, because a class in it has no end.
     broken: bool,
+    /// What every name that it matches ends with, if that is certain: most rules of a long list are for other names, and this
+    /// is the least that tells.
+    last: Option<u8>,
 }
 
 impl Pattern {
@@ -78,6 +81,10 @@ impl Pattern {
         } else {
             Begins::Slashes(text.split(|&byte| byte == b'/').count() - 1)
         };
+        let last = match tokens.as_deref().and_then(<[Token]>::last) {
+            Some(Token::Byte(byte)) if *byte != b'/' => Some(*byte),
+            _ => None,
+        };
         Self {
             begins,
             directories,
@@ -85,6 +92,7 @@ impl Pattern {
             open: !anchored && text.starts_with(b"**"),
             broken: tokens.is_none(),
             tokens: tokens.unwrap_or_default(),
+            last,
         }
     }
 
@@ -100,6 +108,9 @@ impl Pattern {
     pub fn matches(&self, buffer: &[u8], start: usize, kind: Kind) -> bool {
         debug_assert!(buffer.last() == Some(&b'/') && start > 0 && buffer[start - 1] == b'/', "a path between slashes");
         if self.broken || (self.directories && kind != Kind::Directory) {
+            return false;
+        }
+        if self.last.is_some_and(|last| buffer.iter().nth_back(1) != Some(&last)) {
             return false;
         }
         let has_slash = self.with_content && kind == Kind::Directory;
