@@ -1,7 +1,16 @@
 // Backups as rsync keeps them: what is replaced or deleted is still there, beside its original or in a directory, and on a server
 // never anywhere else.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
@@ -46,6 +55,23 @@ judged('-b keeps what is replaced and what is deleted beside it', async (t) => {
     ['--delete', '-f', 'R *~'],
   ])
     await besideRsync(t, set, { model, flags: ['-aib', ...flags] });
+});
+
+// Seen red without it.
+judged('-b leaves the times of directories alone, and --backup-dir does not', async (t) => {
+  const { work, client: user } = await setup(t);
+  for (const flags of [[], ['--suffix=.old'], ['--backup-dir=../kept']]) {
+    const [source, judge, ours] = ['s', 'judge', 'ours'].map((name) => {
+      const root = `${make(`${work}/${flags.join('')}`, { [`${name}/dir/f@1500000000`]: 'f' })}/${name}`;
+      utimesSync(`${root}/dir`, name === 's' ? 1 : 2, name === 's' ? 1 : 2);
+      utimesSync(root, 3, 3);
+      return root;
+    }) as [string, string, string];
+    const { stdout } = spawnSync('rsync', ['-aib', ...flags, `${source}/`, `${judge}/`], { encoding: 'utf8' });
+    const ended = await cli(t, user, ['-aib', ...flags, `${source}/`, `${ours}/`]);
+    t.is(ended.stdout, stdout, flags.join());
+    t.is(lstatSync(`${ours}/dir`).mtimeMs, lstatSync(`${judge}/dir`).mtimeMs, flags.join());
+  }
 });
 
 judged('--backup-dir keeps it under its path, and a directory that is replaced as well', async (t) => {

@@ -1,6 +1,6 @@
 // Options as people combine them: random trees with everything, random options, and what rsync makes of both.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, lstatSync, lutimesSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, lutimesSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
@@ -17,10 +17,7 @@ import { at, differences, walk } from './helpers/walk.js';
 
 const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
 
-/**
- * Flags that belong together. Those that follow symlinks have random trees of their own. `--ignore-existing` is not among them: rsync sets times on what it leaves in the place of a
- * directory, and fails for what is below that.
- */
+/** Flags that belong together. Those that follow symlinks have random trees of their own. */
 interface Choice {
   readonly flags: (random: Random) => readonly string[];
   readonly rootOnly?: boolean;
@@ -70,7 +67,7 @@ const CHOICES: readonly Choice[] = [
   fixed('-I'),
   fixed('--size-only'),
   oneOf('--modify-window=1', '--modify-window=86400', '--modify-window=-1'),
-  fixed('--existing'),
+  oneOf('--existing', '--ignore-existing'),
   oneOf('--min-size=1', '--min-size=100', '--min-size=5K'),
   oneOf('--max-size=0', '--max-size=99', '--max-size=5000', '--max-size=1K'),
   fixed('-d', '--no-r'),
@@ -85,6 +82,8 @@ const CHOICES: readonly Choice[] = [
   fixed('-C'),
   fixed('-m'),
   fixed('--safe-links'),
+  { flags: (random) => random.pick([['-b'], ['-b', '--suffix=.was'], ['--backup-dir=../backups']]) },
+  oneOf('--compare-dest=../base', '--copy-dest=../base', '--link-dest=../base'),
 ];
 
 const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs')];
@@ -211,6 +210,12 @@ function linked(root: string): string[] {
     .toSorted();
 }
 
+/** What a run has put aside, by its content. */
+function backups(root: string): string[] {
+  const kept = walk(`${root}.backups`, { content: true });
+  return [...kept].map(([path, { kind, hash }]) => `${path} ${kind} ${hash ?? ''}`).toSorted();
+}
+
 interface Tally {
   run: number;
   /** In which each of two options or more changes what comes of it. */
@@ -259,13 +264,14 @@ class Trial {
     for (const name of ['src', 'other']) new RichTree(`${this.#work}/${name}`, random, riches).grow();
     this.#plant('src');
     mkdirSync(`${this.#work}/start`);
-    if (this.#case.starts === 'changed') {
+    // Which of several names is the first that is there already, rsync decides otherwise.
+    const changed = { ...riches, links: !flags.has('-H') };
+    const hasBase = [...flags].some((flag) => flag.endsWith('=../base'));
+    for (const name of [...(this.#case.starts === 'changed' ? ['start'] : []), ...(hasBase ? ['base'] : [])]) {
       const relative = flags.has('-R') ? ['-R'] : [];
-      spawnSync('rsync', ['-aHAX', ...relative, ...this.#case.sources, 'start/'], { cwd: this.#work });
-      // Which of several names is the first that is there already, rsync decides otherwise.
-      const changed = { ...riches, links: !flags.has('-H') };
-      new RichTree(`${this.#work}/start`, random, changed).change();
-      this.#plant('start');
+      spawnSync('rsync', ['-aHAX', ...relative, ...this.#case.sources, `${name}/`], { cwd: this.#work });
+      new RichTree(`${this.#work}/${name}`, random, changed).change();
+      this.#plant(name);
     }
     lutimesSync(`${this.#work}/start`, 1_200_000_000, 1_200_000_000);
     if (!privileged) execFileSync('chown', ['-R', '-h', '65534:65534', this.#work]);
@@ -309,7 +315,14 @@ class Trial {
     const root = this.#fresh(name);
     const words = ['rsync', ...this.#flags(without), ...this.#case.sources, `${name}/`];
     const { status, stderr } = ranBy(this.#actor, this.#work, words);
+    this.#keepBackups(root);
     return { root, code: status, stderr };
+  }
+
+  /** Puts aside what a run has backed up, for the next one has the same place for it. */
+  #keepBackups(root: string): void {
+    mkdirSync(`${this.#work}/backups`, { recursive: true });
+    renameSync(`${this.#work}/backups`, `${root}.backups`);
   }
 
   async run(tally: Tally): Promise<void> {
@@ -334,11 +347,13 @@ class Trial {
       if (name === 'pulled' && sources.some((source) => leadsThroughSymlink(this.#work, source))) continue;
       const ours = this.#fresh(name);
       const ended = await this.#product(words);
+      this.#keepBackups(ours);
       const label = `${this.#label}, ${name}, ${this.#work}`;
       this.#t.is(ended.code, judge.code, `${label}: ${ended.stderr}\nrsync: ${judge.stderr}`);
       this.#t.is(differs(judge.root, ours, since), '', `${label}: ${ended.stderr}\nrsync: ${judge.stderr}`);
       const found = differences(walk(judge.root, { content: true }), walk(ours, { content: true }), { times: false });
       this.#t.deepEqual(found, [], label);
+      this.#t.deepEqual(backups(ours), backups(judge.root), label);
       this.#t.deepEqual(linked(ours), linked(judge.root), label);
     }
     tally.run += 1;
@@ -357,6 +372,10 @@ class Trial {
       flags.some((flag) => some.some((each) => flag.startsWith(each)));
     const at = (path: string): string => `${this.#work}/${path}`;
     const { sources } = this.#case;
+    // A base beside a destination that has something: what is right there is left alone here.
+    if (has('--compare-dest', '--link-dest') && this.#case.starts === 'changed') return true;
+    // What stands in the place of a directory gets the directory's time there, and what is below fails.
+    if (has('--ignore-existing') && this.#standsForDirectory()) return true;
     // What stands in the place of a directory on the way gives way here, and fails with rsync.
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
     if (isBelow && has('--no-implied-dirs')) return true;
@@ -368,6 +387,15 @@ class Trial {
     return sources.some(
       (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
     );
+  }
+
+  /** Whether something else stands at the destination where the sources have a directory. */
+  #standsForDirectory(): boolean {
+    const whole = `${this.#work}/whole`;
+    const relative = this.#flags().includes('-R') ? ['-R'] : [];
+    spawnSync('rsync', ['-r', ...relative, ...this.#case.sources, 'whole/'], { cwd: this.#work });
+    const all = existsSync(whole) ? [...walk(whole)] : [];
+    return all.some(([path, { kind }]) => kind === 'directory' && isOther(`${this.#work}/start/${path}`));
   }
 
   #number(): string {

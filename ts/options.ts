@@ -770,7 +770,8 @@ export interface TransferOptions {
   stopAt?: Date | undefined;
   /**
    * Keep what is replaced or deleted under its name and {@link TransferOptions.suffix}. An entry of which only attributes
-   * change is not kept. Backups from earlier runs are not deleted, unless by `deleteExcluded`.
+   * change is not kept. Backups from earlier runs are not deleted, unless by `deleteExcluded`. Without a `backupDir` the
+   * modification times of directories are left alone, as by {@link TransferOptions.omitDirTimes}.
    *
    * Default: `false`, with `backupDir` `true`.
    *

@@ -168,6 +168,8 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   }
   engine.delete ||= engine.deleteAfter;
   engine.backup ||= engine.backupDir.length > 0;
+  // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.
+  engine.omitDirTimes ||= engine.backup && engine.backupDir.length === 0;
   const bases = (['compareDest', 'copyDest', 'linkDest'] as const).filter((name) => engine[name].length > 0);
   if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
   if (engine.partialDir.length > 0) {

@@ -74,6 +74,65 @@ pub(super) enum Element {
     Files(usize),
 }
 
+/// How many elements a block of an [`Index`] is for.
+const BLOCK: usize = u64::BITS as usize;
+
+/// Which elements of a list may decide about a name. Most rules of a long list are for other names, and the last byte of a name
+/// is the least that tells.
+#[derive(Debug, Default)]
+pub(super) struct Index(Vec<Block>);
+
+/// What an [`Index`] knows of as many elements as a word has bits.
+#[derive(Debug)]
+struct Block {
+    /// Those that may decide about a name with this last byte.
+    by_last: Box<[u64; 256]>,
+    /// Those that may decide about something else than a directory.
+    beyond_directories: u64,
+}
+
+impl Index {
+    pub(super) fn new(elements: &[Element]) -> Self {
+        let block = |elements: &[Element]| {
+            let mut block = Block { by_last: Box::new([0; 256]), beyond_directories: 0 };
+            for (at, element) in elements.iter().enumerate() {
+                let (last, directories) = match element {
+                    Element::Rule(Compiled { rule, pattern, .. }) if !rule.negated => {
+                        (pattern.last_byte(), pattern.is_for_directories())
+                    }
+                    Element::Rule(_) | Element::Files(_) => (None, false),
+                };
+                let bit = 1 << at;
+                match last {
+                    Some(last) => block.by_last[usize::from(last)] |= bit,
+                    None => block.by_last.iter_mut().for_each(|word| *word |= bit),
+                }
+                if !directories {
+                    block.beyond_directories |= bit;
+                }
+            }
+            block
+        };
+        Self(elements.chunks(BLOCK).map(block).collect())
+    }
+
+    /// The places of the elements that may decide about an entry, in their order.
+    pub(super) fn candidates(&self, name: &[u8], kind: Kind) -> impl Iterator<Item = usize> {
+        let last = usize::from(name.last().copied().unwrap_or_default());
+        self.0.iter().enumerate().flat_map(move |(number, block)| {
+            let mut left = block.by_last[last];
+            if kind != Kind::Directory {
+                left &= block.beyond_directories;
+            }
+            std::iter::from_fn(move || {
+                let place = (left != 0).then(|| number * BLOCK + left.trailing_zeros() as usize);
+                left &= left.wrapping_sub(1);
+                place
+            })
+        })
+    }
+}
+
 /// Files of rules that are looked for in each directory.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -111,26 +170,62 @@ pub(super) struct Said {
     pub(super) bytes: usize,
 }
 
-/// The first element of a list that `decides`, where `said` gives what files say in the directory.
-pub(super) fn first<'a>(
-    elements: &'a [Element],
-    said: &'a [Option<Arc<Said>>],
-    decides: &impl Fn(&Compiled) -> bool,
-) -> Option<&'a Compiled> {
-    for element in elements {
-        match element {
-            Element::Rule(rule) if decides(rule) => return Some(rule),
-            Element::Rule(_) => {}
-            Element::Files(number) => {
+impl Element {
+    /// The rule that `decides`: this one, or the first of those that files say in the directory, which `said` gives.
+    pub(super) fn decider<'a>(
+        &'a self,
+        said: &'a [Option<Arc<Said>>],
+        decides: &impl Fn(&Compiled) -> bool,
+    ) -> Option<&'a Compiled> {
+        match self {
+            Self::Rule(rule) => decides(rule).then_some(rule),
+            Self::Files(number) => {
                 let mut next = said.get(*number).and_then(Option::as_ref);
                 while let Some(each) = next {
-                    if let Some(rule) = first(&each.elements, said, decides) {
+                    if let Some(rule) = each.elements.iter().find_map(|element| element.decider(said, decides)) {
                         return Some(rule);
                     }
                     next = each.above.as_ref();
                 }
+                None
             }
         }
     }
-    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Compiled, Element, Index, Origin};
+    use crate::entry::Kind;
+    use crate::filter::{Said, Style, parse_rule};
+
+    fn element(text: &str) -> Element {
+        let said = parse_rule(text.as_bytes(), &Style::default()).unwrap().pop();
+        let Some(Said::Rule(rule)) = said else { panic!("{text} is a rule") };
+        Element::Rule(Compiled::new(rule, None, Origin::Request(0)))
+    }
+
+    proptest! {
+        /// Lists longer than a block, so that places beyond the first are met.
+        #[test]
+        fn a_rule_that_matches_is_a_candidate(
+            patterns in proptest::collection::vec("(- |-! )(/|)[ab*?/]{0,3}[ab*?](\\[ab\\]|\\*\\*\\*|/|)", 1..200),
+            name in "[abc]{1,4}",
+            is_directory: bool,
+        ) {
+            let elements: Vec<Element> = patterns.iter().map(|text| element(text)).collect();
+            let kind = if is_directory { Kind::Directory } else { Kind::File };
+            let path = format!("/{name}/");
+            let matching = |at: &usize| {
+                elements[*at].decider(&[], &|each| each.is_for((path.as_bytes(), 1), kind)).is_some()
+            };
+            let candidates: Vec<usize> = Index::new(&elements).candidates(name.as_bytes(), kind).collect();
+            prop_assert!(candidates.is_sorted());
+            let found: Vec<usize> = candidates.into_iter().filter(matching).collect();
+            let all: Vec<usize> = (0..elements.len()).filter(matching).collect();
+            prop_assert_eq!(found, all);
+        }
+    }
 }

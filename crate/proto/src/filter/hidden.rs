@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Element, Origin, first};
+use super::compiled::{Compiled, Element, Origin};
 use super::in_force::{At, InForce, RuleFileError, RuleFiles, Sought, TreeTop};
 use super::parse::{ParseError, Prefixes, Said, Style, parse_rule};
 use crate::entry::Kind;
@@ -45,8 +45,10 @@ impl HiddenPaths {
 
     /// Whether an entry of a directory is hidden.
     fn hides(&self, at: &At<'_>, name: &[u8], kind: Kind) -> bool {
-        at.with_path(name, |path| first(&self.0, &[], &|each| each.is_for(path, kind)))
-            .is_some_and(|rule| !rule.rule.include)
+        at.with_path(name, |path| {
+            self.0.iter().find_map(|element| element.decider(&[], &|each| each.is_for(path, kind)))
+        })
+        .is_some_and(|rule| !rule.rule.include)
     }
 
     /// Whether the path below the root, or a directory above it, is hidden; `kind` is what stands there.

@@ -27,7 +27,7 @@ pub use rule::{FilterRules, PerDirectory, Rule};
 use crate::entry::Kind;
 use crate::matcher::Matcher;
 use crate::path::RelPath;
-use compiled::{Compiled, Element, Files, first};
+use compiled::{Compiled, Element, Files, Index};
 use ignored::Ignored;
 use in_force::Sought;
 
@@ -45,6 +45,7 @@ pub enum End {
 pub struct Filter {
     end: End,
     elements: Vec<Element>,
+    index: Index,
     files: Vec<Arc<Files>>,
     /// Whether a pattern is compared with paths in the file system.
     has_absolute: bool,
@@ -67,8 +68,15 @@ impl Filter {
     /// The matcher of an end, in which files of another language may count too. Patterns begin at the top of the transfer.
     #[must_use]
     pub fn new(rules: &FilterRules, end: End, ignores: Option<Ignores>) -> Self {
-        let mut filter =
-            Self { end, elements: Vec::new(), files: Vec::new(), has_absolute: false, has_xattr_rules: false, ignores };
+        let mut filter = Self {
+            end,
+            elements: Vec::new(),
+            index: Index::default(),
+            files: Vec::new(),
+            has_absolute: false,
+            has_xattr_rules: false,
+            ignores,
+        };
         for (number, rule) in rules.iter().enumerate() {
             match Files::of(&rule) {
                 None => {
@@ -84,6 +92,7 @@ impl Filter {
                 }
             }
         }
+        filter.index = Index::new(&filter.elements);
         filter
     }
 
@@ -95,8 +104,14 @@ impl Filter {
         applies: impl Fn(&Rule) -> bool,
     ) -> Option<&'a Compiled> {
         at.with_path(name, |path| {
-            first(&self.elements, at.said(), &|each| !each.rule.xattr && applies(&each.rule) && each.is_for(path, kind))
+            let decides = |each: &Compiled| !each.rule.xattr && applies(&each.rule) && each.is_for(path, kind);
+            self.candidates(name, kind).find_map(|element| element.decider(at.said(), &decides))
         })
+    }
+
+    /// The elements that may decide about an entry.
+    fn candidates(&self, name: &[u8], kind: Kind) -> impl Iterator<Item = &Element> {
+        self.index.candidates(name, kind).filter_map(|place| self.elements.get(place))
     }
 
     /// Whether the entry belongs to the run for an end, of which only what `applies` counts: by the first rule that matches, or
@@ -139,7 +154,7 @@ impl Filter {
     fn includes_xattr(&self, name: &[u8], applies: impl Fn(&Rule) -> bool) -> bool {
         let path = [b"/", name, b"/"].concat();
         let decides = |each: &Compiled| each.rule.xattr && applies(&each.rule) && each.is_for((&path, 1), Kind::File);
-        first(&self.elements, &[], &decides).is_none_or(|each| each.rule.include)
+        self.elements.iter().find_map(|each| each.decider(&[], &decides)).is_none_or(|each| each.rule.include)
     }
 }
 
@@ -163,7 +178,7 @@ impl Matcher for Filter {
 
     fn may_be_sent(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
         At::new(path, &InForce::default()).with_path(name, |path| {
-            for element in &self.elements {
+            for element in self.candidates(name, kind) {
                 match element {
                     // What the sender's files say comes first, and is not known here.
                     Element::Files(_) => return true,

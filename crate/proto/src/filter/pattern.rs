@@ -57,8 +57,7 @@ pub struct Pattern {
     open: bool,
     /// It matches nothing, because a class in it has no end.
     broken: bool,
-    /// What every name that it matches ends with, if that is certain: most rules of a long list are for other names, and this
-    /// is the least that tells.
+    /// What every name that it matches ends with, where that is certain.
     last: Option<u8>,
 }
 
@@ -102,15 +101,22 @@ impl Pattern {
         text.first() == Some(&b'/')
     }
 
+    /// What every name that it matches ends with, where that is certain.
+    pub(super) fn last_byte(&self) -> Option<u8> {
+        self.last
+    }
+
+    /// Whether it matches directories only.
+    pub(super) fn is_for_directories(&self) -> bool {
+        self.directories
+    }
+
     /// Whether the entry is meant whose path is what `buffer` holds from `start` on, without the slash at its end. There is
     /// a slash before `start` too: some patterns are compared with one of the two.
     #[must_use]
     pub fn matches(&self, buffer: &[u8], start: usize, kind: Kind) -> bool {
         debug_assert!(buffer.last() == Some(&b'/') && start > 0 && buffer[start - 1] == b'/', "a path between slashes");
         if self.broken || (self.directories && kind != Kind::Directory) {
-            return false;
-        }
-        if self.last.is_some_and(|last| buffer.iter().nth_back(1) != Some(&last)) {
             return false;
         }
         let has_slash = self.with_content && kind == Kind::Directory;
