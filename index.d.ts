@@ -79,7 +79,7 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 export declare function loadIdentity(keyPath: string): NativeKey
 
 /** What is done to an entry. */
-export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy'
+export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep'
 
 /** How the content of two regular files is compared. */
 export type NativeCompare = 'quick' | 'content' | 'size' | 'none'
@@ -139,6 +139,8 @@ export interface NativeEvent {
   oldContentKept?: boolean
   /** What an entry becomes a hard link to. */
   leader?: NativePath
+  /** What the source's entry is. */
+  details?: NativeItemDetails
   /** How many items were dropped. */
   count?: number
 }
@@ -178,6 +180,20 @@ export interface NativeIdentity {
 
 /** Why a path did not arrive, or what a notice is about. */
 export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link'
+
+/** What the source's entry is, in a run that tells it. */
+export interface NativeItemDetails {
+  /** Permission bits. */
+  mode: number
+  /** Owner. */
+  uid: number
+  /** Group. */
+  gid: number
+  /** Modification time in milliseconds since 1970. */
+  mtimeMs: number
+  /** Where a symlink leads. */
+  target?: Uint8Array
+}
 
 /** A key of this machine. */
 export interface NativeKey {
@@ -575,6 +591,10 @@ export interface NativeTransfer {
   lanes: number
   /** How long to wait for another writer, in milliseconds. */
   lockWaitMs: number
+  /** Each item tells mode, owner, time and target of the entry, and counters tell of each kind of entry. */
+  itemDetails: boolean
+  /** There is an item for what is as it should be as well. */
+  itemUnchanged: boolean
   /** Both ends measure where their time goes, and tell at the end. */
   profile: boolean
 }

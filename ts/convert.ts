@@ -13,6 +13,7 @@ function toItem(event: NativeEvent): PlanItem {
     kind: event.kind ?? 'special',
     reasons: event.reasons ?? [],
     ...(event.size === undefined ? {} : { size: event.size }),
+    ...(event.details === undefined ? {} : { details: event.details }),
     ...(event.leader === undefined ? {} : { hardLinkTo: entryPath(event.leader) }),
   };
 }

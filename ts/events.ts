@@ -26,12 +26,28 @@ export interface PlanItem extends EntryPath {
   action: Action;
   /** What the entry is, in the source, or for a deletion in the destination. */
   kind: EntryKind;
-  /** Why; at least one. */
+  /** Why; at least one, but for what is as it should be (`itemUnchanged`). */
   reasons: Reason[];
   /** Size of the file's content in bytes. Absent for other kinds. */
   size?: number;
   /** The path that it becomes a hard link to, where it becomes one: nothing of it is transferred then. */
   hardLinkTo?: EntryPath;
+  /** What the source's entry is; only with `itemDetails`, and not of a deletion. */
+  details?: ItemDetails;
+}
+
+/** What an entry of the source is, beside its kind and size. */
+export interface ItemDetails {
+  /** Permission bits. */
+  mode: number;
+  /** Owner, as the destination is to have it. */
+  uid: number;
+  /** Group, as the destination is to have it. */
+  gid: number;
+  /** Modification time in milliseconds since 1970. */
+  mtimeMs: number;
+  /** Where a symlink leads. */
+  target?: Uint8Array;
 }
 
 /** One path was changed (or in a dry run would be). */

@@ -955,6 +955,24 @@ export interface TransferOptions {
   /** Which events there are. See {@link EventOptions}. */
   events?: EventOptions | undefined;
   /**
+   * Each item tells what the source's entry is (`details`): mode, owner, group, time, and where a symlink leads; and counters tell of
+   * each kind of entry.
+   *
+   * Default: `false`.
+   *
+   * @example `for await (const event of sync('photos', '/backup', { itemDetails: true })) …`
+   */
+  itemDetails?: boolean | undefined;
+  /**
+   * There is an item (`keep`) for what is as it should be, too. Each directory is then compared entry by entry, so a run without a
+   * change takes two round trips.
+   *
+   * Default: `false`.
+   *
+   * @example `{ itemUnchanged: true }`
+   */
+  itemUnchanged?: boolean | undefined;
+  /**
    * Try again when the connection fails or breaks: a number of further attempts, or limits in detail. Errors of trust,
    * access, the delete guard and a full disk are never tried again.
    *

@@ -31,6 +31,28 @@ export interface SyncStats {
   filesSkipped: number;
   /** Entries that did not arrive, or not with all their attributes, or could not be deleted; each is in `failures` of the result. */
   filesFailed: number;
+  /** Symlinks of the source; like the next ones only with `itemDetails`, else 0. */
+  symlinksSource: number;
+  /** Devices of the source. */
+  devicesSource: number;
+  /** FIFOs and sockets of the source. */
+  specialsSource: number;
+  /** Bytes of the targets of all symlinks of the source. */
+  symlinkBytes: number;
+  /** Regular files that the destination did not have, made or to be made. */
+  filesNew: number;
+  /** Symlinks that the destination did not have. */
+  symlinksNew: number;
+  /** Devices that the destination did not have. */
+  devicesNew: number;
+  /** FIFOs and sockets that the destination did not have. */
+  specialsNew: number;
+  /** Symlinks among `filesDeleted`. */
+  symlinksDeleted: number;
+  /** Devices among `filesDeleted`. */
+  devicesDeleted: number;
+  /** FIFOs and sockets among `filesDeleted`. */
+  specialsDeleted: number;
   /** Content of all files of the source in bytes, changed or not. Absent until the walks end. */
   bytesTotal?: number;
   /** Content that this run has to bring over in bytes. Absent until the walks end. */
@@ -62,6 +84,10 @@ const SEEN: ReadonlySet<string> = new Set([
   'entries_destination',
   'directories_source',
   'bytes_total',
+  'symlinks_source',
+  'devices_source',
+  'specials_source',
+  'symlink_bytes',
 ]);
 
 /** What has counters: a native job. */
@@ -119,6 +145,17 @@ export function toStats(counters: Counters): SyncStats {
     attrsChanged: of('attrs_changed'),
     filesSkipped: of('files_skipped'),
     filesFailed: of('files_failed'),
+    symlinksSource: of('symlinks_source'),
+    devicesSource: of('devices_source'),
+    specialsSource: of('specials_source'),
+    symlinkBytes: of('symlink_bytes'),
+    filesNew: of('files_new'),
+    symlinksNew: of('symlinks_new'),
+    devicesNew: of('devices_new'),
+    specialsNew: of('specials_new'),
+    symlinksDeleted: of('symlinks_deleted'),
+    devicesDeleted: of('devices_deleted'),
+    specialsDeleted: of('specials_deleted'),
     ...(walkDone ? { bytesTotal: of('bytes_total'), bytesToTransfer: of('bytes_to_transfer') } : {}),
     bytesTransferred: of('bytes_transferred'),
     bytesReused: of('bytes_reused'),

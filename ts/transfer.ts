@@ -56,6 +56,8 @@ const OFF = [
   'dryRun',
   'mkpath',
   'sparse',
+  'itemDetails',
+  'itemUnchanged',
 ] as const;
 
 /** What is on unless it is given. */
@@ -138,6 +140,8 @@ export const TRANSFER_CHECKS: {
   readonly bwlimit: Check<number>;
   readonly lanes: Check<number>;
   readonly lockWaitMs: Check<number>;
+  readonly itemDetails: Check<boolean>;
+  readonly itemUnchanged: Check<boolean>;
   readonly profile: Check<boolean>;
 } = Object.assign(
   recordOf([...OFF, ...ON], () => flag),
@@ -182,6 +186,8 @@ export const NOT_IN_PLAN = [
   'durability',
   'lockWaitMs',
   'events',
+  'itemDetails',
+  'itemUnchanged',
   'profile',
 ] as const;
 
@@ -224,6 +230,8 @@ export const NOT_IN_VERIFY = [
   'durability',
   'lockWaitMs',
   'events',
+  'itemDetails',
+  'itemUnchanged',
   'profile',
 ] as const;
 
@@ -304,6 +312,8 @@ interface Given {
   bwlimit?: number;
   lanes?: number;
   lockWaitMs?: number;
+  itemDetails?: boolean;
+  itemUnchanged?: boolean;
   profile?: boolean;
 }
 
@@ -384,6 +394,8 @@ export interface EngineOptions {
   bwlimit: number;
   lanes: number;
   lockWaitMs: number;
+  itemDetails: boolean;
+  itemUnchanged: boolean;
   profile: boolean;
 }
 

@@ -6,6 +6,10 @@ export interface ItemizeContext {
   readonly direction: 'push' | 'pull' | 'local';
   /** Whether modification times are carried. */
   readonly times: boolean;
+  /** Whether content is compared: what is transferred then differs in it. */
+  readonly checksum: boolean;
+  /** Whether what another state of the tree has becomes a hard link (`--link-dest`). */
+  readonly links: boolean;
 }
 
 const KINDS: Readonly<Record<PlanItem['kind'], string>> = {
@@ -41,11 +45,13 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
   if (item.action === 'delete') return '*deleting  ';
   const kind = KINDS[item.kind];
   const first = firstColumn(item, context);
+  if (item.reasons.length === 0) return `${first}${kind}${' '.repeat(COLUMNS.length)}`;
   if (item.action === 'create' || item.reasons.includes('missing') || item.reasons.includes('type')) {
     return `${first}${kind}+++++++++`;
   }
   const columns = COLUMNS.map(([letter, reasons]) => {
     if (letter === 't' && item.action === 'update' && item.kind === 'file' && !context.times) return 'T';
+    if (letter === 'c' && item.action === 'update' && item.kind === 'file' && context.checksum) return 'c';
     // A symlink that is made anew is told so, as by rsync.
     if (letter === 'c' && item.action === 'copy' && item.kind === 'symlink') return 'c';
     return reasons.some((reason) => item.reasons.includes(reason)) ? letter : '.';
@@ -56,8 +62,10 @@ export function itemize(item: PlanItem, context: ItemizeContext): string | undef
 }
 
 function firstColumn(item: PlanItem, context: ItemizeContext): string {
-  if (item.action === 'attrs') return '.';
-  if (item.action === 'copy') return 'c';
+  if (item.action === 'attrs' || item.action === 'keep') return '.';
+  if (item.action === 'copy') {
+    return context.links && item.reasons.length === 0 && item.kind !== 'directory' ? 'h' : 'c';
+  }
   if (item.hardLinkTo !== undefined) return 'h';
   if (item.kind === 'file') return context.direction === 'push' ? '<' : '>';
   return item.action === 'create' || item.kind !== 'directory' ? 'c' : '.';

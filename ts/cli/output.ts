@@ -86,6 +86,12 @@ export async function print(line: string): Promise<void> {
   else scheduled ??= new Promise((resolve) => setImmediate(resolve)).then(flushOutput);
 }
 
+/** Writes a part of a line to stdout, at once. */
+export async function printPart(text: string): Promise<void> {
+  pending += text;
+  await flushOutput();
+}
+
 /** Writes what is still here. */
 export async function flushOutput(): Promise<void> {
   scheduled = undefined;

@@ -94,6 +94,11 @@ export class ParsedFlags {
     return this.#times.has(this.#declared(name));
   }
 
+  /** How often a flag stands on the command line since it was last taken back. */
+  times(name: string): number {
+    return this.#times.get(this.#declared(name)) ?? 0;
+  }
+
   /** Whether a flag is on. */
   on(name: string): boolean {
     return this.given(name) ?? false;

@@ -5,7 +5,7 @@ import { hintFor } from './hints.js';
 import { errorRecord, printJson } from './json.js';
 import { note } from './output.js';
 import { safe, safePath } from './names.js';
-import { colored, count, duration, size } from './text.js';
+import { colored, count, size } from './text.js';
 
 /** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
 const FAILURES_SHOWN = 100;
@@ -55,44 +55,14 @@ function describeFailure(failure: Failure): string {
  */
 export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
   for (const warning of result.warnings) {
-    if ((warning.code === 'owners' && !wantsOwners) || warning.code === 'special') continue;
+    if ((warning.code === 'owners' && !wantsOwners) || warning.code === 'special' || warning.code === 'unsafe-link')
+      continue;
     const path =
       warning.path === undefined
         ? ''
         : `${safePath({ path: warning.path, ...(warning.pathBytes === undefined ? {} : { pathBytes: warning.pathBytes }) })}: `;
     note(`${colored('warning', 'yellow', 'stderr')}: ${path}${safe(warning.message)}`);
   }
-}
-
-/** The counters as a table for people. */
-export function statsTable(result: SyncResult, human: boolean): string {
-  const { stats } = result;
-  const seconds = result.durationMs / 1000;
-  const rows: [string, string][] = [
-    ['entries in the source', `${count(stats.entriesSource)} (${count(stats.directoriesSource)} directories)`],
-    ['entries in the destination before', count(stats.entriesDestination)],
-    ['files transferred', count(stats.filesTransferred)],
-    ['directories created', count(stats.directoriesCreated)],
-    ['symlinks created', count(stats.symlinksCreated)],
-    ['special files created', count(stats.specialsCreated)],
-    ['hard links created', count(stats.hardLinksCreated)],
-    ['attributes changed', count(stats.attrsChanged)],
-    ['files deleted', count(stats.filesDeleted)],
-    ['directories deleted', count(stats.directoriesDeleted)],
-    ['files skipped', count(stats.filesSkipped)],
-    ['files failed', count(stats.filesFailed)],
-    ['content of the source', stats.bytesTotal === undefined ? 'unknown' : size(stats.bytesTotal, human)],
-    ['content transferred', size(stats.bytesTransferred, human)],
-    ['content reused', size(stats.bytesReused, human)],
-    ['bytes sent', size(stats.bytesSent, human)],
-    ['bytes received', size(stats.bytesReceived, human)],
-    ['round trips', count(stats.roundTrips)],
-    ['attempts', count(result.attempts)],
-    ['time', duration(result.durationMs)],
-    ['speed', `${size(seconds > 0 ? stats.bytesTransferred / seconds : 0, true)}/s`],
-  ];
-  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
-  return rows.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`).join('\n');
 }
 
 /** What was done, in one line. */

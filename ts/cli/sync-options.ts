@@ -1,14 +1,25 @@
 import { ConfigError } from '../errors.js';
 import type { TransferOptions } from '../options.js';
+import { formatOf } from './account.js';
+import { infoLevels } from './info.js';
 import type { ParsedFlags } from './parse.js';
 import { flaggedOptions } from './transfer-flags.js';
 
 /** Flags that say when is deleted, those of one meaning together. */
 const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay'], ['delete-after']] as const;
 
-/** Whether a line per path is wanted. */
-export function wantsItems(flags: ParsedFlags): boolean {
-  return flags.on('itemize-changes') || flags.on('verbose') || flags.on('json');
+/** Which items are wanted: none, those that change, or all, and whether they tell what the entries are. */
+function wantedItems(flags: ParsedFlags): { items: boolean; itemDetails: boolean; itemUnchanged: boolean } {
+  const info = infoLevels(flags);
+  const said = ['name', 'del', 'progress', 'skip'] as const;
+  const isLogged = flags.text('log-file') !== undefined && flags.text('log-file-format') !== '';
+  const isSaid = !flags.on('quiet') && (formatOf(flags) !== undefined || said.some((word) => info[word] > 0));
+  const isShown = !flags.on('json') && (isSaid || isLogged);
+  return {
+    items: isShown || flags.on('json'),
+    itemDetails: isShown || (!flags.on('json') && info.stats > 0),
+    itemUnchanged: isShown && !flags.on('quiet') && (flags.times('itemize-changes') > 1 || info.name > 1),
+  };
 }
 
 /** The transfer options that flags ask for, with the defaults of the command, which are rsync's. */
@@ -23,11 +34,14 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
   const flagged = flaggedOptions(flags);
   // A list says what is meant, so that it is not -a that goes into directories.
   const isListed = flagged.filesFrom !== undefined && !flags.spelled('recursive');
+  const { items, itemDetails, itemUnchanged } = wantedItems(flags);
   return Object.assign(flagged, {
     ...(isListed ? { recursive: false, dirs: true } : {}),
     ...(flags.on('fsync') ? { durability: 'file' as const } : {}),
     into: true,
     // A list that a user asked for is whole, also when it is read slowly.
-    events: { items: wantsItems(flags), whenFull: 'wait' as const },
+    events: { items, whenFull: 'wait' as const },
+    itemDetails,
+    itemUnchanged,
   });
 }

@@ -2,36 +2,41 @@ import { wantsProfile } from '../config.js';
 import { lazyConnection } from '../connection.js';
 import type { Connection } from '../connection.js';
 import { ConfigError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
-import type { ItemEvent, SyncEvent, SyncResult } from '../events.js';
+import type { SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
-import { baseName, joinBytes } from '../paths.js';
-import { isDirectory, meansContent, remoteEnd } from '../placement.js';
+import { joinBytes } from '../paths.js';
+import { isDirectory, remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
 import { formatRemote } from '../target.js';
 import type { RemoteTarget, Target } from '../target.js';
+import { Account, numberLevel } from './account.js';
+import type { AccountOf } from './account.js';
+import { arrivalOf, displayName, madeLine, madeTopLine, sourcePath } from './arrival.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { explainCommand } from './explain.js';
 import { withFirstContact } from './first-contact.js';
 import { FOREIGN_FLAGS } from './flags.js';
 import { mainHelp } from './help.js';
-import { itemize } from './itemize.js';
+import { infoHelp, infoLevels, wantsInfoHelp } from './info.js';
+import type { InfoLevels } from './info.js';
 import type { ItemizeContext } from './itemize.js';
 import { JSON_SCHEMA, printJson } from './json.js';
+import { LogFile } from './log-file.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
 import { endsOf } from './operands.js';
 import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
-import { ProgressView } from './progress.js';
+import { ProgressLines } from './progress-lines.js';
 import { withRemoteList } from './remote-list.js';
-import { printError, printErrorJson, printFailures, printWarnings, statsTable, summaryLine } from './report.js';
+import { printError, printErrorJson, printFailures, printWarnings, summaryLine } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
-import { safe, safeBytes, safePath, showHighBytes } from './names.js';
+import { safe, showHighBytes } from './names.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
 import { packageVersion } from './version.js';
 
@@ -48,6 +53,10 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     return words.length === 0 ? EXIT.usage : EXIT.ok;
   }
   if (flags.on('8-bit-output')) showHighBytes();
+  if (wantsInfoHelp(flags)) {
+    await print(infoHelp());
+    return EXIT.ok;
+  }
   if (flags.words('explain').length > 0) return explainCommand(flags);
   return new SyncRun(flags).execute();
 }
@@ -56,8 +65,10 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
 class SyncRun {
   readonly #flags: ParsedFlags;
   readonly #json: boolean;
-  readonly #human: boolean;
-  readonly #progress: ProgressView | undefined;
+  readonly #info: InfoLevels;
+  readonly #progress: ProgressLines | undefined;
+  #account: Account | undefined;
+  #log: LogFile | undefined;
   #result: SyncResult | undefined;
   #current: SyncJob | undefined;
   #profiles: ProfileFile | undefined;
@@ -69,8 +80,15 @@ class SyncRun {
   constructor(flags: ParsedFlags) {
     this.#flags = flags;
     this.#json = flags.on('json');
-    this.#human = flags.on('human-readable');
-    this.#progress = flags.on('progress') ? new ProgressView() : undefined;
+    this.#info = infoLevels(flags);
+    this.#progress =
+      this.#info.progress > 0 && !this.#json
+        ? new ProgressLines({
+            total: this.#info.progress > 1,
+            level: numberLevel(flags),
+            dryRun: flags.on('dry-run'),
+          })
+        : undefined;
   }
 
   async execute(): Promise<number> {
@@ -81,14 +99,20 @@ class SyncRun {
       const transfer = transferOptions(this.#flags);
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();
+      this.#openLog();
       await this.#connectAndRun(ends, connect, transfer);
       return await this.#finish();
     } catch (error) {
-      this.#progress?.clear();
       return await this.#fail(error);
     } finally {
+      await this.#log?.close();
       removeHandlers();
     }
+  }
+
+  #openLog(): void {
+    const path = this.#flags.text('log-file');
+    if (path !== undefined) this.#log = new LogFile(path, this.#flags.text('log-file-format'));
   }
 
   #interrupt(reason: Interrupted): void {
@@ -127,8 +151,8 @@ class SyncRun {
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
     const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
     if (ends === undefined) return;
-    // What arrives under its path, or below the source, is named so in the list.
-    const prefix = (transfer.relative ?? transfer.filesFrom !== undefined) ? '' : await this.#prefix(ends, probe);
+    this.#account = this.#json ? undefined : new Account(await this.#accountOf(ends, transfer, probe));
+    await this.#account?.begin();
     const job = startJob(ends, connection, transfer);
     this.#current = job;
     if (this.#interrupted !== undefined) job.cancel(this.#interrupted);
@@ -136,17 +160,36 @@ class SyncRun {
       await printJson({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
     }
     // Who has nothing to tell does not ask.
-    if (this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0) {
-      const context: ItemizeContext = { direction: directionOf(ends), times: transfer.times === true };
-      for await (const event of job) await this.#tell(event, prefix, context);
-    }
+    const isTold = this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0;
+    if (isTold) for await (const event of job) await this.#tell(event);
     const result = await job.catch(async (error: unknown) => {
-      if (error instanceof PartialSyncError) await this.#printSkipped(error.result, ends, probe);
+      if (error instanceof PartialSyncError && !isTold) await this.#tellWarnings(error.result);
       throw error;
     });
-    await this.#printSkipped(result, ends, probe);
+    if (!isTold) await this.#tellWarnings(result);
     this.#result = result;
     this.#keepProfile(result);
+  }
+
+  /** What the account of a run is made of, which takes a look at both ends where it names paths. */
+  async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<AccountOf> {
+    const isNamed = transfer.events?.items === true || transfer.itemDetails === true;
+    const arrival = isNamed ? await arrivalOf(ends, transfer, probe) : { prefix: '', single: undefined, hasTop: false };
+    return {
+      ...arrival,
+      flags: this.#flags,
+      info: this.#info,
+      direction: directionOf(ends),
+      times: transfer.times === true,
+      links: this.#flags.words('link-dest').length > 0,
+      log: this.#log,
+      progress: this.#progress,
+      checksum: transfer.compare === 'content',
+      source: ends.sources.length === 1 && ends.sources[0].kind === 'local' ? ends.sources[0].path : undefined,
+      sourcePath: sourcePath(ends),
+      made: isNamed ? await madeLine(ends, this.#flags.on('mkpath'), probe) : undefined,
+      madeTop: madeTopLine(ends),
+    };
   }
 
   /** What is left without -r: the sources that are no directories. */
@@ -172,33 +215,23 @@ class SyncRun {
     if (profile !== undefined) this.#profiles?.add(profileLine(profile));
   }
 
-  async #tell(event: SyncEvent, prefix: string, context: ItemizeContext): Promise<void> {
-    if (event.type === 'progress') this.#progress?.update(event);
+  async #tell(event: SyncEvent): Promise<void> {
     if (this.#json) {
       const shown = event.type !== 'done' && (event.type !== 'progress' || this.#flags.on('progress'));
       if (shown) await printJson(event);
-    } else if (event.type === 'item') await this.#printItem(event, prefix, context);
+    } else if (event.type === 'progress') await this.#progress?.update(event);
+    else if (event.type === 'item') await this.#account?.item(event);
+    else if (event.type === 'warning') await this.#account?.warning(event);
     else if (event.type === 'retry' && !this.#flags.on('quiet')) {
-      this.#progress?.clear();
       note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);
     }
   }
 
-  /** What stands before each path in a list: the name under which the source arrives. */
-  async #prefix(ends: Ends, probe: Probe): Promise<string> {
-    const listed = this.#flags.on('itemize-changes') || this.#flags.on('verbose');
-    return listed ? prefixOf(ends, probe) : '';
-  }
-
   /** Tells what is not carried because of what it is, as rsync does: without -v too. */
-  async #printSkipped(result: SyncResult, ends: Ends, probe: Probe): Promise<void> {
-    const skipped = result.warnings.filter(({ code }) => code === 'special');
-    if (skipped.length === 0 || this.#json || this.#flags.on('quiet')) return;
-    const prefix = await prefixOf(ends, probe);
-    this.#progress?.clear();
-    for (const { path = '', pathBytes } of skipped) {
-      const shownPath = safePath({ path, ...(pathBytes === undefined ? {} : { pathBytes }) });
-      await print(`skipping non-regular file "${prefix}${shownPath}"`);
+  async #tellWarnings(result: SyncResult): Promise<void> {
+    for (const { code, path, pathBytes, message } of result.warnings) {
+      const where = { ...(path === undefined ? {} : { path }), ...(pathBytes === undefined ? {} : { pathBytes }) };
+      if (code !== undefined) await this.#account?.warning({ code, ...where, message });
     }
   }
 
@@ -211,20 +244,7 @@ class SyncRun {
     printWarnings(result, wantsOwners);
   }
 
-  async #printItem(item: ItemEvent, prefix: string, context: ItemizeContext): Promise<void> {
-    const shownPath = safePath(item);
-    const slash = item.kind === 'directory' ? '/' : '';
-    const own = shownPath === '' ? (prefix === '' ? `.${slash}` : prefix) : `${prefix}${shownPath}${slash}`;
-    const name = item.hardLinkTo === undefined ? own : `${own} => ${prefix}${safePath(item.hardLinkTo)}`;
-    this.#progress?.clear();
-    if (item.action === 'skip') return;
-    const columns = itemize(item, context);
-    if (this.#flags.on('itemize-changes')) await print(`${columns ?? ''} ${name}`);
-    else await print(item.action === 'delete' ? `deleting ${name}` : name);
-  }
-
   async #finish(): Promise<number> {
-    this.#progress?.clear();
     const result = this.#result;
     if (result === undefined) return EXIT.ok;
     const exitCode = result.vanishedOnly ? EXIT.vanished : EXIT.ok;
@@ -238,9 +258,8 @@ class SyncRun {
     return exitCode;
   }
 
-  async #printTotal(result: SyncResult): Promise<void> {
-    if (this.#flags.on('stats')) await print(statsTable(result, this.#human));
-    else if (this.#flags.on('verbose')) await print(summaryLine(result, this.#human));
+  async #printTotal(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun'>): Promise<void> {
+    await this.#account?.end(result);
   }
 
   async #fail(error: unknown): Promise<number> {
@@ -279,17 +298,6 @@ function directionOf({ sources: [source], destination }: Ends): ItemizeContext['
 
 /** Looks whether a remote path is a directory. */
 type Probe = (remote: RemoteTarget) => Promise<boolean>;
-
-/** The name under which a single source arrives, as a prefix of the paths below it. Several have theirs in the paths. */
-async function prefixOf({ sources: [source, ...others] }: Ends, probe: Probe): Promise<string> {
-  if (others.length > 0) return '';
-  return meansContent(source) || !(await isDirectory(source, probe)) ? '' : `${displayName(source)}/`;
-}
-
-function displayName(source: Target): string {
-  const name = baseName(source.path);
-  return name.length === 0 ? '.' : safeBytes(name);
-}
 
 /** The path of a target as a kept connection takes it: root, path and slash. */
 function remotePath(target: RemoteTarget): Uint8Array {

@@ -304,7 +304,7 @@ export const VERBOSE_FLAG: Flag = {
   name: 'verbose',
   short: 'v',
   category: 'Output',
-  help: 'list what is done, and a summary',
+  help: 'list what is done, and totals; twice, also what is left alone',
 };
 export const QUIET_FLAG: Flag = { name: 'quiet', short: 'q', category: 'Output', help: 'no warnings, errors only' };
 export const JSON_FLAG: Flag = {
@@ -629,7 +629,12 @@ export const SYNC_FLAGS: readonly Flag[] = [
   },
   VERBOSE_FLAG,
   QUIET_FLAG,
-  { name: 'itemize-changes', short: 'i', category: 'Output', help: 'list each change and why' },
+  {
+    name: 'itemize-changes',
+    short: 'i',
+    category: 'Output',
+    help: 'list each change and why; twice, also what is unchanged',
+  },
   {
     name: 'explain',
     value: 'PATH',
@@ -637,7 +642,31 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'Output',
     help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',
   },
-  { name: 'progress', category: 'Output', help: 'show progress on stderr' },
+  { name: 'out-format', value: 'FORMAT', category: 'Output', help: 'list each change in this form, as in "%i %n%L"' },
+  { name: 'log-file', value: 'FILE', category: 'Output', help: 'write what is done to the end of FILE, with the time' },
+  {
+    name: 'log-file-format',
+    value: 'FORMAT',
+    category: 'Output',
+    help: 'the form of what --log-file has of each change',
+  },
+  {
+    name: 'info',
+    value: 'FLAGS',
+    many: true,
+    category: 'Output',
+    help: 'say more or less of something (--info=help lists it)',
+  },
+  {
+    name: 'debug',
+    value: 'FLAGS',
+    many: true,
+    hidden: true,
+    category: 'Output',
+    help: 'accepted, as there is nothing to say',
+  },
+  { name: 'inc-recursive', hidden: true, category: 'Output', help: 'accepted: it changes what the first line says' },
+  { name: 'progress', category: 'Output', help: 'show progress' },
   {
     name: 'partial-progress',
     short: 'P',
@@ -646,14 +675,14 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'Output',
     help: 'the same as --partial --progress',
   },
-  { name: 'stats', category: 'Output', help: 'show counters at the end' },
+  { name: 'stats', category: 'Output', help: 'show totals at the end' },
   {
     name: 'profile',
     value: 'FILE',
     category: 'Output',
     help: 'add to FILE where the time of both ends went (see "sparsync profile report")',
   },
-  { name: 'human-readable', short: 'h', category: 'Output', help: 'show sizes with units' },
+  { name: 'human-readable', short: 'h', category: 'Output', help: 'show sizes with units of 1000, twice of 1024' },
   { name: '8-bit-output', short: '8', category: 'Output', help: 'show bytes of names that are no text as they are' },
   JSON_FLAG,
   HELP_FLAG,

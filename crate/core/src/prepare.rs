@@ -9,7 +9,9 @@ use sparsync_proto::{
 };
 
 use crate::accounts::SystemAccounts;
-use crate::engine::{self, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, WriteOptions};
+use crate::engine::{
+    self, ItemOptions, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, WriteOptions,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
 use crate::option_dirs;
@@ -136,7 +138,11 @@ impl Prepared {
             one_file_system: request.one_file_system,
             keeps_dir_links: request.keep_dir_links,
             dry_run: request.dry_run,
-            itemize: request.itemize,
+            items: ItemOptions {
+                told: request.itemize,
+                details: request.item_details,
+                unchanged: request.itemize && request.item_unchanged,
+            },
             strict_attributes: request.strict_attributes,
             open_noatime: request.open_noatime,
             durability: request.durability,

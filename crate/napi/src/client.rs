@@ -55,7 +55,7 @@ fn stat(stat: &Stat) -> NativeStat {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "years are told to the millisecond")]
-fn mtime_ms(meta: &Meta) -> f64 {
+pub(crate) fn mtime_ms(meta: &Meta) -> f64 {
     meta.mtime.seconds as f64 * 1e3 + f64::from(meta.mtime.nanos) / 1e6
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint8Array};
 use napi_derive::napi;
-use sparsync_core::proto::{Direction, Issue, Item, Kind};
+use sparsync_core::proto::{Direction, Issue, Item, ItemDetails, Kind};
 use sparsync_core::{Event, Job, JobResult, Side};
 
+use crate::client::mtime_ms;
 use crate::error::{NativeSide, details_json, promise, throw};
 use crate::number::number;
 use crate::options::NativeRequest;
@@ -59,8 +60,25 @@ pub struct NativeEvent {
     pub old_content_kept: Option<bool>,
     /// What an entry becomes a hard link to.
     pub leader: Option<NativePath>,
+    /// What the source's entry is.
+    pub details: Option<NativeItemDetails>,
     /// How many items were dropped.
     pub count: Option<f64>,
+}
+
+/// What the source's entry is, in a run that tells it.
+#[napi(object, object_from_js = false)]
+pub struct NativeItemDetails {
+    /// Permission bits.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time in milliseconds since 1970.
+    pub mtime_ms: f64,
+    /// Where a symlink leads.
+    pub target: Option<Uint8Array>,
 }
 
 /// A path below the source or the destination.
@@ -126,6 +144,16 @@ fn item(item: &Item) -> NativeEvent {
         leader: item.leader.as_ref().map(|leader| {
             let (path, path_bytes) = at(leader.as_bytes());
             NativePath { path, path_bytes }
+        }),
+        details: item.details.as_ref().map(|told| {
+            let ItemDetails { meta, target } = &**told;
+            NativeItemDetails {
+                mode: meta.mode,
+                uid: meta.uid,
+                gid: meta.gid,
+                mtime_ms: mtime_ms(meta),
+                target: (item.kind == Kind::Symlink).then(|| Uint8Array::from(&target[..])),
+            }
         }),
         ..NativeEvent::default()
     }

@@ -164,6 +164,10 @@ pub struct NativeTransfer {
     pub lanes: u32,
     /// How long to wait for another writer, in milliseconds.
     pub lock_wait_ms: f64,
+    /// Each item tells mode, owner, time and target of the entry, and counters tell of each kind of entry.
+    pub item_details: bool,
+    /// There is an item for what is as it should be as well.
+    pub item_unchanged: bool,
     /// Both ends measure where their time goes, and tell at the end.
     pub profile: bool,
 }
@@ -247,6 +251,8 @@ impl NativeTransfer {
         request.bwlimit = whole(self.bwlimit);
         request.lanes = lanes(self.lanes)?;
         request.lock_wait_ms = whole(self.lock_wait_ms);
+        request.item_details = self.item_details;
+        request.item_unchanged = self.item_unchanged;
         request.profile = self.profile;
         Ok(())
     }

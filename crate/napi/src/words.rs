@@ -148,6 +148,9 @@ pub enum NativeAction {
     /// It is made from what another directory of the destination's end has.
     #[napi(value = "copy")]
     Copy,
+    /// It is as it should be.
+    #[napi(value = "keep")]
+    Keep,
 }
 
 impl From<Action> for NativeAction {
@@ -159,6 +162,7 @@ impl From<Action> for NativeAction {
             Action::Delete => Self::Delete,
             Action::Skip => Self::Skip,
             Action::Copy => Self::Copy,
+            Action::Keep => Self::Keep,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The counters that a receiver reports: one name on the wire, in the API, in the command line and in the documents.
 
+use crate::entry::Kind;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// What a run has counted.
@@ -59,4 +61,77 @@ counters! {
     specials_created,
     /// Hard links made to an entry that has another name.
     hard_links_created,
+    /// Symlinks of the source.
+    symlinks_source,
+    /// Devices of the source.
+    devices_source,
+    /// FIFOs and sockets of the source.
+    specials_source,
+    /// Bytes of the targets of all symlinks of the source.
+    symlink_bytes,
+    /// Regular files that the destination does not have yet.
+    files_new,
+    /// Symlinks that it does not have yet.
+    symlinks_new,
+    /// Devices that it does not have yet.
+    devices_new,
+    /// FIFOs and sockets that it does not have yet.
+    specials_new,
+    /// Symlinks among the files deleted.
+    symlinks_deleted,
+    /// Devices among them.
+    devices_deleted,
+    /// FIFOs and sockets among them.
+    specials_deleted,
+}
+
+/// Counters of what there is of each kind but for directories: files, symlinks, devices, FIFOs and sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct OfKind {
+    /// Regular files, where they have a counter of their own.
+    pub files: Option<Counter>,
+    /// Symlinks.
+    pub symlinks: Counter,
+    /// Devices.
+    pub devices: Counter,
+    /// FIFOs and sockets.
+    pub specials: Counter,
+}
+
+impl OfKind {
+    /// What the source has.
+    pub const SOURCE: Self = Self {
+        files: None,
+        symlinks: Counter::symlinks_source,
+        devices: Counter::devices_source,
+        specials: Counter::specials_source,
+    };
+
+    /// What the destination does not have yet.
+    pub const NEW: Self = Self {
+        files: Some(Counter::files_new),
+        symlinks: Counter::symlinks_new,
+        devices: Counter::devices_new,
+        specials: Counter::specials_new,
+    };
+
+    /// What is deleted.
+    pub const DELETED: Self = Self {
+        files: None,
+        symlinks: Counter::symlinks_deleted,
+        devices: Counter::devices_deleted,
+        specials: Counter::specials_deleted,
+    };
+
+    /// The counter of entries of a kind, where there is one.
+    #[must_use]
+    pub const fn counter(self, kind: Kind) -> Option<Counter> {
+        match kind {
+            Kind::File => self.files,
+            Kind::Symlink => Some(self.symlinks),
+            Kind::BlockDevice | Kind::CharDevice => Some(self.devices),
+            Kind::Fifo | Kind::Socket => Some(self.specials),
+            Kind::Directory | Kind::Special => None,
+        }
+    }
 }

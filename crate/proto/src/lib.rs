@@ -42,7 +42,7 @@ pub use acl::{ACL_ACCESS, ACL_DEFAULT, acl_as, acl_ids, acl_under, carried_acl, 
 pub use chmod::Chmod;
 pub use codec::DecodeError;
 pub use compare::{Digest, TreeHasher, is_foreign_xattr, with_executability_of};
-pub use counters::{COUNTERS, Counter};
+pub use counters::{COUNTERS, Counter, OfKind};
 pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
 pub use entry_fields::{Device, EntryFields};
 pub use fake_super::{FAKE_STAT, FakeStat, acl_of_stored, name_of_stored, stored_acl, stored_name};
@@ -53,7 +53,7 @@ pub use filter::{
 };
 pub use frame::{
     Accept, Action, Arrived, Basis, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,
-    ListEntry, Resume, WireError, encode_list,
+    ItemDetails, ListEntry, Resume, WireError, encode_list,
 };
 pub use kind::ErrorKind;
 pub use leaders::Leader;

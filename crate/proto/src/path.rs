@@ -166,12 +166,16 @@ impl RelPath {
     }
 }
 
-/// The order of the walk: a directory, then its sub-directories by name, each with all that is below it. It is the
-/// order of the bytes with `/` below every other byte.
+/// The order of the walk, which is rsync's: a directory, then its sub-directories, each with all that is below it. It is the
+/// order of the bytes with a `/` behind each path but the root's.
 impl Ord for RelPath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let rank = |&byte: &u8| if byte == b'/' { 0 } else { byte };
-        self.0.iter().map(rank).cmp(other.0.iter().map(rank))
+        let shared = self.0.len().min(other.0.len());
+        let next = |path: &Self| path.0.get(shared).copied().unwrap_or(b'/');
+        // Of two that are equal so far the shorter one is a directory above the other, or its name ends here.
+        let behind = || next(self).cmp(&next(other)).then(self.0.len().cmp(&other.0.len()));
+        let ends = || if shared == 0 { self.0.len().cmp(&other.0.len()) } else { behind() };
+        self.0[..shared].cmp(&other.0[..shared]).then_with(ends)
     }
 }
 
@@ -201,7 +205,7 @@ mod tests {
             [&b"a-b"[..], b"a/b", b"a", b"", b"a/b/c", b"a0"].iter().map(|path| RelPath::new(path).unwrap()).collect();
         paths.sort();
         let order: Vec<_> = paths.iter().map(RelPath::as_bytes).collect();
-        assert_eq!(order, [&b""[..], b"a", b"a/b", b"a/b/c", b"a-b", b"a0"]);
+        assert_eq!(order, [&b""[..], b"a-b", b"a", b"a/b", b"a/b/c", b"a0"]);
     }
 
     #[test]

@@ -121,14 +121,14 @@ mod tests {
             assert_eq!(Paths::get(&mut Reader::new(&out), "paths"), Ok(paths(all)));
         }
         let set = paths(&[b"b", b"a-b", b"", b"a/b", b"b"]);
-        let expected = [&b""[..], b"a/b", b"a-b", b"b"].map(|path| RelPath::new(path).unwrap());
+        let expected = [&b""[..], b"a-b", b"a/b", b"b"].map(|path| RelPath::new(path).unwrap());
         assert_eq!(set.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn what_is_no_set_of_paths_is_refused() {
         let all =
-            [&b"a"[..], b"a\0b", b"a\0\0", b"b\0a\0", b"a\0a\0", b"..\0", b"a/.\0", b"a-b\0a/b\0", b"/a\0", b"a/\0"];
+            [&b"a"[..], b"a\0b", b"a\0\0", b"b\0a\0", b"a\0a\0", b"..\0", b"a/.\0", b"a/b\0a-b\0", b"/a\0", b"a/\0"];
         for bad in all {
             assert!(Paths::get(&mut Reader::new(bad), "paths").is_err(), "{}", bad.escape_ascii());
         }

@@ -50,6 +50,20 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The source's entry, where it is about one.
+    #[must_use]
+    pub const fn source(self) -> Option<usize> {
+        match self {
+            Self::Make { source, .. }
+            | Self::Adjust { source, .. }
+            | Self::Link { source, .. }
+            | Self::Skip { source, .. } => Some(source),
+            Self::Extra { .. } => None,
+        }
+    }
+}
+
 /// What a plan depends on besides the two listings.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {

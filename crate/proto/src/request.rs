@@ -235,6 +235,10 @@ pub struct Request {
     pub lanes: u8,
     /// How long to wait for another writer, in milliseconds.
     pub lock_wait_ms: u64,
+    /// Each item tells mode, owner, time and target of the entry, and counters tell of each kind of entry.
+    pub item_details: bool,
+    /// There is an item for what is as it should be as well.
+    pub item_unchanged: bool,
     /// Both ends measure where their time goes, and tell at the end.
     pub profile: bool,
     /// What a run compares and carries.
@@ -312,6 +316,8 @@ impl Default for Request {
             bwlimit: u64::default(),
             lanes: 1,
             lock_wait_ms: u64::default(),
+            item_details: false,
+            item_unchanged: false,
             profile: false,
             attributes: Attributes::default(),
             deletion: Deletion::default(),
@@ -400,6 +406,8 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("bwlimit", "bwlimit", &[117]),
     ("lanes", "lanes", &[30]),
     ("lockWaitMs", "lock-wait", &[28]),
+    ("itemDetails", "itemDetails", &[130]),
+    ("itemUnchanged", "itemUnchanged", &[131]),
     ("profile", "profile", &[34]),
 ];
 
@@ -503,4 +511,6 @@ message!(Request, "request" {
     120 critical append,
     121 critical partial_dir: AtMost<OPTION_PATH_BYTES_MAX>,
     122 critical whole_file: Tristate,
+    130 critical item_details,
+    131 critical item_unchanged,
 });

@@ -139,6 +139,7 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
         ("Settled", vec![10, 0]),
         ("Items", full(&[11], &[0; 5], usize::MAX)),
         ("Items, hard links", full(&[11], &[0x80, 0, 0, 0, 0, 2, 2, 0], usize::MAX)),
+        ("Items, details", full(&[11], &[0x80, 0, 0, 0, 0, 8, 4, 6, 0, 0, 0, 0, 0, 0], usize::MAX)),
         ("Items, named", full(&[11], &[0, 0, 0, 0, 1, b'a'], usize::MAX)),
         ("Issue", issue),
         ("Heartbeat", vec![13, 0]),

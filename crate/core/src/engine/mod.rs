@@ -35,7 +35,7 @@ pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportCont
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
 pub(crate) use receiver::{
-    Basis, BasisUse, Destination, HidesBasis, IsSource, ReceiverOptions, WriteOptions, run_receiver,
+    Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, ReceiverOptions, WriteOptions, run_receiver,
 };
 pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, TellsNames, run_sender};

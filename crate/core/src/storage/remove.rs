@@ -221,8 +221,9 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
             let Some(in_force) = removal.enter(&directory, path, above) else { return };
             let at = At::new(path, &in_force);
             found.retain(|(name, kind)| removal.takes(&at, name, *kind));
-            let (directories, others): (Vec<_>, Vec<_>) =
+            let (mut directories, others): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|(_, kind)| *kind == Kind::Directory);
+            directories.sort_unstable_by(|(a, _), (b, _)| a.iter().chain(b"/").cmp(b.iter().chain(b"/")));
             let directory = if directories.is_empty() {
                 Ok(directory)
             } else {

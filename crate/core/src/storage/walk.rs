@@ -74,6 +74,7 @@ impl<L: FnMut(&RelPath, &InForce) -> Result<Scan>> Iterator for Walk<'_, L> {
         };
         if self.recursive {
             let mut boundaries = std::mem::take(&mut scan.boundaries);
+            let first = self.pending.len();
             let directories = scan.listing.entries().iter().rev();
             for entry in directories.filter(|entry| entry.kind == sparsync_proto::Kind::Directory) {
                 let Ok(name) = sparsync_proto::Name::new(scan.listing.name(entry)) else { continue };
@@ -81,6 +82,8 @@ impl<L: FnMut(&RelPath, &InForce) -> Result<Scan>> Iterator for Walk<'_, L> {
                 let boundary = at.map(|at| Box::new(boundaries.swap_remove(at).1));
                 self.pending.push(Pending { path: scan.path.join(name), above: scan.in_force.clone(), boundary });
             }
+            // A name that goes on with a byte below `/` comes before the name that it goes on from.
+            self.pending[first..].sort_by(|a, b| b.path.cmp(&a.path));
         }
         Some(WalkItem::Listed(Box::new(scan)))
     }

@@ -2,9 +2,9 @@
 
 use crate::closed::closed_set;
 use crate::codec::{DecodeError, Decoded, Reader, Write};
-use crate::entry::Kind;
+use crate::entry::{Kind, Meta};
 use crate::field::{Codec, Value, get_nested, message, put_nested};
-use crate::limits::PATH_BYTES_MAX;
+use crate::limits::{LINK_BYTES_MAX, PATH_BYTES_MAX};
 use crate::path::RelPath;
 use crate::reasons::Reasons;
 
@@ -23,6 +23,8 @@ closed_set! {
         Skip = 4, "skip";
         /// It is made from what another directory of the destination's end has.
         Copy = 5, "copy";
+        /// It is as it should be.
+        Keep = 6, "keep";
     }
 }
 
@@ -38,9 +40,20 @@ pub struct Item {
     /// Bytes of a regular file; 0 otherwise.
     pub size: u64,
     /// Where, relative to the tree; empty for the tree's root.
-    pub path: Vec<u8>,
+    pub path: Box<[u8]>,
     /// What it becomes a hard link to.
     pub leader: Option<Box<RelPath>>,
+    /// What the source's entry is, where the run tells that.
+    pub details: Option<Box<ItemDetails>>,
+}
+
+/// What the source's entry is, beside its kind and, of a file, its size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemDetails {
+    /// Its attributes.
+    pub meta: Meta,
+    /// Of a symlink, where it leads.
+    pub target: Vec<u8>,
 }
 
 /// Set beside the action's number when tagged fields follow the path.
@@ -50,11 +63,27 @@ const FIELDS_FOLLOW: u8 = 1 << 7;
 #[derive(Default)]
 struct ItemFields {
     leader: Option<Box<RelPath>>,
+    details: Option<Box<ItemDetails>>,
 }
 
 message!(ItemFields, "item" {
     1 optional leader,
+    2 optional details,
 });
+
+impl Value for Option<Box<ItemDetails>> {
+    fn put(&self, out: &mut Vec<u8>) {
+        if let Some(details) = self {
+            details.meta.put(out);
+            out.bytes(&details.target);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>, _what: &'static str) -> Decoded<Self> {
+        let meta = Meta::get(reader)?;
+        Ok(Some(Box::new(ItemDetails { meta, target: reader.bytes(LINK_BYTES_MAX, "target")?.to_vec() })))
+    }
+}
 
 impl Value for Option<Box<RelPath>> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -70,13 +99,14 @@ impl Value for Option<Box<RelPath>> {
 
 impl Item {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        out.byte(self.action as u8 | if self.leader.is_some() { FIELDS_FOLLOW } else { 0 });
+        let follow = self.leader.is_some() || self.details.is_some();
+        out.byte(self.action as u8 | if follow { FIELDS_FOLLOW } else { 0 });
         out.byte(self.kind as u8);
         self.reasons.put(out);
         out.number(self.size);
         out.bytes(&self.path);
-        if self.leader.is_some() {
-            put_nested(&ItemFields { leader: self.leader.clone() }, out);
+        if follow {
+            put_nested(&ItemFields { leader: self.leader.clone(), details: self.details.clone() }, out);
         }
     }
 
@@ -87,11 +117,12 @@ impl Item {
             kind: Kind::get(reader, "kind")?,
             reasons: Reasons::get(reader, "reasons")?,
             size: reader.number("size")?,
-            path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?.into_bytes(),
+            path: RelPath::new(reader.bytes(PATH_BYTES_MAX, "path")?)?.into_bytes().into_boxed_slice(),
             leader: None,
+            details: None,
         };
         if head & FIELDS_FOLLOW != 0 {
-            item.leader = get_nested::<ItemFields>(reader, "fields of an item")?.leader;
+            ItemFields { leader: item.leader, details: item.details } = get_nested(reader, "fields of an item")?;
         }
         Ok(item)
     }

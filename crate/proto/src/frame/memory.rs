@@ -29,7 +29,10 @@ impl Frame {
                 Self::Owners(names) => list(names, |name| name.name.len()),
                 Self::Items(items) => list(items, |item| {
                     let leader = item.leader.as_ref();
-                    item.path.len() + leader.map_or(0, |leader| size_of_val(&**leader) + leader.as_bytes().len())
+                    let details = item.details.as_ref();
+                    item.path.len()
+                        + leader.map_or(0, |leader| size_of_val(&**leader) + leader.as_bytes().len())
+                        + details.map_or(0, |details| size_of_val(&**details) + details.target.len())
                 }),
                 Self::Arrived { entries, .. } => list(entries, |entry| entry.path.as_bytes().len()),
                 Self::Issue(issue) => issue.path.len() + issue.message.len(),

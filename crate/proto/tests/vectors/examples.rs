@@ -7,9 +7,9 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Arrived, Attributes, Basis, Chmod, Compare, Compression, Deletion, Detail, Device, Direction,
     Directories, Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame,
-    Grant, IdKind, IdMap, Issue, IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name,
-    OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection, SourcePath,
-    Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    Grant, IdKind, IdMap, Issue, IssueKind, Item, ItemDetails, Kind, Leader, ListEntry, Listing, Meta, MissingSources,
+    Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection,
+    SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -402,8 +402,9 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 kind: Kind::File,
                 reasons: reasons(),
                 size: 300,
-                path: b"d/a".to_vec(),
+                path: b"d/a"[..].into(),
                 leader: None,
+                details: None,
             }]),
         ),
         (
@@ -413,8 +414,21 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 kind: Kind::File,
                 reasons: Reasons::MISSING.union(Reasons::HARD_LINK),
                 size: 300,
-                path: b"d/b".to_vec(),
+                path: b"d/b"[..].into(),
                 leader: Some(Box::new(path(b"a"))),
+                details: None,
+            }]),
+        ),
+        (
+            "Items, details",
+            Frame::Items(vec![Item {
+                action: Action::Keep,
+                kind: Kind::Symlink,
+                reasons: Reasons::default(),
+                size: 1,
+                path: b"d/c"[..].into(),
+                leader: None,
+                details: Some(Box::new(ItemDetails { meta: meta(), target: b"a".to_vec() })),
             }]),
         ),
         (

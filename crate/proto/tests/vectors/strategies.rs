@@ -9,8 +9,8 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Arrived, Attributes, Basis, Chmod, Compare, Compression, Deletion, Detail, Device, Direction,
     Directory, Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, IdKind, IdMap, Issue,
-    IssueKind, Item, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, PHASES, Paths,
-    PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time,
+    IssueKind, Item, ItemDetails, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, PHASES,
+    Paths, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time,
     Version, Window, WireError, Xattrs, limits,
 };
 
@@ -284,9 +284,20 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
     });
     let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
     let leader = prop::option::of(any_path().prop_map(Box::new));
-    let item = (action, any_kind(), any::<u64>(), any_path(), leader).prop_map(|(action, kind, size, path, leader)| {
-        Item { action, kind, reasons: reasons(), size, path: path.as_bytes().to_vec(), leader }
-    });
+    let details = prop::option::of(
+        (any_meta(), vec(1..=255u8, 0..30)).prop_map(|(meta, target)| Box::new(ItemDetails { meta, target })),
+    );
+    let item = (action, any_kind(), any::<u64>(), any_path(), leader, details).prop_map(
+        |(action, kind, size, path, leader, details)| Item {
+            action,
+            kind,
+            reasons: reasons(),
+            size,
+            path: path.as_bytes().into(),
+            leader,
+            details,
+        },
+    );
     let issue_kind = (0..IssueKind::ALL.len()).prop_map(|at| IssueKind::ALL[at]);
     let issue = (issue_kind, any_path(), ".{0,40}", any::<bool>()).prop_map(|(kind, path, message, old_kept)| {
         Frame::Issue(Issue { kind, path: path.into_bytes(), message, old_kept })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sparsync_proto::{
-    Action, Counter, Durability, Entry, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, Rules, Selection,
-    Step, plan, plan_alone,
+    Action, Counter, Durability, Entry, IssueKind, Kind, Listing, Meta, OfKind, Phase, Reasons, RelPath, Rules,
+    Selection, Step, plan, plan_alone,
 };
 
 use super::Receiver;
@@ -147,6 +147,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         if is_equal && how == BasisUse::Compare && before.is_none() {
             self.leave_alone(path, name);
+            self.tell_kept(path, listing, (index, index + 1))?;
             return Ok(FromBasis::Settled(false));
         }
         let links = is_equal && how == BasisUse::Link;
@@ -164,6 +165,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if before.is_none() {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
+            self.count_kind(OfKind::NEW, entry.kind);
         }
         self.note_made(path, name, before);
         let size = if entry.kind == Kind::File { entry.size } else { 0 };
@@ -172,8 +174,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if links {
             self.session.count(Counter::hard_links_created, 1);
         }
-        if !is_equal {
-            self.item(Action::Copy, entry.kind, best.reasons, size, &path.join_bytes(name))?;
+        if !is_equal || self.options.items.unchanged {
+            self.item(Action::Copy, (listing, entry), best.reasons, || path.join_bytes(name))?;
         }
         self.changed |= !self.options.dry_run;
         Ok(FromBasis::Settled(true))

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use sparsync_proto::{
-    Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Listing, Meta, Phase, RelPath, TreeHasher, Xattrs,
+    Action, Counter, Digest, Directory, Issue, IssueKind, Kind, Listing, Meta, Phase, Reasons, RelPath, TreeHasher,
+    Xattrs,
 };
 
+use super::items::{Kinds, count_kinds};
 use super::{Receiver, ReceiverOptions};
 use crate::engine::budget::ENTRIES_HELD_MAX;
 use crate::engine::destination::Found;
@@ -18,6 +20,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn tree_is_equal(&mut self, digest: &Digest) -> Result<bool> {
         let mut tree = TreeHasher::default();
         let (mut entries, mut bytes, mut directories) = (0, 0, 0);
+        let mut kinds = Kinds::default();
         let mut leftovers = false;
         let all = self.clock.during(Phase::wait_walk, || self.found.read_all(ENTRIES_HELD_MAX, self.session))?;
         let Some(all) = all else { return Ok(false) };
@@ -29,6 +32,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             leftovers |= !scan.leftovers.is_empty();
             directories += 1;
             entries += scan.listing.len() as u64;
+            if self.options.items.details {
+                kinds.add(&scan.listing);
+            }
             bytes += scan.listing.entries().iter().filter(|e| e.kind == Kind::File).map(|e| e.size).sum::<u64>();
             let Some((meta, xattrs, digest)) = as_at_the_source(self.options, scan, &scan.listing) else {
                 return Ok(false);
@@ -43,6 +49,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.session.set(Counter::entries_source, entries);
         self.session.set(Counter::bytes_total, bytes);
         self.session.set(Counter::walk_done, 1);
+        kinds.count(self.session);
         Ok(true)
     }
 
@@ -165,13 +172,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let reasons = attributes.meta_differences(Kind::Directory, &meta, &old.meta);
             if !reasons.union(xattrs).is_empty() && !self.options.rules.append_only {
                 self.session.count(Counter::attrs_changed, 1);
-                self.item(Action::Attributes, Kind::Directory, reasons.union(xattrs), 0, directory.path.as_bytes())?;
+                self.item_in_turn(number, Action::Attributes, (&directory.path, meta), reasons.union(xattrs))?;
                 if !xattrs.is_empty() {
                     self.set_directory_xattrs(&directory.path, (&directory.meta, &wanted), false);
                 }
                 if !reasons.is_empty() {
                     self.settle_attrs(&directory.path, meta, false);
                 }
+            } else if self.options.items.unchanged && self.has_attributes_of(&directory.path) {
+                self.item_in_turn(number, Action::Keep, (&directory.path, meta), Reasons::default())?;
             }
         }
         // A new root gets its attributes where its listing is decided upon.
@@ -181,6 +190,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let is_same = || directory.unlisted || (self.options.digests_decide() && is_equal());
         let equal = !single && !is_new_root && is_same();
         if equal && !self.machine.grants_all() {
+            count_kinds((self.session, self.options), &old.listing);
             if let Some(links) = &mut self.links {
                 links.know(&old.path, &old.listing);
             }
@@ -212,6 +222,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     fn need(&mut self, number: u32, directory: Directory, old: Option<Box<Scan>>) {
         self.session.count(Counter::directories_listed, 1);
+        self.undecided += 1;
         if let Some(old) = old {
             self.old.insert(number, old);
         }

@@ -3,8 +3,8 @@
 use sparsync_proto::limits::DELTA_BYTES_MIN;
 use sparsync_proto::session::Pending;
 use sparsync_proto::{
-    Action, At, Basis, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, Xattrs,
-    is_acl, is_foreign_xattr, plan,
+    Action, At, Basis, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, OfKind, Reasons, RelPath, Resume, Step,
+    Xattrs, is_acl, is_foreign_xattr, plan,
 };
 
 use super::basis::{BasisDirectories, FromBasis};
@@ -113,7 +113,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut steps = Vec::new();
         plan(&self.options.rules, listing, old_listing, |step| steps.push(step));
         let mut decided = Decided::default();
+        let mut kept_from = 0;
         for step in steps {
+            if let Some(source) = step.source() {
+                self.tell_kept(path, listing, (kept_from, source))?;
+                kept_from = source + 1;
+            }
             let step = match step {
                 Step::Link { source, old: at, reasons } => {
                     let old = old.zip(at);
@@ -154,6 +159,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Step::Extra { old: at } => old.is_some_and(|old| !self.is_foreign(old.device) && self.extra(old, at)),
             };
         }
+        self.tell_kept(path, listing, (kept_from, listing.len()))?;
         Ok(decided)
     }
 
@@ -300,6 +306,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if before.is_none() {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
+            self.count_kind(OfKind::NEW, entry.kind);
         }
         if entry.kind == Kind::Directory {
             // It is made when its own listing comes.
@@ -318,7 +325,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if appends_to.is_some_and(|before| before.size >= entry.size) {
             self.leave_alone(path, name);
             self.session.count(Counter::files_skipped, 1);
-            self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
+            self.item(Action::Skip, (listing, entry), reasons, || full)?;
             decided.left.push(index);
             return Ok(false);
         }
@@ -335,7 +342,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 None if entry.kind != Kind::File => Action::Copy,
                 _ => Action::Update,
             };
-            self.item(action, entry.kind, reasons, size, &full)?;
+            self.item(action, (listing, entry), reasons, || full)?;
+        } else if self.options.items.unchanged {
+            self.item(Action::Copy, (listing, entry), reasons, || full)?;
         }
         if let Some(counter) = counter_without_content(entry.kind) {
             if self.options.dry_run {
@@ -430,7 +439,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let full = path.join_bytes(listing.name(entry));
         self.leave_alone(path, listing.name(entry));
         self.session.count(Counter::files_skipped, 1);
-        self.item(Action::Skip, entry.kind, reasons, 0, &full)?;
+        self.item(Action::Skip, (listing, entry), reasons, || full.clone())?;
         if let (Kind::Directory, true, Ok(path)) =
             (entry.kind, reasons.intersects(Reasons::MISSING.union(Reasons::TYPE)), RelPath::new(&full))
         {

@@ -1,7 +1,8 @@
 //! What only the destination has is removed, once the source is known in full.
 
-use sparsync_proto::{Action, At, Counter, InForce, Issue, IssueKind, Item, Kind, Name, Reasons, RelPath};
+use sparsync_proto::{Action, At, Counter, InForce, Issue, IssueKind, Item, Kind, Name, OfKind, Reasons, RelPath};
 
+use super::items::count;
 use super::{Extra, Receiver};
 use crate::engine::placement::{Delayed, Displaced};
 use crate::engine::writer::Writing;
@@ -186,7 +187,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut on_removed = |path: &[u8], kind: Kind| {
             let counter = if kind == Kind::Directory { Counter::directories_deleted } else { Counter::files_deleted };
             session.count(counter, 1);
-            if options.itemize && told.is_ok() {
+            count(session, OfKind::DELETED, kind);
+            if options.items.told && told.is_ok() {
                 told = options.report.item(item_of(kind, path), session);
             }
         };
@@ -311,7 +313,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Tells in a dry run what a directory at `path` holds that would give way.
     pub(super) fn tell_would_give_way(&self, path: &[u8]) -> Result<()> {
-        let is_told = self.options.dry_run && self.options.itemize;
+        let is_told = self.options.dry_run && self.options.items.told;
         match (self.destination.root.as_ref().filter(|_| is_told), RelPath::new(path)) {
             // What cannot be looked at would not give way.
             (Some(root), Ok(at)) => self.remove_given_way(root, &at, path, None).map(drop),
@@ -345,15 +347,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
 /// Puts what is deleted in rsync's order, which decides what is left beyond a limit: directory by directory, in each of them
 /// directories before everything else, the last name first.
 fn in_order(extras: &mut [Extra]) {
-    let key = |extra: &Extra| extra.path.split_last().map(|(parent, name)| (parent, name.as_bytes().to_vec()));
+    let key = |extra: &Extra| extra.path.split_last().map(|(parent, name)| (parent, RelPath::root().join(name)));
     extras.sort_by_cached_key(|extra| {
         let (parent, name) = key(extra).unwrap_or_default();
-        (parent, !extra.is_directory, std::cmp::Reverse(name))
+        let (directory, other) = if extra.is_directory { (Some(name), None) } else { (None, Some(name.into_bytes())) };
+        (parent, std::cmp::Reverse(directory), std::cmp::Reverse(other))
     });
 }
 
 /// The account of a deletion.
 fn item_of(kind: Kind, path: &[u8]) -> Item {
     let (action, reasons) = (Action::Delete, Reasons::EXTRA);
-    Item { action, kind, reasons, size: 0, path: path.to_vec(), leader: None }
+    Item { action, kind, reasons, size: 0, path: path.into(), leader: None, details: None }
 }

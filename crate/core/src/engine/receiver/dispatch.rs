@@ -1,8 +1,9 @@
 //! What the sender says, and what follows from it.
 
-use sparsync_proto::session::ToReceiver;
+use sparsync_proto::session::{Pending, ToReceiver};
 use sparsync_proto::{Counter, Directory, Frame, Phase};
 
+use super::items::count_kinds;
 use super::{Outcome, Receiver};
 use crate::engine::destination::Found;
 use crate::engine::lanes::FrameReceiver;
@@ -31,7 +32,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     }
                 }
                 ToReceiver::Compare { first, directories } => self.compare(first, directories)?,
-                ToReceiver::Decide { directory, pending } => self.decide(directory, *pending)?,
+                ToReceiver::Decide { directory, pending } => self.decide_in_turn(directory, *pending)?,
                 ToReceiver::Unmounted(path) => self.guard.unmounted(path),
                 ToReceiver::LeftOut(path) => self.guard.left_out(path),
                 ToReceiver::Owners(names) => self.options.owners.told(names),
@@ -47,6 +48,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 ToReceiver::Profile(_) => return Err(Error::internal("a profile before the result")),
             }
         }
+        self.tell_held(u32::MAX)?;
         while let Some(found) = self.next_found()? {
             if !self.options.deletion.delete {
                 break;
@@ -64,6 +66,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.set_final_attrs()?;
         self.let_remove(rx)?;
         self.finish(refused, rx)
+    }
+
+    /// Decides on a directory, and tells what was held back of those before it and behind it.
+    fn decide_in_turn(&mut self, number: u32, pending: Pending) -> Result<()> {
+        self.tell_held(number)?;
+        count_kinds((self.session, self.options), &pending.listing);
+        if self.is_single() {
+            self.tell_top()?;
+        }
+        self.decide(number, pending)?;
+        self.undecided = self.undecided.saturating_sub(1);
+        if self.undecided == 0 { self.tell_held(u32::MAX) } else { Ok(()) }
     }
 
     fn next_frame(&mut self, rx: &mut FrameReceiver) -> Result<Frame> {

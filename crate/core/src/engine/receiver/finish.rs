@@ -91,7 +91,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
             tell_profile(self.session, &self.control)?;
         }
         let refusal = refused.as_ref().map(Error::to_wire);
-        self.machine.finish(self.session.counters(), refusal).encode(self.session.version(), &mut encoded);
+        let mut counters = self.session.counters();
+        // What was not counted need not travel.
+        while counters.last() == Some(&0) {
+            counters.pop();
+        }
+        self.machine.finish(counters, refusal).encode(self.session.version(), &mut encoded);
         self.control.send_bulk(encoded)?;
         while self.options.profile == ProfileExchange::Ask && self.session.peer_profile().is_none() {
             let Some(frame) = rx.blocking_recv() else { return Err(self.session.lane_ended()) };

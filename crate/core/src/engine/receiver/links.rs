@@ -6,8 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use sparsync_proto::{
-    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Leader, Listing, Meta, Name, Phase, Reasons, RelPath,
-    Step, plan_alone,
+    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Leader, Listing, Meta, Name, OfKind, Phase, Reasons,
+    RelPath, Step, plan_alone,
 };
 
 use super::Receiver;
@@ -188,7 +188,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if append_only && !is_its_own {
             self.tell_own_file(path, name)?;
         }
-        if let Some(before) = self.before_link(path, name, old)? {
+        if let Some(before) = self.before_link(path, (name, entry.kind), old)? {
             let Ok(valid) = Name::new(name) else { return Err(Error::internal("a name that was checked")) };
             let is_told = followers.listing.push(valid, entry.kind, entry.size, entry.meta, listing.target(entry));
             debug_assert!(is_told, "part of a listing that fits");
@@ -229,7 +229,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Takes account of a link that is to be made; nothing when something is in its way.
-    fn before_link(&mut self, path: &RelPath, name: &[u8], old: Option<(&Scan, usize)>) -> Result<Option<Before>> {
+    fn before_link(
+        &mut self,
+        path: &RelPath,
+        (name, kind): (&[u8], Kind),
+        old: Option<(&Scan, usize)>,
+    ) -> Result<Option<Before>> {
         let before = old.and_then(|(old, at)| old.listing.get(at));
         let full = path.join_bytes(name);
         if self.failed.contains_entry(path, name) {
@@ -243,6 +248,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if before_is == Before::Nothing {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
+            self.count_kind(OfKind::NEW, kind);
         }
         if before_is == Before::Directory
             && let Some(conflict) = self.why_it_stays(path, &full, old.map(|(old, _)| old))
@@ -309,7 +315,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let will_be_made = |links: &Links| links.would_be_made.contains(&links.hash(leader.directory, leader.name));
         if self.options.dry_run && (how.before == Before::Nothing || self.links.as_ref().is_some_and(will_be_made)) {
-            return self.tell_link(full, entry, leader, how).map(|()| true);
+            return self.tell_link(full, (listing, entry), leader, how).map(|()| true);
         }
         // A leader that takes the place of a directory gets its name with the deletions.
         let from_name = unplaced.get(&leader_path).map_or(leader.name, Vec::as_slice);
@@ -325,7 +331,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(false);
         }
         let Some(writing) = self.writing.filter(|_| !self.options.dry_run) else {
-            return self.tell_link(full, entry, leader, how).map(|()| true);
+            return self.tell_link(full, (listing, entry), leader, how).map(|()| true);
         };
         let is_free = other.is_none();
         // The walk has made the directories of leaders usable.
@@ -357,7 +363,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if is_placed {
             self.session.count(Counter::hard_links_created, 1);
         }
-        self.item_of_link(full, entry, leader, how).map(|()| true)
+        self.item_of_link(full, (listing, entry), leader, how).map(|()| true)
     }
 
     /// Looks at both names of a link.
@@ -369,17 +375,22 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(Ends { from, to, one, other })
     }
 
-    fn tell_link(&self, path: Vec<u8>, entry: &Entry, leader: Leader<'_>, how: How) -> Result<()> {
+    fn tell_link(&self, path: Vec<u8>, of: (&Listing, &Entry), leader: Leader<'_>, how: How) -> Result<()> {
         self.session.count(Counter::hard_links_created, 1);
-        self.item_of_link(path, entry, leader, how)
+        self.item_of_link(path, of, leader, how)
     }
 
-    fn item_of_link(&self, path: Vec<u8>, entry: &Entry, leader: Leader<'_>, how: How) -> Result<()> {
+    fn item_of_link(
+        &self,
+        path: Vec<u8>,
+        (listing, entry): (&Listing, &Entry),
+        leader: Leader<'_>,
+        how: How,
+    ) -> Result<()> {
         let action = if how.before == Before::Nothing { Action::Create } else { Action::Update };
-        let size = if entry.kind == Kind::File { entry.size } else { 0 };
-        let (kind, reasons) = (entry.kind, how.reasons.union(Reasons::HARD_LINK));
+        let reasons = how.reasons.union(Reasons::HARD_LINK);
         let leader = || RelPath::new(&leader.path()).ok().map(Box::new);
-        self.tell_item(|| Item { action, kind, reasons, size, path, leader: leader() })
+        self.tell_item(|| Item { action, reasons, leader: leader(), ..self.item_of(listing, entry, path) })
     }
 }
 

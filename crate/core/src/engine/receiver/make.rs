@@ -23,6 +23,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         bases: Option<&BasisDirectories>,
     ) -> Result<Option<IssueKind>> {
         if path.is_root() && !self.has_attributes_of(path) {
+            self.tell_top()?;
             return Ok(None);
         }
         let replaces = !self.options.rules.append_only;
@@ -32,9 +33,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.session.count(Counter::directories_created, 1);
         match self.basis_of_directory(bases, &meta) {
-            None => self.item(Action::Create, Kind::Directory, Reasons::MISSING, 0, path.as_bytes())?,
-            Some(reasons) if reasons.is_empty() => {}
-            Some(reasons) => self.item(Action::Copy, Kind::Directory, reasons, 0, path.as_bytes())?,
+            None => self.item_of_directory(Action::Create, path, meta, Reasons::MISSING)?,
+            Some(reasons) if reasons.is_empty() && !self.options.items.unchanged => {}
+            Some(reasons) => self.item_of_directory(Action::Copy, path, meta, reasons)?,
         }
         self.settle_attrs(path, meta, true);
         let (Some(writing), Some((parent, name))) = (self.writing, path.split_last()) else { return Ok(None) };
@@ -153,7 +154,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
         let name = listing.name(entry);
         self.session.count(Counter::attrs_changed, 1);
-        self.item(Action::Attributes, entry.kind, reasons, 0, &path.join_bytes(name))?;
+        self.item(Action::Attributes, (listing, entry), reasons, || path.join_bytes(name))?;
         if self.options.dry_run {
             return Ok(false);
         }

@@ -4,7 +4,7 @@
 //! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them,
 //! [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the tree, [`delete`] removes what
 //! only the destination has, [`again`] decides about that once more, [`missing`] adds what sources that are not there would be,
-//! [`arrived`] lets the sender remove what it has sent, [`finish`] sets final attributes and tells the result. What may come when is decided by
+//! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
 mod again;
@@ -16,19 +16,19 @@ mod delete;
 mod dir_links;
 mod dispatch;
 mod finish;
+mod items;
 mod kept;
 mod links;
 mod make;
 mod missing;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
-    Action, Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Kind, Listing, Meta, OwnerNames, Paths,
-    Reasons, RelPath, Rules,
+    Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Listing, Meta, OwnerNames, Paths, RelPath, Rules,
 };
 
 use super::attributes::AttributePolicy;
@@ -114,6 +114,17 @@ pub(crate) struct WriteOptions {
     pub(crate) delay_updates: bool,
 }
 
+/// Which items a receiver reports.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ItemOptions {
+    /// There are any.
+    pub(crate) told: bool,
+    /// They tell what the source's entries are.
+    pub(crate) details: bool,
+    /// There are some of what is as it should be as well.
+    pub(crate) unchanged: bool,
+}
+
 /// Says of a path below the destination whether its directory is a source.
 pub(crate) type IsSource = Box<dyn Fn(&RelPath) -> bool + Send + Sync>;
 
@@ -142,8 +153,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) keeps_dir_links: bool,
     /// Nothing is written.
     pub(crate) dry_run: bool,
-    /// Items are reported.
-    pub(crate) itemize: bool,
+    /// Which items are reported.
+    pub(crate) items: ItemOptions,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
     /// An attribute that the destination's file system cannot hold is a failure.
@@ -199,7 +210,10 @@ impl ReceiverOptions {
 
     /// Whether equal digests of two directories prove that nothing in them differs.
     fn digests_decide(&self) -> bool {
-        !self.writes.removes_sources && self.attributes.digests_decide() && self.judge.matcher.digests_decide()
+        !self.writes.removes_sources
+            && !self.items.unchanged
+            && self.attributes.digests_decide()
+            && self.judge.matcher.digests_decide()
     }
 }
 
@@ -398,6 +412,10 @@ struct Receiver<'a, S: WriteStorage> {
     changed: bool,
     /// The rights of the key of which was told that they are missing.
     rights_told: Vec<IssueKind>,
+    /// What is to be told of directories when all that comes before has been.
+    held_items: VecDeque<(u32, Item)>,
+    /// Directories whose entries are still to be decided upon.
+    undecided: usize,
 }
 
 impl<'a, S: WriteStorage> Receiver<'a, S> {
@@ -439,19 +457,13 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             links: options.attributes.hard_links.then(Links::default),
             changed: false,
             rights_told: Vec::new(),
+            held_items: VecDeque::new(),
+            undecided: 0,
         }
     }
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    fn item(&self, action: Action, kind: Kind, reasons: Reasons, size: u64, path: &[u8]) -> Result<()> {
-        self.tell_item(|| Item { action, kind, reasons, size, path: path.to_vec(), leader: None })
-    }
-
-    fn tell_item(&self, item: impl FnOnce() -> Item) -> Result<()> {
-        if self.options.itemize { self.options.report.item(item(), self.session) } else { Ok(()) }
-    }
-
     /// Where directories of one's own are made usable; nothing in a dry run.
     fn widened(&self) -> Option<&Widened<'_, S>> {
         self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)

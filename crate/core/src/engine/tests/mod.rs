@@ -15,8 +15,8 @@ use sparsync_proto::{
 
 use super::events::EventQueue;
 use super::{
-    Accounts, Destination, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session, Source, WriteOptions,
-    run_receiver, run_sender,
+    Accounts, Destination, ItemOptions, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session, Source,
+    WriteOptions, run_receiver, run_sender,
 };
 use crate::error::Result;
 use crate::run::both_engines;
@@ -117,7 +117,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         one_file_system: false,
         keeps_dir_links: false,
         dry_run: false,
-        itemize: false,
+        items: ItemOptions::default(),
         strict_attributes: false,
         open_noatime: false,
         durability: asked.durability,

@@ -1,0 +1,157 @@
+//! What is told of each entry, in the order of the walk: a directory, what it holds, then its sub-directories.
+
+use sparsync_proto::{Action, Counter, Entry, Item, ItemDetails, Kind, Listing, Meta, OfKind, Reasons, RelPath};
+
+use super::{Receiver, ReceiverOptions};
+use crate::engine::session::Session;
+use crate::error::Result;
+use crate::storage::WriteStorage;
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    /// Tells what is done with an entry of the source.
+    pub(super) fn item(
+        &self,
+        action: Action,
+        (listing, entry): (&Listing, &Entry),
+        reasons: Reasons,
+        path: impl FnOnce() -> Vec<u8>,
+    ) -> Result<()> {
+        self.tell_item(|| Item { action, reasons, ..self.item_of(listing, entry, path()) })
+    }
+
+    /// The account of an entry of the source, to be completed.
+    pub(super) fn item_of(&self, listing: &Listing, entry: &Entry, path: Vec<u8>) -> Item {
+        let details = || Box::new(ItemDetails { meta: entry.meta, target: listing.target(entry).to_vec() });
+        Item {
+            action: Action::Keep,
+            kind: entry.kind,
+            reasons: Reasons::default(),
+            size: if entry.kind == Kind::File { entry.size } else { 0 },
+            path: path.into_boxed_slice(),
+            leader: None,
+            details: self.options.items.details.then(details),
+        }
+    }
+
+    /// Tells what is done with a directory, of which `meta` are the attributes.
+    pub(super) fn item_of_directory(&self, action: Action, path: &RelPath, meta: Meta, reasons: Reasons) -> Result<()> {
+        self.tell_item(|| self.directory_item(action, path, meta, reasons))
+    }
+
+    fn directory_item(&self, action: Action, path: &RelPath, meta: Meta, reasons: Reasons) -> Item {
+        let details = || Box::new(ItemDetails { meta, target: Vec::new() });
+        Item {
+            action,
+            kind: Kind::Directory,
+            reasons,
+            size: 0,
+            path: path.as_bytes().into(),
+            leader: None,
+            details: self.options.items.details.then(details),
+        }
+    }
+
+    pub(super) fn tell_item(&self, item: impl FnOnce() -> Item) -> Result<()> {
+        if self.options.items.told { self.options.report.item(item(), self.session) } else { Ok(()) }
+    }
+
+    /// Tells what is done with a directory that is compared ahead of what those before it hold.
+    pub(super) fn item_in_turn(
+        &mut self,
+        number: u32,
+        action: Action,
+        (path, meta): (&RelPath, Meta),
+        reasons: Reasons,
+    ) -> Result<()> {
+        if self.undecided == 0 || !self.options.items.told {
+            return self.item_of_directory(action, path, meta, reasons);
+        }
+        let item = self.directory_item(action, path, meta, reasons);
+        self.held_items.push_back((number, item));
+        Ok(())
+    }
+
+    /// Tells what was held back of directories up to `number`.
+    pub(super) fn tell_held(&mut self, number: u32) -> Result<()> {
+        while self.held_items.front().is_some_and(|(at, _)| *at <= number) {
+            let Some((_, item)) = self.held_items.pop_front() else { break };
+            self.options.report.item(item, self.session)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of the entries `from..to` of a directory that they are as they should be.
+    pub(super) fn tell_kept(&self, path: &RelPath, listing: &Listing, (from, to): (usize, usize)) -> Result<()> {
+        if !self.options.items.unchanged {
+            return Ok(());
+        }
+        let kept = listing.entries().get(from..to).unwrap_or_default();
+        for entry in kept.iter().filter(|entry| entry.kind.has_attributes()) {
+            self.item(Action::Keep, (listing, entry), Reasons::default(), || path.join_bytes(listing.name(entry)))?;
+        }
+        Ok(())
+    }
+
+    /// Tells that the top of the destination was made, where its attributes are not those of the source's.
+    pub(super) fn tell_top(&self) -> Result<()> {
+        if !(self.options.items.details && self.destination.created) {
+            return Ok(());
+        }
+        self.item_of_directory(Action::Create, &RelPath::root(), Meta::default(), Reasons::MISSING)
+    }
+
+    /// Counts an entry by its kind.
+    pub(super) fn count_kind(&self, counters: OfKind, kind: Kind) {
+        count(self.session, counters, kind);
+    }
+}
+
+/// How many entries of each kind a source has.
+#[derive(Default)]
+pub(super) struct Kinds {
+    symlinks: u64,
+    symlink_bytes: u64,
+    devices: u64,
+    specials: u64,
+}
+
+impl Kinds {
+    /// Adds the entries of a directory.
+    pub(super) fn add(&mut self, listing: &Listing) {
+        for entry in listing.entries() {
+            match entry.kind {
+                Kind::Symlink => {
+                    self.symlinks += 1;
+                    self.symlink_bytes += entry.size;
+                }
+                Kind::BlockDevice | Kind::CharDevice => self.devices += 1,
+                Kind::Fifo | Kind::Socket => self.specials += 1,
+                Kind::File | Kind::Directory | Kind::Special => {}
+            }
+        }
+    }
+
+    /// Adds them to the counters of a run.
+    pub(super) fn count(&self, session: &Session) {
+        session.count(OfKind::SOURCE.symlinks, self.symlinks);
+        session.count(OfKind::SOURCE.devices, self.devices);
+        session.count(OfKind::SOURCE.specials, self.specials);
+        session.count(Counter::symlink_bytes, self.symlink_bytes);
+    }
+}
+
+/// Counts the entries of a directory of the source by their kinds, where the run tells that.
+pub(super) fn count_kinds((session, options): (&Session, &ReceiverOptions), listing: &Listing) {
+    if options.items.details {
+        let mut kinds = Kinds::default();
+        kinds.add(listing);
+        kinds.count(session);
+    }
+}
+
+/// Counts an entry by its kind.
+pub(super) fn count(session: &Session, counters: OfKind, kind: Kind) {
+    if let Some(counter) = counters.counter(kind) {
+        session.count(counter, 1);
+    }
+}

@@ -1,0 +1,287 @@
+import { lstatSync } from 'node:fs';
+
+import type { ItemEvent, SyncResult, WarningEvent } from '../events.js';
+import type { InfoLevels } from './info.js';
+import { itemize } from './itemize.js';
+import type { ItemizeContext } from './itemize.js';
+import type { LogFile } from './log-file.js';
+import { safeBytes, safePath } from './names.js';
+import { readFormat } from './out-format.js';
+import type { Format, FormatValues } from './out-format.js';
+import { print } from './output.js';
+import type { ParsedFlags } from './parse.js';
+import type { ProgressLines } from './progress-lines.js';
+import { statsLines, totalLines, totalSize } from './rsync-totals.js';
+
+/** What the account of a run is made of, beside its events. */
+export interface AccountOf extends ItemizeContext {
+  readonly flags: ParsedFlags;
+  readonly info: InfoLevels;
+  /** What stands before each path: the name under which a directory arrives. */
+  readonly prefix: string;
+  /** The name of the source, where it is one entry that is no directory. */
+  readonly single: string | undefined;
+  /** Whether the top of the tree is an entry of the source. */
+  readonly hasTop: boolean;
+  /** The path of the source where it is the only one and of this machine. */
+  readonly source: Uint8Array | undefined;
+  /** The path of the source, for names with it. */
+  readonly sourcePath: string;
+  /** The line that says which directories had to be made for the destination, if it is known that any had. */
+  readonly made: string | undefined;
+  /** What is said where the top is made and `made` does not say it. */
+  readonly madeTop: string;
+  readonly log: LogFile | undefined;
+  readonly progress: ProgressLines | undefined;
+}
+
+/** What a run says, line by line: as rsync does, in the order of its walk. */
+export class Account {
+  readonly #of: AccountOf;
+  readonly #format: Format | undefined;
+  readonly #level: number;
+  /** Whether what is as it should be is told, by the format or by its name. */
+  readonly #keeps: boolean;
+  #toldMade = false;
+
+  constructor(of: AccountOf) {
+    const { flags, info } = of;
+    this.#of = of;
+    const format = formatOf(flags);
+    this.#format = format === undefined ? undefined : readFormat(format, 'out-format');
+    this.#level = numberLevel(flags);
+    this.#keeps = flags.times('itemize-changes') > 1 || info.name > 1;
+  }
+
+  /** What is said before anything is done. */
+  async begin(): Promise<void> {
+    const { info, flags, direction, made, log } = this.#of;
+    const pulls = direction === 'pull';
+    await log?.line(pulls ? 'receiving file list' : 'building file list');
+    if (info.flist > 0) {
+      const [verb, done] = pulls ? ['receiving', 'receiving'] : ['sending', 'building'];
+      if (walksAsItGoes(flags)) await this.#say(`${verb} incremental file list`);
+      else if (flags.on('recursive') || flags.on('dirs') || flags.words('files-from').length > 0) {
+        await this.#say(`${done} file list ... done`);
+      }
+    }
+    if (made !== undefined) await this.#tellMade(made);
+    if (flags.times('verbose') > 1 && !flags.on('quiet') && direction !== 'push') {
+      await this.#say(
+        `delta-transmission ${direction === 'pull' ? 'enabled' : 'disabled for local transfer or --whole-file'}`,
+      );
+    }
+  }
+
+  /** One path, and what is done to it. */
+  async item(item: ItemEvent): Promise<void> {
+    const { flags, info } = this.#of;
+    if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
+      await this.#tellMade(this.#of.madeTop);
+      // The top of several sources, or of a single one that is no directory, is nobody's.
+      if (item.details?.mode === 0 && item.details.mtimeMs === 0) return;
+    }
+    const values = this.#values(item);
+    if (item.action === 'skip') return this.#skipped(item, values.name);
+    if (item.action !== 'keep' && (item.action !== 'copy' || item.reasons.length > 0)) await this.#log(item, values);
+    if (flags.on('quiet')) return;
+    if (item.action === 'delete') return this.#deleted(values);
+    const isUnchanged = item.reasons.length === 0;
+    if (item.action === 'keep' && item.kind !== 'directory' && info.skip > 0 && flags.on('ignore-existing')) {
+      await this.#say(`${values.name} exists`);
+      return;
+    }
+    if (this.#format?.itemizes === true) {
+      if (!isUnchanged || this.#keeps) await this.#line(item, this.#format.line(values));
+      return;
+    }
+    const plain = values.name.replace(/\/$/, '');
+    if (isUnchanged) {
+      if (info.name < 2 || (item.action === 'keep' && item.kind === 'directory')) return;
+      await this.#say(`${values.name} is uptodate`);
+      return;
+    }
+    if (item.action === 'attrs' && item.kind !== 'directory') {
+      if (info.name > 1) await this.#say(plain);
+      return;
+    }
+    if (this.#format !== undefined) await this.#line(item, this.#format.line(values));
+    else if (info.name > 0) await this.#line(item, `${values.name}${values.leadsTo}`);
+    else await this.#of.progress?.transferring(item, undefined);
+  }
+
+  /** What is said of an entry that is not carried because of what it is. */
+  async warning({
+    code,
+    path = '',
+    pathBytes,
+    message,
+  }: Pick<WarningEvent, 'code' | 'path' | 'pathBytes' | 'message'>): Promise<boolean> {
+    const { info, prefix } = this.#of;
+    const name = `${prefix}${safePath(pathBytes === undefined ? { path } : { path, pathBytes })}`;
+    if (code === 'special') {
+      if (info.nonreg > 0) await this.#say(`skipping non-regular file "${name}"`);
+      return true;
+    }
+    if (code === 'unsafe-link') {
+      const target = message.replace(/^.* -> /, '');
+      if (info.symsafe > 0) await this.#say(`ignoring unsafe symlink "${name}" -> "${target}"`);
+      return true;
+    }
+    return false;
+  }
+
+  /** What is said at the end. */
+  async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun'>): Promise<void> {
+    const { info, flags, direction, hasTop, log, progress } = this.#of;
+    await progress?.end();
+    if (flags.times('verbose') > 1 && !flags.on('quiet') && direction !== 'pull') {
+      const data = result.dryRun ? 0 : result.stats.bytesTransferred;
+      await this.#say(`total: matches=0  hash_hits=0  false_alarms=0 data=${data}`);
+    }
+    const totals = { ...result, single: !hasTop };
+    const lines = totalLines(totals, this.#level);
+    const table = info.stats > 1 ? statsLines(totals, this.#level) : [];
+    if (table.length > 0) await this.#say(['', ...table].join('\n'));
+    if (info.stats > 0) await this.#say(`\n${lines.join('\n')}`);
+    const { stats } = result;
+    const brief = `sent ${stats.bytesSent} bytes  received ${stats.bytesReceived} bytes  total size ${totalSize(stats)}`;
+    for (const line of info.stats > 0 ? [...table, ...lines] : [brief]) await log?.line(line);
+  }
+
+  async #deleted(values: FormatValues): Promise<void> {
+    if (this.#format !== undefined) {
+      await this.#say(this.#format.tellsDeletions ? this.#format.line(values) : `deleting ${values.name}`);
+    } else if (this.#of.info.del > 0 || this.#of.info.name > 0) await this.#say(`deleting ${values.name}`);
+  }
+
+  async #skipped(item: ItemEvent, shown: string): Promise<void> {
+    const { info, flags } = this.#of;
+    if (info.skip === 0) return;
+    const name = shown.replace(/\/$/, '');
+    const missing = item.reasons.includes('missing');
+    if (item.reasons.includes('newer')) await this.#say(`${name} is newer`);
+    else if (flags.on('existing') && missing) {
+      await this.#say(`not creating new ${item.kind === 'directory' ? 'directory' : 'file'} "${name}"`);
+    } else if (
+      item.reasons.length === 1 &&
+      item.reasons[0] === 'size' &&
+      item.kind === 'file' &&
+      this.#isBeyondSize()
+    ) {
+      await this.#say(`${name} is ${this.#isOver(item) ? 'over max-size' : 'under min-size'}`);
+    } else if (flags.on('ignore-existing') && !missing) await this.#say(`${name} exists`);
+  }
+
+  #isBeyondSize(): boolean {
+    const { flags } = this.#of;
+    return flags.text('max-size') !== undefined || flags.text('min-size') !== undefined;
+  }
+
+  /** With both bounds the larger one of what is left out is beyond the upper one. */
+  #isOver(item: ItemEvent): boolean {
+    const { flags } = this.#of;
+    if (flags.text('min-size') === undefined) return true;
+    return (
+      flags.text('max-size') !== undefined &&
+      (item.size ?? 0) > 0 &&
+      Number.parseFloat(flags.text('min-size') ?? '') <= (item.size ?? 0)
+    );
+  }
+
+  async #tellMade(line: string): Promise<void> {
+    if (this.#toldMade) return;
+    this.#toldMade = true;
+    const { info, log, flags } = this.#of;
+    if (flags.on('quiet') || (info.name === 0 && this.#format?.itemizes !== true)) return;
+    await this.#say(line);
+    await log?.line(line);
+  }
+
+  async #line(item: ItemEvent, line: string): Promise<void> {
+    if (this.#of.progress === undefined) await print(line);
+    else await this.#of.progress.transferring(item, line);
+  }
+
+  async #say(line: string): Promise<void> {
+    if (this.#of.progress === undefined) await print(line);
+    else await this.#of.progress.say(line);
+  }
+
+  async #log(item: ItemEvent, values: FormatValues): Promise<void> {
+    const { log, flags } = this.#of;
+    // What a dry run would transfer is not transferred.
+    if (log === undefined || (flags.on('dry-run') && item.kind === 'file' && item.action !== 'delete')) return;
+    await log.entry(values);
+  }
+
+  /** What the file system says that a directory of a source of this machine takes; no other end tells. */
+  #directorySize({ path, pathBytes, action }: ItemEvent): number {
+    const { source } = this.#of;
+    if (source === undefined || action === 'delete' || this.#format?.tellsSizes !== true) return 0;
+    const below = pathBytes === undefined ? Buffer.from(path) : Buffer.from(pathBytes);
+    try {
+      return lstatSync(Buffer.concat([source, Buffer.from('/'), below]), { throwIfNoEntry: false })?.size ?? 0;
+    } catch {
+      return 0;
+    }
+  }
+
+  #values(item: ItemEvent): FormatValues {
+    const { prefix, single, sourcePath, direction } = this.#of;
+    const path = single !== undefined && item.path !== '' ? single : `${prefix}${safePath(item)}`;
+    const bare = path.replace(/\/$/, '');
+    const isDirectory = item.kind === 'directory';
+    const name = bare === '' ? './' : isDirectory ? `${bare}/` : bare;
+    const target = item.details?.target;
+    const leads =
+      item.hardLinkTo === undefined
+        ? target === undefined
+          ? ''
+          : ` -> ${safeBytes(target)}`
+        : ` => ${prefix}${safePath(item.hardLinkTo)}`;
+    const below = single === undefined ? safePath(item) : '';
+    const longName = [sourcePath, below === '' && isDirectory ? (prefix === '' ? '.' : '') : below]
+      .filter((part) => part !== '')
+      .join('/');
+    const size =
+      item.kind === 'symlink' ? (target?.length ?? 0) : isDirectory ? this.#directorySize(item) : (item.size ?? 0);
+    const isSent =
+      item.kind === 'file' && (item.action === 'create' || item.action === 'update') && item.hardLinkTo === undefined;
+    return {
+      name,
+      longName,
+      leadsTo: leads,
+      columns: itemize(item, this.#of) ?? '',
+      operation: item.action === 'delete' ? 'del.' : direction === 'pull' ? 'recv' : 'send',
+      size,
+      transferred: isSent ? size : 0,
+      mode: item.details?.mode ?? 0,
+      uid: item.details?.uid ?? 0,
+      gid: item.details?.gid ?? 0,
+      mtimeMs: item.details?.mtimeMs ?? 0,
+    };
+  }
+}
+
+/** The format of the lines, where there is one. */
+export function formatOf(flags: ParsedFlags): string | undefined {
+  return flags.text('out-format') ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
+}
+
+/** How numbers are shown: 0 as digits, 1 with thousands apart, 2 and 3 with units. */
+export function numberLevel(flags: ParsedFlags): number {
+  return flags.given('human-readable') === false ? 0 : Math.min(3, 1 + flags.times('human-readable'));
+}
+
+/** Whether rsync would begin to transfer before the list of files is complete, which it says in its first line. */
+function walksAsItGoes(flags: ParsedFlags): boolean {
+  const needsAll = ['delete-before', 'delete-after', 'delay-updates', 'prune-empty-dirs'];
+  const isListed = flags.words('files-from').length > 0 && !flags.spelled('recursive');
+  return (
+    flags.on('recursive') &&
+    !isListed &&
+    flags.given('inc-recursive') !== false &&
+    !needsAll.some((name) => flags.on(name))
+  );
+}

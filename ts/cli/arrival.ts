@@ -1,0 +1,81 @@
+import { lstatSync } from 'node:fs';
+
+import { baseName } from '../paths.js';
+import { isDirectory, meansContent, place } from '../placement.js';
+import type { Ends, RemoteProbe } from '../placement.js';
+import { transferSettings } from '../settings.js';
+import type { TransferOptions } from '../options.js';
+import type { Target } from '../target.js';
+import { safeBytes } from './names.js';
+
+/** Under which names a run's paths arrive, and what had to be made for them. */
+export interface Arrival {
+  /** What stands before each path: the name under which a directory arrives. */
+  readonly prefix: string;
+  /** The name of the source, where it is one entry that is no directory. */
+  readonly single: string | undefined;
+  /** Whether the top of the tree is an entry of the source. */
+  readonly hasTop: boolean;
+}
+
+/** How the paths of a run are named, as rsync names them. */
+export async function arrivalOf(ends: Ends, transfer: TransferOptions, probe: RemoteProbe): Promise<Arrival> {
+  const [source] = ends.sources;
+  const placed = await place(ends, transferSettings(transfer), probe);
+  const several = [...placed.localSources, ...placed.remoteSources];
+  if (several.length > 0 || placed.files.selected.length > 0 || placed.files.listed.length > 0) {
+    return { prefix: '', single: undefined, hasTop: several.some(({ contents }) => contents) };
+  }
+  if (!(await isDirectory(source, probe))) return { prefix: '', single: displayName(source), hasTop: false };
+  const prefix = meansContent(source) ? '' : `${displayName(source)}/`;
+  return { prefix, single: undefined, hasTop: true };
+}
+
+/** The last name of a target, for people. */
+export function displayName(source: Target): string {
+  const name = baseName(source.path);
+  return name.length === 0 ? '.' : safeBytes(name);
+}
+
+/** The path of a source as `%f` begins with it. */
+export function sourcePath({ sources }: Ends): string {
+  const [source, ...others] = sources;
+  return others.length > 0 ? '' : safeBytes(source.path).replaceAll(/^(?:\.?\/+)+|(?:\/+\.?)+$/g, '');
+}
+
+/** The line that says which directories have to be made for a destination of this machine; nothing where none has. */
+export async function madeLine(
+  { sources, destination }: Ends,
+  mkpath: boolean,
+  probe: RemoteProbe,
+): Promise<string | undefined> {
+  const [source, ...others] = sources;
+  if (destination.kind !== 'local') return undefined;
+  const path = Buffer.from(destination.path).toString('latin1');
+  const isDirectoryNamed = others.length > 0 || path.endsWith('/') || (await isDirectory(source, probe));
+  if (!isDirectoryNamed && !mkpath) return undefined;
+  const named = path.replace(/(?<=.)\/+$/, '');
+  let missing = 0;
+  // The directory of a file that is named is not the file.
+  let at = isDirectoryNamed || isThere(named) ? named : named.slice(0, named.lastIndexOf('/'));
+  const goal = at;
+  for (; at !== '' && !isThere(at); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) missing += 1;
+  if (missing === 0) return undefined;
+  const shown = safeBytes(Buffer.from(goal, 'latin1'));
+  return mkpath
+    ? `created ${missing} ${missing === 1 ? 'directory' : 'directories'} for ${shown}`
+    : `created directory ${shown}`;
+}
+
+/** The line that says that the directory of a destination was made. */
+export function madeTopLine({ destination }: Ends): string {
+  return `created directory ${safeBytes(destination.path).replace(/(?<=.)\/+$/, '')}`;
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(Buffer.from(path, 'latin1'), { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
+}

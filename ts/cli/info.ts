@@ -1,0 +1,115 @@
+import { ConfigError } from '../errors.js';
+import type { ParsedFlags } from './parse.js';
+
+/** What `--info` has words for, and what it stands for. */
+const INFO = {
+  backup: 'Mention files backed up',
+  copy: 'Mention files copied locally on the receiving side',
+  del: 'Mention deletions on the receiving side',
+  flist: 'Mention file-list receiving/sending (levels 1-2)',
+  misc: 'Mention miscellaneous information (levels 1-2)',
+  mount: 'Mention mounts that were found or skipped',
+  name: 'Mention 1) updated file/dir names, 2) unchanged names',
+  nonreg: 'Mention skipped non-regular files (default 1, 0 disables)',
+  progress: 'Mention 1) per-file progress or 2) total transfer progress',
+  remove: 'Mention files removed on the sending side',
+  skip: 'Mention files skipped due to transfer overrides (levels 1-2)',
+  stats: 'Mention statistics at end of run (levels 1-3)',
+  symsafe: 'Mention symlinks that are unsafe',
+} as const;
+
+type InfoWord = keyof typeof INFO;
+
+/** How much is told of each. */
+export type InfoLevels = Readonly<Record<InfoWord, number>>;
+
+/** What each `-v` adds. */
+const AT_VERBOSITY: readonly (readonly (readonly [InfoWord, number])[])[] = [
+  [['nonreg', 1]],
+  (['copy', 'del', 'flist', 'misc', 'name', 'stats', 'symsafe'] as const).map((word) => [word, 1] as const),
+  [
+    ['backup', 1],
+    ['misc', 2],
+    ['mount', 1],
+    ['name', 2],
+    ['remove', 1],
+    ['skip', 1],
+  ],
+];
+
+/** The words of `--debug`. Nothing here has anything to say to them. */
+const DEBUG: ReadonlySet<string> = new Set(
+  'acl backup bind chdir connect cmd del deltasum dup exit filter flist fuzzy genr hash hlink iconv io nstr own proto recv send time all none help'.split(
+    ' ',
+  ),
+);
+
+/** What is told, as `-v`, `-q`, `--progress`, `--stats` and `--info` say together. */
+export function infoLevels(flags: ParsedFlags): InfoLevels {
+  const levels = Object.fromEntries(Object.keys(INFO).map((word) => [word, 0])) as Record<InfoWord, number>;
+  const raise = (word: InfoWord, level: number): void => {
+    levels[word] = Math.max(levels[word], level);
+  };
+  const verbosity = flags.times('verbose');
+  for (const [word, level] of AT_VERBOSITY.slice(0, verbosity + 1).flat()) raise(word, level);
+  if (flags.on('stats')) raise('stats', 2);
+  if (flags.on('progress')) for (const word of ['flist', 'name', 'progress'] as const) raise(word, 1);
+  for (const [words, level] of given(flags, 'info')) {
+    for (const word of isInfo(words) ? [words] : []) levels[word] = level;
+    if (words === 'all' || words === 'none') {
+      for (const word of Object.keys(INFO) as InfoWord[]) levels[word] = words === 'none' ? 0 : level;
+    } else if (!isInfo(words) && words !== 'help') throw unknown('info', words);
+  }
+  for (const [word] of given(flags, 'debug')) if (!DEBUG.has(word)) throw unknown('debug', word);
+  // Only what has gone wrong is left then.
+  return flags.on('quiet')
+    ? (Object.fromEntries(Object.keys(INFO).map((word) => [word, 0])) as Record<InfoWord, number>)
+    : levels;
+}
+
+/** The words of a flag with their levels. */
+function given(flags: ParsedFlags, flag: 'info' | 'debug'): (readonly [string, number])[] {
+  return flags.all(flag).flatMap((list) =>
+    list
+      .split(',')
+      .filter((word) => word !== '')
+      .map((word) => {
+        const [, name = '', level = ''] = /^(.*?)(\d*)$/.exec(word.toLowerCase()) ?? [];
+        return [name, level === '' ? 1 : Number(level)] as const;
+      }),
+  );
+}
+
+function isInfo(word: string): word is InfoWord {
+  return Object.hasOwn(INFO, word);
+}
+
+function unknown(flag: string, word: string): ConfigError {
+  return new ConfigError(`unknown --${flag} item: ${JSON.stringify(word)}; --info=help lists those of --info`);
+}
+
+/** Whether what the words mean is asked for, and nothing else is to be done. */
+export function wantsInfoHelp(flags: ParsedFlags): boolean {
+  return given(flags, 'info').some(([word]) => word === 'help');
+}
+
+/** What the words mean. */
+export function infoHelp(): string {
+  const line = (word: string, means: string): string => `${word.toUpperCase().padEnd(10)} ${means}`;
+  const added = AT_VERBOSITY.map((words, at) => {
+    const names = words.map(([word, level]) => `${word.toUpperCase()}${level > 1 ? level : ''}`);
+    return `${at}) ${names.join(',')}`;
+  });
+  return [
+    'Use OPT or OPT1 for level 1 output, OPT2 for level 2, etc.; OPT0 silences.',
+    '',
+    ...Object.entries(INFO).map(([word, means]) => line(word, means)),
+    '',
+    line('all', 'Set all --info options (e.g. all4)'),
+    line('none', 'Silence all --info options (same as all0)'),
+    line('help', 'Output this help message'),
+    '',
+    'Options added at each level of verbosity:',
+    ...added,
+  ].join('\n');
+}
