@@ -2,7 +2,15 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
-export const SETS = ['seed', 'tree100k', 'big', 'node_modules'] as const;
+export const SETS = [
+  'seed',
+  'tree100k',
+  'big',
+  'big_scattered',
+  'big_appended',
+  'big_shuffled',
+  'node_modules',
+] as const;
 export type SetName = (typeof SETS)[number];
 
 export const LINKS = ['loopback', 'veth'] as const;

@@ -20,7 +20,7 @@ import { keyValues, machineLines, table, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
 import { RSYNC_LOCAL, rsyncDaemon, rsyncSsh } from './rsync.js';
 import { buildSeed, seed } from './seed.js';
-import { filteredCommand, otherBuild, sparsyncApi, sparsyncCommand } from './sparsync.js';
+import { filteredCommand, otherBuild, sparsyncApi, sparsyncCommand, sparsyncInPlace } from './sparsync.js';
 import { judge } from './targets.js';
 import { Timer } from './timed.js';
 import { makeTree } from './trees.js';
@@ -47,9 +47,12 @@ function contendersFor(
   const isLocal = link === 'loopback';
   // It takes up to a minute for each run of the other sets.
   const isSeeds = set === 'seed';
+  const ofDelta = isLocal && set.startsWith('big') ? [sparsyncInPlace()] : [];
+  if (set.startsWith('big_')) return [sparsyncApi('none'), sparsyncCommand('none'), ...ofDelta, rsyncDaemon()];
   return [
     sparsyncApi('none'),
     sparsyncCommand('none'),
+    ...ofDelta,
     ...(against === undefined ? [] : otherBuild(against)),
     ...(isLocal && set === 'tree100k' ? [filteredCommand()] : []),
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),

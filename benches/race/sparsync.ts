@@ -78,6 +78,13 @@ export const filteredCommand = (): Contender => ({
   title: `sparsync, command, ${RULES.length} rules`,
 });
 
+/** The API that writes over what is there. */
+export const sparsyncInPlace = (): Contender => ({
+  ...sparsyncApi('none', 0, { inplace: true }),
+  key: 'sparsync_inplace',
+  title: 'sparsync, API, in place',
+});
+
 /** `sparsync -a --delete` as a process, from its start to its end. */
 export function sparsyncCommand(durability: Durability, more: readonly string[] = []): Contender {
   return {
@@ -119,7 +126,7 @@ interface Answer {
 }
 
 /** `connection.push()` in a process that was there before, over a connection that stands. */
-export function sparsyncApi(durability: Durability, lanes = 0): Contender {
+export function sparsyncApi(durability: Durability, lanes = 0, more: { inplace?: boolean } = {}): Contender {
   const [key, title] =
     durability === 'none'
       ? ['sparsync_api', 'sparsync, API']
@@ -153,7 +160,8 @@ export function sparsyncApi(durability: Durability, lanes = 0): Contender {
         sync: async ({ name }): Promise<Measured> => {
           resetPeak(pid);
           resetPeak(server.service.pid);
-          const message = { source: stage.tree.path, destination: `bench/${name}`, options: { durability, lanes } };
+          const options = { durability, lanes, ...more };
+          const message = { source: stage.tree.path, destination: `bench/${name}`, options };
           const before = await stage.timer.spentMs(server.service.pid);
           const answer = await ask(message);
           // The server may have a little to tidy up.

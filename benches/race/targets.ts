@@ -11,6 +11,9 @@ const COMMAND = 'sparsync';
 /** At most so many times the median of another contender. */
 type Ratio = [set: SetName, link: LinkName, phase: Phase, contender: string, most: number, other: string];
 
+/** The sets in which 1 GiB changes. */
+const DELTAS: readonly SetName[] = ['big', 'big_scattered', 'big_appended', 'big_shuffled'];
+
 const RATIOS: readonly Ratio[] = [
   ['seed', 'loopback', 'first', API, 0.3, 'rsync_remote'],
   ['seed', 'loopback', 'first', API, 2, 'cp'],
@@ -29,6 +32,16 @@ const RATIOS: readonly Ratio[] = [
   ['tree100k', 'loopback', 'second', 'sparsync_rules', 1.15, COMMAND],
   ['big', 'loopback', 'first', API, 1.1, 'rsync_remote'],
   ['big', 'loopback', 'first', API, 0.3, 'rsync_ssh'],
+  ...DELTAS.map((set): Ratio => [set, 'loopback', 'changed', API, 0.6, 'rsync_remote']),
+  // What has moved towards the end is written over before it could be copied.
+  ...DELTAS.filter((set) => set === 'big_scattered' || set === 'big_appended').map((set): Ratio => [
+    set,
+    'loopback',
+    'changed',
+    'sparsync_inplace',
+    0.35,
+    'rsync_remote',
+  ]),
 ];
 
 /** The command at most 60 ms behind the API: what Node needs to start. */
@@ -52,6 +65,17 @@ function ratioVerdict(results: Results, [set, link, phase, contender, most, othe
   const measured = found === undefined ? undefined : ratio(found, phase, contender, other);
   if (measured === undefined) return { target };
   return { target, measured: `${measured.toFixed(3)} x`, met: measured <= most };
+}
+
+/** What changed takes no more bytes than with rsync. */
+function wireVerdict(results: Results, set: SetName): Verdict {
+  const target = `${set}, loopback, changed: ${API}, bytes on the wire <= those of rsync_remote`;
+  const found = scenario(results, set, 'loopback');
+  const [own, other] = [API, 'rsync_remote'].map((key) =>
+    found === undefined ? undefined : figureOf(found, key, 'changed')?.wireBytes,
+  );
+  if (typeof own !== 'number' || typeof other !== 'number') return { target };
+  return { target, measured: `${(own / 1e6).toFixed(2)} of ${(other / 1e6).toFixed(2)} MB`, met: own <= other };
 }
 
 function besideVerdict(results: Results, [set, phase]: [SetName, Phase]): Verdict {
@@ -109,6 +133,7 @@ function otherVerdicts(found: Scenario): Verdict[] {
 export function judge(results: Results): Verdict[] {
   return [
     ...RATIOS.map((target) => ratioVerdict(results, target)),
+    ...DELTAS.map((set) => wireVerdict(results, set)),
     ...BESIDE_API.map((target) => besideVerdict(results, target)),
     ...results.scenarios
       .filter(({ durability }) => durability === 'none')

@@ -127,26 +127,62 @@ function tree100k(path: string, knobs: Knobs): Pick<Tree, 'change' | 'restore'> 
 const BIG_BYTES = 1 << 30;
 const INSERTED_BYTES = 8 << 10;
 
-/** 1 GiB, into whose middle 8 KB are put. Both versions are kept: they take each other's place. */
-function big(path: string, aside: string): Pick<Tree, 'change' | 'restore'> {
+/** What is done to the copy of a file of 1 GiB. */
+type Change = (fd: number, noise: Noise) => void;
+
+const BLOCK_BYTES = 8 << 20;
+
+/** 8 KB are put into its middle. */
+const inserted: Change = (fd, noise) => {
+  const buffer = Buffer.alloc(BLOCK_BYTES);
+  // From the end backwards, so that nothing is overwritten before it was moved.
+  for (let at = BIG_BYTES - BLOCK_BYTES; at >= BIG_BYTES / 2; at -= BLOCK_BYTES) {
+    readSync(fd, buffer, 0, BLOCK_BYTES, at);
+    writeSync(fd, buffer, 0, BLOCK_BYTES, at + INSERTED_BYTES);
+  }
+  writeSync(fd, noise.bytes(INSERTED_BYTES), 0, INSERTED_BYTES, BIG_BYTES / 2);
+};
+
+/** 1,000 times 4 KiB are others. */
+const scattered: Change = (fd, noise) => {
+  for (let edit = 0; edit < 1000; edit += 1) writeSync(fd, noise.bytes(4096), 0, 4096, noise.below(BIG_BYTES - 4096));
+};
+
+/** 10 MiB more. */
+const appendedTo: Change = (fd, noise) => {
+  writeSync(fd, noise.bytes(10 << 20), 0, 10 << 20, BIG_BYTES);
+};
+
+/** Its parts of 16 MiB in another order, in which each has moved. */
+const shuffled: Change = (fd) => {
+  const part = 16 << 20;
+  const parts = BIG_BYTES / part;
+  const first = Buffer.alloc(part);
+  const buffer = Buffer.alloc(part);
+  readSync(fd, first, 0, part, 0);
+  // One cycle through all of them.
+  for (let step = 0, to = 0; step < parts; step += 1) {
+    const from = (to + 27) % parts;
+    if (from === 0) first.copy(buffer);
+    else readSync(fd, buffer, 0, part, from * part);
+    writeSync(fd, buffer, 0, part, to * part);
+    to = from;
+  }
+};
+
+/** 1 GiB that changes. Both versions are kept: they take each other's place. */
+function big(path: string, aside: string, edit: Change): Pick<Tree, 'change' | 'restore'> {
   const noise = new Noise('big');
   const file = join(path, 'big.bin');
   const changed = join(aside, 'big.changed');
   const original = join(aside, 'big.original');
-  const block = 8 << 20;
   const fd = openSync(file, 'w');
-  for (let done = 0; done < BIG_BYTES; done += block) writeSync(fd, noise.bytes(block));
+  for (let done = 0; done < BIG_BYTES; done += BLOCK_BYTES) writeSync(fd, noise.bytes(BLOCK_BYTES));
   closeSync(fd);
   copyFileSync(file, changed);
-  const half = openSync(changed, 'r+');
-  const buffer = Buffer.alloc(block);
-  // From the end backwards, so that nothing is overwritten before it was moved.
-  for (let at = BIG_BYTES - block; at >= BIG_BYTES / 2; at -= block) {
-    readSync(half, buffer, 0, block, at);
-    writeSync(half, buffer, 0, block, at + INSERTED_BYTES);
-  }
-  writeSync(half, noise.bytes(INSERTED_BYTES), 0, INSERTED_BYTES, BIG_BYTES / 2);
-  closeSync(half);
+  const copy = openSync(changed, 'r+');
+  edit(copy, noise);
+  closeSync(copy);
   const { mtimeMs } = statSync(file);
   utimesSync(changed, mtimeMs / 1000 + 60, mtimeMs / 1000 + 60);
   const { atimeMs: rootAtime, mtimeMs: rootMtime } = statSync(path);
@@ -174,7 +210,10 @@ export function makeTree(name: SetName, folder: string, installed: string, knobs
   const make = {
     seed: () => seed(path, knobs),
     tree100k: () => tree100k(path, knobs),
-    big: () => big(path, aside),
+    big: () => big(path, aside, inserted),
+    big_scattered: () => big(path, aside, scattered),
+    big_appended: () => big(path, aside, appendedTo),
+    big_shuffled: () => big(path, aside, shuffled),
     node_modules: () => nodeModules(path, installed, knobs),
   };
   const changes = make[name]();

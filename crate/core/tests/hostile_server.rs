@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sparsync_core::proto::codec::Write as _;
+use sparsync_core::proto::delta::Chunk;
 use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{
-    Accept, Arrived, FilterRules, Frame, Grant, Kind, Paths, RelPath, Request, Rule, SourcePath, Time, WireError,
-    limits,
+    Accept, Arrived, Basis, FilterRules, Frame, Grant, Kind, Paths, RelPath, Request, Rule, SourcePath, Time,
+    WireError, limits,
 };
 use sparsync_core::{Error, ErrorKind, Job, Side};
 use support::{
@@ -429,6 +430,9 @@ async fn a_lane_that_is_given_up_leaves_time_for_the_reason() {
 #[tokio::test]
 async fn questions_of_a_push_out_of_place_fail_it() {
     let want = |directory, files| Frame::Want { directory, files, resume: vec![] };
+    let older = |directory| Frame::Bases { directory, bases: vec![Basis { index: 0, bytes: 1 << 30 }] };
+    let file = FileId { directory: 0, index: 0 };
+    let parts = |more| Frame::Chunks { file, more, chunks: vec![Chunk::hole(1)] };
     let done = || Frame::Finished { counters: vec![], refused: None };
     for (number, frames) in [
         // No such directory, or not yet asked about.
@@ -444,6 +448,12 @@ async fn questions_of_a_push_out_of_place_fail_it() {
         vec![Frame::Need(vec![0]), want(0, vec![2])],
         vec![Frame::Need(vec![0]), want(0, vec![u32::MAX])],
         vec![Frame::Need(vec![0]), want(0, vec![1])],
+        // Older states of what is not asked for, and parts of a file that nobody asked about.
+        vec![Frame::Need(vec![0]), older(0), want(0, vec![])],
+        vec![Frame::Need(vec![0]), older(7), want(0, vec![0])],
+        vec![older(0), older(0)],
+        vec![parts(true)],
+        vec![Frame::Need(vec![0]), older(0), want(0, vec![0]), parts(false)],
         // Frames of the other role.
         vec![Frame::TreeDigest([0; 16])],
         vec![Frame::Directories(vec![])],

@@ -328,7 +328,7 @@ impl Control {
         loop {
             match self.next().await {
                 Some(Frame::Want { files, .. }) => return files,
-                Some(Frame::Need(_)) => {}
+                Some(Frame::Need(_) | Frame::Bases { .. }) => {}
                 other => panic!("no question but {other:?}"),
             }
         }
@@ -338,7 +338,7 @@ impl Control {
         loop {
             match self.next().await {
                 Some(Frame::Issue(issue)) => return issue,
-                Some(Frame::Need(_) | Frame::Want { .. }) => {}
+                Some(Frame::Need(_) | Frame::Bases { .. } | Frame::Want { .. }) => {}
                 other => panic!("no issue but {other:?}"),
             }
         }

@@ -1,9 +1,11 @@
 //! What stands in the place of a large file that changed: it is told to the sender, and the new file is made of it.
 
+use std::sync::{Arc, mpsc};
+
 use sparsync_proto::delta::{Chunk, Cutter};
 use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_SIGNED_MAX};
 use sparsync_proto::pack::FileId;
-use sparsync_proto::{Counter, Frame, IssueKind, Kind, Phase};
+use sparsync_proto::{ContentDigest, Counter, Frame, IssueKind, Kind, Phase};
 
 use super::recipe::Open;
 use super::{LaneWriter, Writing};
@@ -113,10 +115,44 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         tell(self.writing, file, &chunks)
     }
 
-    /// Makes the next bytes of the open file of these pieces.
-    pub(super) fn copy_pieces(&mut self, mut at: u64, pieces: &[(u64, u64)]) -> Result<()> {
+    /// Makes the next bytes of the open file of these pieces. Another thread hashes many of them meanwhile: writing takes as
+    /// long as reading and hashing together.
+    pub(super) fn copy_pieces(&mut self, at: u64, pieces: &[(u64, u64)]) -> Result<()> {
+        let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
+        let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+        open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        if bytes < HASHED_APART_BYTES_MIN || open.hasher.count() > 0 {
+            return self.copy_pieces_here(at, pieces);
+        }
+        std::thread::scope(|scope| {
+            let (to_hash, blocks) = mpsc::sync_channel(BLOCKS_AHEAD);
+            let builder = std::thread::Builder::new().name("sparsync-hash".to_owned());
+            let Ok(hashing) = builder.spawn_scoped(scope, move || digests(&blocks)) else {
+                return self.copy_pieces_here(at, pieces);
+            };
+            let mut at = at;
+            let copied = pieces.iter().try_for_each(|&(offset, bytes)| {
+                let copied = self.copy_blocks(at, offset, bytes, |_, block, ends| {
+                    // It ends after all that was sent.
+                    let _ = to_hash.send((Arc::clone(block), ends));
+                });
+                at += bytes;
+                copied
+            });
+            drop(to_hash);
+            let digests = hashing.join().map_err(|_| Error::internal("a thread that hashes has panicked"))?;
+            if let Some(Open::Arriving(open)) = &mut self.open {
+                for digest in &digests {
+                    open.mark_piece(digest);
+                }
+            }
+            copied
+        })
+    }
+
+    fn copy_pieces_here(&mut self, mut at: u64, pieces: &[(u64, u64)]) -> Result<()> {
         for &(offset, bytes) in pieces {
-            self.copy_from(at, offset, bytes)?;
+            self.copy_here(at, offset, bytes)?;
             self.mark();
             at += bytes;
         }
@@ -125,27 +161,46 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
 
     /// Makes the next bytes of the open file of what stands in its place.
     pub(super) fn copy_from(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
+        if let Some(Open::Arriving(open)) = &mut self.open {
+            open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        }
+        self.copy_here(at, offset, bytes)
+    }
+
+    fn copy_here(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
+        self.copy_blocks(at, offset, bytes, |hasher, block, _| {
+            hasher.update(block);
+        })
+    }
+
+    /// Copies block by block. `hash` gets each before it is written, and whether it is the last.
+    fn copy_blocks(
+        &mut self,
+        at: u64,
+        offset: u64,
+        bytes: u64,
+        mut hash: impl FnMut(&mut blake3::Hasher, &Arc<Vec<u8>>, bool),
+    ) -> Result<()> {
         const CHANGED: &str = "what stands in its place changed while the new file was made of it";
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         let session = self.writing.session;
-        open.announced.moved(session, Counter::bytes_reused, bytes);
         let mut done = 0;
         while done < bytes && open.new.is_ok() {
             session.check()?;
             session.worked(1);
             self.clock.enter(Phase::read);
-            let want = usize::try_from(bytes - done).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
-            let read = open
-                .basis
-                .as_ref()
-                .map_or(Ok(false), |basis| read_exactly(basis, offset + done, want, &mut self.copied));
-            let place = at + done;
+            let want = usize::try_from(bytes - done).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+            let block = free_block(&mut self.blocks);
+            let read = match (&open.basis, Arc::get_mut(block)) {
+                (Some(basis), Some(room)) => read_exactly(basis, offset + done, want, room),
+                (None, _) | (_, None) => Ok(false),
+            };
             let written = match read {
                 Ok(true) => {
                     self.clock.enter(Phase::hash);
-                    open.hasher.update(&self.copied);
+                    hash(&mut open.hasher, block, done + want as u64 == bytes);
                     self.clock.enter(Phase::write);
-                    open.put(place, offset + done, &self.copied, self.writing.sparse)
+                    open.put(at + done, offset + done, block, self.writing.sparse)
                 }
                 Ok(false) => {
                     open.fail(IssueKind::Integrity, CHANGED.to_owned());
@@ -170,7 +225,36 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
 }
 
 /// Bytes that are copied at once.
-const COPY_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// Blocks that wait to be hashed.
+const BLOCKS_AHEAD: usize = 4;
+
+/// What is worth a thread to hash it.
+const HASHED_APART_BYTES_MIN: u64 = 4 << 20;
+
+/// A block that nobody hashes any more.
+fn free_block(blocks: &mut Vec<Arc<Vec<u8>>>) -> &mut Arc<Vec<u8>> {
+    let free = blocks.iter_mut().position(|block| Arc::get_mut(block).is_some());
+    let index = free.unwrap_or_else(|| {
+        blocks.push(Arc::default());
+        blocks.len() - 1
+    });
+    &mut blocks[index]
+}
+
+/// The digests of pieces that come in blocks, each with the word whether it is the last of its piece.
+fn digests(blocks: &mpsc::Receiver<(Arc<Vec<u8>>, bool)>) -> Vec<ContentDigest> {
+    let (mut digests, mut hasher) = (Vec::new(), blake3::Hasher::new());
+    for (block, ends) in blocks {
+        hasher.update(&block);
+        if ends {
+            digests.push(*hasher.finalize().as_bytes());
+            hasher.reset();
+        }
+    }
+    digests
+}
 
 /// Reads just so many bytes; says false when there are fewer.
 fn read_exactly(file: &impl File, offset: u64, bytes: usize, into: &mut Vec<u8>) -> storage::Result<bool> {

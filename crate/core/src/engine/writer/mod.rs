@@ -189,8 +189,8 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     open: Option<Open<S::Directory>>,
     /// What stands in the place of files that the sender has asked about, and that have not begun.
     bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
-    /// What is copied of such a file.
-    copied: Vec<u8>,
+    /// Blocks of what is copied.
+    blocks: Vec<Arc<Vec<u8>>>,
     unnamed: Vec<Unnamed<S::Directory>>,
     /// Directories that files waiting for a flush may be in.
     unnamed_directories: usize,
@@ -207,7 +207,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             current: None,
             open: None,
             bases: HashMap::new(),
-            copied: Vec::new(),
+            blocks: Vec::new(),
             unnamed: Vec::new(),
             unnamed_directories: 0,
             clock,

@@ -118,7 +118,12 @@ impl<D: WriteDirectory> Arriving<D> {
     /// Ends a piece.
     pub(super) fn mark(&mut self) {
         let piece = std::mem::take(&mut self.hasher).finalize();
-        self.marked.get_or_insert_default().update(piece.as_bytes());
+        self.mark_piece(piece.as_bytes());
+    }
+
+    /// Ends a piece with this digest.
+    pub(super) fn mark_piece(&mut self, digest: &ContentDigest) {
+        self.marked.get_or_insert_default().update(digest);
     }
 
     /// The digest of all that came.
