@@ -141,6 +141,12 @@ pub const DELTA_LIST_MAX: usize = 1 << 20;
 /// Bytes of the pieces of a file whose chunks are asked for.
 pub const DELTA_ASKED_BYTES_MAX: u64 = 2 << 30;
 
+/// Bytes of the chunks of a file whose grains are asked for: with more of them, telling those costs more than it saves.
+pub const DELTA_GRAINS_BYTES_MAX: u64 = 32 << 20;
+
+/// Literal bytes of a file from which on grains are asked for: below, a round trip costs more than it saves.
+pub const DELTA_GRAINS_BYTES_MIN: u64 = 64 << 10;
+
 /// Files of one lane about which a sender has asked, and that have not begun.
 pub const DELTA_SIGNED_MAX: usize = 8;
 

@@ -61,6 +61,7 @@ async fn questions_and_copies_out_of_place_end_the_session() {
         // Pieces of what was not told, and twice.
         vec![Record::Ask { file: FIRST, pieces: vec![0] }],
         vec![sign(FIRST), Record::Ask { file: FIRST, pieces: vec![0] }, Record::Ask { file: FIRST, pieces: vec![1] }],
+        with(vec![Record::Sign { file: FIRST, level: 1 }], vec![Record::Ask { file: FIRST, pieces: vec![0] }; 3]),
         // Copies of what was not told, of what is beyond its end, and of more than the file had when it was listed.
         vec![Record::Begin { file: FIRST }, from(0, 1)],
         vec![Record::Begin { file: FIRST }, Record::CopyPieces { first: 0, count: 1 }],

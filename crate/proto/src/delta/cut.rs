@@ -11,6 +11,9 @@ const CHUNK_BYTES: (usize, usize) = (4 << 10, 12 << 10);
 /// The same of pieces, of scale 0; each further one doubles them.
 const PIECE_BYTES: (usize, usize) = (64 << 10, 192 << 10);
 
+/// The same of grains.
+const GRAIN_BYTES: (usize, usize) = (256, 768);
+
 /// A cut is behind the four bytes that, as a little-endian number, times the one and plus the other, are least.
 const MULTIPLIER: u32 = 0x915f_77f5;
 const ADDEND: u32 = 0x3463_6463;
@@ -27,6 +30,9 @@ pub struct Cutter {
 impl Cutter {
     /// The cutter for chunks, in which pieces are cut again, and short files at once.
     pub const CHUNKS: Self = Self { level: 0 };
+
+    /// The cutter for grains, in which chunks are cut again. No file is cut into them at once.
+    pub const GRAINS: Self = Self { level: u8::MAX };
 
     /// The first cutter of files that both have up to `bytes`; nothing for those that are too long.
     #[must_use]
@@ -51,6 +57,16 @@ impl Cutter {
         self.level
     }
 
+    /// In what its parts are cut again.
+    #[must_use]
+    pub const fn below(self) -> Option<Self> {
+        match self {
+            Self::GRAINS => None,
+            Self::CHUNKS => Some(Self::GRAINS),
+            _ => Some(Self::CHUNKS),
+        }
+    }
+
     /// The longest part.
     #[must_use]
     pub const fn longest(self) -> usize {
@@ -58,6 +74,9 @@ impl Cutter {
     }
 
     const fn bounds(self) -> (usize, usize) {
+        if self.level == Self::GRAINS.level {
+            return GRAIN_BYTES;
+        }
         match self.level.checked_sub(1) {
             None => CHUNK_BYTES,
             Some(scale) => (PIECE_BYTES.0 << scale, PIECE_BYTES.1 << scale),
@@ -167,6 +186,16 @@ mod tests {
         }
         assert_eq!(lengths(0, &noise(50_000, 7)), [8245, 8235, 8555, 10781, 10076, 4103, 5]);
         assert_eq!(lengths(1, &noise(500_000, 7)), [189_443, 81_869, 174_203, 54_485]);
+    }
+
+    #[test]
+    fn each_level_is_cut_by_the_one_below() {
+        let below = |level| Cutter::of_level(level).and_then(Cutter::below);
+        assert_eq!([below(8), below(1), below(0)], [Some(Cutter::CHUNKS), Some(Cutter::CHUNKS), Some(Cutter::GRAINS)]);
+        assert_eq!((Cutter::GRAINS.below(), below(u8::MAX)), (None, None));
+        let bytes = noise(5000, 7);
+        let lengths: Vec<u64> = parts(Cutter::GRAINS, &bytes).iter().map(|part| part.bytes).collect();
+        assert_eq!(lengths, by_the_rule(&bytes, (256, 768)));
     }
 
     #[test]

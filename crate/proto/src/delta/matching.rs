@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::ChunkDigest;
 use super::cut::{Chunk, cut_off};
 use crate::entry::ContentDigest;
-use crate::limits::DELTA_ASKED_BYTES_MAX;
+use crate::limits::{DELTA_ASKED_BYTES_MAX, DELTA_GRAINS_BYTES_MAX, DELTA_GRAINS_BYTES_MIN};
 
 /// A piece of one's own file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,7 @@ struct Places {
     first: HashMap<ChunkDigest, usize>,
     next: usize,
     looks: u64,
+    is_of_use: Vec<bool>,
 }
 
 impl Places {
@@ -103,7 +104,8 @@ impl Places {
         for (index, place) in all.iter().enumerate().filter(|(_, place)| place.digest != [0; 16]) {
             first.entry(place.digest).or_insert(index);
         }
-        Self { all, first, next: 0, looks: 0 }
+        let is_of_use = vec![false; all.len()];
+        Self { all, first, next: 0, looks: 0, is_of_use }
     }
 
     /// Looks for one's own part at `at`: at the same place, behind what was found last, or anywhere.
@@ -117,16 +119,39 @@ impl Places {
         let same = self.all.binary_search_by_key(&at, |place| place.at).ok().and_then(is_it);
         let index = same.or_else(|| is_it(self.next)).or_else(|| self.first.get(&digest).copied().and_then(is_it))?;
         self.next = index + 1;
+        self.is_of_use[index] = true;
         self.all.get(index).copied()
     }
+
+    /// Looks for parts of one's own that follow each other from `at` on.
+    fn find_all(&mut self, mut at: u64, parts: &[Chunk], in_place: bool) -> Vec<Part> {
+        let find = |part: &Chunk| {
+            let place = self.find((part.digest, part.bytes), at, in_place);
+            at = at.saturating_add(part.bytes);
+            (part.bytes, place.map(|place| place.at))
+        };
+        parts.iter().map(find).collect()
+    }
+
+    /// Those that were not found, with their digests.
+    fn unfound(&self) -> impl Iterator<Item = &Place> {
+        self.all
+            .iter()
+            .zip(&self.is_of_use)
+            .filter(|(place, is_of_use)| !**is_of_use && place.digest != [0; 16])
+            .map(|(place, _)| place)
+    }
 }
+
+/// A part of a piece of one's own: how long it is, and where the other end holds it.
+type Part = (u64, Option<u64>);
 
 /// What was found of a piece of one's own.
 #[derive(Clone, Debug)]
 enum Found {
     Nothing,
     Piece(u32),
-    Parts(Vec<Span>),
+    Parts(Vec<Part>),
 }
 
 /// The comparison of one's own file with what the other end holds.
@@ -139,7 +164,7 @@ pub struct Match {
     start: u64,
     /// Pieces of the other end whose chunks are asked for, and where they are.
     asked: Vec<(u32, u64, u64)>,
-    /// Those chunks.
+    /// Those chunks, and then their grains.
     chunks: Places,
     looks: u64,
 }
@@ -150,15 +175,11 @@ impl Match {
     #[must_use]
     pub fn new(own: Vec<Piece>, start: u64, held: &[Chunk], in_place: bool) -> Self {
         let mut places = Places::new(places(0, held.iter()).collect());
-        let mut is_of_use = vec![false; held.len()];
         let mut at = start;
         let mut found = Vec::with_capacity(own.len());
         for piece in &own {
             let place =
                 if piece.is_hole { None } else { places.find((cut_off(&piece.digest), piece.bytes), at, in_place) };
-            if let Some(place) = place {
-                is_of_use[place.number as usize] = true;
-            }
             found.push(place.map_or(Found::Nothing, |place| Found::Piece(place.number)));
             at = at.saturating_add(piece.bytes);
         }
@@ -166,9 +187,8 @@ impl Match {
         let mut matching = Self { own, found, in_place, start, asked: Vec::new(), chunks: Places::default(), looks };
         if matching.lacking().next().is_some() {
             let mut left = DELTA_ASKED_BYTES_MAX;
-            for place in &places.all {
-                let is_told = held.get(place.number as usize).is_some_and(Chunk::is_hole);
-                if !is_told && !is_of_use[place.number as usize] && place.bytes <= left {
+            for place in places.unfound() {
+                if place.bytes <= left {
                     left -= place.bytes;
                     matching.asked.push((place.number, place.at, place.bytes));
                 }
@@ -186,19 +206,68 @@ impl Match {
 
     /// Takes the chunks of what was asked for.
     pub fn take_chunks(&mut self, chunks: &[Chunk]) {
-        let mut chunks = chunks.iter().peekable();
-        let mut all = Vec::with_capacity(chunks.len());
+        let mut chunks = (0..).zip(chunks);
+        let mut all = Vec::new();
         for (_, at, bytes) in &self.asked {
             let end = at.saturating_add(*bytes);
             let mut at = *at;
             while at < end
-                && let Some(chunk) = chunks.next()
+                && let Some((number, chunk)) = chunks.next()
             {
-                all.extend(places(at, [chunk].into_iter()));
+                all.push(Place { at, digest: chunk.digest, bytes: chunk.bytes, number });
                 at = at.saturating_add(chunk.bytes);
             }
         }
+        self.looks += self.chunks.looks;
         self.chunks = Places::new(all);
+    }
+
+    /// The chunks of the other end whose grains may be of use, ascending in the order in which they were told; none where that
+    /// costs more than it saves.
+    pub fn asked_again(&mut self) -> Vec<u32> {
+        let places = &self.chunks;
+        let mut asked: Vec<_> = places.unfound().map(|place| (place.number, place.at, place.bytes)).collect();
+        let literal: u64 = self.literals().map(|(_, _, _, bytes)| bytes).sum();
+        let told = asked.iter().fold(0, |sum: u64, (.., bytes)| sum.saturating_add(*bytes));
+        if literal < DELTA_GRAINS_BYTES_MIN || told > DELTA_GRAINS_BYTES_MAX || literal > 4 * DELTA_GRAINS_BYTES_MAX {
+            asked.clear();
+        }
+        asked.sort_unstable();
+        self.asked = asked;
+        self.asked.iter().map(|(number, ..)| *number).collect()
+    }
+
+    /// Parts of one's own pieces that were not found: the numbers of the piece and of the part, where that is and how long.
+    pub fn literals(&self) -> impl Iterator<Item = (usize, usize, u64, u64)> {
+        let mut at = self.start;
+        self.own.iter().zip(&self.found).enumerate().flat_map(move |(number, (piece, found))| {
+            let mut here = at;
+            at = at.saturating_add(piece.bytes);
+            let parts: &[Part] = if let Found::Parts(parts) = found { parts } else { &[] };
+            parts.iter().enumerate().filter_map(move |(part, (bytes, found))| {
+                let start = here;
+                here = here.saturating_add(*bytes);
+                found.is_none().then_some((number, part, start, *bytes))
+            })
+        })
+    }
+
+    /// Takes the grains of such parts, in their order.
+    pub fn refine(&mut self, refined: Vec<(usize, usize, u64, Vec<Chunk>)>) {
+        let mut refined = refined.into_iter().peekable();
+        while let Some(piece) = refined.peek().map(|(piece, ..)| *piece) {
+            let Some(Found::Parts(parts)) = self.found.get_mut(piece) else { return };
+            let mut finer = Vec::with_capacity(parts.len());
+            for (index, part) in parts.drain(..).enumerate() {
+                match refined.next_if(|next| (next.0, next.1) == (piece, index)) {
+                    Some((_, _, at, grains)) => finer.extend(self.chunks.find_all(at, &grains, self.in_place)),
+                    None => finer.push(part),
+                }
+            }
+            *parts = finer;
+            // Whatever is left of this piece has no such part.
+            while refined.next_if(|next| next.0 == piece).is_some() {}
+        }
     }
 
     /// One's own pieces that were not found, by their numbers: where they are and how long they are.
@@ -212,21 +281,10 @@ impl Match {
     }
 
     /// Takes the chunks of one of those pieces, which is at `at`.
-    pub fn made_of(&mut self, number: usize, mut at: u64, chunks: &[Chunk]) {
-        let mut spans: Vec<Span> = Vec::new();
-        for chunk in chunks {
-            let place = self.chunks.find((chunk.digest, chunk.bytes), at, self.in_place);
-            let bytes = chunk.bytes;
-            let next = place.map_or(Span::Literal { bytes }, |place| Span::Copy { offset: place.at, bytes });
-            let both = spans.last().and_then(|last| last.with(next));
-            if both.is_some() {
-                spans.pop();
-            }
-            spans.push(both.unwrap_or(next));
-            at = at.saturating_add(bytes);
-        }
+    pub fn made_of(&mut self, number: usize, at: u64, chunks: &[Chunk]) {
+        let parts = self.chunks.find_all(at, chunks, self.in_place);
         if let Some(found) = self.found.get_mut(number) {
-            *found = Found::Parts(spans);
+            *found = Found::Parts(parts);
         }
     }
 
@@ -259,12 +317,26 @@ impl Match {
                     *bytes += own;
                 }
                 (Found::Piece(first), _) => all.push(Recipe::Pieces { first, count: 1, bytes: own }),
-                (Found::Parts(spans), _) => all.push(Recipe::Made(spans)),
+                (Found::Parts(parts), _) => all.push(Recipe::Made(spans(&parts))),
                 (Found::Nothing, _) => all.push(Recipe::Made(vec![Span::Literal { bytes: own }])),
             }
         }
         all
     }
+}
+
+/// Parts as spans, as few as they are.
+fn spans(parts: &[Part]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for &(bytes, found) in parts {
+        let next = found.map_or(Span::Literal { bytes }, |offset| Span::Copy { offset, bytes });
+        let both = spans.last().and_then(|last| last.with(next));
+        if both.is_some() {
+            spans.pop();
+        }
+        spans.push(both.unwrap_or(next));
+    }
+    spans
 }
 
 /// The places of parts that follow each other from `at` on.
@@ -329,6 +401,26 @@ mod tests {
             [Span::Copy { offset: 20, bytes: 20 }, Span::Literal { bytes: 10 }, Span::Copy { offset: 10, bytes: 10 }];
         assert_eq!(matching.recipe(), [pieces(0, 1), Recipe::Made(made.to_vec()), pieces(4, 1)]);
         assert_eq!(Match::new(own(&[1, 4]), 0, &here, false).asked(), (vec![], 0), "nothing is lacking");
+    }
+
+    #[test]
+    fn grains_are_asked_of_chunks_that_are_not_found() {
+        let big = |seed: u8, bytes| Chunk { digest: [seed; 16], bytes };
+        let here = [big(1, 200_000)];
+        let mut matching = Match::new(vec![Piece { digest: [9; 32], bytes: 200_000, is_hole: false }], 0, &here, false);
+        matching.take_chunks(&[big(2, 50_000), big(3, 50_000), big(4, 100_000)]);
+        matching.made_of(0, 0, &[big(2, 50_000), big(5, 100_000), big(3, 50_000)]);
+        assert_eq!(matching.asked_again(), [2]);
+        assert_eq!(matching.literals().collect::<Vec<_>>(), [(0, 1, 50_000, 100_000)]);
+        matching.take_chunks(&[big(6, 40_000), big(7, 60_000)]);
+        matching.refine(vec![(0, 1, 50_000, vec![big(8, 40_000), big(7, 60_000)])]);
+        let made = [
+            Span::Copy { offset: 0, bytes: 50_000 },
+            Span::Literal { bytes: 40_000 },
+            Span::Copy { offset: 140_000, bytes: 60_000 },
+            Span::Copy { offset: 50_000, bytes: 50_000 },
+        ];
+        assert_eq!(matching.recipe(), [Recipe::Made(made.to_vec())]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl<S: Storage> LaneReader<'_, S> {
         for (number, at, bytes) in matching.lacking() {
             let Some(after) = left.checked_sub(bytes) else { break };
             left = after;
-            let Some(chunks) = self.chunks(file, at..at + bytes)? else { return Ok(None) };
+            let Some(chunks) = self.parts(file, at..at + bytes, Cutter::CHUNKS)? else { return Ok(None) };
             own.push((number, at, chunks));
         }
         let held = self.clock.during(Phase::wait_frame, || self.answers.wait(file.id))?;
@@ -117,7 +117,28 @@ impl<S: Storage> LaneReader<'_, S> {
         for (number, at, chunks) in own {
             matching.made_of(number, at, &chunks);
         }
-        Ok(Some((matching, kept)))
+        let refined = self.refined(file, &mut matching)?;
+        Ok(refined.then_some((matching, kept)))
+    }
+
+    /// Compares what was not found in still smaller parts. Says false when the file ends before.
+    fn refined(&mut self, file: &Opened<impl File>, matching: &mut Match) -> Reading<bool> {
+        let asked = matching.asked_again();
+        if asked.is_empty() {
+            return Ok(true);
+        }
+        self.answers.ask(file.id);
+        self.pack.push(&Record::Ask { file: file.id, pieces: asked });
+        self.pack.flush(&mut self.clock)?;
+        let mut own = Vec::new();
+        for (piece, part, at, bytes) in matching.literals() {
+            let Some(grains) = self.parts(file, at..at + bytes, Cutter::GRAINS)? else { return Ok(false) };
+            own.push((piece, part, at, grains));
+        }
+        let held = self.clock.during(Phase::wait_frame, || self.answers.wait(file.id))?;
+        matching.take_chunks(&held);
+        matching.refine(own);
+        Ok(true)
     }
 
     /// What the receiver keeps of the beginning from an earlier run, when the file begins with just that.
@@ -145,13 +166,13 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok((reaches && pieces.len() < DELTA_LIST_MAX).then_some(pieces))
     }
 
-    /// The chunks of one piece of a file; nothing when the file ends before.
-    fn chunks(&mut self, file: &Opened<impl File>, range: Range<u64>) -> Reading<Option<Vec<Chunk>>> {
+    /// The parts of a range of a file without holes; nothing when the file ends before.
+    fn parts(&mut self, file: &Opened<impl File>, range: Range<u64>, cutter: Cutter) -> Reading<Option<Vec<Chunk>>> {
         self.clock.enter(Phase::hash);
         self.session.check()?;
         self.session.worked(1);
         let mut chunks = Vec::new();
-        let reaches = cut_file(&file.file, range, (Cutter::CHUNKS, false), |cut| {
+        let reaches = cut_file(&file.file, range, (cutter, false), |cut| {
             if let Cut::Part(content) = cut {
                 chunks.push(Chunk::of(content));
             }

@@ -21,8 +21,9 @@ pub(super) struct Basis<F> {
     pub(super) bytes: u64,
     /// What it is made of, as the sender was told.
     parts: Vec<Chunk>,
-    /// Chunks of its pieces were told as well.
-    was_asked: bool,
+    /// What was told last, where it is, and in what that is cut when the sender asks.
+    told: Vec<(u64, Chunk)>,
+    below: Option<Cutter>,
 }
 
 impl<F> Basis<F> {
@@ -80,7 +81,9 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let mut basis = match opened {
             Ok((status, opened)) if status.kind == Kind::File => {
                 let bytes = status.size;
-                (Basis { file: opened, bytes, parts: Vec::new(), was_asked: false }, status.stamp.may_have_holes)
+                let told = Vec::new();
+                let basis = Basis { file: opened, bytes, parts: Vec::new(), told, below: cutter.below() };
+                (basis, status.stamp.may_have_holes)
             }
             Ok(_) | Err(_) => return tell(self.writing, file, &[]),
         };
@@ -89,30 +92,38 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         add_parts(self.writing, &basis.0.file, 0..basis.0.bytes, (cutter, has_holes), parts)?;
         self.clock.enter(Phase::wait_room);
         tell(self.writing, file, parts)?;
+        basis.0.told = basis.0.ranges().map(|(start, part)| (start, *part)).collect();
         self.bases.insert(file, basis.0);
         Ok(())
     }
 
-    /// Tells the chunks of some pieces of that.
-    pub(super) fn ask(&mut self, file: FileId, pieces: &[u32]) -> Result<()> {
-        let Some(basis) = self.bases.get_mut(&file).filter(|basis| !basis.was_asked) else {
-            return Err(Error::protocol("a question about pieces that were not told").remote());
+    /// Tells what some parts are made of that were told last.
+    pub(super) fn ask(&mut self, file: FileId, parts: &[u32]) -> Result<()> {
+        let basis = self.bases.get_mut(&file);
+        let Some((basis, cutter)) = basis.and_then(|basis| basis.below.take().map(|cutter| (basis, cutter))) else {
+            return Err(Error::protocol("a question about parts that were not told").remote());
         };
-        basis.was_asked = true;
-        let mut numbers = pieces.iter().copied().peekable();
-        let (mut chunks, mut left) = (Vec::new(), DELTA_ASKED_BYTES_MAX);
+        basis.below = cutter.below();
+        let mut numbers = parts.iter().copied().peekable();
+        let (mut finer, mut told, mut left) = (Vec::new(), Vec::new(), DELTA_ASKED_BYTES_MAX);
         self.clock.enter(Phase::hash);
-        for (number, (start, part)) in (0..).zip(basis.ranges()) {
+        for (number, (start, part)) in (0..).zip(std::mem::take(&mut basis.told)) {
             if numbers.next_if_eq(&number).is_none() || part.is_hole() {
                 continue;
             }
             left = left
                 .checked_sub(part.bytes)
                 .ok_or_else(|| Error::protocol("a question about more than may be asked about").remote())?;
-            add_parts(self.writing, &basis.file, start..start + part.bytes, (Cutter::CHUNKS, false), &mut chunks)?;
+            let (first, mut at) = (finer.len(), start);
+            add_parts(self.writing, &basis.file, start..start + part.bytes, (cutter, false), &mut finer)?;
+            for chunk in &finer[first..] {
+                told.push((at, *chunk));
+                at += chunk.bytes;
+            }
         }
+        basis.told = told;
         self.clock.enter(Phase::wait_room);
-        tell(self.writing, file, &chunks)
+        tell(self.writing, file, &finer)
     }
 
     /// Makes the next bytes of the open file of these pieces. Another thread hashes many of them meanwhile: writing takes as
