@@ -48,6 +48,24 @@ judged('a destination that has something is put right from another state', async
       await besideRsync(t, set, { model, flags: ['-ai', `${kind}=../old`, ...flags] });
 });
 
+// Seen red when the directory that a source becomes was the one that they were looked for from.
+judged(
+  'directories of options are found from the destination that was named, also for a source without a slash',
+  async (t) => {
+    const set = await setup(t);
+    const model = make(`${set.work}/model`, {
+      's/a': 'a',
+      's/dir/c': 'c',
+      's/f': 'new',
+      'old/s/a': 'a',
+      'old/s/dir/c': 'c',
+      'd/s/f@1500000000': 'before',
+    });
+    const options = [...KINDS.map((kind) => `${kind}=../old`), '--backup-dir=../kept', '--backup-dir=kept'];
+    for (const option of options) await besideRsync(t, set, { model, flags: ['-ai', option], sources: ['s'] });
+  },
+);
+
 // Seen red with a link to what differs in its owner.
 judged('random trees and states are as rsync leaves them', async (t) => {
   t.log(`seed ${seed}`);

@@ -38,6 +38,11 @@ export interface PlacementSettings {
   readonly safeLinks: boolean;
   readonly copyUnsafeLinks: boolean;
   readonly keepDirLinks: boolean;
+  readonly backupDir: Uint8Array;
+  readonly tempDir: Uint8Array;
+  readonly compareDest: readonly Uint8Array[];
+  readonly copyDest: readonly Uint8Array[];
+  readonly linkDest: readonly Uint8Array[];
   readonly filesFrom: FileList | undefined;
 }
 
@@ -142,7 +147,8 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     settings.ignoreExisting ||
     settings.safeLinks ||
     settings.copyUnsafeLinks ||
-    settings.keepDirLinks;
+    settings.keepDirLinks ||
+    hasDirectories(settings);
   // What else has that name gives way to it as an entry, and no symlink is written through as a destination that was named.
   const isReplaced = async (): Promise<boolean> => {
     if (destination.kind === 'remote') return false;
@@ -281,6 +287,11 @@ export function meansContent(source: Target): boolean {
 
 function endsWithSlash(target: Target): boolean {
   return target.kind === 'local' ? target.path.at(-1) === 0x2f : target.trailingSlash;
+}
+
+/** Whether directories are named that hold what the destination holds, or that lie relative to it: as the user named it. */
+function hasDirectories({ backupDir, tempDir, compareDest, copyDest, linkDest }: PlacementSettings): boolean {
+  return [backupDir, tempDir, compareDest, copyDest, linkDest].some(({ length }) => length > 0);
 }
 
 /** Whether the source is a directory. One that is not there is none: the engine will say so. */
