@@ -64,7 +64,7 @@ judged('--partial-dir keeps parts in that directory, goes on from there, and lea
     await running.ended;
     const ran = await cli(t, user, [...flags, '--stats', '--lock-wait=10']);
     t.is(ran.code, 0, ran.stderr);
-    t.regex(ran.stdout, /content reused:\s+[1-9]/, dir);
+    t.regex(ran.stdout, /Matched data: [1-9]/, dir);
     t.deepEqual(kept(), [], dir);
     t.true(readFileSync(`${served}/d/sub/f`).equals(readFileSync(`${work}/s/sub/f`)), dir);
     if (dir === '.part') t.is(readFileSync(`${served}/d/sub/.part/mine`, 'utf8'), 'mine');
@@ -88,7 +88,7 @@ judged('a temporary directory that is not there is told before anything is writt
   const { work, client: user } = await setup(t);
   make(work, { 's/f': 'f', 'd/': '' });
   const ran = await cli(t, user, ['-a', '--temp-dir=none', `${work}/s/`, `${work}/d/`]);
-  t.is(ran.code, exit.notFound);
+  t.is(ran.code, exit.io);
   t.false(existsSync(`${work}/d/f`));
 });
 

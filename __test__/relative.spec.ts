@@ -208,7 +208,7 @@ judged('--mkpath makes what is missing above the destination', async (t) => {
     dir(work, 'local');
     dir(served, 'pushed');
     const refused = await startCli(t, user, ['-rlpt', source, `local/${place}`], { cwd: work }).ended;
-    t.is(refused.code, exit.notFound, `${source} ${place}`);
+    t.is(refused.code, exit.io, `${source} ${place}`);
     t.false(existsSync(`${work}/local/x`));
     t.is(spawnSync('rsync', ['-rlpt', '--mkpath', source, `judge/${place}`], { cwd: work }).status, 0);
     for (const destination of [`local/${place}`, url(`pushed/${place}`)]) {

@@ -179,7 +179,7 @@ judged('a source that is not there costs itself: the rest arrives, nothing is de
     t.is((await cli(t, user, ['-a', '--delete', ...ends])).code, exit.partial, ends.join(' '));
   }
   t.deepEqual(readdirSync(`${work}/l`).sort(), ['f', 'old']);
-  t.is((await cli(t, user, ['-a', `${source}/`, `${work}/no/such/place`])).code, exit.notFound);
+  t.is((await cli(t, user, ['-a', `${source}/`, `${work}/no/such/place`])).code, exit.io);
 });
 
 judged('several sources: what would delete one, or copy it into itself, is refused', async (t) => {

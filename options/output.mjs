@@ -58,6 +58,8 @@ export const rows = [
     help: 'accepted, as there is nothing to say',
   },
   { kind: own(), flag: 'inc-recursive', hidden: true, help: 'accepted: it changes what the first line says' },
+  { kind: own(), flag: 'i-r', hidden: true, implies: ['inc-recursive'], help: 'the same as --inc-recursive' },
+  { kind: own(), flag: 'list-only', help: 'list what would be transferred; it is so without DEST, too' },
   { kind: own(), flag: 'progress', help: 'show progress' },
   {
     kind: own(),

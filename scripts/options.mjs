@@ -9,6 +9,7 @@ import { apiModule } from './options/api.mjs';
 import { optionsDocument } from './options/document.mjs';
 import { flagsModule, verifyFlagsModule } from './options/flags.mjs';
 import { manualPage } from './options/man.mjs';
+import { foreignModule, withOptionList } from './options/rsync.mjs';
 import { bindingModule, requestModule } from './options/rust.mjs';
 import { ROOT } from './process.mjs';
 
@@ -23,6 +24,8 @@ async function files() {
     ['ts/transfer.ts', apiModule()],
     ['ts/cli/transfer-flags.ts', flagsModule()],
     ['ts/cli/verify-flags.ts', verifyFlagsModule()],
+    ['ts/cli/foreign-flags.ts', foreignModule()],
+    ['docs/rsync.md', withOptionList(read('docs/rsync.md'))],
     ['docs/options.md', optionsDocument(Object.fromEntries(closedSets()))],
     [
       'docs/man/sparsync.1',

@@ -4,6 +4,7 @@ import type { ItemEvent, SyncResult, WarningEvent } from '../events.js';
 import type { InfoLevels } from './info.js';
 import { itemize } from './itemize.js';
 import type { ItemizeContext } from './itemize.js';
+import { listLine } from './list-only.js';
 import type { LogFile } from './log-file.js';
 import { safeBytes, safePath } from './names.js';
 import { readFormat } from './out-format.js';
@@ -21,10 +22,12 @@ export interface AccountOf extends ItemizeContext {
   readonly prefix: string;
   /** The name of the source, where it is one entry that is no directory. */
   readonly single: string | undefined;
+  /** Whether entries are listed as they are, and not what is done to them. */
+  readonly lists: boolean;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
-  /** The path of the source where it is the only one and of this machine. */
-  readonly source: Uint8Array | undefined;
+  /** What the paths are below, where that is one place of this machine. */
+  readonly place: Uint8Array | undefined;
   /** The path of the source, for names with it. */
   readonly sourcePath: string;
   /** The line that says which directories had to be made for the destination, if it is known that any had. */
@@ -43,6 +46,8 @@ export class Account {
   /** Whether what is as it should be is told, by the format or by its name. */
   readonly #keeps: boolean;
   #toldMade = false;
+  /** What is still to be said of how files are sent. */
+  #delta: string | undefined;
 
   constructor(of: AccountOf) {
     const { flags, info } = of;
@@ -66,21 +71,25 @@ export class Account {
       }
     }
     if (made !== undefined) await this.#tellMade(made);
-    if (flags.times('verbose') > 1 && !flags.on('quiet') && direction !== 'push') {
-      await this.#say(
-        `delta-transmission ${direction === 'pull' ? 'enabled' : 'disabled for local transfer or --whole-file'}`,
-      );
+    if (flags.times('verbose') > 1 && !flags.on('quiet') && !this.#of.lists) {
+      const isWhole = flags.given('whole-file') ?? direction === 'local';
+      this.#delta = `delta-transmission ${isWhole ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
+      // Whether the top had to be made at a server its first item says.
+      if (direction !== 'push') await this.#tellDelta();
     }
   }
 
   /** One path, and what is done to it. */
   async item(item: ItemEvent): Promise<void> {
     const { flags, info } = this.#of;
+    if (this.#of.lists) return this.#listed(item);
     if (item.path === '' && item.action === 'create' && item.kind === 'directory') {
       await this.#tellMade(this.#of.madeTop);
+      await this.#tellDelta();
       // The top of several sources, or of a single one that is no directory, is nobody's.
       if (item.details?.mode === 0 && item.details.mtimeMs === 0) return;
     }
+    await this.#tellDelta();
     const values = this.#values(item);
     if (item.action === 'skip') return this.#skipped(item, values.name);
     if (item.action !== 'keep' && (item.action !== 'copy' || item.reasons.length > 0)) await this.#log(item, values);
@@ -134,12 +143,14 @@ export class Account {
   /** What is said at the end. */
   async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun'>): Promise<void> {
     const { info, flags, direction, hasTop, log, progress } = this.#of;
+    await this.#tellDelta();
     await progress?.end();
     if (flags.times('verbose') > 1 && !flags.on('quiet') && direction !== 'pull') {
       const data = result.dryRun ? 0 : result.stats.bytesTransferred;
       await this.#say(`total: matches=0  hash_hits=0  false_alarms=0 data=${data}`);
     }
-    const totals = { ...result, single: !hasTop };
+    const dryRun = result.dryRun && !this.#of.lists;
+    const totals = { ...result, dryRun, single: !hasTop };
     const lines = totalLines(totals, this.#level);
     const table = info.stats > 1 ? statsLines(totals, this.#level) : [];
     if (table.length > 0) await this.#say(['', ...table].join('\n'));
@@ -147,6 +158,20 @@ export class Account {
     const { stats } = result;
     const brief = `sent ${stats.bytesSent} bytes  received ${stats.bytesReceived} bytes  total size ${totalSize(stats)}`;
     for (const line of info.stats > 0 ? [...table, ...lines] : [brief]) await log?.line(line);
+  }
+
+  async #tellDelta(): Promise<void> {
+    const line = this.#delta;
+    this.#delta = undefined;
+    if (line !== undefined) await this.#say(line);
+  }
+
+  async #listed(item: ItemEvent): Promise<void> {
+    // The top of several sources is no entry of any.
+    const isTop = item.path === '' && item.kind === 'directory';
+    if ((isTop && !this.#of.hasTop) || this.#of.flags.on('quiet')) return;
+    const links = this.#of.flags.on('links');
+    await this.#say(listLine(item.kind, this.#values(item), { level: this.#level, links }));
   }
 
   async #deleted(values: FormatValues): Promise<void> {
@@ -217,11 +242,11 @@ export class Account {
 
   /** What the file system says that a directory of a source of this machine takes; no other end tells. */
   #directorySize({ path, pathBytes, action }: ItemEvent): number {
-    const { source } = this.#of;
-    if (source === undefined || action === 'delete' || this.#format?.tellsSizes !== true) return 0;
+    const { place } = this.#of;
+    if (place === undefined || action === 'delete' || (this.#format?.tellsSizes !== true && !this.#of.lists)) return 0;
     const below = pathBytes === undefined ? Buffer.from(path) : Buffer.from(pathBytes);
     try {
-      return lstatSync(Buffer.concat([source, Buffer.from('/'), below]), { throwIfNoEntry: false })?.size ?? 0;
+      return lstatSync(Buffer.concat([place, Buffer.from('/'), below]), { throwIfNoEntry: false })?.size ?? 0;
     } catch {
       return 0;
     }
@@ -282,6 +307,7 @@ function walksAsItGoes(flags: ParsedFlags): boolean {
     flags.on('recursive') &&
     !isListed &&
     flags.given('inc-recursive') !== false &&
+    flags.given('i-r') !== false &&
     !needsAll.some((name) => flags.on(name))
   );
 }

@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
 
-import { baseName } from '../paths.js';
+import { baseName, joinBytes } from '../paths.js';
 import { isDirectory, meansContent, place } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { transferSettings } from '../settings.js';
@@ -16,6 +16,8 @@ export interface Arrival {
   readonly single: string | undefined;
   /** Whether the top of the tree is an entry of the source. */
   readonly hasTop: boolean;
+  /** What the paths are below, where that is one place of this machine. */
+  readonly place: Uint8Array | undefined;
 }
 
 /** How the paths of a run are named, as rsync names them. */
@@ -23,12 +25,16 @@ export async function arrivalOf(ends: Ends, transfer: TransferOptions, probe: Re
   const [source] = ends.sources;
   const placed = await place(ends, transferSettings(transfer), probe);
   const several = [...placed.localSources, ...placed.remoteSources];
+  const here = ends.sources.length === 1 && source.kind === 'local' ? source.path : undefined;
   if (several.length > 0 || placed.files.selected.length > 0 || placed.files.listed.length > 0) {
-    return { prefix: '', single: undefined, hasTop: several.some(({ contents }) => contents) };
+    const hasTop = several.some(({ contents }) => contents);
+    const place = here === undefined || hasTop ? here : joinBytes(here, Buffer.from('/..'));
+    return { prefix: '', single: undefined, hasTop, place };
   }
-  if (!(await isDirectory(source, probe))) return { prefix: '', single: displayName(source), hasTop: false };
+  if (!(await isDirectory(source, probe)))
+    return { prefix: '', single: displayName(source), hasTop: false, place: here };
   const prefix = meansContent(source) ? '' : `${displayName(source)}/`;
-  return { prefix, single: undefined, hasTop: true };
+  return { prefix, single: undefined, hasTop: true, place: here };
 }
 
 /** The last name of a target, for people. */

@@ -9,11 +9,11 @@ export const EXIT = {
   usage: 1,
   /** The peer speaks no protocol version in common. */
   version: 2,
-  /** The place that should hold the destination is not there. */
-  notFound: 3,
+  /** The destination is not the directory that it has to be. */
+  destination: 3,
   /** The connection could not be made, or broke. */
   connection: 10,
-  /** A file system operation failed, or the disk is full. */
+  /** A file system operation failed, the disk is full, or the place that should hold the destination is not there. */
   io: 11,
   /** The peer broke the protocol. */
   protocol: 12,
@@ -51,7 +51,7 @@ export const EXIT = {
 
 const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   ERR_SPARSYNC_CONFIG: EXIT.usage,
-  ERR_SPARSYNC_NOT_FOUND: EXIT.notFound,
+  ERR_SPARSYNC_NOT_FOUND: EXIT.io,
   ERR_SPARSYNC_CONNECT: EXIT.connection,
   ERR_SPARSYNC_CLOSED: EXIT.connection,
   ERR_SPARSYNC_TIMEOUT: EXIT.timeout,
@@ -85,6 +85,7 @@ export function exitCodeOf(code: ErrorCode): number {
  */
 export function exitCodeFor(error: SparsyncError): number {
   if (error.code === 'ERR_SPARSYNC_NOT_FOUND' && error.details['end'] === 'source') return EXIT.partial;
+  if (error.code === 'ERR_SPARSYNC_CONFIG' && error.details['end'] === 'destination') return EXIT.destination;
   return isConnectTimeout(error) ? EXIT.connectTimeout : exitCodeOf(error.code);
 }
 

@@ -120,18 +120,3 @@ export const PROFILE_FLAGS: readonly Flag[] = [
 
 /** Flags of `doctor`. */
 export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, JSON_FLAG, HELP_FLAG];
-
-/** rsync's flags that this command does not have, and why. Silence about them could lose data. */
-export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
-  N: 'Linux lets nobody set the time at which a file was made',
-  crtimes: 'Linux lets nobody set the time at which a file was made',
-  e: 'transfers go over QUIC to a sparsync server, not over a remote shell',
-  rsh: 'transfers go over QUIC to a sparsync server, not over a remote shell',
-  connections:
-    'one connection takes all that two cores give (docs/performance.md has the figures); --lanes spreads the work',
-  'parallel-files': 'files are read and written by lanes: --lanes',
-  'chunk-size': 'packs of 256 KiB are as fast as any (docs/performance.md has the figures)',
-  'compression-level': 'LZ4 has one level; --compress says when',
-  'cold-start': 'a destination that is missing or empty is noticed, and granted everything, by itself',
-  'max-stream-payload': 'streams have no largest payload: content travels in packs of 256 KiB',
-};

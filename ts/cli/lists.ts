@@ -15,6 +15,8 @@ export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[]
     content = readFileSync(textOf(path) === '-' ? 0 : Buffer.from(path));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
+    // A file that a flag names, and is not there, is a mistake in what was asked for, as with rsync.
+    if (flag === 'files-from') throw new ConfigError(`cannot read the list of --${flag}: ${why}`, { cause: error });
     throw new IoError(`cannot read the list of --${flag}: ${why}`, { code: 'ERR_SPARSYNC_IO', cause: error });
   }
   return entriesOf(flags, content);

@@ -2,10 +2,10 @@
 import { dispatch } from './dispatch.js';
 import { EXIT } from './exit-codes.js';
 import { endOutput, leave, print } from './output.js';
-import { packageVersion } from './version.js';
+import { versionJson, versionText } from './version.js';
 
 const first = process.argv[2];
-if (first === '--version' || first === '-V') {
+if (first === '--version' || first === '-V' || first === '-VV') {
   // Asked by scripts before anything else: answered without looking at the rest.
   void sayVersion();
 } else {
@@ -13,7 +13,8 @@ if (first === '--version' || first === '-V') {
 }
 
 async function sayVersion(): Promise<void> {
-  await print(`sparsync ${packageVersion()}`);
+  const isJson = first === '-VV' || ['--version', '-V', '-VV'].includes(process.argv[3] ?? '');
+  await print(isJson ? versionJson() : versionText());
   await endOutput();
   leave(EXIT.ok);
 }

@@ -217,19 +217,28 @@ function parseBundle(
   foreign: Readonly<Record<string, string>>,
 ): void {
   const letters = Array.from(text.slice(1));
+  const unknown: string[] = [];
   for (const [index, letter] of letters.entries()) {
     const flag = flags.find((each) => each.short === letter);
-    if (flag === undefined) throw unknownFlag(flags, `-${letter}`, foreign);
+    if (flag === undefined) {
+      unknown.push(`-${letter}`);
+      continue;
+    }
     if (flag.value === undefined) parsed.turn(flag, true);
     else if (flag.bare === undefined) {
       const rest = letters
         .slice(index + 1)
         .join('')
         .replace(/^=/, '');
-      parsed.add(flag, rest === '' ? nextWord(flag, `-${letter}`, queue) : rest);
-      return;
+      // A word that follows is not taken for the value of a letter in a word that is refused.
+      if (unknown.length === 0) parsed.add(flag, rest === '' ? nextWord(flag, `-${letter}`, queue) : rest);
+      break;
     } else parsed.add(flag, flag.bare);
   }
+  const [first, ...others] = unknown.map((shown) => unknownFlag(flags, shown, foreign));
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  throw new ConfigError([first, ...others].map(({ message }) => message).join('; '), { details: first.details });
 }
 
 function nextWord(flag: Flag, shown: string, queue: Word[]): Word {

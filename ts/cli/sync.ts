@@ -19,12 +19,13 @@ import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { explainCommand } from './explain.js';
 import { withFirstContact } from './first-contact.js';
-import { FOREIGN_FLAGS } from './flags.js';
+import { FOREIGN_FLAGS } from './foreign-flags.js';
 import { mainHelp } from './help.js';
 import { infoHelp, infoLevels, wantsInfoHelp } from './info.js';
 import type { InfoLevels } from './info.js';
 import type { ItemizeContext } from './itemize.js';
 import { JSON_SCHEMA, printJson } from './json.js';
+import { listOptions, listedOperands, listsOnly } from './list-only.js';
 import { LogFile } from './log-file.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
 import { endsOf } from './operands.js';
@@ -38,13 +39,13 @@ import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
 import { safe, showHighBytes } from './names.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
-import { packageVersion } from './version.js';
+import { packageVersion, versionJson, versionText } from './version.js';
 
 /** `sparsync [OPTIONS] SRC... DEST`. */
 export async function syncCommand(words: readonly Word[]): Promise<number> {
   const flags = parseFlags(SYNC_FLAGS, words, FOREIGN_FLAGS);
   if (flags.on('version')) {
-    await print(`sparsync ${packageVersion()}`);
+    await print(flags.times('version') > 1 ? versionJson() : versionText());
     return EXIT.ok;
   }
   // `-h` is rsync's for sizes; alone it can only be a call for help.
@@ -95,8 +96,10 @@ class SyncRun {
     const removeHandlers = onSignals(EXIT.interrupted, (reason) => this.#interrupt(reason));
     onBrokenPipe(() => this.#interrupt(new Interrupted('SIGPIPE')));
     try {
-      const ends = endsOf(this.#flags.operands);
-      const transfer = transferOptions(this.#flags);
+      const lists = listsOnly(this.#flags);
+      const ends = endsOf(lists ? listedOperands(this.#flags) : this.#flags.operands);
+      const asked = transferOptions(this.#flags);
+      const transfer = lists ? listOptions(asked) : asked;
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();
       this.#openLog();
@@ -174,10 +177,13 @@ class SyncRun {
   /** What the account of a run is made of, which takes a look at both ends where it names paths. */
   async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<AccountOf> {
     const isNamed = transfer.events?.items === true || transfer.itemDetails === true;
-    const arrival = isNamed ? await arrivalOf(ends, transfer, probe) : { prefix: '', single: undefined, hasTop: false };
+    const arrival = isNamed
+      ? await arrivalOf(ends, transfer, probe)
+      : { prefix: '', single: undefined, hasTop: false, place: undefined };
     return {
       ...arrival,
       flags: this.#flags,
+      lists: listsOnly(this.#flags),
       info: this.#info,
       direction: directionOf(ends),
       times: transfer.times === true,
@@ -185,9 +191,8 @@ class SyncRun {
       log: this.#log,
       progress: this.#progress,
       checksum: transfer.compare === 'content',
-      source: ends.sources.length === 1 && ends.sources[0].kind === 'local' ? ends.sources[0].path : undefined,
       sourcePath: sourcePath(ends),
-      made: isNamed ? await madeLine(ends, this.#flags.on('mkpath'), probe) : undefined,
+      made: isNamed && !listsOnly(this.#flags) ? await madeLine(ends, this.#flags.on('mkpath'), probe) : undefined,
       madeTop: madeTopLine(ends),
     };
   }

@@ -666,6 +666,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'accepted, as there is nothing to say',
   },
   { name: 'inc-recursive', hidden: true, category: 'Output', help: 'accepted: it changes what the first line says' },
+  { name: 'i-r', implies: ['inc-recursive'], hidden: true, category: 'Output', help: 'the same as --inc-recursive' },
+  { name: 'list-only', category: 'Output', help: 'list what would be transferred; it is so without DEST, too' },
   { name: 'progress', category: 'Output', help: 'show progress' },
   {
     name: 'partial-progress',

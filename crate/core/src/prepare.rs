@@ -332,7 +332,9 @@ fn split_destination(
 fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
     top.reach_existing(path).map_err(|(error, at)| match error.errno {
         Errno::NOENT => Error::new(ErrorKind::NotFound, "the root does not exist").at(path.as_bytes()),
-        Errno::NOTDIR => Error::new(ErrorKind::Config, "the destination is not a directory").at(at.as_bytes()),
+        Errno::NOTDIR => Error::new(ErrorKind::Config, "the destination is not a directory")
+            .at(at.as_bytes())
+            .with("end", "destination".to_owned()),
         Errno::LOOP | Errno::XDEV => Error::new(ErrorKind::Scope, "the path leads through a symlink").at(at.as_bytes()),
         _ => Error::io("cannot open the destination", path.as_bytes(), error.into()),
     })

@@ -1,0 +1,122 @@
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+
+import test from 'ava';
+
+import { cli, exit } from './helpers/cli.js';
+import { comparable, figures, makeSource } from './helpers/output-corpus.js';
+import { judged } from './helpers/judge.js';
+import { start } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { startServer } from './helpers/server.js';
+import { dir, workDir } from './helpers/temp.js';
+
+judged('no option that rsync lists is unknown: it does something, or a sentence says why not', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const help = spawnSync('rsync', ['--help'], { encoding: 'utf8' }).stdout;
+  const names = [...help.matchAll(/^--([\w-]+)/gm)].map(([, name = '']) => ({ name }));
+  t.true(names.length > 130, `${names.length} options`);
+  const ours = (await cli(t, user, ['--help'])).stdout;
+  const others = names.filter(({ name }) => {
+    const bare = name.replace(/^no-/, '');
+    return !['inc-recursive', 'i-r', 'debug', 'OPTION'].includes(bare) && !ours.includes(`--${bare}`);
+  });
+  t.true(others.length > 30, `${others.length} of them`);
+  await Promise.all(
+    others.map(async ({ name }) => {
+      const ended = await cli(t, user, [`--${name}`, `${work}/a`, `${work}/b`]);
+      t.notRegex(ended.stderr, /unknown flag/, name);
+    }),
+  );
+  for (const [words, told] of [
+    [['--iconv=utf8,latin1'], /--iconv is not supported: names are bytes/],
+    [['--no-motd'], /--no-motd is not supported: a server says nothing/],
+    [['-e', 'ssh'], /-e is not supported: transfers go over QUIC/],
+    [['-aNy4'], /-N is not supported: .*; -y is not supported: .*; -4 is not supported/],
+    [['-aN?'], /-N is not supported: .*; unknown flag -\?/],
+  ] as const) {
+    const ended = await cli(t, user, [...words, `${work}/a`, `${work}/b`]);
+    t.is(ended.code, exit.usage, words.join(' '));
+    t.regex(ended.stderr, told);
+  }
+});
+
+judged('a list is rsync’s list, of folders here and on a server', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  makeSource(`${work}/s`);
+  mkdirSync(`${work}/s/pipe`);
+  writeFileSync(`${work}/s/pipe/1234567`, Buffer.alloc(1_234_567));
+  symlinkSync('nowhere', `${work}/s/pipe/dangling`);
+  const env = { LC_ALL: 'C.UTF-8', TZ: 'UTC' };
+  const masks = figures();
+  for (const options of ['--list-only', '-r', '-rv', '-al --list-only', '-rh', '-r --no-h', '-d', '-r --exclude=d']) {
+    for (const source of ['s/', 's', 's/a', 's/d']) {
+      const words = [...options.split(' '), source];
+      const theirs = await start(t, 'rsync', words, { cwd: work, env }).ended;
+      const ours = await cli(t, user, words, { cwd: work, env });
+      t.is(ours.code, theirs.code, `${words.join(' ')}: ${ours.stderr}`);
+      t.deepEqual(comparable(ours.stdout, masks), comparable(theirs.stdout, masks), words.join(' '));
+    }
+  }
+  const server = await startServer(t, { home: work, roots: { m: work }, clients: [user], rights: 'read' });
+  const theirs = await start(t, 'rsync', ['-al', 's/'], { cwd: work, env }).ended;
+  const ours = await cli(t, user, ['-al', server.url('m', 's/')], { env });
+  // Sizes of directories are not told.
+  const files = (text: string): string[] => text.split('\n').filter((line) => !line.startsWith('d'));
+  t.deepEqual(files(ours.stdout), files(theirs.stdout));
+});
+
+judged('the exit code is rsync’s', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  for (const words of [
+    ['-a', 's/', 'd'],
+    ['-a', 's/', 'no/such/place/'],
+    ['-a', 's/', 'file'],
+    ['-a', 's/', 'file/'],
+    ['-a', 's/a', 's/d', 'file'],
+    ['-a', 'nothing', 'd'],
+    ['-a', 'nothing', 's/a', 'd'],
+    ['-a', '--files-from=nothing', 's', 'd'],
+    ['-a', '--exclude-from=nothing', 's/', 'd'],
+    ['-a', '--no-such-flag', 's/', 'd'],
+    ['-a', '--info=nothing', 's/', 'd'],
+    ['-a', '--max-size=x', 's/', 'd'],
+    ['--delete', 's/', 'd'],
+    ['-a', '--delete', '--max-delete=0', 's/', 'full'],
+  ]) {
+    const env = { SPARSYNC_GUARDS: 'off' };
+    const name = `${words.join('').replaceAll(/\W/g, '')}${words.join('').length}`;
+    const [theirs, ours] = [dir(work, `by-rsync-${name}`), dir(work, `by-us-${name}`)];
+    for (const place of [theirs, ours]) {
+      makeSource(`${place}/s`);
+      writeFileSync(`${place}/file`, '');
+      mkdirSync(`${place}/full/sub`, { recursive: true });
+    }
+    const expected = await start(t, 'rsync', words, { cwd: theirs, env }).ended;
+    const found = await cli(t, user, words, { cwd: ours, env });
+    t.is(found.code, expected.code, `${words.join(' ')}: ${found.stderr} | ${expected.stderr}`);
+  }
+});
+
+test('--log-file has a line for each change, with the time', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  makeSource(`${work}/s`);
+  const ran = await cli(t, user, ['-a', '--log-file=log', 's/', 'd'], { cwd: work });
+  t.deepEqual([ran.code, ran.stdout, ran.stderr], [0, '', '']);
+  const lines = readFileSync(`${work}/log`, 'utf8').trimEnd().split('\n');
+  t.true(
+    lines.every((line) => /^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d \[\d+\] ./.test(line)),
+    lines.join('\n'),
+  );
+  const told = lines.map((line) => line.replace(/^.*?\] /, ''));
+  t.is(told[0], 'building file list');
+  t.true(told.includes('cL+++++++++ link -> a') && told.includes('cd+++++++++ d-1/'));
+  t.regex(told.at(-1) ?? '', /^sent \d+ bytes {2}received \d+ bytes {2}total size 70173$/);
+  const lost = await cli(t, user, ['-a', '--log-file=no/such/log', 's/', 'other'], { cwd: work });
+  t.is(lost.code, exit.output);
+  t.regex(lost.stderr, /cannot write the log/);
+});

@@ -1,0 +1,138 @@
+// Every option of rsync 3.5.0, as its own --help lists them, and why those are refused that this command does not have. The rest of
+// what is said of them follows from the table of options.
+
+/** Why an option means nothing here, by its names without dashes. */
+const NO_SHELL = 'transfers go over QUIC to a sparsync server, and no remote shell is started';
+const ONE_HASH = 'content is hashed with BLAKE3 at both ends, and no other hash is known';
+const NO_BATCH = 'there are no batch files; a server can be synced to as often as there are destinations';
+const ADDRESS = 'an address can stand in place of the name, as in sparsync://[::1]/ROOT';
+const BYTES = 'arguments travel as bytes, and no shell reads them';
+const NO_CONTENT = 'a device is made, and its content is neither read nor written';
+
+/** Refused options with their reasons. Silence about them could lose data. */
+export const REFUSED = {
+  stderr: 'what went wrong goes to stderr, everything else to stdout',
+  'no-motd': 'a server says nothing of the day',
+  'old-dirs': 'it is for rsync of before 2005; -d carries directories without going into them',
+  'old-d': 'it is for rsync of before 2005; -d carries directories without going into them',
+  'insecure-links': 'what options name is held open, and no symlink on the way is trusted',
+  'confine-root': 'a server confines each key to its prefix (serve --allow)',
+  'copy-devices': NO_CONTENT,
+  'write-devices': NO_CONTENT,
+  'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
+  crtimes: 'Linux lets nobody set the time at which a file was made',
+  preallocate: 'the room is compared with what is needed before anything is written',
+  'checksum-choice': ONE_HASH,
+  cc: ONE_HASH,
+  'checksum-seed': ONE_HASH,
+  'block-size': 'what changed is found by content, in chunks whose sizes follow from it',
+  rsh: NO_SHELL,
+  'rsync-path': NO_SHELL,
+  'blocking-io': NO_SHELL,
+  'max-alloc': 'memory is bounded whatever the trees hold',
+  fuzzy: 'what a file may be made of is looked for under its own name alone',
+  'compress-choice': 'LZ4 is what there is; --compress says when',
+  zc: 'LZ4 is what there is; --compress says when',
+  'compress-level': 'LZ4 has one level; --compress says when',
+  zl: 'LZ4 has one level; --compress says when',
+  'compress-threads': 'each lane compresses what it sends (--lanes)',
+  zt: 'each lane compresses what it sends (--lanes)',
+  'skip-compress': 'whether compression pays is measured while content is sent, whatever its name is',
+  'old-args': BYTES,
+  'secluded-args': BYTES,
+  'protect-args': BYTES,
+  'trust-sender': 'what a sender lists is checked in any case, and costs nothing',
+  'copy-as': 'the command runs as whoever starts it, and a server as whoever started that',
+  address: 'the system chooses the address to send from',
+  port: 'the port stands in the address: sparsync://HOST:PORT/ROOT',
+  sockopts: 'QUIC has no TCP sockets',
+  outbuf: 'lines are written as they come',
+  'password-file': 'keys take the place of passwords: sparsync keys shows yours',
+  'early-input': 'a server runs no program when a client comes',
+  'write-batch': NO_BATCH,
+  'only-write-batch': NO_BATCH,
+  'read-batch': NO_BATCH,
+  protocol: 'both ends agree on a version by themselves',
+  iconv: 'names are bytes, and arrive as they are',
+  ipv4: ADDRESS,
+  ipv6: ADDRESS,
+  daemon: 'sparsync serve is the server',
+};
+
+/** The letters of refused options. */
+const LETTERS = { N: 'crtimes', B: 'block-size', e: 'rsh', y: 'fuzzy', s: 'secluded-args', 4: 'ipv4', 6: 'ipv6' };
+
+/** What of our own is meant by a flag that others know, and why it is none here. */
+const OTHERS = {
+  connections:
+    'one connection takes all that two cores give (docs/performance.md has the figures); --lanes spreads the work',
+  'parallel-files': 'files are read and written by lanes: --lanes',
+  'chunk-size': 'packs of 256 KiB are as fast as any (docs/performance.md has the figures)',
+  'compression-level': 'LZ4 has one level; --compress says when',
+  'cold-start': 'a destination that is missing or empty is noticed, and granted everything, by itself',
+  'max-stream-payload': 'streams have no largest payload: content travels in packs of 256 KiB',
+};
+
+/** Every flag that is refused with a reason, by its name or letter without dashes. */
+export const FOREIGN = {
+  ...Object.fromEntries(Object.entries(LETTERS).map(([letter, name]) => [letter, REFUSED[name]])),
+  ...REFUSED,
+  ...OTHERS,
+};
+
+/** Where docs/rsync.md says what differs, for options that are not the same in every respect. */
+const DIFFERS = {
+  'log-file': 'errors are not in it',
+  'out-format': 'without `%C`',
+  debug: 'accepted: there is nothing to say',
+  info: 'nothing is said of `backup`, `copy`, `misc`, `mount` and `remove`',
+  verbose: 'twice, without what rules hide, what is backed up or removed at the source',
+  'hard-links': 'which name comes first, and so is shown as sent, is the walk’s order',
+  'no-inc-recursive': 'accepted: it changes the first line alone',
+  'inc-recursive': 'accepted: it is so in any case',
+  'remote-option': '`--fake-super` and `--munge-links` alone',
+  append: 'what is there is verified',
+  'append-verify': 'the same as `--append`',
+  delete: 'nothing is removed before everything is known, and a guard speaks first',
+  'delete-before': 'as `--delete`',
+  'delete-during': 'as `--delete`',
+  'delete-delay': 'as `--delete`',
+  del: 'as `--delete`',
+  inplace: 'for files that are there',
+  'delay-updates': 'what was complete when a run is cut is sent again',
+  fsync: '`--durability=file`',
+  partial: 'verified parts, from 4 MiB on; it is the default',
+  'partial-dir': 'as `--partial`',
+  xattrs: 'not twice',
+  compress: 'LZ4, and the default is `auto`',
+  bwlimit: 'of content',
+  'open-noatime': 'as far as the system lets it',
+  'list-only': 'sizes of directories of a server are not known',
+  version: 'our own capabilities',
+  help: 'our own',
+  'whole-file': 'as far as both ends are on one machine it is the default',
+};
+
+/** All options, in the order of rsync's help. */
+export const ALL =
+  `verbose info debug stderr quiet no-motd checksum archive recursive inc-recursive no-inc-recursive no-i-r relative no-implied-dirs backup
+  backup-dir suffix update inplace append append-verify dirs old-dirs old-d mkpath links copy-links copy-unsafe-links safe-links insecure-links
+  confine-root munge-links copy-dirlinks keep-dirlinks hard-links perms executability chmod acls xattrs owner group devices copy-devices write-devices
+  specials drop-D times atimes open-noatime crtimes omit-dir-times omit-link-times super fake-super sparse preallocate dry-run whole-file
+  checksum-choice cc one-file-system block-size rsh rsync-path existing ignore-non-existing ignore-existing remove-source-files del delete delete-before
+  delete-during delete-delay delete-after delete-excluded ignore-missing-args delete-missing-args ignore-errors force max-delete max-size min-size
+  max-alloc partial partial-dir delay-updates prune-empty-dirs numeric-ids usermap groupmap chown timeout contimeout ignore-times size-only
+  modify-window temp-dir fuzzy compare-dest copy-dest link-dest compress compress-choice zc compress-level zl compress-threads zt skip-compress cvs-exclude
+  filter exclude exclude-from include include-from files-from from0 old-args secluded-args protect-args trust-sender copy-as address port
+  sockopts blocking-io outbuf stats 8-bit-output human-readable progress itemize-changes remote-option out-format log-file log-file-format
+  password-file early-input list-only bwlimit stop-after stop-at fsync write-batch only-write-batch read-batch protocol iconv checksum-seed ipv4 ipv6 version help`.split(
+    /\s+/,
+  );
+
+/** What is said of an option: nothing when it is the same, what differs, or why it is refused. */
+export function saidOf(name, has) {
+  if (has(name) || has(name.replace(/^no-/, ''))) return { differs: DIFFERS[name] };
+  const refused = REFUSED[name];
+  if (refused === undefined) throw new Error(`options/rsync.mjs says nothing of --${name}, and there is no such flag`);
+  return { refused };
+}
