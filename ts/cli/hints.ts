@@ -39,6 +39,8 @@ function authority(error: HostKeyError): string {
 
 /** What helps when no connection came about. Where a name led to no address, nothing was sent that a firewall could stop. */
 function unreachable(error: SparsyncError): string {
+  // The message says what is to be changed.
+  if (error.details['reason'] === 'mtu') return 'a VPN or tunnel in between is where this is set';
   return error.details['reason'] === 'unresolved'
     ? 'is the name of the host spelled right, and does this machine have a name server? An address does as well'
     : 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks';

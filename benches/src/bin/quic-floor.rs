@@ -1,6 +1,6 @@
 //! What the transport alone costs: so many bytes over this package's QUIC settings, from memory to memory.
 //!
-//! `quic-floor serve ADDRESS` prints `address key` and takes what comes. `quic-floor send HOST PORT KEY BYTES [LANES]`
+//! `quic-floor serve ADDRESS` prints `address key` and takes what comes. `quic-floor send HOST PORT KEY BYTES [LANES [CONGESTION]]`
 //! connects, sends the bytes on that many streams, waits until the other side says that it has them, and prints the
 //! microseconds that this took after the handshake.
 
@@ -9,7 +9,9 @@ use std::io::Write;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sparsync_core::net::{ConnectOptions, ListenOptions, ServerTrust, WindowBudget, close_sent, connect, listen};
+use sparsync_core::net::{
+    Congestion, ConnectOptions, ListenOptions, ServerTrust, WindowBudget, close_sent, connect, listen,
+};
 use sparsync_core::trust::Identity;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -46,9 +48,10 @@ async fn take(mut send: quinn::SendStream, mut receive: quinn::RecvStream) -> Ou
     Ok(())
 }
 
-async fn send(host: &str, port: u16, key: &str, bytes: usize, lanes: usize) -> Outcome<()> {
+async fn send(host: &str, port: u16, key: &str, bytes: usize, (lanes, congestion): (usize, Congestion)) -> Outcome<()> {
     let mut options = ConnectOptions::new(host, port, Identity::generate()?);
     options.trust = ServerTrust { pins: vec![key.parse()?], ..ServerTrust::default() };
+    options.congestion = congestion;
     let connection = connect(options).await?.connection;
     let content = Bytes::from(vec![0x5a; CHUNK_BYTES]);
     let begun = Instant::now();
@@ -85,10 +88,12 @@ fn main() -> Outcome<()> {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(address))
         }
         ["send", host, port, key, bytes, ref lanes @ ..] => {
+            let congestion = lanes.get(1).map_or(Some(Congestion::Auto), |word| Congestion::from_word(word));
+            let congestion = congestion.ok_or("no such congestion control")?;
             let lanes = lanes.first().map_or(Ok(2), |lanes| lanes.parse())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(send(host, port.parse()?, key, bytes.parse()?, lanes))
+            runtime.block_on(send(host, port.parse()?, key, bytes.parse()?, (lanes, congestion)))
         }
-        _ => Err("quic-floor serve ADDRESS | quic-floor send HOST PORT KEY BYTES [LANES]".into()),
+        _ => Err("quic-floor serve ADDRESS | quic-floor send HOST PORT KEY BYTES [LANES [CONGESTION]]".into()),
     }
 }

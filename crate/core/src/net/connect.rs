@@ -9,13 +9,13 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TokioRuntime};
 use rustls_pki_types::ServerName;
-use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::address::{resolve, shown, unbracketed};
 use super::parameters::Circumstances;
 use super::quic::QuicConnection;
+use super::reachable::{refused, too_narrow};
 use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name};
 use super::{Congestion, WindowBudget, close_with, connection_error, parameters, socket};
 use crate::transport::{self, Principal};
@@ -244,6 +244,8 @@ fn failed(
         Error::new(kind, format!("cannot connect to {}: {}", shown(&options.host, options.port), reasons.join("; ")))
             .with("host", options.host.clone())
             .with("port", u64::from(options.port));
+    let is_narrow = failures.iter().any(|(_, error)| error.details().iter().any(|(name, _)| *name == "reason"));
+    let error = if is_narrow { error.with("reason", "mtu".to_owned()) } else { error };
     match failures.into_iter().next() {
         Some((_, first)) => error.because(first),
         None => error,
@@ -274,13 +276,15 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
         receive_window: parameters::LEAST_WINDOW_BYTES,
         socket_buffer_bytes,
     })?);
-    let endpoint = Endpoint::new(parameters::endpoint()?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
+    let endpoint =
+        Endpoint::new(parameters::endpoint(None)?, None, udp, Arc::new(TokioRuntime)).map_err(unreachable)?;
     let connecting = endpoint
         .connect_with(config, remote, &server_name(options)?)
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
     let connection = tokio::select! {
         connection = connecting => connection.map_err(|error| handshake_error(&error, &refusal))?,
         error = refused(remote) => return Err(unreachable(error)),
+        sizes = too_narrow(remote) => return Err(narrow(sizes)),
     };
     Ok(Connected {
         server_key: peer_key(&connection),
@@ -289,6 +293,15 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
         endpoint,
         socket_buffer_bytes,
     })
+}
+
+/// The path carries too little in a packet.
+fn narrow((passes, fails): (usize, usize)) -> Error {
+    let message = format!(
+        "UDP datagrams of {passes} bytes are answered and those of {fails} are not, and QUIC needs 1200: the MTU on the way \
+         has to be 1228 bytes at least (IPv6: 1248)"
+    );
+    Error::new(ErrorKind::Connect, message).with("reason", "mtu".to_owned())
 }
 
 /// The name that a CA's certificate has to bear. With keys it decides nothing and a constant does.
@@ -308,38 +321,4 @@ fn handshake_error(error: &ConnectionError, refusal: &Refusal) -> Error {
         (None, ConnectionError::TimedOut) => Error::new(ErrorKind::Timeout, "no answer"),
         (None, error) => connection_error(error),
     }
-}
-
-/// Ends when the system reports that nothing listens at `remote` or that no route leads there; never otherwise.
-///
-/// QUIC's own socket is not connected, so the kernel gives it no such report and a server that is not running would
-/// look like one that does not answer. A connected socket is told; its one byte is no QUIC packet and ignored by all
-/// who listen. Reports can be wrong, so the handshake keeps some round trips' time to finish all the same.
-async fn refused(remote: SocketAddr) -> io::Error {
-    let started = Instant::now();
-    let report = async {
-        let socket = UdpSocket::bind(socket::any_address(remote)).await?;
-        socket.connect(remote).await?;
-        socket.send(&[0]).await?;
-        socket.recv(&mut [0; 1]).await
-    };
-    match report.await {
-        Err(error) if tells_of_the_path(&error) => {
-            sleep(started.elapsed() * 4 + Duration::from_millis(50)).await;
-            error
-        }
-        _ => std::future::pending().await,
-    }
-}
-
-fn tells_of_the_path(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::AddrNotAvailable
-            | io::ErrorKind::PermissionDenied
-    )
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::{Reach, host_and_port, resolve};
 use super::gate::{Admission, Gate, Pass};
-use super::parameters::{self, Circumstances, STRANGER_WINDOW_BYTES};
+use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
 use super::tls::{peer_key, peer_name, server_config};
 use super::{Congestion, WindowBudget, close_code, close_with, connection_error, socket};
@@ -118,8 +118,10 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
             socket_buffer_bytes: socket::receive_buffer_bytes(&udp),
         };
         parameters::connection(circumstances)?;
-        let endpoint = Endpoint::new(parameters::endpoint()?, Some(config.clone()), udp, Arc::new(TokioRuntime))
-            .map_err(internal)?;
+        let resets = Resets { key: options.identity.derived("sparsync stateless reset", address.port()) };
+        let endpoint =
+            Endpoint::new(parameters::endpoint(Some(&resets))?, Some(config.clone()), udp, Arc::new(TokioRuntime))
+                .map_err(internal)?;
         return Ok(Listener {
             endpoint,
             address,

@@ -12,6 +12,7 @@ mod gate;
 mod listen;
 mod parameters;
 mod quic;
+mod reachable;
 mod socket;
 mod tls;
 mod window;

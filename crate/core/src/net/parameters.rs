@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn_proto::RandomConnectionIdGenerator;
 
 use super::address::Reach;
 use super::{Congestion, socket};
@@ -57,9 +58,22 @@ pub(super) fn check_initial_mtu(initial_mtu: Option<u16>) -> Result<()> {
     }
 }
 
-/// The endpoint's own limits.
-pub(super) fn endpoint() -> Result<EndpointConfig> {
+/// What a server tells clients of a connection that it does not know: that of the process before it.
+pub(super) struct Resets {
+    /// From its identity and port, so that its next process has it as well. A process with the same identity at another
+    /// port would otherwise tell an attacker what ends a connection.
+    pub(super) key: [u8; 32],
+}
+
+/// The endpoint's own limits. A client's connections end with its process.
+pub(super) fn endpoint(resets: Option<&Resets>) -> Result<EndpointConfig> {
     let mut config = EndpointConfig::default();
+    if let Some(resets) = resets {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &resets.key);
+        config.reset_key(Arc::new(key));
+        // quinn's own generator would not know the identifiers of the process before.
+        config.cid_generator(|| Box::new(RandomConnectionIdGenerator::default()));
+    }
     // What this end accepts; quinn's default would hold the peer at 1472.
     config
         .max_udp_payload_size(MAX_MTU)

@@ -126,6 +126,14 @@ impl Identity {
         self.0.chain.clone()
     }
 
+    /// A secret for one purpose, which nobody without the key can tell, and which is the same whenever it is asked for.
+    pub(crate) fn derived(&self, purpose: &str, number: u16) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(purpose);
+        hasher.update(self.0.key.secret_pkcs8_der());
+        hasher.update(&number.to_be_bytes());
+        hasher.finalize().into()
+    }
+
     /// The key to sign a handshake with.
     pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(self.0.key.clone_key())

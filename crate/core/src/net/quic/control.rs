@@ -20,8 +20,9 @@ const READ_BYTES: usize = 64 << 10;
 /// Bytes of a control lane that are taken after the session has ended: signs of life, and the records of a small tree.
 const REST_BYTES_MAX: usize = 64 << 10;
 
-/// How long a peer may take the last words.
+/// How long a peer may take the last words, and one that has timed out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+const LAST_WORDS_UNHEARD: Duration = Duration::from_millis(250);
 
 /// A control lane's two streams, with what has been read beyond the first frames.
 pub(super) struct ControlStreams {
@@ -155,7 +156,8 @@ impl<'a> ControlOut<'a> {
             Ok::<(), quinn::WriteError>(())
         };
         // A peer that takes nothing any more must not keep the run from ending.
-        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        let unheard = error.is_some_and(|error| error.kind() == ErrorKind::Timeout);
+        let _ = tokio::time::timeout(if unheard { LAST_WORDS_UNHEARD } else { LAST_WORDS }, last_words).await;
         let _ = self.send.finish();
     }
 }
@@ -174,6 +176,11 @@ pub(super) async fn take_the_rest(recv: &mut quinn::RecvStream, wire: &WireCount
         }
     };
     let _ = tokio::time::timeout(LAST_FRAMES, all).await;
+}
+
+/// Whether the peer is gone without a word.
+fn is_gone(lost: &quinn::ConnectionError) -> bool {
+    matches!(lost, quinn::ConnectionError::Reset | quinn::ConnectionError::TimedOut)
 }
 
 /// Takes what the peer says. Ends only with the reason why nothing more will come.
@@ -214,7 +221,9 @@ pub(super) async fn receive_control(
                 }
                 Err(error) => {
                     drop(frames);
-                    tokio::time::sleep(LAST_FRAMES).await;
+                    // What came before is still being looked at.
+                    let gone = matches!(&error, quinn::ReadError::ConnectionLost(lost) if is_gone(lost));
+                    tokio::time::sleep(if gone { LAST_FRAMES / 8 } else { LAST_FRAMES }).await;
                     return read_error(&error);
                 }
             },

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::LAST_FRAMES;
 use super::router::{ArrivedLane, LANE_HEADER_BYTES, Route};
+use super::silence::Silence;
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
@@ -28,16 +29,18 @@ pub(super) struct LaneContext {
     /// The session's number, which each lane begins with.
     pub(super) number: u64,
     pub(super) wire: Arc<WireCounters>,
+    pub(super) silence: Arc<Silence>,
 }
 
 /// Carries packs to the peer; a stream is opened for a lane when its first pack is there.
 pub(super) fn carry_out(context: &LaneContext, queues: Vec<mpsc::Receiver<Pack>>, tasks: &mut JoinSet<()>) {
-    for (lane, queue) in (0u8..).zip(queues) {
+    for (lane, mut queue) in (0u8..).zip(queues) {
         let context = context.clone();
         tasks.spawn(async move {
-            if let Err(error) = send_lane(&context, lane, queue).await {
-                tokio::time::sleep(LAST_FRAMES).await;
-                context.session.fail(error);
+            // The queue stays open till the session has failed: who finds it closed knows no reason.
+            if let Err(error) = send_lane(&context, lane, &mut queue).await {
+                context.silence.reason_told(LAST_FRAMES).await;
+                context.session.fail(context.silence.explain(error));
             }
         });
     }
@@ -67,9 +70,9 @@ pub(super) async fn carry_in(
             if let Err(error) = receive_lane(recv, &queue, window, &context.wire, profiler).await {
                 if error.kind() != ErrorKind::Protocol {
                     // The reason comes on the control lane.
-                    tokio::time::sleep(LAST_FRAMES).await;
+                    context.silence.reason_told(LAST_FRAMES).await;
                 }
-                context.session.fail(error);
+                context.session.fail(context.silence.explain(error));
             }
         });
     }
@@ -90,8 +93,8 @@ impl Drop for LaneStream<'_> {
     }
 }
 
-async fn send_lane(context: &LaneContext, lane: u8, mut queue: mpsc::Receiver<Pack>) -> Result<()> {
-    let LaneContext { session, connection, number, wire } = context;
+async fn send_lane(context: &LaneContext, lane: u8, queue: &mut mpsc::Receiver<Pack>) -> Result<()> {
+    let LaneContext { session, connection, number, wire, .. } = context;
     let Some(mut pack) = queue.recv().await else { return Ok(()) };
     let send = connection.open_uni().await.map_err(|error| connection_error(&error))?;
     let mut stream = LaneStream { send, session };

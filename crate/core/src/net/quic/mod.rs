@@ -5,6 +5,7 @@ mod control;
 mod data;
 mod router;
 mod session;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;

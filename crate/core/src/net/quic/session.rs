@@ -12,9 +12,10 @@ use super::LAST_FRAMES;
 use super::control::{ControlOut, ControlStreams, receive_control, take_the_rest};
 use super::data::{LaneContext, carry_in, carry_out};
 use super::router::Router;
+use super::silence::Silence;
 use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
 use crate::error::{Error, Result};
-use crate::net::{Window, connection_error};
+use crate::net::{Window, close_with, connection_error};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
 
@@ -80,28 +81,33 @@ impl QuicLanes {
         }
         let peer_work = AtomicU64::new(0);
         let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
+        let silence = Arc::new(Silence::new(connection.clone()));
         let sends_content = !outgoing.is_empty();
         let mut out = ControlOut::new(send, control, &wire, profiler.as_deref());
         {
-            let context = LaneContext { session: Arc::clone(&session), connection, number, wire: Arc::clone(&wire) };
+            let context = LaneContext {
+                session: Arc::clone(&session),
+                connection: connection.clone(),
+                number,
+                wire: Arc::clone(&wire),
+                silence: Arc::clone(&silence),
+            };
             let lanes = carry_lanes(context, &router, &window, outgoing, incoming);
             let incoming = receive_control(&session, &mut recv, decoder, frames, &peer_work, &wire);
             tokio::select! {
                 biased;
                 () = session.ended.notified() => {}
-                error = async {
-                    match out.send_all().await {
-                        // The engine has no more to say; whether all is well is known when it has ended the session.
-                        Ok(()) => std::future::pending().await,
-                        Err(error) => {
-                            tokio::time::sleep(LAST_FRAMES).await;
-                            error
-                        }
-                    }
-                } => session.fail(error),
-                error = incoming => session.fail(error),
+                error = say_all(&mut out, &silence) => session.fail(silence.explain(error)),
+                error = incoming => session.fail(silence.explain(error)),
                 () = lanes => {}
-                error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
+                error = watch_work(&session, &peer_work, timeout, urgent.clone()) => {
+                    session.fail(silence.explain(error));
+                }
+                // A server does not go to look for its clients: they are behind NAT.
+                error = silence.watch(&session, urgent), if end == End::Initiator => {
+                    session.fail(error.clone());
+                    close_with(&connection, &error);
+                }
             }
         }
         let error = session.error();
@@ -114,6 +120,18 @@ impl QuicLanes {
         }
         if let Some(profiler) = profiler {
             profiler.end_probe();
+        }
+    }
+}
+
+/// Sends what the engine says. Ends only when that cannot be said: whether all is well is known when the engine, which has no
+/// more to say, has ended the session.
+async fn say_all(out: &mut ControlOut<'_>, silence: &Silence) -> Error {
+    match out.send_all().await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => {
+            silence.reason_told(LAST_FRAMES).await;
+            error
         }
     }
 }

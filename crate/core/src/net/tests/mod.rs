@@ -3,6 +3,7 @@
 mod authority;
 mod keys;
 mod paths;
+mod restarts;
 mod windows;
 
 use std::path::Path;

@@ -1,0 +1,124 @@
+// A peer that is gone, restarted or silent: what a run says of it, and that it does not wait in vain.
+import type { ExecutionContext } from 'ava';
+
+import { connect, sync, SparsyncError, type SyncEvent } from '../dist/index.js';
+import { CertifiedTree } from './helpers/certified.js';
+import { cli } from './helpers/cli.js';
+import { assertEqual, judged } from './helpers/judge.js';
+import { client } from './helpers/product.js';
+import { Relay } from './helpers/relay.js';
+import { startServer } from './helpers/server.js';
+import { accessOf, failure, setup } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+
+const DIRECTIONS = ['push', 'pull'] as const;
+
+function largeFiles(root: string): void {
+  const sizes = new Map<string, number>();
+  for (let i = 0; i < 12; i += 1) sizes.set(`file${i}`, 6 << 20);
+  new CertifiedTree(sizes).write(root, 1);
+}
+
+/** A run in a direction over a relay, slow enough to be interrupted. */
+function run(
+  direction: (typeof DIRECTIONS)[number],
+  { work, served, url }: { work: string; served: string; url: string },
+  options: Parameters<typeof sync>[2],
+): { job: ReturnType<typeof sync>; from: string; to: string } {
+  const [from, to] = direction === 'push' ? [`${work}/source`, `${served}/tree`] : [`${served}/source`, `${work}/tree`];
+  largeFiles(from);
+  const slow = { ...options, bwlimit: 24 << 20, durability: 'none' as const };
+  const job = direction === 'push' ? sync(from, `${url}/tree`, slow) : sync(`${url}/source`, to, slow);
+  return { job, from, to };
+}
+
+async function retries(job: AsyncIterable<SyncEvent>): Promise<string[]> {
+  const messages: string[] = [];
+  for await (const event of job) if (event.type === 'retry') messages.push(event.message);
+  return messages;
+}
+
+for (const direction of DIRECTIONS) {
+  judged(
+    `a server that is killed in the middle of a ${direction} and back at once says that it is another one`,
+    async (t) => {
+      t.timeout(120_000);
+      const work = workDir(t);
+      const served = dir(work, 'served');
+      const user = client(work);
+      const options = { home: work, roots: { root: served }, clients: [user] };
+      let server = await startServer(t, options);
+      await using relay = await Relay.start({ to: server.port });
+      // So long an idle timeout does not end before the test does.
+      const access = { ...accessOf(user, server), idleTimeoutMs: 600_000, retry: { attempts: 50, baseDelayMs: 50 } };
+      const { job, from, to } = run(direction, { work, served, url: relay.url('root') }, access);
+      const messages = retries(job);
+      await relay.passed(direction === 'push' ? 'up' : 'down', 8 << 20);
+      await server.stop('SIGKILL');
+      server = await startServer(t, { ...options, port: server.port });
+      await job;
+      t.regex((await messages)[0] ?? '', /no longer knows the connection/);
+      assertEqual(t, from, to);
+      await server.stop();
+    },
+  );
+
+  judged(`a server that is killed in the middle of a ${direction} is known to be gone`, async (t) => {
+    t.timeout(120_000);
+    const { work, served, server, access } = await setup(t);
+    const { job } = run(direction, { work, served, url: server.url('root') }, { ...access, idleTimeoutMs: 600_000 });
+    const error = failure(t, job, SparsyncError);
+    while (job.stats().bytesTransferred < 4 << 20) await new Promise((resolve) => void setTimeout(resolve, 20));
+    server.kill('SIGKILL');
+    t.is((await error).code, 'ERR_SPARSYNC_CLOSED');
+    t.regex((await error).message, /not running any more/);
+    t.true((await error).retryable);
+  });
+
+  judged(`a ${direction} over a link that falls silent says for how long it was`, async (t) => {
+    t.timeout(120_000);
+    const { work, served, server, access } = await setup(t);
+    await using relay = await Relay.start({ to: server.port });
+    const options = { ...access, timeoutMs: 1500 };
+    const { job } = run(direction, { work, served, url: relay.url('root') }, options);
+    const error = failure(t, job, SparsyncError);
+    await relay.passed(direction === 'push' ? 'up' : 'down', 8 << 20);
+    relay.cut = true;
+    t.is((await error).code, 'ERR_SPARSYNC_TIMEOUT');
+    t.regex((await error).message, /the peer was silent for \d+ seconds/);
+  });
+
+  judged(`a ${direction} goes on after a silence, over another port`, async (t) => {
+    t.timeout(120_000);
+    const { work, served, server, access } = await setup(t);
+    await using relay = await Relay.start({ to: server.port });
+    const { job, from, to } = run(direction, { work, served, url: relay.url('root') }, access);
+    await relay.passed(direction === 'push' ? 'up' : 'down', 8 << 20);
+    relay.cut = true;
+    await new Promise((resolve) => void setTimeout(resolve, 2500));
+    relay.rebind();
+    relay.cut = false;
+    t.is((await job).attempts, 1);
+    assertEqual(t, from, to);
+  });
+}
+
+const congestions = ['auto', 'bbr', 'cubic'] as const;
+
+judged('each congestion control moves a tree, and no other word is taken', async (t: ExecutionContext) => {
+  t.timeout(120_000);
+  const { work, served, server, access, client: user } = await setup(t, { args: ['--congestion', 'bbr'] });
+  largeFiles(`${work}/source`);
+  for (const congestion of congestions) {
+    await sync(`${work}/source`, server.url('root', congestion), { ...access, congestion });
+    assertEqual(t, `${work}/source`, `${served}/${congestion}`);
+    await sync(server.url('root', congestion), `${work}/${congestion}`, { ...access, congestion });
+    assertEqual(t, `${work}/source`, `${work}/${congestion}`);
+  }
+  // @ts-expect-error: there is none of this name
+  const error = await failure(t, connect(server.url('root'), { ...access, congestion: 'reno' }), SparsyncError);
+  t.regex(error.message, /congestion/);
+  const refused = await cli(t, user, ['-a', '--congestion=reno', `${work}/source/`, server.url('root', 'x')]);
+  t.is(refused.code, 1);
+  t.regex(refused.stderr, /--congestion must be one of auto, bbr, cubic/);
+});

@@ -1,0 +1,110 @@
+//! A peer that says nothing: for how long, and whether it is there at all.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sparsync_proto::Frame;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::engine::Session;
+use crate::error::{Error, ErrorKind};
+use crate::net::reachable::refused;
+use crate::transport::encoded;
+
+/// How often it is looked whether something came.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// After so long without a word the peer is made to say something. One that has restarted says that it does not know the
+/// connection.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
+/// After so long its machine is asked as well.
+const PROBE_AFTER: Duration = Duration::from_millis(1500);
+
+/// How long that may take.
+const PROBE_TAKES: Duration = Duration::from_secs(1);
+
+/// Times that a machine has to say that nobody is there. Once may be a forgery, or a server that is being replaced.
+const REFUSED_TIMES: u32 = 2;
+
+/// When the peer was heard last.
+pub(super) struct Silence {
+    connection: quinn::Connection,
+    heard: Mutex<(u64, Instant)>,
+}
+
+impl Silence {
+    pub(super) fn new(connection: quinn::Connection) -> Self {
+        let heard = Mutex::new((connection.stats().udp_rx.datagrams, Instant::now()));
+        Self { connection, heard }
+    }
+
+    /// How long nothing has come, as of the last look.
+    fn look(&self) -> Duration {
+        let datagrams = self.connection.stats().udp_rx.datagrams;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.0 != datagrams {
+            *heard = (datagrams, Instant::now());
+        }
+        heard.1.elapsed()
+    }
+
+    /// Ends when the peer's machine says that nobody listens there any more, and while nothing else comes from it.
+    pub(super) async fn watch(&self, session: &Session, urgent: mpsc::WeakUnboundedSender<Vec<u8>>) -> Error {
+        let (mut ask_at, mut refusals) = (ASK_AFTER, 0);
+        loop {
+            sleep(LOOK_EVERY).await;
+            let silent = self.look();
+            if silent < ASK_AFTER {
+                (ask_at, refusals) = (ASK_AFTER, 0);
+                continue;
+            }
+            if silent >= ask_at {
+                // Ever rarer: each packet to nobody costs a report that the probe below waits for.
+                ask_at = silent * 2;
+                if let Some(urgent) = urgent.upgrade() {
+                    let _ = urgent.send(encoded(&[Frame::Heartbeat(session.work())]));
+                }
+            }
+            // No answer says nothing: a system sends such reports to one address once a second.
+            if silent >= PROBE_AFTER && refuses(self.connection.remote_address()).await {
+                refusals += 1;
+            }
+            if refusals >= REFUSED_TIMES && self.look() >= ASK_AFTER {
+                return Error::new(
+                    ErrorKind::Closed,
+                    "the server is not running any more: nobody listens at its address",
+                )
+                .remote();
+            }
+        }
+    }
+
+    /// Says of a run that has timed out, or of a connection, that it was the peer that was silent, and for how long.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        let silent = self.look();
+        if error.kind() != ErrorKind::Timeout || silent < ASK_AFTER {
+            return error;
+        }
+        let message = format!("the peer was silent for {} seconds: is the network still there?", silent.as_secs());
+        Error::new(ErrorKind::Timeout, message).because(error)
+    }
+
+    /// Waits for the reason that the peer may have to tell on another stream. Of a connection that has gone without a word
+    /// there is none.
+    pub(super) async fn reason_told(&self, within: Duration) {
+        use quinn::ConnectionError::{Reset, TimedOut};
+        let gone = tokio::time::timeout(within, self.connection.closed()).await;
+        if !matches!(gone, Err(_) | Ok(Reset | TimedOut)) {
+            sleep(within).await;
+        }
+    }
+}
+
+async fn refuses(remote: SocketAddr) -> bool {
+    let answer = tokio::time::timeout(PROBE_TAKES, refused(remote)).await;
+    answer.is_ok_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
