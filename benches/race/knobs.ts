@@ -14,7 +14,34 @@ export const SETS = [
 export type SetName = (typeof SETS)[number];
 
 export const LINKS = ['loopback', 'veth'] as const;
-export type LinkName = (typeof LINKS)[number];
+
+/** Links that lose, delay or hold up what they carry, by what `shaped-link` is told; raced when they are asked for. */
+export const SHAPED = {
+  '50ms': 'delay=25',
+  '50ms-1%': 'delay=25 loss=1',
+  '50ms-5%': 'delay=25 loss=5',
+  '10ms-0.1%': 'delay=5 loss=0.1',
+  '262ms': 'delay=131',
+  '100mbit': 'delay=10 rate=100 queue=200',
+  '50ms-reorder': 'delay=25 reorder=5',
+  '50ms-duplicate': 'delay=25 duplicate=5',
+} as const;
+export type ShapedName = keyof typeof SHAPED;
+/** With `+bbr` the kernel uses BBR on it, for what goes over TCP; else Cubic. */
+export type LinkName = (typeof LINKS)[number] | ShapedName | `${ShapedName}+bbr`;
+
+const ALL_LINKS: readonly LinkName[] = [
+  ...LINKS,
+  ...(Object.keys(SHAPED) as ShapedName[]).flatMap((name) => [name, `${name}+bbr`] as const),
+];
+
+const isShaped = (name: string): name is ShapedName => Object.hasOwn(SHAPED, name);
+
+/** What a link's name stands for, where it is one of the shaped. */
+export function shaped(link: string): { shape: string; congestion: 'bbr' | 'cubic' } | undefined {
+  const name = link.replace(/\+bbr$/, '');
+  return isShaped(name) ? { shape: SHAPED[name], congestion: link === name ? 'cubic' : 'bbr' } : undefined;
+}
 
 export interface Knobs {
   smallDirs: number;
@@ -47,7 +74,8 @@ export interface Selection {
 
 export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/README.md
   --sets LIST        of ${SETS.join(',')} (default: all)
-  --links LIST       of ${LINKS.join(',')} (default: all)
+  --links LIST       of ${LINKS.join(',')} (default: all), or of ${Object.keys(SHAPED).join(',')}, where +bbr behind
+                     a name lets the kernel use BBR instead of Cubic
   --runs N           counted runs for each set (default: RUNS, else 5; the large sets 3)
   --contenders LIST  parts of names, e.g. sparsync,rsync_remote (default: all; rsync_remote is what ratios refer to)
   --no-durable       without the runs on the real disk that are flushed
@@ -114,7 +142,7 @@ export function readKnobs(args: string[]): { knobs: Knobs; selection: Selection 
     },
     selection: {
       sets: chosen(values.sets, SETS, 'set'),
-      links: chosen(values.links, LINKS, 'link'),
+      links: values.links === undefined ? [...LINKS] : chosen(values.links, ALL_LINKS, 'link'),
       contenders: values.contenders?.split(',') ?? [],
       durable: values['no-durable'] !== true,
       buildSeed: values['no-seed'] !== true,

@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
+import { shaped } from './knobs.js';
 import type { LinkName } from './knobs.js';
-import { atEnd, mustRun } from './processes.js';
+import { atEnd, mustRun, startService } from './processes.js';
 
 /** A network namespace. */
 export interface Namespace {
@@ -46,42 +47,42 @@ export async function freePort(link: Link): Promise<number> {
 /** Ethernet's. */
 const MTU = 1500;
 
-/** Makes a link. Throws with the reason where it cannot be made. */
-export async function openLink(name: LinkName): Promise<Link> {
+let made = 0;
+
+/** Makes a link. Throws with the reason where it cannot be made. `programs` has the one that shapes. */
+export async function openLink(name: LinkName, programs: string): Promise<Link> {
   if (name === 'loopback') return { name, address: '127.0.0.1' };
   if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
   if (spawnSync('ip', ['-V']).status !== 0) throw new Error('ip (iproute2) is not installed');
-  const near = `spsbench-n-${process.pid}`;
-  const far = `spsbench-f-${process.pid}`;
+  made += 1;
+  const near = `spsbench-n-${process.pid}-${made}`;
+  const far = `spsbench-f-${process.pid}-${made}`;
   const ip = (...args: string[]): Promise<unknown> => mustRun('ip', args);
   for (const namespace of [near, far]) {
     await ip('netns', 'add', namespace);
     atEnd(() => void spawnSync('ip', ['netns', 'del', namespace]));
     await ip('-n', namespace, 'link', 'set', 'lo', 'up');
   }
-  await ip(
-    '-n',
-    near,
-    'link',
-    'add',
-    'bench',
-    'mtu',
-    `${MTU}`,
-    'type',
-    'veth',
-    'peer',
-    'bench',
-    'mtu',
-    `${MTU}`,
-    'netns',
-    far,
-  );
+  const bad = shaped(name);
+  const device = bad === undefined ? 'bench' : 'sps0';
+  if (bad === undefined) {
+    const pair = `link add bench mtu ${MTU} type veth peer bench mtu ${MTU} netns ${far}`;
+    await ip('-n', near, ...pair.split(' '));
+  } else {
+    await startService(`${programs}/shaped-link`, [near, far, `mtu=${MTU}`, ...bad.shape.split(' ')], {
+      stdio: 'pipe',
+    });
+  }
   for (const [namespace, address] of [
     [near, '10.213.7.1/30'],
     [far, '10.213.7.2/30'],
   ] as const) {
-    await ip('-n', namespace, 'address', 'add', address, 'dev', 'bench');
-    await ip('-n', namespace, 'link', 'set', 'bench', 'up');
+    await ip('-n', namespace, 'address', 'add', address, 'dev', device);
+    await ip('-n', namespace, 'link', 'set', device, 'up');
+    if (bad !== undefined) {
+      const route = `route replace 10.213.7.0/30 dev ${device} congctl ${bad.congestion}`;
+      await ip('-n', namespace, ...route.split(' '));
+    }
   }
   const namespace = (of: string): Namespace => ({ name: of, path: `/run/netns/${of}` });
   return {
@@ -89,12 +90,12 @@ export async function openLink(name: LinkName): Promise<Link> {
     address: '10.213.7.2',
     near: namespace(near),
     far: namespace(far),
-    bytes: () => countedBytes(near),
+    bytes: () => countedBytes(near, device),
   };
 }
 
-function countedBytes(namespace: string): number {
-  const { stdout } = spawnSync('ip', ['-n', namespace, '-s', '-j', 'link', 'show', 'bench'], { encoding: 'utf8' });
+function countedBytes(namespace: string, device: string): number {
+  const { stdout } = spawnSync('ip', ['-n', namespace, '-s', '-j', 'link', 'show', device], { encoding: 'utf8' });
   const [link] = JSON.parse(stdout) as [{ stats64: { rx: { bytes: number }; tx: { bytes: number } } }];
   return link.stats64.rx.bytes + link.stats64.tx.bytes;
 }

@@ -125,7 +125,7 @@ class Benchmark {
     const links: Link[] = [];
     for (const name of this.#selection.links) {
       try {
-        links.push(await openLink(name));
+        links.push(await openLink(name, PROGRAMS));
       } catch (error) {
         this.#absent(`everything over ${name}`, error);
       }
