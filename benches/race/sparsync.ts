@@ -113,7 +113,7 @@ export function sparsyncCommand(durability: Durability, more: readonly string[] 
 
 function wireBytes(stdout: string): number {
   const of = (name: string): number =>
-    Number(new RegExp(`^${name}: +([\\d,]+)`, 'm').exec(stdout)?.[1]?.replaceAll(',', ''));
+    Number(new RegExp(`^Total ${name}: ([\\d,]+)`, 'm').exec(stdout)?.[1]?.replaceAll(',', ''));
   return of('bytes sent') + of('bytes received');
 }
 
