@@ -148,9 +148,7 @@ export async function race(
     }
     for (let number = 0; number <= runs; number += 1) {
       process.stderr.write(number === 0 ? '  warm-up' : `  run ${number}/${runs}`);
-      // Nobody always follows the same one.
-      const turn = runners.length === 0 ? 0 : number % runners.length;
-      for (const runner of [...runners.slice(turn), ...runners.slice(0, turn)]) {
+      for (const runner of shuffled(runners)) {
         process.stderr.write(` ${runner.contender.key}`);
         try {
           await oneRun(stage, runner, number, ledger);
@@ -168,6 +166,14 @@ export async function race(
     for (const runner of runners) await closeQuietly(runner);
   }
   return { figures: ledger.figures, absences: ledger.absences };
+}
+
+/** In an order of chance, so that nobody has the same one before it in every round: what that leaves behind would count for one alone. */
+function shuffled<T>(all: readonly T[]): T[] {
+  return all
+    .map((one) => ({ one, key: Math.random() }))
+    .toSorted((a, b) => a.key - b.key)
+    .map(({ one }) => one);
 }
 
 async function closeQuietly({ contender, entrant }: Runner): Promise<void> {

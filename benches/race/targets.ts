@@ -1,7 +1,7 @@
 // The targets, each judged by what was measured.
 import type { Phase } from './contender.js';
 import type { LinkName, SetName } from './knobs.js';
-import { figureOf, median, ratio } from './results.js';
+import { figureOf, median, ratio, ratioInterval } from './results.js';
 import type { Results, Scenario, Verdict } from './results.js';
 import { OTHER } from './sparsync.js';
 
@@ -113,11 +113,13 @@ function otherVerdicts(found: Scenario): Verdict[] {
     );
     if (own === undefined || other === undefined || other.length === 0) return [];
     const times = other.map(({ phase }): Verdict => {
-      const measured = ratio(found, phase, contender, `${contender}${OTHER}`);
       const target = `${found.set}, ${found.link}, ${phase}: ${contender} <= ${BESIDE_OTHER} x the other build`;
-      return measured === undefined
-        ? { target }
-        : { target, measured: `${measured.toFixed(3)} x`, met: measured <= BESIDE_OTHER };
+      const [mine, theirs] = [contender, `${contender}${OTHER}`].map((key) => figureOf(found, key, phase)?.wallMs);
+      if (mine === undefined || theirs === undefined) return { target };
+      const measured = median(mine) / median(theirs);
+      const [low, high] = ratioInterval(mine, theirs);
+      const interval = `${low.toFixed(3)} to ${high.toFixed(3)}`;
+      return { target, measured: `${measured.toFixed(3)} x, ${interval}`, met: measured <= BESIDE_OTHER };
     });
     const peaks = (['nearPeakKib', 'farPeakKib'] as const).map((end): Verdict => {
       const [mine, theirs] = [own, other].map((all) => Math.max(...all.flatMap((figure) => figure[end] ?? [])) / 1024);
