@@ -185,7 +185,7 @@ function differs(theirs: string, ours: string, since: number): string {
 }
 
 /** Whether something stands there that is no directory, a symlink to one among them. */
-const isOther = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
+const isOther = (path: string | Buffer): boolean => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
 
 /** Whether a symlink stands on the way to a path, before its last name. */
 function leadsThroughSymlink(root: string, path: string): boolean {
@@ -313,7 +313,10 @@ class Trial {
 
   #byRsync(name: string, without?: number): { root: string; code: number | null; stderr: string } {
     const root = this.#fresh(name);
-    const words = ['rsync', ...this.#flags(without), ...this.#case.sources, `${name}/`];
+    const { sources } = this.#case;
+    // Of several sources it applies the files of rules of one to others otherwise, where it lists as it goes.
+    const whole = sources.length > 1 ? ['--no-inc-recursive'] : [];
+    const words = ['rsync', ...whole, ...this.#flags(without), ...sources, `${name}/`];
     const { status, stderr } = ranBy(this.#actor, this.#work, words);
     this.#keepBackups(root);
     return { root, code: status, stderr };
@@ -395,7 +398,7 @@ class Trial {
     const relative = this.#flags().includes('-R') ? ['-R'] : [];
     spawnSync('rsync', ['-r', ...relative, ...this.#case.sources, 'whole/'], { cwd: this.#work });
     const all = existsSync(whole) ? [...walk(whole)] : [];
-    return all.some(([path, { kind }]) => kind === 'directory' && isOther(`${this.#work}/start/${path}`));
+    return all.some(([path, { kind }]) => kind === 'directory' && isOther(at(`${this.#work}/start`, path)));
   }
 
   #number(): string {
