@@ -110,6 +110,8 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   if (list && some((flag) => /^--(filter|exclude|include|delete-excluded)|^-F|^-C/.test(flag))) return false;
   // An existing file whose attributes are set keeps its mode here without -p, and gets the source's from rsync.
   if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
+  // There rsync may wait for itself without an end.
+  if (flags.has('-H') && flags.has('--compare-dest=../base')) return false;
   // A new file of which a base has another version gets the mode of that without -p in rsync, and the source's here.
   if (some((flag) => flag.endsWith('=../base')) && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
   // Of the names of a hard link another one may come first than in rsync, which shows in what is not carried.
