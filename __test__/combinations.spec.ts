@@ -110,6 +110,8 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   if (list && some((flag) => /^--(filter|exclude|include|delete-excluded)|^-F|^-C/.test(flag))) return false;
   // An existing file whose attributes are set keeps its mode here without -p, and gets the source's from rsync.
   if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
+  // Which name of a hard link stays, and which gives way to it with a backup, may be another.
+  if (flags.has('-H') && some((flag) => flag === '-b' || flag.startsWith('--backup-dir'))) return false;
   // There rsync may wait for itself without an end.
   if (flags.has('-H') && flags.has('--compare-dest=../base')) return false;
   // A new file of which a base has another version gets the mode of that without -p in rsync, and the source's here.
@@ -386,6 +388,10 @@ class Trial {
     // What stands in the place of a directory on the way gives way here, and fails with rsync.
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
     if (isBelow && has('--no-implied-dirs')) return true;
+    // What is below something else than a directory is not there, to rsync that is a failure of its own.
+    if (isBelow && has('--ignore-missing-args')) return true;
+    // Of several sources, what a file of rules says is of its own tree.
+    if (sources.length > 1 && has('-C', '-F', '--filter=:', '--filter=-C')) return true;
     // A directory that cannot give way stays as it is.
     if (has('--delete') && stderr.includes('could not make way')) return true;
     // Nothing is deleted here when a source is missing.
