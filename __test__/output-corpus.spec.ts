@@ -59,6 +59,7 @@ async function startDaemon(t: ExecutionContext, work: string, path: string): Pro
 }
 
 judged('what the command prints is what rsync prints, byte for byte, but for figures of the wire', async (t) => {
+  t.timeout(600_000);
   const masks = figures();
   const work = workDir(t);
   const [theirs, ours] = [dir(work, 'theirs'), dir(work, 'ours')];

@@ -182,6 +182,7 @@ class SyncRun {
       : { prefix: '', single: undefined, hasTop: false, place: undefined };
     return {
       ...arrival,
+      late: isNamed ? undefined : () => arrivalOf(ends, transfer, probe),
       flags: this.#flags,
       lists: listsOnly(this.#flags),
       info: this.#info,
