@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use sparsync_proto::delta::{Chunk, Cutter, Match, Piece, Recipe, Span};
 use sparsync_proto::limits::{DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, PACK_BYTES};
-use sparsync_proto::pack::{LITERAL_OVERHEAD_BYTES, Record, put_literal_head};
+use sparsync_proto::pack::Record;
 use sparsync_proto::{Basis, ContentDigest, Counter, Phase, Resume};
 
 use super::error::ReadError;
@@ -212,21 +212,10 @@ impl<S: Storage> LaneReader<'_, S> {
         while at < range.end {
             self.session.check()?;
             let want = usize::try_from(range.end - at).map_or(PACK_BYTES, |left| left.min(PACK_BYTES));
-            let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
-            put_literal_head(want, draft.out());
-            self.clock.enter(Phase::read);
-            let read = draft.read(&file.file, at, want).map_err(ReadError::unread)?.len();
-            if read < want {
+            if !self.literal(file, (at, want), None, announced)? {
                 return Ok(false);
             }
-            // The room may be larger than what was wanted.
-            let end = draft.out().len() - (read - want);
-            draft.out().truncate(end);
-            self.clock.enter(Phase::encode);
-            draft.commit();
             at += want as u64;
-            self.sent(want as u64, announced);
-            self.pack.flush_if_full(&mut self.clock)?;
         }
         Ok(true)
     }

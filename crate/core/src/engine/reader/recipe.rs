@@ -92,31 +92,40 @@ impl<S: Storage> LaneReader<'_, S> {
         while recipe.at < end {
             self.session.check()?;
             let want = usize::try_from(end - recipe.at).map_or(most, |left| left.min(most));
-            if !self.literal(recipe, want)? {
+            if !self.literal(recipe.file, (recipe.at, want), Some(&mut recipe.hasher), recipe.announced)? {
                 return Ok(false);
             }
+            recipe.at += want as u64;
         }
         Ok(true)
     }
 
-    /// Sends one literal of `want` bytes. Says false when the file ends before.
-    fn literal(&mut self, recipe: &mut Recipe<'_, impl File>, want: usize) -> std::result::Result<bool, ReadError> {
+    /// Sends the `want` bytes of a file from `at` on as one literal, and feeds them to `hasher`. Says false when the file ends
+    /// before.
+    pub(super) fn literal(
+        &mut self,
+        file: &Opened<impl File>,
+        (at, want): (u64, usize),
+        hasher: Option<&mut blake3::Hasher>,
+        announced: &mut Announced,
+    ) -> std::result::Result<bool, ReadError> {
         let mut draft = self.pack.draft(want + LITERAL_OVERHEAD_BYTES, &mut self.clock)?;
         put_literal_head(want, draft.out());
         self.clock.enter(Phase::read);
-        let read = draft.read(&recipe.file.file, recipe.at, want).map_err(ReadError::unread)?.len();
+        let read = draft.read(&file.file, at, want).map_err(ReadError::unread)?.len();
         if read < want {
             return Ok(false);
         }
         // The room may be larger than what was wanted.
         let end = draft.out().len() - (read - want);
         draft.out().truncate(end);
-        self.clock.enter(Phase::hash);
-        recipe.hasher.update(&draft.out()[end - want..]);
+        if let Some(hasher) = hasher {
+            self.clock.enter(Phase::hash);
+            hasher.update(&draft.out()[end - want..]);
+        }
         self.clock.enter(Phase::encode);
         draft.commit();
-        recipe.at += want as u64;
-        self.sent(want as u64, recipe.announced);
+        self.sent(want as u64, announced);
         self.pack.flush_if_full(&mut self.clock)?;
         Ok(true)
     }

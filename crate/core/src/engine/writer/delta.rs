@@ -66,34 +66,30 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     /// Tells what stands in the place of a file. One that cannot be read holds nothing.
     pub(super) fn sign(&mut self, file: FileId, cutter: Cutter) -> Result<()> {
         self.enter(file.directory)?;
+        if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
+            return Err(Error::protocol("more questions about files than a lane may ask").remote());
+        }
         let current = self.current()?;
         if !current.incoming.has_basis(file.index) {
             return Err(Error::protocol("a question about a file that was not offered").remote());
         }
-        let name = current.incoming.file(file.index).map(|(name, ..)| name.to_vec()).unwrap_or_default();
+        let name = current.incoming.file(file.index).map(|(name, ..)| name).unwrap_or_default();
         let opened = current.directory.as_ref().map_err(|error| *error).and_then(|directory| {
-            let opened = directory.open_file(&name)?;
+            let opened = directory.open_file(name)?;
             Ok((opened.status()?, opened))
         });
-        if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
-            return Err(Error::protocol("more questions about files than a lane may ask").remote());
-        }
-        let mut basis = match opened {
-            Ok((status, opened)) if status.kind == Kind::File => {
-                let bytes = status.size;
-                let told = Vec::new();
-                let basis = Basis { file: opened, bytes, parts: Vec::new(), told, below: cutter.below() };
-                (basis, status.stamp.may_have_holes)
-            }
+        let (status, opened) = match opened {
+            Ok((status, opened)) if status.kind == Kind::File => (status, opened),
             Ok(_) | Err(_) => return tell(self.writing, file, &[]),
         };
+        let (bytes, mut parts) = (status.size, Vec::new());
         self.clock.enter(Phase::hash);
-        let (parts, has_holes) = (&mut basis.0.parts, basis.1);
-        add_parts(self.writing, &basis.0.file, 0..basis.0.bytes, (cutter, has_holes), parts)?;
+        add_parts(self.writing, &opened, 0..bytes, (cutter, status.stamp.may_have_holes), &mut parts)?;
         self.clock.enter(Phase::wait_room);
-        tell(self.writing, file, parts)?;
-        basis.0.told = basis.0.ranges().map(|(start, part)| (start, *part)).collect();
-        self.bases.insert(file, basis.0);
+        tell(self.writing, file, &parts)?;
+        let mut basis = Basis { file: opened, bytes, parts, told: Vec::new(), below: cutter.below() };
+        basis.told = basis.ranges().map(|(start, part)| (start, *part)).collect();
+        self.bases.insert(file, basis);
         Ok(())
     }
 
