@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js';
+import { recordOf } from '../record.js';
 import type { ParsedFlags } from './parse.js';
 
 /** What `--info` has words for, and what it stands for. */
@@ -19,6 +20,9 @@ const INFO = {
 } as const;
 
 type InfoWord = keyof typeof INFO;
+
+// An object's keys are known to be no more than what was written there.
+const WORDS = Object.keys(INFO) as InfoWord[];
 
 /** How much is told of each. */
 export type InfoLevels = Readonly<Record<InfoWord, number>>;
@@ -46,7 +50,7 @@ const DEBUG: ReadonlySet<string> = new Set(
 
 /** What is told, as `-v`, `-q`, `--progress`, `--stats` and `--info` say together. */
 export function infoLevels(flags: ParsedFlags): InfoLevels {
-  const levels = Object.fromEntries(Object.keys(INFO).map((word) => [word, 0])) as Record<InfoWord, number>;
+  const levels = allAt(0);
   const raise = (word: InfoWord, level: number): void => {
     levels[word] = Math.max(levels[word], level);
   };
@@ -54,17 +58,19 @@ export function infoLevels(flags: ParsedFlags): InfoLevels {
   for (const [word, level] of AT_VERBOSITY.slice(0, verbosity + 1).flat()) raise(word, level);
   if (flags.on('stats')) raise('stats', 2);
   if (flags.on('progress')) for (const word of ['flist', 'name', 'progress'] as const) raise(word, 1);
-  for (const [words, level] of given(flags, 'info')) {
-    for (const word of isInfo(words) ? [words] : []) levels[word] = level;
-    if (words === 'all' || words === 'none') {
-      for (const word of Object.keys(INFO) as InfoWord[]) levels[word] = words === 'none' ? 0 : level;
-    } else if (!isInfo(words) && words !== 'help') throw unknown('info', words);
+  for (const [word, level] of given(flags, 'info')) {
+    if (isInfo(word)) levels[word] = level;
+    else if (word === 'all' || word === 'none') Object.assign(levels, allAt(word === 'none' ? 0 : level));
+    else if (word !== 'help') throw unknown('info', word);
   }
   for (const [word] of given(flags, 'debug')) if (!DEBUG.has(word)) throw unknown('debug', word);
   // Only what has gone wrong is left then.
-  return flags.on('quiet')
-    ? (Object.fromEntries(Object.keys(INFO).map((word) => [word, 0])) as Record<InfoWord, number>)
-    : levels;
+  return flags.on('quiet') ? allAt(0) : levels;
+}
+
+/** Each word at the same level. */
+function allAt(level: number): Record<InfoWord, number> {
+  return recordOf(WORDS, () => level);
 }
 
 /** The words of a flag with their levels. */

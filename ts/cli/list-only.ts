@@ -1,4 +1,3 @@
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { PlanItem } from '../events.js';
@@ -14,7 +13,9 @@ export function listsOnly(flags: ParsedFlags): boolean {
 }
 
 /** The operands of a list: it is made as by a dry run to a place where nothing is. */
-export function listedOperands(flags: ParsedFlags): Word[] {
+export async function listedOperands(flags: ParsedFlags): Promise<Word[]> {
+  // Not at the top: loading it takes longer than most modules of a sync.
+  const { tmpdir } = await import('node:os');
   const sources = flags.operands.length === 1 ? flags.operands : flags.operands.slice(0, -1);
   return [...sources, `${join(tmpdir(), `sparsync-list-${process.pid}`)}/`];
 }

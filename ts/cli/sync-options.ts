@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.js';
 import type { TransferOptions } from '../options.js';
 import { formatOf } from './account.js';
 import { infoLevels } from './info.js';
+import type { InfoLevels } from './info.js';
 import type { ParsedFlags } from './parse.js';
 import { flaggedOptions } from './transfer-flags.js';
 
@@ -9,8 +10,10 @@ import { flaggedOptions } from './transfer-flags.js';
 const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay'], ['delete-after']] as const;
 
 /** Which items are wanted: none, those that change, or all, and whether they tell what the entries are. */
-function wantedItems(flags: ParsedFlags): { items: boolean; itemDetails: boolean; itemUnchanged: boolean } {
-  const info = infoLevels(flags);
+function wantedItems(
+  flags: ParsedFlags,
+  info: InfoLevels,
+): { items: boolean; itemDetails: boolean; itemUnchanged: boolean } {
   const said = ['name', 'del', 'progress', 'skip'] as const;
   const isLogged = flags.text('log-file') !== undefined && flags.text('log-file-format') !== '';
   const isSaid = !flags.on('quiet') && (formatOf(flags) !== undefined || said.some((word) => info[word] > 0));
@@ -23,7 +26,7 @@ function wantedItems(flags: ParsedFlags): { items: boolean; itemDetails: boolean
 }
 
 /** The transfer options that flags ask for, with the defaults of the command, which are rsync's. */
-export function transferOptions(flags: ParsedFlags): TransferOptions {
+export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevels(flags)): TransferOptions {
   const times = DELETE_WHEN.filter((names) => names.some((name) => flags.on(name)));
   if (times.length > 1) {
     throw new ConfigError(`--${times.map(([name]) => name).join(' and --')} exclude each other: give one of them`);
@@ -34,7 +37,7 @@ export function transferOptions(flags: ParsedFlags): TransferOptions {
   const flagged = flaggedOptions(flags);
   // A list says what is meant, so that it is not -a that goes into directories.
   const isListed = flagged.filesFrom !== undefined && !flags.spelled('recursive');
-  const { items, itemDetails, itemUnchanged } = wantedItems(flags);
+  const { items, itemDetails, itemUnchanged } = wantedItems(flags, info);
   return Object.assign(flagged, {
     ...(isListed ? { recursive: false, dirs: true } : {}),
     ...(flags.on('fsync') ? { durability: 'file' as const } : {}),

@@ -15,6 +15,7 @@ import type { RemoteTarget, Target } from '../target.js';
 import { Account, numberLevel } from './account.js';
 import type { AccountOf } from './account.js';
 import { arrivalOf, displayName, madeLine, madeTopLine, sourcePath } from './arrival.js';
+import type { Arrival } from './arrival.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { explainCommand } from './explain.js';
@@ -97,8 +98,8 @@ class SyncRun {
     onBrokenPipe(() => this.#interrupt(new Interrupted('SIGPIPE')));
     try {
       const lists = listsOnly(this.#flags);
-      const ends = endsOf(lists ? listedOperands(this.#flags) : this.#flags.operands);
-      const asked = transferOptions(this.#flags);
+      const ends = endsOf(lists ? await listedOperands(this.#flags) : this.#flags.operands);
+      const asked = transferOptions(this.#flags, this.#info);
       const transfer = lists ? listOptions(asked) : asked;
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();
@@ -149,7 +150,7 @@ class SyncRun {
 
   async #run(given: Ends, connection: Connection | undefined, asked: TransferOptions): Promise<void> {
     const transfer = await withRemoteList(this.#flags, given, connection, asked);
-    const probe: Probe = (remote) => isRemoteDirectory(connection, remote);
+    const probe = remembered((remote) => isRemoteDirectory(connection, remote));
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
     const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
@@ -177,14 +178,15 @@ class SyncRun {
   /** What the account of a run is made of, which takes a look at both ends where it names paths. */
   async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<AccountOf> {
     const isNamed = transfer.events?.items === true || transfer.itemDetails === true;
-    const arrival = isNamed
-      ? await arrivalOf(ends, transfer, probe)
-      : { prefix: '', single: undefined, hasTop: false, place: undefined };
+    const lists = listsOnly(this.#flags);
+    let found: Promise<Arrival> | undefined;
+    const look = (): Promise<Arrival> => (found ??= arrivalOf(ends, transfer, probe));
+    const arrival = isNamed ? await look() : { prefix: '', single: undefined, hasTop: false, place: undefined };
     return {
       ...arrival,
-      late: isNamed ? undefined : () => arrivalOf(ends, transfer, probe),
+      late: isNamed ? undefined : look,
       flags: this.#flags,
-      lists: listsOnly(this.#flags),
+      lists,
       info: this.#info,
       direction: directionOf(ends),
       times: transfer.times === true,
@@ -193,7 +195,7 @@ class SyncRun {
       progress: this.#progress,
       checksum: transfer.compare === 'content',
       sourcePath: sourcePath(ends),
-      made: isNamed && !listsOnly(this.#flags) ? await madeLine(ends, this.#flags.on('mkpath'), probe) : undefined,
+      made: isNamed && !lists ? await madeLine(ends, this.#flags.on('mkpath'), probe) : undefined,
       madeTop: madeTopLine(ends),
     };
   }
@@ -260,12 +262,8 @@ class SyncRun {
     }
     this.#printWarnings(result);
     if (!this.#flags.on('quiet')) printFailures(result);
-    await this.#printTotal(result);
-    return exitCode;
-  }
-
-  async #printTotal(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun'>): Promise<void> {
     await this.#account?.end(result);
+    return exitCode;
   }
 
   async #fail(error: unknown): Promise<number> {
@@ -292,7 +290,7 @@ class SyncRun {
     if (result !== undefined) this.#keepProfile(result);
     if (error instanceof PartialSyncError) this.#printWarnings(error.result);
     const exitCode = printError(error);
-    if (result !== undefined && !this.#json) await this.#printTotal(result);
+    if (result !== undefined) await this.#account?.end(result);
     return exitCode;
   }
 }
@@ -311,6 +309,17 @@ function remotePath(target: RemoteTarget): Uint8Array {
   const anchored = target.anchor === 0 ? target.path : Buffer.concat([above, Buffer.from('/.'), below]);
   const path = joinBytes(Buffer.from(target.root), anchored);
   return target.trailingSlash ? joinBytes(path, Buffer.from('/')) : path;
+}
+
+/** Asks once for each path: an answer takes a round trip. */
+function remembered(probe: Probe): Probe {
+  const known = new Map<string, Promise<boolean>>();
+  return (remote) => {
+    const path = Buffer.from(remotePath(remote)).toString('latin1');
+    const answer = known.get(path) ?? probe(remote);
+    known.set(path, answer);
+    return answer;
+  };
 }
 
 async function isRemoteDirectory(connection: Connection | undefined, remote: RemoteTarget): Promise<boolean> {
