@@ -20,9 +20,11 @@ const { values: options } = parseArgs({
   },
 });
 
-const seed = process.env.SPARSYNC_TEST_SEED ?? String(randomInt(2 ** 31));
+/** A run of the short form fails for a change and not for a draw: its seed is always the same. The long form draws. */
+const seed = process.env.SPARSYNC_TEST_SEED ?? (options.long ? String(randomInt(2 ** 31)) : '1');
 const env = {
   SPARSYNC_TEST_SEED: seed,
+  PROPTEST_RNG_SEED: seed,
   ...(options.long && { SPARSYNC_TEST_LONG: '1' }),
   FORCE_COLOR: '0',
   CARGO_TERM_COLOR: 'never',
