@@ -13,6 +13,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class NativeClient {
   /** Connects. */
   static connect(options: NativeConnectOptions): Promise<NativeClient>
+  /** Connects to what a command leads to. */
+  static connectBy(options: NativeCommandOptions): Promise<NativeClient>
   /** The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key. */
   get serverKey(): string
   /** `ip:port` that is really used. */
@@ -80,6 +82,16 @@ export declare function loadIdentity(keyPath: string): NativeKey
 
 /** What is done to an entry. */
 export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep'
+
+/** A command that leads to the other end. */
+export interface NativeCommandOptions {
+  /** The program and its arguments. */
+  words: Array<string>
+  /** Where it leads, for people. */
+  address: string
+  /** How long the other end may take to be there; for ever when it is not given. */
+  connectTimeoutMs?: number
+}
 
 /** How the content of two regular files is compared. */
 export type NativeCompare = 'quick' | 'content' | 'size' | 'none'

@@ -1,10 +1,11 @@
-// Builds the addon to the top folder, with its generated loader and types.
+// Builds the addon to the top folder, with its generated loader and types, and for this machine sparsync-remote.
 //   --release   the profile that is published (minutes); without it the one that the tests use
 //   --target T  another target than this machine's
 //   --check     fails when the generated files were not what the Rust sources say
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildRemote } from './build-remote.mjs';
 import { mustRun, ROOT, tool } from './process.mjs';
 
 /** The files that are generated and committed. */
@@ -22,6 +23,7 @@ export async function buildNative({ release = false, target, extra = [], echo = 
   if (release) args.push('--release');
   if (target) args.push('--target', target);
   await mustRun(tool('napi'), [...args, ...extra], { echo });
+  if (!target) await buildRemote({ release, echo });
   const after = read();
   return GENERATED.filter((_, index) => before[index] !== after[index]);
 }

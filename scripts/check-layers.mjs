@@ -1,4 +1,4 @@
-// Holds the direction of the layers: ts/cli -> ts -> index.js -> crate/napi -> crate/core -> crate/proto.
+// Holds the direction of the layers: ts/cli -> ts -> index.js -> crate/napi -> crate/core -> crate/proto, and crate/remote -> crate/core.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { mustRun, ROOT } from './process.mjs';
@@ -95,7 +95,7 @@ await runChecks({
 
   'layers: crates depend downwards only': async () => {
     const metadata = JSON.parse((await mustRun('cargo', ['metadata', '--format-version', '1', '--no-deps'])).stdout);
-    const order = ['sparsync-proto', 'sparsync-core', 'sparsync-napi'];
+    const order = ['sparsync-proto', 'sparsync-core', 'sparsync-napi', 'sparsync-remote'];
     const upwards = metadata.packages
       .filter(({ name }) => order.includes(name))
       .flatMap(({ name, dependencies }) =>
@@ -111,7 +111,7 @@ await runChecks({
 
   'layers: QUIC is named below crate/core/src/net alone': () => {
     const inside = join('crate', 'core', 'src', 'net');
-    const all = ['proto', 'core', 'napi'].flatMap((name) => sources(join('crate', name, 'src'), '.rs'));
+    const all = ['proto', 'core', 'napi', 'remote'].flatMap((name) => sources(join('crate', name, 'src'), '.rs'));
     expectNone(
       linesWith(
         /\bquinn/,

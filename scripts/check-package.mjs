@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { remoteFile } from './build-remote.mjs';
 import { hostTarget } from './host.mjs';
 import { pack } from './pack.mjs';
 import { mustRun, ROOT, run, tool } from './process.mjs';
@@ -119,6 +120,17 @@ try {
       expect(unpackedSize <= UNPACKED_BYTES_MAX, `${unpackedSize} bytes unpacked, more than ${UNPACKED_BYTES_MAX}`);
       const binaries = packed.platform.files.map(({ path }) => path).filter((path) => path.endsWith('.node'));
       expect(binaries.join() === `sparsync.${target}.node`, `platform package: ${binaries.join()}`);
+      const remote = packed.platform.files.find(({ path }) => path === remoteFile(target));
+      expect(remote !== undefined && remote.size > 0, 'the platform package has no sparsync-remote');
+    },
+
+    'package: sparsync-remote is there, runs, and needs no library': async () => {
+      const file = join(complete, 'node_modules', `sparsync-native-${target}`, remoteFile(target));
+      const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+      const { stdout } = await mustRun(file, ['--version']);
+      expect(stdout === `sparsync-remote ${version}\n`, stdout);
+      const libraries = await run('ldd', [file]);
+      expect(/not a dynamic|statically linked/.test(libraries.output), libraries.output);
     },
 
     'package: a strict TypeScript program compiles against it': async () => {

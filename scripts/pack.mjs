@@ -4,6 +4,7 @@ import { copyFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { remoteFile } from './build-remote.mjs';
 import { hostTarget } from './host.mjs';
 import { mustRun, ROOT } from './process.mjs';
 
@@ -21,6 +22,7 @@ export async function pack(destination) {
     cpSync(join(ROOT, 'npm', target), staging, { recursive: true });
     copyFileSync(join(ROOT, 'LICENSE'), join(staging, 'LICENSE'));
     copyFileSync(join(ROOT, `sparsync.${target}.node`), join(staging, `sparsync.${target}.node`));
+    copyFileSync(join(ROOT, remoteFile(target)), join(staging, remoteFile(target)));
     return { root: await packFolder(ROOT, destination), platform: await packFolder(staging, destination) };
   } finally {
     rmSync(staging, { recursive: true, force: true });

@@ -11,6 +11,8 @@ export const JUDGES = {
   setfattr: 'attr',
   setfacl: 'acl',
   git: 'git',
+  ssh: 'openssh-client',
+  sshd: 'openssh-server',
 };
 
 /** Fails with what to install when the compilers are missing. */

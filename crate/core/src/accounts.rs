@@ -1,6 +1,7 @@
 //! Who is who on this machine, as the system's own data base of users and groups says (files, directory services).
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::{Gid, Group, Uid, User};
 use sparsync_proto::IdKind;
@@ -19,8 +20,42 @@ fn own_groups() -> Vec<u32> {
     more.into_iter().chain([rustix::process::getegid()]).map(rustix::process::Gid::as_raw).collect()
 }
 
+/// Whether users and groups are looked up in the files alone.
+static FROM_FILES: AtomicBool = AtomicBool::new(false);
+
+/// Has users and groups looked up in `/etc/passwd` and `/etc/group` alone, for a process that cannot load what else a system
+/// may know them from: one that is linked statically.
+pub fn take_accounts_from_files() {
+    FROM_FILES.store(true, Ordering::Relaxed);
+}
+
+fn from_files() -> bool {
+    FROM_FILES.load(Ordering::Relaxed)
+}
+
+fn read_accounts(kind: IdKind) -> Vec<u8> {
+    let file = match kind {
+        IdKind::User => "/etc/passwd",
+        IdKind::Group => "/etc/group",
+    };
+    std::fs::read(file).unwrap_or_default()
+}
+
+/// Names and numbers of the lines of such a file, those that can be read.
+fn listed(file: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
+    file.split(|&byte| byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|&byte| byte == b':');
+        let (name, _password, number) = (fields.next()?, fields.next()?, fields.next()?);
+        let id = std::str::from_utf8(number).ok()?.parse().ok()?;
+        (!name.is_empty() && !name.starts_with(b"#") && !name.starts_with(b"+")).then_some((name, id))
+    })
+}
+
 impl Accounts for SystemAccounts {
     fn name_of(&self, kind: IdKind, id: u32) -> Option<Vec<u8>> {
+        if from_files() {
+            return listed(&read_accounts(kind)).find(|(_, other)| *other == id).map(|(name, _)| name.to_vec());
+        }
         let name = match kind {
             IdKind::User => User::from_uid(Uid::from_raw(id)).ok()??.name,
             IdKind::Group => Group::from_gid(Gid::from_raw(id)).ok()??.name,
@@ -29,6 +64,9 @@ impl Accounts for SystemAccounts {
     }
 
     fn id_of(&self, kind: IdKind, name: &[u8]) -> Option<u32> {
+        if from_files() {
+            return listed(&read_accounts(kind)).find(|(other, _)| *other == name).map(|(_, id)| id);
+        }
         let name = std::str::from_utf8(name).ok()?;
         Some(match kind {
             IdKind::User => User::from_name(name).ok()??.uid.as_raw(),
@@ -38,5 +76,18 @@ impl Accounts for SystemAccounts {
 
     fn is_member(&self, gid: u32) -> bool {
         self.groups.get_or_init(own_groups).contains(&gid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed;
+
+    #[test]
+    fn lines_of_the_files_are_names_and_numbers() {
+        let file =
+            b"root:x:0:0:root:/root:/bin/sh\n#no:x:1:\n\n+nis::2:\nbad:x:abc:\nshort:x\n\xff:x:4294967295:\nlast:x:7";
+        let found: Vec<_> = listed(file).collect();
+        assert_eq!(found, [(&b"root"[..], 0), (b"\xff", u32::MAX), (b"last", 7)]);
     }
 }

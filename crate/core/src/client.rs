@@ -9,17 +9,25 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::net::{self, ConnectOptions};
+use crate::net::pipe::PipeConnection;
+use crate::net::{self, CommandOptions, ConnectOptions};
 use crate::profile::RuntimeClock;
 use crate::run::{Peer, Run, start_remote};
 use crate::transport::{Connection, SessionLanes, encoded};
 use crate::trust::PublicKey;
 
+/// A connection that was made.
+struct Dialed {
+    connection: Arc<dyn Connection>,
+    server_key: Option<PublicKey>,
+    address: String,
+}
+
 /// A connection to a server. It has one thread, which carries all of its runs.
 pub struct Client {
     peer: Peer,
     server_key: Option<PublicKey>,
-    remote: std::net::SocketAddr,
+    address: String,
     stop: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
     jobs: Mutex<Vec<Weak<Job>>>,
@@ -28,11 +36,34 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(options: ConnectOptions) -> Result<Self> {
+        Self::dial("sparsync-quic", async {
+            let connected = net::connect(options).await?;
+            let (server_key, address) = (connected.server_key, connected.remote.to_string());
+            Ok(Dialed { connection: connected.start(), server_key, address })
+        })
+        .await
+    }
+
+    /// Connects to what a command leads to.
+    pub async fn connect_by(options: CommandOptions) -> Result<Self> {
+        Self::dial("sparsync-pipe", async {
+            let address = options.address.clone();
+            let connection = PipeConnection::start_command(options).await?;
+            Ok(Dialed { connection: Arc::new(connection), server_key: None, address })
+        })
+        .await
+    }
+
+    /// A connection that `dialing` makes on the thread that will carry it.
+    async fn dial(
+        thread: &'static str,
+        dialing: impl Future<Output = Result<Dialed>> + Send + 'static,
+    ) -> Result<Self> {
         let (to, from) = oneshot::channel();
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
-            .name("sparsync-quic".to_owned())
+            .name(thread.to_owned())
             .spawn(move || {
                 let runtime_clock = Arc::<RuntimeClock>::default();
                 let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -46,10 +77,8 @@ impl Client {
                 };
                 runtime.block_on(async {
                     let began = Instant::now();
-                    match net::connect(options).await {
-                        Ok(connected) => {
-                            let (server_key, remote) = (connected.server_key, connected.remote);
-                            let connection = connected.start();
+                    match dialing.await {
+                        Ok(Dialed { connection, server_key, address }) => {
                             let peer = Peer {
                                 connection: Arc::clone(&connection),
                                 claims: Arc::default(),
@@ -57,7 +86,7 @@ impl Client {
                                 runtime_clock,
                                 handle: tokio::runtime::Handle::current(),
                             };
-                            if to.send(Ok((peer, server_key, remote))).is_ok() {
+                            if to.send(Ok((peer, server_key, address))).is_ok() {
                                 stopped.notified().await;
                             }
                             connection.close(None);
@@ -72,9 +101,9 @@ impl Client {
                 runtime.shutdown_background();
             })
             .map_err(|error| Error::io("cannot start a thread", b"", error))?;
-        let (peer, server_key, remote) =
+        let (peer, server_key, address) =
             from.await.map_err(|_| Error::internal("the connection's thread ended without a word"))??;
-        Ok(Self { peer, server_key, remote, stop, thread: Mutex::new(Some(thread)), jobs: Mutex::default() })
+        Ok(Self { peer, server_key, address, stop, thread: Mutex::new(Some(thread)), jobs: Mutex::default() })
     }
 
     /// The server's key; nothing when a private CA vouches for it with another kind of key.
@@ -83,10 +112,10 @@ impl Client {
         self.server_key
     }
 
-    /// The address that is really used.
+    /// The address that is really used, or where a command leads.
     #[must_use]
-    pub fn remote(&self) -> std::net::SocketAddr {
-        self.remote
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The round trip as measured so far.

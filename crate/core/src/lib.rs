@@ -29,6 +29,7 @@ mod transport;
 pub mod trust;
 mod views;
 
+pub use accounts::take_accounts_from_files;
 pub use client::Client;
 pub use engine::{Event, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
@@ -37,7 +38,10 @@ pub use fs::umask;
 pub use job::{Job, JobResult, stat_names};
 pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};
-pub use server::{PROFILES_KEPT, ServedRoot, Server, ServerOptions, ServerProfiles, SessionProfile};
+pub use server::{
+    PROFILES_KEPT, ServedRoot, Server, ServerOptions, ServerProfiles, SessionProfile, StdioOptions, StdioRights,
+    serve_stdio,
+};
 pub use sources::LocalSource;
 pub use sparsync_proto as proto;
 pub use transport::Principal;

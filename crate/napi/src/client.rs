@@ -11,7 +11,7 @@ use sparsync_core::proto::{ListEntry, Meta, Stat};
 use crate::error::{promise, throw};
 use crate::explain::{NativeExplanation, explain_with};
 use crate::job::NativeJob;
-use crate::options::{NativeConnectOptions, NativeRequest, rel_path};
+use crate::options::{NativeCommandOptions, NativeConnectOptions, NativeRequest, rel_path};
 use crate::words::NativeKind;
 
 /// One entry of a directory of a server.
@@ -78,22 +78,36 @@ pub struct NativeClient {
     client: Arc<Client>,
 }
 
+impl NativeClient {
+    /// A connection that ends with its environment.
+    fn open(env: &Env, client: Client) -> napi::Result<Self> {
+        let client = Arc::new(client);
+        let open = Arc::downgrade(&client);
+        env.add_env_cleanup_hook(open, |open| {
+            if let Some(client) = open.upgrade() {
+                client.close();
+            }
+        })?;
+        Ok(Self { client })
+    }
+}
+
 #[napi]
 impl NativeClient {
     /// Connects.
     #[napi(ts_return_type = "Promise<NativeClient>")]
     pub fn connect(env: &Env, options: NativeConnectOptions) -> napi::Result<PromiseRaw<'_, NativeClient>> {
         let options = throw(env, options.load())?;
-        promise(env, Client::connect(options), |env, client| {
-            let client = Arc::new(client);
-            let open = Arc::downgrade(&client);
-            env.add_env_cleanup_hook(open, |open| {
-                if let Some(client) = open.upgrade() {
-                    client.close();
-                }
-            })?;
-            Ok(NativeClient { client })
-        })
+        promise(env, Client::connect(options), NativeClient::open)
+    }
+
+    /// Connects to what a command leads to.
+    #[napi(ts_return_type = "Promise<NativeClient>")]
+    pub fn connect_by(env: &Env, options: NativeCommandOptions) -> napi::Result<PromiseRaw<'_, NativeClient>> {
+        let options = options.load();
+        // A command that has not led anywhere yet does not outlive whoever has started it.
+        env.add_env_cleanup_hook(options.canceled.clone(), |canceled| canceled.cancel())?;
+        promise(env, Client::connect_by(options), NativeClient::open)
     }
 
     /// The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key.
@@ -105,7 +119,7 @@ impl NativeClient {
     /// `ip:port` that is really used.
     #[napi(getter, catch_unwind)]
     pub fn remote_address(&self) -> String {
-        self.client.remote().to_string()
+        self.client.address().to_owned()
     }
 
     /// Whether the connection has ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use sparsync_core::net::{Congestion, ConnectOptions, ServerTrust};
+use sparsync_core::net::{Canceled, CommandOptions, Congestion, ConnectOptions, ServerTrust};
 use sparsync_core::proto::{
     Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
 };
@@ -104,6 +104,28 @@ impl NativeConnectOptions {
         options.initial_mtu = (self.initial_mtu != 0).then_some(self.initial_mtu);
         options.congestion = congestion_of(&self.congestion)?;
         Ok(options)
+    }
+}
+
+/// A command that leads to the other end.
+#[napi(object, object_to_js = false)]
+pub struct NativeCommandOptions {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// Where it leads, for people.
+    pub address: String,
+    /// How long the other end may take to be there; for ever when it is not given.
+    pub connect_timeout_ms: Option<f64>,
+}
+
+impl NativeCommandOptions {
+    pub(crate) fn load(self) -> CommandOptions {
+        CommandOptions {
+            words: self.words.into_iter().map(Into::into).collect(),
+            address: self.address,
+            connect_timeout: self.connect_timeout_ms.map(millis),
+            canceled: Canceled::default(),
+        }
     }
 }
 

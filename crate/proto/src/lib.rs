@@ -21,6 +21,7 @@ mod kind;
 mod leaders;
 pub mod limits;
 mod matcher;
+pub mod mux;
 mod named;
 mod options;
 mod owners;

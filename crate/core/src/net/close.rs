@@ -83,7 +83,7 @@ fn limited(text: &str) -> &str {
 }
 
 /// A peer's reason, fit for a terminal: UTF-8, one line, no control or direction-changing characters.
-fn reason_text(reason: &[u8]) -> String {
+pub(crate) fn reason_text(reason: &[u8]) -> String {
     let text = String::from_utf8_lossy(&reason[..reason.len().min(MAX_REASON_BYTES)]);
     text.chars()
         .map(|c| match c {

@@ -1,4 +1,4 @@
-//! QUIC: finding the peer, proving who is who, and the settings that make it fast.
+//! Networks and pipes. QUIC: finding the peer, proving who is who, and the settings that make it fast.
 //!
 //! Everything runs on the caller's tokio runtime and starts no thread of its own, except that a host name (not an
 //! address) is resolved on the runtime's blocking pool. Nothing here decides what a client may do: a server knows
@@ -11,6 +11,7 @@ mod connect;
 mod gate;
 mod listen;
 mod parameters;
+pub(crate) mod pipe;
 mod quic;
 mod reachable;
 mod socket;
@@ -20,10 +21,12 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use close::reason_text;
 pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
 pub use congestion::Congestion;
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
+pub use pipe::{Canceled, CommandOptions};
 pub use tls::{ALPN, peer_key, peer_name};
 pub use window::{LaneWindow, Window, WindowBudget};

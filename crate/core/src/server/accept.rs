@@ -87,7 +87,7 @@ impl ConnectedClient {
 }
 
 /// Serves the sessions of a connection until it is over.
-async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, scope: Arc<Scope>) {
+pub(super) async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, scope: Arc<Scope>) {
     if let Err(error) = shared.registry.add_connection(&connection, &scope) {
         return connection.close(Some(&error));
     }
@@ -105,7 +105,8 @@ async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
     let request = tokio::time::timeout(REQUEST_IN_FULL_TIMEOUT, read_request(&mut *lanes)).await;
     let too_late = |_| Err(Error::new(ErrorKind::Timeout, "the request did not come in time in full"));
-    let answered = match request.unwrap_or_else(too_late) {
+    let found = request.unwrap_or_else(too_late).and_then(|(version, opened)| Ok((version, shared.found(opened)?)));
+    let answered = match found {
         Ok((_, Opened::Session(request))) if !request.explain.is_root() => {
             match explain(&shared, &client, *request).await {
                 Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,

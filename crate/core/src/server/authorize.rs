@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sparsync_proto::session::Opened;
 use sparsync_proto::{Direction, MissingSources, RelPath, Request};
 
 use super::Shared;
@@ -13,6 +14,14 @@ use crate::transport::Principal;
 use crate::trust::Scope;
 
 impl Shared {
+    /// What is asked for, by the paths that the operator's own have where everything is served.
+    pub(super) fn found(&self, mut opened: Opened) -> Result<Opened> {
+        if let Some(own) = &self.own {
+            own.find(&mut opened)?;
+        }
+        Ok(opened)
+    }
+
     /// What a peer may do.
     pub(super) fn scope(&self, principal: &Principal) -> Result<Arc<Scope>> {
         if self.anonymous {

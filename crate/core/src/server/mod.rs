@@ -4,11 +4,13 @@ mod accept;
 mod authorize;
 mod explain;
 mod list;
+mod own;
 mod profiles;
 mod registry;
 mod roots;
 mod session;
 mod stat;
+mod stdio;
 mod supersede;
 
 use std::collections::HashMap;
@@ -28,10 +30,12 @@ use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
 
 use accept::{accept_connections, watch_keys};
+use own::Own;
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
 use registry::Registry;
 pub use roots::ServedRoot;
 use roots::{OpenRoot, open_roots};
+pub use stdio::{StdioOptions, StdioRights, serve_stdio};
 
 /// How a server is set up.
 pub struct ServerOptions {
@@ -86,6 +90,8 @@ struct Shared {
     registry: Arc<Registry>,
     totals: Totals,
     runtime_clock: Arc<RuntimeClock>,
+    /// Everything that this process may use is served, by its own paths.
+    own: Option<Own>,
     /// What sessions took, when every session is profiled.
     profiles: Option<Mutex<ServerProfiles>>,
 }
@@ -130,6 +136,7 @@ impl Server {
             registry: Arc::new(Registry::new(options.max_sessions)),
             totals: Totals::default(),
             runtime_clock,
+            own: None,
             profiles: options.profile.then(Mutex::default),
         });
         let handle = runtime.handle().clone();

@@ -10,6 +10,10 @@ use crate::fs::{Root, View};
 use crate::storage::{Access, Directory as _, Storage as _};
 use crate::views::check_munged;
 
+/// The roots of a process that serves its standard streams: where relative paths begin, and where absolute ones do.
+pub(super) const HOME_ROOT: &str = "home";
+pub(super) const FILES_ROOT: &str = "fs";
+
 /// A directory that is served.
 #[derive(Clone, Debug)]
 pub struct ServedRoot {

@@ -9,6 +9,7 @@ use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, RelPath, Requ
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
+use super::own;
 use super::profiles::SessionProfile;
 use super::registry::{Active, Live};
 use super::roots::OpenRoot;
@@ -127,12 +128,18 @@ impl Answer<'_> {
         request: &Request,
         prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
     ) -> Result<RulePlace<'a>> {
+        if self.shared.own.is_some() {
+            return Ok(RulePlace::Own);
+        }
         let OpenRoot { root, hidden, .. } = self.open(request)?;
         Ok(RulePlace::Served { root, prefix_of, hidden })
     }
 
     /// Where the symlink at `path` leads: the key must cover that path as well.
     fn follow(&self, request: &Request, path: &RelPath, target: &[u8]) -> Result<RelPath> {
+        if self.shared.own.is_some() {
+            return own::led_to(path, target);
+        }
         let led_to = sources::led_to(path, target)
             .ok_or_else(|| Error::new(ErrorKind::Scope, "the symlink leads out of its root").at(path.as_bytes()))?;
         self.shared.root(self.client, &request.root, &led_to).map(|_| led_to)
@@ -254,7 +261,7 @@ impl Answer<'_> {
             source_ids: SourceIds::Claimed,
             append_only: !rights.write,
             may_be_read: rights.read,
-            is_served: true,
+            is_served: self.shared.own.is_none(),
             may_chown: rights.owner,
             may_make_specials: rights.special,
             may_set_foreign_xattrs: rights.xattrs,
@@ -310,6 +317,10 @@ impl Answer<'_> {
         request: &Request,
         terms: &ReceiverTerms<'_>,
     ) -> Result<()> {
+        if self.shared.own.is_some() {
+            let destination = [b"/", request.path.as_bytes()].concat();
+            return option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(&destination), terms.stored);
+        }
         let base = OptionBase::Served {
             root: &self.open(request)?.root,
             destination: &prepared.directory,

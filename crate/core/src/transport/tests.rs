@@ -10,7 +10,7 @@ use sparsync_proto::pack::PackHeader;
 use super::{Connection, Principal, encoded, in_process};
 use crate::engine::{Pack, Session, control_lane};
 use crate::error::{Error, ErrorKind};
-use crate::net::{self, ConnectOptions, ListenOptions, ServerTrust, WindowBudget};
+use crate::net::{self, ConnectOptions, ListenOptions, ServerTrust, WindowBudget, pipe};
 use crate::trust::Identity;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,8 +39,8 @@ fn one_process() -> Ends {
     (Arc::new(near), Arc::new(far))
 }
 
-async fn transports() -> [Ends; 2] {
-    [quic().await, one_process()]
+async fn transports() -> [Ends; 3] {
+    [quic().await, one_process(), pipe::tests::connection().await]
 }
 
 fn hello() -> Vec<u8> {

@@ -3,6 +3,7 @@
 use crate::examples::{frames, future, listing, meta, name, path, pull_of_a_file, records, request, xattrs};
 use crate::{body, encoded, hex, unhex};
 use sparsync_proto::codec::Reader;
+use sparsync_proto::mux::{Header, StreamId};
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader, Record};
 use sparsync_proto::{
     Attributes, DecodeError, Deletion, ErrorKind, FIGURES, Frame, FrameDecoder, IssueKind, Kind, Listing, PHASES,
@@ -40,6 +41,17 @@ fn golden() -> Vec<(String, String)> {
         ("Pack, stored", header(PackHeader { compressed: false, stored_bytes: 300, raw_bytes: 300 })),
         ("Pack, LZ4", header(PackHeader { compressed: true, stored_bytes: 300, raw_bytes: 70_000 })),
     ];
+    let lane = StreamId { session: 1, stream: 2 };
+    let pipe = [
+        ("Pipe, bytes of a data lane", Header::Data(lane, 65_536)),
+        ("Pipe, credit", Header::Credit(StreamId { session: 0, stream: 0 }, 131_072)),
+        ("Pipe, end", Header::End(StreamId { session: 1, stream: 1 })),
+        ("Pipe, stop", Header::Stop(1)),
+        ("Pipe, close", Header::Close(ErrorKind::Closed.to_wire(), 12)),
+        ("Pipe, ping", Header::Ping(1)),
+        ("Pipe, pong", Header::Pong(1)),
+    ];
+    let pipe = pipe.map(|(name, header)| (name.to_owned(), hex(&header.encode())));
     let attributes = request().attributes;
     let directory = attributes.digest(&listing());
     let mut tree = TreeHasher::default();
@@ -59,6 +71,7 @@ fn golden() -> Vec<(String, String)> {
     frames
         .chain(records)
         .chain(future)
+        .chain(pipe)
         .chain(headers.into_iter().chain(digests).map(|(name, hex)| (name.to_owned(), hex)))
         .collect()
 }

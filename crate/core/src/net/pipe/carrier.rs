@@ -1,0 +1,480 @@
+//! What carries all streams of a connection: one task that reads, and one that writes.
+
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use sparsync_proto::ErrorKind;
+use sparsync_proto::mux::{
+    Arrival, CREDIT_MAX, HEADER_BYTES, Header, Ledger, REASON_BYTES_MAX, SESSIONS_MAX, STREAMS, StreamId, WINDOW_BYTES,
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use super::command::Command;
+use super::descriptor::{Sink, Source};
+use super::streams::{RecvStream, SendStream};
+use crate::error::{Error, Result};
+
+/// Bytes that are asked for at once.
+const READ_BYTES: usize = 128 << 10;
+
+/// Frames that wait to be written, of control lanes and of data lanes; each is 64 KiB at most.
+const FRAMES_WAITING: usize = 4;
+
+/// Frames that wait to be written and were said without waiting for room. A peer that makes so many and reads none is none.
+const UNREAD_MAX: usize = 8192;
+
+/// Chunks below this are copied, so that they do not keep all of what they were read with.
+const COPIED_BELOW_BYTES: usize = 32 << 10;
+
+/// Frames of one write.
+const FRAMES_PER_WRITE: usize = 8;
+
+/// What a round trip is taken for until one was measured: that of a network which is not near.
+const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(25);
+
+/// A frame that is to be written. It holds its place in the queue until it is.
+pub(super) struct Out {
+    header: Header,
+    content: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The queues of what is to be written, in the order in which they are looked at.
+pub(super) struct Outgoing {
+    urgent: mpsc::UnboundedReceiver<Out>,
+    control: mpsc::UnboundedReceiver<Out>,
+    data: mpsc::UnboundedReceiver<Out>,
+}
+
+/// What comes on a stream.
+pub(super) enum Item {
+    Bytes(Bytes),
+    End,
+}
+
+/// This end's ends of the streams of a session.
+struct Streams {
+    to: [mpsc::UnboundedSender<Item>; STREAMS],
+    credit: [Arc<Semaphore>; STREAMS],
+    /// The place of a session that this end has opened.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+struct State {
+    ledger: Ledger,
+    sessions: HashMap<u32, Streams>,
+    accepts: Option<mpsc::UnboundedSender<NewSession>>,
+}
+
+/// A session that has begun, with its streams in either direction.
+pub(super) struct NewSession {
+    pub(super) place: Place,
+    pub(super) send: Vec<SendStream>,
+    pub(super) recv: Vec<RecvStream>,
+}
+
+/// What the streams of one connection share.
+pub(super) struct Carrier {
+    state: Mutex<State>,
+    urgent: mpsc::UnboundedSender<Out>,
+    control: mpsc::UnboundedSender<Out>,
+    data: mpsc::UnboundedSender<Out>,
+    control_room: Arc<Semaphore>,
+    data_room: Arc<Semaphore>,
+    /// Places for sessions that this end opens.
+    places: Arc<Semaphore>,
+    closed: watch::Sender<Option<Error>>,
+    written: watch::Sender<bool>,
+    stop_writing: Notify,
+    /// Frames that wait to be written.
+    waiting: AtomicUsize,
+    heard: AtomicU64,
+    asked: Instant,
+    round_trip_nanos: AtomicU64,
+    /// The process at the other end of the descriptors, which knows more of an end than that it came.
+    command: Option<Arc<Command>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Closed, "the other end of the connection is gone").remote()
+}
+
+impl Carrier {
+    /// A connection that was greeted at both ends, and the queue of sessions that the peer opens.
+    pub(super) fn new(
+        opens: bool,
+        command: Option<Arc<Command>>,
+    ) -> (Arc<Self>, Outgoing, mpsc::UnboundedReceiver<NewSession>) {
+        let (urgent, urgent_rx) = mpsc::unbounded_channel();
+        let (control, control_rx) = mpsc::unbounded_channel();
+        let (data, data_rx) = mpsc::unbounded_channel();
+        let (accepts, accepted) = mpsc::unbounded_channel();
+        let carrier = Arc::new(Self {
+            state: Mutex::new(State { ledger: Ledger::new(opens), sessions: HashMap::new(), accepts: Some(accepts) }),
+            urgent,
+            control,
+            data,
+            control_room: Arc::new(Semaphore::new(FRAMES_WAITING)),
+            data_room: Arc::new(Semaphore::new(FRAMES_WAITING)),
+            places: Arc::new(Semaphore::new(SESSIONS_MAX)),
+            closed: watch::channel(None).0,
+            written: watch::channel(false).0,
+            stop_writing: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            heard: AtomicU64::new(0),
+            asked: Instant::now(),
+            round_trip_nanos: AtomicU64::new(0),
+            command,
+        });
+        carrier.say(&carrier.urgent, Header::Ping(1), Bytes::new(), None);
+        (carrier, Outgoing { urgent: urgent_rx, control: control_rx, data: data_rx }, accepted)
+    }
+
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn round_trip(&self) -> Duration {
+        match self.round_trip_nanos.load(Ordering::Relaxed) {
+            0 => ROUND_TRIP_ASSUMED,
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+
+    pub(super) fn closed(&self) -> Option<Error> {
+        self.closed.borrow().clone()
+    }
+
+    /// Why nothing more can be said on a stream.
+    pub(super) fn why(&self) -> Error {
+        let left = || Error::new(ErrorKind::Closed, "the peer takes no more of the session").remote();
+        self.closed().unwrap_or_else(left)
+    }
+
+    fn say(
+        &self,
+        queue: &mpsc::UnboundedSender<Out>,
+        header: Header,
+        content: Bytes,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Without a writer the connection is over, which whoever waits for an answer is told.
+        let _ = queue.send(Out { header, content, _room: room });
+    }
+
+    fn queue(&self, id: StreamId) -> (&mpsc::UnboundedSender<Out>, &Arc<Semaphore>) {
+        if id.stream == 0 { (&self.control, &self.control_room) } else { (&self.data, &self.data_room) }
+    }
+
+    /// A place among the frames that wait to be written.
+    pub(super) async fn room(&self, id: StreamId) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(self.queue(id).1).acquire_owned().await.map_err(|_| self.why())
+    }
+
+    /// Says bytes of a stream that were granted.
+    pub(super) fn send(&self, id: StreamId, content: Bytes, room: OwnedSemaphorePermit) {
+        let bytes = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        self.say(self.queue(id).0, Header::Data(id, bytes), content, Some(room));
+    }
+
+    /// Ends a stream behind what was said on it.
+    pub(super) fn end(&self, id: StreamId) {
+        self.say(self.queue(id).0, Header::End(id), Bytes::new(), None);
+    }
+
+    /// Grants bytes of a stream.
+    pub(super) fn grant(&self, id: StreamId, bytes: u32) {
+        if lock(&self.state).ledger.grant(id, bytes) {
+            self.say(&self.urgent, Header::Credit(id, bytes), Bytes::new(), None);
+        }
+    }
+
+    /// The same in front of what is said next on a control lane, and behind what opens its session.
+    pub(super) fn grant_in_turn(&self, id: StreamId, bytes: u32) {
+        if lock(&self.state).ledger.grant(id, bytes) {
+            self.say(&self.control, Header::Credit(id, bytes), Bytes::new(), None);
+        }
+    }
+
+    /// Opens a session, when there is room for another.
+    pub(super) async fn open(self: &Arc<Self>) -> Result<NewSession> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| self.why())?;
+        let mut state = lock(&self.state);
+        if let Some(error) = self.closed() {
+            return Err(error);
+        }
+        let session = state.ledger.open().ok_or_else(|| Error::internal("a place for a session without a number"))?;
+        Ok(self.begin(&mut state, session, Some(place)))
+    }
+
+    fn begin(self: &Arc<Self>, state: &mut State, session: u32, place: Option<OwnedSemaphorePermit>) -> NewSession {
+        let credit = [(); STREAMS].map(|()| Arc::new(Semaphore::new(WINDOW_BYTES as usize)));
+        let mut recv = Vec::with_capacity(STREAMS);
+        let mut send = Vec::with_capacity(STREAMS);
+        let mut number = 0..;
+        let to = [(); STREAMS].map(|()| {
+            let (to, from) = mpsc::unbounded_channel();
+            let id = StreamId { session, stream: number.next().unwrap_or_default() };
+            recv.push(RecvStream::new(Arc::clone(self), id, from));
+            to
+        });
+        for (stream, credit) in (0u8..).zip(&credit) {
+            send.push(SendStream::new(Arc::clone(self), StreamId { session, stream }, Arc::clone(credit)));
+        }
+        state.sessions.insert(session, Streams { to, credit, _place: place });
+        NewSession { place: Place { carrier: Arc::clone(self), session }, send, recv }
+    }
+
+    /// Leaves a session behind what was said in it.
+    fn leave(&self, session: u32) {
+        let mut state = lock(&self.state);
+        self.say(&self.control, Header::Stop(session), Bytes::new(), None);
+        if let Some(streams) = state.sessions.get(&session) {
+            streams.credit.iter().for_each(|credit| credit.close());
+        }
+        // The place of an own session is free when the peer has left it too, which is when the peer has room for another.
+        if state.ledger.leave(session) || self.closed.borrow().is_some() {
+            state.sessions.remove(&session);
+        }
+    }
+
+    /// Ends the connection and everything on it: this side has a reason, or none.
+    pub(super) fn close(&self, why: Option<&Error>) {
+        let text = why.map_or("", Error::message);
+        let mut end = text.len().min(REASON_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let reason = Bytes::copy_from_slice(&text.as_bytes()[..end]);
+        let kind = why.map_or(0, |error| error.kind().to_wire());
+        let error = why.cloned().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection was closed"));
+        if self.finish(error) {
+            let bytes = u32::try_from(reason.len()).unwrap_or_default();
+            self.say(&self.control, Header::Close(kind, bytes), reason, None);
+        }
+    }
+
+    /// The connection is over for a reason; says whether it was not before.
+    fn finish(&self, error: Error) -> bool {
+        let first = self.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            closed.get_or_insert(error);
+            first
+        });
+        if first {
+            let mut state = lock(&self.state);
+            state.accepts = None;
+            for streams in state.sessions.values() {
+                streams.credit.iter().for_each(|credit| credit.close());
+            }
+            // What came before is still read; behind it there is no end.
+            state.sessions.clear();
+            self.control_room.close();
+            self.data_room.close();
+            self.places.close();
+        }
+        first
+    }
+
+    /// Waits until all is written, when this side has closed the connection.
+    pub(super) async fn all_written(&self) {
+        let mut written = self.written.subscribe();
+        let _ = written.wait_for(|written| *written).await;
+    }
+
+    /// Writes what is to be written until the connection is over.
+    pub(super) async fn write_all(self: Arc<Self>, to: Sink, mut from: Outgoing) {
+        let written = tokio::select! {
+            written = write_all(&to, &mut from, &self.waiting) => written,
+            () = self.stop_writing.notified() => Ok(()),
+        };
+        drop(to);
+        self.written.send_replace(true);
+        if let Err(error) = written {
+            // The peer may have said why; its words come by the other descriptor.
+            tokio::time::sleep(super::LAST_FRAMES).await;
+            self.finish(self.ended().await.because(error));
+        }
+    }
+
+    /// Reads what comes until the connection is over. `buffer` holds what came behind the preface.
+    pub(super) async fn read_all(self: Arc<Self>, from: Source, mut buffer: BytesMut) {
+        let error = loop {
+            match self.take(&mut buffer) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => break error,
+            }
+            let filled = buffer.len();
+            buffer.resize(filled + READ_BYTES, 0);
+            match from.read(&mut buffer[filled..]).await {
+                Ok(0) => break self.ended().await,
+                Ok(read) => buffer.truncate(filled + read),
+                Err(error) => break self.ended().await.because(error),
+            }
+        };
+        let is_ours = error.kind() == ErrorKind::Protocol;
+        if is_ours {
+            self.close(Some(&error));
+        } else if self.finish(error) {
+            self.stop_writing.notify_one();
+        }
+    }
+
+    async fn ended(&self) -> Error {
+        match &self.command {
+            Some(command) => command.ended("the connection").await,
+            None => gone(),
+        }
+    }
+
+    /// Takes a frame out of what came; says no when it is not there in full.
+    fn take(self: &Arc<Self>, buffer: &mut BytesMut) -> Result<bool> {
+        if self.waiting.load(Ordering::Relaxed) > UNREAD_MAX {
+            return Err(Error::protocol("a peer that asks on and reads no answer").remote());
+        }
+        let Some(header) = buffer.first_chunk::<HEADER_BYTES>() else { return Ok(false) };
+        let header = Header::decode(header).map_err(Error::unreadable)?;
+        let content = header.content_bytes();
+        if buffer.len() < HEADER_BYTES + content {
+            return Ok(false);
+        }
+        buffer.advance(HEADER_BYTES);
+        self.heard.fetch_add(1, Ordering::Relaxed);
+        match header {
+            Header::Data(id, bytes) => {
+                let content = if content < COPIED_BELOW_BYTES {
+                    let copied = Bytes::copy_from_slice(&buffer[..content]);
+                    buffer.advance(content);
+                    copied
+                } else {
+                    buffer.split_to(content).freeze()
+                };
+                let mut state = lock(&self.state);
+                let arrival = state.ledger.data(id, bytes)?;
+                self.arrived(&mut state, id, arrival, Item::Bytes(content));
+            }
+            Header::End(id) => {
+                let mut state = lock(&self.state);
+                let arrival = state.ledger.end(id)?;
+                self.arrived(&mut state, id, arrival, Item::End);
+            }
+            Header::Credit(id, bytes) => self.granted(id, bytes)?,
+            Header::Stop(session) => self.left_by_peer(session)?,
+            Header::Close(kind, _) => {
+                let reason = crate::net::reason_text(&buffer.split_to(content));
+                let kind = if kind == 0 { ErrorKind::Closed } else { ErrorKind::from_wire(kind) };
+                let reason = if reason.is_empty() { "the peer closed the connection".to_owned() } else { reason };
+                return Err(Error::new(kind, reason).remote());
+            }
+            Header::Ping(token) => self.say(&self.urgent, Header::Pong(token), Bytes::new(), None),
+            Header::Pong(_) => {
+                let nanos = u64::try_from(self.asked.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+                let _ = self.round_trip_nanos.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The peer grants bytes of a stream.
+    fn granted(&self, id: StreamId, bytes: u32) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.ledger.credit(id)? == Arrival::Known
+            && let Some(streams) = state.sessions.get(&id.session)
+            && let Some(credit) = streams.credit.get(usize::from(id.stream))
+        {
+            if credit.available_permits() + bytes as usize > CREDIT_MAX as usize {
+                return Err(Error::protocol("more room for a stream than it can have").remote());
+            }
+            credit.add_permits(bytes as usize);
+        }
+        Ok(())
+    }
+
+    /// The peer has left a session.
+    fn left_by_peer(&self, session: u32) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.ledger.stop(session)? == Arrival::Gone {
+            state.sessions.remove(&session);
+        } else if let Some(streams) = state.sessions.get_mut(&session) {
+            streams.credit.iter().for_each(|credit| credit.close());
+            // What came is still read; behind it there is no end but the one that was said.
+            streams.to = [(); STREAMS].map(|()| mpsc::unbounded_channel().0);
+        }
+        Ok(())
+    }
+
+    /// Brings what came to its stream.
+    fn arrived(self: &Arc<Self>, state: &mut State, id: StreamId, arrival: Arrival, item: Item) {
+        if arrival == Arrival::New {
+            let begun = self.begin(state, id.session, None);
+            if let Some(accepts) = &state.accepts {
+                let _ = accepts.send(begun);
+            }
+        }
+        let streams = state.sessions.get(&id.session).filter(|_| arrival != Arrival::Gone);
+        if let Some(to) = streams.and_then(|streams| streams.to.get(usize::from(id.stream))) {
+            // Who does not read a stream any more has left, or is about to.
+            let _ = to.send(item);
+        }
+    }
+}
+
+/// Writes until nothing more can be said, or the word that closes the connection is out.
+async fn write_all(to: &Sink, from: &mut Outgoing, waiting: &AtomicUsize) -> std::io::Result<()> {
+    let Outgoing { urgent, control, data } = from;
+    loop {
+        let first = tokio::select! {
+            biased;
+            Some(out) = urgent.recv() => out,
+            Some(out) = control.recv() => out,
+            Some(out) = data.recv() => out,
+            else => return Ok(()),
+        };
+        let mut batch = vec![first];
+        while batch.len() < FRAMES_PER_WRITE {
+            match urgent.try_recv().or_else(|_| control.try_recv()).or_else(|_| data.try_recv()) {
+                Ok(out) => batch.push(out),
+                Err(_) => break,
+            }
+        }
+        let headers: Vec<_> = batch.iter().map(|out| out.header.encode()).collect();
+        let mut slices = Vec::with_capacity(batch.len() * 2);
+        for (header, out) in headers.iter().zip(&batch) {
+            slices.push(IoSlice::new(header));
+            if !out.content.is_empty() {
+                slices.push(IoSlice::new(&out.content));
+            }
+        }
+        let mut rest = slices.as_mut_slice();
+        while !rest.is_empty() {
+            let written = to.write(rest).await?;
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        if batch.iter().any(|out| matches!(out.header, Header::Close(..))) {
+            return Ok(());
+        }
+    }
+}
+
+/// A session's place on its connection: when it is let go, this end has left the session.
+pub(super) struct Place {
+    carrier: Arc<Carrier>,
+    session: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.carrier.leave(self.session);
+    }
+}

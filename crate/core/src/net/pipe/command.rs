@@ -1,0 +1,278 @@
+//! The process at the other end of a pipe: started, listened to, explained and ended.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::descriptor::{self, Sink, Source};
+use super::preface::{self, Unheard};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a command is given to end by itself when its connection is over, before it is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long it is waited for what a command says last when it has ended. What it has started may keep its standard error open.
+const LAST_LINES_WITHIN: Duration = Duration::from_millis(200);
+
+/// The longest pause between two looks at a process.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(20);
+
+/// Bytes of a command's standard error that are kept, the last ones.
+const STDERR_BYTES_MAX: usize = 4096;
+
+/// Exit codes of shells and their like for a program that is not there or cannot be run.
+const NOT_RUN: [i32; 2] = [126, 127];
+
+/// A command that leads to the other end.
+#[derive(Clone, Debug)]
+pub struct CommandOptions {
+    /// The program and its arguments. No shell of this machine reads them.
+    pub words: Vec<OsString>,
+    /// Where it leads, for people.
+    pub address: String,
+    /// How long the other end may take to say that it is there. A command may ask for a password meanwhile.
+    pub connect_timeout: Option<Duration>,
+    /// Ends the command while it has not led anywhere yet.
+    pub canceled: Canceled,
+}
+
+/// Calls off the start of a command.
+#[derive(Clone, Debug, Default)]
+pub struct Canceled(Arc<Mutex<CanceledState>>);
+
+#[derive(Debug, Default)]
+struct CanceledState {
+    is_canceled: bool,
+    starting: Option<Arc<Command>>,
+}
+
+impl Canceled {
+    /// Ends the command if it is being started, and keeps it from being.
+    pub fn cancel(&self) {
+        let mut state = lock(&self.0);
+        state.is_canceled = true;
+        if let Some(command) = state.starting.take() {
+            command.kill();
+        }
+    }
+
+    fn starting(&self, command: &Arc<Command>) {
+        let mut state = lock(&self.0);
+        if state.is_canceled {
+            command.kill();
+        } else {
+            state.starting = Some(Arc::clone(command));
+        }
+    }
+
+    fn started(&self) {
+        lock(&self.0).starting = None;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command that runs.
+#[derive(Debug)]
+pub(super) struct Command {
+    /// As it is shown.
+    shown: String,
+    address: String,
+    child: Mutex<Child>,
+    /// The last that it has said on its standard error.
+    stderr: Mutex<Vec<u8>>,
+}
+
+/// The descriptors of a peer that was heard, and what came behind its greeting.
+pub(super) type Greeted = (Source, Sink, BytesMut);
+
+impl Command {
+    /// Starts it and waits until the other end is heard.
+    pub(super) async fn start(options: CommandOptions) -> Result<(Greeted, Arc<Self>)> {
+        let CommandOptions { words, address, connect_timeout, canceled } = options;
+        let shown = shown(&words);
+        let cannot = |error: io::Error| {
+            let message = format!("cannot start the command {shown}: {error}");
+            Error::new(ErrorKind::Config, message).with("command", shown.clone()).because(error)
+        };
+        let (program, arguments) =
+            words.split_first().ok_or_else(|| Error::new(ErrorKind::Config, "a command without a program"))?;
+        let mut child = std::process::Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(cannot)?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let command =
+            Arc::new(Self { shown: shown.clone(), address, child: Mutex::new(child), stderr: Mutex::default() });
+        canceled.starting(&command);
+        let piped = |fd: Option<OwnedFd>| fd.ok_or_else(|| Error::internal("a command without a pipe"));
+        let (from, to) = super::descriptors(piped(stdout.map(Into::into))?, piped(stdin.map(Into::into))?)?;
+        let errors = descriptor::source(piped(stderr.map(Into::into))?).map_err(cannot)?;
+        tokio::spawn(Arc::clone(&command).listen(errors));
+        let greet = async {
+            // A command that has ended takes nothing; what it has to say for itself comes below.
+            let _ = preface::say(&to).await;
+            preface::hear(&from).await
+        };
+        let heard = match connect_timeout {
+            None => greet.await,
+            Some(limit) => tokio::time::timeout(limit, greet).await.map_err(|_| command.silent(limit))?,
+        };
+        canceled.started();
+        match heard {
+            Ok(buffer) => Ok(((from, to, buffer), command)),
+            Err(unheard) => Err(command.unheard(unheard).await),
+        }
+    }
+
+    /// Keeps the last of what it says on its standard error.
+    async fn listen(self: Arc<Self>, from: Source) {
+        let mut buffer = [0; 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            let mut kept = lock(&self.stderr);
+            kept.extend_from_slice(&buffer[..read]);
+            let over = kept.len().saturating_sub(STDERR_BYTES_MAX);
+            kept.drain(..over);
+        }
+    }
+
+    fn silent(&self, limit: Duration) -> Error {
+        self.kill();
+        let message = format!("{} said nothing within {} seconds", self.shown, limit.as_secs_f32());
+        self.told(Error::new(ErrorKind::Timeout, message), None)
+    }
+
+    async fn unheard(&self, unheard: Unheard) -> Error {
+        match unheard {
+            Unheard::Ended(_) => self.ended("it led anywhere").await,
+            Unheard::Junk(junk) => {
+                self.kill();
+                let line = one_line(junk.split(|&byte| byte == b'\n').next().unwrap_or_default());
+                let message = format!(
+                    "{} printed \"{line}\" where a session begins: the other end's shell prints something when it starts, \
+                     or what it runs is not sparsync-remote",
+                    self.shown
+                );
+                self.told(Error::protocol(message).remote().with("printed", line), None)
+            }
+            Unheard::Version => {
+                self.kill();
+                let message = format!(
+                    "{} leads to another version of sparsync-remote, which frames streams in another way",
+                    self.shown
+                );
+                self.told(Error::new(ErrorKind::Version, message).remote(), None)
+            }
+        }
+    }
+
+    /// Why the connection has ended, which the command knows: its exit code and its last lines.
+    pub(super) async fn ended(&self, before: &str) -> Error {
+        let status = self.wait(ENDS_WITHIN).await;
+        // What it said last may still be on its way to us.
+        let settled = Instant::now();
+        while lock(&self.stderr).is_empty() && settled.elapsed() < LAST_LINES_WITHIN {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let is_early = before != "the connection";
+        let how = match status {
+            None => "closed its standard output".to_owned(),
+            Some(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("ended with exit code {code}"),
+                (None, Some(signal)) => format!("was ended by signal {signal}"),
+                (None, None) => "ended".to_owned(),
+            },
+        };
+        let is_missing = status.and_then(|status| status.code()).is_some_and(|code| NOT_RUN.contains(&code));
+        let (kind, message) = if is_early && is_missing {
+            let why = format!(
+                "{} {how}: sparsync-remote is not there, or cannot be run (put it into the PATH of the other end, or name it by \
+                 --rsync-path)",
+                self.shown
+            );
+            (ErrorKind::Config, why)
+        } else if is_early {
+            (ErrorKind::Connect, format!("{} {how} before {before}", self.shown))
+        } else {
+            (ErrorKind::Closed, format!("{} {how} in the middle of the work", self.shown))
+        };
+        self.told(Error::new(kind, message).remote(), status)
+    }
+
+    /// Adds what is known of the command.
+    fn told(&self, error: Error, status: Option<ExitStatus>) -> Error {
+        let stderr = lock(&self.stderr).clone();
+        let lines: Vec<String> =
+            stderr.split(|&byte| byte == b'\n').map(one_line).filter(|line| !line.is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(3)..].join("; ");
+        let error = error.with("command", self.shown.clone()).with("address", self.address.clone());
+        let error = match status.and_then(|status| status.code()).and_then(|code| u64::try_from(code).ok()) {
+            Some(code) => error.with("exitCode", code),
+            None => error,
+        };
+        if last.is_empty() { error } else { error.during(&format!("it said: {last}")).with("stderr", lines.join("\n")) }
+    }
+
+    /// Waits for the process to end, for so long.
+    async fn wait(&self, limit: Duration) -> Option<ExitStatus> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Ok(Some(status)) = lock(&self.child).try_wait() {
+                return Some(status);
+            }
+            if began.elapsed() >= limit {
+                return None;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_EVERY_MAX);
+        }
+    }
+
+    /// Waits for the process to end by itself, as it does when its pipes are closed, and kills it when it does not.
+    pub(super) async fn end(&self) {
+        if self.wait(ENDS_WITHIN).await.is_none() {
+            self.kill();
+        }
+    }
+
+    fn kill(&self) {
+        let mut child = lock(&self.child);
+        if matches!(child.try_wait(), Ok(None)) && child.kill().is_ok() {
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Words as they are shown; what a shell would not take as it is stands in quotes.
+fn shown(words: &[OsString]) -> String {
+    let plain =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c));
+    let show = |word: &OsString| {
+        let word = one_line(word.as_encoded_bytes());
+        if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    words.iter().map(show).collect::<Vec<_>>().join(" ")
+}
+
+/// Text of somebody else's, fit for a line of a terminal.
+fn one_line(bytes: &[u8]) -> String {
+    crate::net::reason_text(bytes)
+}

@@ -1,0 +1,94 @@
+//! The data lanes of a session on a pipe.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
+use tokio::sync::mpsc;
+
+use super::streams::{RecvStream, SendStream};
+use crate::engine::{Pack, Session, share, take_buffer};
+use crate::error::{Error, Result};
+use crate::transport::WireCounters;
+
+/// Carries the packs of one lane to the peer.
+pub(super) async fn send_lane(
+    session: &Session,
+    mut stream: SendStream,
+    queue: &mut mpsc::Receiver<Pack>,
+    wire: &WireCounters,
+) -> Result<()> {
+    let mut is_open = false;
+    while let Some(pack) = queue.recv().await {
+        if !std::mem::replace(&mut is_open, true) {
+            wire.streams_opened.fetch_add(1, Ordering::Relaxed);
+        }
+        let bytes = (PACK_HEADER_BYTES + pack.bytes.len()) as u64;
+        for mut rest in [Bytes::copy_from_slice(&pack.header.encode()), pack.bytes] {
+            let Some(rate) = session.wire_rate() else {
+                stream.write_all(&mut rest).await?;
+                continue;
+            };
+            while !rest.is_empty() {
+                let mut piece = rest.split_to(rest.len().min(rate.piece()));
+                tokio::time::sleep(rate.take(piece.len())).await;
+                stream.write_all(&mut piece).await?;
+                session.worked(1);
+            }
+        }
+        wire.sent(bytes);
+    }
+    // A lane that fails has no end, so that nobody takes it for a whole one.
+    if is_open && session.error().is_none() {
+        stream.finish();
+    }
+    Ok(())
+}
+
+/// Carries the packs of one lane from the peer.
+pub(super) async fn receive_lane(
+    session: &Session,
+    mut stream: RecvStream,
+    queue: &mpsc::Sender<Pack>,
+    wire: &WireCounters,
+) -> Result<()> {
+    let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
+    let mut is_open = false;
+    // What finds no room stays with the stream, where what was granted counts it.
+    while let Ok(room) = queue.reserve().await {
+        head.clear();
+        if !read_bytes(&mut stream, &mut head, PACK_HEADER_BYTES, true).await? {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut is_open, true) {
+            wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
+        }
+        let head: [u8; PACK_HEADER_BYTES] =
+            head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
+        let header = PackHeader::decode(&head).map_err(Error::unreadable)?;
+        let mut bytes = take_buffer(header.stored_bytes, session.profiler());
+        read_bytes(&mut stream, &mut bytes, header.stored_bytes, false).await?;
+        wire.received((PACK_HEADER_BYTES + header.stored_bytes) as u64);
+        room.send(Pack { header, bytes: share(bytes) });
+    }
+    Ok(())
+}
+
+/// Fails the session when something comes on a lane that it does not have.
+pub(super) async fn refuse_others(session: &Session, mut stream: RecvStream) {
+    if matches!(stream.read_chunk(1).await, Ok(Some(_))) {
+        session.fail(Error::protocol("a data lane that the session does not have").remote());
+    }
+}
+
+/// Reads exactly `count` bytes; says false when the stream ended before the first and may.
+async fn read_bytes(from: &mut RecvStream, into: &mut Vec<u8>, count: usize, may_end: bool) -> Result<bool> {
+    while into.len() < count {
+        match from.read_chunk(count - into.len()).await? {
+            Some(chunk) => into.extend_from_slice(&chunk),
+            None if may_end && into.is_empty() => return Ok(false),
+            None => return Err(Error::protocol("a data lane that ends inside a pack").remote()),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,88 @@
+//! A pipe or a socket, in one direction, that is read or written without waiting in the kernel.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, fstat};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+
+/// Where bytes come from.
+pub(super) enum Source {
+    Pipe(pipe::Receiver),
+    Socket(UnixStream),
+}
+
+/// Where they go to.
+pub(super) enum Sink {
+    Pipe(pipe::Sender),
+    Socket(UnixStream),
+}
+
+fn is_pipe(fd: &OwnedFd) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Fifo)
+}
+
+/// A socket of whatever kind: what is done with it here is the same for all.
+fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
+    if FileType::from_raw_mode(fstat(&fd)?.st_mode) != FileType::Socket {
+        return Err(io::Error::from(ErrorKind::InvalidInput));
+    }
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+/// To be called, as all of this, on the runtime that carries the connection.
+pub(super) fn source(fd: OwnedFd) -> io::Result<Source> {
+    if is_pipe(&fd)? { pipe::Receiver::from_owned_fd(fd).map(Source::Pipe) } else { socket(fd).map(Source::Socket) }
+}
+
+/// The same for the other direction.
+pub(super) fn sink(fd: OwnedFd) -> io::Result<Sink> {
+    if is_pipe(&fd)? { pipe::Sender::from_owned_fd(fd).map(Sink::Pipe) } else { socket(fd).map(Sink::Socket) }
+}
+
+impl Source {
+    /// Reads what is there; 0 at the end.
+    pub(super) async fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match self {
+                Self::Pipe(pipe) => {
+                    pipe.readable().await?;
+                    pipe.try_read(into)
+                }
+                Self::Socket(socket) => {
+                    socket.readable().await?;
+                    socket.try_read(into)
+                }
+            };
+            match read {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+impl Sink {
+    /// Writes as much as there is room for.
+    pub(super) async fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            let written = match self {
+                Self::Pipe(pipe) => {
+                    pipe.writable().await?;
+                    pipe.try_write_vectored(slices)
+                }
+                Self::Socket(socket) => {
+                    socket.writable().await?;
+                    socket.try_write_vectored(slices)
+                }
+            };
+            match written {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                written => return written,
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A pair of byte streams as a transport: the pipes of a process, whatever leads to it.
+//!
+//! All streams of all sessions share the pair; `sparsync_proto::mux` says how. Nobody proves who he is here: whoever has
+//! started the process at the other end has.
+
+mod carrier;
+mod command;
+mod control;
+mod data;
+mod descriptor;
+mod preface;
+mod session;
+mod streams;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{Connection, Pending, Principal, SessionLanes, WireCounters};
+use carrier::{Carrier, NewSession};
+use command::Command;
+pub use command::{Canceled, CommandOptions};
+use descriptor::{Sink, Source};
+use session::{PipeLanes, Streams};
+
+/// How long the last frames of a peer are waited for when a stream ends: they hold the result of the run, or the reason of
+/// its end.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
+
+/// How long what closes the connection may take to be written.
+const CLOSE_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Which end of a connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The one that opens sessions.
+    Initiator,
+    /// The one that accepts them.
+    Acceptor,
+}
+
+/// A connection over a pair of byte streams.
+pub(crate) struct PipeConnection {
+    carrier: Arc<Carrier>,
+    accepted: tokio::sync::Mutex<mpsc::UnboundedReceiver<NewSession>>,
+    principal: Principal,
+    address: String,
+    command: Option<Arc<Command>>,
+}
+
+impl PipeConnection {
+    /// Greets the peer and waits for its greeting.
+    pub(crate) async fn over(from: OwnedFd, to: OwnedFd, end: End, address: String) -> Result<Self> {
+        let (from, to) = descriptors(from, to)?;
+        // A peer that is gone may have said why.
+        let _ = preface::say(&to).await;
+        let buffer = preface::hear(&from).await.map_err(preface::Unheard::plainly)?;
+        Ok(Self::start((from, to, buffer), end, address, None))
+    }
+
+    /// Starts a command, and waits until what it leads to has said that it speaks the protocol.
+    pub(crate) async fn start_command(options: CommandOptions) -> Result<Self> {
+        let address = options.address.clone();
+        let (greeted, command) = Command::start(options).await?;
+        Ok(Self::start(greeted, End::Initiator, address, Some(command)))
+    }
+
+    fn start(
+        (from, to, buffer): (Source, Sink, bytes::BytesMut),
+        end: End,
+        address: String,
+        command: Option<Arc<Command>>,
+    ) -> Self {
+        let (carrier, outgoing, accepted) = Carrier::new(end == End::Initiator, command.clone());
+        tokio::spawn(Arc::clone(&carrier).write_all(to, outgoing));
+        tokio::spawn(Arc::clone(&carrier).read_all(from, buffer));
+        let principal = Principal::User(rustix::process::geteuid().as_raw());
+        Self { carrier, accepted: tokio::sync::Mutex::new(accepted), principal, address, command }
+    }
+}
+
+fn descriptors(from: OwnedFd, to: OwnedFd) -> Result<(Source, Sink)> {
+    let unusable = |error: std::io::Error| {
+        Error::new(ErrorKind::Config, "a session takes pipes or sockets, and this is none").because(error)
+    };
+    Ok((descriptor::source(from).map_err(unusable)?, descriptor::sink(to).map_err(unusable)?))
+}
+
+impl Connection for PipeConnection {
+    fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    fn peer_address(&self) -> String {
+        self.address.clone()
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.carrier.round_trip()
+    }
+
+    fn goodput(&self) -> Option<f64> {
+        None
+    }
+
+    fn heard(&self) -> u64 {
+        self.carrier.heard()
+    }
+
+    fn closed(&self) -> Option<Error> {
+        self.carrier.closed()
+    }
+
+    fn close(&self, why: Option<&Error>) {
+        self.carrier.close(why);
+    }
+
+    /// Waits for the process at the other end too: it is over when the connection is.
+    fn close_sent(&self) -> Pending<'_, ()> {
+        Box::pin(async {
+            let _ = tokio::time::timeout(CLOSE_WRITTEN_WITHIN, self.carrier.all_written()).await;
+            if let Some(command) = &self.command {
+                command.end().await;
+            }
+        })
+    }
+
+    fn open(&self, wire: Arc<WireCounters>) -> Box<dyn SessionLanes> {
+        Box::new(PipeLanes::new(Arc::clone(&self.carrier), None, wire))
+    }
+
+    fn accept(&self, wire: Arc<WireCounters>) -> Pending<'_, Option<Box<dyn SessionLanes>>> {
+        Box::pin(async move {
+            let streams = Streams::of(self.accepted.lock().await.recv().await?);
+            streams.map(|streams| -> Box<dyn SessionLanes> {
+                Box::new(PipeLanes::new(Arc::clone(&self.carrier), Some(streams), wire))
+            })
+        })
+    }
+}
+
+impl Drop for PipeConnection {
+    fn drop(&mut self) {
+        self.carrier.close(None);
+    }
+}

@@ -1,0 +1,89 @@
+//! What both ends of a pipe say first, and what else may come instead.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use sparsync_proto::mux::{PREFACE, PREFACE_NAME_BYTES};
+
+use super::descriptor::{Sink, Source};
+use crate::error::{Error, ErrorKind};
+
+/// Bytes of what came instead that are kept, and how long more of it is waited for.
+const JUNK_BYTES_MAX: usize = 512;
+const JUNK_WITHIN: Duration = Duration::from_millis(200);
+
+/// Why no session begins.
+pub(super) enum Unheard {
+    /// The stream ended, or broke, before anything came.
+    Ended(Option<io::Error>),
+    /// Something else came.
+    Junk(Vec<u8>),
+    /// The peer frames its streams in another way.
+    Version,
+}
+
+impl Unheard {
+    /// As an error for somebody who knows no more than that.
+    pub(super) fn plainly(self) -> Error {
+        match self {
+            Self::Ended(error) => {
+                let ended = Error::new(ErrorKind::Closed, "the other end is gone before a session").remote();
+                error.map_or(ended.clone(), |error| ended.because(error))
+            }
+            Self::Junk(_) => Error::protocol("what came first does not begin a session").remote(),
+            Self::Version => {
+                Error::new(ErrorKind::Version, "the other end frames streams as another version does").remote()
+            }
+        }
+    }
+}
+
+/// Says it.
+pub(super) async fn say(to: &Sink) -> io::Result<()> {
+    let mut said = 0;
+    while said < PREFACE.len() {
+        said += to.write(&[IoSlice::new(&PREFACE[said..])]).await?;
+    }
+    Ok(())
+}
+
+/// Waits for it; gives what came behind it.
+pub(super) async fn hear(from: &Source) -> Result<BytesMut, Unheard> {
+    let mut heard = BytesMut::new();
+    loop {
+        let known = heard.len().min(PREFACE_NAME_BYTES);
+        if heard[..known] != PREFACE[..known] {
+            return Err(Unheard::Junk(junk(from, heard).await));
+        }
+        if let Some(first) = heard.first_chunk::<{ PREFACE.len() }>() {
+            if *first != PREFACE {
+                return Err(Unheard::Version);
+            }
+            heard.advance(PREFACE.len());
+            return Ok(heard);
+        }
+        match read(from, &mut heard).await {
+            Ok(0) if heard.is_empty() => return Err(Unheard::Ended(None)),
+            Ok(0) => return Err(Unheard::Junk(heard.to_vec())),
+            Ok(_) => {}
+            Err(error) => return Err(Unheard::Ended(Some(error))),
+        }
+    }
+}
+
+async fn read(from: &Source, into: &mut BytesMut) -> io::Result<usize> {
+    let filled = into.len();
+    into.resize(filled + JUNK_BYTES_MAX, 0);
+    let read = from.read(&mut into[filled..]).await;
+    into.truncate(filled + *read.as_ref().unwrap_or(&0));
+    read
+}
+
+/// What came, with what comes in a moment.
+async fn junk(from: &Source, mut heard: BytesMut) -> Vec<u8> {
+    let rest = async { while heard.len() < JUNK_BYTES_MAX && matches!(read(from, &mut heard).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(JUNK_WITHIN, rest).await;
+    heard.truncate(JUNK_BYTES_MAX);
+    heard.to_vec()
+}

@@ -1,0 +1,215 @@
+//! One session over the streams of a pipe.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sparsync_proto::{Figure, Frame, FrameDecoder};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::carrier::{Carrier, NewSession, Place};
+use super::control::{ControlOut, receive_control};
+use super::data::{receive_lane, refuse_others, send_lane};
+use super::streams::{RecvStream, SendStream};
+use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use crate::error::{Error, Result};
+use crate::profile::{Profiler, nanos};
+use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
+
+/// Bytes of a data lane that the peer may send ahead: two packs, and what is on its way meanwhile.
+const LANE_WINDOW_BYTES: u32 = 1 << 20;
+
+/// A session's streams. The first pair is the control lane.
+pub(super) struct Streams {
+    pub(super) control: SendStream,
+    pub(super) words: RecvStream,
+    pub(super) decoder: FrameDecoder,
+    send: Vec<SendStream>,
+    recv: Vec<RecvStream>,
+    /// Let go last: what was said is in front of the word that this end has left.
+    place: Place,
+}
+
+impl Streams {
+    /// Nothing without a control lane, which every session has.
+    pub(super) fn of(NewSession { place, mut send, mut recv }: NewSession) -> Option<Self> {
+        if send.is_empty() || recv.is_empty() {
+            return None;
+        }
+        let (control, words) = (send.remove(0), recv.remove(0));
+        Some(Self { control, words, decoder: FrameDecoder::default(), send, recv, place })
+    }
+}
+
+/// A session's lanes. One that this end opens begins with its first words.
+pub(super) struct PipeLanes {
+    carrier: Arc<Carrier>,
+    streams: Option<Streams>,
+    outgoing: Vec<mpsc::Receiver<Pack>>,
+    incoming: Vec<mpsc::Sender<Pack>>,
+    wire: Arc<WireCounters>,
+    is_initiator: bool,
+}
+
+impl PipeLanes {
+    pub(super) fn new(carrier: Arc<Carrier>, streams: Option<Streams>, wire: Arc<WireCounters>) -> Self {
+        let is_initiator = streams.is_none();
+        Self { carrier, streams, outgoing: Vec::new(), incoming: Vec::new(), wire, is_initiator }
+    }
+
+    async fn streams(&mut self) -> Result<&mut Streams> {
+        if self.streams.is_none() {
+            self.wire.streams_opened.fetch_add(1, Ordering::Relaxed);
+            self.streams = Streams::of(self.carrier.open().await?);
+        }
+        self.streams.as_mut().ok_or_else(|| Error::internal("a session without a control lane"))
+    }
+
+    /// Runs until the engine is done and everything it said is on its way.
+    async fn run(mut self, session: Arc<Session>, control: TransportControl, timeout: Duration) {
+        if let Err(error) = self.streams().await {
+            session.fail(error);
+        }
+        let Self { carrier, streams: Some(streams), outgoing, incoming, wire, is_initiator } = self else { return };
+        let Streams { control: send, mut words, decoder, send: lanes_out, recv: lanes_in, place } = streams;
+        if !is_initiator {
+            wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
+        }
+        let profiler = session.profiler().cloned();
+        if let Some(profiler) = &profiler {
+            profiler.probe(figures(Arc::clone(&carrier), Arc::clone(&wire), is_initiator));
+        }
+        let peer_work = AtomicU64::new(0);
+        let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
+        let sends_content = !outgoing.is_empty();
+        let mut out = ControlOut::new(send, control, &wire, profiler.as_deref());
+        {
+            let lanes = carry_lanes(&session, &wire, (lanes_out, outgoing), (lanes_in, incoming));
+            let incoming = receive_control(&session, &mut words, decoder, frames, &peer_work, &wire);
+            tokio::select! {
+                biased;
+                () = session.ended.notified() => {}
+                error = out.say_all() => session.fail(error),
+                error = incoming => session.fail(error),
+                () = lanes => {}
+                error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
+            }
+        }
+        let error = session.error();
+        // From here on nobody finds the session among those that are alive.
+        drop(session);
+        out.close(error.as_ref(), sends_content).await;
+        drop(place);
+        if let Some(profiler) = profiler {
+            profiler.end_probe();
+        }
+    }
+}
+
+/// Carries the data lanes; ends only when the run does.
+async fn carry_lanes(
+    session: &Arc<Session>,
+    wire: &Arc<WireCounters>,
+    (streams_out, outgoing): (Vec<SendStream>, Vec<mpsc::Receiver<Pack>>),
+    (mut streams_in, incoming): (Vec<RecvStream>, Vec<mpsc::Sender<Pack>>),
+) {
+    let mut tasks = JoinSet::new();
+    for (stream, mut queue) in streams_out.into_iter().zip(outgoing) {
+        let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+        tasks.spawn(async move {
+            // The queue stays open till the session has failed: who finds it closed knows no reason.
+            if let Err(error) = send_lane(&session, stream, &mut queue, &wire).await {
+                tokio::time::sleep(super::LAST_FRAMES).await;
+                session.fail(error);
+            }
+        });
+    }
+    let others = streams_in.split_off(incoming.len().min(streams_in.len()));
+    for (mut stream, queue) in streams_in.into_iter().zip(incoming) {
+        let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+        stream.widen(LANE_WINDOW_BYTES);
+        tasks.spawn(async move {
+            if let Err(error) = receive_lane(&session, stream, &queue, &wire).await {
+                if error.kind() != crate::ErrorKind::Protocol {
+                    // The reason comes on the control lane.
+                    tokio::time::sleep(super::LAST_FRAMES).await;
+                }
+                session.fail(error);
+            }
+        });
+    }
+    for stream in others {
+        let session = Arc::clone(session);
+        tasks.spawn(async move { refuse_others(&session, stream).await });
+    }
+    while tasks.join_next().await.is_some() {}
+    std::future::pending::<()>().await;
+}
+
+impl SessionLanes for PipeLanes {
+    fn write(&mut self, encoded: Vec<u8>) -> Pending<'_, Result<()>> {
+        Box::pin(async move {
+            let bytes = encoded.len() as u64;
+            self.streams().await?.control.write_all(&mut encoded.into()).await?;
+            self.wire.sent(bytes);
+            Ok(())
+        })
+    }
+
+    fn read(&mut self) -> Pending<'_, Result<Option<Frame>>> {
+        Box::pin(async move {
+            let wire = Arc::clone(&self.wire);
+            let Streams { words, decoder, .. } = self.streams().await?;
+            super::control::read(words, decoder, &wire).await
+        })
+    }
+
+    fn finish(&mut self) {
+        if let Some(streams) = &mut self.streams {
+            streams.control.finish();
+        }
+    }
+
+    fn data_out(&mut self, lanes: u8) -> Vec<mpsc::Sender<Pack>> {
+        let (to, from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+        self.outgoing = from;
+        to
+    }
+
+    fn data_in(&mut self, lanes: u8) -> Vec<mpsc::Receiver<Pack>> {
+        let (to, from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+        self.incoming = to;
+        from
+    }
+
+    fn carry(
+        self: Box<Self>,
+        session: Arc<Session>,
+        control: TransportControl,
+        timeout: Duration,
+    ) -> Pending<'static, ()> {
+        Box::pin(self.run(session, control, timeout))
+    }
+}
+
+/// What a profile tells of the transport.
+fn figures(carrier: Arc<Carrier>, wire: Arc<WireCounters>, is_initiator: bool) -> impl Fn(&Profiler) + Send + 'static {
+    move |profiler| {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (sent, received) = (count(&wire.bytes_sent), count(&wire.bytes_received));
+        let (request, response) = if is_initiator { (sent, received) } else { (received, sent) };
+        for (figure, value) in [
+            (Figure::connections, 1),
+            (Figure::control_frames, count(&wire.control_frames)),
+            (Figure::streams_opened, count(&wire.streams_opened)),
+            (Figure::streams, count(&wire.streams_opened) + count(&wire.streams_accepted)),
+            (Figure::request_bytes, request),
+            (Figure::response_bytes, response),
+            (Figure::round_trips, count(&wire.round_trips)),
+            (Figure::rtt_ms, nanos(carrier.round_trip())),
+        ] {
+            profiler.set(figure, value);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The streams of a session, each in one direction.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sparsync_proto::ErrorKind;
+use sparsync_proto::mux::{CHUNK_BYTES_MAX, CHUNK_COST, StreamId, WINDOW_BYTES};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::carrier::{Carrier, Item};
+use crate::error::{Error, Result};
+
+/// A stream to the peer.
+pub(super) struct SendStream {
+    carrier: Arc<Carrier>,
+    id: StreamId,
+    /// Bytes that the peer has granted.
+    credit: Arc<Semaphore>,
+    ended: bool,
+}
+
+impl SendStream {
+    pub(super) fn new(carrier: Arc<Carrier>, id: StreamId, credit: Arc<Semaphore>) -> Self {
+        Self { carrier, id, credit, ended: false }
+    }
+
+    /// Hands a piece of `bytes` over to be written, and takes it off them. Who stops waiting loses nothing.
+    pub(super) async fn write_some(&mut self, bytes: &mut Bytes) -> Result<usize> {
+        let size = bytes.len().min(CHUNK_BYTES_MAX);
+        let Ok(count) = u32::try_from(size) else { return Err(Error::internal("a chunk of another size")) };
+        if size == 0 {
+            return Ok(0);
+        }
+        let credit = self.credit.acquire_many(count + CHUNK_COST).await.map_err(|_| self.carrier.why())?;
+        let room = self.carrier.room(self.id).await?;
+        credit.forget();
+        self.carrier.send(self.id, bytes.split_to(size), room);
+        Ok(size)
+    }
+
+    /// Hands all of `bytes` over.
+    pub(super) async fn write_all(&mut self, bytes: &mut Bytes) -> Result<()> {
+        while !bytes.is_empty() {
+            self.write_some(bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream.
+    pub(super) fn finish(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.carrier.end(self.id);
+        }
+    }
+}
+
+/// A stream from the peer.
+pub(super) struct RecvStream {
+    carrier: Arc<Carrier>,
+    id: StreamId,
+    from: mpsc::UnboundedReceiver<Item>,
+    /// What is left of the chunk that is being read.
+    chunk: Bytes,
+    window: u32,
+    /// Bytes that were read and are not granted again yet.
+    owed: u32,
+    ended: bool,
+}
+
+impl RecvStream {
+    pub(super) fn new(carrier: Arc<Carrier>, id: StreamId, from: mpsc::UnboundedReceiver<Item>) -> Self {
+        Self { carrier, id, from, chunk: Bytes::new(), window: WINDOW_BYTES, owed: 0, ended: false }
+    }
+
+    /// Lets the peer send so much ahead.
+    pub(super) fn widen(&mut self, window: u32) {
+        if let Some(more) = window.checked_sub(self.window).filter(|more| *more > 0) {
+            self.window = window;
+            self.carrier.grant_in_turn(self.id, more);
+        }
+    }
+
+    /// What came next, at most `most` bytes; nothing at the end.
+    pub(super) async fn read_chunk(&mut self, most: usize) -> Result<Option<Bytes>> {
+        while self.chunk.is_empty() {
+            if self.ended {
+                return Ok(None);
+            }
+            match self.from.recv().await {
+                Some(Item::Bytes(bytes)) => {
+                    self.chunk = bytes;
+                    self.owed += CHUNK_COST;
+                }
+                Some(Item::End) => self.ended = true,
+                None => {
+                    let left = || Error::new(ErrorKind::Closed, "the peer gave the stream up").remote();
+                    return Err(self.carrier.closed().unwrap_or_else(left));
+                }
+            }
+        }
+        let taken = self.chunk.split_to(self.chunk.len().min(most));
+        self.owed += u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        if self.owed >= self.window / 2 {
+            self.carrier.grant(self.id, std::mem::take(&mut self.owed));
+        }
+        Ok(Some(taken))
+    }
+}

@@ -1,0 +1,120 @@
+//! Serves one connection on the standard streams of a process, which whoever has started it holds the other ends of.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sparsync_proto::Durability;
+
+use super::accept::serve_connection;
+use super::own::Own;
+use super::registry::Registry;
+use super::roots::{FILES_ROOT, HOME_ROOT, ServedRoot, open_roots};
+use super::{Shared, Totals};
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::WindowBudget;
+use crate::net::pipe::{End, PipeConnection};
+use crate::profile::RuntimeClock;
+use crate::transport::Connection;
+use crate::trust::{AuthorizedKeys, Rights, Scope};
+
+/// Runs of one connection at the same time.
+const SESSIONS_MAX: usize = 16;
+
+/// How long runs may take to end when their connection is over.
+const RUNS_END_WITHIN: Duration = Duration::from_secs(10);
+
+/// What somebody at the other end may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StdioRights {
+    /// What this process may do.
+    #[default]
+    All,
+    /// Read.
+    ReadOnly,
+    /// Read, and make what is not there.
+    AppendOnly,
+}
+
+/// What is served.
+#[derive(Clone, Debug, Default)]
+pub struct StdioOptions {
+    /// The directory that nobody leaves; without one everything that this process may use is served.
+    pub root: Option<Vec<u8>>,
+    /// What may be done there.
+    pub rights: StdioRights,
+}
+
+impl StdioRights {
+    fn scope(self) -> Scope {
+        let all = Rights {
+            read: true,
+            write: true,
+            append: false,
+            delete: true,
+            owner: true,
+            special: true,
+            xattrs: true,
+            acls: true,
+        };
+        let rights = match self {
+            Self::All => all,
+            Self::ReadOnly => Rights { read: true, ..Rights::NONE },
+            Self::AppendOnly => Rights { write: false, append: true, delete: false, ..all },
+        };
+        Scope { rights, ..Scope::unrestricted("stdio") }
+    }
+}
+
+/// Serves the connection on standard input and output until it is over.
+pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
+    let (served, own) = match &options.root {
+        Some(root) => (root.clone(), None),
+        // Without a word the whole file system is nobody's to confine.
+        None => (b"/".to_vec(), Some(Own::new()?)),
+    };
+    let root = |name: &str| ServedRoot {
+        name: name.to_owned(),
+        path: served.clone(),
+        read_only: options.rights == StdioRights::ReadOnly,
+        fake_super: false,
+        exclude: Vec::new(),
+        munge_links: false,
+    };
+    let roots: HashMap<_, _> = open_roots(&[root(HOME_ROOT), root(FILES_ROOT)])?;
+    let runtime_clock = Arc::<RuntimeClock>::default();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    runtime_clock.install(&mut builder);
+    let runtime = builder.enable_all().build().map_err(|error| Error::io("cannot start a runtime", b"", error))?;
+    let shared = Arc::new(Shared {
+        roots,
+        keys: AuthorizedKeys::new(&[], None)?,
+        anonymous: false,
+        durability: Durability::None,
+        refused: Vec::new(),
+        windows: WindowBudget::default(),
+        registry: Arc::new(Registry::new(SESSIONS_MAX)),
+        totals: Totals::default(),
+        runtime_clock,
+        own,
+        profiles: None,
+    });
+    let served = runtime.block_on(async {
+        let own = |fd: BorrowedFd<'_>| {
+            fd.try_clone_to_owned().map_err(|error| Error::io("cannot use the standard streams", b"", error))
+        };
+        let (from, to) = (own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?);
+        let connection = PipeConnection::over(from, to, End::Acceptor, "the other end of the pipe".to_owned()).await?;
+        let connection: Arc<dyn Connection> = Arc::new(connection);
+        serve_connection(Arc::clone(&shared), Arc::clone(&connection), Arc::new(options.rights.scope())).await;
+        let over = connection.closed().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection is over"));
+        shared.registry.close();
+        shared.registry.fail_sessions(&over);
+        let _ = tokio::time::timeout(RUNS_END_WITHIN, shared.registry.wait_until_idle()).await;
+        connection.close_sent().await;
+        Ok(())
+    });
+    runtime.shutdown_background();
+    served
+}

@@ -1,0 +1,80 @@
+//! The arguments.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use sparsync_core::{StdioOptions, StdioRights};
+
+/// What `--help` says.
+pub(crate) const HELP: &str = "\
+Usage: sparsync-remote --stdio [--root DIR [--read-only|--append-only]]
+
+The other end of a sync, on its standard streams; a sync over ssh starts it by itself.
+
+  --stdio        serve one connection on standard input and output
+  --root DIR     nothing outside of DIR can be reached, and paths begin there
+  --read-only    nothing is written
+  --append-only  what is there stays as it is, and only new names are made
+  --version      say the version
+  --help         say this
+";
+
+/// What is asked for.
+pub(crate) enum Asked {
+    Help,
+    Version,
+    Stdio {
+        options: StdioOptions,
+        /// The executable removes itself.
+        is_temporary: bool,
+    },
+}
+
+/// Reads the arguments.
+pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
+    let mut options = StdioOptions::default();
+    let (mut is_stdio, mut is_temporary) = (false, false);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_bytes() {
+            b"--help" => return Ok(Asked::Help),
+            b"--version" => return Ok(Asked::Version),
+            b"--stdio" => is_stdio = true,
+            b"--temporary" => is_temporary = true,
+            b"--read-only" => narrow(&mut options, StdioRights::ReadOnly)?,
+            b"--append-only" => narrow(&mut options, StdioRights::AppendOnly)?,
+            b"--root" => {
+                let root = words.next().ok_or("--root needs a directory")?;
+                set_root(&mut options, root)?;
+            }
+            other => match other.strip_prefix(b"--root=") {
+                Some(root) => set_root(&mut options, OsStr::from_bytes(root))?,
+                None => return Err(format!("unknown argument {}; --help lists them", word.display())),
+            },
+        }
+    }
+    if options.root.is_none() && options.rights != StdioRights::All {
+        return Err("--read-only and --append-only need --root".to_owned());
+    }
+    if is_stdio {
+        Ok(Asked::Stdio { options, is_temporary })
+    } else {
+        Err("--stdio is missing; --help says more".to_owned())
+    }
+}
+
+fn narrow(options: &mut StdioOptions, rights: StdioRights) -> Result<(), String> {
+    if options.rights != StdioRights::All && options.rights != rights {
+        return Err("--read-only and --append-only exclude each other".to_owned());
+    }
+    options.rights = rights;
+    Ok(())
+}
+
+fn set_root(options: &mut StdioOptions, root: &OsStr) -> Result<(), String> {
+    if root.is_empty() || options.root.is_some() {
+        return Err("--root takes one directory, once".to_owned());
+    }
+    options.root = Some(root.as_bytes().to_vec());
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! `sparsync-remote`: the end of a sync that somebody else's command starts, over ssh or into a container.
+//!
+//! It is linked statically, so that it runs on any Linux of its processor, and speaks on its standard streams alone.
+
+mod arguments;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use arguments::{Asked, parse};
+use sparsync_core::{serve_stdio, take_accounts_from_files};
+
+/// Exit codes, those of the command.
+const USAGE: u8 = 1;
+const FAILED: u8 = 12;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    match parse(&words) {
+        Ok(Asked::Help) => print(arguments::HELP),
+        Ok(Asked::Version) => print(concat!("sparsync-remote ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Asked::Stdio { options, is_temporary }) => {
+            if is_temporary {
+                // The file is not needed any more: the process goes on without its name.
+                let _ = std::env::current_exe().and_then(std::fs::remove_file);
+            }
+            // What else a system knows its users from is loaded at run time, which a static program cannot do.
+            take_accounts_from_files();
+            match serve_stdio(&options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(&error.to_string(), FAILED),
+            }
+        }
+        Err(why) => complain(&why, USAGE),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+fn complain(why: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "sparsync-remote: {why}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,45 @@
+// Builds sparsync-remote, linked statically, to the top folder as sparsync-remote.TARGET.
+//   --release    the profile that is published
+//   --target T   another target than this machine's (with --zig: by cargo-zigbuild)
+import { copyFileSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { hostTarget } from './host.mjs';
+import { mustRun, ROOT } from './process.mjs';
+
+const ARCHITECTURES = { x64: 'x86_64', arm64: 'aarch64' };
+
+/** The file that is built for one of the platform packages, `linux-x64-gnu` and the like. */
+export const remoteFile = (target) => `sparsync-remote.${target}`;
+
+/** The Rust triple of a platform package. */
+function tripleOf(target) {
+  const [, architecture, libc] = target.split('-');
+  return `${ARCHITECTURES[architecture] ?? architecture}-unknown-linux-${libc}`;
+}
+
+/** Builds it for a platform package, this machine's by default. */
+export async function buildRemote({ release = false, target = hostTarget(), zig = false, echo = false } = {}) {
+  // The same flags for all that it depends on, so that it shares what is built of them with the addon.
+  const triple = tripleOf(target);
+  const profile = release ? ['--release'] : [];
+  // A zig build is one of musl, whose programs are static anyway and run beside any library.
+  const built = zig ? triple.replace(/gnu$/, 'musl') : triple;
+  const crate = ['-p', 'sparsync-remote', '--bin', 'sparsync-remote', '--target', built, ...profile];
+  if (zig) await mustRun('cargo', ['zigbuild', ...crate], { echo });
+  else await mustRun('cargo', ['rustc', '-q', ...crate, '--', '-C', 'target-feature=+crt-static'], { echo });
+  const folder = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target');
+  const file = join(ROOT, remoteFile(target));
+  // A process may be running from it: its file is replaced and not written to.
+  rmSync(file, { force: true });
+  copyFileSync(join(folder, built, release ? 'release' : 'debug', 'sparsync-remote'), file);
+  return file;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: { release: { type: 'boolean' }, target: { type: 'string' }, zig: { type: 'boolean' } },
+  });
+  console.log(await buildRemote({ ...values, echo: true }));
+}
