@@ -92,7 +92,6 @@ test('a mistake on the command line is exit code 1 and a word on stderr, and not
   plainTree(source, { directories: 1, files: 2 });
   const mistakes: ReadonlyArray<readonly [readonly string[], RegExp]> = [
     [['-a', '--delet', `${source}/`, url('tree')], /--delet\b.*--delete\b/s],
-    [['-a', '--rsh=ssh', `${source}/`, url('tree')], /rsh/],
     [['-a', '--max-delete=many', '--delete', `${source}/`, url('tree')], /max-delete/],
     [['-a', '--durability=always', `${source}/`, url('tree')], /durability/],
     [['-a'], /DEST|destination/i],

@@ -38,6 +38,19 @@ export const rows = [
     help: 'time for connecting (default: 10)',
   },
   {
+    kind: own({ value: 'COMMAND' }),
+    flag: 'rsh',
+    short: 'e',
+    shared: true,
+    help: 'the remote shell for HOST:PATH (default: $RSYNC_RSH, or ssh)',
+  },
+  {
+    kind: own({ value: 'PROGRAM' }),
+    flag: 'rsync-path',
+    shared: true,
+    help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
+  },
+  {
     kind: own({ value: 'NAME' }),
     flag: 'congestion',
     shared: true,

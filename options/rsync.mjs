@@ -2,7 +2,6 @@
 // what is said of them follows from the table of options.
 
 /** Why an option means nothing here, by its names without dashes. */
-const NO_SHELL = 'transfers go over QUIC to a sparsync server, and no remote shell is started';
 const ONE_HASH = 'content is hashed with BLAKE3 at both ends, and no other hash is known';
 const NO_BATCH = 'there are no batch files; a server can be synced to as often as there are destinations';
 const ADDRESS = 'an address can stand in place of the name, as in sparsync://[::1]/ROOT';
@@ -26,9 +25,7 @@ export const REFUSED = {
   cc: ONE_HASH,
   'checksum-seed': ONE_HASH,
   'block-size': 'what changed is found by content, in chunks whose sizes follow from it',
-  rsh: NO_SHELL,
-  'rsync-path': NO_SHELL,
-  'blocking-io': NO_SHELL,
+  'blocking-io': 'a remote shell has pipes of its own, and nothing else waits for them',
   'max-alloc': 'memory is bounded whatever the trees hold',
   fuzzy: 'what a file may be made of is looked for under its own name alone',
   'compress-choice': 'LZ4 is what there is; --compress says when',
@@ -60,7 +57,7 @@ export const REFUSED = {
 };
 
 /** The letters of refused options. */
-const LETTERS = { N: 'crtimes', B: 'block-size', e: 'rsh', y: 'fuzzy', s: 'secluded-args', 4: 'ipv4', 6: 'ipv6' };
+const LETTERS = { N: 'crtimes', B: 'block-size', y: 'fuzzy', s: 'secluded-args', 4: 'ipv4', 6: 'ipv6' };
 
 /** What of our own is meant by a flag that others know, and why it is none here. */
 const OTHERS = {

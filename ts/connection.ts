@@ -17,9 +17,10 @@ import type { Ends } from './placement.js';
 import { Plan, prepared } from './plan.js';
 import type { PlatformURL } from './platform.js';
 import { Run } from './run.js';
+import type { PipePlace } from './shell.js';
 import type { Task } from './run.js';
 import { parseTarget, remotePathNames } from './target.js';
-import type { LocalTarget, RemoteTarget } from './target.js';
+import type { LocalTarget, Location, RemoteTarget } from './target.js';
 
 /** One entry of a directory on a server. */
 export interface ListEntry {
@@ -225,7 +226,7 @@ export class Connection {
 
   #pushEnds(localPath: Sources, remotePath: string | Uint8Array): Ends {
     const ends = {
-      sources: eachSource(localPath, 'localPath', local),
+      sources: eachSource<Location, LocalTarget>(localPath, 'localPath', local),
       destination: this.#remote(remotePath, 'remotePath'),
     };
     checkEnds(ends);
@@ -299,7 +300,7 @@ function checkDirection(direction: unknown): asserts direction is PlanDirection 
   );
 }
 
-function local(path: PathLike, what: string): LocalTarget {
+function local(path: Location, what: string): LocalTarget {
   const target = parseTarget(path, what);
   if (target.kind !== 'local') {
     throw new ConfigError(`${what} must be a path on this machine: the connection is the other end`);
@@ -319,7 +320,8 @@ function toListEntry(entry: NativeListEntry): ListEntry {
 /**
  * Connects to a server and keeps the connection for many transfers.
  *
- * @param url - `sparsync://host[:port]`, or with a root and path that the paths of transfers then continue.
+ * @param url - `sparsync://host[:port]`, or with a root and path that the paths of transfers then continue. A place over ssh
+ * or a command has a path, which those paths continue.
  * @throws {@link HostKeyError} for a server that is not trusted, {@link AccessError} when it does not know this key,
  * {@link ConnectionError} when it cannot be reached.
  *
@@ -330,7 +332,7 @@ function toListEntry(entry: NativeListEntry): ListEntry {
  * await connection.push('/srv/music', 'backup/music');
  * ```
  */
-export async function connect(url: string | PlatformURL, options?: ConnectOptions): Promise<Connection> {
+export async function connect(url: string | PlatformURL | PipePlace, options?: ConnectOptions): Promise<Connection> {
   const site = captureCallSite();
   try {
     const connection = lazyConnection(url, options);
@@ -342,9 +344,15 @@ export async function connect(url: string | PlatformURL, options?: ConnectOption
 }
 
 /** A connection that is made by its first transfer, so that the transfer's `retry` covers it. */
-export function lazyConnection(url: string | PlatformURL, options?: ConnectOptions): Connection {
+export function lazyConnection(url: string | PlatformURL | PipePlace, options?: ConnectOptions): Connection {
   const settings = connectSettings(options);
   const target = parseTarget(url, 'url');
   if (target.kind !== 'remote') throw new ConfigError('url must be a sparsync:// URL, as in sparsync://host/root');
   return new Connection(target, settings);
+}
+
+/** The same to the machine of a target, for any of its roots. */
+export function connectionTo(target: RemoteTarget, options?: ConnectOptions): Connection {
+  const settings = connectSettings(options);
+  return new Connection({ ...target, root: '', path: new Uint8Array(), anchor: 0, trailingSlash: false }, settings);
 }

@@ -3,11 +3,12 @@ import { loadNative } from './native.js';
 import type { NativeExplanation } from './native.js';
 import type { PlanOptions } from './options.js';
 import { bytesOf, describe, textOf } from './paths.js';
-import type { PathLike, Sources } from './paths.js';
+import type { Sources } from './paths.js';
 import { directoryProbe, place } from './placement.js';
 import { engineRequest } from './request.js';
 import { planSettings } from './settings.js';
 import { linkFor, parseEnds } from './sync.js';
+import type { Location } from './target.js';
 
 /** What one end of a run says of a path: which rule of the filter decides about it there. */
 export interface Explanation {
@@ -45,7 +46,7 @@ export interface Explanation {
  */
 export async function explain(
   source: Sources,
-  destination: PathLike,
+  destination: Location,
   path: string | Uint8Array,
   options?: PlanOptions,
 ): Promise<readonly [Explanation, Explanation]> {

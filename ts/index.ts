@@ -86,12 +86,14 @@ export type {
   SyncProfile,
 } from './profile.js';
 export { serve } from './server.js';
+export type { CommandPlace, PipePlace, ShellPlace } from './shell.js';
 export type { CloseOptions, Server, ServerStats } from './server.js';
 export type { ProfileListener } from './server-profile.js';
 export type { AllowedClient, Operation, RootOptions, ServeOptions } from './server-options.js';
 export type { SyncStats } from './stats.js';
 export { sync } from './sync.js';
 export { DEFAULT_PORT } from './target.js';
+export type { Location } from './target.js';
 export { identity, pinKey, pinnedKeys, unpinKeys } from './trust.js';
 export type { Identity, KnownHostsOptions } from './trust.js';
 export { verify } from './verify.js';

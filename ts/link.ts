@@ -4,7 +4,12 @@ import { fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { NativeClient, NativeConnectOptions, NativeIdentity, NativeTrust } from './native.js';
 import type { ConnectSettings } from './settings.js';
+import { sessionCommand, shownPlace } from './shell.js';
+import type { Via } from './shell.js';
 import type { RemoteTarget } from './target.js';
+
+/** How long a server may take to be reached, unless something else is said. */
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The other end, reached for one attempt. */
 export interface OpenLink {
@@ -36,12 +41,13 @@ export function oneShotLink(target: RemoteTarget, settings: ConnectSettings): Li
 
 /** Makes a connection. Names are looked up each time, for a server may have moved. */
 export async function dial(target: RemoteTarget, settings: ConnectSettings): Promise<NativeClient> {
+  if (target.via !== undefined) return dialCommand(target.host, target.via, settings);
   const options: NativeConnectOptions = {
     host: target.host,
     port: target.port,
     identity: nativeIdentity(settings.identity),
     trust: nativeTrust(settings.trust),
-    connectTimeoutMs: settings.connectTimeoutMs,
+    connectTimeoutMs: settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleTimeoutMs: settings.idleTimeoutMs,
     initialMtu: settings.initialMtu,
     congestion: settings.congestion,
@@ -49,6 +55,22 @@ export async function dial(target: RemoteTarget, settings: ConnectSettings): Pro
   const native = await loadNative();
   try {
     return await native.NativeClient.connect(options);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+/** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
+async function dialCommand(host: string, via: Via, settings: ConnectSettings): Promise<NativeClient> {
+  const words = sessionCommand(host, via, settings);
+  const native = await loadNative();
+  try {
+    const timeout = settings.connectTimeoutMs;
+    return await native.NativeClient.connectBy({
+      words,
+      address: shownPlace(host, via),
+      ...(timeout === undefined ? {} : { connectTimeoutMs: timeout }),
+    });
   } catch (error) {
     throw fromNative(error);
   }

@@ -167,6 +167,23 @@ export interface ConnectOptions {
    * @example `congestion: 'cubic'`
    */
   congestion?: Congestion | undefined;
+  /**
+   * The remote shell by which places on hosts are reached (`ssh://`, {@link ShellPlace}): a program with its arguments, as an
+   * array or as rsync takes `-e`.
+   *
+   * Default: the environment variable `RSYNC_RSH`, or `'ssh'`.
+   *
+   * @example `rsh: 'ssh -i ~/.ssh/backup'`
+   */
+  rsh?: string | readonly string[] | undefined;
+  /**
+   * The program that is started at the other end of a command's pipe. The remote shell reads it, so it may be several words.
+   *
+   * Default: `'sparsync-remote'`.
+   *
+   * @example `remotePath: 'sudo sparsync-remote'`
+   */
+  remotePath?: string | undefined;
 }
 
 /**

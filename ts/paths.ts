@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 import { ConfigError } from './errors.js';
 import type { PlatformURL } from './platform.js';
+import type { Location } from './target.js';
 
 /**
  * A path: text, the exact bytes (for names that are not UTF-8), or a `file:` URL. A relative path starts
@@ -15,7 +16,7 @@ export type PathLike = string | Uint8Array | PlatformURL;
  * comes before everything else; directories of the same path are one. A source that is a directory stands for what is in it,
  * or with `into` for itself unless it ends with a slash; a file is an entry of the tree by its own name.
  */
-export type Sources = PathLike | readonly PathLike[];
+export type Sources = Location | readonly Location[];
 
 const SLASH = 0x2f;
 const DOT = 0x2e;

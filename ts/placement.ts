@@ -5,7 +5,7 @@ import { ConfigError, SparsyncError } from './errors.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
 import { relativeSource } from './selection.js';
 import type { FileList } from './selection.js';
-import { formatRemote } from './target.js';
+import { machineOf } from './target.js';
 import type { RemoteTarget, Target } from './target.js';
 
 /** Sources and destination of a run. */
@@ -87,8 +87,7 @@ export function checkEnds({ sources, destination }: Ends): void {
   if (first.kind === 'remote' && destination.kind === 'remote') {
     throw new ConfigError('source and destination are both on servers: one of them must be a local path');
   }
-  const machine = (source: Target): string => (source.kind === 'remote' ? formatRemote(source.host, source.port) : '');
-  if (sources.some((source) => machine(source) !== machine(first))) {
+  if (sources.some((source) => machineOf(source) !== machineOf(first))) {
     throw new ConfigError('all sources must be on the same machine');
   }
   const rootOf = (source: Target): string => (source.kind === 'remote' ? source.root : '');

@@ -4,10 +4,11 @@ import { ConfigError, atCallSite } from './errors.js';
 import type { PlanItem, SyncResult } from './events.js';
 import { planSettings } from './settings.js';
 import type { PlanOptions } from './options.js';
-import type { PathLike, Sources } from './paths.js';
+import type { Sources } from './paths.js';
 import { Run } from './run.js';
 import type { Task } from './run.js';
 import { linkFor, parseEnds } from './sync.js';
+import type { Location } from './target.js';
 
 /**
  * What a sync would do, path by path, from the true state of both sides. Nothing is written.
@@ -85,12 +86,12 @@ async function* readItems(run: Run): AsyncGenerator<PlanItem, undefined, undefin
  * }
  * ```
  */
-export function plan(source: Sources, destination: PathLike, options?: PlanOptions): Plan {
+export function plan(source: Sources, destination: Location, options?: PlanOptions): Plan {
   return new Plan(planTask(source, destination, options), captureCallSite());
 }
 
 /** The task of a plan. The parameters are checked when it is made, and complained of when it starts. */
-function planTask(source: Sources, destination: PathLike, options: PlanOptions | undefined): () => Task {
+function planTask(source: Sources, destination: Location, options: PlanOptions | undefined): () => Task {
   return prepared(() => {
     const { connect, transfer } = planSettings(options);
     const ends = parseEnds(source, destination);

@@ -34,10 +34,13 @@ export interface RetryPolicy {
 export interface ConnectSettings {
   readonly identity: IdentityOptions;
   readonly trust: Omit<TrustOptions, 'pin'> & { readonly pin: readonly string[] };
-  readonly connectTimeoutMs: number;
+  /** Nothing where it was not given. */
+  readonly connectTimeoutMs: number | undefined;
   readonly idleTimeoutMs: number;
   readonly initialMtu: number;
   readonly congestion: Congestion;
+  readonly rsh: string | readonly string[] | undefined;
+  readonly remotePath: string | undefined;
 }
 
 /** Transfer options that were checked, with their defaults. */
@@ -95,6 +98,8 @@ const RETRY_CHECKS: Checks<RetryOptions> = {
 
 const EVENT_CHECKS: Checks<EventOptions> = { items: flag, whenFull: oneOf('drop', 'wait') };
 
+const word = text('a text');
+
 const CONNECT_CHECKS: Checks<ConnectOptions> = {
   identity: group(IDENTITY_CHECKS),
   trust: group(TRUST_CHECKS),
@@ -102,6 +107,8 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   idleTimeoutMs: integer(100, HOUR_MS, 'milliseconds'),
   initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
   congestion: oneOf(...CONGESTIONS),
+  rsh: (value: unknown, name: string) => (Array.isArray(value) ? listOf(word)(value, name) : word(value, name)),
+  remotePath: word,
 };
 
 const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
@@ -150,10 +157,12 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
   return {
     identity,
     trust: { ...trust, pin: typeof pins === 'string' ? [pins] : pins },
-    connectTimeoutMs: given.connectTimeoutMs ?? 10_000,
+    connectTimeoutMs: given.connectTimeoutMs,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     initialMtu: given.initialMtu ?? 0,
     congestion: given.congestion ?? 'auto',
+    rsh: given.rsh,
+    remotePath: given.remotePath,
   };
 }
 

@@ -6,16 +6,18 @@ import { syncSettings } from './settings.js';
 import type { SyncOptions } from './options.js';
 import type { ConnectSettings } from './settings.js';
 import { eachSource } from './paths.js';
-import type { PathLike, Sources } from './paths.js';
+import type { Sources } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
 import { Run } from './run.js';
 import { parseTarget } from './target.js';
+import type { Location, Target } from './target.js';
 
 /**
  * Makes `destination` equal to `source`, or with `delete: false`, the default, at least contain it.
  *
- * Either end may be a `sparsync://host[:port]/name/path` URL; a server has named roots only. Two local folders are
+ * Either end may be a `sparsync://host[:port]/name/path` URL, where a server has named roots only, or a place that a command
+ * leads to: an `ssh://` URL, a {@link ShellPlace} or a {@link CommandPlace}. Two local folders are
  * synced by the same engine without a network. A slash at the end of either means nothing, unless `into` asks for rsync's rule.
  *
  * @param source - What to read: a path as text, bytes or `file:` URL, or a `sparsync://` URL; or several of them on one
@@ -36,7 +38,7 @@ import { parseTarget } from './target.js';
  *
  * @example `await sync(['/srv/theme', '/srv/site'], '/srv/www', { delete: true })` // the theme's files come first
  */
-export function sync(source: Sources, destination: PathLike, options?: SyncOptions): SyncJob {
+export function sync(source: Sources, destination: Location, options?: SyncOptions): SyncJob {
   return new SyncJob(
     new Run(() => {
       const { connect, transfer } = syncSettings(options);
@@ -47,8 +49,8 @@ export function sync(source: Sources, destination: PathLike, options?: SyncOptio
 }
 
 /** Takes both ends apart and rejects those that no run can serve. */
-export function parseEnds(source: Sources, destination: PathLike): Ends {
-  const sources = eachSource(source, 'source', parseTarget);
+export function parseEnds(source: Sources, destination: Location): Ends {
+  const sources = eachSource<Location, Target>(source, 'source', parseTarget);
   const ends = { sources, destination: parseTarget(destination, 'destination') };
   checkEnds(ends);
   return ends;

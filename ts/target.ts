@@ -2,7 +2,10 @@ import { isUtf8 } from 'node:buffer';
 
 import { ConfigError } from './errors.js';
 import { bytesOf, joinNames, namesOf, pathBytes, textOf } from './paths.js';
+import { isPlain } from './check.js';
 import type { PathLike } from './paths.js';
+import { parseSshUrl, pipeParts, shownPlace } from './shell.js';
+import type { PipePlace, Via } from './shell.js';
 
 /** The UDP port of a server when a URL names none. */
 export const DEFAULT_PORT = 28792;
@@ -23,6 +26,8 @@ export interface RemoteTarget {
   readonly trailingSlash: boolean;
   /** How many bytes of the path stand before the first `/./`; 0 when there is none. */
   readonly anchor: number;
+  /** How it is reached, where that is not by the address of a server. */
+  readonly via?: Via;
 }
 
 /** A place on this machine, as the caller wrote it. */
@@ -34,20 +39,43 @@ export interface LocalTarget {
 /** Either end of a sync. */
 export type Target = RemoteTarget | LocalTarget;
 
-/** Tells a `sparsync://` URL from a local path and takes it apart. */
-export function parseTarget(location: PathLike, what: string): Target {
+/** Either end as a caller gives it. */
+export type Location = PathLike | PipePlace;
+
+/** Tells a URL or another place on a server from a local path and takes it apart. */
+export function parseTarget(location: Location, what: string): Target {
+  if (isPlace(location)) return pipeTarget(location, what);
+  if (location instanceof URL && location.protocol === 'ssh:')
+    return pipeTarget(parseSshUrl(location.href, what), what);
   if (location instanceof URL && location.protocol === 'sparsync:') return parseRemote(location.href, what);
   const bytes = pathBytes(location, what);
   if (startsWithScheme(bytes)) return parseRemote(escapeBytes(bytes), what);
+  if (/^ssh:\/\//i.test(textOf(bytes.subarray(0, 6)))) return pipeTarget(parseSshUrl(escapeBytes(bytes), what), what);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):\/\//.exec(textOf(bytes.subarray(0, 40)))?.[1];
   if (scheme !== undefined && typeof location === 'string') {
     const hint =
-      scheme.toLowerCase() === 'file' ? 'pass new URL(…) for a file: URL' : 'only sparsync:// URLs are known';
+      scheme.toLowerCase() === 'file'
+        ? 'pass new URL(…) for a file: URL'
+        : 'only sparsync:// and ssh:// URLs are known';
     throw new ConfigError(
       `${what} has the scheme ${scheme}: ${hint}; a local path of that name is written ./${scheme}:…`,
     );
   }
   return { kind: 'local', path: bytes };
+}
+
+function isPlace(location: Location): location is PipePlace {
+  return isPlain(location) && 'path' in location && ('host' in location || 'command' in location);
+}
+
+function pipeTarget(place: PipePlace, what: string): RemoteTarget {
+  return { kind: 'remote', port: 0, ...pipeParts(place, what) };
+}
+
+/** The machine that a target is on, as it is told apart from others. */
+export function machineOf(target: Target): string {
+  if (target.kind === 'local') return '';
+  return target.via === undefined ? formatRemote(target.host, target.port) : shownPlace(target.host, target.via);
 }
 
 /** Takes a `sparsync://host[:port][/root[/path]]` URL apart. */

@@ -2,10 +2,11 @@ import { captureCallSite } from './callsite.js';
 import type { PlanItem } from './events.js';
 import { verifySettings } from './settings.js';
 import type { VerifyOptions } from './options.js';
-import type { PathLike, Sources } from './paths.js';
+import type { Sources } from './paths.js';
 import { Run } from './run.js';
 import type { SyncStats } from './stats.js';
 import { linkFor, parseEnds } from './sync.js';
+import type { Location } from './target.js';
 
 /** What a comparison found. */
 export interface VerifyResult {
@@ -116,7 +117,7 @@ export class Verification implements PromiseLike<VerifyResult>, AsyncIterable<Pl
  * const { equal } = await verify('/srv/photos', 'sparsync://backup.example/photos');
  * ```
  */
-export function verify(source: Sources, destination: PathLike, options?: VerifyOptions): Verification {
+export function verify(source: Sources, destination: Location, options?: VerifyOptions): Verification {
   return new Verification(
     new Run(() => {
       const { connect, transfer } = verifySettings(options);

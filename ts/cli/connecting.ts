@@ -19,6 +19,8 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     },
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
+    rsh: flags.text('rsh'),
+    remotePath: flags.text('rsync-path'),
   };
 }
 

@@ -7,7 +7,7 @@ import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { printJson } from './json.js';
 import { refuseRemoteList } from './lists.js';
-import { endsOf } from './operands.js';
+import { endsOf, operandLocation, operandLocations } from './operands.js';
 import { print } from './output.js';
 import type { ParsedFlags } from './parse.js';
 import { printError } from './report.js';
@@ -20,8 +20,8 @@ export async function explainCommand(flags: ParsedFlags): Promise<number> {
     // For its complaints about operands, which are those of a sync.
     endsOf(flags.operands);
     refuseRemoteList(flags);
-    const operands = [...flags.operands];
-    const destination = operands.pop() ?? '';
+    const operands = operandLocations(flags.operands.slice(0, -1));
+    const destination = operandLocation(flags.operands.at(-1) ?? '');
     const options = { ...connectOptions(flags), ...planOptions(flags) };
     for (const path of flags.words('explain')) {
       const told = await withFirstContact(

@@ -1,15 +1,18 @@
 import { ConfigError } from '../errors.js';
-import { joinBytes, textOf } from '../paths.js';
+import { bytesOf, joinBytes, textOf } from '../paths.js';
 import { checkEnds } from '../placement.js';
 import type { Ends } from '../placement.js';
+import { parseShellPlace } from '../shell.js';
+import type { ShellPlace } from '../shell.js';
 import { parseTarget } from '../target.js';
-import type { Target } from '../target.js';
+import type { Location, Target } from '../target.js';
 import type { Word } from './parse.js';
 
 /** Takes SRC... and DEST apart. */
 export function endsOf(operands: readonly Word[]): Ends {
   const last = operands.at(-1);
-  const [first, ...others] = operands.slice(0, -1).map(operandTarget);
+  const locations = operandLocations(operands.slice(0, -1));
+  const [first, ...others] = locations.map((location) => parseTarget(location, 'SRC or DEST'));
   if (last === undefined || first === undefined) {
     throw new ConfigError(operands.length === 0 ? 'SRC and DEST are missing' : 'DEST is missing');
   }
@@ -25,15 +28,29 @@ function asDirectory(target: Target): Target {
   return { kind: 'local', path: joinBytes(target.path, Buffer.from('/')) };
 }
 
-/** Takes SRC or DEST apart, and catches what rsync would understand and this command would take for a local name. */
+/** Takes SRC or DEST apart: URLs, and rsync's `[user@]host:path`. */
 export function operandTarget(word: Word): Target {
-  const target = parseTarget(word, 'SRC or DEST');
-  const text = target.kind === 'local' ? textOf(target.path) : '';
-  const host = /^((?:[^/:@]+@)?[^/:]+):/.exec(text)?.[1];
-  if (host !== undefined) {
+  return parseTarget(operandLocation(word), 'SRC or DEST');
+}
+
+/** SRC or DEST as the API takes it. */
+export function operandLocation(word: Word, before?: ShellPlace): Location {
+  const bytes = typeof word === 'string' ? bytesOf(word) : word;
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(textOf(bytes.subarray(0, 40)))?.[1]?.toLowerCase();
+  if (scheme === 'rsync') {
     throw new ConfigError(
-      `${JSON.stringify(text)} looks like a place on a host: that is written sparsync://${host.replace(/^.*@/, '')}/ROOT/PATH, and a local name with a colon ./${text}`,
+      `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
     );
   }
-  return target;
+  return (scheme === undefined ? parseShellPlace(bytes, before) : undefined) ?? word;
+}
+
+/** Several SRC, of which one that begins with a colon is on the host of the one before. */
+export function operandLocations(words: readonly Word[]): Location[] {
+  let before: ShellPlace | undefined;
+  return words.map((word) => {
+    const location = operandLocation(word, before);
+    if (typeof location === 'object' && 'host' in location && !(location instanceof URL)) before = location;
+    return location;
+  });
 }

@@ -7,6 +7,7 @@ import type { TransferOptions } from '../options.js';
 import { bytesOf, joinBytes } from '../paths.js';
 import { remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
+import { pipeParts } from '../shell.js';
 import { parseRemote } from '../target.js';
 import type { RemoteTarget } from '../target.js';
 import { entriesOf, remoteListOf } from './lists.js';
@@ -33,6 +34,10 @@ export async function withRemoteList(
 
 /** Root and path of the list. */
 function placeOf(list: string, remote: RemoteTarget): Uint8Array {
+  if (list.startsWith(':') && remote.via !== undefined) {
+    const { root, path } = pipeParts({ host: 'host', path: list.slice(1) }, '--files-from');
+    return joinBytes(Buffer.from(root), path);
+  }
   if (list.startsWith(':')) return joinBytes(Buffer.from(remote.root), bytesOf(list.slice(1).replace(/^\/+/, '')));
   const { host, port, root, path } = parseRemote(list, '--files-from');
   if (host !== remote.host || port !== remote.port) {

@@ -1,5 +1,5 @@
 import { wantsProfile } from '../config.js';
-import { lazyConnection } from '../connection.js';
+import { connectionTo } from '../connection.js';
 import type { Connection } from '../connection.js';
 import { ConfigError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
 import type { SyncEvent, SyncResult } from '../events.js';
@@ -10,7 +10,6 @@ import { joinBytes } from '../paths.js';
 import { isDirectory, remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
-import { formatRemote } from '../target.js';
 import type { RemoteTarget, Target } from '../target.js';
 import { Account, numberLevel } from './account.js';
 import type { AccountOf } from './account.js';
@@ -133,8 +132,7 @@ class SyncRun {
 
   async #connectAndRun(ends: Ends, connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
     const remote = remoteEnd(ends);
-    const connection =
-      remote === undefined ? undefined : lazyConnection(formatRemote(remote.host, remote.port), connect);
+    const connection = remote === undefined ? undefined : connectionTo(remote, connect);
     // While the handshake is under way the rest is prepared. Without -r it may turn out that there is nothing to do.
     if (transfer.recursive === true) connection?.begin();
     try {

@@ -345,6 +345,19 @@ export const CONTIMEOUT_FLAG: Flag = {
   category: 'Connection and trust',
   help: 'time for connecting (default: 10)',
 };
+export const RSH_FLAG: Flag = {
+  name: 'rsh',
+  short: 'e',
+  value: 'COMMAND',
+  category: 'Connection and trust',
+  help: 'the remote shell for HOST:PATH (default: $RSYNC_RSH, or ssh)',
+};
+export const RSYNC_PATH_FLAG: Flag = {
+  name: 'rsync-path',
+  value: 'PROGRAM',
+  category: 'Connection and trust',
+  help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
+};
 export const CONGESTION_FLAG: Flag = {
   name: 'congestion',
   value: 'NAME',
@@ -359,6 +372,8 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   KNOWN_HOSTS_FLAG,
   CA_FLAG,
   CONTIMEOUT_FLAG,
+  RSH_FLAG,
+  RSYNC_PATH_FLAG,
   CONGESTION_FLAG,
 ];
 

@@ -1,6 +1,7 @@
 import { ConfigError, fromNative } from '../errors.js';
 import type { PlanItem } from '../events.js';
 import type { VerifyOptions } from '../options.js';
+import type { Location } from '../target.js';
 import { verify } from '../verify.js';
 import type { VerifyResult } from '../verify.js';
 import { connectOptions } from './connecting.js';
@@ -14,12 +15,12 @@ import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { printError, printErrorJson } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
-import { operandTarget } from './operands.js';
+import { operandLocation } from './operands.js';
 import { safePath } from './names.js';
 import { count } from './text.js';
 import { VERIFY_FLAGS, flaggedVerifyOptions } from './verify-flags.js';
 
-const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL. A SRC without a
+const PURPOSE = `Compares two trees, content included, and writes nothing. One of both may be a sparsync:// URL or HOST:PATH. A SRC without a
 slash at its end is compared with what lies under its name below DEST, as a sync would have put it there.
 Exit code 0: equal. 23: they differ, and stdout says where.`;
 
@@ -40,12 +41,10 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
   try {
     refuseRemoteList(flags);
     const options = verifyOptions(flags, stop.signal);
-    // For its complaints: a place on a host in rsync's notation must not be taken for a local name.
-    for (const word of [source, destination]) operandTarget(word);
     const result = await withFirstContact(
       options.trust?.knownHosts,
       () => stop.signal,
-      () => compare(source, destination, options, flags),
+      () => compare(operandLocation(source), operandLocation(destination), options, flags),
     );
     return await conclude(result, flags);
   } catch (error) {
@@ -61,8 +60,8 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
 }
 
 async function compare(
-  source: Word,
-  destination: Word,
+  source: Location,
+  destination: Location,
   options: VerifyOptions,
   flags: ParsedFlags,
 ): Promise<VerifyResult> {

@@ -1,0 +1,315 @@
+// Runs over a command's pipe: a shell of this machine stands in for ssh, so that what it is told can be seen. See sshd.spec.ts for
+// ssh itself.
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { connect, ConfigError, ConnectionError, plan, SparsyncError, sync, verify } from '../dist/index.js';
+import { cli, exit, quietly, startCli } from './helpers/cli.js';
+import { assertEqual, judged } from './helpers/judge.js';
+import { until } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { isAlive, remote, stubShell } from './helpers/remote.js';
+import { codeOf, failure } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+import { names } from './helpers/walk.js';
+
+const FAITHFUL = ['-aHAX', '--delete'] as const;
+
+judged('a push and a pull over a remote shell: first, without a change, and changed', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 10, files: 300 });
+  writeFileSync(`${source}/large`, Buffer.alloc(3_000_000, 'large'));
+  symlinkSync('large', `${source}/link`);
+  const run = (...args: string[]): Promise<void> => quietly(t, user, [...FAITHFUL, ...args], { env: stub.env });
+  for (const round of ['first', 'no change', 'changed']) {
+    if (round === 'changed') {
+      writeFileSync(`${source}/new`, 'new');
+      rmSync(`${source}/link`);
+      writeFileSync(`${source}/large`, Buffer.concat([Buffer.from('x'), readFileSync(`${source}/large`)]));
+    }
+    await run(`${source}/`, 'box:pushed/');
+    assertEqual(t, source, `${stub.home}/pushed`, { label: `push, ${round}` });
+    await run('box:pushed/', `${work}/pulled/`);
+    assertEqual(t, source, `${work}/pulled`, { label: `pull, ${round}` });
+  }
+  t.deepEqual(
+    new Set(stub.calls()),
+    new Set(['box sparsync-remote --stdio']),
+    'nothing of a run is on the command line',
+  );
+  for (const pid of stub.pids()) t.false(isAlive(pid));
+});
+
+judged('each form of an address means a place, and each path what it means in a shell there', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  const { home } = stub;
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 2, files: 10 });
+  mkdirSync(`${home}/real/sub`, { recursive: true });
+  symlinkSync('real', `${home}/link`);
+  symlinkSync(`${home}/real`, `${home}/absolute`);
+  for (const [place, path] of [
+    ['box:one/', 'one'],
+    ['me@box:two', 'two/source'],
+    [`box:${home}/three/`, 'three'],
+    ['box:~/four/', 'four'],
+    ['box:link/sub/', 'real/sub'],
+    ['box:absolute/five/', 'real/five'],
+    ['box:link', 'real/source'],
+    [`ssh://box${home}/six/`, 'six'],
+    ['ssh://me@box/~/se%76en/', 'seven'],
+    ['[::1]:eight/', 'eight'],
+    ['box:./nine/./', 'nine'],
+  ] as const) {
+    const from = path.endsWith('source') ? source : `${source}/`;
+    await quietly(t, user, ['-a', from, place], { env: stub.env });
+    assertEqual(t, source, `${home}/${path}`, { label: place });
+  }
+  t.deepEqual(
+    new Set(stub.calls()),
+    new Set(['box', '-l me box', '::1'].map((words) => `${words} sparsync-remote --stdio`)),
+  );
+  // Several sources of one host, of which one is a link that is meant itself.
+  await quietly(t, user, ['-a', 'box:one', ':link', ':real/', `${work}/all/`], { env: stub.env });
+  t.true(existsSync(`${work}/all/one`) && existsSync(`${work}/all/sub`));
+  t.true(names(`${work}/all`).includes('link'));
+  await quietly(t, user, ['-aR', 'box:real/./sub', `${work}/relative/`], { env: stub.env });
+  t.deepEqual(names(`${work}/relative`), ['sub', ...names(`${home}/real/sub`).map((name) => `sub/${name}`)].toSorted());
+  // Options name directories there as on one's own machine.
+  await quietly(
+    t,
+    user,
+    ['-a', '--delete', `--backup-dir=${home}/kept`, '-b', '--exclude=x', `${source}/`, 'box:one/'],
+    {
+      env: stub.env,
+    },
+  );
+});
+
+test('what is no place over a shell is refused with what to write', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  for (const [place, said] of [
+    ['box::module/x', /module of rsync's daemon/],
+    ['rsync://box/module', /module of rsync's daemon/],
+    ['box:../up', /cannot climb/],
+    ['box:~other/x', /home folder of another user/],
+    ['-oProxyCommand=x:path', /no usable host|unknown|-o/],
+    ['ssh://-oProxyCommand=x/path', /no usable host/],
+    ['box$(x):path', /no usable host/],
+    ['me;x@box:path', /no usable user/],
+    [':path', /names no host/],
+    ['ssh://box:99999/x', /no usable port/],
+  ] as const) {
+    const ran = await cli(t, user, ['-a', '--', `${work}/`, place], { env: stub.env });
+    t.is(ran.code, exit.usage, `${place}: ${ran.stderr}`);
+    t.regex(ran.stderr, said, place);
+  }
+  t.deepEqual(stub.calls(), []);
+  const local = dir(work, 'source');
+  writeFileSync(`${local}/file`, 'x');
+  await quietly(t, user, ['-a', `${local}/`, './a:b/'], { cwd: work, env: stub.env });
+  t.is(readFileSync(`${work}/a:b/file`, 'utf8'), 'x', 'a local name with a colon');
+});
+
+judged('names that a shell would take for something else arrive as they are', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  const odd = [
+    ' blank ',
+    "quote'",
+    'double"',
+    '$(touch ran)',
+    '`touch ran`',
+    '-rf',
+    'new\nline',
+    ';touch ran',
+    '*',
+    '\\',
+  ];
+  const source = dir(work, 'source');
+  for (const name of odd) writeFileSync(`${source}/${name}`, name);
+  for (const [index, name] of odd.entries()) {
+    await quietly(t, user, ['-a', '--mkpath', '--', `${source}/`, `box:${index}/${name}/`], { env: stub.env });
+    assertEqual(t, source, `${stub.home}/${index}/${name}`, { label: name });
+    await quietly(t, user, ['-a', '--', `box:${index}/${name}/${name}`, `${work}/back/`], { env: stub.env });
+    t.is(readFileSync(`${work}/back/${name}`, 'utf8'), name);
+  }
+  t.false(existsSync(`${stub.home}/ran`));
+});
+
+test('what does not lead anywhere is told with the command, its exit code and what it said', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const script = (name: string, text: string): string => {
+    writeFileSync(`${work}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    return `${work}/${name}`;
+  };
+  const source = dir(work, 'source');
+  const cases: readonly (readonly [string, string, number, RegExp])[] = [
+    ['fails', 'echo "no route" >&2; exit 255', exit.connect, /fails box .*exit code 255.*no route/],
+    ['lacks', 'exit 127', exit.usage, /exit code 127.*sparsync-remote is not there/],
+    ['killed', 'kill -9 $$', exit.connect, /signal 9/],
+    ['greets', 'echo "Welcome to box"; sleep 100', 14, /printed "Welcome to box"/],
+    ['short', 'printf "\\0SPSY"', 14, /printed/],
+    ['other', 'printf "\\0SPSY-9\\n"; sleep 100', 13, /another version/],
+  ];
+  for (const [name, text, code, said] of cases) {
+    const ran = await cli(t, user, ['-a', `--rsh=${script(name, text)}`, `${source}/`, 'box:x/']);
+    t.regex(ran.stderr, said, name);
+    t.true(ran.code !== 0, name);
+    if (code < 13 || code > 14) t.is(ran.code, code, `${name}: ${ran.stderr}`);
+  }
+  const missing = await cli(t, user, ['-a', `--rsh=${work}/nothing`, `${source}/`, 'box:x/']);
+  t.is(missing.code, exit.usage);
+  t.regex(missing.stderr, /cannot start the command .*nothing/);
+  const silent = await cli(t, user, [
+    '-a',
+    '--contimeout=1',
+    `--rsh=${script('silent', 'exec sleep 100')}`,
+    `${source}/`,
+    'box:x/',
+  ]);
+  t.is(silent.code, exit.timeout, silent.stderr);
+  t.regex(silent.stderr, /said nothing within 1 seconds/);
+  const error = await failure(t, sync(source, 'ssh://box/x', { rsh: [`${work}/fails`] }), ConnectionError);
+  t.is(error.code, 'ERR_SPARSYNC_CONNECT');
+  t.is(error.details['exitCode'], 255);
+  t.is(error.details['stderr'], 'no route');
+});
+
+judged('a place by a command of its own, and by what says how ssh would be called', async (t) => {
+  const work = workDir(t);
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 2, files: 20 });
+  const command = ['env', '-C', work];
+  const options = { remotePath: remote, delete: true };
+  await sync(source, { command, path: 'there' }, options);
+  assertEqual(t, source, `${work}/there`);
+  await sync({ command, path: `${work}/there` }, `${work}/back`, options);
+  assertEqual(t, source, `${work}/back`);
+  t.true((await verify({ command, path: 'there' }, source, { remotePath: remote })).equal);
+  writeFileSync(`${source}/new`, 'x');
+  const items = [];
+  for await (const item of plan(source, { command, path: 'there' }, { remotePath: remote })) items.push(item.path);
+  t.deepEqual(items, ['', 'new']);
+  {
+    await using connection = await connect({ command, path: '' }, { remotePath: remote });
+    t.is(connection.remoteAddress, command.join(' '));
+    const [pushed] = await Promise.all([
+      connection.push(source, 'there'),
+      connection.pull('there', `${work}/side`),
+      connection.list('there'),
+      connection.stat('there'),
+    ]);
+    t.is(pushed.stats.filesTransferred, 1);
+  }
+  for (const [place, said] of [
+    [{ command: [], path: 'x' }, /program and its arguments/],
+    [{ host: '', path: 'x' }, /no usable host/],
+    [{ host: 'box', port: 0, path: 'x' }, /no usable port/],
+    [{ command, path: 7 as unknown as string }, /must be a string or a Uint8Array/],
+  ] as const) {
+    const error = await failure(t, sync(source, place), ConfigError);
+    t.regex(error.message, said);
+  }
+});
+
+judged('a confined other end lets nothing out and nothing in', async (t) => {
+  const work = workDir(t);
+  const root = dir(work, 'root');
+  const outside = dir(work, 'outside');
+  writeFileSync(`${outside}/secret`, 'secret');
+  plainTree(`${root}/tree`, { directories: 2, files: 10 });
+  symlinkSync(outside, `${root}/out`);
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/f0`, 'changed');
+  const confined = (...args: string[]) => ({ remotePath: `--root=${root}`, command: [remote, '--stdio', ...args] });
+  // What the client adds is what it would have said: the last words do not widen what the first have narrowed.
+  const refused = async (
+    rights: string[],
+    from: string | object,
+    to: string | object,
+    options = {},
+  ): Promise<string> => {
+    const { command } = confined(...rights);
+    const place = (end: string | object): never => (typeof end === 'string' ? end : { ...end, command }) as never;
+    return codeOf(
+      await sync(place(from), place(to), { ...options, remotePath: `--root=${root}` }).then(
+        () => 'done',
+        (error: unknown) => error,
+      ),
+    );
+  };
+  t.is(await refused([], { path: '/tree' }, `${work}/back`), "'done'");
+  assertEqual(t, `${root}/tree`, `${work}/back`);
+  for (const path of ['out', 'out/', '/out/secret']) {
+    t.not(await refused([], { path }, `${work}/leak`), "'done'", path);
+  }
+  t.false(existsSync(`${work}/leak/secret`));
+  t.is(await refused([], source, { path: 'out/x' }), 'ERR_SPARSYNC_SCOPE');
+  t.is(await refused([], source, { path: 'tree' }, { linkDest: '../../outside' }), 'ERR_SPARSYNC_SCOPE');
+  t.is(await refused(['--read-only'], source, { path: 'tree' }), 'ERR_SPARSYNC_SCOPE');
+  t.is(await refused(['--append-only'], source, { path: 'tree' }, { delete: true }), 'ERR_SPARSYNC_SCOPE');
+  writeFileSync(`${source}/only-new`, 'new');
+  t.is(await refused(['--append-only'], source, { path: 'tree' }), "'done'");
+  t.is(readFileSync(`${root}/tree/only-new`, 'utf8'), 'new');
+  t.deepEqual(names(outside), ['secret']);
+});
+
+test('when either end is killed the other one ends, and what is complete stays', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/large`, Buffer.alloc(20_000_000, 'x'));
+  const begin = () => startCli(t, user, ['-a', '--bwlimit=1000', `${source}/`, 'box:d/'], { env: stub.env });
+  for (const victim of ['other', 'own', 'interrupted'] as const) {
+    const before = stub.pids().length;
+    const running = begin();
+    await until(
+      'the run',
+      () => stub.pids().length > before && existsSync(`${stub.home}/d`) && names(`${stub.home}/d`).length > 0,
+    );
+    const pid = stub.pids().at(-1) ?? 0;
+    if (victim === 'other') process.kill(pid, 'SIGKILL');
+    else running.kill(victim === 'own' ? 'SIGKILL' : 'SIGINT');
+    const ended = await running.ended;
+    await until('the other end to end', () => !isAlive(pid));
+    if (victim === 'other') {
+      t.regex(ended.stderr, /was ended by signal 9 in the middle of the work/);
+      t.is(ended.code, exit.connect === ended.code ? exit.connect : 12);
+    }
+    if (victim === 'interrupted') t.is(ended.code, exit.aborted);
+  }
+  await quietly(t, user, ['-a', `${source}/`, 'box:d/'], { env: stub.env });
+  t.is(statSync(`${stub.home}/d/large`).size, 20_000_000);
+});
+
+test('the other end says what it is, and refuses what it does not know', async (t) => {
+  const work = workDir(t);
+  const { start } = await import('./helpers/process.js');
+  const run = (...args: string[]) => start(t, remote, args).ended;
+  t.regex((await run('--version')).stdout, /^sparsync-remote \d+\.\d+\.\d+\n$/);
+  t.regex((await run('--help')).stdout, /--append-only/);
+  for (const [args, said] of [
+    [[], /--stdio is missing/],
+    [['--stdio', '--root', `${work}/none`], /cannot be opened/],
+    [['--stdio', '--read-only'], /need --root/],
+    [['--stdio', '--root=/', '--read-only', '--append-only'], /exclude each other/],
+    [['--stdio', '--root=/', '--root=/tmp'], /once/],
+    [['--server', '.'], /unknown argument --server/],
+    // Its standard input is no pipe.
+    [['--stdio'], /pipes or sockets/],
+  ] as const) {
+    const ended = await run(...args);
+    t.not(ended.code, 0);
+    t.regex(ended.stderr, said, args.join(' '));
+  }
+  chmodSync(work, 0o755);
+  t.true(SparsyncError !== undefined);
+});

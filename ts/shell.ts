@@ -1,0 +1,211 @@
+import { isUtf8 } from 'node:buffer';
+
+import { ConfigError } from './errors.js';
+import { bytesOf, describe, joinNames, namesOf, textOf } from './paths.js';
+
+/** How a place is reached that no server's address stands for. */
+export type Via =
+  /** By the remote shell, on a host. */
+  | { readonly user: string | undefined; readonly port: number | undefined }
+  /** By a command of its own. */
+  | { readonly command: readonly string[] };
+
+/** A place on a host that is reached by `ssh`, or by what takes its place. Relative paths begin in the home folder there. */
+export interface ShellPlace {
+  /** The host, as `ssh` takes it: a name, an address, or a name from its configuration. */
+  host: string;
+  /** The user there. Default: what `ssh` says. */
+  user?: string | undefined;
+  /** The port of `sshd`. Default: what `ssh` says. */
+  port?: number | undefined;
+  /** The path there, plain text or bytes. */
+  path: string | Uint8Array;
+}
+
+/** A place that a command leads to: into a container, to another user, anywhere that a pipe to a process leads. */
+export interface CommandPlace {
+  /**
+   * The program and its arguments, which no shell reads; what runs at the other end is added to them.
+   *
+   * @example `['docker', 'exec', '-i', 'sandbox']`
+   */
+  command: readonly string[];
+  /** The path there, plain text or bytes. A relative one begins where the process at the other end does. */
+  path: string | Uint8Array;
+}
+
+/** A place that is reached by a command's pipe. */
+export type PipePlace = ShellPlace | CommandPlace;
+
+/** Where paths of a pipe's other end begin: the roots that it has. */
+const HOME = 'home';
+const FILES = 'fs';
+
+/** What neither a shell nor `ssh` itself may take for something else. */
+const UNSAFE = /[\s'"`$\\;&<>|(){}*?!#]|[^ -~]|^-/;
+
+/** A place as the parts of a target, before what only this package's own URLs have. */
+export interface PipeParts {
+  readonly host: string;
+  readonly via: Via;
+  readonly root: string;
+  readonly path: Uint8Array;
+  readonly anchor: number;
+  readonly trailingSlash: boolean;
+}
+
+/** Checks a place. */
+export function pipeParts(place: PipePlace, what: string): PipeParts {
+  const path = typeof place.path === 'string' ? bytesOf(place.path) : place.path;
+  if (!(path instanceof Uint8Array)) {
+    throw new ConfigError(`${what}.path must be a string or a Uint8Array, not ${describe(path)}`);
+  }
+  const where = placeOf(path, what);
+  if ('command' in place) {
+    const { command } = place;
+    if (!Array.isArray(command) || command.length === 0 || !command.every(isWord)) {
+      throw new ConfigError(`${what}.command must be a program and its arguments, an array of texts`);
+    }
+    return { host: '', via: { command: [...command] }, ...where };
+  }
+  const { host, user, port } = place;
+  const bad = (name: string, value: unknown): boolean =>
+    typeof value !== 'string' || value === '' || UNSAFE.test(value) || name === '';
+  if (bad('host', host)) throw new ConfigError(`${what} has no usable host: ${describe(host)}`);
+  if (user !== undefined && bad('user', user)) throw new ConfigError(`${what} has no usable user: ${describe(user)}`);
+  if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
+    throw new ConfigError(`${what} has no usable port: ${describe(port)}`);
+  }
+  return { host, via: { user, port }, ...where };
+}
+
+const isWord = (word: unknown): word is string => typeof word === 'string' && !word.includes('\0');
+
+/** Root and path of a path at the other end. */
+function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' | 'via'> {
+  if (path.includes(0)) throw new ConfigError(`${what} contains a NUL byte`, { path: textOf(path) });
+  const isHome = path[0] === 0x7e && (path.length === 1 || path[1] === 0x2f);
+  if (path[0] === 0x7e && !isHome) {
+    throw new ConfigError(`${what} names the home folder of another user, which is written as a whole path`);
+  }
+  const rest = isHome ? path.subarray(2) : path;
+  const names = (part: Uint8Array): Uint8Array[] => namesOf(part).filter((name) => textOf(name) !== '.');
+  if (names(rest).some((name) => textOf(name) === '..')) {
+    throw new ConfigError(`${what} cannot climb with "..": a whole path says where`, { path: textOf(path) });
+  }
+  const anchor = Buffer.from(rest).indexOf('/./');
+  const end = textOf(rest.subarray(-2));
+  return {
+    root: rest[0] === 0x2f ? FILES : HOME,
+    path: joinNames(names(rest)),
+    anchor: anchor === -1 ? 0 : joinNames(names(rest.subarray(0, anchor))).length,
+    trailingSlash: rest.length === 0 || end.endsWith('/') || end === '/.' || textOf(rest) === '.',
+  };
+}
+
+/**
+ * Takes `[user@]host:path` apart, as rsync has it: a colon before the first slash. Nothing for a local path. `host` is the
+ * one of the operand before, which `:path` stands for.
+ */
+export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPlace | undefined {
+  const text = Buffer.from(bytes).toString('latin1');
+  const match = /^(?:([^/:]*)@)?(\[[^/\]]+\]|[^/:@]*):/.exec(text);
+  if (match === null) return undefined;
+  const path = bytes.subarray(match[0].length);
+  if (path[0] === 0x3a) {
+    throw new ConfigError(
+      `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
+    );
+  }
+  const [, user, host = ''] = match;
+  if (host === '' && user === undefined) {
+    if (before === undefined) throw new ConfigError(`${textOf(bytes)} names no host; a local name is written ./…`);
+    return { ...before, path };
+  }
+  return { host: host.replace(/^\[(.*)\]$/, '$1'), user, path };
+}
+
+/** Takes `ssh://[user@]host[:port]/path` apart; `/~/` at its beginning is the home folder. */
+export function parseSshUrl(url: string, what: string): ShellPlace {
+  const match = /^ssh:\/\/(?:([^@/]*)@)?(\[[^\]/]+\]|[^:/@]+)(?::(\d+))?(\/.*)?$/is.exec(url);
+  const [, user, host, port, path] = match ?? [];
+  if (host === undefined) {
+    throw new ConfigError(
+      `${what} is not a usable URL (${url.slice(0, 200)}): it is written ssh://user@host:port/path`,
+    );
+  }
+  return {
+    host: host.replace(/^\[(.*)\]$/, '$1'),
+    user: user === undefined ? undefined : decoded(user, what),
+    port: port === undefined ? undefined : Number(port),
+    path: decodedBytes(path ?? '', what).subarray(path?.startsWith('/~') === true ? 1 : 0),
+  };
+}
+
+function decoded(text: string, what: string): string {
+  const bytes = decodedBytes(text, what);
+  if (!isUtf8(bytes)) throw new ConfigError(`${what} has a user whose name is not UTF-8`);
+  return textOf(bytes);
+}
+
+function decodedBytes(text: string, what: string): Uint8Array {
+  if (/%(?![0-9a-f]{2})/i.test(text)) {
+    throw new ConfigError(`${what}: a "%" in a URL is written %25, and is followed by two digits elsewhere`);
+  }
+  const parts = text.split(/(%[0-9a-f]{2})/i);
+  return Buffer.concat(
+    parts.map((part, index) => (index % 2 === 1 ? Buffer.from([Number.parseInt(part.slice(1), 16)]) : bytesOf(part))),
+  );
+}
+
+/** The words of a command as rsync takes `-e`: blanks part them, quotes of either kind keep them together. */
+export function shellWords(text: string, what: string): string[] {
+  const words: string[] = [];
+  for (const match of text.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+|['"]/g)) {
+    const word = match[0];
+    if (word === "'" || word === '"') throw new ConfigError(`${what} has a quote without an end: ${text}`);
+    words.push(
+      word.replaceAll(/'([^']*)'|"([^"]*)"/g, (_, single?: string, double?: string) => single ?? double ?? ''),
+    );
+  }
+  if (words.length === 0) throw new ConfigError(`${what} is empty`);
+  return words;
+}
+
+/** What says how the other end is started. */
+export interface ShellSettings {
+  readonly rsh: string | readonly string[] | undefined;
+  readonly remotePath: string | undefined;
+}
+
+/** The remote shell, as its words. */
+function remoteShell({ rsh }: ShellSettings): readonly string[] {
+  if (typeof rsh === 'object') return rsh;
+  if (rsh !== undefined) return shellWords(rsh, 'rsh');
+  const fromEnvironment = process.env['RSYNC_RSH'];
+  return fromEnvironment === undefined || fromEnvironment === '' ? ['ssh'] : shellWords(fromEnvironment, 'RSYNC_RSH');
+}
+
+/** The command that starts the other end of a session. Nothing of a run stands in it: paths go over the pipe. */
+export function sessionCommand(host: string, via: Via, settings: ShellSettings): string[] {
+  const remote = [settings.remotePath ?? 'sparsync-remote', '--stdio'];
+  if ('command' in via) return [...via.command, ...remote];
+  const shell = remoteShell(settings);
+  const isSsh = /(?:^|\/)ssh$/.test(shell[0] ?? '');
+  if (via.port !== undefined && !isSsh) {
+    throw new ConfigError(`a port is for ssh alone, and the remote shell is ${shell.join(' ')}`);
+  }
+  return [
+    ...shell,
+    ...(via.port === undefined ? [] : ['-p', String(via.port)]),
+    ...(via.user === undefined ? [] : ['-l', via.user]),
+    host,
+    ...remote,
+  ];
+}
+
+/** Where a command leads, for people. */
+export function shownPlace(host: string, via: Via): string {
+  if ('command' in via) return via.command.join(' ');
+  return `${via.user === undefined ? '' : `${via.user}@`}${host}${via.port === undefined ? '' : `:${via.port}`}`;
+}
