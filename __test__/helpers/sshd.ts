@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { userInfo } from 'node:os';
+
+import test, { type ExecutionContext, type SerialFn, type SkipFn } from 'ava';
+
+import { start, until } from './process.js';
+import { remote } from './remote.js';
+import { dir } from './temp.js';
+
+const SSHD = '/usr/sbin/sshd';
+
+/** Declares a test over a real sshd; without one, or without ssh, it is skipped, by name. */
+export const overSsh: SerialFn | SkipFn =
+  existsSync(SSHD) && spawnSync('ssh', ['-V']).status === 0 ? test.serial : test.serial.skip;
+
+export interface Sshd {
+  readonly port: number;
+  readonly user: string;
+  /** For `-e`. */
+  readonly rsh: string;
+  /** Allows the client's key, with what stands in front of it in the file. */
+  readonly authorize: (options: string) => void;
+  /** The folder that `PATH` begins with at the other end. */
+  readonly bin: string;
+  readonly log: () => string;
+}
+
+function keygen(path: string): void {
+  const ran = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path], { encoding: 'utf8' });
+  if (ran.status !== 0) throw new Error(ran.stderr);
+}
+
+async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** An sshd of its own on loopback, for the user of this process, with the other end in its `PATH` unless told otherwise. */
+export async function startSshd(t: ExecutionContext, work: string, options: { bare?: boolean } = {}): Promise<Sshd> {
+  const folder = dir(work, 'sshd');
+  const bin = dir(folder, 'bin');
+  if (options.bare !== true) symlinkSync(remote, `${bin}/sparsync-remote`);
+  for (const key of ['host', 'user']) keygen(`${folder}/${key}`);
+  const allowed = (before: string): void =>
+    writeFileSync(`${folder}/authorized`, `${before}${readFileSync(`${folder}/user.pub`, 'utf8')}`, { mode: 0o600 });
+  allowed('');
+  const port = await freePort();
+  // Where a root's sshd puts its unprivileged half.
+  if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true });
+  writeFileSync(
+    `${folder}/config`,
+    `Port ${port}
+ListenAddress 127.0.0.1
+HostKey ${folder}/host
+AuthorizedKeysFile ${folder}/authorized
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+SetEnv PATH=${bin}:/usr/bin:/bin XDG_CACHE_HOME=${folder}/cache
+`,
+  );
+  const daemon = start(t, SSHD, ['-D', '-e', '-f', `${folder}/config`]);
+  await until('sshd to listen', () => /Server listening/.test(daemon.stderr()) || daemon.over());
+  if (daemon.over()) throw new Error(daemon.stderr());
+  writeFileSync(
+    `${folder}/client`,
+    `Host *
+  HostName 127.0.0.1
+  Port ${port}
+  IdentityFile ${folder}/user
+  IdentitiesOnly yes
+  UserKnownHostsFile ${folder}/known
+  StrictHostKeyChecking accept-new
+  LogLevel ERROR
+`,
+  );
+  return {
+    port,
+    user: userInfo().username,
+    rsh: `ssh -F ${folder}/client`,
+    authorize: allowed,
+    bin,
+    log: daemon.stderr,
+  };
+}

@@ -1,0 +1,136 @@
+// Runs over a real sshd on loopback.
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+
+import { ConnectionError, SparsyncError, sync } from '../dist/index.js';
+import { cli, exit, quietly, startCli } from './helpers/cli.js';
+import { assertEqual } from './helpers/judge.js';
+import { until } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { isAlive } from './helpers/remote.js';
+import { codeOf, failure } from './helpers/setup.js';
+import { overSsh, startSshd } from './helpers/sshd.js';
+import { dir, workDir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+import { names } from './helpers/walk.js';
+
+overSsh('the first sync, no change, changes and a pull, in each form of an address', async (t) => {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work)];
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 10, files: 200 });
+  writeFileSync(`${source}/large`, Buffer.alloc(4_000_000, 'large'));
+  symlinkSync('large', `${source}/new\nline 'quoted'`);
+  const run = (...args: string[]): Promise<void> => quietly(t, user, ['-aHAX', '--delete', '-e', sshd.rsh, ...args]);
+  const there = `${work}/there`;
+  const forms = [
+    `box:${there}`,
+    `${sshd.user}@box:${there}`,
+    `ssh://box${there}`,
+    `ssh://${sshd.user}@127.0.0.1:${sshd.port}${there}`,
+  ];
+  for (const [round, place] of forms.entries()) {
+    if (round > 1) writeFileSync(`${source}/new${round}`, 'new');
+    await run(`${source}/`, `${place}/`);
+    assertEqual(t, source, there, { label: `push to ${place}` });
+    await run(`${place}/`, `${work}/back/`);
+    assertEqual(t, source, `${work}/back`, { label: `pull from ${place}` });
+  }
+  const command = await cli(t, user, ['-ai', '-e', sshd.rsh, `${source}/`, `box:${there}/`]);
+  t.deepEqual([command.code, command.stdout], [0, ''], command.stderr);
+});
+
+overSsh('a key that is confined by its line in authorized_keys', async (t) => {
+  const work = workDir(t);
+  const sshd = await startSshd(t, work);
+  const root = dir(work, 'root');
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 2, files: 10 });
+  mkdirSync(`${root}/in`);
+  symlinkSync('/etc', `${root}/out`);
+  const push = (path: string, options = {}): Promise<unknown> =>
+    sync(source, { host: 'box', path }, { rsh: sshd.rsh, ...options }).then(
+      () => 'done',
+      (error: unknown) => codeOf(error),
+    );
+  const confined = (rights: string): void =>
+    sshd.authorize(`command="sparsync-remote --stdio --root ${root} ${rights}",restrict `);
+  confined('--append-only');
+  t.is(await push('in/a'), 'done');
+  assertEqual(t, source, `${root}/in/a`);
+  t.is(await push('/in/b'), 'done', 'a leading slash means the same');
+  t.is(await push('in/a', { delete: true }), 'ERR_SPARSYNC_SCOPE');
+  t.is(await push('out/x'), 'ERR_SPARSYNC_SCOPE');
+  // What the client wants to run does not count.
+  t.is(await push('in/c', { remotePath: `touch ${work}/ran; sparsync-remote` }), 'done');
+  t.false(existsSync(`${work}/ran`));
+  confined('--read-only');
+  t.is(await push('in/d'), 'ERR_SPARSYNC_SCOPE');
+  await sync({ host: 'box', path: 'in/a' }, `${work}/back`, { rsh: sshd.rsh });
+  assertEqual(t, source, `${work}/back`);
+});
+
+overSsh('what sshd and the shell there make impossible is told', async (t) => {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work)];
+  const source = dir(work, 'source');
+  const run = (...args: string[]) => cli(t, user, ['-a', ...args, `${source}/`, `box:${work}/there/`]);
+  const missing = await run('-e', sshd.rsh, '--rsync-path=/nowhere/sparsync-remote');
+  t.is(missing.code, exit.usage);
+  t.regex(missing.stderr, /exit code 127: sparsync-remote is not there.*it said: .*nowhere/s);
+  const closed = await run('-e', `${sshd.rsh} -p 1`);
+  t.is(closed.code, exit.connect, closed.stderr);
+  t.regex(closed.stderr, /exit code 255.*it said: .*(refused|connect)/is);
+  writeFileSync(`${sshd.bin}/sparsync-remote-loud`, `#!/bin/sh\necho Welcome\nexec sparsync-remote "$@"\n`, {
+    mode: 0o755,
+  });
+  const loud = await run('-e', sshd.rsh, '--rsync-path=sparsync-remote-loud');
+  t.regex(loud.stderr, /printed "Welcome" where a session begins/);
+  t.is((await run('-e', sshd.rsh)).code, 0);
+  rmSync(`${work}/there`, { recursive: true });
+  const error = await failure(t, sync(source, `ssh://box${work}/x`, { rsh: `${sshd.rsh} -p 1` }), ConnectionError);
+  t.true(error instanceof SparsyncError && error.details['exitCode'] === 255);
+});
+
+overSsh('nothing is left running, whichever end is killed', async (t) => {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work)];
+  // It tells who it is before it becomes what was asked for.
+  writeFileSync(`${sshd.bin}/told`, `#!/bin/sh\necho $$ >> '${work}/pids'\nexec sparsync-remote "$@"\n`, {
+    mode: 0o755,
+  });
+  writeFileSync(`${work}/pids`, '');
+  const pids = (): number[] => readFileSync(`${work}/pids`, 'utf8').split('\n').filter(Boolean).map(Number);
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/large`, Buffer.alloc(20_000_000, 'x'));
+  const flags = ['-a', '-e', sshd.rsh, '--rsync-path=told'];
+  for (const victim of ['other', 'own', 'interrupted'] as const) {
+    const before = pids().length;
+    const running = startCli(t, user, [...flags, '--bwlimit=1000', `${source}/`, `box:${work}/d/`]);
+    await until('the run', () => pids().length > before && existsSync(`${work}/d`) && names(`${work}/d`).length > 0);
+    const pid = pids().at(-1) ?? 0;
+    // ssh is a child of the thread that carries the connection.
+    const tasks = `/proc/${running.pid}/task`;
+    const children = readdirSync(tasks).flatMap((task) =>
+      readFileSync(`${tasks}/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    );
+    t.true(children.length > 0, 'ssh runs');
+    if (victim === 'other') process.kill(pid, 'SIGKILL');
+    else running.kill(victim === 'own' ? 'SIGKILL' : 'SIGINT');
+    const ended = await running.ended;
+    await until('both ends to end', () => !isAlive(pid) && children.every((child) => !isAlive(child)));
+    if (victim === 'other') t.regex(ended.stderr, /in the middle of the work/);
+    if (victim === 'interrupted') t.is(ended.code, exit.aborted);
+  }
+  appendFileSync(`${source}/small`, 'x');
+  await quietly(t, user, [...flags, `${source}/`, `box:${work}/d/`]);
+  assertEqual(t, source, `${work}/d`);
+});
