@@ -1,3 +1,4 @@
+import { WRITING } from './calls.mjs';
 import { directories, directory, flag, own, suffix, tristate } from './kinds.mjs';
 
 export const title = 'How it is written';
@@ -34,6 +35,15 @@ export const rows = [
     flag: 'append-verify',
     implies: ['append'],
     help: 'the same: what is there is always verified',
+  },
+  {
+    name: 'verifyCopies',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 160, at: 'verify_copies' },
+    meaning: 'Between two folders of one machine content is hashed too, as it is over a network.',
+    flag: 'verify-copies',
+    help: 'hash what is copied between local folders, as over a network',
   },
   {
     name: 'removeSourceFiles',

@@ -705,6 +705,16 @@ export interface TransferOptions {
    */
   append?: boolean | undefined;
   /**
+   * Between two folders of one machine, hash content where it is read and where it is written, as over a network. Otherwise large files are
+   * copied by the kernel, without copying on a file system that lets files share blocks, and a file that changes meanwhile is found by
+   * a look before and after. No effect on anything else.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('/data', '/mnt/backup', { verifyCopies: true })`
+   */
+  verifyCopies?: boolean | undefined;
+  /**
    * Remove everything but directories at the source that has arrived, or stood at the destination already, once all of it is on
    * disk there. What has changed since it was listed stays. In a pull the key needs the right `delete`.
    *

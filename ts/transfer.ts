@@ -45,6 +45,7 @@ const OFF = [
   'existing',
   'inplace',
   'append',
+  'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
   'backup',
@@ -112,6 +113,7 @@ export const TRANSFER_CHECKS: {
   readonly wholeFile: Check<boolean>;
   readonly inplace: Check<boolean>;
   readonly append: Check<boolean>;
+  readonly verifyCopies: Check<boolean>;
   readonly removeSourceFiles: Check<boolean>;
   readonly delayUpdates: Check<boolean>;
   readonly partialDir: Check<PathLike>;
@@ -179,6 +181,7 @@ export const TRANSFER_CHECKS: {
 /** What only concerns writing, so that `plan` does not take it. */
 export const NOT_IN_PLAN = [
   'strictAttributes',
+  'verifyCopies',
   'dryRun',
   'mkpath',
   'sparse',
@@ -205,6 +208,7 @@ export const NOT_IN_VERIFY = [
   'wholeFile',
   'inplace',
   'append',
+  'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
   'partialDir',
@@ -284,6 +288,7 @@ interface Given {
   wholeFile?: boolean;
   inplace?: boolean;
   append?: boolean;
+  verifyCopies?: boolean;
   removeSourceFiles?: boolean;
   delayUpdates?: boolean;
   partialDir?: PathLike;
@@ -366,6 +371,7 @@ export interface EngineOptions {
   wholeFile?: boolean;
   inplace: boolean;
   append: boolean;
+  verifyCopies: boolean;
   removeSourceFiles: boolean;
   delayUpdates: boolean;
   partialDir: Uint8Array;

@@ -1,6 +1,6 @@
-// The client process of the API's figures: a plain program as a user would write it, with one connection that stays.
+// The client process of the API's figures: a plain program as a user would write it, with one connection that stays, or none between two folders.
 // Not TypeScript, so that no loader counts as its memory. Its parent says what to push, and hears what that took.
-import { connect } from '../../dist/index.js';
+import { connect, sync } from '../../dist/index.js';
 
 let connection;
 
@@ -8,14 +8,15 @@ async function push({ source, destination, options: wishes }) {
   const options = { delete: true, owner: true, group: true, ...wishes };
   const cpu = process.cpuUsage();
   const begun = performance.now();
-  const { stats } = await connection.push(source, destination, options);
+  const { stats } = await (connection?.push(source, destination, options) ?? sync(source, destination, options));
   const wallMs = performance.now() - begun;
   const { user, system } = process.cpuUsage(cpu);
   return { wallMs, cpuMs: (user + system) / 1000, wireBytes: stats.bytesSent + stats.bytesReceived };
 }
 
 async function answer(message) {
-  if (message.url === undefined) return push(message);
+  if (message.source !== undefined) return push(message);
+  if (message.url === undefined) return {};
   connection = await connect(message.url, { trust: { pin: message.pin }, identity: { keyPath: message.keyPath } });
   return {};
 }

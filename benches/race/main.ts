@@ -20,7 +20,15 @@ import { keyValues, machineLines, table, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
 import { RSYNC_LOCAL, rsyncDaemon, rsyncSsh } from './rsync.js';
 import { buildSeed, seed } from './seed.js';
-import { filteredCommand, otherBuild, sparsyncApi, sparsyncCommand, sparsyncInPlace } from './sparsync.js';
+import {
+  filteredCommand,
+  otherBuild,
+  SPARSYNC_LOCAL,
+  SPARSYNC_LOCAL_API,
+  sparsyncApi,
+  sparsyncCommand,
+  sparsyncInPlace,
+} from './sparsync.js';
 import { judge } from './targets.js';
 import { Timer } from './timed.js';
 import { makeTree } from './trees.js';
@@ -58,7 +66,7 @@ function contendersFor(
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),
     ...(knobs.transports.includes('ssh') ? [rsyncSsh(), rsyncSsh({ shared: true })] : []),
     QUIC,
-    ...(isLocal ? [RSYNC_LOCAL, CP, TAR] : []),
+    ...(isLocal ? [SPARSYNC_LOCAL, SPARSYNC_LOCAL_API, RSYNC_LOCAL, CP, TAR] : []),
     // What the knob does: two lanes are what the engine takes by itself.
     ...(isLocal && set === 'seed' ? [sparsyncApi('none', 1), sparsyncApi('none', 4)] : []),
     ...(seedProgram === undefined || !isSeeds ? [] : [seed(seedProgram)]),

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { besideServer, forget, PHASES, timeAt, workFile } from './contender.js';
+import { besideServer, forget, near, PHASES, timeAt, workFile } from './contender.js';
 import type { Contender, Entrant, Measured, Stage } from './contender.js';
 import { within } from './links.js';
 import { peakKib, resetPeak } from './proc.js';
@@ -117,12 +117,81 @@ function wireBytes(stdout: string): number {
   return of('bytes sent') + of('bytes received');
 }
 
+/** The state of a client that no server knows. */
+const localEnvironment = (stage: Stage): Record<string, string> => ({
+  SPARSYNC_CONFIG_DIR: workFile(stage, 'local/config'),
+  SPARSYNC_STATE_DIR: workFile(stage, 'local/state'),
+});
+
+/** `sparsync -a --delete` between two folders. */
+export const SPARSYNC_LOCAL: Contender = {
+  key: 'sparsync_local',
+  title: 'sparsync, command, two folders',
+  phases: PHASES,
+  makesTree: true,
+  enter: async (stage) => ({
+    sync: async ({ destination }) => {
+      const words = [command(stage), '-a', '--delete', `${stage.tree.path}/`, `${destination}/`];
+      return near(await timeAt(stage, [process.execPath, ...words], { env: localEnvironment(stage) }));
+    },
+  }),
+};
+
+/** `sync()` between two folders, in a process that was there before. */
+export const SPARSYNC_LOCAL_API: Contender = {
+  key: 'sparsync_local_api',
+  title: 'sparsync, API, two folders',
+  phases: PHASES,
+  makesTree: true,
+  enter: async (stage) => {
+    const { pid, ask, end } = startWorker(stage, localEnvironment(stage));
+    await ask({});
+    return {
+      sync: async ({ destination }) => {
+        resetPeak(pid);
+        const options = { durability: 'none' };
+        const { wallMs, cpuMs } = await ask({ source: stage.tree.path, destination, options });
+        return { wallMs, nearCpuMs: cpuMs, nearPeakKib: peakKib(pid) };
+      },
+      close: async () => end(),
+    };
+  },
+};
+
 /** What the API's process says of a run. */
 interface Answer {
   error?: string;
   wallMs: number;
   cpuMs: number;
   wireBytes: number;
+}
+
+/** A process of the API, which answers one message at a time. */
+interface Worker {
+  pid: number;
+  ask: (message: object) => Promise<Answer>;
+  end: () => void;
+}
+
+function startWorker(stage: Stage, env: Record<string, string>): Worker {
+  const script = join(stage.root, 'benches/race/api-worker.mjs');
+  const worker = start(...within(stage.link.near, [process.execPath, script]), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: cleanEnvironment(env),
+  });
+  const { pid } = worker;
+  if (pid === undefined) throw new Error('the process of the API did not start');
+  const ask = async (message: object): Promise<Answer> => {
+    const ended = new AbortController();
+    const abort = (): void => ended.abort(new Error('the process of the API ended'));
+    worker.once('exit', abort);
+    worker.send(message);
+    const [answer] = (await once(worker, 'message', { signal: ended.signal })) as [Answer];
+    worker.off('exit', abort);
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer;
+  };
+  return { pid, ask, end: () => void worker.disconnect() };
 }
 
 /** `connection.push()` in a process that was there before, over a connection that stands. */
@@ -138,23 +207,7 @@ export function sparsyncApi(durability: Durability, lanes = 0, more: { inplace?:
     makesTree: true,
     async enter(stage: Stage): Promise<Entrant> {
       const server = await startServer(stage, durability);
-      const script = join(stage.root, 'benches/race/api-worker.mjs');
-      const worker = start(...within(stage.link.near, [process.execPath, script]), {
-        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-        env: cleanEnvironment(server.env),
-      });
-      const { pid } = worker;
-      if (pid === undefined) throw new Error('the process of the API did not start');
-      const ask = async (message: object): Promise<Answer> => {
-        const ended = new AbortController();
-        const abort = (): void => ended.abort(new Error('the process of the API ended'));
-        worker.once('exit', abort);
-        worker.send(message);
-        const [answer] = (await once(worker, 'message', { signal: ended.signal })) as [Answer];
-        worker.off('exit', abort);
-        if (answer.error !== undefined) throw new Error(answer.error);
-        return answer;
-      };
+      const { pid, ask, end } = startWorker(stage, server.env);
       await ask({ url: server.url, pin: server.publicKey, keyPath: server.keyPath });
       return {
         sync: async ({ name }): Promise<Measured> => {
@@ -177,7 +230,7 @@ export function sparsyncApi(durability: Durability, lanes = 0, more: { inplace?:
           };
         },
         close: async () => {
-          worker.disconnect();
+          end();
           await server.close();
         },
       };

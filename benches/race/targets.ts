@@ -32,6 +32,11 @@ const RATIOS: readonly Ratio[] = [
   ['tree100k', 'loopback', 'second', 'sparsync_rules', 1.15, COMMAND],
   ['big', 'loopback', 'first', API, 1.1, 'rsync_remote'],
   ['big', 'loopback', 'first', API, 0.3, 'rsync_ssh'],
+  ['seed', 'loopback', 'first', 'sparsync_local', 1.5, 'cp'],
+  ['seed', 'loopback', 'first', 'sparsync_local_api', 1.1, 'cp'],
+  ['tree100k', 'loopback', 'first', 'sparsync_local', 1.5, 'cp'],
+  ['tree100k', 'loopback', 'first', 'sparsync_local_api', 1.1, 'cp'],
+  ['big', 'loopback', 'first', 'sparsync_local', 1.05, 'cp'],
   ...DELTAS.map((set): Ratio => [set, 'loopback', 'changed', API, 0.6, 'rsync_remote']),
   // What has moved towards the end is written over before it could be copied.
   ...DELTAS.filter((set) => set === 'big_scattered' || set === 'big_appended').map((set): Ratio => [

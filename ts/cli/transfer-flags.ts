@@ -516,6 +516,11 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'How it is written',
     help: 'the same: what is there is always verified',
   },
+  {
+    name: 'verify-copies',
+    category: 'How it is written',
+    help: 'hash what is copied between local folders, as over a network',
+  },
   { name: 'remove-source-files', category: 'How it is written', help: 'remove files of SRC that have arrived' },
   {
     name: 'delay-updates',
@@ -744,6 +749,7 @@ const SWITCHES = {
   existing: 'existing',
   inplace: 'inplace',
   append: 'append',
+  verifyCopies: 'verify-copies',
   removeSourceFiles: 'remove-source-files',
   delayUpdates: 'delay-updates',
   backup: 'backup',

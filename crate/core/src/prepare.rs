@@ -154,6 +154,7 @@ impl Prepared {
                 delta: may_delta(request, terms),
                 append: request.append,
                 delay_updates: request.delay_updates,
+                trusts_sender: false,
             },
             // The name of a kept part is the same in every run, so it needs a destination that is locked.
             keep_partial: request.partial && !request.inplace && !request.append && self.hold() == Hold::Exclusive,

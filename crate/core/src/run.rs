@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::claims::Claims;
 use crate::engine::{
-    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, TransportControl, control_lane, run_receiver,
+    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane, run_receiver,
     run_sender, spawn,
 };
 use crate::error::{Error, Result};
@@ -288,6 +288,17 @@ fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
     Ok(local_once(&source, destination, &request, job)?.0.refused)
 }
 
+/// How content goes from one folder of this machine to another. What is written over, what zeros are looked for in, and what may only
+/// go at some rate is read.
+fn way_of(request: &Request) -> Way {
+    let is_read = request.sparse || request.inplace || request.append || request.bwlimit > 0;
+    match (request.verify_copies, is_read) {
+        (true, _) => Way::Hashed,
+        (false, true) => Way::Trusted,
+        (false, false) => Way::Handed,
+    }
+}
+
 fn local_once(
     source: &Source,
     destination: &[u8],
@@ -307,7 +318,7 @@ fn local_once(
     option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(destination), terms.stored)?;
     let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
     overlap::refuse(source, &prepared.destination, request, &judge)?;
-    let options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
+    let mut options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
     tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
     let sending = Arc::new(Session::new(request.profile));
@@ -317,7 +328,10 @@ fn local_once(
         profile: ProfileExchange::None,
         removes: request.removes_sources(),
     };
-    let sender_options = sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)?;
+    let way = way_of(request);
+    options.writes.trusts_sender = way != Way::Hashed;
+    let sender_options =
+        SenderOptions { way, ..sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)? };
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {
             // What goes wrong here is told by the session.

@@ -108,6 +108,8 @@ pub struct NativeTransfer {
     pub inplace: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
+    /// Between two folders of one machine content is hashed too, as it is over a network.
+    pub verify_copies: bool,
     /// What has arrived, and is on disk, is removed at the source, but for directories.
     pub remove_source_files: bool,
     /// Files get their names when all content has come.
@@ -223,6 +225,7 @@ impl NativeTransfer {
         request.whole_file = self.whole_file;
         request.inplace = self.inplace;
         request.append = self.append;
+        request.verify_copies = self.verify_copies;
         request.remove_source_files = self.remove_source_files;
         request.delay_updates = self.delay_updates;
         request.partial_dir = self.partial_dir.to_vec();

@@ -193,6 +193,8 @@ pub struct Request {
     pub inplace: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
+    /// Between two folders of one machine content is hashed too, as it is over a network.
+    pub verify_copies: bool,
     /// What has arrived, and is on disk, is removed at the source, but for directories.
     pub remove_source_files: bool,
     /// Files get their names when all content has come.
@@ -295,6 +297,7 @@ impl Default for Request {
             whole_file: Option::default(),
             inplace: false,
             append: false,
+            verify_copies: false,
             remove_source_files: false,
             delay_updates: false,
             partial_dir: Vec::default(),
@@ -377,6 +380,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("wholeFile", "whole-file", &[122]),
     ("inplace", "inplace", &[119]),
     ("append", "append", &[120]),
+    ("verifyCopies", "verify-copies", &[160]),
     ("removeSourceFiles", "remove-source-files", &[118]),
     ("delayUpdates", "delay-updates", &[115]),
     ("partialDir", "partial-dir", &[121]),
@@ -513,4 +517,5 @@ message!(Request, "request" {
     122 critical whole_file: Tristate,
     130 critical item_details,
     131 critical item_unchanged,
+    160 critical verify_copies,
 });

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::budget::WAIT;
 use super::session::{Agreed, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Lent;
 
 /// Messages of encoded frames that wait to be sent; each is about a batch.
 const BULK_QUEUE: usize = 16;
@@ -31,6 +32,33 @@ pub(crate) struct Pack {
     pub(crate) header: PackHeader,
     /// The stored bytes.
     pub(crate) bytes: Bytes,
+    /// The content of the file that is open on the lane, in place of bytes; from one engine of a process to another alone.
+    pub(crate) handed: Option<Box<Handed>>,
+}
+
+impl Pack {
+    /// A pack of bytes.
+    pub(crate) fn new(header: PackHeader, bytes: Bytes) -> Self {
+        Self { header, bytes, handed: None }
+    }
+}
+
+/// All content of a file, for the other engine to copy.
+pub(crate) struct Handed {
+    /// The file.
+    pub(crate) file: Box<dyn Lent>,
+    /// How long it is.
+    pub(crate) bytes: u64,
+    /// Whether to ask where its data is.
+    pub(crate) may_have_holes: bool,
+    /// Told whether it is copied. What could not be read is not, and comes in another way.
+    pub(crate) copied: std::sync::mpsc::SyncSender<bool>,
+}
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handed").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 /// One end of a control lane.

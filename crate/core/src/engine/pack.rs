@@ -7,7 +7,7 @@ use sparsync_proto::{Figure, Phase};
 
 use super::buffers;
 use super::buffers::HEADS_BYTES;
-use super::lanes::Pack;
+use super::lanes::{Handed, Pack};
 use super::session::Session;
 use crate::error::Result;
 use crate::profile::ThreadClock;
@@ -85,10 +85,18 @@ impl<'a> PackBuilder<'a> {
             profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + header.stored_bytes) as u64);
         }
         self.session.pace_pack(header.stored_bytes)?;
-        let lane = &self.lane;
-        clock
-            .during(Phase::wait_room, || lane.blocking_send(Pack { header, bytes }))
-            .map_err(|_| self.session.lane_ended())
+        self.send(Pack::new(header, bytes), clock)
+    }
+
+    /// Sends the pack, and behind it a file that the other end copies by itself. Nothing is packed of it.
+    pub(super) fn hand(&mut self, handed: Handed, clock: &mut ThreadClock) -> Result<()> {
+        self.flush(clock)?;
+        let header = PackHeader { compressed: false, stored_bytes: 0, raw_bytes: 0 };
+        self.send(Pack { header, bytes: Bytes::new(), handed: Some(Box::new(handed)) }, clock)
+    }
+
+    fn send(&self, pack: Pack, clock: &mut ThreadClock) -> Result<()> {
+        clock.during(Phase::wait_room, || self.lane.blocking_send(pack)).map_err(|_| self.session.lane_ended())
     }
 }
 

@@ -9,7 +9,7 @@ use super::adjust::Handle;
 use super::fake_super::fake_status;
 use super::settable::Settable;
 use super::status::status;
-use crate::storage::{Adjust, CallError, File, Result, Status, WriteFile};
+use crate::storage::{Adjust, CallError, File, Lent, Result, Status, WriteFile};
 
 /// A file of a tree.
 #[derive(Debug)]
@@ -55,6 +55,11 @@ impl File for FsFile {
         // What was written between the two calls: the range goes on, and so does the reading.
         (data, if end > data { end } else { size })
     }
+
+    fn lend(&self) -> Result<Box<dyn Lent>> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).map_err(CallError::of("fcntl"))?;
+        Ok(Box::new(Self { fd, is_fake: self.is_fake }))
+    }
 }
 
 impl WriteFile for FsFile {
@@ -75,6 +80,22 @@ impl WriteFile for FsFile {
             }
         }
         Ok(())
+    }
+
+    fn share_all(&self, from: &dyn Lent) -> Result<()> {
+        let from = from.as_any().downcast_ref::<Self>().ok_or(Errno::XDEV)?;
+        rustix::fs::ioctl_ficlone(&self.fd, &from.fd).map_err(CallError::of("ioctl"))
+    }
+
+    fn copy_range(&self, (from, mut offset): (&dyn Lent, u64), mut at: u64, bytes: u64) -> Result<u64> {
+        let from = from.as_any().downcast_ref::<Self>().ok_or(Errno::XDEV)?;
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        loop {
+            match rustix::fs::copy_file_range(&from.fd, Some(&mut offset), &self.fd, Some(&mut at), bytes) {
+                Err(Errno::INTR) => {}
+                result => return result.map(|count| count as u64).map_err(CallError::of("copy_file_range")),
+            }
+        }
     }
 
     fn set_length(&self, bytes: u64) -> Result<()> {

@@ -2,32 +2,111 @@
 
 use sparsync_proto::Kind;
 
-use super::{Adjust, Directory, Errno, File, Result, Status, WriteDirectory, WriteFile};
+use super::{Adjust, CallError, Directory, Errno, File, Lent, Result, Status, WriteDirectory, WriteFile};
 
 /// Bytes that are read at once.
 const COPY_BYTES: usize = 256 << 10;
 
+/// Bytes that are copied at once where nobody sees them, so that a run that ends is not kept waiting.
+const RANGE_BYTES: u64 = 8 << 20;
+
+/// Copies content as well as two storages can between them: whole files without copying, ranges within the system, and through memory
+/// where neither is possible. What has failed once is not tried again.
+#[derive(Debug)]
+pub(crate) struct Copier {
+    shares: bool,
+    copies_ranges: bool,
+    buffer: Vec<u8>,
+}
+
+/// Which of the two files a copy failed at.
+#[derive(Debug)]
+pub(crate) enum CopyFault {
+    /// The one that is read. It may have become shorter.
+    Read(CallError),
+    /// The one that is written.
+    Write(CallError),
+}
+
+impl Default for Copier {
+    fn default() -> Self {
+        Self { shares: true, copies_ranges: true, buffer: Vec::new() }
+    }
+}
+
+/// Whether a call failed because there is no room, and not because there is no such call.
+fn has_no_room(error: CallError) -> bool {
+    matches!(error.errno, Errno::NOSPC | Errno::DQUOT | Errno::FBIG)
+}
+
+impl Copier {
+    /// Gives a file that has no content yet all of another one's, where that takes no copying. Says whether it did.
+    pub(crate) fn share(&mut self, from: &dyn Lent, to: &impl WriteFile) -> Result<bool> {
+        if !self.shares {
+            return Ok(false);
+        }
+        match to.share_all(from) {
+            Ok(()) => Ok(true),
+            Err(error) if has_no_room(error) => Err(error),
+            Err(_) => {
+                self.shares = false;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Copies up to `bytes` from `offset` on of one file to `at` of another. Gives how many; nothing at the end of the first.
+    pub(crate) fn copy(
+        &mut self,
+        (from, offset): (&dyn Lent, u64),
+        (to, at): (&impl WriteFile, u64),
+        bytes: u64,
+    ) -> std::result::Result<u64, CopyFault> {
+        if self.copies_ranges {
+            match to.copy_range((from, offset), at, bytes.min(RANGE_BYTES)) {
+                // A file of the kernel may say so of content that it has.
+                Ok(0) => {}
+                Ok(count) => return Ok(count),
+                Err(error) if has_no_room(error) => return Err(CopyFault::Write(error)),
+                // Which of the two has failed is seen by doing it through memory.
+                Err(_) => self.copies_ranges = false,
+            }
+        }
+        let room = usize::try_from(bytes).map_or(COPY_BYTES, |bytes| bytes.min(COPY_BYTES));
+        self.buffer.clear();
+        if self.buffer.capacity() < room {
+            self.buffer.reserve_exact(room);
+        }
+        from.read(&mut self.buffer, offset).map_err(CopyFault::Read)?;
+        self.buffer.truncate(room);
+        to.write(&self.buffer, at).map_err(CopyFault::Write)?;
+        Ok(self.buffer.len() as u64)
+    }
+}
+
 /// Copies the content of a file, its holes as holes. A file that changes meanwhile is no copy of anything.
 pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<u64> {
     let before = from.status()?;
-    let mut buffer = Vec::with_capacity(COPY_BYTES.min(usize::try_from(before.size).unwrap_or(COPY_BYTES)).max(1));
-    let (mut at, mut written) = (0, 0);
-    while at < before.size {
-        let (data, end) = if before.stamp.may_have_holes { from.next_data(at, before.size) } else { (at, before.size) };
-        at = data;
-        while at < end {
-            buffer.clear();
-            let count = from.read(&mut buffer, at)? as u64;
-            if count == 0 {
-                return Err(Errno::STALE.into());
+    let mut copier = Copier::default();
+    if !copier.share(from, to)? {
+        let (mut at, mut written) = (0, 0);
+        while at < before.size {
+            let (data, end) =
+                if before.stamp.may_have_holes { from.next_data(at, before.size) } else { (at, before.size) };
+            at = data;
+            while at < end {
+                let copied = copier.copy((from, at), (to, at), end - at);
+                let count = copied.map_err(|CopyFault::Read(error)| CopyFault::Write(error) | error)?;
+                if count == 0 {
+                    return Err(Errno::STALE.into());
+                }
+                at += count;
+                written = at;
             }
-            to.write(&buffer, at)?;
-            at += count;
-            written = at;
         }
-    }
-    if written < before.size {
-        to.set_length(before.size)?;
+        if written < before.size {
+            to.set_length(before.size)?;
+        }
     }
     let after = from.status()?;
     let state = |status: &Status| (status.size, status.meta.mtime, status.stamp.ctime);

@@ -12,6 +12,7 @@ mod call;
 mod copy;
 mod hash;
 mod judge;
+mod lent;
 mod links;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -32,9 +33,10 @@ use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
 pub(crate) use backup::{BackupPlace, Backups};
 pub(crate) use call::{CallError, NO_REFERENT};
-pub(crate) use copy::{copy_content, copy_entry};
+pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry};
 pub(crate) use hash::hash_prefix;
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
+pub(crate) use lent::Lent;
 pub(crate) use parts::{Cut, cut_file};
 pub(crate) use remove::{Removal, entries, holds_protected, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, look_at, scan_directory, scan_single};
@@ -205,7 +207,7 @@ pub(crate) trait Directory: Send + Sync {
 }
 
 /// A file that is held.
-pub(crate) trait File: Send {
+pub(crate) trait File: Send + 'static {
     /// Its status as it is now.
     fn status(&self) -> Result<Status>;
 
@@ -218,6 +220,9 @@ pub(crate) trait File: Send {
     /// The next range at or after `at` that holds data; both ends at `size` when there is none. Where nobody knows, or
     /// says, everything is data: reading it tells whether it can be read.
     fn next_data(&self, at: u64, size: u64) -> (u64, u64);
+
+    /// The same file for another storage of this process, which may know how to copy from it.
+    fn lend(&self) -> Result<Box<dyn Lent>>;
 }
 
 /// A tree that a run may write to.
@@ -292,6 +297,19 @@ pub(crate) trait WriteFile: File {
 
     /// Writes all of `bytes` at `offset`.
     fn write(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// Makes its content, of which there is none yet, that of another file without copying it. Fails where that is not possible.
+    fn share_all(&self, from: &dyn Lent) -> Result<()> {
+        let _ = from;
+        Err(Errno::OPNOTSUPP.into())
+    }
+
+    /// Copies up to `bytes` from `from` on of another file to `at`, without anybody seeing them here. Gives how many, nothing at that
+    /// file's end. Fails where that is not possible.
+    fn copy_range(&self, from: (&dyn Lent, u64), at: u64, bytes: u64) -> Result<u64> {
+        let _ = (from, at, bytes);
+        Err(Errno::OPNOTSUPP.into())
+    }
 
     /// Cuts it off at `bytes`, or lets it end in a hole there. See [`cut`] and [`end_in_hole`].
     fn set_length(&self, bytes: u64) -> Result<()>;

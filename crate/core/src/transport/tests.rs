@@ -49,7 +49,7 @@ fn hello() -> Vec<u8> {
 
 fn pack(text: &'static str) -> Pack {
     let header = PackHeader { compressed: false, stored_bytes: text.len(), raw_bytes: text.len() };
-    Pack { header, bytes: Bytes::from_static(text.as_bytes()) }
+    Pack::new(header, Bytes::from_static(text.as_bytes()))
 }
 
 #[tokio::test]

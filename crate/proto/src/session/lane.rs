@@ -207,6 +207,14 @@ impl Lane {
         }
     }
 
+    /// Takes so many bytes of the open file that have come in another way than by a record.
+    ///
+    /// # Errors
+    /// No file is open, or it is longer than a file may be.
+    pub fn takes(&mut self, bytes: u64) -> Result<(), Violation> {
+        self.advance(bytes).map(drop)
+    }
+
     /// Tells how many leading bytes of the file that has just begun the receiver holds.
     pub fn holds(&mut self, bytes: u64) {
         if let Some(open) = &mut self.open {

@@ -267,6 +267,7 @@ fn push_of_writing() -> Request {
         remove_source_files: true,
         inplace: true,
         append: true,
+        verify_copies: true,
         ..Request::default()
     }
 }

@@ -2,6 +2,7 @@
 
 mod delta;
 mod error;
+mod hand_over;
 mod recipe;
 mod state;
 mod whole;
@@ -49,6 +50,18 @@ pub(super) struct Taken<'a> {
     pub(super) open_noatime: bool,
 }
 
+/// How content goes to the receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In packs, hashed.
+    #[default]
+    Hashed,
+    /// In packs, to another thread of this process: whole files without a digest.
+    Trusted,
+    /// In the same way, but that it copies large files by itself.
+    Handed,
+}
+
 impl Taken<'_> {
     /// The attributes that go with content, of a file that has others than in its listing. A new owner is left to the next
     /// run, and does not lend his rights under the name of the old one.
@@ -77,6 +90,7 @@ pub(super) struct LaneReader<'a, S> {
     answers: &'a Answers<'a>,
     /// The receiver writes over what it has.
     in_place: bool,
+    way: Way,
     clock: ThreadClock,
 }
 
@@ -87,10 +101,11 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
         taken: Taken<'a>,
-        (answers, in_place): (&'a Answers<'a>, bool),
+        answers: &'a Answers<'a>,
+        (in_place, way): (bool, Way),
     ) -> Self {
         let clock = session.clock("read", Phase::wait_work);
-        Self { session, root, pack: PackBuilder::new(session, lane, compress), taken, answers, in_place, clock }
+        Self { session, root, pack: PackBuilder::new(session, lane, compress), taken, answers, in_place, way, clock }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
@@ -170,6 +185,9 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             }
             let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
                 self.whole(&opened, &mut announced)?
+            } else if self.way == Way::Handed && resume.is_none() {
+                begun = true;
+                self.hand_over(&opened, &mut announced)?
             } else {
                 // What the receiver held is given up with the first recipe, which a second one replaces.
                 begun = true;

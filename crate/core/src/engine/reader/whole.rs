@@ -1,11 +1,11 @@
 //! Small files, which travel whole in one record.
 
-use sparsync_proto::Phase;
 use sparsync_proto::pack::{WHOLE_OVERHEAD_BYTES, put_whole_head};
+use sparsync_proto::{ContentDigest, Phase};
 
 use super::error::ReadError;
 use super::state::look;
-use super::{LaneReader, Opened, Read};
+use super::{LaneReader, Opened, Read, Way};
 use crate::engine::progress::Announced;
 use crate::storage::{File, Storage};
 
@@ -27,9 +27,9 @@ impl<S: Storage> LaneReader<'_, S> {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::hash);
-        let digest = blake3::hash(content);
+        let digest = if self.way == Way::Hashed { *blake3::hash(content).as_bytes() } else { ContentDigest::default() };
         self.clock.enter(Phase::encode);
-        draft.out().extend_from_slice(digest.as_bytes());
+        draft.out().extend_from_slice(&digest);
         draft.commit();
         self.sent(file.state.size, announced);
         self.pack.flush_if_full(&mut self.clock)?;

@@ -112,6 +112,8 @@ pub(crate) struct WriteOptions {
     pub(crate) append: bool,
     /// Files get their names when all content has come.
     pub(crate) delay_updates: bool,
+    /// The sender is another thread of this process: whole files are not hashed.
+    pub(crate) trusts_sender: bool,
 }
 
 /// Which items a receiver reports.
@@ -315,6 +317,7 @@ fn writing_of<'a, S: WriteStorage>(
         partials: partials.as_ref().map(|place| Partials::new(root, place)),
         in_place: options.writes.in_place,
         delays_updates: options.writes.delay_updates,
+        trusts_sender: options.writes.trusts_sender,
         backups: backups.as_ref().map(|place| Backups::new(root, names, place)),
         delayed: Mutex::default(),
         unflushed: AtomicU64::new(0),

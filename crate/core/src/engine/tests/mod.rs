@@ -141,6 +141,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         chmod: Chmod::default(),
         open_noatime: false,
         in_place: false,
+        way: Way::Hashed,
         names: None,
         compress: Box::new(|| false),
         hold: Duration::ZERO,

@@ -4,6 +4,7 @@
 //! what is complete its name. What may follow what on a lane is decided by [`Lane`].
 
 mod delta;
+mod handed;
 mod naming;
 mod partials;
 mod recipe;
@@ -37,7 +38,7 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    self, Access, Backups, CallError, PartialId, TempNames, Widened, WriteDirectory as _, WriteStorage,
+    self, Access, Backups, CallError, Copier, PartialId, TempNames, Widened, WriteDirectory as _, WriteStorage,
 };
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
@@ -75,6 +76,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) in_place: Option<MayBeLinked>,
     /// Files get their names when all content has come.
     pub(super) delays_updates: bool,
+    /// Whole files are not hashed.
+    pub(super) trusts_sender: bool,
     /// What is replaced is kept.
     pub(super) backups: Option<Backups<'a, S>>,
     /// What is complete and gets its name with the deletions.
@@ -189,6 +192,8 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     open: Option<Open<S::Directory>>,
     /// What stands in the place of files that the sender has asked about, and that have not begun.
     bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
+    /// Copies what the sender hands over.
+    copier: Copier,
     /// Blocks of what is copied.
     blocks: Vec<Arc<Vec<u8>>>,
     unnamed: Vec<Unnamed<S::Directory>>,
@@ -207,6 +212,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             current: None,
             open: None,
             bases: HashMap::new(),
+            copier: Copier::default(),
             blocks: Vec::new(),
             unnamed: Vec::new(),
             unnamed_directories: 0,
@@ -225,6 +231,10 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         let mut raw = Vec::new();
         while let Some(pack) = self.next_pack(packs)? {
             self.writing.session.check()?;
+            if let Some(handed) = pack.handed {
+                self.handed(&handed)?;
+                continue;
+            }
             self.writing.session.count(Counter::bytes_packed, pack.header.raw_bytes as u64);
             if let Some(profiler) = self.writing.session.profiler() {
                 profiler.add(Figure::encoded_bytes, (PACK_HEADER_BYTES + pack.header.stored_bytes) as u64);

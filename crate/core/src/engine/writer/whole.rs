@@ -37,7 +37,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             quota.take_bytes((content.len() as u64).saturating_sub(size))?;
         }
         self.clock.enter(Phase::hash);
-        if blake3::hash(content).as_bytes() != digest {
+        if !writing.trusts_sender && blake3::hash(content).as_bytes() != digest {
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());
         }
         let Self { current: Some(current), clock, .. } = self else {

@@ -153,7 +153,7 @@ async fn receive_lane(
         let count = PACK_HEADER_BYTES + header.stored_bytes;
         wire.received(count as u64);
         window.read(count);
-        room.send(Pack { header, bytes: share(bytes) });
+        room.send(Pack::new(header, share(bytes)));
     }
     Ok(())
 }
