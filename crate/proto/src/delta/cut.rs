@@ -3,6 +3,7 @@
 use mincdc::{MinCdcHash4, SliceChunker};
 
 use super::{CHUNK_DIGEST_BYTES, ChunkDigest};
+use crate::entry::ContentDigest;
 use crate::limits::{DELTA_PIECES_MAX, DELTA_SHORT_BYTES};
 
 /// The shortest and the longest chunk, but for the last of a run of data: cuts are spread evenly between the two.
@@ -106,7 +107,14 @@ impl Chunk {
     /// The part with this content.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
-        Self { digest: cut_off(blake3::hash(content).as_bytes()), bytes: content.len() as u64 }
+        Self::with_digest(content).0
+    }
+
+    /// The part with this content, and the digest of that in full.
+    #[must_use]
+    pub fn with_digest(content: &[u8]) -> (Self, ContentDigest) {
+        let digest = *blake3::hash(content).as_bytes();
+        (Self { digest: cut_off(&digest), bytes: content.len() as u64 }, digest)
     }
 
     /// A hole.

@@ -15,6 +15,7 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase, SET_GID, SET_UID};
 
 use self::error::ReadError;
+pub(super) use self::state::settle;
 use self::state::{State, look};
 use super::lanes::Pack;
 use super::pack::PackBuilder;

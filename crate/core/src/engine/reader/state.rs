@@ -27,15 +27,19 @@ impl State {
         Self { size, meta, ctime: stamp.ctime, ino: stamp.ino }
     }
 
-    /// Waits until the last change is old enough for another one to show. Clocks that are ahead are not waited for.
+    /// See [`settle`].
     pub(super) fn settle(&self, clock: &mut ThreadClock) {
-        let ctime = self.ctime;
-        let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
-        if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
-            && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
-        {
-            clock.during(Phase::wait_settle, || std::thread::sleep(wait));
-        }
+        settle(self.ctime, clock);
+    }
+}
+
+/// Waits until the last change of a file is old enough for another one to show. Clocks that are ahead are not waited for.
+pub(crate) fn settle(ctime: Time, clock: &mut ThreadClock) {
+    let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
+    if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
+        && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
+    {
+        clock.during(Phase::wait_settle, || std::thread::sleep(wait));
     }
 }
 

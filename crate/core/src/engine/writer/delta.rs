@@ -1,16 +1,15 @@
 //! What stands in the place of a large file that changed: it is told to the sender, and the new file is made of it.
 
-use std::sync::{Arc, mpsc};
-
 use sparsync_proto::delta::{Chunk, Cutter};
-use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_SIGNED_MAX};
+use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_PIECES_MAX, DELTA_SIGNED_MAX};
 use sparsync_proto::pack::FileId;
-use sparsync_proto::{ContentDigest, Counter, Frame, IssueKind, Kind, Phase};
+use sparsync_proto::{ContentDigest, Counter, Frame, IssueKind, Kind, Phase, Time};
 
 use super::recipe::Open;
 use super::{LaneWriter, Writing};
+use crate::engine::reader::settle;
 use crate::error::{Error, Result};
-use crate::storage::{self, CallError, Cut, Directory, File, WriteStorage, cut_file};
+use crate::storage::{self, CallError, CopyFault, Cut, Directory, File, Status, WriteStorage, cut_file};
 
 /// Parts of one frame: each takes up to 26 bytes there.
 const FRAME_PARTS: usize = BATCH_BYTES / 26;
@@ -19,11 +18,49 @@ const FRAME_PARTS: usize = BATCH_BYTES / 26;
 pub(super) struct Basis<F> {
     pub(super) file: F,
     pub(super) bytes: u64,
+    /// How it was when it was read.
+    state: Seen,
     /// What it is made of, as the sender was told.
     parts: Vec<Chunk>,
+    /// The digests of that in full, of as many parts as are worth the memory.
+    digests: Vec<ContentDigest>,
     /// What was told last, where it is, and in what that is cut when the sender asks.
     told: Vec<(u64, Chunk)>,
     below: Option<Cutter>,
+}
+
+/// What tells one state of a file's content from the next. Further names of it may come and go meanwhile.
+type Seen = (u64, Time);
+
+fn seen(status: &Status) -> Seen {
+    (status.size, status.meta.mtime)
+}
+
+/// What an open file is made of.
+pub(super) struct Made<F> {
+    pub(super) file: F,
+    state: Seen,
+    starts: Vec<u64>,
+    digests: Vec<ContentDigest>,
+}
+
+impl<F: File> Made<F> {
+    pub(super) fn of(basis: Basis<F>) -> Self {
+        let starts = basis.starts();
+        Self { file: basis.file, state: basis.state, starts, digests: basis.digests }
+    }
+
+    /// Whether it is as it was when it was read.
+    pub(super) fn is_same(&self) -> bool {
+        self.file.status().is_ok_and(|status| seen(&status) == self.state)
+    }
+
+    /// The digests of so many parts from `offset` on, if they are known.
+    fn digests(&self, offset: u64, count: usize) -> Option<&[ContentDigest]> {
+        let first = self.starts.binary_search(&offset).ok()?;
+        let digests = self.digests.get(first..first.checked_add(count)?)?;
+        digests.iter().all(|digest| *digest != ContentDigest::default()).then_some(digests)
+    }
 }
 
 impl<F> Basis<F> {
@@ -82,12 +119,15 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             Ok((status, opened)) if status.kind == Kind::File => (status, opened),
             Ok(_) | Err(_) => return tell(self.writing, file, &[]),
         };
-        let (bytes, mut parts) = (status.size, Vec::new());
+        settle(status.meta.mtime, &mut self.clock);
+        let (bytes, mut parts, mut digests) = (status.size, Vec::new(), Vec::new());
         self.clock.enter(Phase::hash);
-        add_parts(self.writing, &opened, 0..bytes, (cutter, status.stamp.may_have_holes), &mut parts)?;
+        let how = (cutter, status.stamp.may_have_holes);
+        add_parts(self.writing, &opened, 0..bytes, how, (&mut parts, Some(&mut digests)))?;
         self.clock.enter(Phase::wait_room);
         tell(self.writing, file, &parts)?;
-        let mut basis = Basis { file: opened, bytes, parts, told: Vec::new(), below: cutter.below() };
+        let (state, below) = (seen(&status), cutter.below());
+        let mut basis = Basis { file: opened, bytes, state, parts, digests, told: Vec::new(), below };
         basis.told = basis.ranges().map(|(start, part)| (start, *part)).collect();
         self.bases.insert(file, basis);
         Ok(())
@@ -111,7 +151,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 .checked_sub(part.bytes)
                 .ok_or_else(|| Error::protocol("a question about more than may be asked about").remote())?;
             let (first, mut at) = (finer.len(), start);
-            add_parts(self.writing, &basis.file, start..start + part.bytes, (cutter, false), &mut finer)?;
+            add_parts(self.writing, &basis.file, start..start + part.bytes, (cutter, false), (&mut finer, None))?;
             for chunk in &finer[first..] {
                 told.push((at, *chunk));
                 at += chunk.bytes;
@@ -122,39 +162,54 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         tell(self.writing, file, &finer)
     }
 
-    /// Makes the next bytes of the open file of these pieces. Another thread hashes many of them meanwhile: writing takes as
-    /// long as reading and hashing together.
+    /// Makes the next bytes of the open file of these pieces, which lie side by side. What they hold was hashed when they were told.
     pub(super) fn copy_pieces(&mut self, at: u64, pieces: &[(u64, u64)]) -> Result<()> {
         let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
-        if bytes < HASHED_APART_BYTES_MIN || open.hasher.count() > 0 {
+        let Some((offset, _)) = pieces.first().copied().filter(|_| open.hasher.count() == 0) else {
             return self.copy_pieces_here(at, pieces);
+        };
+        let digests = open.basis.as_ref().and_then(|basis| basis.digests(offset, pieces.len()));
+        let Some(digests) = digests.map(<[ContentDigest]>::to_vec) else { return self.copy_pieces_here(at, pieces) };
+        for digest in &digests {
+            open.mark_piece(digest);
         }
-        std::thread::scope(|scope| {
-            let (to_hash, blocks) = mpsc::sync_channel(BLOCKS_AHEAD);
-            let builder = std::thread::Builder::new().name("sparsync-hash".to_owned());
-            let Ok(hashing) = builder.spawn_scoped(scope, move || digests(&blocks)) else {
-                return self.copy_pieces_here(at, pieces);
-            };
-            let mut at = at;
-            let copied = pieces.iter().try_for_each(|&(offset, bytes)| {
-                let copied = self.copy_blocks(at, offset, bytes, |_, block, ends| {
-                    // It ends after all that was sent.
-                    let _ = to_hash.send((Arc::clone(block), ends));
-                });
-                at += bytes;
-                copied
-            });
-            drop(to_hash);
-            let digests = hashing.join().map_err(|_| Error::internal("a thread that hashes has panicked"))?;
-            if let Some(Open::Arriving(open)) = &mut self.open {
-                for digest in &digests {
-                    open.mark_piece(digest);
-                }
+        if open.is_over() {
+            if offset == at {
+                // It is there already.
+                open.data_end = at + bytes;
+                return Ok(());
             }
-            copied
-        })
+        } else if !self.writing.sparse {
+            return self.copy_range(at, offset, bytes);
+        }
+        self.copy_blocks(at, offset, bytes, |_, _| {})
+    }
+
+    /// Copies a range as well as the storage can.
+    fn copy_range(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
+        let session = self.writing.session;
+        self.clock.enter(Phase::write);
+        let mut done = 0;
+        while done < bytes {
+            session.check()?;
+            session.worked(1);
+            let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+            let (Ok(new), Some(basis)) = (&open.new, &open.basis) else { return Ok(()) };
+            match self.copier.copy((&basis.file, offset + done), (&new.file, at + done), bytes - done) {
+                Ok(0) => {
+                    open.fail(IssueKind::Integrity, CHANGED.to_owned());
+                    return Ok(());
+                }
+                Ok(count) => {
+                    done += count;
+                    open.data_end = at + done;
+                }
+                Err(CopyFault::Read(error) | CopyFault::Write(error)) => return self.written(Err(error)),
+            }
+        }
+        Ok(())
     }
 
     fn copy_pieces_here(&mut self, mut at: u64, pieces: &[(u64, u64)]) -> Result<()> {
@@ -175,20 +230,19 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     fn copy_here(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
-        self.copy_blocks(at, offset, bytes, |hasher, block, _| {
+        self.copy_blocks(at, offset, bytes, |hasher, block| {
             hasher.update(block);
         })
     }
 
-    /// Copies block by block. `hash` gets each before it is written, and whether it is the last.
+    /// Copies block by block. `hash` gets each before it is written.
     fn copy_blocks(
         &mut self,
         at: u64,
         offset: u64,
         bytes: u64,
-        mut hash: impl FnMut(&mut blake3::Hasher, &Arc<Vec<u8>>, bool),
+        mut hash: impl FnMut(&mut blake3::Hasher, &[u8]),
     ) -> Result<()> {
-        const CHANGED: &str = "what stands in its place changed while the new file was made of it";
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         let session = self.writing.session;
         let mut done = 0;
@@ -197,17 +251,16 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             session.worked(1);
             self.clock.enter(Phase::read);
             let want = usize::try_from(bytes - done).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
-            let block = free_block(&mut self.blocks);
-            let read = match (&open.basis, Arc::get_mut(block)) {
-                (Some(basis), Some(room)) => read_exactly(basis, offset + done, want, room),
-                (None, _) | (_, None) => Ok(false),
+            let read = match &open.basis {
+                Some(basis) => read_exactly(&basis.file, offset + done, want, &mut self.block),
+                None => Ok(false),
             };
             let written = match read {
                 Ok(true) => {
                     self.clock.enter(Phase::hash);
-                    hash(&mut open.hasher, block, done + want as u64 == bytes);
+                    hash(&mut open.hasher, &self.block);
                     self.clock.enter(Phase::write);
-                    open.put(at + done, offset + done, block, self.writing.sparse)
+                    open.put(at + done, offset + done, &self.block, self.writing.sparse)
                 }
                 Ok(false) => {
                     open.fail(IssueKind::Integrity, CHANGED.to_owned());
@@ -234,34 +287,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
 /// Bytes that are copied at once.
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Blocks that wait to be hashed.
-const BLOCKS_AHEAD: usize = 4;
-
-/// What is worth a thread to hash it.
-const HASHED_APART_BYTES_MIN: u64 = 4 << 20;
-
-/// A block that nobody hashes any more.
-fn free_block(blocks: &mut Vec<Arc<Vec<u8>>>) -> &mut Arc<Vec<u8>> {
-    let free = blocks.iter_mut().position(|block| Arc::get_mut(block).is_some());
-    let index = free.unwrap_or_else(|| {
-        blocks.push(Arc::default());
-        blocks.len() - 1
-    });
-    &mut blocks[index]
-}
-
-/// The digests of pieces that come in blocks, each with the word whether it is the last of its piece.
-fn digests(blocks: &mpsc::Receiver<(Arc<Vec<u8>>, bool)>) -> Vec<ContentDigest> {
-    let (mut digests, mut hasher) = (Vec::new(), blake3::Hasher::new());
-    for (block, ends) in blocks {
-        hasher.update(&block);
-        if ends {
-            digests.push(*hasher.finalize().as_bytes());
-            hasher.reset();
-        }
-    }
-    digests
-}
+/// Why a file that is made of another one is none.
+const CHANGED: &str = "what stands in its place changed while the new file was made of it";
 
 /// Reads just so many bytes; says false when there are fewer.
 fn read_exactly(file: &impl File, offset: u64, bytes: usize, into: &mut Vec<u8>) -> storage::Result<bool> {
@@ -284,7 +311,7 @@ fn add_parts<S: WriteStorage>(
     file: &impl File,
     range: std::ops::Range<u64>,
     how: (Cutter, bool),
-    parts: &mut Vec<Chunk>,
+    (parts, mut digests): (&mut Vec<Chunk>, Option<&mut Vec<ContentDigest>>),
 ) -> Result<()> {
     let cut = cut_file(file, range, how, |cut| {
         writing.session.check()?;
@@ -292,10 +319,14 @@ fn add_parts<S: WriteStorage>(
         if parts.len() == DELTA_LIST_MAX {
             return Err(Stop::Here);
         }
-        parts.push(match cut {
-            Cut::Part(content) => Chunk::of(content),
-            Cut::Hole(bytes) => Chunk::hole(bytes),
-        });
+        let (part, digest) = match cut {
+            Cut::Part(content) => Chunk::with_digest(content),
+            Cut::Hole(bytes) => (Chunk::hole(bytes), ContentDigest::default()),
+        };
+        parts.push(part);
+        if let Some(digests) = digests.as_mut().filter(|digests| digests.len() < DELTA_PIECES_MAX) {
+            digests.push(digest);
+        }
         Ok(())
     });
     match cut {

@@ -194,8 +194,8 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
     /// Copies what the sender hands over.
     copier: Copier,
-    /// Blocks of what is copied.
-    blocks: Vec<Arc<Vec<u8>>>,
+    /// A block of what is copied.
+    block: Vec<u8>,
     unnamed: Vec<Unnamed<S::Directory>>,
     /// Directories that files waiting for a flush may be in.
     unnamed_directories: usize,
@@ -213,7 +213,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             open: None,
             bases: HashMap::new(),
             copier: Copier::default(),
-            blocks: Vec::new(),
+            block: Vec::new(),
             unnamed: Vec::new(),
             unnamed_directories: 0,
             clock,

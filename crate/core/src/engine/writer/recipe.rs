@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sparsync_proto::pack::FileId;
 use sparsync_proto::{ContentDigest, Counter, IssueKind, Meta, Phase};
 
+use super::delta::Made;
 use super::naming::Unnamed;
 use super::{LaneWriter, PARTIAL_BYTES_MIN};
 use crate::engine::directories::{Incoming, Wanted};
@@ -38,7 +39,7 @@ pub(super) struct Arriving<D: WriteDirectory> {
     /// The digests of the pieces up to there.
     marked: Option<blake3::Hasher>,
     /// What stood in its place, where it is made of that.
-    pub(super) basis: Option<D::File>,
+    pub(super) basis: Option<Made<D::File>>,
     /// It was copied, and whoever handed it over looks whether it changed.
     pub(super) is_copied: bool,
     /// What is written of it is kept when the run is interrupted.
@@ -100,10 +101,14 @@ impl<D: WriteDirectory> Arriving<D> {
         Ok(())
     }
 
+    /// Whether it is written over what it is made of.
+    pub(super) fn is_over(&self) -> bool {
+        self.new.as_ref().is_ok_and(|new| new.unplaced.placement() == Placement::InPlace)
+    }
+
     /// Writes what was copied from `offset` of what stands in its place, where it is not there already.
     pub(super) fn put(&mut self, at: u64, offset: u64, bytes: &[u8], sparse: bool) -> storage::Result<()> {
-        let in_place = self.new.as_ref().is_ok_and(|new| new.unplaced.placement() == Placement::InPlace);
-        if !in_place {
+        if !self.is_over() {
             return self.write(at, bytes, sparse);
         }
         match offset.cmp(&at) {
@@ -168,7 +173,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         if let Some(basis) = &basis {
             self.lane.has_basis(basis.bytes, basis.starts(), size);
         }
-        self.create(file, incoming, wanted, (Announced::new(size), basis.map(|basis| basis.file)))
+        self.create(file, incoming, wanted, (Announced::new(size), basis.map(Made::of)))
     }
 
     /// The source changed while it was read: its recipe starts again.
@@ -195,7 +200,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         file: FileId,
         incoming: Arc<Incoming>,
         wanted: Wanted,
-        (announced, basis): (Announced, Option<<S::Directory as Directory>::File>),
+        (announced, basis): (Announced, Option<Made<<S::Directory as Directory>::File>>),
     ) -> Result<()> {
         let writing = self.writing;
         self.enter(file.directory)?;
@@ -316,12 +321,14 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         let given_up = open.give_up_part(bytes);
         let (found, made_of_basis, is_copied) = (open.digest(), open.basis.is_some(), open.is_copied);
+        // What was hashed when it was told and then copied is what was hashed, if nobody has changed it in between.
+        let is_changed = !open.is_over() && open.basis.as_ref().is_some_and(|basis| !basis.is_same());
         let Arriving { incoming, wanted, new, data_end, .. } = open;
         let new = match new {
             Ok(new) => new,
             Err((kind, message)) => return self.give_up(file, &incoming, kind, message),
         };
-        if !is_copied && found.as_bytes() != digest {
+        if is_changed || (!is_copied && found.as_bytes() != digest) {
             const OTHER: &str = "what arrived is not what was read";
             const CHANGED: &str = ", unless what stands in its place changed while the new file was made of it";
             new.unplaced.discard();
