@@ -733,6 +733,25 @@ export interface TransferOptions {
    */
   delayUpdates?: boolean | undefined;
   /**
+   * Make the whole tree beside the one that stands at the destination, with what does not change shared, and exchange the two in one
+   * step when all of it is there and on disk: whoever opens the destination gets the old tree or the new one. Where a path fails nothing changes.
+   * Not for a single file, a mount point, the top of a root or of what a key reaches, and not with `inplace`, `append`, `hardLinks`,
+   * `keepDirLinks`, `backup` and `removeSourceFiles`. At a server the key needs the rights `write` and `delete`.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('./dist', 'sparsync://host/www/site', { delete: true, publish: true })`
+   */
+  publish?: boolean | undefined;
+  /**
+   * With `publish`, keep the tree that was there under the destination's name with `.previous` behind it, in place of the one before.
+   *
+   * Default: `false`; it is removed.
+   *
+   * @example `{ publish: true, keepPrevious: true }`
+   */
+  keepPrevious?: boolean | undefined;
+  /**
    * The directory in which verified parts of large files are kept for the next run: a relative one in the directory of each
    * file, where it is no part of the tree, an absolute one for all. On a server the latter lies below the prefix of the key.
    * Turns `partial` on.

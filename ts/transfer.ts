@@ -48,6 +48,8 @@ const OFF = [
   'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
+  'publish',
+  'keepPrevious',
   'backup',
   'delete',
   'deleteExcluded',
@@ -116,6 +118,8 @@ export const TRANSFER_CHECKS: {
   readonly verifyCopies: Check<boolean>;
   readonly removeSourceFiles: Check<boolean>;
   readonly delayUpdates: Check<boolean>;
+  readonly publish: Check<boolean>;
+  readonly keepPrevious: Check<boolean>;
   readonly partialDir: Check<PathLike>;
   readonly tempDir: Check<PathLike>;
   readonly backup: Check<boolean>;
@@ -182,6 +186,8 @@ export const TRANSFER_CHECKS: {
 export const NOT_IN_PLAN = [
   'strictAttributes',
   'verifyCopies',
+  'publish',
+  'keepPrevious',
   'dryRun',
   'mkpath',
   'sparse',
@@ -211,6 +217,8 @@ export const NOT_IN_VERIFY = [
   'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
+  'publish',
+  'keepPrevious',
   'partialDir',
   'tempDir',
   'backup',
@@ -291,6 +299,8 @@ interface Given {
   verifyCopies?: boolean;
   removeSourceFiles?: boolean;
   delayUpdates?: boolean;
+  publish?: boolean;
+  keepPrevious?: boolean;
   partialDir?: PathLike;
   tempDir?: PathLike;
   backup?: boolean;
@@ -374,6 +384,8 @@ export interface EngineOptions {
   verifyCopies: boolean;
   removeSourceFiles: boolean;
   delayUpdates: boolean;
+  publish: boolean;
+  keepPrevious: boolean;
   partialDir: Uint8Array;
   tempDir: Uint8Array;
   backup: boolean;

@@ -528,6 +528,17 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'give files their names at the end, when all content has come',
   },
   {
+    name: 'publish',
+    category: 'How it is written',
+    help: 'make the new tree beside DEST, and exchange the two in one step',
+  },
+  {
+    name: 'keep-previous',
+    implies: ['publish'],
+    category: 'How it is written',
+    help: 'keep what DEST was as DEST.previous (implies --publish)',
+  },
+  {
     name: 'partial-dir',
     value: 'DIR',
     category: 'How it is written',
@@ -752,6 +763,8 @@ const SWITCHES = {
   verifyCopies: 'verify-copies',
   removeSourceFiles: 'remove-source-files',
   delayUpdates: 'delay-updates',
+  publish: 'publish',
+  keepPrevious: 'keep-previous',
   backup: 'backup',
   delete: 'delete',
   deleteExcluded: 'delete-excluded',

@@ -18,6 +18,7 @@ mod option_dirs;
 mod overlap;
 mod prepare;
 mod profile;
+mod publish;
 mod rule_files;
 mod rule_lists;
 mod run;

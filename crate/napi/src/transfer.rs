@@ -114,6 +114,10 @@ pub struct NativeTransfer {
     pub remove_source_files: bool,
     /// Files get their names when all content has come.
     pub delay_updates: bool,
+    /// The tree is made beside the one that stands there, and takes its place in one step.
+    pub publish: bool,
+    /// With `publish`, the tree that was there is kept under its name with `.previous` behind it.
+    pub keep_previous: bool,
     /// The directory in which parts of files are kept, in that of each file when it is relative.
     pub partial_dir: napi::bindgen_prelude::Uint8Array,
     /// The directory in which files are until they are complete.
@@ -228,6 +232,8 @@ impl NativeTransfer {
         request.verify_copies = self.verify_copies;
         request.remove_source_files = self.remove_source_files;
         request.delay_updates = self.delay_updates;
+        request.publish = self.publish;
+        request.keep_previous = self.keep_previous;
         request.partial_dir = self.partial_dir.to_vec();
         request.temp_dir = self.temp_dir.to_vec();
         request.backup = self.backup;

@@ -199,6 +199,10 @@ pub struct Request {
     pub remove_source_files: bool,
     /// Files get their names when all content has come.
     pub delay_updates: bool,
+    /// The tree is made beside the one that stands there, and takes its place in one step.
+    pub publish: bool,
+    /// With `publish`, the tree that was there is kept under its name with `.previous` behind it.
+    pub keep_previous: bool,
     /// The directory in which parts of files are kept, in that of each file when it is relative.
     pub partial_dir: Vec<u8>,
     /// The directory in which files are until they are complete.
@@ -300,6 +304,8 @@ impl Default for Request {
             verify_copies: false,
             remove_source_files: false,
             delay_updates: false,
+            publish: false,
+            keep_previous: false,
             partial_dir: Vec::default(),
             temp_dir: Vec::default(),
             backup: false,
@@ -383,6 +389,8 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("verifyCopies", "verify-copies", &[160]),
     ("removeSourceFiles", "remove-source-files", &[118]),
     ("delayUpdates", "delay-updates", &[115]),
+    ("publish", "publish", &[163]),
+    ("keepPrevious", "keep-previous", &[164]),
     ("partialDir", "partial-dir", &[121]),
     ("tempDir", "temp-dir", &[116]),
     ("backup", "backup", &[109]),
@@ -518,4 +526,6 @@ message!(Request, "request" {
     130 critical item_details,
     131 critical item_unchanged,
     160 critical verify_copies,
+    163 critical publish,
+    164 critical keep_previous,
 });

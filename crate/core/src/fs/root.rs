@@ -12,7 +12,7 @@ use super::directory::FsDirectory;
 use super::follow::Place;
 use super::lock::is_unclaimed;
 use super::view::View;
-use crate::storage::{Access, CallError, Result, Storage, WriteStorage};
+use crate::storage::{Access, CallError, Directory as _, Result, Storage, WriteStorage};
 
 pub(super) fn flags(access: Access) -> OFlags {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -91,6 +91,18 @@ impl Root {
             }
             result => result,
         }
+    }
+
+    /// The directory that this one is in, and the name that it has there; nothing where it has none.
+    pub(crate) fn parent(&self) -> Result<Option<(Self, Vec<u8>)>> {
+        let parent = rustix::fs::openat(&self.fd, c"..", flags(Access::Read), Mode::empty());
+        let parent = self.like(parent.map_err(CallError::of("openat"))?);
+        let path = self.absolute_path()?;
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+        let Ok(found) = parent.open(&RelPath::root(), Access::Reach)?.status(&name) else { return Ok(None) };
+        let own = self.open(&RelPath::root(), Access::Reach)?.status(b"")?;
+        let is_it = found.device == own.device && found.stamp.ino == own.stamp.ino && !name.is_empty();
+        Ok(is_it.then_some((parent, name)))
     }
 
     /// Reaches the directory at `path` as far as it exists, and says what is missing below that. What fails is told with the path

@@ -126,6 +126,9 @@ impl Shared {
         if request.backup && !(rights.write && rights.delete) {
             return refuse("keep backups, which takes the rights to write and to delete");
         }
+        if request.publish && !(rights.write && rights.delete) {
+            return refuse("publish, which takes the rights to write and to delete");
+        }
         // What stands there would be told by what need not travel.
         if basis_use(request).is_some() && !rights.read {
             return refuse("read");

@@ -28,6 +28,7 @@ use crate::negotiation::{
 };
 use crate::option_dirs::{self, Base as OptionBase};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
+use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::sources::{self, Named, Source};
 use crate::storage::Part;
@@ -247,6 +248,8 @@ impl Answer<'_> {
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<()> {
         let rights = &self.client.scope.rights;
+        let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
+        publish::check(request, is_top)?;
         let place = Place { top: &self.open(request)?.root, path: request.path.clone() };
         if let Some(name) = &request.file_name {
             // Whether it is put below a directory or gets another name is not known yet.
@@ -306,6 +309,7 @@ impl Answer<'_> {
         tell_dropped_owners(request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
+        publish::stage(&mut prepared, request, self.session)?;
         run_receiver(self.session, &prepared.destination, &options, control, lanes)?;
         Ok(())
     }

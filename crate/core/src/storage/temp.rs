@@ -24,6 +24,15 @@ impl PartialId {
         Self(id)
     }
 
+    /// What a tree that takes the place of the one with this name is called meanwhile: the same in every run, so that the next one finds it.
+    pub(crate) fn of_tree(name: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("sparsync staged tree 1");
+        hasher.update(name);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(id)
+    }
+
     /// The name that it is kept under, beside its target.
     pub(crate) fn file_name(self) -> Vec<u8> {
         spell(&self.0, b".part")

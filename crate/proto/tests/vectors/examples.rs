@@ -268,6 +268,8 @@ fn push_of_writing() -> Request {
         inplace: true,
         append: true,
         verify_copies: true,
+        publish: true,
+        keep_previous: true,
         ..Request::default()
     }
 }

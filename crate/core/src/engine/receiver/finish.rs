@@ -1,7 +1,7 @@
 //! The end of a run: attributes of directories, the flush, the result.
 
 use sparsync_proto::session::{ProfileExchange, ToReceiver};
-use sparsync_proto::{Durability, Meta, Phase, RelPath};
+use sparsync_proto::{Counter, Durability, IssueKind, Meta, Phase, RelPath};
 
 use super::{Outcome, Receiver};
 use crate::engine::account::tell_profile;
@@ -74,6 +74,26 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
+    /// Puts the tree in place that was made beside another one, if all of it has come.
+    fn publish(&mut self, is_refused: bool) -> Result<()> {
+        const WHY: &str = "not published: not all of the tree has come, and what stood there stays";
+        let (Some(publish), true, false) = (&self.destination.aside.publish, self.changed, self.options.dry_run) else {
+            return Ok(());
+        };
+        let has_failed = |counter| self.session.get(counter) > 0;
+        if is_refused || self.source_errors > 0 || has_failed(Counter::files_failed) {
+            return self.issue(IssueKind::Notice, Vec::new(), WHY);
+        }
+        // What has its name is on disk, whatever else was asked for.
+        if self.options.durability < Durability::Run
+            && let Some(root) = &self.destination.root
+        {
+            let flushed = self.clock.during(Phase::flush, || self.session.long_work(|| root.sync()));
+            flushed.map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
+        }
+        self.session.long_work(publish)
+    }
+
     /// Makes the run durable and tells the peer that it is over.
     pub(super) fn finish(&mut self, refused: Option<Error>, rx: &mut FrameReceiver) -> Result<Outcome> {
         if self.changed
@@ -85,6 +105,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
         }
         self.clock.enter(Phase::finish);
+        self.publish(refused.is_some())?;
         self.flush_report()?;
         let mut encoded = Vec::new();
         if self.options.profile == ProfileExchange::Answer {

@@ -11,7 +11,8 @@ use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::error::Result;
 use crate::storage::{
-    self, Access, CallError, Directory, Errno, Storage, WriteDirectory, WriteStorage, make_directory, open_to_adjust,
+    self, Access, CallError, Directory, Errno, Storage, WriteDirectory, WriteStorage, copy_entry, make_directory,
+    open_to_adjust,
 };
 
 impl<S: WriteStorage> Receiver<'_, S> {
@@ -163,7 +164,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let policy = self.options.policy();
         let atime = listing.atime(index).filter(|_| reasons.intersects(Reasons::ATIME));
         let target = policy.adjustment(entry, listing.xattrs(index), reasons).with_atime(atime);
-        let adjusted = self.parent_of(path).and_then(|directory| set_on(&policy, &target, &*directory, name));
+        let shares = self.destination.aside.publish.is_some();
+        let adjusted = self.parent_of(path).and_then(|directory| {
+            if shares && let Some(writing) = self.writing {
+                // The tree that stands there has this entry too.
+                copy_entry((&*directory, name), (&*directory, name), &writing.names.next())?;
+            }
+            set_on(&policy, &target, &*directory, name)
+        });
         self.clock.enter(Phase::compare);
         let unset = adjusted.unwrap_or_else(Unset::all);
         self.failures.attributes(|| path.join_bytes(name), &unset)?;

@@ -86,11 +86,23 @@ pub(crate) struct Aside<S> {
     pub(crate) basis: Vec<Basis<S>>,
     /// Those that are not there, as they were named.
     pub(crate) missing_basis: Vec<Vec<u8>>,
+    /// Puts the complete tree in place of the one that shares its files, where it was made beside that.
+    pub(crate) publish: Option<Publish>,
 }
+
+/// Puts a tree in place.
+pub(crate) type Publish = Box<dyn Fn() -> Result<()> + Send + Sync>;
 
 impl<S> Default for Aside<S> {
     fn default() -> Self {
-        Self { backups: None, staging: None, partials: None, basis: Vec::new(), missing_basis: Vec::new() }
+        Self {
+            backups: None,
+            staging: None,
+            partials: None,
+            basis: Vec::new(),
+            missing_basis: Vec::new(),
+            publish: None,
+        }
     }
 }
 

@@ -1,0 +1,237 @@
+// Trees that are published: --publish, --keep-previous.
+import { spawn } from 'node:child_process';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import type { ExecutionContext } from 'ava';
+
+import { sync } from '../dist/index.js';
+import { copied, make, randomTrees, shape } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
+import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
+import { hasStrace, straced } from './helpers/strace.js';
+import { names } from './helpers/walk.js';
+
+const unfinished = (folder: string): string[] => names(folder).filter((name) => name.startsWith('.sps-'));
+
+judged('what is published is what the same run leaves without it', async (t) => {
+  t.log(`seed ${seed}`);
+  const set = await setup(t);
+  const { work, served, url, client: user } = set;
+  const random = new Random(t.title);
+  for (let round = 0; round < 6; round += 1) {
+    const model = randomTrees(random, `${work}/model${round}`, ['s', 'd'], { plain: true });
+    const flags = ['-a', ...random.pick([[], ['--delete'], ['--delete', '--exclude=a*'], ['-c']])];
+    const judge = copied(model, `${work}/judge${round}`);
+    const env = { ...user.env, SPARSYNC_GUARDS: 'off' };
+    const plain = await cli(t, user, [...flags, `${judge}/s/`, `${judge}/d/`], { env });
+    for (const [way, base] of [
+      ['local', `${work}/local${round}`],
+      ['push', `${served}/push${round}`],
+      ['pull', `${work}/pull${round}`],
+    ] as const) {
+      copied(model, base);
+      if (way === 'pull') copied(model, `${served}/pull${round}`);
+      const from = way === 'pull' ? url(`pull${round}/s/`) : `${base}/s/`;
+      const to = way === 'push' ? url(`push${round}/d/`) : `${base}/d/`;
+      const ran = await cli(t, user, [...flags, '--publish', from, to], { env });
+      const label = `${round} ${way} ${flags.join(' ')}`;
+      t.is(ran.code, plain.code, `${label}: ${ran.stderr}`);
+      // Where a path fails nothing is published.
+      const wanted = plain.code === 0 ? `${judge}/d` : `${model}/d`;
+      t.deepEqual(shape(`${base}/d`), shape(wanted), label);
+      t.deepEqual(unfinished(base), [], label);
+    }
+  }
+});
+
+judged('the old tree is kept as it was where that is asked for, and an equal one stays', async (t) => {
+  const { work, served, url, access } = await setup(t);
+  make(work, { 's/same': 'same', 's/mode%600': 'mode', 's/changed': 'new', 's/sub/x': 'x' });
+  make(served, {
+    'd/same': 'same',
+    'd/mode%644': 'mode',
+    'd/changed@1500000000': 'old',
+    'd/sub/x': 'x',
+    'd/only': '1',
+  });
+  const before = shape(`${served}/d`);
+  const options = { ...access, delete: true, publish: true, keepPrevious: true };
+  await sync(`${work}/s`, url('d'), options);
+  t.deepEqual(shape(`${served}/d.previous`), before);
+  t.is(rsync('-ainc', '--delete', `${work}/s/`, `${served}/d/`), '');
+  t.is(lstatSync(`${served}/d/same`).ino, lstatSync(`${served}/d.previous/same`).ino);
+  const { ino } = lstatSync(`${served}/d`);
+  await sync(`${work}/s`, url('d'), options);
+  t.is(lstatSync(`${served}/d`).ino, ino);
+  writeFileSync(`${work}/s/changed`, 'newer');
+  await sync(`${work}/s`, url('d'), options);
+  t.is(readFileSync(`${served}/d.previous/changed`, 'utf8'), 'new');
+  writeFileSync(`${work}/s/changed`, 'newest');
+  await sync(`${work}/s`, url('d'), { ...options, keepPrevious: false });
+  t.is(readFileSync(`${served}/d.previous/changed`, 'utf8'), 'new');
+  t.is(readFileSync(`${served}/d/changed`, 'utf8'), 'newest');
+  t.is(lstatSync(`${served}/d/sub/x`).nlink, 2);
+  t.deepEqual(names(served), ['d', 'd.previous']);
+});
+
+judged('where a path fails the old tree stays, and so it is told', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/a': 'new', 's/b': 'a file', 'd/a@1500000000': 'old', 'd/b/full': '' });
+  const before = shape(`${work}/d`);
+  const ran = await cli(t, user, ['-a', '--publish', `${work}/s/`, `${work}/d/`]);
+  t.is(ran.code, exit.partial);
+  t.regex(ran.stderr, /not published/);
+  t.deepEqual(shape(`${work}/d`), before);
+  t.deepEqual(unfinished(work), []);
+});
+
+judged(
+  'what cannot change places, or would write into what stands there, is refused before anything is written',
+  async (t) => {
+    const { work, served, url, client: user } = await setup(t);
+    make(work, { 's/a': 'new', 's/f': 'f', 'd/a@1500000000': 'old' });
+    make(served, { 'a@1500000000': 'old' });
+    const before = [shape(work), shape(served)].map((tree) => JSON.stringify(tree));
+    for (const [flags, from, to, why] of [
+      [['--inplace'], 's/', 'd/', /publish and inplace/],
+      [['-H'], 's/', 'd/', /publish and hardLinks/],
+      [['-b'], 's/', 'd/', /publish and backup/],
+      [['-K'], 's/', 'd/', /publish and keepDirLinks/],
+      [['--remove-source-files'], 's/', 'd/', /publish and removeSourceFiles/],
+      [[], 's/f', 'd/a', /publish and a single file/],
+      [[], 's/', url(), /it is the top of a root/],
+    ] as const) {
+      const ran = await cli(t, user, [
+        '-a',
+        '--publish',
+        ...flags,
+        `${work}/${from}`,
+        to.includes(':') ? to : `${work}/${to}`,
+      ]);
+      t.not(ran.code, 0, `${flags.join()} ${to}`);
+      t.regex(ran.stderr, why);
+    }
+    t.deepEqual(
+      [shape(work), shape(served)].map((tree) => JSON.stringify(tree)),
+      before,
+    );
+  },
+);
+
+judged('a key that may not delete, and a prefix itself, publish nothing', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { rights: 'read+write' });
+  make(work, { 's/a': 'new' });
+  make(served, { 'd/a@1500000000': 'old' });
+  const ran = await cli(t, user, ['-a', '--publish', `${work}/s/`, url('d')]);
+  t.not(ran.code, 0);
+  t.regex(ran.stderr, /rights to write and to delete/);
+  t.is(readFileSync(`${served}/d/a`, 'utf8'), 'old');
+});
+
+judgedWhere(canMount)('a mount point, and a tree that holds one, are refused', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/a': 'new' });
+  for (const place of ['mounted', 'd/mounted']) {
+    if (!mountTmpfs(t, `${work}/${place}`, 'size=1m')) throw new Error('cannot mount');
+    const ran = await cli(t, user, ['-a', '--publish', `${work}/s/`, `${work}/${place.replace(/\/.*/, '')}/`]);
+    t.not(ran.code, 0);
+    t.regex(ran.stderr, place === 'mounted' ? /it is a mount point/ : /cannot share/);
+    t.deepEqual(unfinished(work), []);
+  }
+});
+
+judged('through a symlink the directory that it leads to is exchanged', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/a': 'new', 'real/d/a@1500000000': 'old' });
+  symlinkSync('real/d', `${work}/link`);
+  t.is((await cli(t, user, ['-a', '--publish', `${work}/s/`, `${work}/link/`])).code, 0);
+  t.is(readFileSync(`${work}/real/d/a`, 'utf8'), 'new');
+  t.true(lstatSync(`${work}/link`).isSymbolicLink());
+  t.deepEqual(names(`${work}/real`), ['d']);
+});
+
+/** A tree in which every file says which version it is of. */
+function version(root: string, number: number): void {
+  rmSync(root, { recursive: true, force: true });
+  for (const name of ['a', 'b', 'sub/c', 'sub/deep/d', 'z']) {
+    mkdirSync(`${root}/${name}`.replace(/\/[^/]*$/, ''), { recursive: true });
+    writeFileSync(`${root}/${name}`, `${number}\n${'x'.repeat(number * 10)}`);
+  }
+}
+
+const FILES = ['a', 'b', 'sub/c', 'sub/deep/d', 'z'];
+
+// Seen red with a run that does not publish.
+judged('who looks all the time sees one tree at every look', async (t) => {
+  const { work, served, url, access } = await setup(t);
+  version(`${served}/d`, 1);
+  const script = fileURLToPath(new URL('./helpers/tree-reader.mjs', import.meta.url));
+  const reader = spawn(process.execPath, [script, `${served}/d`, ...FILES], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let said = '';
+  reader.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await new Promise((resolve) => void reader.stdout.once('data', resolve));
+  for (let number = 2; number <= 12; number += 1) {
+    version(`${work}/s`, number);
+    await sync(`${work}/s`, url('d'), { ...access, delete: true, publish: true, keepPrevious: true });
+  }
+  reader.stdin.end();
+  await new Promise((resolve) => void reader.once('close', resolve));
+  const { looks, seen } = JSON.parse(said) as { looks: number; seen: Record<string, number> };
+  t.true(looks > 20);
+  // What is removed while it is held open is older than the one before.
+  t.deepEqual(
+    Object.keys(seen).filter((versions) => !/^\d+$/.test(versions) && !/^\d+\+missing$/.test(versions)),
+    [],
+    JSON.stringify(seen),
+  );
+});
+
+async function killed(t: ExecutionContext, work: string, env: Record<string, string>, at: number, calls: string) {
+  const [strace = '', ...options] = straced('/dev/null', ['-e', `trace=${calls}`]);
+  const inject = ['-e', `inject=${calls}:signal=SIGKILL:when=${at}`];
+  const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`, `${work}/d/`];
+  return start(t, strace, [...options, ...inject, process.execPath, program, ...words], { env }).ended;
+}
+
+// Seen red with a run that renames the old tree away before the new one gets its name.
+judgedWhere(hasStrace)(
+  'killed at any call it leaves the old or the new tree, and the next run cleans up',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    version(`${work}/s`, 2);
+    version(`${work}/old`, 1);
+    make(work, { 'old/only/here': '1\n' });
+    chmodSync(`${work}/old/a`, 0o600);
+    const outcomes = new Set<string>();
+    for (const [calls, most, step] of [
+      ['mkdirat,linkat', 24, 5],
+      ['renameat2,renameat', 12, 1],
+      ['unlinkat', 14, 3],
+      ['utimensat,fchmod,syncfs,fsync', 16, 4],
+    ] as const) {
+      for (let at = 1; at <= most; at += long ? 1 : step) {
+        for (const name of ['d', 'd.previous']) rmSync(`${work}/${name}`, { recursive: true, force: true });
+        copied(`${work}/old`, `${work}/d`);
+        const ran = await killed(t, work, { ...user.env }, at, calls);
+        const label = `${calls} ${at}`;
+        const found = JSON.stringify(shape(`${work}/d`));
+        const is = (name: string): boolean =>
+          found === JSON.stringify(shape(`${work}/${name}`)) ||
+          rsync('-ainc', '--delete', `${work}/${name}/`, `${work}/d/`) === '';
+        t.true(is('old') || is('s'), `${label}: ${found}`);
+        outcomes.add(`${ran.signal === null && ran.code === 0 ? 'ended' : 'killed'} ${is('s') ? 'new' : 'old'}`);
+        const next = await cli(t, user, ['-a', '--delete', '--publish', `${work}/s/`, `${work}/d/`]);
+        t.is(next.code, 0, `${label}: ${next.stderr}`);
+        t.true(is('s') || rsync('-ainc', '--delete', `${work}/s/`, `${work}/d/`) === '', label);
+        t.deepEqual(unfinished(work), [], label);
+      }
+    }
+    t.true(outcomes.has('killed old') && outcomes.has('killed new'), [...outcomes].join(', '));
+    t.true(existsSync(`${work}/d/a`));
+  },
+);

@@ -1,0 +1,179 @@
+//! Puts a whole tree in place in one step: it is made beside the one that stands there, sharing what does not change, and the two
+//! exchange their names (ADR 0030).
+//!
+//! A reader that opens the destination gets one of the two. Whatever is left of a run that was cut has a name that follows from the
+//! destination's, and is removed by the next one.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use sparsync_proto::{Name, RelPath, Request};
+
+use crate::engine::Session;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Root;
+use crate::prepare::{Destination, Prepared};
+use crate::storage::{
+    Access, CallError, Directory as _, Hold, PartialId, Removal, ShareError, Storage as _, WriteDirectory as _,
+    remove_tree, share_tree,
+};
+
+/// What the tree that was there is called, behind its name.
+const PREVIOUS: &[u8] = b".previous";
+
+/// A tree that is made beside the one whose place it takes. What is left of either goes when this is dropped.
+struct Staged {
+    parent: Root,
+    name: Vec<u8>,
+    staged: Vec<u8>,
+    keeps_previous: bool,
+}
+
+/// Refuses to publish in ways that write into what stands there, or to places that cannot change. `is_top`: the destination is the top of a
+/// served root, or of what a key reaches.
+pub(crate) fn check(request: &Request, is_top: bool) -> Result<()> {
+    if !request.publish {
+        if request.keep_previous {
+            return Err(Error::new(ErrorKind::Config, "keepPrevious: only publish leaves a tree that was there"));
+        }
+        return Ok(());
+    }
+    let writes_there = [
+        (request.inplace, "inplace"),
+        (request.append, "append"),
+        (request.attributes.hard_links, "hardLinks"),
+        (request.keep_dir_links, "keepDirLinks"),
+        (request.backup, "backup"),
+        (request.remove_source_files, "removeSourceFiles"),
+        (request.file_name.is_some(), "a single file"),
+    ];
+    if let Some((_, other)) = writes_there.iter().find(|(is_asked, _)| *is_asked) {
+        return Err(Error::new(ErrorKind::Config, format!("publish and {other} exclude each other")));
+    }
+    if is_top {
+        return Err(refused("it is the top of a root, or of what the key reaches; a directory below it can"));
+    }
+    Ok(())
+}
+
+fn refused(why: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("publish: the destination cannot change places: {why}"))
+}
+
+fn failed(doing: &str) -> impl Fn(CallError) -> Error {
+    move |error| Error::io(&format!("publish: {doing}"), b"", error.into())
+}
+
+/// Has a run write to a tree beside its destination, which takes that one's place in the end.
+pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Session) -> Result<()> {
+    if !request.publish || request.dry_run {
+        return Ok(());
+    }
+    if prepared.destination.file_name.is_some() {
+        return Err(Error::new(ErrorKind::Config, "publish and a single file exclude each other"));
+    }
+    if prepared.hold() != Hold::Exclusive {
+        return Err(refused("its file system knows no locks"));
+    }
+    let Destination { root, aside, .. } = &mut prepared.destination;
+    let Some(own) = root.take() else { return Ok(()) };
+    let (parent, name) = own
+        .parent()
+        .map_err(failed("cannot open the directory that the destination is in"))?
+        .ok_or_else(|| refused("it has no name of its own; a directory in it can"))?;
+    let above = parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))?;
+    let status = above.status(&name).map_err(failed("cannot look at it"))?;
+    if status.is_mount_point == Some(true) || above.is_boundary(&name, &status) {
+        return Err(refused("it is a mount point; a directory in it can"));
+    }
+    let staged = PartialId::of_tree(&name).file_name();
+    let staged = Staged { parent, name, staged, keeps_previous: request.keep_previous };
+    // What an earlier run left.
+    staged.remove()?;
+    above.make_directory(&staged.staged, 0o700).map_err(failed("cannot make a directory beside the destination"))?;
+    staged.probe()?;
+    let ends = (&Staged::path(&staged.name), &Staged::path(&staged.staged));
+    share_tree(&staged.parent, ends, || session.check().map_err(Stop::Over)).map_err(|stop| match stop {
+        Stop::Over(error) => error,
+        Stop::Share(ShareError { path, error }) => Error::io(
+            "publish: cannot share what stands at the destination with the new tree",
+            path.as_bytes(),
+            error.into(),
+        ),
+    })?;
+    *root = Some(staged.parent.descend(ends.1).map_err(failed("cannot open the new tree"))?);
+    let staged = Arc::new(staged);
+    aside.publish = Some(Box::new(move || staged.exchange()));
+    Ok(())
+}
+
+/// Why a tree is not shared.
+enum Stop {
+    Over(Error),
+    Share(ShareError),
+}
+
+impl From<ShareError> for Stop {
+    fn from(error: ShareError) -> Self {
+        Self::Share(error)
+    }
+}
+
+impl Staged {
+    fn path(name: &[u8]) -> RelPath {
+        Name::new(name).map_or_else(|_| RelPath::root(), |name| RelPath::root().join(name))
+    }
+
+    /// Whether the file system exchanges names at all, which is asked of two directories that nobody needs.
+    fn probe(&self) -> Result<()> {
+        let (one, other) = (&b"1"[..], &b"2"[..]);
+        let inside = self.parent.open(&Self::path(&self.staged), Access::Reach).map_err(failed("cannot open it"))?;
+        let probed = inside
+            .make_directory(one, 0o700)
+            .and_then(|()| inside.make_directory(other, 0o700))
+            .and_then(|()| inside.exchange(one, other));
+        for name in [one, other] {
+            let _ = inside.remove_directory(name);
+        }
+        match probed {
+            Ok(()) => Ok(()),
+            Err(CallError { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
+                Err(refused("its file system exchanges no names; a symlink that is switched would do"))
+            }
+            Err(error) => Err(failed("cannot exchange two directories")(error)),
+        }
+    }
+
+    /// Exchanges the two trees, and removes or keeps the one that was there.
+    fn exchange(&self) -> Result<()> {
+        let above = self.parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))?;
+        above.exchange(&self.staged, &self.name).map_err(failed("cannot exchange the new tree with the old one"))?;
+        above.sync().map_err(failed("cannot write to disk"))?;
+        if self.keeps_previous {
+            let previous = [&self.name, PREVIOUS].concat();
+            let kept = match above.exchange(&self.staged, &previous) {
+                Err(CallError { errno: Errno::NOENT, .. }) => above.rename(&self.staged, &previous),
+                exchanged => exchanged,
+            };
+            kept.map_err(failed("the new tree stands, and the old one cannot be kept"))?;
+            above.sync().map_err(failed("cannot write to disk"))?;
+        }
+        self.remove()
+    }
+
+    fn remove(&self) -> Result<()> {
+        let mut removal = Removal::default();
+        let removed = remove_tree(&self.parent, &Self::path(&self.staged), &mut removal);
+        match (removed, removal.failed.first()) {
+            (Err(error), _) | (Ok(()), Some(&(_, error))) => Err(failed("cannot remove what is left of a tree")(error)),
+            (Ok(()), None) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What stays is removed by the next run.
+        let _ = self.remove();
+    }
+}

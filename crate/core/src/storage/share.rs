@@ -1,0 +1,73 @@
+//! A second tree that has the entries of another one.
+
+use sparsync_proto::{Kind, Name, RelPath};
+
+use super::copy::set_like;
+use super::{Access, CallError, Directory as _, Errno, Result, TempName, WriteDirectory, WriteStorage, entries};
+
+/// Where sharing a tree has failed.
+pub(crate) struct ShareError {
+    /// What it met.
+    pub(crate) path: RelPath,
+    /// Why.
+    pub(crate) error: CallError,
+}
+
+/// Makes the empty directory `to` a tree like the one at `from`: directories of its own, and everything else further names of what is
+/// there. What is unfinished is left out. `check` is asked before each directory.
+pub(crate) fn share_tree<S: WriteStorage, E: From<ShareError>>(
+    root: &S,
+    (from, to): (&RelPath, &RelPath),
+    mut check: impl FnMut() -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let mut below = vec![RelPath::root()];
+    let mut at = 0;
+    while let Some(path) = below.get(at).cloned() {
+        check()?;
+        let found = share_directory(root, (&from.join_path(&path), &to.join_path(&path)));
+        let found = found.map_err(|(name, error)| ShareError { path: named(&path, &name), error })?;
+        below.extend(found.iter().map(|name| named(&path, name)));
+        at += 1;
+    }
+    // The deepest first, since what is made in a directory changes its time.
+    for path in below.iter().rev() {
+        let set = || -> Result<()> {
+            let like = root.open(&from.join_path(path), Access::Read)?;
+            let made = root.open(&to.join_path(path), Access::Read)?;
+            set_like(&made.handle(), &like.status(b"")?, (&like, b""));
+            Ok(())
+        };
+        set().map_err(|error| ShareError { path: path.clone(), error })?;
+    }
+    Ok(())
+}
+
+fn named(path: &RelPath, name: &[u8]) -> RelPath {
+    Name::new(name).map_or_else(|_| path.clone(), |name| path.join(name))
+}
+
+/// The same for one directory. Gives the names of those in it, which are empty so far.
+fn share_directory<S: WriteStorage>(
+    root: &S,
+    (from, to): (&RelPath, &RelPath),
+) -> std::result::Result<Vec<Vec<u8>>, (Vec<u8>, CallError)> {
+    let at_top = |error| (Vec::new(), error);
+    let (from, found) = entries(root, &RelPath::root(), from).map_err(at_top)?;
+    let to = root.open(to, Access::Reach).map_err(at_top)?;
+    let mut directories = Vec::new();
+    for (name, kind) in found.into_iter().filter(|(name, _)| TempName::parse(name).is_none()) {
+        let shared = if kind == Kind::Directory {
+            let is_foreign = || from.status(&name).is_ok_and(|status| from.is_boundary(&name, &status));
+            if is_foreign() { Err(Errno::XDEV.into()) } else { to.make_directory(&name, 0o700) }
+        } else {
+            to.make_hard_link((&from, &name), &name)
+        };
+        if let Err(error) = shared {
+            return Err((name, error));
+        }
+        if kind == Kind::Directory {
+            directories.push(name);
+        }
+    }
+    Ok(directories)
+}
