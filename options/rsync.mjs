@@ -27,7 +27,6 @@ export const REFUSED = {
   'block-size': 'what changed is found by content, in chunks whose sizes follow from it',
   'blocking-io': 'a remote shell has pipes of its own, and nothing else waits for them',
   'max-alloc': 'memory is bounded whatever the trees hold',
-  fuzzy: 'what a file may be made of is looked for under its own name alone',
   'compress-choice': 'LZ4 is what there is; --compress says when',
   zc: 'LZ4 is what there is; --compress says when',
   'compress-level': 'LZ4 has one level; --compress says when',
@@ -57,7 +56,7 @@ export const REFUSED = {
 };
 
 /** The letters of refused options. */
-const LETTERS = { N: 'crtimes', B: 'block-size', y: 'fuzzy', s: 'secluded-args', 4: 'ipv4', 6: 'ipv6' };
+const LETTERS = { N: 'crtimes', B: 'block-size', s: 'secluded-args', 4: 'ipv4', 6: 'ipv6' };
 
 /** What of our own is meant by a flag that others know, and why it is none here. */
 const OTHERS = {
@@ -96,6 +95,7 @@ const DIFFERS = {
   'delete-delay': 'as `--delete`',
   del: 'as `--delete`',
   inplace: 'for files that are there',
+  fuzzy: 'of large files; which file is similar is judged in another way',
   'delay-updates': 'what was complete when a run is cut is sent again',
   fsync: '`--durability=file`',
   partial: 'verified parts, from 4 MiB on; it is the default',

@@ -705,6 +705,24 @@ export interface TransferOptions {
    */
   append?: boolean | undefined;
   /**
+   * Send of a large file that is new at the destination what a file there lacks that is probably an older one of it: one in the same
+   * directory with its size and time, or with the most similar name. Nothing depends on what is taken but how much travels. At a
+   * server the key needs the right `read`.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('./logs', 'sparsync://host/logs/', { fuzzy: true })`
+   */
+  fuzzy?: boolean | undefined;
+  /**
+   * With `fuzzy`, look for such files in the directories of `compareDest`, `copyDest` or `linkDest` too.
+   *
+   * Default: `false`.
+   *
+   * @example `{ fuzzy: true, fuzzyDest: true, linkDest: ['../yesterday'] }`
+   */
+  fuzzyDest?: boolean | undefined;
+  /**
    * Between two folders of one machine, hash content where it is read and where it is written, as over a network. Otherwise large files are
    * copied by the kernel, without copying on a file system that lets files share blocks, and a file that changes meanwhile is found by
    * a look before and after. No effect on anything else.

@@ -45,6 +45,8 @@ const OFF = [
   'existing',
   'inplace',
   'append',
+  'fuzzy',
+  'fuzzyDest',
   'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
@@ -115,6 +117,8 @@ export const TRANSFER_CHECKS: {
   readonly wholeFile: Check<boolean>;
   readonly inplace: Check<boolean>;
   readonly append: Check<boolean>;
+  readonly fuzzy: Check<boolean>;
+  readonly fuzzyDest: Check<boolean>;
   readonly verifyCopies: Check<boolean>;
   readonly removeSourceFiles: Check<boolean>;
   readonly delayUpdates: Check<boolean>;
@@ -185,6 +189,8 @@ export const TRANSFER_CHECKS: {
 /** What only concerns writing, so that `plan` does not take it. */
 export const NOT_IN_PLAN = [
   'strictAttributes',
+  'fuzzy',
+  'fuzzyDest',
   'verifyCopies',
   'publish',
   'keepPrevious',
@@ -214,6 +220,8 @@ export const NOT_IN_VERIFY = [
   'wholeFile',
   'inplace',
   'append',
+  'fuzzy',
+  'fuzzyDest',
   'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
@@ -296,6 +304,8 @@ interface Given {
   wholeFile?: boolean;
   inplace?: boolean;
   append?: boolean;
+  fuzzy?: boolean;
+  fuzzyDest?: boolean;
   verifyCopies?: boolean;
   removeSourceFiles?: boolean;
   delayUpdates?: boolean;
@@ -381,6 +391,8 @@ export interface EngineOptions {
   wholeFile?: boolean;
   inplace: boolean;
   append: boolean;
+  fuzzy: boolean;
+  fuzzyDest: boolean;
   verifyCopies: boolean;
   removeSourceFiles: boolean;
   delayUpdates: boolean;

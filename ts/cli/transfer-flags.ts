@@ -517,6 +517,14 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'the same: what is there is always verified',
   },
   {
+    name: 'fuzzy',
+    short: 'y',
+    doubled: 'fuzzy-dest',
+    category: 'How it is written',
+    help: 'send of new files what a similar file in their directory lacks; twice: or one in --link-dest and its like',
+  },
+  { name: 'fuzzy-dest', implies: ['fuzzy'], hidden: true, category: 'How it is written', help: 'the same as -yy' },
+  {
     name: 'verify-copies',
     category: 'How it is written',
     help: 'hash what is copied between local folders, as over a network',
@@ -760,6 +768,8 @@ const SWITCHES = {
   existing: 'existing',
   inplace: 'inplace',
   append: 'append',
+  fuzzy: 'fuzzy',
+  fuzzyDest: 'fuzzy-dest',
   verifyCopies: 'verify-copies',
   removeSourceFiles: 'remove-source-files',
   delayUpdates: 'delay-updates',

@@ -152,6 +152,8 @@ impl Prepared {
                 removes_sources: request.removes_sources(),
                 in_place: (request.inplace || request.append).then_some(MayBeLinked(!terms.is_served)),
                 delta: may_delta(request, terms),
+                fuzzy: request.fuzzy,
+                fuzzy_in_bases: request.fuzzy_dest,
                 append: request.append,
                 delay_updates: request.delay_updates,
                 trusts_sender: false,

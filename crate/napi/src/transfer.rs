@@ -108,6 +108,10 @@ pub struct NativeTransfer {
     pub inplace: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
+    /// A large file that is new is made of one of a similar name, or of its size and time, in its directory.
+    pub fuzzy: bool,
+    /// With `fuzzy`, such files are looked for in the directories to compare with, too.
+    pub fuzzy_dest: bool,
     /// Between two folders of one machine content is hashed too, as it is over a network.
     pub verify_copies: bool,
     /// What has arrived, and is on disk, is removed at the source, but for directories.
@@ -229,6 +233,8 @@ impl NativeTransfer {
         request.whole_file = self.whole_file;
         request.inplace = self.inplace;
         request.append = self.append;
+        request.fuzzy = self.fuzzy;
+        request.fuzzy_dest = self.fuzzy_dest;
         request.verify_copies = self.verify_copies;
         request.remove_source_files = self.remove_source_files;
         request.delay_updates = self.delay_updates;

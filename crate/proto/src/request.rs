@@ -193,6 +193,10 @@ pub struct Request {
     pub inplace: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
+    /// A large file that is new is made of one of a similar name, or of its size and time, in its directory.
+    pub fuzzy: bool,
+    /// With `fuzzy`, such files are looked for in the directories to compare with, too.
+    pub fuzzy_dest: bool,
     /// Between two folders of one machine content is hashed too, as it is over a network.
     pub verify_copies: bool,
     /// What has arrived, and is on disk, is removed at the source, but for directories.
@@ -301,6 +305,8 @@ impl Default for Request {
             whole_file: Option::default(),
             inplace: false,
             append: false,
+            fuzzy: false,
+            fuzzy_dest: false,
             verify_copies: false,
             remove_source_files: false,
             delay_updates: false,
@@ -386,6 +392,8 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("wholeFile", "whole-file", &[122]),
     ("inplace", "inplace", &[119]),
     ("append", "append", &[120]),
+    ("fuzzy", "fuzzy", &[161]),
+    ("fuzzyDest", "fuzzy-dest", &[162]),
     ("verifyCopies", "verify-copies", &[160]),
     ("removeSourceFiles", "remove-source-files", &[118]),
     ("delayUpdates", "delay-updates", &[115]),
@@ -526,6 +534,8 @@ message!(Request, "request" {
     130 critical item_details,
     131 critical item_unchanged,
     160 critical verify_copies,
+    161 critical fuzzy,
+    162 critical fuzzy_dest,
     163 critical publish,
     164 critical keep_previous,
 });

@@ -42,6 +42,15 @@ impl Wanted {
     }
 }
 
+/// Another file than the one in its place that a new one may be made of.
+#[derive(Clone, Debug)]
+pub(super) struct OlderAt {
+    /// The number of the directory to compare with that it is in; nothing: it is in the file's own.
+    pub(super) basis: Option<usize>,
+    /// Its name there.
+    pub(super) name: Vec<u8>,
+}
+
 /// A directory with files on their way.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -52,6 +61,8 @@ pub(super) struct Incoming {
     expected: Mutex<Expected<Wanted>>,
     /// The files in whose place something stands, ascending.
     replacing: Vec<u32>,
+    /// Those that are made of another file.
+    older: HashMap<u32, OlderAt>,
 }
 
 impl Incoming {
@@ -62,7 +73,17 @@ impl Incoming {
         for (index, wanted) in wanted {
             expected.add(*index, (!wanted.is_new()).then_some(*wanted));
         }
-        Self { path, listing, expected: Mutex::new(expected), replacing }
+        Self { path, listing, expected: Mutex::new(expected), replacing, older: HashMap::new() }
+    }
+
+    /// The same, where some are made of other files.
+    pub(super) fn made_of(self, older: HashMap<u32, OlderAt>) -> Self {
+        Self { older, ..self }
+    }
+
+    /// The other file that one is made of.
+    pub(super) fn older(&self, index: u32) -> Option<&OlderAt> {
+        self.older.get(&index)
     }
 
     /// Expects the content of every file but `wanted` too, to throw it away. A peer that was granted everything sends what

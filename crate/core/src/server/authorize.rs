@@ -130,7 +130,7 @@ impl Shared {
             return refuse("publish, which takes the rights to write and to delete");
         }
         // What stands there would be told by what need not travel.
-        if basis_use(request).is_some() && !rights.read {
+        if (basis_use(request).is_some() || request.fuzzy) && !rights.read {
             return refuse("read");
         }
         if !rights.delete {

@@ -267,6 +267,8 @@ fn push_of_writing() -> Request {
         remove_source_files: true,
         inplace: true,
         append: true,
+        fuzzy: true,
+        fuzzy_dest: true,
         verify_copies: true,
         publish: true,
         keep_previous: true,

@@ -46,14 +46,16 @@ struct Best {
     has_content: bool,
     /// How it differs from the source's entry.
     reasons: Reasons,
+    /// How long it is.
+    bytes: u64,
 }
 
 /// What a basis has done for an entry.
 pub(super) enum FromBasis {
     /// The entry is settled; says whether the directory's own time changes by it.
     Settled(bool),
-    /// It has to be made, and is compared with what a basis has.
-    Differs(Reasons),
+    /// It has to be made, and is compared with what a basis has; of a file, which one and how long it is there.
+    Differs(Reasons, Option<(usize, u64)>),
     /// It has to be made, and nothing is known of it.
     Nothing,
 }
@@ -110,11 +112,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut best: Option<Best> = None;
         for (basis, scan) in &bases.0 {
             let Some(at) = scan.listing.find(listing.name(entry)) else { continue };
+            let bytes = scan.listing.get(at).map_or(0, |entry| entry.size);
             let found = match plan_alone(&rules, (listing, index), Some((&scan.listing, at))) {
-                None => return Some(Best { basis: *basis, has_content: true, reasons: Reasons::default() }),
-                Some(Step::Adjust { reasons, .. }) => Best { basis: *basis, has_content: true, reasons },
+                None => return Some(Best { basis: *basis, has_content: true, reasons: Reasons::default(), bytes }),
+                Some(Step::Adjust { reasons, .. }) => Best { basis: *basis, has_content: true, reasons, bytes },
                 Some(Step::Make { reasons, .. }) if !reasons.intersects(Reasons::TYPE) => {
-                    Best { basis: *basis, has_content: false, reasons }
+                    Best { basis: *basis, has_content: false, reasons, bytes }
                 }
                 Some(_) => continue,
             };
@@ -143,7 +146,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(best) = self.best(bases, (listing, index)) else { return Ok(FromBasis::Nothing) };
         let is_equal = best.reasons.is_empty();
         if !best.has_content {
-            return Ok(if before.is_none() { FromBasis::Differs(best.reasons) } else { FromBasis::Nothing });
+            let older = (entry.kind == Kind::File).then_some((best.basis, best.bytes));
+            return Ok(if before.is_none() { FromBasis::Differs(best.reasons, older) } else { FromBasis::Nothing });
         }
         if is_equal && how == BasisUse::Compare && before.is_none() {
             self.leave_alone(path, name);
@@ -157,7 +161,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         if !links && entry.kind != Kind::File {
             // It is made from its listing, and only told otherwise.
-            return Ok(FromBasis::Differs(best.reasons));
+            return Ok(FromBasis::Differs(best.reasons, None));
         }
         if !self.options.dry_run && !self.place_from_basis(best.basis, path, (listing, index), before, links)? {
             return Ok(FromBasis::Nothing);

@@ -11,6 +11,7 @@ use super::basis::{BasisDirectories, FromBasis};
 use super::delete::PROTECTED;
 use super::links::Followers;
 use super::make::counter_without_content;
+use super::older::Older;
 use super::{Extra, Receiver};
 use crate::engine::directories::{Incoming, Wanted};
 use crate::engine::failed::Lost;
@@ -25,6 +26,8 @@ struct Decided {
     resume: Vec<Resume>,
     /// Of which there is an older state.
     bases: Vec<Basis>,
+    /// What those are that are not in the place of a file.
+    older: Older,
     followers: Followers,
     /// The directory's own time changes by what is done.
     touched: bool,
@@ -81,7 +84,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if is_new && (!xattrs.is_empty() || self.options.rules.attributes.acls) {
             self.set_directory_xattrs(&path, (&meta, &xattrs), true);
         }
-        let Decided { wanted, resume, bases: older, followers, touched, left } =
+        let Decided { wanted, resume, bases: offered, older, followers, touched, left } =
             self.take_steps(&path, &listing, old.as_deref(), bases.as_ref())?;
         self.note_arriving((&path, &listing), left, old.as_deref(), source_name.as_deref());
         if let Some(old) = &old {
@@ -97,7 +100,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let settles = !is_new && !self.is_single();
         self.keep_followers(&path, settles.then_some(meta), followers);
-        self.want(number, path, listing, &wanted, (resume, older))
+        self.want(number, path, listing, &wanted, (resume, offered, older))
     }
 
     /// Carries out, or begins, what is to be done with each entry of a directory.
@@ -146,7 +149,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
                             decided.touched |= touched;
                             continue;
                         }
-                        FromBasis::Differs(reasons) => reasons,
+                        FromBasis::Differs(reasons, older) => {
+                            decided.older.same_name = older;
+                            reasons
+                        }
                         FromBasis::Nothing => reasons,
                     };
                     self.make(path, listing, source, before, reasons, old, &mut decided)?
@@ -255,7 +261,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         path: RelPath,
         listing: Listing,
         wanted: &[(u32, Wanted)],
-        (resume, bases): (Vec<Resume>, Vec<Basis>),
+        (resume, bases, older): (Vec<Resume>, Vec<Basis>, Older),
     ) -> Result<()> {
         let mut files: Vec<u32> = wanted.iter().map(|(index, _)| *index).collect();
         let bytes = files
@@ -269,7 +275,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             files.clear();
         } else {
             self.changed |= !files.is_empty();
-            let incoming = Incoming::new(path, listing, wanted);
+            let incoming = Incoming::new(path, listing, wanted).made_of(older.found);
             let grants_all = self.machine.grants_all();
             self.directories.expect(number, if grants_all { incoming.discarding_the_rest(wanted) } else { incoming });
         }
@@ -390,7 +396,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if let Some(before) = before.filter(|before| self.is_basis(before, entry)) {
             wanted.has_basis = true;
             decided.bases.push(Basis { index, bytes: before.size });
+        } else if before.is_none()
+            && wanted.resume.is_none()
+            && self.may_be_made_of_another(entry)
+            && let Some(bytes) = self.find_older(path, (listing, index), old, &mut decided.older)
+        {
+            wanted.has_basis = true;
+            decided.bases.push(Basis { index, bytes });
         }
+        decided.older.same_name = None;
         decided.wanted.push((index, wanted));
     }
 

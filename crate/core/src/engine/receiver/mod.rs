@@ -4,6 +4,7 @@
 //! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them,
 //! [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the tree, [`delete`] removes what
 //! only the destination has, [`again`] decides about that once more, [`missing`] adds what sources that are not there would be,
+//! [`older`] finds other files that new ones are made of,
 //! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
@@ -21,6 +22,7 @@ mod kept;
 mod links;
 mod make;
 mod missing;
+mod older;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
@@ -120,6 +122,10 @@ pub(crate) struct WriteOptions {
     pub(crate) in_place: Option<MayBeLinked>,
     /// What stands in the place of large files that change is told to the sender.
     pub(crate) delta: bool,
+    /// Large files that are new are made of similar ones.
+    pub(crate) fuzzy: bool,
+    /// Such files are looked for in the bases, too.
+    pub(crate) fuzzy_in_bases: bool,
     /// Only what files lack at their ends is written, and nothing where they lack nothing.
     pub(crate) append: bool,
     /// Files get their names when all content has come.
@@ -330,6 +336,7 @@ fn writing_of<'a, S: WriteStorage>(
         in_place: options.writes.in_place,
         delays_updates: options.writes.delay_updates,
         trusts_sender: options.writes.trusts_sender,
+        bases: &destination.aside.basis,
         backups: backups.as_ref().map(|place| Backups::new(root, names, place)),
         delayed: Mutex::default(),
         unflushed: AtomicU64::new(0),

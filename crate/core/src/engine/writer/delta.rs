@@ -7,9 +7,10 @@ use sparsync_proto::{ContentDigest, Counter, Frame, IssueKind, Kind, Phase, Time
 
 use super::recipe::Open;
 use super::{LaneWriter, Writing};
+use crate::engine::directories::OlderAt;
 use crate::engine::reader::settle;
 use crate::error::{Error, Result};
-use crate::storage::{self, CallError, CopyFault, Cut, Directory, File, Status, WriteStorage, cut_file};
+use crate::storage::{self, Access, CallError, CopyFault, Cut, Directory, Errno, File, Status, WriteStorage, cut_file};
 
 /// Parts of one frame: each takes up to 26 bytes there.
 const FRAME_PARTS: usize = BATCH_BYTES / 26;
@@ -106,13 +107,20 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
             return Err(Error::protocol("more questions about files than a lane may ask").remote());
         }
-        let current = self.current()?;
+        let Some(current) = &self.current else { return Err(Error::internal("no current directory")) };
         if !current.incoming.has_basis(file.index) {
             return Err(Error::protocol("a question about a file that was not offered").remote());
         }
         let name = current.incoming.file(file.index).map(|(name, ..)| name).unwrap_or_default();
         let opened = current.directory.as_ref().map_err(|error| *error).and_then(|directory| {
-            let opened = directory.open_file(name)?;
+            let opened = match current.incoming.older(file.index) {
+                None => directory.open_file(name)?,
+                Some(OlderAt { basis: None, name }) => directory.open_file(name)?,
+                Some(OlderAt { basis: Some(number), name }) => {
+                    let basis = self.writing.bases.get(*number).ok_or(Errno::NOENT)?;
+                    basis.root.open(&current.incoming.path, Access::Reach)?.open_file(name)?
+                }
+            };
             Ok((opened.status()?, opened))
         });
         let (status, opened) = match opened {

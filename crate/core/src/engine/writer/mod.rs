@@ -34,6 +34,7 @@ use super::lanes::{ControlSender, Pack};
 use super::owners::OwnerMap;
 use super::placement::{Committed, Delayed, Placement, Unplaced};
 use super::quota::Quota;
+use super::receiver::Basis as TreeBasis;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
@@ -78,6 +79,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) delays_updates: bool,
     /// Whole files are not hashed.
     pub(super) trusts_sender: bool,
+    /// Directories with other states of the tree.
+    pub(super) bases: &'a [TreeBasis<S>],
     /// What is replaced is kept.
     pub(super) backups: Option<Backups<'a, S>>,
     /// What is complete and gets its name with the deletions.
