@@ -175,6 +175,40 @@ export function word({ set, list, api, command, value }) {
   };
 }
 
+/** When content is compressed, which rsync says in several flags. */
+export function compression() {
+  const kind = word({ set: 'Compression', list: 'COMPRESSIONS', api: 'auto', command: 'auto', value: 'WHEN' });
+  return {
+    ...kind,
+    command: {
+      ...kind.command,
+      read: () => 'compressionOf(flags)',
+      needs: { './flag-values.js': ['compressionOf'] },
+    },
+  };
+}
+
+/** What names may end in, behind a dot. */
+export function suffixes() {
+  return {
+    rust: {
+      type: 'Vec<u8>',
+      codec: 'AtMost<OPTION_PATH_BYTES_MAX>',
+      needs: { field: ['AtMost'], limits: ['OPTION_PATH_BYTES_MAX'] },
+    },
+    binding: { type: 'Option<String>', load: (member) => `${member}.clone().unwrap_or_default().into_bytes()` },
+    api: {
+      check: 'suffixList',
+      checked: 'string',
+      type: 'string',
+      optional: true,
+      from: { './paths.js': ['suffixList'] },
+    },
+    command: { value: 'LIST', read: ({ flag: name }) => `flags.text('${name}')` },
+    document: { range: 'at most 4096 bytes', standard: 'none' },
+  };
+}
+
 /** How far two times may be apart. */
 export function window({ api, most }) {
   return {

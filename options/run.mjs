@@ -1,5 +1,5 @@
 import { EVERY, WRITING } from './calls.mjs';
-import { environment, flag, lanes, own, rate, time, word } from './kinds.mjs';
+import { compression, environment, flag, lanes, own, rate, suffixes, time, word } from './kinds.mjs';
 
 export const title = 'How it runs';
 
@@ -45,8 +45,17 @@ export const rows = [
     help: 'keep verified parts of large files for the next run (default; --no-partial)',
   },
   {
+    name: 'preallocate',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 165, at: 'preallocate' },
+    meaning: 'The room of each file is reserved before it is written.',
+    flag: 'preallocate',
+    help: 'reserve the room of each file before it is written',
+  },
+  {
     name: 'compression',
-    kind: word({ set: 'Compression', list: 'COMPRESSIONS', api: 'auto', command: 'auto', value: 'WHEN' }),
+    kind: compression(),
     calls: EVERY,
     field: { number: 27, at: 'compression', optional: true },
     meaning: 'When packs are compressed.',
@@ -55,6 +64,18 @@ export const rows = [
     bare: 'always',
     off: 'never',
     help: 'auto, always or never (default: auto)',
+  },
+  { kind: own({ value: 'NAME' }), flag: 'compress-choice', help: 'lz4 (compress always), none or auto' },
+  { kind: own({ value: 'NAME' }), flag: 'zc', hidden: true, help: 'the same as --compress-choice' },
+  { kind: own({ value: 'NUM' }), flag: 'compress-level', help: '0: compress nothing; else the one level that LZ4 has' },
+  { kind: own({ value: 'NUM' }), flag: 'zl', hidden: true, help: 'the same as --compress-level' },
+  {
+    name: 'skipCompress',
+    kind: suffixes(),
+    field: { number: 166, at: 'skip_compress' },
+    meaning: 'Files whose names end with a dot and one of these are not compressed.',
+    flag: 'skip-compress',
+    help: 'compress no file whose name ends in one of LIST: gz/jp[e]g/mp[34]',
   },
   {
     name: 'durability',

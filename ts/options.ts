@@ -947,6 +947,24 @@ export interface TransferOptions {
    */
   durability?: Durability | undefined;
   /**
+   * Reserve the room of each file at the destination before it is written, so that it is there, and in few pieces. The length grows
+   * as content comes. A file system that cannot is told once. Not with `sparse`.
+   *
+   * Default: `false`.
+   *
+   * @example `preallocate: true`
+   */
+  preallocate?: boolean | undefined;
+  /**
+   * Compress no file whose name ends in a dot and one of these, which have slashes between them; `[…]` stands for one of some characters, and
+   * case does not count. At most 4096 bytes.
+   *
+   * Default: none; whether compression pays is measured in any case.
+   *
+   * @example `skipCompress: 'gz/zip/jp[e]g/mp[34]'`
+   */
+  skipCompress?: string | undefined;
+  /**
    * Compress content on the way: `'auto'` only while the connection is slow enough for it to pay.
    *
    * Default: `'auto'`.

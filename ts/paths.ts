@@ -89,6 +89,12 @@ export function suffix(value: unknown, name: string): string {
   throw new ConfigError(`option ${name} must be at most 255 bytes without a slash`, { details: { option: name } });
 }
 
+/** Checks a list of what names may end in. */
+export function suffixList(value: unknown, name: string): string {
+  if (typeof value === 'string' && Buffer.byteLength(value) <= 4096) return value;
+  throw new ConfigError(`option ${name} must be at most 4096 bytes, as in 'gz/jp[e]g'`, { details: { option: name } });
+}
+
 function fromFileUrl(url: URL, what: string): string {
   if (url.protocol !== 'file:') {
     throw new ConfigError(`${what} is a ${url.protocol} URL; a folder is given as a path or a file: URL`);

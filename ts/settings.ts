@@ -198,6 +198,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   if ((engine.inplace || engine.append) && other !== undefined) {
     throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
   }
+  if (engine.preallocate && engine.sparse) throw new ConfigError('options preallocate and sparse exclude each other');
   if (engine.suffix === '') {
     if (engine.backupDir.length === 0) {
       throw new ConfigError('option suffix is empty without backupDir', { details: { option: 'suffix' } });

@@ -6,7 +6,7 @@ import { filterRules, nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
 import { modeChanges } from './modes.js';
 import { idMap } from './owners.js';
-import { pathOf, pathOption, pathsOf, pathsOption, suffix } from './paths.js';
+import { pathOf, pathOption, pathsOf, pathsOption, suffix, suffixList } from './paths.js';
 import type { PathLike } from './paths.js';
 import { recordOf } from './record.js';
 import { COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
@@ -61,6 +61,7 @@ const OFF = [
   'dryRun',
   'mkpath',
   'sparse',
+  'preallocate',
   'itemDetails',
   'itemUnchanged',
 ] as const;
@@ -144,7 +145,9 @@ export const TRANSFER_CHECKS: {
   readonly mkpath: Check<boolean>;
   readonly sparse: Check<boolean>;
   readonly partial: Check<boolean>;
+  readonly preallocate: Check<boolean>;
   readonly compression: Check<Compression>;
+  readonly skipCompress: Check<string>;
   readonly durability: Check<Durability>;
   readonly timeoutMs: Check<number>;
   readonly bwlimit: Check<number>;
@@ -177,6 +180,7 @@ export const TRANSFER_CHECKS: {
     maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
     allowMassDelete: flag,
     compression: oneOf(...COMPRESSIONS),
+    skipCompress: suffixList,
     durability: oneOf(...DURABILITIES),
     timeoutMs: integer(0, 86_400_000, 'milliseconds'),
     bwlimit: integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second'),
@@ -198,6 +202,7 @@ export const NOT_IN_PLAN = [
   'mkpath',
   'sparse',
   'partial',
+  'preallocate',
   'durability',
   'lockWaitMs',
   'events',
@@ -247,6 +252,8 @@ export const NOT_IN_VERIFY = [
   'mkpath',
   'sparse',
   'partial',
+  'preallocate',
+  'skipCompress',
   'durability',
   'lockWaitMs',
   'events',
@@ -331,7 +338,9 @@ interface Given {
   mkpath?: boolean;
   sparse?: boolean;
   partial?: boolean;
+  preallocate?: boolean;
   compression?: Compression;
+  skipCompress?: string;
   durability?: Durability;
   timeoutMs?: number;
   bwlimit?: number;
@@ -418,7 +427,9 @@ export interface EngineOptions {
   mkpath: boolean;
   sparse: boolean;
   partial: boolean;
+  preallocate: boolean;
   compression: Compression;
+  skipCompress?: string;
   durability: Durability;
   timeoutMs: number;
   bwlimit: number;
@@ -464,5 +475,6 @@ export function engineOptions(given: Given): EngineOptions {
   if (given.wholeFile !== undefined) options.wholeFile = given.wholeFile;
   if (given.suffix !== undefined) options.suffix = given.suffix;
   if (given.maxDelete !== undefined) options.maxDelete = given.maxDelete;
+  if (given.skipCompress !== undefined) options.skipCompress = given.skipCompress;
   return options;
 }

@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js';
+import { COMPRESSIONS, type Compression } from '../words.js';
 import type { ParsedFlags } from './parse.js';
 
 const SIZE = /^(\d+(?:\.\d*)?|\.\d+)(?:([kmgtp])(ib|b)?|b)?([+-]1)?$/i;
@@ -94,4 +95,18 @@ export function remoteOption(flags: ParsedFlags, option: string): true | undefin
     throw new ConfigError(`--remote-option takes ${REMOTE_OPTIONS.join(' or ')}, not ${JSON.stringify(unknown)}`);
   }
   return given.includes(option) ? true : undefined;
+}
+
+/** When content is compressed: `--compress` says it, and so do a choice of what compresses and a level, as with rsync. */
+export function compressionOf(flags: ParsedFlags): Compression {
+  const choice = flags.text('zc') ?? flags.text('compress-choice');
+  if (choice !== undefined && !['lz4', 'none', 'auto'].includes(choice)) {
+    throw new ConfigError(
+      `--compress-choice takes lz4, none or auto, which there are here, not ${JSON.stringify(choice)}`,
+    );
+  }
+  const level = flags.number('zl') ?? flags.number('compress-level');
+  if (choice === 'none' || level === 0) return 'never';
+  const when = flags.choice('compress', COMPRESSIONS);
+  return when ?? (choice === 'lz4' || level !== undefined ? 'always' : 'auto');
 }

@@ -3,7 +3,17 @@ import type { TransferOptions } from '../options.js';
 import { recordOf } from '../record.js';
 import { COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
-import { boundOf, joinedOf, millisecondsOf, rateOf, remoteOption, sizeOf, stopAtOf, windowOf } from './flag-values.js';
+import {
+  boundOf,
+  compressionOf,
+  joinedOf,
+  millisecondsOf,
+  rateOf,
+  remoteOption,
+  sizeOf,
+  stopAtOf,
+  windowOf,
+} from './flag-values.js';
 import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
 
@@ -633,6 +643,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'How it runs',
     help: 'keep verified parts of large files for the next run (default; --no-partial)',
   },
+  { name: 'preallocate', category: 'How it runs', help: 'reserve the room of each file before it is written' },
   {
     name: 'compress',
     short: 'z',
@@ -641,6 +652,21 @@ export const SYNC_FLAGS: readonly Flag[] = [
     off: 'never',
     category: 'How it runs',
     help: 'auto, always or never (default: auto)',
+  },
+  { name: 'compress-choice', value: 'NAME', category: 'How it runs', help: 'lz4 (compress always), none or auto' },
+  { name: 'zc', value: 'NAME', hidden: true, category: 'How it runs', help: 'the same as --compress-choice' },
+  {
+    name: 'compress-level',
+    value: 'NUM',
+    category: 'How it runs',
+    help: '0: compress nothing; else the one level that LZ4 has',
+  },
+  { name: 'zl', value: 'NUM', hidden: true, category: 'How it runs', help: 'the same as --compress-level' },
+  {
+    name: 'skip-compress',
+    value: 'LIST',
+    category: 'How it runs',
+    help: 'compress no file whose name ends in one of LIST: gz/jp[e]g/mp[34]',
   },
   {
     name: 'durability',
@@ -784,6 +810,7 @@ const SWITCHES = {
   dryRun: 'dry-run',
   mkpath: 'mkpath',
   sparse: 'sparse',
+  preallocate: 'preallocate',
 } as const;
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */
@@ -827,7 +854,8 @@ export function flaggedOptions(flags: ParsedFlags) {
       maxDelete: boundOf(flags, 'max-delete'),
       allowMassDelete: flags.given('allow-mass-delete'),
       partial: flags.given('partial'),
-      compression: flags.choice('compress', COMPRESSIONS) ?? 'auto',
+      compression: compressionOf(flags),
+      skipCompress: flags.text('skip-compress'),
       durability: flags.choice('durability', DURABILITIES) ?? 'none',
       retry: flags.number('retry') ?? 0,
       timeoutMs: millisecondsOf(flags, 'timeout'),

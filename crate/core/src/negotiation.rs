@@ -7,7 +7,7 @@ use sparsync_proto::session::SenderTerms;
 use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, OwnerNames, Request, SourceIds, Version};
 
 use crate::accounts::SystemAccounts;
-use crate::engine::{Report, SenderOptions, TellsNames, Way};
+use crate::engine::{Report, SenderOptions, SkipList, TellsNames, Way};
 use crate::error::Result;
 use crate::prepare::{self, ReceiverTerms};
 use crate::rule_files::{Place as RulePlace, judge_of_source};
@@ -113,6 +113,7 @@ pub(crate) fn sender_options(
         chmod: request.chmod.clone(),
         open_noatime: request.open_noatime,
         in_place: request.inplace,
+        skip_compress: SkipList::parse(&request.skip_compress),
         way: Way::Hashed,
         names: tells_names(request, source_ids),
         compress: Box::new(|| false),

@@ -1,6 +1,7 @@
 //! Finds the two ends of a run in the file system, before anything is written.
 
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -152,6 +153,7 @@ impl Prepared {
                 removes_sources: request.removes_sources(),
                 in_place: (request.inplace || request.append).then_some(MayBeLinked(!terms.is_served)),
                 delta: may_delta(request, terms),
+                preallocate: request.preallocate,
                 fuzzy: request.fuzzy,
                 fuzzy_in_bases: request.fuzzy_dest,
                 append: request.append,
@@ -168,6 +170,7 @@ impl Prepared {
             quota: None,
             is_source: None,
             profile: ProfileExchange::None,
+            no_room_reserved: AtomicBool::new(false),
         })
     }
 

@@ -294,7 +294,7 @@ fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
 /// How content goes from one folder of this machine to another. What is written over, what zeros are looked for in, and what may only
 /// go at some rate is read.
 fn way_of(request: &Request) -> Way {
-    let is_read = request.sparse || request.inplace || request.append || request.bwlimit > 0;
+    let is_read = request.sparse || request.preallocate || request.inplace || request.append || request.bwlimit > 0;
     match (request.verify_copies, is_read) {
         (true, _) => Way::Hashed,
         (false, true) => Way::Trusted,

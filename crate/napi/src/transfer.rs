@@ -162,8 +162,12 @@ pub struct NativeTransfer {
     pub sparse: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
+    /// The room of each file is reserved before it is written.
+    pub preallocate: bool,
     /// When packs are compressed.
     pub compression: NativeCompression,
+    /// Files whose names end with a dot and one of these are not compressed.
+    pub skip_compress: Option<String>,
     /// What is on disk at the end.
     pub durability: NativeDurability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
@@ -260,7 +264,9 @@ impl NativeTransfer {
         request.mkpath = self.mkpath;
         request.sparse = self.sparse;
         request.partial = self.partial;
+        request.preallocate = self.preallocate;
         request.compression = self.compression.into();
+        request.skip_compress = self.skip_compress.clone().unwrap_or_default().into_bytes();
         request.durability = self.durability.into();
         request.timeout_ms = whole(self.timeout_ms);
         request.bwlimit = whole(self.bwlimit);

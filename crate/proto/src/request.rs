@@ -233,8 +233,12 @@ pub struct Request {
     pub sparse: bool,
     /// Verified parts of large files are kept for the next run.
     pub partial: bool,
+    /// The room of each file is reserved before it is written.
+    pub preallocate: bool,
     /// When packs are compressed.
     pub compression: Compression,
+    /// Files whose names end with a dot and one of these are not compressed.
+    pub skip_compress: Vec<u8>,
     /// What is on disk at the end.
     pub durability: Durability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
@@ -325,7 +329,9 @@ impl Default for Request {
             mkpath: false,
             sparse: false,
             partial: false,
+            preallocate: false,
             compression: Compression::default(),
+            skip_compress: Vec::default(),
             durability: Durability::default(),
             timeout_ms: u64::default(),
             bwlimit: u64::default(),
@@ -420,7 +426,9 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("mkpath", "mkpath", &[83]),
     ("sparse", "sparse", &[96]),
     ("partial", "partial", &[25]),
+    ("preallocate", "preallocate", &[165]),
     ("compression", "compress", &[27]),
+    ("skipCompress", "skip-compress", &[166]),
     ("durability", "durability", &[26]),
     ("timeoutMs", "timeout", &[29]),
     ("bwlimit", "bwlimit", &[117]),
@@ -538,4 +546,6 @@ message!(Request, "request" {
     162 critical fuzzy_dest,
     163 critical publish,
     164 critical keep_previous,
+    165 critical preallocate,
+    166 critical skip_compress: AtMost<OPTION_PATH_BYTES_MAX>,
 });

@@ -34,7 +34,7 @@ pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportControl, control_lane};
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
-pub(crate) use reader::Way;
+pub(crate) use reader::{SkipList, Way};
 pub(crate) use receiver::{
     Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, ReceiverOptions, WriteOptions, run_receiver,
 };

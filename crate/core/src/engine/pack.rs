@@ -19,6 +19,8 @@ pub(super) struct PackBuilder<'a> {
     lane: tokio::sync::mpsc::Sender<Pack>,
     compress: &'a (dyn Fn() -> bool + Send + Sync),
     pack: Vec<u8>,
+    /// What is packed now is not compressed.
+    is_raw: bool,
 }
 
 impl<'a> PackBuilder<'a> {
@@ -27,7 +29,16 @@ impl<'a> PackBuilder<'a> {
         lane: tokio::sync::mpsc::Sender<Pack>,
         compress: &'a (dyn Fn() -> bool + Send + Sync),
     ) -> Self {
-        Self { session, lane, compress, pack: Vec::new() }
+        Self { session, lane, compress, pack: Vec::new(), is_raw: false }
+    }
+
+    /// Says whether what is packed from now on is not compressed.
+    pub(super) fn leave_raw(&mut self, is_raw: bool, clock: &mut ThreadClock) -> Result<()> {
+        if is_raw != self.is_raw {
+            self.flush(clock)?;
+            self.is_raw = is_raw;
+        }
+        Ok(())
     }
 
     /// Appends a record that is known in full.
@@ -69,7 +80,7 @@ impl<'a> PackBuilder<'a> {
         let raw = std::mem::take(&mut self.pack);
         let raw_bytes = raw.len();
         self.session.worked(1);
-        let pays = (self.compress)();
+        let pays = !self.is_raw && (self.compress)();
         let shrunk = pays.then(|| clock.during(Phase::compress, || shrink(&raw))).flatten();
         let (compressed, bytes) = match shrunk {
             Some(small) => {

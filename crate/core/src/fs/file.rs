@@ -82,6 +82,11 @@ impl WriteFile for FsFile {
         Ok(())
     }
 
+    fn reserve(&self, bytes: u64) -> Result<()> {
+        use rustix::fs::FallocateFlags;
+        rustix::fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(CallError::of("fallocate"))
+    }
+
     fn share_all(&self, from: &dyn Lent) -> Result<()> {
         let from = from.as_any().downcast_ref::<Self>().ok_or(Errno::XDEV)?;
         rustix::fs::ioctl_ficlone(&self.fd, &from.fd).map_err(CallError::of("ioctl"))

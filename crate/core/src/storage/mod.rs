@@ -300,6 +300,12 @@ pub(crate) trait WriteFile: File {
     /// Writes all of `bytes` at `offset`.
     fn write(&self, bytes: &[u8], offset: u64) -> Result<()>;
 
+    /// Reserves room up to `bytes`, without a change of its length. Fails where that is not possible.
+    fn reserve(&self, bytes: u64) -> Result<()> {
+        let _ = bytes;
+        Err(Errno::OPNOTSUPP.into())
+    }
+
     /// Makes its content, of which there is none yet, that of another file without copying it. Fails where that is not possible.
     fn share_all(&self, from: &dyn Lent) -> Result<()> {
         let _ = from;

@@ -269,6 +269,8 @@ fn push_of_writing() -> Request {
         append: true,
         fuzzy: true,
         fuzzy_dest: true,
+        preallocate: true,
+        skip_compress: b"gz/mp[34]".to_vec(),
         verify_copies: true,
         publish: true,
         keep_previous: true,

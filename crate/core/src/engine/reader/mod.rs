@@ -4,6 +4,7 @@ mod delta;
 mod error;
 mod hand_over;
 mod recipe;
+mod skip;
 mod state;
 mod whole;
 
@@ -15,6 +16,7 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase, SET_GID, SET_UID};
 
 use self::error::ReadError;
+pub(crate) use self::skip::SkipList;
 pub(super) use self::state::settle;
 use self::state::{State, look};
 use super::lanes::Pack;
@@ -49,6 +51,8 @@ pub(super) struct Taken<'a> {
     pub(super) keeps_owners: bool,
     /// Files are read without a change of their access times.
     pub(super) open_noatime: bool,
+    /// Those that are not compressed.
+    pub(super) skips: &'a SkipList,
 }
 
 /// How content goes to the receiver.
@@ -162,6 +166,10 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         let mut resume = job.resume.iter().find(|resume| resume.index == id.index);
         let mut basis = job.bases.iter().find(|basis| basis.index == id.index);
         let mut begun = false;
+        if !self.taken.skips.is_empty() {
+            let is_skipped = self.taken.skips.has(scan.listing.name(entry));
+            self.pack.leave_raw(is_skipped, &mut self.clock)?;
+        }
         for attempt in 0..READ_ATTEMPTS {
             self.clock.enter(Phase::open);
             let file = directory.open_file(scan.listing.name(entry)).map_err(ReadError::unopened)?;
@@ -220,20 +228,19 @@ impl<'a, S: Storage> LaneReader<'a, S> {
 mod tests {
     use sparsync_proto::{Meta, Time};
 
-    use super::Taken;
+    use super::{SkipList, Taken};
 
     #[test]
     fn a_new_owner_does_not_lend_his_rights_under_the_name_of_the_old_one() {
         let time = |seconds| Time { seconds, nanos: 0 };
         let listed = Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(5) };
         let found = Meta { mode: 0o6755, uid: 9, gid: 2, mtime: time(6) };
-        let kept = Taken { chmod: None, keeps_owners: true, open_noatime: false }.carried(&found, &listed);
+        let skips = SkipList::default();
+        let taken = |keeps_owners| Taken { chmod: None, keeps_owners, open_noatime: false, skips: &skips };
+        let kept = taken(true).carried(&found, &listed);
         assert_eq!(kept, Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(6) });
         let with_bits = Meta { uid: 1, ..found };
-        assert_eq!(
-            Taken { chmod: None, keeps_owners: true, open_noatime: false }.carried(&with_bits, &listed),
-            with_bits
-        );
-        assert_eq!(Taken { chmod: None, keeps_owners: false, open_noatime: false }.carried(&found, &listed), found);
+        assert_eq!(taken(true).carried(&with_bits, &listed), with_bits);
+        assert_eq!(taken(false).carried(&found, &listed), found);
     }
 }

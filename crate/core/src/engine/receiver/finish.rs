@@ -1,5 +1,7 @@
 //! The end of a run: attributes of directories, the flush, the result.
 
+use std::sync::atomic::Ordering;
+
 use sparsync_proto::session::{ProfileExchange, ToReceiver};
 use sparsync_proto::{Counter, Durability, IssueKind, Meta, Phase, RelPath};
 
@@ -106,6 +108,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.clock.enter(Phase::finish);
         self.publish(refused.is_some())?;
+        if self.options.no_room_reserved.load(Ordering::Relaxed) {
+            const WHY: &str = "no room was reserved: the destination's file system does not do that";
+            self.issue(IssueKind::Notice, Vec::new(), WHY)?;
+        }
         self.flush_report()?;
         let mut encoded = Vec::new();
         if self.options.profile == ProfileExchange::Answer {

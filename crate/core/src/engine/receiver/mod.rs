@@ -25,7 +25,7 @@ mod missing;
 mod older;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
 
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
@@ -126,6 +126,8 @@ pub(crate) struct WriteOptions {
     pub(crate) fuzzy: bool,
     /// Such files are looked for in the bases, too.
     pub(crate) fuzzy_in_bases: bool,
+    /// The room of each file is reserved first.
+    pub(crate) preallocate: bool,
     /// Only what files lack at their ends is written, and nothing where they lack nothing.
     pub(crate) append: bool,
     /// Files get their names when all content has come.
@@ -201,6 +203,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) is_source: Option<IsSource>,
     /// Whose profile goes with the result.
     pub(crate) profile: ProfileExchange,
+    /// Room was to be reserved, and could not be.
+    pub(crate) no_room_reserved: AtomicBool,
 }
 
 impl ReceiverOptions {
@@ -336,6 +340,7 @@ fn writing_of<'a, S: WriteStorage>(
         in_place: options.writes.in_place,
         delays_updates: options.writes.delay_updates,
         trusts_sender: options.writes.trusts_sender,
+        preallocate: options.writes.preallocate.then_some(&options.no_room_reserved),
         bases: &destination.aside.basis,
         backups: backups.as_ref().map(|place| Backups::new(root, names, place)),
         delayed: Mutex::default(),

@@ -24,7 +24,7 @@ use sparsync_proto::{Attributes, Chmod, Counter, Issue, MissingSources, Paths, P
 use super::budget::Budget;
 use super::events::EventQueue;
 use super::lanes::{ControlLane, ControlSender, Pack};
-use super::reader::{LaneReader, Taken, Way};
+use super::reader::{LaneReader, SkipList, Taken, Way};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
@@ -85,6 +85,8 @@ pub(crate) struct SenderOptions {
     pub(crate) open_noatime: bool,
     /// The receiver writes over what it has.
     pub(crate) in_place: bool,
+    /// Files that are not compressed.
+    pub(crate) skip_compress: SkipList,
     /// How content goes to the receiver.
     pub(crate) way: Way,
     /// Names of owners and groups, where they are told.
@@ -179,7 +181,8 @@ pub(crate) fn run_sender(
             spawn(scope, session, "sparsync-read", move || {
                 let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
                 let open_noatime = shared.options.open_noatime;
-                let taken = Taken { chmod, keeps_owners: shared.options.names.is_some(), open_noatime };
+                let (keeps_owners, skips) = (shared.options.names.is_some(), &shared.options.skip_compress);
+                let taken = Taken { chmod, keeps_owners, open_noatime, skips };
                 let how = (shared.options.in_place, shared.options.way);
                 LaneReader::new(session, &shared.source.root, lane, compress, taken, answers, how).run(&queue, &waiting)
             });

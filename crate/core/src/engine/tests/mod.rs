@@ -6,6 +6,7 @@ mod leftovers;
 mod trees;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
@@ -15,8 +16,8 @@ use sparsync_proto::{
 
 use super::events::EventQueue;
 use super::{
-    Accounts, Destination, ItemOptions, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session, Source,
-    WriteOptions, run_receiver, run_sender,
+    Accounts, Destination, ItemOptions, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session,
+    SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
 };
 use crate::error::Result;
 use crate::run::both_engines;
@@ -131,6 +132,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         quota: None,
         is_source: None,
         profile: ProfileExchange::None,
+        no_room_reserved: AtomicBool::new(false),
     };
     let sender_options = SenderOptions {
         attributes: ATTRIBUTES,
@@ -141,6 +143,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         chmod: Chmod::default(),
         open_noatime: false,
         in_place: false,
+        skip_compress: SkipList::default(),
         way: Way::Hashed,
         names: None,
         compress: Box::new(|| false),

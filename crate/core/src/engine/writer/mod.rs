@@ -12,7 +12,7 @@ mod sparse;
 mod whole;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +39,8 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    self, Access, Backups, CallError, Copier, PartialId, TempNames, Widened, WriteDirectory as _, WriteStorage,
+    self, Access, Backups, CallError, Copier, Errno, PartialId, TempNames, Widened, WriteDirectory as _, WriteFile,
+    WriteStorage,
 };
 
 /// Files from this size on are kept when a run is interrupted, and gone on with by the next.
@@ -79,6 +80,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) delays_updates: bool,
     /// Whole files are not hashed.
     pub(super) trusts_sender: bool,
+    /// The room of each file is reserved first; once it was told that this cannot be done.
+    pub(super) preallocate: Option<&'a AtomicBool>,
     /// Directories with other states of the tree.
     pub(super) bases: &'a [TreeBasis<S>],
     /// What is replaced is kept.
@@ -114,6 +117,18 @@ impl<S: WriteStorage> Writing<'_, S> {
             backups.copy(path, directory, name)?;
         }
         Ok(Some(begun))
+    }
+
+    /// Reserves the room of a file, where that is asked for.
+    pub(super) fn reserve(&self, file: &impl WriteFile, bytes: u64) -> storage::Result<()> {
+        let Some(is_told) = self.preallocate.filter(|_| bytes > 0) else { return Ok(()) };
+        match file.reserve(bytes) {
+            Err(CallError { errno: Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, .. }) => {
+                is_told.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            reserved => reserved,
+        }
     }
 
     /// How a file comes to have its name.

@@ -241,6 +241,13 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 Unplaced::file(placement, (directory, staging.as_ref()), temp_name, start)
             }),
         });
+        let begun = begun.and_then(|(unplaced, file)| match writing.reserve(&file, size) {
+            Ok(()) => Ok((unplaced, file)),
+            Err(error) => {
+                unplaced.discard();
+                Err(error)
+            }
+        });
         let new = match begun {
             Ok((unplaced, file)) => Ok(Unfinished { unplaced, file }),
             Err(error) => {

@@ -87,6 +87,7 @@ fn write<S: WriteStorage>(
     let name = incoming.file(file.index).map_or(&[][..], |(name, ..)| name);
     if let Some((unplaced, open)) = writing.begin_in_place(&incoming.path, directory, (name, old_mode), false)? {
         clock.enter(Phase::write);
+        writing.reserve(&open, content.len() as u64)?;
         put(&open, content, writing.sparse, true)?;
         clock.enter(Phase::attributes);
         let unset = writing.policy.set(&target.reopened(), &open.handle(), None);
@@ -96,7 +97,8 @@ fn write<S: WriteStorage>(
         Unplaced::file(placement, (directory, writing.staging.as_ref()), writing.names.next(), target.start())
     })?;
     clock.enter(Phase::write);
-    if let Err(error) = put(&open, content, writing.sparse, false) {
+    let reserved = writing.reserve(&open, content.len() as u64);
+    if let Err(error) = reserved.and_then(|()| put(&open, content, writing.sparse, false)) {
         unplaced.discard();
         return Err(error);
     }
