@@ -547,10 +547,20 @@ export interface NativeTransfer {
   inplace: boolean
   /** Files that are shorter than at the source get what they lack, in place; others that are there get no content. */
   append: boolean
+  /** A large file that is new is made of one of a similar name, or of its size and time, in its directory. */
+  fuzzy: boolean
+  /** With `fuzzy`, such files are looked for in the directories to compare with, too. */
+  fuzzyDest: boolean
+  /** Between two folders of one machine content is hashed too, as it is over a network. */
+  verifyCopies: boolean
   /** What has arrived, and is on disk, is removed at the source, but for directories. */
   removeSourceFiles: boolean
   /** Files get their names when all content has come. */
   delayUpdates: boolean
+  /** The tree is made beside the one that stands there, and takes its place in one step. */
+  publish: boolean
+  /** With `publish`, the tree that was there is kept under its name with `.previous` behind it. */
+  keepPrevious: boolean
   /** The directory in which parts of files are kept, in that of each file when it is relative. */
   partialDir: Uint8Array
   /** The directory in which files are until they are complete. */
@@ -591,8 +601,12 @@ export interface NativeTransfer {
   sparse: boolean
   /** Verified parts of large files are kept for the next run. */
   partial: boolean
+  /** The room of each file is reserved before it is written. */
+  preallocate: boolean
   /** When packs are compressed. */
   compression: NativeCompression
+  /** Files whose names end with a dot and one of these are not compressed. */
+  skipCompress?: string
   /** What is on disk at the end. */
   durability: NativeDurability
   /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */

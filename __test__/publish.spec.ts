@@ -1,6 +1,15 @@
 // Trees that are published: --publish, --keep-previous.
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
@@ -16,7 +25,7 @@ import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
 import { names } from './helpers/walk.js';
 
-const unfinished = (folder: string): string[] => names(folder).filter((name) => name.startsWith('.sps-'));
+const unfinished = (folder: string): string[] => names(folder).filter((name) => /(?:^|\/)\.sps-/.test(name));
 
 judged('what is published is what the same run leaves without it', async (t) => {
   t.log(`seed ${seed}`);
@@ -76,7 +85,7 @@ judged('the old tree is kept as it was where that is asked for, and an equal one
   t.is(readFileSync(`${served}/d.previous/changed`, 'utf8'), 'new');
   t.is(readFileSync(`${served}/d/changed`, 'utf8'), 'newest');
   t.is(lstatSync(`${served}/d/sub/x`).nlink, 2);
-  t.deepEqual(names(served), ['d', 'd.previous']);
+  t.deepEqual(readdirSync(served).toSorted(), ['d', 'd.previous']);
 });
 
 judged('where a path fails the old tree stays, and so it is told', async (t) => {
@@ -152,7 +161,7 @@ judged('through a symlink the directory that it leads to is exchanged', async (t
   t.is((await cli(t, user, ['-a', '--publish', `${work}/s/`, `${work}/link/`])).code, 0);
   t.is(readFileSync(`${work}/real/d/a`, 'utf8'), 'new');
   t.true(lstatSync(`${work}/link`).isSymbolicLink());
-  t.deepEqual(names(`${work}/real`), ['d']);
+  t.deepEqual(readdirSync(`${work}/real`), ['d']);
 });
 
 /** A tree in which every file says which version it is of. */
@@ -211,12 +220,14 @@ judgedWhere(hasStrace)(
     for (const [calls, most, step] of [
       ['mkdirat,linkat', 24, 5],
       ['renameat2,renameat', 12, 1],
-      ['unlinkat', 14, 3],
-      ['utimensat,fchmod,syncfs,fsync', 16, 4],
+      ['unlinkat', 24, 3],
+      ['utimensat,fchmod', 12, 5],
+      ['syncfs,fsync', 3, 1],
     ] as const) {
       for (let at = 1; at <= most; at += long ? 1 : step) {
         for (const name of ['d', 'd.previous']) rmSync(`${work}/${name}`, { recursive: true, force: true });
         copied(`${work}/old`, `${work}/d`);
+        make(work, { 'd.previous/older/a': '0\n', 'd.previous/b': '0\n' });
         const ran = await killed(t, work, { ...user.env }, at, calls);
         const label = `${calls} ${at}`;
         const found = JSON.stringify(shape(`${work}/d`));
@@ -232,6 +243,5 @@ judgedWhere(hasStrace)(
       }
     }
     t.true(outcomes.has('killed old') && outcomes.has('killed new'), [...outcomes].join(', '));
-    t.true(existsSync(`${work}/d/a`));
   },
 );

@@ -181,7 +181,7 @@ export function compression() {
   return {
     ...kind,
     command: {
-      ...kind.command,
+      value: kind.command.value,
       read: () => 'compressionOf(flags)',
       needs: { './flag-values.js': ['compressionOf'] },
     },

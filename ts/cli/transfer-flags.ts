@@ -1,7 +1,7 @@
 // Written by scripts/options.mjs from the table in options/; never edited.
 import type { TransferOptions } from '../options.js';
 import { recordOf } from '../record.js';
-import { COMPRESSIONS, DURABILITIES } from '../words.js';
+import { DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
 import {
   boundOf,

@@ -32,9 +32,9 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Nothing stands in its place, and nothing of it is held.
+    /// Nothing stands in its place, nothing of it is held, and it is made of nothing else.
     fn is_new(&self) -> bool {
-        !self.replaces() && self.resume.is_none() && !self.discarded
+        !self.replaces() && self.resume.is_none() && !self.has_basis && !self.discarded
     }
 
     fn replaces(&self) -> bool {

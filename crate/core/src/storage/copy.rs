@@ -28,6 +28,15 @@ pub(crate) enum CopyFault {
     Write(CallError),
 }
 
+impl CopyFault {
+    /// What the call said.
+    pub(crate) fn error(self) -> CallError {
+        match self {
+            Self::Read(error) | Self::Write(error) => error,
+        }
+    }
+}
+
 impl Default for Copier {
     fn default() -> Self {
         Self { shares: true, copies_ranges: true, buffer: Vec::new() }
@@ -96,7 +105,7 @@ pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<u64>
             at = data;
             while at < end {
                 let copied = copier.copy((from, at), (to, at), end - at);
-                let count = copied.map_err(|CopyFault::Read(error)| CopyFault::Write(error) | error)?;
+                let count = copied.map_err(CopyFault::error)?;
                 if count == 0 {
                     return Err(Errno::STALE.into());
                 }

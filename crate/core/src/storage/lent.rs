@@ -2,15 +2,12 @@
 
 use std::any::Any;
 
-use super::{Result, Status};
+use super::Result;
 
 /// A file that is lent to another storage of this process, which may know it by its type.
 pub(crate) trait Lent: Send {
     /// What it is.
     fn as_any(&self) -> &dyn Any;
-
-    /// See [`super::File::status`].
-    fn status(&self) -> Result<Status>;
 
     /// See [`super::File::read`].
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize>;
@@ -22,10 +19,6 @@ pub(crate) trait Lent: Send {
 impl<F: super::File + Any> Lent for F {
     fn as_any(&self) -> &dyn Any {
         self
-    }
-
-    fn status(&self) -> Result<Status> {
-        super::File::status(self)
     }
 
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize> {
