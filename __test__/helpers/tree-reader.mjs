@@ -17,7 +17,7 @@ function look() {
   });
   closeSync(held);
   looks += 1;
-  const together = [...new Set(versions)].toSorted().join('+');
+  const together = [...new Set(versions)].toSorted((a, b) => a.localeCompare(b)).join('+');
   seen[together] = (seen[together] ?? 0) + 1;
 }
 

@@ -191,7 +191,7 @@ function startWorker(stage: Stage, env: Record<string, string>): Worker {
     if (answer.error !== undefined) throw new Error(answer.error);
     return answer;
   };
-  return { pid, ask, end: () => void worker.disconnect() };
+  return { pid, ask, end: () => worker.disconnect() };
 }
 
 /** `connection.push()` in a process that was there before, over a connection that stands. */

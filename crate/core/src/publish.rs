@@ -25,7 +25,7 @@ const PREVIOUS: &[u8] = b".previous";
 struct Staged {
     parent: Root,
     name: Vec<u8>,
-    staged: Vec<u8>,
+    meanwhile: Vec<u8>,
     keeps_previous: bool,
 }
 
@@ -86,13 +86,13 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
     if status.is_mount_point == Some(true) || above.is_boundary(&name, &status) {
         return Err(refused("it is a mount point; a directory in it can"));
     }
-    let staged = PartialId::of_tree(&name).file_name();
-    let staged = Staged { parent, name, staged, keeps_previous: request.keep_previous };
+    let meanwhile = PartialId::of_tree(&name).file_name();
+    let staged = Staged { parent, name, meanwhile, keeps_previous: request.keep_previous };
     // What an earlier run left.
     staged.remove()?;
-    above.make_directory(&staged.staged, 0o700).map_err(failed("cannot make a directory beside the destination"))?;
+    above.make_directory(&staged.meanwhile, 0o700).map_err(failed("cannot make a directory beside the destination"))?;
     staged.probe()?;
-    let ends = (&Staged::path(&staged.name), &Staged::path(&staged.staged));
+    let ends = (&Staged::path(&staged.name), &Staged::path(&staged.meanwhile));
     share_tree(&staged.parent, ends, || session.check().map_err(Stop::Over)).map_err(|stop| match stop {
         Stop::Over(error) => error,
         Stop::Share(ShareError { path, error }) => Error::io(
@@ -127,7 +127,7 @@ impl Staged {
     /// Whether the file system exchanges names at all, which is asked of two directories that nobody needs.
     fn probe(&self) -> Result<()> {
         let (one, other) = (&b"1"[..], &b"2"[..]);
-        let inside = self.parent.open(&Self::path(&self.staged), Access::Reach).map_err(failed("cannot open it"))?;
+        let inside = self.parent.open(&Self::path(&self.meanwhile), Access::Reach).map_err(failed("cannot open it"))?;
         let probed = inside
             .make_directory(one, 0o700)
             .and_then(|()| inside.make_directory(other, 0o700))
@@ -147,12 +147,12 @@ impl Staged {
     /// Exchanges the two trees, and removes or keeps the one that was there.
     fn exchange(&self) -> Result<()> {
         let above = self.parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))?;
-        above.exchange(&self.staged, &self.name).map_err(failed("cannot exchange the new tree with the old one"))?;
+        above.exchange(&self.meanwhile, &self.name).map_err(failed("cannot exchange the new tree with the old one"))?;
         above.sync().map_err(failed("cannot write to disk"))?;
         if self.keeps_previous {
             let previous = [&self.name, PREVIOUS].concat();
-            let kept = match above.exchange(&self.staged, &previous) {
-                Err(CallError { errno: Errno::NOENT, .. }) => above.rename(&self.staged, &previous),
+            let kept = match above.exchange(&self.meanwhile, &previous) {
+                Err(CallError { errno: Errno::NOENT, .. }) => above.rename(&self.meanwhile, &previous),
                 exchanged => exchanged,
             };
             kept.map_err(failed("the new tree stands, and the old one cannot be kept"))?;
@@ -163,7 +163,7 @@ impl Staged {
 
     fn remove(&self) -> Result<()> {
         let mut removal = Removal::default();
-        let removed = remove_tree(&self.parent, &Self::path(&self.staged), &mut removal);
+        let removed = remove_tree(&self.parent, &Self::path(&self.meanwhile), &mut removal);
         match (removed, removal.failed.first()) {
             (Err(error), _) | (Ok(()), Some(&(_, error))) => Err(failed("cannot remove what is left of a tree")(error)),
             (Ok(()), None) => Ok(()),

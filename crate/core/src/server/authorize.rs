@@ -11,7 +11,7 @@ use super::roots::OpenRoot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::option_dirs::basis_use;
 use crate::transport::Principal;
-use crate::trust::Scope;
+use crate::trust::{Rights, Scope};
 
 impl Shared {
     /// What is asked for, by the paths that the operator's own have where everything is served.
@@ -116,22 +116,8 @@ impl Shared {
         if !deletes_missing && !request.missing.is_empty() {
             return Err(Error::protocol("sources that are missing, and are not to be deleted for that").remote());
         }
-        if (request.inplace || request.append) && !rights.write {
-            return refuse("write in place, which takes the right to write");
-        }
-        // What a file has that is appended to is told by its length and digest.
-        if request.append && !rights.read {
-            return refuse("read");
-        }
-        if request.backup && !(rights.write && rights.delete) {
-            return refuse("keep backups, which takes the rights to write and to delete");
-        }
-        if request.publish && !(rights.write && rights.delete) {
-            return refuse("publish, which takes the rights to write and to delete");
-        }
-        // What stands there would be told by what need not travel.
-        if (basis_use(request).is_some() || request.fuzzy) && !rights.read {
-            return refuse("read");
+        if let Some(what) = lacks(request, *rights) {
+            return refuse(what);
         }
         if !rights.delete {
             request.deletion.force = false;
@@ -139,4 +125,20 @@ impl Shared {
         request.durability = request.durability.max(self.durability);
         Ok(root)
     }
+}
+
+/// What a key may not do that a way of writing takes.
+fn lacks(request: &Request, rights: Rights) -> Option<&'static str> {
+    if (request.inplace || request.append) && !rights.write {
+        return Some("write in place, which takes the right to write");
+    }
+    if request.backup && !(rights.write && rights.delete) {
+        return Some("keep backups, which takes the rights to write and to delete");
+    }
+    if request.publish && !(rights.write && rights.delete) {
+        return Some("publish, which takes the rights to write and to delete");
+    }
+    // What a file has that is appended to is told by its length and digest, and what stands somewhere by what need not travel.
+    let is_told = request.append || request.fuzzy || basis_use(request).is_some();
+    (is_told && !rights.read).then_some("read")
 }

@@ -77,7 +77,10 @@ pub(super) async fn serve_sync(
         Direction::Pull => DataLanes::Out(lanes.data_out(request.lanes)),
     };
     run_engine(shared, client, &session, active, move |answer| match data {
-        DataLanes::In(data) => answer.receive(&request, version, control, data),
+        DataLanes::In(data) => {
+            answer.check_publish(&request)?;
+            answer.receive(&request, version, control, data)
+        }
         DataLanes::Out(data) => answer.send(&request, version, control, data),
     });
     lanes.carry(session, transport, timeout).await;
@@ -248,8 +251,6 @@ impl Answer<'_> {
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<()> {
         let rights = &self.client.scope.rights;
-        let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
-        publish::check(request, is_top)?;
         let place = Place { top: &self.open(request)?.root, path: request.path.clone() };
         if let Some(name) = &request.file_name {
             // Whether it is put below a directory or gets another name is not known yet.
@@ -310,8 +311,13 @@ impl Answer<'_> {
         tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         publish::stage(&mut prepared, request, self.session)?;
-        run_receiver(self.session, &prepared.destination, &options, control, lanes)?;
-        Ok(())
+        run_receiver(self.session, &prepared.destination, &options, control, lanes).map(drop)
+    }
+
+    /// Refuses to publish where the destination cannot change places.
+    fn check_publish(&self, request: &Request) -> Result<()> {
+        let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
+        publish::check(request, is_top)
     }
 
     /// Opens the directories that options of a push name, below the key's prefix.

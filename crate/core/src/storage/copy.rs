@@ -104,8 +104,8 @@ pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<u64>
                 if before.stamp.may_have_holes { from.next_data(at, before.size) } else { (at, before.size) };
             at = data;
             while at < end {
-                let copied = copier.copy((from, at), (to, at), end - at);
-                let count = copied.map_err(CopyFault::error)?;
+                let moved = copier.copy((from, at), (to, at), end - at);
+                let count = moved.map_err(CopyFault::error)?;
                 if count == 0 {
                     return Err(Errno::STALE.into());
                 }

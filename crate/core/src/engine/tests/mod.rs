@@ -102,6 +102,28 @@ fn source_of(tree: &MemoryStorage) -> Source<MemoryStorage> {
     Source { root: tree.clone(), file_name: None, selected: Paths::default(), missing: Vec::new(), gone: Vec::new() }
 }
 
+/// How the sender behaves.
+fn sender_options(asked: Asked) -> SenderOptions {
+    SenderOptions {
+        attributes: ATTRIBUTES,
+        judge: Judge::everything(),
+        recursive: true,
+        one_file_system: false,
+        omit_mount_points: false,
+        chmod: Chmod::default(),
+        open_noatime: false,
+        in_place: false,
+        skip_compress: SkipList::default(),
+        way: Way::Hashed,
+        names: None,
+        compress: Box::new(|| false),
+        hold: Duration::ZERO,
+        terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None, removes: false },
+        events: None,
+        mounts: None,
+    }
+}
+
 /// Runs sender and receiver against each other until both have ended.
 fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
     let (events, source) = (Arc::new(EventQueue::new(false)), source_of(source));
@@ -134,24 +156,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         profile: ProfileExchange::None,
         no_room_reserved: AtomicBool::new(false),
     };
-    let sender_options = SenderOptions {
-        attributes: ATTRIBUTES,
-        judge: Judge::everything(),
-        recursive: true,
-        one_file_system: false,
-        omit_mount_points: false,
-        chmod: Chmod::default(),
-        open_noatime: false,
-        in_place: false,
-        skip_compress: SkipList::default(),
-        way: Way::Hashed,
-        names: None,
-        compress: Box::new(|| false),
-        hold: Duration::ZERO,
-        terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None, removes: false },
-        events: None,
-        mounts: None,
-    };
+    let sender_options = sender_options(asked);
     let (sending, receiving) = (Arc::new(Session::new(false)), Arc::new(Session::new(false)));
     let wire = Arc::new(WireCounters::default());
     let result = both_engines(&sending, &receiving, 2, &wire, |(control, to), (receiver_control, from)| {

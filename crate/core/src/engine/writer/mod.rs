@@ -54,6 +54,7 @@ const FLUSH_DELAY_MS: u64 = 20;
 pub(crate) struct MayBeLinked(pub(crate) bool);
 
 /// What the writers of a run share.
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) session: &'a Session,
     pub(super) root: &'a S,
