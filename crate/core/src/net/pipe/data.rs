@@ -69,7 +69,7 @@ pub(super) async fn receive_lane(
         let mut bytes = take_buffer(header.stored_bytes, session.profiler());
         read_bytes(&mut stream, &mut bytes, header.stored_bytes, false).await?;
         wire.received((PACK_HEADER_BYTES + header.stored_bytes) as u64);
-        room.send(Pack { header, bytes: share(bytes) });
+        room.send(Pack::new(header, share(bytes)));
     }
     Ok(())
 }
