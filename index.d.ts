@@ -59,11 +59,21 @@ export declare class NativeServer {
   stats(): Record<string, number>
   /** What sessions that have ended since the last call took; `null` when sessions are not profiled. */
   takeProfiles(): NativeServerProfiles | null
+  /** What has happened since the last call; empty when no log is kept. */
+  takeEvents(): Array<NativeServerEvent>
+  /** Reads the authorized keys again. */
+  reload(): void
   /** Lets runs finish for up to `graceMs`, ends those that are left, and stops. */
   close(graceMs: number): Promise<void>
   /** Settles when the server has stopped. */
   closed(): Promise<void>
 }
+
+/** The clients that a file lets in. */
+export declare function authorizedKeys(path: string): Array<NativeAuthorizedKey>
+
+/** Adds a line to a file of clients, in the place of those with its key. */
+export declare function authorizeKey(path: string, line: string): void
 
 /** The version of the native core. */
 export declare function coreVersion(): string
@@ -74,6 +84,18 @@ export declare function explain(request: NativeRequest, destination: Uint8Array,
 /** Removes the pins of a server; says whether there were any. */
 export declare function forgetHost(path: string, host: string, port: number): boolean
 
+/** The key of the server that an invitation is of. */
+export declare function invitationServerKey(invitation: string): string
+
+/**
+ * Invites somebody who is to be called `name` to the server with `serverKey`, whose file of clients is at `path`. Gives the
+ * invitation, a secret.
+ */
+export declare function invite(path: string, name: string, scope: string, until: string, serverKey: string): string
+
+/** Becomes a client by an invitation. Gives the line by which the server knows this side. */
+export declare function join(options: NativeConnectOptions, invitation: string): Promise<string>
+
 /** The keys that are pinned for a server. */
 export declare function knownHost(path: string, host: string, port: number): Array<string>
 
@@ -82,6 +104,26 @@ export declare function loadIdentity(keyPath: string): NativeKey
 
 /** What is done to an entry. */
 export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep'
+
+/** A client that a file lets in. */
+export interface NativeAuthorizedKey {
+  /** Its name. */
+  name: string
+  /** `ed25519:…` */
+  publicKey: string
+  /** Its roots, with prefixes, as they stand in the file; none for all. */
+  roots: Array<string>
+  /** What it may do. */
+  operations: Array<string>
+  /** The most bytes that it may keep. */
+  quotaBytes?: number
+  /** The most entries that it may keep. */
+  entries?: number
+  /** When its time is over, in milliseconds since 1970. */
+  expiresMs?: number
+  /** The line of the file, from 1. */
+  line: number
+}
 
 /** A command that leads to the other end. */
 export interface NativeCommandOptions {
@@ -372,6 +414,48 @@ export interface NativeRule {
   senderOnly: boolean
 }
 
+/** One thing that happened on a server. What does not belong to its kind is absent. */
+export interface NativeServerEvent {
+  /** When, in milliseconds since 1970. */
+  atMs: number
+  /** `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable` or `dropped`. */
+  kind: string
+  /** The name of the client's key. */
+  client?: string
+  /** The key that the client has shown. */
+  publicKey?: string
+  /** Where the client is. */
+  address?: string
+  /** `push`, `pull`, `list`, `stat`, `explain` or `join`. */
+  operation?: string
+  /** The root as the client calls it. */
+  root?: Uint8Array
+  /** The path below it; of several sources the first. */
+  path?: Uint8Array
+  /** How many further sources there are. */
+  more?: number
+  /** Nothing was to be changed. */
+  dryRun?: boolean
+  /** Files whose content was written here or read here. */
+  files?: number
+  /** Bytes of content that came or went. */
+  bytes?: number
+  /** Entries that were removed here. */
+  deletes?: number
+  /** Paths that did not arrive here as they should. */
+  failed?: number
+  /** How long it took or lasted. */
+  durationMs?: number
+  /** What went wrong. */
+  code?: string
+  /** The same for people. */
+  message?: string
+  /** The path that the error names. */
+  errorPath?: Uint8Array
+  /** How many keys are in force, or events are missing. */
+  count?: number
+}
+
 /** How a server is set up. */
 export interface NativeServerOptions {
   /** `host:port`. */
@@ -400,6 +484,8 @@ export interface NativeServerOptions {
   profile: boolean
   /** Options that no client may use. */
   refuse: Array<string>
+  /** What happens is kept for `takeEvents`. */
+  log: boolean
 }
 
 /** What a server that profiles its sessions has to tell. */
@@ -642,6 +728,12 @@ export declare function profileFigureNames(): Array<string>
 
 /** The names of phases. */
 export declare function profilePhaseNames(): Array<string>
+
+/** The public key of a private one in PEM. */
+export declare function publicKeyOf(pem: string): string
+
+/** Removes the clients with this name or key from a file, and gives them. */
+export declare function revokeKey(path: string, who: string): Array<NativeAuthorizedKey>
 
 /** Starts a run between two folders of this machine. */
 export declare function startLocal(request: NativeRequest, destination: Uint8Array): NativeJob

@@ -773,13 +773,18 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, coreVersion, explain, forgetHost, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, publicKeyOf, revokeKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
+export { authorizedKeys }
+export { authorizeKey }
 export { coreVersion }
 export { explain }
 export { forgetHost }
+export { invitationServerKey }
+export { invite }
+export { join }
 export { knownHost }
 export { loadIdentity }
 export { NativeAction }
@@ -795,6 +800,8 @@ export { NativeReason }
 export { NativeSide }
 export { profileFigureNames }
 export { profilePhaseNames }
+export { publicKeyOf }
+export { revokeKey }
 export { startLocal }
 export { statNames }
 export { trustHost }

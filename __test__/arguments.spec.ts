@@ -100,8 +100,23 @@ async function fuzzOptions(
   }
 }
 
-const { connect, explain, identity, pinKey, pinnedKeys, plan, serve, sync, unpinKeys, verify } =
-  api as unknown as Record<string, Untyped>;
+const {
+  authorizedKeys,
+  connect,
+  explain,
+  identity,
+  invite,
+  issueCredential,
+  join,
+  pinKey,
+  pinnedKeys,
+  plan,
+  revokeKey,
+  serve,
+  sync,
+  unpinKeys,
+  verify,
+} = api as unknown as Record<string, Untyped>;
 const KEY = `ed25519:${'A'.repeat(43)}`;
 const BAD = ['ERR_SPARSYNC_CONFIG'];
 
@@ -113,12 +128,17 @@ test('every function is tried here', (t) => {
   const functions = Object.entries(api).filter(([, value]) => typeof value === 'function');
   const names = functions.map(([name]) => name).filter((name) => !name.endsWith('Error'));
   t.deepEqual(names.toSorted(), [
+    'authorizedKeys',
     'connect',
     'explain',
     'identity',
+    'invite',
+    'issueCredential',
+    'join',
     'pinKey',
     'pinnedKeys',
     'plan',
+    'revokeKey',
     'serve',
     'sync',
     'unpinKeys',
@@ -158,7 +178,7 @@ test('serve, and what a server takes: every argument is checked', async (t) => {
   for (const name of await known((options) => serve?.(options))) {
     await fuzz(t, `serve, ${name}`, (value) => serve?.({ ...base, [name]: value }), allowed);
   }
-  for (const name of ['name', 'key', 'roots', 'operations', 'quotaBytes', 'entries']) {
+  for (const name of ['name', 'key', 'roots', 'operations', 'quotaBytes', 'entries', 'expires']) {
     const good = { name: 'me', key: KEY };
     await fuzz(
       t,
@@ -195,6 +215,32 @@ test('serve, and what a server takes: every argument is checked', async (t) => {
   );
   await connection.close();
   await server.close({ graceMs: 0 });
+});
+
+test('clients of a server: every argument is checked', async (t) => {
+  const work = workDir(t);
+  const files = { authorizedKeysPath: `${work}/keys`, keyPath: `${work}/key.pem` };
+  await fuzz(t, 'revokeKey', (value) => revokeKey?.(value, { authorizedKeysPath: files.authorizedKeysPath }));
+  for (const [name, call] of Object.entries({
+    authorizedKeys,
+    revokeKey: (options?: unknown) => revokeKey?.('a', options),
+  })) {
+    await fuzz(t, `${name}, options`, (value) => call?.(Object.keys(Object(value)).length === 0 ? 5 : value));
+    await fuzz(t, `${name}, path`, (value) => call?.({ authorizedKeysPath: value }));
+  }
+  await fuzz(t, 'invite', (value) => invite?.(value, files));
+  await fuzz(t, 'issueCredential', (value) => issueCredential?.(value, 'host', files));
+  await fuzz(t, 'issueCredential, address', (value) => issueCredential?.('a', value, files));
+  await fuzz(t, 'join', (value) => join?.(value, 'x'));
+  await fuzz(t, 'join, invitation', (value) => join?.('host', value));
+  await fuzz(t, 'join, options', (value) => join?.('host', 'x', Object.keys(Object(value)).length === 0 ? 5 : value));
+  for (const name of await known((options) => invite?.('a', options))) {
+    await fuzz(t, `invite, ${name}`, (value) => invite?.('a', { ...files, [name]: value }), ['ok', ...BAD]);
+  }
+  for (const text of ['', '\0', 'a b', 'a\nb', 'a=b', '#a', 'ed25519:x']) {
+    await assertTyped(t, `invite(${text})`, () => invite?.(text, files), BAD);
+    await assertTyped(t, `a root ${text}`, () => invite?.('a', { ...files, roots: [`${text}\n`] }), BAD);
+  }
 });
 
 test('keys and pins: every argument is checked', async (t) => {

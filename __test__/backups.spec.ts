@@ -147,7 +147,7 @@ for (const [what, bad] of [
     const server = await startServer(t, {
       home: `${set.work}/second`,
       roots: { root: set.served },
-      allow: [`narrow=${user.publicKey},root=root/in/prefix,allow=read+write+delete`],
+      allow: [`narrow ${user.publicKey} root=root/in/prefix allow=read,write,delete`],
     });
     user.trust(server.port, server.pin);
     make(set.work, { 's/f': 'new' });

@@ -403,7 +403,7 @@ judged('keys, trust, verify and doctor do what they say', async (t) => {
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
-    allow: [`me=${user.publicKey},allow=read+write+delete+owner`],
+    allow: [`me ${user.publicKey} allow=read,write,delete,owner`],
   });
   plainTree(`${work}/src`, { directories: 2, files: 5 });
   const keys = await cli(t, user, ['keys']);

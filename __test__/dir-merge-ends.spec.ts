@@ -214,7 +214,7 @@ test('on a server no file of rules above the prefix of the key is read (CVE-2026
   symlinkSync('../../rules', `${served}/in/tree/.g`);
   symlinkSync(`${served}/rules`, `${served}/in/tree/.h`);
   const user = makeClient(work, 'narrow');
-  const allow = [`narrow=${user.publicKey},root=root/in,allow=read+write+delete`];
+  const allow = [`narrow ${user.publicKey} root=root/in allow=read,write,delete`];
   const server = await startServer(t, {
     home: dir(work, 'second'),
     roots: { root: served },

@@ -83,7 +83,7 @@ for (const [how, env] of Object.entries(homes)) {
     const keys = own(work, 'keys');
     const key = await bare(t, env, ['keys', '--identity', `${keys}/client.pem`]);
     t.is(key.code, 0, key.stderr);
-    const args = ['--identity', `${keys}/server.pem`, '--allow', `me=${key.stdout.trim()}`];
+    const args = ['--identity', `${keys}/server.pem`, '--allow', `me ${key.stdout.trim()}`];
     const path = `PATH=${process.env['PATH'] ?? ''}`;
     const serve = ['serve', '--listen', '127.0.0.1:0', '--root', `root=${served}`, ...args];
     const server = start(t, 'env', ['-i', path, ...env, ...asNobody, process.execPath, program, ...serve]);

@@ -145,17 +145,17 @@ judged('each scope permits what it says and nothing beyond', async (t) => {
   plainTree(`${work}/source`, { directories: 1, files: 3, label: 'pushed' });
   const scopes = {
     all: '',
-    prefix: ',root=root/own',
-    reader: ',root=root,allow=read',
-    writer: ',root=root,allow=write',
-    keeper: ',root=root,allow=read+write',
-    appender: ',root=root,allow=append',
+    prefix: ' root=root/own',
+    reader: ' root=root allow=read',
+    writer: ' root=root allow=write',
+    keeper: ' root=root allow=read,write',
+    appender: ' root=root allow=append',
   };
   const users = Object.fromEntries(Object.keys(scopes).map((name) => [name, client(work, name)]));
   const server = await startServer(t, {
     home: work,
     roots: { root: served, private: private_ },
-    allow: Object.entries(scopes).map(([name, scope]) => `${name}=${users[name]?.publicKey ?? ''}${scope}`),
+    allow: Object.entries(scopes).map(([name, scope]) => `${name} ${users[name]?.publicKey ?? ''}${scope}`),
   });
   const access = (name: keyof typeof scopes) => accessOf(users[name] ?? client(work, name), server);
 

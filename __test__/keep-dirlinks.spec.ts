@@ -200,7 +200,7 @@ test('at a server symlinks are written through below the prefix of the key alone
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
-    allow: [`me=${user.publicKey},root=root/mine,allow=read+write+delete`],
+    allow: [`me ${user.publicKey} root=root/mine allow=read,write,delete`],
     args: ['--exclude=.hid'],
   });
   const source = dir(work, 'src');

@@ -88,7 +88,7 @@ test('closed streams and readers that have gone are no reason for noise', async 
 test('a server goes on serving when nobody could read where', async (t) => {
   const work = workDir(t);
   const user = client(work);
-  const args = ['serve', '--root', `r=${work}`, '--listen', '127.0.0.1:0', '--allow', `me=${user.publicKey}`];
+  const args = ['serve', '--root', `r=${work}`, '--listen', '127.0.0.1:0', '--allow', `me ${user.publicKey}`];
   for (const more of [[], ['--json']]) {
     const server = redirected(t, user, '>/dev/full', [...args, ...more]);
     await until('a word from the server', () => server.stderr().includes('\n') || server.over());

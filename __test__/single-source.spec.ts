@@ -141,7 +141,7 @@ judged('a symlink leads a key no further than its prefix', async (t) => {
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
-    allow: [`user=${user.publicKey},root=root/mine`],
+    allow: [`user ${user.publicKey} root=root/mine`],
   });
   user.trust(server.port, server.pin);
   const access = accessOf(user, server);

@@ -52,7 +52,7 @@ async function limited(t: Parameters<typeof workDir>[0]) {
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
-    allow: [`me=${user.publicKey},root=root/mine,allow=read+write+delete`],
+    allow: [`me ${user.publicKey} root=root/mine allow=read,write,delete`],
     args: ['--exclude=.hid*', '--exclude=/mine/in/closed'],
   });
   return { work, served, user, server, access: accessOf(user, server) };

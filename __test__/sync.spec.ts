@@ -208,7 +208,7 @@ judged('several clients at once, each with a key of its own to a subtree of its 
   const server = await startServer(t, {
     home: work,
     roots: { root: served },
-    allow: users.map((user, i) => `user${i}=${user.publicKey},root=root/tree${i},allow=read+write+delete+special`),
+    allow: users.map((user, i) => `user${i} ${user.publicKey} root=root/tree${i} allow=read,write,delete,special`),
   });
   const maker = new TreeMaker(new Random(t.title));
   for (const i of users.keys()) maker.generate(`${work}/source${i}`, 150);
@@ -357,7 +357,7 @@ judgedWhere(isRoot)('owner and group are kept when asked for, and only then', as
   const server = await startServer(t, {
     home: dir(work, 'other'),
     roots: { root: served },
-    allow: [`owner=${user.publicKey},allow=read+write+delete+owner`],
+    allow: [`owner ${user.publicKey} allow=read,write,delete,owner`],
   });
   await sync(`${work}/source`, server.url('root', 'owned'), {
     ...accessOf(user, server),

@@ -1,5 +1,6 @@
 /** The modules of Node that few programs need. */
 interface Builtins {
+  'node:crypto': typeof import('node:crypto');
   'node:module': typeof import('node:module');
   'node:os': typeof import('node:os');
 }

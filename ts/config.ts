@@ -15,11 +15,20 @@ export interface Environment {
   SPARSYNC_GUARDS?: string;
   /** Anything but `0`: every sync and every server tells where its time went. */
   SPARSYNC_PROFILE?: string;
+  /** What `sparsync invite --credential` has shown: this client's key, and the server that it is for with its key. No file is read then. */
+  SPARSYNC_CREDENTIAL?: string;
+  /** The invitation that `sparsync join` uses, instead of asking for it. */
+  SPARSYNC_INVITATION?: string;
 }
 
 function variable(name: string): string | undefined {
   const value = process.env[name];
   return value === undefined || value === '' ? undefined : value;
+}
+
+/** The credential in the environment, a secret. */
+export function credentialText(): string | undefined {
+  return variable('SPARSYNC_CREDENTIAL');
 }
 
 /** Whether the environment asks for profiles. */

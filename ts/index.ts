@@ -5,6 +5,8 @@
  */
 export { ERROR_CODES } from './codes.js';
 export type { ErrorCode, Side } from './codes.js';
+export { authorizedKeys, revokeKey } from './authorized-keys.js';
+export type { AuthorizedKey, AuthorizedKeysOptions } from './authorized-keys.js';
 export { connect } from './connection.js';
 export type {
   Connection,
@@ -56,6 +58,8 @@ export type {
   WarningCode,
   WarningEvent,
 } from './events.js';
+export { invite, issueCredential, join } from './invitations.js';
+export type { Invitation, InviteOptions, IssuedCredential, JoinOptions, Joined } from './invitations.js';
 export type { SyncJob } from './job.js';
 export type {
   ConnectOptions,
@@ -88,6 +92,23 @@ export type {
 export { serve } from './server.js';
 export type { CommandPlace, PipePlace, ShellPlace } from './shell.js';
 export type { CloseOptions, Server, ServerStats } from './server.js';
+export type {
+  ServerAnsweredEvent,
+  ServerClient,
+  ServerConnectedEvent,
+  ServerDisconnectedEvent,
+  ServerDroppedEvent,
+  ServerEvent,
+  ServerEventListener,
+  ServerJoinedEvent,
+  ServerKeysEvent,
+  ServerKeysUnreadableEvent,
+  ServerProblem,
+  ServerRefusedEvent,
+  ServerRequest,
+  ServerRevokedEvent,
+  ServerSessionEvent,
+} from './server-events.js';
 export type { ProfileListener } from './server-profile.js';
 export type { AllowedClient, Operation, RootOptions, ServeOptions } from './server-options.js';
 export type { SyncStats } from './stats.js';

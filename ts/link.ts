@@ -1,4 +1,4 @@
-import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
+import { credentialText, defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import type { ConnectedEvent } from './events.js';
 import { fromNative } from './errors.js';
 import { loadNative } from './native.js';
@@ -9,7 +9,7 @@ import type { Via } from './shell.js';
 import type { RemoteTarget } from './target.js';
 
 /** How long a server may take to be reached, unless something else is said. */
-const CONNECT_TIMEOUT_MS = 10_000;
+export const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The other end, reached for one attempt. */
 export interface OpenLink {
@@ -40,8 +40,11 @@ export function oneShotLink(target: RemoteTarget, settings: ConnectSettings): Li
 }
 
 /** Makes a connection. Names are looked up each time, for a server may have moved. */
-export async function dial(target: RemoteTarget, settings: ConnectSettings): Promise<NativeClient> {
-  if (target.via !== undefined) return dialCommand(target.host, target.via, settings);
+export async function dial(target: RemoteTarget, given: ConnectSettings): Promise<NativeClient> {
+  if (target.via !== undefined) return dialCommand(target.host, target.via, given);
+  const credential = credentialText();
+  const settings =
+    credential === undefined ? given : (await import('./credential.js')).withCredential(credential, target, given);
   const options: NativeConnectOptions = {
     host: target.host,
     port: target.port,

@@ -7,6 +7,7 @@ import { bundled } from './bundlers.js';
 import { PlatformError } from './errors.js';
 
 export type {
+  NativeAuthorizedKey,
   NativeClient,
   NativeConnectOptions,
   NativeExplanation,
@@ -19,6 +20,7 @@ export type {
   NativeRequest,
   NativeResult,
   NativeServer,
+  NativeServerEvent,
   NativeServerOptions,
   NativeStat,
   NativeTrust,

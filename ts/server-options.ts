@@ -1,3 +1,4 @@
+import type { ServerEventListener } from './server-events.js';
 import type { ProfileListener } from './server-profile.js';
 import { checkOptions, flag, group, instance, integer, isPlain, listOf, oneOf, text } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
@@ -52,6 +53,14 @@ export interface AllowedClient {
    * @example `entries: 1_000_000`
    */
   entries?: number | undefined;
+  /**
+   * When it ends: from then on it gets no new connection, and those that it has are ended within 5 seconds.
+   *
+   * Default: it does not.
+   *
+   * @example `expires: new Date('2027-01-31')`
+   */
+  expires?: Date | undefined;
 }
 
 /** A folder that a server offers. */
@@ -114,13 +123,13 @@ export interface ServeOptions {
   /** Who this server is. Default: the key of this user, see {@link IdentityOptions}. */
   identity?: IdentityOptions | undefined;
   /**
-   * The clients that may connect, besides those in `authorizedKeysPath`.
+   * The clients that may connect, besides those in `authorizedKeysPath`; a text is a line as it stands there.
    *
    * Default: none.
    *
    * @example `allow: [{ name: 'laptop', key: 'ed25519:…', roots: ['backup/laptop'] }]`
    */
-  allow?: readonly AllowedClient[] | undefined;
+  allow?: readonly (AllowedClient | string)[] | undefined;
   /**
    * File of clients that may connect, one line each. It is read again when it changes, and a client that is no longer in
    * it loses its connections within 5 seconds.
@@ -188,6 +197,15 @@ export interface ServeOptions {
    */
   profile?: ProfileListener | undefined;
   /**
+   * Is told what happens: transfers that have ended with what they did, what was refused and why, keys that were read or
+   * cannot be. It is called on this process's own turn, and must not throw.
+   *
+   * Default: none.
+   *
+   * @example `log: (event) => logger.info(event)`
+   */
+  log?: ServerEventListener | undefined;
+  /**
    * Options of a run that no client may use, by their names here or on the command line: a run that asks for one is refused.
    *
    * Default: none.
@@ -218,6 +236,7 @@ export interface ServeSettings {
   readonly idleTimeoutMs: number;
   readonly congestion: Congestion;
   readonly profile: ProfileListener | undefined;
+  readonly log: ServerEventListener | undefined;
   readonly refuse: readonly string[];
 }
 
@@ -245,9 +264,12 @@ const CLIENT_CHECKS: Checks<AllowedClient> = {
   operations: listOf(oneOf(...OPERATIONS)),
   quotaBytes: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   entries: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
+  expires: instance<Date>((value): value is Date => value instanceof Date && !Number.isNaN(value.getTime()), 'a Date'),
 };
 
-const allowedClient: Check<AllowedClient> = (value, where) => {
+const allowedClient: Check<AllowedClient | string> = (value, where) => {
+  // What is wrong in a line the engine says, as for the file.
+  if (typeof value === 'string' && !value.includes('\n')) return value;
   const { name, key, ...scope } = checkOptions<AllowedClient>(value, CLIENT_CHECKS, where);
   if (name === undefined || key === undefined) throw new ConfigError(`option ${where} needs a name and a key`);
   return { name, key, ...scope };
@@ -289,6 +311,10 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   congestion: oneOf(...CONGESTIONS),
   refuse: listOf(wordWithoutBlanks),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),
+  log: instance<ServerEventListener>(
+    (value): value is ServerEventListener => typeof value === 'function',
+    'a function',
+  ),
 };
 
 /** Checks the options of `serve`. */
@@ -302,7 +328,7 @@ export function serveSettings(options: unknown): ServeSettings {
     roots,
     listen: given.listen ?? '127.0.0.1:0',
     identity: given.identity ?? {},
-    authorizedKeys: (given.allow ?? []).map(authorizedKeysLine),
+    authorizedKeys: (given.allow ?? []).map((each) => (typeof each === 'string' ? each : authorizedKeysLine(each))),
     authorizedKeysPath: given.authorizedKeysPath,
     clientCa: given.clientCa,
     anonymous: given.anonymous ?? false,
@@ -311,6 +337,7 @@ export function serveSettings(options: unknown): ServeSettings {
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     congestion: given.congestion ?? 'auto',
     profile: given.profile,
+    log: given.log,
     refuse: given.refuse ?? [],
   };
 }
@@ -332,12 +359,18 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
   };
 }
 
+/** A moment as a line has it, to the second. */
+export function moment(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
 /** A client as a line of an authorised-keys file. */
 export function authorizedKeysLine(client: AllowedClient): string {
-  const { name, key, roots, operations, quotaBytes, entries } = client;
+  const { name, key, roots, operations, quotaBytes, entries, expires } = client;
   const words = [name, key, ...(roots ?? []).map((root) => `root=${root}`)];
   if (operations !== undefined) words.push(`allow=${operations.join(',')}`);
   if (quotaBytes !== undefined) words.push(`quota=${quotaBytes}`);
   if (entries !== undefined) words.push(`entries=${entries}`);
+  if (expires !== undefined) words.push(`expires=${moment(expires)}`);
   return words.join(' ');
 }

@@ -7,8 +7,8 @@ import { loadNative } from './native.js';
 import type { NativeServer, NativeServerOptions } from './native.js';
 import { serveSettings } from './server-options.js';
 import type { ServeOptions, ServeSettings } from './server-options.js';
+import { ServerWatch } from './server-events.js';
 import { ServerProfiler } from './server-profile.js';
-import type { ProfileListener } from './server-profile.js';
 import { formatRemote } from './target.js';
 
 /** The counters of a server since its start. Bytes are those of all streams, of sessions under way as well. */
@@ -41,11 +41,13 @@ export class Server {
   readonly #native: NativeServer;
   readonly #keepAlive: NodeJS.Timeout;
   readonly #profiler: ServerProfiler | undefined;
+  readonly #watch: ServerWatch | undefined;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(native: NativeServer, profile: ProfileListener | undefined) {
+  constructor(native: NativeServer, { profile, log }: Pick<ServeSettings, 'profile' | 'log'>) {
     this.#native = native;
+    this.#watch = log === undefined ? undefined : new ServerWatch(native, log);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
     // The native core keeps no process alive by itself: this timer does, and can be told not to.
     this.#keepAlive = setInterval(() => undefined, FOREVER_MS);
@@ -88,6 +90,12 @@ export class Server {
     return this.#native.stats();
   }
 
+  /** Reads the authorized keys again, without waiting until they look changed. Its outcome is told to `log`. */
+  reload(): void {
+    this.#native.reload();
+    this.#watch?.look();
+  }
+
   /** Keep the process alive while the server runs, which is the default. */
   ref(): this {
     this.#keepAlive.ref();
@@ -107,6 +115,7 @@ export class Server {
   close(options?: CloseOptions): Promise<void> {
     try {
       const { graceMs } = checkOptions<CloseOptions>(options, CLOSE_CHECKS, 'options');
+      this.#watch?.look();
       this.#closing ??= this.#close(graceMs ?? DEFAULT_GRACE_MS);
       return this.#closing;
     } catch (error) {
@@ -124,6 +133,7 @@ export class Server {
     } finally {
       clearInterval(this.#keepAlive);
       this.#profiler?.end();
+      this.#watch?.end();
     }
   }
 
@@ -141,6 +151,7 @@ export class Server {
     } finally {
       clearInterval(this.#keepAlive);
       this.#profiler?.end();
+      this.#watch?.end();
     }
   }
 }
@@ -165,7 +176,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   try {
     const settings = serveSettings(options);
     const native = await loadNative();
-    return new Server(await native.NativeServer.start(nativeOptions(settings)), settings.profile);
+    return new Server(await native.NativeServer.start(nativeOptions(settings)), settings);
   } catch (error) {
     throw atCallSite(fromNative(error), site);
   }
@@ -187,5 +198,6 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     congestion: settings.congestion,
     profile: settings.profile !== undefined,
     refuse: [...settings.refuse],
+    log: settings.log !== undefined,
   };
 }

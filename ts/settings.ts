@@ -74,11 +74,13 @@ const pem = instance<string>(
 /** Checks of {@link IdentityOptions}. */
 export const IDENTITY_CHECKS: Checks<IdentityOptions> = {
   keyPath: text('the path of a key file'),
-  key: instance<string>(
-    (value): value is string => typeof value === 'string' && value.includes('-----BEGIN '),
-    // The value might be a secret with its frame missing: it must not be repeated in a message.
-    'PEM text (with a line "-----BEGIN …")',
-  ),
+  key: (value, name) => {
+    if (typeof value === 'string' && value.includes('-----BEGIN ')) return value;
+    // It might be a secret with its frame missing: it must not be repeated in a message.
+    throw new ConfigError(`option ${name} must be PEM text (with a line "-----BEGIN …")`, {
+      details: { option: name },
+    });
+  },
   cert: pem,
 };
 

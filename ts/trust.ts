@@ -84,7 +84,8 @@ export async function unpinKeys(authority: string, options?: KnownHostsOptions):
   });
 }
 
-async function withNative<T>(site: CallSite, use: (native: Native) => T): Promise<T> {
+/** Does something with the native core, and gives its errors the caller's stack. */
+export async function withNative<T>(site: CallSite, use: (native: Native) => T): Promise<T> {
   try {
     return use(await loadNative());
   } catch (error) {

@@ -54,7 +54,10 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
     '--listen',
     `127.0.0.1:${options.port ?? 0}`,
     ...Object.entries(options.roots).flatMap(([name, path]) => ['--root', `${name}=${path}`]),
-    ...(options.clients ?? []).flatMap((client, i) => ['--allow', `client${i}=${client.publicKey},allow=${rights}`]),
+    ...(options.clients ?? []).flatMap((client, i) => [
+      '--allow',
+      `client${i} ${client.publicKey} allow=${rights.replaceAll('+', ',')}`,
+    ]),
     ...(options.allow ?? []).flatMap((line) => ['--allow', line]),
     ...(options.args ?? []),
   ];

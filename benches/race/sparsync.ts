@@ -1,5 +1,6 @@
 // sparsync-native: the command as a process, and the API in a process that keeps its connection.
 import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -52,7 +53,10 @@ async function startServer(stage: Stage, durability: Durability): Promise<Server
   const { publicKey: clientKey, keyPath } = JSON.parse(keys.stdout) as { publicKey: string; keyPath: string };
   const serve = [process.execPath, command(stage), 'serve', '--json', '--root', `bench=${stage.destinations}`];
   serve.push('--listen', `${stage.link.address}:0`, '--durability', durability);
-  serve.push('--allow', `bench=${clientKey},allow=read+write+delete+owner`);
+  // A file of keys has had one form in all versions that are raced.
+  mkdirSync(`${files}/server/config`, { recursive: true });
+  const line = `bench ${clientKey} allow=read,write,delete,owner\n`;
+  writeFileSync(`${files}/server/config/authorized_keys`, line, { mode: 0o600 });
   const service = await startService(...within(stage.link.far, serve), {
     env: cleanEnvironment(environment('server')),
   });

@@ -8,10 +8,9 @@ import type { ParsedFlags } from './parse.js';
 
 /** The connect options that flags ask for. */
 export function connectOptions(flags: ParsedFlags): ConnectOptions {
-  const keyPath = flags.text('identity');
   const pins = flags.all('pin');
   return {
-    ...(keyPath === undefined ? {} : { identity: { keyPath } }),
+    ...identityOption(flags),
     trust: {
       ...(pins.length === 0 ? {} : { pin: pins }),
       knownHosts: flags.text('known-hosts'),
@@ -24,12 +23,27 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
   };
 }
 
+/** What `--identity` names: the file of a key, or with `-` or `/dev/fd/N` the key itself, which is nowhere else then. */
+export function identityOption(flags: ParsedFlags): { identity?: { keyPath: string } | { key: string } } {
+  const path = flags.text('identity');
+  if (path === undefined) return {};
+  const isStream = path === '-' || /^\/(?:dev|proc\/self)\/fd\/\d+$/.test(path);
+  if (!isStream) return { identity: { keyPath: path } };
+  // A stream can be read once.
+  streamed ??= pemFile(flags, 'identity') ?? '';
+  if (!streamed.includes('-----BEGIN '))
+    throw new ConfigError(`--identity ${path}: there is no private key in PEM form`);
+  return { identity: { key: streamed } };
+}
+
+let streamed: string | undefined;
+
 /** The content of the PEM file that a flag names. */
 export function pemFile(flags: ParsedFlags, name: string): string | undefined {
   const path = flags.text(name);
   if (path === undefined) return undefined;
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (cause) {
     throw new ConfigError(`--${name}: cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,

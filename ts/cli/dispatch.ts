@@ -4,7 +4,16 @@ import { syncCommand } from './sync.js';
 import type { Verb } from './verbs.js';
 
 /** The words that are verbs. */
-const VERBS: ReadonlySet<unknown> = new Set<Verb>(['serve', 'keys', 'trust', 'verify', 'profile', 'doctor']);
+const VERBS: ReadonlySet<unknown> = new Set<Verb>([
+  'serve',
+  'invite',
+  'join',
+  'keys',
+  'trust',
+  'verify',
+  'profile',
+  'doctor',
+]);
 
 /** Runs what the command line asks for. A verb is one only as the exact first word: a folder of that name is `./serve`. */
 export async function dispatch(): Promise<void> {

@@ -1,10 +1,12 @@
 import type { Flag } from './parse.js';
 import {
   CONNECTING_FLAGS,
+  CONTIMEOUT_FLAG,
   HELP_FLAG,
   IDENTITY_FLAG,
   JSON_FLAG,
   KNOWN_HOSTS_FLAG,
+  QUIET_FLAG,
   VERBOSE_FLAG,
 } from './transfer-flags.js';
 
@@ -29,10 +31,10 @@ export const SERVE_FLAGS: readonly Flag[] = [
   },
   {
     name: 'allow',
-    value: 'NAME=KEY[,root=…][,allow=…]',
+    value: 'LINE',
     many: true,
     category: SERVER,
-    help: 'let the client with this key in, within this scope (operations joined with +)',
+    help: 'let a client in, as a line of authorized_keys would: "NAME KEY root=ROOT/PREFIX allow=read,write"',
   },
   {
     name: 'authorized-keys',
@@ -92,14 +94,53 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'add to FILE where the time of each transfer went, and of all together (see "sparsync profile report")',
   },
+  {
+    name: 'log-file',
+    value: 'FILE',
+    category: SERVER,
+    help: 'add the log to FILE, which SIGHUP opens anew (default: stderr)',
+  },
+  { name: 'log-format', value: 'FORMAT', category: SERVER, help: 'form of the log: text or json (default: text)' },
   IDENTITY_FLAG,
-  VERBOSE_FLAG,
+  { ...VERBOSE_FLAG, help: 'log connections and questions as well' },
+  { ...QUIET_FLAG, help: 'log what was refused and what went wrong alone' },
   JSON_FLAG,
   HELP_FLAG,
 ];
 
+const AUTHORIZED_KEYS_FLAG: Flag = {
+  name: 'authorized-keys',
+  value: 'FILE',
+  category: SERVER,
+  help: "the file of clients (default: this user's authorized_keys)",
+};
+
+/** Flags of `invite`. */
+export const INVITE_FLAGS: readonly Flag[] = [
+  { name: 'root', value: 'ROOT', many: true, category: SERVER, help: 'what the client may use (default: every root)' },
+  { name: 'prefix', value: 'PATH', category: SERVER, help: 'below that root, what begins here' },
+  { name: 'allow', value: 'RIGHT,…', category: SERVER, help: 'what it may do there (default: read,write,delete)' },
+  { name: 'quota', value: 'SIZE', category: SERVER, help: 'the most that it may have stored there' },
+  { name: 'entries', value: 'NUM', category: SERVER, help: 'the most entries that it may have there' },
+  { name: 'expires', value: 'WHEN', category: SERVER, help: 'when its time is over: 90d, 12h, 2030-01-31' },
+  {
+    name: 'address',
+    value: 'HOST[:PORT]',
+    category: SERVER,
+    help: "where it reaches this server (default: this host's name)",
+  },
+  { name: 'credential', category: SERVER, help: 'print a value of SPARSYNC_CREDENTIAL in place of an invitation' },
+  AUTHORIZED_KEYS_FLAG,
+  { ...IDENTITY_FLAG, help: "the server's private key (default: this user's key.pem)" },
+  JSON_FLAG,
+  HELP_FLAG,
+];
+
+/** Flags of `join`. */
+export const JOIN_FLAGS: readonly Flag[] = [IDENTITY_FLAG, KNOWN_HOSTS_FLAG, CONTIMEOUT_FLAG, JSON_FLAG, HELP_FLAG];
+
 /** Flags of `keys`. */
-export const KEYS_FLAGS: readonly Flag[] = [IDENTITY_FLAG, JSON_FLAG, HELP_FLAG];
+export const KEYS_FLAGS: readonly Flag[] = [IDENTITY_FLAG, AUTHORIZED_KEYS_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `trust`. */
 export const TRUST_FLAGS: readonly Flag[] = [

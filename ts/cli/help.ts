@@ -10,11 +10,11 @@ export function verbHelp(usage: string, purpose: string, flags: readonly Flag[])
 /** The help of the command itself. It begins with what a newcomer needs. */
 export function mainHelp(): string {
   return `sparsync -a SRC/ DEST/                          make DEST equal to SRC on this machine
-sparsync serve --root NAME=PATH --allow me=KEY   on the server: offer a folder to a client's key
+sparsync serve --root NAME=PATH --allow 'me KEY' on the server: offer a folder to a client's key
 sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
 
 usage: sparsync [OPTIONS] SRC... DEST
-       sparsync serve | keys | trust | verify | profile | doctor [--help]
+       sparsync serve | invite | join | keys | trust | verify | profile | doctor [--help]
 
 SRC or DEST may be sparsync://HOST[:PORT]/NAME/PATH. A SRC without a slash at its end is put below DEST
 under its own name; with one, its content is. Flags mean what they mean in rsync.
@@ -25,7 +25,9 @@ Flags can be turned off by --no-NAME, as in -a --no-owner. -P stands for --parti
 
 Verbs (a folder of the same name is written ./serve):
   serve                       offer folders to other machines
-  keys                        show this machine's public key
+  invite NAME                 on a server: let another machine in, which then says
+  join HOST                   become a client of a server by an invitation
+  keys                        show this machine's public key; on a server list, show or revoke clients
   trust HOST [KEY]            show or add the pinned keys of a server
   verify SRC DEST             compare two trees, content included
   profile report FILE         say where the time of a sync went
@@ -37,6 +39,7 @@ Environment:
   SPARSYNC_BATCH_WRITE_CONCURRENCY  as --lanes, for runs that do not say
   SPARSYNC_GUARDS             off: delete what looks like an accident too
   SPARSYNC_PROFILE            1: show where the time of each sync went
+  SPARSYNC_CREDENTIAL         key, server and its key in one word, instead of files
 
 Exit codes: 0 all is well, 1 usage, 2 no version of the protocol in common, 3 the
 destination is no directory, 10 connection, 11 file system, full disk or no place for the destination, 12 protocol, 20 interrupted, 23 a source is not

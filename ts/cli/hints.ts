@@ -14,7 +14,8 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
   ERR_SPARSYNC_VERSION: 'bring sparsync-native up to date on the older side',
   ERR_SPARSYNC_UNKNOWN_HOST: (error) => (error instanceof HostKeyError ? unknownHost(error) : undefined),
   ERR_SPARSYNC_HOST_KEY_CHANGED: (error) => (error instanceof HostKeyError ? changedHost(error) : undefined),
-  ERR_SPARSYNC_UNAUTHORIZED: 'the server must allow this key (sparsync keys shows it): sparsync serve --allow NAME=KEY',
+  ERR_SPARSYNC_UNAUTHORIZED:
+    'the server must allow this key (sparsync keys shows it): sparsync serve --allow "NAME KEY"',
   ERR_SPARSYNC_SCOPE: "the server's authorized_keys decides what this key may do",
   ERR_SPARSYNC_NO_SPACE: (error) => (error instanceof NoSpaceError ? noSpace(error) : undefined),
   ERR_SPARSYNC_DELETE_REFUSED: 'if this is what you want: --allow-mass-delete',

@@ -7,12 +7,17 @@ export const JSON_SCHEMA = 1;
 /** What JSON lets stand in a text, and a terminal obeys: controls beyond ASCII, and what turns the direction of a text. */
 const OBEYED = /[\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g;
 
-/** Prints one object on its line. Bytes become base64. */
+/** Prints one object on its line. */
 export function printJson(record: object): Promise<void> {
+  return print(jsonText(record));
+}
+
+/** An object on one line that is safe to show. Bytes become base64. */
+export function jsonText(record: object): string {
   const text = JSON.stringify(record, (_, value: unknown) =>
     value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value,
   );
-  return print(text.replaceAll(OBEYED, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`));
+  return text.replaceAll(OBEYED, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** An error as the last line of a run. */

@@ -1,27 +1,80 @@
+import { authorizedKeys, revokeKey } from '../authorized-keys.js';
+import type { AuthorizedKey } from '../authorized-keys.js';
 import { ConfigError } from '../errors.js';
+import { loadNative } from '../native.js';
 import { identity } from '../trust.js';
+import { identityOption } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { KEYS_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { note, print } from './output.js';
 import { parseFlags } from './parse.js';
-import type { Word } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
+import { safe } from './names.js';
 
 const PURPOSE = `Shows the public key of this machine: what a server is given with --allow, and what a client pins. The
-private key is made on first use, readable by this user only.`;
+private key is made on first use, readable by this user only.
+
+On a server:
+  keys list           the clients that authorized_keys lets in, and what each may do
+  keys show NAME      one of them, by its name or key
+  keys revoke NAME    takes it out of the file: a running server ends its connections within 5 seconds`;
 
 /** `sparsync keys`. */
 export async function keysCommand(words: readonly Word[]): Promise<number> {
   const flags = parseFlags(KEYS_FLAGS, words);
   if (flags.on('help')) {
-    await print(verbHelp('keys [--identity FILE]', PURPOSE, KEYS_FLAGS));
+    await print(verbHelp('keys [list | show NAME | revoke NAME]', PURPOSE, KEYS_FLAGS));
     return EXIT.ok;
   }
-  if (flags.operands.length > 0) throw new ConfigError('keys takes no operands');
-  const own = await identity(flags.text('identity'));
+  const [verb, who, ...rest] = flags.operands.map((word) => {
+    if (typeof word === 'string') return word;
+    throw new ConfigError('NAME must be UTF-8 text');
+  });
+  const takesName = verb === 'show' || verb === 'revoke';
+  if (rest.length > 0 || (who !== undefined) !== takesName || (verb !== undefined && verb !== 'list' && !takesName)) {
+    throw new ConfigError('keys takes nothing, list, show NAME or revoke NAME');
+  }
+  if (verb === undefined) return showOwn(flags);
+  const options = { authorizedKeysPath: flags.text('authorized-keys') };
+  const found =
+    verb === 'revoke'
+      ? await revokeKey(who ?? '', options)
+      : (await authorizedKeys(options)).filter(({ name, key }) => who === undefined || who === name || who === key);
+  for (const each of found) await show(each, flags.on('json'));
+  if (found.length > 0 || verb === 'list') return EXIT.ok;
+  note(`no client ${safe(who ?? '')} is let in`);
+  return EXIT.usage;
+}
+
+async function showOwn(flags: ParsedFlags): Promise<number> {
+  const given = identityOption(flags).identity;
+  if (given !== undefined && 'key' in given) {
+    const publicKey = (await loadNative()).publicKeyOf(given.key);
+    if (flags.on('json')) await printJson({ type: 'key', schema: JSON_SCHEMA, publicKey, created: false });
+    else await print(publicKey);
+    return EXIT.ok;
+  }
+  const own = await identity(given?.keyPath);
   if (flags.on('json')) await printJson({ type: 'key', schema: JSON_SCHEMA, ...own });
   else await print(own.publicKey);
   if (own.created) note(`made a new key: ${own.keyPath}`);
   return EXIT.ok;
+}
+
+/** As a line of the file, with what it leaves out said. */
+async function show(client: AuthorizedKey, json: boolean): Promise<void> {
+  if (json) return printJson({ type: 'client', schema: JSON_SCHEMA, ...client });
+  const { name, key, roots, operations, quotaBytes, entries, expires } = client;
+  const words = [
+    name,
+    key,
+    ...(roots.length === 0 ? ['(all roots)'] : roots.map((root) => `root=${root}`)),
+    `allow=${operations.join(',')}`,
+    ...(quotaBytes === undefined ? [] : [`quota=${quotaBytes}`]),
+    ...(entries === undefined ? [] : [`entries=${entries}`]),
+    ...(expires === undefined ? [] : [`expires=${expires.toISOString()}${expires <= new Date() ? ' (over)' : ''}`]),
+  ];
+  return print(safe(words.join(' ')));
 }

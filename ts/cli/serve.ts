@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 
+import { authorizedKeys } from '../authorized-keys.js';
 import { defaultAuthorizedKeysPath } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
-import { OPERATIONS } from '../server-options.js';
-import type { AllowedClient, Operation, RootOptions, ServeOptions } from '../server-options.js';
+import type { RootOptions, ServeOptions } from '../server-options.js';
 import { textOf } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { DURABILITIES } from '../words.js';
-import { pemFile } from './connecting.js';
+import { identityOption, pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
@@ -21,19 +21,30 @@ import { flushOutput, note, print, stderr } from './output.js';
 import { parseFlags } from './parse.js';
 import { ProfileFile } from './profile-file.js';
 import type { ParsedFlags, Word } from './parse.js';
-import { onSignals } from './signals.js';
+import { LOG_FORMATS, ServerLog } from './server-log.js';
+import { SERVER_SIGNALS, onSignals } from './signals.js';
+import type { Interrupted } from './signals.js';
 import { safe } from './names.js';
 
 const PURPOSE = `Offers folders to the clients whose keys are allowed, until SIGINT or SIGTERM, which let transfers finish
-or roll them back. Clients show their key by "sparsync keys".
+or roll them back. SIGHUP reads the keys again and opens the log file anew. Clients show their key by "sparsync keys".
 
-example: sparsync serve --root backup=/srv/backup --allow laptop=ed25519:…,root=backup/laptop,allow=read+write+delete`;
+What happens is logged to stderr or --log-file: a line for each transfer (who, from where, what, how much was written and
+deleted, how it ended), for each refusal with its reason, and for keys that cannot be read. -v logs connections and
+questions as well, -q what went wrong alone.
+
+LINE is a line of authorized_keys:
+  NAME KEY [root=ROOT[/PREFIX]]... [allow=RIGHT,...] [quota=BYTES] [entries=NUM] [expires=2027-01-31[T18:30:00Z]]
+Without root= all roots, without allow= read, write and delete; rights are read, write, append (new names only), delete,
+owner, special, xattrs and acls. Blanks and bytes that are not UTF-8 are percent-encoded.
+
+example: sparsync serve --root backup=/srv/backup --allow "laptop ed25519:… root=backup/laptop allow=read,write,delete"`;
 
 /** `sparsync serve`. */
 export async function serveCommand(words: readonly Word[]): Promise<number> {
   const flags = parseFlags(SERVE_FLAGS, words);
   if (flags.on('help')) {
-    await print(verbHelp('serve --root NAME=PATH [--allow NAME=KEY]... [OPTIONS]', PURPOSE, SERVE_FLAGS));
+    await print(verbHelp('serve --root NAME=PATH [--allow LINE]... [OPTIONS]', PURPOSE, SERVE_FLAGS));
     return EXIT.ok;
   }
   if (flags.operands.length > 0)
@@ -41,17 +52,39 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const graceMs = (flags.number('grace') ?? 10) * 1000;
   const profiles = new ProfileFile(flags.text('profile'));
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
-  const server = await serve({ ...serveOptions(flags), profile });
-  const removeHandlers = onSignals(EXIT.interrupted, () => {
+  const log = new ServerLog({
+    path: flags.text('log-file'),
+    format: flags.choice('log-format', LOG_FORMATS) ?? 'text',
+    least: flags.on('quiet') ? 'warn' : flags.on('verbose') ? 'debug' : 'info',
+  });
+  const options = serveOptions(flags);
+  const server = await serve({ ...options, profile, log: (event) => log.add(event) });
+  const close = ({ signal }: Interrupted): void => {
+    const sessions = server.stats()['sessions_active'] ?? 0;
     // A failure of closing is what `closed` below rejects with.
     server.close({ graceMs }).catch(() => undefined);
-  });
+    log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
+  };
+  const reload = (): void => {
+    log.reopen();
+    log.add({ type: 'reload', at: new Date() });
+    server.reload();
+  };
+  const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
+  process.on('SIGHUP', reload);
   try {
+    const { address, publicKey } = server;
+    // On stderr it would say once more what stdout does.
+    if (log.isFile)
+      log.add({ type: 'listening', at: new Date(), address, publicKey, roots: Object.keys(options.roots) });
     await announce(server, flags);
+    await tellIfEmpty(options);
     await server.closed();
+    log.add({ type: 'closed', at: new Date() });
     return EXIT.ok;
   } finally {
     removeHandlers();
+    process.off('SIGHUP', reload);
   }
 }
 
@@ -69,14 +102,20 @@ async function announce(server: Server, flags: ParsedFlags): Promise<void> {
   if (port !== DEFAULT_PORT) note(`(without a port in the URL clients use ${DEFAULT_PORT})`);
 }
 
+/** A server that lets nobody in says how that is changed. */
+async function tellIfEmpty({ anonymous, allow, clientCa, authorizedKeysPath, roots }: ServeOptions): Promise<void> {
+  if (anonymous === true || clientCa !== undefined || (allow ?? []).length > 0) return;
+  if ((await authorizedKeys({ authorizedKeysPath })).length > 0) return;
+  note(`nobody may connect yet:  sparsync invite NAME --root ${safe(Object.keys(roots)[0] ?? 'ROOT')}`);
+}
+
 function serveOptions(flags: ParsedFlags): ServeOptions {
-  const keyPath = flags.text('identity');
-  const allow = flags.all('allow').map(parseAllow);
+  const allow = flags.all('allow');
   const anonymous = flags.on('anonymous');
-  const authorizedKeysPath = flags.text('authorized-keys') ?? existing(defaultAuthorizedKeysPath);
   const clientCa = pemFile(flags, 'client-ca');
+  const authorizedKeysPath = flags.text('authorized-keys') ?? usualKeys(clientCa !== undefined);
   if (!anonymous && allow.length === 0 && authorizedKeysPath === undefined && clientCa === undefined) {
-    throw new ConfigError('nobody could connect: give --allow NAME=KEY, --authorized-keys FILE or --client-ca FILE');
+    throw new ConfigError('nobody could connect: give --allow "NAME KEY", --authorized-keys FILE or --client-ca FILE');
   }
   return {
     roots: Object.fromEntries(
@@ -90,7 +129,7 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
       ),
     ),
     listen: flags.text('listen') ?? `[::]:${DEFAULT_PORT}`,
-    ...(keyPath === undefined ? {} : { identity: { keyPath } }),
+    ...identityOption(flags),
     allow,
     authorizedKeysPath,
     clientCa,
@@ -102,11 +141,14 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
   };
 }
 
-/** The file of allowed clients that is used when none is named. There is none without a home folder. */
-function existing(defaultPath: () => string): string | undefined {
+/**
+ * The file of clients that is used when none is named. It need not be there, for somebody may be invited later; where a
+ * private CA vouches for clients, it decides only when it is. There is none without a home folder.
+ */
+function usualKeys(isOptional: boolean): string | undefined {
   try {
-    const path = defaultPath();
-    return existsSync(path) ? path : undefined;
+    const path = defaultAuthorizedKeysPath();
+    return isOptional && !existsSync(path) ? undefined : path;
   } catch (error) {
     if (error instanceof ConfigError) return undefined;
     throw error;
@@ -120,46 +162,4 @@ function parseRoot(word: Word, rest: Omit<RootOptions, 'path'>): [string, RootOp
     throw new ConfigError(`--root must be NAME=PATH, not ${JSON.stringify(safe(textOf(bytes)))}`);
   }
   return [textOf(bytes.subarray(0, equals)), { path: bytes.subarray(equals + 1), ...rest }];
-}
-
-/** `NAME=KEY[,root=ROOT[/PREFIX]]...[,allow=OPERATION+OPERATION][,quota=BYTES][,entries=NUM]` */
-function parseAllow(value: string): AllowedClient {
-  const [first = '', ...rest] = value.split(',');
-  const equals = first.indexOf('=');
-  if (equals < 1) throw new ConfigError(`--allow must be NAME=KEY[,root=…][,allow=…], not ${JSON.stringify(value)}`);
-  const client: AllowedClient = { name: first.slice(0, equals), key: first.slice(equals + 1) };
-  const roots: string[] = [];
-  for (const part of rest) {
-    const [name = '', setting = ''] = part.split(/=(.*)/s);
-    if (name === 'root') roots.push(setting);
-    else if (name === 'allow') client.operations = setting.split('+').map(parseOperation);
-    else if (name === 'quota') client.quotaBytes = parseAmount(setting);
-    else if (name === 'entries') client.entries = parseAmount(setting);
-    else
-      throw new ConfigError(
-        `--allow has the unknown part ${JSON.stringify(part)}: known are root, allow, quota and entries`,
-      );
-  }
-  if (roots.length > 0) client.roots = roots;
-  return client;
-}
-
-function parseOperation(word: string): Operation {
-  const operation = OPERATIONS.find((known) => known === word);
-  if (operation === undefined) {
-    throw new ConfigError(
-      `--allow has the unknown operation ${JSON.stringify(word)}: known are ${OPERATIONS.join(', ')}`,
-    );
-  }
-  return operation;
-}
-
-/** A count, or with K, M, G or T at its end so many times 1024, as in the file of authorised keys. */
-function parseAmount(text: string): number {
-  const match = /^(\d+)([KMGT]?)$/.exec(text);
-  const value =
-    match === null ? Number.NaN : Number(match[1]) * 1024 ** ' KMGT'.indexOf(match[2] === '' ? ' ' : (match[2] ?? ' '));
-  if (!Number.isSafeInteger(value))
-    throw new ConfigError(`${JSON.stringify(text)} is not an amount, as in 500M or 10G`);
-  return value;
 }

@@ -12,21 +12,24 @@ export class Interrupted extends Error {
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
+/** Those that stop a server, to which SIGHUP says something else. */
+export const SERVER_SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM'];
+
 /**
  * Calls `stop` at the first signal, so that work can end cleanly. A second one ends the process at once with
  * `exitCode`: files are safe at every instant, only leftovers may stay for the next run to sweep.
  *
  * @returns Takes the handlers away again.
  */
-export function onSignals(exitCode: number, stop: (reason: Interrupted) => void): () => void {
+export function onSignals(exitCode: number, stop: (reason: Interrupted) => void, signals = SIGNALS): () => void {
   let asked = false;
   const handle = (signal: NodeJS.Signals): void => {
     if (asked) process.exit(exitCode);
     asked = true;
     stop(new Interrupted(signal));
   };
-  for (const signal of SIGNALS) process.on(signal, handle);
+  for (const signal of signals) process.on(signal, handle);
   return () => {
-    for (const signal of SIGNALS) process.off(signal, handle);
+    for (const signal of signals) process.off(signal, handle);
   };
 }

@@ -5,11 +5,13 @@ import type { Word } from './parse.js';
 type Command = (words: readonly Word[]) => Promise<number>;
 
 /** A word that is a verb. */
-export type Verb = 'serve' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor';
+export type Verb = 'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor';
 
 /** The verbs. Each loads only what it needs. */
 const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.js')).serveCommand,
+  invite: async () => (await import('./invite.js')).inviteCommand,
+  join: async () => (await import('./join.js')).joinCommand,
   keys: async () => (await import('./keys.js')).keysCommand,
   trust: async () => (await import('./trust.js')).trustCommand,
   verify: async () => (await import('./verify.js')).verifyCommand,

@@ -41,6 +41,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         idle_timeout: PATIENCE,
         congestion: sparsync_core::net::Congestion::Auto,
         refuse: Vec::new(),
+        log: false,
         profile: false,
     })
     .await?;

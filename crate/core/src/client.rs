@@ -10,11 +10,11 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::net::pipe::PipeConnection;
-use crate::net::{self, CommandOptions, ConnectOptions};
+use crate::net::{self, CommandOptions, ConnectOptions, ServerTrust};
 use crate::profile::RuntimeClock;
 use crate::run::{Peer, Run, start_remote};
 use crate::transport::{Connection, SessionLanes, encoded};
-use crate::trust::PublicKey;
+use crate::trust::{Invitation, PublicKey};
 
 /// A connection that was made.
 struct Dialed {
@@ -194,6 +194,22 @@ impl Drop for Client {
     }
 }
 
+/// Becomes a client of a server by an invitation. Gives the line by which the server knows this side from now on.
+///
+/// The server has to hold the key that the invitation names, whatever `options` trust: it proves that before the secret is
+/// told. Fails with [`crate::ErrorKind::HostKeyChanged`] when it does not, with [`crate::ErrorKind::Unauthorized`] when the
+/// invitation is not valid, and as [`Client::connect`].
+pub async fn join(mut options: ConnectOptions, invitation: &Invitation) -> Result<String> {
+    options.joins = true;
+    options.trust = ServerTrust { pins: vec![invitation.server_key], ..ServerTrust::default() };
+    let secret = invitation.secret.to_vec();
+    let client = Client::connect(options).await?;
+    let connection = Arc::clone(&client.peer.connection);
+    let joined = client.on_runtime(async move { redeem(&*connection, secret).await }).await;
+    let _ = tokio::task::spawn_blocking(move || client.close()).await;
+    joined
+}
+
 async fn list(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Result<Vec<ListEntry>> {
     let mut lanes = ask(connection, vec![Frame::ListRequest { root, path }]).await?;
     let mut all = Vec::new();
@@ -228,6 +244,15 @@ async fn stat(connection: &dyn Connection, root: Vec<u8>, path: RelPath) -> Resu
         Some(Frame::StatReply(stat)) => Ok(stat),
         Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
         _ => Err(Error::protocol("no answer to a question for one path").remote()),
+    }
+}
+
+async fn redeem(connection: &dyn Connection, secret: Vec<u8>) -> Result<String> {
+    let mut lanes = ask(connection, vec![Frame::Join(secret)]).await?;
+    match lanes.read().await? {
+        Some(Frame::Joined(line)) => Ok(String::from_utf8_lossy(&line).into_owned()),
+        Some(Frame::Abort(error)) => Err(Error::from_wire(error)),
+        _ => Err(Error::protocol("no answer to an invitation").remote()),
     }
 }
 

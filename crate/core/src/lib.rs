@@ -31,7 +31,7 @@ pub mod trust;
 mod views;
 
 pub use accounts::take_accounts_from_files;
-pub use client::Client;
+pub use client::{Client, join};
 pub use engine::{Event, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
 pub use explain::{explain_local, explain_remote};
@@ -40,8 +40,8 @@ pub use job::{Job, JobResult, stat_names};
 pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};
 pub use server::{
-    PROFILES_KEPT, ServedRoot, Server, ServerOptions, ServerProfiles, SessionProfile, StdioOptions, StdioRights,
-    serve_stdio,
+    Asked, ClientInfo, Happening, Operation, PROFILES_KEPT, ServedRoot, Server, ServerEvent, ServerOptions,
+    ServerProfiles, SessionEnd, SessionProfile, StdioOptions, StdioRights, serve_stdio,
 };
 pub use sources::LocalSource;
 pub use sparsync_proto as proto;

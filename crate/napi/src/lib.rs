@@ -19,6 +19,7 @@ mod number;
 mod options;
 mod profile;
 mod server;
+mod server_events;
 mod transfer;
 mod trust;
 mod words;

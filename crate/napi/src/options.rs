@@ -354,6 +354,8 @@ pub struct NativeServerOptions {
     pub profile: bool,
     /// Options that no client may use.
     pub refuse: Vec<String>,
+    /// What happens is kept for `takeEvents`.
+    pub log: bool,
 }
 
 impl NativeServerOptions {
@@ -386,6 +388,7 @@ impl NativeServerOptions {
             congestion: congestion_of(&self.congestion)?,
             profile: self.profile,
             refuse: self.refuse,
+            log: self.log,
         })
     }
 }

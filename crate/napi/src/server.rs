@@ -13,6 +13,7 @@ use crate::error::{promise, throw};
 use crate::number::number;
 use crate::options::NativeServerOptions;
 use crate::profile::{NativeServerProfiles, server_profiles};
+use crate::server_events::{NativeServerEvent, server_event};
 
 /// A running server.
 #[napi]
@@ -60,6 +61,18 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn take_profiles(&self) -> Option<NativeServerProfiles> {
         self.server.take_profiles().as_ref().map(server_profiles)
+    }
+
+    /// What has happened since the last call; empty when no log is kept.
+    #[napi(catch_unwind)]
+    pub fn take_events(&self) -> Vec<NativeServerEvent> {
+        self.server.take_events().into_iter().map(server_event).collect()
+    }
+
+    /// Reads the authorized keys again.
+    #[napi(catch_unwind)]
+    pub fn reload(&self) {
+        self.server.reload();
     }
 
     /// Lets runs finish for up to `graceMs`, ends those that are left, and stops.

@@ -1,12 +1,16 @@
 //! Keys and known hosts.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use napi::Env;
+use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use sparsync_core::trust::{Identity, KnownHosts, PublicKey};
+use sparsync_core::trust::{AuthorizedKey, Identity, Invitation, Invitations, KeyFile, KnownHosts, PublicKey};
 
-use crate::error::throw;
+use crate::error::{promise, throw};
+use crate::number::number;
+use crate::options::NativeConnectOptions;
 
 /// A key of this machine.
 #[napi(object, object_from_js = false)]
@@ -42,4 +46,97 @@ pub fn trust_host(env: &Env, path: String, host: String, port: u16, key: String)
 #[napi(catch_unwind)]
 pub fn forget_host(env: &Env, path: String, host: String, port: u16) -> napi::Result<bool> {
     throw(env, KnownHosts::new(path).forget(&host, port))
+}
+
+/// The public key of a private one in PEM.
+#[napi(catch_unwind)]
+pub fn public_key_of(env: &Env, pem: String) -> napi::Result<String> {
+    Ok(throw(env, Identity::from_pem(&pem))?.public_key().to_string())
+}
+
+/// A client that a file lets in.
+#[napi(object, object_from_js = false)]
+pub struct NativeAuthorizedKey {
+    /// Its name.
+    pub name: String,
+    /// `ed25519:…`
+    pub public_key: String,
+    /// Its roots, with prefixes, as they stand in the file; none for all.
+    pub roots: Vec<String>,
+    /// What it may do.
+    pub operations: Vec<String>,
+    /// The most bytes that it may keep.
+    pub quota_bytes: Option<f64>,
+    /// The most entries that it may keep.
+    pub entries: Option<f64>,
+    /// When its time is over, in milliseconds since 1970.
+    pub expires_ms: Option<f64>,
+    /// The line of the file, from 1.
+    pub line: f64,
+}
+
+fn authorized_key(found: &AuthorizedKey) -> NativeAuthorizedKey {
+    let AuthorizedKey { line, key, scope, text } = found;
+    let roots = text.split_whitespace().take_while(|word| !word.starts_with('#'));
+    NativeAuthorizedKey {
+        name: scope.name.clone(),
+        public_key: key.to_string(),
+        roots: roots.filter_map(|word| word.strip_prefix("root=")).map(str::to_owned).collect(),
+        operations: scope.rights.names().into_iter().map(str::to_owned).collect(),
+        quota_bytes: scope.quota_bytes.map(number),
+        entries: scope.quota_entries.map(number),
+        expires_ms: scope
+            .expires
+            .and_then(|expires| expires.duration_since(SystemTime::UNIX_EPOCH).ok())
+            .map(|since| since.as_secs_f64() * 1000.0),
+        line: number(*line),
+    }
+}
+
+/// The clients that a file lets in.
+#[napi(catch_unwind)]
+pub fn authorized_keys(env: &Env, path: String) -> napi::Result<Vec<NativeAuthorizedKey>> {
+    Ok(throw(env, KeyFile::new(path).keys())?.iter().map(authorized_key).collect())
+}
+
+/// Adds a line to a file of clients, in the place of those with its key.
+#[napi(catch_unwind)]
+pub fn authorize_key(env: &Env, path: String, line: String) -> napi::Result<()> {
+    throw(env, KeyFile::new(path).add(&line))
+}
+
+/// Removes the clients with this name or key from a file, and gives them.
+#[napi(catch_unwind)]
+pub fn revoke_key(env: &Env, path: String, who: String) -> napi::Result<Vec<NativeAuthorizedKey>> {
+    Ok(throw(env, KeyFile::new(path).revoke(&who))?.iter().map(authorized_key).collect())
+}
+
+/// Invites somebody who is to be called `name` to the server with `serverKey`, whose file of clients is at `path`. Gives the
+/// invitation, a secret.
+#[napi(catch_unwind)]
+pub fn invite(
+    env: &Env,
+    path: String,
+    name: String,
+    scope: String,
+    until: String,
+    server_key: String,
+) -> napi::Result<String> {
+    let server_key = throw(env, server_key.parse::<PublicKey>())?;
+    let invitation = Invitations::beside(Path::new(&path)).add(&name, &scope, &until, server_key);
+    Ok(throw(env, invitation)?.to_string())
+}
+
+/// The key of the server that an invitation is of.
+#[napi(catch_unwind)]
+pub fn invitation_server_key(env: &Env, invitation: String) -> napi::Result<String> {
+    Ok(throw(env, invitation.parse::<Invitation>())?.server_key.to_string())
+}
+
+/// Becomes a client by an invitation. Gives the line by which the server knows this side.
+#[napi(ts_return_type = "Promise<string>")]
+pub fn join(env: &Env, options: NativeConnectOptions, invitation: String) -> napi::Result<PromiseRaw<'_, String>> {
+    let options = throw(env, options.load())?;
+    let invitation = throw(env, invitation.parse::<Invitation>())?;
+    promise(env, async move { sparsync_core::join(options, &invitation).await }, |_, line| Ok(line))
 }

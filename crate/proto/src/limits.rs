@@ -51,6 +51,12 @@ pub const LANES_MAX: u8 = 4;
 /// Text of an error or warning from a peer.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
 
+/// Bytes of the secret of an invitation.
+pub const SECRET_BYTES_MAX: usize = 64;
+
+/// Bytes of a line that authorizes a key.
+pub const KEY_LINE_BYTES_MAX: usize = 64 << 10;
+
 /// Threads of one end's profile.
 pub const PROFILE_THREADS_MAX: usize = 256;
 

@@ -153,6 +153,8 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
         ("StatRequest", vec![19, 0, 0]),
         ("StatReply", vec![20, 0, 0, 0, 0, 0, 0, 0]),
         ("Explained", vec![25]),
+        ("Join", vec![80, 0]),
+        ("Joined", vec![81, 0]),
         ("Paths", vec![40, 0, b'a', 0]),
         ("ListReply", full(&[17, 0], &[0, 1, b'a', 0, 0, 0, 0, 0, 0], usize::MAX)),
         ("Profile", profile(255, 255)),
@@ -182,5 +184,5 @@ fn a_frame_holds_no_more_memory_than_the_factor_says() {
         // The queue of frames goes by what a frame says of itself.
         assert!(told >= held * 9 / 10, "{name}: it says {told} and holds {held}");
     }
-    assert_eq!(types, (1..=20).chain([25, 40, 60, 61]).collect(), "every type of frame");
+    assert_eq!(types, (1..=20).chain([25, 40, 60, 61, 80, 81]).collect(), "every type of frame");
 }

@@ -59,6 +59,8 @@ pub struct ConnectOptions {
     pub initial_mtu: Option<u16>,
     /// What decides how much this side sends.
     pub congestion: Congestion,
+    /// The connection is for joining by an invitation, and for nothing else. Default false.
+    pub joins: bool,
 }
 
 impl ConnectOptions {
@@ -74,6 +76,7 @@ impl ConnectOptions {
             idle_timeout: Duration::from_secs(30),
             initial_mtu: None,
             congestion: Congestion::Auto,
+            joins: false,
         }
     }
 }
@@ -261,6 +264,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
         file: trust.known_hosts.clone().filter(|_| trust.pins.is_empty()),
         accept_new: trust.accept_new,
         ca_pem: trust.ca_pem.clone(),
+        joins: options.joins,
     };
     let (tls, refusal) = client_config(&options.identity, demand)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;

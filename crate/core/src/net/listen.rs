@@ -12,7 +12,7 @@ use super::address::{Reach, host_and_port, resolve};
 use super::gate::{Admission, Gate, Pass};
 use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
-use super::tls::{peer_key, peer_name, server_config};
+use super::tls::{joins, peer_key, peer_name, server_config};
 use super::{Congestion, WindowBudget, close_code, close_with, connection_error, socket};
 use crate::transport::{self, Principal};
 use crate::trust::{Identity, PublicKey};
@@ -237,6 +237,7 @@ impl Handshake {
         Ok(Accepted {
             key: peer_key(&connection),
             name: peer_name(&connection),
+            joins: joins(&connection),
             deadline: self.deadline.into_std(),
             by_ca: self.by_ca,
             connection,
@@ -264,6 +265,8 @@ pub struct Accepted {
     pub key: Option<PublicKey>,
     /// The common name of its certificate. Only the listener's CA gives it a meaning.
     pub name: Option<String>,
+    /// It has connected in order to join, and for nothing else.
+    pub joins: bool,
     /// When the first request should have arrived.
     pub deadline: std::time::Instant,
     /// Whether the listener's CA vouches for the name.

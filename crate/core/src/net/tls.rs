@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::Connection;
+use quinn::crypto::rustls::HandshakeData;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::{cipher_suite, default_provider};
@@ -21,6 +22,9 @@ use crate::{Error, ErrorKind, Result};
 
 /// The one application protocol: a peer that speaks another major version is told so in the handshake.
 pub const ALPN: &[u8] = b"sparsync/1";
+
+/// That of connections by which a stranger with an invitation becomes a client, and nothing else (ADR 0028).
+pub(super) const ALPN_JOIN: &[u8] = b"sparsync-join/1";
 
 /// ring, named here: a default installed elsewhere in the process must not change what this connection uses.
 /// AES-128-GCM costs 60 % of `ChaCha20` on processors with AES instructions, and less than AES-256.
@@ -61,6 +65,8 @@ pub(super) struct ServerDemand {
     pub(super) accept_new: bool,
     /// Key mode without, CA mode with: a PEM bundle.
     pub(super) ca_pem: Option<String>,
+    /// The connection is for joining.
+    pub(super) joins: bool,
 }
 
 /// A client's TLS settings, and where the reason is found when the server's certificate was refused.
@@ -78,6 +84,7 @@ pub(super) fn client_config(identity: &Identity, demand: ServerDemand) -> Result
     };
     let refusal = Refusal::default();
     let with_authority = authority.is_some();
+    let alpn = if demand.joins { ALPN_JOIN } else { ALPN };
     let check = ServerCheck { provider: Arc::clone(&provider), demand, authority, refusal: refusal.clone() };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -86,7 +93,7 @@ pub(super) fn client_config(identity: &Identity, demand: ServerDemand) -> Result
         .with_custom_certificate_verifier(Arc::new(check))
         .with_client_auth_cert(identity.chain(), identity.private_key())
         .map_err(|error| unusable("this client's certificate cannot be used", error))?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     // Each connection proves both keys anew; a ticket would stand for a key that was revoked meanwhile.
     config.resumption = rustls::client::Resumption::disabled();
     config.enable_early_data = false;
@@ -245,7 +252,7 @@ pub(super) fn server_config(
         .with_client_cert_verifier(Arc::new(check))
         .with_single_cert(identity.chain(), identity.private_key())
         .map_err(|error| unusable("the server's certificate cannot be used", error))?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_JOIN.to_vec()];
     config.max_early_data_size = 0;
     // Without tickets nothing is resumed: see the client's side.
     config.send_tls13_tickets = 0;
@@ -310,6 +317,12 @@ impl ClientCertVerifier for ClientCheck {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         schemes(&self.provider, self.authority.is_some())
     }
+}
+
+/// Whether both ends have agreed that the connection is for joining.
+pub(super) fn joins(connection: &Connection) -> bool {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_JOIN))
 }
 
 fn peer_certificate(connection: &Connection) -> Option<CertificateDer<'static>> {

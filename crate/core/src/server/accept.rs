@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sparsync_proto::session::{Opened, Opening};
 use sparsync_proto::{Frame, Version};
 
 use super::Shared;
 use super::explain::explain;
+use super::join::serve_join;
 use super::list::serve_list;
+use super::log::{Asked, ClientInfo, Happening};
 use super::session::serve_sync;
 use super::stat::stat;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::net::{Handshake, Listener};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded};
 use crate::trust::{PublicKey, Refresh, Scope};
@@ -49,25 +51,76 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
 pub(super) async fn watch_keys(shared: Arc<Shared>) {
     while !shared.registry.is_closing() {
         tokio::time::sleep(KEYS_REFRESH).await;
-        if matches!(shared.keys.refresh_if_changed(), Refresh::Changed) {
-            shared.registry.end_revoked(&shared.keys);
+        match shared.keys.refresh_if_changed() {
+            // The time of a key may be over.
+            Refresh::Unchanged => end_revoked(&shared),
+            Refresh::Changed => keys_changed(&shared),
+            Refresh::Broken(error) => {
+                shared.tell(None, || Happening::KeysUnreadable(error));
+                end_revoked(&shared);
+            }
         }
     }
 }
 
+/// Reads the authorized keys, whether they look changed or not.
+pub(super) fn read_keys(shared: &Shared) {
+    match shared.keys.refresh() {
+        Refresh::Unchanged | Refresh::Changed => match shared.keys.problem() {
+            None => keys_changed(shared),
+            Some(error) => shared.tell(None, || Happening::KeysUnreadable(error)),
+        },
+        Refresh::Broken(error) => shared.tell(None, || Happening::KeysUnreadable(error)),
+    }
+}
+
+/// Other keys may be in force now.
+fn keys_changed(shared: &Shared) {
+    shared.tell(None, || Happening::KeysRead(shared.keys.len()));
+    end_revoked(shared);
+}
+
+fn end_revoked(shared: &Shared) {
+    for (connection, name) in shared.registry.end_revoked(&shared.keys) {
+        shared.tell(Some((&*connection, Some(name.as_str()))), || Happening::Revoked);
+    }
+}
+
+impl Shared {
+    /// Puts into the log what happened, when there is one.
+    pub(super) fn tell(&self, client: Option<(&dyn Connection, Option<&str>)>, what: impl FnOnce() -> Happening) {
+        let Some(log) = &self.log else { return };
+        let client = client.map(|(connection, name)| ClientInfo {
+            name: name.map(str::to_owned),
+            key: connection.principal().key(),
+            address: connection.peer_address(),
+        });
+        log.tell(client, what());
+    }
+}
+
 async fn serve_handshake(shared: Arc<Shared>, handshake: Handshake) {
-    let refused = || shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
-    let Ok(accepted) = handshake.finish().await else {
-        refused();
-        return;
+    let address = handshake.remote();
+    let refused = |key, error: &Error| {
+        shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(log) = &shared.log {
+            log.refuse_stranger(ClientInfo { name: None, key, address: address.to_string() }, None, error.clone());
+        }
     };
+    let accepted = match handshake.finish().await {
+        Ok(accepted) => accepted,
+        Err(error) => return refused(None, &error),
+    };
+    if accepted.joins {
+        return serve_join(&shared, accepted, address).await;
+    }
     match shared.scope(&accepted.principal()) {
         Ok(scope) => {
             let connection = accepted.start(&shared.windows);
             serve_connection(shared, connection, scope).await;
         }
         Err(error) => {
-            refused();
+            refused(accepted.key, &error);
             accepted.refuse(&error);
         }
     }
@@ -84,62 +137,93 @@ impl ConnectedClient {
     pub(super) fn key(&self) -> Option<PublicKey> {
         self.connection.principal().key()
     }
+
+    /// Who it is, for the log.
+    pub(super) fn who(&self) -> (&dyn Connection, Option<&str>) {
+        (&*self.connection, Some(&self.scope.name))
+    }
 }
 
 /// Serves the sessions of a connection until it is over.
 pub(super) async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, scope: Arc<Scope>) {
-    if let Err(error) = shared.registry.add_connection(&connection, &scope) {
-        return connection.close(Some(&error));
+    let client = Arc::new(ConnectedClient { scope, connection });
+    if let Err(error) = shared.registry.add_connection(&client.connection, &client.scope) {
+        client.connection.close(Some(&error));
+        return shared.tell(Some(client.who()), || Happening::Refused { asked: None, error });
     }
+    let began = Instant::now();
+    shared.tell(Some(client.who()), || Happening::Connected);
     shared.totals.connections.fetch_add(1, Ordering::Relaxed);
     shared.totals.connections_active.fetch_add(1, Ordering::Relaxed);
-    let client = Arc::new(ConnectedClient { scope, connection });
     let counters = || Arc::new(WireCounters::part_of(&shared.totals.wire));
     while let Some(lanes) = client.connection.accept(counters()).await {
         tokio::spawn(serve_session(Arc::clone(&shared), Arc::clone(&client), lanes));
     }
     shared.registry.remove_connection(&client.connection);
     shared.totals.connections_active.fetch_sub(1, Ordering::Relaxed);
+    shared.tell(Some(client.who()), || Happening::Disconnected { lasted: began.elapsed() });
 }
 
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
     let request = tokio::time::timeout(REQUEST_IN_FULL_TIMEOUT, read_request(&mut *lanes)).await;
     let too_late = |_| Err(Error::new(ErrorKind::Timeout, "the request did not come in time in full"));
     let found = request.unwrap_or_else(too_late).and_then(|(version, opened)| Ok((version, shared.found(opened)?)));
-    let answered = match found {
-        Ok((_, Opened::Session(request))) if !request.explain.is_root() => {
-            match explain(&shared, &client, *request).await {
-                Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,
-                Err(error) => Err(error),
+    let (version, opened) = match found {
+        Ok(opened) => opened,
+        Err(error) => {
+            // A client that has gone was not refused.
+            if error.kind() != ErrorKind::Closed {
+                let error = error.clone();
+                shared.tell(Some(client.who()), || Happening::Refused { asked: None, error });
             }
+            return refuse(lanes, &error).await;
         }
-        Ok((version, Opened::Session(request))) => {
-            let refused = serve_sync(&shared, &client, lanes, version, *request).await;
-            if let Err((lanes, error)) = refused {
-                refuse(lanes, &error).await;
+    };
+    let asked = shared.log.as_ref().map(|_| Asked::of(&opened));
+    let answered = match opened {
+        Opened::Session(request) if !request.explain.is_root() => match explain(&shared, &client, *request).await {
+            Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,
+            Err(error) => Err(error),
+        },
+        Opened::Session(request) => match serve_sync(&shared, &client, lanes, version, *request).await {
+            Ok(()) => return,
+            Err((given_back, error)) => {
+                lanes = given_back;
+                Err(error)
             }
-            return;
-        }
-        Ok((_, Opened::List { root, path })) => serve_list(&shared, &client, &mut *lanes, &root, &path).await,
-        Ok((_, Opened::Stat { root, path })) => match stat(&shared, &client, &root, path).await {
+        },
+        Opened::List { root, path } => serve_list(&shared, &client, &mut *lanes, &root, &path).await,
+        Opened::Join(_) => Err(Error::protocol("an invitation on a connection that is not for joining").remote()),
+        Opened::Stat { root, path } => match stat(&shared, &client, &root, path).await {
             Ok(stat) => lanes.write(encoded(&[Frame::StatReply(stat)])).await,
             Err(error) => Err(error),
         },
-        Err(error) => Err(error),
     };
+    if let Some(asked) = asked {
+        shared.tell(Some(client.who()), || match answered.as_ref().err().cloned() {
+            Some(error) if !is_an_answer(&error) => Happening::Refused { asked: Some(asked), error },
+            error => Happening::Answered { asked, error },
+        });
+    }
     match answered {
         Ok(()) => lanes.finish(),
         Err(error) => refuse(lanes, &error).await,
     }
 }
 
-async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
+/// Whether an error tells what is there, to somebody who may know, or that he has gone.
+fn is_an_answer(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Io)
+        || (error.kind() == ErrorKind::Closed && error.side() == Side::Remote)
+}
+
+pub(super) async fn refuse(mut lanes: Box<dyn SessionLanes>, error: &Error) {
     let _ = lanes.write(encoded(&[Frame::Abort(error.to_wire())])).await;
     lanes.finish();
 }
 
 /// Reads what the session is for, and the version to speak.
-async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(Version, Opened)> {
+pub(super) async fn read_request(lanes: &mut dyn SessionLanes) -> Result<(Version, Opened)> {
     let mut opening = Opening::default();
     loop {
         let read = tokio::time::timeout(REQUEST_TIMEOUT, lanes.read()).await;

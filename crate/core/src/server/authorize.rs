@@ -34,6 +34,10 @@ impl Shared {
         };
         if self.keys.decides() {
             let scope = key.and_then(|key| self.keys.find(&key));
+            if let Some(scope) = scope.as_ref().filter(|scope| scope.is_over()) {
+                let message = format!("the time of the key {:?} is over", scope.name);
+                return Err(Error::new(ErrorKind::Unauthorized, message));
+            }
             return scope.ok_or_else(|| match self.keys.problem() {
                 Some(_) => Error::new(ErrorKind::Unauthorized, "the server cannot read its authorized keys"),
                 None => unknown(),

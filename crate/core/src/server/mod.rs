@@ -3,7 +3,9 @@
 mod accept;
 mod authorize;
 mod explain;
+mod join;
 mod list;
+mod log;
 mod own;
 mod profiles;
 mod registry;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use sparsync_proto::Durability;
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{self, Congestion, ListenOptions, Listener, WindowBudget};
@@ -29,7 +32,10 @@ use crate::profile::RuntimeClock;
 use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
 
-use accept::{accept_connections, watch_keys};
+use accept::{accept_connections, read_keys, watch_keys};
+use join::{JOINING_MAX, Tries};
+use log::ServerLog;
+pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
 use own::Own;
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
 use registry::Registry;
@@ -65,6 +71,8 @@ pub struct ServerOptions {
     pub profile: bool,
     /// Options that no client may use, by their names in the API or on the command line.
     pub refuse: Vec<String>,
+    /// What happens is kept for [`Server::take_events`].
+    pub log: bool,
 }
 
 /// Counts since the server began.
@@ -94,6 +102,11 @@ struct Shared {
     own: Option<Own>,
     /// What sessions took, when every session is profiled.
     profiles: Option<Mutex<ServerProfiles>>,
+    /// What happens, when somebody keeps a log.
+    log: Option<ServerLog>,
+    /// Who tries to join, and how many of them may do so at once.
+    tries: Tries,
+    joining: Semaphore,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,16 +127,8 @@ pub struct Server {
 impl Server {
     /// Opens the roots, reads the keys and begins to listen.
     pub async fn start(options: ServerOptions) -> Result<Self> {
-        let keys = open_keys(&options)?;
         let roots = open_roots(&options.roots)?;
-        for mentioned in keys.mentioned_roots() {
-            if !roots.contains_key(&mentioned) {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    format!("a key is authorized for the root {mentioned:?}, which is not served"),
-                ));
-            }
-        }
+        let keys = open_keys(&options)?;
         let runtime_clock = Arc::<RuntimeClock>::default();
         let runtime = start_runtime(&runtime_clock)?;
         let shared = Arc::new(Shared {
@@ -138,6 +143,9 @@ impl Server {
             runtime_clock,
             own: None,
             profiles: options.profile.then(Mutex::default),
+            log: options.log.then(ServerLog::default),
+            tries: Tries::default(),
+            joining: Semaphore::new(JOINING_MAX),
         });
         let handle = runtime.handle().clone();
         let public_key = options.identity.public_key();
@@ -204,6 +212,17 @@ impl Server {
         Some(lock(self.shared.profiles.as_ref()?).take())
     }
 
+    /// What has happened since this was last called; nothing when no log is kept.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<ServerEvent> {
+        self.shared.log.as_ref().map(ServerLog::take).unwrap_or_default()
+    }
+
+    /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log.
+    pub fn reload(&self) {
+        read_keys(&self.shared);
+    }
+
     /// Accepts nothing new, lets runs finish for as long as `grace`, ends those that are left, and stops.
     pub async fn close(&self, grace: Duration) {
         let shared = Arc::clone(&self.shared);
@@ -255,7 +274,8 @@ fn shutting_down() -> Error {
 
 /// The authorized keys; refused when nobody at all would be let in.
 fn open_keys(options: &ServerOptions) -> Result<AuthorizedKeys> {
-    let keys = AuthorizedKeys::new(&options.authorized_keys, options.authorized_keys_path.as_deref())?;
+    let served = options.roots.iter().map(|root| root.name.clone()).collect();
+    let keys = AuthorizedKeys::new(&options.authorized_keys, options.authorized_keys_path.as_deref(), Some(served))?;
     if options.anonymous || keys.decides() || options.client_ca_pem.is_some() {
         return Ok(keys);
     }

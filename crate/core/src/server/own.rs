@@ -42,6 +42,8 @@ impl Own {
             Opened::Session(request) => self.find_request(request),
             // The names of the roots, as with any server.
             Opened::List { root, .. } if root.is_empty() => Ok(()),
+            // There is nothing to find; that is refused elsewhere.
+            Opened::Join(_) => Ok(()),
             Opened::List { root, path } => self.replace(root, path, Last::Directory),
             Opened::Stat { root, path } => self.replace(root, path, Last::Itself),
         }

@@ -129,16 +129,17 @@ impl Registry {
         lock(&self.connections).retain(|held| !Arc::ptr_eq(&held.connection, connection));
     }
 
-    /// Ends the sessions and connections of keys that are no longer authorized as they were.
-    pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) {
+    /// Ends the sessions and connections of keys that are no longer authorized as they were, and says which those are, with
+    /// the names of their keys.
+    pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) -> Vec<(Arc<dyn Connection>, String)> {
         let revoked: Vec<_> = lock(&self.connections)
-            .iter()
-            .filter(|held| keys.revoked(&held.key, &held.scope))
-            .map(|held| Arc::clone(&held.connection))
+            .extract_if(.., |held| keys.revoked(&held.key, &held.scope))
+            .map(|held| (held.connection, held.scope.name.clone()))
             .collect();
-        for connection in revoked {
-            let error = Error::new(ErrorKind::Unauthorized, "the key's authorization was changed or revoked");
-            let own = Arc::downgrade(&connection);
+        for (connection, _) in &revoked {
+            let error =
+                Error::new(ErrorKind::Unauthorized, "the key's authorization was changed, revoked or has ended");
+            let own = Arc::downgrade(connection);
             for live in lock(&self.live).iter().filter(|live| live.connection.ptr_eq(&own)) {
                 if let Some(session) = live.session.upgrade() {
                     session.fail(error.clone());
@@ -146,6 +147,7 @@ impl Registry {
             }
             connection.close(Some(&error));
         }
+        revoked
     }
 }
 

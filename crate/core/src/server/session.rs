@@ -9,6 +9,7 @@ use sparsync_proto::{Accept, Direction, Explanation, Frame, Grant, RelPath, Requ
 use tokio::sync::mpsc;
 
 use super::accept::ConnectedClient;
+use super::log::{Begun, Happening};
 use super::own;
 use super::profiles::SessionProfile;
 use super::registry::{Active, Live};
@@ -39,6 +40,14 @@ use crate::views::{self, Stored};
 enum DataLanes {
     In(Vec<mpsc::Receiver<Pack>>),
     Out(Vec<mpsc::Sender<Pack>>),
+}
+
+/// How a run went that did not fail.
+enum Served {
+    /// It was done, but for what was refused in the end.
+    Done(Option<Error>),
+    /// Its initiator has to count first what it needs, and to ask again.
+    HasToCount,
 }
 
 /// Serves a request for a run, from its authorization to its end. One that is refused gives the lanes back.
@@ -72,11 +81,12 @@ pub(super) async fn serve_sync(
         urgent: transport.urgent_sender(),
     });
     let timeout = timeout_of(&request);
+    let begun = shared.log.as_ref().map(|_| Begun::now(&request));
     let data = match direction {
         Direction::Push => DataLanes::In(lanes.data_in(request.lanes)),
         Direction::Pull => DataLanes::Out(lanes.data_out(request.lanes)),
     };
-    run_engine(shared, client, &session, active, move |answer| match data {
+    run_engine(shared, client, &session, (active, begun), move |answer| match data {
         DataLanes::In(data) => {
             answer.check_publish(&request)?;
             answer.receive(&request, version, control, data)
@@ -95,15 +105,26 @@ fn run_engine(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
     session: &Arc<Session>,
-    active: Active,
-    answer: impl FnOnce(Answer<'_>) -> Result<()> + Send + 'static,
+    (active, begun): (Active, Option<Begun>),
+    answer: impl FnOnce(Answer<'_>) -> Result<Served> + Send + 'static,
 ) {
     let engine = {
         let (shared, client, session) = (Arc::clone(shared), Arc::clone(client), Arc::clone(session));
         move || {
             let _active = active;
-            session.guard("session", || answer(Answer { shared: &shared, client: &client, session: &session }));
+            let mut served = Served::Done(None);
+            session.guard("session", || {
+                served = answer(Answer { shared: &shared, client: &client, session: &session })?;
+                Ok(())
+            });
             session.end();
+            match (begun, served) {
+                (Some(begun), Served::Done(refused)) => {
+                    shared.tell(Some(client.who()), || Happening::Session(begun.ended(&session, refused)));
+                }
+                // The run that was asked for is still to come.
+                (Some(_), Served::HasToCount) | (None, _) => {}
+            }
             if session.error().is_some() {
                 shared.totals.sessions_failed.fetch_add(1, Ordering::Relaxed);
             }
@@ -205,7 +226,7 @@ impl Answer<'_> {
         version: Version,
         control: ControlLane,
         lanes: Vec<mpsc::Sender<Pack>>,
-    ) -> Result<()> {
+    ) -> Result<Served> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let place = self.rules(request, &prefix_of)?;
         let mut source = views::of_source(self.source(request)?, request, Stored::at_acceptor(request), &place)?;
@@ -228,7 +249,8 @@ impl Answer<'_> {
             ..sender_options(&source, request, &place, SourceIds::Claimed, terms)?
         };
         match run_sender(self.session, &source, &options, control, lanes)? {
-            SenderEnd::Finished(_) => Ok(()),
+            // What was refused was the initiator's own to refuse.
+            SenderEnd::Finished(_) => Ok(Served::Done(None)),
             SenderEnd::CountFirst { .. } => Err(Error::protocol("an acceptance from the one who asked").remote()),
         }
     }
@@ -249,7 +271,7 @@ impl Answer<'_> {
         version: Version,
         control: ControlLane,
         lanes: Vec<mpsc::Receiver<Pack>>,
-    ) -> Result<()> {
+    ) -> Result<Served> {
         let rights = &self.client.scope.rights;
         let place = Place { top: &self.open(request)?.root, path: request.path.clone() };
         if let Some(name) = &request.file_name {
@@ -299,7 +321,7 @@ impl Answer<'_> {
             ..Accept::default()
         }))?;
         if prepared.count_first {
-            return Ok(());
+            return Ok(Served::HasToCount);
         }
         self.open_option_directories(&mut prepared, request, &terms)?;
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
@@ -311,7 +333,7 @@ impl Answer<'_> {
         tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         publish::stage(&mut prepared, request, self.session)?;
-        run_receiver(self.session, &prepared.destination, &options, control, lanes).map(drop)
+        run_receiver(self.session, &prepared.destination, &options, control, lanes).map(|end| Served::Done(end.refused))
     }
 
     /// Refuses to publish where the destination cannot change places.

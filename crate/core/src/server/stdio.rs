@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::Durability;
+use tokio::sync::Semaphore;
 
 use super::accept::serve_connection;
+use super::join::Tries;
 use super::own::Own;
 use super::registry::Registry;
 use super::roots::{FILES_ROOT, HOME_ROOT, ServedRoot, open_roots};
@@ -89,7 +91,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
     let runtime = builder.enable_all().build().map_err(|error| Error::io("cannot start a runtime", b"", error))?;
     let shared = Arc::new(Shared {
         roots,
-        keys: AuthorizedKeys::new(&[], None)?,
+        keys: AuthorizedKeys::new(&[], None, None)?,
         anonymous: false,
         durability: Durability::None,
         refused: Vec::new(),
@@ -99,6 +101,9 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         runtime_clock,
         own,
         profiles: None,
+        log: None,
+        tries: Tries::default(),
+        joining: Semaphore::new(0),
     });
     let served = runtime.block_on(async {
         let own = |fd: BorrowedFd<'_>| {

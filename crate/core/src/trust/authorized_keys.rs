@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! NAME ed25519:BASE64 [root=ROOT[/PREFIX]]... [allow=RIGHT[,RIGHT]...] [quota=BYTES[K|M|G|T|P]] [entries=NUMBER]
+//!     [expires=DAY[THH:MM:SSZ]]
 //! ```
 //!
 //! Without `root=` all roots, without `allow=` read, write and delete. White space and other bytes in a root or a
@@ -39,6 +40,8 @@ type Keys = HashMap<PublicKey, (Arc<Scope>, Origin)>;
 pub struct AuthorizedKeys {
     given: Keys,
     path: Option<PathBuf>,
+    /// The roots that a scope may name; any when there are none here.
+    served: Option<Vec<String>>,
     state: RwLock<State>,
 }
 
@@ -85,21 +88,27 @@ pub enum Refresh {
 
 impl AuthorizedKeys {
     /// The clients of `lines`, each in the format of the file, and of the file at `path`. Empty and comment lines are
-    /// allowed.
+    /// allowed. With `served` a line that names another root is malformed, now and whenever the file is read.
     ///
     /// Fails with [`ErrorKind::Config`] when a line is malformed, a key stands twice with different names or scopes,
     /// or group or others may write the file; with [`ErrorKind::Io`] when it exists and cannot be read.
-    pub fn new(lines: &[String], path: Option<&Path>) -> Result<Self> {
+    pub fn new(lines: &[String], path: Option<&Path>, served: Option<Vec<String>>) -> Result<Self> {
+        let served = served.map(|mut served| {
+            served.sort_unstable();
+            served
+        });
         let mut given = Keys::new();
         for (number, line) in (1..).zip(lines) {
             let refuse = |why: String| Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"));
             if let Some((key, scope)) = parse_line(line).map_err(refuse)? {
+                check_roots(&scope, served.as_deref()).map_err(refuse)?;
                 insert(&mut given, key, scope, Origin::Given(number)).map_err(refuse)?;
             }
         }
         let mut keys = Self {
             given,
             path: path.map(Path::to_path_buf),
+            served,
             state: RwLock::new(State { stamp: Stamp::Unknown, keys: Ok(Keys::new()) }),
         };
         let state = keys.read_all();
@@ -108,7 +117,8 @@ impl AuthorizedKeys {
         Ok(keys)
     }
 
-    /// The scope of an authorized key. `None` also while there is a [problem](AuthorizedKeys::problem).
+    /// The scope of an authorized key, whose time may be over. `None` also while there is a
+    /// [problem](AuthorizedKeys::problem).
     #[must_use]
     pub fn find(&self, key: &PublicKey) -> Option<Arc<Scope>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -116,14 +126,14 @@ impl AuthorizedKeys {
         Some(Arc::clone(scope))
     }
 
-    /// Whether a session that was opened with `scope` has to end: the key is gone, or what it may do was changed.
-    /// False while there is a [problem](AuthorizedKeys::problem).
+    /// Whether a session that was opened with `scope` has to end: its time is over, the key is gone, or what it may do was
+    /// changed. Nothing is known of the last two while there is a [problem](AuthorizedKeys::problem).
     #[must_use]
     pub fn revoked(&self, key: &PublicKey, scope: &Scope) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match &state.keys {
-            Ok(keys) => keys.get(key).is_none_or(|(now, _)| **now != *scope),
-            Err(_) => false,
+            Ok(keys) => scope.is_over() || keys.get(key).is_none_or(|(now, _)| **now != *scope),
+            Err(_) => scope.is_over(),
         }
     }
 
@@ -154,21 +164,6 @@ impl AuthorizedKeys {
         self.len() == 0
     }
 
-    /// The root names that scopes mention, sorted, for a server to warn of one that it does not have.
-    #[must_use]
-    pub fn mentioned_roots(&self) -> Vec<String> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<String> = state
-            .keys
-            .iter()
-            .flat_map(HashMap::values)
-            .flat_map(|(scope, _)| scope.roots.iter().map(|(name, _)| name.clone()))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
     /// Reads the file again when it is not what it was; otherwise this costs one `stat`. A server calls it each second.
     pub fn refresh_if_changed(&self) -> Refresh {
         let Some(path) = &self.path else {
@@ -183,6 +178,11 @@ impl AuthorizedKeys {
         if now == before && now != Stamp::Unknown {
             return Refresh::Unchanged;
         }
+        self.refresh()
+    }
+
+    /// Reads the file again.
+    pub fn refresh(&self) -> Refresh {
         let fresh = self.read_all();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let outcome = match (&state.keys, &fresh.keys) {
@@ -193,6 +193,21 @@ impl AuthorizedKeys {
         };
         *state = fresh;
         outcome
+    }
+
+    /// Whether a line could be added to the file.
+    pub fn check_line(&self, line: &str) -> Result<()> {
+        let refuse = |why: String| Error::new(ErrorKind::Config, why);
+        let Some((_, scope)) = parse_line(line).map_err(refuse)? else {
+            return Err(refuse("there is nothing on the line".to_owned()));
+        };
+        check_roots(&scope, self.served.as_deref()).map_err(refuse)
+    }
+
+    /// The file, when there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The given lines together with what the file says now.
@@ -224,7 +239,9 @@ impl AuthorizedKeys {
         let parsed = (1u64..).zip(text.lines()).try_for_each(|(number, line)| {
             let refuse = |why: String| refuse(format!("line {number}: {why}")).with("line", number);
             match parse_line(line).map_err(refuse)? {
-                Some((key, scope)) => insert(&mut keys, key, scope, Origin::File(number)).map_err(refuse),
+                Some((key, scope)) => check_roots(&scope, self.served.as_deref())
+                    .and_then(|()| insert(&mut keys, key, scope, Origin::File(number)))
+                    .map_err(refuse),
                 None => Ok(()),
             }
         });
@@ -256,6 +273,13 @@ impl Stamp {
 /// Lines may move without anything changing for anybody.
 fn same(old: &Keys, new: &Keys) -> bool {
     old.len() == new.len() && old.iter().all(|(key, (scope, _))| new.get(key).is_some_and(|(other, _)| other == scope))
+}
+
+/// Refuses a scope with a root that is not served: whoever wrote it meant something else.
+fn check_roots(scope: &Scope, served: Option<&[String]>) -> std::result::Result<(), String> {
+    let Some(served) = served else { return Ok(()) };
+    let Some((unknown, _)) = scope.roots.iter().find(|(name, _)| !served.contains(name)) else { return Ok(()) };
+    Err(format!("root={}: this server has no such root; it serves {}", unknown.escape_debug(), served.join(", ")))
 }
 
 /// Adds a key; the same key with the same scope may be repeated.
@@ -306,32 +330,33 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("authorized_keys");
         write(&path, &format!("# ours\na {}\nb {} allow=everything\n", key(1), key(2)));
-        let error = AuthorizedKeys::new(&[], Some(&path)).expect_err("line 3");
+        let error = AuthorizedKeys::new(&[], Some(&path), None).expect_err("line 3");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().starts_with("line 3: "), "{error}");
         assert_eq!(error.details(), [("line".to_owned(), Detail::Number(3))]);
         assert_eq!(error.path(), Some(path.as_os_str().as_encoded_bytes()));
 
-        let error = AuthorizedKeys::new(&[String::new(), "x y".to_owned()], None).expect_err("line");
+        let error = AuthorizedKeys::new(&[String::new(), "x y".to_owned()], None, None).expect_err("line");
         assert!(error.message().starts_with("authorized key 2: "), "{error}");
     }
 
     #[test]
     fn one_key_cannot_have_two_meanings() {
         let line = format!("a {} root=x", key(1));
-        let keys = AuthorizedKeys::new(&[line.clone(), line.clone()], None).expect("the same twice");
+        let keys = AuthorizedKeys::new(&[line.clone(), line.clone()], None, None).expect("the same twice");
         assert_eq!(keys.len(), 1);
         for other in [format!("b {} root=x", key(1)), format!("a {}", key(1))] {
-            let error = AuthorizedKeys::new(&[line.clone(), other.clone()], None).expect_err(&other);
+            let error = AuthorizedKeys::new(&[line.clone(), other.clone()], None, None).expect_err(&other);
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.message().contains("authorized key 1"), "{error}");
         }
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("authorized_keys");
         write(&path, &format!("\nother {}\n", key(1)));
-        let error = AuthorizedKeys::new(&[line], Some(&path)).expect_err("lines against file");
+        let error = AuthorizedKeys::new(&[line], Some(&path), None).expect_err("lines against file");
         assert!(error.message().starts_with("line 2: "), "{error}");
-        AuthorizedKeys::new(&[format!("a {}", key(1)), format!("a {}", key(2))], None).expect("two keys, one name");
+        AuthorizedKeys::new(&[format!("a {}", key(1)), format!("a {}", key(2))], None, None)
+            .expect("two keys, one name");
     }
 
     #[test]
@@ -341,7 +366,7 @@ mod tests {
         write(&path, &format!("a {}\n", key(1)));
         for (mode, good) in [(0o600, true), (0o644, true), (0o664, false), (0o602, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
-            assert_eq!(AuthorizedKeys::new(&[], Some(&path)).is_ok(), good, "{mode:o}");
+            assert_eq!(AuthorizedKeys::new(&[], Some(&path), None).is_ok(), good, "{mode:o}");
         }
     }
 
@@ -350,7 +375,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("authorized_keys");
         let given = [format!("given {}", key(9))];
-        let keys = AuthorizedKeys::new(&given, Some(&path)).expect("no file yet");
+        let keys = AuthorizedKeys::new(&given, Some(&path), None).expect("no file yet");
         assert!(keys.find(&key(9)).is_some());
         assert!(matches!(keys.refresh_if_changed(), Refresh::Unchanged));
 
@@ -394,15 +419,27 @@ mod tests {
 
     #[test]
     fn without_any_source_keys_do_not_decide() {
-        let none = AuthorizedKeys::new(&[], None).expect("nothing");
+        let none = AuthorizedKeys::new(&[], None, None).expect("nothing");
         assert!(!none.decides());
         assert!(none.is_empty());
-        assert!(AuthorizedKeys::new(&[], Some(Path::new("/nonexistent/keys"))).expect("missing").decides());
+        assert!(AuthorizedKeys::new(&[], Some(Path::new("/nonexistent/keys")), None).expect("missing").decides());
     }
 
     #[test]
-    fn mentioned_roots_are_listed_once() {
-        let lines = [format!("a {} root=x/y root=b", key(1)), format!("b {} root=x", key(2)), format!("c {}", key(3))];
-        assert_eq!(AuthorizedKeys::new(&lines, None).expect("good").mentioned_roots(), ["b", "x"]);
+    fn a_root_that_is_not_served_makes_a_line_invalid_at_the_start_and_later() {
+        let served = || Some(vec!["x".to_owned(), "b".to_owned()]);
+        let given = [format!("a {} root=x/y root=b", key(1))];
+        AuthorizedKeys::new(&given, None, served()).expect("good");
+        let error = AuthorizedKeys::new(&[format!("a {} root=y", key(1))], None, served()).expect_err("no such root");
+        assert!(error.message().starts_with("authorized key 1: root=y:"), "{error}");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("authorized_keys");
+        write(&path, &format!("a {} root=x\n", key(1)));
+        let keys = AuthorizedKeys::new(&[], Some(&path), served()).expect("good");
+        write(&path, &format!("a {} root=x\nb {} root=xx\n", key(1), key(2)));
+        let Refresh::Broken(error) = keys.refresh_if_changed() else { panic!("a root that is not served") };
+        assert!(error.message().starts_with("line 2: root=xx: "), "{error}");
+        assert!(error.message().ends_with("it serves b, x"), "{error}");
+        assert!(keys.find(&key(1)).is_none());
     }
 }

@@ -1,18 +1,42 @@
 //! One line of a file of authorized keys.
 
+use std::time::SystemTime;
+
+use time::{Date, Month};
+
 use super::{PublicKey, Rights, Scope};
 
 /// The longest name of a client, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// One line; `None` when there is nothing but white space and a comment on it.
+/// The words of a line, without its comment; none when there is nothing but white space and a comment on it.
+pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split_whitespace().take_while(|word| !word.starts_with('#'))
+}
+
+/// One line; `None` when there is nothing on it.
 pub(super) fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, Scope)>, String> {
-    let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
+    let mut words = words(line);
     let Some(name) = words.next() else {
         return Ok(None);
     };
+    let mut scope = Scope::unrestricted(checked_name(name)?);
+    let key = words
+        .next()
+        .ok_or_else(|| format!("no key follows the name \"{name}\""))?
+        .parse::<PublicKey>()
+        .map_err(|error| error.message().to_owned())?;
+    parse_scope(&mut scope, words)?;
+    Ok(Some((key, scope)))
+}
+
+/// The name of a client.
+pub(super) fn checked_name(name: &str) -> std::result::Result<&str, String> {
     if name.starts_with("ed25519:") || name.contains('=') {
-        return Err(format!("expected a name before the key, found \"{}\"", name.escape_debug()));
+        return Err(format!(
+            "expected a name before the key, found \"{}\": a line is NAME ed25519:KEY [root=ROOT/PREFIX]… [allow=RIGHT,…]",
+            name.escape_debug()
+        ));
     }
     if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(format!(
@@ -20,15 +44,18 @@ pub(super) fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, S
             name.escape_debug()
         ));
     }
-    let key = words
-        .next()
-        .ok_or_else(|| format!("no key follows the name \"{name}\""))?
-        .parse::<PublicKey>()
-        .map_err(|error| error.message().to_owned())?;
-    let mut scope = Scope::unrestricted(name);
+    Ok(name)
+}
+
+/// What the words behind the key say.
+pub(super) fn parse_scope<'a>(
+    scope: &mut Scope,
+    words: impl IntoIterator<Item = &'a str>,
+) -> std::result::Result<(), String> {
     let mut allow = None;
     for word in words {
-        let unknown = || format!("unknown word \"{}\"; known: root=, allow=, quota=, entries=", word.escape_debug());
+        let unknown =
+            || format!("unknown word \"{}\"; known: root=, allow=, quota=, entries=, expires=", word.escape_debug());
         let (field, value) = word.split_once('=').ok_or_else(unknown)?;
         let once = |given: bool| {
             if given { Err(format!("{field}= stands twice")) } else { Ok(()) }
@@ -53,13 +80,47 @@ pub(super) fn parse_line(line: &str) -> std::result::Result<Option<(PublicKey, S
                 once(scope.quota_entries.is_some())?;
                 scope.quota_entries = Some(parse_number("entries", value)?);
             }
+            "expires" => {
+                once(scope.expires.is_some())?;
+                scope.expires = Some(parse_time("expires", value)?);
+            }
             _ => return Err(unknown()),
         }
     }
     if let Some(rights) = allow {
         scope.rights = rights;
     }
-    Ok(Some((key, scope)))
+    Ok(())
+}
+
+/// A moment in UTC: `2027-01-31`, which begins it, or `2027-01-31T18:30:00Z`.
+pub(super) fn parse_time(field: &str, value: &str) -> std::result::Result<SystemTime, String> {
+    let refuse = || {
+        let shown = value.escape_debug();
+        format!("{field}={shown}: expected a day, as in 2027-01-31, or a moment, as in 2027-01-31T18:30:00Z")
+    };
+    let numbers = |text: &str, separator: char, digits: &[usize]| -> Option<Vec<u16>> {
+        let parts: Vec<&str> = text.split(separator).collect();
+        let is_good =
+            |(part, digits): (&&str, &usize)| part.len() == *digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        let all_good = parts.len() == digits.len() && parts.iter().zip(digits).all(is_good);
+        all_good.then(|| parts.iter().filter_map(|part| part.parse().ok()).collect())
+    };
+    let (day, time) = match value.split_once('T') {
+        Some((day, time)) => (day, time.strip_suffix('Z').ok_or_else(refuse)?),
+        None => (value, "00:00:00"),
+    };
+    let day = numbers(day, '-', &[4, 2, 2]).ok_or_else(refuse)?;
+    let time = numbers(time, ':', &[2, 2, 2]).ok_or_else(refuse)?;
+    let (&[year, month, day], &[hour, minute, second]) = (day.as_slice(), time.as_slice()) else {
+        return Err(refuse());
+    };
+    let byte = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
+    Month::try_from(byte(month))
+        .and_then(|month| Date::from_calendar_date(i32::from(year), month, byte(day)))
+        .and_then(|date| date.with_hms(byte(hour), byte(minute), byte(second)))
+        .map(|moment| moment.assume_utc().into())
+        .map_err(|_| refuse())
 }
 
 fn parse_rights(list: &str) -> std::result::Result<Rights, String> {
@@ -173,6 +234,14 @@ mod tests {
         assert_eq!(full.quota_entries, Some(1_000_000));
         assert_eq!(full.rights, Rights { read: true, append: true, owner: true, ..Rights::NONE });
         assert_eq!(one(&format!("x {key} quota=7")).quota_bytes, Some(7));
+        let seconds = |line: &str| {
+            let expires = one(line).expires.expect("an end");
+            expires.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+        };
+        assert_eq!(seconds(&format!("x {key} expires=2028-02-29")), 1_835_395_200);
+        assert_eq!(seconds(&format!("x {key} expires=2028-02-29T12:34:56Z")), 1_835_395_200 + 45_296);
+        assert!(one(&format!("x {key} expires=1970-01-02")).is_over());
+        assert!(!one(&format!("x {key} expires=9999-12-31")).is_over());
         for nothing in ["", "   ", "# x", "\t#", "\u{a0}"] {
             assert!(parse_line(nothing).expect("nothing on it").is_none(), "{nothing:?}");
         }
@@ -227,6 +296,15 @@ mod tests {
             (format!("name {key} entries=1K"), "entries"),
             (format!("name {key} entries=0x10"), "entries"),
             (format!("name {key} entries=1 entries=2"), "twice"),
+            (format!("name {key} expires="), "expires="),
+            (format!("name {key} expires=90d"), "90d"),
+            (format!("name {key} expires=2027-02-29"), "2027-02-29"),
+            (format!("name {key} expires=2027-13-01"), "2027-13-01"),
+            (format!("name {key} expires=27-01-01"), "27-01-01"),
+            (format!("name {key} expires=2027-01-01T25:00:00Z"), "25:00"),
+            (format!("name {key} expires=2027-01-01T10:00:00"), "10:00"),
+            (format!("name {key} expires=2027-01-01T10:00:00+01:00"), "+01"),
+            (format!("name {key} expires=2027-01-01 expires=2027-01-01"), "twice"),
         ] {
             let why = parse_line(&line).expect_err(&line);
             assert!(why.contains(named), "{line}: {why}");
@@ -235,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_makes_the_reader_panic(line in ".{0,120}", tail in "( (root|allow|quota|entries)=[ -~]{0,12}){0,3}") {
+        fn no_line_makes_the_reader_panic(line in ".{0,120}", tail in "( (root|allow|quota|entries|expires)=[ -~]{0,12}){0,3}") {
             let _ = parse_line(&line);
             let _ = parse_line(&format!("name {}{tail}", key(1)));
         }

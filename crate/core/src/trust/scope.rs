@@ -1,4 +1,6 @@
-//! What one client may do: roots and prefixes, rights, quotas.
+//! What one client may do: roots and prefixes, rights, quotas, and until when.
+
+use std::time::SystemTime;
 
 /// What a client may do below the roots that it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ impl Rights {
         self.write || self.append
     }
 
+    /// The names of the rights that are given, in the order of the documents.
+    #[must_use]
+    pub fn names(mut self) -> Vec<&'static str> {
+        Self::NAMES.into_iter().filter(|name| self.named(name).is_some_and(|right| *right)).collect()
+    }
+
     /// The right of that name.
     pub(super) fn named(&mut self, name: &str) -> Option<&mut bool> {
         Some(match name {
@@ -80,6 +88,8 @@ pub struct Scope {
     pub quota_bytes: Option<u64>,
     /// The most entries that it may keep there. Default none: no limit.
     pub quota_entries: Option<u64>,
+    /// When it ends. Default none: it does not.
+    pub expires: Option<SystemTime>,
 }
 
 impl Scope {
@@ -87,7 +97,20 @@ impl Scope {
     /// vouches for when no list of keys narrows it.
     #[must_use]
     pub fn unrestricted(name: impl Into<String>) -> Self {
-        Self { name: name.into(), roots: Vec::new(), rights: Rights::default(), quota_bytes: None, quota_entries: None }
+        Self {
+            name: name.into(),
+            roots: Vec::new(),
+            rights: Rights::default(),
+            quota_bytes: None,
+            quota_entries: None,
+            expires: None,
+        }
+    }
+
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= SystemTime::now())
     }
 
     /// Whether the client may know that this root exists.

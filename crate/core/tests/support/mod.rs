@@ -196,6 +196,7 @@ impl Site {
             idle_timeout: Duration::from_secs(30),
             congestion: sparsync_core::net::Congestion::Auto,
             refuse: Vec::new(),
+            log: false,
             profile: true,
         })
         .await

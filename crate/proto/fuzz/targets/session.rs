@@ -41,7 +41,9 @@ pub(super) fn opening(data: &[u8]) {
     let mut opened = 0;
     while let Some(frame) = next_frame(&mut reader) {
         match opening.frame(frame) {
-            Ok(Some((_, Opened::Session(_) | Opened::List { .. } | Opened::Stat { .. }))) => opened += 1,
+            Ok(Some((_, Opened::Session(_) | Opened::List { .. } | Opened::Stat { .. } | Opened::Join(_)))) => {
+                opened += 1;
+            }
             Ok(None) => assert_eq!(opened, 0, "nothing comes after what is wanted"),
             Err(_) => return,
         }

@@ -38,6 +38,7 @@ impl Frame {
                 Self::Issue(issue) => issue.path.len() + issue.message.len(),
                 Self::Finished { counters, refused } => list(counters, |_| 0) + refused.as_ref().map_or(0, error),
                 Self::Abort(refused) => error(refused),
+                Self::Join(bytes) | Self::Joined(bytes) => bytes.len(),
                 Self::ListRequest { root, path } | Self::StatRequest { root, path } => {
                     root.len() + path.as_bytes().len()
                 }

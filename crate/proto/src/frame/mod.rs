@@ -34,7 +34,9 @@ use crate::compare::Digest;
 use crate::delta::Chunk;
 use crate::entry::Listing;
 use crate::field::{Message as _, Value as _, get_message};
-use crate::limits::{FRAME_BYTES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX, ROOT_NAME_BYTES_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, KEY_LINE_BYTES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX, ROOT_NAME_BYTES_MAX, SECRET_BYTES_MAX,
+};
 use crate::owners::{OwnerName, get_names, put_names};
 use crate::pack::FileId;
 use crate::path::RelPath;
@@ -171,6 +173,10 @@ pub enum Frame {
     StatReply(Stat),
     /// The answer to a request that asks to explain a path: the acceptor's end of it.
     Explained(Box<Explanation>),
+    /// Instead of a request, on a connection for joining: the secret of an invitation.
+    Join(Vec<u8>),
+    /// The answer: the line that now authorizes the initiator's key.
+    Joined(Vec<u8>),
 }
 
 const HELLO: u8 = 1;
@@ -200,6 +206,8 @@ const EXPLAINED: u8 = 25;
 const PATHS: u8 = 40;
 const BASES: u8 = 60;
 const CHUNKS: u8 = 61;
+const JOIN: u8 = 80;
+const JOINED: u8 = 81;
 
 /// The magic that opens a control lane, so that a stray client is told apart from a broken one.
 pub(crate) const MAGIC: &[u8; 4] = b"SPSY";
@@ -295,6 +303,8 @@ impl Frame {
             Self::StatRequest { .. } => STAT_REQUEST,
             Self::StatReply(_) => STAT_REPLY,
             Self::Explained(_) => EXPLAINED,
+            Self::Join(_) => JOIN,
+            Self::Joined(_) => JOINED,
         }
     }
 
@@ -353,6 +363,8 @@ impl Frame {
             Self::Profile(profile) => profile.put(out),
             Self::StatReply(stat) => stat.put(out),
             Self::Explained(explanation) => explanation.put_fields(out),
+            Self::Join(secret) => out.bytes(secret),
+            Self::Joined(line) => out.bytes(line),
         }
     }
 
@@ -406,6 +418,8 @@ impl Frame {
             ARRIVED => Self::Arrived { more: flag(reader, "more")?, entries: arrived::get(reader)? },
             REMOVED => Self::Removed,
             EXPLAINED => Self::Explained(Box::new(get_message(reader)?)),
+            JOIN => Self::Join(reader.bytes(SECRET_BYTES_MAX, "secret")?.to_vec()),
+            JOINED => Self::Joined(reader.bytes(KEY_LINE_BYTES_MAX, "line")?.to_vec()),
             PROFILE => Self::Profile(Box::new(EndProfile::get(reader)?)),
             LIST_REPLY => Self::ListReply { more: flag(reader, "more")?, entries: list::reply(reader)? },
             _ => return malformed("frame type"),

@@ -31,6 +31,8 @@ pub enum Opened {
         /// The path below it.
         path: RelPath,
     },
+    /// The initiator's key is to be authorized, by the secret of an invitation.
+    Join(Vec<u8>),
 }
 
 /// Checks the acceptance of a request at the end that made it: an acceptor may narrow what was asked for, and nothing else.
@@ -154,6 +156,10 @@ impl Opening {
             (&Self::Greeted(Ok(version)), Frame::StatRequest { root, path }) => {
                 *self = Self::Done;
                 Ok(Some((version, Opened::Stat { root, path })))
+            }
+            (&Self::Greeted(Ok(version)), Frame::Join(secret)) => {
+                *self = Self::Done;
+                Ok(Some((version, Opened::Join(secret))))
             }
             (_, frame) => Err(Violation::misplaced(&frame)),
         }

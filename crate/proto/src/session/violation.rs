@@ -63,6 +63,8 @@ impl Frame {
             Self::StatRequest { .. } => "a question for one path",
             Self::StatReply(_) => "an answer about one path",
             Self::Explained(_) => "an explanation",
+            Self::Join(_) => "an invitation",
+            Self::Joined(_) => "an answer to an invitation",
         }
     }
 }

@@ -475,6 +475,8 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("StatReply", Frame::StatReply(Stat { kind: Kind::File, size: 300, meta: meta() })),
         ("Profile", Frame::Profile(Box::new(profile()))),
+        ("Join", Frame::Join((0..16).collect())),
+        ("Joined", Frame::Joined(b"ci ed25519:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= root=backup/ci".to_vec())),
     ]
 }
 

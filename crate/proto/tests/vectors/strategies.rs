@@ -361,6 +361,8 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
             meta
         })),
         any_profile().prop_map(|profile| Frame::Profile(Box::new(profile))),
+        vec(any::<u8>(), 0..=64).prop_map(Frame::Join),
+        vec(any::<u8>(), 0..200).prop_map(Frame::Joined),
     ]
 }
 

@@ -73,7 +73,10 @@ pub(super) fn dispatch(
                     // What a sender has not said when its session ends is not said at all.
                     shared.control.wait_until_written(shared.session)?;
                 }
-                shared.session.set_counters(&counters);
+                // An acceptor counts for itself what it has sent.
+                if shared.options.events.is_some() {
+                    shared.session.set_counters(&counters);
+                }
                 return Ok(SenderEnd::Finished(refused.map(Error::from_wire)));
             }
         }

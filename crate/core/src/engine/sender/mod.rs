@@ -151,7 +151,7 @@ pub(crate) enum SenderEnd {
     },
 }
 
-/// Runs a sender until the receiver has finished or the session ends; the session then has the receiver's counters.
+/// Runs a sender until the receiver has finished or the session ends; an initiator's session then has the receiver's counters.
 pub(crate) fn run_sender(
     session: &Session,
     source: &Source<impl Storage>,

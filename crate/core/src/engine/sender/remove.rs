@@ -1,6 +1,6 @@
 //! Removes entries of the source that have arrived.
 
-use sparsync_proto::{Arrived, Frame, Issue, IssueKind, Kind, RelPath};
+use sparsync_proto::{Arrived, Counter, Frame, Issue, IssueKind, Kind, RelPath};
 
 use super::Shared;
 use crate::error::{Error, Result};
@@ -23,6 +23,9 @@ pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -
         } else {
             shared.source.root.remove(&path, &is_same)
         };
+        if shared.options.events.is_none() && matches!(removed, Ok(true)) {
+            shared.session.count(Counter::files_deleted, 1);
+        }
         let message = match removed {
             // Somebody else has removed it, or it may not be seen.
             Ok(true) | Err(CallError { errno: Errno::NOENT, .. }) => continue,

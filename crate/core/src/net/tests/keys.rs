@@ -90,7 +90,7 @@ async fn a_changed_key_names_the_line_even_when_new_servers_are_accepted() {
 #[tokio::test]
 async fn a_key_that_is_not_authorized_is_told_so() {
     let known = Identity::generate().expect("a key");
-    let authorized = AuthorizedKeys::new(&[format!("laptop {}", known.public_key())], None).expect("good");
+    let authorized = AuthorizedKeys::new(&[format!("laptop {}", known.public_key())], None, None).expect("good");
     let identity = Identity::generate().expect("a key");
     let server = Server::with(ListenOptions::new("127.0.0.1:0", identity), Some(authorized)).await;
 

@@ -1,0 +1,294 @@
+// How a stranger becomes a client: invitations and credentials, and what is tried against them.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+import test, { type ExecutionContext } from 'ava';
+
+import {
+  AccessError,
+  ConfigError,
+  HostKeyError,
+  LimitError,
+  connect,
+  invite,
+  issueCredential,
+  join,
+  serve,
+  sync,
+} from '../dist/index.js';
+import type { InviteOptions, Server, ServerEvent } from '../dist/index.js';
+import { cli, exit } from './helpers/cli.js';
+import { start, until } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
+import { startServer } from './helpers/server.js';
+import { failure } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+
+interface Site {
+  readonly work: string;
+  readonly served: string;
+  readonly keys: string;
+  readonly server: Server;
+  readonly address: string;
+  readonly events: ServerEvent[];
+  readonly options: InviteOptions;
+}
+
+/** A server in this process, into which nobody is let yet. */
+async function site(t: ExecutionContext): Promise<Site> {
+  const work = workDir(t);
+  const served = dir(work, 'served');
+  const keys = `${dir(work, 'server.config')}/authorized_keys`;
+  const keyPath = `${work}/server.config/key.pem`;
+  const events: ServerEvent[] = [];
+  const server = await serve({
+    roots: { root: served },
+    identity: { keyPath },
+    authorizedKeysPath: keys,
+    log: (event) => events.push(event),
+  });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const address = `127.0.0.1:${server.port}`;
+  return { work, served, keys, server, address, events, options: { authorizedKeysPath: keys, keyPath } };
+}
+
+/** A guest's own files. */
+function guest(work: string, name: string): { identity: { keyPath: string }; knownHosts: string } {
+  return { identity: { keyPath: `${work}/${name}/key.pem` }, knownHosts: `${work}/${name}/known_hosts` };
+}
+
+function source(work: string): string {
+  const folder = dir(work, 'source');
+  writeFileSync(`${folder}/file`, 'content');
+  return folder;
+}
+
+test('an invitation works once, for its scope, and the guest has the key of the server from it', async (t) => {
+  const { work, served, keys, server, address, events, options } = await site(t);
+  const { invitation, serverKey } = await invite('alice', { ...options, roots: ['root/alice'], operations: ['write'] });
+  t.is(serverKey, server.publicKey);
+  const alice = guest(work, 'alice');
+  const joined = await join(address, invitation, alice);
+  t.like(joined, { name: 'alice', serverKey, roots: ['root/alice'] });
+  t.is(readFileSync(keys, 'utf8'), `alice ${joined.key} root=root/alice allow=write\n`);
+  t.is(readFileSync(alice.knownHosts, 'utf8'), `${address} ${serverKey}\n`);
+  t.is(readFileSync(`${keys}.invitations`, 'utf8'), '');
+  const access = { identity: alice.identity, trust: { knownHosts: alice.knownHosts } };
+  await sync(source(work), server.url('root/alice').replace('%2F', '/'), access);
+  t.is(readFileSync(`${served}/alice/file`, 'utf8'), 'content');
+  for (const place of ['root/bob', 'root']) {
+    await failure(t, sync(source(work), `sparsync://${address}/${place}`, access), AccessError, place);
+  }
+  await failure(t, sync(`sparsync://${address}/root/alice`, `${work}/back`, access), AccessError, 'it may not read');
+  await until('the log', () => events.some(({ type }) => type === 'joined'));
+  t.like(
+    events.find(({ type }) => type === 'joined'),
+    { client: 'alice', publicKey: joined.key },
+  );
+});
+
+test('used, late, guessed and foreign invitations are refused alike, and tries are few', async (t) => {
+  const { work, keys, address, options, events } = await site(t);
+  const used = await invite('used', options);
+  await join(address, used.invitation, guest(work, 'used'));
+  const late = await invite('late', options);
+  const text = readFileSync(`${keys}.invitations`, 'utf8');
+  writeFileSync(`${keys}.invitations`, text.replace(/until=\S+/, 'until=2026-01-01'), { mode: 0o600 });
+  const bytes = Buffer.from(late.invitation.replace(/^.*\./, ''), 'base64url');
+  bytes[40] = (bytes[40] ?? 0) ^ 1;
+  const guessed = `sparsync-invite-1.${bytes.toString('base64url')}`;
+  const before = readFileSync(keys, 'utf8');
+  const messages = new Set<string>();
+  for (const [name, invitation] of Object.entries({ used: used.invitation, late: late.invitation, guessed })) {
+    const refused = await failure(t, join(address, invitation, guest(work, `thief-${name}`)), AccessError, name);
+    t.is(refused.code, 'ERR_SPARSYNC_UNAUTHORIZED');
+    messages.add(refused.message);
+    t.false(existsSync(`${work}/thief-${name}/known_hosts`));
+  }
+  t.is(messages.size, 1);
+  // Four tries were made by now; after the fifth also a good one has to wait.
+  await failure(t, join(address, guessed, guest(work, 'thief')), AccessError);
+  const good = await invite('good', options);
+  await failure(t, join(address, good.invitation, guest(work, 'good')), LimitError);
+  t.is(readFileSync(keys, 'utf8'), before);
+  await until('the log', () => events.filter(({ type }) => type === 'refused').length === 5);
+  t.like(
+    events.findLast(({ type }) => type === 'refused'),
+    { operation: 'join', code: 'ERR_SPARSYNC_LIMIT' },
+  );
+});
+
+test('who is in between learns nothing of an invitation, and who has another pin is not overwritten', async (t) => {
+  const { work, server, address, options } = await site(t);
+  const { invitation } = await invite('alice', options);
+  // Another server, with a key of its own, where the first is expected.
+  const heard: ServerEvent[] = [];
+  const between = await serve({
+    roots: { root: work },
+    identity: { keyPath: `${work}/between.pem` },
+    authorizedKeysPath: `${work}/between.keys`,
+    log: (event) => heard.push(event),
+  });
+  t.teardown(() => between.close({ graceMs: 0 }));
+  const alice = guest(work, 'alice');
+  const swapped = await failure(t, join(`127.0.0.1:${between.port}`, invitation, alice), HostKeyError);
+  t.is(swapped.code, 'ERR_SPARSYNC_HOST_KEY_CHANGED');
+  t.is(swapped.expected, server.publicKey);
+  t.false(swapped.message.includes(invitation.slice(-22)));
+  await between.close();
+  // The handshake was broken off by the guest.
+  t.deepEqual(
+    heard.map((event) => (event.type === 'refused' ? event.operation : event.type)),
+    [undefined],
+  );
+  t.false(existsSync(alice.knownHosts));
+  // A pin that stands already says who the server is; an invitation does not overrule it.
+  mkdirSync(`${work}/pinned`, { recursive: true });
+  writeFileSync(`${work}/pinned/known_hosts`, `${address} ${between.publicKey}\n`, { mode: 0o600 });
+  const pinned = await failure(t, join(address, invitation, guest(work, 'pinned')), HostKeyError);
+  t.is(pinned.path, `${work}/pinned/known_hosts`);
+  await join(address, invitation, alice);
+});
+
+test('a credential is all that a machine needs, for its scope, its server and its time', async (t) => {
+  const { work, served, keys, server, address, options } = await site(t);
+  const ci = { ...options, roots: ['root/web'], operations: ['write', 'delete'] as const };
+  const { credential, key } = await issueCredential('ci', address, ci);
+  server.reload();
+  t.is(readFileSync(keys, 'utf8'), `ci ${key} root=root/web allow=write,delete\n`);
+  const run = async (value: string, ...args: readonly string[]) =>
+    start(t, 'env', [
+      ...['-i', `PATH=${process.env['PATH'] ?? ''}`, `SPARSYNC_CREDENTIAL=${value}`, 'HOME=/nonexistent'],
+      ...[process.execPath, program, ...args],
+    ]).ended;
+  const pushed = await run(credential, '-rlpt', `${source(work)}/`, `sparsync://${address}/root/web/`);
+  t.deepEqual([pushed.code, pushed.stderr], [exit.ok, '']);
+  t.is(readFileSync(`${served}/web/file`, 'utf8'), 'content');
+  for (const [args, code] of [
+    [[`${work}/source/`, `sparsync://${address}/root/`], exit.unauthorized],
+    [[`sparsync://${address}/root/web/`, `${work}/back/`], exit.unauthorized],
+    [[`${work}/source/`, 'sparsync://other.example/root/web/'], exit.usage],
+  ] as const) {
+    const refused = await run(credential, '-a', ...args);
+    t.is(refused.code, code, refused.stderr);
+    t.false(refused.stderr.includes(credential.slice(30, 60)), 'a secret is in no message');
+  }
+  for (const bad of ['x', credential.slice(0, 60), `${credential.slice(0, 22)}e30`]) {
+    const refused = await run(bad, '-a', `${work}/source/`, `sparsync://${address}/root/web/`);
+    t.is(refused.code, exit.usage, refused.stderr);
+    t.regex(refused.stderr, /SPARSYNC_CREDENTIAL/);
+  }
+  // Its time is over, also for a connection that stands.
+  process.env['SPARSYNC_CREDENTIAL'] = credential;
+  t.teardown(() => delete process.env['SPARSYNC_CREDENTIAL']);
+  const connection = await connect(`sparsync://${address}/root/web`);
+  await connection.push(source(work), '');
+  const ends = new Date(Date.now() + 2000).toISOString().replace(/\.\d+/, '');
+  writeFileSync(keys, `ci ${key} root=root/web allow=write,delete expires=${ends}\n`, { mode: 0o600 });
+  await until('the end of its time', () => server.stats()['connections_active'] === 0, 8000);
+  const over = await failure(t, Promise.resolve(connection.push(source(work), '')), AccessError);
+  t.regex(over.message, /is over|has ended/);
+  await connection.close();
+});
+
+test('the command invites, joins, lists and revokes, without a restart of the server', async (t) => {
+  const work = workDir(t);
+  const served = dir(work, 'served');
+  const admin = client(work, 'server');
+  const server = await startServer(t, { home: work, roots: { root: served } });
+  await until('a word', () => server.stderr().includes('nobody may connect yet:  sparsync invite NAME --root root'));
+  const address = `127.0.0.1:${server.port}`;
+  const invited = await cli(t, admin, [
+    ...['invite', 'alice', '--root', 'root', '--prefix', 'al ice', '--allow', 'read,write'],
+    ...['--address', address, '--expires', '90d'],
+  ]);
+  t.is(invited.code, exit.ok, invited.stderr);
+  t.regex(invited.stdout, /^sparsync-invite-1\.[\w-]+\n$/);
+  t.regex(invited.stderr, new RegExp(`sparsync join ${address} `));
+  const alice = client(work, 'alice');
+  const argv = await cli(t, alice, ['join', address, invited.stdout.trim()]);
+  t.is(argv.code, exit.usage, 'a secret does not belong on the command line');
+  t.is((await cli(t, alice, ['join', address], { input: '' })).code, exit.usage);
+  const joined = await cli(t, alice, ['join', address], { input: invited.stdout });
+  t.is(joined.code, exit.ok, joined.stderr);
+  t.regex(joined.stdout, /^joined as alice: the server's key ed25519:\S+ is pinned, yours is ed25519:\S+\n$/);
+  t.regex(joined.stderr, new RegExp(`sparsync://${address}/root/al%20ice/`));
+  const again = await cli(t, client(work, 'bob'), ['join', address], { env: { SPARSYNC_INVITATION: invited.stdout } });
+  t.is(again.code, exit.unauthorized, again.stderr);
+  const to = `sparsync://${address}/root/al%20ice/`;
+  t.is((await cli(t, alice, ['-a', `${source(work)}/`, to])).code, exit.ok);
+  t.is(readFileSync(`${served}/al ice/file`, 'utf8'), 'content');
+  const listed = await cli(t, admin, ['keys', 'list']);
+  const line = `alice ${alice.publicKey} root=root/al%20ice allow=read,write expires=`;
+  t.true(listed.stdout.startsWith(line), listed.stdout);
+  t.is((await cli(t, admin, ['keys', 'show', 'alice'])).stdout, listed.stdout);
+  t.is((await cli(t, admin, ['keys', 'show', 'bob'])).code, exit.usage);
+  const json = await cli(t, admin, ['keys', 'list', '--json']);
+  t.like(JSON.parse(json.stdout), { type: 'client', name: 'alice', operations: ['read', 'write'], line: 1 });
+  // A connection that stands is ended.
+  const connection = await connect(to, { identity: { keyPath: alice.keyPath }, trust: { pin: server.pin } });
+  const revoked = await cli(t, admin, ['keys', 'revoke', 'alice']);
+  t.deepEqual([revoked.code, revoked.stdout], [exit.ok, listed.stdout]);
+  await until('the end of the connection', () => /info revoked client=alice/.test(server.stderr()), 5000);
+  await failure(t, connection.list(), AccessError);
+  await connection.close();
+  t.is((await cli(t, alice, ['-a', `${work}/source/`, to])).code, exit.unauthorized);
+  t.not((await cli(t, admin, ['keys', 'revoke', 'alice'])).code, exit.ok);
+  // In place of a home folder.
+  const issued = await cli(t, admin, ['invite', 'ci', '--root', 'root', '--credential', '--address', address]);
+  t.regex(issued.stdout, /^SPARSYNC_CREDENTIAL=sparsync-credential-1\.[\w-]+\n$/);
+  for (const bad of [
+    ['invite'],
+    ['invite', 'a', '--prefix', 'x'],
+    ['invite', 'a b'],
+    ['invite', 'a', '--allow', 'all'],
+    ['invite', 'a', '--expires', '2020-01-01'],
+    ['invite', 'a', '--root', 'root', '--prefix', '../x'],
+  ]) {
+    t.is((await cli(t, admin, bad)).code, exit.usage, bad.join(' '));
+  }
+});
+
+test('an invitation to a root that is not served lets nobody in, and keeps nobody out', async (t) => {
+  const { work, keys, server, address, options } = await site(t);
+  const good = await invite('good', { ...options, roots: ['root'] });
+  const bad = await invite('bad', { ...options, roots: ['roots'] });
+  const refused = await failure(t, join(address, bad.invitation, guest(work, 'bad')), ConfigError);
+  t.regex(refused.message, /root=roots/);
+  t.false(existsSync(keys));
+  await join(address, good.invitation, guest(work, 'good'));
+  server.reload();
+  t.is(readFileSync(keys, 'utf8').split('\n').length, 2);
+});
+
+test('a key comes from standard input or a descriptor, and is written nowhere', async (t) => {
+  const work = workDir(t);
+  const served = dir(work, 'served');
+  const user = client(work);
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user] });
+  const pem = readFileSync(user.keyPath, 'utf8');
+  const nobody = { SPARSYNC_CONFIG_DIR: dir(work, 'empty') };
+  const push = ['-a', '--pin', server.pin, `${source(work)}/`, `${server.url('root')}/`];
+  const ended = await cli(t, user, [...push, '--identity', '-'], { input: pem, env: nobody, cwd: work });
+  t.deepEqual([ended.code, ended.stderr], [exit.ok, '']);
+  t.is(readFileSync(`${served}/file`, 'utf8'), 'content');
+  const shown = await cli(t, user, ['keys', '--identity', '-'], { input: pem, env: nobody });
+  t.is(shown.stdout, `${user.publicKey}\n`);
+  const script = 'exec "$@" --identity /dev/fd/3 3<"$KEY"';
+  const piped = start(
+    t,
+    'bash',
+    ['-c', 'exec "$@" --identity <(cat "$KEY")', 'sh', process.execPath, program, ...push],
+    {
+      env: { ...nobody, KEY: user.keyPath },
+    },
+  );
+  t.deepEqual([(await piped.ended).code, (await piped.ended).stderr], [exit.ok, '']);
+  const opened = start(t, 'bash', ['-c', script, 'sh', process.execPath, program, ...push], {
+    env: { ...nobody, KEY: user.keyPath },
+  });
+  t.deepEqual([(await opened.ended).code, (await opened.ended).stderr], [exit.ok, '']);
+  t.false(existsSync(`${work}/-`) || existsSync(`${work}/empty/key.pem`));
+  const bad = await cli(t, user, ['keys', '--identity', '-'], { input: 'a secret without its frame', env: nobody });
+  t.is(bad.code, exit.usage);
+  t.notRegex(bad.stderr, /a secret/);
+});

@@ -1,0 +1,275 @@
+//! What happens on a server, kept for whoever writes its log.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use sparsync_proto::session::Opened;
+use sparsync_proto::{Counter, Direction, Request};
+
+use super::lock;
+use crate::engine::Session;
+use crate::error::Error;
+use crate::trust::PublicKey;
+
+/// Events that wait for who writes them: about 300 bytes each. Of more than these only the number is kept.
+const WAITING_MAX: usize = 16_384;
+
+/// Refusals of strangers that are told within a second. They cost a stranger nothing, and must not fill the disk.
+const STRANGERS_PER_SECOND: u32 = 50;
+
+/// One thing that happened on a server.
+#[derive(Clone, Debug)]
+pub struct ServerEvent {
+    /// When.
+    pub at: SystemTime,
+    /// To whom, when a client has to do with it.
+    pub client: Option<ClientInfo>,
+    /// What.
+    pub what: Happening,
+}
+
+/// Who a client is.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// The name of its key; nothing for a stranger.
+    pub name: Option<String>,
+    /// Its key, when it has shown one.
+    pub key: Option<PublicKey>,
+    /// Where it is.
+    pub address: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A client was let in.
+    Connected,
+    /// Its connection is over.
+    Disconnected {
+        /// How long it lasted.
+        lasted: Duration,
+    },
+    /// A run has ended.
+    Session(SessionEnd),
+    /// A question was answered.
+    Answered {
+        /// What was asked for.
+        asked: Asked,
+        /// Why there is no better answer.
+        error: Option<Error>,
+    },
+    /// A client, or what it asked for, was refused.
+    Refused {
+        /// What was asked for; nothing when the connection itself was refused.
+        asked: Option<Asked>,
+        /// Why.
+        error: Error,
+    },
+    /// Somebody became a client by an invitation.
+    Joined,
+    /// A connection was ended because its key may do other things now, or nothing any more.
+    Revoked,
+    /// The authorized keys were read, and so many are in force.
+    KeysRead(usize),
+    /// They cannot be used: nobody new is let in.
+    KeysUnreadable(Error),
+    /// So many events are missing here.
+    Dropped(u64),
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A run that writes here.
+    Push,
+    /// A run that reads here.
+    Pull,
+    /// The entries of a directory.
+    List,
+    /// What stands at one path.
+    Stat,
+    /// Which rule of a filter decides.
+    Explain,
+    /// To become a client, by an invitation.
+    Join,
+}
+
+/// What a client asked for, and where.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What.
+    pub operation: Operation,
+    /// The root as the client calls it.
+    pub root: Vec<u8>,
+    /// The path below it; of several sources the first.
+    pub path: Vec<u8>,
+    /// How many further sources there are.
+    pub more: usize,
+}
+
+impl Asked {
+    /// To become a client.
+    pub(super) const JOIN: Self = Self { operation: Operation::Join, root: Vec::new(), path: Vec::new(), more: 0 };
+
+    fn of_request(request: &Request) -> Self {
+        let operation = match request.direction {
+            _ if !request.explain.is_root() => Operation::Explain,
+            Direction::Push => Operation::Push,
+            Direction::Pull => Operation::Pull,
+        };
+        let path = request.sources.first().map_or(&request.path, |source| &source.path);
+        Self {
+            operation,
+            root: request.root.clone(),
+            path: path.as_bytes().to_vec(),
+            more: request.sources.len().saturating_sub(1),
+        }
+    }
+
+    /// What a control lane was opened for.
+    pub(super) fn of(opened: &Opened) -> Self {
+        let at =
+            |operation, root: &[u8], path: &[u8]| Self { operation, root: root.into(), path: path.into(), more: 0 };
+        match opened {
+            Opened::Session(request) => Self::of_request(request),
+            Opened::List { root, path } => at(Operation::List, root, path.as_bytes()),
+            Opened::Stat { root, path } => at(Operation::Stat, root, path.as_bytes()),
+            Opened::Join(_) => Self::JOIN,
+        }
+    }
+}
+
+/// A run as its server saw it: all figures are the server's own.
+#[derive(Clone, Debug)]
+pub struct SessionEnd {
+    /// What was asked for.
+    pub asked: Asked,
+    /// Nothing was to be changed.
+    pub dry_run: bool,
+    /// Files whose content was written here or read here.
+    pub files: u64,
+    /// Bytes of content that came or went.
+    pub bytes: u64,
+    /// Entries that were removed here.
+    pub deletes: u64,
+    /// Paths that did not arrive here as they should.
+    pub failed: u64,
+    /// Why it did not end well.
+    pub error: Option<Error>,
+    /// How long it took.
+    pub lasted: Duration,
+}
+
+/// A run that has begun.
+pub(super) struct Begun {
+    asked: Asked,
+    dry_run: bool,
+    at: Instant,
+}
+
+impl Begun {
+    pub(super) fn now(request: &Request) -> Self {
+        Self { asked: Asked::of_request(request), dry_run: request.dry_run, at: Instant::now() }
+    }
+
+    /// The run has ended; `refused` is what it did not do in the end, everything else being done.
+    pub(super) fn ended(self, session: &Session, refused: Option<Error>) -> SessionEnd {
+        let Self { asked, dry_run, at } = self;
+        SessionEnd {
+            asked,
+            dry_run,
+            files: session.get(Counter::files_transferred),
+            bytes: session.get(Counter::bytes_transferred),
+            deletes: session.get(Counter::files_deleted) + session.get(Counter::directories_deleted),
+            failed: session.get(Counter::files_failed),
+            error: session.error().or(refused),
+            lasted: at.elapsed(),
+        }
+    }
+}
+
+/// Events that wait for who writes them.
+#[derive(Default)]
+pub(super) struct ServerLog(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<ServerEvent>,
+    dropped: u64,
+    /// When the second began in which strangers were last refused, and how many of them were told of.
+    strangers: Option<(Instant, u32)>,
+}
+
+impl ServerLog {
+    /// Something happened.
+    pub(super) fn tell(&self, client: Option<ClientInfo>, what: Happening) {
+        lock(&self.0).add(client, what);
+    }
+
+    /// Somebody who may do nothing here was refused.
+    pub(super) fn refuse_stranger(&self, client: ClientInfo, asked: Option<Asked>, error: Error) {
+        let mut waiting = lock(&self.0);
+        let second = waiting.strangers.filter(|(began, _)| began.elapsed() < Duration::from_secs(1));
+        let (began, told) = second.unwrap_or_else(|| (Instant::now(), 0));
+        waiting.strangers = Some((began, told.saturating_add(1)));
+        if told < STRANGERS_PER_SECOND {
+            waiting.add(Some(client), Happening::Refused { asked, error });
+        } else {
+            waiting.dropped += 1;
+        }
+    }
+
+    /// What has happened since this was last called.
+    pub(super) fn take(&self) -> Vec<ServerEvent> {
+        let mut waiting = lock(&self.0);
+        let dropped = std::mem::take(&mut waiting.dropped);
+        let mut events: Vec<_> = waiting.events.drain(..).collect();
+        if dropped > 0 {
+            events.push(ServerEvent { at: SystemTime::now(), client: None, what: Happening::Dropped(dropped) });
+        }
+        events
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, client: Option<ClientInfo>, what: Happening) {
+        if self.events.len() >= WAITING_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.events.push_back(ServerEvent { at: SystemTime::now(), client, what });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClientInfo, Happening, STRANGERS_PER_SECOND, ServerLog, WAITING_MAX};
+    use crate::error::{Error, ErrorKind};
+
+    #[test]
+    fn a_flood_of_strangers_is_counted() {
+        let log = ServerLog::default();
+        let stranger = || ClientInfo { name: None, key: None, address: "192.0.2.1:1".to_owned() };
+        for _ in 0..STRANGERS_PER_SECOND * 3 {
+            log.refuse_stranger(stranger(), None, Error::new(ErrorKind::Unauthorized, "no"));
+        }
+        let events = log.take();
+        let dropped: u64 =
+            events.iter().map(|event| if let Happening::Dropped(count) = event.what { count } else { 0 }).sum();
+        assert_eq!(events.len() as u64 - 1 + dropped, u64::from(STRANGERS_PER_SECOND) * 3);
+        assert!(events.len() < STRANGERS_PER_SECOND as usize * 3);
+        assert!(log.take().is_empty());
+    }
+
+    #[test]
+    fn what_nobody_takes_is_bounded_and_counted() {
+        let log = ServerLog::default();
+        for _ in 0..WAITING_MAX + 7 {
+            log.tell(None, Happening::Revoked);
+        }
+        let events = log.take();
+        assert_eq!(events.len(), WAITING_MAX + 1);
+        assert!(matches!(events.last().map(|event| &event.what), Some(Happening::Dropped(7))));
+    }
+}

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { Writable } from 'node:stream';
+
+import { ConfigError } from '../errors.js';
+import { join } from '../invitations.js';
+import { identityOption } from './connecting.js';
+import { EXIT } from './exit-codes.js';
+import { millisecondsOf } from './flag-values.js';
+import { JOIN_FLAGS } from './flags.js';
+import { verbHelp } from './help.js';
+import { JSON_SCHEMA, printJson } from './json.js';
+import { safe } from './names.js';
+import { note, print, stderr } from './output.js';
+import { parseFlags } from './parse.js';
+import type { Word } from './parse.js';
+
+const PURPOSE = `Becomes a client of a server by what "sparsync invite" has printed there. That is asked for on the terminal; without one
+it is read from SPARSYNC_INVITATION or from standard input, and never from the command line, which others can see. The
+server has to hold the key that the invitation names, which is pinned then.`;
+
+/** `sparsync join HOST`. */
+export async function joinCommand(words: readonly Word[]): Promise<number> {
+  const flags = parseFlags(JOIN_FLAGS, words);
+  if (flags.on('help')) {
+    await print(verbHelp('join HOST[:PORT]', PURPOSE, JOIN_FLAGS));
+    return EXIT.ok;
+  }
+  const [address, ...rest] = flags.operands;
+  if (typeof address !== 'string' || rest.length > 0) {
+    throw new ConfigError(
+      'join takes HOST alone: the invitation is asked for, or read from SPARSYNC_INVITATION or stdin',
+    );
+  }
+  const joined = await join(address, await invitationText(), {
+    ...identityOption(flags),
+    knownHosts: flags.text('known-hosts'),
+    connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
+  });
+  if (flags.on('json')) {
+    await printJson({ type: 'joined', schema: JSON_SCHEMA, ...joined });
+    return EXIT.ok;
+  }
+  const { name, serverKey, key, roots } = joined;
+  await print(`joined as ${safe(name)}: the server's key ${serverKey} is pinned, yours is ${key}`);
+  note(`try:  sparsync -an --stats FOLDER/ sparsync://${safe(address)}/${safe(roots[0] ?? 'ROOT')}/`);
+  return EXIT.ok;
+}
+
+async function invitationText(): Promise<string> {
+  const given = process.env['SPARSYNC_INVITATION'];
+  if (given !== undefined && given !== '') return given.trim();
+  const text = process.stdin.isTTY ? await asked() : readFileSync(0, 'utf8');
+  if (text.trim() !== '') return text.trim();
+  throw new ConfigError('there is no invitation: paste it, or give it in SPARSYNC_INVITATION or on standard input');
+}
+
+/** Asks on the terminal, which does not show what is pasted. */
+async function asked(): Promise<string> {
+  const { createInterface } = await import('node:readline');
+  const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: hidden, terminal: true });
+  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  stderr().write('invitation (it is not shown): ');
+  try {
+    for await (const line of lines) return line;
+    return '';
+  } finally {
+    lines.close();
+    stderr().write('\n');
+  }
+}

@@ -1,0 +1,177 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+
+import { IoError } from '../errors.js';
+import type { ServerEvent } from '../server-events.js';
+import { jsonText } from './json.js';
+import { note } from './output.js';
+import { printError } from './report.js';
+import { safe, safePath } from './names.js';
+
+/** What a server says of itself. */
+export type OwnEvent =
+  | { type: 'listening'; at: Date; address: string; publicKey: string; roots: readonly string[] }
+  | { type: 'reload'; at: Date }
+  | { type: 'closing'; at: Date; signal: string; sessions: number; graceMs: number }
+  | { type: 'closed'; at: Date };
+
+/** One thing for the log. */
+export type LogEvent = ServerEvent | OwnEvent;
+
+/** How much a line matters. */
+type Level = 'debug' | 'info' | 'warn' | 'error';
+
+const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
+
+/** The forms of a log. */
+export const LOG_FORMATS = ['text', 'json'] as const;
+
+/** The version of the log's JSON. Fields may be added within one; none is removed or given another meaning. */
+const LOG_SCHEMA = 1;
+
+/** How a log is kept. */
+export interface LogOptions {
+  /** The file; stderr without one. */
+  readonly path: string | undefined;
+  readonly format: (typeof LOG_FORMATS)[number];
+  /** What matters less is left out. */
+  readonly least: Level;
+}
+
+/** The log of a server: a line for each thing that happened. */
+export class ServerLog {
+  readonly #options: LogOptions;
+  #descriptor: number | undefined;
+  #isLost = false;
+
+  /** Opens the file, so that a place that cannot be written is known before anything is served. */
+  constructor(options: LogOptions) {
+    this.#options = options;
+    this.#descriptor = options.path === undefined ? undefined : openLog(options.path);
+  }
+
+  /** Whether the log is a file. */
+  get isFile(): boolean {
+    return this.#options.path !== undefined;
+  }
+
+  /** Writes of something that happened. */
+  add(event: LogEvent): void {
+    const level = levelOf(event);
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(this.#options.least)) return;
+    const line = this.#options.format === 'json' ? jsonLine(level, event) : textLine(level, event);
+    if (this.#descriptor === undefined) {
+      note(line);
+      return;
+    }
+    try {
+      writeAll(this.#descriptor, Buffer.from(`${line}\n`));
+      this.#isLost = false;
+    } catch (error) {
+      this.#lose(error, line);
+    }
+  }
+
+  /** Opens the file anew, because somebody has moved it away. */
+  reopen(): void {
+    if (this.#options.path === undefined) return;
+    try {
+      const fresh = openLog(this.#options.path);
+      if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+      this.#descriptor = fresh;
+      this.#isLost = false;
+    } catch (error) {
+      // What was open goes on being written.
+      printError(error);
+    }
+  }
+
+  /** A log that cannot be written is told once, and what is lost goes to stderr: a full disk must not hide who did what. */
+  #lose(error: unknown, line: string): void {
+    if (!this.#isLost) printError(failed(this.#options.path ?? '', error));
+    this.#isLost = true;
+    note(line);
+  }
+}
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, 'a', 0o640);
+  } catch (error) {
+    throw failed(path, error);
+  }
+}
+
+function failed(path: string, cause: unknown): IoError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new IoError(`cannot write the log: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  let written = 0;
+  while (written < bytes.length) written += writeSync(descriptor, bytes, written);
+}
+
+function levelOf(event: LogEvent): Level {
+  switch (event.type) {
+    case 'connected':
+    case 'disconnected':
+    case 'answered':
+      return 'debug';
+    case 'session':
+      return event.result === 'ok' ? 'info' : 'warn';
+    case 'refused':
+      return 'warn';
+    case 'keys-unreadable':
+    case 'dropped':
+      return 'error';
+    case 'joined':
+    case 'revoked':
+    case 'keys':
+    case 'listening':
+    case 'reload':
+    case 'closing':
+    case 'closed':
+      return 'info';
+  }
+}
+
+/** The event as fields in the order of a line, without its kind and time. */
+function fieldsOf(event: LogEvent): [string, string | number | boolean | undefined][] {
+  const { type, at, ...rest } = event;
+  void [type, at];
+  return Object.entries(rest).flatMap(([name, value]) => {
+    if (value === undefined || name === 'pathBytes') return [];
+    if (name === 'durationMs' || name === 'graceMs') return [[name, Math.round(Number(value))]];
+    if (Array.isArray(value)) return [[name, value.join(' ')]];
+    return [[name, value as string | number | boolean]];
+  });
+}
+
+function jsonLine(level: Level, event: LogEvent): string {
+  const { type, at } = event;
+  const pathBytes = 'pathBytes' in event ? event.pathBytes : undefined;
+  return jsonText({
+    time: at.toISOString(),
+    level,
+    type,
+    schema: LOG_SCHEMA,
+    ...Object.fromEntries(fieldsOf(event)),
+    pathBytes,
+  });
+}
+
+/** `TIME LEVEL TYPE name=value …`: a value is quoted where it would not be one word. */
+function textLine(level: Level, event: LogEvent): string {
+  const pathBytes = 'pathBytes' in event ? event.pathBytes : undefined;
+  const fields = fieldsOf(event).map(([name, value]) => {
+    if (typeof value !== 'string') return `${name}=${String(value)}`;
+    const shown = name === 'path' && pathBytes !== undefined ? safePath({ path: value, pathBytes }) : safe(value);
+    return `${name}=${quoted(shown)}`;
+  });
+  return [event.at.toISOString(), level, event.type, ...fields].join(' ');
+}
+
+/** A quote inside of quotes is written as other bytes that would mislead are. */
+function quoted(text: string): string {
+  return text !== '' && !/[\s"]/u.test(text) ? text : `"${text.replaceAll('"', String.raw`\#042`)}"`;
+}

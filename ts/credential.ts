@@ -1,0 +1,85 @@
+import { ConfigError } from './errors.js';
+import { publicKey } from './settings.js';
+import type { ConnectSettings } from './settings.js';
+import { parseAuthority } from './target.js';
+import type { RemoteTarget } from './target.js';
+
+/** What a machine needs to reach one server as one client, and nothing else. */
+export interface Credential {
+  /** The server, `host` or `host:port`. */
+  address: string;
+  /** The server's key, `ed25519:BASE64`. */
+  pin: string;
+  /** The private key of the client, PKCS #8 in PEM. */
+  key: string;
+  /** What the server has written down for it, for people. */
+  scope: string;
+}
+
+/** What a credential begins with, so that one is known wherever it turns up. */
+const PREFIX = 'sparsync-credential-1.';
+
+const FRAME = '-----BEGIN PRIVATE KEY-----';
+
+/** A credential as one word. */
+export function formatCredential({ address, pin, key, scope }: Credential): string {
+  const der = key.replaceAll(/-----[A-Z ]+-----|\s/g, '');
+  return PREFIX + Buffer.from(JSON.stringify({ address, pin, key: der, scope })).toString('base64url');
+}
+
+/** Takes a credential apart. It is a secret: no message repeats any of it. */
+export function parseCredential(text: string): Credential {
+  const refuse = (): never => {
+    throw new ConfigError(`SPARSYNC_CREDENTIAL is no credential: it is one word that begins with ${PREFIX}`);
+  };
+  const given = text.trim();
+  if (!given.startsWith(PREFIX)) return refuse();
+  const fields = fieldsOf(given.slice(PREFIX.length));
+  const { address, pin, key, scope } = fields ?? refuse();
+  if (typeof address !== 'string' || typeof key !== 'string' || !/^[A-Za-z0-9+/=]+$/.test(key)) return refuse();
+  return {
+    address,
+    pin: publicKey(pin, 'pin of SPARSYNC_CREDENTIAL'),
+    key: `${FRAME}\n${key}\n-----END PRIVATE KEY-----\n`,
+    scope: typeof scope === 'string' ? scope : '',
+  };
+}
+
+function fieldsOf(encoded: string): Partial<Record<string, unknown>> | undefined {
+  try {
+    const fields: unknown = JSON.parse(Buffer.from(encoded, 'base64url').toString());
+    return typeof fields === 'object' && fields !== null ? { ...fields } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Settings with what a credential says where they say nothing themselves. It is for one server: with another one it is
+ * refused, unless it is not needed.
+ */
+export function withCredential(
+  text: string,
+  target: RemoteTarget,
+  { identity, trust, ...others }: ConnectSettings,
+): ConnectSettings {
+  const credential = parseCredential(text);
+  const { host, port } = parseAuthority(credential.address, () => {
+    throw new ConfigError('SPARSYNC_CREDENTIAL names no usable address');
+  });
+  const isIts = host.toLowerCase() === target.host.toLowerCase() && port === target.port;
+  const hasIdentity = identity.key !== undefined || identity.keyPath !== undefined;
+  if (!isIts && hasIdentity) return { identity, trust, ...others };
+  if (!isIts) {
+    throw new ConfigError(
+      `SPARSYNC_CREDENTIAL is for ${host}:${port}, not for ${target.host}:${target.port}: name the key for that one by ` +
+        '--identity (identity in a program), or unset the variable',
+    );
+  }
+  const hasTrust = trust.pin.length > 0 || trust.ca !== undefined || trust.knownHosts !== undefined;
+  return {
+    identity: hasIdentity ? identity : { ...identity, key: credential.key },
+    trust: hasTrust ? trust : { ...trust, pin: [credential.pin] },
+    ...others,
+  };
+}

@@ -1,0 +1,240 @@
+import { captureCallSite } from './callsite.js';
+import { argument, checkOptions, group, instance, integer, listOf, oneOf, text } from './check.js';
+import type { Check, Checks } from './check.js';
+import { defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath } from './config.js';
+import { formatCredential } from './credential.js';
+import { ConfigError, HostKeyError, atCallSite, fromNative } from './errors.js';
+import { builtin } from './builtin.js';
+import { CONNECT_TIMEOUT_MS, nativeIdentity } from './link.js';
+import { loadNative } from './native.js';
+import type { ConnectOptions } from './options.js';
+import { authorizedKeysLine, moment, OPERATIONS } from './server-options.js';
+import type { Operation } from './server-options.js';
+import { IDENTITY_CHECKS, connectSettings } from './settings.js';
+import { parseAuthority } from './target.js';
+
+/** What somebody who is invited to a server may do there, and which server it is. */
+export interface InviteOptions {
+  /**
+   * What the client may touch: names of roots, or a root with a prefix.
+   *
+   * Default: every root.
+   *
+   * @example `roots: ['backup/alice']`
+   */
+  roots?: readonly string[] | undefined;
+  /** What it may do there. Default: `['read', 'write', 'delete']`. */
+  operations?: readonly Operation[] | undefined;
+  /** The most bytes that it may have stored there. Default: no such limit. */
+  quotaBytes?: number | undefined;
+  /** The most entries that it may have stored there. Default: no such limit. */
+  entries?: number | undefined;
+  /** When its time is over. Default: it is not. */
+  expires?: Date | undefined;
+  /** The server's file of clients. Default: `authorized_keys` in the configuration folder. */
+  authorizedKeysPath?: string | undefined;
+  /** The server's private key. Default: `key.pem` in the configuration folder. */
+  keyPath?: string | undefined;
+}
+
+/** An invitation. */
+export interface Invitation {
+  /** What the guest is given: a secret, which is nowhere else. */
+  invitation: string;
+  /** The server's key, which the invitation names. */
+  serverKey: string;
+  /** When it ends. */
+  until: Date;
+}
+
+/** A credential for a machine that has nothing else. */
+export interface IssuedCredential {
+  /** The value of `SPARSYNC_CREDENTIAL`: a secret, which is nowhere else. */
+  credential: string;
+  /** The public key that it is for, as it stands in the file of clients. */
+  key: string;
+}
+
+/** What a server has written down for a client that has joined. */
+export interface Joined {
+  /** The name by which the server calls this client. */
+  name: string;
+  /** The server's key, which is pinned now. */
+  serverKey: string;
+  /** This client's key. */
+  key: string;
+  /** The roots, with prefixes, that it may use, percent-encoded as in a URL; empty for every root. */
+  roots: string[];
+  /** The line of the server's file of clients. */
+  line: string;
+}
+
+/** How to reach the server that is joined. */
+export interface JoinOptions extends Pick<ConnectOptions, 'identity' | 'connectTimeoutMs'> {
+  /** Where its key is pinned. Default: `known_hosts` in the configuration folder. */
+  knownHosts?: string | undefined;
+}
+
+/** An invitation lasts as long as two people need who talk to each other. */
+const VALID_MS = 15 * 60_000;
+
+const word: Check<string> = instance<string>(
+  (value): value is string => typeof value === 'string' && /^[^\s#,=][^\s,=]*$/.test(value),
+  'a word without blanks, commas and = that does not begin with #',
+);
+
+const root: Check<string> = instance<string>(
+  (value): value is string => typeof value === 'string' && /^[^\s#][^\s]*$/.test(value),
+  'the name of a root, or ROOT/PREFIX, percent-encoded',
+);
+
+const INVITE_CHECKS: Checks<InviteOptions> = {
+  roots: listOf(root),
+  operations: listOf(oneOf(...OPERATIONS)),
+  quotaBytes: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
+  entries: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
+  expires: instance<Date>((value): value is Date => value instanceof Date && !Number.isNaN(value.getTime()), 'a Date'),
+  authorizedKeysPath: text('the path of a file'),
+  keyPath: text('the path of a key file'),
+};
+
+/**
+ * Invites somebody to the server of this machine: who joins with the invitation within 15 minutes is let in from then on. It
+ * works once. A server that runs needs no restart.
+ *
+ * @param name - What the client is to be called.
+ *
+ * @example `const { invitation } = await invite('alice', { roots: ['backup/alice'] })`
+ */
+export async function invite(name: string, options?: InviteOptions): Promise<Invitation> {
+  const site = captureCallSite();
+  try {
+    const { client, scope, keysPath, keyPath } = invited(name, options);
+    const native = await loadNative();
+    const serverKey = native.loadIdentity(keyPath).publicKey;
+    const until = new Date(Date.now() + VALID_MS);
+    return { invitation: native.invite(keysPath, client, scope, moment(until), serverKey), serverKey, until };
+  } catch (error) {
+    throw atCallSite(fromNative(error), site);
+  }
+}
+
+/**
+ * Makes a key for a machine that has no place for one, lets it in at the server of this machine, and gives it in one word
+ * with the address and key of the server.
+ *
+ * @param name - What the client is to be called.
+ * @param address - Where it reaches the server, `host` or `host:port`.
+ *
+ * @example `const { credential } = await issueCredential('ci', 'nas.example', { roots: ['artifacts'] })`
+ */
+export async function issueCredential(
+  name: string,
+  address: string,
+  options?: InviteOptions,
+): Promise<IssuedCredential> {
+  const site = captureCallSite();
+  try {
+    const { client, scope, keysPath, keyPath } = invited(name, options);
+    hostAndPort(address);
+    const native = await loadNative();
+    const pin = native.loadIdentity(keyPath).publicKey;
+    const { privateKey } = builtin('node:crypto').generateKeyPairSync('ed25519');
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const key = native.publicKeyOf(pem);
+    native.authorizeKey(keysPath, `${client} ${key} ${scope}`.trimEnd());
+    return { credential: formatCredential({ address, pin, key: pem, scope }), key };
+  } catch (error) {
+    throw atCallSite(fromNative(error), site);
+  }
+}
+
+/**
+ * Becomes a client of a server by an invitation, and pins the server's key. The server has to prove that it holds the key
+ * that the invitation names before anything of it is told.
+ *
+ * @param address - `host` or `host:port`, an IPv6 address in brackets.
+ * @throws {@link HostKeyError} when the server has another key, or another one is pinned; {@link AccessError} when the
+ *   invitation was used, has ended, or is not of this server.
+ *
+ * @example `const { roots } = await join('nas.example', process.env.INVITATION)`
+ */
+export async function join(address: string, invitation: string, options?: JoinOptions): Promise<Joined> {
+  const site = captureCallSite();
+  try {
+    const { host, port } = hostAndPort(address);
+    const given = argument(invitation, 'invitation', secretText);
+    if (given === undefined) throw new ConfigError('invitation is missing');
+    const { knownHosts, ...rest } = checkOptions<JoinOptions>(options, JOIN_CHECKS, 'options');
+    const settings = connectSettings(rest);
+    const pins = knownHosts ?? defaultKnownHostsPath();
+    const native = await loadNative();
+    const serverKey = native.invitationServerKey(given);
+    const pinned = native.knownHost(pins, host, port);
+    if (pinned.length > 0 && !pinned.includes(serverKey)) throw otherPin(host, port, serverKey, pinned, pins);
+    const line = await native.join(
+      {
+        host,
+        port,
+        identity: nativeIdentity(settings.identity),
+        trust: { pins: [], acceptNew: false },
+        connectTimeoutMs: settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+        idleTimeoutMs: settings.idleTimeoutMs,
+        initialMtu: settings.initialMtu,
+        congestion: settings.congestion,
+      },
+      given,
+    );
+    if (pinned.length === 0) native.trustHost(pins, host, port, serverKey);
+    const [name = '', key = '', ...words] = line.split(' ');
+    const roots = words.filter((each) => each.startsWith('root=')).map((each) => each.slice('root='.length));
+    return { name, key, serverKey, roots, line };
+  } catch (error) {
+    throw atCallSite(fromNative(error), site);
+  }
+}
+
+/** It is a secret: no message repeats it. */
+const secretText: Check<string> = (value, name) => {
+  if (typeof value === 'string' && value !== '') return value;
+  throw new ConfigError(`option ${name} must be the text of an invitation`);
+};
+
+const JOIN_CHECKS: Checks<JoinOptions> = {
+  identity: group(IDENTITY_CHECKS),
+  connectTimeoutMs: integer(1, 3_600_000, 'milliseconds'),
+  knownHosts: text('the path of a file'),
+};
+
+function invited(
+  name: unknown,
+  options: unknown,
+): { client: string; scope: string; keysPath: string; keyPath: string } {
+  const client = argument(name, 'name', word);
+  if (client === undefined) throw new ConfigError('name is missing: give the name of a client');
+  const { authorizedKeysPath, keyPath, ...scope } = checkOptions<InviteOptions>(options, INVITE_CHECKS, 'options');
+  const line = authorizedKeysLine({ name: '', key: '', ...scope });
+  return {
+    client,
+    scope: line.trimStart(),
+    keysPath: authorizedKeysPath ?? defaultAuthorizedKeysPath(),
+    keyPath: keyPath ?? defaultKeyPath(),
+  };
+}
+
+function otherPin(host: string, port: number, key: string, pinned: readonly string[], path: string): HostKeyError {
+  const expected = pinned.join(', ');
+  return new HostKeyError(`the invitation names the key ${key} for ${host}:${port}, and ${path} pins ${expected}`, {
+    code: 'ERR_SPARSYNC_HOST_KEY_CHANGED',
+    path,
+    details: { host, port, key, expected },
+  });
+}
+
+function hostAndPort(address: unknown): { host: string; port: number } {
+  const given = argument(address, 'address', text('a host, as in backup.example or [::1]:28792'));
+  if (given === undefined) throw new ConfigError('address is missing: give a host, as in backup.example');
+  return parseAuthority(given.replace(/^sparsync:\/\//i, '').replace(/\/.*$/s, ''), (why) => {
+    throw new ConfigError(`${JSON.stringify(given)} is not a host: ${why}`);
+  });
+}
