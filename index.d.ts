@@ -129,8 +129,12 @@ export interface NativeAuthorizedKey {
 export interface NativeCommandOptions {
   /** The program and its arguments. */
   words: Array<string>
+  /** The command as it is shown. */
+  shown: string
   /** Where it leads, for people. */
   address: string
+  /** What may be put at the other end when it asks for it. */
+  programs: Array<NativeRemoteProgram>
   /** How long the other end may take to be there; for ever when it is not given. */
   connectTimeoutMs?: number
 }
@@ -327,6 +331,14 @@ export interface NativeProfileThread {
 
 /** Why an entry is not what it should be. */
 export type NativeReason = 'missing' | 'size' | 'mtime' | 'mode' | 'owner' | 'group' | 'type' | 'target' | 'content' | 'extra' | 'newer' | 'special' | 'directory' | 'append-only' | 'xattrs' | 'uncompared' | 'hard-link' | 'acls' | 'device' | 'atime' | 'other'
+
+/** An executable of the other end. */
+export interface NativeRemoteProgram {
+  /** The processor that it is for, as `uname -m` says it. */
+  machine: string
+  /** Where it is on this machine. */
+  path: string
+}
 
 /** One run. */
 export interface NativeRequest {

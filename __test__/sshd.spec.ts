@@ -6,6 +6,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -98,6 +99,77 @@ overSsh('what sshd and the shell there make impossible is told', async (t) => {
   rmSync(`${work}/there`, { recursive: true });
   const error = await failure(t, sync(source, `ssh://box${work}/x`, { rsh: `${sshd.rsh} -p 1` }), ConnectionError);
   t.true(error instanceof SparsyncError && error.details['exitCode'] === 255);
+});
+
+overSsh('the other end is put where it is missing, once, and is verified before each use', async (t) => {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work, { bare: true })];
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 3, files: 30 });
+  const cache = `${work}/sshd/cache/sparsync`;
+  const run = (...args: string[]) =>
+    cli(t, user, ['-a', '--delete', '-e', sshd.rsh, ...args, `${source}/`, `box:${work}/there/`], {
+      env: { TMPDIR: work },
+    });
+  const without = await run();
+  t.is(without.code, exit.usage);
+  t.regex(without.stderr, /exit code 127: sparsync-remote is not there.*--bootstrap puts it there/);
+  t.false(existsSync(cache));
+  const temporary = await run('--bootstrap=temp');
+  t.is(temporary.code, 0, temporary.stderr);
+  assertEqual(t, source, `${work}/there`, { label: 'temporary' });
+  t.false(existsSync(cache));
+  t.is((await run()).code, exit.usage, 'nothing is left');
+  writeFileSync(`${source}/new`, 'new');
+  const first = await run('--bootstrap');
+  t.deepEqual([first.code, first.stdout, first.stderr], [0, '', '']);
+  assertEqual(t, source, `${work}/there`, { label: 'first' });
+  const [kept, ...others] = readdirSync(cache);
+  t.deepEqual(others, []);
+  t.regex(kept ?? '', /^sparsync-remote-[0-9a-f]{16}$/);
+  const file = `${cache}/${kept}`;
+  const put = statSync(file);
+  t.is(put.mode & 0o777, 0o700);
+  // From now on it is found without being asked for.
+  writeFileSync(`${source}/new`, 'newer');
+  const second = await run();
+  t.is(second.code, 0, second.stderr);
+  assertEqual(t, source, `${work}/there`, { label: 'second' });
+  t.is(statSync(file).ino, put.ino);
+  // One that was changed is not used, and is put there again.
+  appendFileSync(file, 'x');
+  t.is((await run()).code, exit.usage);
+  t.is((await run('--bootstrap')).code, 0);
+  t.is(statSync(file).size, put.size);
+  assertEqual(t, source, `${work}/there`, { label: 'again' });
+  await sync(source, `ssh://box${work}/api`, { rsh: sshd.rsh, bootstrap: true });
+  assertEqual(t, source, `${work}/api`);
+});
+
+overSsh('what cannot be put there is told, and leaves nothing', async (t) => {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work, { bare: true })];
+  const cache = `${work}/sshd/cache`;
+  const run = (...args: string[]) =>
+    cli(t, user, ['-a', '-e', sshd.rsh, ...args, `${work}/sshd/bin/`, `box:${work}/d/`]);
+  const tool = (name: string, text: string): void =>
+    writeFileSync(`${sshd.bin}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  tool('uname', 'case $1 in -s) echo Linux;; *) echo riscv64;; esac');
+  const processor = await run('--bootstrap');
+  t.is(processor.code, exit.usage);
+  t.regex(processor.stderr, /the other end is Linux riscv64, and no sparsync-remote for it is installed here/);
+  tool('uname', 'case $1 in -s) echo Darwin;; *) echo arm64;; esac');
+  t.regex((await run('--bootstrap')).stderr, /the other end is Darwin aarch64/);
+  rmSync(`${sshd.bin}/uname`);
+  tool('head', 'exec /usr/bin/head -c 1000');
+  const cut = await run('--bootstrap');
+  t.regex(cut.stderr, /exit code 4 .*what arrived is not what was sent/);
+  rmSync(`${sshd.bin}/head`);
+  t.deepEqual(existsSync(`${cache}/sparsync`) ? readdirSync(`${cache}/sparsync`) : [], []);
+  for (const args of [['--bootstrap', '--rsync-path=x'], ['--bootstrap=always'], ['--bootstrap', '-e', 'rsh']]) {
+    t.is((await run(...args)).code, exit.usage, args.join(' '));
+  }
+  t.false(existsSync(`${work}/d`));
 });
 
 overSsh('nothing is left running, whichever end is killed', async (t) => {

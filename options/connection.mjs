@@ -51,6 +51,14 @@ export const rows = [
     help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
   },
   {
+    kind: own({ value: 'HOW' }),
+    flag: 'bootstrap',
+    bare: 'keep',
+    off: 'no',
+    shared: true,
+    help: 'put sparsync-remote at the other end of HOST:PATH when it is missing; "temp" for this run alone (default: asks on a terminal)',
+  },
+  {
     kind: own({ value: 'NAME' }),
     flag: 'congestion',
     shared: true,

@@ -1,7 +1,8 @@
 // Builds sparsync-remote, linked statically, to the top folder as sparsync-remote.TARGET.
 //   --release    the profile that is published
 //   --target T   another target than this machine's (with --zig: by cargo-zigbuild)
-import { copyFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -34,6 +35,8 @@ export async function buildRemote({ release = false, target = hostTarget(), zig 
   // A process may be running from it: its file is replaced and not written to.
   rmSync(file, { force: true });
   copyFileSync(join(folder, built, release ? 'release' : 'debug', 'sparsync-remote'), file);
+  // What tells a copy that was put somewhere from one that was changed there.
+  writeFileSync(`${file}.sha256`, `${createHash('sha256').update(readFileSync(file)).digest('hex')}\n`);
   return file;
 }
 

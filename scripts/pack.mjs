@@ -22,7 +22,8 @@ export async function pack(destination) {
     cpSync(join(ROOT, 'npm', target), staging, { recursive: true });
     copyFileSync(join(ROOT, 'LICENSE'), join(staging, 'LICENSE'));
     copyFileSync(join(ROOT, `sparsync.${target}.node`), join(staging, `sparsync.${target}.node`));
-    copyFileSync(join(ROOT, remoteFile(target)), join(staging, remoteFile(target)));
+    for (const name of [remoteFile(target), `${remoteFile(target)}.sha256`])
+      copyFileSync(join(ROOT, name), join(staging, name));
     return { root: await packFolder(ROOT, destination), platform: await packFolder(staging, destination) };
   } finally {
     rmSync(staging, { recursive: true, force: true });

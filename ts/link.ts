@@ -65,12 +65,14 @@ export async function dial(target: RemoteTarget, given: ConnectSettings): Promis
 
 /** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
 async function dialCommand(host: string, via: Via, settings: ConnectSettings): Promise<NativeClient> {
-  const words = sessionCommand(host, via, settings);
+  const { words, shown, programs } = sessionCommand(host, via, settings);
   const native = await loadNative();
   try {
     const timeout = settings.connectTimeoutMs;
     return await native.NativeClient.connectBy({
-      words,
+      words: [...words],
+      shown,
+      programs: programs.map(({ machine, path }) => ({ machine, path })),
       address: shownPlace(host, via),
       ...(timeout === undefined ? {} : { connectTimeoutMs: timeout }),
     });

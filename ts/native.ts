@@ -95,13 +95,28 @@ function loadInstalled(): Native | undefined {
 /** The file that the generated loader would find for a target, looked for in the same order. */
 function installedBinary(folder: string, target: string): string | undefined {
   const name = `sparsync.${target}.node`;
+  return placesFor(folder, target)
+    .map((place) => join(place, name))
+    .find((file) => existsSync(file));
+}
+
+function placesFor(folder: string, target: string): string[] {
   const parent = dirname(folder);
-  const places = [
+  return [
     folder,
     join(folder, 'node_modules', `sparsync-native-${target}`),
     ...(basename(parent) === 'node_modules' ? [join(parent, `sparsync-native-${target}`)] : []),
   ];
-  return places.map((place) => join(place, name)).find((file) => existsSync(file));
+}
+
+/** The folders in which what belongs to a target may be installed; none for code of ours in a bundle without this package. */
+export function packageFolders(target: string): string[] {
+  try {
+    const folder = packageFolder ?? dirname(requireFromHere().resolve('sparsync-native/package.json'));
+    return placesFor(folder, target);
+  } catch {
+    return [];
+  }
 }
 
 /** The binary that a bundler has put beside the bundle, or has loaded by a loader of its own. */

@@ -16,6 +16,7 @@ import type {
   VerifyOptions,
 } from './options.js';
 import type { PathLike } from './paths.js';
+import type { Bootstrap } from './remote-program.js';
 import type { PlatformAbortSignal } from './platform.js';
 import { NOT_IN_PLAN, NOT_IN_VERIFY, TRANSFER_CHECKS, engineOptions } from './transfer.js';
 import type { EngineOptions } from './transfer.js';
@@ -41,6 +42,7 @@ export interface ConnectSettings {
   readonly congestion: Congestion;
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
+  readonly bootstrap: Bootstrap | undefined;
 }
 
 /** Transfer options that were checked, with their defaults. */
@@ -111,6 +113,7 @@ const CONNECT_CHECKS: Checks<ConnectOptions> = {
   congestion: oneOf(...CONGESTIONS),
   rsh: (value: unknown, name: string) => (Array.isArray(value) ? listOf(word)(value, name) : word(value, name)),
   remotePath: word,
+  bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
 };
 
 const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
@@ -165,6 +168,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     congestion: given.congestion ?? 'auto',
     rsh: given.rsh,
     remotePath: given.remotePath,
+    bootstrap: given.bootstrap,
   };
 }
 

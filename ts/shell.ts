@@ -2,6 +2,8 @@ import { isUtf8 } from 'node:buffer';
 
 import { ConfigError } from './errors.js';
 import { bytesOf, describe, joinNames, namesOf, textOf } from './paths.js';
+import { quoted, remotePrograms, startScript } from './remote-program.js';
+import type { Bootstrap, RemoteProgram } from './remote-program.js';
 
 /** How a place is reached that no server's address stands for. */
 export type Via =
@@ -176,6 +178,16 @@ export function shellWords(text: string, what: string): string[] {
 export interface ShellSettings {
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
+  readonly bootstrap: Bootstrap | undefined;
+}
+
+/** A command that leads to the other end of a session. */
+export interface SessionCommand {
+  readonly words: readonly string[];
+  /** As people are shown it: without the script that finds the program. */
+  readonly shown: string;
+  /** What may be put at the other end. */
+  readonly programs: readonly RemoteProgram[];
 }
 
 /** The remote shell, as its words. */
@@ -187,21 +199,43 @@ function remoteShell({ rsh }: ShellSettings): readonly string[] {
 }
 
 /** The command that starts the other end of a session. Nothing of a run stands in it: paths go over the pipe. */
-export function sessionCommand(host: string, via: Via, settings: ShellSettings): string[] {
-  const remote = [settings.remotePath ?? 'sparsync-remote', '--stdio'];
-  if ('command' in via) return [...via.command, ...remote];
+export function sessionCommand(host: string, via: Via, settings: ShellSettings): SessionCommand {
+  const { remotePath, bootstrap = false } = settings;
+  if (bootstrap !== false && remotePath !== undefined) {
+    throw new ConfigError(
+      'options bootstrap and remotePath exclude each other: a program that is named is not put there',
+    );
+  }
+  const plain = [remotePath ?? 'sparsync-remote', '--stdio'];
+  if ('command' in via) {
+    const command = { shown: [...via.command, ...plain].join(' ') };
+    if (bootstrap === false) return { ...command, words: [...via.command, ...plain], programs: [] };
+    const programs = remotePrograms();
+    return { ...command, words: [...via.command, 'sh', '-c', startScript(programs, bootstrap)], programs };
+  }
   const shell = remoteShell(settings);
   const isSsh = /(?:^|\/)ssh$/.test(shell[0] ?? '');
-  if (via.port !== undefined && !isSsh) {
-    throw new ConfigError(`a port is for ssh alone, and the remote shell is ${shell.join(' ')}`);
+  for (const [name, isGiven] of [
+    ['a port', via.port !== undefined],
+    ['bootstrap', bootstrap !== false],
+  ] as const) {
+    if (isGiven && !isSsh)
+      throw new ConfigError(`${name} is for ssh alone, and the remote shell is ${shell.join(' ')}`);
   }
-  return [
+  const words = [
     ...shell,
     ...(via.port === undefined ? [] : ['-p', String(via.port)]),
     ...(via.user === undefined ? [] : ['-l', via.user]),
     host,
-    ...remote,
   ];
+  const shown = [...words, ...plain].join(' ');
+  if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [] };
+  const programs = remotePrograms();
+  return {
+    words: [...words, quoted(startScript(programs, bootstrap))],
+    shown,
+    programs: bootstrap === false ? [] : programs,
+  };
 }
 
 /** Where a command leads, for people. */

@@ -20,6 +20,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     congestion: flags.choice('congestion', CONGESTIONS),
     rsh: flags.text('rsh'),
     remotePath: flags.text('rsync-path'),
+    bootstrap: bootstrapOf(flags),
   };
 }
 
@@ -37,6 +38,14 @@ export function identityOption(flags: ParsedFlags): { identity?: { keyPath: stri
 }
 
 let streamed: string | undefined;
+
+const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
+
+/** Whether the other end is put where it is missing; nothing when that was not said. */
+function bootstrapOf(flags: ParsedFlags): boolean | 'temp' | undefined {
+  const how = flags.choice('bootstrap', BOOTSTRAPS);
+  return how === undefined || how === 'temp' ? how : how === 'keep';
+}
 
 /** The content of the PEM file that a flag names. */
 export function pemFile(flags: ParsedFlags, name: string): string | undefined {

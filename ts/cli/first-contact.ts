@@ -1,6 +1,8 @@
-import { HostKeyError } from '../errors.js';
+import { ConfigError, HostKeyError } from '../errors.js';
+import type { ConnectOptions } from '../options.js';
 import { formatRemote } from '../target.js';
 import { pinKey } from '../trust.js';
+import { safe } from './names.js';
 import { stderr } from './output.js';
 
 /**
@@ -24,18 +26,42 @@ export async function withFirstContact<T>(
   }
 }
 
+/**
+ * Whether the other end is to be put where it is missing: asked of a person at the terminal, when nothing was said about it.
+ */
+export async function mayBootstrap(
+  error: unknown,
+  { bootstrap }: ConnectOptions,
+  signal: () => AbortSignal,
+): Promise<boolean> {
+  const isMissing = error instanceof ConfigError && error.details['reason'] === 'remote-missing';
+  if (!isMissing || bootstrap !== undefined || !process.stdin.isTTY || !stderr().isTTY) return false;
+  const { address } = error.details;
+  return question(
+    `sparsync-remote is not at ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be put into the cache folder there, once.\n`,
+    'Put it there? (yes/no) ',
+    signal(),
+  );
+}
+
 async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promise<boolean> {
+  return question(
+    `The server ${formatRemote(error.host, error.port)} is not known here yet. Its key is\n  ${key}\n` +
+      'Compare it with the one that the server shows at its start.\n',
+    'Trust it from now on? (yes/no) ',
+    signal,
+  );
+}
+
+async function question(text: string, prompt: string, signal: AbortSignal): Promise<boolean> {
   const { createInterface } = await import('node:readline');
   const lines = createInterface({ input: process.stdin, output: stderr() });
   // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   const end = (): void => lines.close();
   signal.addEventListener('abort', end, { once: true });
-  stderr().write(
-    `The server ${formatRemote(error.host, error.port)} is not known here yet. Its key is\n  ${key}\n` +
-      'Compare it with the one that the server shows at its start.\n',
-  );
-  lines.setPrompt('Trust it from now on? (yes/no) ');
+  stderr().write(text);
+  lines.setPrompt(prompt);
   lines.prompt();
   try {
     for await (const line of lines) {

@@ -18,7 +18,7 @@ import type { Arrival } from './arrival.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { explainCommand } from './explain.js';
-import { withFirstContact } from './first-contact.js';
+import { mayBootstrap, withFirstContact } from './first-contact.js';
 import { FOREIGN_FLAGS } from './foreign-flags.js';
 import { mainHelp } from './help.js';
 import { infoHelp, infoLevels, wantsInfoHelp } from './info.js';
@@ -132,6 +132,20 @@ class SyncRun {
 
   async #connectAndRun(ends: Ends, connect: ConnectOptions, transfer: TransferOptions): Promise<void> {
     const remote = remoteEnd(ends);
+    try {
+      await this.#runOver(ends, remote, connect, transfer);
+    } catch (error) {
+      if (remote === undefined || !(await mayBootstrap(error, connect, () => this.#askingSignal()))) throw error;
+      await this.#runOver(ends, remote, { ...connect, bootstrap: true }, transfer);
+    }
+  }
+
+  async #runOver(
+    ends: Ends,
+    remote: RemoteTarget | undefined,
+    connect: ConnectOptions,
+    transfer: TransferOptions,
+  ): Promise<void> {
     const connection = remote === undefined ? undefined : connectionTo(remote, connect);
     // While the handshake is under way the rest is prepared. Without -r it may turn out that there is nothing to do.
     if (transfer.recursive === true) connection?.begin();

@@ -368,6 +368,14 @@ export const RSYNC_PATH_FLAG: Flag = {
   category: 'Connection and trust',
   help: 'what is started at the other end of HOST:PATH, for its shell (default: sparsync-remote)',
 };
+export const BOOTSTRAP_FLAG: Flag = {
+  name: 'bootstrap',
+  value: 'HOW',
+  bare: 'keep',
+  off: 'no',
+  category: 'Connection and trust',
+  help: 'put sparsync-remote at the other end of HOST:PATH when it is missing; "temp" for this run alone (default: asks on a terminal)',
+};
 export const CONGESTION_FLAG: Flag = {
   name: 'congestion',
   value: 'NAME',
@@ -384,6 +392,7 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   CONTIMEOUT_FLAG,
   RSH_FLAG,
   RSYNC_PATH_FLAG,
+  BOOTSTRAP_FLAG,
   CONGESTION_FLAG,
 ];
 

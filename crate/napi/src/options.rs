@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use sparsync_core::net::{Canceled, CommandOptions, Congestion, ConnectOptions, ServerTrust};
+use sparsync_core::net::{Canceled, CommandOptions, Congestion, ConnectOptions, RemoteProgram, ServerTrust};
 use sparsync_core::proto::{
     Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
 };
@@ -107,13 +107,26 @@ impl NativeConnectOptions {
     }
 }
 
+/// An executable of the other end.
+#[napi(object, object_to_js = false)]
+pub struct NativeRemoteProgram {
+    /// The processor that it is for, as `uname -m` says it.
+    pub machine: String,
+    /// Where it is on this machine.
+    pub path: String,
+}
+
 /// A command that leads to the other end.
 #[napi(object, object_to_js = false)]
 pub struct NativeCommandOptions {
     /// The program and its arguments.
     pub words: Vec<String>,
+    /// The command as it is shown.
+    pub shown: String,
     /// Where it leads, for people.
     pub address: String,
+    /// What may be put at the other end when it asks for it.
+    pub programs: Vec<NativeRemoteProgram>,
     /// How long the other end may take to be there; for ever when it is not given.
     pub connect_timeout_ms: Option<f64>,
 }
@@ -122,7 +135,13 @@ impl NativeCommandOptions {
     pub(crate) fn load(self) -> CommandOptions {
         CommandOptions {
             words: self.words.into_iter().map(Into::into).collect(),
+            shown: self.shown,
             address: self.address,
+            programs: self
+                .programs
+                .into_iter()
+                .map(|program| RemoteProgram { machine: program.machine, path: PathBuf::from(program.path) })
+                .collect(),
             connect_timeout: self.connect_timeout_ms.map(millis),
             canceled: Canceled::default(),
         }

@@ -27,6 +27,6 @@ pub use congestion::Congestion;
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
-pub use pipe::{Canceled, CommandOptions};
+pub use pipe::{Canceled, CommandOptions, RemoteProgram};
 pub use tls::{ALPN, peer_key, peer_name};
 pub use window::{LaneWindow, Window, WindowBudget};

@@ -1,9 +1,10 @@
 //! The process at the other end of a pipe: started, listened to, explained and ended.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,17 +30,33 @@ const STDERR_BYTES_MAX: usize = 4096;
 /// Exit codes of shells and their like for a program that is not there or cannot be run.
 const NOT_RUN: [i32; 2] = [126, 127];
 
+/// What a shell at the other end says when it needs the program that is to run there: system and processor follow.
+const NEEDED: &[u8] = b"SPSY-NEED ";
+
 /// A command that leads to the other end.
 #[derive(Clone, Debug)]
 pub struct CommandOptions {
     /// The program and its arguments. No shell of this machine reads them.
     pub words: Vec<OsString>,
+    /// The command as it is shown.
+    pub shown: String,
     /// Where it leads, for people.
     pub address: String,
+    /// What may be put at the other end when it asks for it.
+    pub programs: Vec<RemoteProgram>,
     /// How long the other end may take to say that it is there. A command may ask for a password meanwhile.
     pub connect_timeout: Option<Duration>,
     /// Ends the command while it has not led anywhere yet.
     pub canceled: Canceled,
+}
+
+/// An executable of the other end.
+#[derive(Clone, Debug)]
+pub struct RemoteProgram {
+    /// The processor that it is for, as `uname -m` says it.
+    pub machine: String,
+    /// Where it is on this machine.
+    pub path: PathBuf,
 }
 
 /// Calls off the start of a command.
@@ -97,8 +114,7 @@ pub(super) type Greeted = (Source, Sink, BytesMut);
 impl Command {
     /// Starts it and waits until the other end is heard.
     pub(super) async fn start(options: CommandOptions) -> Result<(Greeted, Arc<Self>)> {
-        let CommandOptions { words, address, connect_timeout, canceled } = options;
-        let shown = shown(&words);
+        let CommandOptions { words, shown, address, programs, connect_timeout, canceled } = options;
         let cannot = |error: io::Error| {
             let message = format!("cannot start the command {shown}: {error}");
             Error::new(ErrorKind::Config, message).with("command", shown.clone()).because(error)
@@ -121,19 +137,55 @@ impl Command {
         let errors = descriptor::source(piped(stderr.map(Into::into))?).map_err(cannot)?;
         tokio::spawn(Arc::clone(&command).listen(errors));
         let greet = async {
-            // A command that has ended takes nothing; what it has to say for itself comes below.
+            let heard = match preface::hear(&from).await {
+                Err(Unheard::Junk(line)) if !programs.is_empty() && line.starts_with(NEEDED) => {
+                    command.put_there(&to, &line, &programs).await?;
+                    preface::hear(&from).await
+                }
+                heard => heard,
+            };
+            // Only now, for what comes before it is what the other end may be made of.
             let _ = preface::say(&to).await;
-            preface::hear(&from).await
+            Ok::<_, Error>(heard)
         };
         let heard = match connect_timeout {
-            None => greet.await,
-            Some(limit) => tokio::time::timeout(limit, greet).await.map_err(|_| command.silent(limit))?,
+            None => greet.await?,
+            Some(limit) => tokio::time::timeout(limit, greet).await.map_err(|_| command.silent(limit))??,
         };
         canceled.started();
         match heard {
             Ok(buffer) => Ok(((from, to, buffer), command)),
             Err(unheard) => Err(command.unheard(unheard).await),
         }
+    }
+
+    /// Sends the program that the other end has asked for.
+    async fn put_there(&self, to: &Sink, line: &[u8], programs: &[RemoteProgram]) -> Result<()> {
+        let asked = one_line(&line[NEEDED.len()..]);
+        let found = match asked.split_once(' ') {
+            Some(("Linux", machine)) => programs.iter().find(|program| program.machine == machine),
+            _ => None,
+        };
+        let Some(program) = found else {
+            self.kill();
+            let message = format!(
+                "the other end is {asked}, and no sparsync-remote for it is installed here (packages sparsync-native-linux-x64-gnu and \
+                 sparsync-native-linux-arm64-gnu have one)"
+            );
+            return Err(self.told(Error::new(ErrorKind::Config, message).with("machine", asked), None));
+        };
+        let path = program.path.as_os_str().as_encoded_bytes();
+        let content =
+            std::fs::read(&program.path).map_err(|error| Error::io("cannot read sparsync-remote", path, error))?;
+        let mut rest = &content[..];
+        while !rest.is_empty() {
+            match to.write(&[IoSlice::new(rest)]).await {
+                Ok(written) => rest = &rest[written..],
+                // Why it does not take more is what it says next, or its end.
+                Err(_) => break,
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the last of what it says on its standard error.
@@ -197,8 +249,8 @@ impl Command {
         let is_missing = status.and_then(|status| status.code()).is_some_and(|code| NOT_RUN.contains(&code));
         let (kind, message) = if is_early && is_missing {
             let why = format!(
-                "{} {how}: sparsync-remote is not there, or cannot be run (put it into the PATH of the other end, or name it by \
-                 --rsync-path)",
+                "{} {how}: sparsync-remote is not there, or cannot be run (--bootstrap puts it there over ssh; else put it into the \
+                 PATH of the other end, or name it by --rsync-path)",
                 self.shown
             );
             (ErrorKind::Config, why)
@@ -207,7 +259,9 @@ impl Command {
         } else {
             (ErrorKind::Closed, format!("{} {how} in the middle of the work", self.shown))
         };
-        self.told(Error::new(kind, message).remote(), status)
+        let error = Error::new(kind, message).remote();
+        let is_missing = kind == ErrorKind::Config;
+        self.told(if is_missing { error.with("reason", "remote-missing".to_owned()) } else { error }, status)
     }
 
     /// Adds what is known of the command.
@@ -259,17 +313,6 @@ impl Drop for Command {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Words as they are shown; what a shell would not take as it is stands in quotes.
-fn shown(words: &[OsString]) -> String {
-    let plain =
-        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c));
-    let show = |word: &OsString| {
-        let word = one_line(word.as_encoded_bytes());
-        if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    };
-    words.iter().map(show).collect::<Vec<_>>().join(" ")
 }
 
 /// Text of somebody else's, fit for a line of a terminal.

@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Connection, Pending, Principal, SessionLanes, WireCounters};
 use carrier::{Carrier, NewSession};
 use command::Command;
-pub use command::{Canceled, CommandOptions};
+pub use command::{Canceled, CommandOptions, RemoteProgram};
 use descriptor::{Sink, Source};
 use session::{PipeLanes, Streams};
 

@@ -80,9 +80,13 @@ async fn read(from: &Source, into: &mut BytesMut) -> io::Result<usize> {
     read
 }
 
-/// What came, with what comes in a moment.
+/// What came, with what comes in a moment of its first line.
 async fn junk(from: &Source, mut heard: BytesMut) -> Vec<u8> {
-    let rest = async { while heard.len() < JUNK_BYTES_MAX && matches!(read(from, &mut heard).await, Ok(1..)) {} };
+    let rest = async {
+        while heard.len() < JUNK_BYTES_MAX && !heard.contains(&b'\n') && matches!(read(from, &mut heard).await, Ok(1..))
+        {
+        }
+    };
     let _ = tokio::time::timeout(JUNK_WITHIN, rest).await;
     heard.truncate(JUNK_BYTES_MAX);
     heard.to_vec()

@@ -1,0 +1,84 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { PUBLISHED_TARGETS, packageFolders } from './native.js';
+
+/** An executable of the other end that is installed here. */
+export interface RemoteProgram {
+  /** The processor, as `uname -m` says it. */
+  readonly machine: string;
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
+
+/** Those that are installed, one for each processor; whichever library they were built beside, they are static. */
+export function remotePrograms(): RemoteProgram[] {
+  const found = new Map<string, RemoteProgram>();
+  for (const target of PUBLISHED_TARGETS) {
+    const machine = MACHINES[target.split('-')[1] ?? ''] ?? '';
+    const program = found.has(machine) ? undefined : installed(target, machine);
+    if (program !== undefined) found.set(machine, program);
+  }
+  return [...found.values()];
+}
+
+function installed(target: string, machine: string): RemoteProgram | undefined {
+  for (const folder of packageFolders(target)) {
+    const path = join(folder, `sparsync-remote.${target}`);
+    if (!existsSync(path) || !existsSync(`${path}.sha256`)) continue;
+    const sha256 = readFileSync(`${path}.sha256`, 'latin1').trim();
+    if (/^[0-9a-f]{64}$/.test(sha256)) return { machine, path, bytes: statSync(path).size, sha256 };
+  }
+  return undefined;
+}
+
+/** What a program is called where it was put: by its content, so that another version is another program. */
+function keptName({ sha256 }: RemoteProgram): string {
+  return `sparsync-remote-${sha256.slice(0, 16)}`;
+}
+
+/** Puts the other end there when it is missing: for good, for one run, or not at all. */
+export type Bootstrap = boolean | 'temp';
+
+/**
+ * What a POSIX shell runs at the other end: the program of its `PATH`, or the one that was put there before and is what it was,
+ * or the one that is asked for by a line that the core answers with its content. There is no single quote in it, so that a
+ * shell of any kind passes it on.
+ */
+export function startScript(programs: readonly RemoteProgram[], bootstrap: Bootstrap): string {
+  const cases = programs.map(
+    (program) => `${program.machine}) s=${program.sha256}; n=${program.bytes}; f=${keptName(program)};;`,
+  );
+  const steps = [
+    'command -v sparsync-remote >/dev/null 2>&1 && exec sparsync-remote --stdio',
+    'm=$(uname -m); [ "$m" = arm64 ] && m=aarch64; s=; n=; f=none',
+    `case "$m" in ${cases.join(' ')} esac`,
+    'd="${XDG_CACHE_HOME:-$HOME/.cache}/sparsync"; f="$d/$f"',
+    'whole() { echo "$s  $1" | sha256sum -c >/dev/null 2>&1; }',
+    '[ -x "$f" ] && whole "$f" && exec "$f" --stdio',
+  ];
+  if (bootstrap === false) return [...steps, 'echo "sparsync-remote: not found" >&2', 'exit 127'].join('; ');
+  const [folder, file, last] =
+    bootstrap === 'temp'
+      ? [':', 't=$(mktemp "${TMPDIR:-/tmp}/sparsync-remote.XXXXXX") || exit 3', 'exec "$t" --stdio --temporary']
+      : ['mkdir -p "$d" || exit 3', 't="$f.$$"', 'mv -f "$t" "$f" && exec "$f" --stdio'];
+  return [
+    ...steps,
+    'echo "SPSY-NEED $(uname -s) $m"',
+    '[ -n "$s" ] || exit 3',
+    'umask 077',
+    folder,
+    file,
+    'trap "rm -f \\"$t\\"" EXIT; trap "exit 3" HUP INT PIPE TERM',
+    'head -c "$n" >"$t"; whole "$t" || { echo "what arrived is not what was sent, or sha256sum is missing" >&2; exit 4; }',
+    `chmod 700 "$t" && ${last}`,
+  ].join('; ');
+}
+
+/** A word for the shell of a remote host. */
+export function quoted(script: string): string {
+  return `sh -c '${script}'`;
+}
