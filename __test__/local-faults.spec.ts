@@ -238,13 +238,14 @@ injected(
       const refused = ['-e', `inject=flock:error=${error}`];
       const trace = `${made.work}/trace.${error}`;
       const [copied, served] = [`${made.work}/${error}`, `${made.served}/${error}`];
-      const run = (options: readonly string[], to: string) => {
+      const run = (options: readonly string[], to: string, more: readonly string[] = []) => {
         const [strace = '', ...words] = straced(trace, options);
-        return start(t, strace, [...words, process.execPath, program, '-a', `${source}/`, to], { env: made.client.env })
-          .ended;
+        const command = [process.execPath, program, '-a', ...more, `${source}/`, to];
+        return start(t, strace, [...words, ...command], { env: made.client.env }).ended;
       };
       // Killed in the middle of the large file, which would leave a part where it had a lock.
-      await run(['-e', 'trace=flock,pwrite64', ...refused, '-e', 'inject=pwrite64:signal=SIGKILL:when=20'], copied);
+      const killed = ['-e', 'trace=flock,pwrite64', ...refused, '-e', 'inject=pwrite64:signal=SIGKILL:when=20'];
+      await run(killed, copied, ['--verify-copies']);
       const left = unfinished(copied);
       t.deepEqual(
         left.map((name) => /\.[a-z]+$/.exec(name)?.[0]),

@@ -8,7 +8,7 @@ use super::{Adjust, CallError, Directory, Errno, File, Lent, Result, Status, Wri
 const COPY_BYTES: usize = 256 << 10;
 
 /// Bytes that are copied at once where nobody sees them, so that a run that ends is not kept waiting.
-const RANGE_BYTES: u64 = 8 << 20;
+const RANGE_BYTES: u64 = 32 << 20;
 
 /// Copies content as well as two storages can between them: whole files without copying, ranges within the system, and through memory
 /// where neither is possible. What has failed once is not tried again.
