@@ -76,3 +76,17 @@ judged('it leaves what rsync leaves, and takes the right to read', async (t) => 
   t.not(ran.code, 0);
   t.regex(ran.stderr, /may not read/);
 });
+
+// Seen red with a receiver that looks at every name of a directory.
+judged('what the operator hides is not used, and so not told', async (t) => {
+  const { work, served, url, access } = await setup(t, { args: ['--exclude=log-secret'] });
+  const [old, changed] = versions(t.title);
+  make(work, { 's/x': 'x' });
+  make(served, { 'd/x': 'x', 'before/x': 'x' });
+  writeFileSync(`${work}/s/log-secre2`, changed);
+  for (const place of ['d', 'before']) writeFileSync(`${served}/${place}/log-secret`, old);
+  const options = { ...access, fuzzy: true, fuzzyDest: true, linkDest: ['../before'] };
+  const { stats } = await sync(`${work}/s`, url('d'), options);
+  t.true(stats.bytesTransferred > changed.length - 1000);
+  t.true(readFileSync(`${served}/d/log-secre2`).equals(changed));
+});
