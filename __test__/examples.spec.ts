@@ -6,9 +6,9 @@ import type { ExecutionContext } from 'ava';
 
 import { assertEqual, judged } from './helpers/judge.js';
 import { type Ended, start } from './helpers/process.js';
-import { program } from './helpers/product.js';
+import { client, program } from './helpers/product.js';
 import { setup, type Setup } from './helpers/setup.js';
-import { dir } from './helpers/temp.js';
+import { dir, workDir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 import { names } from './helpers/walk.js';
 
@@ -71,3 +71,30 @@ judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (
   t.is(missing.code, 23);
   t.true(existsSync(`${served}/0123abc/dir0000`), 'what was stored stays');
 });
+
+judged(
+  'examples/sandbox fills a sandbox and brings back what changed, and leaves nothing of its own there',
+  async (t) => {
+    const work = workDir(t);
+    const source = dir(work, 'project');
+    const sandbox = dir(work, 'sandbox');
+    plainTree(source, { directories: 4, files: 25 });
+    const run = async (...args: readonly string[]): Promise<string> => {
+      const command = ['env', '-C', sandbox, `TMPDIR=${work}/tmp`, 'PATH=/usr/bin:/bin'];
+      const ended = await start(t, process.execPath, [example('sandbox/sandbox.mjs'), ...args, ...command], {
+        env: client(work).env,
+      }).ended;
+      t.deepEqual([ended.code, ended.stderr], [0, '']);
+      return ended.stdout;
+    };
+    dir(work, 'tmp');
+    t.regex(await run('seed', source, 'work'), /^100 files, 0 deleted/);
+    assertEqual(t, source, `${sandbox}/work`);
+    t.regex(await run('seed', source, 'work'), /^0 files/);
+    writeFileSync(`${sandbox}/work/new`, 'made there');
+    rmSync(`${sandbox}/work/dir0000`, { recursive: true });
+    t.regex(await run('collect', 'work', source), /^1 files, 2[56] deleted/);
+    assertEqual(t, `${sandbox}/work`, source);
+    t.deepEqual([...names(`${work}/tmp`), ...names(sandbox).filter((name) => !/^work(\/|$)/.test(name))], []);
+  },
+);

@@ -1,12 +1,13 @@
 // Runs over a command's pipe: a shell of this machine stands in for ssh, so that what it is told can be seen. See sshd.spec.ts for
 // ssh itself.
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
 
 import { connect, ConfigError, ConnectionError, plan, SparsyncError, sync, verify } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
-import { assertEqual, judged } from './helpers/judge.js';
+import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { isAlive, remote, stubShell } from './helpers/remote.js';
@@ -21,7 +22,7 @@ judged('a push and a pull over a remote shell: first, without a change, and chan
   const work = workDir(t);
   const [user, stub] = [client(work), stubShell(work)];
   const source = dir(work, 'source');
-  plainTree(source, { directories: 10, files: 300 });
+  plainTree(source, { directories: 10, files: 30 });
   writeFileSync(`${source}/large`, Buffer.alloc(3_000_000, 'large'));
   symlinkSync('large', `${source}/link`);
   const run = (...args: string[]): Promise<void> => quietly(t, user, [...FAITHFUL, ...args], { env: stub.env });
@@ -218,6 +219,24 @@ judged('a place by a command of its own, and by what says how ssh would be calle
     const error = await failure(t, sync(source, place), ConfigError);
     t.regex(error.message, said);
   }
+});
+
+const namespaces = ['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', '--mount-proc'] as const;
+const hasNamespaces = spawnSync(namespaces[0], [...namespaces.slice(1), 'true']).status === 0;
+
+judgedWhere(hasNamespaces)('into other namespaces of mounts, processes and users, as into a container', async (t) => {
+  const work = workDir(t);
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 26, files: 100 });
+  // What is mounted there is seen there alone.
+  const inside = [...namespaces, 'sh', '-c', 'mount -t tmpfs inside /mnt && cd /mnt && exec "$0" "$@"'];
+  await using connection = await connect({ command: inside, path: '' }, { remotePath: remote });
+  const seeded = await connection.push(source, 'tree');
+  t.is(seeded.stats.filesTransferred, 2600);
+  t.is((await connection.push(source, 'tree')).stats.filesTransferred, 0);
+  await connection.pull('tree', `${work}/back`);
+  assertEqual(t, source, `${work}/back`);
+  t.false(existsSync('/mnt/tree'));
 });
 
 judged('a confined other end lets nothing out and nothing in', async (t) => {

@@ -27,7 +27,7 @@ overSsh('the first sync, no change, changes and a pull, in each form of an addre
   const work = workDir(t);
   const [user, sshd] = [client(work), await startSshd(t, work)];
   const source = dir(work, 'source');
-  plainTree(source, { directories: 10, files: 200 });
+  plainTree(source, { directories: 10, files: 20 });
   writeFileSync(`${source}/large`, Buffer.alloc(4_000_000, 'large'));
   symlinkSync('large', `${source}/new\nline 'quoted'`);
   const run = (...args: string[]): Promise<void> => quietly(t, user, ['-aHAX', '--delete', '-e', sshd.rsh, ...args]);
