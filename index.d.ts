@@ -61,6 +61,10 @@ export declare class NativeServer {
   takeProfiles(): NativeServerProfiles | null
   /** What has happened since the last call; empty when no log is kept. */
   takeEvents(): Array<NativeServerEvent>
+  /** Figures for a monitoring system, as text; `null` when they are not kept. */
+  metrics(): string | null
+  /** Why clients are not let in as they should be; `null` when all is well. */
+  ailment(): string | null
   /** Reads the authorized keys again. */
   reload(): void
   /** Lets runs finish for up to `graceMs`, ends those that are left, and stops. */
@@ -498,6 +502,12 @@ export interface NativeServerOptions {
   refuse: Array<string>
   /** What happens is kept for `takeEvents`. */
   log: boolean
+  /** What happens is counted for `metrics`. */
+  metrics: boolean
+  /** Connections at the same time. */
+  maxConnections: number
+  /** Connections of one key at the same time. */
+  maxConnectionsPerKey: number
 }
 
 /** What a server that profiles its sessions has to tell. */
@@ -735,6 +745,9 @@ export interface NativeTrust {
   caPem?: string
 }
 
+/** Tells the system manager that `NOTIFY_SOCKET` names how far this process is. */
+export declare function notifyManager(socket: string, state: string): void
+
 /** The names of figures. */
 export declare function profileFigureNames(): Array<string>
 
@@ -743,6 +756,9 @@ export declare function profilePhaseNames(): Array<string>
 
 /** The public key of a private one in PEM. */
 export declare function publicKeyOf(pem: string): string
+
+/** Pins a server's key in the place of those that are pinned. */
+export declare function replaceHost(path: string, host: string, port: number, key: string): void
 
 /** Removes the clients with this name or key from a file, and gives them. */
 export declare function revokeKey(path: string, who: string): Array<NativeAuthorizedKey>

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, profileFigureNames, profilePhaseNames, publicKeyOf, revokeKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -798,9 +798,11 @@ export { NativeKind }
 export { NativeMissingSources }
 export { NativeReason }
 export { NativeSide }
+export { notifyManager }
 export { profileFigureNames }
 export { profilePhaseNames }
 export { publicKeyOf }
+export { replaceHost }
 export { revokeKey }
 export { startLocal }
 export { statNames }

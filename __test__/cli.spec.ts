@@ -427,7 +427,7 @@ judged('keys, trust, verify and doctor do what they say', async (t) => {
   const doctor = await cli(t, user, ['doctor', server.url('root')]);
   t.is(doctor.code, 0, doctor.stderr + doctor.stdout);
 
-  t.is((await cli(t, user, ['trust', '--forget', `127.0.0.1:${server.port}`])).code, 0);
+  t.is((await cli(t, user, ['trust', 'remove', `127.0.0.1:${server.port}`])).code, 0);
   t.is((await cli(t, user, ['-a', `${work}/src/`, server.url('root', 'tree')])).code, exit.hostKey);
   // For once, by the key on the command line.
   await quietly(t, user, ['-a', '--pin', server.pin, `${work}/src/`, server.url('root', 'tree')]);
@@ -562,9 +562,9 @@ test('what an error says fits what happened', async (t) => {
   t.is(missing.stderr.split(`${work}/none`).length, 2, missing.stderr);
 
   const wrongPin = await cli(t, user, ['-a', '--pin', `ed25519:${'A'.repeat(43)}=`, url(), `${work}/to`]);
-  t.is(wrongPin.code, exit.hostKey, wrongPin.stderr);
+  t.is(wrongPin.code, exit.hostKeyChanged, wrongPin.stderr);
   t.regex(wrongPin.stderr, /help: .*--pin/);
-  t.notRegex(wrongPin.stderr, /--forget/);
+  t.notRegex(wrongPin.stderr, /trust replace/);
 
   const unresolved = await cli(t, user, ['-a', 'sparsync://no-such-host.invalid/r', `${work}/to`]);
   t.is(unresolved.code, exit.connect, unresolved.stderr);

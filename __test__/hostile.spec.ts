@@ -67,7 +67,7 @@ judged('a server with another key than the pinned one is refused before anything
   t.true(refusedAtFirst.stderr.includes(server.pin), 'the message shows the key to compare');
   unknown.trust(server.port, stranger.publicKey);
   const changed = await cli(t, unknown, ['-a', `${work}/source/`, server.url('root', 'tree')]);
-  t.is(changed.code, exit.hostKey);
+  t.is(changed.code, exit.hostKeyChanged);
   t.deepEqual(touched(before, walk(served)), []);
   await stillServes(t, made, 'after a wrong pin');
 });

@@ -116,7 +116,7 @@ export { sync } from './sync.js';
 export { DEFAULT_PORT } from './target.js';
 export type { Location } from './target.js';
 export { identity, pinKey, pinnedKeys, unpinKeys } from './trust.js';
-export type { Identity, KnownHostsOptions } from './trust.js';
+export type { Identity, KnownHostsOptions, PinOptions } from './trust.js';
 export { verify } from './verify.js';
 export type { Verification, VerifyResult } from './verify.js';
 export type { Congestion } from './congestion.js';

@@ -206,6 +206,31 @@ export interface ServeOptions {
    */
   log?: ServerEventListener | undefined;
   /**
+   * Keep figures for a monitoring system, which `server.metrics()` gives.
+   *
+   * Default: `false`.
+   *
+   * @example `metrics: true`
+   */
+  metrics?: boolean | undefined;
+  /**
+   * The most connections at the same time, of all clients together; further ones are told to come again
+   * (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   *
+   * Default: `1024`. Range: 1 to 65,536.
+   *
+   * @example `maxConnections: 200`
+   */
+  maxConnections?: number | undefined;
+  /**
+   * The most connections of one key at the same time.
+   *
+   * Default: `16`. Range: 1 to 65,536.
+   *
+   * @example `maxConnectionsPerKey: 4`
+   */
+  maxConnectionsPerKey?: number | undefined;
+  /**
    * Options of a run that no client may use, by their names here or on the command line: a run that asks for one is refused.
    *
    * Default: none.
@@ -237,6 +262,9 @@ export interface ServeSettings {
   readonly congestion: Congestion;
   readonly profile: ProfileListener | undefined;
   readonly log: ServerEventListener | undefined;
+  readonly metrics: boolean;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerKey: number;
   readonly refuse: readonly string[];
 }
 
@@ -308,6 +336,9 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   durability: oneOf(...DURABILITIES),
   maxSessions: integer(1, 65_536, 'sessions'),
   idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
+  metrics: flag,
+  maxConnections: integer(1, 65_536, 'connections'),
+  maxConnectionsPerKey: integer(1, 65_536, 'connections'),
   congestion: oneOf(...CONGESTIONS),
   refuse: listOf(wordWithoutBlanks),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),
@@ -338,6 +369,9 @@ export function serveSettings(options: unknown): ServeSettings {
     congestion: given.congestion ?? 'auto',
     profile: given.profile,
     log: given.log,
+    metrics: given.metrics ?? false,
+    maxConnections: given.maxConnections ?? 1024,
+    maxConnectionsPerKey: given.maxConnectionsPerKey ?? 16,
     refuse: given.refuse ?? [],
   };
 }

@@ -90,6 +90,18 @@ export class Server {
     return this.#native.stats();
   }
 
+  /**
+   * Figures for a monitoring system in the text form of OpenMetrics, which Prometheus reads; empty without `metrics: true`.
+   */
+  metrics(): string {
+    return this.#native.metrics() ?? '';
+  }
+
+  /** Why clients are not let in as they should be: it closes, or its authorized keys cannot be used. */
+  ailment(): string | undefined {
+    return this.#native.ailment() ?? undefined;
+  }
+
   /** Reads the authorized keys again, without waiting until they look changed. Its outcome is told to `log`. */
   reload(): void {
     this.#native.reload();
@@ -199,5 +211,8 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     profile: settings.profile !== undefined,
     refuse: [...settings.refuse],
     log: settings.log !== undefined,
+    metrics: settings.metrics,
+    maxConnections: settings.maxConnections,
+    maxConnectionsPerKey: settings.maxConnectionsPerKey,
   };
 }

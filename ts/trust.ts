@@ -1,6 +1,6 @@
 import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
-import { argument, checkOptions, text } from './check.js';
+import { argument, checkOptions, flag, text } from './check.js';
 import type { Checks } from './check.js';
 import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import { ConfigError, atCallSite, fromNative } from './errors.js';
@@ -53,6 +53,16 @@ export async function pinnedKeys(authority: string, options?: KnownHostsOptions)
   });
 }
 
+/** How a key is pinned. */
+export interface PinOptions extends KnownHostsOptions {
+  /**
+   * Put it in the place of those that are pinned; otherwise another one that is pinned is an error.
+   *
+   * Default: `false`.
+   */
+  replace?: boolean | undefined;
+}
+
 /**
  * Pins a server's key. Compare it with what the server itself shows, over another channel.
  *
@@ -61,12 +71,15 @@ export async function pinnedKeys(authority: string, options?: KnownHostsOptions)
  *
  * @example `await pinKey('backup.example', 'ed25519:…')`
  */
-export async function pinKey(authority: string, key: string, options?: KnownHostsOptions): Promise<void> {
+export async function pinKey(authority: string, key: string, options?: PinOptions): Promise<void> {
   await withNative(captureCallSite(), (native) => {
     const { host, port } = hostAndPort(authority);
     const pinned = argument(key, 'key', publicKey);
     if (pinned === undefined) throw new ConfigError('key is missing: give ed25519: and 43 characters of base64');
-    native.trustHost(fileOf(options), host, port, pinned);
+    const { replace, ...others } = checkOptions<PinOptions>(options, PIN_CHECKS, 'options');
+    const file = fileOf(others);
+    if (replace === true) native.replaceHost(file, host, port, pinned);
+    else native.trustHost(file, host, port, pinned);
   });
 }
 
@@ -94,6 +107,8 @@ export async function withNative<T>(site: CallSite, use: (native: Native) => T):
 }
 
 const KNOWN_HOSTS_CHECKS: Checks<KnownHostsOptions> = { knownHosts: text('the path of a file') };
+
+const PIN_CHECKS: Checks<PinOptions> = { ...KNOWN_HOSTS_CHECKS, replace: flag };
 
 /** The file of pins that the options name. */
 function fileOf(options: unknown): string {

@@ -22,6 +22,7 @@ export const exit = {
   unauthorized: 44,
   output: 46,
   limit: 47,
+  hostKeyChanged: 48,
 } as const;
 
 /** Starts the command as `client`. */

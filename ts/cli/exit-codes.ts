@@ -35,7 +35,7 @@ export const EXIT = {
   busy: 41,
   /** Content that arrived is not the content that was read. */
   integrity: 42,
-  /** The server is not trusted. */
+  /** The server is not known. */
   hostKey: 43,
   /** This client is not allowed to do this. */
   unauthorized: 44,
@@ -45,6 +45,8 @@ export const EXIT = {
   output: 46,
   /** A limit of one side was reached. */
   limit: 47,
+  /** The server has another key than the one that is pinned. */
+  hostKeyChanged: 48,
   /** A defect of this program. */
   internal: 70,
 } as const;
@@ -58,7 +60,7 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   ERR_SPARSYNC_VERSION: EXIT.version,
   ERR_SPARSYNC_PROTOCOL: EXIT.protocol,
   ERR_SPARSYNC_UNKNOWN_HOST: EXIT.hostKey,
-  ERR_SPARSYNC_HOST_KEY_CHANGED: EXIT.hostKey,
+  ERR_SPARSYNC_HOST_KEY_CHANGED: EXIT.hostKeyChanged,
   ERR_SPARSYNC_UNAUTHORIZED: EXIT.unauthorized,
   ERR_SPARSYNC_SCOPE: EXIT.unauthorized,
   ERR_SPARSYNC_IO: EXIT.io,

@@ -11,7 +11,6 @@ import {
 } from './transfer-flags.js';
 
 const OUTPUT = 'Output';
-const CONNECTION = 'Connection and trust';
 const SERVER = 'Server';
 
 /** Flags of `serve`. */
@@ -100,6 +99,20 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'add the log to FILE, which SIGHUP opens anew (default: stderr)',
   },
+  {
+    name: 'metrics',
+    value: 'ADDR:PORT',
+    category: SERVER,
+    help: 'answer /metrics (for Prometheus) and /healthz over HTTP there',
+  },
+  { name: 'max-connections', value: 'NUM', category: SERVER, help: 'connections at the same time (default: 1024)' },
+  {
+    name: 'max-connections-per-key',
+    value: 'NUM',
+    category: SERVER,
+    help: 'the same of one key (default: 16)',
+  },
+  { name: 'print-unit', category: SERVER, help: 'print a unit of systemd for this command, and do nothing else' },
   { name: 'log-format', value: 'FORMAT', category: SERVER, help: 'form of the log: text or json (default: text)' },
   IDENTITY_FLAG,
   { ...VERBOSE_FLAG, help: 'log connections and questions as well' },
@@ -143,12 +156,7 @@ export const JOIN_FLAGS: readonly Flag[] = [IDENTITY_FLAG, KNOWN_HOSTS_FLAG, CON
 export const KEYS_FLAGS: readonly Flag[] = [IDENTITY_FLAG, AUTHORIZED_KEYS_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `trust`. */
-export const TRUST_FLAGS: readonly Flag[] = [
-  { name: 'forget', category: CONNECTION, help: 'remove the pins of the host' },
-  KNOWN_HOSTS_FLAG,
-  JSON_FLAG,
-  HELP_FLAG,
-];
+export const TRUST_FLAGS: readonly Flag[] = [KNOWN_HOSTS_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `profile`. */
 export const PROFILE_FLAGS: readonly Flag[] = [

@@ -45,6 +45,6 @@ Exit codes: 0 all is well, 1 usage, 2 no version of the protocol in common, 3 th
 destination is no directory, 10 connection, 11 file system, full disk or no place for the destination, 12 protocol, 20 interrupted, 23 a source is not
 there or some paths are not as they should be, 24 some vanished, 25 --max-delete reached, 30 timeout,
 35 timeout of connecting, 40 deletion refused, 41 busy, 42 content was damaged on its way, 43 server not
-trusted, 44 not allowed, 45 no native binary, 46 output could not be written, 47 a limit was reached,
-70 a defect.`;
+known, 44 not allowed, 45 no native binary, 46 output could not be written, 47 a limit was reached,
+48 the server's key is not the pinned one, 70 a defect.`;
 }

@@ -52,7 +52,7 @@ function changedHost(error: HostKeyError): string {
   const cure =
     error.path === undefined
       ? 'give --pin the key that it shows at its start'
-      : `sparsync trust ${authority(error)} --forget`;
+      : `sparsync trust replace ${authority(error)} ${error.key ?? 'KEY'}`;
   return `somebody may be in between. If the server was really set up anew: ${cure}`;
 }
 

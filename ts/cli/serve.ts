@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { Server as HttpServer } from 'node:http';
 import { hostname } from 'node:os';
 
 import { authorizedKeys } from '../authorized-keys.js';
@@ -8,7 +9,9 @@ import { ConfigError } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
 import type { RootOptions, ServeOptions } from '../server-options.js';
-import { textOf } from '../paths.js';
+import { loadNative } from '../native.js';
+import { absolute, pathBytes, textOf } from '../paths.js';
+import type { PathLike } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { DURABILITIES } from '../words.js';
@@ -19,7 +22,9 @@ import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { flushOutput, note, print, stderr } from './output.js';
 import { parseFlags } from './parse.js';
+import { serveMetrics } from './metrics-server.js';
 import { ProfileFile } from './profile-file.js';
+import { printError } from './report.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { LOG_FORMATS, ServerLog } from './server-log.js';
 import { SERVER_SIGNALS, onSignals } from './signals.js';
@@ -58,11 +63,17 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     least: flags.on('quiet') ? 'warn' : flags.on('verbose') ? 'debug' : 'info',
   });
   const options = serveOptions(flags);
-  const server = await serve({ ...options, profile, log: (event) => log.add(event) });
+  const metricsAt = flags.text('metrics');
+  if (flags.on('print-unit')) {
+    await print(await unitOf(words, options, flags, graceMs));
+    return EXIT.ok;
+  }
+  const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
     // A failure of closing is what `closed` below rejects with.
     server.close({ graceMs }).catch(() => undefined);
+    tellManager('STOPPING=1');
     log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
   };
   const reload = (): void => {
@@ -72,12 +83,15 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   };
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
   process.on('SIGHUP', reload);
+  let metrics: HttpServer | undefined;
   try {
     const { address, publicKey } = server;
     // On stderr it would say once more what stdout does.
     if (log.isFile)
       log.add({ type: 'listening', at: new Date(), address, publicKey, roots: Object.keys(options.roots) });
+    metrics = metricsAt === undefined ? undefined : await serveMetrics(metricsAt, server);
     await announce(server, flags);
+    tellManager('READY=1');
     await tellIfEmpty(options);
     await server.closed();
     log.add({ type: 'closed', at: new Date() });
@@ -85,7 +99,33 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   } finally {
     removeHandlers();
     process.off('SIGHUP', reload);
+    metrics?.close();
   }
+}
+
+/** Tells systemd, when that has started this. */
+function tellManager(state: string): void {
+  const socket = process.env['NOTIFY_SOCKET'];
+  if (socket === undefined || socket === '') return;
+  loadNative()
+    .then((native) => native.notifyManager(socket, state))
+    .catch((error: unknown) => printError(error));
+}
+
+async function unitOf(
+  words: readonly Word[],
+  options: ServeOptions,
+  flags: ParsedFlags,
+  graceMs: number,
+): Promise<string> {
+  const { unitText } = await import('./unit.js');
+  const roots = Object.values(options.roots).map((root) => textOf(absolute(pathBytes(pathOfRoot(root), 'a root'))));
+  const own = words.filter((word) => textOf(word) !== '--print-unit');
+  return unitText({ words: own, roots, readOnly: flags.on('read-only'), logFile: flags.text('log-file'), graceMs });
+}
+
+function pathOfRoot(root: ServeOptions['roots'][string]): PathLike {
+  return typeof root === 'object' && 'path' in root ? root.path : root;
 }
 
 async function announce(server: Server, flags: ParsedFlags): Promise<void> {
@@ -136,6 +176,8 @@ function serveOptions(flags: ParsedFlags): ServeOptions {
     anonymous,
     durability: flags.choice('durability', DURABILITIES),
     maxSessions: flags.number('max-sessions', 1),
+    maxConnections: flags.number('max-connections', 1),
+    maxConnectionsPerKey: flags.number('max-connections-per-key', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
     refuse: flags.all('refuse'),
   };

@@ -9,47 +9,66 @@ import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { note, print } from './output.js';
 import { parseFlags } from './parse.js';
-import type { Word } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 
-const PURPOSE = `Shows the pinned keys of a server, or with KEY pins one, or with --forget removes them. Without HOST it shows
-the whole file. HOST may be host, host:port, [address]:port or a sparsync:// URL.`;
+const PURPOSE = `The servers' keys that this user has pinned. HOST may be host, host:port, [address]:port or a sparsync:// URL.
+
+  trust HOST KEY           pins the key of a server; refused when another one is pinned
+  trust HOST               shows the pinned keys of a server
+  trust list               shows all of them
+  trust replace HOST KEY   pins the key in the place of those that are pinned, after a server got a new one
+  trust remove HOST        removes them`;
+
+/** The words that are no hosts here; a host of that name is written as a URL. */
+const WORDS: readonly string[] = ['list', 'replace', 'remove'];
 
 /** `sparsync trust`. */
 export async function trustCommand(words: readonly Word[]): Promise<number> {
   const flags = parseFlags(TRUST_FLAGS, words);
   if (flags.on('help')) {
-    await print(verbHelp('trust [HOST [KEY]] [--forget]', PURPOSE, TRUST_FLAGS));
+    await print(verbHelp('trust HOST [KEY] | list | replace HOST KEY | remove HOST', PURPOSE, TRUST_FLAGS));
     return EXIT.ok;
   }
-  const knownHosts = flags.text('known-hosts') ?? defaultKnownHostsPath();
-  const [host, key, ...rest] = flags.operands.map((word) => {
+  const operands = flags.operands.map((word) => {
     if (typeof word === 'string') return word;
     throw new ConfigError('HOST and KEY must be UTF-8 text');
   });
-  if (rest.length > 0) throw new ConfigError('trust takes HOST and KEY and nothing else');
-  if (flags.on('forget') && (host === undefined || key !== undefined))
-    throw new ConfigError('--forget takes HOST alone');
-
+  const verb = WORDS.includes(operands[0] ?? 'list') ? (operands.shift() ?? 'list') : 'trust';
+  const [host, key, ...rest] = operands;
+  const knownHosts = flags.text('known-hosts') ?? defaultKnownHostsPath();
+  const isComplete = {
+    list: host === undefined,
+    replace: key !== undefined,
+    remove: host !== undefined && key === undefined,
+    trust: true,
+  }[verb];
+  if (rest.length > 0 || isComplete !== true) {
+    throw new ConfigError('trust takes HOST [KEY], list, replace HOST KEY or remove HOST');
+  }
   if (host === undefined) {
     await showFile(knownHosts);
-  } else if (flags.on('forget')) {
+  } else if (verb === 'remove') {
     if (await unpinKeys(host, { knownHosts })) return EXIT.ok;
     note(`no key is pinned for ${safe(host)}`);
     return EXIT.usage;
   } else if (key === undefined) {
-    const pinned = await pinnedKeys(host, { knownHosts });
-    for (const each of pinned) {
-      if (flags.on('json')) await printJson({ type: 'pin', schema: JSON_SCHEMA, host, key: each });
-      else await print(each);
-    }
-    if (pinned.length > 0) return EXIT.ok;
-    note(`no key is pinned for ${safe(host)}; pin one with: sparsync trust ${safe(host)} KEY`);
-    return EXIT.usage;
+    return show(host, knownHosts, flags);
   } else {
-    await pinKey(host, key, { knownHosts });
+    await pinKey(host, key, { knownHosts, replace: verb === 'replace' });
   }
   return EXIT.ok;
+}
+
+async function show(host: string, knownHosts: string, flags: ParsedFlags): Promise<number> {
+  const pinned = await pinnedKeys(host, { knownHosts });
+  for (const each of pinned) {
+    if (flags.on('json')) await printJson({ type: 'pin', schema: JSON_SCHEMA, host, key: each });
+    else await print(each);
+  }
+  if (pinned.length > 0) return EXIT.ok;
+  note(`no key is pinned for ${safe(host)}; pin one with: sparsync trust ${safe(host)} KEY`);
+  return EXIT.usage;
 }
 
 async function showFile(path: string): Promise<void> {

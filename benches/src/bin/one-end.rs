@@ -42,6 +42,9 @@ async fn serve(folder: &str) -> Outcome<()> {
         congestion: sparsync_core::net::Congestion::Auto,
         refuse: Vec::new(),
         log: false,
+        metrics: false,
+        max_connections: 1024,
+        max_connections_per_key: 16,
         profile: false,
     })
     .await?;

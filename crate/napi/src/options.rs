@@ -346,6 +346,7 @@ pub struct NativeRoot {
 
 /// How a server is set up.
 #[napi(object, object_to_js = false)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a server, each set apart from the others")]
 pub struct NativeServerOptions {
     /// `host:port`.
     pub listen: String,
@@ -375,6 +376,12 @@ pub struct NativeServerOptions {
     pub refuse: Vec<String>,
     /// What happens is kept for `takeEvents`.
     pub log: bool,
+    /// What happens is counted for `metrics`.
+    pub metrics: bool,
+    /// Connections at the same time.
+    pub max_connections: u32,
+    /// Connections of one key at the same time.
+    pub max_connections_per_key: u32,
 }
 
 impl NativeServerOptions {
@@ -408,6 +415,9 @@ impl NativeServerOptions {
             profile: self.profile,
             refuse: self.refuse,
             log: self.log,
+            metrics: self.metrics,
+            max_connections: self.max_connections as usize,
+            max_connections_per_key: self.max_connections_per_key as usize,
         })
     }
 }

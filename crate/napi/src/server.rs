@@ -69,6 +69,18 @@ impl NativeServer {
         self.server.take_events().into_iter().map(server_event).collect()
     }
 
+    /// Figures for a monitoring system, as text; `null` when they are not kept.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> Option<String> {
+        self.server.metrics()
+    }
+
+    /// Why clients are not let in as they should be; `null` when all is well.
+    #[napi(catch_unwind)]
+    pub fn ailment(&self) -> Option<String> {
+        self.server.ailment().map(|error| error.to_string())
+    }
+
     /// Reads the authorized keys again.
     #[napi(catch_unwind)]
     pub fn reload(&self) {
@@ -103,4 +115,10 @@ impl NativeServer {
             |_, ()| Ok(()),
         )
     }
+}
+
+/// Tells the system manager that `NOTIFY_SOCKET` names how far this process is.
+#[napi(catch_unwind)]
+pub fn notify_manager(env: &Env, socket: String, state: String) -> napi::Result<()> {
+    throw(env, sparsync_core::notify_manager(&socket, &state))
 }

@@ -42,6 +42,13 @@ pub fn trust_host(env: &Env, path: String, host: String, port: u16, key: String)
     throw(env, KnownHosts::new(path).append(&host, port, key))
 }
 
+/// Pins a server's key in the place of those that are pinned.
+#[napi(catch_unwind)]
+pub fn replace_host(env: &Env, path: String, host: String, port: u16, key: String) -> napi::Result<()> {
+    let key = throw(env, key.parse::<PublicKey>())?;
+    throw(env, KnownHosts::new(path).replace(&host, port, key))
+}
+
 /// Removes the pins of a server; says whether there were any.
 #[napi(catch_unwind)]
 pub fn forget_host(env: &Env, path: String, host: String, port: u16) -> napi::Result<bool> {

@@ -8,6 +8,7 @@ use sparsync_proto::session::Opened;
 use sparsync_proto::{Counter, Direction, Request};
 
 use super::lock;
+use super::metrics::Metrics;
 use crate::engine::Session;
 use crate::error::Error;
 use crate::trust::PublicKey;
@@ -189,9 +190,12 @@ impl Begun {
     }
 }
 
-/// Events that wait for who writes them.
-#[derive(Default)]
-pub(super) struct ServerLog(Mutex<Waiting>);
+/// Who takes note of what happens: who writes a log, and a monitoring system.
+pub(super) struct ServerLog {
+    /// Events that wait for who writes them; nothing when nobody does.
+    waiting: Option<Mutex<Waiting>>,
+    metrics: Option<Metrics>,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -202,27 +206,55 @@ struct Waiting {
 }
 
 impl ServerLog {
+    /// For a log, for metrics, or for both; nothing for neither.
+    pub(super) fn new(log: bool, metrics: bool) -> Option<Self> {
+        let taken = Self { waiting: log.then(Mutex::default), metrics: metrics.then(Metrics::default) };
+        (log || metrics).then_some(taken)
+    }
+
+    /// The figures, when they are kept.
+    pub(super) fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
+    }
+
+    fn add(&self, event: ServerEvent) {
+        if let Some(metrics) = &self.metrics {
+            metrics.count(&event);
+        }
+        if let Some(waiting) = &self.waiting {
+            lock(waiting).add(event);
+        }
+    }
+
     /// Something happened.
     pub(super) fn tell(&self, client: Option<ClientInfo>, what: Happening) {
-        lock(&self.0).add(client, what);
+        self.add(ServerEvent { at: SystemTime::now(), client, what });
     }
 
     /// Somebody who may do nothing here was refused.
     pub(super) fn refuse_stranger(&self, client: ClientInfo, asked: Option<Asked>, error: Error) {
-        let mut waiting = lock(&self.0);
+        let event =
+            ServerEvent { at: SystemTime::now(), client: Some(client), what: Happening::Refused { asked, error } };
+        let Some(waiting) = &self.waiting else { return self.add(event) };
+        let mut waiting = lock(waiting);
         let second = waiting.strangers.filter(|(began, _)| began.elapsed() < Duration::from_secs(1));
         let (began, told) = second.unwrap_or_else(|| (Instant::now(), 0));
         waiting.strangers = Some((began, told.saturating_add(1)));
         if told < STRANGERS_PER_SECOND {
-            waiting.add(Some(client), Happening::Refused { asked, error });
+            drop(waiting);
+            self.add(event);
         } else {
             waiting.dropped += 1;
+            if let Some(metrics) = &self.metrics {
+                metrics.count(&event);
+            }
         }
     }
 
     /// What has happened since this was last called.
     pub(super) fn take(&self) -> Vec<ServerEvent> {
-        let mut waiting = lock(&self.0);
+        let Some(waiting) = &self.waiting else { return Vec::new() };
+        let mut waiting = lock(waiting);
         let dropped = std::mem::take(&mut waiting.dropped);
         let mut events: Vec<_> = waiting.events.drain(..).collect();
         if dropped > 0 {
@@ -233,12 +265,12 @@ impl ServerLog {
 }
 
 impl Waiting {
-    fn add(&mut self, client: Option<ClientInfo>, what: Happening) {
+    fn add(&mut self, event: ServerEvent) {
         if self.events.len() >= WAITING_MAX {
             self.dropped += 1;
             return;
         }
-        self.events.push_back(ServerEvent { at: SystemTime::now(), client, what });
+        self.events.push_back(event);
     }
 }
 
@@ -249,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_strangers_is_counted() {
-        let log = ServerLog::default();
+        let log = ServerLog::new(true, false).expect("a log");
         let stranger = || ClientInfo { name: None, key: None, address: "192.0.2.1:1".to_owned() };
         for _ in 0..STRANGERS_PER_SECOND * 3 {
             log.refuse_stranger(stranger(), None, Error::new(ErrorKind::Unauthorized, "no"));
@@ -264,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_bounded_and_counted() {
-        let log = ServerLog::default();
+        let log = ServerLog::new(true, false).expect("a log");
         for _ in 0..WAITING_MAX + 7 {
             log.tell(None, Happening::Revoked);
         }

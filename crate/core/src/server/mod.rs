@@ -6,6 +6,8 @@ mod explain;
 mod join;
 mod list;
 mod log;
+mod metrics;
+mod notify;
 mod own;
 mod profiles;
 mod registry;
@@ -36,14 +38,16 @@ use accept::{accept_connections, read_keys, watch_keys};
 use join::{JOINING_MAX, Tries};
 use log::ServerLog;
 pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
+pub use notify::notify_manager;
 use own::Own;
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
-use registry::Registry;
+use registry::{Limits, Registry};
 pub use roots::ServedRoot;
 use roots::{OpenRoot, open_roots};
 pub use stdio::{StdioOptions, StdioRights, serve_stdio};
 
 /// How a server is set up.
+#[expect(clippy::struct_excessive_bools, reason = "options of a server, each set apart from the others")]
 pub struct ServerOptions {
     /// Where it listens: `host:port`, `[::]:port`; port 0 picks a free one.
     pub listen: String,
@@ -73,6 +77,12 @@ pub struct ServerOptions {
     pub refuse: Vec<String>,
     /// What happens is kept for [`Server::take_events`].
     pub log: bool,
+    /// What happens is counted for [`Server::metrics`].
+    pub metrics: bool,
+    /// Connections at the same time, of everybody together.
+    pub max_connections: usize,
+    /// Connections of one key at the same time.
+    pub max_connections_per_key: usize,
 }
 
 /// Counts since the server began.
@@ -138,12 +148,16 @@ impl Server {
             durability: options.durability,
             refused: options.refuse,
             windows: WindowBudget::default(),
-            registry: Arc::new(Registry::new(options.max_sessions)),
+            registry: Arc::new(Registry::new(Limits {
+                sessions: options.max_sessions,
+                connections: options.max_connections,
+                connections_per_key: options.max_connections_per_key,
+            })),
             totals: Totals::default(),
             runtime_clock,
             own: None,
             profiles: options.profile.then(Mutex::default),
-            log: options.log.then(ServerLog::default),
+            log: ServerLog::new(options.log, options.metrics),
             tries: Tries::default(),
             joining: Semaphore::new(JOINING_MAX),
         });
@@ -216,6 +230,26 @@ impl Server {
     #[must_use]
     pub fn take_events(&self) -> Vec<ServerEvent> {
         self.shared.log.as_ref().map(ServerLog::take).unwrap_or_default()
+    }
+
+    /// Figures for a monitoring system, in the text form of `OpenMetrics`; nothing when they are not kept.
+    #[must_use]
+    pub fn metrics(&self) -> Option<String> {
+        let shared = &self.shared;
+        let now = metrics::Now {
+            connections: shared.totals.connections_active.load(Ordering::Relaxed),
+            sessions_active: shared.registry.active() as u64,
+            keys: shared.keys.len() as u64,
+            keys_usable: shared.keys.problem().is_none(),
+        };
+        Some(shared.log.as_ref()?.metrics()?.text(&now))
+    }
+
+    /// Why clients are not let in as they should be: the server is closing, or its authorized keys cannot be used.
+    #[must_use]
+    pub fn ailment(&self) -> Option<Error> {
+        let closing = self.shared.registry.is_closing().then(shutting_down);
+        closing.or_else(|| self.shared.keys.problem())
     }
 
     /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log.

@@ -15,8 +15,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Connection;
 use crate::trust::{AuthorizedKeys, PublicKey, Scope};
 
-/// Connections of one key.
-const CONNECTIONS_PER_KEY: usize = 16;
+/// How much there may be at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) sessions: usize,
+    pub(super) connections: usize,
+    pub(super) connections_per_key: usize,
+}
 
 /// A session that is running.
 pub(super) struct Live {
@@ -34,13 +39,14 @@ pub(super) struct Live {
 /// A connection and the scope that it was accepted under.
 struct HeldConnection {
     connection: Arc<dyn Connection>,
-    key: PublicKey,
+    /// None of a client that a certificate lets in, or of an anonymous server.
+    key: Option<PublicKey>,
     scope: Arc<Scope>,
 }
 
 /// The live sessions and connections of a server.
 pub(super) struct Registry {
-    max_sessions: usize,
+    limits: Limits,
     closing: AtomicBool,
     stop: Notify,
     active: AtomicUsize,
@@ -50,9 +56,9 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(max_sessions: usize) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
-            max_sessions: max_sessions.max(1),
+            limits,
             closing: AtomicBool::new(false),
             stop: Notify::new(),
             active: AtomicUsize::new(0),
@@ -113,12 +119,20 @@ impl Registry {
         look(&lock(&self.live))
     }
 
-    /// Adds a connection, unless its key has too many.
+    /// Adds a connection, unless its key has too many, or all together have.
     pub(super) fn add_connection(&self, connection: &Arc<dyn Connection>, scope: &Arc<Scope>) -> Result<()> {
-        let Some(key) = connection.principal().key() else { return Ok(()) };
+        let key = connection.principal().key();
         let mut connections = lock(&self.connections);
-        if connections.iter().filter(|held| held.key == key).count() >= CONNECTIONS_PER_KEY {
+        let of_key = connections.iter().filter(|held| key.is_some() && held.key == key).count();
+        if of_key >= self.limits.connections_per_key {
             return Err(Error::new(ErrorKind::Limit, "too many connections of one key"));
+        }
+        // Somebody else's connection will end: trying again is right.
+        if connections.len() >= self.limits.connections {
+            return Err(Error::new(
+                ErrorKind::Connect,
+                "the server has no room for another connection; try again later",
+            ));
         }
         connections.push(HeldConnection { connection: Arc::clone(connection), key, scope: Arc::clone(scope) });
         Ok(())
@@ -133,7 +147,7 @@ impl Registry {
     /// the names of their keys.
     pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) -> Vec<(Arc<dyn Connection>, String)> {
         let revoked: Vec<_> = lock(&self.connections)
-            .extract_if(.., |held| keys.revoked(&held.key, &held.scope))
+            .extract_if(.., |held| held.key.is_some_and(|key| keys.revoked(&key, &held.scope)))
             .map(|held| (held.connection, held.scope.name.clone()))
             .collect();
         for (connection, _) in &revoked {
@@ -162,7 +176,7 @@ impl Active {
         }
         let before = registry.active.fetch_add(1, Ordering::SeqCst);
         let active = Self(Arc::clone(registry));
-        if before >= registry.max_sessions {
+        if before >= registry.limits.sessions {
             return Err(Error::new(ErrorKind::Limit, "the server has no room for another session"));
         }
         Ok(active)

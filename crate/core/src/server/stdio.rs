@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::accept::serve_connection;
 use super::join::Tries;
 use super::own::Own;
-use super::registry::Registry;
+use super::registry::{Limits, Registry};
 use super::roots::{FILES_ROOT, HOME_ROOT, ServedRoot, open_roots};
 use super::{Shared, Totals};
 use crate::error::{Error, ErrorKind, Result};
@@ -96,7 +96,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         durability: Durability::None,
         refused: Vec::new(),
         windows: WindowBudget::default(),
-        registry: Arc::new(Registry::new(SESSIONS_MAX)),
+        registry: Arc::new(Registry::new(Limits { sessions: SESSIONS_MAX, connections: 1, connections_per_key: 1 })),
         totals: Totals::default(),
         runtime_clock,
         own,

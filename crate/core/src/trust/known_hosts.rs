@@ -64,10 +64,7 @@ impl KnownHosts {
     /// process a moment ago), with [`ErrorKind::Config`] when the file is malformed, [`ErrorKind::Io`] when it cannot
     /// be written.
     pub fn append(&self, host: &str, port: u16, key: PublicKey) -> Result<()> {
-        let wanted = host_entry(host, port);
-        if host.is_empty() || wanted.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
-            return Err(Error::new(ErrorKind::Config, format!("\"{}\" is not a host", host.escape_debug())));
-        }
+        let wanted = checked_entry(host, port)?;
         let _lock = private_file::lock_directory(&self.path)?;
         let (mut text, metadata) = match private_file::read(&self.path)? {
             Some((text, metadata)) => (text, Some(metadata)),
@@ -93,16 +90,25 @@ impl KnownHosts {
         private_file::replace(&self.path, text.as_bytes(), metadata.as_ref())
     }
 
+    /// Puts a server's key on record in the place of those that are there, in one step. Errors as [`KnownHosts::append`].
+    pub fn replace(&self, host: &str, port: u16, key: PublicKey) -> Result<()> {
+        self.change(host, port, Some(key)).map(drop)
+    }
+
     /// Removes every key of a server; whether there was one. Errors as [`KnownHosts::append`].
     pub fn forget(&self, host: &str, port: u16) -> Result<bool> {
-        let wanted = host_entry(host, port);
         if private_file::read(&self.path)?.is_none() {
             return Ok(false);
         }
+        self.change(host, port, None)
+    }
+
+    /// Removes every key of a server and adds one; whether there were some.
+    fn change(&self, host: &str, port: u16, key: Option<PublicKey>) -> Result<bool> {
+        let wanted = checked_entry(host, port)?;
         let _lock = private_file::lock_directory(&self.path)?;
-        let Some((text, metadata)) = private_file::read(&self.path)? else {
-            return Ok(false);
-        };
+        let read = private_file::read(&self.path)?;
+        let (text, metadata) = read.map_or((String::new(), None), |(text, metadata)| (text, Some(metadata)));
         let mut lines = Vec::new();
         for entry in self.entries(&text) {
             let (line, host, _) = entry?;
@@ -110,16 +116,22 @@ impl KnownHosts {
                 lines.push(line);
             }
         }
-        if lines.is_empty() {
+        if lines.is_empty() && key.is_none() {
             return Ok(false);
         }
-        let kept: String = (1..)
+        let mut kept: String = (1..)
             .zip(text.split_inclusive('\n'))
             .filter(|(line, _)| !lines.contains(line))
             .map(|(_, line)| line)
             .collect();
-        private_file::replace(&self.path, kept.as_bytes(), Some(&metadata))?;
-        Ok(true)
+        if let Some(key) = key {
+            if !kept.is_empty() && !kept.ends_with('\n') {
+                kept.push('\n');
+            }
+            kept.extend([wanted.as_str(), " ", &key.to_string(), "\n"]);
+        }
+        private_file::replace(&self.path, kept.as_bytes(), metadata.as_ref())?;
+        Ok(!lines.is_empty())
     }
 
     /// Line number, normalized host and key of each entry.
@@ -142,6 +154,15 @@ impl KnownHosts {
             }))
         })
     }
+}
+
+/// How a server stands in the file, if it can.
+fn checked_entry(host: &str, port: u16) -> Result<String> {
+    let entry = host_entry(host, port);
+    if host.is_empty() || entry.contains(|c: char| c.is_whitespace() || c.is_control() || c == '#') {
+        return Err(Error::new(ErrorKind::Config, format!("\"{}\" is not a host", host.escape_debug())));
+    }
+    Ok(entry)
 }
 
 /// How a server stands in the file: names in lower case, IPv6 addresses compressed and in brackets.
@@ -264,11 +285,14 @@ mod tests {
         hosts.append("a", 1, key(3)).expect("there already");
         assert_eq!(fs::read_to_string(hosts.path()).expect("read"), text);
         hosts.append("c", 1, key(4)).expect("appended");
+        hosts.replace("b", 1, key(5)).expect("replaced");
+        hosts.replace("b", 1, key(2)).expect("replaced back");
+        assert_eq!(hosts.lookup("b", 1).expect("found").len(), 1);
         assert!(hosts.forget("a", 1).expect("forgotten"));
         assert!(!hosts.forget("a", 1).expect("nothing left"));
         assert_eq!(
             fs::read_to_string(hosts.path()).expect("read"),
-            format!("# ours\n\n  b:1\t{}\n# end, no newline\nc:1 {}\n", key(2), key(4))
+            format!("# ours\n\n# end, no newline\nc:1 {}\nb:1 {}\n", key(4), key(2))
         );
         assert_eq!(fs::metadata(hosts.path()).expect("metadata").mode() & 0o777, 0o644);
         assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 1);

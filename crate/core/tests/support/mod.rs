@@ -197,6 +197,9 @@ impl Site {
             congestion: sparsync_core::net::Congestion::Auto,
             refuse: Vec::new(),
             log: false,
+            metrics: false,
+            max_connections: 1024,
+            max_connections_per_key: 16,
             profile: true,
         })
         .await

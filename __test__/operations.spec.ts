@@ -1,0 +1,203 @@
+// What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { AccessError, ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
+import { cli, exit, quietly, startCli } from './helpers/cli.js';
+import { until } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { startServer } from './helpers/server.js';
+import { failure, setup } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+
+/** The value of a figure, by the line that it stands on. */
+function figure(text: string, line: string): number | undefined {
+  const found = text.split('\n').find((each) => each.startsWith(`${line} `));
+  return found === undefined ? undefined : Number(found.slice(line.length));
+}
+
+test('the figures of /metrics are those of what was done, and /healthz says when nobody is let in', async (t) => {
+  const work = workDir(t);
+  const [served, source] = [dir(work, 'served'), dir(work, 'source')];
+  const user = client(work);
+  const keys = `${dir(work, 'server.config')}/authorized_keys`;
+  writeFileSync(keys, `me ${user.publicKey} allow=write,delete\n`, { mode: 0o600 });
+  const at = `127.0.0.1:${20_000 + (process.pid % 40_000)}`;
+  const server = await startServer(t, { home: work, roots: { root: served }, args: ['--metrics', at] });
+  user.trust(server.port, server.pin);
+  writeFileSync(`${source}/a`, 'x'.repeat(1000));
+  writeFileSync(`${source}/b`, 'y');
+  const scrape = async (path: string): Promise<{ status: number; type: string | null; text: string }> => {
+    const answer = await fetch(`http://${at}${path}`);
+    return { status: answer.status, type: answer.headers.get('content-type'), text: await answer.text() };
+  };
+  await quietly(t, user, ['-rt', `${source}/`, server.url('root')]);
+  writeFileSync(`${served}/old`, '');
+  const before = Math.floor(Date.now() / 1000);
+  await quietly(t, user, ['-rt', '--delete', `${source}/`, `${server.url('root')}/`]);
+  const refused = await cli(t, user, ['-rt', `${server.url('root')}/`, `${work}/back/`]);
+  t.is(refused.code, exit.unauthorized);
+  const place = '{client="me",root="root",operation="push"}';
+  let text = '';
+  await until('the figures', () => {
+    void scrape('/metrics').then((answer) => (text = answer.text));
+    return figure(text, 'sparsync_refused_total{what="pull"}') !== undefined;
+  });
+  for (const [line, value] of [
+    ['sparsync_sessions_total{client="me",root="root",operation="push",result="ok"}', 2],
+    [`sparsync_session_content_bytes_total${place}`, 1001],
+    [`sparsync_session_files_total${place}`, 2],
+    [`sparsync_session_deletes_total${place}`, 1],
+    ['sparsync_refused_total{what="pull"}', 1],
+    ['sparsync_errors_total{code="ERR_SPARSYNC_SCOPE"}', 1],
+    ['sparsync_session_duration_seconds_count{operation="push"}', 2],
+    ['sparsync_authorized_keys', 1],
+    ['sparsync_authorized_keys_usable', 1],
+    ['sparsync_sessions_active', 0],
+  ] as const) {
+    t.is(figure(text, line), value, `${line}\n${text}`);
+  }
+  t.true((figure(text, `sparsync_last_success_timestamp_seconds${place}`) ?? 0) >= before);
+  t.true(text.endsWith('# EOF\n'));
+  t.regex((await scrape('/metrics')).type ?? '', /^application\/openmetrics-text/);
+  const healthy = await scrape('/healthz');
+  t.deepEqual([healthy.status, healthy.text], [200, 'ok\n']);
+  t.is((await scrape('/other')).status, 404);
+  t.is((await fetch(`http://${at}/metrics`, { method: 'POST' })).status, 405);
+  writeFileSync(keys, 'broken\n', { mode: 0o600 });
+  server.kill('SIGHUP');
+  let health = healthy;
+  await until('it to be told', () => {
+    void scrape('/healthz').then((answer) => (health = answer));
+    return health.status === 503;
+  });
+  t.regex(health.text, /line 1: no key follows/);
+  const tool = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
+  if (tool.error === undefined) t.is(tool.status, 0, tool.stdout + tool.stderr);
+  const bad = await cli(t, user, ['serve', '--root', `r=${work}`, '--listen', '127.0.0.1:0', '--metrics', 'here']);
+  t.is(bad.code, exit.usage, bad.stderr);
+});
+
+test('a unit runs the same command with the rights that it needs', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const args = ['serve', '--root', `r=${work}/a b`, '--listen', '[::]:28792', '--exclude', '50%', '--print-unit'];
+  dir(work, 'a b');
+  const ended = await cli(t, user, args);
+  t.is(ended.code, exit.ok, ended.stderr);
+  const value = (name: string): string[] =>
+    ended.stdout
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}=`))
+      .map((line) => line.slice(name.length + 1));
+  t.deepEqual(value('Type'), ['notify']);
+  t.deepEqual(value('ExecReload'), ['/bin/kill -HUP $MAINPID']);
+  t.deepEqual(value('ProtectSystem'), ['strict']);
+  t.deepEqual(value('ReadWritePaths'), [`"${work}/a b"`]);
+  t.regex(value('ExecStart')[0] ?? '', /serve --root "r=.*\/a b" --listen \[::\]:28792 --exclude "50%%"$/);
+  writeFileSync(`${work}/sparsync.service`, ended.stdout);
+  const verified = spawnSync('systemd-analyze', ['verify', '--man=no', `${work}/sparsync.service`], {
+    encoding: 'utf8',
+  });
+  if (verified.error === undefined) t.is(verified.stderr.trim(), '');
+  else t.log('systemd-analyze is not installed: the unit was not verified by systemd');
+});
+
+test('connections are limited, in all and of one key', async (t) => {
+  const work = workDir(t);
+  const [one, two] = [client(work, 'one'), client(work, 'two')];
+  const server = await serve({
+    roots: { root: dir(work, 'served') },
+    allow: [`one ${one.publicKey}`, `two ${two.publicKey}`],
+    identity: { keyPath: `${work}/server.pem` },
+    maxConnections: 3,
+    maxConnectionsPerKey: 2,
+  });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const trust = { pin: server.publicKey };
+  const open = async (keyPath: string) => {
+    const connection = await connect(server.url(), { identity: { keyPath }, trust });
+    await connection.list();
+    return connection;
+  };
+  const held = [await open(one.keyPath), await open(one.keyPath)];
+  await failure(t, open(one.keyPath), LimitError);
+  held.push(await open(two.keyPath));
+  const full = await failure(t, open(two.keyPath), ConnectionError);
+  t.true(full.retryable);
+  await held[0]?.close();
+  const source = dir(work, 'source');
+  await sync(source, server.url('root'), { identity: { keyPath: two.keyPath }, trust, retry: { attempts: 20 } });
+  for (const each of held) await each.close();
+});
+
+test('a server with another key is a hard stop, which says what lifts it', async (t) => {
+  const { work, url, client: user, server } = await setup(t);
+  const other = client(work, 'other');
+  const pins = `${user.configDir}/known_hosts`;
+  const at = `127.0.0.1:${server.port}`;
+  writeFileSync(pins, `# mine\n${at} ${other.publicKey}\n`, { mode: 0o600 });
+  const stopped = await cli(t, user, ['-a', `${work}/`, url('x')]);
+  t.is(stopped.code, exit.hostKeyChanged);
+  for (const part of [server.pin, other.publicKey, 'line 2', pins, `sparsync trust replace ${at} ${server.pin}`]) {
+    t.true(stopped.stderr.includes(part), `${part}: ${stopped.stderr}`);
+  }
+  t.is(
+    (await cli(t, user, ['trust', at, server.pin])).code,
+    exit.hostKeyChanged,
+    'a pin is not overwritten by the way',
+  );
+  await quietly(t, user, ['trust', 'replace', at, server.pin]);
+  t.is(readFileSync(pins, 'utf8'), `# mine\n${at} ${server.pin}\n`);
+  t.is((await cli(t, user, ['trust', 'list'])).stdout, `# mine\n${at} ${server.pin}\n`);
+  await quietly(t, user, ['trust', 'remove', at]);
+  for (const bad of [['remove'], ['replace', at], ['list', at], [at, server.pin, 'x'], ['remove', at, server.pin]]) {
+    t.is((await cli(t, user, ['trust', ...bad])).code, exit.usage, bad.join(' '));
+  }
+});
+
+test('the chapter on running a server does what it says', async (t) => {
+  const work = workDir(t);
+  const [served, admin, guest] = [dir(work, 'backup'), client(work, 'admin'), client(work, 'guest')];
+  const chapter = readFileSync(new URL('../docs/operations.md', import.meta.url), 'utf8');
+  const commands = [...chapter.matchAll(/^```sh\n([^`]*)```$/gm)].flatMap(([, block = '']) => block.trim().split('\n'));
+  t.true(commands.length >= 7, commands.join('\n'));
+  let address = '';
+  let secret = '';
+  for (const command of commands) {
+    const words = command
+      .split(' ')
+      .slice(1)
+      .map((word) =>
+        word.replace('/srv/backup', served).replace('nas.example', address).replace('127.0.0.1:9100', '127.0.0.1:0'),
+      );
+    if (words[0] === 'serve' && !words.includes('--print-unit')) {
+      if (words.includes('--metrics')) continue;
+      const server = startCli(t, admin, [...words, '--listen', '127.0.0.1:0']);
+      await until('the server', () => server.over() || server.stdout().includes('listening'));
+      address = /listening on (\S+)/.exec(server.stdout())?.[1] ?? '';
+      continue;
+    }
+    const isGuest = words[0] === 'join' || words[0] === 'trust';
+    if (words[0] === 'trust') words.splice(-1, 1, guest.publicKey);
+    const ended = await cli(t, isGuest ? guest : admin, words, words[0] === 'join' ? { input: secret } : {});
+    t.is(ended.code, exit.ok, `${command}: ${ended.stderr}`);
+    if (words[0] === 'invite') secret = ended.stdout;
+  }
+  const gone = connect(`sparsync://${address}`, {
+    identity: { keyPath: guest.keyPath },
+    trust: { knownHosts: `${guest.configDir}/known_hosts` },
+  });
+  t.truthy(
+    await failure(
+      t,
+      gone.then((connection) => connection.list()),
+      Error,
+    ),
+    'alice was revoked',
+  );
+  t.true(existsSync(`${guest.configDir}/known_hosts`));
+  void AccessError;
+});
