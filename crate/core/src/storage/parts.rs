@@ -6,8 +6,8 @@ use sparsync_proto::delta::Cutter;
 
 use super::{CallError, File};
 
-/// Bytes read at once, unless parts are longer.
-const READ_BYTES: usize = 1 << 20;
+/// Bytes read at once, unless parts are longer: more than a core's own cache keeps takes a third more of the system's time.
+const READ_BYTES: usize = 256 << 10;
 
 /// The next bytes of a file.
 pub(crate) enum Cut<'a> {
