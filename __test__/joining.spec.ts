@@ -1,4 +1,5 @@
 // How a stranger becomes a client: invitations and credentials, and what is tried against them.
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
@@ -149,7 +150,8 @@ test('who is in between learns nothing of an invitation, and who has another pin
   await join(address, invitation, alice);
 });
 
-test('a credential is all that a machine needs, for its scope, its server and its time', async (t) => {
+// Alone, because its credential is in the environment of this process.
+test.serial('a credential is all that a machine needs, for its scope, its server and its time', async (t) => {
   const { work, served, keys, server, address, options } = await site(t);
   const ci = { ...options, roots: ['root/web'], operations: ['write', 'delete'] as const };
   const { credential, key } = await issueCredential('ci', address, ci);
@@ -180,10 +182,11 @@ test('a credential is all that a machine needs, for its scope, its server and it
   // Its time is over, also for a connection that stands.
   process.env['SPARSYNC_CREDENTIAL'] = credential;
   t.teardown(() => delete process.env['SPARSYNC_CREDENTIAL']);
+  const ends = new Date(Date.now() + 3000).toISOString().replace(/\.\d+/, '');
+  writeFileSync(keys, `ci ${key} root=root/web allow=write,delete expires=${ends}\n`, { mode: 0o600 });
+  server.reload();
   const connection = await connect(`sparsync://${address}/root/web`);
   await connection.push(source(work), '');
-  const ends = new Date(Date.now() + 2000).toISOString().replace(/\.\d+/, '');
-  writeFileSync(keys, `ci ${key} root=root/web allow=write,delete expires=${ends}\n`, { mode: 0o600 });
   await until('the end of its time', () => server.stats()['connections_active'] === 0, 8000);
   const over = await failure(t, Promise.resolve(connection.push(source(work), '')), AccessError);
   t.regex(over.message, /is over|has ended/);
@@ -247,6 +250,34 @@ test('the command invites, joins, lists and revokes, without a restart of the se
     t.is((await cli(t, admin, bad)).code, exit.usage, bad.join(' '));
   }
 });
+
+const hasTerminals = spawnSync('script', ['--version']).error === undefined;
+
+(hasTerminals ? test : test.skip)(
+  'on a terminal the invitation is asked for, and not shown (needs script)',
+  async (t) => {
+    const { work, served, keys, address, options } = await site(t);
+    const { invitation } = await invite('alice', { ...options, roots: ['root/alice'] });
+    const user = client(work, 'alice');
+    const command = [process.execPath, program, 'join', address].map((word) => `'${word}'`).join(' ');
+    const terminal = start(t, 'script', ['-qec', command, '/dev/null'], { env: user.env, input: null });
+    await until('the question', () => terminal.over() || terminal.stdout().includes('invitation (it is not shown):'));
+    terminal.child.stdin?.write(`${invitation}\r`);
+    const ended = await terminal.ended;
+    t.is(ended.code, exit.ok, ended.stdout);
+    t.regex(ended.stdout, /joined as alice/);
+    t.false(ended.stdout.includes(invitation.slice(20, 40)));
+    t.true(readFileSync(keys, 'utf8').startsWith('alice ed25519:'));
+    const pushed = await cli(t, user, ['-rt', `${source(work)}/`, `sparsync://${address}/root/alice/`]);
+    t.deepEqual([pushed.code, pushed.stderr], [exit.ok, '']);
+    t.is(readFileSync(`${served}/alice/file`, 'utf8'), 'content');
+    // Ctrl-C ends the question.
+    const asked = start(t, 'script', ['-qec', command, '/dev/null'], { env: client(work, 'bob').env, input: null });
+    await until('the question', () => asked.over() || asked.stdout().includes('invitation (it is not shown):'));
+    asked.child.stdin?.write('\u0003');
+    t.not((await asked.ended).code, exit.ok);
+  },
+);
 
 test('an invitation to a root that is not served lets nobody in, and keeps nobody out', async (t) => {
   const { work, keys, server, address, options } = await site(t);

@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import test from 'ava';
 
 import { AccessError, ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
@@ -103,6 +105,24 @@ test('a unit runs the same command with the rights that it needs', async (t) => 
   });
   if (verified.error === undefined) t.is(verified.stderr.trim(), '');
   else t.log('systemd-analyze is not installed: the unit was not verified by systemd');
+});
+
+test('an anonymous server goes on serving a connection, whatever key the client has', async (t) => {
+  const work = workDir(t);
+  const server = await serve({
+    roots: { root: dir(work, 'served') },
+    anonymous: true,
+    identity: { keyPath: `${work}/key` },
+  });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const identity = { keyPath: client(work).keyPath };
+  const connection = await connect(server.url(), { identity, trust: { pin: server.publicKey } });
+  for (let look = 0; look < 5; look += 1) {
+    t.is((await connection.list()).length, 1);
+    // The keys are looked at once a second.
+    await sleep(500);
+  }
+  await connection.close();
 });
 
 test('connections are limited, in all and of one key', async (t) => {
