@@ -32,7 +32,7 @@ judged('no option that rsync lists is unknown: it does something, or a sentence 
   for (const [words, told] of [
     [['--iconv=utf8,latin1'], /--iconv is not supported: names are bytes/],
     [['--no-motd'], /--no-motd is not supported: a server says nothing/],
-    [['-aNy4'], /-N is not supported: .*; -y is not supported: .*; -4 is not supported/],
+    [['-aNs4'], /-N is not supported: .*; -s is not supported: .*; -4 is not supported/],
     [['-aN?'], /-N is not supported: .*; unknown flag -\?/],
   ] as const) {
     const ended = await cli(t, user, [...words, `${work}/a`, `${work}/b`]);
