@@ -32,8 +32,8 @@ impl WindowBudget {
     #[must_use]
     pub fn open(&self, connection: &Connection) -> Window {
         connection.set_receive_window(VarInt::from_u32(LEAST_WINDOW_BYTES));
-        let state =
-            State { measured: LEAST_WINDOW_BYTES, lanes: 0, halted: 0, leased: 0, since: Instant::now(), read: 0 };
+        let measured = expected(connection.rtt());
+        let state = State { measured, lanes: 0, halted: 0, leased: 0, since: Instant::now(), read: 0 };
         Window(Arc::new(Shared { connection: connection.clone(), budget: self.clone(), state: Mutex::new(state) }))
     }
 
@@ -61,7 +61,7 @@ impl Default for WindowBudget {
 
 /// The receive window of one connection. Clones share it.
 ///
-/// It follows the data lanes: whenever more than a quarter of it was read within one round trip, the window is what
+/// It begins with what a path of that length is expected to need, and follows the data lanes: whenever more than a quarter of it was read within one round trip, the window is what
 /// holds the peer up, or will soon, and is doubled. What is read slowly because the disk is slow leaves it as it
 /// is, so a sender cannot park more at a slow receiver than a round trip's worth. When the last lane ends it is the
 /// least one again, and with the next one what the path was seen to need.
@@ -186,6 +186,16 @@ impl Drop for LaneWindow {
     }
 }
 
+/// What a path is taken to carry before anything is measured: a long one would spend round trips on finding that out.
+const EXPECTED_BYTES_PER_SECOND: u32 = 32 << 20;
+
+/// What a window is when the first lane comes.
+fn expected(round_trip: Duration) -> u32 {
+    let millis = u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX);
+    let window = (EXPECTED_BYTES_PER_SECOND / 1000).saturating_mul(millis);
+    window.clamp(LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES)
+}
+
 /// Below this a path lies within one machine or behind one switch.
 const SHORT_ROUND_TRIP: Duration = Duration::from_millis(1);
 
@@ -199,7 +209,7 @@ fn grows(read: u64, elapsed: Duration, round_trip: Duration, window: u32) -> boo
 
 #[cfg(test)]
 mod tests {
-    use super::{WindowBudget, grows};
+    use super::{WindowBudget, expected, grows};
     use std::sync::atomic::Ordering;
     use std::time::Duration;
 
@@ -217,6 +227,14 @@ mod tests {
         }
         assert_eq!(budget.0.load(Ordering::Relaxed), WindowBudget::DEFAULT_BYTES);
         assert_eq!(WindowBudget::new(0).take(1 << 20), 0);
+    }
+
+    #[test]
+    fn a_long_path_begins_with_more() {
+        assert_eq!(expected(MS / 10), 1 << 20);
+        assert_eq!(expected(20 * MS), 1 << 20);
+        assert!((7 << 20..9 << 20).contains(&expected(262 * MS)));
+        assert_eq!(expected(10_000 * MS), 16 << 20);
     }
 
     #[test]

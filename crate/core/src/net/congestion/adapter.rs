@@ -17,12 +17,15 @@ use super::bbr::{Bbr, Beginning};
 #[derive(Debug)]
 pub(super) struct BbrFactory {
     pub(super) window: u64,
+    /// As [`Beginning::rate`].
+    pub(super) rate: f64,
 }
 
 impl ControllerFactory for BbrFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let beginning = Beginning {
             window: self.window,
+            rate: self.rate,
             mtu: current_mtu.into(),
             // Only so that flows do not keep step.
             seed: RandomState::new().hash_one(self.window),

@@ -47,7 +47,12 @@ impl Congestion {
             Self::Cubic => false,
         };
         if bbr {
-            return Arc::new(adapter::BbrFactory { window });
+            let rate = match reach {
+                // Paced over a round trip, this is 16 Mbit/s on a site or through its tunnels, and 4 Mbit/s elsewhere.
+                Reach::Loopback | Reach::Private => 2e6,
+                Reach::Public => 500e3,
+            };
+            return Arc::new(adapter::BbrFactory { window, rate });
         }
         let mut config = CubicConfig::default();
         config.initial_window(window);

@@ -37,6 +37,9 @@ const LOSS_ALONE: f64 = 0.13;
 /// Losses of fewer packets in a round are chance.
 const LOST_PACKETS_LEAST: u64 = 6;
 
+/// The most that the first window is, however long the path.
+const FIRST_WINDOW_MOST: f64 = 1048576.0;
+
 /// What is left of a bound after too much was lost.
 const BETA: f64 = 0.7;
 
@@ -67,6 +70,8 @@ fn whole(bytes: f64) -> u64 {
 pub(super) struct Beginning {
     /// The first window, in bytes.
     pub(super) window: u64,
+    /// Bytes a second that any path carries: with the first round trip that is seen, the window is as large as that takes.
+    pub(super) rate: f64,
     /// The size of packets, in bytes.
     pub(super) mtu: u64,
     /// What the times of probes are drawn from.
@@ -185,6 +190,10 @@ impl Bbr {
     pub(super) fn on_acks_end(&mut self, now: Duration, in_flight: u64, app_limited: bool) {
         let sample = self.deliveries.end(now, in_flight, app_limited, self.model.min_rtt);
         let Some(sample) = sample else { return };
+        if self.model.min_rtt.is_none() {
+            let begins = self.beginning.rate * sample.rtt.as_secs_f64();
+            self.window = self.window.max(begins.min(FIRST_WINDOW_MOST));
+        }
         let expired = self.model.see_rtt(now, sample.rtt, self.probe_rtt.idle);
         let ends = sample.prior_delivered >= self.round.ends_at;
         self.round.min_rtt = Some(self.round.min_rtt.map_or(sample.rtt, |least| least.min(sample.rtt)));
@@ -393,5 +402,21 @@ impl Model {
         }
         self.burst_bytes += acked;
         self.burst.see((float(self.burst_bytes) - expected).min(window));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_begins_with_more() {
+        for (rtt_ms, window) in [(1, 12_000), (50, 25_000), (262, 131_000), (60_000, 1 << 20)] {
+            let mut bbr = Bbr::new(Beginning { window: 12_000, rate: 500e3, mtu: 1200, seed: 1 });
+            bbr.on_sent(Duration::ZERO, 1200);
+            bbr.on_acked(Duration::ZERO, 1200);
+            bbr.on_acks_end(Duration::from_millis(rtt_ms), 0, true);
+            assert!((window..window + 2500).contains(&bbr.window()), "{rtt_ms} ms: {}", bbr.window());
+        }
     }
 }

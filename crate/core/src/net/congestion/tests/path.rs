@@ -63,7 +63,7 @@ pub(super) enum Control {
 
 impl Control {
     pub(super) fn bbr(window: u64, mtu: u64, seed: u64) -> Self {
-        Self::Bbr(Box::new(Bbr::new(Beginning { window, mtu, seed })))
+        Self::Bbr(Box::new(Bbr::new(Beginning { window, rate: 0.0, mtu, seed })))
     }
 
     fn window(&self) -> f64 {
