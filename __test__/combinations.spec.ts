@@ -110,8 +110,12 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   if (list && some((flag) => /^--(filter|exclude|include|delete-excluded)|^-F|^-C/.test(flag))) return false;
   // An existing file whose attributes are set keeps its mode here without -p, and gets the source's from rsync.
   if (flags.has('-X') && !flags.has('-A') && (flags.has('--no-perms') || !/[ap]/.test(base))) return false;
+  const keepsOld = some((flag) => flag === '-b' || flag.startsWith('--backup-dir'));
   // Which name of a hard link stays, and which gives way to it with a backup, may be another.
-  if (flags.has('-H') && some((flag) => flag === '-b' || flag.startsWith('--backup-dir'))) return false;
+  if (flags.has('-H') && keepsOld) return false;
+  // A backup that is a copy has of attributes what the run carries, with rsync, and all that the file had here.
+  if (flags.has('--inplace') && keepsOld && !(carriesAll(base, flags) && flags.has('-A') && flags.has('-X')))
+    return false;
   // There rsync may wait for itself without an end.
   if (flags.has('-H') && flags.has('--compare-dest=../base')) return false;
   // A new file of which a base has another version gets the mode of that without -p in rsync, and the source's here.
