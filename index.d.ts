@@ -129,6 +129,9 @@ export interface NativeAuthorizedKey {
   line: number
 }
 
+/** What becomes of a file that changes each time it is read. */
+export type NativeChanging = 'fail' | 'prefix'
+
 /** A command that leads to the other end. */
 export interface NativeCommandOptions {
   /** The program and its arguments. */
@@ -241,7 +244,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown'
 
 /** What the source's entry is, in a run that tells it. */
 export interface NativeItemDetails {
@@ -715,6 +718,8 @@ export interface NativeTransfer {
   compression: NativeCompression
   /** Files whose names end with a dot and one of these are not compressed. */
   skipCompress?: string
+  /** What becomes of a file that changes each time it is read. */
+  changing: NativeChanging
   /** What is on disk at the end. */
   durability: NativeDurability
   /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */

@@ -78,6 +78,14 @@ export const rows = [
     help: 'compress no file whose name ends in one of LIST: gz/jp[e]g/mp[34]',
   },
   {
+    name: 'changing',
+    kind: word({ set: 'Changing', list: 'CHANGINGS', api: 'fail', command: 'fail', value: 'HOW' }),
+    field: { number: 170, at: 'changing' },
+    meaning: 'What becomes of a file that changes each time it is read.',
+    flag: 'changing',
+    help: 'files that change while they are read: fail, or prefix for those that only grow (default: fail)',
+  },
+  {
     name: 'durability',
     kind: word({ set: 'Durability', list: 'DURABILITIES', api: 'run', command: 'none', value: 'LEVEL' }),
     calls: WRITING,

@@ -63,6 +63,7 @@ export function closedSets() {
     ['NOTICE_CODES', words(issues.filter(({ number }) => number >= 128))],
     ['COMPARES', words(closedSet('options.rs', 'Compare'))],
     ['DURABILITIES', words(closedSet('options.rs', 'Durability'))],
+    ['CHANGINGS', words(closedSet('options.rs', 'Changing'))],
     ['COMPRESSIONS', words(closedSet('options.rs', 'Compression'))],
     ['MISSING_SOURCES', words(closedSet('options.rs', 'MissingSources'))],
     ['ERROR_CODES', [...engineKinds().map(({ code }) => code), 'ERR_SPARSYNC_PLATFORM'], ERROR_CODES_MEANING],
@@ -73,6 +74,7 @@ export function closedSets() {
 const TYPES = [
   ['Compare', 'COMPARES', 'How content is compared.'],
   ['Durability', 'DURABILITIES', 'What is on disk at the end of a run.'],
+  ['Changing', 'CHANGINGS', 'What becomes of a file that changes each time it is read.'],
   ['Compression', 'COMPRESSIONS', 'When content is compressed on its way.'],
   ['MissingSources', 'MISSING_SOURCES', 'What a source that is not there is.'],
 ];
@@ -97,6 +99,7 @@ const ASKED = [
   ['Direction', 'options.rs', 'Which way the content goes, as the initiator sees it.'],
   ['Compare', 'options.rs', 'How the content of two regular files is compared.'],
   ['Durability', 'options.rs', 'When the writes of a run are on disk.'],
+  ['Changing', 'options.rs', 'What becomes of a file that changes each time it is read.'],
   ['Compression', 'options.rs', 'When packs are compressed.'],
   ['MissingSources', 'options.rs', 'What a source that is not there is.'],
 ];

@@ -120,4 +120,4 @@ export type { Identity, KnownHostsOptions, PinOptions } from './trust.js';
 export { verify } from './verify.js';
 export type { Verification, VerifyResult } from './verify.js';
 export type { Congestion } from './congestion.js';
-export type { Compare, Compression, Durability, MissingSources } from './words.js';
+export type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';

@@ -2,7 +2,7 @@ import type { Congestion } from './congestion.js';
 import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
-import type { Compare, Compression, Durability, MissingSources } from './words.js';
+import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
 /** How this process shows who it is. */
 export interface IdentityOptions {
@@ -947,6 +947,16 @@ export interface TransferOptions {
    * @example `dryRun: true`
    */
   dryRun?: boolean | undefined;
+  /**
+   * What becomes of a file that changes each of the three times it is read. With `'fail'` it fails, and what the destination
+   * has stays. With `'prefix'` a file that only grew, such as a log, arrives as it was when it was opened: its beginning is
+   * read twice and has to be the same both times. A warning (`grown`) names it, and the next run takes it for changed.
+   *
+   * Default: `'fail'`.
+   *
+   * @example `changing: 'prefix'`
+   */
+  changing?: Changing | undefined;
   /**
    * What is on disk when the job resolves: `'run'` everything that it wrote, `'file'` besides each file before it gets its name,
    * `'none'` whatever the system has written by then. The receiver's operator may ask for more.

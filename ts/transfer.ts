@@ -9,8 +9,8 @@ import { idMap } from './owners.js';
 import { pathOf, pathOption, pathsOf, pathsOption, suffix, suffixList } from './paths.js';
 import type { PathLike } from './paths.js';
 import { recordOf } from './record.js';
-import { COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
-import type { Compare, Compression, Durability, MissingSources } from './words.js';
+import { CHANGINGS, COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
+import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
 /** What is off unless it is given. */
 const OFF = [
@@ -148,6 +148,7 @@ export const TRANSFER_CHECKS: {
   readonly preallocate: Check<boolean>;
   readonly compression: Check<Compression>;
   readonly skipCompress: Check<string>;
+  readonly changing: Check<Changing>;
   readonly durability: Check<Durability>;
   readonly timeoutMs: Check<number>;
   readonly bwlimit: Check<number>;
@@ -181,6 +182,7 @@ export const TRANSFER_CHECKS: {
     allowMassDelete: flag,
     compression: oneOf(...COMPRESSIONS),
     skipCompress: suffixList,
+    changing: oneOf(...CHANGINGS),
     durability: oneOf(...DURABILITIES),
     timeoutMs: integer(0, 86_400_000, 'milliseconds'),
     bwlimit: integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second'),
@@ -254,6 +256,7 @@ export const NOT_IN_VERIFY = [
   'partial',
   'preallocate',
   'skipCompress',
+  'changing',
   'durability',
   'lockWaitMs',
   'events',
@@ -341,6 +344,7 @@ interface Given {
   preallocate?: boolean;
   compression?: Compression;
   skipCompress?: string;
+  changing?: Changing;
   durability?: Durability;
   timeoutMs?: number;
   bwlimit?: number;
@@ -430,6 +434,7 @@ export interface EngineOptions {
   preallocate: boolean;
   compression: Compression;
   skipCompress?: string;
+  changing: Changing;
   durability: Durability;
   timeoutMs: number;
   bwlimit: number;
@@ -458,6 +463,7 @@ export function engineOptions(given: Given): EngineOptions {
       missingSources: given.missingSources ?? 'fail',
       allowMassDelete: given.allowMassDelete ?? liftsGuards(),
       compression: given.compression ?? 'auto',
+      changing: given.changing ?? 'fail',
       durability: given.durability ?? 'run',
       timeoutMs: given.timeoutMs ?? 60_000,
       bwlimit: given.bwlimit ?? 0,

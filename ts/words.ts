@@ -61,9 +61,11 @@ export const NOTICE_CODES = [
   'acl-right',
   'rules-unread',
   'unsafe-link',
+  'grown',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;
+export const CHANGINGS = ['fail', 'prefix'] as const;
 export const COMPRESSIONS = ['auto', 'always', 'never'] as const;
 export const MISSING_SOURCES = ['fail', 'ignore', 'delete'] as const;
 
@@ -101,6 +103,9 @@ export type Compare = (typeof COMPARES)[number];
 
 /** What is on disk at the end of a run. */
 export type Durability = (typeof DURABILITIES)[number];
+
+/** What becomes of a file that changes each time it is read. */
+export type Changing = (typeof CHANGINGS)[number];
 
 /** When content is compressed on its way. */
 export type Compression = (typeof COMPRESSIONS)[number];

@@ -1,7 +1,7 @@
 // Written by scripts/options.mjs from the table in options/; never edited.
 import type { TransferOptions } from '../options.js';
 import { recordOf } from '../record.js';
-import { DURABILITIES } from '../words.js';
+import { CHANGINGS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
 import {
   boundOf,
@@ -678,6 +678,12 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'compress no file whose name ends in one of LIST: gz/jp[e]g/mp[34]',
   },
   {
+    name: 'changing',
+    value: 'HOW',
+    category: 'How it runs',
+    help: 'files that change while they are read: fail, or prefix for those that only grow (default: fail)',
+  },
+  {
     name: 'durability',
     value: 'LEVEL',
     category: 'How it runs',
@@ -865,6 +871,7 @@ export function flaggedOptions(flags: ParsedFlags) {
       partial: flags.given('partial'),
       compression: compressionOf(flags),
       skipCompress: flags.text('skip-compress'),
+      changing: flags.choice('changing', CHANGINGS) ?? 'fail',
       durability: flags.choice('durability', DURABILITIES) ?? 'none',
       retry: flags.number('retry') ?? 0,
       timeoutMs: millisecondsOf(flags, 'timeout'),

@@ -112,6 +112,7 @@ pub(crate) fn sender_options(
         omit_mount_points: request.omit_mount_points,
         chmod: request.chmod.clone(),
         open_noatime: request.open_noatime,
+        changing: request.changing,
         in_place: request.inplace,
         skip_compress: SkipList::parse(&request.skip_compress),
         way: Way::Hashed,

@@ -7,7 +7,7 @@ use sparsync_core::Result;
 use sparsync_core::proto::Request;
 
 use crate::options::{NativeRule, chmod, directories, id_map, lanes, rules, suffix, whole, window};
-use crate::words::{NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
+use crate::words::{NativeChanging, NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
 
 /// The options of a run.
 #[napi(object, object_to_js = false)]
@@ -168,6 +168,8 @@ pub struct NativeTransfer {
     pub compression: NativeCompression,
     /// Files whose names end with a dot and one of these are not compressed.
     pub skip_compress: Option<String>,
+    /// What becomes of a file that changes each time it is read.
+    pub changing: NativeChanging,
     /// What is on disk at the end.
     pub durability: NativeDurability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
@@ -267,6 +269,7 @@ impl NativeTransfer {
         request.preallocate = self.preallocate;
         request.compression = self.compression.into();
         request.skip_compress = self.skip_compress.clone().unwrap_or_default().into_bytes();
+        request.changing = self.changing.into();
         request.durability = self.durability.into();
         request.timeout_ms = whole(self.timeout_ms);
         request.bwlimit = whole(self.bwlimit);

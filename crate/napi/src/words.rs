@@ -4,7 +4,7 @@
 
 use napi_derive::napi;
 use sparsync_core::proto::{
-    Action, Compare, Compression, Direction, Durability, IssueKind, Kind, MissingSources, Reasons,
+    Action, Changing, Compare, Compression, Direction, Durability, IssueKind, Kind, MissingSources, Reasons,
 };
 
 /// Which way the content goes, as the initiator sees it.
@@ -75,6 +75,26 @@ impl From<NativeDurability> for Durability {
             NativeDurability::None => Self::None,
             NativeDurability::Run => Self::Run,
             NativeDurability::File => Self::File,
+        }
+    }
+}
+
+/// What becomes of a file that changes each time it is read.
+#[napi(string_enum)]
+pub enum NativeChanging {
+    /// It fails.
+    #[napi(value = "fail")]
+    Fail,
+    /// One that only grew arrives as it was when it was opened.
+    #[napi(value = "prefix")]
+    Prefix,
+}
+
+impl From<NativeChanging> for Changing {
+    fn from(word: NativeChanging) -> Self {
+        match word {
+            NativeChanging::Fail => Self::Fail,
+            NativeChanging::Prefix => Self::Prefix,
         }
     }
 }
@@ -289,6 +309,9 @@ pub enum NativeIssueKind {
     /// A notice of the sender's: the symlink leads out of the tree, by its text, and the run leaves those alone.
     #[napi(value = "unsafe-link")]
     UnsafeLink,
+    /// A notice: the file grew while it was read, and arrives as it was when it was opened.
+    #[napi(value = "grown")]
+    Grown,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -319,6 +342,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::AclRight => Self::AclRight,
             IssueKind::RulesUnread => Self::RulesUnread,
             IssueKind::UnsafeLink => Self::UnsafeLink,
+            IssueKind::Grown => Self::Grown,
         }
     }
 }

@@ -60,7 +60,9 @@ pub use kind::ErrorKind;
 pub use leaders::Leader;
 pub use matcher::{Everything, Matcher, Selected};
 pub use named::is_option;
-pub use options::{Compare, Compression, Direction, Directories, Durability, MissingSources, SourcePath, Window};
+pub use options::{
+    Changing, Compare, Compression, Direction, Directories, Durability, MissingSources, SourcePath, Window,
+};
 pub use owners::{IdKind, IdMap, MapRule, MappedTo, NO_ID, OwnerName, OwnerNames, is_owner_name};
 pub use path::{Name, RelPath};
 pub use paths::Paths;

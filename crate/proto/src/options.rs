@@ -48,6 +48,18 @@ closed_set! {
 }
 
 closed_set! {
+    /// What becomes of a file that changes each time it is read.
+    #[derive(Default)]
+    Changing {
+        /// It fails.
+        #[default]
+        Fail = 0, "fail";
+        /// One that only grew arrives as it was when it was opened.
+        Prefix = 1, "prefix";
+    }
+}
+
+closed_set! {
     /// How the content of two regular files is compared.
     #[derive(Default)]
     Compare {

@@ -133,6 +133,8 @@ pub enum Record<'a> {
         /// The ascending numbers of the pieces.
         pieces: Vec<u32>,
     },
+    /// The file grew while it was read: what came of it is what it was when it was opened.
+    Grown,
     /// The file does not come; an open recipe for it is discarded.
     Failed {
         /// Which.
@@ -156,6 +158,7 @@ const COPY_FROM: u8 = 8;
 const MARK: u8 = 9;
 const SIGN: u8 = 10;
 const ASK: u8 = 11;
+const GROWN: u8 = 30;
 
 fn put_file(file: FileId, out: &mut Vec<u8>) {
     out.number(u64::from(file.directory));
@@ -228,6 +231,7 @@ impl<'a> Record<'a> {
                 out.number(u64::from(*count));
             }
             Self::Mark => out.byte(MARK),
+            Self::Grown => out.byte(GROWN),
             Self::CopyFrom { offset, bytes } => {
                 out.byte(COPY_FROM);
                 out.number(*offset);
@@ -286,6 +290,7 @@ impl<'a> Record<'a> {
             }
             COPY_PIECES => Self::CopyPieces { first: reader.small("first piece")?, count: reader.small("pieces")? },
             MARK => Self::Mark,
+            GROWN => Self::Grown,
             SIGN => Self::Sign { file: file(reader)?, level: reader.byte("level")? },
             ASK => Self::Ask { file: file(reader)?, pieces: ascending(reader)? },
             HOLE => Self::Hole { bytes: span(reader, "hole")? },

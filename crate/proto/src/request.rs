@@ -7,8 +7,8 @@ use crate::field::{AtMost, FileName, message};
 use crate::filter::FilterRules;
 use crate::limits::{OPTION_PATH_BYTES_MAX, ROOT_NAME_BYTES_MAX, SOURCE_MARKS_BYTES_MAX};
 use crate::options::{
-    Compare, Compression, Direction, Directories, Durability, Lanes, MissingSources, Size, SourcePath, Sources,
-    Tristate, Window,
+    Changing, Compare, Compression, Direction, Directories, Durability, Lanes, MissingSources, Size, SourcePath,
+    Sources, Tristate, Window,
 };
 use crate::owners::IdMap;
 use crate::path::RelPath;
@@ -239,6 +239,8 @@ pub struct Request {
     pub compression: Compression,
     /// Files whose names end with a dot and one of these are not compressed.
     pub skip_compress: Vec<u8>,
+    /// What becomes of a file that changes each time it is read.
+    pub changing: Changing,
     /// What is on disk at the end.
     pub durability: Durability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
@@ -332,6 +334,7 @@ impl Default for Request {
             preallocate: false,
             compression: Compression::default(),
             skip_compress: Vec::default(),
+            changing: Changing::default(),
             durability: Durability::default(),
             timeout_ms: u64::default(),
             bwlimit: u64::default(),
@@ -429,6 +432,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("preallocate", "preallocate", &[165]),
     ("compression", "compress", &[27]),
     ("skipCompress", "skip-compress", &[166]),
+    ("changing", "changing", &[170]),
     ("durability", "durability", &[26]),
     ("timeoutMs", "timeout", &[29]),
     ("bwlimit", "bwlimit", &[117]),
@@ -548,4 +552,5 @@ message!(Request, "request" {
     164 critical keep_previous,
     165 critical preallocate,
     166 critical skip_compress: AtMost<OPTION_PATH_BYTES_MAX>,
+    170 critical changing,
 });

@@ -249,7 +249,7 @@ pub(super) fn lane(data: &[u8]) {
                 assert!(pieces.iter().all(|(start, bytes)| u8::try_from(start + bytes).is_ok()));
                 advance(&mut open, at, pieces.iter().map(|(_, bytes)| bytes).sum());
             }
-            LaneStep::Mark => assert!(open.is_some()),
+            LaneStep::Mark | LaneStep::Grown { .. } => assert!(open.is_some()),
             LaneStep::End { file, bytes, .. } => assert_eq!(open.take(), Some((file, bytes))),
             LaneStep::Whole { .. } | LaneStep::Sign { .. } | LaneStep::Ask { .. } => assert!(open.is_none()),
             LaneStep::Failed { file, was_open, .. } => {

@@ -66,6 +66,8 @@ closed_set! {
         RulesUnread = 138, "rules-unread";
         /// A notice of the sender's: the symlink leads out of the tree, by its text, and the run leaves those alone.
         UnsafeLink = 140, "unsafe-link";
+        /// A notice: the file grew while it was read, and arrives as it was when it was opened.
+        Grown = 141, "grown";
     }
 }
 

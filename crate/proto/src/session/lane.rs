@@ -61,6 +61,11 @@ pub enum LaneStep<'a> {
     },
     /// A piece of the open file ends: what came since the last one has a digest of its own.
     Mark,
+    /// The open file grew while it was read: it is complete with what came.
+    Grown {
+        /// How long it is.
+        bytes: u64,
+    },
     /// What a file's basis is made of is to be told.
     Sign {
         /// Of which file.
@@ -112,6 +117,8 @@ struct Open {
     at: u64,
     /// Leading bytes that may be copied, until something has come.
     held: u64,
+    /// It is complete before the source's file is.
+    grown: bool,
     basis: Basis,
 }
 
@@ -189,6 +196,13 @@ impl Lane {
                 self.opened()?;
                 Ok(LaneStep::Mark)
             }
+            Record::Grown => {
+                let open = self.opened()?;
+                if std::mem::replace(&mut open.grown, true) {
+                    return Err(Violation::new("a file that is told twice"));
+                }
+                Ok(LaneStep::Grown { bytes: open.at })
+            }
             Record::Sign { file, level } => {
                 self.outside()?;
                 let cutter = Cutter::of_level(level).ok_or_else(|| Violation::new("parts of no length"))?;
@@ -256,7 +270,7 @@ impl Lane {
             Some(ref open) if open.file == file => true,
             Some(_) => return Err(Violation::new("a file begins inside another")),
         };
-        self.open = Some(Open { file, at: 0, held: 0, basis: Basis::default() });
+        self.open = Some(Open { file, at: 0, held: 0, grown: false, basis: Basis::default() });
         Ok(if restarts { LaneStep::Restart { file } } else { LaneStep::Begin { file } })
     }
 

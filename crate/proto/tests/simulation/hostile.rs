@@ -140,7 +140,7 @@ fn basis(random: &mut Random) -> Frame {
 /// Any record of a data lane.
 pub fn record(random: &mut Random) -> Record<'static> {
     let file = FileId { directory: number(random), index: number(random) };
-    match random.below(12) {
+    match random.below(13) {
         0 => Record::Whole { file, meta: None, content: b"content", digest: *blake3::hash(b"content").as_bytes() },
         1 => Record::Begin { file },
         2 => Record::Literal(b"literal"),
@@ -152,6 +152,7 @@ pub fn record(random: &mut Random) -> Record<'static> {
         8 => Record::Mark,
         9 => Record::Sign { file, level: u8::try_from(random.below(12)).unwrap_or(0) },
         10 => Record::Ask { file, pieces: numbers(random) },
+        11 => Record::Grown,
         _ => Record::Failed { file, kind: IssueKind::Unreadable, message: String::new() },
     }
 }

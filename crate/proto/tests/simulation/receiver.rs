@@ -247,7 +247,7 @@ impl ReceiverEnd {
             }
             // This receiver has no basis, and none that speaks with it asks for one.
             LaneStep::Sign { .. } | LaneStep::Ask { .. } => return Err(Violation::new("a basis that was not offered")),
-            LaneStep::Mark | LaneStep::CopyPieces { .. } | LaneStep::CopyFrom { .. } => {}
+            LaneStep::Mark | LaneStep::Grown { .. } | LaneStep::CopyPieces { .. } | LaneStep::CopyFrom { .. } => {}
             LaneStep::End { file, digest, .. } => {
                 let mut bytes = std::mem::take(&mut self.lanes[lane].1);
                 // What was held is what the source has.

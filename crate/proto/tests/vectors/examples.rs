@@ -5,11 +5,11 @@ use sparsync_proto::codec::Write as _;
 use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Action, Arrived, Attributes, Basis, Chmod, Compare, Compression, Deletion, Detail, Device, Direction,
-    Directories, Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules, Frame,
-    Grant, IdKind, IdMap, Issue, IssueKind, Item, ItemDetails, Kind, Leader, ListEntry, Listing, Meta, MissingSources,
-    Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule, Selection,
-    SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    Accept, Action, Arrived, Attributes, Basis, Changing, Chmod, Compare, Compression, Deletion, Detail, Device,
+    Direction, Directories, Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules,
+    Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item, ItemDetails, Kind, Leader, ListEntry, Listing, Meta,
+    MissingSources, Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule,
+    Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -217,6 +217,7 @@ fn push_of_owners() -> Request {
         attributes: Attributes { owner: true, group: true, atimes: true, ..Attributes::default() },
         numeric_ids: true,
         open_noatime: true,
+        changing: Changing::Prefix,
         user_map: IdMap::parse("alice:bob,*:0").unwrap(),
         group_map: IdMap::parse("1-9:staff").unwrap(),
         super_user: Some(false),
@@ -495,6 +496,7 @@ pub fn records() -> Vec<(&'static str, Record<'static>)> {
         ("Mark", Record::Mark),
         ("Sign", Record::Sign { file, level: 1 }),
         ("Ask", Record::Ask { file, pieces: vec![2, 300] }),
+        ("Grown", Record::Grown),
     ]
 }
 

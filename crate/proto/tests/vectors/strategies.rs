@@ -407,6 +407,7 @@ pub fn record(fields: &(u8, FileId, Option<Meta>, Vec<u8>, [u8; 32], u64)) -> Re
         7 => Record::CopyFrom { offset: bytes / 2, bytes },
         8 => Record::Mark,
         9 => Record::Sign { file, level: digest[0] },
+        11 => Record::Grown,
         10 => Record::Ask { file, pieces: (file.index..).take(content.len()).collect() },
         _ => Record::Failed { file, kind: IssueKind::Changed, message: hex(content) },
     }

@@ -8,7 +8,6 @@ use sparsync_proto::pack::Record;
 use sparsync_proto::{Basis, ContentDigest, Counter, Phase, Resume};
 
 use super::error::ReadError;
-use super::state::look;
 use super::{LaneReader, Opened, Read};
 use crate::engine::progress::Announced;
 use crate::engine::session::Session;
@@ -74,8 +73,7 @@ impl<S: Storage> LaneReader<'_, S> {
             self.pack.flush_if_full(&mut self.clock)?;
             self.session.check()?;
         }
-        self.clock.enter(Phase::check);
-        if look(&file.file, self.taken.chmod)?.0 != file.state {
+        if !self.is_as_read(file, |reader| reader.cuts_to(file, cutter, resume, &digest))? {
             return Ok(Some(Read::Changed));
         }
         self.clock.enter(Phase::encode);
@@ -139,6 +137,20 @@ impl<S: Storage> LaneReader<'_, S> {
         matching.take_chunks(&held);
         matching.refine(own);
         Ok(true)
+    }
+
+    /// Whether a file is, up to the size that it had, still what has this digest of pieces.
+    fn cuts_to(
+        &mut self,
+        file: &Opened<impl File>,
+        cutter: Cutter,
+        resume: Option<&Resume>,
+        digest: &ContentDigest,
+    ) -> Reading<bool> {
+        let kept = self.kept(file, resume)?;
+        let start = kept.map_or(0, |(bytes, _)| bytes);
+        let Some(own) = self.pieces(file, start..file.state.size, cutter)? else { return Ok(false) };
+        Ok(Match::new(own, start, &[], self.in_place).digest(kept.map(|(_, digest)| digest)) == *digest)
     }
 
     /// What the receiver keeps of the beginning from an earlier run, when the file begins with just that.

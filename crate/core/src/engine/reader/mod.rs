@@ -2,6 +2,7 @@
 
 mod delta;
 mod error;
+mod grown;
 mod hand_over;
 mod recipe;
 mod skip;
@@ -53,6 +54,8 @@ pub(super) struct Taken<'a> {
     pub(super) open_noatime: bool,
     /// Those that are not compressed.
     pub(super) skips: &'a SkipList,
+    /// A file that only grew arrives as it was when it was opened.
+    pub(super) takes_prefix: bool,
 }
 
 /// How content goes to the receiver.
@@ -176,7 +179,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             if self.taken.open_noatime {
                 file.keep_access_time();
             }
-            if attempt > 0 {
+            // What grows is taken as it is now, and not as it was listed.
+            if attempt > 0 || self.taken.takes_prefix {
                 found = look(&file, self.taken.chmod)?;
             }
             let (state, stamp) = found;
@@ -193,8 +197,11 @@ impl<'a, S: Storage> LaneReader<'a, S> {
                 continue;
             }
             let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
-                self.whole(&opened, &mut announced)?
-            } else if self.way == Way::Handed && resume.is_none() {
+                let read = self.whole(&opened, &mut announced)?;
+                // That it only grew is told in a recipe.
+                begun = self.taken.takes_prefix;
+                read
+            } else if self.way == Way::Handed && resume.is_none() && !self.taken.takes_prefix {
                 begun = true;
                 self.hand_over(&opened, &mut announced)?
             } else {
@@ -236,7 +243,8 @@ mod tests {
         let listed = Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(5) };
         let found = Meta { mode: 0o6755, uid: 9, gid: 2, mtime: time(6) };
         let skips = SkipList::default();
-        let taken = |keeps_owners| Taken { chmod: None, keeps_owners, open_noatime: false, skips: &skips };
+        let taken =
+            |keeps_owners| Taken { chmod: None, keeps_owners, open_noatime: false, skips: &skips, takes_prefix: false };
         let kept = taken(true).carried(&found, &listed);
         assert_eq!(kept, Meta { mode: 0o755, uid: 1, gid: 2, mtime: time(6) });
         let with_bits = Meta { uid: 1, ..found };

@@ -5,7 +5,6 @@ use sparsync_proto::pack::{LITERAL_OVERHEAD_BYTES, Record, put_literal_head};
 use sparsync_proto::{Counter, Phase, Resume};
 
 use super::error::ReadError;
-use super::state::look;
 use super::{LaneReader, Opened, Read};
 use crate::engine::progress::Announced;
 use crate::engine::zeros::hash_zeros;
@@ -48,12 +47,18 @@ impl<S: Storage> LaneReader<'_, S> {
                 return Ok(Read::Changed);
             }
         }
-        self.clock.enter(Phase::check);
-        if look(&file.file, self.taken.chmod)?.0 != file.state {
+        let digest = recipe.hasher.finalize();
+        let bytes = file.state.size;
+        let session = self.session;
+        let is_same = |_: &mut Self| {
+            let again = session.long_work(|| hash_prefix(&file.file, bytes)).map_err(ReadError::unread)?;
+            Ok(again.is_some_and(|again| again.finalize() == digest))
+        };
+        if !self.is_as_read(file, is_same)? {
             return Ok(Read::Changed);
         }
         self.clock.enter(Phase::encode);
-        self.pack.push(&Record::End { meta: file.carried, digest: *recipe.hasher.finalize().as_bytes() });
+        self.pack.push(&Record::End { meta: file.carried, digest: *digest.as_bytes() });
         self.pack.flush_if_full(&mut self.clock)?;
         Ok(Read::Done)
     }

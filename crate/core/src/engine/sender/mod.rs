@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Chmod, Counter, Issue, MissingSources, Paths, Phase, RelPath, Request};
+use sparsync_proto::{Attributes, Changing, Chmod, Counter, Issue, MissingSources, Paths, Phase, RelPath, Request};
 
 use super::budget::Budget;
 use super::events::EventQueue;
@@ -83,6 +83,8 @@ pub(crate) struct SenderOptions {
     pub(crate) chmod: Chmod,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
+    /// What becomes of a file that changes each time it is read.
+    pub(crate) changing: Changing,
     /// The receiver writes over what it has.
     pub(crate) in_place: bool,
     /// Files that are not compressed.
@@ -182,7 +184,8 @@ pub(crate) fn run_sender(
                 let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
                 let open_noatime = shared.options.open_noatime;
                 let (keeps_owners, skips) = (shared.options.names.is_some(), &shared.options.skip_compress);
-                let taken = Taken { chmod, keeps_owners, open_noatime, skips };
+                let takes_prefix = shared.options.changing == Changing::Prefix;
+                let taken = Taken { chmod, keeps_owners, open_noatime, skips, takes_prefix };
                 let how = (shared.options.in_place, shared.options.way);
                 LaneReader::new(session, &shared.source.root, lane, compress, taken, answers, how).run(&queue, &waiting)
             });

@@ -3,7 +3,7 @@
 //!
 //! `SPARSYNC_TEST_SEED` repeats a run of the short form, `SPARSYNC_TEST_LONG` strikes each call with each error.
 
-use sparsync_proto::{Device, Durability, Grant};
+use sparsync_proto::{Changing, Device, Durability, Grant};
 
 use super::judge::{Case, repaired};
 use super::trees::{Snapshot, Tree, content};
@@ -158,7 +158,14 @@ struct Fault {
 
 fn asked(job: Job, durability: Durability, session: u8) -> Asked {
     let grant = if job == Job::First && session == 2 { Grant::All } else { Grant::AsAsked };
-    Asked { grant, durability, keep_partial: job == Job::Resume, hold: Hold::Exclusive, session }
+    Asked {
+        grant,
+        durability,
+        changing: Changing::Fail,
+        keep_partial: job == Job::Resume,
+        hold: Hold::Exclusive,
+        session,
+    }
 }
 
 /// The calls that a run makes where nothing fails.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sparsync_proto::{Durability, Grant, Time};
+use sparsync_proto::{Changing, Durability, Grant, Time};
 
 use super::trees::{Snapshot, Tree, content};
 use super::{Asked, run};
@@ -35,7 +35,7 @@ fn names() -> [String; 2] {
 
 fn asked(hold: Hold) -> Asked {
     let (grant, durability) = (Grant::AsAsked, Durability::None);
-    Asked { grant, durability, keep_partial: hold == Hold::Exclusive, hold, session: 2 }
+    Asked { grant, durability, changing: Changing::Fail, keep_partial: hold == Hold::Exclusive, hold, session: 2 }
 }
 
 #[test]

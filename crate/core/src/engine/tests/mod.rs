@@ -1,5 +1,6 @@
 //! The engine against itself, over storages in memory that fail at any call: see [`faults`]; and beside others that may be alive: see [`leftovers`].
 
+mod changing;
 mod faults;
 mod judge;
 mod leftovers;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
 use sparsync_proto::{
-    Attributes, Chmod, Deletion, Durability, Grant, IdKind, Issue, OwnerNames, Paths, Rules, Selection, SourceIds,
+    Attributes, Changing, Chmod, Deletion, Durability, Grant, IdKind, Issue, OwnerNames, Paths, Rules, Selection,
+    SourceIds,
 };
 
 use super::events::EventQueue;
@@ -30,6 +32,7 @@ use crate::transport::WireCounters;
 struct Asked {
     grant: Grant,
     durability: Durability,
+    changing: Changing,
     keep_partial: bool,
     hold: Hold,
     /// Told apart from every other run.
@@ -112,6 +115,7 @@ fn sender_options(asked: Asked) -> SenderOptions {
         omit_mount_points: false,
         chmod: Chmod::default(),
         open_noatime: false,
+        changing: asked.changing,
         in_place: false,
         skip_compress: SkipList::default(),
         way: Way::Hashed,

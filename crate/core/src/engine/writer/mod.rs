@@ -334,6 +334,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
                 self.mark();
                 Ok(())
             }
+            LaneStep::Grown { bytes } => self.grown(bytes),
             LaneStep::Sign { file, cutter } => self.sign(file, cutter),
             LaneStep::Ask { file, pieces } => self.ask(file, &pieces),
             LaneStep::Hole { at, bytes } => self.hole(at, bytes),

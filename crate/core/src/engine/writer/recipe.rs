@@ -376,6 +376,14 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     /// A file whose recipe has begun and does not go on.
+    /// The open file is what the source was when it was opened.
+    pub(super) fn grown(&mut self, bytes: u64) -> Result<()> {
+        let Some(Open::Arriving(open)) = &self.open else { return Ok(()) };
+        let path = open.incoming.path_of(open.file.index);
+        let message = format!("it grew while it was read: its first {bytes} bytes arrived");
+        self.writing.failures.issue(IssueKind::Grown, path, message, false)
+    }
+
     pub(super) fn give_up_open(
         &mut self,
         file: FileId,

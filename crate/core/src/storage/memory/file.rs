@@ -13,7 +13,7 @@ impl File for Held {
     }
 
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize> {
-        self.call("read", b"", || match &self.node.lock().body {
+        let read = self.call("read", b"", || match &self.node.lock().body {
             Body::File(content) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
                 let count = (content.len() - start).min(buffer.capacity() - buffer.len());
@@ -22,7 +22,12 @@ impl File for Held {
             }
             Body::Directory(_) => Err(Errno::ISDIR.into()),
             Body::Symlink(_) | Body::Node(..) => Err(Errno::INVAL.into()),
-        })
+        })?;
+        let restless = self.node.lock().restless;
+        if let Some(change) = restless {
+            self.node.change(change)?;
+        }
+        Ok(read)
     }
 
     fn next_data(&self, at: u64, size: u64) -> (u64, u64) {

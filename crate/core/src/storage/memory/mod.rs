@@ -51,6 +51,8 @@ struct State {
     meta: Meta,
     xattrs: Xattrs,
     ctime: Time,
+    /// What becomes of a file's content after each time it is read.
+    restless: Option<fn(&mut Vec<u8>)>,
 }
 
 /// Extended attributes by their names.
@@ -108,7 +110,7 @@ impl Node {
     pub(crate) fn new(body: Body, mode: u16) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let meta = Meta { mode, uid: 0, gid: 0, mtime: now() };
-        let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time() });
+        let state = Mutex::new(State { body, meta, xattrs: Xattrs::new(), ctime: change_time(), restless: None });
         Arc::new(Self { ino: NEXT.fetch_add(1, Ordering::Relaxed), links: AtomicU32::new(1), state })
     }
 
@@ -202,6 +204,11 @@ impl Node {
             links: self.links.load(Ordering::Relaxed),
             is_mount_point: Some(false),
         }
+    }
+
+    /// Has a file change after each time it is read.
+    pub(crate) fn never_rests(&self, change: fn(&mut Vec<u8>)) {
+        self.lock().restless = Some(change);
     }
 
     /// Changes a file's content.
