@@ -145,3 +145,36 @@ judged('a size that is none is a mistake on the command line', async (t) => {
   }
   t.deepEqual(names(served), []);
 });
+
+judged('--modify-window looks at whole seconds, whatever parts of a second there are', async (t) => {
+  const { work, client } = await setup(t);
+  const times = [10.1, 10.9, 11.1, 11.9, 12.0, 12.1];
+  const sources = dir(work, 'source');
+  const [ours, theirs] = [dir(work, 'ours'), dir(work, 'theirs')];
+  for (const [first, there] of times.flatMap((first) => times.map((there) => [first, there] as const))) {
+    for (const [tree, time, content] of [
+      [sources, first, 'new content'],
+      [ours, there, 'old'],
+      [theirs, there, 'old'],
+    ] as const) {
+      const name = `${tree}/${first}-${there}`;
+      for (const [path, text] of [
+        [name, content],
+        [`${name}-same`, 'same'],
+      ] as const) {
+        writeFileSync(path, text);
+        utimesSync(path, time, time);
+      }
+      symlinkSync('nowhere', `${name}-link`);
+      lutimesSync(`${name}-link`, time, time);
+    }
+  }
+  for (const tree of [sources, ours, theirs]) utimesSync(tree, 1_600_000_000, 1_600_000_000);
+  for (const window of ['1', '2']) {
+    for (const update of [[], ['-u']]) {
+      const flags = ['-rltni', ...update, `--modify-window=${window}`, `${sources}/`];
+      const said = await cli(t, client, [...flags, `${ours}/`]);
+      t.is(said.stdout, rsync(...flags, `${theirs}/`), flags.join(' '));
+    }
+  }
+});

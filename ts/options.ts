@@ -612,7 +612,7 @@ export interface TransferOptions {
   compare?: Compare | undefined;
   /**
    * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole
-   * seconds as rsync does.
+   * seconds as rsync does. Of times that are compared with whole seconds the parts of a second do not count.
    *
    * Default: `-1`. Range: -1 to 86,400,000,000,000 (a day).
    *

@@ -97,13 +97,16 @@ pub enum Window {
     Exact,
     /// In whole seconds.
     Seconds,
-    /// When they differ by no more nanoseconds than this.
+    /// When they differ by no more nanoseconds than this; their seconds, where these are whole seconds.
     Within(u64),
 }
 
-/// A time in nanoseconds.
-fn full(time: Time) -> i128 {
-    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)
+const NANOS: u64 = 1_000_000_000;
+
+/// By how many nanoseconds `a` is later than `b`. As with rsync a window of whole seconds looks at the seconds alone.
+fn later_by(a: Time, b: Time, window: u64) -> i128 {
+    let nanos = |time: Time| if window.is_multiple_of(NANOS) { 0 } else { i128::from(time.nanos) };
+    (i128::from(a.seconds) - i128::from(b.seconds)) * i128::from(NANOS) + nanos(a) - nanos(b)
 }
 
 impl Window {
@@ -111,7 +114,7 @@ impl Window {
         match self {
             Self::Exact => a == b,
             Self::Seconds => a.seconds == b.seconds,
-            Self::Within(nanos) => full(a).abs_diff(full(b)) <= u128::from(nanos),
+            Self::Within(nanos) => later_by(a, b, nanos).unsigned_abs() <= u128::from(nanos),
         }
     }
 
@@ -120,7 +123,7 @@ impl Window {
         match self {
             Self::Exact => a > b,
             Self::Seconds => a.seconds > b.seconds,
-            Self::Within(nanos) => full(b) - full(a) < i128::from(nanos),
+            Self::Within(nanos) => later_by(b, a, nanos) < i128::from(nanos),
         }
     }
 }
@@ -337,7 +340,23 @@ impl Codec<Vec<SourcePath>> for Sources {
 mod tests {
     use crate::codec::{Reader, Write};
     use crate::field::get_message;
+    use crate::entry::Time;
     use crate::request::Selection;
+
+    use super::Window;
+
+    #[test]
+    fn a_window_of_whole_seconds_looks_at_seconds_alone() {
+        let time = |seconds, tenths: u32| Time { seconds, nanos: tenths * 100_000_000 };
+        let second = Window::Within(1_000_000_000);
+        assert!(second.equal(time(10, 1), time(11, 9)) && second.equal(time(11, 9), time(10, 1)));
+        assert!(!second.equal(time(10, 9), time(12, 1)));
+        let longer = Window::Within(1_500_000_000);
+        assert!(!longer.equal(time(10, 1), time(11, 9)) && longer.equal(time(10, 9), time(12, 1)));
+        assert!(!Window::Within(2_000_000_000).is_newer(time(10, 9), time(12, 1)));
+        assert!(Window::Within(2_000_000_000).is_newer(time(11, 0), time(12, 9)));
+        assert!(Window::Within(1).is_newer(time(-1, 9), time(-1, 9)));
+    }
 
     #[test]
     fn a_size_beyond_what_a_file_may_have_is_refused() {

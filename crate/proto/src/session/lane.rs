@@ -196,13 +196,7 @@ impl Lane {
                 self.opened()?;
                 Ok(LaneStep::Mark)
             }
-            Record::Grown => {
-                let open = self.opened()?;
-                if std::mem::replace(&mut open.grown, true) {
-                    return Err(Violation::new("a file that is told twice"));
-                }
-                Ok(LaneStep::Grown { bytes: open.at })
-            }
+            Record::Grown => self.grown(),
             Record::Sign { file, level } => {
                 self.outside()?;
                 let cutter = Cutter::of_level(level).ok_or_else(|| Violation::new("parts of no length"))?;
@@ -272,6 +266,14 @@ impl Lane {
         };
         self.open = Some(Open { file, at: 0, held: 0, grown: false, basis: Basis::default() });
         Ok(if restarts { LaneStep::Restart { file } } else { LaneStep::Begin { file } })
+    }
+
+    fn grown(&mut self) -> Result<LaneStep<'static>, Violation> {
+        let open = self.opened()?;
+        if std::mem::replace(&mut open.grown, true) {
+            return Err(Violation::new("a file that is told twice"));
+        }
+        Ok(LaneStep::Grown { bytes: open.at })
     }
 
     fn failed(&mut self, file: FileId, kind: IssueKind, message: String) -> Result<LaneStep<'static>, Violation> {
