@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -788,6 +788,7 @@ export { join }
 export { knownHost }
 export { loadIdentity }
 export { NativeAction }
+export { NativeChanging }
 export { NativeCompare }
 export { NativeCompression }
 export { NativeDirection }

@@ -38,7 +38,7 @@ const LOSS_ALONE: f64 = 0.13;
 const LOST_PACKETS_LEAST: u64 = 6;
 
 /// The most that the first window is, however long the path.
-const FIRST_WINDOW_MOST: f64 = 1048576.0;
+const FIRST_WINDOW_MOST: f64 = 1_048_576.0;
 
 /// What is left of a bound after too much was lost.
 const BETA: f64 = 0.7;
