@@ -339,8 +339,8 @@ impl Codec<Vec<SourcePath>> for Sources {
 #[cfg(test)]
 mod tests {
     use crate::codec::{Reader, Write};
-    use crate::field::get_message;
     use crate::entry::Time;
+    use crate::field::get_message;
     use crate::request::Selection;
 
     use super::Window;
