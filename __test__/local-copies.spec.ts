@@ -41,7 +41,6 @@ async function traced(t: ExecutionContext, { work, client: user }: Setup, words:
 
 const fails = (call: string, error: string): string => `inject=${call}:error=${error}`;
 
-// Seen red with a writer that leaves out the holes' lengths, and with a sender that hands over nothing.
 judgedWhere(hasStrace)('large files are copied by the kernel, with their holes', async (t) => {
   const set = await setup(t);
   const { work } = set;
@@ -123,7 +122,6 @@ judged('what is written over, sparse, limited, delayed or staged arrives as well
   }
 });
 
-// Seen red with a sender that does not look again.
 judged('a file that changes all the time does not arrive as a mix', async (t) => {
   const { work } = await setup(t);
   make(work, { 's/': '' });

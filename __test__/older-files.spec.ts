@@ -16,7 +16,6 @@ function versions(title: string): [Buffer, Buffer] {
   return [old, Buffer.concat([old.subarray(0, MIB), Buffer.from('inserted'), old.subarray(MIB)])];
 }
 
-// Seen red with a receiver that offers nothing but what stands in a file's place.
 judged('a new file is made of a similar one, by size and time, or by its name', async (t) => {
   const { work, served, url, access } = await setup(t);
   const [old, changed] = versions(t.title);
@@ -77,7 +76,6 @@ judged('it leaves what rsync leaves, and takes the right to read', async (t) => 
   t.regex(ran.stderr, /may not read/);
 });
 
-// Seen red with a receiver that looks at every name of a directory.
 judged('what the operator hides is not used, and so not told', async (t) => {
   const { work, served, url, access } = await setup(t, { args: ['--exclude=log-secret'] });
   const [old, changed] = versions(t.title);

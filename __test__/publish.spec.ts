@@ -175,7 +175,6 @@ function version(root: string, number: number): void {
 
 const FILES = ['a', 'b', 'sub/c', 'sub/deep/d', 'z'];
 
-// Seen red with a run that does not publish.
 judged('who looks all the time sees one tree at every look', async (t) => {
   const { work, served, url, access } = await setup(t);
   version(`${served}/d`, 1);
@@ -207,7 +206,6 @@ async function killed(t: ExecutionContext, work: string, env: Record<string, str
   return start(t, strace, [...options, ...inject, process.execPath, program, ...words], { env }).ended;
 }
 
-// Seen red with a run that renames the old tree away before the new one gets its name.
 judgedWhere(hasStrace)(
   'killed at any call it leaves the old or the new tree, and the next run cleans up',
   async (t) => {

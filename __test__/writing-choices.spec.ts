@@ -12,7 +12,6 @@ import { hasStrace, straced } from './helpers/strace.js';
 
 const KIB = 1 << 10;
 
-// Seen red with a writer that reserves nothing, and with one that reports nothing.
 judgedWhere(hasStrace)('the room of each file is reserved, without a change of its length', async (t) => {
   const set = await setup(t);
   const { work, client: user } = set;
