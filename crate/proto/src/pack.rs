@@ -158,7 +158,7 @@ const COPY_FROM: u8 = 8;
 const MARK: u8 = 9;
 const SIGN: u8 = 10;
 const ASK: u8 = 11;
-const GROWN: u8 = 30;
+const GROWN: u8 = 12;
 
 fn put_file(file: FileId, out: &mut Vec<u8>) {
     out.number(u64::from(file.directory));
