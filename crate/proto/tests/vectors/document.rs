@@ -165,7 +165,7 @@ fn every_type_of_frame_has_its_bytes() {
         record.encode(&mut out);
         assert_eq!(usize::from(out[0]), number);
     });
-    assert_eq!(types.count(), 12);
+    assert_eq!(types.count(), 13);
 }
 
 #[test]
