@@ -106,11 +106,15 @@ test('what is no place over a shell is refused with what to write', async (t) =>
     ['me;x@box:path', /no usable user/],
     [':path', /names no host/],
     ['ssh://box:99999/x', /no usable port/],
+    ['ssh://me:secret@box/x', /a password in its URL: ssh asks/],
   ] as const) {
     const ran = await cli(t, user, ['-a', '--', `${work}/`, place], { env: stub.env });
     t.is(ran.code, exit.usage, `${place}: ${ran.stderr}`);
     t.regex(ran.stderr, said, place);
   }
+  const option = await cli(t, user, ['-a', '--rsync-path=-oProxyCommand=x', `${work}/`, 'box:x'], { env: stub.env });
+  t.is(option.code, exit.usage);
+  t.regex(option.stderr, /remotePath cannot begin with "-"/);
   t.deepEqual(stub.calls(), []);
   const local = dir(work, 'source');
   writeFileSync(`${local}/file`, 'x');

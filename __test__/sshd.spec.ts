@@ -119,6 +119,9 @@ overSsh('the other end is put where it is missing, once, and is verified before 
   t.is(temporary.code, 0, temporary.stderr);
   assertEqual(t, source, `${work}/there`, { label: 'temporary' });
   t.false(existsSync(cache));
+  const plain = ['-r', '-e', sshd.rsh, '--bootstrap=temp', `${source}/`, `box:${work}/plain/`];
+  t.is((await cli(t, user, plain, { env: { TMPDIR: work } })).code, 0);
+  t.is(statSync(`${work}/plain`).mode & 0o777, 0o777 & ~process.umask(), 'under the umask of the account');
   t.is((await run()).code, exit.usage, 'nothing is left');
   writeFileSync(`${source}/new`, 'new');
   const first = await run('--bootstrap');

@@ -69,12 +69,13 @@ export function startScript(programs: readonly RemoteProgram[], bootstrap: Boots
     ...steps,
     'echo "SPSY-NEED $(uname -s) $m"',
     '[ -n "$s" ] || exit 3',
-    'umask 077',
+    'u=$(umask); umask 077',
     folder,
     file,
     'trap "rm -f \\"$t\\"" EXIT; trap "exit 3" HUP INT PIPE TERM',
     'head -c "$n" >"$t"; whole "$t" || { echo "what arrived is not what was sent, or sha256sum is missing" >&2; exit 4; }',
-    `chmod 700 "$t" && ${last}`,
+    // What the program makes is made under the umask of the account.
+    `chmod 700 "$t" && umask "$u" && ${last}`,
   ].join('; ');
 }
 

@@ -131,10 +131,12 @@ export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPl
 export function parseSshUrl(url: string, what: string): ShellPlace {
   const match = /^ssh:\/\/(?:([^@/]*)@)?(\[[^\]/]+\]|[^:/@]+)(?::(\d+))?(\/.*)?$/is.exec(url);
   const [, user, host, port, path] = match ?? [];
+  // It would stand in the list of processes and in messages.
+  if (user !== undefined && /:|%3a/i.test(user))
+    throw new ConfigError(`${what} has a password in its URL: ssh asks for one, or takes a key`);
   if (host === undefined) {
-    throw new ConfigError(
-      `${what} is not a usable URL (${url.slice(0, 200)}): it is written ssh://user@host:port/path`,
-    );
+    const shown = url.replace(/\/\/[^/]*@/, '//…@').slice(0, 200);
+    throw new ConfigError(`${what} is not a usable URL (${shown}): it is written ssh://user@host:port/path`);
   }
   return {
     host: host.replace(/^\[(.*)\]$/, '$1'),
@@ -191,11 +193,20 @@ export interface SessionCommand {
 }
 
 /** The remote shell, as its words. */
-function remoteShell({ rsh }: ShellSettings): readonly string[] {
+function remoteShell({ rsh }: Pick<ShellSettings, 'rsh'>): readonly string[] {
   if (typeof rsh === 'object') return rsh;
   if (rsh !== undefined) return shellWords(rsh, 'rsh');
   const fromEnvironment = process.env['RSYNC_RSH'];
   return fromEnvironment === undefined || fromEnvironment === '' ? ['ssh'] : shellWords(fromEnvironment, 'RSYNC_RSH');
+}
+
+function isSshItself(shell: readonly string[]): boolean {
+  return /(?:^|\/)ssh$/.test(shell[0] ?? '');
+}
+
+/** Whether the other end can be put where it is missing: over ssh, where no program is named. */
+export function canBootstrap(settings: Pick<ShellSettings, 'rsh' | 'remotePath'>): boolean {
+  return settings.remotePath === undefined && isSshItself(remoteShell(settings));
 }
 
 /** The command that starts the other end of a session. Nothing of a run stands in it: paths go over the pipe. */
@@ -213,8 +224,10 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
     const programs = remotePrograms();
     return { ...command, words: [...via.command, 'sh', '-c', startScript(programs, bootstrap)], programs };
   }
+  // ssh reads its own options behind the host too.
+  if (remotePath?.startsWith('-') === true) throw new ConfigError('option remotePath cannot begin with "-"');
   const shell = remoteShell(settings);
-  const isSsh = /(?:^|\/)ssh$/.test(shell[0] ?? '');
+  const isSsh = isSshItself(shell);
   for (const [name, isGiven] of [
     ['a port', via.port !== undefined],
     ['bootstrap', bootstrap !== false],

@@ -1,5 +1,6 @@
 import { ConfigError, HostKeyError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
+import { canBootstrap } from '../shell.js';
 import { formatRemote } from '../target.js';
 import { pinKey } from '../trust.js';
 import { safe } from './names.js';
@@ -31,11 +32,18 @@ export async function withFirstContact<T>(
  */
 export async function mayBootstrap(
   error: unknown,
-  { bootstrap }: ConnectOptions,
+  { bootstrap, rsh, remotePath }: ConnectOptions,
   signal: () => AbortSignal,
 ): Promise<boolean> {
   const isMissing = error instanceof ConfigError && error.details['reason'] === 'remote-missing';
-  if (!isMissing || bootstrap !== undefined || !process.stdin.isTTY || !stderr().isTTY) return false;
+  if (
+    !isMissing ||
+    bootstrap !== undefined ||
+    !canBootstrap({ rsh, remotePath }) ||
+    !process.stdin.isTTY ||
+    !stderr().isTTY
+  )
+    return false;
   const { address } = error.details;
   return question(
     `sparsync-remote is not at ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be put into the cache folder there, once.\n`,

@@ -110,6 +110,8 @@ struct Shared {
     runtime_clock: Arc<RuntimeClock>,
     /// Everything that this process may use is served, by its own paths.
     own: Option<Own>,
+    /// Mount points of sources are remembered for their next run, in the state directory of this account.
+    remembers: bool,
     /// What sessions took, when every session is profiled.
     profiles: Option<Mutex<ServerProfiles>>,
     /// What happens, when somebody keeps a log.
@@ -156,6 +158,7 @@ impl Server {
             totals: Totals::default(),
             runtime_clock,
             own: None,
+            remembers: true,
             profiles: options.profile.then(Mutex::default),
             log: ServerLog::new(options.log, options.metrics),
             tries: Tries::default(),

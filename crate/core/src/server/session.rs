@@ -243,11 +243,12 @@ impl Answer<'_> {
             profile: ProfileExchange::answer_to(request),
             removes: request.removes_sources(),
         };
-        let options = SenderOptions {
+        let mut options = SenderOptions {
             compress: compress_on(&self.client.connection, request.compression),
             hold: hold_on(&*self.client.connection),
             ..sender_options(&source, request, &place, SourceIds::Claimed, terms)?
         };
+        options.mounts = options.mounts.filter(|_| self.shared.remembers);
         match run_sender(self.session, &source, &options, control, lanes)? {
             // What was refused was the initiator's own to refuse.
             SenderEnd::Finished(_) => Ok(Served::Done(None)),

@@ -89,6 +89,8 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     runtime_clock.install(&mut builder);
     let runtime = builder.enable_all().build().map_err(|error| Error::io("cannot start a runtime", b"", error))?;
+    // Who may use one directory alone leaves nothing outside of it.
+    let remembers = own.is_some();
     let shared = Arc::new(Shared {
         roots,
         keys: AuthorizedKeys::new(&[], None, None)?,
@@ -100,6 +102,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         totals: Totals::default(),
         runtime_clock,
         own,
+        remembers,
         profiles: None,
         log: None,
         tries: Tries::default(),

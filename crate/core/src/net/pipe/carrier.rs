@@ -361,12 +361,16 @@ impl Carrier {
                 };
                 let mut state = lock(&self.state);
                 let arrival = state.ledger.data(id, bytes)?;
-                self.arrived(&mut state, id, arrival, Item::Bytes(content));
+                let unaccepted = self.arrived(&mut state, id, arrival, Item::Bytes(content));
+                drop(state);
+                drop(unaccepted);
             }
             Header::End(id) => {
                 let mut state = lock(&self.state);
                 let arrival = state.ledger.end(id)?;
-                self.arrived(&mut state, id, arrival, Item::End);
+                let unaccepted = self.arrived(&mut state, id, arrival, Item::End);
+                drop(state);
+                drop(unaccepted);
             }
             Header::Credit(id, bytes) => self.granted(id, bytes)?,
             Header::Stop(session) => self.left_by_peer(session)?,
@@ -413,19 +417,24 @@ impl Carrier {
         Ok(())
     }
 
-    /// Brings what came to its stream.
-    fn arrived(self: &Arc<Self>, state: &mut State, id: StreamId, arrival: Arrival, item: Item) {
+    /// Brings what came to its stream. A session that nobody takes any more is given back: whoever drops it must not hold the
+    /// lock of the state, which it asks for.
+    #[must_use]
+    fn arrived(self: &Arc<Self>, state: &mut State, id: StreamId, arrival: Arrival, item: Item) -> Option<NewSession> {
+        let mut unaccepted = None;
         if arrival == Arrival::New {
             let begun = self.begin(state, id.session, None);
-            if let Some(accepts) = &state.accepts {
-                let _ = accepts.send(begun);
-            }
+            unaccepted = match &state.accepts {
+                Some(accepts) => accepts.send(begun).err().map(|unsent| unsent.0),
+                None => Some(begun),
+            };
         }
         let streams = state.sessions.get(&id.session).filter(|_| arrival != Arrival::Gone);
         if let Some(to) = streams.and_then(|streams| streams.to.get(usize::from(id.stream))) {
             // Who does not read a stream any more has left, or is about to.
             let _ = to.send(item);
         }
+        unaccepted
     }
 }
 

@@ -118,3 +118,31 @@ async fn a_session_that_nobody_reads_holds_up_no_other() {
     assert_eq!(written.expect_err("nobody reads it").kind(), ErrorKind::Closed);
     drop((other, answers));
 }
+
+/// Says that the connection is over, and has one more session begin behind that.
+async fn late_session() {
+    let (a, b) = socket();
+    rustix::io::write(&a, &PREFACE).expect("written");
+    let far = over(b, End::Acceptor).await.expect("greeted");
+    far.close(None);
+    let mut late = Header::Data(CONTROL, 1).encode().to_vec();
+    late.push(0);
+    rustix::io::write(&a, &late).expect("written");
+    // What is read of it is read by a task of this runtime.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    far.close_sent().await;
+}
+
+#[test]
+fn a_session_that_comes_behind_the_end_holds_nothing_up() {
+    // A lock that is asked for twice by one thread would stop that thread, so it is another one.
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(late_session());
+        done.send(()).expect("somebody waits");
+    });
+    assert!(is_done.recv_timeout(std::time::Duration::from_secs(30)).is_ok(), "the runtime hangs");
+}
