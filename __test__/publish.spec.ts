@@ -1,7 +1,8 @@
 // Trees that are published: --publish, --keep-previous.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -21,7 +22,7 @@ import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
+import { canMount, isRoot, long, mountTmpfs, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
 import { names } from './helpers/walk.js';
 
@@ -162,6 +163,78 @@ judged('through a symlink the directory that it leads to is exchanged', async (t
   t.is(readFileSync(`${work}/real/d/a`, 'utf8'), 'new');
   t.true(lstatSync(`${work}/link`).isSymbolicLink());
   t.deepEqual(readdirSync(`${work}/real`), ['d']);
+});
+
+judged('an old tree that cannot be kept stays where it is', async (t) => {
+  const { work, client: user } = await setup(t);
+  const name = 'd'.repeat(250);
+  make(work, { 's/a': 'new', [`${name}/a@1500000000`]: 'old', [`${name}/only`]: '1' });
+  const before = shape(`${work}/${name}`);
+  const { ino } = lstatSync(`${work}/${name}`);
+  const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`, `${work}/${name}/`];
+  const ran = await cli(t, user, words);
+  t.not(ran.code, 0);
+  t.regex(ran.stderr, /the old tree cannot be kept/);
+  t.deepEqual(shape(`${work}/${name}`), before);
+  t.is(lstatSync(`${work}/${name}`).ino, ino);
+  t.deepEqual(unfinished(work), []);
+});
+
+const USER = 12_345;
+
+const asUser = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
+
+const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
+
+/** A folder in which a plain user publishes `s` to `d`, and how. */
+async function ofUser(t: ExecutionContext) {
+  const { work, client: user } = await setup(t);
+  const home = `${work}/home`;
+  mkdirSync(home);
+  for (const path of [work.replace(/\/[^/]*$/, ''), work]) chmodSync(path, 0o755);
+  const owned = (): void => {
+    for (const path of ['', ...names(home)]) chownSync(`${home}/${path}`, USER, USER);
+  };
+  const env = { ...user.env, HOME: home };
+  const words = ['-a', '--delete', '--publish', `${home}/s/`, `${home}/d/`];
+  const publish = () => start(t, 'setpriv', [...asUser, process.execPath, program, ...words], { env }).ended;
+  return { home, owned, publish };
+}
+
+judgedWhere(canBecome)("a plain user's directories that he may not write to are published and removed", async (t) => {
+  const { home, owned, publish } = await ofUser(t);
+  make(home, { 's/ro/f': 'f', 's/ro/deep/g': 'g', 's/version': '0' });
+  owned();
+  for (const path of ['ro/deep', 'ro']) chmodSync(`${home}/s/${path}`, 0o555);
+  for (const number of [1, 2, 3]) {
+    writeFileSync(`${home}/s/version`, 'x'.repeat(number));
+    const ran = await publish();
+    t.is(ran.code, 0, `${number}: ${ran.stderr}`);
+    t.is(rsync('-ainc', '--delete', `${home}/s/`, `${home}/d/`), '', `${number}`);
+    t.deepEqual(unfinished(home), [], `${number}`);
+  }
+});
+
+judgedWhere(canBecome)("nobody gets another's directory by publishing a tree that holds it", async (t) => {
+  for (const [path, uid, gid] of [
+    ['d/theirs', 0, 0],
+    ['d/theirs', USER, 0],
+    ['d', 0, 0],
+  ] as const) {
+    const { home, owned, publish } = await ofUser(t);
+    make(home, { 's/a': 'new', 'd/a@1500000000': 'old', 'd/theirs/': '' });
+    owned();
+    chownSync(`${home}/${path}`, uid, gid);
+    const before = shape(`${home}/d`);
+    const { ino } = lstatSync(`${home}/d`);
+    const ran = await publish();
+    t.not(ran.code, 0, path);
+    t.regex(ran.stderr, /publish: cannot share.*not permitted/i, path);
+    if (path !== 'd') t.regex(ran.stderr, /theirs/);
+    t.deepEqual(shape(`${home}/d`), before, path);
+    t.is(lstatSync(`${home}/d`).ino, ino, path);
+    t.deepEqual(unfinished(home), [], path);
+  }
 });
 
 /** A tree in which every file says which version it is of. */

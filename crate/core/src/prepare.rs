@@ -108,7 +108,7 @@ pub(crate) struct Prepared {
     pub(crate) count_first: bool,
     pub(crate) space: Option<Space>,
     session_id: SessionId,
-    lock: Option<DestinationLock>,
+    pub(crate) lock: Option<DestinationLock>,
 }
 
 impl Prepared {

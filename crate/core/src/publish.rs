@@ -5,28 +5,36 @@
 //! destination's, and is removed by the next one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use sparsync_proto::{Name, RelPath, Request};
 
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Root;
+use crate::fs::{DestinationLock, Root};
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
-    Access, CallError, Directory as _, Hold, PartialId, Removal, ShareError, Storage as _, WriteDirectory as _,
+    Access, CallError, Directory as _, Hold, PartialId, Removal, ShareError, Storage, Widened, WriteDirectory as _,
     remove_tree, share_tree,
 };
+
+/// The directory that holds both.
+type Above = <Root as Storage>::Directory;
 
 /// What the tree that was there is called, behind its name.
 const PREVIOUS: &[u8] = b".previous";
 
-/// A tree that is made beside the one whose place it takes. What is left of either goes when this is dropped.
+/// A tree that is made beside the one whose place it takes. What has the name that it has meanwhile goes when this is dropped.
 struct Staged {
     parent: Root,
     name: Vec<u8>,
     meanwhile: Vec<u8>,
     keeps_previous: bool,
+    /// Nothing has that name any more, or what has it must stay.
+    is_over: AtomicBool,
+    /// The new tree's, which has the destination's name while the old one is still being removed. It is let go last.
+    lock: Option<DestinationLock>,
 }
 
 /// Refuses to publish in ways that write into what stands there, or to places that cannot change. `is_top`: the destination is the top of a
@@ -75,7 +83,9 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
     if prepared.hold() != Hold::Exclusive {
         return Err(refused("its file system knows no locks"));
     }
-    let Destination { root, aside, .. } = &mut prepared.destination;
+    let Prepared { destination: Destination { root, aside, .. }, lock: Some(lock), .. } = prepared else {
+        return Err(Error::internal("a tree is published without a lock"));
+    };
     let Some(own) = root.take() else { return Ok(()) };
     let (parent, name) = own
         .parent()
@@ -86,11 +96,7 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
     if status.is_mount_point == Some(true) || above.is_boundary(&name, &status) {
         return Err(refused("it is a mount point; a directory in it can"));
     }
-    let meanwhile = PartialId::of_tree(&name).file_name();
-    let staged = Staged { parent, name, meanwhile, keeps_previous: request.keep_previous };
-    // What an earlier run left.
-    staged.remove()?;
-    above.make_directory(&staged.meanwhile, 0o700).map_err(failed("cannot make a directory beside the destination"))?;
+    let staged = Staged::begin((parent, name), request.keep_previous, lock)?;
     staged.probe()?;
     let ends = (&Staged::path(&staged.name), &Staged::path(&staged.meanwhile));
     share_tree(&staged.parent, ends, || session.check().map_err(Stop::Over)).map_err(|stop| match stop {
@@ -120,6 +126,25 @@ impl From<ShareError> for Stop {
 }
 
 impl Staged {
+    /// Makes the empty directory, which the run of `lock` has for itself as well.
+    fn begin((parent, name): (Root, Vec<u8>), keeps_previous: bool, lock: &DestinationLock) -> Result<Self> {
+        let meanwhile = PartialId::of_tree(&name).file_name();
+        let mut staged = Self { parent, name, meanwhile, keeps_previous, is_over: AtomicBool::new(false), lock: None };
+        // What an earlier run left.
+        staged.remove()?;
+        let above = staged.above()?;
+        above
+            .make_directory(&staged.meanwhile, 0o700)
+            .map_err(failed("cannot make a directory beside the destination"))?;
+        let made = staged.parent.descend(&Self::path(&staged.meanwhile)).map_err(failed("cannot open the new tree"))?;
+        staged.lock = Some(lock.also(&made)?);
+        Ok(staged)
+    }
+
+    fn above(&self) -> Result<Above> {
+        self.parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))
+    }
+
     fn path(name: &[u8]) -> RelPath {
         Name::new(name).map_or_else(|_| RelPath::root(), |name| RelPath::root().join(name))
     }
@@ -144,25 +169,47 @@ impl Staged {
         }
     }
 
-    /// Exchanges the two trees, and removes or keeps the one that was there.
+    /// Exchanges the two trees, and removes or keeps the one that was there. Where that fails they are exchanged back.
     fn exchange(&self) -> Result<()> {
-        let above = self.parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))?;
-        above.exchange(&self.meanwhile, &self.name).map_err(failed("cannot exchange the new tree with the old one"))?;
-        above.sync().map_err(failed("cannot write to disk"))?;
-        if self.keeps_previous {
-            let previous = [&self.name, PREVIOUS].concat();
-            let kept = match above.exchange(&self.meanwhile, &previous) {
-                Err(CallError { errno: Errno::NOENT, .. }) => above.rename(&self.meanwhile, &previous),
-                exchanged => exchanged,
-            };
-            kept.map_err(failed("the new tree stands, and the old one cannot be kept"))?;
-            above.sync().map_err(failed("cannot write to disk"))?;
+        let above = self.above()?;
+        let exchange = || above.exchange(&self.meanwhile, &self.name);
+        exchange().map_err(failed("cannot exchange the new tree with the old one"))?;
+        if let Err(error) = above.sync().map_err(failed("cannot write to disk")).and_then(|()| self.keep(&above)) {
+            if let Err(stays) = exchange() {
+                self.is_over.store(true, Ordering::Relaxed);
+                return Err(failed("the new tree stands, and cannot be exchanged back")(stays));
+            }
+            let _ = above.sync();
+            return Err(error);
         }
-        self.remove()
+        if self.keeps_previous
+            && let Err(error) = above.sync()
+        {
+            // The disk may still have what was kept before by the name that is kept.
+            self.is_over.store(true, Ordering::Relaxed);
+            return Err(failed("the new tree stands, and cannot be written to disk")(error));
+        }
+        self.remove()?;
+        self.is_over.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the old tree the name by which it is kept, if it is.
+    fn keep(&self, above: &Above) -> Result<()> {
+        if !self.keeps_previous {
+            return Ok(());
+        }
+        let previous = [&self.name, PREVIOUS].concat();
+        let kept = match above.exchange(&self.meanwhile, &previous) {
+            Err(CallError { errno: Errno::NOENT, .. }) => above.rename(&self.meanwhile, &previous),
+            exchanged => exchanged,
+        };
+        kept.map_err(failed("the old tree cannot be kept, and stays where it is"))
     }
 
     fn remove(&self) -> Result<()> {
-        let mut removal = Removal::default();
+        let widened = Widened::new(&self.parent);
+        let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
         let removed = remove_tree(&self.parent, &Self::path(&self.meanwhile), &mut removal);
         match (removed, removal.failed.first()) {
             (Err(error), _) | (Ok(()), Some(&(_, error))) => Err(failed("cannot remove what is left of a tree")(error)),
@@ -173,7 +220,42 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // What stays is removed by the next run.
-        let _ = self.remove();
+        if !*self.is_over.get_mut() {
+            // What stays is removed by the next run.
+            let _ = self.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::{DestinationLock, Root, Staged};
+    use crate::error::ErrorKind;
+    use crate::fs::LockFor;
+
+    #[test]
+    fn a_published_tree_is_locked_until_the_run_is_over_and_what_comes_next_stays() {
+        let top = tempfile::tempdir().unwrap();
+        std::fs::create_dir(top.path().join("d")).unwrap();
+        let parent = || Root::open(top.path().as_os_str().as_bytes()).unwrap();
+        let lock = || {
+            let root = Root::open(top.path().join("d").as_os_str().as_bytes()).unwrap();
+            DestinationLock::acquire(&root, LockFor::Tree, "a run")
+        };
+        let own = lock().unwrap();
+        let staged = Staged::begin((parent(), b"d".to_vec()), false, &own).unwrap();
+        staged.exchange().unwrap();
+        drop(own);
+        let refusal = lock().unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::Busy);
+        assert_eq!(refusal.message(), "the destination is being written by a run");
+        let next = top.path().join(std::ffi::OsStr::from_bytes(&staged.meanwhile));
+        assert!(!next.exists());
+        std::fs::create_dir(&next).unwrap();
+        drop(staged);
+        assert!(next.exists());
+        assert!(lock().is_ok());
     }
 }

@@ -106,6 +106,13 @@ impl DestinationLock {
         Ok(lock)
     }
 
+    /// Locks another tree for the same run.
+    pub(crate) fn also(&self, root: &Root) -> Result<Self> {
+        let is_this = |holder: &&Holder| holder.number == self.number;
+        let name = holders().iter().find(is_this).map(|holder| holder.name.clone()).unwrap_or_default();
+        Self::acquire(root, LockFor::Tree, &name)
+    }
+
     fn announce(&self, name: &str) {
         let identities = self.levels.iter().map(|(identity, _)| *identity);
         let trees = usize::from(self.hold == Hold::Exclusive);

@@ -3,7 +3,9 @@
 use sparsync_proto::{Kind, Name, RelPath};
 
 use super::copy::set_like;
-use super::{Access, CallError, Directory as _, Errno, Result, TempName, WriteDirectory, WriteStorage, entries};
+use super::{
+    Access, CallError, Directory as _, Errno, Result, Status, TempName, WriteDirectory, WriteStorage, entries,
+};
 
 /// Where sharing a tree has failed.
 pub(crate) struct ShareError {
@@ -14,7 +16,8 @@ pub(crate) struct ShareError {
 }
 
 /// Makes the empty directory `to` a tree like the one at `from`: directories of its own, and everything else further names of what is
-/// there. What is unfinished is left out. `check` is asked before each directory.
+/// there. What is unfinished is left out. A directory whose owner, group or mode cannot be given to another one fails with
+/// [`Errno::PERM`]. `check` is asked before each directory.
 pub(crate) fn share_tree<S: WriteStorage, E: From<ShareError>>(
     root: &S,
     (from, to): (&RelPath, &RelPath),
@@ -34,8 +37,11 @@ pub(crate) fn share_tree<S: WriteStorage, E: From<ShareError>>(
         let set = || -> Result<()> {
             let like = root.open(&from.join_path(path), Access::Read)?;
             let made = root.open(&to.join_path(path), Access::Read)?;
-            set_like(&made.handle(), &like.status(b"")?, (&like, b""));
-            Ok(())
+            let status = like.status(b"")?;
+            set_like(&made.handle(), &status, (&like, b""));
+            // What is somebody else's would become that of who shares it.
+            let whose = |status: &Status| (status.meta.uid, status.meta.gid, status.meta.mode);
+            if whose(&made.status(b"")?) == whose(&status) { Ok(()) } else { Err(Errno::PERM.into()) }
         };
         set().map_err(|error| ShareError { path: path.clone(), error })?;
     }
