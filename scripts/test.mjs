@@ -31,7 +31,7 @@ const env = {
 };
 
 /** A failing test may leave a process open that never ends by itself. */
-const STEP_TIMEOUT_MS = 15 * 60_000;
+const STEP_TIMEOUT_MS = 30 * 60_000;
 
 /** A step that passes or fails as a whole. */
 const command = (program, ...args) => ({
