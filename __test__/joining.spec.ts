@@ -1,12 +1,12 @@
 // How a stranger becomes a client: invitations and credentials, and what is tried against them.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
 
 import {
   AccessError,
-  ConfigError,
+  ConnectionError,
   HostKeyError,
   LimitError,
   connect,
@@ -35,7 +35,7 @@ interface Site {
 }
 
 /** A server in this process, into which nobody is let yet. */
-async function site(t: ExecutionContext): Promise<Site> {
+async function site(t: ExecutionContext, ...allow: readonly string[]): Promise<Site> {
   const work = workDir(t);
   const served = dir(work, 'served');
   const keys = `${dir(work, 'server.config')}/authorized_keys`;
@@ -44,6 +44,7 @@ async function site(t: ExecutionContext): Promise<Site> {
   const server = await serve({
     roots: { root: served },
     identity: { keyPath },
+    allow,
     authorizedKeysPath: keys,
     log: (event) => events.push(event),
   });
@@ -280,12 +281,67 @@ const hasTerminals = spawnSync('script', ['--version']).error === undefined;
   },
 );
 
+/** A guest learns nothing of what is wrong on the server. */
+async function cannotTake(t: ExecutionContext, joining: Promise<unknown>): Promise<void> {
+  const refused = await failure(t, joining, ConnectionError);
+  t.is(refused.code, 'ERR_SPARSYNC_CONNECT');
+  t.regex(refused.message, /the server cannot take invitations now/);
+  t.is(refused.path, undefined);
+}
+
+/** Who runs the server learns it from the log. */
+async function untilRefused(events: readonly ServerEvent[], why: RegExp): Promise<ServerEvent | undefined> {
+  const found = (): ServerEvent | undefined =>
+    events.find((event) => event.type === 'refused' && event.operation === 'join' && why.test(event.message));
+  await until(`a refusal for ${why.source}`, () => found() !== undefined);
+  return found();
+}
+
+test('a file of the server that is broken costs no invitation, and a guest learns nothing of it', async (t) => {
+  const { work, keys, server, address, events, options } = await site(t);
+  const { invitation } = await invite('alice', options);
+  const open = readFileSync(`${keys}.invitations`, 'utf8');
+  writeFileSync(`${keys}.invitations`, `${open}a secret word\n`, { mode: 0o600 });
+  const bytes = Buffer.from(invitation.replace(/^.*\./, ''), 'base64url').fill(0, 32);
+  const guessed = `sparsync-invite-1.${bytes.toString('base64url')}`;
+  await cannotTake(t, join(address, guessed, guest(work, 'thief')));
+  const told = await untilRefused(events, /^line 2: /);
+  t.like(told, { code: 'ERR_SPARSYNC_CONFIG', errorPath: `${keys}.invitations` });
+  writeFileSync(`${keys}.invitations`, open);
+  chmodSync(`${keys}.invitations`, 0o622);
+  await cannotTake(t, join(address, invitation, guest(work, 'alice')));
+  await untilRefused(events, /others may write the file \(mode 0622\)/);
+  chmodSync(`${keys}.invitations`, 0o600);
+  writeFileSync(keys, 'broken\n', { mode: 0o600 });
+  await cannotTake(t, join(address, invitation, guest(work, 'alice')));
+  await untilRefused(events, /^line 1: /);
+  t.is(readFileSync(`${keys}.invitations`, 'utf8'), open);
+  writeFileSync(keys, '');
+  await join(address, invitation, guest(work, 'alice'));
+  t.is(server.stats()['connections_refused'], 3);
+});
+
+test('an invitation gives no second meaning to a key that the server was given', async (t) => {
+  const work = workDir(t);
+  const laptop = client(work, 'laptop');
+  const { keys, server, address, events, options } = await site(t, `laptop ${laptop.publicKey}`);
+  const { invitation } = await invite('other', { ...options, operations: ['read'] });
+  const own = { identity: { keyPath: laptop.keyPath }, knownHosts: `${work}/laptop/joined` };
+  await cannotTake(t, join(address, invitation, own));
+  await untilRefused(events, /stands already at authorized key 1 of the options/);
+  t.false(existsSync(keys));
+  server.reload();
+  const access = { identity: own.identity, trust: { pin: server.publicKey } };
+  await sync(source(work), server.url('root'), access);
+  await join(address, invitation, guest(work, 'other'));
+});
+
 test('an invitation to a root that is not served lets nobody in, and keeps nobody out', async (t) => {
-  const { work, keys, server, address, options } = await site(t);
+  const { work, keys, server, address, events, options } = await site(t);
   const good = await invite('good', { ...options, roots: ['root'] });
   const bad = await invite('bad', { ...options, roots: ['roots'] });
-  const refused = await failure(t, join(address, bad.invitation, guest(work, 'bad')), ConfigError);
-  t.regex(refused.message, /root=roots/);
+  await cannotTake(t, join(address, bad.invitation, guest(work, 'bad')));
+  await untilRefused(events, /root=roots/);
   t.false(existsSync(keys));
   await join(address, good.invitation, guest(work, 'good'));
   server.reload();

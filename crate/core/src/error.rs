@@ -159,6 +159,14 @@ impl Error {
         self.0.side
     }
 
+    /// Keeps so many bytes of the path.
+    pub(crate) fn shorten_path(&mut self, to: usize) {
+        if let Some(path) = self.0.path.as_mut().filter(|path| path.len() > to) {
+            path.truncate(to);
+            path.shrink_to_fit();
+        }
+    }
+
     /// The machine-readable facts.
     #[must_use]
     pub fn details(&self) -> &[(String, Detail)] {

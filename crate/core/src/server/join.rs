@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use sparsync_proto::session::Opened;
 use super::accept::{read_keys, read_request, refuse};
 use super::log::{Asked, ClientInfo, Happening};
 use super::{Shared, lock};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::net::{Accepted, WindowBudget};
 use crate::transport::{Connection, SessionLanes, encoded};
 use crate::trust::{Invitations, PublicKey};
@@ -19,11 +20,17 @@ use crate::trust::{Invitations, PublicKey};
 /// All that joining takes of a server.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Of it, until the secret is there: who says nothing is not to keep others away.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Who joins is given so long to take the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections for joining at once: strangers hold them.
 pub(super) const JOINING_MAX: usize = 32;
+
+/// Of them, those of one network.
+const JOINING_EACH: u32 = 4;
 
 /// Tries are counted over this.
 const TRIES_OVER: Duration = Duration::from_secs(60);
@@ -34,9 +41,13 @@ const TRIES_EACH: u32 = 5;
 /// Tries of all addresses: somebody may have many of them.
 const TRIES_IN_ALL: u32 = 60;
 
-/// How often somebody has tried to join lately.
+/// How often somebody has tried to join lately, and who does now.
 #[derive(Default)]
-pub(super) struct Tries(Mutex<Counted>);
+pub(super) struct Tries {
+    counted: Mutex<Counted>,
+    /// Connections of each network.
+    now: Mutex<HashMap<IpAddr, u32>>,
+}
 
 #[derive(Default)]
 struct Counted {
@@ -48,7 +59,7 @@ struct Counted {
 impl Tries {
     /// Counts a try; whether it is one too many.
     fn is_one_too_many(&self, address: IpAddr) -> bool {
-        let mut counted = lock(&self.0);
+        let mut counted = lock(&self.counted);
         if counted.since.is_none_or(|since| since.elapsed() >= TRIES_OVER) {
             *counted = Counted { since: Some(Instant::now()), ..Counted::default() };
         }
@@ -59,6 +70,48 @@ impl Tries {
         counted.all += 1;
         counted.each.insert(network(address), each + 1);
         false
+    }
+
+    /// One of the few places of a network, while there is one.
+    fn place(&self, address: IpAddr) -> Option<Place<'_>> {
+        let network = network(address);
+        let mut now = lock(&self.now);
+        let taken = now.entry(network).or_default();
+        if *taken >= JOINING_EACH {
+            return None;
+        }
+        *taken += 1;
+        Some(Place { now: &self.now, network })
+    }
+}
+
+/// Given back when dropped.
+struct Place<'a> {
+    now: &'a Mutex<HashMap<IpAddr, u32>>,
+    network: IpAddr,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut now = lock(self.now);
+        match now.get_mut(&self.network) {
+            Some(taken) if *taken > 1 => *taken -= 1,
+            _ => drop(now.remove(&self.network)),
+        }
+    }
+}
+
+/// Why somebody did not become a client.
+struct Refusal {
+    /// What he hears.
+    told: Error,
+    /// What the log says.
+    logged: Error,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { told: error.clone(), logged: error }
     }
 }
 
@@ -72,15 +125,23 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// Serves a connection that is for joining.
 pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Accepted, address: SocketAddr) {
-    let Ok(_one_of_few) = shared.joining.try_acquire() else {
-        return accepted.refuse(&Error::new(ErrorKind::Limit, "too many join at the moment; try again"));
-    };
     let key = accepted.key;
+    let who = |name| ClientInfo { name, key, address: address.to_string() };
+    let log_refusal = |error: Error| {
+        shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(log) = &shared.log {
+            log.refuse_stranger(who(None), Some(Asked::JOIN), error);
+        }
+    };
+    let (Some(_place), Ok(_one_of_few)) = (shared.tries.place(address.ip()), shared.joining.try_acquire()) else {
+        let error = Error::new(ErrorKind::Limit, "too many join at the moment; try again");
+        accepted.refuse(&error);
+        return log_refusal(error);
+    };
     // Its window stays the least one, and it gets none of what clients share.
     let connection = accepted.start(&WindowBudget::new(0));
     let joined = tokio::time::timeout(JOIN_TIMEOUT, join(shared, &*connection, key, address.ip())).await;
-    let who = |name| ClientInfo { name, key, address: address.to_string() };
-    match joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "no invitation came in time"))) {
+    match joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "joining took too long").into())) {
         Ok(name) => {
             if let Some(log) = &shared.log {
                 log.tell(Some(who(Some(name))), Happening::Joined);
@@ -89,11 +150,9 @@ pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Accepted, address
             let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.accept(Arc::default())).await;
             connection.close(None);
         }
-        Err(error) => {
-            if let Some(log) = &shared.log {
-                log.refuse_stranger(who(None), Some(Asked::JOIN), error.clone());
-            }
-            connection.close(Some(&error));
+        Err(Refusal { told, logged }) => {
+            log_refusal(logged);
+            connection.close(Some(&told));
         }
     }
 }
@@ -104,14 +163,20 @@ async fn join(
     connection: &dyn Connection,
     key: Option<PublicKey>,
     address: IpAddr,
-) -> Result<String> {
-    let Some(mut lanes) = connection.accept(Arc::default()).await else {
-        return Err(Error::new(ErrorKind::Closed, "the connection ended before an invitation came").remote());
+) -> std::result::Result<String, Refusal> {
+    let asked = async {
+        let Some(mut lanes) = connection.accept(Arc::default()).await else {
+            return Err(Error::new(ErrorKind::Closed, "the connection ended before an invitation came").remote());
+        };
+        let request = read_request(&mut *lanes).await;
+        Ok((lanes, request))
     };
-    let joined = match read_request(&mut *lanes).await {
+    let late = |_| Err(Error::new(ErrorKind::Timeout, "no invitation came in time"));
+    let (mut lanes, request) = tokio::time::timeout(REQUEST_TIMEOUT, asked).await.unwrap_or_else(late)?;
+    let joined = match request {
         Ok((_, Opened::Join(secret))) => redeem(shared, secret, key, address).await,
-        Ok(_) => Err(Error::protocol("a request on a connection that is for joining").remote()),
-        Err(error) => Err(error),
+        Ok(_) => Err(Error::protocol("a request on a connection that is for joining").remote().into()),
+        Err(error) => Err(error.into()),
     };
     match joined {
         Ok(line) => {
@@ -119,11 +184,11 @@ async fn join(
             answer(&mut *lanes, line).await;
             Ok(name)
         }
-        Err(error) => {
-            refuse(lanes, &error).await;
+        Err(refusal) => {
+            refuse(lanes, &refusal.told).await;
             // Closing at once would overtake the answer.
             let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.accept(Arc::default())).await;
-            Err(error)
+            Err(refusal)
         }
     }
 }
@@ -134,9 +199,14 @@ async fn answer(lanes: &mut dyn SessionLanes, line: String) {
 }
 
 /// Puts the key into the file of keys, and into force.
-async fn redeem(shared: &Arc<Shared>, secret: Vec<u8>, key: Option<PublicKey>, address: IpAddr) -> Result<String> {
+async fn redeem(
+    shared: &Arc<Shared>,
+    secret: Vec<u8>,
+    key: Option<PublicKey>,
+    address: IpAddr,
+) -> std::result::Result<String, Refusal> {
     if shared.tries.is_one_too_many(address) {
-        return Err(Error::new(ErrorKind::Limit, "too many tries to join; wait a minute"));
+        return Err(Error::new(ErrorKind::Limit, "too many tries to join; wait a minute").into());
     }
     // Whatever it is that is wrong, a guess learns nothing from it.
     let refused = || {
@@ -144,7 +214,7 @@ async fn redeem(shared: &Arc<Shared>, secret: Vec<u8>, key: Option<PublicKey>, a
         Error::new(ErrorKind::Unauthorized, message)
     };
     let file = shared.keys.path().filter(|_| !shared.anonymous);
-    let (Some(key), Some(file)) = (key, file) else { return Err(refused()) };
+    let (Some(key), Some(file)) = (key, file) else { return Err(refused().into()) };
     let invitations = Invitations::beside(file);
     let shared = Arc::clone(shared);
     let redeemed = tokio::task::spawn_blocking(move || {
@@ -154,14 +224,36 @@ async fn redeem(shared: &Arc<Shared>, secret: Vec<u8>, key: Option<PublicKey>, a
         }
         Ok::<_, Error>(line)
     });
-    redeemed.await.map_err(|_| Error::internal("joining panicked"))??.ok_or_else(refused)
+    match redeemed.await.unwrap_or_else(|_| Err(Error::internal("joining panicked"))) {
+        Ok(line) => line.ok_or_else(|| refused().into()),
+        // What is wrong with the server's files is for who runs it.
+        Err(logged) => {
+            Err(Refusal { told: Error::new(ErrorKind::Connect, "the server cannot take invitations now"), logged })
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
 
-    use super::{TRIES_EACH, TRIES_IN_ALL, Tries};
+    use super::{JOINING_EACH, TRIES_EACH, TRIES_IN_ALL, Tries};
+
+    #[test]
+    fn a_network_has_few_places_and_gets_them_back() {
+        let tries = Tries::default();
+        let v6 = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+        let other = IpAddr::from([192, 0, 2, 1]);
+        let mut held: Vec<_> = (0..JOINING_EACH).map(|_| tries.place(v6(1)).expect("a place")).collect();
+        assert!(tries.place(v6(2)).is_none(), "another address of one network");
+        let elsewhere = tries.place(other);
+        assert!(elsewhere.is_some());
+        held.pop();
+        held.push(tries.place(v6(2)).expect("a place that was given back"));
+        assert!(tries.place(v6(3)).is_none());
+        drop((held, elsewhere));
+        assert!(super::lock(&tries.now).is_empty());
+    }
 
     #[test]
     fn tries_are_few_for_one_address_and_for_all() {

@@ -13,8 +13,11 @@ use crate::engine::Session;
 use crate::error::Error;
 use crate::trust::PublicKey;
 
-/// Events that wait for who writes them: about 300 bytes each. Of more than these only the number is kept.
+/// Events that wait for who writes them: about 300 bytes each, and their paths at most twice [`PATH_MAX`] more. Of more than these only the number is kept.
 const WAITING_MAX: usize = 16_384;
+
+/// Bytes that are kept of a path: what a client names may be far longer, and nobody reads it in a log.
+const PATH_MAX: usize = 4096;
 
 /// Refusals of strangers that are told within a second. They cost a stranger nothing, and must not fill the disk.
 const STRANGERS_PER_SECOND: u32 = 50;
@@ -122,16 +125,20 @@ impl Asked {
         let path = request.sources.first().map_or(&request.path, |source| &source.path);
         Self {
             operation,
-            root: request.root.clone(),
-            path: path.as_bytes().to_vec(),
+            root: beginning(&request.root),
+            path: beginning(path.as_bytes()),
             more: request.sources.len().saturating_sub(1),
         }
     }
 
     /// What a control lane was opened for.
     pub(super) fn of(opened: &Opened) -> Self {
-        let at =
-            |operation, root: &[u8], path: &[u8]| Self { operation, root: root.into(), path: path.into(), more: 0 };
+        let at = |operation, root: &[u8], path: &[u8]| Self {
+            operation,
+            root: beginning(root),
+            path: beginning(path),
+            more: 0,
+        };
         match opened {
             Opened::Session(request) => Self::of_request(request),
             Opened::List { root, path } => at(Operation::List, root, path.as_bytes()),
@@ -139,6 +146,11 @@ impl Asked {
             Opened::Join(_) => Self::JOIN,
         }
     }
+}
+
+/// What is kept of a path.
+fn beginning(path: &[u8]) -> Vec<u8> {
+    path.get(..PATH_MAX).unwrap_or(path).to_vec()
 }
 
 /// A run as its server saw it: all figures are the server's own.
@@ -217,12 +229,26 @@ impl ServerLog {
         self.metrics.as_ref()
     }
 
-    fn add(&self, event: ServerEvent) {
+    fn add(&self, mut event: ServerEvent) {
         if let Some(metrics) = &self.metrics {
             metrics.count(&event);
         }
-        if let Some(waiting) = &self.waiting {
-            lock(waiting).add(event);
+        let Some(waiting) = &self.waiting else { return };
+        if let Some(error) = event.what.error_mut() {
+            error.shorten_path(PATH_MAX);
+        }
+        let mut waiting = lock(waiting);
+        if waiting.events.len() < WAITING_MAX {
+            waiting.events.push_back(event);
+        } else {
+            self.count_dropped(&mut waiting);
+        }
+    }
+
+    fn count_dropped(&self, waiting: &mut Waiting) {
+        waiting.dropped += 1;
+        if let Some(metrics) = &self.metrics {
+            metrics.count_dropped();
         }
     }
 
@@ -244,7 +270,7 @@ impl ServerLog {
             drop(waiting);
             self.add(event);
         } else {
-            waiting.dropped += 1;
+            self.count_dropped(&mut waiting);
             if let Some(metrics) = &self.metrics {
                 metrics.count(&event);
             }
@@ -264,19 +290,28 @@ impl ServerLog {
     }
 }
 
-impl Waiting {
-    fn add(&mut self, event: ServerEvent) {
-        if self.events.len() >= WAITING_MAX {
-            self.dropped += 1;
-            return;
+impl Happening {
+    fn error_mut(&mut self) -> Option<&mut Error> {
+        match self {
+            Self::Session(end) => end.error.as_mut(),
+            Self::Answered { error, .. } => error.as_mut(),
+            Self::Refused { error, .. } | Self::KeysUnreadable(error) => Some(error),
+            Self::Connected
+            | Self::Disconnected { .. }
+            | Self::Joined
+            | Self::Revoked
+            | Self::KeysRead(_)
+            | Self::Dropped(_) => None,
         }
-        self.events.push_back(event);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientInfo, Happening, STRANGERS_PER_SECOND, ServerLog, WAITING_MAX};
+    use sparsync_proto::RelPath;
+    use sparsync_proto::session::Opened;
+
+    use super::{Asked, ClientInfo, Happening, PATH_MAX, STRANGERS_PER_SECOND, ServerLog, WAITING_MAX};
     use crate::error::{Error, ErrorKind};
 
     #[test]
@@ -295,13 +330,31 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_bounded_and_counted() {
+    fn long_paths_of_clients_are_not_kept() {
+        let deep = ["x".repeat(200).as_str(); PATH_MAX / 200 + 1].join("/");
+        let path = RelPath::new(deep.as_bytes()).expect("a path");
+        let asked = Asked::of(&Opened::Stat { root: b"root".to_vec(), path });
+        assert_eq!(asked.path, deep.as_bytes().get(..PATH_MAX).expect("long"));
         let log = ServerLog::new(true, false).expect("a log");
+        let error = Error::new(ErrorKind::NotFound, "no").at(deep.as_bytes());
+        log.tell(None, Happening::Answered { asked, error: Some(error) });
+        let events = log.take();
+        let [super::ServerEvent { what: Happening::Answered { error: Some(error), .. }, .. }] = events.as_slice()
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(error.path().map(<[u8]>::len), Some(PATH_MAX));
+    }
+
+    #[test]
+    fn what_nobody_takes_is_bounded_and_counted() {
+        let log = ServerLog::new(true, true).expect("a log");
         for _ in 0..WAITING_MAX + 7 {
             log.tell(None, Happening::Revoked);
         }
         let events = log.take();
         assert_eq!(events.len(), WAITING_MAX + 1);
         assert!(matches!(events.last().map(|event| &event.what), Some(Happening::Dropped(7))));
+        assert_eq!(log.metrics().expect("metrics").dropped(), 7);
     }
 }

@@ -195,13 +195,19 @@ impl AuthorizedKeys {
         outcome
     }
 
-    /// Whether a line could be added to the file.
+    /// Whether a line could be added to the file: the file is read, and a key of the given lines has no second meaning.
     pub fn check_line(&self, line: &str) -> Result<()> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
-        let Some((_, scope)) = parse_line(line).map_err(refuse)? else {
+        let Some((key, scope)) = parse_line(line).map_err(refuse)? else {
             return Err(refuse("there is nothing on the line".to_owned()));
         };
-        check_roots(&scope, self.served.as_deref()).map_err(refuse)
+        check_roots(&scope, self.served.as_deref()).map_err(refuse)?;
+        if let Some((given, Origin::Given(number))) = self.given.get(&key)
+            && **given != scope
+        {
+            return Err(refuse(stands_already(&scope, given, &format!("authorized key {number} of the options"))));
+        }
+        self.read_all().keys.map(|_| ())
     }
 
     /// The file, when there is one.
@@ -298,12 +304,16 @@ fn insert(keys: &mut Keys, key: PublicKey, scope: Scope, origin: Origin) -> std:
                 Origin::Given(number) => format!("authorized key {number} of the options"),
                 Origin::File(number) => format!("line {number}"),
             };
-            Err(format!(
-                "the key of \"{}\" stands already at {place}, there for \"{}\", with another name or scope",
-                scope.name, before.name
-            ))
+            Err(stands_already(&scope, before, &place))
         }
     }
+}
+
+fn stands_already(scope: &Scope, before: &Scope, place: &str) -> String {
+    format!(
+        "the key of \"{}\" stands already at {place}, there for \"{}\", with another name or scope",
+        scope.name, before.name
+    )
 }
 
 #[cfg(test)]
@@ -357,6 +367,23 @@ mod tests {
         assert!(error.message().starts_with("line 2: "), "{error}");
         AuthorizedKeys::new(&[format!("a {}", key(1)), format!("a {}", key(2))], None, None)
             .expect("two keys, one name");
+    }
+
+    #[test]
+    fn a_line_that_would_break_the_set_is_not_to_be_added() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("authorized_keys");
+        let given = [format!("laptop {} allow=read", key(1))];
+        let keys = AuthorizedKeys::new(&given, Some(&path), None).expect("good");
+        keys.check_line(&given[0]).expect("the same again");
+        keys.check_line(&format!("other {}", key(2))).expect("another key");
+        for line in [format!("laptop {}", key(1)), format!("other {} allow=read", key(1))] {
+            let error = keys.check_line(&line).expect_err(&line);
+            assert!(error.message().contains("authorized key 1 of the options"), "{error}");
+        }
+        write(&path, "a ");
+        let error = keys.check_line(&format!("other {}", key(2))).expect_err("a broken file");
+        assert!(error.message().starts_with("line 1: "), "{error}");
     }
 
     #[test]

@@ -126,7 +126,8 @@ impl Invitations {
     }
 
     /// Lets the holder of `key` in by a secret, if there is an invitation with it that has not ended, and gives the line of
-    /// the file of keys. From then on the invitation is gone. `check` looks at the line before anything is changed.
+    /// the file of keys. From then on the invitation is gone. `check` looks at the line before anything is
+    /// changed, and so is the file of keys read.
     pub fn redeem(
         &self,
         secret: &[u8],
@@ -144,6 +145,7 @@ impl Invitations {
             }
             let Some((number, line)) = found else { return Ok((None, None)) };
             check(&line)?;
+            self.keys.keys()?;
             let others = (1u64..).zip(text.split_inclusive('\n')).filter(|(other, _)| *other != number);
             let kept: String = others.map(|(_, content)| content).collect();
             Ok((Some(without_ended(&kept)), Some(line)))
@@ -166,6 +168,9 @@ impl Invitations {
         let _lock = private_file::lock_directory(&self.path)?;
         let read = private_file::read(&self.path)?;
         let (text, metadata) = read.map_or((String::new(), None), |(text, metadata)| (text, Some(metadata)));
+        if let Some(why) = metadata.as_ref().and_then(|metadata| private_file::untrusted(&self.path, metadata)) {
+            return Err(Error::new(ErrorKind::Config, why).at(self.path.as_os_str().as_bytes()));
+        }
         let (changed, given) = edit(&text)?;
         if let Some(changed) = changed {
             private_file::replace(&self.path, changed.as_bytes(), metadata.as_ref())?;
@@ -204,7 +209,7 @@ fn parse(line: &str) -> std::result::Result<Option<Open<'_>>, String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
     use super::{Invitation, Invitations};
     use crate::trust::{KeyFile, PublicKey};
@@ -238,6 +243,58 @@ mod tests {
         assert!(invitations.redeem(&bob.secret, key(2), |_| Ok(())).expect("no error").is_some());
         assert_eq!(fs::read_to_string(invitations.path()).expect("read"), "");
         assert_eq!(keys.keys().expect("read").len(), 2);
+    }
+
+    #[test]
+    fn nothing_is_struck_off_while_the_keys_cannot_be_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let keys = directory.path().join("authorized_keys");
+        let invitations = Invitations::beside(&keys);
+        let alice = invitations.add("alice", "", LATER, key(9)).expect("invited");
+        fs::write(&keys, "broken\n").expect("written");
+        let error = invitations.redeem(&alice.secret, key(1), |_| Ok(())).expect_err("line 1");
+        assert_eq!(error.path(), Some(keys.as_os_str().as_encoded_bytes()));
+        fs::remove_file(&keys).expect("removed");
+        assert!(invitations.redeem(&alice.secret, key(1), |_| Ok(())).expect("no error").is_some());
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_may_have_written_invites_nobody() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let invitations = Invitations::beside(&directory.path().join("authorized_keys"));
+        let alice = invitations.add("alice", "", LATER, key(9)).expect("invited");
+        let redeem = || invitations.redeem(&alice.secret, key(1), |_| Ok(()));
+        for mode in [0o620, 0o602] {
+            fs::set_permissions(invitations.path(), fs::Permissions::from_mode(mode)).expect("chmod");
+            assert_eq!(redeem().expect_err("others may write it").kind(), ErrorKind::Config);
+            invitations.add("bob", "", LATER, key(9)).expect_err("others may write it");
+        }
+        fs::set_permissions(invitations.path(), fs::Permissions::from_mode(0o600)).expect("chmod");
+        if rustix::process::geteuid().is_root() {
+            chown(invitations.path(), Some(12_345), None).expect("chown");
+            let error = redeem().expect_err("it is of somebody else");
+            assert!(error.message().contains("user 12345"), "{error}");
+            chown(invitations.path(), Some(0), None).expect("chown");
+        }
+        assert!(redeem().expect("no error").is_some());
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        chown(directory.path(), Some(12_345), Some(54_321)).expect("chown");
+        let keys = directory.path().join("authorized_keys");
+        let invitations = Invitations::beside(&keys);
+        let alice = invitations.add("alice", "", LATER, key(9)).expect("invited");
+        assert!(invitations.redeem(&alice.secret, key(1), |_| Ok(())).expect("no error").is_some());
+        crate::trust::Identity::load_or_create(&directory.path().join("key.pem")).expect("made");
+        for entry in fs::read_dir(directory.path()).expect("read") {
+            let metadata = entry.expect("an entry").metadata().expect("metadata");
+            assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o777), (12_345, 54_321, 0o600));
+        }
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub(super) fn read(path: &Path) -> Result<Option<(String, fs::Metadata)>> {
     Ok(Some((text, metadata)))
 }
 
-/// Creates a new file, 0600 from its creation, with this content on disk.
+/// Creates a new file, 0600 from its creation, with this content on disk. One that root makes belongs to the owner of its
+/// directory: a service without root's rights has to read it.
 ///
 /// The content is there before the name is: two processes that create the same file at once never see half of the
 /// other's. `Ok(false)` when the name was taken already; that file is untouched.
@@ -80,6 +81,27 @@ fn create_in_place(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
+/// Why what stands in a file is not to be believed: somebody may have written it who decides nothing here. The owner of
+/// the directory does, who could put another file there.
+pub(super) fn untrusted(path: &Path, metadata: &fs::Metadata) -> Option<String> {
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Some(format!("others may write the file (mode {mode:04o}); run chmod go-w on it"));
+    }
+    let uid = metadata.uid();
+    let known = uid == 0
+        || uid == rustix::process::geteuid().as_raw()
+        || directory(&resolved(path)).is_some_and(|directory| directory.uid() == uid);
+    (!known)
+        .then(|| format!("the file belongs to user {uid}, and not to the server's user, root or its directory's owner"))
+}
+
+/// The directory of a path.
+fn directory(path: &Path) -> Option<fs::Metadata> {
+    let parent = path.parent()?;
+    fs::metadata(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).ok()
+}
+
 /// Where the file really is, so that a symlink in its place stays one.
 #[expect(
     clippy::disallowed_methods,
@@ -89,7 +111,7 @@ fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// Replaces a file's content in one step; `like` gives mode and owner to keep, 0600 and this process's otherwise.
+/// Replaces a file's content in one step; `like` gives mode and owner to keep, those of a new file otherwise.
 /// A symlink stays one: the file that it leads to is replaced.
 pub(super) fn replace(path: &Path, content: &[u8], like: Option<&fs::Metadata>) -> Result<()> {
     create_parents(path)?;
@@ -145,6 +167,10 @@ impl Temporary {
             // Owner first, as changing it clears mode bits. Only root can; for anybody else the file is their own.
             let _ = std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()));
             file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o666)).map_err(fail)?;
+        } else if rustix::process::geteuid().is_root()
+            && let Some(directory) = directory(target)
+        {
+            let _ = std::os::unix::fs::fchown(&file, Some(directory.uid()), Some(directory.gid()));
         }
         file.sync_all().map_err(fail)?;
         Ok(temporary)
