@@ -88,13 +88,14 @@ judged(
       return ended.stdout;
     };
     dir(work, 'tmp');
+    const inside = `${sandbox}/work`;
     t.regex(await run('seed', source, 'work'), /^100 files, 0 deleted/);
-    assertEqual(t, source, `${sandbox}/work`);
+    assertEqual(t, source, inside);
     t.regex(await run('seed', source, 'work'), /^0 files/);
-    writeFileSync(`${sandbox}/work/new`, 'made there');
-    rmSync(`${sandbox}/work/dir0000`, { recursive: true });
+    writeFileSync(`${inside}/new`, 'made there');
+    rmSync(`${inside}/dir0000`, { recursive: true });
     t.regex(await run('collect', 'work', source), /^1 files, 2[56] deleted/);
-    assertEqual(t, `${sandbox}/work`, source);
+    assertEqual(t, inside, source);
     t.deepEqual([...names(`${work}/tmp`), ...names(sandbox).filter((name) => !/^work(\/|$)/.test(name))], []);
   },
 );

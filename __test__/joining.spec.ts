@@ -23,6 +23,7 @@ import { client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { failure } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
 
 interface Site {
   readonly work: string;
@@ -78,9 +79,9 @@ test('an invitation works once, for its scope, and the guest has the key of the 
   await sync(source(work), server.url('root/alice').replace('%2F', '/'), access);
   t.is(readFileSync(`${served}/alice/file`, 'utf8'), 'content');
   for (const place of ['root/bob', 'root']) {
-    await failure(t, sync(source(work), `sparsync://${address}/${place}`, access), AccessError, place);
+    await failure(t, sync(source(work), urlAt(address, place), access), AccessError, place);
   }
-  await failure(t, sync(`sparsync://${address}/root/alice`, `${work}/back`, access), AccessError, 'it may not read');
+  await failure(t, sync(urlAt(address, 'root', 'alice'), `${work}/back`, access), AccessError, 'it may not read');
   await until('the log', () => events.some(({ type }) => type === 'joined'));
   t.like(
     events.find(({ type }) => type === 'joined'),
@@ -163,20 +164,20 @@ test.serial('a credential is all that a machine needs, for its scope, its server
       ...['-i', `PATH=${process.env['PATH'] ?? ''}`, `SPARSYNC_CREDENTIAL=${value}`, 'HOME=/nonexistent'],
       ...[process.execPath, program, ...args],
     ]).ended;
-  const pushed = await run(credential, '-rlpt', `${source(work)}/`, `sparsync://${address}/root/web/`);
+  const pushed = await run(credential, '-rlpt', `${source(work)}/`, urlAt(address, 'root', 'web', ''));
   t.deepEqual([pushed.code, pushed.stderr], [exit.ok, '']);
   t.is(readFileSync(`${served}/web/file`, 'utf8'), 'content');
   for (const [args, code] of [
-    [[`${work}/source/`, `sparsync://${address}/root/`], exit.unauthorized],
-    [[`sparsync://${address}/root/web/`, `${work}/back/`], exit.unauthorized],
-    [[`${work}/source/`, 'sparsync://other.example/root/web/'], exit.usage],
+    [[`${work}/source/`, urlAt(address, 'root', '')], exit.unauthorized],
+    [[urlAt(address, 'root', 'web', ''), `${work}/back/`], exit.unauthorized],
+    [[`${work}/source/`, urlAt('other.example', 'root', 'web', '')], exit.usage],
   ] as const) {
     const refused = await run(credential, '-a', ...args);
     t.is(refused.code, code, refused.stderr);
     t.false(refused.stderr.includes(credential.slice(30, 60)), 'a secret is in no message');
   }
   for (const bad of ['x', credential.slice(0, 60), `${credential.slice(0, 22)}e30`]) {
-    const refused = await run(bad, '-a', `${work}/source/`, `sparsync://${address}/root/web/`);
+    const refused = await run(bad, '-a', `${work}/source/`, urlAt(address, 'root', 'web', ''));
     t.is(refused.code, exit.usage, refused.stderr);
     t.regex(refused.stderr, /SPARSYNC_CREDENTIAL/);
   }
@@ -186,7 +187,7 @@ test.serial('a credential is all that a machine needs, for its scope, its server
   const ends = new Date(Date.now() + 3000).toISOString().replace(/\.\d+/, '');
   writeFileSync(keys, `ci ${key} root=root/web allow=write,delete expires=${ends}\n`, { mode: 0o600 });
   server.reload();
-  const connection = await connect(`sparsync://${address}/root/web`);
+  const connection = await connect(urlAt(address, 'root', 'web'));
   await connection.push(source(work), '');
   await until('the end of its time', () => server.stats()['connections_active'] === 0, 8000);
   const over = await failure(t, Promise.resolve(connection.push(source(work), '')), AccessError);
@@ -215,10 +216,10 @@ test('the command invites, joins, lists and revokes, without a restart of the se
   const joined = await cli(t, alice, ['join', address], { input: invited.stdout });
   t.is(joined.code, exit.ok, joined.stderr);
   t.regex(joined.stdout, /^joined as alice: the server's key ed25519:\S+ is pinned, yours is ed25519:\S+\n$/);
-  t.regex(joined.stderr, new RegExp(`sparsync://${address}/root/al%20ice/`));
+  t.regex(joined.stderr, new RegExp(urlAt(address, 'root', 'al%20ice', '')));
   const again = await cli(t, client(work, 'bob'), ['join', address], { env: { SPARSYNC_INVITATION: invited.stdout } });
   t.is(again.code, exit.unauthorized, again.stderr);
-  const to = `sparsync://${address}/root/al%20ice/`;
+  const to = urlAt(address, 'root', 'al%20ice', '');
   t.is((await cli(t, alice, ['-a', `${source(work)}/`, to])).code, exit.ok);
   t.is(readFileSync(`${served}/al ice/file`, 'utf8'), 'content');
   const listed = await cli(t, admin, ['keys', 'list']);
@@ -270,7 +271,7 @@ const hasTerminals = spawnSync('script', ['--version']).error === undefined;
     // Its beginning is the server’s key, which is no secret.
     t.false(ended.stdout.includes(invitation.slice(-20)));
     t.true(readFileSync(keys, 'utf8').startsWith('alice ed25519:'));
-    const pushed = await cli(t, user, ['-rt', `${source(work)}/`, `sparsync://${address}/root/alice/`]);
+    const pushed = await cli(t, user, ['-rt', `${source(work)}/`, urlAt(address, 'root', 'alice', '')]);
     t.deepEqual([pushed.code, pushed.stderr], [exit.ok, '']);
     t.is(readFileSync(`${served}/alice/file`, 'utf8'), 'content');
     // Ctrl-C ends the question.

@@ -40,6 +40,9 @@ function keptName({ sha256 }: RemoteProgram): string {
   return `sparsync-remote-${sha256.slice(0, 16)}`;
 }
 
+/** What `mktemp` replaces by letters of its choice. */
+const PLACEHOLDER = 'X'.repeat(6);
+
 /** Puts the other end there when it is missing: for good, for one run, or not at all. */
 export type Bootstrap = boolean | 'temp';
 
@@ -63,7 +66,11 @@ export function startScript(programs: readonly RemoteProgram[], bootstrap: Boots
   if (bootstrap === false) return [...steps, 'echo "sparsync-remote: not found" >&2', 'exit 127'].join('; ');
   const [folder, file, last] =
     bootstrap === 'temp'
-      ? [':', 't=$(mktemp "${TMPDIR:-/tmp}/sparsync-remote.XXXXXX") || exit 3', 'exec "$t" --stdio --temporary']
+      ? [
+          ':',
+          `t=$(mktemp "\${TMPDIR:-/tmp}/sparsync-remote.${PLACEHOLDER}") || exit 3`,
+          'exec "$t" --stdio --temporary',
+        ]
       : ['mkdir -p "$d" || exit 3', 't="$f.$$"', 'mv -f "$t" "$f" && exec "$f" --stdio'];
   return [
     ...steps,
