@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use sparsync_core::{Asked, Error, Happening, Operation, ServerEvent, SessionEnd};
+use sparsync_core::{Asked, Error, Happening, ServerEvent, SessionEnd};
 
 use crate::number::number;
 
@@ -58,16 +58,8 @@ fn millis(duration: Duration) -> f64 {
 
 impl NativeServerEvent {
     fn asked(self, asked: Asked) -> Self {
-        let operation = match asked.operation {
-            Operation::Push => "push",
-            Operation::Pull => "pull",
-            Operation::List => "list",
-            Operation::Stat => "stat",
-            Operation::Explain => "explain",
-            Operation::Join => "join",
-        };
         Self {
-            operation: Some(operation.to_owned()),
+            operation: Some(asked.operation.word().to_owned()),
             root: Some(asked.root.into()),
             path: Some(asked.path.into()),
             more: u32::try_from(asked.more).ok().filter(|more| *more > 0),

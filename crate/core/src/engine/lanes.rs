@@ -23,7 +23,12 @@ const FRAMES_QUEUE: usize = 64;
 const FRAMES_QUEUE_BYTES: u32 = 4 << 20;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
-pub(crate) const DATA_QUEUE: usize = 2;
+const DATA_QUEUE: usize = 2;
+
+/// The queues of so many data lanes: where packs go in, and where they come out.
+pub(crate) fn data_queues(lanes: u8) -> (Vec<mpsc::Sender<Pack>>, Vec<mpsc::Receiver<Pack>>) {
+    (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip()
+}
 
 /// A pack on its way.
 #[derive(Debug)]

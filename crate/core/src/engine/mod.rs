@@ -31,7 +31,7 @@ mod xattrs;
 mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};
-pub(crate) use lanes::{ControlLane, DATA_QUEUE, FrameSender, Pack, TransportControl, control_lane};
+pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, control_lane, data_queues};
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
 pub(crate) use reader::{SkipList, Way};

@@ -8,6 +8,7 @@ mod address;
 mod close;
 mod congestion;
 mod connect;
+mod control;
 mod gate;
 mod listen;
 mod parameters;

@@ -99,6 +99,21 @@ pub enum Operation {
     Join,
 }
 
+impl Operation {
+    /// Its name for programs: in events, logs and figures.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Pull => "pull",
+            Self::List => "list",
+            Self::Stat => "stat",
+            Self::Explain => "explain",
+            Self::Join => "join",
+        }
+    }
+}
+
 /// What a client asked for, and where.
 #[derive(Clone, Debug)]
 pub struct Asked {

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::lock;
-use super::log::{Happening, Operation, ServerEvent, SessionEnd};
+use super::log::{Happening, ServerEvent, SessionEnd};
 use crate::error::ErrorKind;
 
 /// Names with values: those of clients and roots are the operator's, so there are as many as he has made.
@@ -110,7 +110,7 @@ impl Metrics {
         match &event.what {
             Happening::Session(end) => self.session(&name(), end, event.at),
             Happening::Refused { asked, error } => {
-                let what = asked.as_ref().map_or("connection", |asked| word(asked.operation));
+                let what = asked.as_ref().map_or("connection", |asked| asked.operation.word());
                 self.refused.get_or_create(&vec![("what", what.to_owned())]).inc();
                 self.error(error.kind());
             }
@@ -136,7 +136,7 @@ impl Metrics {
     }
 
     fn session(&self, client: &str, end: &SessionEnd, at: SystemTime) {
-        let operation = word(end.asked.operation);
+        let operation = end.asked.operation.word();
         let root = String::from_utf8_lossy(&end.asked.root).into_owned();
         let result = match (&end.error, end.failed) {
             (Some(_), _) => "error",
@@ -176,16 +176,5 @@ impl Metrics {
         // Writing to a string fails for want of memory alone.
         let _ = encode(&mut text, &lock(&self.registry));
         text
-    }
-}
-
-const fn word(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Push => "push",
-        Operation::Pull => "pull",
-        Operation::List => "list",
-        Operation::Stat => "stat",
-        Operation::Explain => "explain",
-        Operation::Join => "join",
     }
 }

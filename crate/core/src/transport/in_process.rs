@@ -10,7 +10,7 @@ use sparsync_proto::{Frame, FrameDecoder};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Connection, Pending, Principal, SessionLanes, WireCounters};
-use crate::engine::{DATA_QUEUE, FrameSender, Pack, Session, TransportControl};
+use crate::engine::{FrameSender, Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Messages of encoded frames that are on their way.
@@ -127,7 +127,7 @@ type SharedLanes = Arc<Mutex<DataLanes>>;
 impl DataLanes {
     fn make(&mut self, lanes: u8) {
         if self.to.is_empty() && self.from.is_empty() {
-            (self.to, self.from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+            (self.to, self.from) = data_queues(lanes);
         }
     }
 }

@@ -40,6 +40,24 @@ impl WireCounters {
         Self { total: Some(Arc::clone(total)), ..Self::default() }
     }
 
+    /// Tells a profile what a session put on the wire and took off it. What its initiator sent is the request.
+    pub(crate) fn tell(&self, profiler: &Profiler, is_initiator: bool) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (sent, received) = (count(&self.bytes_sent), count(&self.bytes_received));
+        let (request, response) = if is_initiator { (sent, received) } else { (received, sent) };
+        for (figure, value) in [
+            (Figure::connections, 1),
+            (Figure::control_frames, count(&self.control_frames)),
+            (Figure::streams_opened, count(&self.streams_opened)),
+            (Figure::streams, count(&self.streams_opened) + count(&self.streams_accepted)),
+            (Figure::request_bytes, request),
+            (Figure::response_bytes, response),
+            (Figure::round_trips, count(&self.round_trips)),
+        ] {
+            profiler.set(figure, value);
+        }
+    }
+
     /// Something was said to the peer.
     pub(crate) fn asks(&self, profiler: Option<&Profiler>) {
         if !self.asked.swap(true, Ordering::Relaxed)

@@ -17,6 +17,7 @@ use super::command::Command;
 use super::descriptor::{Sink, Source};
 use super::streams::{RecvStream, SendStream};
 use crate::error::{Error, Result};
+use crate::net::control::LAST_FRAMES;
 
 /// Bytes that are asked for at once.
 const READ_BYTES: usize = 128 << 10;
@@ -301,7 +302,7 @@ impl Carrier {
         self.written.send_replace(true);
         if let Err(error) = written {
             // The peer may have said why; its words come by the other descriptor.
-            tokio::time::sleep(super::LAST_FRAMES).await;
+            tokio::time::sleep(LAST_FRAMES).await;
             self.finish(self.ended().await.because(error));
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::streams::{RecvStream, SendStream};
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, Result};
+use crate::net::control::{StreamIn as _, StreamOut as _};
 use crate::transport::WireCounters;
 
 /// Carries the packs of one lane to the peer.

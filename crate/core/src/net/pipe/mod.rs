@@ -29,10 +29,6 @@ pub use command::{Canceled, CommandOptions, RemoteProgram};
 use descriptor::{Sink, Source};
 use session::{PipeLanes, Streams};
 
-/// How long the last frames of a peer are waited for when a stream ends: they hold the result of the run, or the reason of
-/// its end.
-const LAST_FRAMES: Duration = Duration::from_secs(2);
-
 /// How long what closes the connection may take to be written.
 const CLOSE_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 

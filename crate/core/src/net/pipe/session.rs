@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::carrier::{Carrier, NewSession, Place};
-use super::control::{ControlOut, receive_control};
+use super::control::receive_control;
 use super::data::{receive_lane, refuse_others, send_lane};
 use super::streams::{RecvStream, SendStream};
-use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
+use crate::net::control::{ControlOut, LAST_FRAMES, StreamOut as _, read_frame};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
 
@@ -90,7 +91,7 @@ impl PipeLanes {
             tokio::select! {
                 biased;
                 () = session.ended.notified() => {}
-                error = out.say_all() => session.fail(error),
+                error = say_all(&mut out) => session.fail(error),
                 error = incoming => session.fail(error),
                 () = lanes => {}
                 error = watch_work(&session, &peer_work, timeout, urgent) => session.fail(error),
@@ -103,6 +104,19 @@ impl PipeLanes {
         drop(place);
         if let Some(profiler) = profiler {
             profiler.end_probe();
+        }
+    }
+}
+
+/// Sends what the engine says. Ends only when that cannot be said: whether all is well is known when the engine, which has no
+/// more to say, has ended the session.
+async fn say_all(out: &mut ControlOut<'_, SendStream>) -> Error {
+    match out.send_all().await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => {
+            // The reason may be on its way on another stream.
+            tokio::time::sleep(LAST_FRAMES).await;
+            error
         }
     }
 }
@@ -120,7 +134,7 @@ async fn carry_lanes(
         tasks.spawn(async move {
             // The queue stays open till the session has failed: who finds it closed knows no reason.
             if let Err(error) = send_lane(&session, stream, &mut queue, &wire).await {
-                tokio::time::sleep(super::LAST_FRAMES).await;
+                tokio::time::sleep(LAST_FRAMES).await;
                 session.fail(error);
             }
         });
@@ -133,7 +147,7 @@ async fn carry_lanes(
             if let Err(error) = receive_lane(&session, stream, &queue, &wire).await {
                 if error.kind() != crate::ErrorKind::Protocol {
                     // The reason comes on the control lane.
-                    tokio::time::sleep(super::LAST_FRAMES).await;
+                    tokio::time::sleep(LAST_FRAMES).await;
                 }
                 session.fail(error);
             }
@@ -161,7 +175,7 @@ impl SessionLanes for PipeLanes {
         Box::pin(async move {
             let wire = Arc::clone(&self.wire);
             let Streams { words, decoder, .. } = self.streams().await?;
-            super::control::read(words, decoder, &wire).await
+            read_frame(words, decoder, &wire).await
         })
     }
 
@@ -172,13 +186,13 @@ impl SessionLanes for PipeLanes {
     }
 
     fn data_out(&mut self, lanes: u8) -> Vec<mpsc::Sender<Pack>> {
-        let (to, from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+        let (to, from) = data_queues(lanes);
         self.outgoing = from;
         to
     }
 
     fn data_in(&mut self, lanes: u8) -> Vec<mpsc::Receiver<Pack>> {
-        let (to, from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+        let (to, from) = data_queues(lanes);
         self.incoming = to;
         from
     }
@@ -196,20 +210,7 @@ impl SessionLanes for PipeLanes {
 /// What a profile tells of the transport.
 fn figures(carrier: Arc<Carrier>, wire: Arc<WireCounters>, is_initiator: bool) -> impl Fn(&Profiler) + Send + 'static {
     move |profiler| {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (sent, received) = (count(&wire.bytes_sent), count(&wire.bytes_received));
-        let (request, response) = if is_initiator { (sent, received) } else { (received, sent) };
-        for (figure, value) in [
-            (Figure::connections, 1),
-            (Figure::control_frames, count(&wire.control_frames)),
-            (Figure::streams_opened, count(&wire.streams_opened)),
-            (Figure::streams, count(&wire.streams_opened) + count(&wire.streams_accepted)),
-            (Figure::request_bytes, request),
-            (Figure::response_bytes, response),
-            (Figure::round_trips, count(&wire.round_trips)),
-            (Figure::rtt_ms, nanos(carrier.round_trip())),
-        ] {
-            profiler.set(figure, value);
-        }
+        wire.tell(profiler, is_initiator);
+        profiler.set(Figure::rtt_ms, nanos(carrier.round_trip()));
     }
 }

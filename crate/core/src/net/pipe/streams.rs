@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::carrier::{Carrier, Item};
 use crate::error::{Error, Result};
+use crate::net::control::{StreamIn, StreamOut};
 
 /// A stream to the peer.
 pub(super) struct SendStream {
@@ -24,8 +25,17 @@ impl SendStream {
         Self { carrier, id, credit, ended: false }
     }
 
-    /// Hands a piece of `bytes` over to be written, and takes it off them. Who stops waiting loses nothing.
-    pub(super) async fn write_some(&mut self, bytes: &mut Bytes) -> Result<usize> {
+    /// Hands all of `bytes` over.
+    pub(super) async fn write_all(&mut self, bytes: &mut Bytes) -> Result<()> {
+        while !bytes.is_empty() {
+            self.write_some(bytes).await?;
+        }
+        Ok(())
+    }
+}
+
+impl StreamOut for SendStream {
+    async fn write_some(&mut self, bytes: &mut Bytes) -> Result<usize> {
         let size = bytes.len().min(CHUNK_BYTES_MAX);
         let Ok(count) = u32::try_from(size) else { return Err(Error::internal("a chunk of another size")) };
         if size == 0 {
@@ -38,16 +48,7 @@ impl SendStream {
         Ok(size)
     }
 
-    /// Hands all of `bytes` over.
-    pub(super) async fn write_all(&mut self, bytes: &mut Bytes) -> Result<()> {
-        while !bytes.is_empty() {
-            self.write_some(bytes).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends the stream.
-    pub(super) fn finish(&mut self) {
+    fn finish(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             self.carrier.end(self.id);
         }
@@ -79,9 +80,10 @@ impl RecvStream {
             self.carrier.grant_in_turn(self.id, more);
         }
     }
+}
 
-    /// What came next, at most `most` bytes; nothing at the end.
-    pub(super) async fn read_chunk(&mut self, most: usize) -> Result<Option<Bytes>> {
+impl StreamIn for RecvStream {
+    async fn read_chunk(&mut self, most: usize) -> Result<Option<Bytes>> {
         while self.chunk.is_empty() {
             if self.ended {
                 return Ok(None);

@@ -2,27 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
 
-use super::LAST_FRAMES;
-use crate::engine::{FrameSender, Session, TransportControl};
-use crate::error::{Error, ErrorKind, Result, Side};
+use crate::engine::{FrameSender, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::control::{LAST_FRAMES, READ_BYTES, StreamIn, StreamOut, read_frame};
 use crate::net::{read_error, write_error};
-use crate::profile::Profiler;
-use crate::transport::{WireCounters, encoded};
-
-/// Bytes taken from a stream at once.
-const READ_BYTES: usize = 64 << 10;
+use crate::transport::WireCounters;
 
 /// Bytes of a control lane that are taken after the session has ended: signs of life, and the records of a small tree.
 const REST_BYTES_MAX: usize = 64 << 10;
-
-/// How long a peer may take the last words, and one that has timed out.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-const LAST_WORDS_UNHEARD: Duration = Duration::from_millis(250);
 
 /// A control lane's two streams, with what has been read beyond the first frames.
 pub(super) struct ControlStreams {
@@ -53,112 +44,25 @@ impl ControlStreams {
 
     /// Reads the next frame.
     pub(super) async fn read(&mut self) -> Result<Option<Frame>> {
-        loop {
-            if let Some(frame) = self.decoder.next_frame().map_err(Error::unreadable)? {
-                return Ok(Some(frame));
-            }
-            match self.recv.read_chunk(READ_BYTES, true).await.map_err(|error| read_error(&error))? {
-                Some(chunk) => {
-                    self.wire.received(chunk.bytes.len() as u64);
-                    self.decoder.feed(&chunk.bytes);
-                }
-                None if self.decoder.is_empty() => return Ok(None),
-                None => return Err(Error::protocol("a control lane that ends inside a frame").remote()),
-            }
-        }
+        read_frame(&mut self.recv, &mut self.decoder, &self.wire).await
     }
 }
 
-/// The way out of a control lane.
-pub(super) struct ControlOut<'a> {
-    send: quinn::SendStream,
-    control: TransportControl,
-    /// What has been begun and did not fit the window yet. It is kept here, so that the end of the session, which lets
-    /// go of everything that waits, does not tear a frame: the last words come behind it.
-    unsent: Bytes,
-    wire: &'a WireCounters,
-    profiler: Option<&'a Profiler>,
+impl StreamOut for quinn::SendStream {
+    async fn write_some(&mut self, bytes: &mut Bytes) -> Result<usize> {
+        let written = self.write_chunks(std::slice::from_mut(bytes)).await.map_err(|error| write_error(&error))?;
+        Ok(written.bytes)
+    }
+
+    fn finish(&mut self) {
+        let _ = Self::finish(self);
+    }
 }
 
-impl<'a> ControlOut<'a> {
-    pub(super) fn new(
-        send: quinn::SendStream,
-        control: TransportControl,
-        wire: &'a WireCounters,
-        profiler: Option<&'a Profiler>,
-    ) -> Self {
-        // Lists and questions overtake content, so that nobody waits for what is behind it.
-        let _ = send.set_priority(1);
-        Self { send, control, unsent: Bytes::new(), wire, profiler }
-    }
-
-    /// Sends what the engine says, until it says no more.
-    pub(super) async fn send_all(&mut self) -> Result<()> {
-        loop {
-            let (encoded, is_bulk) = tokio::select! {
-                biased;
-                Some(encoded) = self.control.urgent.recv() => (encoded, false),
-                Some(encoded) = self.control.bulk.recv() => (encoded, true),
-                else => return Ok(()),
-            };
-            self.send(encoded).await.map_err(|error| write_error(&error))?;
-            if is_bulk {
-                self.control.bulk_written();
-            }
-        }
-    }
-
-    async fn send(&mut self, encoded: Vec<u8>) -> std::result::Result<(), quinn::WriteError> {
-        self.unsent = Bytes::from(encoded);
-        self.wire.control_frames.fetch_add(1, Ordering::Relaxed);
-        let began = self.profiler.map(|profiler| {
-            profiler.raise(Figure::control_queue_max, self.control.bulk.len() as u64);
-            profiler.now()
-        });
-        self.send_unsent().await?;
-        if let Some((profiler, began)) = self.profiler.zip(began) {
-            profiler.add(Figure::write_ms, profiler.now() - began);
-        }
-        self.wire.asks(self.profiler);
-        Ok(())
-    }
-
-    async fn send_unsent(&mut self) -> std::result::Result<(), quinn::WriteError> {
-        while !self.unsent.is_empty() {
-            let written = self.send.write_chunks(std::slice::from_mut(&mut self.unsent)).await?;
-            self.wire.sent(written.bytes as u64);
-        }
-        Ok(())
-    }
-
-    /// Sends what is left to say, or why the run ended, and closes the lane.
-    pub(super) async fn close(mut self, error: Option<&Error>, sends_content: bool) {
-        let last_words = async {
-            match error {
-                // Who sends content has the receiver's account, and what it has not said by then interests nobody.
-                None if sends_content => {}
-                None => {
-                    self.send_unsent().await?;
-                    while let Ok(encoded) = self.control.urgent.try_recv() {
-                        self.send(encoded).await?;
-                    }
-                    while let Ok(encoded) = self.control.bulk.try_recv() {
-                        self.send(encoded).await?;
-                    }
-                }
-                // The peer knows already what it told us.
-                Some(error) if error.side() == Side::Remote && error.kind() != ErrorKind::Protocol => {}
-                Some(error) => {
-                    self.send_unsent().await?;
-                    self.send(encoded(&[Frame::Abort(error.to_wire())])).await?;
-                }
-            }
-            Ok::<(), quinn::WriteError>(())
-        };
-        // A peer that takes nothing any more must not keep the run from ending.
-        let unheard = error.is_some_and(|error| error.kind() == ErrorKind::Timeout);
-        let _ = tokio::time::timeout(if unheard { LAST_WORDS_UNHEARD } else { LAST_WORDS }, last_words).await;
-        let _ = self.send.finish();
+impl StreamIn for quinn::RecvStream {
+    async fn read_chunk(&mut self, most: usize) -> Result<Option<Bytes>> {
+        let chunk = Self::read_chunk(self, most, true).await.map_err(|error| read_error(&error))?;
+        Ok(chunk.map(|chunk| chunk.bytes))
     }
 }
 

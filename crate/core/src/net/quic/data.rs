@@ -9,11 +9,11 @@ use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::LAST_FRAMES;
 use super::router::{ArrivedLane, LANE_HEADER_BYTES, Route};
 use super::silence::Silence;
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::control::LAST_FRAMES;
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
 use crate::profile::Profiler;
 use crate::transport::WireCounters;

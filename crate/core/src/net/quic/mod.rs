@@ -17,10 +17,6 @@ use control::ControlStreams;
 use router::Router;
 use session::{End, QuicLanes};
 
-/// How long the last frames of a peer are waited for when a lane ends or is stopped: they hold the result of the run,
-/// or the reason of its end.
-const LAST_FRAMES: Duration = Duration::from_secs(2);
-
 /// Below this round trip a path is a machine's own or a local network's, whose speed a window does not tell.
 const GOODPUT_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
 

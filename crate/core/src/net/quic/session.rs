@@ -8,13 +8,13 @@ use sparsync_proto::{Figure, Frame};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::LAST_FRAMES;
-use super::control::{ControlOut, ControlStreams, receive_control, take_the_rest};
+use super::control::{ControlStreams, receive_control, take_the_rest};
 use super::data::{LaneContext, carry_in, carry_out};
 use super::router::Router;
 use super::silence::Silence;
-use crate::engine::{DATA_QUEUE, Pack, Session, TransportControl};
+use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
+use crate::net::control::{ControlOut, LAST_FRAMES};
 use crate::net::{Window, close_with, connection_error};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
@@ -83,6 +83,8 @@ impl QuicLanes {
         let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
         let silence = Arc::new(Silence::new(connection.clone()));
         let sends_content = !outgoing.is_empty();
+        // Lists and questions overtake content, so that nobody waits for what is behind it.
+        let _ = send.set_priority(1);
         let mut out = ControlOut::new(send, control, &wire, profiler.as_deref());
         {
             let context = LaneContext {
@@ -126,7 +128,7 @@ impl QuicLanes {
 
 /// Sends what the engine says. Ends only when that cannot be said: whether all is well is known when the engine, which has no
 /// more to say, has ended the session.
-async fn say_all(out: &mut ControlOut<'_>, silence: &Silence) -> Error {
+async fn say_all(out: &mut ControlOut<'_, quinn::SendStream>, silence: &Silence) -> Error {
     match out.send_all().await {
         Ok(()) => std::future::pending().await,
         Err(error) => {
@@ -152,13 +154,13 @@ impl SessionLanes for QuicLanes {
     }
 
     fn data_out(&mut self, lanes: u8) -> Vec<mpsc::Sender<Pack>> {
-        let (to, from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+        let (to, from) = data_queues(lanes);
         self.outgoing = from;
         to
     }
 
     fn data_in(&mut self, lanes: u8) -> Vec<mpsc::Receiver<Pack>> {
-        let (to, from) = (0..lanes).map(|_| mpsc::channel(DATA_QUEUE)).unzip();
+        let (to, from) = data_queues(lanes);
         self.incoming = to;
         from
     }
@@ -200,17 +202,8 @@ fn transport_figures(
     let before = connection.stats();
     move |profiler| {
         let now = connection.stats();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (sent, received) = (count(&wire.bytes_sent), count(&wire.bytes_received));
-        let (request, response) = if end == End::Initiator { (sent, received) } else { (received, sent) };
+        wire.tell(profiler, end == End::Initiator);
         for (figure, value) in [
-            (Figure::connections, 1),
-            (Figure::control_frames, count(&wire.control_frames)),
-            (Figure::streams_opened, count(&wire.streams_opened)),
-            (Figure::streams, count(&wire.streams_opened) + count(&wire.streams_accepted)),
-            (Figure::request_bytes, request),
-            (Figure::response_bytes, response),
-            (Figure::round_trips, count(&wire.round_trips)),
             (Figure::packets_sent, now.udp_tx.datagrams - before.udp_tx.datagrams),
             (Figure::packets_received, now.udp_rx.datagrams - before.udp_rx.datagrams),
             (Figure::packets_lost, now.path.lost_packets.saturating_sub(before.path.lost_packets)),
