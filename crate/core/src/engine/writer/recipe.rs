@@ -258,9 +258,9 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         let hasher = blake3::Hasher::new();
         let (data_end, marked, is_copied) = (0, None, false);
-        let whole =
+        let arriving =
             Arriving { file, incoming, wanted, new, data_end, hasher, marked, basis, is_copied, partial, announced };
-        self.open = Some(Open::Arriving(Box::new(whole)));
+        self.open = Some(Open::Arriving(Box::new(arriving)));
         Ok(())
     }
 
@@ -375,7 +375,6 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.complete(Unnamed { incoming, file, unplaced: new.unplaced, open: Some(new.file), unset })
     }
 
-    /// A file whose recipe has begun and does not go on.
     /// The open file is what the source was when it was opened.
     pub(super) fn grown(&mut self, bytes: u64) -> Result<()> {
         let Some(Open::Arriving(open)) = &self.open else { return Ok(()) };
@@ -384,6 +383,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.writing.failures.issue(IssueKind::Grown, path, message, false)
     }
 
+    /// A file whose recipe has begun and does not go on.
     pub(super) fn give_up_open(
         &mut self,
         file: FileId,
