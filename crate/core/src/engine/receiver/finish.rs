@@ -79,32 +79,30 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Puts the tree in place that was made beside another one, if all of it has come.
     fn publish(&mut self, is_refused: bool) -> Result<()> {
         const WHY: &str = "not published: not all of the tree has come, and what stood there stays";
-        let (Some(publish), true, false) = (&self.destination.aside.publish, self.changed, self.options.dry_run) else {
-            return Ok(());
-        };
-        let has_failed = |counter| self.session.get(counter) > 0;
-        if is_refused || self.source_errors > 0 || has_failed(Counter::files_failed) {
+        // A dry run makes no tree.
+        let Some(publish) = self.destination.aside.publish.as_ref().filter(|_| self.changed) else { return Ok(()) };
+        if is_refused || self.source_errors > 0 || self.session.get(Counter::files_failed) > 0 {
             return self.issue(IssueKind::Notice, Vec::new(), WHY);
         }
         // What has its name is on disk, whatever else was asked for.
-        if self.options.durability < Durability::Run
-            && let Some(root) = &self.destination.root
-        {
-            let flushed = self.clock.during(Phase::flush, || self.session.long_work(|| root.sync()));
-            flushed.map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
+        if self.options.durability < Durability::Run {
+            self.flush_to_disk()?;
         }
         self.session.long_work(publish)
     }
 
+    /// Has all that was written on disk.
+    fn flush_to_disk(&mut self) -> Result<()> {
+        let Some(root) = &self.destination.root else { return Ok(()) };
+        self.clock
+            .during(Phase::flush, || self.session.long_work(|| root.sync()))
+            .map_err(|error| Error::io("cannot write to disk", b"", error.into()))
+    }
+
     /// Makes the run durable and tells the peer that it is over.
     pub(super) fn finish(&mut self, refused: Option<Error>, rx: &mut FrameReceiver) -> Result<Outcome> {
-        if self.changed
-            && self.options.durability >= Durability::Run
-            && let Some(root) = &self.destination.root
-        {
-            self.clock
-                .during(Phase::flush, || self.session.long_work(|| root.sync()))
-                .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
+        if self.changed && self.options.durability >= Durability::Run {
+            self.flush_to_disk()?;
         }
         self.clock.enter(Phase::finish);
         self.publish(refused.is_some())?;
