@@ -174,8 +174,7 @@ impl Prepared {
         })
     }
 
-    /// How the destination is held.
-    pub(crate) fn hold(&self) -> Hold {
+    fn hold(&self) -> Hold {
         self.lock.as_ref().map_or(Hold::Shared, DestinationLock::hold)
     }
 }

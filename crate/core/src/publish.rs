@@ -4,11 +4,10 @@
 //! A reader that opens the destination gets one of the two. Whatever is left of a run that was cut has a name that follows from the
 //! destination's, and is removed by the next one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
-use sparsync_proto::{Name, RelPath, Request};
+use sparsync_proto::{RelPath, Request};
 
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,8 +27,8 @@ const PREVIOUS: &[u8] = b".previous";
 /// A tree that is made beside the one whose place it takes. What has the name that it has meanwhile goes when this is dropped.
 struct Staged {
     parent: Root,
-    name: Vec<u8>,
-    meanwhile: Vec<u8>,
+    name: RelPath,
+    meanwhile: RelPath,
     keeps_previous: bool,
     /// Nothing has that name any more, or what has it must stay.
     is_over: AtomicBool,
@@ -80,11 +79,9 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
     if prepared.destination.file_name.is_some() {
         return Err(Error::new(ErrorKind::Config, "publish and a single file exclude each other"));
     }
-    if prepared.hold() != Hold::Exclusive {
+    let Prepared { destination: Destination { root, aside, .. }, lock, .. } = prepared;
+    let Some(lock) = lock.as_ref().filter(|lock| lock.hold() == Hold::Exclusive) else {
         return Err(refused("its file system knows no locks"));
-    }
-    let Prepared { destination: Destination { root, aside, .. }, lock: Some(lock), .. } = prepared else {
-        return Err(Error::internal("a tree is published without a lock"));
     };
     let Some(own) = root.take() else { return Ok(()) };
     let (parent, name) = own
@@ -92,13 +89,13 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
         .map_err(failed("cannot open the directory that the destination is in"))?
         .ok_or_else(|| refused("it has no name of its own; a directory in it can"))?;
     let above = parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))?;
-    let status = above.status(&name).map_err(failed("cannot look at it"))?;
-    if status.is_mount_point == Some(true) || above.is_boundary(&name, &status) {
+    let status = above.status(name.as_bytes()).map_err(failed("cannot look at it"))?;
+    if status.is_mount_point == Some(true) || above.is_boundary(name.as_bytes(), &status) {
         return Err(refused("it is a mount point; a directory in it can"));
     }
     let staged = Staged::begin((parent, name), request.keep_previous, lock)?;
     staged.probe()?;
-    let ends = (&Staged::path(&staged.name), &Staged::path(&staged.meanwhile));
+    let ends = (&staged.name, &staged.meanwhile);
     share_tree(&staged.parent, ends, || session.check().map_err(Stop::Over)).map_err(|stop| match stop {
         Stop::Over(error) => error,
         Stop::Share(ShareError { path, error }) => Error::io(
@@ -107,8 +104,7 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
             error.into(),
         ),
     })?;
-    *root = Some(staged.parent.descend(ends.1).map_err(failed("cannot open the new tree"))?);
-    let staged = Arc::new(staged);
+    *root = Some(staged.parent.descend(&staged.meanwhile).map_err(failed("cannot open the new tree"))?);
     aside.publish = Some(Box::new(move || staged.exchange()));
     Ok(())
 }
@@ -127,16 +123,17 @@ impl From<ShareError> for Stop {
 
 impl Staged {
     /// Makes the empty directory, which the run of `lock` has for itself as well.
-    fn begin((parent, name): (Root, Vec<u8>), keeps_previous: bool, lock: &DestinationLock) -> Result<Self> {
-        let meanwhile = PartialId::of_tree(&name).file_name();
+    fn begin((parent, name): (Root, RelPath), keeps_previous: bool, lock: &DestinationLock) -> Result<Self> {
+        let meanwhile = RelPath::new(&PartialId::of_tree(name.as_bytes()).file_name())
+            .map_err(|_| Error::internal("a name that is none"))?;
         let mut staged = Self { parent, name, meanwhile, keeps_previous, is_over: AtomicBool::new(false), lock: None };
         // What an earlier run left.
         staged.remove()?;
         let above = staged.above()?;
         above
-            .make_directory(&staged.meanwhile, 0o700)
+            .make_directory(staged.meanwhile.as_bytes(), 0o700)
             .map_err(failed("cannot make a directory beside the destination"))?;
-        let made = staged.parent.descend(&Self::path(&staged.meanwhile)).map_err(failed("cannot open the new tree"))?;
+        let made = staged.parent.descend(&staged.meanwhile).map_err(failed("cannot open the new tree"))?;
         staged.lock = Some(lock.also(&made)?);
         Ok(staged)
     }
@@ -145,14 +142,10 @@ impl Staged {
         self.parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))
     }
 
-    fn path(name: &[u8]) -> RelPath {
-        Name::new(name).map_or_else(|_| RelPath::root(), |name| RelPath::root().join(name))
-    }
-
     /// Whether the file system exchanges names at all, which is asked of two directories that nobody needs.
     fn probe(&self) -> Result<()> {
         let (one, other) = (&b"1"[..], &b"2"[..]);
-        let inside = self.parent.open(&Self::path(&self.meanwhile), Access::Reach).map_err(failed("cannot open it"))?;
+        let inside = self.parent.open(&self.meanwhile, Access::Reach).map_err(failed("cannot open it"))?;
         let probed = inside
             .make_directory(one, 0o700)
             .and_then(|()| inside.make_directory(other, 0o700))
@@ -172,7 +165,7 @@ impl Staged {
     /// Exchanges the two trees, and removes or keeps the one that was there. Where that fails they are exchanged back.
     fn exchange(&self) -> Result<()> {
         let above = self.above()?;
-        let exchange = || above.exchange(&self.meanwhile, &self.name);
+        let exchange = || above.exchange(self.meanwhile.as_bytes(), self.name.as_bytes());
         exchange().map_err(failed("cannot exchange the new tree with the old one"))?;
         if let Err(error) = above.sync().map_err(failed("cannot write to disk")).and_then(|()| self.keep(&above)) {
             if let Err(stays) = exchange() {
@@ -199,9 +192,9 @@ impl Staged {
         if !self.keeps_previous {
             return Ok(());
         }
-        let previous = [&self.name, PREVIOUS].concat();
-        let kept = match above.exchange(&self.meanwhile, &previous) {
-            Err(CallError { errno: Errno::NOENT, .. }) => above.rename(&self.meanwhile, &previous),
+        let (old, previous) = (self.meanwhile.as_bytes(), [self.name.as_bytes(), PREVIOUS].concat());
+        let kept = match above.exchange(old, &previous) {
+            Err(CallError { errno: Errno::NOENT, .. }) => above.rename(old, &previous),
             exchanged => exchanged,
         };
         kept.map_err(failed("the old tree cannot be kept, and stays where it is"))
@@ -210,7 +203,7 @@ impl Staged {
     fn remove(&self) -> Result<()> {
         let widened = Widened::new(&self.parent);
         let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
-        let removed = remove_tree(&self.parent, &Self::path(&self.meanwhile), &mut removal);
+        let removed = remove_tree(&self.parent, &self.meanwhile, &mut removal);
         match (removed, removal.failed.first()) {
             (Err(error), _) | (Ok(()), Some(&(_, error))) => Err(failed("cannot remove what is left of a tree")(error)),
             (Ok(()), None) => Ok(()),
@@ -231,7 +224,7 @@ impl Drop for Staged {
 mod tests {
     use std::os::unix::ffi::OsStrExt;
 
-    use super::{DestinationLock, Root, Staged};
+    use super::{DestinationLock, RelPath, Root, Staged};
     use crate::error::ErrorKind;
     use crate::fs::LockFor;
 
@@ -245,13 +238,13 @@ mod tests {
             DestinationLock::acquire(&root, LockFor::Tree, "a run")
         };
         let own = lock().unwrap();
-        let staged = Staged::begin((parent(), b"d".to_vec()), false, &own).unwrap();
+        let staged = Staged::begin((parent(), RelPath::new(b"d").unwrap()), false, &own).unwrap();
         staged.exchange().unwrap();
         drop(own);
         let refusal = lock().unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::Busy);
         assert_eq!(refusal.message(), "the destination is being written by a run");
-        let next = top.path().join(std::ffi::OsStr::from_bytes(&staged.meanwhile));
+        let next = top.path().join(std::ffi::OsStr::from_bytes(staged.meanwhile.as_bytes()));
         assert!(!next.exists());
         std::fs::create_dir(&next).unwrap();
         drop(staged);

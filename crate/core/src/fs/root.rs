@@ -94,15 +94,15 @@ impl Root {
     }
 
     /// The directory that this one is in, and the name that it has there; nothing where it has none.
-    pub(crate) fn parent(&self) -> Result<Option<(Self, Vec<u8>)>> {
+    pub(crate) fn parent(&self) -> Result<Option<(Self, RelPath)>> {
         let parent = rustix::fs::openat(&self.fd, c"..", flags(Access::Read), Mode::empty());
         let parent = self.like(parent.map_err(CallError::of("openat"))?);
         let path = self.absolute_path()?;
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
-        let Ok(found) = parent.open(&RelPath::root(), Access::Reach)?.status(&name) else { return Ok(None) };
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let Ok(found) = parent.open(&RelPath::root(), Access::Reach)?.status(name) else { return Ok(None) };
         let own = self.open(&RelPath::root(), Access::Reach)?.status(b"")?;
         let is_it = found.device == own.device && found.stamp.ino == own.stamp.ino && !name.is_empty();
-        Ok(is_it.then_some((parent, name)))
+        Ok(RelPath::new(name).ok().filter(|_| is_it).map(|name| (parent, name)))
     }
 
     /// Reaches the directory at `path` as far as it exists, and says what is missing below that. What fails is told with the path
