@@ -245,7 +245,7 @@ pub(super) fn lane(data: &[u8]) {
                 assert!(u8::try_from(offset + bytes).is_ok(), "more than there is");
                 advance(&mut open, at, bytes);
             }
-            LaneStep::CopyPieces { at, pieces } => {
+            LaneStep::CopyPieces { at, pieces, .. } => {
                 assert!(pieces.iter().all(|(start, bytes)| u8::try_from(start + bytes).is_ok()));
                 advance(&mut open, at, pieces.iter().map(|(_, bytes)| bytes).sum());
             }

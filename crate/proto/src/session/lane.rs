@@ -47,6 +47,8 @@ pub enum LaneStep<'a> {
     CopyPieces {
         /// Where they belong.
         at: u64,
+        /// The number of the first.
+        first: u32,
         /// Where each begins in the basis, and how long it is.
         pieces: Vec<(u64, u64)>,
     },
@@ -190,7 +192,7 @@ impl Lane {
                 let pieces = open.basis.pieces(first, count);
                 let pieces = pieces.ok_or_else(|| Violation::new("a copy of what is not held"))?;
                 let at = self.advance_by_copy(pieces.iter().map(|(_, bytes)| bytes).sum())?;
-                Ok(LaneStep::CopyPieces { at, pieces })
+                Ok(LaneStep::CopyPieces { at, first, pieces })
             }
             Record::Mark => {
                 self.opened()?;
@@ -364,7 +366,7 @@ mod tests {
         assert!(lane.clone().record(pieces(0, 1)).is_err() && lane.clone().record(pieces(0, 0)).is_err());
         lane.has_basis(100, vec![0, 30, 60], 150);
         let copied = lane.clone().record(pieces(1, 2));
-        assert_eq!(copied, Ok(LaneStep::CopyPieces { at: 0, pieces: vec![(30, 30), (60, 40)] }));
+        assert_eq!(copied, Ok(LaneStep::CopyPieces { at: 0, first: 1, pieces: vec![(30, 30), (60, 40)] }));
         for (first, count) in [(0, 4), (3, 1), (u32::MAX, u32::MAX)] {
             assert!(lane.clone().record(pieces(first, count)).is_err());
         }

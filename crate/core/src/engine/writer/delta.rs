@@ -41,14 +41,12 @@ fn seen(status: &Status) -> Seen {
 pub(super) struct Made<F> {
     pub(super) file: F,
     state: Seen,
-    starts: Vec<u64>,
     digests: Vec<ContentDigest>,
 }
 
 impl<F: File> Made<F> {
     pub(super) fn of(basis: Basis<F>) -> Self {
-        let starts = basis.starts();
-        Self { file: basis.file, state: basis.state, starts, digests: basis.digests }
+        Self { file: basis.file, state: basis.state, digests: basis.digests }
     }
 
     /// Whether it is as it was when it was read.
@@ -56,9 +54,9 @@ impl<F: File> Made<F> {
         self.file.status().is_ok_and(|status| seen(&status) == self.state)
     }
 
-    /// The digests of so many parts from `offset` on, if they are known.
-    fn digests(&self, offset: u64, count: usize) -> Option<&[ContentDigest]> {
-        let first = self.starts.binary_search(&offset).ok()?;
+    /// The digests of so many parts from the one with this number on, if they are known.
+    fn digests(&self, first: u32, count: usize) -> Option<&[ContentDigest]> {
+        let first = first as usize;
         let digests = self.digests.get(first..first.checked_add(count)?)?;
         digests.iter().all(|digest| *digest != ContentDigest::default()).then_some(digests)
     }
@@ -171,14 +169,14 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 
     /// Makes the next bytes of the open file of these pieces, which lie side by side. What they hold was hashed when they were told.
-    pub(super) fn copy_pieces(&mut self, at: u64, pieces: &[(u64, u64)]) -> Result<()> {
+    pub(super) fn copy_pieces(&mut self, at: u64, first: u32, pieces: &[(u64, u64)]) -> Result<()> {
         let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
         let Some((offset, _)) = pieces.first().copied().filter(|_| open.hasher.count() == 0) else {
             return self.copy_pieces_here(at, pieces);
         };
-        let digests = open.basis.as_ref().and_then(|basis| basis.digests(offset, pieces.len()));
+        let digests = open.basis.as_ref().and_then(|basis| basis.digests(first, pieces.len()));
         let Some(digests) = digests.map(<[ContentDigest]>::to_vec) else { return self.copy_pieces_here(at, pieces) };
         for digest in &digests {
             open.mark_piece(digest);

@@ -328,7 +328,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
             LaneStep::Restart { file } => self.restart(file),
             LaneStep::Literal { at, bytes } => self.literal(at, bytes),
             LaneStep::Copy { bytes } => self.copy(bytes),
-            LaneStep::CopyPieces { at, pieces } => self.copy_pieces(at, &pieces),
+            LaneStep::CopyPieces { at, first, pieces } => self.copy_pieces(at, first, &pieces),
             LaneStep::CopyFrom { at, offset, bytes } => self.copy_from(at, offset, bytes),
             LaneStep::Mark => {
                 self.mark();
