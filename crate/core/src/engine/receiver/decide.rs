@@ -140,7 +140,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                         Some(bases) => self.take_from_basis(bases, path, (listing, source), before)?,
                         None => FromBasis::Nothing,
                     };
-                    let reasons = match taken {
+                    let (reasons, same_name) = match taken {
                         FromBasis::Settled(touched) => {
                             // What is not made has not arrived here.
                             if !touched {
@@ -149,13 +149,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
                             decided.touched |= touched;
                             continue;
                         }
-                        FromBasis::Differs(reasons, older) => {
-                            decided.older.same_name = older;
-                            reasons
-                        }
-                        FromBasis::Nothing => reasons,
+                        FromBasis::Differs(reasons, same_name) => (reasons, same_name),
+                        FromBasis::Nothing => (reasons, None),
                     };
-                    self.make(path, listing, source, before, reasons, old, &mut decided)?
+                    self.make(path, listing, source, before, reasons, (old, same_name), &mut decided)?
                 }
                 Step::Adjust { source, reasons } => self.adjust(path, listing, source, reasons)?,
                 Step::Skip { source, reasons } => {
@@ -299,7 +296,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         index: usize,
         before: Option<&Entry>,
         reasons: Reasons,
-        old: Option<&Scan>,
+        (old, same_name): (Option<&Scan>, Option<(usize, u64)>),
         decided: &mut Decided,
     ) -> Result<bool> {
         let Some(entry) = listing.get(index) else { return Ok(false) };
@@ -362,7 +359,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let index = u32::try_from(index).map_err(|_| Error::internal("a listing beyond its cap"))?;
         let before = (before, appends_to);
-        self.ask_for(path, (listing, index), before, old, decided);
+        self.ask_for(path, (listing, index), before, (old, same_name), decided);
         Ok(true)
     }
 
@@ -372,7 +369,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         path: &RelPath,
         (listing, index): (&Listing, u32),
         (before, appends_to): (Option<&Entry>, Option<&Entry>),
-        old: Option<&Scan>,
+        (old, same_name): (Option<&Scan>, Option<(usize, u64)>),
         decided: &mut Decided,
     ) {
         let Some(entry) = listing.get(index as usize) else { return };
@@ -399,12 +396,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         } else if before.is_none()
             && wanted.resume.is_none()
             && self.may_be_made_of_another(entry)
-            && let Some(bytes) = self.find_older(path, (listing, index), old, &mut decided.older)
+            && let Some(bytes) = self.find_older(path, (listing, index), (old, same_name), &mut decided.older)
         {
             wanted.has_basis = true;
             decided.bases.push(Basis { index, bytes });
         }
-        decided.older.same_name = None;
         decided.wanted.push((index, wanted));
     }
 

@@ -18,8 +18,6 @@ const CANDIDATES_MAX: usize = 1000;
 pub(super) struct Older {
     /// The files that are made of others.
     pub(super) found: HashMap<u32, OlderAt>,
-    /// The file of the same name in a basis, of the entry that is decided upon, and how long it is.
-    pub(super) same_name: Option<(usize, u64)>,
     candidates: Option<Vec<Candidate>>,
 }
 
@@ -37,17 +35,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
         writes.delta && writes.in_place.is_none() && entry.kind == Kind::File && entry.size >= DELTA_BYTES_MIN
     }
 
-    /// Finds a file that a new one may be made of. Gives how long it is.
+    /// Finds a file that a new one may be made of: the one of the same name in a basis, with its length, where there is one. Gives how
+    /// long it is.
     pub(super) fn find_older(
         &self,
         path: &RelPath,
         (listing, index): (&Listing, u32),
-        old: Option<&Scan>,
+        (old, same_name): (Option<&Scan>, Option<(usize, u64)>),
         older: &mut Older,
     ) -> Option<u64> {
         let entry = listing.get(index as usize)?;
         let name = listing.name(entry);
-        if let Some((basis, bytes)) = older.same_name.filter(|(_, bytes)| *bytes >= DELTA_BYTES_MIN) {
+        if let Some((basis, bytes)) = same_name.filter(|(_, bytes)| *bytes >= DELTA_BYTES_MIN) {
             older.found.insert(index, OlderAt { basis: Some(basis), name: name.to_vec() });
             return Some(bytes);
         }
