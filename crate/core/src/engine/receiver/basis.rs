@@ -34,6 +34,14 @@ pub(crate) struct Basis<S> {
     pub(crate) hides: Option<HidesBasis>,
 }
 
+impl<S> Basis<S> {
+    /// Whether the operator hides the entry of this name in the directory at `path`.
+    pub(super) fn is_hidden(&self, path: &RelPath, name: &[u8], kind: Kind) -> bool {
+        let hides = |hides: &HidesBasis| RelPath::new(&path.join_bytes(name)).map_or(true, |path| hides(&path, kind));
+        self.hides.as_ref().is_some_and(hides)
+    }
+}
+
 /// The directories of one path in the bases that have it, in their order.
 pub(super) struct BasisDirectories(Vec<(usize, Scan)>);
 
@@ -80,15 +88,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 wanted.push(entry);
             }
         });
-        let is_hidden = |basis: &Basis<S>, entry: &Entry| {
-            let path = || RelPath::new(&path.join_bytes(listing.name(entry)));
-            basis.hides.as_ref().is_some_and(|hides| path().map_or(true, |path| hides(&path, entry.kind)))
-        };
         let looked = self.destination.aside.basis.iter().enumerate().filter_map(|(index, basis)| {
             if basis.hides.as_ref().is_some_and(|hides| hides(path, Kind::Directory)) {
                 return None;
             }
-            let names = wanted.iter().filter(|entry| !is_hidden(basis, entry)).map(|entry| listing.name(entry));
+            let is_hidden = |entry: &Entry| basis.is_hidden(path, listing.name(entry), entry.kind);
+            let names = wanted.iter().filter(|entry| !is_hidden(entry)).map(|entry| listing.name(entry));
             // What cannot be looked at is as if it were not there.
             let scan = look_at(&basis.root, path, names, (self.options.attributes, &self.options.judge)).ok()?;
             Some((index, scan))

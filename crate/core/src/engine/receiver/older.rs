@@ -78,23 +78,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
         });
         let bases: &[_] = if self.options.writes.fuzzy_in_bases { &self.destination.aside.basis } else { &[] };
         let others = bases.iter().enumerate().flat_map(|(number, basis)| {
-            let is_hidden = |name: &[u8]| {
-                let path = || RelPath::new(&path.join_bytes(name));
-                basis.hides.as_ref().is_some_and(|hides| path().map_or(true, |path| hides(&path, Kind::File)))
-            };
             // What cannot be looked at is as if it were not there.
             let found = entries(&basis.root, &RelPath::root(), path).ok();
-            let files = found.into_iter().flat_map(|(directory, found)| {
+            found.into_iter().flat_map(move |(directory, found)| {
                 let files = found.into_iter().filter(|(_, kind)| *kind == Kind::File).take(CANDIDATES_MAX);
-                files
-                    .filter_map(|(name, _)| directory.status(&name).ok().map(|status| (name, status)))
-                    .collect::<Vec<_>>()
-            });
-            let seen = files.filter(|(name, _)| !is_hidden(name)).collect::<Vec<_>>();
-            seen.into_iter().map(move |(name, status)| Candidate {
-                at: OlderAt { basis: Some(number), name },
-                bytes: status.size,
-                mtime: status.meta.mtime,
+                let seen = files.filter(|(name, kind)| !basis.is_hidden(path, name, *kind));
+                seen.filter_map(move |(name, _)| {
+                    let status = directory.status(&name).ok()?;
+                    let at = OlderAt { basis: Some(number), name };
+                    Some(Candidate { at, bytes: status.size, mtime: status.meta.mtime })
+                })
             })
         });
         own.chain(others).filter(|candidate| candidate.bytes >= DELTA_BYTES_MIN).take(CANDIDATES_MAX).collect()
