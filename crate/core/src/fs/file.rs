@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{OFlags, SeekFrom};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::adjust::Handle;
 use super::fake_super::fake_status;
@@ -37,12 +37,8 @@ impl File for FsFile {
     }
 
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize> {
-        loop {
-            match rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset) {
-                Err(Errno::INTR) => {}
-                result => return result.map_err(CallError::of("pread64")),
-            }
-        }
+        retry_on_intr(|| rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset))
+            .map_err(CallError::of("pread64"))
     }
 
     fn next_data(&self, at: u64, size: u64) -> (u64, u64) {
@@ -69,14 +65,13 @@ impl WriteFile for FsFile {
 
     fn write(&self, mut bytes: &[u8], mut offset: u64) -> Result<()> {
         while !bytes.is_empty() {
-            match rustix::io::pwrite(&self.fd, bytes, offset) {
-                Ok(0) => return Err(CallError { call: "pwrite64", errno: Errno::IO }),
-                Ok(count) => {
+            let count = retry_on_intr(|| rustix::io::pwrite(&self.fd, bytes, offset));
+            match count.map_err(CallError::of("pwrite64"))? {
+                0 => return Err(CallError { call: "pwrite64", errno: Errno::IO }),
+                count => {
                     bytes = &bytes[count..];
                     offset += count as u64;
                 }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(CallError { call: "pwrite64", errno }),
             }
         }
         Ok(())
@@ -95,12 +90,9 @@ impl WriteFile for FsFile {
     fn copy_range(&self, (from, mut offset): (&dyn Lent, u64), mut at: u64, bytes: u64) -> Result<u64> {
         let from = from.as_any().downcast_ref::<Self>().ok_or(Errno::XDEV)?;
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        loop {
-            match rustix::fs::copy_file_range(&from.fd, Some(&mut offset), &self.fd, Some(&mut at), bytes) {
-                Err(Errno::INTR) => {}
-                result => return result.map(|count| count as u64).map_err(CallError::of("copy_file_range")),
-            }
-        }
+        retry_on_intr(|| rustix::fs::copy_file_range(&from.fd, Some(&mut offset), &self.fd, Some(&mut at), bytes))
+            .map(|count| count as u64)
+            .map_err(CallError::of("copy_file_range"))
     }
 
     fn set_length(&self, bytes: u64) -> Result<()> {
