@@ -10,7 +10,7 @@ use super::{LaneWriter, Writing};
 use crate::engine::directories::OlderAt;
 use crate::engine::reader::settle;
 use crate::error::{Error, Result};
-use crate::storage::{self, Access, CallError, CopyFault, Cut, Directory, Errno, File, Status, WriteStorage, cut_file};
+use crate::storage::{self, Access, CallError, Cut, Directory, Errno, File, Status, WriteStorage, cut_file};
 
 /// Parts of one frame: each takes up to 26 bytes there.
 const FRAME_PARTS: usize = BATCH_BYTES / 26;
@@ -212,7 +212,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                     done += count;
                     open.data_end = at + done;
                 }
-                Err(CopyFault::Read(error) | CopyFault::Write(error)) => return self.written(Err(error)),
+                Err(fault) => return self.written(Err(fault.error())),
             }
         }
         Ok(())
