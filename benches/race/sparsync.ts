@@ -42,13 +42,15 @@ export const OTHER = '_other';
 export const otherBuild = (root: string): Contender[] =>
   [sparsyncApi('none'), sparsyncCommand('none')].map((contender) => fromCheckout(contender, root));
 
+/** The environment of an end that keeps its state in this folder. */
+const stateIn = (folder: string): Record<string, string> => ({
+  SPARSYNC_CONFIG_DIR: `${folder}/config`,
+  SPARSYNC_STATE_DIR: `${folder}/state`,
+});
+
 async function startServer(stage: Stage, durability: Durability): Promise<Server> {
   const files = workFile(stage, `sparsync-${Math.random().toString(36).slice(2)}`);
-  const environment = (end: string): Record<string, string> => ({
-    SPARSYNC_CONFIG_DIR: `${files}/${end}/config`,
-    SPARSYNC_STATE_DIR: `${files}/${end}/state`,
-  });
-  const env = environment('client');
+  const env = stateIn(`${files}/client`);
   const keys = await mustRun(process.execPath, [command(stage), 'keys', '--json'], { env: cleanEnvironment(env) });
   const { publicKey: clientKey, keyPath } = JSON.parse(keys.stdout) as { publicKey: string; keyPath: string };
   const serve = [process.execPath, command(stage), 'serve', '--json', '--root', `bench=${stage.destinations}`];
@@ -58,7 +60,7 @@ async function startServer(stage: Stage, durability: Durability): Promise<Server
   const line = `bench ${clientKey} allow=read,write,delete,owner\n`;
   writeFileSync(`${files}/server/config/authorized_keys`, line, { mode: 0o600 });
   const service = await startService(...within(stage.link.far, serve), {
-    env: cleanEnvironment(environment('server')),
+    env: cleanEnvironment(stateIn(`${files}/server`)),
   });
   const { port, publicKey } = JSON.parse(service.line) as { port: number; publicKey: string };
   const url = `sparsync://${stage.link.address}:${port}`;
@@ -122,10 +124,7 @@ function wireBytes(stdout: string): number {
 }
 
 /** The state of a client that no server knows. */
-const localEnvironment = (stage: Stage): Record<string, string> => ({
-  SPARSYNC_CONFIG_DIR: workFile(stage, 'local/config'),
-  SPARSYNC_STATE_DIR: workFile(stage, 'local/state'),
-});
+const localEnvironment = (stage: Stage): Record<string, string> => stateIn(workFile(stage, 'local'));
 
 /** `sparsync -a --delete` between two folders. */
 export const SPARSYNC_LOCAL: Contender = {
