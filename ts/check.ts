@@ -93,6 +93,14 @@ export function text(what: string): Check<string> {
     typeof value === 'string' && value !== '' && !value.includes('\0') ? value : refuse(name, value, what);
 }
 
+/** A text that is, or might be, a secret: no message repeats it. */
+export function secret(accepted: RegExp, what: string): Check<string> {
+  return (value, name) => {
+    if (typeof value === 'string' && accepted.test(value)) return value;
+    throw new ConfigError(`option ${name} must be ${what}`, { details: { option: name } });
+  };
+}
+
 /** One of a few words. */
 export function oneOf<const Word extends string>(...words: readonly Word[]): Check<Word> {
   return (value, name) => {

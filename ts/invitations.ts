@@ -1,36 +1,19 @@
 import { captureCallSite } from './callsite.js';
-import { argument, checkOptions, group, instance, integer, listOf, oneOf, text } from './check.js';
+import { argument, checkOptions, group, instance, integer, listOf, secret, text } from './check.js';
 import type { Check, Checks } from './check.js';
 import { defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import { formatCredential } from './credential.js';
-import { ConfigError, HostKeyError, atCallSite, fromNative } from './errors.js';
+import { ConfigError, HostKeyError } from './errors.js';
 import { builtin } from './builtin.js';
-import { CONNECT_TIMEOUT_MS, nativeIdentity } from './link.js';
-import { loadNative } from './native.js';
+import { nativeConnection } from './link.js';
 import type { ConnectOptions } from './options.js';
-import { authorizedKeysLine, moment, OPERATIONS } from './server-options.js';
-import type { Operation } from './server-options.js';
+import { SCOPE_CHECKS, moment, scopeWords } from './server-options.js';
+import type { AllowedClient } from './server-options.js';
 import { IDENTITY_CHECKS, connectSettings } from './settings.js';
-import { parseAuthority } from './target.js';
+import { hostAndPort, withNative } from './trust.js';
 
 /** What somebody who is invited to a server may do there, and which server it is. */
-export interface InviteOptions {
-  /**
-   * What the client may touch: names of roots, or a root with a prefix.
-   *
-   * Default: every root.
-   *
-   * @example `roots: ['backup/alice']`
-   */
-  roots?: readonly string[] | undefined;
-  /** What it may do there. Default: `['read', 'write', 'delete']`. */
-  operations?: readonly Operation[] | undefined;
-  /** The most bytes that it may have stored there. Default: no such limit. */
-  quotaBytes?: number | undefined;
-  /** The most entries that it may have stored there. Default: no such limit. */
-  entries?: number | undefined;
-  /** When its time is over. Default: it is not. */
-  expires?: Date | undefined;
+export interface InviteOptions extends Omit<AllowedClient, 'name' | 'key'> {
   /** The server's file of clients. Default: `authorized_keys` in the configuration folder. */
   authorizedKeysPath?: string | undefined;
   /** The server's private key. Default: `key.pem` in the configuration folder. */
@@ -90,10 +73,7 @@ const root: Check<string> = instance<string>(
 
 const INVITE_CHECKS: Checks<InviteOptions> = {
   roots: listOf(root),
-  operations: listOf(oneOf(...OPERATIONS)),
-  quotaBytes: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
-  entries: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
-  expires: instance<Date>((value): value is Date => value instanceof Date && !Number.isNaN(value.getTime()), 'a Date'),
+  ...SCOPE_CHECKS,
   authorizedKeysPath: text('the path of a file'),
   keyPath: text('the path of a key file'),
 };
@@ -107,16 +87,12 @@ const INVITE_CHECKS: Checks<InviteOptions> = {
  * @example `const { invitation } = await invite('alice', { roots: ['backup/alice'] })`
  */
 export async function invite(name: string, options?: InviteOptions): Promise<Invitation> {
-  const site = captureCallSite();
-  try {
+  return withNative(captureCallSite(), (native) => {
     const { client, scope, keysPath, keyPath } = invited(name, options);
-    const native = await loadNative();
     const serverKey = native.loadIdentity(keyPath).publicKey;
     const until = new Date(Date.now() + VALID_MS);
     return { invitation: native.invite(keysPath, client, scope, moment(until), serverKey), serverKey, until };
-  } catch (error) {
-    throw atCallSite(fromNative(error), site);
-  }
+  });
 }
 
 /**
@@ -133,20 +109,16 @@ export async function issueCredential(
   address: string,
   options?: InviteOptions,
 ): Promise<IssuedCredential> {
-  const site = captureCallSite();
-  try {
+  return withNative(captureCallSite(), (native) => {
     const { client, scope, keysPath, keyPath } = invited(name, options);
-    hostAndPort(address);
-    const native = await loadNative();
+    hostAndPort(address, 'address');
     const pin = native.loadIdentity(keyPath).publicKey;
     const { privateKey } = builtin('node:crypto').generateKeyPairSync('ed25519');
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const key = native.publicKeyOf(pem);
     native.authorizeKey(keysPath, `${client} ${key} ${scope}`.trimEnd());
     return { credential: formatCredential({ address, pin, key: pem, scope }), key };
-  } catch (error) {
-    throw atCallSite(fromNative(error), site);
-  }
+  });
 }
 
 /**
@@ -160,45 +132,24 @@ export async function issueCredential(
  * @example `const { roots } = await join('nas.example', process.env.INVITATION)`
  */
 export async function join(address: string, invitation: string, options?: JoinOptions): Promise<Joined> {
-  const site = captureCallSite();
-  try {
-    const { host, port } = hostAndPort(address);
-    const given = argument(invitation, 'invitation', secretText);
+  return withNative(captureCallSite(), async (native) => {
+    const { host, port } = hostAndPort(address, 'address');
+    const given = argument(invitation, 'invitation', secret(/./s, 'the text of an invitation'));
     if (given === undefined) throw new ConfigError('invitation is missing');
     const { knownHosts, ...rest } = checkOptions<JoinOptions>(options, JOIN_CHECKS, 'options');
     const settings = connectSettings(rest);
     const pins = knownHosts ?? defaultKnownHostsPath();
-    const native = await loadNative();
     const serverKey = native.invitationServerKey(given);
     const pinned = native.knownHost(pins, host, port);
     if (pinned.length > 0 && !pinned.includes(serverKey)) throw otherPin(host, port, serverKey, pinned, pins);
-    const line = await native.join(
-      {
-        host,
-        port,
-        identity: nativeIdentity(settings.identity),
-        trust: { pins: [], acceptNew: false },
-        connectTimeoutMs: settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-        idleTimeoutMs: settings.idleTimeoutMs,
-        initialMtu: settings.initialMtu,
-        congestion: settings.congestion,
-      },
-      given,
-    );
+    // The invitation says whom to trust.
+    const line = await native.join(nativeConnection({ host, port }, settings, { pins: [], acceptNew: false }), given);
     if (pinned.length === 0) native.trustHost(pins, host, port, serverKey);
     const [name = '', key = '', ...words] = line.split(' ');
     const roots = words.filter((each) => each.startsWith('root=')).map((each) => each.slice('root='.length));
     return { name, key, serverKey, roots, line };
-  } catch (error) {
-    throw atCallSite(fromNative(error), site);
-  }
+  });
 }
-
-/** It is a secret: no message repeats it. */
-const secretText: Check<string> = (value, name) => {
-  if (typeof value === 'string' && value !== '') return value;
-  throw new ConfigError(`option ${name} must be the text of an invitation`);
-};
 
 const JOIN_CHECKS: Checks<JoinOptions> = {
   identity: group(IDENTITY_CHECKS),
@@ -213,10 +164,9 @@ function invited(
   const client = argument(name, 'name', word);
   if (client === undefined) throw new ConfigError('name is missing: give the name of a client');
   const { authorizedKeysPath, keyPath, ...scope } = checkOptions<InviteOptions>(options, INVITE_CHECKS, 'options');
-  const line = authorizedKeysLine({ name: '', key: '', ...scope });
   return {
     client,
-    scope: line.trimStart(),
+    scope: scopeWords(scope).join(' '),
     keysPath: authorizedKeysPath ?? defaultAuthorizedKeysPath(),
     keyPath: keyPath ?? defaultKeyPath(),
   };
@@ -228,13 +178,5 @@ function otherPin(host: string, port: number, key: string, pinned: readonly stri
     code: 'ERR_SPARSYNC_HOST_KEY_CHANGED',
     path,
     details: { host, port, key, expected },
-  });
-}
-
-function hostAndPort(address: unknown): { host: string; port: number } {
-  const given = argument(address, 'address', text('a host, as in backup.example or [::1]:28792'));
-  if (given === undefined) throw new ConfigError('address is missing: give a host, as in backup.example');
-  return parseAuthority(given.replace(/^sparsync:\/\//i, '').replace(/\/.*$/s, ''), (why) => {
-    throw new ConfigError(`${JSON.stringify(given)} is not a host: ${why}`);
   });
 }

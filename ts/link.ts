@@ -9,7 +9,7 @@ import type { Via } from './shell.js';
 import type { RemoteTarget } from './target.js';
 
 /** How long a server may take to be reached, unless something else is said. */
-export const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The other end, reached for one attempt. */
 export interface OpenLink {
@@ -45,22 +45,31 @@ export async function dial(target: RemoteTarget, given: ConnectSettings): Promis
   const credential = credentialText();
   const settings =
     credential === undefined ? given : (await import('./credential.js')).withCredential(credential, target, given);
-  const options: NativeConnectOptions = {
-    host: target.host,
-    port: target.port,
-    identity: nativeIdentity(settings.identity),
-    trust: nativeTrust(settings.trust),
-    connectTimeoutMs: settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
-    idleTimeoutMs: settings.idleTimeoutMs,
-    initialMtu: settings.initialMtu,
-    congestion: settings.congestion,
-  };
+  const options = nativeConnection(target, settings, nativeTrust(settings.trust));
   const native = await loadNative();
   try {
     return await native.NativeClient.connect(options);
   } catch (error) {
     throw fromNative(error);
   }
+}
+
+/** A connection to a server as native code takes it. */
+export function nativeConnection(
+  { host, port }: Pick<RemoteTarget, 'host' | 'port'>,
+  settings: ConnectSettings,
+  trust: NativeTrust,
+): NativeConnectOptions {
+  return {
+    host,
+    port,
+    identity: nativeIdentity(settings.identity),
+    trust,
+    connectTimeoutMs: settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    idleTimeoutMs: settings.idleTimeoutMs,
+    initialMtu: settings.initialMtu,
+    congestion: settings.congestion,
+  };
 }
 
 /** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */

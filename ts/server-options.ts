@@ -285,14 +285,19 @@ const wordWithoutBlanks = instance<string>(
   'a word without blanks and commas that does not begin with #',
 );
 
-const CLIENT_CHECKS: Checks<AllowedClient> = {
-  name: wordWithoutBlanks,
-  key: publicKey,
-  roots: listOf(wordWithoutBlanks),
+/** What a client may do, but for where. */
+export const SCOPE_CHECKS: Checks<Pick<AllowedClient, 'operations' | 'quotaBytes' | 'entries' | 'expires'>> = {
   operations: listOf(oneOf(...OPERATIONS)),
   quotaBytes: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
   entries: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
   expires: instance<Date>((value): value is Date => value instanceof Date && !Number.isNaN(value.getTime()), 'a Date'),
+};
+
+const CLIENT_CHECKS: Checks<AllowedClient> = {
+  name: wordWithoutBlanks,
+  key: publicKey,
+  roots: listOf(wordWithoutBlanks),
+  ...SCOPE_CHECKS,
 };
 
 const allowedClient: Check<AllowedClient | string> = (value, where) => {
@@ -399,12 +404,17 @@ export function moment(date: Date): string {
 }
 
 /** A client as a line of an authorised-keys file. */
-export function authorizedKeysLine(client: AllowedClient): string {
-  const { name, key, roots, operations, quotaBytes, entries, expires } = client;
-  const words = [name, key, ...(roots ?? []).map((root) => `root=${root}`)];
+function authorizedKeysLine({ name, key, ...scope }: AllowedClient): string {
+  return [name, key, ...scopeWords(scope)].join(' ');
+}
+
+/** What a client may do as such a line says it, behind its name and key. */
+export function scopeWords(scope: Omit<AllowedClient, 'name' | 'key'>): string[] {
+  const { roots, operations, quotaBytes, entries, expires } = scope;
+  const words = (roots ?? []).map((root) => `root=${root}`);
   if (operations !== undefined) words.push(`allow=${operations.join(',')}`);
   if (quotaBytes !== undefined) words.push(`quota=${quotaBytes}`);
   if (entries !== undefined) words.push(`entries=${entries}`);
   if (expires !== undefined) words.push(`expires=${moment(expires)}`);
-  return words.join(' ');
+  return words;
 }

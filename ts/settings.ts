@@ -1,4 +1,4 @@
-import { checkOptions, extend, flag, group, instance, integer, listOf, oneOf, text, without } from './check.js';
+import { checkOptions, extend, flag, group, instance, integer, listOf, oneOf, secret, text, without } from './check.js';
 import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { ownerAndGroup, ownersOf } from './owners.js';
@@ -76,13 +76,7 @@ const pem = instance<string>(
 /** Checks of {@link IdentityOptions}. */
 export const IDENTITY_CHECKS: Checks<IdentityOptions> = {
   keyPath: text('the path of a key file'),
-  key: (value, name) => {
-    if (typeof value === 'string' && value.includes('-----BEGIN ')) return value;
-    // It might be a secret with its frame missing: it must not be repeated in a message.
-    throw new ConfigError(`option ${name} must be PEM text (with a line "-----BEGIN …")`, {
-      details: { option: name },
-    });
-  },
+  key: secret(/-----BEGIN /, 'PEM text (with a line "-----BEGIN …")'),
   cert: pem,
 };
 

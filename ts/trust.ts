@@ -98,9 +98,9 @@ export async function unpinKeys(authority: string, options?: KnownHostsOptions):
 }
 
 /** Does something with the native core, and gives its errors the caller's stack. */
-export async function withNative<T>(site: CallSite, use: (native: Native) => T): Promise<T> {
+export async function withNative<T>(site: CallSite, use: (native: Native) => T | Promise<T>): Promise<T> {
   try {
-    return use(await loadNative());
+    return await use(await loadNative());
   } catch (error) {
     throw atCallSite(fromNative(error), site);
   }
@@ -116,9 +116,10 @@ function fileOf(options: unknown): string {
   return knownHosts ?? defaultKnownHostsPath();
 }
 
-function hostAndPort(authority: unknown): { host: string; port: number } {
-  const given = argument(authority, 'authority', text('a host, as in backup.example or [::1]:28792'));
-  if (given === undefined) throw new ConfigError('authority is missing: give a host, as in backup.example');
+/** Takes the argument apart that says where a server is. */
+export function hostAndPort(authority: unknown, name = 'authority'): { host: string; port: number } {
+  const given = argument(authority, name, text('a host, as in backup.example or [::1]:28792'));
+  if (given === undefined) throw new ConfigError(`${name} is missing: give a host, as in backup.example`);
   return parseAuthority(given.replace(/^sparsync:\/\//i, '').replace(/\/.*$/s, ''), (why) => {
     throw new ConfigError(`${JSON.stringify(given)} is not a host: ${why}`);
   });
