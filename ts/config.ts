@@ -21,7 +21,8 @@ export interface Environment {
   SPARSYNC_INVITATION?: string;
 }
 
-function variable(name: string): string | undefined {
+/** A variable of the environment; none where it is empty. */
+export function variable(name: string): string | undefined {
   const value = process.env[name];
   return value === undefined || value === '' ? undefined : value;
 }

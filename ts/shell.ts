@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
+import { variable } from './config.js';
 import { ConfigError } from './errors.js';
 import { bytesOf, describe, joinNames, namesOf, textOf } from './paths.js';
 import { quoted, remotePrograms, startScript } from './remote-program.js';
@@ -196,8 +197,8 @@ export interface SessionCommand {
 function remoteShell({ rsh }: Pick<ShellSettings, 'rsh'>): readonly string[] {
   if (typeof rsh === 'object') return rsh;
   if (rsh !== undefined) return shellWords(rsh, 'rsh');
-  const fromEnvironment = process.env['RSYNC_RSH'];
-  return fromEnvironment === undefined || fromEnvironment === '' ? ['ssh'] : shellWords(fromEnvironment, 'RSYNC_RSH');
+  const fromEnvironment = variable('RSYNC_RSH');
+  return fromEnvironment === undefined ? ['ssh'] : shellWords(fromEnvironment, 'RSYNC_RSH');
 }
 
 function isSshItself(shell: readonly string[]): boolean {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Writable } from 'node:stream';
 
+import { variable } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { join } from '../invitations.js';
 import { identityOption } from './connecting.js';
@@ -47,8 +48,8 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
 }
 
 async function invitationText(): Promise<string> {
-  const given = process.env['SPARSYNC_INVITATION'];
-  if (given !== undefined && given !== '') return given.trim();
+  const given = variable('SPARSYNC_INVITATION');
+  if (given !== undefined) return given.trim();
   const text = process.stdin.isTTY ? await asked() : readFileSync(0, 'utf8');
   if (text.trim() !== '') return text.trim();
   throw new ConfigError('there is no invitation: paste it, or give it in SPARSYNC_INVITATION or on standard input');

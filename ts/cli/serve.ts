@@ -3,7 +3,7 @@ import type { Server as HttpServer } from 'node:http';
 import { hostname } from 'node:os';
 
 import { authorizedKeys } from '../authorized-keys.js';
-import { defaultAuthorizedKeysPath } from '../config.js';
+import { defaultAuthorizedKeysPath, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError } from '../errors.js';
 import { serve } from '../server.js';
@@ -105,8 +105,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
 
 /** Tells systemd, when that has started this. */
 function tellManager(state: string): void {
-  const socket = process.env['NOTIFY_SOCKET'];
-  if (socket === undefined || socket === '') return;
+  const socket = variable('NOTIFY_SOCKET');
+  if (socket === undefined) return;
   loadNative()
     .then((native) => native.notifyManager(socket, state))
     .catch((error: unknown) => printError(error));
