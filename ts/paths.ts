@@ -32,6 +32,22 @@ export function textOf(bytes: string | Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
+/** The bytes of a text in which `%` and two digits stand for one; `refuse` is told what stands behind a `%` instead. */
+export function percentDecoded(text: string, refuse: (digits: string) => never): Buffer {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < text.length;) {
+    const percent = text.indexOf('%', at);
+    const end = percent === -1 ? text.length : percent;
+    if (end > at) parts.push(bytesOf(text.slice(at, end)));
+    if (percent === -1) break;
+    const hex = text.slice(percent + 1, percent + 3);
+    if (!/^[0-9A-Fa-f]{2}$/.test(hex)) refuse(hex);
+    parts.push(Buffer.from([Number.parseInt(hex, 16)]));
+    at = percent + 3;
+  }
+  return Buffer.concat(parts);
+}
+
 /** Takes each source apart, and names in complaints the one that is meant. */
 export function eachSource<Given, T>(
   source: Given | readonly Given[],

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 
 import { variable } from './config.js';
 import { ConfigError } from './errors.js';
-import { bytesOf, describe, joinNames, namesOf, textOf } from './paths.js';
+import { bytesOf, describe, joinNames, namesOf, percentDecoded, textOf } from './paths.js';
 import { quoted, remotePrograms, startScript } from './remote-program.js';
 import type { Bootstrap, RemoteProgram } from './remote-program.js';
 
@@ -72,15 +72,15 @@ export function pipeParts(place: PipePlace, what: string): PipeParts {
     return { host: '', via: { command: [...command] }, ...where };
   }
   const { host, user, port } = place;
-  const bad = (name: string, value: unknown): boolean =>
-    typeof value !== 'string' || value === '' || UNSAFE.test(value) || name === '';
-  if (bad('host', host)) throw new ConfigError(`${what} has no usable host: ${describe(host)}`);
-  if (user !== undefined && bad('user', user)) throw new ConfigError(`${what} has no usable user: ${describe(user)}`);
+  if (!isSafe(host)) throw new ConfigError(`${what} has no usable host: ${describe(host)}`);
+  if (user !== undefined && !isSafe(user)) throw new ConfigError(`${what} has no usable user: ${describe(user)}`);
   if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
     throw new ConfigError(`${what} has no usable port: ${describe(port)}`);
   }
   return { host, via: { user, port }, ...where };
 }
+
+const isSafe = (name: unknown): boolean => typeof name === 'string' && name !== '' && !UNSAFE.test(name);
 
 const isWord = (word: unknown): word is string => typeof word === 'string' && !word.includes('\0');
 
@@ -115,17 +115,20 @@ export function parseShellPlace(bytes: Uint8Array, before?: ShellPlace): ShellPl
   const match = /^(?:([^/:]*)@)?(\[[^/\]]+\]|[^/:@]*):/.exec(text);
   if (match === null) return undefined;
   const path = bytes.subarray(match[0].length);
-  if (path[0] === 0x3a) {
-    throw new ConfigError(
-      `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
-    );
-  }
+  if (path[0] === 0x3a) throw daemonModule(bytes);
   const [, user, host = ''] = match;
   if (host === '' && user === undefined) {
     if (before === undefined) throw new ConfigError(`${textOf(bytes)} names no host; a local name is written ./…`);
     return { ...before, path };
   }
   return { host: host.replace(/^\[(.*)\]$/, '$1'), user, path };
+}
+
+/** What is said of a place that only rsync's own daemon has. */
+export function daemonModule(bytes: Uint8Array): ConfigError {
+  return new ConfigError(
+    `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
+  );
 }
 
 /** Takes `ssh://[user@]host[:port]/path` apart; `/~/` at its beginning is the home folder. */
@@ -154,13 +157,9 @@ function decoded(text: string, what: string): string {
 }
 
 function decodedBytes(text: string, what: string): Uint8Array {
-  if (/%(?![0-9a-f]{2})/i.test(text)) {
+  return percentDecoded(text, () => {
     throw new ConfigError(`${what}: a "%" in a URL is written %25, and is followed by two digits elsewhere`);
-  }
-  const parts = text.split(/(%[0-9a-f]{2})/i);
-  return Buffer.concat(
-    parts.map((part, index) => (index % 2 === 1 ? Buffer.from([Number.parseInt(part.slice(1), 16)]) : bytesOf(part))),
-  );
+  });
 }
 
 /** The words of a command as rsync takes `-e`: blanks part them, quotes of either kind keep them together. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 import { ConfigError } from './errors.js';
-import { bytesOf, joinNames, namesOf, pathBytes, textOf } from './paths.js';
+import { bytesOf, joinNames, namesOf, pathBytes, percentDecoded, textOf } from './paths.js';
 import { isPlain } from './check.js';
 import type { PathLike } from './paths.js';
 import { parseSshUrl, pipeParts, shownPlace } from './shell.js';
@@ -128,18 +128,9 @@ export function parseAuthority(authority: string, fail: (why: string) => never):
 }
 
 function decodeSegment(segment: string, fail: (why: string) => never): Uint8Array {
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at < segment.length;) {
-    const percent = segment.indexOf('%', at);
-    const end = percent === -1 ? segment.length : percent;
-    if (end > at) parts.push(bytesOf(segment.slice(at, end)));
-    if (percent === -1) break;
-    const hex = segment.slice(percent + 1, percent + 3);
-    if (!/^[0-9A-Fa-f]{2}$/.test(hex)) fail(`"%${hex}" is not a percent-encoded byte; a "%" itself is written %25`);
-    parts.push(Buffer.from([Number.parseInt(hex, 16)]));
-    at = percent + 3;
-  }
-  const bytes = Buffer.concat(parts);
+  const bytes = percentDecoded(segment, (hex) =>
+    fail(`"%${hex}" is not a percent-encoded byte; a "%" itself is written %25`),
+  );
   if (bytes.includes(0)) fail('a path cannot contain a NUL byte');
   if (bytes.includes(0x2f)) fail('a name cannot contain a slash (%2F)');
   if (bytes.equals(Buffer.from('..'))) fail('a path cannot climb with ".."');

@@ -2,10 +2,10 @@ import { ConfigError } from '../errors.js';
 import { bytesOf, joinBytes, textOf } from '../paths.js';
 import { checkEnds } from '../placement.js';
 import type { Ends } from '../placement.js';
-import { parseShellPlace } from '../shell.js';
+import { daemonModule, parseShellPlace } from '../shell.js';
 import type { ShellPlace } from '../shell.js';
 import { parseTarget } from '../target.js';
-import type { Location, Target } from '../target.js';
+import type { Target } from '../target.js';
 import type { Word } from './parse.js';
 
 /** Takes SRC... and DEST apart. */
@@ -34,23 +34,19 @@ export function operandTarget(word: Word): Target {
 }
 
 /** SRC or DEST as the API takes it. */
-export function operandLocation(word: Word, before?: ShellPlace): Location {
+export function operandLocation(word: Word, before?: ShellPlace): Word | ShellPlace {
   const bytes = typeof word === 'string' ? bytesOf(word) : word;
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(textOf(bytes.subarray(0, 40)))?.[1]?.toLowerCase();
-  if (scheme === 'rsync') {
-    throw new ConfigError(
-      `${textOf(bytes)} is a module of rsync's daemon, and this is not its protocol: HOST:PATH goes over ssh, sparsync://HOST/ROOT to a server of ours`,
-    );
-  }
+  if (scheme === 'rsync') throw daemonModule(bytes);
   return (scheme === undefined ? parseShellPlace(bytes, before) : undefined) ?? word;
 }
 
 /** Several SRC, of which one that begins with a colon is on the host of the one before. */
-export function operandLocations(words: readonly Word[]): Location[] {
+export function operandLocations(words: readonly Word[]): (Word | ShellPlace)[] {
   let before: ShellPlace | undefined;
   return words.map((word) => {
     const location = operandLocation(word, before);
-    if (typeof location === 'object' && 'host' in location && !(location instanceof URL)) before = location;
+    if (typeof location === 'object' && 'host' in location) before = location;
     return location;
   });
 }
