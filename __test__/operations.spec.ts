@@ -99,6 +99,9 @@ test('a unit runs the same command with the rights that it needs', async (t) => 
   t.deepEqual(value('ProtectSystem'), ['strict']);
   t.deepEqual(value('ReadWritePaths'), [`"${work}/a b"`]);
   t.regex(value('ExecStart')[0] ?? '', /serve --root "r=.*\/a b" --listen \[::\]:28792 --exclude "50%%"$/);
+  const logged = await cli(t, user, [...args, '--log-file', `${work}/log`, '--profile', `${work}/profile`]);
+  t.is(logged.code, exit.ok, logged.stderr);
+  t.false(existsSync(`${work}/log`) || existsSync(`${work}/profile`), 'nothing else is done');
   writeFileSync(`${work}/sparsync.service`, ended.stdout);
   const verified = spawnSync('systemd-analyze', ['verify', '--man=no', `${work}/sparsync.service`], {
     encoding: 'utf8',

@@ -11,7 +11,6 @@ import type { Server } from '../server.js';
 import type { RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
-import type { PathLike } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { DURABILITIES } from '../words.js';
@@ -55,19 +54,17 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   if (flags.operands.length > 0)
     throw new ConfigError('serve takes no operands: a folder is offered by --root NAME=PATH');
   const graceMs = (flags.number('grace') ?? 10) * 1000;
-  const profiles = new ProfileFile(flags.text('profile'));
-  const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
-  const log = new ServerLog({
-    path: flags.text('log-file'),
-    format: flags.choice('log-format', LOG_FORMATS) ?? 'text',
-    least: flags.on('quiet') ? 'warn' : flags.on('verbose') ? 'debug' : 'info',
-  });
+  const format = flags.choice('log-format', LOG_FORMATS) ?? 'text';
   const options = serveOptions(flags);
-  const metricsAt = flags.text('metrics');
   if (flags.on('print-unit')) {
     await print(await unitOf(words, options, flags, graceMs));
     return EXIT.ok;
   }
+  const profiles = new ProfileFile(flags.text('profile'));
+  const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
+  const least = flags.on('quiet') ? 'warn' : flags.on('verbose') ? 'debug' : 'info';
+  const log = new ServerLog({ path: flags.text('log-file'), format, least });
+  const metricsAt = flags.text('metrics');
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
@@ -114,18 +111,14 @@ function tellManager(state: string): void {
 
 async function unitOf(
   words: readonly Word[],
-  options: ServeOptions,
+  { roots: offered }: FlaggedOptions,
   flags: ParsedFlags,
   graceMs: number,
 ): Promise<string> {
   const { unitText } = await import('./unit.js');
-  const roots = Object.values(options.roots).map((root) => textOf(absolute(pathBytes(pathOfRoot(root), 'a root'))));
+  const roots = Object.values(offered).map(({ path }) => textOf(absolute(pathBytes(path, 'a root'))));
   const own = words.filter((word) => textOf(word) !== '--print-unit');
   return unitText({ words: own, roots, readOnly: flags.on('read-only'), logFile: flags.text('log-file'), graceMs });
-}
-
-function pathOfRoot(root: ServeOptions['roots'][string]): PathLike {
-  return typeof root === 'object' && 'path' in root ? root.path : root;
 }
 
 async function announce(server: Server, flags: ParsedFlags): Promise<void> {
@@ -149,7 +142,10 @@ async function tellIfEmpty({ anonymous, allow, clientCa, authorizedKeysPath, roo
   note(`nobody may connect yet:  sparsync invite NAME --root ${safe(Object.keys(roots)[0] ?? 'ROOT')}`);
 }
 
-function serveOptions(flags: ParsedFlags): ServeOptions {
+/** The options that flags ask for. */
+type FlaggedOptions = ServeOptions & { readonly roots: Readonly<Record<string, RootOptions>> };
+
+function serveOptions(flags: ParsedFlags): FlaggedOptions {
   const allow = flags.all('allow');
   const anonymous = flags.on('anonymous');
   const clientCa = pemFile(flags, 'client-ca');
