@@ -143,9 +143,7 @@ export class Server {
     } catch (error) {
       throw atCallSite(fromNative(error), site);
     } finally {
-      clearInterval(this.#keepAlive);
-      this.#profiler?.end();
-      this.#watch?.end();
+      this.#end();
     }
   }
 
@@ -161,10 +159,14 @@ export class Server {
     } catch (error) {
       throw atCallSite(fromNative(error), site);
     } finally {
-      clearInterval(this.#keepAlive);
-      this.#profiler?.end();
-      this.#watch?.end();
+      this.#end();
     }
+  }
+
+  #end(): void {
+    clearInterval(this.#keepAlive);
+    this.#profiler?.end();
+    this.#watch?.end();
   }
 }
 
