@@ -30,8 +30,8 @@ export interface AccountOf extends ItemizeContext {
   readonly place: Uint8Array | undefined;
   /** The path of the source, for names with it. */
   readonly sourcePath: string;
-  /** Under which names paths arrive, where that is looked for only once there is something to name. */
-  readonly late: (() => Promise<{ readonly prefix: string }>) | undefined;
+  /** Under which names paths arrive: looked for only once there is something to name, where items are not named. */
+  readonly look: () => Promise<{ readonly prefix: string }>;
   /** The line that says which directories had to be made for the destination, if it is known that any had. */
   readonly made: string | undefined;
   /** What is said where the top is made and `made` does not say it. */
@@ -128,8 +128,8 @@ export class Account {
     pathBytes,
     message,
   }: Pick<WarningEvent, 'code' | 'path' | 'pathBytes' | 'message'>): Promise<boolean> {
-    const { info, late } = this.#of;
-    const { prefix } = late === undefined ? this.#of : await late();
+    const { info, look } = this.#of;
+    const { prefix } = await look();
     const name = `${prefix}${safePath(pathBytes === undefined ? { path } : { path, pathBytes })}`;
     if (code === 'special') {
       if (info.nonreg > 0) await this.#say(`skipping non-regular file "${name}"`);

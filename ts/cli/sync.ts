@@ -196,7 +196,7 @@ class SyncRun {
     const arrival = isNamed ? await look() : { prefix: '', single: undefined, hasTop: false, place: undefined };
     return {
       ...arrival,
-      late: isNamed ? undefined : look,
+      look,
       flags: this.#flags,
       lists,
       info: this.#info,
