@@ -1,3 +1,5 @@
+import type { Interface } from 'node:readline';
+
 import { ConfigError, HostKeyError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
 import { canBootstrap } from '../shell.js';
@@ -20,7 +22,7 @@ export async function withFirstContact<T>(
   } catch (error) {
     if (!(error instanceof HostKeyError) || error.code !== 'ERR_SPARSYNC_UNKNOWN_HOST') throw error;
     const { key } = error;
-    if (key === undefined || !process.stdin.isTTY || !stderr().isTTY) throw error;
+    if (key === undefined || !isAttended()) throw error;
     if (!(await ask(error, key, signal()))) throw error;
     await pinKey(formatRemote(error.host, error.port), key, { knownHosts });
     return work();
@@ -36,20 +38,27 @@ export async function mayBootstrap(
   signal: () => AbortSignal,
 ): Promise<boolean> {
   const isMissing = error instanceof ConfigError && error.details['reason'] === 'remote-missing';
-  if (
-    !isMissing ||
-    bootstrap !== undefined ||
-    !canBootstrap({ rsh, remotePath }) ||
-    !process.stdin.isTTY ||
-    !stderr().isTTY
-  )
-    return false;
+  if (!isMissing || bootstrap !== undefined || !canBootstrap({ rsh, remotePath }) || !isAttended()) return false;
   const { address } = error.details;
   return question(
     `sparsync-remote is not at ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be put into the cache folder there, once.\n`,
     'Put it there? (yes/no) ',
     signal(),
   );
+}
+
+/** Whether there is a person to be asked. */
+function isAttended(): boolean {
+  return process.stdin.isTTY && stderr().isTTY;
+}
+
+/** What is typed at the terminal, line by line; `output` shows it. */
+export async function terminalLines(output: NodeJS.WritableStream): Promise<Interface> {
+  const { createInterface } = await import('node:readline');
+  const lines = createInterface({ input: process.stdin, output, terminal: true });
+  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  return lines;
 }
 
 async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promise<boolean> {
@@ -62,10 +71,7 @@ async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promi
 }
 
 async function question(text: string, prompt: string, signal: AbortSignal): Promise<boolean> {
-  const { createInterface } = await import('node:readline');
-  const lines = createInterface({ input: process.stdin, output: stderr() });
-  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  const lines = await terminalLines(stderr());
   const end = (): void => lines.close();
   signal.addEventListener('abort', end, { once: true });
   stderr().write(text);

@@ -6,6 +6,7 @@ import { ConfigError } from '../errors.js';
 import { join } from '../invitations.js';
 import { identityOption } from './connecting.js';
 import { EXIT } from './exit-codes.js';
+import { terminalLines } from './first-contact.js';
 import { millisecondsOf } from './flag-values.js';
 import { JOIN_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
@@ -57,11 +58,7 @@ async function invitationText(): Promise<string> {
 
 /** Asks on the terminal, which does not show what is pasted. */
 async function asked(): Promise<string> {
-  const { createInterface } = await import('node:readline');
-  const hidden = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: process.stdin, output: hidden, terminal: true });
-  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  const lines = await terminalLines(new Writable({ write: (_chunk, _encoding, done) => done() }));
   stderr().write('invitation (it is not shown): ');
   try {
     for await (const line of lines) return line;
