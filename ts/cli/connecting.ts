@@ -30,14 +30,10 @@ export function identityOption(flags: ParsedFlags): { identity?: { keyPath: stri
   if (path === undefined) return {};
   const isStream = path === '-' || /^\/(?:dev|proc\/self)\/fd\/\d+$/.test(path);
   if (!isStream) return { identity: { keyPath: path } };
-  // A stream can be read once.
-  streamed ??= pemFile(flags, 'identity') ?? '';
-  if (!streamed.includes('-----BEGIN '))
-    throw new ConfigError(`--identity ${path}: there is no private key in PEM form`);
-  return { identity: { key: streamed } };
+  const key = pemFile(flags, 'identity') ?? '';
+  if (!key.includes('-----BEGIN ')) throw new ConfigError(`--identity ${path}: there is no private key in PEM form`);
+  return { identity: { key } };
 }
-
-let streamed: string | undefined;
 
 const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
 
