@@ -1,13 +1,13 @@
 // What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { AccessError, ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
+import { ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
+import { freePort } from './helpers/port.js';
 import { until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
@@ -26,7 +26,7 @@ test('the figures of /metrics are those of what was done, and /healthz says when
   const user = client(work);
   const keys = `${dir(work, 'server.config')}/authorized_keys`;
   writeFileSync(keys, `me ${user.publicKey} allow=write,delete\n`, { mode: 0o600 });
-  const at = `127.0.0.1:${20_000 + (process.pid % 40_000)}`;
+  const at = `127.0.0.1:${await freePort()}`;
   const server = await startServer(t, { home: work, roots: { root: served }, args: ['--metrics', at] });
   user.trust(server.port, server.pin);
   writeFileSync(`${source}/a`, 'x'.repeat(1000));
@@ -222,5 +222,4 @@ test('the chapter on running a server does what it says', async (t) => {
     'alice was revoked',
   );
   t.true(existsSync(`${guest.configDir}/known_hosts`));
-  void AccessError;
 });

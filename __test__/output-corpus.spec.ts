@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 
 import type { ExecutionContext } from 'ava';
 
@@ -8,6 +7,7 @@ import { cli } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
 import { STATES, comparable, figures, makeSource, outputCases } from './helpers/output-corpus.js';
 import type { OutputCase } from './helpers/output-corpus.js';
+import { freePort } from './helpers/port.js';
 import { start } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
@@ -15,17 +15,6 @@ import { dir, workDir } from './helpers/temp.js';
 
 /** Runs at a time. */
 const AT_ONCE = 4;
-
-/** A port that was free a moment ago. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
-}
 
 /** An rsync daemon that serves `path` as `m`. */
 async function startDaemon(t: ExecutionContext, work: string, path: string): Promise<string> {

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 
 import test, { type ExecutionContext, type SerialFn, type SkipFn } from 'ava';
 
+import { freePort } from './port.js';
 import { start, until } from './process.js';
 import { remote } from './remote.js';
 import { dir } from './temp.js';
@@ -30,17 +30,6 @@ export interface Sshd {
 function keygen(path: string): void {
   const ran = spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path], { encoding: 'utf8' });
   if (ran.status !== 0) throw new Error(ran.stderr);
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 /** An sshd of its own on loopback, for the user of this process, with the other end in its `PATH` unless told otherwise. */
