@@ -37,7 +37,7 @@ const once = (dump: string): string =>
     return [...known].map(entry).join('');
   });
 
-const RIGHTS = 'read+write+delete+owner+special+acls';
+const RIGHTS = 'read,write,delete,owner,special,acls';
 
 const IDS = [0, 1000, 1001, 1003, 1004, 2000, 3000, 7777];
 

@@ -115,7 +115,7 @@ judgedWithAcls(`${rounds} rounds of a random tree with ACLs and attributes, equa
     url,
     client: user,
   } = await setup(t, {
-    rights: 'read+write+delete+owner+special+acls',
+    rights: 'read,write,delete,owner,special,acls',
   });
   const random = new Random(t.title);
   const maker = new TreeMaker(random, 1 << 16);
@@ -154,7 +154,7 @@ judgedWithAcls(`${rounds} rounds of a random tree with ACLs and attributes, equa
 });
 
 judgedWithAcls('a key without the right leaves ACLs as they are there, and the right is named once', async (t) => {
-  const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete+owner+special+xattrs' });
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete,owner,special,xattrs' });
   const source = dir(work, 'source');
   fill(source);
   await quietly(t, user, ['-aA', `${source}/`, url('tree')]);
@@ -199,7 +199,7 @@ judgedWhere(hasSetfacl && canBecome)('a plain user sets the ACLs of what is his,
 judgedWhere(hasSetfacl && canMount)(
   'a file system without ACLs is told of once for it, and for each entry with --strict-attributes',
   async (t) => {
-    const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete+owner+special+acls' });
+    const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete,owner,special,acls' });
     const source = dir(work, 'source');
     fill(source);
     for (const path of ['f', 'd', 'd/g']) setfacl('-m', 'u:7:rw', `${source}/${path}`);

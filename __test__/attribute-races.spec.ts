@@ -73,7 +73,7 @@ for (const what of ['small', 'sub'] as const) {
     async (t) => {
       t.timeout(scaled(300_000, 3_600_000));
       const { work, served, access, url } = await setup(t, {
-        rights: 'read+write+delete+owner+special+xattrs+acls',
+        rights: 'read,write,delete,owner,special,xattrs,acls',
       });
       const source = dir(work, 'source');
       fill(source);

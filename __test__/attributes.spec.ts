@@ -58,7 +58,7 @@ judgedWhere(isRoot && canUnshare())('an id that cannot be set costs its attribut
 });
 
 judgedWhere(isRoot)('a push without the right to owners says so once, and names the right', async (t) => {
-  const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete' });
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete' });
   const source = dir(work, 'source');
   writeFileSync(`${source}/f`, 'x');
   chownSync(`${source}/f`, 1234, 5678);

@@ -180,7 +180,7 @@ judged('CVE-2026-70460: a symlink in the way of --backup-dir on a server leads n
 });
 
 judged('backups take the rights to write and to delete', async (t) => {
-  for (const rights of ['read+write', 'read+append', 'read+append+delete']) {
+  for (const rights of ['read,write', 'read,append', 'read,append,delete']) {
     const { work, served, access, url } = await setup(t, { rights });
     make(work, { 's/f': 'new' });
     make(served, { 'd/f@1500000000': 'old' });

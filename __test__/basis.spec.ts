@@ -127,7 +127,7 @@ judgedWhere(canMount)('where no link can be made a copy is', async (t) => {
 judged(
   'on a server a state is below the prefix, is read with the right to read, and shows nothing that is hidden',
   async (t) => {
-    const set = await setup(t, { rights: 'write+delete' });
+    const set = await setup(t, { rights: 'write,delete' });
     make(set.work, { 's/a': 'a' });
     make(set.served, { 'old/a': 'a' });
     for (const name of ['linkDest', 'copyDest', 'compareDest'] as const) {

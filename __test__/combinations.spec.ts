@@ -432,7 +432,7 @@ async function actor(t: ExecutionContext, words: readonly string[]): Promise<Act
   const user = client(work);
   for (const name of ['server.config', 'server.state', 'client.state']) dir(work, name);
   if (words.length > 0) execFileSync('chown', ['-R', '65534:65534', work]);
-  const rights = 'read+write+delete+owner+special+xattrs+acls';
+  const rights = 'read,write,delete,owner,special,xattrs,acls';
   const roots = { root: served };
   const server = await startServer(t, { home: work, roots, clients: [user], rights, under: words });
   if (words.length > 0) execFileSync('chown', ['-R', '65534:65534', user.configDir]);

@@ -142,7 +142,7 @@ judgedWhere(isRoot)(
 );
 
 judged('the API: limits, sources that are not there, and what a key may', async (t) => {
-  const { work, served, access, url } = await setup(t, { rights: 'read+write' });
+  const { work, served, access, url } = await setup(t, { rights: 'read,write' });
   make(work, { 's/a': 'a' });
   make(served, { 'd/gone': 'g', 'd/x': 'x' });
   const into = { ...access, into: true };

@@ -161,7 +161,7 @@ judgedWhere(canMakeDevices && canBecome)(
 );
 
 judged('a push by a key without the right leaves devices and sockets out and names the right once', async (t) => {
-  const { work, url, client: user } = await setup(t, { rights: 'read+write+delete+owner' });
+  const { work, url, client: user } = await setup(t, { rights: 'read,write,delete,owner' });
   const source = dir(work, 'source');
   writeFileSync(`${source}/f`, 'content');
   socket(`${source}/one`);

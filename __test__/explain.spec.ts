@@ -84,7 +84,7 @@ test('the rule that decides is named with its file and line, at both ends, here 
 });
 
 test('a key that may not read is told where a rule stands, and not what it says', async (t) => {
-  const { work, served, server, access } = await setup(t, { rights: 'write+delete' });
+  const { work, served, server, access } = await setup(t, { rights: 'write,delete' });
   const [source, remote] = [dir(work, 'src'), dir(served, 'dest')];
   writeFileSync(`${source}/a`, '');
   writeFileSync(`${remote}/.f`, 'P secret*\nP a\n');

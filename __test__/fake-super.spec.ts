@@ -88,7 +88,7 @@ async function place(t: ExecutionContext): Promise<Place> {
     home,
     roots: { root: store },
     clients: [user],
-    rights: 'read+write+delete+owner+special+xattrs+acls',
+    rights: 'read,write,delete,owner,special,xattrs,acls',
     under: asUser,
   });
   const shell = `${work}/shell`;
@@ -190,7 +190,7 @@ judgedAsRoot('a key without a right stores nothing that takes it', async (t) => 
   const user = client(work);
   const source = dir(work, 'source');
   fill(source);
-  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], rights: 'read+write' });
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], rights: 'read,write' });
   const ended = await cli(t, user, ['-aAX', '-M--fake-super', `${source}/`, server.url('root', 'tree')]);
   t.is(ended.code, exit.ok, ended.stderr);
   for (const right of ['owner', 'special', 'xattrs', 'acls']) t.true(ended.stderr.includes(`"${right}"`), right);
@@ -216,7 +216,7 @@ judgedAsRoot('an operator says it for a root, and no client has to', async (t) =
     home: work,
     roots: { root: served },
     clients: [user],
-    rights: 'read+write+delete+owner+special+xattrs+acls',
+    rights: 'read,write,delete,owner,special,xattrs,acls',
     args: ['--fake-super'],
   });
   await quietly(t, user, ['-aAX', `${source}/`, server.url('root', 'tree')]);

@@ -330,7 +330,7 @@ const callFaults: readonly Fault[] = [
 // Seen red with one more stat for each entry of a walk, at the client and at the server.
 judgedWhere(hasStrace)('a push of the seed set asks the kernel for no more than it has to, on both ends', async (t) => {
   t.timeout(300_000);
-  const { work, served, server, client, url } = await setup(t, { rights: 'read+write+delete' });
+  const { work, served, server, client, url } = await setup(t, { rights: 'read,write,delete' });
   const tree = seedTree(work);
   const seen = await inEachPhase(t, tree, `${served}/tree`, async (phase) => {
     const traces = { client: `${work}/client.${phase}`, server: `${work}/server.${phase}` };

@@ -79,7 +79,7 @@ judged('a server refuses what has further hard links, and keys that may only add
   t.is(ran.code, exit.partial);
   t.is(readFileSync(`${served}/other/f`, 'utf8'), 'old');
   t.is(readFileSync(`${served}/d/g`, 'utf8'), 'g');
-  const adding = await setup(t, { rights: 'read+append' });
+  const adding = await setup(t, { rights: 'read,append' });
   make(adding.work, { 's/f': 'new' });
   for (const options of [{ inplace: true }, { append: true }]) {
     const error = await rejection(t, sync(`${adding.work}/s`, adding.url('d'), { ...adding.access, ...options }));
@@ -88,7 +88,7 @@ judged('a server refuses what has further hard links, and keys that may only add
 });
 
 judgedWhere(isRoot)('what is written over lends no rights of its owner, even if the run is cut', async (t) => {
-  const { work, served, url, client: user } = await setup(t, { rights: 'read+write' });
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write' });
   make(work, { 's/tool': 'x' });
   writeFileSync(`${work}/s/tool`, Buffer.alloc(8 << 20, 'new'));
   mkdirSync(`${served}/d`);

@@ -60,7 +60,7 @@ judged('a list on the server selects what the same list here does, as with rsync
 });
 
 judged('a list on the server takes the right to read, and nothing but a file of its own', async (t) => {
-  const { work, server, url, client: user, source } = await place(t, 'write+delete');
+  const { work, server, url, client: user, source } = await place(t, 'write,delete');
   const refused = async (list: string, code: number, why: RegExp, ends = [`${source}/`, url('to')]): Promise<void> => {
     const ran = await cli(t, user, ['-a', `--files-from=${list}`, ...ends]);
     t.is(ran.code, code, `${list}: ${ran.stderr}`);

@@ -70,7 +70,7 @@ judged('it leaves what rsync leaves, and takes the right to read', async (t) => 
   writeFileSync(`${model}/l/f-2`, old);
   for (const flags of [['-y'], ['-y', '--delete'], ['-yy', '--link-dest=../l'], ['-y', '-S']])
     await besideRsync(t, set, { model, flags: ['-ai', ...flags] });
-  const other = await setup(t, { rights: 'write+delete' });
+  const other = await setup(t, { rights: 'write,delete' });
   const ran = await cli(t, other.client, ['-ay', `${model}/s/`, other.url('d')]);
   t.not(ran.code, 0);
   t.regex(ran.stderr, /may not read/);

@@ -187,7 +187,7 @@ judgedWhere(canHaveAccounts)(
 );
 
 judgedWhere(canHaveAccounts)('without the right of the key no rule sets an owner', async (t) => {
-  const { work, served, server, ours } = await machines(t, 'read+write+delete');
+  const { work, served, server, ours } = await machines(t, 'read,write,delete');
   ownedTree(`${work}/source`);
   const ran = await ours('-rl', '--chown=carol:staff', '--super', `${work}/source/`, server.url('root', 'tree'));
   t.is(ran.code, exit.ok, ran.stderr);

@@ -134,7 +134,7 @@ judged(
 );
 
 judged('a key that may not delete, and a prefix itself, publish nothing', async (t) => {
-  const { work, served, url, client: user } = await setup(t, { rights: 'read+write' });
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write' });
   make(work, { 's/a': 'new' });
   make(served, { 'd/a@1500000000': 'old' });
   const ran = await cli(t, user, ['-a', '--publish', `${work}/s/`, url('d')]);

@@ -59,7 +59,7 @@ judged('CVE-2026-53800: what cannot arrive stays, and what a rule leaves out', a
 judged(
   'a pull that removes takes the right to delete, a root that can be written, and nobody else at work',
   async (t) => {
-    const { work, served, access, url } = await setup(t, { rights: 'read+write' });
+    const { work, served, access, url } = await setup(t, { rights: 'read,write' });
     make(served, { 's/f': 'f' });
     const options = { ...access, removeSourceFiles: true };
     t.is(codeOf(await rejection(t, sync(url('s'), `${work}/d`, options))), 'ERR_SPARSYNC_SCOPE');

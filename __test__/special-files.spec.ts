@@ -67,7 +67,7 @@ judged('a FIFO goes through a server, there and back, and a second run has nothi
 });
 
 judged('a push with -a by a key without the right leaves FIFOs out and names the right once', async (t) => {
-  const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete+owner' });
+  const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete,owner' });
   const source = dir(work, 'source');
   writeFileSync(`${source}/f`, 'content');
   await quietly(t, user, ['-a', `${source}/`, url('tree')]);

@@ -267,7 +267,7 @@ const trial = 'd=$(mktemp -d) && setfattr -n user.a -v 1 $d && setfacl -m u:7:r 
 const hasBoth = spawnSync('sh', ['-c', trial]).status === 0;
 
 judgedWhere(hasBoth)('what symlinks lead to arrives with its extended attributes and ACLs', async (t) => {
-  const ready = await setup(t, { rights: 'read+write+delete+owner+special+xattrs+acls' });
+  const ready = await setup(t, { rights: 'read,write,delete,owner,special,xattrs,acls' });
   for (const root of [ready.work, ready.served]) {
     grow(root);
     for (const path of ['src/f', 'src/sub', 'out/of', 'out/od', 'out/od/x']) {

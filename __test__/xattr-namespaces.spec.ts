@@ -89,7 +89,7 @@ judgedWhere(hasForeign)('they go through a server for a key with the right, ther
     url,
     client: user,
   } = await setup(t, {
-    rights: 'read+write+delete+owner+special+xattrs',
+    rights: 'read,write,delete,owner,special,xattrs',
   });
   const source = dir(work, 'source');
   fill(source);
@@ -108,7 +108,7 @@ judgedWhere(hasForeign)('they go through a server for a key with the right, ther
 judgedWhere(hasForeign)(
   'a key without the right leaves them as they are there, and the right is named once',
   async (t) => {
-    const { work, served, url, client: user } = await setup(t, { rights: 'read+write+delete+owner+special+acls' });
+    const { work, served, url, client: user } = await setup(t, { rights: 'read,write,delete,owner,special,acls' });
     const source = dir(work, 'source');
     fill(source);
     await quietly(t, user, ['-aX', `${source}/`, url('tree')]);

@@ -45,7 +45,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
   const configDir = `${options.home}/server.config`;
   const stateDir = `${options.home}/server.state`;
   mkdirSync(configDir, { recursive: true });
-  const rights = options.rights ?? 'read+write+delete+owner+special';
+  const rights = options.rights ?? 'read,write,delete,owner,special';
   const args = [
     ...(options.under ?? []),
     process.execPath,
@@ -54,10 +54,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
     '--listen',
     `127.0.0.1:${options.port ?? 0}`,
     ...Object.entries(options.roots).flatMap(([name, path]) => ['--root', `${name}=${path}`]),
-    ...(options.clients ?? []).flatMap((client, i) => [
-      '--allow',
-      `client${i} ${client.publicKey} allow=${rights.replaceAll('+', ',')}`,
-    ]),
+    ...(options.clients ?? []).flatMap((client, i) => ['--allow', `client${i} ${client.publicKey} allow=${rights}`]),
     ...(options.allow ?? []).flatMap((line) => ['--allow', line]),
     ...(options.args ?? []),
   ];
