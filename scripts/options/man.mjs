@@ -62,13 +62,15 @@ function all(pattern, each, text, what) {
   return found;
 }
 
-/** The lines of the help for the verbs. */
-function verbs(help) {
+/** The verbs of the help: their words, the verb itself first, and what they are for. */
+function verbsOf(help) {
   const [, lines] = /^Verbs .*:\n([^]*?)\n\n/m.exec(help);
-  return all(VERB, /^/gm, lines, 'verbs of the help').map(([, verb, text]) => {
-    const words = verb.split(' ').map((word) => (/^\W*[A-Z]/.test(word) ? italic(word) : bold(word)));
-    return item(`${bold('sparsync')} ${words.join(' ')}`, sentence(text));
-  });
+  return all(VERB, /^/gm, lines, 'verbs of the help').map(([, verb, text]) => [verb.trim().split(' '), text]);
+}
+
+function verbItem([words, text]) {
+  const shown = words.map((word) => (/^\W*[A-Z]/.test(word) ? italic(word) : bold(word)));
+  return item(`${bold('sparsync')} ${shown.join(' ')}`, sentence(text));
 }
 
 const FILES = [
@@ -83,6 +85,7 @@ const FILES = [
 
 /** docs/man/sparsync.1, out of the table and of the sources of the help, the exit codes and the environment variables. */
 export function manualPage({ version, help, exitCodes, environment }) {
+  const verbs = verbsOf(help);
   return `.\\" ${WRITTEN}
 .TH SPARSYNC 1 "" "sparsync\\-native ${version}" "User Commands"
 .SH NAME
@@ -92,7 +95,7 @@ sparsync \\- sync file trees over QUIC, as rsync does
 [\\fIOPTIONS\\fR] \\fISRC\\fR... \\fIDEST\\fR
 .br
 .B sparsync
-.BR serve " | " keys " | " trust " | " verify " | " profile " | " doctor
+.BR ${verbs.map(([[verb]]) => verb).join(' " | " ')}
 [\\fB\\-\\-help\\fR]
 .SH DESCRIPTION
 Makes
@@ -119,7 +122,7 @@ A folder of the same name is written
 .IR ./serve .
 .B \\-\\-help
 behind a command shows its options.
-${verbs(help).join('\n')}
+${verbs.map(verbItem).join('\n')}
 .SH OPTIONS
 Every option can be taken back by
 .B \\-\\-no\\-\\fINAME\\fR
