@@ -1,5 +1,5 @@
 import { captureCallSite } from './callsite.js';
-import { argument, checkOptions, group, instance, integer, listOf, secret, text } from './check.js';
+import { argument, checkOptions, instance, listOf, secret, text } from './check.js';
 import type { Check, Checks } from './check.js';
 import { defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import { formatCredential } from './credential.js';
@@ -9,7 +9,7 @@ import { nativeConnection } from './link.js';
 import type { ConnectOptions } from './options.js';
 import { SCOPE_CHECKS, moment, scopeWords } from './server-options.js';
 import type { AllowedClient } from './server-options.js';
-import { IDENTITY_CHECKS, connectSettings } from './settings.js';
+import { CONNECT_CHECKS, connectSettings } from './settings.js';
 import { hostAndPort, withNative } from './trust.js';
 
 /** What somebody who is invited to a server may do there, and which server it is. */
@@ -152,8 +152,8 @@ export async function join(address: string, invitation: string, options?: JoinOp
 }
 
 const JOIN_CHECKS: Checks<JoinOptions> = {
-  identity: group(IDENTITY_CHECKS),
-  connectTimeoutMs: integer(1, 3_600_000, 'milliseconds'),
+  identity: CONNECT_CHECKS.identity,
+  connectTimeoutMs: CONNECT_CHECKS.connectTimeoutMs,
   knownHosts: text('the path of a file'),
 };
 

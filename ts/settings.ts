@@ -98,7 +98,8 @@ const EVENT_CHECKS: Checks<EventOptions> = { items: flag, whenFull: oneOf('drop'
 
 const word = text('a text');
 
-const CONNECT_CHECKS: Checks<ConnectOptions> = {
+/** Checks of {@link ConnectOptions}. */
+export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   identity: group(IDENTITY_CHECKS),
   trust: group(TRUST_CHECKS),
   connectTimeoutMs: integer(1, HOUR_MS, 'milliseconds'),
