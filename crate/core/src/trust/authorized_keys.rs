@@ -243,7 +243,7 @@ impl AuthorizedKeys {
         }
         let mut keys = self.given.clone();
         let parsed = (1u64..).zip(text.lines()).try_for_each(|(number, line)| {
-            let refuse = |why: String| refuse(format!("line {number}: {why}")).with("line", number);
+            let refuse = |why: String| private_file::malformed(path, number, &why);
             match parse_line(line).map_err(refuse)? {
                 Some((key, scope)) => check_roots(&scope, self.served.as_deref())
                     .and_then(|()| insert(&mut keys, key, scope, Origin::File(number)))

@@ -119,7 +119,7 @@ impl Invitations {
         self.keys.keys()?;
         self.change(|text| {
             let mut text = without_ended(text);
-            text.extend([line.trim_end(), "\n"]);
+            private_file::push_line(&mut text, line.trim_end());
             Ok((Some(text), ()))
         })?;
         Ok(Invitation { server_key, secret })
@@ -138,7 +138,8 @@ impl Invitations {
         let line = self.change(|text| {
             let mut found = None;
             for (number, content) in (1u64..).zip(text.lines()) {
-                let Some(open) = parse(content).map_err(|why| self.malformed(number, &why))? else { continue };
+                let malformed = |why: String| private_file::malformed(&self.path, number, &why);
+                let Some(open) = parse(content).map_err(malformed)? else { continue };
                 if open.digest == wanted && open.until > SystemTime::now() {
                     found = Some((number, [&[open.name, &key.to_string()], open.scope.as_slice()].concat().join(" ")));
                 }
@@ -146,8 +147,7 @@ impl Invitations {
             let Some((number, line)) = found else { return Ok((None, None)) };
             check(&line)?;
             self.keys.keys()?;
-            let others = (1u64..).zip(text.split_inclusive('\n')).filter(|(other, _)| *other != number);
-            let kept: String = others.map(|(_, content)| content).collect();
+            let kept = private_file::without_lines(text, |other, _| other == number);
             Ok((Some(without_ended(&kept)), Some(line)))
         })?;
         // Once at the most, also if the machine stops between the two files.
@@ -157,25 +157,14 @@ impl Invitations {
         Ok(line)
     }
 
-    fn malformed(&self, line: u64, why: &str) -> Error {
-        Error::new(ErrorKind::Config, format!("line {line}: {why}"))
-            .at(self.path.as_os_str().as_bytes())
-            .with("line", line)
-    }
-
-    /// Lets `edit` see the file, and replaces it with what it gives.
+    /// Lets `edit` see the file, unless somebody else may have written it, and replaces it with what it gives.
     fn change<T>(&self, edit: impl FnOnce(&str) -> Result<(Option<String>, T)>) -> Result<T> {
-        let _lock = private_file::lock_directory(&self.path)?;
-        let read = private_file::read(&self.path)?;
-        let (text, metadata) = read.map_or((String::new(), None), |(text, metadata)| (text, Some(metadata)));
-        if let Some(why) = metadata.as_ref().and_then(|metadata| private_file::untrusted(&self.path, metadata)) {
-            return Err(Error::new(ErrorKind::Config, why).at(self.path.as_os_str().as_bytes()));
-        }
-        let (changed, given) = edit(&text)?;
-        if let Some(changed) = changed {
-            private_file::replace(&self.path, changed.as_bytes(), metadata.as_ref())?;
-        }
-        Ok(given)
+        private_file::change(&self.path, |text, metadata| {
+            match metadata.and_then(|metadata| private_file::untrusted(&self.path, metadata)) {
+                Some(why) => Err(Error::new(ErrorKind::Config, why).at(self.path.as_os_str().as_bytes())),
+                None => edit(text),
+            }
+        })
     }
 }
 
@@ -186,10 +175,8 @@ fn digest(secret: &[u8]) -> String {
 /// The lines of invitations that have not ended, and those that are none.
 fn without_ended(text: &str) -> String {
     let has_ended = |line: &str| matches!(parse(line), Ok(Some(open)) if open.until <= SystemTime::now());
-    let mut kept: String = text.split_inclusive('\n').filter(|line| !has_ended(line)).collect();
-    if !kept.is_empty() && !kept.ends_with('\n') {
-        kept.push('\n');
-    }
+    let mut kept = private_file::without_lines(text, |_, line| has_ended(line));
+    private_file::end_last_line(&mut kept);
     kept
 }
 

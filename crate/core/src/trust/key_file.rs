@@ -1,6 +1,5 @@
 //! The file of authorized keys as its operator changes it.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::key_line::parse_line;
@@ -67,33 +66,24 @@ impl KeyFile {
 
     /// Removes the keys that `goes` says, and adds a line.
     fn change(&self, goes: impl Fn(&AuthorizedKey) -> bool, line: Option<&str>) -> Result<Vec<AuthorizedKey>> {
-        let _lock = private_file::lock_directory(&self.path)?;
-        let (text, metadata) =
-            private_file::read(&self.path)?.map_or((String::new(), None), |(text, metadata)| (text, Some(metadata)));
-        let gone: Vec<_> = self.parse(&text)?.into_iter().filter(|found| goes(found)).collect();
-        if gone.is_empty() && line.is_none() {
-            return Ok(gone);
-        }
-        let stays = |(number, _): &(u64, &str)| !gone.iter().any(|gone| gone.line == *number);
-        let mut kept: String = (1..).zip(text.split_inclusive('\n')).filter(stays).map(|(_, line)| line).collect();
-        if let Some(line) = line {
-            if !kept.is_empty() && !kept.ends_with('\n') {
-                kept.push('\n');
+        private_file::change(&self.path, |text, _| {
+            let gone: Vec<_> = self.parse(text)?.into_iter().filter(|found| goes(found)).collect();
+            if gone.is_empty() && line.is_none() {
+                return Ok((None, gone));
             }
-            kept.extend([line, "\n"]);
-        }
-        private_file::replace(&self.path, kept.as_bytes(), metadata.as_ref())?;
-        Ok(gone)
+            let is_gone = |number, _: &str| gone.iter().any(|gone| gone.line == number);
+            let mut kept = private_file::without_lines(text, is_gone);
+            if let Some(line) = line {
+                private_file::push_line(&mut kept, line);
+            }
+            Ok((Some(kept), gone))
+        })
     }
 
     fn parse(&self, text: &str) -> Result<Vec<AuthorizedKey>> {
         let mut keys = Vec::new();
         for (line, content) in (1u64..).zip(text.lines()) {
-            let refuse = |why: String| {
-                Error::new(ErrorKind::Config, format!("line {line}: {why}"))
-                    .at(self.path.as_os_str().as_bytes())
-                    .with("line", line)
-            };
+            let refuse = |why: String| private_file::malformed(&self.path, line, &why);
             if let Some((key, scope)) = parse_line(content).map_err(refuse)? {
                 keys.push(AuthorizedKey { line, key, scope, text: content.trim().to_owned() });
             }

@@ -65,29 +65,24 @@ impl KnownHosts {
     /// be written.
     pub fn append(&self, host: &str, port: u16, key: PublicKey) -> Result<()> {
         let wanted = checked_entry(host, port)?;
-        let _lock = private_file::lock_directory(&self.path)?;
-        let (mut text, metadata) = match private_file::read(&self.path)? {
-            Some((text, metadata)) => (text, Some(metadata)),
-            None => (String::new(), None),
-        };
-        let mut other = None;
-        for entry in self.entries(&text) {
-            let (line, host, known) = entry?;
-            if host == wanted && known == key {
-                return Ok(());
+        private_file::change(&self.path, |text, _| {
+            let mut other = None;
+            for entry in self.entries(text) {
+                let (line, host, known) = entry?;
+                if host == wanted && known == key {
+                    return Ok((None, ()));
+                }
+                if host == wanted {
+                    other = Some(KnownKey { key: known, line });
+                }
             }
-            if host == wanted {
-                other = Some(KnownKey { key: known, line });
+            if let Some(known) = other {
+                return Err(host_key_changed(host, port, key, &[known], Some(&self.path)));
             }
-        }
-        if let Some(known) = other {
-            return Err(host_key_changed(host, port, key, &[known], Some(&self.path)));
-        }
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text.extend([wanted.as_str(), " ", &key.to_string(), "\n"]);
-        private_file::replace(&self.path, text.as_bytes(), metadata.as_ref())
+            let mut text = text.to_owned();
+            private_file::push_line(&mut text, &format!("{wanted} {key}"));
+            Ok((Some(text), ()))
+        })
     }
 
     /// Puts a server's key on record in the place of those that are there, in one step. Errors as [`KnownHosts::append`].
@@ -106,32 +101,23 @@ impl KnownHosts {
     /// Removes every key of a server and adds one; whether there were some.
     fn change(&self, host: &str, port: u16, key: Option<PublicKey>) -> Result<bool> {
         let wanted = checked_entry(host, port)?;
-        let _lock = private_file::lock_directory(&self.path)?;
-        let read = private_file::read(&self.path)?;
-        let (text, metadata) = read.map_or((String::new(), None), |(text, metadata)| (text, Some(metadata)));
-        let mut lines = Vec::new();
-        for entry in self.entries(&text) {
-            let (line, host, _) = entry?;
-            if host == wanted {
-                lines.push(line);
+        private_file::change(&self.path, |text, _| {
+            let mut lines = Vec::new();
+            for entry in self.entries(text) {
+                let (line, host, _) = entry?;
+                if host == wanted {
+                    lines.push(line);
+                }
             }
-        }
-        if lines.is_empty() && key.is_none() {
-            return Ok(false);
-        }
-        let mut kept: String = (1..)
-            .zip(text.split_inclusive('\n'))
-            .filter(|(line, _)| !lines.contains(line))
-            .map(|(_, line)| line)
-            .collect();
-        if let Some(key) = key {
-            if !kept.is_empty() && !kept.ends_with('\n') {
-                kept.push('\n');
+            if lines.is_empty() && key.is_none() {
+                return Ok((None, false));
             }
-            kept.extend([wanted.as_str(), " ", &key.to_string(), "\n"]);
-        }
-        private_file::replace(&self.path, kept.as_bytes(), metadata.as_ref())?;
-        Ok(!lines.is_empty())
+            let mut kept = private_file::without_lines(text, |number, _| lines.contains(&number));
+            if let Some(key) = key {
+                private_file::push_line(&mut kept, &format!("{wanted} {key}"));
+            }
+            Ok((Some(kept), !lines.is_empty()))
+        })
     }
 
     /// Line number, normalized host and key of each entry.
@@ -147,11 +133,7 @@ impl KnownHosts {
                     .and_then(|key| Ok((line, parse_host_entry(host)?, key))),
                 _ => Err("expected: host:port ed25519:BASE64".to_owned()),
             };
-            Some(entry.map_err(|why| {
-                Error::new(ErrorKind::Config, format!("line {line}: {why}"))
-                    .at(self.path.as_os_str().as_bytes())
-                    .with("line", line)
-            }))
+            Some(entry.map_err(|why| private_file::malformed(&self.path, line, &why)))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Files that only their owner may read: creation, atomic replacement, a lock over changes.
+//! Files that only their owner may read: creation, atomic replacement, a lock over changes, and their lines.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The largest file of keys that is read, 16 MiB: some hundred thousand lines. A mistaken path (a device, a huge
 /// log) must not fill the memory.
@@ -138,6 +138,45 @@ pub(super) fn lock_directory(path: &Path) -> Result<Option<File>> {
     match rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive) {
         Ok(()) => Ok(Some(directory)),
         Err(_) => Ok(None),
+    }
+}
+
+/// Lets `edit` see a file's text, empty when it is missing, and replaces the file with what it gives, if that is something.
+/// Changes come one after the other.
+pub(super) fn change<T>(
+    path: &Path,
+    edit: impl FnOnce(&str, Option<&fs::Metadata>) -> Result<(Option<String>, T)>,
+) -> Result<T> {
+    let _lock = lock_directory(path)?;
+    let (text, metadata) = read(path)?.map_or((String::new(), None), |(text, metadata)| (text, Some(metadata)));
+    let (changed, given) = edit(&text, metadata.as_ref())?;
+    if let Some(changed) = changed {
+        replace(path, changed.as_bytes(), metadata.as_ref())?;
+    }
+    Ok(given)
+}
+
+/// What is wrong with a line of a file; lines are counted from 1.
+pub(super) fn malformed(path: &Path, line: u64, why: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("line {line}: {why}")).at(path.as_os_str().as_bytes()).with("line", line)
+}
+
+/// The lines of a text but for those that `goes` says, by their numbers and what stands on them.
+pub(super) fn without_lines(text: &str, goes: impl Fn(u64, &str) -> bool) -> String {
+    let lines = (1u64..).zip(text.split_inclusive('\n'));
+    lines.filter(|(number, line)| !goes(*number, line)).map(|(_, line)| line).collect()
+}
+
+/// Adds a line, also behind one that has no end.
+pub(super) fn push_line(text: &mut String, line: &str) {
+    end_last_line(text);
+    text.extend([line, "\n"]);
+}
+
+/// Ends the last line where somebody's editor has not.
+pub(super) fn end_last_line(text: &mut String) {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
     }
 }
 
