@@ -100,10 +100,7 @@ impl AuthorizedKeys {
         let mut given = Keys::new();
         for (number, line) in (1..).zip(lines) {
             let refuse = |why: String| Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"));
-            if let Some((key, scope)) = parse_line(line).map_err(refuse)? {
-                check_roots(&scope, served.as_deref()).map_err(refuse)?;
-                insert(&mut given, key, scope, Origin::Given(number)).map_err(refuse)?;
-            }
+            add(&mut given, line, served.as_deref(), Origin::Given(number)).map_err(refuse)?;
         }
         let mut keys = Self {
             given,
@@ -198,14 +195,10 @@ impl AuthorizedKeys {
     /// Whether a line could be added to the file: the file is read, and a key of the given lines has no second meaning.
     pub fn check_line(&self, line: &str) -> Result<()> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
-        let Some((key, scope)) = parse_line(line).map_err(refuse)? else {
+        // What the file says of the key does not count: the line takes the place of that.
+        let mut keys = self.given.clone();
+        if !add(&mut keys, line, self.served.as_deref(), Origin::File(0)).map_err(refuse)? {
             return Err(refuse("there is nothing on the line".to_owned()));
-        };
-        check_roots(&scope, self.served.as_deref()).map_err(refuse)?;
-        if let Some((given, Origin::Given(number))) = self.given.get(&key)
-            && **given != scope
-        {
-            return Err(refuse(stands_already(&scope, given, &format!("authorized key {number} of the options"))));
         }
         self.read_all().keys.map(|_| ())
     }
@@ -244,12 +237,7 @@ impl AuthorizedKeys {
         let mut keys = self.given.clone();
         let parsed = (1u64..).zip(text.lines()).try_for_each(|(number, line)| {
             let refuse = |why: String| private_file::malformed(path, number, &why);
-            match parse_line(line).map_err(refuse)? {
-                Some((key, scope)) => check_roots(&scope, self.served.as_deref())
-                    .and_then(|()| insert(&mut keys, key, scope, Origin::File(number)))
-                    .map_err(refuse),
-                None => Ok(()),
-            }
+            add(&mut keys, line, self.served.as_deref(), Origin::File(number)).map(drop).map_err(refuse)
         });
         State { stamp, keys: parsed.map(|()| keys) }
     }
@@ -288,32 +276,31 @@ fn check_roots(scope: &Scope, served: Option<&[String]>) -> std::result::Result<
     Err(format!("root={}: this server has no such root; it serves {}", unknown.escape_debug(), served.join(", ")))
 }
 
-/// Adds a key; the same key with the same scope may be repeated.
-fn insert(keys: &mut Keys, key: PublicKey, scope: Scope, origin: Origin) -> std::result::Result<(), String> {
+/// Adds the key of a line, whose roots have to be served; the same key with the same scope may be repeated. Says whether there
+/// is one on it.
+fn add(keys: &mut Keys, line: &str, served: Option<&[String]>, origin: Origin) -> std::result::Result<bool, String> {
+    let Some((key, scope)) = parse_line(line)? else { return Ok(false) };
+    check_roots(&scope, served)?;
     match keys.entry(key) {
         Entry::Vacant(vacant) => {
             vacant.insert((Arc::new(scope), origin));
-            Ok(())
+            Ok(true)
         }
         Entry::Occupied(taken) => {
             let (before, place) = taken.get();
             if **before == scope {
-                return Ok(());
+                return Ok(true);
             }
             let place = match place {
                 Origin::Given(number) => format!("authorized key {number} of the options"),
                 Origin::File(number) => format!("line {number}"),
             };
-            Err(stands_already(&scope, before, &place))
+            Err(format!(
+                "the key of \"{}\" stands already at {place}, there for \"{}\", with another name or scope",
+                scope.name, before.name
+            ))
         }
     }
-}
-
-fn stands_already(scope: &Scope, before: &Scope, place: &str) -> String {
-    format!(
-        "the key of \"{}\" stands already at {place}, there for \"{}\", with another name or scope",
-        scope.name, before.name
-    )
 }
 
 #[cfg(test)]
