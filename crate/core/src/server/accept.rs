@@ -51,33 +51,27 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
 pub(super) async fn watch_keys(shared: Arc<Shared>) {
     while !shared.registry.is_closing() {
         tokio::time::sleep(KEYS_REFRESH).await;
-        match shared.keys.refresh_if_changed() {
-            // The time of a key may be over.
-            Refresh::Unchanged => end_revoked(&shared),
-            Refresh::Changed => keys_changed(&shared),
-            Refresh::Broken(error) => {
-                shared.tell(None, || Happening::KeysUnreadable(error));
-                end_revoked(&shared);
-            }
+        if !matches!(shared.keys.refresh_if_changed(), Refresh::Unchanged) {
+            tell_keys(&shared);
         }
+        // Also when nothing has changed: the time of a key may be over.
+        end_revoked(&shared);
     }
 }
 
 /// Reads the authorized keys, whether they look changed or not.
 pub(super) fn read_keys(shared: &Shared) {
-    match shared.keys.refresh() {
-        Refresh::Unchanged | Refresh::Changed => match shared.keys.problem() {
-            None => keys_changed(shared),
-            Some(error) => shared.tell(None, || Happening::KeysUnreadable(error)),
-        },
-        Refresh::Broken(error) => shared.tell(None, || Happening::KeysUnreadable(error)),
-    }
+    shared.keys.refresh();
+    tell_keys(shared);
+    end_revoked(shared);
 }
 
-/// Other keys may be in force now.
-fn keys_changed(shared: &Shared) {
-    shared.tell(None, || Happening::KeysRead(shared.keys.len()));
-    end_revoked(shared);
+/// Puts into the log what the authorized keys are now.
+fn tell_keys(shared: &Shared) {
+    shared.tell(None, || match shared.keys.problem() {
+        None => Happening::KeysRead(shared.keys.len()),
+        Some(error) => Happening::KeysUnreadable(error),
+    });
 }
 
 fn end_revoked(shared: &Shared) {
