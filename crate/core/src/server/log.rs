@@ -232,6 +232,16 @@ struct Waiting {
     strangers: Option<(Instant, u32)>,
 }
 
+impl Waiting {
+    /// Whether one more stranger is told of within this second.
+    fn may_tell_of_stranger(&mut self) -> bool {
+        let second = self.strangers.filter(|(began, _)| began.elapsed() < Duration::from_secs(1));
+        let (began, told) = second.unwrap_or_else(|| (Instant::now(), 0));
+        self.strangers = Some((began, told.saturating_add(1)));
+        told < STRANGERS_PER_SECOND
+    }
+}
+
 impl ServerLog {
     /// For a log, for metrics, or for both; nothing for neither.
     pub(super) fn new(log: bool, metrics: bool) -> Option<Self> {
@@ -244,7 +254,8 @@ impl ServerLog {
         self.metrics.as_ref()
     }
 
-    fn add(&self, mut event: ServerEvent) {
+    /// Counts an event, and keeps it if there is room for it and it is `worth_telling`.
+    fn add(&self, mut event: ServerEvent, worth_telling: impl FnOnce(&mut Waiting) -> bool) {
         if let Some(metrics) = &self.metrics {
             metrics.count(&event);
         }
@@ -253,14 +264,9 @@ impl ServerLog {
             error.shorten_path(PATH_MAX);
         }
         let mut waiting = lock(waiting);
-        if waiting.events.len() < WAITING_MAX {
-            waiting.events.push_back(event);
-        } else {
-            self.count_dropped(&mut waiting);
+        if worth_telling(&mut waiting) && waiting.events.len() < WAITING_MAX {
+            return waiting.events.push_back(event);
         }
-    }
-
-    fn count_dropped(&self, waiting: &mut Waiting) {
         waiting.dropped += 1;
         if let Some(metrics) = &self.metrics {
             metrics.count_dropped();
@@ -269,27 +275,13 @@ impl ServerLog {
 
     /// Something happened.
     pub(super) fn tell(&self, client: Option<ClientInfo>, what: Happening) {
-        self.add(ServerEvent { at: SystemTime::now(), client, what });
+        self.add(ServerEvent { at: SystemTime::now(), client, what }, |_| true);
     }
 
     /// Somebody who may do nothing here was refused.
     pub(super) fn refuse_stranger(&self, client: ClientInfo, asked: Option<Asked>, error: Error) {
-        let event =
-            ServerEvent { at: SystemTime::now(), client: Some(client), what: Happening::Refused { asked, error } };
-        let Some(waiting) = &self.waiting else { return self.add(event) };
-        let mut waiting = lock(waiting);
-        let second = waiting.strangers.filter(|(began, _)| began.elapsed() < Duration::from_secs(1));
-        let (began, told) = second.unwrap_or_else(|| (Instant::now(), 0));
-        waiting.strangers = Some((began, told.saturating_add(1)));
-        if told < STRANGERS_PER_SECOND {
-            drop(waiting);
-            self.add(event);
-        } else {
-            self.count_dropped(&mut waiting);
-            if let Some(metrics) = &self.metrics {
-                metrics.count(&event);
-            }
-        }
+        let what = Happening::Refused { asked, error };
+        self.add(ServerEvent { at: SystemTime::now(), client: Some(client), what }, Waiting::may_tell_of_stranger);
     }
 
     /// What has happened since this was last called.
