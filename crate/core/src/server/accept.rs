@@ -1,5 +1,6 @@
 //! Takes connections and the first words of each session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -80,34 +81,42 @@ fn end_revoked(shared: &Shared) {
         return;
     }
     for (connection, name) in shared.registry.end_revoked(&shared.keys) {
-        shared.tell(Some((&*connection, Some(name.as_str()))), || Happening::Revoked);
+        shared.tell(Some((&*connection, &name)), || Happening::Revoked);
     }
 }
 
 impl Shared {
     /// Puts into the log what happened, when there is one.
-    pub(super) fn tell(&self, client: Option<(&dyn Connection, Option<&str>)>, what: impl FnOnce() -> Happening) {
+    pub(super) fn tell(&self, client: Option<(&dyn Connection, &str)>, what: impl FnOnce() -> Happening) {
         let Some(log) = &self.log else { return };
         let client = client.map(|(connection, name)| ClientInfo {
-            name: name.map(str::to_owned),
+            name: Some(name.to_owned()),
             key: connection.principal().key(),
             address: connection.peer_address(),
         });
         log.tell(client, what());
     }
+
+    /// Somebody who may do nothing here was refused.
+    pub(super) fn stranger_refused(
+        &self,
+        key: Option<PublicKey>,
+        address: SocketAddr,
+        asked: Option<Asked>,
+        error: &Error,
+    ) {
+        self.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(log) = &self.log {
+            log.refuse_stranger(ClientInfo { name: None, key, address: address.to_string() }, asked, error.clone());
+        }
+    }
 }
 
 async fn serve_handshake(shared: Arc<Shared>, handshake: Handshake) {
     let address = handshake.remote();
-    let refused = |key, error: &Error| {
-        shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
-        if let Some(log) = &shared.log {
-            log.refuse_stranger(ClientInfo { name: None, key, address: address.to_string() }, None, error.clone());
-        }
-    };
     let accepted = match handshake.finish().await {
         Ok(accepted) => accepted,
-        Err(error) => return refused(None, &error),
+        Err(error) => return shared.stranger_refused(None, address, None, &error),
     };
     if accepted.joins {
         return serve_join(&shared, accepted, address).await;
@@ -118,7 +127,7 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Handshake) {
             serve_connection(shared, connection, scope).await;
         }
         Err(error) => {
-            refused(accepted.key, &error);
+            shared.stranger_refused(accepted.key, address, None, &error);
             accepted.refuse(&error);
         }
     }
@@ -137,8 +146,8 @@ impl ConnectedClient {
     }
 
     /// Who it is, for the log.
-    pub(super) fn who(&self) -> (&dyn Connection, Option<&str>) {
-        (&*self.connection, Some(&self.scope.name))
+    pub(super) fn who(&self) -> (&dyn Connection, &str) {
+        (&*self.connection, &self.scope.name)
     }
 }
 

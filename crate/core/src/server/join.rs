@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use sparsync_proto::Frame;
 use sparsync_proto::session::Opened;
 
 use super::accept::{read_keys, read_request, refuse};
-use super::log::{Asked, ClientInfo, Happening};
+use super::log::{Asked, Happening};
 use super::{Shared, lock};
 use crate::error::{Error, ErrorKind};
 use crate::net::{Accepted, WindowBudget};
@@ -126,32 +125,24 @@ fn network(address: IpAddr) -> IpAddr {
 /// Serves a connection that is for joining.
 pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Accepted, address: SocketAddr) {
     let key = accepted.key;
-    let who = |name| ClientInfo { name, key, address: address.to_string() };
-    let log_refusal = |error: Error| {
-        shared.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
-        if let Some(log) = &shared.log {
-            log.refuse_stranger(who(None), Some(Asked::JOIN), error);
-        }
-    };
+    let refused = |error: &Error| shared.stranger_refused(key, address, Some(Asked::JOIN), error);
     let (Some(_place), Ok(_one_of_few)) = (shared.tries.place(address.ip()), shared.joining.try_acquire()) else {
         let error = Error::new(ErrorKind::Limit, "too many join at the moment; try again");
         accepted.refuse(&error);
-        return log_refusal(error);
+        return refused(&error);
     };
     // Its window stays the least one, and it gets none of what clients share.
     let connection = accepted.start(&WindowBudget::new(0));
     let joined = tokio::time::timeout(JOIN_TIMEOUT, join(shared, &*connection, key, address.ip())).await;
     match joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "joining took too long").into())) {
         Ok(name) => {
-            if let Some(log) = &shared.log {
-                log.tell(Some(who(Some(name))), Happening::Joined);
-            }
+            shared.tell(Some((&*connection, &name)), || Happening::Joined);
             // The key is in force before its holder hears of it; see `join`.
             let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.accept(Arc::default())).await;
             connection.close(None);
         }
         Err(Refusal { told, logged }) => {
-            log_refusal(logged);
+            refused(&logged);
             connection.close(Some(&told));
         }
     }
