@@ -26,7 +26,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections for joining at once: strangers hold them.
-pub(super) const JOINING_MAX: usize = 32;
+const JOINING_MAX: u32 = 32;
 
 /// Of them, those of one network.
 const JOINING_EACH: u32 = 4;
@@ -71,15 +71,15 @@ impl Tries {
         false
     }
 
-    /// One of the few places of a network, while there is one.
+    /// One of the few places, and of the fewer ones of a network, while there is one.
     fn place(&self, address: IpAddr) -> Option<Place<'_>> {
         let network = network(address);
         let mut now = lock(&self.now);
-        let taken = now.entry(network).or_default();
-        if *taken >= JOINING_EACH {
+        let taken = now.get(&network).copied().unwrap_or(0);
+        if taken >= JOINING_EACH || now.values().sum::<u32>() >= JOINING_MAX {
             return None;
         }
-        *taken += 1;
+        now.insert(network, taken + 1);
         Some(Place { now: &self.now, network })
     }
 }
@@ -126,7 +126,7 @@ fn network(address: IpAddr) -> IpAddr {
 pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Accepted, address: SocketAddr) {
     let key = accepted.key;
     let refused = |error: &Error| shared.stranger_refused(key, address, Some(Asked::JOIN), error);
-    let (Some(_place), Ok(_one_of_few)) = (shared.tries.place(address.ip()), shared.joining.try_acquire()) else {
+    let Some(_place) = shared.tries.place(address.ip()) else {
         let error = Error::new(ErrorKind::Limit, "too many join at the moment; try again");
         accepted.refuse(&error);
         return refused(&error);
@@ -228,7 +228,7 @@ async fn redeem(
 mod tests {
     use std::net::IpAddr;
 
-    use super::{JOINING_EACH, TRIES_EACH, TRIES_IN_ALL, Tries};
+    use super::{JOINING_EACH, JOINING_MAX, TRIES_EACH, TRIES_IN_ALL, Tries};
 
     #[test]
     fn a_network_has_few_places_and_gets_them_back() {
@@ -244,6 +244,16 @@ mod tests {
         assert!(tries.place(v6(3)).is_none());
         drop((held, elsewhere));
         assert!(super::lock(&tries.now).is_empty());
+    }
+
+    #[test]
+    fn all_networks_together_have_few_places() {
+        let tries = Tries::default();
+        let v4 = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+        let mut held: Vec<_> = (0..JOINING_MAX).map(|number| tries.place(v4(number)).expect("a place")).collect();
+        assert!(tries.place(v4(JOINING_MAX)).is_none());
+        held.pop();
+        assert!(tries.place(v4(JOINING_MAX)).is_some());
     }
 
     #[test]

@@ -26,7 +26,6 @@ use std::time::{Duration, Instant};
 
 use sparsync_proto::Durability;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{self, Congestion, ListenOptions, Listener, WindowBudget};
@@ -35,7 +34,7 @@ use crate::transport::WireCounters;
 use crate::trust::{AuthorizedKeys, Identity, PublicKey};
 
 use accept::{accept_connections, read_keys, watch_keys};
-use join::{JOINING_MAX, Tries};
+use join::Tries;
 use log::ServerLog;
 pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
 pub use notify::notify_manager;
@@ -116,9 +115,8 @@ struct Shared {
     profiles: Option<Mutex<ServerProfiles>>,
     /// What happens, when somebody keeps a log.
     log: Option<ServerLog>,
-    /// Who tries to join, and how many of them may do so at once.
+    /// Who tries to join.
     tries: Tries,
-    joining: Semaphore,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -162,7 +160,6 @@ impl Server {
             profiles: options.profile.then(Mutex::default),
             log: ServerLog::new(options.log, options.metrics),
             tries: Tries::default(),
-            joining: Semaphore::new(JOINING_MAX),
         });
         let handle = runtime.handle().clone();
         let public_key = options.identity.public_key();

@@ -1,12 +1,10 @@
 //! Serves one connection on the standard streams of a process, which whoever has started it holds the other ends of.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::Durability;
-use tokio::sync::Semaphore;
 
 use super::accept::serve_connection;
 use super::join::Tries;
@@ -84,7 +82,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         exclude: Vec::new(),
         munge_links: false,
     };
-    let roots: HashMap<_, _> = open_roots(&[root(HOME_ROOT), root(FILES_ROOT)])?;
+    let roots = open_roots(&[root(HOME_ROOT), root(FILES_ROOT)])?;
     let runtime_clock = Arc::<RuntimeClock>::default();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     runtime_clock.install(&mut builder);
@@ -106,7 +104,6 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         profiles: None,
         log: None,
         tries: Tries::default(),
-        joining: Semaphore::new(0),
     });
     let served = runtime.block_on(async {
         let own = |fd: BorrowedFd<'_>| {
