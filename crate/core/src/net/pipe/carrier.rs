@@ -315,11 +315,9 @@ impl Carrier {
                 Ok(false) => {}
                 Err(error) => break error,
             }
-            let filled = buffer.len();
-            buffer.resize(filled + READ_BYTES, 0);
-            match from.read(&mut buffer[filled..]).await {
+            match from.read_behind(&mut buffer, READ_BYTES).await {
                 Ok(0) => break self.ended().await,
-                Ok(read) => buffer.truncate(filled + read),
+                Ok(_) => {}
                 Err(error) => break self.ended().await.because(error),
             }
         };

@@ -1,7 +1,7 @@
 //! The process at the other end of a pipe: started, listened to, explained and ended.
 
 use std::ffi::OsString;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -177,14 +177,8 @@ impl Command {
         let path = program.path.as_os_str().as_encoded_bytes();
         let content =
             std::fs::read(&program.path).map_err(|error| Error::io("cannot read sparsync-remote", path, error))?;
-        let mut rest = &content[..];
-        while !rest.is_empty() {
-            match to.write(&[IoSlice::new(rest)]).await {
-                Ok(written) => rest = &rest[written..],
-                // Why it does not take more is what it says next, or its end.
-                Err(_) => break,
-            }
-        }
+        // Why it does not take all of it is what it says next, or its end.
+        let _ = to.write_all(&content).await;
         Ok(())
     }
 

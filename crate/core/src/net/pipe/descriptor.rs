@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::OwnedFd;
 
+use bytes::BytesMut;
 use rustix::fs::{FileType, fstat};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -63,6 +64,15 @@ impl Source {
             }
         }
     }
+
+    /// The same, at most `most` bytes and behind what was read before. Who stops waiting for it finds zeros there.
+    pub(super) async fn read_behind(&self, before: &mut BytesMut, most: usize) -> io::Result<usize> {
+        let filled = before.len();
+        before.resize(filled + most, 0);
+        let read = self.read(&mut before[filled..]).await;
+        before.truncate(filled + *read.as_ref().unwrap_or(&0));
+        read
+    }
 }
 
 impl Sink {
@@ -84,5 +94,14 @@ impl Sink {
                 written => return written,
             }
         }
+    }
+
+    /// Writes all of it.
+    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.write(&[IoSlice::new(bytes)]).await?;
+            bytes = &bytes[written..];
+        }
+        Ok(())
     }
 }

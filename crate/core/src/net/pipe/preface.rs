@@ -1,6 +1,6 @@
 //! What both ends of a pipe say first, and what else may come instead.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -41,11 +41,7 @@ impl Unheard {
 
 /// Says it.
 pub(super) async fn say(to: &Sink) -> io::Result<()> {
-    let mut said = 0;
-    while said < PREFACE.len() {
-        said += to.write(&[IoSlice::new(&PREFACE[said..])]).await?;
-    }
-    Ok(())
+    to.write_all(&PREFACE).await
 }
 
 /// Waits for it; gives what came behind it.
@@ -63,7 +59,7 @@ pub(super) async fn hear(from: &Source) -> Result<BytesMut, Unheard> {
             heard.advance(PREFACE.len());
             return Ok(heard);
         }
-        match read(from, &mut heard).await {
+        match from.read_behind(&mut heard, JUNK_BYTES_MAX).await {
             Ok(0) if heard.is_empty() => return Err(Unheard::Ended(None)),
             Ok(0) => return Err(Unheard::Junk(heard.to_vec())),
             Ok(_) => {}
@@ -72,20 +68,13 @@ pub(super) async fn hear(from: &Source) -> Result<BytesMut, Unheard> {
     }
 }
 
-async fn read(from: &Source, into: &mut BytesMut) -> io::Result<usize> {
-    let filled = into.len();
-    into.resize(filled + JUNK_BYTES_MAX, 0);
-    let read = from.read(&mut into[filled..]).await;
-    into.truncate(filled + *read.as_ref().unwrap_or(&0));
-    read
-}
-
 /// What came, with what comes in a moment of its first line.
 async fn junk(from: &Source, mut heard: BytesMut) -> Vec<u8> {
     let rest = async {
-        while heard.len() < JUNK_BYTES_MAX && !heard.contains(&b'\n') && matches!(read(from, &mut heard).await, Ok(1..))
-        {
-        }
+        while heard.len() < JUNK_BYTES_MAX
+            && !heard.contains(&b'\n')
+            && matches!(from.read_behind(&mut heard, JUNK_BYTES_MAX).await, Ok(1..))
+        {}
     };
     let _ = tokio::time::timeout(JUNK_WITHIN, rest).await;
     heard.truncate(JUNK_BYTES_MAX);
