@@ -11,6 +11,7 @@ use sparsync_proto::ErrorKind;
 use sparsync_proto::mux::{
     Arrival, CREDIT_MAX, HEADER_BYTES, Header, Ledger, REASON_BYTES_MAX, SESSIONS_MAX, STREAMS, StreamId, WINDOW_BYTES,
 };
+use sparsync_proto::session::Violation;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::command::Command;
@@ -358,19 +359,9 @@ impl Carrier {
                 } else {
                     buffer.split_to(content).freeze()
                 };
-                let mut state = lock(&self.state);
-                let arrival = state.ledger.data(id, bytes)?;
-                let unaccepted = self.arrived(&mut state, id, arrival, Item::Bytes(content));
-                drop(state);
-                drop(unaccepted);
+                self.arrived(id, Item::Bytes(content), |ledger| ledger.data(id, bytes))?;
             }
-            Header::End(id) => {
-                let mut state = lock(&self.state);
-                let arrival = state.ledger.end(id)?;
-                let unaccepted = self.arrived(&mut state, id, arrival, Item::End);
-                drop(state);
-                drop(unaccepted);
-            }
+            Header::End(id) => self.arrived(id, Item::End, |ledger| ledger.end(id))?,
             Header::Credit(id, bytes) => self.granted(id, bytes)?,
             Header::Stop(session) => self.left_by_peer(session)?,
             Header::Close(kind, _) => {
@@ -416,13 +407,18 @@ impl Carrier {
         Ok(())
     }
 
-    /// Brings what came to its stream. A session that nobody takes any more is given back: whoever drops it must not hold the
-    /// lock of the state, which it asks for.
-    #[must_use]
-    fn arrived(self: &Arc<Self>, state: &mut State, id: StreamId, arrival: Arrival, item: Item) -> Option<NewSession> {
+    /// Notes what came, and brings it to its stream.
+    fn arrived(
+        self: &Arc<Self>,
+        id: StreamId,
+        item: Item,
+        note: impl FnOnce(&mut Ledger) -> std::result::Result<Arrival, Violation>,
+    ) -> Result<()> {
+        let mut state = lock(&self.state);
+        let arrival = note(&mut state.ledger)?;
         let mut unaccepted = None;
         if arrival == Arrival::New {
-            let begun = self.begin(state, id.session, None);
+            let begun = self.begin(&mut state, id.session, None);
             unaccepted = match &state.accepts {
                 Some(accepts) => accepts.send(begun).err().map(|unsent| unsent.0),
                 None => Some(begun),
@@ -433,7 +429,10 @@ impl Carrier {
             // Who does not read a stream any more has left, or is about to.
             let _ = to.send(item);
         }
-        unaccepted
+        drop(state);
+        // A session that nobody takes any more asks for the lock of the state when it is dropped.
+        drop(unaccepted);
+        Ok(())
     }
 }
 
