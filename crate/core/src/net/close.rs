@@ -45,7 +45,7 @@ pub fn kind_from_close(code: VarInt) -> ErrorKind {
 
 /// Closes a connection with the kind and the message of an error. Paths and details stay here.
 pub fn close_with(connection: &Connection, error: &Error) {
-    connection.close(close_code(error.kind()), limited(error.message()).as_bytes());
+    connection.close(close_code(error.kind()), limited(error.message(), MAX_REASON_BYTES).as_bytes());
 }
 
 /// Waits until the close of a connection that this side closed has left for the peer, at most 100 ms.
@@ -74,8 +74,9 @@ pub async fn close_sent(connection: &Connection) {
     }
 }
 
-fn limited(text: &str) -> &str {
-    let mut end = text.len().min(MAX_REASON_BYTES);
+/// The beginning of a text that has so many bytes, without half a character.
+pub(super) fn limited(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -116,11 +117,7 @@ pub fn connection_error(error: &ConnectionError) -> Error {
             }
         }
         ConnectionError::ConnectionClosed(close) => closed_by_transport(u64::from(close.error_code), &close.reason),
-        ConnectionError::ApplicationClosed(close) => {
-            let reason = reason_text(&close.reason);
-            let message = if reason.is_empty() { "the peer closed the connection".to_owned() } else { reason };
-            Error::new(kind_from_close(close.error_code), message).remote()
-        }
+        ConnectionError::ApplicationClosed(close) => closed_by_peer(close.error_code, &close.reason),
         ConnectionError::Reset => Error::new(
             ErrorKind::Closed,
             "the peer no longer knows the connection; it has restarted or its address changed",
@@ -133,6 +130,13 @@ pub fn connection_error(error: &ConnectionError) -> Error {
         ConnectionError::CidsExhausted => Error::new(ErrorKind::Limit, "there are too many connections on this side"),
     };
     told.because(error.clone())
+}
+
+/// A peer that has closed a connection with a code and a reason.
+pub(super) fn closed_by_peer(code: VarInt, reason: &[u8]) -> Error {
+    let reason = reason_text(reason);
+    let message = if reason.is_empty() { "the peer closed the connection".to_owned() } else { reason };
+    Error::new(kind_from_close(code), message).remote()
 }
 
 const NO_APPLICATION_PROTOCOL: u8 = 120;
@@ -246,8 +250,9 @@ mod tests {
     #[test]
     fn a_long_message_is_cut_at_a_character() {
         let text = "\u{20ac}".repeat(1000);
-        assert!(limited(&text).len() <= super::MAX_REASON_BYTES);
-        assert!(text.starts_with(limited(&text)));
-        assert_eq!(limited("short"), "short");
+        let cut = limited(&text, super::MAX_REASON_BYTES);
+        assert!(cut.len() <= super::MAX_REASON_BYTES);
+        assert!(text.starts_with(cut));
+        assert_eq!(limited("short", super::MAX_REASON_BYTES), "short");
     }
 }

@@ -18,6 +18,7 @@ use super::command::Command;
 use super::descriptor::{Sink, Source};
 use super::streams::{RecvStream, SendStream};
 use crate::error::{Error, Result};
+use crate::net::close::{closed_by_peer, limited};
 use crate::net::control::LAST_FRAMES;
 
 /// Bytes that are asked for at once.
@@ -251,12 +252,7 @@ impl Carrier {
 
     /// Ends the connection and everything on it: this side has a reason, or none.
     pub(super) fn close(&self, why: Option<&Error>) {
-        let text = why.map_or("", Error::message);
-        let mut end = text.len().min(REASON_BYTES_MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let reason = Bytes::copy_from_slice(&text.as_bytes()[..end]);
+        let reason = Bytes::copy_from_slice(limited(why.map_or("", Error::message), REASON_BYTES_MAX).as_bytes());
         let kind = why.map_or(0, |error| error.kind().to_wire());
         let error = why.cloned().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection was closed"));
         if self.finish(error) {
@@ -365,10 +361,7 @@ impl Carrier {
             Header::Credit(id, bytes) => self.granted(id, bytes)?,
             Header::Stop(session) => self.left_by_peer(session)?,
             Header::Close(kind, _) => {
-                let reason = crate::net::reason_text(&buffer.split_to(content));
-                let kind = if kind == 0 { ErrorKind::Closed } else { ErrorKind::from_wire(kind) };
-                let reason = if reason.is_empty() { "the peer closed the connection".to_owned() } else { reason };
-                return Err(Error::new(kind, reason).remote());
+                return Err(closed_by_peer(kind.into(), &buffer.split_to(content)));
             }
             Header::Ping(token) => self.say(&self.urgent, Header::Pong(token), Bytes::new(), None),
             Header::Pong(_) => {
