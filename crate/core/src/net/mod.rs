@@ -22,7 +22,6 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use close::reason_text;
 pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
 pub use congestion::Congestion;
 pub use connect::{ConnectOptions, Connected, ServerTrust, connect};

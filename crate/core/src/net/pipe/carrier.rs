@@ -328,7 +328,7 @@ impl Carrier {
 
     async fn ended(&self) -> Error {
         match &self.command {
-            Some(command) => command.ended("the connection").await,
+            Some(command) => command.ended(true).await,
             None => gone(),
         }
     }

@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use super::descriptor::{self, Sink, Source};
 use super::preface::{self, Unheard};
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::close::reason_text;
 
 /// How long a command is given to end by itself when its connection is over, before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -161,7 +162,7 @@ impl Command {
 
     /// Sends the program that the other end has asked for.
     async fn put_there(&self, to: &Sink, line: &[u8], programs: &[RemoteProgram]) -> Result<()> {
-        let asked = one_line(&line[NEEDED.len()..]);
+        let asked = reason_text(&line[NEEDED.len()..]);
         let found = match asked.split_once(' ') {
             Some(("Linux", machine)) => programs.iter().find(|program| program.machine == machine),
             _ => None,
@@ -201,10 +202,10 @@ impl Command {
 
     async fn unheard(&self, unheard: Unheard) -> Error {
         match unheard {
-            Unheard::Ended(_) => self.ended("it led anywhere").await,
+            Unheard::Ended(_) => self.ended(false).await,
             Unheard::Junk(junk) => {
                 self.kill();
-                let line = one_line(junk.split(|&byte| byte == b'\n').next().unwrap_or_default());
+                let line = reason_text(junk.split(|&byte| byte == b'\n').next().unwrap_or_default());
                 let message = format!(
                     "{} printed \"{line}\" where a session begins: the other end's shell prints something when it starts, \
                      or what it runs is not sparsync-remote",
@@ -223,15 +224,15 @@ impl Command {
         }
     }
 
-    /// Why the connection has ended, which the command knows: its exit code and its last lines.
-    pub(super) async fn ended(&self, before: &str) -> Error {
+    /// Why the connection has ended, or why there is none when the other end `was_heard` never. The command knows: its exit
+    /// code and its last lines.
+    pub(super) async fn ended(&self, was_heard: bool) -> Error {
         let status = self.wait(ENDS_WITHIN).await;
         // What it said last may still be on its way to us.
         let settled = Instant::now();
         while lock(&self.stderr).is_empty() && settled.elapsed() < LAST_LINES_WITHIN {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let is_early = before != "the connection";
         let how = match status {
             None => "closed its standard output".to_owned(),
             Some(status) => match (status.code(), status.signal()) {
@@ -241,28 +242,26 @@ impl Command {
             },
         };
         let is_missing = status.and_then(|status| status.code()).is_some_and(|code| NOT_RUN.contains(&code));
-        let (kind, message) = if is_early && is_missing {
+        let error = if was_heard {
+            Error::new(ErrorKind::Closed, format!("{} {how} in the middle of the work", self.shown))
+        } else if is_missing {
             let why = format!(
                 "{} {how}: sparsync-remote is not there, or cannot be run (--bootstrap puts it there over ssh; else put it into the \
                  PATH of the other end, or name it by --rsync-path)",
                 self.shown
             );
-            (ErrorKind::Config, why)
-        } else if is_early {
-            (ErrorKind::Connect, format!("{} {how} before {before}", self.shown))
+            Error::new(ErrorKind::Config, why).with("reason", "remote-missing".to_owned())
         } else {
-            (ErrorKind::Closed, format!("{} {how} in the middle of the work", self.shown))
+            Error::new(ErrorKind::Connect, format!("{} {how} before it led anywhere", self.shown))
         };
-        let error = Error::new(kind, message).remote();
-        let is_missing = kind == ErrorKind::Config;
-        self.told(if is_missing { error.with("reason", "remote-missing".to_owned()) } else { error }, status)
+        self.told(error.remote(), status)
     }
 
     /// Adds what is known of the command.
     fn told(&self, error: Error, status: Option<ExitStatus>) -> Error {
         let stderr = lock(&self.stderr).clone();
         let lines: Vec<String> =
-            stderr.split(|&byte| byte == b'\n').map(one_line).filter(|line| !line.is_empty()).collect();
+            stderr.split(|&byte| byte == b'\n').map(reason_text).filter(|line| !line.is_empty()).collect();
         let last = lines[lines.len().saturating_sub(3)..].join("; ");
         let error = error.with("command", self.shown.clone()).with("address", self.address.clone());
         let error = match status.and_then(|status| status.code()).and_then(|code| u64::try_from(code).ok()) {
@@ -307,9 +306,4 @@ impl Drop for Command {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Text of somebody else's, fit for a line of a terminal.
-fn one_line(bytes: &[u8]) -> String {
-    crate::net::reason_text(bytes)
 }
