@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::command::Command;
 use super::descriptor::{Sink, Source};
+use super::lock;
 use super::streams::{RecvStream, SendStream};
 use crate::error::{Error, Result};
 use crate::net::close::{closed_by_peer, limited};
@@ -100,10 +101,6 @@ pub(super) struct Carrier {
     round_trip_nanos: AtomicU64,
     /// The process at the other end of the descriptors, which knows more of an end than that it came.
     command: Option<Arc<Command>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn gone() -> Error {

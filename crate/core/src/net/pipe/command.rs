@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use super::descriptor::{self, Sink, Source};
+use super::lock;
 use super::preface::{self, Unheard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::close::reason_text;
@@ -92,10 +93,6 @@ impl Canceled {
     fn started(&self) {
         lock(&self.0).starting = None;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A command that runs.

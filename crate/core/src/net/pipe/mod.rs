@@ -16,7 +16,7 @@ mod streams;
 pub(crate) mod tests;
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -79,6 +79,10 @@ impl PipeConnection {
         let principal = Principal::User(rustix::process::geteuid().as_raw());
         Self { carrier, accepted: tokio::sync::Mutex::new(accepted), principal, address, command }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn descriptors(from: OwnedFd, to: OwnedFd) -> Result<(Source, Sink)> {
