@@ -83,12 +83,11 @@ pub struct NativeAuthorizedKey {
 }
 
 fn authorized_key(found: &AuthorizedKey) -> NativeAuthorizedKey {
-    let AuthorizedKey { line, key, scope, text } = found;
-    let roots = text.split_whitespace().take_while(|word| !word.starts_with('#'));
+    let AuthorizedKey { line, key, scope, .. } = found;
     NativeAuthorizedKey {
         name: scope.name.clone(),
         public_key: key.to_string(),
-        roots: roots.filter_map(|word| word.strip_prefix("root=")).map(str::to_owned).collect(),
+        roots: found.roots().map(str::to_owned).collect(),
         operations: scope.rights.names().into_iter().map(str::to_owned).collect(),
         quota_bytes: scope.quota_bytes.map(number),
         entries: scope.quota_entries.map(number),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::key_line::parse_line;
+use super::key_line::{parse_line, words};
 use super::{PublicKey, Scope, private_file};
 use crate::{Error, ErrorKind, Result};
 
@@ -22,7 +22,14 @@ pub struct AuthorizedKey {
     /// What it may do.
     pub scope: Scope,
     /// The line itself.
-    pub text: String,
+    text: String,
+}
+
+impl AuthorizedKey {
+    /// Its roots, with prefixes, as they stand on the line; none for all.
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
+        words(&self.text).filter_map(|word| word.strip_prefix("root="))
+    }
 }
 
 impl KeyFile {
