@@ -1,12 +1,10 @@
 //! What happens on a server, as JavaScript takes it.
 
-use std::time::{Duration, SystemTime};
-
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::{Asked, Error, Happening, ServerEvent, SessionEnd};
 
-use crate::number::number;
+use crate::number::{moment, number, span};
 
 /// One thing that happened on a server. What does not belong to its kind is absent.
 #[napi(object, object_from_js = false)]
@@ -52,10 +50,6 @@ pub struct NativeServerEvent {
     pub count: Option<f64>,
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
 impl NativeServerEvent {
     fn asked(self, asked: Asked) -> Self {
         Self {
@@ -85,7 +79,7 @@ impl NativeServerEvent {
             bytes: Some(number(bytes)),
             deletes: Some(number(deletes)),
             failed: Some(number(failed)),
-            duration_ms: Some(millis(lasted)),
+            duration_ms: Some(span(lasted)),
             ..self
         }
         .asked(asked)
@@ -97,7 +91,7 @@ impl NativeServerEvent {
 pub(crate) fn server_event(event: ServerEvent) -> NativeServerEvent {
     let ServerEvent { at, client, what } = event;
     let base = |kind: &str| NativeServerEvent {
-        at_ms: at.duration_since(SystemTime::UNIX_EPOCH).map(millis).unwrap_or_default(),
+        at_ms: moment(at).unwrap_or_default(),
         kind: kind.to_owned(),
         client: client.as_ref().and_then(|client| client.name.clone()),
         public_key: client.as_ref().and_then(|client| client.key).map(|key| key.to_string()),
@@ -107,7 +101,7 @@ pub(crate) fn server_event(event: ServerEvent) -> NativeServerEvent {
     match what {
         Happening::Connected => base("connected"),
         Happening::Disconnected { lasted } => {
-            NativeServerEvent { duration_ms: Some(millis(lasted)), ..base("disconnected") }
+            NativeServerEvent { duration_ms: Some(span(lasted)), ..base("disconnected") }
         }
         Happening::Session(end) => base("session").session(end),
         Happening::Answered { asked, error } => base("answered").asked(asked).error(error),

@@ -1,7 +1,6 @@
 //! Keys and known hosts.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
@@ -9,7 +8,7 @@ use napi_derive::napi;
 use sparsync_core::trust::{AuthorizedKey, Identity, Invitation, Invitations, KeyFile, KnownHosts, PublicKey};
 
 use crate::error::{promise, throw};
-use crate::number::number;
+use crate::number::{moment, number};
 use crate::options::NativeConnectOptions;
 
 /// A key of this machine.
@@ -91,10 +90,7 @@ fn authorized_key(found: &AuthorizedKey) -> NativeAuthorizedKey {
         operations: scope.rights.names().into_iter().map(str::to_owned).collect(),
         quota_bytes: scope.quota_bytes.map(number),
         entries: scope.quota_entries.map(number),
-        expires_ms: scope
-            .expires
-            .and_then(|expires| expires.duration_since(SystemTime::UNIX_EPOCH).ok())
-            .map(|since| since.as_secs_f64() * 1000.0),
+        expires_ms: scope.expires.and_then(moment),
         line: number(*line),
     }
 }
