@@ -531,6 +531,24 @@ export interface NativeSessionProfile {
   end: NativeProfileEnd
 }
 
+/** What a file says about one key. One of `switch`, `number`, `texts` and `other` is there, or none for a table. */
+export interface NativeSetting {
+  /** The names of the tables that it stands in, and its own. */
+  keys: Array<string>
+  /** The line of the file, from 1. */
+  line: number
+  /** `true` or `false`. */
+  switch?: boolean
+  /** A whole number, in digits. */
+  number?: string
+  /** A text, or several. */
+  texts?: Array<string>
+  /** The texts are a list. */
+  isList: boolean
+  /** What no option has, by TOML's name for it. */
+  other?: string
+}
+
 /** Which end something happened on. */
 export type NativeSide = 'local' | 'remote'
 
@@ -752,6 +770,9 @@ export interface NativeTrust {
 
 /** Tells the system manager that `NOTIFY_SOCKET` names how far this process is. */
 export declare function notifyManager(socket: string, state: string): void
+
+/** What the text of a file of settings says. */
+export declare function parseSettingsFile(text: string): Array<NativeSetting>
 
 /** The names of figures. */
 export declare function profileFigureNames(): Array<string>

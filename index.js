@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeJob }
 export { NativeServer }
@@ -800,6 +800,7 @@ export { NativeMissingSources }
 export { NativeReason }
 export { NativeSide }
 export { notifyManager }
+export { parseSettingsFile }
 export { profileFigureNames }
 export { profilePhaseNames }
 export { publicKeyOf }

@@ -13,7 +13,13 @@ export const rows = [
     meaning: 'How content is compared.',
     // The first that is given decides.
     flags: [
-      { flag: 'checksum', short: 'c', word: 'content', help: 'compare content instead of size and time' },
+      {
+        flag: 'checksum',
+        project: true,
+        short: 'c',
+        word: 'content',
+        help: 'compare content instead of size and time',
+      },
       { flag: 'size-only', word: 'size', help: 'compare the size alone' },
       { flag: 'ignore-times', short: 'I', word: 'none', help: 'transfer every file, whatever its size and time' },
     ],
@@ -66,6 +72,7 @@ export const rows = [
     field: { number: 32, at: 'selection.max_size' },
     meaning: 'Regular files of more bytes than this are left alone.',
     flag: 'max-size',
+    project: true,
     help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
   },
   {
@@ -74,6 +81,7 @@ export const rows = [
     field: { number: 34, at: 'selection.min_size' },
     meaning: 'Regular files of fewer bytes than this are left alone.',
     flag: 'min-size',
+    project: true,
     help: 'leave files alone that are smaller than SIZE',
   },
 ];

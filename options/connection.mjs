@@ -53,6 +53,7 @@ export const rows = [
   {
     kind: own({ value: 'HOW' }),
     flag: 'bootstrap',
+    choices: { list: 'BOOTSTRAPS', from: './flag-values.js' },
     bare: 'keep',
     off: 'no',
     shared: true,
@@ -61,6 +62,7 @@ export const rows = [
   {
     kind: own({ value: 'NAME' }),
     flag: 'congestion',
+    choices: { list: 'CONGESTIONS', from: '../congestion.js' },
     shared: true,
     help: 'what decides how much this side sends: auto, bbr or cubic (default: auto)',
   },

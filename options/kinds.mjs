@@ -183,6 +183,7 @@ export function compression() {
     command: {
       value: kind.command.value,
       read: () => 'compressionOf(flags)',
+      words: kind.command.words,
       needs: { './flag-values.js': ['compressionOf'] },
     },
   };

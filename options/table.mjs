@@ -9,6 +9,8 @@
 //             alone, `off` the value of `--no-FLAG` (without it the default), `many` whether it may be repeated, `help` one line
 //   from      in place of a flag, the flag of another option that says it as well
 //   flags     in place of one flag, flags that each stand for one word
+//   choices   for a flag of no kind of words, the list of what its value can be, and the module that it is from
+//   project   a file of settings in the working directory may set it: it leaves out more, or tells of a run otherwise
 //   verify    the line of help in `sparsync verify`, `true` for the same; without it `verify` has no such flag
 //   doubled   the flag that it stands for when it is given twice
 //   twice     why the flag may not stand twice, where that means something else in rsync

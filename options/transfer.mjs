@@ -4,7 +4,14 @@ import { flag, own, remoteOption, rules } from './kinds.mjs';
 export const title = 'What is transferred';
 
 /** A flag that adds to the rules of `filter`, which is read with it, in the order of the command line. */
-const pattern = (name, value, help) => ({ kind: own({ value }), flag: name, many: true, help, verify: true });
+const pattern = (name, value, help, more) => ({
+  kind: own({ value }),
+  flag: name,
+  many: true,
+  help,
+  verify: true,
+  ...more,
+});
 
 export const rows = [
   {
@@ -242,6 +249,7 @@ export const rows = [
     field: { number: 60, at: 'remote_fake_super' },
     meaning: 'The same at the acceptor.',
     flag: 'remote-option',
+    choices: { list: 'REMOTE_OPTIONS', from: './flag-values.js' },
     short: 'M',
     value: 'OPTION',
     many: true,
@@ -333,7 +341,7 @@ export const rows = [
     help: 'add a rule: "- PATTERN" leaves out, "+ PATTERN" takes (also H S P R . : !; docs/filters.md)',
     verify: true,
   },
-  pattern('exclude', 'PATTERN', 'leave out what matches PATTERN, on both sides'),
+  pattern('exclude', 'PATTERN', 'leave out what matches PATTERN, on both sides', { project: true }),
   pattern('include', 'PATTERN', 'take what matches PATTERN, whatever a later rule says'),
   pattern('exclude-from', 'FILE', 'leave out what matches a line of FILE (- is standard input)'),
   pattern('include-from', 'FILE', 'take what matches a line of FILE (- is standard input)'),
@@ -353,12 +361,14 @@ export const rows = [
     field: { number: 71, at: 'gitignore' },
     meaning: 'What no rule of the filter decides, files of git do: what they ignore is left out.',
     flag: 'gitignore',
+    project: true,
     help: 'leave out what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
     verify: true,
   },
   {
     kind: own(),
     flag: 'cvs-exclude',
+    project: true,
     short: 'C',
     help: 'leave out what CVS leaves alone: -f :C -f -C, behind all other rules',
     verify: true,

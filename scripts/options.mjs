@@ -1,5 +1,5 @@
 // Writes what follows from the table of options in options/: the request and the binding's options in Rust, checks, defaults
-// and types of the API, flags with their help and what they say, docs/options.md and the manual page.
+// and types of the API, flags with their help and what they say, docs/options.md, the manual page and the schema of sparsync.toml.
 //   --check  fails when a committed file is not what the table says
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,14 +11,22 @@ import { flagsModule, verifyFlagsModule } from './options/flags.mjs';
 import { manualPage } from './options/man.mjs';
 import { foreignModule, withOptionList } from './options/rsync.mjs';
 import { bindingModule, requestModule } from './options/rust.mjs';
+import { schemaDocument } from './options/schema.mjs';
 import { ROOT } from './process.mjs';
 
 const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 
 async function files() {
-  // Not at the top: this module is loaded before the dependencies are installed.
-  const prettier = await import('prettier');
-  const made = [
+  return formatted(tableFiles());
+}
+
+/** What is made of modules of which some are written from the table themselves. */
+async function laterFiles() {
+  return formatted([['docs/sparsync.schema.json', await schemaDocument()]]);
+}
+
+function tableFiles() {
+  return [
     ['crate/proto/src/request.rs', requestModule()],
     ['crate/napi/src/transfer.rs', bindingModule()],
     ['ts/transfer.ts', apiModule()],
@@ -37,11 +45,16 @@ async function files() {
       }),
     ],
   ];
+}
+
+async function formatted(made) {
+  // Not at the top: this module is loaded before the dependencies are installed.
+  const prettier = await import('prettier');
   return Promise.all(
     made.map(async ([file, text]) => {
       const path = join(ROOT, file);
       // The writer of Rust knows how rustfmt wants it, and roff has no other form.
-      if (!/\.(ts|md)$/.test(file)) return [path, text];
+      if (!/\.(ts|md|json)$/.test(file)) return [path, text];
       return [path, await prettier.format(text, { ...(await prettier.resolveConfig(path)), filepath: path })];
     }),
   );
@@ -49,11 +62,11 @@ async function files() {
 
 /** The committed files that are not what the table says. */
 export async function staleOptionFiles() {
-  const made = await files();
+  const made = [...(await files()), ...(await laterFiles())];
   return made.filter(([path, text]) => !existsSync(path) || readFileSync(path, 'utf8') !== text).map(([path]) => path);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--check')) process.exitCode = (await staleOptionFiles()).length === 0 ? 0 : 1;
-  else for (const [path, text] of await files()) writeFileSync(path, text);
+  else for (const make of [files, laterFiles]) for (const [path, text] of await make()) writeFileSync(path, text);
 }

@@ -17,6 +17,8 @@ export interface Environment {
   SPARSYNC_PROFILE?: string;
   /** What `sparsync invite --credential` has shown: this client's key, and the server that it is for with its key. No file is read then. */
   SPARSYNC_CREDENTIAL?: string;
+  /** The one file of settings that the command reads, or `none`, as with `--config`. */
+  SPARSYNC_CONFIG?: string;
   /** The invitation that `sparsync join` uses, instead of asking for it. */
   SPARSYNC_INVITATION?: string;
 }
@@ -30,6 +32,11 @@ export function variable(name: string): string | undefined {
 /** The credential in the environment, a secret. */
 export function credentialText(): string | undefined {
   return variable('SPARSYNC_CREDENTIAL');
+}
+
+/** The file of settings that the environment names. */
+export function wantedConfigFile(): string | undefined {
+  return variable('SPARSYNC_CONFIG');
 }
 
 /** Whether the environment asks for profiles. */

@@ -22,6 +22,7 @@ export type {
   NativeServer,
   NativeServerEvent,
   NativeServerOptions,
+  NativeSetting,
   NativeStat,
   NativeTrust,
 } from '../index.js';

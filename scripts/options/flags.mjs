@@ -6,6 +6,11 @@ const quoted = (text) => `'${text.replaceAll("'", "\\'")}'`;
 
 const constant = ({ flag }) => `${flag.replaceAll('-', '_').toUpperCase()}_FLAG`;
 
+/** The list of the words of a flag: its kind's, or one that the row names. */
+function choicesOf({ kind, flags: several, choices }) {
+  return choices?.list ?? (several === undefined ? kind.command?.words : undefined);
+}
+
 /** One flag as the parser takes it. */
 function declaration(row) {
   const parts = {
@@ -15,6 +20,8 @@ function declaration(row) {
     bare: row.bare && quoted(row.bare),
     off: row.off && quoted(row.off),
     many: row.many && 'true',
+    choices: choicesOf(row),
+    project: row.project && 'true',
     implies: row.implies && `[${row.implies.map(quoted).join(', ')}]`,
     partsImply: row.partsImply && `[${row.partsImply.map(quoted).join(', ')}]`,
     twice: row.twice && quoted(row.twice),
@@ -62,6 +69,7 @@ export function flagsModule() {
   return `// ${WRITTEN}
 ${imports([
   ...needs(readable),
+  ...flags.flatMap(({ choices }) => (choices === undefined ? [] : [{ [choices.from]: [choices.list] }])),
   {
     '../options.js': ['type TransferOptions'],
     '../record.js': ['recordOf'],

@@ -80,6 +80,10 @@ const FILES = [
   ],
   ['~/.config/sparsync/known_hosts', 'The keys of servers, by host and port.'],
   ['~/.config/sparsync/authorized_keys', 'The clients that "sparsync serve" lets in, and what each may do.'],
+  [
+    'sparsync.toml',
+    'Settings, in the working directory, ~/.config/sparsync and /etc/sparsync; see "sparsync config --help".',
+  ],
   ['~/.local/state/sparsync', 'What runs remember. It may be missing.'],
 ];
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
-import { millisecondsOf } from './flag-values.js';
+import { BOOTSTRAPS, millisecondsOf } from './flag-values.js';
 import type { ParsedFlags } from './parse.js';
 
 /** The connect options that flags ask for. */
@@ -34,8 +34,6 @@ export function identityOption(flags: ParsedFlags): { identity?: { keyPath: stri
   if (!key.includes('-----BEGIN ')) throw new ConfigError(`--identity ${path}: there is no private key in PEM form`);
   return { identity: { key } };
 }
-
-const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
 
 /** Whether the other end is put where it is missing; nothing when that was not said. */
 function bootstrapOf(flags: ParsedFlags): boolean | 'temp' | undefined {

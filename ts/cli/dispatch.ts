@@ -13,6 +13,7 @@ const VERBS: ReadonlySet<unknown> = new Set<Verb>([
   'verify',
   'profile',
   'doctor',
+  'config',
 ]);
 
 /** Runs what the command line asks for. A verb is one only as the exact first word: a folder of that name is `./serve`. */

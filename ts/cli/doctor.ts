@@ -7,13 +7,14 @@ import { ConfigError, fromNative } from '../errors.js';
 import { loadNative, platformTarget } from '../native.js';
 import { identity } from '../trust.js';
 import { connectOptions } from './connecting.js';
+import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
 import { DOCTOR_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { hintFor } from './hints.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { print } from './output.js';
-import { parseFlags } from './parse.js';
+import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 import { colored } from './text.js';
@@ -35,7 +36,7 @@ const EARLIEST_PLAUSIBLE = Date.UTC(2026, 0, 1);
 
 /** `sparsync doctor [URL]`. */
 export async function doctorCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(DOCTOR_FLAGS, words);
+  const flags = await configuredFlags(DOCTOR_FLAGS, words, { tables: { connection: CONNECTING_FLAGS } });
   if (flags.on('help')) {
     await print(verbHelp('doctor [URL]', PURPOSE, DOCTOR_FLAGS));
     return EXIT.ok;

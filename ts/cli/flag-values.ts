@@ -85,7 +85,11 @@ export function joinedOf(flags: ParsedFlags, name: string): string | undefined {
   return all.length === 0 ? undefined : all.join(',');
 }
 
-const REMOTE_OPTIONS = ['--fake-super', '--munge-links'];
+/** Whether the other end is put where it is missing: for good, for this run, or not. */
+export const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
+
+/** What the other side alone can be given. */
+export const REMOTE_OPTIONS: readonly string[] = ['--fake-super', '--munge-links'];
 
 /** Whether this option is given to the other side alone. */
 export function remoteOption(flags: ParsedFlags, option: string): true | undefined {
@@ -97,10 +101,13 @@ export function remoteOption(flags: ParsedFlags, option: string): true | undefin
   return given.includes(option) ? true : undefined;
 }
 
+/** What content is compressed by. */
+export const CODECS: readonly string[] = ['lz4', 'none', 'auto'];
+
 /** When content is compressed: `--compress` says it, and so do a choice of what compresses and a level, as with rsync. */
 export function compressionOf(flags: ParsedFlags): Compression {
   const choice = flags.text('zc') ?? flags.text('compress-choice');
-  if (choice !== undefined && !['lz4', 'none', 'auto'].includes(choice)) {
+  if (choice !== undefined && !CODECS.includes(choice)) {
     throw new ConfigError(
       `--compress-choice takes lz4, none or auto, which there are here, not ${JSON.stringify(choice)}`,
     );

@@ -1,5 +1,9 @@
+import { CONGESTIONS } from '../congestion.js';
+import { DURABILITIES } from '../words.js';
 import type { Flag } from './parse.js';
+import { LOG_FORMATS } from './server-log.js';
 import {
+  CONFIG_FLAG,
   CONNECTING_FLAGS,
   CONTIMEOUT_FLAG,
   HELP_FLAG,
@@ -73,11 +77,18 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'store what takes root in attributes user.rsync.% in every transfer, and read it there',
   },
-  { name: 'durability', value: 'LEVEL', category: SERVER, help: 'least durability: none, run or file (default: run)' },
+  {
+    name: 'durability',
+    value: 'LEVEL',
+    choices: DURABILITIES,
+    category: SERVER,
+    help: 'least durability: none, run or file (default: run)',
+  },
   { name: 'max-sessions', value: 'NUM', category: SERVER, help: 'transfers at the same time (default: 64)' },
   {
     name: 'congestion',
     value: 'NAME',
+    choices: CONGESTIONS,
     category: SERVER,
     help: 'what decides how much the server sends: auto, bbr or cubic (default: auto)',
   },
@@ -113,8 +124,15 @@ export const SERVE_FLAGS: readonly Flag[] = [
     help: 'the same of one key (default: 16)',
   },
   { name: 'print-unit', category: SERVER, help: 'print a unit of systemd for this command, and do nothing else' },
-  { name: 'log-format', value: 'FORMAT', category: SERVER, help: 'form of the log: text or json (default: text)' },
+  {
+    name: 'log-format',
+    value: 'FORMAT',
+    choices: LOG_FORMATS,
+    category: SERVER,
+    help: 'form of the log: text or json (default: text)',
+  },
   IDENTITY_FLAG,
+  CONFIG_FLAG,
   { ...VERBOSE_FLAG, help: 'log connections and questions as well' },
   { ...QUIET_FLAG, help: 'log what was refused and what went wrong alone' },
   JSON_FLAG,
@@ -145,18 +163,26 @@ export const INVITE_FLAGS: readonly Flag[] = [
   { name: 'credential', category: SERVER, help: 'print a value of SPARSYNC_CREDENTIAL in place of an invitation' },
   AUTHORIZED_KEYS_FLAG,
   { ...IDENTITY_FLAG, help: "the server's private key (default: this user's key.pem)" },
+  CONFIG_FLAG,
   JSON_FLAG,
   HELP_FLAG,
 ];
 
 /** Flags of `join`. */
-export const JOIN_FLAGS: readonly Flag[] = [IDENTITY_FLAG, KNOWN_HOSTS_FLAG, CONTIMEOUT_FLAG, JSON_FLAG, HELP_FLAG];
+export const JOIN_FLAGS: readonly Flag[] = [
+  IDENTITY_FLAG,
+  KNOWN_HOSTS_FLAG,
+  CONTIMEOUT_FLAG,
+  CONFIG_FLAG,
+  JSON_FLAG,
+  HELP_FLAG,
+];
 
 /** Flags of `keys`. */
-export const KEYS_FLAGS: readonly Flag[] = [IDENTITY_FLAG, AUTHORIZED_KEYS_FLAG, JSON_FLAG, HELP_FLAG];
+export const KEYS_FLAGS: readonly Flag[] = [IDENTITY_FLAG, AUTHORIZED_KEYS_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `trust`. */
-export const TRUST_FLAGS: readonly Flag[] = [KNOWN_HOSTS_FLAG, JSON_FLAG, HELP_FLAG];
+export const TRUST_FLAGS: readonly Flag[] = [KNOWN_HOSTS_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `profile`. */
 export const PROFILE_FLAGS: readonly Flag[] = [
@@ -168,4 +194,12 @@ export const PROFILE_FLAGS: readonly Flag[] = [
 ];
 
 /** Flags of `doctor`. */
-export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, JSON_FLAG, HELP_FLAG];
+export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
+
+/** Flags of `config`. */
+export const CONFIG_FLAGS: readonly Flag[] = [
+  { name: 'origin', category: OUTPUT, help: 'say which line of which file each is from' },
+  CONFIG_FLAG,
+  JSON_FLAG,
+  HELP_FLAG,
+];

@@ -14,7 +14,7 @@ sparsync serve --root NAME=PATH --allow 'me KEY' on the server: offer a folder t
 sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
 
 usage: sparsync [OPTIONS] SRC... DEST
-       sparsync serve | invite | join | keys | trust | verify | profile | doctor [--help]
+       sparsync serve | invite | join | keys | trust | verify | profile | doctor | config [--help]
 
 SRC or DEST may be sparsync://HOST[:PORT]/NAME/PATH. A SRC without a slash at its end is put below DEST
 under its own name; with one, its content is. Flags mean what they mean in rsync.
@@ -32,6 +32,7 @@ Verbs (a folder of the same name is written ./serve):
   verify SRC DEST             compare two trees, content included
   profile report FILE         say where the time of a sync went
   doctor [URL]                find out what is wrong here
+  config show                 say what files of settings (sparsync.toml) say
 
 Environment:
   SPARSYNC_CONFIG_DIR         folder of key, known_hosts and authorized_keys (~/.config/sparsync)
@@ -39,6 +40,7 @@ Environment:
   SPARSYNC_BATCH_WRITE_CONCURRENCY  as --lanes, for runs that do not say
   SPARSYNC_GUARDS             off: delete what looks like an accident too
   SPARSYNC_PROFILE            1: show where the time of each sync went
+  SPARSYNC_CONFIG             the one file of settings that is read, or none
   SPARSYNC_CREDENTIAL         key, server and its key in one word, instead of files
 
 Exit codes: 0 all is well, 1 usage, 2 no version of the protocol in common, 3 the

@@ -2,11 +2,12 @@ import type { ErrorCode } from '../codes.js';
 import type { SparsyncError } from '../errors.js';
 import { HostKeyError, NoSpaceError } from '../errors.js';
 import { DEFAULT_PORT } from '../target.js';
+import { configFilesRead } from './config-places.js';
 import { isConnectTimeout } from './exit-codes.js';
 import { size } from './text.js';
 
 const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => string | undefined)>> = {
-  ERR_SPARSYNC_CONFIG: 'sparsync --help lists the flags',
+  ERR_SPARSYNC_CONFIG: unusable,
   ERR_SPARSYNC_CONNECT: unreachable,
   ERR_SPARSYNC_CLOSED: 'run it again: what arrived is kept; --retry NUM does so by itself',
   ERR_SPARSYNC_TIMEOUT: (error) =>
@@ -31,6 +32,13 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
 export function hintFor(error: SparsyncError): string | undefined {
   const hint = HINTS[error.code];
   return typeof hint === 'function' ? hint(error) : hint;
+}
+
+/** What a run was told may be from a file, of which its command line shows nothing. */
+function unusable(): string {
+  const files = configFilesRead();
+  const settings = `settings are from ${files.join(' and ')} as well: sparsync config show --origin`;
+  return files.length === 0 ? 'sparsync --help lists the flags' : settings;
 }
 
 function authority(error: HostKeyError): string {

@@ -5,14 +5,14 @@ import { invite, issueCredential } from '../invitations.js';
 import type { InviteOptions } from '../invitations.js';
 import { OPERATIONS } from '../server-options.js';
 import type { Operation } from '../server-options.js';
+import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
 import { sizeOf } from './flag-values.js';
-import { INVITE_FLAGS } from './flags.js';
+import { INVITE_FLAGS, SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { note, print } from './output.js';
-import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 
 const PURPOSE = `Invites somebody to the server of this machine. What is printed is a secret that works once, within 15 minutes, for
@@ -23,7 +23,10 @@ example: sparsync invite alice --root backup --prefix alice --allow read,write -
 
 /** `sparsync invite NAME`. */
 export async function inviteCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(INVITE_FLAGS, words);
+  const flags = await configuredFlags(INVITE_FLAGS, words, {
+    tables: { server: SERVE_FLAGS },
+    takes: { server: ['authorized-keys', 'identity'] },
+  });
   if (flags.on('help')) {
     await print(verbHelp('invite NAME [--root ROOT [--prefix PREFIX]] [OPTIONS]', PURPOSE, INVITE_FLAGS));
     return EXIT.ok;

@@ -5,6 +5,7 @@ import { variable } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { join } from '../invitations.js';
 import { identityOption } from './connecting.js';
+import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
 import { terminalLines } from './first-contact.js';
 import { millisecondsOf } from './flag-values.js';
@@ -13,7 +14,7 @@ import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { note, print, stderr } from './output.js';
-import { parseFlags } from './parse.js';
+import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { Word } from './parse.js';
 
 const PURPOSE = `Becomes a client of a server by what "sparsync invite" has printed there. That is asked for on the terminal; without one
@@ -22,7 +23,7 @@ server has to hold the key that the invitation names, which is pinned then.`;
 
 /** `sparsync join HOST`. */
 export async function joinCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(JOIN_FLAGS, words);
+  const flags = await configuredFlags(JOIN_FLAGS, words, { tables: { connection: CONNECTING_FLAGS } });
   if (flags.on('help')) {
     await print(verbHelp('join HOST[:PORT]', PURPOSE, JOIN_FLAGS));
     return EXIT.ok;

@@ -4,12 +4,13 @@ import { ConfigError } from '../errors.js';
 import { loadNative } from '../native.js';
 import { identity } from '../trust.js';
 import { identityOption } from './connecting.js';
+import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
-import { KEYS_FLAGS } from './flags.js';
+import { KEYS_FLAGS, SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { note, print } from './output.js';
-import { parseFlags } from './parse.js';
+import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 
@@ -23,7 +24,10 @@ On a server:
 
 /** `sparsync keys`. */
 export async function keysCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(KEYS_FLAGS, words);
+  const flags = await configuredFlags(KEYS_FLAGS, words, {
+    tables: { connection: CONNECTING_FLAGS, server: SERVE_FLAGS },
+    takes: { server: ['authorized-keys'] },
+  });
   if (flags.on('help')) {
     await print(verbHelp('keys [list | show NAME | revoke NAME]', PURPOSE, KEYS_FLAGS));
     return EXIT.ok;

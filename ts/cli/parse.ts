@@ -16,6 +16,10 @@ export interface Flag {
   readonly off?: string;
   /** Whether it may be given several times. */
   readonly many?: boolean;
+  /** The words that its value can be. */
+  readonly choices?: readonly string[];
+  /** A file of settings in the working directory may set it: it leaves out more, or tells of a run otherwise. */
+  readonly project?: boolean;
   /** One line for the help. */
   readonly help: string;
   /** The heading under which the help shows it. */
@@ -37,17 +41,19 @@ export type Word = string | Uint8Array;
 
 /** What a command line says. */
 export class ParsedFlags {
-  readonly #known: ReadonlySet<string>;
+  readonly #known: ReadonlyMap<string, Flag>;
   readonly #switches = new Map<string, boolean>();
   /** How often each flag stands there since it was last taken back. */
   readonly #times = new Map<string, number>();
   /** Values with the names of their flags, in the order of the command line. */
   #values: (readonly [string, Word])[] = [];
+  /** Flags with values that were taken back: what stands before that does not count. */
+  readonly #removed = new Set<string>();
   /** The words that are no flags. */
   readonly operands: Word[] = [];
 
   constructor(flags: readonly Flag[]) {
-    this.#known = new Set(flags.map((flag) => flag.name));
+    this.#known = new Map(flags.map((flag) => [flag.name, flag]));
   }
 
   /** Turns a flag and what it implies on or off. The last word on the command line wins. */
@@ -77,11 +83,32 @@ export class ParsedFlags {
   /** Takes a flag with a value back. */
   remove(flag: Flag): void {
     this.#forget(flag);
+    this.#removed.add(flag.name);
     if (flag.off !== undefined) this.#values.push([flag.name, flag.off]);
   }
 
   #forget(flag: Flag): void {
     this.#values = this.#values.filter(([name]) => name !== flag.name);
+  }
+
+  /**
+   * Takes over what another says about flags of which nothing is said here; lists of both are one, with this one's first. Of
+   * `exclusive` flags none is taken over beside one that is given here.
+   */
+  fill(lower: ParsedFlags, exclusive: readonly (readonly string[])[]): void {
+    const said = new Set([...this.#switches.keys(), ...this.#removed]);
+    for (const [name] of this.#values) if (this.#known.get(name)?.many !== true) said.add(name);
+    for (const names of exclusive) {
+      if (names.some((name) => this.#isGiven(name))) for (const name of names) if (!this.#isGiven(name)) said.add(name);
+    }
+    for (const [name, on] of lower.#switches) if (!said.has(name)) this.#switches.set(name, on);
+    for (const [name, times] of lower.#times) if (!said.has(name)) this.#times.set(name, times);
+    this.#values.push(...lower.#values.filter(([name]) => !said.has(name)));
+    for (const name of lower.#removed) this.#removed.add(name);
+  }
+
+  #isGiven(name: string): boolean {
+    return (this.#times.get(name) ?? 0) > 0 || this.#values.some(([given]) => given === name);
   }
 
   /** Whether a flag is on; `undefined` when the command line does not say. */

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { authorizedKeys } from '../authorized-keys.js';
 import { defaultAuthorizedKeysPath, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
 import type { RootOptions, ServeOptions } from '../server-options.js';
@@ -14,24 +14,25 @@ import { absolute, pathBytes, textOf } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { DURABILITIES } from '../words.js';
+import { configuredFlags } from './config-file.js';
 import { identityOption, pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { flushOutput, note, print, stderr } from './output.js';
-import { parseFlags } from './parse.js';
 import { serveMetrics } from './metrics-server.js';
 import { ProfileFile } from './profile-file.js';
 import { printError } from './report.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { LOG_FORMATS, ServerLog } from './server-log.js';
+import type { LogOptions } from './server-log.js';
 import { SERVER_SIGNALS, onSignals } from './signals.js';
 import type { Interrupted } from './signals.js';
 import { safe } from './names.js';
 
 const PURPOSE = `Offers folders to the clients whose keys are allowed, until SIGINT or SIGTERM, which let transfers finish
-or roll them back. SIGHUP reads the keys again and opens the log file anew. Clients show their key by "sparsync keys".
+or roll them back. SIGHUP reads keys and settings again and opens the log file anew. Clients show their key by "sparsync keys".
 
 What happens is logged to stderr or --log-file: a line for each transfer (who, from where, what, how much was written and
 deleted, how it ended), for each refusal with its reason, and for keys that cannot be read. -v logs connections and
@@ -46,15 +47,15 @@ example: sparsync serve --root backup=/srv/backup --allow "laptop ed25519:… ro
 
 /** `sparsync serve`. */
 export async function serveCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(SERVE_FLAGS, words);
+  const flags = await serverFlags(words);
   if (flags.on('help')) {
     await print(verbHelp('serve --root NAME=PATH [--allow LINE]... [OPTIONS]', PURPOSE, SERVE_FLAGS));
     return EXIT.ok;
   }
   if (flags.operands.length > 0)
     throw new ConfigError('serve takes no operands: a folder is offered by --root NAME=PATH');
-  const graceMs = (flags.number('grace') ?? 10) * 1000;
-  const format = flags.choice('log-format', LOG_FORMATS) ?? 'text';
+  let graceMs = graceOf(flags);
+  const logged = logOptions(flags);
   const options = serveOptions(flags);
   if (flags.on('print-unit')) {
     await print(await unitOf(words, options, flags, graceMs));
@@ -62,8 +63,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   }
   const profiles = new ProfileFile(flags.text('profile'));
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
-  const least = flags.on('quiet') ? 'warn' : flags.on('verbose') ? 'debug' : 'info';
-  const log = new ServerLog({ path: flags.text('log-file'), format, least });
+  const log = new ServerLog(logged);
   const metricsAt = flags.text('metrics');
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
@@ -73,13 +73,25 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     tellManager('STOPPING=1');
     log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
   };
-  const reload = (): void => {
-    log.reopen();
-    log.add({ type: 'reload', at: new Date() });
+  const reload = async (): Promise<void> => {
+    try {
+      const fresh = await serverFlags(words);
+      log.reopen(logOptions(fresh));
+      graceMs = graceOf(fresh);
+      const restart = SERVE_FLAGS.map(({ name }) => name).filter(
+        (name) => !LIVE.includes(name) && differ(flags, fresh, name),
+      );
+      log.add({ type: 'reload', at: new Date(), ...(restart.length === 0 ? {} : { restart }) });
+    } catch (thrown) {
+      const { code, message } = fromNative(thrown);
+      log.reopen();
+      log.add({ type: 'config-unreadable', at: new Date(), code, message });
+    }
     server.reload();
   };
+  const onHangup = (): void => void reload();
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
-  process.on('SIGHUP', reload);
+  process.on('SIGHUP', onHangup);
   let metrics: HttpServer | undefined;
   try {
     const { address, publicKey } = server;
@@ -95,9 +107,31 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     return EXIT.ok;
   } finally {
     removeHandlers();
-    process.off('SIGHUP', reload);
+    process.off('SIGHUP', onHangup);
     metrics?.close();
   }
+}
+
+/** What a reload puts in force; the rest is said anew at the next start. */
+const LIVE: readonly string[] = ['quiet', 'verbose', 'log-file', 'log-format', 'grace'];
+
+function serverFlags(words: readonly Word[]): Promise<ParsedFlags> {
+  return configuredFlags(SERVE_FLAGS, words, { tables: { server: SERVE_FLAGS } });
+}
+
+function graceOf(flags: ParsedFlags): number {
+  return (flags.number('grace') ?? 10) * 1000;
+}
+
+function logOptions(flags: ParsedFlags): LogOptions {
+  const least = flags.on('quiet') ? 'warn' : flags.on('verbose') ? 'debug' : 'info';
+  return { path: flags.text('log-file'), format: flags.choice('log-format', LOG_FORMATS) ?? 'text', least };
+}
+
+/** Whether two command lines say different things by a flag. */
+function differ(one: ParsedFlags, other: ParsedFlags, name: string): boolean {
+  const said = (flags: ParsedFlags): string => JSON.stringify([flags.given(name), flags.words(name).map(textOf)]);
+  return said(one) !== said(other);
 }
 
 /** Tells systemd, when that has started this. */

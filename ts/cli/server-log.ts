@@ -10,7 +10,8 @@ import { safe, safePath } from './names.js';
 /** What a server says of itself. */
 export type OwnEvent =
   | { type: 'listening'; at: Date; address: string; publicKey: string; roots: readonly string[] }
-  | { type: 'reload'; at: Date }
+  | { type: 'reload'; at: Date; restart?: readonly string[] }
+  | { type: 'config-unreadable'; at: Date; code: string; message: string }
   | { type: 'closing'; at: Date; signal: string; sessions: number; graceMs: number }
   | { type: 'closed'; at: Date };
 
@@ -39,7 +40,7 @@ export interface LogOptions {
 
 /** The log of a server: a line for each thing that happened. */
 export class ServerLog {
-  readonly #options: LogOptions;
+  #options: LogOptions;
   #descriptor: number | undefined;
   #isLost = false;
 
@@ -71,11 +72,11 @@ export class ServerLog {
     }
   }
 
-  /** Opens the file anew, because somebody has moved it away. */
-  reopen(): void {
-    if (this.#options.path === undefined) return;
+  /** Opens the file anew, because somebody has moved it away or wants another one. */
+  reopen(options = this.#options): void {
     try {
-      const fresh = openLog(this.#options.path);
+      const fresh = options.path === undefined ? undefined : openLog(options.path);
+      this.#options = options;
       if (this.#descriptor !== undefined) closeSync(this.#descriptor);
       this.#descriptor = fresh;
       this.#isLost = false;
@@ -122,6 +123,7 @@ function levelOf(event: LogEvent): Level {
     case 'refused':
       return 'warn';
     case 'keys-unreadable':
+    case 'config-unreadable':
     case 'dropped':
       return 'error';
     case 'joined':

@@ -15,6 +15,7 @@ import { Account, numberLevel } from './account.js';
 import type { AccountOf } from './account.js';
 import { arrivalOf, displayName, madeLine, madeTopLine, sourcePath } from './arrival.js';
 import type { Arrival } from './arrival.js';
+import { configuredFlags } from './config-file.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { explainCommand } from './explain.js';
@@ -29,7 +30,6 @@ import { listOptions, listedOperands, listsOnly } from './list-only.js';
 import { LogFile } from './log-file.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
 import { endsOf } from './operands.js';
-import { parseFlags } from './parse.js';
 import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
 import { ProgressLines } from './progress-lines.js';
@@ -38,12 +38,16 @@ import { printError, printErrorJson, printFailures, printWarnings, summaryLine }
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
 import { safe, showHighBytes } from './names.js';
-import { SYNC_FLAGS } from './transfer-flags.js';
+import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
 import { packageVersion, versionJson, versionText } from './version.js';
 
 /** `sparsync [OPTIONS] SRC... DEST`. */
 export async function syncCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(SYNC_FLAGS, words, FOREIGN_FLAGS);
+  const flags = await configuredFlags(SYNC_FLAGS, words, {
+    tables: { sync: SYNC_FLAGS, connection: CONNECTING_FLAGS },
+    foreign: FOREIGN_FLAGS,
+    project: true,
+  });
   if (flags.on('version')) {
     await print(flags.times('version') > 1 ? versionJson() : versionText());
     return EXIT.ok;

@@ -1,9 +1,13 @@
 // Written by scripts/options.mjs from the table in options/; never edited.
+import { CONGESTIONS } from '../congestion.js';
 import type { TransferOptions } from '../options.js';
 import { recordOf } from '../record.js';
-import { CHANGINGS, DURABILITIES } from '../words.js';
+import { CHANGINGS, COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
 import {
+  BOOTSTRAPS,
+  CODECS,
+  REMOTE_OPTIONS,
   boundOf,
   compressionOf,
   joinedOf,
@@ -115,6 +119,7 @@ export const REMOTE_OPTION_FLAG: Flag = {
   short: 'M',
   value: 'OPTION',
   many: true,
+  choices: REMOTE_OPTIONS,
   category: 'What is transferred',
   help: 'give OPTION to the other side alone: --fake-super or --munge-links',
 };
@@ -166,6 +171,7 @@ export const EXCLUDE_FLAG: Flag = {
   name: 'exclude',
   value: 'PATTERN',
   many: true,
+  project: true,
   category: 'What is transferred',
   help: 'leave out what matches PATTERN, on both sides',
 };
@@ -201,12 +207,14 @@ export const RSYNC_FILTER_FLAG: Flag = {
 };
 export const GITIGNORE_FLAG: Flag = {
   name: 'gitignore',
+  project: true,
   category: 'What is transferred',
   help: 'leave out what git ignores (.gitignore, .git/info/exclude), where no other rule decides',
 };
 export const CVS_EXCLUDE_FLAG: Flag = {
   name: 'cvs-exclude',
   short: 'C',
+  project: true,
   category: 'What is transferred',
   help: 'leave out what CVS leaves alone: -f :C -f -C, behind all other rules',
 };
@@ -226,12 +234,14 @@ export const CHMOD_FLAG: Flag = {
 export const OMIT_DIR_TIMES_FLAG: Flag = {
   name: 'omit-dir-times',
   short: 'O',
+  project: true,
   category: 'Modes, times and owners',
   help: 'carry no modification times of directories',
 };
 export const OMIT_LINK_TIMES_FLAG: Flag = {
   name: 'omit-link-times',
   short: 'J',
+  project: true,
   category: 'Modes, times and owners',
   help: 'carry no modification times of symlinks',
 };
@@ -282,6 +292,7 @@ export const MODIFY_WINDOW_FLAG: Flag = {
 export const RETRY_FLAG: Flag = {
   name: 'retry',
   value: 'NUM',
+  project: true,
   category: 'How it runs',
   help: 'try NUM times more when the connection fails (default: 0)',
 };
@@ -289,6 +300,7 @@ export const TIMEOUT_FLAG: Flag = {
   name: 'timeout',
   value: 'SECONDS',
   off: '0',
+  project: true,
   category: 'How it runs',
   help: 'give up when no work is done for so long (default: 60; 0: never)',
 };
@@ -307,12 +319,14 @@ export const STOP_AFTER_FLAG: Flag = {
 export const BWLIMIT_FLAG: Flag = {
   name: 'bwlimit',
   value: 'RATE',
+  project: true,
   category: 'How it runs',
   help: 'send no more than RATE per second (KiB; K, M, G; 0: no limit)',
 };
 export const VERBOSE_FLAG: Flag = {
   name: 'verbose',
   short: 'v',
+  project: true,
   category: 'Output',
   help: 'list what is done, and totals; twice, also what is left alone',
 };
@@ -321,6 +335,13 @@ export const JSON_FLAG: Flag = {
   name: 'json',
   category: 'Output',
   help: 'one JSON object per line on stdout (schema 1)',
+};
+export const CONFIG_FLAG: Flag = {
+  name: 'config',
+  value: 'FILE',
+  off: 'none',
+  category: 'Output',
+  help: 'read settings from FILE alone, and from no sparsync.toml (--no-config: from no file)',
 };
 export const HELP_FLAG: Flag = { name: 'help', category: 'Output', help: 'show this help' };
 export const IDENTITY_FLAG: Flag = {
@@ -373,12 +394,14 @@ export const BOOTSTRAP_FLAG: Flag = {
   value: 'HOW',
   bare: 'keep',
   off: 'no',
+  choices: BOOTSTRAPS,
   category: 'Connection and trust',
   help: 'put sparsync-remote at the other end of HOST:PATH when it is missing; "temp" for this run alone (default: asks on a terminal)',
 };
 export const CONGESTION_FLAG: Flag = {
   name: 'congestion',
   value: 'NAME',
+  choices: CONGESTIONS,
   category: 'Connection and trust',
   help: 'what decides how much this side sends: auto, bbr or cubic (default: auto)',
 };
@@ -478,7 +501,13 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'Modes, times and owners',
     help: "fail (23) for each entry with an attribute that DEST's file system cannot hold, in place of one warning",
   },
-  { name: 'checksum', short: 'c', category: 'How it is compared', help: 'compare content instead of size and time' },
+  {
+    name: 'checksum',
+    short: 'c',
+    project: true,
+    category: 'How it is compared',
+    help: 'compare content instead of size and time',
+  },
   { name: 'size-only', category: 'How it is compared', help: 'compare the size alone' },
   {
     name: 'ignore-times',
@@ -504,12 +533,14 @@ export const SYNC_FLAGS: readonly Flag[] = [
   {
     name: 'max-size',
     value: 'SIZE',
+    project: true,
     category: 'How it is compared',
     help: 'leave files alone that are larger than SIZE (K, M, G; KB is 1000)',
   },
   {
     name: 'min-size',
     value: 'SIZE',
+    project: true,
     category: 'How it is compared',
     help: 'leave files alone that are smaller than SIZE',
   },
@@ -659,10 +690,18 @@ export const SYNC_FLAGS: readonly Flag[] = [
     value: 'WHEN',
     bare: 'always',
     off: 'never',
+    choices: COMPRESSIONS,
+    project: true,
     category: 'How it runs',
     help: 'auto, always or never (default: auto)',
   },
-  { name: 'compress-choice', value: 'NAME', category: 'How it runs', help: 'lz4 (compress always), none or auto' },
+  {
+    name: 'compress-choice',
+    value: 'NAME',
+    choices: CODECS,
+    category: 'How it runs',
+    help: 'lz4 (compress always), none or auto',
+  },
   { name: 'zc', value: 'NAME', hidden: true, category: 'How it runs', help: 'the same as --compress-choice' },
   {
     name: 'compress-level',
@@ -674,18 +713,21 @@ export const SYNC_FLAGS: readonly Flag[] = [
   {
     name: 'skip-compress',
     value: 'LIST',
+    project: true,
     category: 'How it runs',
     help: 'compress no file whose name ends in one of LIST: gz/jp[e]g/mp[34]',
   },
   {
     name: 'changing',
     value: 'HOW',
+    choices: CHANGINGS,
     category: 'How it runs',
     help: 'files that change while they are read: fail, or prefix for those that only grow (default: fail)',
   },
   {
     name: 'durability',
     value: 'LEVEL',
+    choices: DURABILITIES,
     category: 'How it runs',
     help: 'what is on disk at the end: none, run or file (default: none)',
   },
@@ -698,6 +740,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   {
     name: 'lanes',
     value: 'NUM',
+    project: true,
     category: 'How it runs',
     help: 'readers and writers side by side, 1 to 4 (default: 2)',
   },
@@ -712,6 +755,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   {
     name: 'itemize-changes',
     short: 'i',
+    project: true,
     category: 'Output',
     help: 'list each change and why; twice, also what is unchanged',
   },
@@ -748,7 +792,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'inc-recursive', hidden: true, category: 'Output', help: 'accepted: it changes what the first line says' },
   { name: 'i-r', implies: ['inc-recursive'], hidden: true, category: 'Output', help: 'the same as --inc-recursive' },
   { name: 'list-only', category: 'Output', help: 'list what would be transferred; it is so without DEST, too' },
-  { name: 'progress', category: 'Output', help: 'show progress' },
+  { name: 'progress', project: true, category: 'Output', help: 'show progress' },
   {
     name: 'partial-progress',
     short: 'P',
@@ -757,16 +801,29 @@ export const SYNC_FLAGS: readonly Flag[] = [
     category: 'Output',
     help: 'the same as --partial --progress',
   },
-  { name: 'stats', category: 'Output', help: 'show totals at the end' },
+  { name: 'stats', project: true, category: 'Output', help: 'show totals at the end' },
   {
     name: 'profile',
     value: 'FILE',
     category: 'Output',
     help: 'add to FILE where the time of both ends went (see "sparsync profile report")',
   },
-  { name: 'human-readable', short: 'h', category: 'Output', help: 'show sizes with units of 1000, twice of 1024' },
-  { name: '8-bit-output', short: '8', category: 'Output', help: 'show bytes of names that are no text as they are' },
+  {
+    name: 'human-readable',
+    short: 'h',
+    project: true,
+    category: 'Output',
+    help: 'show sizes with units of 1000, twice of 1024',
+  },
+  {
+    name: '8-bit-output',
+    short: '8',
+    project: true,
+    category: 'Output',
+    help: 'show bytes of names that are no text as they are',
+  },
   JSON_FLAG,
+  CONFIG_FLAG,
   HELP_FLAG,
   { name: 'version', short: 'V', category: 'Output', help: 'show the version' },
   ...CONNECTING_FLAGS,

@@ -3,12 +3,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { defaultKnownHostsPath } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { pinKey, pinnedKeys, unpinKeys } from '../trust.js';
+import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
 import { TRUST_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { note, print } from './output.js';
-import { parseFlags } from './parse.js';
+import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 
@@ -25,7 +26,7 @@ const WORDS: readonly string[] = ['list', 'replace', 'remove'];
 
 /** `sparsync trust`. */
 export async function trustCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(TRUST_FLAGS, words);
+  const flags = await configuredFlags(TRUST_FLAGS, words, { tables: { connection: CONNECTING_FLAGS } });
   if (flags.on('help')) {
     await print(verbHelp('trust HOST [KEY] | list | replace HOST KEY | remove HOST', PURPOSE, TRUST_FLAGS));
     return EXIT.ok;

@@ -5,7 +5,7 @@ import type { Word } from './parse.js';
 type Command = (words: readonly Word[]) => Promise<number>;
 
 /** A word that is a verb. */
-export type Verb = 'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor';
+export type Verb = 'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config';
 
 /** The verbs. Each loads only what it needs. */
 const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   verify: async () => (await import('./verify.js')).verifyCommand,
   profile: async () => (await import('./profile.js')).profileCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
+  config: async () => (await import('./config.js')).configCommand,
 };
 
 /** Runs a verb. */

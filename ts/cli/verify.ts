@@ -5,13 +5,14 @@ import type { Location } from '../target.js';
 import { verify } from '../verify.js';
 import type { VerifyResult } from '../verify.js';
 import { connectOptions } from './connecting.js';
+import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { refuseRemoteList } from './lists.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
-import { parseFlags } from './parse.js';
+import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { printError, printErrorJson } from './report.js';
 import { Interrupted, onSignals } from './signals.js';
@@ -26,7 +27,10 @@ Exit code 0: equal. 23: they differ, and stdout says where.`;
 
 /** `sparsync verify SRC DEST`. */
 export async function verifyCommand(words: readonly Word[]): Promise<number> {
-  const flags = parseFlags(VERIFY_FLAGS, words);
+  const flags = await configuredFlags(VERIFY_FLAGS, words, {
+    tables: { verify: VERIFY_FLAGS, connection: CONNECTING_FLAGS },
+    project: true,
+  });
   if (flags.on('help')) {
     await print(verbHelp('verify SRC DEST', PURPOSE, VERIFY_FLAGS));
     return EXIT.ok;

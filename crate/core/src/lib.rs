@@ -5,6 +5,7 @@
 mod accounts;
 mod claims;
 mod client;
+mod config_file;
 mod engine;
 mod error;
 mod explain;
@@ -32,6 +33,7 @@ mod views;
 
 pub use accounts::take_accounts_from_files;
 pub use client::{Client, join};
+pub use config_file::{Setting, SettingValue, parse_settings};
 pub use engine::{Event, Failures};
 pub use error::{Detail, Error, ErrorKind, Result, Side};
 pub use explain::{explain_local, explain_remote};

@@ -12,6 +12,7 @@
 #![allow(unreachable_pub, reason = "what the attribute exports must be public, and a cdylib has no other users")]
 
 mod client;
+mod config_file;
 mod error;
 mod explain;
 mod job;

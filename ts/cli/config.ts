@@ -1,0 +1,108 @@
+import { ConfigError } from '../errors.js';
+import { DECIDING, decidingVariable, readSettings } from './config-file.js';
+import type { Setting } from './config-file.js';
+import { configFiles } from './config-places.js';
+import { ALL_TABLES } from './config-tables.js';
+import { TABLES, isNamedPath, kindOf, settable } from './config-values.js';
+import type { Table } from './config-values.js';
+import { EXIT } from './exit-codes.js';
+import { CONFIG_FLAGS } from './flags.js';
+import { verbHelp } from './help.js';
+import { JSON_SCHEMA, jsonText, printJson } from './json.js';
+import { safe } from './names.js';
+import { print } from './output.js';
+import { parseFlags } from './parse.js';
+import type { Flag, Word } from './parse.js';
+
+const PURPOSE = `Shows what files of settings say, and reads all of them. They are sparsync.toml
+
+  in the working directory           for a sync and verify, and only: PROJECT
+  in the configuration folder        ~/.config/sparsync, $XDG_CONFIG_HOME/sparsync or $SPARSYNC_CONFIG_DIR
+  in /etc/sparsync                   of this machine
+
+and the first that says something decides; a flag comes before them, and so does a variable of the environment. Lists are
+put together. --config FILE, or SPARSYNC_CONFIG, reads that one alone, --no-config none. A key is the name of a flag, in
+the table of what it is for:
+
+  [sync]                             delete = true             exclude = ["*.o", "/tmp/"]
+  [verify]                           checksum = true
+  [connection]                       identity = "/path/key"    contimeout = 5
+  [server]                           grace = 60                root = { backup = "/srv/backup" }`;
+
+/** `sparsync config show`. */
+export async function configCommand(words: readonly Word[]): Promise<number> {
+  const flags = parseFlags(CONFIG_FLAGS, words);
+  if (flags.on('help')) {
+    const allowed = settable(ALL_TABLES, 'sync').filter(({ project }) => project === true);
+    const purpose = PURPOSE.replace('PROJECT', allowed.map(({ name }) => name).join(', '));
+    await print(verbHelp('config show [--origin]', purpose, CONFIG_FLAGS));
+    return EXIT.ok;
+  }
+  if (flags.operands.length !== 1 || flags.operands[0] !== 'show') {
+    throw new ConfigError('config takes show; a folder of that name is ./config');
+  }
+  const settings: Setting[] = [];
+  for (const file of configFiles(flags.text('config'), true)) {
+    settings.push(...(await readSettings(file, ALL_TABLES)));
+  }
+  for (const table of TABLES) await showTable(table, settings, flags.on('json'), flags.on('origin'));
+  return EXIT.ok;
+}
+
+async function showTable(table: Table, settings: readonly Setting[], json: boolean, origin: boolean): Promise<void> {
+  const lines: string[] = [];
+  for (const flag of settable(ALL_TABLES, table)) {
+    const variable = DECIDING[table]?.[flag.name] === undefined ? undefined : decidingVariable(table, flag);
+    const told = effective(settings.filter((each) => each.table === table && each.flag.name === flag.name));
+    if (variable !== undefined) {
+      lines.push(`# ${flag.name} is what ${variable} in the environment says`);
+      if (json) await showJson(table, flag, undefined, { kind: 'environment', variable });
+    } else if (json) {
+      for (const { value, file, line } of told) {
+        await showJson(table, flag, value, { kind: file.place, file: file.path, line });
+      }
+    } else lines.push(...(told.length === 0 ? [] : asToml(flag, told, origin)));
+  }
+  const isSaid = origin || lines.some((line) => !line.startsWith('#'));
+  if (!json && lines.length > 0 && isSaid) {
+    await print([`[${table}]`, ...(origin ? lines : lines.filter((line) => !line.startsWith('#')))].join('\n'));
+  }
+}
+
+/** What counts of what files say about a flag: all of a list down to where one takes back what is below it, else the first. */
+function effective(told: readonly Setting[]): readonly Setting[] {
+  const [first, ...others] = told;
+  if (first === undefined) return [];
+  if (first.flag.many !== true) return [first];
+  if (first.value === false || (Array.isArray(first.value) && first.value.length === 0)) return [first];
+  return [first, ...effective(others).filter(({ value }) => Array.isArray(value) && value.length > 0)];
+}
+
+function showJson(table: Table, { name }: Flag, value: Setting['value'] | undefined, origin: object): Promise<void> {
+  return printJson({ type: 'setting', schema: JSON_SCHEMA, table, key: name, value, origin });
+}
+
+const quoted = (text: string): string => jsonText([text]).slice(1, -1);
+
+function asToml(flag: Flag, told: readonly Setting[], origin: boolean): string[] {
+  const from = ({ file, line }: Setting): string => (origin ? ` # ${safe(file.path)}:${line}` : '');
+  const [first] = told;
+  if (first === undefined) return [];
+  if (isNamedPath(flag)) {
+    return told.flatMap((each) =>
+      (Array.isArray(each.value) ? each.value : []).map((text: string) => {
+        const equals = text.indexOf('=');
+        return `${flag.name}.${quoted(text.slice(0, equals))} = ${quoted(text.slice(equals + 1))}${from(each)}`;
+      }),
+    );
+  }
+  if (typeof first.value === 'boolean') return [`${flag.name} = ${first.value}${from(first)}`];
+  if (flag.many !== true) {
+    const [text = ''] = first.value;
+    return [`${flag.name} = ${kindOf(flag) !== 'text' && /^-?\d+$/.test(text) ? text : quoted(text)}${from(first)}`];
+  }
+  const elements = told.flatMap((each) =>
+    (Array.isArray(each.value) ? each.value : []).map((text: string) => `  ${quoted(text)},${from(each)}`),
+  );
+  return [`${flag.name} = [`, ...elements, ']'];
+}
