@@ -244,7 +244,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown' | 'snapshot' | 'snapshot-removed'
 
 /** What the source's entry is, in a run that tells it. */
 export interface NativeItemDetails {
@@ -552,6 +552,26 @@ export interface NativeSetting {
 /** Which end something happened on. */
 export type NativeSide = 'local' | 'remote'
 
+/** The snapshot that a run makes. */
+export interface NativeSnapshot {
+  /** There is one. */
+  isAsked: boolean
+  /** What did not change is linked to the newest one. */
+  linksNewest: boolean
+  /** How many of the last ones are kept. */
+  last: number
+  /** Of how many hours one is kept. */
+  hourly: number
+  /** Of how many days one is kept. */
+  daily: number
+  /** Of how many weeks one is kept. */
+  weekly: number
+  /** Of how many months one is kept. */
+  monthly: number
+  /** Of how many years one is kept. */
+  yearly: number
+}
+
 /** One of several sources. */
 export interface NativeSource {
   /**
@@ -690,6 +710,8 @@ export interface NativeTransfer {
   publish: boolean
   /** With `publish`, the tree that was there is kept under its name with `.previous` behind it. */
   keepPrevious: boolean
+  /** The destination is a series, of which the run makes the next snapshot. */
+  snapshot: NativeSnapshot
   /** The directory in which parts of files are kept, in that of each file when it is relative. */
   partialDir: Uint8Array
   /** The directory in which files are until they are complete. */

@@ -314,6 +314,26 @@ export function suffix() {
   };
 }
 
+/** The next snapshot of a series, and which of them are kept. */
+export function snapshot() {
+  return {
+    rust: { type: 'Snapshot', needs: { retention: ['Snapshot'] } },
+    binding: { type: 'NativeSnapshot', load: (member) => `${member}.load()`, needs: { snapshots: ['NativeSnapshot'] } },
+    api: {
+      check: 'snapshotOption',
+      checked: 'SnapshotOptions',
+      type: 'NativeSnapshot',
+      setting: (given) => `nativeSnapshot(${given})`,
+      from: {
+        './options.js': ['type SnapshotOptions'],
+        './snapshots.js': ['nativeSnapshot', 'snapshotOption', 'type NativeSnapshot'],
+      },
+    },
+    command: { read: () => 'snapshotOf(flags)', needs: { './flag-values.js': ['snapshotOf'] } },
+    document: { range: '0 to 1,000,000 of each kind', standard: 'none' },
+  };
+}
+
 /** Changes of modes, one after the other. */
 export function modes() {
   return {

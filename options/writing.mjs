@@ -1,5 +1,5 @@
 import { WRITING } from './calls.mjs';
-import { directories, directory, flag, own, suffix, tristate } from './kinds.mjs';
+import { directories, directory, flag, own, snapshot, suffix, tristate } from './kinds.mjs';
 
 export const title = 'How it is written';
 
@@ -102,6 +102,24 @@ export const rows = [
     implies: ['publish'],
     help: 'keep what DEST was as DEST.previous (implies --publish)',
   },
+  {
+    name: 'snapshot',
+    kind: snapshot(),
+    field: { number: 176, at: 'snapshot' },
+    meaning: 'The destination is a series, of which the run makes the next snapshot.',
+    flag: 'snapshot',
+    help: 'make a snapshot below DEST, named by its time, of hard links to what the newest has alike',
+  },
+  {
+    kind: own({ value: 'NUM' }),
+    flag: 'keep-last',
+    help: 'keep the last NUM snapshots (with --snapshot: remove those that no --keep- keeps)',
+  },
+  { kind: own({ value: 'NUM' }), flag: 'keep-hourly', help: 'keep the last snapshot of each of NUM hours' },
+  { kind: own({ value: 'NUM' }), flag: 'keep-daily', help: 'keep the same for days' },
+  { kind: own({ value: 'NUM' }), flag: 'keep-weekly', help: 'keep the same for weeks' },
+  { kind: own({ value: 'NUM' }), flag: 'keep-monthly', help: 'keep the same for months' },
+  { kind: own({ value: 'NUM' }), flag: 'keep-yearly', help: 'keep the same for years' },
   {
     name: 'partialDir',
     kind: directory(),

@@ -173,6 +173,13 @@ export interface SyncResult {
   durationMs: number;
   /** Whether it was a dry run, so that nothing was written. */
   dryRun: boolean;
+  /** The snapshot that was made, where one was asked for, and those that were removed. */
+  snapshot?: {
+    /** Its name below the destination. */
+    name: string;
+    /** Names of those that `keep` does not keep. */
+    removed: string[];
+  };
   /** Where the time of the last attempt went; only when it was asked for. */
   profile?: SyncProfile;
 }

@@ -4,6 +4,47 @@ import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
 import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
+/** A snapshot that is made, and those that stay. */
+export interface SnapshotOptions {
+  /**
+   * What did not change is linked to this directory, a relative path beginning at the series, and not to the newest snapshot;
+   * `false`: nothing is linked, and everything sent.
+   *
+   * Default: the newest snapshot.
+   *
+   * @example `snapshot: { previous: '2026-11-01T00-00-00Z' }`
+   */
+  previous?: PathLike | false | undefined;
+  /**
+   * Which snapshots stay, once the new one is made; what has no snapshot's name stays in any case, and so does the newest one.
+   * Nothing is removed when the source could not be read in full.
+   *
+   * Default: all stay.
+   *
+   * @example `snapshot: { keep: { last: 3, daily: 7, monthly: 12 } }`
+   */
+  keep?: KeepRule | undefined;
+}
+
+/**
+ * How many snapshots stay: so many of the last, and the last one of so many hours, days, weeks (from Monday), months and years that have
+ * any, in UTC. Each number counts for itself; the oldest snapshot stays too while one of them is not reached.
+ */
+export interface KeepRule {
+  /** The last ones, 0 to 1,000,000; so are the others. Default: `0`. */
+  last?: number | undefined;
+  /** Hours. Default: `0`. */
+  hourly?: number | undefined;
+  /** Days. Default: `0`. */
+  daily?: number | undefined;
+  /** Weeks. Default: `0`. */
+  weekly?: number | undefined;
+  /** Months. Default: `0`. */
+  monthly?: number | undefined;
+  /** Years. Default: `0`. */
+  yearly?: number | undefined;
+}
+
 /** How this process shows who it is. */
 export interface IdentityOptions {
   /**
@@ -779,6 +820,17 @@ export interface TransferOptions {
    * @example `{ publish: true, keepPrevious: true }`
    */
   keepPrevious?: boolean | undefined;
+  /**
+   * The destination is a series of snapshots: the run makes the next one in it, a directory with the name of its moment
+   * (`2026-11-28T23-50-12Z`), in which what did not change is a hard link to the snapshot before. It has its name when it is complete;
+   * `snapshot` of the result tells it. What a run that was cut off has made is used by the next one. Paths that fail are missing in the
+   * snapshot, and listed as ever. At a server a key needs the right `append`, to link `read`, and to remove snapshots `delete`.
+   *
+   * Default: none.
+   *
+   * @example `await sync('/home', 'sparsync://backup/laptop', { snapshot: { keep: { hourly: 24, daily: 7, weekly: 4 } } })`
+   */
+  snapshot?: SnapshotOptions | undefined;
   /**
    * The directory in which verified parts of large files are kept for the next run: a relative one in the directory of each
    * file, where it is no part of the tree, an absolute one for all. On a server the latter lies below the prefix of the key.

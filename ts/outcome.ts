@@ -26,12 +26,22 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
     failures: native.failures.map(toFailure),
     failuresDropped: native.failuresDropped,
     vanishedOnly: native.vanishedOnly,
-    warnings: native.warnings.map(toWarning),
+    warnings: native.warnings.filter(({ code }) => !isOfSnapshot(code)).map(toWarning),
     attempts: facts.attempts,
     durationMs: facts.durationMs,
     dryRun: facts.dryRun,
     ...(profile === undefined ? {} : { profile }),
+    ...snapshotOf(native),
   };
+}
+
+const isOfSnapshot = (code: string | undefined): boolean => code === 'snapshot' || code === 'snapshot-removed';
+
+/** What a run made of a series, which its end tells by notices. */
+function snapshotOf({ warnings }: NativeResult): Pick<SyncResult, 'snapshot'> {
+  const made = warnings.find(({ code }) => code === 'snapshot');
+  const removed = warnings.filter(({ code }) => code === 'snapshot-removed').map(({ path }) => path);
+  return made === undefined ? {} : { snapshot: { name: made.path, removed } };
 }
 
 /** Throws when a run that came to its end did not do all that it was asked for. */

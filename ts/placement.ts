@@ -38,6 +38,7 @@ export interface PlacementSettings {
   readonly safeLinks: boolean;
   readonly copyUnsafeLinks: boolean;
   readonly keepDirLinks: boolean;
+  readonly snapshot: { readonly isAsked: boolean };
   readonly backupDir: Uint8Array;
   readonly tempDir: Uint8Array;
   readonly compareDest: readonly Uint8Array[];
@@ -147,6 +148,7 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     settings.safeLinks ||
     settings.copyUnsafeLinks ||
     settings.keepDirLinks ||
+    settings.snapshot.isAsked ||
     hasDirectories(settings);
   // What else has that name gives way to it as an entry, and no symlink is written through as a destination that was named.
   const isReplaced = async (): Promise<boolean> => {

@@ -15,6 +15,7 @@ import type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
+import { pathOf } from './paths.js';
 import type { PathLike } from './paths.js';
 import type { Bootstrap } from './remote-program.js';
 import type { PlatformAbortSignal } from './platform.js';
@@ -180,6 +181,12 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   engine.backup ||= engine.backupDir.length > 0;
   // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.
   engine.omitDirTimes ||= engine.backup && engine.backupDir.length === 0;
+  const previous = given.snapshot?.previous;
+  if (previous !== undefined && previous !== false) {
+    if (engine.linkDest.length > 0) throw new ConfigError('options snapshot.previous and linkDest exclude each other');
+    engine.linkDest = [pathOf(previous)];
+  }
+  if (engine.linkDest.length > 0 || engine.copyDest.length > 0) engine.snapshot.linksNewest = false;
   const bases = (['compareDest', 'copyDest', 'linkDest'] as const).filter((name) => engine[name].length > 0);
   if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
   if (engine.partialDir.length > 0) {

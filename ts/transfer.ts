@@ -5,10 +5,13 @@ import { LANES_MAX, liftsGuards, wantedLanes, wantsProfile } from './config.js';
 import { filterRules, nativeRules } from './filter.js';
 import type { FilterRules, NativeRule } from './filter.js';
 import { modeChanges } from './modes.js';
+import type { SnapshotOptions } from './options.js';
 import { idMap } from './owners.js';
 import { pathOf, pathOption, pathsOf, pathsOption, suffix, suffixList } from './paths.js';
 import type { PathLike } from './paths.js';
 import { recordOf } from './record.js';
+import { nativeSnapshot, snapshotOption } from './snapshots.js';
+import type { NativeSnapshot } from './snapshots.js';
 import { CHANGINGS, COMPARES, COMPRESSIONS, DURABILITIES, MISSING_SOURCES } from './words.js';
 import type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';
 
@@ -125,6 +128,7 @@ export const TRANSFER_CHECKS: {
   readonly delayUpdates: Check<boolean>;
   readonly publish: Check<boolean>;
   readonly keepPrevious: Check<boolean>;
+  readonly snapshot: Check<SnapshotOptions>;
   readonly partialDir: Check<PathLike>;
   readonly tempDir: Check<PathLike>;
   readonly backup: Check<boolean>;
@@ -170,6 +174,7 @@ export const TRANSFER_CHECKS: {
     maxSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
     minSize: integer(0, Number.MAX_SAFE_INTEGER, 'bytes'),
     wholeFile: flag,
+    snapshot: snapshotOption,
     partialDir: pathOption,
     tempDir: pathOption,
     backupDir: pathOption,
@@ -234,6 +239,7 @@ export const NOT_IN_VERIFY = [
   'delayUpdates',
   'publish',
   'keepPrevious',
+  'snapshot',
   'partialDir',
   'tempDir',
   'backup',
@@ -321,6 +327,7 @@ interface Given {
   delayUpdates?: boolean;
   publish?: boolean;
   keepPrevious?: boolean;
+  snapshot?: SnapshotOptions;
   partialDir?: PathLike;
   tempDir?: PathLike;
   backup?: boolean;
@@ -411,6 +418,7 @@ export interface EngineOptions {
   delayUpdates: boolean;
   publish: boolean;
   keepPrevious: boolean;
+  snapshot: NativeSnapshot;
   partialDir: Uint8Array;
   tempDir: Uint8Array;
   backup: boolean;
@@ -454,6 +462,7 @@ export function engineOptions(given: Given): EngineOptions {
       filter: nativeRules(given.filter ?? []),
       compare: given.compare ?? 'quick',
       modifyWindowNs: given.modifyWindowNs ?? -1,
+      snapshot: nativeSnapshot(given.snapshot),
       partialDir: pathOf(given.partialDir),
       tempDir: pathOf(given.tempDir),
       backupDir: pathOf(given.backupDir),

@@ -62,6 +62,8 @@ export const NOTICE_CODES = [
   'rules-unread',
   'unsafe-link',
   'grown',
+  'snapshot',
+  'snapshot-removed',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;

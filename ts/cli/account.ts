@@ -144,10 +144,11 @@ export class Account {
   }
 
   /** What is said at the end. */
-  async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun'>): Promise<void> {
+  async end(result: Pick<SyncResult, 'stats' | 'durationMs' | 'dryRun' | 'snapshot'>): Promise<void> {
     const { info, flags, direction, hasTop, log, progress } = this.#of;
     await this.#tellDelta();
     await progress?.end();
+    if (result.snapshot !== undefined) await this.#tellSnapshot(result.snapshot);
     if (flags.times('verbose') > 1 && !flags.on('quiet') && direction !== 'pull') {
       const data = result.dryRun ? 0 : result.stats.bytesTransferred;
       await this.#say(`total: matches=0  hash_hits=0  false_alarms=0 data=${data}`);
@@ -161,6 +162,14 @@ export class Account {
     const { stats } = result;
     const brief = `sent ${stats.bytesSent} bytes  received ${stats.bytesReceived} bytes  total size ${totalSize(stats)}`;
     for (const line of info.stats > 0 ? [...table, ...lines] : [brief]) await log?.line(line);
+  }
+
+  async #tellSnapshot({ name, removed }: NonNullable<SyncResult['snapshot']>): Promise<void> {
+    const lines = [...removed.map((each) => `removed snapshot ${each}`), `made snapshot ${name}`];
+    for (const line of lines) {
+      if (this.#of.info.name > 0) await this.#say(line);
+      await this.#of.log?.line(line);
+    }
   }
 
   async #tellDelta(): Promise<void> {

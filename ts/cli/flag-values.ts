@@ -1,4 +1,7 @@
 import { ConfigError } from '../errors.js';
+import type { SnapshotOptions } from '../options.js';
+import { recordOf } from '../record.js';
+import { KEPT } from '../snapshots.js';
 import { COMPRESSIONS, type Compression } from '../words.js';
 import type { ParsedFlags } from './parse.js';
 
@@ -90,6 +93,16 @@ export const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
 
 /** What the other side alone can be given. */
 export const REMOTE_OPTIONS: readonly string[] = ['--fake-super', '--munge-links'];
+
+/** What `--snapshot` and the flags of its rule say. */
+export function snapshotOf(flags: ParsedFlags): SnapshotOptions | undefined {
+  const given = KEPT.filter((word) => flags.text(`keep-${word}`) !== undefined);
+  if (flags.on('snapshot')) {
+    return given.length === 0 ? {} : { keep: recordOf(KEPT, (word) => flags.number(`keep-${word}`) ?? 0) };
+  }
+  if (given.length > 0) throw new ConfigError(`--keep-${given[0]} goes with --snapshot`);
+  return undefined;
+}
 
 /** Whether this option is given to the other side alone. */
 export function remoteOption(flags: ParsedFlags, option: string): true | undefined {

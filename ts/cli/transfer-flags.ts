@@ -15,6 +15,7 @@ import {
   rateOf,
   remoteOption,
   sizeOf,
+  snapshotOf,
   stopAtOf,
   windowOf,
 } from './flag-values.js';
@@ -597,6 +598,27 @@ export const SYNC_FLAGS: readonly Flag[] = [
     help: 'keep what DEST was as DEST.previous (implies --publish)',
   },
   {
+    name: 'snapshot',
+    category: 'How it is written',
+    help: 'make a snapshot below DEST, named by its time, of hard links to what the newest has alike',
+  },
+  {
+    name: 'keep-last',
+    value: 'NUM',
+    category: 'How it is written',
+    help: 'keep the last NUM snapshots (with --snapshot: remove those that no --keep- keeps)',
+  },
+  {
+    name: 'keep-hourly',
+    value: 'NUM',
+    category: 'How it is written',
+    help: 'keep the last snapshot of each of NUM hours',
+  },
+  { name: 'keep-daily', value: 'NUM', category: 'How it is written', help: 'keep the same for days' },
+  { name: 'keep-weekly', value: 'NUM', category: 'How it is written', help: 'keep the same for weeks' },
+  { name: 'keep-monthly', value: 'NUM', category: 'How it is written', help: 'keep the same for months' },
+  { name: 'keep-yearly', value: 'NUM', category: 'How it is written', help: 'keep the same for years' },
+  {
     name: 'partial-dir',
     value: 'DIR',
     category: 'How it is written',
@@ -915,6 +937,7 @@ export function flaggedOptions(flags: ParsedFlags) {
       maxSize: sizeOf(flags, 'max-size'),
       minSize: sizeOf(flags, 'min-size'),
       wholeFile: flags.given('whole-file'),
+      snapshot: snapshotOf(flags),
       partialDir: flags.words('partial-dir').at(-1),
       tempDir: flags.words('temp-dir').at(-1),
       backupDir: flags.words('backup-dir').at(-1),

@@ -24,6 +24,7 @@ mod rule_files;
 mod rule_lists;
 mod run;
 mod server;
+mod snapshot;
 mod sources;
 mod state;
 mod storage;

@@ -101,7 +101,8 @@ fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Sto
 
 /// What becomes of what a basis has as the source has it, where a run has any.
 pub(crate) fn basis_use(request: &Request) -> Option<BasisUse> {
-    bases(request).map(|(how, ..)| how)
+    let newest = request.snapshot.links_newest.then_some(BasisUse::Link);
+    bases(request).map(|(how, ..)| how).or(newest)
 }
 
 /// The directories to compare with, and the option that names them.

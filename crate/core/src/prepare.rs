@@ -161,7 +161,11 @@ impl Prepared {
                 trusts_sender: false,
             },
             // The name of a kept part is the same in every run, so it needs a destination that is locked.
-            keep_partial: request.partial && !request.inplace && !request.append && self.hold() == Hold::Exclusive,
+            keep_partial: request.partial
+                && !request.inplace
+                && !request.append
+                && !request.snapshot.is_asked
+                && self.hold() == Hold::Exclusive,
             sparse: request.sparse,
             grant: self.grant,
             report,

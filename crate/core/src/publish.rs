@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use sparsync_proto::{RelPath, Request};
 
-use crate::engine::Session;
+use crate::engine::{PutInPlace, PutOutcome, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, Root};
 use crate::prepare::{Destination, Prepared};
@@ -105,7 +105,8 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Sessio
         ),
     })?;
     *root = Some(staged.parent.descend(&staged.meanwhile).map_err(failed("cannot open the new tree"))?);
-    aside.publish = Some(Box::new(move || staged.exchange()));
+    let put = Box::new(move |_| staged.exchange().map(|()| PutOutcome::default()));
+    aside.place = Some(PutInPlace { in_any_case: false, put });
     Ok(())
 }
 

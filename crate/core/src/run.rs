@@ -24,6 +24,7 @@ use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
 use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
+use crate::snapshot;
 use crate::sources::{self, LocalSource, Source};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 use crate::views::{self, Stored};
@@ -181,6 +182,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
 
 fn pull(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     publish::check(&run.request, false)?;
+    snapshot::check(&run.request, false)?;
     let mut request = run.request.clone();
     prepare::narrow_to_system(&mut request);
     request.source_marks = marks::mark_of_destination(&run.local_path, &request);
@@ -240,6 +242,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         tell_dropped_owners(&request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         publish::stage(&mut prepared, &request, &session)?;
+        snapshot::stage(&mut prepared, &request)?;
         let outcome = run_receiver(&session, &prepared.destination, &options, control, lanes)?;
         Ok(PullEnd { refused: outcome.refused, count_first: None })
     })?;
@@ -309,6 +312,7 @@ fn local_once(
     job: &JobContext,
 ) -> Result<(PullEnd, Arc<Session>)> {
     publish::check(request, false)?;
+    snapshot::check(request, false)?;
     let session = job.begin(request.profile)?;
     let expected = (source.file_name.as_deref(), sources::bounds(source));
     // What is stored of owners is so in both folders, as in rsync.
@@ -326,6 +330,7 @@ fn local_once(
     tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
     publish::stage(&mut prepared, request, &session)?;
+    snapshot::stage(&mut prepared, request)?;
     let sending = Arc::new(Session::new(request.profile));
     sending.limit_packs(request.bwlimit);
     let granted = SenderTerms::Granted {

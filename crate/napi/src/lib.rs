@@ -21,6 +21,7 @@ mod options;
 mod profile;
 mod server;
 mod server_events;
+mod snapshots;
 mod transfer;
 mod trust;
 mod words;

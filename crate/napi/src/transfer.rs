@@ -7,6 +7,7 @@ use sparsync_core::Result;
 use sparsync_core::proto::Request;
 
 use crate::options::{NativeRule, chmod, directories, id_map, lanes, rules, suffix, whole, window};
+use crate::snapshots::NativeSnapshot;
 use crate::words::{NativeChanging, NativeCompare, NativeCompression, NativeDurability, NativeMissingSources};
 
 /// The options of a run.
@@ -122,6 +123,8 @@ pub struct NativeTransfer {
     pub publish: bool,
     /// With `publish`, the tree that was there is kept under its name with `.previous` behind it.
     pub keep_previous: bool,
+    /// The destination is a series, of which the run makes the next snapshot.
+    pub snapshot: NativeSnapshot,
     /// The directory in which parts of files are kept, in that of each file when it is relative.
     pub partial_dir: napi::bindgen_prelude::Uint8Array,
     /// The directory in which files are until they are complete.
@@ -246,6 +249,7 @@ impl NativeTransfer {
         request.delay_updates = self.delay_updates;
         request.publish = self.publish;
         request.keep_previous = self.keep_previous;
+        request.snapshot = self.snapshot.load();
         request.partial_dir = self.partial_dir.to_vec();
         request.temp_dir = self.temp_dir.to_vec();
         request.backup = self.backup;

@@ -312,6 +312,12 @@ pub enum NativeIssueKind {
     /// A notice: the file grew while it was read, and arrives as it was when it was opened.
     #[napi(value = "grown")]
     Grown,
+    /// A notice: the snapshot of this name was made.
+    #[napi(value = "snapshot")]
+    Snapshot,
+    /// A notice: the snapshot of this name was removed, as the rule says.
+    #[napi(value = "snapshot-removed")]
+    SnapshotRemoved,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -343,6 +349,8 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::RulesUnread => Self::RulesUnread,
             IssueKind::UnsafeLink => Self::UnsafeLink,
             IssueKind::Grown => Self::Grown,
+            IssueKind::Snapshot => Self::Snapshot,
+            IssueKind::SnapshotRemoved => Self::SnapshotRemoved,
         }
     }
 }

@@ -135,6 +135,7 @@ impl Request {
     #[must_use]
     pub fn may_grant_all(&self) -> bool {
         let has_basis = [&self.compare_dest, &self.copy_dest, &self.link_dest].iter().any(|list| !list.is_empty());
+        // A series in which nothing is has no newest snapshot.
         !self.selection.leaves_new_out() && !has_basis
     }
 

@@ -13,6 +13,7 @@ use crate::options::{
 use crate::owners::IdMap;
 use crate::path::RelPath;
 use crate::paths::Paths;
+use crate::retention::Snapshot;
 
 /// What a run compares and carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,6 +208,8 @@ pub struct Request {
     pub publish: bool,
     /// With `publish`, the tree that was there is kept under its name with `.previous` behind it.
     pub keep_previous: bool,
+    /// The destination is a series, of which the run makes the next snapshot.
+    pub snapshot: Snapshot,
     /// The directory in which parts of files are kept, in that of each file when it is relative.
     pub partial_dir: Vec<u8>,
     /// The directory in which files are until they are complete.
@@ -318,6 +321,7 @@ impl Default for Request {
             delay_updates: false,
             publish: false,
             keep_previous: false,
+            snapshot: Snapshot::default(),
             partial_dir: Vec::default(),
             temp_dir: Vec::default(),
             backup: false,
@@ -408,6 +412,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("delayUpdates", "delay-updates", &[115]),
     ("publish", "publish", &[163]),
     ("keepPrevious", "keep-previous", &[164]),
+    ("snapshot", "snapshot", &[176]),
     ("partialDir", "partial-dir", &[121]),
     ("tempDir", "temp-dir", &[116]),
     ("backup", "backup", &[109]),
@@ -553,4 +558,5 @@ message!(Request, "request" {
     165 critical preallocate,
     166 critical skip_compress: AtMost<OPTION_PATH_BYTES_MAX>,
     170 critical changing,
+    176 critical snapshot,
 });

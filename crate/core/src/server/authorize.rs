@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sparsync_proto::session::Opened;
-use sparsync_proto::{Direction, MissingSources, RelPath, Request};
+use sparsync_proto::{Direction, Keep, MissingSources, RelPath, Request};
 
 use super::Shared;
 use super::accept::ConnectedClient;
@@ -141,6 +141,9 @@ fn lacks(request: &Request, rights: Rights) -> Option<&'static str> {
     }
     if request.publish && !(rights.write && rights.delete) {
         return Some("publish, which takes the rights to write and to delete");
+    }
+    if request.snapshot.keep != Keep::default() && !rights.delete {
+        return Some("remove snapshots, which takes the right to delete");
     }
     // What a file has that is appended to is told by its length and digest, and what stands somewhere by what need not travel.
     let is_told = request.append || request.fuzzy || basis_use(request).is_some();

@@ -31,6 +31,7 @@ use crate::option_dirs::{self, Base as OptionBase};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
+use crate::snapshot;
 use crate::sources::{self, Named, Source};
 use crate::storage::Part;
 use crate::transport::SessionLanes;
@@ -88,7 +89,7 @@ pub(super) async fn serve_sync(
     };
     run_engine(shared, client, &session, (active, begun), move |answer| match data {
         DataLanes::In(data) => {
-            answer.check_publish(&request)?;
+            answer.check_place(&request)?;
             answer.receive(&request, version, control, data)
         }
         DataLanes::Out(data) => answer.send(&request, version, control, data),
@@ -333,14 +334,15 @@ impl Answer<'_> {
         tell_dropped_owners(request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
-        publish::stage(&mut prepared, request, self.session)?;
+        publish::stage(&mut prepared, request, self.session).and_then(|()| snapshot::stage(&mut prepared, request))?;
         run_receiver(self.session, &prepared.destination, &options, control, lanes).map(|end| Served::Done(end.refused))
     }
 
-    /// Refuses to publish where the destination cannot change places.
-    fn check_publish(&self, request: &Request) -> Result<()> {
+    /// Refuses to publish where the destination cannot change places, and snapshots of which some paths would be hidden.
+    fn check_place(&self, request: &Request) -> Result<()> {
         let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
-        publish::check(request, is_top)
+        publish::check(request, is_top)?;
+        snapshot::check(request, !self.open(request)?.hidden.is_empty())
     }
 
     /// Opens the directories that options of a push name, below the key's prefix.

@@ -68,6 +68,10 @@ closed_set! {
         UnsafeLink = 140, "unsafe-link";
         /// A notice: the file grew while it was read, and arrives as it was when it was opened.
         Grown = 141, "grown";
+        /// A notice: the snapshot of this name was made.
+        Snapshot = 142, "snapshot";
+        /// A notice: the snapshot of this name was removed, as the rule says.
+        SnapshotRemoved = 143, "snapshot-removed";
     }
 }
 

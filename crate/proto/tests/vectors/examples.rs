@@ -7,9 +7,9 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
     Accept, Action, Arrived, Attributes, Basis, Changing, Chmod, Compare, Compression, Deletion, Detail, Device,
     Direction, Directories, Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules,
-    Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item, ItemDetails, Kind, Leader, ListEntry, Listing, Meta,
+    Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item, ItemDetails, Keep, Kind, Leader, ListEntry, Listing, Meta,
     MissingSources, Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule,
-    Selection, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    Selection, Snapshot, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -275,6 +275,11 @@ fn push_of_writing() -> Request {
         verify_copies: true,
         publish: true,
         keep_previous: true,
+        snapshot: Snapshot {
+            is_asked: true,
+            links_newest: true,
+            keep: Keep { last: 3, hourly: 24, daily: 7, weekly: 4, monthly: 12, yearly: 300 },
+        },
         ..Request::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use sparsync_proto::session::{ProfileExchange, ToReceiver};
-use sparsync_proto::{Counter, Durability, IssueKind, Meta, Phase, RelPath};
+use sparsync_proto::{Durability, IssueKind, Meta, Phase, RelPath};
 
 use super::{Outcome, Receiver};
 use crate::engine::account::tell_profile;
@@ -76,23 +76,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Puts the tree in place that was made beside another one, if all of it has come.
-    fn publish(&mut self, is_refused: bool) -> Result<()> {
-        const WHY: &str = "not published: not all of the tree has come, and what stood there stays";
-        // A dry run makes no tree.
-        let Some(publish) = self.destination.aside.publish.as_ref().filter(|_| self.changed) else { return Ok(()) };
-        if is_refused || self.source_errors > 0 || self.session.get(Counter::files_failed) > 0 {
-            return self.issue(IssueKind::Notice, Vec::new(), WHY);
-        }
-        // What has its name is on disk, whatever else was asked for.
-        if self.options.durability < Durability::Run {
-            self.flush_to_disk()?;
-        }
-        self.session.long_work(publish)
-    }
-
     /// Has all that was written on disk.
-    fn flush_to_disk(&mut self) -> Result<()> {
+    pub(super) fn flush_to_disk(&mut self) -> Result<()> {
         let Some(root) = &self.destination.root else { return Ok(()) };
         self.clock
             .during(Phase::flush, || self.session.long_work(|| root.sync()))
@@ -105,7 +90,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.flush_to_disk()?;
         }
         self.clock.enter(Phase::finish);
-        self.publish(refused.is_some())?;
+        let refused = match self.put_in_place(refused.is_some())? {
+            None => refused,
+            instead => instead,
+        };
         if self.options.no_room_reserved.load(Ordering::Relaxed) {
             const WHY: &str = "no room was reserved: the destination's file system does not do that";
             self.issue(IssueKind::Notice, Vec::new(), WHY)?;

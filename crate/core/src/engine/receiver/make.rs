@@ -164,7 +164,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let policy = self.options.policy();
         let atime = listing.atime(index).filter(|_| reasons.intersects(Reasons::ATIME));
         let target = policy.adjustment(entry, listing.xattrs(index), reasons).with_atime(atime);
-        let shares = self.destination.aside.publish.is_some();
+        let shares = self.destination.aside.place.is_some();
         let adjusted = self.parent_of(path).and_then(|directory| {
             if shares && let Some(writing) = self.writing {
                 // The tree that stands there has this entry too.

@@ -5,7 +5,8 @@
 //! [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the tree, [`delete`] removes what
 //! only the destination has, [`again`] decides about that once more, [`missing`] adds what sources that are not there would be,
 //! [`older`] finds other files that new ones are made of,
-//! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`finish`] sets final attributes and tells the result. What may come when is decided by
+//! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`put`] puts a tree in its place that was
+//! made beside that, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
 mod again;
@@ -23,6 +24,7 @@ mod links;
 mod make;
 mod missing;
 mod older;
+mod put;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -56,6 +58,7 @@ use crate::storage::{
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
 use links::Links;
+pub(crate) use put::{PutInPlace, PutOutcome, Told};
 
 /// Where content goes.
 pub(crate) struct Destination<S> {
@@ -88,23 +91,13 @@ pub(crate) struct Aside<S> {
     pub(crate) basis: Vec<Basis<S>>,
     /// Those that are not there, as they were named.
     pub(crate) missing_basis: Vec<Vec<u8>>,
-    /// Puts the complete tree in place of the one that shares its files, where it was made beside that.
-    pub(crate) publish: Option<Publish>,
+    /// Puts the tree in its place, where it is made beside that.
+    pub(crate) place: Option<PutInPlace>,
 }
-
-/// Puts a tree in place.
-pub(crate) type Publish = Box<dyn Fn() -> Result<()> + Send + Sync>;
 
 impl<S> Default for Aside<S> {
     fn default() -> Self {
-        Self {
-            backups: None,
-            staging: None,
-            partials: None,
-            basis: Vec::new(),
-            missing_basis: Vec::new(),
-            publish: None,
-        }
+        Self { backups: None, staging: None, partials: None, basis: Vec::new(), missing_basis: Vec::new(), place: None }
     }
 }
 

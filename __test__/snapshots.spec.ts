@@ -1,0 +1,269 @@
+// Snapshots: --snapshot, --keep-….
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+
+import { DeleteRefusedError, sync } from '../dist/index.js';
+import { copied, make, randomTrees, shape } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
+import { codeOf, failure, long, rejection, setup } from './helpers/setup.js';
+import { hasStrace, straced } from './helpers/strace.js';
+
+const NAME = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$/;
+
+const all = (series: string): string[] => readdirSync(series).toSorted();
+
+const snapshots = (series: string): string[] => all(series).filter((name) => NAME.test(name));
+
+/** What a series holds, its snapshots called by their numbers. */
+function numbered(series: string): string {
+  return snapshots(series).reduce(
+    (text, name, index) => text.replaceAll(name, String(index + 1)),
+    JSON.stringify(shape(series)),
+  );
+}
+
+judged('a series is what rsync makes with --link-dest, names of one inode and all', async (t) => {
+  t.log(`seed ${seed}`);
+  const { work, served, url, client: user } = await setup(t);
+  const random = new Random(t.title);
+  for (const [round, flags] of [['-a'], ['-aH'], ['-ac'], ['-a', '--exclude=a*']].entries()) {
+    const states = [1, 2, 3].map((number) =>
+      randomTrees(random, `${work}/${round}state${number}`, ['s', 'd'], { plain: true }),
+    );
+    for (const way of ['local', 'push', 'pull'] as const) {
+      const base = `${work}/${round}${way}`;
+      const judge = `${base}judge`;
+      for (const path of [base, judge]) mkdirSync(path);
+      const from = way === 'pull' ? `${served}/source` : `${base}/source`;
+      const series = way === 'push' ? `${served}/series` : `${base}/series`;
+      for (const path of [`${served}/source`, `${served}/series`]) rmSync(path, { recursive: true, force: true });
+      for (const [index, state] of states.entries()) {
+        rmSync(from, { recursive: true, force: true });
+        // What the first two states have in common is what did not change.
+        copied(`${index === 1 ? state : (states[0] ?? state)}/s`, from);
+        if (index === 1) rsync('-a', '--force', `${states[0]}/s/`, `${from}/`);
+        const source = way === 'pull' ? url('source/') : `${from}/`;
+        const goal = way === 'push' ? url('series') : series;
+        const ran = await cli(t, user, [...flags, '--snapshot', '-i', source, goal]);
+        const label = `${round} ${way} ${index} ${flags.join(' ')}`;
+        t.is(ran.code, 0, `${label}: ${ran.stderr}`);
+        const previous = index === 0 ? [] : [`--link-dest=${judge}/${index}`];
+        rsync(...flags, '-i', ...previous, `${from}/`, `${judge}/${index + 1}`);
+        t.is(snapshots(series).length, index + 1, label);
+        t.is(all(series).length, index + 1, label);
+        t.deepEqual(JSON.parse(numbered(series)), shape(judge), label);
+      }
+    }
+  }
+});
+
+judged(
+  'the result names the snapshot, what it is linked to can be said, and a directory arrives under its name',
+  async (t) => {
+    const { work, served, url, access } = await setup(t);
+    make(work, { 's/a': 'a', 's/sub/b': 'b' });
+    const options = { ...access, into: true };
+    const first = await sync(`${work}/s`, url('d'), { ...options, snapshot: {} });
+    const second = await sync(`${work}/s`, url('d'), { ...options, snapshot: { previous: false } });
+    const [one = '', two = ''] = snapshots(`${served}/d`);
+    t.deepEqual(
+      [first.snapshot, second.snapshot],
+      [
+        { name: one, removed: [] },
+        { name: two, removed: [] },
+      ],
+    );
+    t.deepEqual(first.warnings, []);
+    const inode = (name: string): number => lstatSync(`${served}/d/${name}/s/sub/b`).ino;
+    t.not(inode(one), inode(two));
+    const third = await sync(`${work}/s`, url('d'), { ...options, snapshot: { previous: one } });
+    t.is(inode(third.snapshot?.name ?? ''), inode(one));
+    const fourth = await sync(`${work}/s`, url('d'), { ...options, snapshot: {} });
+    t.is(inode(fourth.snapshot?.name ?? ''), inode(one));
+    const dry = await sync(`${work}/s`, url('d'), { ...options, snapshot: {}, dryRun: true });
+    t.deepEqual([dry.snapshot, dry.stats.bytesToTransfer], [undefined, 0]);
+    t.is(all(`${served}/d`).length, 4);
+  },
+);
+
+judged('a rule removes what it does not keep, and nothing that is no snapshot', async (t) => {
+  const { work, served, url, access, client: user } = await setup(t);
+  make(work, { 's/a': 'a' });
+  const old = ['2024-01-01T00-00-00Z', '2025-03-01T10-00-00Z', '2025-03-02T10-00-00Z', '2025-03-02T11-00-00Z'];
+  const strange = {
+    '2025-03-02T11-00-00Z.kept/x': 'x',
+    '2025-02-30T00-00-00Z/x': 'x',
+    'daily.0/x': 'x',
+    '2023-01-01T00-00-00Z': 'a file',
+  };
+  for (const [place, base] of [
+    ['local', `${work}/d`],
+    ['push', `${served}/d`],
+  ] as const) {
+    make(base, { ...Object.fromEntries(old.map((name) => [`${name}/a`, name])), ...strange });
+    chmodSync(`${base}/${old[1]}`, 0o555);
+    symlinkSync('daily.0', `${base}/2022-01-01T00-00-00Z`);
+    const goal = place === 'push' ? url('d') : base;
+    const snapshot = { keep: { last: 1, daily: 2, yearly: 3 } };
+    const made = await sync(`${work}/s`, goal, { ...access, snapshot });
+    const name = made.snapshot?.name ?? '';
+    t.deepEqual(made.snapshot?.removed.toSorted(), [old[1], old[2]], place);
+    const left = [...Object.keys(strange).map((path) => path.replace(/\/.*/, '')), '2022-01-01T00-00-00Z'];
+    t.deepEqual(all(base), [...left, old[0] ?? '', old[3] ?? '', name].toSorted(), place);
+    const ran = await cli(t, user, ['-av', '--snapshot', '--keep-last=1', `${work}/s/`, goal]);
+    t.is(ran.code, 0, ran.stderr);
+    t.deepEqual(snapshots(base).filter((each) => lstatSync(`${base}/${each}`).isDirectory()).length, 2, place);
+    t.regex(ran.stdout, new RegExp(`^removed snapshot ${old[0]}$`, 'm'), place);
+    t.regex(ran.stdout, /^made snapshot \d{4}/m, place);
+  }
+});
+
+judged('the newest snapshot stays, also one that has the name of a moment to come', async (t) => {
+  const { work } = await setup(t);
+  make(work, { 's/a': 'a', 'd/2999-01-01T00-00-00Z/a': 'a', 'd/2999-01-02T00-00-00Z/a': 'a' });
+  const made = await sync(`${work}/s`, `${work}/d`, { snapshot: { keep: { last: 1 } } });
+  t.deepEqual(made.snapshot?.removed, ['2999-01-01T00-00-00Z']);
+  t.deepEqual(all(`${work}/d`), [made.snapshot?.name, '2999-01-02T00-00-00Z']);
+});
+
+judged('a key that may only add makes snapshots and removes none; linking takes the right to read', async (t) => {
+  for (const [rights, snapshot, code] of [
+    ['read,append', {}, undefined],
+    ['read,write', {}, undefined],
+    ['read,append', { keep: { last: 1 } }, 'ERR_SPARSYNC_SCOPE'],
+    ['read,write', { keep: { last: 1 } }, 'ERR_SPARSYNC_SCOPE'],
+    ['append', {}, 'ERR_SPARSYNC_SCOPE'],
+    ['append', { previous: false }, undefined],
+    ['read,append,delete', { keep: { last: 1 } }, undefined],
+  ] as const) {
+    const { work, served, access, url } = await setup(t, { rights });
+    make(work, { 's/a': 'a', 's/sub/b': 'b' });
+    const label = `${rights} ${JSON.stringify(snapshot)}`;
+    const run = async () => sync(`${work}/s`, url('d'), { ...access, snapshot });
+    if (code !== undefined) {
+      t.is(codeOf(await rejection(t, run(), label)), code, label);
+      t.deepEqual(all(served), [], label);
+      continue;
+    }
+    await run();
+    await run();
+    const made = snapshots(`${served}/d`);
+    t.is(made.length, 'keep' in snapshot ? 1 : 2, label);
+    t.is(rsync('-ainc', '--delete', `${work}/s/`, `${served}/d/${made.at(-1)}/`), '', label);
+    t.is(lstatSync(`${served}/d/${made[0]}/a`).nlink, made.length === 2 && !('previous' in snapshot) ? 2 : 1, label);
+  }
+});
+
+judged('what cannot go with a snapshot is refused, and so is a rule that keeps nothing', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/a': 'a', 's/f': 'f' });
+  for (const [flags, from, why] of [
+    [['--inplace'], 's/', /snapshot and inplace/],
+    [['-b'], 's/', /snapshot and backup/],
+    [['--publish'], 's/', /snapshot and publish/],
+    [['--compare-dest=x'], 's/', /snapshot and compareDest/],
+    [['--remove-source-files'], 's/', /snapshot and removeSourceFiles/],
+    [[], 's/f', /snapshot and a single file/],
+    [['--keep-daily=0', '--keep-last=0'], 's/', /keeps nothing/],
+    [['--keep-daily=-1'], 's/', /--keep-daily/],
+    [['--link-dest=../../..'], 's/', /leads out/],
+  ] as const) {
+    const ran = await cli(t, user, ['-a', '--snapshot', ...flags, `${work}/${from}`, url('d')]);
+    t.not(ran.code, 0, flags.join());
+    t.regex(ran.stderr, why);
+  }
+  const alone = await cli(t, user, ['-a', '--keep-daily=3', `${work}/s/`, url('d')]);
+  t.is(alone.code, exit.usage);
+  t.regex(alone.stderr, /--keep-daily goes with --snapshot/);
+  t.deepEqual(
+    all(served).filter((name) => name !== 'd'),
+    [],
+  );
+});
+
+judged('a path that fails does not keep the rest from being a snapshot, and an empty source makes none', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/a': 'a', 's/b': 'b', 'd/2024-01-01T00-00-00Z/a': 'a', 'd/2023-01-01T00-00-00Z/a': 'a' });
+  // A name that no system takes at the destination cannot be had, so a socket of the wrong kind stands for what fails.
+  symlinkSync('nowhere', `${work}/s/broken`);
+  const ran = await cli(t, user, ['-aL', '--snapshot', '--keep-last=1', `${work}/s/`, `${work}/d`]);
+  t.is(ran.code, exit.partial, ran.stderr);
+  const [, , made = ''] = snapshots(`${work}/d`);
+  t.deepEqual(all(`${work}/d/${made}`), ['a', 'b']);
+  t.regex(ran.stderr, /no snapshot was removed/);
+  for (const name of ['a', 'b', 'broken']) rmSync(`${work}/s/${name}`);
+  const error = await failure(
+    t,
+    sync(`${work}/s`, `${work}/d`, { snapshot: { keep: { last: 1 } } }),
+    DeleteRefusedError,
+  );
+  t.regex(error.message, /the source is empty/);
+  t.is(all(`${work}/d`).length, 3);
+  const allowed = await sync(`${work}/s`, `${work}/d`, { snapshot: {}, allowMassDelete: true });
+  t.deepEqual(all(`${work}/d/${allowed.snapshot?.name}`), []);
+});
+
+/** A tree in which every file says which version it is of, and one that stays. */
+function version(root: string, number: number): void {
+  rmSync(root, { recursive: true, force: true });
+  make(root, { 'same@1500000000': 'same', 'sub/same@1500000000': 'same' });
+  for (const name of ['a', 'sub/c', 'sub/deep/d']) {
+    mkdirSync(`${root}/${name}`.replace(/\/[^/]*$/, ''), { recursive: true });
+    writeFileSync(`${root}/${name}`, `${number}\n${'x'.repeat(number * 10)}`);
+  }
+}
+
+judgedWhere(hasStrace)('killed at any call it leaves no half of a snapshot, and the next run goes on', async (t) => {
+  const { work, client: user } = await setup(t);
+  version(`${work}/s`, 2);
+  version(`${work}/old`, 1);
+  const words = ['-a', '--snapshot', '--keep-last=2', `${work}/s/`, `${work}/d`];
+  const outcomes = new Set<string>();
+  for (const [calls, most, step] of [
+    ['mkdirat,linkat', 12, 3],
+    ['renameat2,renameat', 10, 1],
+    ['unlinkat', 12, 2],
+    ['utimensat,fchmod', 8, 4],
+    ['syncfs', 1, 1],
+    ['fsync', 1, 1],
+  ] as const) {
+    for (let at = 1; at <= most; at += long ? 1 : step) {
+      rmSync(`${work}/d`, { recursive: true, force: true });
+      for (const name of ['2024-01-01T00-00-00Z', '2025-01-01T00-00-00Z']) {
+        mkdirSync(`${work}/d`, { recursive: true });
+        copied(`${work}/old`, `${work}/d/${name}`);
+      }
+      const [strace = '', ...options] = straced('/dev/null', ['-e', `trace=${calls}`]);
+      const inject = ['-e', `inject=${calls}:signal=SIGKILL:when=${at}`];
+      const env = { ...user.env };
+      const ran = await start(t, strace, [...options, ...inject, process.execPath, program, ...words], { env }).ended;
+      const label = `${calls} ${at}`;
+      const is = (tree: string, name: string): boolean =>
+        rsync('-ainc', '--delete', `${work}/${tree}/`, `${work}/d/${name}/`) === '';
+      const found = snapshots(`${work}/d`);
+      const wrong = found.filter((name) => !is(name < '2025-06' ? 'old' : 's', name));
+      t.deepEqual(wrong, [], label);
+      outcomes.add(`${ran.signal === null && ran.code === 0 ? 'ended' : 'killed'} ${found.length}`);
+      const next = await cli(t, user, words);
+      t.is(next.code, 0, `${label}: ${next.stderr}`);
+      const left = all(`${work}/d`);
+      t.is(left.length, 2, `${label}: ${left.join(' ')}`);
+      t.true(is('s', left[1] ?? ''), label);
+      t.is(readFileSync(`${work}/d/${left[1]}/same`, 'utf8'), 'same');
+      t.true(lstatSync(`${work}/d/${left[1]}/same`).nlink === 2, label);
+    }
+  }
+  t.true(outcomes.has('killed 2') && outcomes.has('killed 3'), [...outcomes].join(', '));
+});

@@ -1,0 +1,274 @@
+//! Makes the next snapshot of a series, which is the run's destination: a directory that has a snapshot by the name of each moment at
+//! which one was made (ADR 0034).
+//!
+//! It is made below a name that every walk passes over, of what the newest one has alike, and gets its name when it is complete. What a
+//! run that was cut has made is one more state of the tree for the next one, which removes it in the end.
+
+use std::mem::MaybeUninit;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+use sparsync_proto::{Grant, IssueKind, Keep, Kind, Moment, Name, RelPath, Request, Snapshot};
+
+use crate::engine::{Basis, PutInPlace, PutOutcome, Told};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Root;
+use crate::option_dirs::basis_use;
+use crate::prepare::{Destination, Prepared};
+use crate::storage::{
+    Access, CallError, Directory as _, Hold, PartialId, Removal, Storage, Widened, WriteDirectory as _, is_empty,
+    remove_tree,
+};
+
+/// Of so many runs that were cut one after the other is gone on with what they made.
+const UNFINISHED_MAX: u8 = 4;
+
+/// A series, and the snapshot that is made.
+struct Making {
+    series: Root,
+    /// What the new one is called meanwhile.
+    meanwhile: Vec<u8>,
+    keep: Keep,
+    may_be_empty: bool,
+}
+
+/// Refuses what a snapshot cannot be made with. `hides_paths`: an operator hides paths of the root.
+pub(crate) fn check(request: &Request, hides_paths: bool) -> Result<()> {
+    let asked = &request.snapshot;
+    if !asked.is_asked {
+        return if *asked == Snapshot::default() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Config, "a rule for snapshots without one"))
+        };
+    }
+    if hides_paths {
+        const WHY: &str = "snapshot: the operator hides paths of this root, and what it makes might be one of them";
+        return Err(Error::new(ErrorKind::Scope, WHY).with("option", "snapshot".to_owned()));
+    }
+    let others = [
+        (request.publish, "publish"),
+        (request.inplace, "inplace"),
+        (request.append, "append"),
+        (request.backup, "backup"),
+        (!request.compare_dest.is_empty(), "compareDest"),
+        (!request.partial_dir.is_empty(), "partialDir"),
+        // A run that is cut would leave what it removed in a snapshot that is none yet.
+        (request.remove_source_files, "removeSourceFiles"),
+        (request.file_name.is_some(), "a single file"),
+    ];
+    match others.iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, other)) => Err(Error::new(ErrorKind::Config, format!("snapshot and {other} exclude each other"))),
+        None => Ok(()),
+    }
+}
+
+fn failed(doing: &str) -> impl Fn(CallError) -> Error {
+    move |error| Error::io(&format!("snapshot: {doing}"), b"", error.into())
+}
+
+/// Has a run write to a new directory of its destination, which gets the name of a snapshot in the end.
+pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
+    let asked = &request.snapshot;
+    if !asked.is_asked {
+        return Ok(());
+    }
+    let is_held = prepared.lock.as_ref().is_some_and(|lock| lock.hold() == Hold::Exclusive);
+    let has_nothing = request.grant_all || prepared.grant == Grant::All;
+    let Destination { root, created, aside, file_name } = &mut prepared.destination;
+    if file_name.is_some() {
+        return Err(Error::new(ErrorKind::Config, "snapshot and a single file exclude each other"));
+    }
+    *created = true;
+    let Some(series) = root.take() else { return Ok(()) };
+    if asked.links_newest
+        && !has_nothing
+        && let Some(newest) = moments(&series)?.first()
+    {
+        let root = series.descend(&path_of(newest.name().as_bytes())).map_err(failed("cannot open the newest one"))?;
+        aside.basis.push(Basis { root, hides: None });
+    }
+    if request.dry_run {
+        return Ok(());
+    }
+    if !is_held {
+        return Err(Error::new(ErrorKind::Config, "snapshot: the destination's file system knows no locks"));
+    }
+    remove(&series, &removed_name()).map_err(failed("cannot remove what is left of one"))?;
+    let goes_on = basis_use(request).is_some() && !has_nothing;
+    let meanwhile = go_on(&series, goes_on, &mut aside.basis)?;
+    open(&series)?.make_directory(&meanwhile, 0o700).map_err(failed("cannot make a directory in the series"))?;
+    *root = Some(series.descend(&path_of(&meanwhile)).map_err(failed("cannot open the new one"))?);
+    let making = Making { series, meanwhile, keep: asked.keep, may_be_empty: request.deletion.allow_mass };
+    let put = Box::new(move |is_known_in_full| making.finish(is_known_in_full));
+    aside.place = Some(PutInPlace { in_any_case: true, put });
+    Ok(())
+}
+
+fn path_of(name: &[u8]) -> RelPath {
+    Name::new(name).map_or_else(|_| RelPath::root(), |name| RelPath::root().join(name))
+}
+
+/// What the snapshot of a run is called while it is made, where so many runs before it were cut.
+fn unfinished_name(before: u8) -> Vec<u8> {
+    // No name has a slash, so no tree that is published has this one.
+    PartialId::of_tree(&[b"snapshot/", &[before][..]].concat()).file_name()
+}
+
+/// What a snapshot is called while it is removed.
+fn removed_name() -> Vec<u8> {
+    PartialId::of_tree(b"snapshot/removed").file_name()
+}
+
+fn open(series: &Root) -> Result<<Root as Storage>::Directory> {
+    series.open(&RelPath::root(), Access::Read).map_err(failed("cannot open the series"))
+}
+
+/// Takes what earlier runs left for states of the tree, and gives a name that none of them has.
+fn go_on(series: &Root, goes_on: bool, bases: &mut Vec<Basis<Root>>) -> Result<Vec<u8>> {
+    let names: Vec<_> = (0..UNFINISHED_MAX).map(unfinished_name).collect();
+    let left: Vec<_> = names.iter().map(|name| series.descend(&path_of(name)).ok()).collect();
+    if let (true, Some(free)) = (goes_on, left.iter().position(Option::is_none)) {
+        bases.extend(left.into_iter().flatten().map(|root| Basis { root, hides: None }));
+        return Ok(names.into_iter().nth(free).unwrap_or_default());
+    }
+    drop(left);
+    for name in &names {
+        remove(series, name).map_err(failed("cannot remove what is left of an earlier run"))?;
+    }
+    Ok(unfinished_name(0))
+}
+
+/// The moments of all snapshots of a series, from the newest to the oldest.
+fn moments(series: &Root) -> Result<Vec<Moment>> {
+    let directory = open(series)?;
+    let mut found = Vec::new();
+    let mut buffer = [MaybeUninit::uninit(); 1 << 13];
+    let listed = directory.names(&mut buffer, |name, _| {
+        found.extend(Moment::of_name(name));
+        Ok(())
+    });
+    listed.map_err(failed("cannot list the series"))?;
+    // What is called like a snapshot and is no directory is somebody else's.
+    found
+        .retain(|moment| directory.status(moment.name().as_bytes()).is_ok_and(|status| status.kind == Kind::Directory));
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+/// Removes a directory of a series with all that is in it.
+fn remove(series: &Root, name: &[u8]) -> std::result::Result<(), CallError> {
+    let widened = Widened::new(series);
+    let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
+    remove_tree(series, &path_of(name), &mut removal)?;
+    removal.failed.first().map_or(Ok(()), |&(_, error)| Err(error))
+}
+
+impl Making {
+    /// Gives the new snapshot its name, and removes those that the rule does not keep. `is_known_in_full`: nothing of the source could
+    /// not be read.
+    fn finish(&self, is_known_in_full: bool) -> Result<PutOutcome> {
+        if let Some(refusal) = self.is_suspect()? {
+            return Ok(PutOutcome { refused: Some(refusal), told: Vec::new() });
+        }
+        let directory = open(&self.series)?;
+        let made = self.name()?;
+        directory.sync().map_err(failed("cannot write to disk"))?;
+        let mut told =
+            vec![Told { kind: IssueKind::Snapshot, path: made.name().into(), message: "the snapshot was made" }];
+        for before in 0..UNFINISHED_MAX {
+            // What stays is removed by the next run.
+            let _ = remove(&self.series, &unfinished_name(before));
+        }
+        if self.keep != Keep::default() {
+            if is_known_in_full {
+                self.prune(made, &directory, &mut told)?;
+            } else {
+                let message = "the source could not be read in full, so no snapshot was removed";
+                told.push(Told { kind: IssueKind::Notice, path: Vec::new(), message });
+            }
+        }
+        Ok(PutOutcome { refused: None, told })
+    }
+
+    /// Why nothing is made of a source that is empty, where the newest snapshot is not.
+    fn is_suspect(&self) -> Result<Option<Error>> {
+        let is_bare = |name: &[u8]| -> Result<bool> {
+            let opened = self.series.open(&path_of(name), Access::Read);
+            opened.and_then(|directory| is_empty(&directory)).map_err(failed("cannot list one"))
+        };
+        if self.may_be_empty || !is_bare(&self.meanwhile)? {
+            return Ok(None);
+        }
+        let Some(newest) = moments(&self.series)?.first().map(|moment| moment.name()) else { return Ok(None) };
+        if is_bare(newest.as_bytes())? {
+            return Ok(None);
+        }
+        remove(&self.series, &self.meanwhile).map_err(failed("cannot remove it"))?;
+        let message = format!(
+            "the source is empty while the snapshot {newest} is not. Is it mounted? No snapshot was made. Allow it with \
+             allowMassDelete (--allow-mass-delete)"
+        );
+        let refusal = Error::new(ErrorKind::DeleteRefused, message).with("reason", "source-empty".to_owned());
+        Ok(Some(refusal))
+    }
+
+    /// Gives it the name of this moment, or of the first after it that has none.
+    fn name(&self) -> Result<Moment> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut moment = i64::try_from(since).ok().and_then(Moment::new);
+        while let Some(at) = moment {
+            let (from, to) = (self.meanwhile.as_slice(), at.name());
+            let series = self.series.fd();
+            match rustix::fs::renameat_with(series, from, series, to.as_bytes(), RenameFlags::NOREPLACE) {
+                Ok(()) => return Ok(at),
+                Err(Errno::EXIST | Errno::NOTEMPTY) => moment = at.next(),
+                // A file system that cannot say so: what has the name is looked for, and nobody else writes here.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+                    let directory = open(&self.series)?;
+                    if directory.status(to.as_bytes()).is_ok() {
+                        moment = at.next();
+                        continue;
+                    }
+                    directory.rename(from, to.as_bytes()).map_err(failed("cannot give it its name"))?;
+                    return Ok(at);
+                }
+                Err(errno) => return Err(failed("cannot give it its name")(CallError { call: "renameat2", errno })),
+            }
+        }
+        Err(Error::new(ErrorKind::Config, "snapshot: the clock is of a time that no name says"))
+    }
+
+    /// Removes what the rule does not keep. What is removed has no snapshot's name any more before anything of it goes.
+    fn prune(&self, made: Moment, directory: &<Root as Storage>::Directory, told: &mut Vec<Told>) -> Result<()> {
+        let all = moments(&self.series)?;
+        let newest = all.first().copied();
+        let gone = removed_name();
+        for (moment, stays) in all.iter().zip(self.keep.keeps(&all)) {
+            if stays || *moment == made || Some(*moment) == newest {
+                continue;
+            }
+            let name = moment.name();
+            let removed = directory.rename(name.as_bytes(), &gone).and_then(|()| remove(&self.series, &gone));
+            if removed.is_err() {
+                let message = "the snapshot could not be removed";
+                told.push(Told { kind: IssueKind::Delete, path: name.into(), message });
+                // What is left of it has the name that the next one would get.
+                break;
+            }
+            let message = "the snapshot was removed: the rule does not keep it";
+            told.push(Told { kind: IssueKind::SnapshotRemoved, path: name.into(), message });
+        }
+        directory.sync().map_err(failed("cannot write to disk"))
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        // Nothing is gone on with where nothing was made.
+        if let Ok(directory) = open(&self.series) {
+            let _ = directory.remove_directory(&self.meanwhile);
+        }
+    }
+}
