@@ -14,6 +14,7 @@ const VERBS: ReadonlySet<unknown> = new Set<Verb>([
   'profile',
   'doctor',
   'config',
+  'completion',
 ]);
 
 /** Runs what the command line asks for. A verb is one only as the exact first word: a folder of that name is `./serve`. */

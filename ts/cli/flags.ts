@@ -196,6 +196,9 @@ export const PROFILE_FLAGS: readonly Flag[] = [
 /** Flags of `doctor`. */
 export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
+/** Flags of `completion`. */
+export const COMPLETION_FLAGS: readonly Flag[] = [HELP_FLAG];
+
 /** Flags of `config`. */
 export const CONFIG_FLAGS: readonly Flag[] = [
   { name: 'origin', category: OUTPUT, help: 'say which line of which file each is from' },

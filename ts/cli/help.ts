@@ -14,7 +14,8 @@ sparsync serve --root NAME=PATH --allow 'me KEY' on the server: offer a folder t
 sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
 
 usage: sparsync [OPTIONS] SRC... DEST
-       sparsync serve | invite | join | keys | trust | verify | profile | doctor | config [--help]
+       sparsync serve | invite | join | keys | trust | verify | profile | doctor | config | completion
+                [--help]
 
 SRC or DEST may be sparsync://HOST[:PORT]/NAME/PATH. A SRC without a slash at its end is put below DEST
 under its own name; with one, its content is. Flags mean what they mean in rsync.
@@ -33,6 +34,7 @@ Verbs (a folder of the same name is written ./serve):
   profile report FILE         say where the time of a sync went
   doctor [URL]                find out what is wrong here
   config show                 say what files of settings (sparsync.toml) say
+  completion SHELL            print what bash, zsh or fish complete words by
 
 Environment:
   SPARSYNC_CONFIG_DIR         folder of key, known_hosts and authorized_keys (~/.config/sparsync)

@@ -5,7 +5,8 @@ import type { Word } from './parse.js';
 type Command = (words: readonly Word[]) => Promise<number>;
 
 /** A word that is a verb. */
-export type Verb = 'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config';
+export type Verb =
+  'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config' | 'completion';
 
 /** The verbs. Each loads only what it needs. */
 const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
@@ -18,6 +19,7 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   profile: async () => (await import('./profile.js')).profileCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
   config: async () => (await import('./config.js')).configCommand,
+  completion: async () => (await import('./completion.js')).completionCommand,
 };
 
 /** Runs a verb. */
