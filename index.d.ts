@@ -13,8 +13,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class NativeClient {
   /** Connects. */
   static connect(options: NativeConnectOptions): Promise<NativeClient>
-  /** Connects to what a command leads to. */
-  static connectBy(options: NativeCommandOptions): Promise<NativeClient>
+  /** Connects to what a command leads to, unless `dial` is called off. */
+  static connectBy(options: NativeCommandOptions, dial: NativeDial): Promise<NativeClient>
   /** The server's key, `ed25519:…`; empty when a private CA vouches for another kind of key. */
   get serverKey(): string
   /** `ip:port` that is really used. */
@@ -33,6 +33,14 @@ export declare class NativeClient {
   roundTripMs(): number
   /** Cancels what runs and closes the connection. */
   close(): Promise<void>
+}
+
+/** The making of one connection, which can be called off. */
+export declare class NativeDial {
+  /** One that has not begun. */
+  constructor()
+  /** Ends the command that is being started, and keeps one from being. */
+  cancel(): void
 }
 
 /** A run. */

@@ -4,7 +4,7 @@ import { isPlain } from './check.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
 import type { EntryKind } from './events.js';
 import { SyncJob } from './job.js';
-import { closeQuietly, dial } from './link.js';
+import { Dial, closeQuietly } from './link.js';
 import type { Link, OpenLink } from './link.js';
 import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
@@ -73,7 +73,7 @@ export type PlanDirection =
  */
 export class Connection {
   readonly #target: RemoteTarget;
-  readonly #settings: ConnectSettings;
+  readonly #dial: Dial;
   readonly #link: Link;
   /** The connection that stands or is being made; none before the first use and after it broke. */
   #client: Promise<NativeClient> | undefined;
@@ -86,7 +86,7 @@ export class Connection {
   /** @internal */
   constructor(target: RemoteTarget, settings: ConnectSettings) {
     this.#target = target;
-    this.#settings = settings;
+    this.#dial = new Dial(target, settings);
     this.#link = { open: () => this.#open() };
   }
 
@@ -204,7 +204,7 @@ export class Connection {
 
   /** @internal Begins to connect for a transfer that is about to start, which then finds out how that ended. */
   begin(): void {
-    this.#client ??= this.#dial();
+    this.#client ??= this.#connect();
     this.#client.catch(() => undefined);
   }
 
@@ -212,6 +212,7 @@ export class Connection {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#dial.callOff();
     if (this.#last !== undefined) await closeQuietly(this.#last);
   }
 
@@ -259,7 +260,7 @@ export class Connection {
 
   async #open(): Promise<OpenLink> {
     if (this.#closed) throw makeError('the connection was closed', { code: 'ERR_SPARSYNC_CLOSED' });
-    this.#client ??= this.#dial();
+    this.#client ??= this.#connect();
     const attempted = this.#client;
     const giveUp = (): void => {
       // Several transfers share the connection: the first that finds it broken takes it away from all.
@@ -283,8 +284,8 @@ export class Connection {
     }
   }
 
-  async #dial(): Promise<NativeClient> {
-    const client = await dial(this.#target, this.#settings);
+  async #connect(): Promise<NativeClient> {
+    const client = await this.#dial.connect();
     this.#last = client;
     // `close` may have come while the handshake was under way.
     if (this.#closed) await closeQuietly(client);

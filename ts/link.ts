@@ -2,7 +2,7 @@ import { credentialText, defaultKeyPath, defaultKnownHostsPath } from './config.
 import type { ConnectedEvent } from './events.js';
 import { fromNative } from './errors.js';
 import { loadNative } from './native.js';
-import type { NativeClient, NativeConnectOptions, NativeIdentity, NativeTrust } from './native.js';
+import type { NativeClient, NativeConnectOptions, NativeDial, NativeIdentity, NativeTrust } from './native.js';
 import type { ConnectSettings } from './settings.js';
 import { sessionCommand, shownPlace } from './shell.js';
 import type { Via } from './shell.js';
@@ -22,6 +22,8 @@ export interface OpenLink {
 /** A way to reach the other end, once for each attempt. */
 export interface Link {
   open(): Promise<OpenLink>;
+  /** Ends an `open` that nobody waits for any more. */
+  callOff?(): void;
 }
 
 /** Both ends are on this machine. */
@@ -31,26 +33,76 @@ export const LOCAL_LINK: Link = {
 
 /** A connection for one attempt only. */
 export function oneShotLink(target: RemoteTarget, settings: ConnectSettings): Link {
+  const dial = new Dial(target, settings);
   return {
     open: async () => {
-      const client = await dial(target, settings);
+      const client = await dial.connect();
       return { client, release: () => closeQuietly(client) };
     },
+    callOff: () => dial.callOff(),
   };
 }
 
-/** Makes a connection. Names are looked up each time, for a server may have moved. */
-export async function dial(target: RemoteTarget, given: ConnectSettings): Promise<NativeClient> {
-  if (target.via !== undefined) return dialCommand(target.host, target.via, given);
-  const credential = credentialText();
-  const settings =
-    credential === undefined ? given : (await import('./credential.js')).withCredential(credential, target, given);
-  const options = nativeConnection(target, settings, nativeTrust(settings.trust));
-  const native = await loadNative();
-  try {
-    return await native.NativeClient.connect(options);
-  } catch (error) {
-    throw fromNative(error);
+/** Makes connections to one place, one at a time. */
+export class Dial {
+  readonly #target: RemoteTarget;
+  readonly #settings: ConnectSettings;
+  #native: NativeDial | undefined;
+  #isCalledOff = false;
+
+  constructor(target: RemoteTarget, settings: ConnectSettings) {
+    this.#target = target;
+    this.#settings = settings;
+  }
+
+  /** Makes a connection. Names are looked up each time, for a server may have moved. */
+  connect(): Promise<NativeClient> {
+    const { host, via } = this.#target;
+    return via === undefined ? this.#connectToServer() : this.#connectBy(host, via);
+  }
+
+  /** Ends a command that has not led anywhere yet: it may wait for a password that nobody is going to type. */
+  callOff(): void {
+    this.#isCalledOff = true;
+    this.#native?.cancel();
+  }
+
+  async #connectToServer(): Promise<NativeClient> {
+    const target = this.#target;
+    const credential = credentialText();
+    const settings =
+      credential === undefined
+        ? this.#settings
+        : (await import('./credential.js')).withCredential(credential, target, this.#settings);
+    const options = nativeConnection(target, settings, nativeTrust(settings.trust));
+    const native = await loadNative();
+    try {
+      return await native.NativeClient.connect(options);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  /** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
+  async #connectBy(host: string, via: Via): Promise<NativeClient> {
+    const { words, shown, programs } = sessionCommand(host, via, this.#settings);
+    const native = await loadNative();
+    const dial = new native.NativeDial();
+    this.#native = dial;
+    if (this.#isCalledOff) dial.cancel();
+    try {
+      const timeout = this.#settings.connectTimeoutMs;
+      const options = {
+        words: [...words],
+        shown,
+        programs: programs.map(({ machine, path }) => ({ machine, path })),
+        address: shownPlace(host, via),
+        ...(timeout === undefined ? {} : { connectTimeoutMs: timeout }),
+      };
+      return await native.NativeClient.connectBy(options, dial);
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 }
 
@@ -70,24 +122,6 @@ export function nativeConnection(
     initialMtu: settings.initialMtu,
     congestion: settings.congestion,
   };
-}
-
-/** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
-async function dialCommand(host: string, via: Via, settings: ConnectSettings): Promise<NativeClient> {
-  const { words, shown, programs } = sessionCommand(host, via, settings);
-  const native = await loadNative();
-  try {
-    const timeout = settings.connectTimeoutMs;
-    return await native.NativeClient.connectBy({
-      words: [...words],
-      shown,
-      programs: programs.map(({ machine, path }) => ({ machine, path })),
-      address: shownPlace(host, via),
-      ...(timeout === undefined ? {} : { connectTimeoutMs: timeout }),
-    });
-  } catch (error) {
-    throw fromNative(error);
-  }
 }
 
 /** Closes a connection whose errors nobody needs any more: its work has ended, one way or the other. */

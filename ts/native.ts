@@ -10,6 +10,7 @@ export type {
   NativeAuthorizedKey,
   NativeClient,
   NativeConnectOptions,
+  NativeDial,
   NativeExplanation,
   NativeEvent,
   NativeIdentity,

@@ -181,7 +181,7 @@ export class Run {
   }
 
   async #once(task: Task, native: Native): Promise<SyncResult> {
-    const link = await this.#unlessStopped(task.link.open(), (late) => late.release());
+    const link = await this.#open(task.link);
     let failure: unknown;
     try {
       return await this.#transfer(task, native, link);
@@ -192,6 +192,15 @@ export class Run {
       if (this.#job !== undefined) this.#before = this.#counters();
       this.#job = undefined;
       await link.release(failure);
+    }
+  }
+
+  async #open(link: Link): Promise<OpenLink> {
+    try {
+      return await this.#unlessStopped(link.open(), (late) => late.release());
+    } catch (error) {
+      if (this.#stopped !== undefined) link.callOff?.();
+      throw error;
     }
   }
 

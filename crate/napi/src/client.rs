@@ -6,6 +6,7 @@ use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use sparsync_core::Client;
+use sparsync_core::net::Canceled;
 use sparsync_core::proto::{ListEntry, Meta, Stat};
 
 use crate::error::{promise, throw};
@@ -72,6 +73,28 @@ fn entry(entry: &ListEntry) -> NativeListEntry {
     }
 }
 
+/// The making of one connection, which can be called off.
+#[napi]
+#[derive(Default)]
+pub struct NativeDial {
+    canceled: Canceled,
+}
+
+#[napi]
+impl NativeDial {
+    /// One that has not begun.
+    #[napi(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the command that is being started, and keeps one from being.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self) {
+        self.canceled.cancel();
+    }
+}
+
 /// A connection to a server.
 #[napi]
 pub struct NativeClient {
@@ -101,10 +124,14 @@ impl NativeClient {
         promise(env, Client::connect(options), NativeClient::open)
     }
 
-    /// Connects to what a command leads to.
+    /// Connects to what a command leads to, unless `dial` is called off.
     #[napi(ts_return_type = "Promise<NativeClient>")]
-    pub fn connect_by(env: &Env, options: NativeCommandOptions) -> napi::Result<PromiseRaw<'_, NativeClient>> {
-        let options = options.load();
+    pub fn connect_by<'env>(
+        env: &'env Env,
+        options: NativeCommandOptions,
+        dial: &NativeDial,
+    ) -> napi::Result<PromiseRaw<'env, NativeClient>> {
+        let options = options.load(dial.canceled.clone());
         // A command that has not led anywhere yet does not outlive whoever has started it.
         env.add_env_cleanup_hook(options.canceled.clone(), |canceled| canceled.cancel())?;
         promise(env, Client::connect_by(options), NativeClient::open)

@@ -132,7 +132,7 @@ pub struct NativeCommandOptions {
 }
 
 impl NativeCommandOptions {
-    pub(crate) fn load(self) -> CommandOptions {
+    pub(crate) fn load(self, canceled: Canceled) -> CommandOptions {
         CommandOptions {
             words: self.words.into_iter().map(Into::into).collect(),
             shown: self.shown,
@@ -143,7 +143,7 @@ impl NativeCommandOptions {
                 .map(|program| RemoteProgram { machine: program.machine, path: PathBuf::from(program.path) })
                 .collect(),
             connect_timeout: self.connect_timeout_ms.map(millis),
-            canceled: Canceled::default(),
+            canceled,
         }
     }
 }

@@ -134,22 +134,21 @@ impl Command {
         let (from, to) = super::descriptors(piped(stdout.map(Into::into))?, piped(stdin.map(Into::into))?)?;
         let errors = descriptor::source(piped(stderr.map(Into::into))?).map_err(cannot)?;
         tokio::spawn(Arc::clone(&command).listen(errors));
-        let greet = async {
-            let heard = match preface::hear(&from).await {
-                Err(Unheard::Junk(line)) if !programs.is_empty() && line.starts_with(NEEDED) => {
-                    command.put_there(&to, &line, &programs).await?;
-                    preface::hear(&from).await
-                }
-                heard => heard,
-            };
-            // Only now, for what comes before it is what the other end may be made of.
-            let _ = preface::say(&to).await;
-            Ok::<_, Error>(heard)
+        let hear = async || match connect_timeout {
+            None => Ok(preface::hear(&from).await),
+            Some(limit) => tokio::time::timeout(limit, preface::hear(&from)).await.map_err(|_| command.silent(limit)),
         };
-        let heard = match connect_timeout {
-            None => greet.await?,
-            Some(limit) => tokio::time::timeout(limit, greet).await.map_err(|_| command.silent(limit))??,
-        };
+        let mut heard = hear().await?;
+        if let Err(Unheard::Junk(line)) = &heard
+            && !programs.is_empty()
+            && line.starts_with(NEEDED)
+        {
+            // The limit is one of silence: what the other end is sent takes as long as the way there needs.
+            command.put_there(&to, line, &programs).await?;
+            heard = hear().await?;
+        }
+        // Only now, for what comes before it is what the other end may be made of.
+        let _ = preface::say(&to).await;
         canceled.started();
         match heard {
             Ok(buffer) => Ok(((from, to, buffer), command)),
