@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, wri
 
 import test from 'ava';
 
-import { connect, ConfigError, ConnectionError, plan, sync, verify } from '../dist/index.js';
+import { connect, ConfigError, ConnectionError, plan, SparsyncError, sync, verify } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { start, until } from './helpers/process.js';
@@ -225,6 +225,21 @@ judged('a place by a command of its own, and by what says how ssh would be calle
   }
 });
 
+test('of two runs of one connection to one place by two names the first goes on', async (t) => {
+  const work = workDir(t);
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/large`, Buffer.alloc(3_000_000, 'x'));
+  dir(work, 'there');
+  symlinkSync('there', `${work}/other`);
+  await using connection = await connect({ command: ['env', '-C', work], path: '' }, { remotePath: remote });
+  const first = connection.push(source, 'there', { bwlimit: 1_000_000 });
+  await until('the first run', () => names(`${work}/there`).length > 0);
+  const refused = await failure(t, connection.push(source, 'other'), SparsyncError);
+  t.is(refused.code, 'ERR_SPARSYNC_BUSY');
+  t.is((await first).stats.filesTransferred, 1);
+  assertEqual(t, source, `${work}/there`);
+});
+
 const namespaces = ['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', '--mount-proc'] as const;
 const hasNamespaces = spawnSync(namespaces[0], [...namespaces.slice(1), 'true']).status === 0;
 
@@ -311,6 +326,21 @@ test('when either end is killed the other one ends, and what is complete stays',
   }
   await quietly(t, user, ['-a', `${source}/`, 'box:d/'], { env: stub.env });
   t.is(statSync(`${stub.home}/d/large`).size, 20_000_000);
+});
+
+test('a call that is stopped while its command has led nowhere leaves no command behind', async (t) => {
+  const work = workDir(t);
+  const source = dir(work, 'source');
+  const pidFile = `${work}/pid`;
+  const command = ['sh', '-c', 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 1000', pidFile];
+  const stopping = new AbortController();
+  const reason = new Error('no longer wanted');
+  const job = sync(source, { command, path: 'd' }, { signal: stopping.signal });
+  await until('the command', () => existsSync(pidFile));
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  stopping.abort(reason);
+  t.is(await failure(t, job, Error), reason);
+  await until('the command to end', () => !isAlive(pid));
 });
 
 test('the other end says what it is, and refuses what it does not know', async (t) => {

@@ -15,6 +15,7 @@ use super::list::serve_list;
 use super::log::{Asked, ClientInfo, Happening};
 use super::session::serve_sync;
 use super::stat::stat;
+use crate::claims::WritePlace;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::net::{Handshake, Listener};
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded};
@@ -174,8 +175,14 @@ pub(super) async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Co
 async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut lanes: Box<dyn SessionLanes>) {
     let request = tokio::time::timeout(REQUEST_IN_FULL_TIMEOUT, read_request(&mut *lanes)).await;
     let too_late = |_| Err(Error::new(ErrorKind::Timeout, "the request did not come in time in full"));
-    let found = request.unwrap_or_else(too_late).and_then(|(version, opened)| Ok((version, shared.found(opened)?)));
-    let (version, opened) = match found {
+    let found = request.unwrap_or_else(too_late).and_then(|(version, opened)| {
+        let place = match &opened {
+            Opened::Session(request) => WritePlace::of(request),
+            _ => None,
+        };
+        Ok((version, place, shared.found(opened)?))
+    });
+    let (version, place, opened) = match found {
         Ok(opened) => opened,
         Err(error) => {
             // A client that has gone was not refused.
@@ -192,7 +199,7 @@ async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut la
             Ok(told) => lanes.write(encoded(&[Frame::Explained(Box::new(told))])).await,
             Err(error) => Err(error),
         },
-        Opened::Session(request) => match serve_sync(&shared, &client, lanes, version, *request).await {
+        Opened::Session(request) => match serve_sync(&shared, &client, lanes, version, (*request, place)).await {
             Ok(()) => return,
             Err((given_back, error)) => {
                 lanes = given_back;

@@ -29,7 +29,7 @@ pub(super) struct Live {
     pub(super) connection: Weak<dyn Connection>,
     pub(super) root: Vec<u8>,
     pub(super) path: RelPath,
-    /// What it writes to.
+    /// What it writes to, by the name that its client has for it.
     pub(super) place: Option<WritePlace>,
     pub(super) session: Weak<Session>,
     /// A way to the peer, for a sign of life.

@@ -51,13 +51,14 @@ enum Served {
     HasToCount,
 }
 
-/// Serves a request for a run, from its authorization to its end. One that is refused gives the lanes back.
+/// Serves a request for a run, from its authorization to its end; its client calls what it writes to by the name `place`. One that is refused
+/// gives the lanes back.
 pub(super) async fn serve_sync(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
     mut lanes: Box<dyn SessionLanes>,
     version: Version,
-    mut request: Request,
+    (mut request, place): (Request, Option<WritePlace>),
 ) -> std::result::Result<(), (Box<dyn SessionLanes>, Error)> {
     let begun = shared.authorize(client, &mut request).and_then(|_| Active::begin(&shared.registry));
     let active = match begun {
@@ -77,7 +78,7 @@ pub(super) async fn serve_sync(
         connection: Arc::downgrade(&client.connection),
         root: request.root.clone(),
         path: request.path.clone(),
-        place: WritePlace::of(&request),
+        place,
         session: Arc::downgrade(&session),
         urgent: transport.urgent_sender(),
     });

@@ -8,7 +8,6 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::accept::ConnectedClient;
 use super::registry::{Live, Registry};
-use crate::claims::WritePlace;
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind};
 use crate::transport::{Connection, encoded};
@@ -63,7 +62,7 @@ pub(super) fn supersede(
             && (live.path.is_within(&request.path) || request.path.is_within(&live.path))
             && live.session.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, session))
     };
-    if end_siblings(registry, client, session, request) {
+    if end_siblings(registry, client, session) {
         return true;
     }
     // Its client may know the end of a run before the run has let go.
@@ -92,17 +91,19 @@ pub(super) fn supersede(
 }
 
 /// Ends the runs on the connection of the new one that are in its way. A client asks for nothing that its own live runs
-/// are in the way of (see `claims`), so it has ended them, and the word of that was lost on the way.
-fn end_siblings(registry: &Registry, client: &ConnectedClient, session: &Arc<Session>, request: &Request) -> bool {
-    let Some(place) = WritePlace::of(request) else { return false };
+/// are in the way of (see `claims`), so it has ended them, and the word of that was lost on the way. It goes by the names
+/// that it has: what is the same place by another name may well be alive.
+fn end_siblings(registry: &Registry, client: &ConnectedClient, new: &Arc<Session>) -> bool {
     let siblings: Vec<_> = registry.sessions(|live| {
+        let is_new = |live: &&Live| std::ptr::eq(live.session.as_ptr(), Arc::as_ptr(new));
+        let Some(place) = live.iter().find(is_new).and_then(|new| new.place.as_ref()) else { return Vec::new() };
         let is_own = |live: &&Live| {
             live.connection.upgrade().is_some_and(|connection| Arc::ptr_eq(&connection, &client.connection))
         };
         let is_in_the_way =
-            |live: &&Live| live.place.as_ref().is_some_and(|live| live.is_in_the_way_of(&place).is_some());
-        let sessions = live.iter().filter(is_own).filter(is_in_the_way).filter_map(|live| live.session.upgrade());
-        sessions.filter(|other| !Arc::ptr_eq(other, session)).collect()
+            |live: &&Live| live.place.as_ref().is_some_and(|live| live.is_in_the_way_of(place).is_some());
+        let siblings = live.iter().filter(|live| !is_new(live)).filter(is_own).filter(is_in_the_way);
+        siblings.filter_map(|live| live.session.upgrade()).collect()
     });
     for sibling in &siblings {
         sibling.fail(Error::new(ErrorKind::Closed, "its client has begun another run in its place"));
