@@ -307,10 +307,12 @@ judgedWhere(hasStrace)(
           rsync('-ainc', '--delete', `${work}/${name}/`, `${work}/d/`) === '';
         t.true(is('old') || is('s'), `${label}: ${found}`);
         outcomes.add(`${ran.signal === null && ran.code === 0 ? 'ended' : 'killed'} ${is('s') ? 'new' : 'old'}`);
+        const wasNew = is('s');
         const next = await cli(t, user, ['-a', '--delete', '--publish', `${work}/s/`, `${work}/d/`]);
         t.is(next.code, 0, `${label}: ${next.stderr}`);
         t.true(is('s') || rsync('-ainc', '--delete', `${work}/s/`, `${work}/d/`) === '', label);
         t.deepEqual(unfinished(work), [], label);
+        if (wasNew) t.deepEqual(shape(`${work}/d.previous`), shape(`${work}/old`), label);
       }
     }
     t.true(outcomes.has('killed old') && outcomes.has('killed new'), [...outcomes].join(', '));

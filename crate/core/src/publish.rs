@@ -7,15 +7,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
-use sparsync_proto::{RelPath, Request};
+use sparsync_proto::{Kind, RelPath, Request};
 
 use crate::engine::{PutInPlace, PutOutcome, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, Root};
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
-    Access, CallError, Directory as _, Hold, PartialId, Removal, ShareError, Storage, Widened, WriteDirectory as _,
-    remove_tree, share_tree,
+    Access, CallError, Directory as _, Hold, PartialId, Removal, ShareError, Storage, TempName, Widened,
+    WriteDirectory as _, entries, remove_tree, share_tree,
 };
 
 /// The directory that holds both.
@@ -128,8 +128,7 @@ impl Staged {
         let meanwhile = RelPath::new(&PartialId::of_tree(name.as_bytes()).file_name())
             .map_err(|_| Error::internal("a name that is none"))?;
         let mut staged = Self { parent, name, meanwhile, keeps_previous, is_over: AtomicBool::new(false), lock: None };
-        // What an earlier run left.
-        staged.remove()?;
+        staged.settle()?;
         let above = staged.above()?;
         above
             .make_directory(staged.meanwhile.as_bytes(), 0o700)
@@ -166,13 +165,20 @@ impl Staged {
     /// Exchanges the two trees, and removes or keeps the one that was there. Where that fails they are exchanged back.
     fn exchange(&self) -> Result<()> {
         let above = self.above()?;
-        let exchange = || above.exchange(self.meanwhile.as_bytes(), self.name.as_bytes());
-        exchange().map_err(failed("cannot exchange the new tree with the old one"))?;
-        if let Err(error) = above.sync().map_err(failed("cannot write to disk")).and_then(|()| self.keep(&above)) {
+        let between = self.name_between(&above)?;
+        let exchange = || above.exchange(&between, self.name.as_bytes());
+        if let Err(error) = exchange() {
+            self.take_back(&above, &between);
+            return Err(failed("cannot exchange the new tree with the old one")(error));
+        }
+        let kept = above.sync().map_err(failed("cannot write to disk"));
+        let kept = if self.keeps_previous { kept.and_then(|()| self.keep(&above, &between)) } else { kept };
+        if let Err(error) = kept {
             if let Err(stays) = exchange() {
                 self.is_over.store(true, Ordering::Relaxed);
                 return Err(failed("the new tree stands, and cannot be exchanged back")(stays));
             }
+            self.take_back(&above, &between);
             let _ = above.sync();
             return Err(error);
         }
@@ -183,28 +189,68 @@ impl Staged {
             self.is_over.store(true, Ordering::Relaxed);
             return Err(failed("the new tree stands, and cannot be written to disk")(error));
         }
-        self.remove()?;
+        self.remove(&self.meanwhile)?;
         self.is_over.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Gives the old tree the name by which it is kept, if it is.
-    fn keep(&self, above: &Above) -> Result<()> {
+    /// The name by which the two trees are exchanged. Where the old one is kept it is another than the one that every run begins with
+    /// removing what has it.
+    fn name_between(&self, above: &Above) -> Result<Vec<u8>> {
+        let meanwhile = self.meanwhile.as_bytes();
         if !self.keeps_previous {
-            return Ok(());
+            return Ok(meanwhile.to_vec());
         }
-        let (old, previous) = (self.meanwhile.as_bytes(), [self.name.as_bytes(), PREVIOUS].concat());
-        let kept = match above.exchange(old, &previous) {
+        let new = above.status(meanwhile).map_err(failed("cannot look at the new tree"))?;
+        let between = PartialId::of_exchanged_tree(self.name.as_bytes(), new.stamp.ino).file_name();
+        above.rename(meanwhile, &between).map_err(failed("cannot rename the new tree"))?;
+        Ok(between)
+    }
+
+    /// Gives a new tree that was not exchanged the name again that is removed in the end.
+    fn take_back(&self, above: &Above, between: &[u8]) {
+        let _ = above.rename(between, self.meanwhile.as_bytes());
+    }
+
+    /// Gives the old tree the name by which it is kept. The one that was kept before gives way first: were the two exchanged, a run that
+    /// is killed then would leave it where the next one looks for what is to be kept.
+    fn keep(&self, above: &Above, old: &[u8]) -> Result<()> {
+        let (previous, meanwhile) = ([self.name.as_bytes(), PREVIOUS].concat(), self.meanwhile.as_bytes());
+        let kept = match above.rename(&previous, meanwhile) {
             Err(CallError { errno: Errno::NOENT, .. }) => above.rename(old, &previous),
-            exchanged => exchanged,
+            Err(error) => Err(error),
+            Ok(()) => above.rename(old, &previous).inspect_err(|_| {
+                let _ = above.rename(meanwhile, &previous);
+            }),
         };
         kept.map_err(failed("the old tree cannot be kept, and stays where it is"))
     }
 
-    fn remove(&self) -> Result<()> {
+    /// Ends what an earlier run was killed in: keeps the tree that it has replaced, and removes one that has not replaced any.
+    fn settle(&self) -> Result<()> {
+        self.remove(&self.meanwhile)?;
+        let (above, left) = entries(&self.parent, &RelPath::root(), &RelPath::root())
+            .map_err(failed("cannot read the directory that the destination is in"))?;
+        let stands = above.status(self.name.as_bytes()).map_err(failed("cannot look at it"))?.stamp.ino;
+        let is_ours = |(name, kind): &(Vec<u8>, Kind)| *kind == Kind::Directory && TempName::parse(name).is_some();
+        for (name, _) in left.into_iter().filter(is_ours) {
+            let own = above.status(&name).map_err(failed("cannot look at what is left of a tree"))?.stamp.ino;
+            let is_of = |ino| name == PartialId::of_exchanged_tree(self.name.as_bytes(), ino).file_name();
+            if is_of(stands) {
+                self.keep(&above, &name)?;
+                self.remove(&self.meanwhile)?;
+            } else if is_of(own) {
+                let path = RelPath::new(&name).map_err(|_| Error::internal("a name that is none"))?;
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &RelPath) -> Result<()> {
         let widened = Widened::new(&self.parent);
         let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
-        let removed = remove_tree(&self.parent, &self.meanwhile, &mut removal);
+        let removed = remove_tree(&self.parent, path, &mut removal);
         match (removed, removal.failed.first()) {
             (Err(error), _) | (Ok(()), Some(&(_, error))) => Err(failed("cannot remove what is left of a tree")(error)),
             (Ok(()), None) => Ok(()),
@@ -216,7 +262,7 @@ impl Drop for Staged {
     fn drop(&mut self) {
         if !*self.is_over.get_mut() {
             // What stays is removed by the next run.
-            let _ = self.remove();
+            let _ = self.remove(&self.meanwhile);
         }
     }
 }

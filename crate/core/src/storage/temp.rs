@@ -19,15 +19,26 @@ impl PartialId {
         hasher.update(&size.to_le_bytes());
         hasher.update(&mtime.seconds.to_le_bytes());
         hasher.update(&mtime.nanos.to_le_bytes());
-        let mut id = [0; 16];
-        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        Self(id)
+        Self::finish(&hasher)
     }
 
     /// What a tree that takes the place of the one with this name is called meanwhile: the same in every run, so that the next one finds it.
     pub(crate) fn of_tree(name: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("sparsync staged tree 1");
         hasher.update(name);
+        Self::finish(&hasher)
+    }
+
+    /// What two trees exchange by the name `of_tree` when the old one is kept; `ino` is the new one's inode. So it can be told which of
+    /// the two has it, when nobody is left who knows.
+    pub(crate) fn of_exchanged_tree(name: &[u8], ino: u64) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("sparsync exchanged tree 1");
+        hasher.update(&ino.to_le_bytes());
+        hasher.update(name);
+        Self::finish(&hasher)
+    }
+
+    fn finish(hasher: &blake3::Hasher) -> Self {
         let mut id = [0; 16];
         id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         Self(id)
