@@ -773,8 +773,9 @@ if (
   }
 }
 
-const { NativeClient, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
+export { NativeDial }
 export { NativeJob }
 export { NativeServer }
 export { authorizedKeys }
