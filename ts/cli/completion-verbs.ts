@@ -33,6 +33,7 @@ const verb = (flags: readonly Flag[], ...words: string[]): CompletedVerb => ({
 export const COMPLETED: Readonly<Record<Verb | 'sync', CompletedVerb>> = {
   sync: verb(SYNC_FLAGS),
   serve: verb(SERVE_FLAGS),
+  server: verb(SERVE_FLAGS, 'start', 'status', 'stop'),
   invite: verb(INVITE_FLAGS),
   join: verb(JOIN_FLAGS),
   keys: verb(KEYS_FLAGS, 'list', 'show', 'revoke'),

@@ -14,6 +14,7 @@ const VERBS: ReadonlySet<unknown> = new Set<Verb>([
   'profile',
   'doctor',
   'config',
+  'server',
   'completion',
 ]);
 

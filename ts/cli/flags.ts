@@ -17,6 +17,13 @@ import {
 const OUTPUT = 'Output';
 const SERVER = 'Server';
 
+const PID_FILE_FLAG: Flag = {
+  name: 'pid-file',
+  value: 'FILE',
+  category: SERVER,
+  help: 'the file that has the number of the process while it runs',
+};
+
 /** Flags of `serve`. */
 export const SERVE_FLAGS: readonly Flag[] = [
   {
@@ -123,6 +130,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'the same of one key (default: 16)',
   },
+  PID_FILE_FLAG,
   { name: 'print-unit', category: SERVER, help: 'print a unit of systemd for this command, and do nothing else' },
   {
     name: 'log-format',
@@ -195,6 +203,9 @@ export const PROFILE_FLAGS: readonly Flag[] = [
 
 /** Flags of `doctor`. */
 export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
+
+/** Flags of `server`. */
+export const SERVER_FLAGS: readonly Flag[] = [PID_FILE_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `completion`. */
 export const COMPLETION_FLAGS: readonly Flag[] = [HELP_FLAG];

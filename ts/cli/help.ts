@@ -14,7 +14,7 @@ sparsync serve --root NAME=PATH --allow 'me KEY' on the server: offer a folder t
 sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
 
 usage: sparsync [OPTIONS] SRC... DEST
-       sparsync serve | invite | join | keys | trust | verify | profile | doctor | config | completion
+       sparsync serve | server | invite | join | keys | trust | verify | profile | doctor | config | completion
                 [--help]
 
 SRC or DEST may be sparsync://HOST[:PORT]/NAME/PATH. A SRC without a slash at its end is put below DEST
@@ -26,6 +26,7 @@ Flags can be turned off by --no-NAME, as in -a --no-owner. -P stands for --parti
 
 Verbs (a folder of the same name is written ./serve):
   serve                       offer folders to other machines
+  server WORD                 the same in the background: start, status or stop
   invite NAME                 on a server: let another machine in, which then says
   join HOST                   become a client of a server by an invitation
   keys                        show this machine's public key; on a server list, show or revoke clients

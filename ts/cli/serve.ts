@@ -21,6 +21,7 @@ import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { flushOutput, note, print, stderr } from './output.js';
+import { PidFile, refuseRunning } from './pid-file.js';
 import { serveMetrics } from './metrics-server.js';
 import { ProfileFile } from './profile-file.js';
 import { printError } from './report.js';
@@ -65,6 +66,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
   const log = new ServerLog(logged);
   const metricsAt = flags.text('metrics');
+  const pidPath = flags.text('pid-file');
+  if (pidPath !== undefined) refuseRunning(pidPath);
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
@@ -93,11 +96,15 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
   process.on('SIGHUP', onHangup);
   let metrics: HttpServer | undefined;
+  let pidFile: PidFile | undefined;
   try {
     const { address, publicKey } = server;
+    const roots = Object.keys(options.roots);
+    if (pidPath !== undefined) {
+      pidFile = new PidFile(pidPath, { address, publicKey, roots, graceMs, logFile: flags.text('log-file') });
+    }
     // On stderr it would say once more what stdout does.
-    if (log.isFile)
-      log.add({ type: 'listening', at: new Date(), address, publicKey, roots: Object.keys(options.roots) });
+    if (log.isFile) log.add({ type: 'listening', at: new Date(), address, publicKey, roots });
     metrics = metricsAt === undefined ? undefined : await serveMetrics(metricsAt, server);
     await announce(server, flags);
     tellManager('READY=1');
@@ -109,6 +116,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     removeHandlers();
     process.off('SIGHUP', onHangup);
     metrics?.close();
+    pidFile?.remove();
   }
 }
 

@@ -6,7 +6,7 @@ type Command = (words: readonly Word[]) => Promise<number>;
 
 /** A word that is a verb. */
 export type Verb =
-  'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config' | 'completion';
+  'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config' | 'completion' | 'server';
 
 /** The verbs. Each loads only what it needs. */
 const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   verify: async () => (await import('./verify.js')).verifyCommand,
   profile: async () => (await import('./profile.js')).profileCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,
+  server: async () => (await import('./server-control.js')).serverCommand,
   config: async () => (await import('./config.js')).configCommand,
   completion: async () => (await import('./completion.js')).completionCommand,
 };

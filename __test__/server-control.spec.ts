@@ -1,0 +1,125 @@
+// A server in the background: known by its pid file, and never taken for another process.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { cli, exit, quietly } from './helpers/cli.js';
+import { type Ended, start, until } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
+import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
+
+function desk(t: ExecutionContext) {
+  const work = workDir(t);
+  const [admin, user, served] = [client(work, 'admin'), client(work, 'user'), dir(work, 'served')];
+  const pidFile = `${work}/admin.state/server.pid`;
+  const server = (...args: readonly string[]): Promise<Ended> => cli(t, admin, ['server', ...args]);
+  const begin = (...args: readonly string[]): Promise<Ended> => {
+    const allow = `user ${user.publicKey} allow=read,write,delete,owner,special`;
+    return server('start', '--root', `root=${served}`, '--listen', '127.0.0.1:0', '--allow', allow, ...args);
+  };
+  const pid = (): number => Number(readFileSync(pidFile, 'utf8').split('\n')[0]);
+  const isThere = (number: number): boolean => {
+    const ps = spawnSync('ps', ['-o', 'stat=', '-p', String(number)], { encoding: 'utf8' });
+    return ps.stdout.trim() !== '' && !ps.stdout.startsWith('Z');
+  };
+  // A test that fails leaves none behind.
+  t.teardown(() => {
+    const env = { ...process.env, ...admin.env };
+    spawnSync(process.execPath, [program, 'server', 'stop'], { env });
+  });
+  return { work, admin, user, served, pidFile, server, begin, pid, isThere };
+}
+
+test('a server starts in the background, says where it is, serves, and stops', async (t) => {
+  const { work, admin, user, served, pidFile, server, begin, pid, isThere } = desk(t);
+  t.is((await server('status')).code, exit.usage);
+  const started = await begin();
+  t.is(started.code, exit.ok, started.stderr);
+  const [, address = '', key = ''] =
+    /^listening on (\S+) with key (\S+), process \d+, roots root,/.exec(started.stdout) ?? [];
+  t.is(key, admin.publicKey);
+  const number = pid();
+  const status = await server('status', '--json');
+  t.is(status.code, exit.ok);
+  const { since, ...told } = JSON.parse(status.stdout) as Record<string, unknown>;
+  t.true(Date.parse(String(since)) > 0);
+  t.deepEqual(told, {
+    type: 'server',
+    schema: 1,
+    running: true,
+    pid: number,
+    address,
+    publicKey: key,
+    roots: ['root'],
+    logFile: `${work}/admin.state/server.log`,
+    pidFile,
+  });
+  user.trust(Number(address.split(':')[1]), key);
+  mkdirSync(`${work}/source`);
+  writeFileSync(`${work}/source/a`, 'a');
+  await quietly(t, user, ['-a', `${work}/source/`, urlAt(address, 'root')]);
+  t.true(existsSync(`${served}/a`));
+  const again = await begin();
+  t.is(again.code, exit.usage);
+  t.true(again.stderr.includes(`a server is running already: process ${number}`), again.stderr);
+  t.is(pid(), number);
+  const stopped = await server('stop');
+  t.is(stopped.code, exit.ok, stopped.stderr);
+  t.false(isThere(number));
+  t.false(existsSync(pidFile));
+  t.is((await server('stop')).code, exit.ok, 'what does not run is stopped');
+  const log = readFileSync(`${work}/admin.state/server.log`, 'utf8');
+  for (const event of [' listening ', ' session ', ' closing signal=SIGTERM', ' closed'])
+    t.true(log.includes(event), log);
+});
+
+test('a server that does not start says why, as it does in the foreground', async (t) => {
+  const { work, pidFile, server } = desk(t);
+  const args = ['--root', `root=${work}/nowhere`, '--listen', '127.0.0.1:0', '--anonymous'];
+  const ended = await server('start', ...args);
+  t.is(ended.code, exit.usage, ended.stderr);
+  t.regex(ended.stderr, /error\[ERR_SPARSYNC_\w+\].*nowhere/);
+  t.false(existsSync(pidFile));
+  t.is((await server('start', '--root', 'x')).code, exit.usage);
+  t.is((await server('start', '--print-unit')).code, exit.usage);
+});
+
+test('a process that has the number of a server that was is left alone', async (t) => {
+  const { pidFile, server, begin, pid, isThere } = desk(t);
+  t.is((await begin()).code, exit.ok);
+  const first = pid();
+  const record = readFileSync(pidFile, 'utf8').split('\n')[1] ?? '';
+  process.kill(first, 'SIGKILL');
+  await until('its end', () => !isThere(first));
+  t.is((await server('status')).code, exit.usage, 'it was killed');
+  const stranger = start(t, 'sleep', ['1000']);
+  for (const text of [
+    `${stranger.pid}\n${record.replace(`"pid":${first}`, `"pid":${stranger.pid}`)}\n`,
+    `${stranger.pid}\n`,
+    `${stranger.pid}\n{"pid":${stranger.pid}}\n`,
+    `-1\n{"pid":-1,"start":""}\n`,
+    'x',
+  ]) {
+    writeFileSync(pidFile, text);
+    t.is((await server('status')).code, exit.usage, text);
+    t.is((await server('stop')).code, exit.ok, text);
+  }
+  t.false(stranger.over());
+  const started = await begin();
+  t.is(started.code, exit.ok, started.stderr);
+  t.not(pid(), first);
+  t.false(stranger.over());
+});
+
+test('of servers that start at once with one file one runs', async (t) => {
+  const { pidFile, begin, server, pid } = desk(t);
+  mkdirSync(pidFile.replace(/\/[^/]*$/, ''), { recursive: true });
+  writeFileSync(pidFile, '1\nstale\n');
+  const ended = await Promise.all([begin(), begin(), begin()]);
+  const codes = ended.map(({ code }) => code).toSorted((a, b) => Number(a) - Number(b));
+  t.deepEqual(codes, [exit.ok, exit.usage, exit.usage], ended.map(({ stderr }) => stderr).join('\n'));
+  const status = JSON.parse((await server('status', '--json')).stdout) as { pid: number };
+  t.is(status.pid, pid());
+});
