@@ -19,6 +19,10 @@ export declare class NativeClient {
   get serverKey(): string
   /** `ip:port` that is really used. */
   get remoteAddress(): string
+  /** What carries it: `quic`, `tcp` or `pipe`. */
+  get transport(): string
+  /** Why it is `tcp`, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
+  get udp(): string | null
   /** Whether the connection has ended. */
   get closed(): boolean
   /** Starts a run. */
@@ -164,7 +168,7 @@ export type NativeCompression = 'auto' | 'always' | 'never'
 export interface NativeConnectOptions {
   /** Name or address. */
   host: string
-  /** UDP port. */
+  /** Port, of UDP and of TCP. */
   port: number
   /** Who this side is. */
   identity: NativeIdentity
@@ -178,6 +182,8 @@ export interface NativeConnectOptions {
   initialMtu: number
   /** Congestion control: `auto`, `bbr` or `cubic`. */
   congestion: string
+  /** What may carry the connection: `auto`, `quic` or `tcp`. */
+  transport: string
 }
 
 /** Which way the content goes, as the initiator sees it. */
@@ -453,6 +459,8 @@ export interface NativeServerEvent {
   publicKey?: string
   /** Where the client is. */
   address?: string
+  /** What carries its connection: `quic` or `tcp`. */
+  transport?: string
   /** `push`, `pull`, `list`, `stat`, `explain` or `join`. */
   operation?: string
   /** The root as the client calls it. */
@@ -507,6 +515,8 @@ export interface NativeServerOptions {
   idleTimeoutMs: number
   /** Congestion control: `auto`, `bbr` or `cubic`. */
   congestion: string
+  /** Listen on TCP too. */
+  tcp: boolean
   /** Every session is profiled. */
   profile: boolean
   /** Options that no client may use. */

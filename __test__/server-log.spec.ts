@@ -83,7 +83,7 @@ test('a day of a server: each line of its log is what was done, and nothing that
   await run(stranger, exit.unauthorized, '-a', `${source}/`, server.url('root', 'alice'));
 
   const done = lines(log, 'session', 'refused');
-  const of = (name: string): object => ({ client: name });
+  const of = (name: string): object => ({ client: name, transport: 'quic' });
   const session = (name: string, operation: string, path: string, figures: object): object => ({
     level: 'info',
     type: 'session',
@@ -102,7 +102,7 @@ test('a day of a server: each line of its log is what was done, and nothing that
   const refused = (name: string | undefined, code: string, request: object): object => ({
     level: 'warn',
     type: 'refused',
-    ...(name === undefined ? {} : of(name)),
+    ...(name === undefined ? { transport: 'quic' } : of(name)),
     ...request,
     code: `ERR_SPARSYNC_${code}`,
   });
@@ -220,23 +220,23 @@ test('without flags the log is text on stderr; -v tells more of it and -q less',
           .replace(/ durationMs=\d+/, ' durationMs=N'),
       );
   };
-  const session = String.raw`info session client=me address=HERE operation=push root=root path="with space=\#042\#012" dryRun=false files=1 bytes=1 deletes=0 failed=0 result=ok durationMs=N`;
+  const session = String.raw`info session client=me address=HERE transport=quic operation=push root=root path="with space=\#042\#012" dryRun=false files=1 bytes=1 deletes=0 failed=0 result=ok durationMs=N`;
   const refused =
-    'warn refused client=me address=HERE operation=push root=root path=to code=ERR_SPARSYNC_SCOPE message="the key \\#042me\\#042 may not delete"';
+    'warn refused client=me address=HERE transport=quic operation=push root=root path=to code=ERR_SPARSYNC_SCOPE message="the key \\#042me\\#042 may not delete"';
   const closing = ['info closing signal=SIGTERM sessions=0 graceMs=10000', 'info closed'];
   const plain = await said();
   t.deepEqual(plain, [session, refused, ...closing]);
   t.deepEqual(await said('-q'), [refused]);
   const verbose = await said('-v');
-  t.is(verbose[0], 'debug connected client=me address=HERE');
+  t.is(verbose[0], 'debug connected client=me address=HERE transport=quic');
   t.true(
     verbose.some((line) =>
       line.startsWith(
-        'debug answered client=me address=HERE operation=stat root=root path=a code=ERR_SPARSYNC_NOT_FOUND ',
+        'debug answered client=me address=HERE transport=quic operation=stat root=root path=a code=ERR_SPARSYNC_NOT_FOUND ',
       ),
     ),
   );
-  t.true(verbose.includes('debug disconnected client=me address=HERE durationMs=N'));
+  t.true(verbose.includes('debug disconnected client=me address=HERE transport=quic durationMs=N'));
   t.deepEqual(
     verbose.filter((line) => !line.startsWith('debug ')).map((line) => line.split(' ')[1]),
     ['session', 'refused', 'closing', 'closed'],

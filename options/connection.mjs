@@ -66,4 +66,11 @@ export const rows = [
     shared: true,
     help: 'what decides how much this side sends: auto, bbr or cubic (default: auto)',
   },
+  {
+    kind: own({ value: 'NAME' }),
+    flag: 'transport',
+    choices: { list: 'TRANSPORT_CHOICES', from: '../transports.js' },
+    shared: true,
+    help: 'what may carry the connection to a server: quic, tcp, or auto, which is TCP where UDP gets no answer (default: auto)',
+  },
 ];

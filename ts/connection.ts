@@ -21,6 +21,8 @@ import type { PipePlace } from './shell.js';
 import type { Task } from './run.js';
 import { parseTarget, remotePathNames } from './target.js';
 import type { LocalTarget, Location, RemoteTarget } from './target.js';
+import { transportOf } from './transports.js';
+import type { Transport } from './transports.js';
 
 /** One entry of a directory on a server. */
 export interface ListEntry {
@@ -98,6 +100,11 @@ export class Connection {
   /** The address in use, `ip:port`. */
   get remoteAddress(): string {
     return this.#last?.remoteAddress ?? '';
+  }
+
+  /** What carries it. */
+  get transport(): Transport {
+    return transportOf(this.#last?.transport);
   }
 
   /** The current estimate of the round-trip time in milliseconds. */

@@ -1,6 +1,7 @@
 import type { ErrorCode, Side } from './codes.js';
 import type { SyncProfile } from './profile.js';
 import type { SyncStats } from './stats.js';
+import type { Transport, UdpOutcome } from './transports.js';
 import type { ACTIONS, ENTRY_KINDS, FAILURE_CODES, NOTICE_CODES, REASONS } from './words.js';
 
 /** What is done, or in a plan would be done, to one path of the destination. */
@@ -117,6 +118,10 @@ export interface ConnectedEvent {
   serverKey: string;
   /** The address in use, `ip:port`. */
   remoteAddress: string;
+  /** What carries it. */
+  transport: Transport;
+  /** Why that is TCP; absent where TCP was asked for. */
+  udp?: UdpOutcome;
   /** The attempt that it serves, counted from 1. */
   attempt: number;
 }
@@ -180,6 +185,8 @@ export interface SyncResult {
     /** Names of those that `keep` does not keep. */
     removed: string[];
   };
+  /** What carried the last attempt. */
+  transport: Transport;
   /** Where the time of the last attempt went; only when it was asked for. */
   profile?: SyncProfile;
 }

@@ -122,4 +122,5 @@ export type { Identity, KnownHostsOptions, PinOptions } from './trust.js';
 export { verify } from './verify.js';
 export type { Verification, VerifyResult } from './verify.js';
 export type { Congestion } from './congestion.js';
+export type { Transport, TransportChoice, UdpOutcome } from './transports.js';
 export type { Changing, Compare, Compression, Durability, MissingSources } from './words.js';

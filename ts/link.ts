@@ -7,6 +7,7 @@ import type { ConnectSettings } from './settings.js';
 import { sessionCommand, shownPlace } from './shell.js';
 import type { Via } from './shell.js';
 import type { RemoteTarget } from './target.js';
+import { transportOf, udpOutcomeOf } from './transports.js';
 
 /** How long a server may take to be reached, unless something else is said. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -121,6 +122,7 @@ export function nativeConnection(
     idleTimeoutMs: settings.idleTimeoutMs,
     initialMtu: settings.initialMtu,
     congestion: settings.congestion,
+    transport: settings.transport,
   };
 }
 
@@ -135,7 +137,15 @@ export async function closeQuietly(client: NativeClient): Promise<void> {
 
 /** What an attempt tells about its connection. */
 export function connectedEvent(client: NativeClient, attempt: number): ConnectedEvent {
-  return { type: 'connected', serverKey: client.serverKey, remoteAddress: client.remoteAddress, attempt };
+  const { serverKey, remoteAddress, transport, udp } = client;
+  return {
+    type: 'connected',
+    serverKey,
+    remoteAddress,
+    transport: transportOf(transport),
+    ...udpOutcomeOf(udp),
+    attempt,
+  };
 }
 
 /** The identity as native code takes it, this user's key by default. */

@@ -1,4 +1,5 @@
 import type { Congestion } from './congestion.js';
+import type { TransportChoice } from './transports.js';
 import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
@@ -208,6 +209,14 @@ export interface ConnectOptions {
    * @example `congestion: 'cubic'`
    */
   congestion?: Congestion | undefined;
+  /**
+   * What may carry the connection: `'quic'` over UDP, or TLS over `'tcp'`, at the same port. Either proves the same keys.
+   *
+   * Default: `'auto'`, which is QUIC, and TCP where UDP gets no answer.
+   *
+   * @example `transport: 'tcp'`
+   */
+  transport?: TransportChoice | undefined;
   /**
    * The remote shell by which places on hosts are reached (`ssh://`, {@link ShellPlace}): a program with its arguments, as an
    * array or as rsync takes `-e`.

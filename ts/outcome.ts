@@ -7,6 +7,7 @@ import type { NativeResult } from './native.js';
 import { toSyncProfile } from './profile-convert.js';
 import { addAttempt, toStats } from './stats.js';
 import type { Counters } from './stats.js';
+import type { Transport } from './transports.js';
 
 /** What is known of a run beside what its last attempt reports. */
 export interface RunFacts {
@@ -16,6 +17,7 @@ export interface RunFacts {
   readonly durationMs: number;
   readonly dryRun: boolean;
   readonly direction: 'push' | 'pull' | 'local';
+  readonly transport: Transport;
 }
 
 /** The summary of a run out of its last attempt. */
@@ -30,6 +32,7 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
     attempts: facts.attempts,
     durationMs: facts.durationMs,
     dryRun: facts.dryRun,
+    transport: facts.transport,
     ...(profile === undefined ? {} : { profile }),
     ...snapshotOf(native),
   };

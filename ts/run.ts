@@ -15,6 +15,7 @@ import { retryDelay } from './retry.js';
 import { addAttempt, CounterReader, toStats } from './stats.js';
 import type { Counters, SyncStats } from './stats.js';
 import { EventStream } from './stream.js';
+import { transportOf } from './transports.js';
 
 /** What a run has to do. */
 export interface Task {
@@ -232,6 +233,7 @@ export class Run {
       durationMs: this.#elapsedMs(),
       dryRun: settings.dryRun,
       direction: placement.direction,
+      transport: transportOf(client?.transport),
     });
     assertComplete(
       outcome,

@@ -3,6 +3,8 @@ import type { ErrorCode } from './codes.js';
 import type { EntryPath } from './events.js';
 import type { NativeServer, NativeServerEvent } from './native.js';
 import { textOf } from './paths.js';
+import { transportOf } from './transports.js';
+import type { Transport } from './transports.js';
 
 /** Who a client is. */
 export interface ServerClient {
@@ -12,6 +14,8 @@ export interface ServerClient {
   publicKey?: string;
   /** Where it is, `ip:port`. */
   address: string;
+  /** What carries its connection. */
+  transport: Transport;
 }
 
 /** What a client asked for. */
@@ -209,11 +213,12 @@ const NO_REASON: ServerProblem = { code: 'ERR_SPARSYNC_INTERNAL', message: 'no r
 
 const OPERATIONS = ['push', 'pull', 'list', 'stat', 'explain', 'join'] as const;
 
-function clientOf({ client, publicKey, address }: NativeServerEvent): ServerClient {
+function clientOf({ client, publicKey, address, transport }: NativeServerEvent): ServerClient {
   return {
     ...(client === undefined ? {} : { client }),
     ...(publicKey === undefined ? {} : { publicKey }),
     address: address ?? '',
+    transport: transportOf(transport),
   };
 }
 

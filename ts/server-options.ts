@@ -113,7 +113,7 @@ export interface ServeOptions {
    */
   roots: Readonly<Record<string, PathLike | RootOptions>>;
   /**
-   * Address and UDP port, an IPv6 address in brackets. `[::]` is every address, IPv4 as well; port `0` is any free one.
+   * Address and port, of UDP and of TCP, an IPv6 address in brackets. `[::]` is every address, IPv4 as well; port `0` is any free one.
    *
    * Default: `'127.0.0.1:0'`, which only this machine can reach. (The command line listens on `[::]:28792`.)
    *
@@ -188,6 +188,14 @@ export interface ServeOptions {
    */
   congestion?: Congestion | undefined;
   /**
+   * Listen on TCP too, at the same port, for clients that UDP does not get through to.
+   *
+   * Default: `true`.
+   *
+   * @example `tcp: false`
+   */
+  tcp?: boolean | undefined;
+  /**
    * Is told where the time of every sync went, when it has ended, and every ten seconds in which something was served,
    * and at the end, what all of them took together. It is called on this process's own turn, and must not throw.
    *
@@ -260,6 +268,7 @@ export interface ServeSettings {
   readonly maxSessions: number;
   readonly idleTimeoutMs: number;
   readonly congestion: Congestion;
+  readonly tcp: boolean;
   readonly profile: ProfileListener | undefined;
   readonly log: ServerEventListener | undefined;
   readonly metrics: boolean;
@@ -345,6 +354,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   maxConnections: integer(1, 65_536, 'connections'),
   maxConnectionsPerKey: integer(1, 65_536, 'connections'),
   congestion: oneOf(...CONGESTIONS),
+  tcp: flag,
   refuse: listOf(wordWithoutBlanks),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),
   log: instance<ServerEventListener>(
@@ -372,6 +382,7 @@ export function serveSettings(options: unknown): ServeSettings {
     maxSessions: given.maxSessions ?? 64,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     congestion: given.congestion ?? 'auto',
+    tcp: given.tcp ?? true,
     profile: given.profile,
     log: given.log,
     metrics: given.metrics ?? false,

@@ -58,7 +58,7 @@ export class Server {
     return this.#native.address;
   }
 
-  /** The UDP port. */
+  /** The port, of UDP and of TCP. */
   get port(): number {
     return Number(this.address.slice(this.address.lastIndexOf(':') + 1));
   }
@@ -210,6 +210,7 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     maxSessions: settings.maxSessions,
     idleTimeoutMs: settings.idleTimeoutMs,
     congestion: settings.congestion,
+    tcp: settings.tcp,
     profile: settings.profile !== undefined,
     refuse: [...settings.refuse],
     log: settings.log !== undefined,

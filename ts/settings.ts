@@ -3,6 +3,8 @@ import type { Check, Checked, Checks } from './check.js';
 import { ConfigError } from './errors.js';
 import { ownerAndGroup, ownersOf } from './owners.js';
 import { CONGESTIONS } from './congestion.js';
+import { TRANSPORT_CHOICES } from './transports.js';
+import type { TransportChoice } from './transports.js';
 import type { Congestion } from './congestion.js';
 import type {
   ConnectOptions,
@@ -41,6 +43,7 @@ export interface ConnectSettings {
   readonly idleTimeoutMs: number;
   readonly initialMtu: number;
   readonly congestion: Congestion;
+  readonly transport: TransportChoice;
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
   readonly bootstrap: Bootstrap | undefined;
@@ -107,6 +110,7 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   idleTimeoutMs: integer(100, HOUR_MS, 'milliseconds'),
   initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
   congestion: oneOf(...CONGESTIONS),
+  transport: oneOf(...TRANSPORT_CHOICES),
   rsh: (value: unknown, name: string) => (Array.isArray(value) ? listOf(word)(value, name) : word(value, name)),
   remotePath: word,
   bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
@@ -162,6 +166,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     initialMtu: given.initialMtu ?? 0,
     congestion: given.congestion ?? 'auto',
+    transport: given.transport ?? 'auto',
     rsh: given.rsh,
     remotePath: given.remotePath,
     bootstrap: given.bootstrap,

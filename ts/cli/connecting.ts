@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
+import { TRANSPORT_CHOICES } from '../transports.js';
 import { BOOTSTRAPS, millisecondsOf } from './flag-values.js';
 import type { ParsedFlags } from './parse.js';
 
@@ -18,6 +19,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     },
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
+    transport: flags.choice('transport', TRANSPORT_CHOICES),
     rsh: flags.text('rsh'),
     remotePath: flags.text('rsync-path'),
     bootstrap: bootstrapOf(flags),

@@ -99,6 +99,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'what decides how much the server sends: auto, bbr or cubic (default: auto)',
   },
+  { name: 'no-tcp', category: SERVER, help: 'listen on UDP alone' },
   {
     name: 'grace',
     value: 'SECONDS',

@@ -50,9 +50,11 @@ function authority(error: HostKeyError): string {
 function unreachable(error: SparsyncError): string {
   // The message says what is to be changed.
   if (error.details['reason'] === 'mtu') return 'a VPN or tunnel in between is where this is set';
+  if (error.details['proxy'] !== undefined)
+    return 'is HTTPS_PROXY right? NO_PROXY names the hosts that are reached without it';
   return error.details['reason'] === 'unresolved'
     ? 'is the name of the host spelled right, and does this machine have a name server? An address does as well'
-    : 'is the server running, and does a firewall let UDP through? sparsync doctor URL looks';
+    : 'is the server running, and does a firewall let its port through, by UDP or TCP? sparsync doctor URL looks';
 }
 
 function changedHost(error: HostKeyError): string {

@@ -217,6 +217,7 @@ function serveOptions(flags: ParsedFlags): FlaggedOptions {
     maxConnections: flags.number('max-connections', 1),
     maxConnectionsPerKey: flags.number('max-connections-per-key', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
+    tcp: !flags.on('no-tcp'),
     refuse: flags.all('refuse'),
   };
 }

@@ -188,7 +188,15 @@ class SyncRun {
     });
     if (!isTold) await this.#tellWarnings(result);
     this.#result = result;
+    if (connection !== undefined) this.#tellTransport(result, connection);
     this.#keepProfile(result);
+  }
+
+  /** Says what carried the run; that it was QUIC, which is what everybody expects, at `-vv` alone. */
+  #tellTransport({ transport }: SyncResult, { remoteAddress }: Connection): void {
+    const least = transport === 'quic' ? 2 : 1;
+    if (this.#json || this.#flags.on('quiet') || this.#flags.times('verbose') < least) return;
+    note(`transport: ${transport} (${safe(remoteAddress)})`);
   }
 
   /** What the account of a run is made of, which takes a look at both ends where it names paths. */

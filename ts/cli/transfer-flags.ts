@@ -2,6 +2,7 @@
 import { CONGESTIONS } from '../congestion.js';
 import type { TransferOptions } from '../options.js';
 import { recordOf } from '../record.js';
+import { TRANSPORT_CHOICES } from '../transports.js';
 import { CHANGINGS, COMPRESSIONS, DURABILITIES } from '../words.js';
 import { filterOf } from './filter-flags.js';
 import {
@@ -406,6 +407,13 @@ export const CONGESTION_FLAG: Flag = {
   category: 'Connection and trust',
   help: 'what decides how much this side sends: auto, bbr or cubic (default: auto)',
 };
+export const TRANSPORT_FLAG: Flag = {
+  name: 'transport',
+  value: 'NAME',
+  choices: TRANSPORT_CHOICES,
+  category: 'Connection and trust',
+  help: 'what may carry the connection to a server: quic, tcp, or auto, which is TCP where UDP gets no answer (default: auto)',
+};
 
 /** Flags of every command that connects. */
 export const CONNECTING_FLAGS: readonly Flag[] = [
@@ -418,6 +426,7 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   RSYNC_PATH_FLAG,
   BOOTSTRAP_FLAG,
   CONGESTION_FLAG,
+  TRANSPORT_FLAG,
 ];
 
 /** Flags of a sync. */

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-use sparsync_core::net::{ConnectOptions, ServerTrust};
+use sparsync_core::net::{ConnectOptions, ServerTrust, TransportChoice};
 use sparsync_core::proto::{Attributes, Compression, Deletion, Durability, RelPath, Request};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Client, Run, ServedRoot, Server, ServerOptions};
@@ -40,6 +40,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         max_sessions: 1,
         idle_timeout: PATIENCE,
         congestion: sparsync_core::net::Congestion::Auto,
+        tcp: false,
         refuse: Vec::new(),
         log: false,
         metrics: false,
@@ -61,6 +62,8 @@ async fn push(source: std::ffi::OsString, host: &str, port: u16, key: &str, path
     options.trust = ServerTrust { pins: vec![key.parse()?], ..ServerTrust::default() };
     options.connect_timeout = PATIENCE;
     options.idle_timeout = PATIENCE;
+    // Slowed down as this is, QUIC would be given up on.
+    options.transport = TransportChoice::Quic;
     let client = Client::connect(options).await?;
     let attributes = Attributes { perms: true, times: true, links: true, ..Attributes::default() };
     let request = Request {

@@ -10,24 +10,18 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::net::pipe::PipeConnection;
-use crate::net::{self, CommandOptions, ConnectOptions, ServerTrust};
+use crate::net::{self, CommandOptions, ConnectOptions, Dialed, ServerTrust, Udp};
 use crate::profile::RuntimeClock;
 use crate::run::{Peer, Run, start_remote};
-use crate::transport::{Connection, SessionLanes, encoded};
+use crate::transport::{Connection, SessionLanes, Transport, encoded};
 use crate::trust::{Invitation, PublicKey};
-
-/// A connection that was made.
-struct Dialed {
-    connection: Arc<dyn Connection>,
-    server_key: Option<PublicKey>,
-    address: String,
-}
 
 /// A connection to a server. It has one thread, which carries all of its runs.
 pub struct Client {
     peer: Peer,
     server_key: Option<PublicKey>,
     address: String,
+    udp: Option<Udp>,
     stop: Arc<Notify>,
     thread: Mutex<Option<JoinHandle<()>>>,
     jobs: Mutex<Vec<Weak<Job>>>,
@@ -36,12 +30,7 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(options: ConnectOptions) -> Result<Self> {
-        Self::dial("sparsync-quic", async {
-            let connected = net::connect(options).await?;
-            let (server_key, address) = (connected.server_key, connected.remote.to_string());
-            Ok(Dialed { connection: connected.start(), server_key, address })
-        })
-        .await
+        Self::dial("sparsync-net", net::dial(options)).await
     }
 
     /// Connects to what a command leads to.
@@ -49,7 +38,7 @@ impl Client {
         Self::dial("sparsync-pipe", async {
             let address = options.address.clone();
             let connection = PipeConnection::start_command(options).await?;
-            Ok(Dialed { connection: Arc::new(connection), server_key: None, address })
+            Ok(Dialed { connection: Arc::new(connection), server_key: None, address, udp: None })
         })
         .await
     }
@@ -78,7 +67,7 @@ impl Client {
                 runtime.block_on(async {
                     let began = Instant::now();
                     match dialing.await {
-                        Ok(Dialed { connection, server_key, address }) => {
+                        Ok(Dialed { connection, server_key, address, udp }) => {
                             let peer = Peer {
                                 connection: Arc::clone(&connection),
                                 claims: Arc::default(),
@@ -86,7 +75,7 @@ impl Client {
                                 runtime_clock,
                                 handle: tokio::runtime::Handle::current(),
                             };
-                            if to.send(Ok((peer, server_key, address))).is_ok() {
+                            if to.send(Ok((peer, server_key, address, udp))).is_ok() {
                                 stopped.notified().await;
                             }
                             connection.close(None);
@@ -101,9 +90,9 @@ impl Client {
                 runtime.shutdown_background();
             })
             .map_err(|error| Error::io("cannot start a thread", b"", error))?;
-        let (peer, server_key, address) =
+        let (peer, server_key, address, udp) =
             from.await.map_err(|_| Error::internal("the connection's thread ended without a word"))??;
-        Ok(Self { peer, server_key, address, stop, thread: Mutex::new(Some(thread)), jobs: Mutex::default() })
+        Ok(Self { peer, server_key, address, udp, stop, thread: Mutex::new(Some(thread)), jobs: Mutex::default() })
     }
 
     /// The server's key; nothing when a private CA vouches for it with another kind of key.
@@ -116,6 +105,18 @@ impl Client {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What carries the connection.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.peer.connection.transport()
+    }
+
+    /// Why it is TCP that carries the connection, where UDP would have been taken.
+    #[must_use]
+    pub fn udp(&self) -> Option<Udp> {
+        self.udp
     }
 
     /// The round trip as measured so far.

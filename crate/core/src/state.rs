@@ -1,4 +1,4 @@
-//! The state directory: what a run remembers for the next one. It only ever adds a guard, so a run needs none.
+//! The state directory: what a run remembers for the next one. It only ever adds a guard or saves time, so a run needs none.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -20,6 +20,16 @@ impl StateDir {
             .or_else(|| set("HOME").map(|dir| dir.join(".local/state/sparsync")))?;
         Some(Self { path })
     }
+
+    #[cfg(test)]
+    pub(crate) fn at(path: &std::path::Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+
+    /// The file of what is remembered of a kind of things about one of them.
+    pub(crate) fn file(&self, kind: &str, of: &[u8]) -> PathBuf {
+        self.path.join(kind).join(hex(&blake3::hash(of).as_bytes()[..16]))
+    }
 }
 
 /// The mount points inside a source, as the last run found them.
@@ -34,7 +44,7 @@ impl StateDir {
     /// What is known of the source at the absolute path `source`. An unreadable file is as good as none: it only
     /// ever adds a guard.
     pub(crate) fn known_mounts(&self, source: &[u8]) -> KnownMounts {
-        let file = self.path.join("mounts").join(hex(&blake3::hash(source).as_bytes()[..16]));
+        let file = self.file("mounts", source);
         let paths = std::fs::read(&file).unwrap_or_default();
         let paths = paths.split(|&byte| byte == 0).filter(|path| !path.is_empty());
         // Each path is written with a slash in front, so that the source itself is no empty one.

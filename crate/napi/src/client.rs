@@ -149,6 +149,18 @@ impl NativeClient {
         self.client.address().to_owned()
     }
 
+    /// What carries it: `quic`, `tcp` or `pipe`.
+    #[napi(getter, catch_unwind)]
+    pub fn transport(&self) -> String {
+        self.client.transport().word().to_owned()
+    }
+
+    /// Why it is `tcp`, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
+    #[napi(getter, catch_unwind)]
+    pub fn udp(&self) -> Option<String> {
+        self.client.udp().map(|udp| udp.word().to_owned())
+    }
+
     /// Whether the connection has ended.
     #[napi(getter, catch_unwind)]
     pub fn closed(&self) -> bool {

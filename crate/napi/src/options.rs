@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use sparsync_core::net::{Canceled, CommandOptions, Congestion, ConnectOptions, RemoteProgram, ServerTrust};
+use sparsync_core::net::{
+    Canceled, CommandOptions, Congestion, ConnectOptions, Proxy, RemoteProgram, ServerTrust, TransportChoice,
+};
 use sparsync_core::proto::{
     Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
 };
@@ -64,7 +66,7 @@ pub struct NativeTrust {
 pub struct NativeConnectOptions {
     /// Name or address.
     pub host: String,
-    /// UDP port.
+    /// Port, of UDP and of TCP.
     pub port: u16,
     /// Who this side is.
     pub identity: NativeIdentity,
@@ -78,6 +80,8 @@ pub struct NativeConnectOptions {
     pub initial_mtu: u16,
     /// Congestion control: `auto`, `bbr` or `cubic`.
     pub congestion: String,
+    /// What may carry the connection: `auto`, `quic` or `tcp`.
+    pub transport: String,
 }
 
 fn congestion_of(word: &str) -> Result<Congestion> {
@@ -103,6 +107,11 @@ impl NativeConnectOptions {
         options.idle_timeout = millis(self.idle_timeout_ms);
         options.initial_mtu = (self.initial_mtu != 0).then_some(self.initial_mtu);
         options.congestion = congestion_of(&self.congestion)?;
+        options.transport = TransportChoice::from_word(&self.transport)
+            .ok_or_else(|| config(format!("there is no transport {:?}", self.transport)))?;
+        if options.transport != TransportChoice::Quic {
+            options.proxy = Proxy::of_environment(&options.host, options.port, |name| std::env::var(name).ok())?;
+        }
         Ok(options)
     }
 }
@@ -370,6 +379,8 @@ pub struct NativeServerOptions {
     pub idle_timeout_ms: f64,
     /// Congestion control: `auto`, `bbr` or `cubic`.
     pub congestion: String,
+    /// Listen on TCP too.
+    pub tcp: bool,
     /// Every session is profiled.
     pub profile: bool,
     /// Options that no client may use.
@@ -412,6 +423,7 @@ impl NativeServerOptions {
             max_sessions: self.max_sessions as usize,
             idle_timeout: millis(self.idle_timeout_ms),
             congestion: congestion_of(&self.congestion)?,
+            tcp: self.tcp,
             profile: self.profile,
             refuse: self.refuse,
             log: self.log,

@@ -20,6 +20,8 @@ pub struct NativeServerEvent {
     pub public_key: Option<String>,
     /// Where the client is.
     pub address: Option<String>,
+    /// What carries its connection: `quic` or `tcp`.
+    pub transport: Option<String>,
     /// `push`, `pull`, `list`, `stat`, `explain` or `join`.
     pub operation: Option<String>,
     /// The root as the client calls it.
@@ -96,6 +98,7 @@ pub(crate) fn server_event(event: ServerEvent) -> NativeServerEvent {
         client: client.as_ref().and_then(|client| client.name.clone()),
         public_key: client.as_ref().and_then(|client| client.key).map(|key| key.to_string()),
         address: client.as_ref().map(|client| client.address.clone()),
+        transport: client.as_ref().map(|client| client.transport.word().to_owned()),
         ..NativeServerEvent::default()
     };
     match what {

@@ -27,6 +27,9 @@ const NO_ERROR: u64 = 0x00;
 /// RFC 9000, section 20.1: the server takes no more connections.
 const CONNECTION_REFUSED: u64 = 0x02;
 
+/// RFC 9000, section 20.1: the application has ended it before the handshake was over, which hides its reason.
+const APPLICATION_ERROR: u64 = 0x0c;
+
 /// The application error code for a kind.
 #[must_use]
 pub fn close_code(kind: ErrorKind) -> VarInt {
@@ -145,26 +148,48 @@ fn alert(code: u64) -> Option<u8> {
     CRYPTO_CODES.contains(&code).then(|| code - CRYPTO_CODES.start).and_then(|alert| u8::try_from(alert).ok())
 }
 
-fn no_common_version() -> Error {
+pub(super) fn no_common_version() -> Error {
     Error::new(ErrorKind::Version, "the two sides have no protocol version in common; update the older one").remote()
+}
+
+/// What the peer has said by a TLS alert.
+fn alerted(alert: u8, reason: &str) -> Error {
+    match alert {
+        NO_APPLICATION_PROTOCOL => no_common_version(),
+        // bad, unsupported, revoked, expired and unknown certificate, unknown CA, access denied, wrong signature,
+        // certificate required
+        42..=46 | 48 | 49 | 51 | 116 => Error::new(
+            ErrorKind::Unauthorized,
+            format!("the peer refused this side's certificate (TLS alert {alert}: {reason})"),
+        )
+        .remote(),
+        _ => Error::new(ErrorKind::Protocol, format!("the peer ended the TLS handshake (alert {alert}: {reason})"))
+            .remote(),
+    }
+}
+
+/// What TLS has against a stream over TCP; nothing when it is the stream itself that is gone.
+pub(super) fn tls_error(error: &std::io::Error) -> Option<Error> {
+    let told = match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => alerted(u8::from(*alert), &format!("{alert:?}")),
+        rustls::Error::NoApplicationProtocol => no_common_version(),
+        // Nothing that speaks TLS says such a thing.
+        other @ (rustls::Error::InvalidMessage(_) | rustls::Error::DecryptError) => {
+            Error::protocol(format!("what came is no TLS: {other}")).remote()
+        }
+        other => Error::new(ErrorKind::Protocol, format!("the TLS handshake failed: {other}")),
+    };
+    Some(told)
 }
 
 fn closed_by_transport(code: u64, reason: &[u8]) -> Error {
     let reason = reason_text(reason);
     match alert(code) {
-        Some(NO_APPLICATION_PROTOCOL) => no_common_version(),
-        // bad, unsupported, revoked, expired and unknown certificate, unknown CA, access denied, wrong signature,
-        // certificate required
-        Some(alert @ (42..=46 | 48 | 49 | 51 | 116)) => Error::new(
-            ErrorKind::Unauthorized,
-            format!("the peer refused this side's certificate (TLS alert {alert}: {reason})"),
-        )
-        .remote(),
-        Some(alert) => {
-            Error::new(ErrorKind::Protocol, format!("the peer ended the TLS handshake (alert {alert}: {reason})"))
-                .remote()
-        }
+        Some(alert) => alerted(alert, &reason),
         None if code == NO_ERROR => Error::new(ErrorKind::Closed, "the peer closed the connection").remote(),
+        None if code == APPLICATION_ERROR => {
+            Error::new(ErrorKind::Closed, "the peer ended the connection in the middle of the handshake").remote()
+        }
         None if code == CONNECTION_REFUSED => {
             Error::new(ErrorKind::Connect, "the server takes no more connections at the moment").remote()
         }

@@ -17,7 +17,7 @@ use super::parameters::Circumstances;
 use super::quic::QuicConnection;
 use super::reachable::{refused, too_narrow};
 use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name};
-use super::{Congestion, WindowBudget, close_with, connection_error, parameters, socket};
+use super::{Congestion, Proxy, WindowBudget, close_with, connection_error, parameters, socket, tcp};
 use crate::transport::{self, Principal};
 use crate::trust::{Identity, KnownHosts, KnownKey, PublicKey};
 use crate::{Error, ErrorKind, Result};
@@ -44,7 +44,7 @@ pub struct ServerTrust {
 pub struct ConnectOptions {
     /// A name, an IPv4 address, or an IPv6 address with or without brackets.
     pub host: String,
-    /// The UDP port, not 0.
+    /// The port, not 0, of UDP and of TCP.
     pub port: u16,
     /// This client's key.
     pub identity: Identity,
@@ -61,6 +61,35 @@ pub struct ConnectOptions {
     pub congestion: Congestion,
     /// The connection is for joining by an invitation, and for nothing else. Default false.
     pub joins: bool,
+    /// What may carry the connection, of [`super::dial()`]; [`connect`] is QUIC. Default: either.
+    pub transport: TransportChoice,
+    /// The HTTP proxy that leads there, over TCP alone. Default none.
+    pub proxy: Option<Proxy>,
+}
+
+/// What may carry a connection to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransportChoice {
+    /// QUIC, and TCP where UDP gets no answer.
+    #[default]
+    Auto,
+    /// QUIC alone.
+    Quic,
+    /// TCP alone.
+    Tcp,
+}
+
+impl TransportChoice {
+    /// By its word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "auto" => Some(Self::Auto),
+            "quic" => Some(Self::Quic),
+            "tcp" => Some(Self::Tcp),
+            _ => None,
+        }
+    }
 }
 
 impl ConnectOptions {
@@ -77,6 +106,8 @@ impl ConnectOptions {
             initial_mtu: None,
             congestion: Congestion::Auto,
             joins: false,
+            transport: TransportChoice::Auto,
+            proxy: None,
         }
     }
 }
@@ -109,7 +140,7 @@ impl Connected {
     }
 }
 
-/// Connects to a server: resolves the host anew, tries every address (the next one 250 ms after the last, or at once
+/// Connects to a server over QUIC: resolves the host anew, tries every address (the next one 250 ms after the last, or at once
 /// when that failed), and takes the first that answers with a trusted key.
 ///
 /// Fails with
@@ -124,14 +155,81 @@ impl Connected {
 /// - [`ErrorKind::Unauthorized`]: the server refused this client's certificate in the handshake;
 /// - [`ErrorKind::Io`]: the file of known hosts cannot be read or written.
 pub async fn connect(options: ConnectOptions) -> Result<Connected> {
-    connect_in_time(options).await.map_err(|error| match error.kind() {
-        // A run that stalls ends with the same kind.
-        ErrorKind::Timeout => error.with("phase", "connect".to_owned()),
-        _ => error,
-    })
+    let connecting = async {
+        let target = prepare(options, false).await?;
+        let connected = target.over_quic().await?;
+        if let Err(error) = target.record(connected.server_key) {
+            close_with(&connected.connection, &unrecorded());
+            return Err(error);
+        }
+        Ok(connected)
+    };
+    connecting.await.map_err(in_phase)
 }
 
-async fn connect_in_time(options: ConnectOptions) -> Result<Connected> {
+/// A run that stalls ends with the same kind.
+pub(super) fn in_phase(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Timeout => error.with("phase", "connect".to_owned()),
+        _ => error,
+    }
+}
+
+/// What the server is told when its new key could not be put on record.
+pub(super) fn unrecorded() -> Error {
+    Error::new(ErrorKind::Aborted, "the client could not record the key")
+}
+
+/// A server to connect to, with all that has to be known before.
+pub(super) struct Target {
+    pub(super) options: Arc<ConnectOptions>,
+    pub(super) expected: Vec<KnownKey>,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) deadline: Instant,
+    /// What leads there, and is what the addresses are of.
+    pub(super) proxy: Option<Proxy>,
+    /// No key is on record, and the one that it shows is to be.
+    is_new: bool,
+}
+
+impl Target {
+    pub(super) async fn over_quic(&self) -> Result<Connected> {
+        first_to_answer(&self.options, &self.expected, self.addresses.clone(), self.deadline).await
+    }
+
+    pub(super) async fn over_tcp(&self) -> Result<tcp::Connected> {
+        let attempt = |remote| {
+            let (options, expected) = (Arc::clone(&self.options), self.expected.clone());
+            let proxy = self.proxy.clone();
+            async move { tcp::connect_to(&options, expected, remote, proxy.as_ref()).await }
+        };
+        let what = match &self.proxy {
+            Some(proxy) => format!("connect by the proxy {proxy} to"),
+            None => "connect over TCP to".to_owned(),
+        };
+        let attempts = Attempts { options: &self.options, what: &what, deadline: self.deadline };
+        let failed = attempts.first(self.addresses.clone(), attempt).await;
+        failed.map_err(|error| match &self.proxy {
+            Some(proxy) if error.details().iter().all(|(name, _)| name != "proxy") => {
+                error.with("proxy", proxy.to_string())
+            }
+            _ => error,
+        })
+    }
+
+    /// Puts the key of a new server on record, which has proved only now that it is its own.
+    pub(super) fn record(&self, key: Option<PublicKey>) -> Result<()> {
+        match (&self.options.trust.known_hosts, key) {
+            (Some(file), Some(key)) if self.is_new => {
+                KnownHosts::new(file).append(&self.options.host, self.options.port, key)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks the options, and finds out what the server is called by and known by.
+pub(super) async fn prepare(options: ConnectOptions, by_proxy: bool) -> Result<Target> {
     parameters::check_initial_mtu(options.initial_mtu)?;
     if options.port == 0 || unbracketed(&options.host).is_empty() {
         return Err(Error::new(
@@ -141,32 +239,28 @@ async fn connect_in_time(options: ConnectOptions) -> Result<Connected> {
     }
     let deadline = Instant::now() + options.connect_timeout;
     let expected = expected_keys(&options)?;
-    let new_host = expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
+    let is_new = expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
     let options = Arc::new(options);
-    let addresses = match timeout_at(deadline, resolve(&options.host, options.port)).await {
+    // Who a proxy leads to has a name that the proxy knows.
+    let proxy = options.proxy.clone().filter(|_| by_proxy);
+    let (host, port) =
+        proxy.as_ref().map_or((options.host.as_str(), options.port), |proxy| (proxy.host.as_str(), proxy.port));
+    let addresses = match timeout_at(deadline, resolve(host, port)).await {
         Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
-        Ok(Ok(_)) => return Err(unresolved(&options, "it has no address")),
-        Ok(Err(error)) => return Err(unresolved(&options, &error.to_string()).because(error)),
+        Ok(Ok(_)) => return Err(unresolved((host, port), "it has no address")),
+        Ok(Err(error)) => return Err(unresolved((host, port), &error.to_string()).because(error)),
         Err(_) => {
-            let message = format!("the host {} was not resolved in time", options.host.escape_debug());
+            let message = format!("the host {} was not resolved in time", host.escape_debug());
             return Err(Error::new(ErrorKind::Timeout, message).with("reason", "unresolved".to_owned()));
         }
     };
-    let connected = first_to_answer(&options, &expected, addresses, deadline).await?;
-    if new_host && let (Some(file), Some(key)) = (&options.trust.known_hosts, connected.server_key) {
-        // Only now has the server proved that the key is its own.
-        if let Err(error) = KnownHosts::new(file).append(&options.host, options.port, key) {
-            close_with(&connected.connection, &Error::new(ErrorKind::Aborted, "the client could not record the key"));
-            return Err(error);
-        }
-    }
-    Ok(connected)
+    Ok(Target { options, expected, addresses, deadline, proxy, is_new })
 }
 
-fn unresolved(options: &ConnectOptions, why: &str) -> Error {
-    Error::new(ErrorKind::Connect, format!("cannot resolve the host {}: {why}", options.host.escape_debug()))
-        .with("host", options.host.clone())
-        .with("port", u64::from(options.port))
+fn unresolved((host, port): (&str, u16), why: &str) -> Error {
+    Error::new(ErrorKind::Connect, format!("cannot resolve the host {}: {why}", host.escape_debug()))
+        .with("host", host.to_owned())
+        .with("port", u64::from(port))
         .with("reason", "unresolved".to_owned())
 }
 
@@ -189,75 +283,93 @@ pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
     }
 }
 
-/// The outcome of one address.
-type Attempt = (SocketAddr, Result<Connected>);
-
 pub(super) async fn first_to_answer(
     options: &Arc<ConnectOptions>,
     expected: &[KnownKey],
     addresses: Vec<SocketAddr>,
     deadline: Instant,
 ) -> Result<Connected> {
-    // Dropped on return: the attempts that lost end with it.
-    let mut attempts: JoinSet<Attempt> = JoinSet::new();
-    let mut waiting = addresses.clone().into_iter();
-    let mut failures: Vec<(SocketAddr, Error)> = Vec::new();
-    loop {
-        // Each turn is the moment for another address: the first, one failed, or the last was given its time.
-        if let Some(address) = waiting.next() {
-            let (options, expected) = (Arc::clone(options), expected.to_vec());
-            attempts.spawn(async move { (address, attempt(&options, expected, address).await) });
+    let attempt = |remote| {
+        let (options, expected) = (Arc::clone(options), expected.to_vec());
+        async move { attempt(&options, expected, remote).await }
+    };
+    Attempts { options, what: "connect to", deadline }.first(addresses, attempt).await
+}
+
+/// Attempts at the addresses of a server.
+pub(super) struct Attempts<'a> {
+    pub(super) options: &'a ConnectOptions,
+    /// What is attempted, for messages.
+    pub(super) what: &'a str,
+    pub(super) deadline: Instant,
+}
+
+impl Attempts<'_> {
+    /// The first that succeeds: another address is tried when the last failed, or was given its time.
+    pub(super) async fn first<T: Send + 'static, F>(
+        &self,
+        addresses: Vec<SocketAddr>,
+        attempt: impl Fn(SocketAddr) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        // Dropped on return: the attempts that lost end with it.
+        let mut attempts: JoinSet<(SocketAddr, Result<T>)> = JoinSet::new();
+        let mut waiting = addresses.clone().into_iter();
+        let mut failures: Vec<(SocketAddr, Error)> = Vec::new();
+        loop {
+            if let Some(address) = waiting.next() {
+                let attempt = attempt(address);
+                attempts.spawn(async move { (address, attempt.await) });
+            }
+            let more = waiting.len() > 0;
+            tokio::select! {
+                ended = attempts.join_next() => match ended {
+                    Some(Ok((_, Ok(connected)))) => return Ok(connected),
+                    Some(Ok((address, Err(error)))) => failures.push((address, error)),
+                    Some(Err(panic)) => return Err(Error::internal(format!("connecting: {panic}"))),
+                    None if !more => return Err(self.failed(&addresses, failures, false)),
+                    None => {}
+                },
+                () = sleep(NEXT_ADDRESS_AFTER), if more => {}
+                () = sleep_until(self.deadline) => return Err(self.failed(&addresses, failures, true)),
+            }
         }
-        let more = waiting.len() > 0;
-        tokio::select! {
-            ended = attempts.join_next() => match ended {
-                Some(Ok((_, Ok(connected)))) => return Ok(connected),
-                Some(Ok((address, Err(error)))) => failures.push((address, error)),
-                Some(Err(panic)) => return Err(Error::internal(format!("connecting: {panic}"))),
-                None if !more => return Err(failed(options, &addresses, failures, false)),
-                None => {}
-            },
-            () = sleep(NEXT_ADDRESS_AFTER), if more => {}
-            () = sleep_until(deadline) => return Err(failed(options, &addresses, failures, true)),
+    }
+
+    /// One error for all addresses. Who the server is matters more than that another address is dead.
+    fn failed(&self, addresses: &[SocketAddr], failures: Vec<(SocketAddr, Error)>, timed_out: bool) -> Error {
+        let tells_more = |error: &Error| !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
+        if let Some((_, error)) = failures.iter().find(|(_, error)| tells_more(error)) {
+            return error.clone();
+        }
+        let reasons: Vec<String> = addresses
+            .iter()
+            .map(|address| match failures.iter().find(|(failed, _)| failed == address) {
+                Some((_, error)) => format!("{address}: {}", error.message()),
+                None => format!("{address}: no answer"),
+            })
+            .collect();
+        let silent = timed_out || failures.iter().all(|(_, error)| error.kind() == ErrorKind::Timeout);
+        let kind = if silent { ErrorKind::Timeout } else { ErrorKind::Connect };
+        let server = shown(&self.options.host, self.options.port);
+        let error = Error::new(kind, format!("cannot {} {server}: {}", self.what, reasons.join("; ")))
+            .with("host", self.options.host.clone())
+            .with("port", u64::from(self.options.port));
+        let is_narrow = failures.iter().any(|(_, error)| error.details().iter().any(|(name, _)| *name == "reason"));
+        let error = if is_narrow { error.with("reason", "mtu".to_owned()) } else { error };
+        match failures.into_iter().next() {
+            Some((_, first)) => error.because(first),
+            None => error,
         }
     }
 }
 
-/// One error for all addresses. Who the server is matters more than that another address is dead.
-fn failed(
-    options: &ConnectOptions,
-    addresses: &[SocketAddr],
-    failures: Vec<(SocketAddr, Error)>,
-    timed_out: bool,
-) -> Error {
-    let tells_more = |error: &Error| !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
-    if let Some((_, error)) = failures.iter().find(|(_, error)| tells_more(error)) {
-        return error.clone();
-    }
-    let reasons: Vec<String> = addresses
-        .iter()
-        .map(|address| match failures.iter().find(|(failed, _)| failed == address) {
-            Some((_, error)) => format!("{address}: {}", error.message()),
-            None => format!("{address}: no answer"),
-        })
-        .collect();
-    let silent = timed_out || failures.iter().all(|(_, error)| error.kind() == ErrorKind::Timeout);
-    let kind = if silent { ErrorKind::Timeout } else { ErrorKind::Connect };
-    let error =
-        Error::new(kind, format!("cannot connect to {}: {}", shown(&options.host, options.port), reasons.join("; ")))
-            .with("host", options.host.clone())
-            .with("port", u64::from(options.port));
-    let is_narrow = failures.iter().any(|(_, error)| error.details().iter().any(|(name, _)| *name == "reason"));
-    let error = if is_narrow { error.with("reason", "mtu".to_owned()) } else { error };
-    match failures.into_iter().next() {
-        Some((_, first)) => error.because(first),
-        None => error,
-    }
-}
-
-async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: SocketAddr) -> Result<Connected> {
+/// What is demanded of the server's certificate.
+pub(super) fn demand(options: &ConnectOptions, expected: Vec<KnownKey>) -> ServerDemand {
     let trust = &options.trust;
-    let demand = ServerDemand {
+    ServerDemand {
         host: options.host.clone(),
         port: options.port,
         expected,
@@ -265,8 +377,11 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
         accept_new: trust.accept_new,
         ca_pem: trust.ca_pem.clone(),
         joins: options.joins,
-    };
-    let (tls, refusal) = client_config(&options.identity, demand)?;
+    }
+}
+
+async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: SocketAddr) -> Result<Connected> {
+    let (tls, refusal) = client_config(&options.identity, demand(options, expected))?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     let unreachable = |error: io::Error| Error::new(ErrorKind::Connect, error.to_string()).because(error);
@@ -309,7 +424,7 @@ fn narrow((passes, fails): (usize, usize)) -> Error {
 }
 
 /// The name that a CA's certificate has to bear. With keys it decides nothing and a constant does.
-fn server_name(options: &ConnectOptions) -> Result<String> {
+pub(super) fn server_name(options: &ConnectOptions) -> Result<String> {
     if options.trust.ca_pem.is_none() {
         return Ok("sparsync".to_owned());
     }

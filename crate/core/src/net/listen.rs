@@ -1,6 +1,7 @@
 //! A server's endpoint.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use quinn::{Connecting, Connection, ConnectionError, Endpoint, ServerConfig, Tok
 use tokio::time::{Instant, timeout_at};
 
 use super::address::{Reach, host_and_port, resolve};
+use super::arriving::Arriving;
 use super::gate::{Admission, Gate, Pass};
 use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
+use super::tcp::Acceptor;
 use super::tls::{joins, peer_key, peer_name, server_config};
 use super::{Congestion, WindowBudget, close_code, close_with, connection_error, socket};
 use crate::transport::{self, Principal};
@@ -20,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// How long a client may take for the handshake. The same deadline should cover its first request:
 /// [`Accepted::deadline`].
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Clients whose first packet waits to be taken by [`Listener::accept`].
 const MAX_INCOMING: usize = 1024;
@@ -45,6 +48,8 @@ pub struct ListenOptions {
     pub initial_mtu: Option<u16>,
     /// What decides how much this side sends.
     pub congestion: Congestion,
+    /// Listen on TCP as well, at the same port. Default false.
+    pub tcp: bool,
 }
 
 impl ListenOptions {
@@ -59,6 +64,7 @@ impl ListenOptions {
             idle_timeout: Duration::from_secs(30),
             initial_mtu: None,
             congestion: Congestion::Auto,
+            tcp: false,
         }
     }
 }
@@ -74,9 +80,13 @@ pub struct Listener {
     /// A private CA vouches for clients.
     by_ca: bool,
     gate: Gate,
+    tcp: Option<Acceptor>,
 }
 
-/// Opens a server's socket.
+/// Ports that the system is asked for until it has one that is free on TCP too.
+const PORTS_TRIED: usize = 16;
+
+/// Opens a server's sockets.
 ///
 /// Fails with [`ErrorKind::Config`] when the address, the certificate or the CA cannot be used, when an anonymous
 /// server would listen beyond loopback, or when the address is taken or not this machine's; the error names the address.
@@ -93,16 +103,20 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
         )));
     }
     let tls = server_config(&options.identity, options.anonymous, options.client_ca_pem.as_deref())?;
-    let crypto = QuicServerConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
+    let crypto = QuicServerConfig::try_from(Arc::clone(&tls))
+        .map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.max_incoming(MAX_INCOMING).incoming_buffer_size_total(INCOMING_BUFFER_BYTES);
 
+    let (gate, by_ca) = (Gate::default(), options.client_ca_pem.is_some());
+    let on_tcp = |address| Acceptor::bind(address, Arc::clone(&tls), options.idle_timeout, by_ca, gate.clone());
     let mut reason = refuse("the name has no address".to_owned());
     for address in addresses {
-        let udp = match socket::bind(address) {
-            Ok(udp) => udp,
-            Err(error) => {
-                reason = refuse(format!("{address}: {error}")).because(error);
+        let (udp, tcp) = match open(address, options.tcp.then_some(&on_tcp)) {
+            Ok(sockets) => sockets,
+            Err((protocol, error)) => {
+                let alone = if protocol == "TCP" { " (without TCP, only UDP has to be free)" } else { "" };
+                reason = refuse(format!("{protocol} {address}: {error}{alone}")).because(error);
                 continue;
             }
         };
@@ -122,16 +136,31 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
         let endpoint =
             Endpoint::new(parameters::endpoint(Some(&resets))?, Some(config.clone()), udp, Arc::new(TokioRuntime))
                 .map_err(internal)?;
-        return Ok(Listener {
-            endpoint,
-            address,
-            config,
-            circumstances,
-            by_ca: options.client_ca_pem.is_some(),
-            gate: Gate::default(),
-        });
+        return Ok(Listener { endpoint, address, config, circumstances, by_ca, gate, tcp });
     }
     Err(reason)
+}
+
+/// The sockets of an address, at one port. When the system chooses the port it has to be free for both protocols.
+fn open(
+    address: SocketAddr,
+    on_tcp: Option<&impl Fn(SocketAddr) -> io::Result<Acceptor>>,
+) -> std::result::Result<(UdpSocket, Option<Acceptor>), (&'static str, io::Error)> {
+    let mut taken = Vec::new();
+    loop {
+        let udp = socket::bind(address).map_err(|error| ("UDP", error))?;
+        let Some(on_tcp) = on_tcp else { return Ok((udp, None)) };
+        match on_tcp(udp.local_addr().map_err(|error| ("UDP", error))?) {
+            Ok(tcp) => return Ok((udp, Some(tcp))),
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && taken.len() < PORTS_TRIED =>
+            {
+                // Kept till then, so that the system does not choose it again.
+                taken.push(udp);
+            }
+            Err(error) => return Err(("TCP", error)),
+        }
+    }
 }
 
 impl Listener {
@@ -141,8 +170,11 @@ impl Listener {
         &self.endpoint
     }
 
-    /// Closes the socket and every connection, telling each peer why.
+    /// Closes the sockets and every connection over UDP, telling each peer why. A connection over TCP is its holder's to close.
     pub fn close(&self, error: &Error) {
+        if let Some(tcp) = &self.tcp {
+            tcp.close();
+        }
         self.endpoint.close(close_code(error.kind()), error.message().as_bytes());
     }
 
@@ -163,7 +195,21 @@ impl Listener {
         self.circumstances.socket_buffer_bytes
     }
 
-    /// The next client, whose handshake has only begun; `None` once the endpoint is closed. Has to be called again
+    /// The next client over either protocol; as [`Listener::accept`].
+    pub(crate) async fn next_client(&self) -> Option<Arriving> {
+        let over_tcp = async {
+            match &self.tcp {
+                Some(tcp) => tcp.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            handshake = self.accept() => handshake.map(Arriving::Quic),
+            handshake = over_tcp => Some(Arriving::Tcp(handshake)),
+        }
+    }
+
+    /// The next client over QUIC, whose handshake has only begun; `None` once the endpoint is closed. Has to be called again
     /// without waiting for the handshake: run that in a task of its own.
     pub async fn accept(&self) -> Option<Handshake> {
         loop {
@@ -246,11 +292,20 @@ impl Handshake {
 }
 
 /// On a server a failed TLS handshake that is not about versions is the client's certificate.
-fn refused_client(error: Error) -> Error {
+pub(super) fn refused_client(error: Error) -> Error {
     if error.kind() == ErrorKind::Protocol && error.side() == crate::Side::Local {
         Error::new(ErrorKind::Unauthorized, error.message().to_owned()).because(error)
     } else {
         error
+    }
+}
+
+/// Who somebody is that has shown a certificate, or none.
+pub(super) fn principal(name: Option<String>, key: Option<PublicKey>, by_ca: bool) -> Principal {
+    match (name, key) {
+        (Some(name), key) if by_ca => Principal::Certificate { name, key },
+        (_, Some(key)) => Principal::Key(key),
+        (_, None) => Principal::Anonymous,
     }
 }
 
@@ -277,11 +332,7 @@ impl Accepted {
     /// Who the client has proved to be.
     #[must_use]
     pub fn principal(&self) -> Principal {
-        match (&self.name, self.key) {
-            (Some(name), key) if self.by_ca => Principal::Certificate { name: name.clone(), key },
-            (_, Some(key)) => Principal::Key(key),
-            (_, None) => Principal::Anonymous,
-        }
+        principal(self.name.clone(), self.key, self.by_ca)
     }
 
     /// Closes the connection of a client that may do nothing, and tells it why.

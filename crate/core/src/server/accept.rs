@@ -17,8 +17,8 @@ use super::session::serve_sync;
 use super::stat::stat;
 use crate::claims::WritePlace;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::net::{Handshake, Listener};
-use crate::transport::{Connection, SessionLanes, WireCounters, encoded};
+use crate::net::{Arriving, Listener};
+use crate::transport::{Connection, SessionLanes, Transport, WireCounters, encoded};
 use crate::trust::{PublicKey, Refresh, Scope};
 
 /// Control streams of clients that have not said yet what they want are given so long.
@@ -39,7 +39,7 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
         }
         tokio::select! {
             () = closed => return,
-            handshake = listener.accept() => match handshake {
+            handshake = listener.next_client() => match handshake {
                 Some(handshake) => {
                     tokio::spawn(serve_handshake(Arc::clone(&shared), handshake));
                 }
@@ -94,33 +94,40 @@ impl Shared {
             name: Some(name.to_owned()),
             key: connection.principal().key(),
             address: connection.peer_address(),
+            transport: connection.transport(),
         });
         log.tell(client, what());
     }
 
     /// Somebody who may do nothing here was refused.
-    pub(super) fn stranger_refused(
-        &self,
-        key: Option<PublicKey>,
-        address: SocketAddr,
-        asked: Option<Asked>,
-        error: &Error,
-    ) {
+    pub(super) fn stranger_refused(&self, stranger: Stranger, asked: Option<Asked>, error: &Error) {
         self.totals.connections_refused.fetch_add(1, Ordering::Relaxed);
         if let Some(log) = &self.log {
-            log.refuse_stranger(ClientInfo { name: None, key, address: address.to_string() }, asked, error.clone());
+            let Stranger { key, address, transport } = stranger;
+            let client = ClientInfo { name: None, key, address: address.to_string(), transport };
+            log.refuse_stranger(client, asked, error.clone());
         }
     }
 }
 
-async fn serve_handshake(shared: Arc<Shared>, handshake: Handshake) {
-    let address = handshake.remote();
+/// Somebody of whom nothing says yet that he may do anything.
+#[derive(Clone, Copy)]
+pub(super) struct Stranger {
+    pub(super) key: Option<PublicKey>,
+    pub(super) address: SocketAddr,
+    pub(super) transport: Transport,
+}
+
+async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
+    let stranger = Stranger { key: None, address: handshake.remote(), transport: handshake.transport() };
     let accepted = match handshake.finish().await {
         Ok(accepted) => accepted,
-        Err(error) => return shared.stranger_refused(None, address, None, &error),
+        // Who went by himself was not refused: he looked whether the port is open, or another transport was faster.
+        Err(error) if error.kind() == ErrorKind::Closed => return,
+        Err(error) => return shared.stranger_refused(stranger, None, &error),
     };
-    if accepted.joins {
-        return serve_join(&shared, accepted, address).await;
+    if accepted.joins() {
+        return serve_join(&shared, accepted, stranger.address).await;
     }
     match shared.scope(&accepted.principal()) {
         Ok(scope) => {
@@ -128,7 +135,7 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Handshake) {
             serve_connection(shared, connection, scope).await;
         }
         Err(error) => {
-            shared.stranger_refused(accepted.key, address, None, &error);
+            shared.stranger_refused(Stranger { key: accepted.key(), ..stranger }, None, &error);
             accepted.refuse(&error);
         }
     }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use sparsync_proto::Frame;
 use sparsync_proto::session::Opened;
 
-use super::accept::{read_keys, read_request, refuse};
+use super::accept::{Stranger, read_keys, read_request, refuse};
 use super::log::{Asked, Happening};
 use super::{Shared, lock};
 use crate::error::{Error, ErrorKind};
-use crate::net::{Accepted, WindowBudget};
+use crate::net::{Arrived, WindowBudget};
 use crate::transport::{Connection, SessionLanes, encoded};
 use crate::trust::{Invitations, PublicKey};
 
@@ -123,9 +123,10 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// Serves a connection that is for joining.
-pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Accepted, address: SocketAddr) {
-    let key = accepted.key;
-    let refused = |error: &Error| shared.stranger_refused(key, address, Some(Asked::JOIN), error);
+pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Arrived, address: SocketAddr) {
+    let key = accepted.key();
+    let stranger = Stranger { key, address, transport: accepted.transport() };
+    let refused = |error: &Error| shared.stranger_refused(stranger, Some(Asked::JOIN), error);
     let Some(_place) = shared.tries.place(address.ip()) else {
         let error = Error::new(ErrorKind::Limit, "too many join at the moment; try again");
         accepted.refuse(&error);

@@ -11,6 +11,7 @@ use super::lock;
 use super::metrics::Metrics;
 use crate::engine::Session;
 use crate::error::Error;
+use crate::transport::Transport;
 use crate::trust::PublicKey;
 
 /// Events that wait for who writes them: about 300 bytes each, and their paths at most twice [`PATH_MAX`] more. Of more than these only the number is kept.
@@ -42,6 +43,8 @@ pub struct ClientInfo {
     pub key: Option<PublicKey>,
     /// Where it is.
     pub address: String,
+    /// What carries its connection.
+    pub transport: Transport,
 }
 
 /// What happened.
@@ -320,11 +323,13 @@ mod tests {
 
     use super::{Asked, ClientInfo, Happening, PATH_MAX, STRANGERS_PER_SECOND, ServerLog, WAITING_MAX};
     use crate::error::{Error, ErrorKind};
+    use crate::transport::Transport;
 
     #[test]
     fn a_flood_of_strangers_is_counted() {
         let log = ServerLog::new(true, false).expect("a log");
-        let stranger = || ClientInfo { name: None, key: None, address: "192.0.2.1:1".to_owned() };
+        let stranger =
+            || ClientInfo { name: None, key: None, address: "192.0.2.1:1".to_owned(), transport: Transport::Quic };
         for _ in 0..STRANGERS_PER_SECOND * 3 {
             log.refuse_stranger(stranger(), None, Error::new(ErrorKind::Unauthorized, "no"));
         }

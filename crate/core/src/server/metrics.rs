@@ -33,6 +33,7 @@ pub(super) struct Metrics {
     durations: Family<Labels, Histogram>,
     last_success: Family<Labels, Gauge>,
     connections: Gauge,
+    accepted: Family<Labels, Counter>,
     sessions_active: Gauge,
     keys: Gauge,
     keys_usable: Gauge,
@@ -63,6 +64,7 @@ impl Default for Metrics {
             }),
             last_success: Family::default(),
             connections: Gauge::default(),
+            accepted: Family::default(),
             sessions_active: Gauge::default(),
             keys: Gauge::default(),
             keys_usable: Gauge::default(),
@@ -99,6 +101,11 @@ impl Metrics {
             self.last_success.clone(),
         );
         registry.register("connections", "Connections of clients", self.connections.clone());
+        registry.register(
+            "connections_accepted",
+            "Connections of clients since the start, by what carried them",
+            self.accepted.clone(),
+        );
         registry.register("sessions_active", "Transfers under way", self.sessions_active.clone());
         registry.register("authorized_keys", "Keys that are in force", self.keys.clone());
         registry.register("authorized_keys_usable", "0 while the keys cannot be read", self.keys_usable.clone());
@@ -114,8 +121,11 @@ impl Metrics {
                 self.refused.get_or_create(&vec![("what", what.to_owned())]).inc();
                 self.error(error.kind());
             }
-            Happening::Connected
-            | Happening::Disconnected { .. }
+            Happening::Connected => {
+                let transport = event.client.as_ref().map_or("", |client| client.transport.word());
+                self.accepted.get_or_create(&vec![("transport", transport.to_owned())]).inc();
+            }
+            Happening::Disconnected { .. }
             | Happening::Answered { .. }
             | Happening::Joined
             | Happening::Revoked

@@ -62,6 +62,8 @@ pub struct ServerOptions {
     pub client_ca_pem: Option<String>,
     /// Anybody may do anything; on loopback only.
     pub anonymous: bool,
+    /// Listen on TCP too, at the same port.
+    pub tcp: bool,
     /// The least durability of what is written here; a request may ask for more.
     pub durability: Durability,
     /// Sessions at the same time.
@@ -168,6 +170,7 @@ impl Server {
             client_ca_pem: options.client_ca_pem,
             idle_timeout: options.idle_timeout,
             congestion: options.congestion,
+            tcp: options.tcp,
             ..ListenOptions::new(options.listen, options.identity)
         };
         let listening = handle.spawn(net::listen(listen)).await;
@@ -268,7 +271,9 @@ impl Server {
             registry.fail_sessions(&shutting_down());
             let _ = tokio::time::timeout(Duration::from_secs(5), registry.wait_until_idle()).await;
             listener.close(&shutting_down());
-            let _ = tokio::time::timeout(Duration::from_secs(1), listener.wait_idle()).await;
+            let why = shutting_down();
+            let told = async { tokio::join!(registry.close_connections(&why), listener.wait_idle()) };
+            let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
         });
         let _ = closing.await;
         self.stop_runtime();

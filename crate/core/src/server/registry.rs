@@ -138,6 +138,17 @@ impl Registry {
         Ok(())
     }
 
+    /// Ends every connection, and waits until its end was told.
+    pub(super) async fn close_connections(&self, error: &Error) {
+        let connections: Vec<_> = lock(&self.connections).iter().map(|held| Arc::clone(&held.connection)).collect();
+        for connection in &connections {
+            connection.close(Some(error));
+        }
+        for connection in connections {
+            connection.close_sent().await;
+        }
+    }
+
     /// Removes a connection that is over.
     pub(super) fn remove_connection(&self, connection: &Arc<dyn Connection>) {
         lock(&self.connections).retain(|held| !Arc::ptr_eq(&held.connection, connection));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sparsync_proto::{Frame, FrameDecoder};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Connection, Pending, Principal, SessionLanes, WireCounters};
+use super::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
 use crate::engine::{FrameSender, Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -56,6 +56,10 @@ async fn closing(closed: &mut Closed) -> Error {
 }
 
 impl Connection for InProcessConnection {
+    fn transport(&self) -> Transport {
+        Transport::Local
+    }
+
     fn principal(&self) -> &Principal {
         &self.principal
     }

@@ -28,6 +28,32 @@ pub(crate) use wire::WireCounters;
 /// What a call that has to wait gives.
 pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Nothing: both ends are in this process.
+    Local,
+    /// The pipe of a command.
+    Pipe,
+    /// QUIC, over UDP.
+    Quic,
+    /// TLS over TCP.
+    Tcp,
+}
+
+impl Transport {
+    /// As it stands in events and results.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Pipe => "pipe",
+            Self::Quic => "quic",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// Who a peer has proved to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
@@ -60,6 +86,9 @@ impl Principal {
 
 /// A connection to a peer that has proved who it is.
 pub(crate) trait Connection: Send + Sync {
+    /// What carries it.
+    fn transport(&self) -> Transport;
+
     /// Who the peer is.
     fn principal(&self) -> &Principal;
 

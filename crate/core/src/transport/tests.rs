@@ -10,7 +10,7 @@ use sparsync_proto::pack::PackHeader;
 use super::{Connection, Principal, encoded, in_process};
 use crate::engine::{Pack, Session, control_lane};
 use crate::error::{Error, ErrorKind};
-use crate::net::{self, ConnectOptions, ListenOptions, ServerTrust, WindowBudget, pipe};
+use crate::net::{self, ConnectOptions, ListenOptions, ServerTrust, TransportChoice, WindowBudget, pipe};
 use crate::trust::Identity;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,8 +39,21 @@ fn one_process() -> Ends {
     (Arc::new(near), Arc::new(far))
 }
 
-async fn transports() -> [Ends; 3] {
-    [quic().await, one_process(), pipe::tests::connection().await]
+async fn tcp() -> Ends {
+    let own = Identity::generate().expect("a key");
+    let mut listening = ListenOptions::new("127.0.0.1:0", own.clone());
+    listening.tcp = true;
+    let listener = net::listen(listening).await.expect("listening");
+    let mut options = ConnectOptions::new("127.0.0.1", listener.local_addr().port(), own.clone());
+    options.trust = ServerTrust { pins: vec![own.public_key()], ..ServerTrust::default() };
+    options.transport = TransportChoice::Tcp;
+    let (dialed, arrived) =
+        tokio::join!(net::dial(options), async { listener.next_client().await.expect("a client").finish().await });
+    (dialed.expect("connected").connection, arrived.expect("arrived").start(&WindowBudget::default()))
+}
+
+async fn transports() -> [Ends; 4] {
+    [quic().await, one_process(), pipe::tests::connection().await, tcp().await]
 }
 
 fn hello() -> Vec<u8> {

@@ -191,6 +191,7 @@ impl Site {
             authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],
             client_ca_pem: None,
             anonymous: false,
+            tcp: true,
             durability: Durability::None,
             max_sessions: 16,
             idle_timeout: Duration::from_secs(30),

@@ -19,7 +19,7 @@ use super::descriptor::{Sink, Source};
 use super::lock;
 use super::streams::{RecvStream, SendStream};
 use crate::error::{Error, Result};
-use crate::net::close::{closed_by_peer, limited};
+use crate::net::close::{closed_by_peer, limited, tls_error};
 use crate::net::control::LAST_FRAMES;
 
 /// Bytes that are asked for at once.
@@ -36,6 +36,10 @@ const COPIED_BELOW_BYTES: usize = 32 << 10;
 
 /// Frames of one write.
 const FRAMES_PER_WRITE: usize = 8;
+
+/// How often the peer is asked for a sign of life where nothing else tells that it is gone: well below what middle boxes keep
+/// a connection for.
+const ASK_EVERY: Duration = Duration::from_secs(10);
 
 /// What a round trip is taken for until one was measured: that of a network which is not near.
 const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(25);
@@ -287,9 +291,9 @@ impl Carrier {
     }
 
     /// Writes what is to be written until the connection is over.
-    pub(super) async fn write_all(self: Arc<Self>, to: Sink, mut from: Outgoing) {
+    pub(super) async fn write_all(self: Arc<Self>, mut to: Sink, mut from: Outgoing) {
         let written = tokio::select! {
-            written = write_all(&to, &mut from, &self.waiting) => written,
+            written = write_all(&mut to, &mut from, &self.waiting) => written,
             () = self.stop_writing.notified() => Ok(()),
         };
         drop(to);
@@ -297,12 +301,12 @@ impl Carrier {
         if let Err(error) = written {
             // The peer may have said why; its words come by the other descriptor.
             tokio::time::sleep(LAST_FRAMES).await;
-            self.finish(self.ended().await.because(error));
+            self.finish(self.broken(error).await);
         }
     }
 
     /// Reads what comes until the connection is over. `buffer` holds what came behind the preface.
-    pub(super) async fn read_all(self: Arc<Self>, from: Source, mut buffer: BytesMut) {
+    pub(super) async fn read_all(self: Arc<Self>, mut from: Source, mut buffer: BytesMut) {
         let error = loop {
             match self.take(&mut buffer) {
                 Ok(true) => continue,
@@ -311,8 +315,9 @@ impl Carrier {
             }
             match from.read_behind(&mut buffer, READ_BYTES).await {
                 Ok(0) => break self.ended().await,
-                Ok(_) => {}
-                Err(error) => break self.ended().await.because(error),
+                // A frame of a slow path may take longer than its silence may last.
+                Ok(_) => drop(self.heard.fetch_add(1, Ordering::Relaxed)),
+                Err(error) => break self.broken(error).await,
             }
         };
         let is_ours = error.kind() == ErrorKind::Protocol;
@@ -328,6 +333,39 @@ impl Carrier {
             Some(command) => command.ended(true).await,
             None => gone(),
         }
+    }
+
+    /// Why nothing more can be read or written.
+    async fn broken(&self, error: std::io::Error) -> Error {
+        if let Some(told) = tls_error(&error) {
+            return told.because(error);
+        }
+        self.ended().await.because(error)
+    }
+
+    /// Asks the peer for a sign of life now and then. Ends when the connection is over, or when nothing was heard for `idle`.
+    pub(super) async fn stay_in_touch(&self, idle: Duration) {
+        let mut closed = self.closed.subscribe();
+        let (mut heard, mut heard_at) = (self.heard(), Instant::now());
+        loop {
+            tokio::select! {
+                _ = closed.wait_for(Option::is_some) => return,
+                () = tokio::time::sleep((idle / 4).min(ASK_EVERY)) => {}
+            }
+            if self.heard() != heard {
+                (heard, heard_at) = (self.heard(), Instant::now());
+            } else if heard_at.elapsed() >= idle {
+                self.finish(Error::new(ErrorKind::Timeout, "nothing was heard from the peer for the idle timeout"));
+                self.stop_writing.notify_one();
+                return;
+            }
+            self.say(&self.urgent, Header::Ping(1), Bytes::new(), None);
+        }
+    }
+
+    /// Nothing more will be written, whatever was said.
+    pub(super) fn give_up_writing(&self) {
+        self.written.send_replace(true);
     }
 
     /// Takes a frame out of what came; says no when it is not there in full.
@@ -427,7 +465,7 @@ impl Carrier {
 }
 
 /// Writes until nothing more can be said, or the word that closes the connection is out.
-async fn write_all(to: &Sink, from: &mut Outgoing, waiting: &AtomicUsize) -> std::io::Result<()> {
+async fn write_all(to: &mut Sink, from: &mut Outgoing, waiting: &AtomicUsize) -> std::io::Result<()> {
     let Outgoing { urgent, control, data } = from;
     loop {
         let first = tokio::select! {
@@ -457,9 +495,10 @@ async fn write_all(to: &Sink, from: &mut Outgoing, waiting: &AtomicUsize) -> std
             let written = to.write(rest).await?;
             IoSlice::advance_slices(&mut rest, written);
         }
+        to.flush().await?;
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         if batch.iter().any(|out| matches!(out.header, Header::Close(..))) {
-            return Ok(());
+            return to.shutdown().await;
         }
     }
 }

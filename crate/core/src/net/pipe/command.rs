@@ -131,12 +131,14 @@ impl Command {
             Arc::new(Self { shown: shown.clone(), address, child: Mutex::new(child), stderr: Mutex::default() });
         canceled.starting(&command);
         let piped = |fd: Option<OwnedFd>| fd.ok_or_else(|| Error::internal("a command without a pipe"));
-        let (from, to) = super::descriptors(piped(stdout.map(Into::into))?, piped(stdin.map(Into::into))?)?;
+        let (mut from, mut to) = super::descriptors(piped(stdout.map(Into::into))?, piped(stdin.map(Into::into))?)?;
         let errors = descriptor::source(piped(stderr.map(Into::into))?).map_err(cannot)?;
         tokio::spawn(Arc::clone(&command).listen(errors));
-        let hear = async || match connect_timeout {
-            None => Ok(preface::hear(&from).await),
-            Some(limit) => tokio::time::timeout(limit, preface::hear(&from)).await.map_err(|_| command.silent(limit)),
+        let mut hear = async || match connect_timeout {
+            None => Ok(preface::hear(&mut from).await),
+            Some(limit) => {
+                tokio::time::timeout(limit, preface::hear(&mut from)).await.map_err(|_| command.silent(limit))
+            }
         };
         let mut heard = hear().await?;
         if let Err(Unheard::Junk(line)) = &heard
@@ -144,11 +146,11 @@ impl Command {
             && line.starts_with(NEEDED)
         {
             // The limit is one of silence: what the other end is sent takes as long as the way there needs.
-            command.put_there(&to, line, &programs).await?;
+            command.put_there(&mut to, line, &programs).await?;
             heard = hear().await?;
         }
         // Only now, for what comes before it is what the other end may be made of.
-        let _ = preface::say(&to).await;
+        let _ = preface::say(&mut to).await;
         canceled.started();
         match heard {
             Ok(buffer) => Ok(((from, to, buffer), command)),
@@ -157,7 +159,7 @@ impl Command {
     }
 
     /// Sends the program that the other end has asked for.
-    async fn put_there(&self, to: &Sink, line: &[u8], programs: &[RemoteProgram]) -> Result<()> {
+    async fn put_there(&self, to: &mut Sink, line: &[u8], programs: &[RemoteProgram]) -> Result<()> {
         let asked = reason_text(&line[NEEDED.len()..]);
         let found = match asked.split_once(' ') {
             Some(("Linux", machine)) => programs.iter().find(|program| program.machine == machine),
@@ -180,7 +182,7 @@ impl Command {
     }
 
     /// Keeps the last of what it says on its standard error.
-    async fn listen(self: Arc<Self>, from: Source) {
+    async fn listen(self: Arc<Self>, mut from: Source) {
         let mut buffer = [0; 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             let mut kept = lock(&self.stderr);

@@ -1,23 +1,27 @@
-//! A pipe or a socket, in one direction, that is read or written without waiting in the kernel.
+//! A pipe, a socket or a TLS stream, in one direction, that is read or written without waiting in the kernel.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::OwnedFd;
 
 use bytes::BytesMut;
 use rustix::fs::{FileType, fstat};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::unix::pipe;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 /// Where bytes come from.
 pub(super) enum Source {
     Pipe(pipe::Receiver),
     Socket(UnixStream),
+    Tls(ReadHalf<TlsStream<TcpStream>>),
 }
 
 /// Where they go to.
 pub(super) enum Sink {
     Pipe(pipe::Sender),
     Socket(UnixStream),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
 }
 
 fn is_pipe(fd: &OwnedFd) -> io::Result<bool> {
@@ -46,7 +50,7 @@ pub(super) fn sink(fd: OwnedFd) -> io::Result<Sink> {
 
 impl Source {
     /// Reads what is there; 0 at the end.
-    pub(super) async fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+    pub(super) async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match self {
                 Self::Pipe(pipe) => {
@@ -57,6 +61,7 @@ impl Source {
                     socket.readable().await?;
                     socket.try_read(into)
                 }
+                Self::Tls(stream) => stream.read(into).await,
             };
             match read {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -66,7 +71,7 @@ impl Source {
     }
 
     /// The same, at most `most` bytes and behind what was read before. Who stops waiting for it finds zeros there.
-    pub(super) async fn read_behind(&self, before: &mut BytesMut, most: usize) -> io::Result<usize> {
+    pub(super) async fn read_behind(&mut self, before: &mut BytesMut, most: usize) -> io::Result<usize> {
         let filled = before.len();
         before.resize(filled + most, 0);
         let read = self.read(&mut before[filled..]).await;
@@ -77,7 +82,7 @@ impl Source {
 
 impl Sink {
     /// Writes as much as there is room for.
-    pub(super) async fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) async fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             let written = match self {
                 Self::Pipe(pipe) => {
@@ -88,6 +93,7 @@ impl Sink {
                     socket.writable().await?;
                     socket.try_write_vectored(slices)
                 }
+                Self::Tls(stream) => stream.write_vectored(slices).await,
             };
             match written {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -97,11 +103,27 @@ impl Sink {
     }
 
     /// Writes all of it.
-    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let written = self.write(&[IoSlice::new(bytes)]).await?;
             bytes = &bytes[written..];
         }
         Ok(())
+    }
+
+    /// Lets go what was written and is held back: TLS may keep the end of it.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Pipe(_) | Self::Socket(_) => Ok(()),
+            Self::Tls(stream) => stream.flush().await,
+        }
+    }
+
+    /// Says that nothing more comes, where letting go of this half alone does not.
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Pipe(_) | Self::Socket(_) => Ok(()),
+            Self::Tls(stream) => stream.shutdown().await,
+        }
     }
 }

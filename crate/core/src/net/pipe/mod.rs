@@ -1,7 +1,7 @@
-//! A pair of byte streams as a transport: the pipes of a process, whatever leads to it.
+//! A pair of byte streams as a transport: the pipes of a process, whatever leads to it, or a TLS stream over TCP.
 //!
 //! All streams of all sessions share the pair; `sparsync_proto::mux` says how. Nobody proves who he is here: whoever has
-//! started the process at the other end has.
+//! started the process at the other end has, or TLS.
 
 mod carrier;
 mod command;
@@ -19,10 +19,12 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsStream;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Connection, Pending, Principal, SessionLanes, WireCounters};
+use crate::transport::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
 use carrier::{Carrier, NewSession};
 use command::Command;
 pub use command::{Canceled, CommandOptions, RemoteProgram};
@@ -31,6 +33,9 @@ use session::{PipeLanes, Streams};
 
 /// How long what closes the connection may take to be written.
 const CLOSE_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a peer may take to go once the connection is over.
+const GOES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which end of a connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +53,16 @@ pub(crate) struct PipeConnection {
     principal: Principal,
     address: String,
     command: Option<Arc<Command>>,
+    transport: Transport,
 }
 
 impl PipeConnection {
     /// Greets the peer and waits for its greeting.
     pub(crate) async fn over(from: OwnedFd, to: OwnedFd, end: End, address: String) -> Result<Self> {
-        let (from, to) = descriptors(from, to)?;
+        let (mut from, mut to) = descriptors(from, to)?;
         // A peer that is gone may have said why.
-        let _ = preface::say(&to).await;
-        let buffer = preface::hear(&from).await.map_err(preface::Unheard::plainly)?;
+        let _ = preface::say(&mut to).await;
+        let buffer = preface::hear(&mut from).await.map_err(preface::Unheard::plainly)?;
         Ok(Self::start((from, to, buffer), end, address, None))
     }
 
@@ -77,7 +83,45 @@ impl PipeConnection {
         tokio::spawn(Arc::clone(&carrier).write_all(to, outgoing));
         tokio::spawn(Arc::clone(&carrier).read_all(from, buffer));
         let principal = Principal::User(rustix::process::geteuid().as_raw());
-        Self { carrier, accepted: tokio::sync::Mutex::new(accepted), principal, address, command }
+        Self {
+            carrier,
+            accepted: tokio::sync::Mutex::new(accepted),
+            principal,
+            address,
+            command,
+            transport: Transport::Pipe,
+        }
+    }
+
+    /// A connection over TCP whose ends have proved to each other who they are. What they speak they have agreed on in the
+    /// handshake, so there is no greeting.
+    pub(super) fn over_tls(
+        stream: TlsStream<TcpStream>,
+        end: End,
+        principal: Principal,
+        address: String,
+        idle_timeout: Duration,
+    ) -> Self {
+        let (carrier, outgoing, accepted) = Carrier::new(end == End::Initiator, None);
+        let (from, to) = tokio::io::split(stream);
+        let mut writing = tokio::spawn(Arc::clone(&carrier).write_all(Sink::Tls(to), outgoing));
+        let mut reading = tokio::spawn(Arc::clone(&carrier).read_all(Source::Tls(from), bytes::BytesMut::new()));
+        let watched = Arc::clone(&carrier);
+        tokio::spawn(async move {
+            watched.stay_in_touch(idle_timeout).await;
+            // Whoever does not take the last words or does not go by itself must not hold the socket.
+            let gone = async {
+                let _ = (&mut writing).await;
+                let _ = (&mut reading).await;
+            };
+            if tokio::time::timeout(GOES_WITHIN, gone).await.is_err() {
+                writing.abort();
+                reading.abort();
+                watched.give_up_writing();
+            }
+        });
+        let accepted = tokio::sync::Mutex::new(accepted);
+        Self { carrier, accepted, principal, address, command: None, transport: Transport::Tcp }
     }
 }
 
@@ -93,6 +137,10 @@ fn descriptors(from: OwnedFd, to: OwnedFd) -> Result<(Source, Sink)> {
 }
 
 impl Connection for PipeConnection {
+    fn transport(&self) -> Transport {
+        self.transport
+    }
+
     fn principal(&self) -> &Principal {
         &self.principal
     }

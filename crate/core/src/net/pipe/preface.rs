@@ -40,12 +40,12 @@ impl Unheard {
 }
 
 /// Says it.
-pub(super) async fn say(to: &Sink) -> io::Result<()> {
+pub(super) async fn say(to: &mut Sink) -> io::Result<()> {
     to.write_all(&PREFACE).await
 }
 
 /// Waits for it; gives what came behind it.
-pub(super) async fn hear(from: &Source) -> Result<BytesMut, Unheard> {
+pub(super) async fn hear(from: &mut Source) -> Result<BytesMut, Unheard> {
     let mut heard = BytesMut::new();
     loop {
         let known = heard.len().min(PREFACE_NAME_BYTES);
@@ -69,7 +69,7 @@ pub(super) async fn hear(from: &Source) -> Result<BytesMut, Unheard> {
 }
 
 /// What came, with what comes in a moment of its first line.
-async fn junk(from: &Source, mut heard: BytesMut) -> Vec<u8> {
+async fn junk(from: &mut Source, mut heard: BytesMut) -> Vec<u8> {
     let rest = async {
         while heard.len() < JUNK_BYTES_MAX
             && !heard.contains(&b'\n')

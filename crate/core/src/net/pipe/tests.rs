@@ -34,7 +34,7 @@ const LANE: StreamId = StreamId { session: 0, stream: 1 };
 /// An acceptor, and what a peer made by hand writes to it behind its greeting.
 async fn told(frames: &[(Header, usize)]) -> Error {
     let (a, b) = socket();
-    let to = descriptor::sink(a).expect("a descriptor");
+    let mut to = descriptor::sink(a).expect("a descriptor");
     let mut bytes = PREFACE.to_vec();
     for (header, content) in frames {
         bytes.extend_from_slice(&header.encode());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{Window, WindowBudget, close_sent, close_with, connection_error};
 use crate::error::Error;
-use crate::transport::{Connection, Pending, Principal, SessionLanes, WireCounters};
+use crate::transport::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
 use control::ControlStreams;
 use router::Router;
 use session::{End, QuicLanes};
@@ -47,6 +47,10 @@ impl QuicConnection {
 }
 
 impl Connection for QuicConnection {
+    fn transport(&self) -> Transport {
+        Transport::Quic
+    }
+
     fn principal(&self) -> &Principal {
         &self.principal
     }

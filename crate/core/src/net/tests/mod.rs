@@ -4,6 +4,7 @@ mod authority;
 mod keys;
 mod paths;
 mod restarts;
+mod tcp;
 mod windows;
 
 use std::path::Path;

@@ -1,0 +1,69 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+
+import type { ExecutionContext } from 'ava';
+
+/** Carries bytes between two sockets until either ends. */
+function join(one: Socket, other: Socket): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroy());
+    from.pipe(to);
+  }
+}
+
+/** A port of loopback in front of a server's, at which TCP goes through and UDP is swallowed, as by a firewall. */
+export async function wall(t: ExecutionContext, to: number): Promise<number> {
+  const udp = createSocket('udp4');
+  udp.bind(0, '127.0.0.1');
+  await once(udp, 'listening');
+  const { port } = udp.address();
+  const tcp = createServer((socket) => join(socket, connect(to, '127.0.0.1')));
+  tcp.listen(port, '127.0.0.1');
+  await once(tcp, 'listening');
+  t.teardown(() => {
+    udp.close();
+    tcp.close();
+  });
+  return port;
+}
+
+export interface TestProxy {
+  readonly port: number;
+  /** The heads of what it was asked. */
+  readonly asked: string[];
+}
+
+/** A proxy that takes `CONNECT` alone and leads to `to`, whatever it is asked for; with `user`, to who says so. */
+export async function connectProxy(t: ExecutionContext, to: number, user?: string): Promise<TestProxy> {
+  const asked: string[] = [];
+  const proxy = createServer((socket) => {
+    let head = '';
+    const take = (data: Buffer): void => {
+      head += data.toString('latin1');
+      if (!head.includes('\r\n\r\n')) return;
+      socket.off('data', take);
+      asked.push(head);
+      const authorization = `Basic ${Buffer.from(user ?? '').toString('base64')}`;
+      if (user !== undefined && !head.includes(`Proxy-Authorization: ${authorization}\r\n`)) {
+        socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n');
+        return;
+      }
+      const through = connect(to, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+        join(socket, through);
+      });
+    };
+    socket.on('data', take);
+    socket.on('error', () => socket.destroy());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.teardown(() => proxy.close());
+  const address = proxy.address();
+  return { port: typeof address === 'object' && address !== null ? address.port : 0, asked };
+}

@@ -1,0 +1,198 @@
+// TCP with TLS: the same runs by the same keys, by itself, where UDP gets no answer, and through a proxy.
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+
+import test, { type ExecutionContext } from 'ava';
+
+import {
+  AccessError,
+  connect,
+  ConnectionError,
+  HostKeyError,
+  serve,
+  sync,
+  type ConnectedEvent,
+  type SyncResult,
+} from '../dist/index.js';
+import { CertifiedTree } from './helpers/certified.js';
+import { cli, exit } from './helpers/cli.js';
+import { connectProxy, wall } from './helpers/front.js';
+import { assertEqual, judged } from './helpers/judge.js';
+import { until } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { failure, setup, type Setup } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+import { urlAt } from './helpers/url.js';
+
+function tree(root: string): string {
+  const sizes = new Map([
+    ['empty', 0],
+    ['one/small', 100],
+    ['one/two/middle', 300_000],
+    ['large', 5 << 20],
+  ]);
+  for (let i = 0; i < 200; i += 1) sizes.set(`many/file${i}`, i * 37);
+  new CertifiedTree(sizes).write(root, 1);
+  return root;
+}
+
+/** What a run tells of its connection, and how it ended. */
+async function told(job: ReturnType<typeof sync>): Promise<{ connected: ConnectedEvent; result: SyncResult }> {
+  let connected: ConnectedEvent | undefined;
+  let result: SyncResult | undefined;
+  for await (const event of job) {
+    if (event.type === 'connected') connected = event;
+    if (event.type === 'done') ({ result } = event);
+  }
+  if (connected === undefined || result === undefined) throw new Error('a run without a beginning or an end');
+  return { connected, result };
+}
+
+judged('a tree goes to a server and comes back over TCP, and both ends say so', async (t) => {
+  const { work, served, url, access, client: user, server } = await setup(t, { args: ['-v'] });
+  const source = tree(`${work}/source`);
+  const { connected, result } = await told(sync(`${source}/`, url('tree'), { ...access, transport: 'tcp' }));
+  t.is(result.transport, 'tcp');
+  t.like(connected, {
+    transport: 'tcp',
+    udp: undefined,
+    serverKey: server.pin,
+    remoteAddress: `127.0.0.1:${server.port}`,
+  });
+  assertEqual(t, source, `${served}/tree`);
+  const pulled = await cli(t, user, ['-av', '--transport=tcp', `${url('tree')}/`, `${work}/back`]);
+  t.is(pulled.code, 0, pulled.stderr);
+  t.regex(pulled.stderr, /^transport: tcp \(127\.0\.0\.1:\d+\)$/m);
+  assertEqual(t, source, `${work}/back`);
+  const again = await cli(t, user, ['-ai', '--delete', '--transport=tcp', `${source}/`, url('tree')]);
+  t.deepEqual([again.code, again.stdout], [0, '']);
+  const json = await cli(t, user, ['-a', '--json', `${source}/`, url('tree')]);
+  t.is((JSON.parse(json.stdout.trim().split('\n').at(-1) ?? '') as SyncResult).transport, 'quic');
+  await server.stop();
+  t.regex(server.stderr(), /debug connected .*transport=tcp/);
+  t.regex(server.stderr(), /info session .*transport=tcp .*operation=push/);
+  t.regex(server.stderr(), /debug connected .*transport=quic/);
+});
+
+test('who is refused over TCP is told as over QUIC', async (t) => {
+  const { work, url, access, client: user } = await setup(t);
+  const transport = 'tcp';
+  const stranger = client(work, 'stranger');
+  const unknown = { ...access, identity: { keyPath: stranger.keyPath }, transport } as const;
+  const refused = await failure(t, connect(url(), unknown), AccessError);
+  t.is(refused.code, 'ERR_SPARSYNC_UNAUTHORIZED');
+  t.regex(refused.message, /does not know the client's key/);
+  const other = { ...access, trust: { pin: stranger.publicKey }, transport } as const;
+  t.is((await failure(t, connect(url(), other), HostKeyError)).code, 'ERR_SPARSYNC_HOST_KEY_CHANGED');
+  const lost = await cli(t, user, ['-a', '--transport=tcp', `${url()}/`, `${work}/back`], {
+    env: { SPARSYNC_CONFIG_DIR: stranger.configDir },
+  });
+  t.is(lost.code, exit.hostKey, lost.stderr);
+  const word = await cli(t, user, ['-a', '--transport=pigeon', `${url()}/`, `${work}/back`]);
+  t.is(word.code, exit.usage);
+  t.regex(word.stderr, /--transport must be one of auto, quic, tcp/);
+});
+
+test('a server without TCP, and one that does not get its port', async (t) => {
+  const { work, url, access, client: user, server } = await setup(t, { args: ['--no-tcp'] });
+  const error = await failure(t, connect(url(), { ...access, transport: 'tcp' }), ConnectionError);
+  t.is(error.code, 'ERR_SPARSYNC_CONNECT');
+  t.regex(error.message, /over TCP.*refused/);
+  const refused = await cli(t, user, ['-a', '--transport=tcp', `${url()}/`, `${work}/back`]);
+  t.is(refused.code, exit.connect, refused.stderr);
+  await server.stop();
+  const taken = createServer();
+  await new Promise<void>((listening) => void taken.listen(0, '127.0.0.1', listening));
+  t.teardown(() => taken.close());
+  const address = taken.address();
+  const listen = `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+  const busy = await cli(t, user, ['serve', '--root', `a=${work}`, '--anonymous', '--listen', listen]);
+  t.is(busy.code, exit.usage, busy.stderr);
+  t.true(busy.stderr.includes(`TCP ${listen}: Address already in use`), busy.stderr);
+});
+
+test('a key that is revoked loses its connection over TCP', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const authorizedKeysPath = `${work}/authorized_keys`;
+  const allow = (name: string): void => writeFileSync(authorizedKeysPath, `${name} ${user.publicKey}\n`);
+  allow('me');
+  const identity = { keyPath: `${work}/server.pem` };
+  const server = await serve({ roots: { root: dir(work, 'served') }, authorizedKeysPath, identity, metrics: true });
+  t.teardown(() => server.close());
+  const access = { identity: { keyPath: user.keyPath }, trust: { pin: server.publicKey }, transport: 'tcp' } as const;
+  const connection = await connect(server.url(), access);
+  t.is(connection.transport, 'tcp');
+  t.deepEqual(
+    (await connection.list()).map(({ name }) => name),
+    ['root'],
+  );
+  t.regex(server.metrics(), /sparsync_connections_accepted_total\{transport="tcp"\} 1/);
+  rmSync(authorizedKeysPath);
+  writeFileSync(authorizedKeysPath, '');
+  server.reload();
+  await until('the connection to end', () => server.stats()['connections_active'] === 0);
+  await failure(t, connection.list(), AccessError);
+  await connection.close();
+});
+
+/** A sync by a port at which UDP is swallowed, with a state directory of the client's. */
+async function walled(t: ExecutionContext, { work, access, server, client: user }: Setup, port: number, state: string) {
+  const script = `
+    import { sync } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)};
+    const access = ${JSON.stringify(access)};
+    const job = sync(${JSON.stringify(`${work}/source/`)}, ${JSON.stringify(urlAt(`127.0.0.1:${port}`, 'root', 'tree'))}, access);
+    for await (const event of job) if (event.type === 'connected') console.log(event.transport, event.udp);
+  `;
+  void [server, t];
+  const { start } = await import('./helpers/process.js');
+  const env = { ...user.env, SPARSYNC_STATE_DIR: state };
+  const ran = await start(t, process.execPath, ['--input-type=module', '-e', script], { env }).ended;
+  t.is(ran.code, 0, ran.stderr);
+  return ran.stdout.trim();
+}
+
+judged('where UDP is swallowed a sync goes over TCP, and the next one does not wait for UDP', async (t) => {
+  const all = await setup(t);
+  const source = tree(`${all.work}/source`);
+  const port = await wall(t, all.server.port);
+  const state = `${all.work}/remembered`;
+  t.is(await walled(t, all, port, state), 'tcp silent');
+  assertEqual(t, source, `${all.served}/tree`);
+  t.is(readdirSync(`${state}/unanswered`).length, 1);
+  t.is(await walled(t, all, port, state), 'tcp silent-lately');
+  // Of another port nothing is known, and without a place nothing is remembered.
+  t.is(await walled(t, all, await wall(t, all.server.port), '/proc/none'), 'tcp silent');
+  t.is(await walled(t, all, all.server.port, state), 'quic undefined');
+  t.is(readdirSync(`${state}/unanswered`).length, 1);
+  t.false(existsSync('/proc/none'));
+});
+
+judged('a proxy leads to a server by its name, and only to those that are not excepted', async (t) => {
+  const { work, served, server, client: user } = await setup(t);
+  const source = tree(`${work}/source`);
+  const proxy = await connectProxy(t, server.port, 'Aladdin:open sesame');
+  const at = (credentials: string): string => `http://${credentials}127.0.0.1:${proxy.port}`;
+  const args = ['-av', '--pin', server.pin, `${source}/`, 'sparsync://backup.example:7/root/tree'];
+  const by = (env: Record<string, string>): ReturnType<typeof cli> => cli(t, user, args, { env });
+  const led = await by({ HTTPS_PROXY: at('Aladdin:open%20sesame@') });
+  t.is(led.code, 0, led.stderr);
+  t.true(led.stderr.includes(`transport: tcp (backup.example:7 by the proxy 127.0.0.1:${proxy.port})`), led.stderr);
+  assertEqual(t, source, `${served}/tree`);
+  t.regex(proxy.asked[0] ?? '', /^CONNECT backup\.example:7 HTTP\/1\.1\r\nHost: backup\.example:7\r\n/);
+  for (const credentials of ['', 'Aladdin:secret@']) {
+    const refused = await by({ https_proxy: at(credentials) });
+    t.is(refused.code, exit.usage, refused.stderr);
+    t.regex(refused.stderr, new RegExp(`the proxy 127\\.0\\.0\\.1:${proxy.port} wants .*407`));
+    t.notRegex(refused.stderr, /secret/);
+  }
+  const asked = proxy.asked.length;
+  const excepted = await by({ HTTPS_PROXY: at(''), NO_PROXY: 'example' });
+  t.is(excepted.code, exit.connect, excepted.stderr);
+  t.regex(excepted.stderr, /cannot resolve the host backup\.example/);
+  t.is(proxy.asked.length, asked);
+  const socks = await by({ HTTPS_PROXY: 'socks5://u:secret@127.0.0.1:1' });
+  t.is(socks.code, exit.usage);
+  t.regex(socks.stderr, /HTTPS_PROXY cannot be used/);
+  t.notRegex(socks.stderr, /secret/);
+});

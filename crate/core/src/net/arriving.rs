@@ -1,0 +1,97 @@
+//! Clients that come, over whatever protocol.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{WindowBudget, listen, tcp};
+use crate::transport::{Connection, Principal, Transport};
+use crate::trust::PublicKey;
+use crate::{Error, Result};
+
+/// A client in the middle of its handshake.
+pub(crate) enum Arriving {
+    Quic(listen::Handshake),
+    Tcp(tcp::Handshake),
+}
+
+impl Arriving {
+    /// Where the client is.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        match self {
+            Self::Quic(handshake) => handshake.remote(),
+            Self::Tcp(handshake) => handshake.remote,
+        }
+    }
+
+    /// What carries it.
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::Quic(_) => Transport::Quic,
+            Self::Tcp(_) => Transport::Tcp,
+        }
+    }
+
+    /// As [`listen::Handshake::finish`].
+    pub(crate) async fn finish(self) -> Result<Arrived> {
+        match self {
+            Self::Quic(handshake) => handshake.finish().await.map(Arrived::Quic),
+            Self::Tcp(handshake) => handshake.finish().await.map(Box::new).map(Arrived::Tcp),
+        }
+    }
+}
+
+/// A client that has proved to hold its key, and of which nothing says yet that it may do anything.
+pub(crate) enum Arrived {
+    Quic(listen::Accepted),
+    Tcp(Box<tcp::Accepted>),
+}
+
+impl Arrived {
+    /// Who it has proved to be.
+    pub(crate) fn principal(&self) -> Principal {
+        match self {
+            Self::Quic(accepted) => accepted.principal(),
+            Self::Tcp(accepted) => accepted.principal.clone(),
+        }
+    }
+
+    /// What carries it.
+    pub(crate) fn transport(&self) -> Transport {
+        match self {
+            Self::Quic(_) => Transport::Quic,
+            Self::Tcp(_) => Transport::Tcp,
+        }
+    }
+
+    /// The key that it has shown.
+    pub(crate) fn key(&self) -> Option<PublicKey> {
+        match self {
+            Self::Quic(accepted) => accepted.key,
+            Self::Tcp(accepted) => accepted.key,
+        }
+    }
+
+    /// It has connected in order to join, and for nothing else.
+    pub(crate) fn joins(&self) -> bool {
+        match self {
+            Self::Quic(accepted) => accepted.joins,
+            Self::Tcp(accepted) => accepted.joins,
+        }
+    }
+
+    /// Ends the connection, and tells the client why.
+    pub(crate) fn refuse(self, error: &Error) {
+        match self {
+            Self::Quic(accepted) => accepted.refuse(error),
+            Self::Tcp(accepted) => accepted.refuse(error),
+        }
+    }
+
+    /// Puts the connection of an authorized client to use. What TCP holds unread is bounded by what its streams grant.
+    pub(crate) fn start(self, windows: &WindowBudget) -> Arc<dyn Connection> {
+        match self {
+            Self::Quic(accepted) => accepted.start(windows),
+            Self::Tcp(accepted) => Arc::new(accepted.start()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Which transport leads to a server: QUIC, or TCP where UDP gets no answer.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::connect::{Target, in_phase, prepare, unrecorded};
+use super::unanswered::Unanswered;
+use super::{ConnectOptions, TransportChoice, connect, tcp};
+use crate::state::StateDir;
+use crate::transport::Connection;
+use crate::trust::PublicKey;
+use crate::{Error, ErrorKind, Result};
+
+/// A connection to a server that has proved its key.
+pub(crate) struct Dialed {
+    pub(crate) connection: Arc<dyn Connection>,
+    /// None in CA mode when the server's certificate is over another kind of key.
+    pub(crate) server_key: Option<PublicKey>,
+    /// Where that is, for people.
+    pub(crate) address: String,
+    /// Why it is TCP, when nobody has asked for that.
+    pub(crate) udp: Option<Udp>,
+}
+
+/// Why UDP does not carry a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Udp {
+    /// It got no answer.
+    Silent,
+    /// It got none lately, so TCP was not kept waiting.
+    SilentLately,
+    /// The machine, or one on the way, says that nobody listens.
+    Refused,
+    /// A proxy leads to the server, which knows TCP alone.
+    Proxy,
+}
+
+impl Udp {
+    /// As it stands in events.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::SilentLately => "silent-lately",
+            Self::Refused => "refused",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// How long UDP is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Before it is looked up whether it got no answer lately. A server that answers by then costs no look.
+    pub(super) before_look: Duration,
+    /// Besides, before TCP is tried beside it.
+    pub(super) before_tcp: Duration,
+    /// How long TCP may take where UDP was refused: most likely nobody listens at all.
+    pub(super) once_refused: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    before_look: Duration::from_millis(50),
+    before_tcp: Duration::from_millis(250),
+    once_refused: Duration::from_secs(2),
+};
+
+/// Connects to a server by what the options name. Fails as [`super::connect`].
+pub(crate) async fn dial(options: ConnectOptions) -> Result<Dialed> {
+    dial_with(options, PATIENCE, StateDir::of_user).await
+}
+
+pub(super) async fn dial_with(
+    options: ConnectOptions,
+    patience: Patience,
+    state: impl FnOnce() -> Option<StateDir>,
+) -> Result<Dialed> {
+    let dialing = async {
+        let choice = options.transport;
+        let by_proxy = options.proxy.is_some() && choice != TransportChoice::Quic;
+        let target = prepare(options, by_proxy).await?;
+        let dialed = match choice {
+            _ if by_proxy => over_tcp(target.over_tcp().await?, Some(Udp::Proxy)),
+            TransportChoice::Quic => over_quic(target.over_quic().await?),
+            TransportChoice::Tcp => over_tcp(target.over_tcp().await?, None),
+            TransportChoice::Auto => over_either(&target, patience, state).await?,
+        };
+        if let Err(error) = target.record(dialed.server_key) {
+            dialed.connection.close(Some(&unrecorded()));
+            return Err(error);
+        }
+        Ok(dialed)
+    };
+    dialing.await.map_err(in_phase)
+}
+
+fn over_quic(connected: connect::Connected) -> Dialed {
+    let (server_key, address) = (connected.server_key, connected.remote.to_string());
+    Dialed { connection: connected.start(), server_key, address, udp: None }
+}
+
+fn over_tcp(connected: tcp::Connected, udp: Option<Udp>) -> Dialed {
+    let (server_key, address) = (connected.server_key, connected.address.clone());
+    Dialed { connection: Arc::new(connected.start()), server_key, address, udp }
+}
+
+/// Whether an answer over QUIC is the last word: it is the server's.
+fn decides(error: &Error) -> bool {
+    !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout)
+}
+
+/// The same over TCP, where it may be some other service that answers.
+fn decides_over_tcp(error: &Error) -> bool {
+    decides(error) && !matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol | ErrorKind::Version)
+}
+
+/// QUIC, and TCP beside it when it does not answer. Whichever proves the server's key first is taken, and what either refuses
+/// is refused.
+async fn over_either(target: &Target, patience: Patience, state: impl FnOnce() -> Option<StateDir>) -> Result<Dialed> {
+    let mut quic = pin!(target.over_quic());
+    let silence = async {
+        sleep(patience.before_look).await;
+        let known = Unanswered::look_up(state(), &target.options.host, target.options.port);
+        if known.was_silent() {
+            return (known, Udp::SilentLately);
+        }
+        sleep(patience.before_tcp).await;
+        (known, Udp::Silent)
+    };
+    let (known, why) = tokio::select! {
+        biased;
+        connected = &mut quic => match connected {
+            Ok(connected) => return Ok(over_quic(connected)),
+            Err(error) if decides(&error) => return Err(error),
+            Err(error) => return once_refused(target, patience, error).await,
+        },
+        silent = silence => silent,
+    };
+    let mut tcp = pin!(target.over_tcp());
+    let (mut quic_failed, mut tcp_failed) = (None, None);
+    loop {
+        tokio::select! {
+            connected = &mut quic, if quic_failed.is_none() => match connected {
+                Ok(connected) => {
+                    known.forget();
+                    return Ok(over_quic(connected));
+                }
+                Err(error) if decides(&error) => return Err(error),
+                Err(error) => quic_failed = Some(error),
+            },
+            connected = &mut tcp, if tcp_failed.is_none() => match connected {
+                Ok(connected) => {
+                    if quic_failed.is_none() {
+                        known.remember();
+                    }
+                    return Ok(over_tcp(connected, Some(why)));
+                }
+                Err(error) if decides_over_tcp(&error) => return Err(error),
+                Err(error) => tcp_failed = Some(error),
+            },
+            else => return Err(neither(quic_failed, tcp_failed)),
+        }
+    }
+}
+
+/// UDP has failed at once: TCP is what is left.
+async fn once_refused(target: &Target, patience: Patience, refused: Error) -> Result<Dialed> {
+    match tokio::time::timeout(patience.once_refused, target.over_tcp()).await {
+        Ok(Ok(connected)) => Ok(over_tcp(connected, Some(Udp::Refused))),
+        Ok(Err(error)) if decides_over_tcp(&error) => Err(error),
+        Ok(Err(error)) => Err(neither(Some(refused), Some(error))),
+        Err(_) => Err(refused),
+    }
+}
+
+/// One error for both, which is UDP's with what TCP has to say.
+fn neither(quic: Option<Error>, tcp: Option<Error>) -> Error {
+    match (quic, tcp) {
+        (Some(quic), Some(tcp)) => quic.during(tcp.message()),
+        (Some(error), None) | (None, Some(error)) => error,
+        (None, None) => Error::internal("no way to a server was tried"),
+    }
+}

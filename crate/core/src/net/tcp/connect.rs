@@ -1,0 +1,87 @@
+//! A client's way to a server over TCP.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::{handshake_error, no_common_version, shown};
+use crate::net::address;
+use crate::net::connect::{demand, server_name};
+use crate::net::pipe::{End, PipeConnection};
+use crate::net::tls::client_config;
+use crate::net::{ConnectOptions, Proxy};
+use crate::transport::Principal;
+use crate::trust::{KnownKey, PublicKey, certificate_key, certificate_name};
+use crate::{Error, ErrorKind, Result};
+
+/// A connection to a server that has proved its key.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    stream: TlsStream<TcpStream>,
+    pub(in crate::net) server_key: Option<PublicKey>,
+    /// Where that is, for people.
+    pub(in crate::net) address: String,
+    idle_timeout: Duration,
+}
+
+impl Connected {
+    /// Puts the connection to use.
+    pub(in crate::net) fn start(self) -> PipeConnection {
+        let Self { stream, server_key, address, idle_timeout } = self;
+        let principal = server_key.map_or_else(
+            || Principal::Certificate {
+                name: shown(&stream).and_then(certificate_name).unwrap_or_default(),
+                key: None,
+            },
+            Principal::Key,
+        );
+        PipeConnection::over_tls(stream, End::Initiator, principal, address, idle_timeout)
+    }
+}
+
+/// Connects to one address of a server, or of the proxy that leads there.
+pub(in crate::net) async fn connect_to(
+    options: &ConnectOptions,
+    expected: Vec<KnownKey>,
+    remote: SocketAddr,
+    proxy: Option<&Proxy>,
+) -> Result<Connected> {
+    let mut stream = TcpStream::connect(remote)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
+    let address = match proxy {
+        Some(proxy) => {
+            proxy.lead(&mut stream, &options.host, options.port).await?;
+            format!("{} by the proxy {proxy}", address::shown(&options.host, options.port))
+        }
+        None => SocketAddr::new(remote.ip().to_canonical(), remote.port()).to_string(),
+    };
+    secure(options, expected, stream, address).await
+}
+
+/// Has both ends prove who they are.
+async fn secure(
+    options: &ConnectOptions,
+    expected: Vec<KnownKey>,
+    stream: TcpStream,
+    address: String,
+) -> Result<Connected> {
+    let _ = stream.set_nodelay(true);
+    let (tls, refusal) = client_config(&options.identity, demand(options, expected))?;
+    let name = server_name(options)?;
+    let name = ServerName::try_from(name).map_err(|error| Error::internal(format!("a server's name: {error}")))?;
+    let stream = TlsConnector::from(tls)
+        .connect(name, stream)
+        .await
+        .map_err(|error| refusal.take().unwrap_or_else(|| handshake_error(error)))?;
+    let stream = TlsStream::from(stream);
+    if stream.get_ref().1.alpn_protocol().is_none() {
+        // What answers is some other service's TLS.
+        return Err(no_common_version());
+    }
+    let server_key = shown(&stream).and_then(certificate_key);
+    Ok(Connected { stream, server_key, address, idle_timeout: options.idle_timeout })
+}

@@ -1,0 +1,152 @@
+//! A server's TCP port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use super::{handshake_error, no_common_version, shown};
+use crate::net::gate::{Admission, Gate, Pass};
+use crate::net::listen::{HANDSHAKE_TIMEOUT, principal, refused_client};
+use crate::net::pipe::{End, PipeConnection};
+use crate::net::tls::ALPN_JOIN;
+use crate::transport::{Connection as _, Principal};
+use crate::trust::{PublicKey, certificate_key, certificate_name};
+use crate::{Error, ErrorKind, Result};
+
+/// Connections that the system has made and nobody has taken yet.
+const BACKLOG: i32 = 1024;
+
+/// How long nothing is accepted when the system has nothing to accept with, such as descriptors.
+const SHORT_OF: Duration = Duration::from_millis(100);
+
+/// A listening port. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    socket: Arc<Mutex<Option<Arc<TcpListener>>>>,
+    tls: TlsAcceptor,
+    idle_timeout: Duration,
+    by_ca: bool,
+    gate: Gate,
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// As that for UDP: a wildcard IPv6 address takes IPv4 as well, any other none.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        let only = !address.ip().is_unspecified();
+        if let Err(error) = socket.set_only_v6(only)
+            && only
+        {
+            return Err(error);
+        }
+    }
+    // What the process before had open may still be on its way out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Acceptor {
+    /// Listens at an address, whose port is not 0.
+    pub(in crate::net) fn bind(
+        address: SocketAddr,
+        tls: Arc<rustls::ServerConfig>,
+        idle_timeout: Duration,
+        by_ca: bool,
+        gate: Gate,
+    ) -> io::Result<Self> {
+        let socket = Arc::new(Mutex::new(Some(Arc::new(bind(address)?))));
+        Ok(Self { socket, tls: TlsAcceptor::from(tls), idle_timeout, by_ca, gate })
+    }
+
+    /// Closes the port, once nobody waits for its next client.
+    pub(in crate::net) fn close(&self) {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The next client; never, once the port is closed.
+    pub(in crate::net) async fn accept(&self) -> Handshake {
+        loop {
+            let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(socket) = socket else { return std::future::pending().await };
+            let Ok((stream, remote)) = socket.accept().await else {
+                sleep(SHORT_OF).await;
+                continue;
+            };
+            // Whoever has connected receives at his address.
+            let Admission::Pass(pass) = self.gate.admit(remote.ip(), true) else { continue };
+            let _ = stream.set_nodelay(true);
+            let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+            return Handshake { stream, remote, deadline, acceptor: self.clone(), pass };
+        }
+    }
+}
+
+/// A client that has connected and not shown a key yet.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    stream: TcpStream,
+    pub(in crate::net) remote: SocketAddr,
+    deadline: Instant,
+    acceptor: Acceptor,
+    pass: Pass,
+}
+
+impl Handshake {
+    /// Waits until the client has proved its key.
+    pub(in crate::net) async fn finish(self) -> Result<Accepted> {
+        let Self { stream, remote, deadline, acceptor, pass } = self;
+        let stream = match timeout_at(deadline, acceptor.tls.accept(stream)).await {
+            Ok(Ok(stream)) => TlsStream::from(stream),
+            Ok(Err(error)) => return Err(refused_client(handshake_error(error))),
+            Err(_) => return Err(Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote()),
+        };
+        drop(pass);
+        let joins = match stream.get_ref().1.alpn_protocol() {
+            // A client that asks for nothing is let through by TLS.
+            None => return Err(no_common_version()),
+            Some(protocol) => protocol == ALPN_JOIN,
+        };
+        let certificate = shown(&stream);
+        let (key, name) = (certificate.and_then(certificate_key), certificate.and_then(certificate_name));
+        let principal = principal(name, key, acceptor.by_ca);
+        Ok(Accepted { stream, remote, principal, key, joins, idle_timeout: acceptor.idle_timeout })
+    }
+}
+
+/// A client that has proved to hold its key.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    stream: TlsStream<TcpStream>,
+    remote: SocketAddr,
+    pub(in crate::net) principal: Principal,
+    pub(in crate::net) key: Option<PublicKey>,
+    pub(in crate::net) joins: bool,
+    idle_timeout: Duration,
+}
+
+impl Accepted {
+    pub(in crate::net) fn start(self) -> PipeConnection {
+        let Self { stream, remote, principal, idle_timeout, .. } = self;
+        PipeConnection::over_tls(stream, End::Acceptor, principal, remote.to_string(), idle_timeout)
+    }
+
+    /// Ends the connection of a client that may do nothing, and tells it why.
+    pub(in crate::net) fn refuse(self, error: &Error) {
+        self.start().close(Some(error));
+    }
+}

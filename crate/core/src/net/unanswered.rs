@@ -1,0 +1,94 @@
+//! Where UDP got no answer lately.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::address::shown;
+use crate::state::StateDir;
+
+/// How long it is remembered. Networks change, and whoever is at another one now loses little by it: UDP is tried all the same.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is remembered of one server. It only ever saves time: whatever cannot be read or written is not remembered.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    file: Option<PathBuf>,
+    was_silent: bool,
+}
+
+impl Unanswered {
+    /// Looks it up.
+    pub(super) fn look_up(state: Option<StateDir>, host: &str, port: u16) -> Self {
+        let Some(state) = state else { return Self { file: None, was_silent: false } };
+        let file = state.file("unanswered", shown(host, port).to_ascii_lowercase().as_bytes());
+        let age = fs::metadata(&file).and_then(|found| found.modified()).map(|at| SystemTime::now().duration_since(at));
+        // What was written in the future was written by another clock.
+        let was_silent = matches!(age, Ok(Ok(age)) if age < REMEMBERED_FOR);
+        Self { file: Some(file), was_silent }
+    }
+
+    /// Whether it got no answer.
+    pub(super) fn was_silent(&self) -> bool {
+        self.was_silent
+    }
+
+    /// It has got none now.
+    pub(super) fn remember(&self) {
+        let Some(file) = &self.file else { return };
+        if let Some(folder) = file.parent() {
+            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        }
+        let _ = fs::write(file, b"");
+    }
+
+    /// It has got one.
+    pub(super) fn forget(&self) {
+        if let Some(file) = self.file.as_ref().filter(|_| self.was_silent) {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::SystemTime;
+
+    use super::{REMEMBERED_FOR, Unanswered};
+    use crate::state::StateDir;
+
+    #[test]
+    fn silence_is_remembered_for_a_day_for_one_port_of_one_host() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let look_up = |host: &str, port| Unanswered::look_up(Some(StateDir::at(directory.path())), host, port);
+        assert!(!look_up("backup.example", 28792).was_silent());
+        look_up("backup.example", 28792).remember();
+        assert!(look_up("Backup.example", 28792).was_silent());
+        assert!(!look_up("backup.example", 28793).was_silent());
+        let known = look_up("backup.example", 28792);
+        let file = File::options().write(true).open(known.file.as_ref().expect("a file")).expect("opened");
+        for (at, is_known) in [
+            (SystemTime::now() - REMEMBERED_FOR, false),
+            (SystemTime::now() + REMEMBERED_FOR, false),
+            (SystemTime::now(), true),
+        ] {
+            file.set_modified(at).expect("a time");
+            assert_eq!(look_up("backup.example", 28792).was_silent(), is_known);
+        }
+        known.forget();
+        assert!(!look_up("backup.example", 28792).was_silent());
+    }
+
+    #[test]
+    fn without_a_place_nothing_is_remembered_and_nothing_fails() {
+        let nowhere = Unanswered::look_up(None, "host", 1);
+        nowhere.remember();
+        nowhere.forget();
+        let unusable = || Unanswered::look_up(Some(StateDir::at("/proc/nothing".as_ref())), "host", 1);
+        unusable().remember();
+        unusable().forget();
+        assert!(!nowhere.was_silent() && !unusable().was_silent());
+    }
+}
