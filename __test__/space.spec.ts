@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { NoSpaceError, sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judgedWhere } from './helpers/judge.js';
+import { until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
@@ -103,6 +104,21 @@ judgedWhere(canMount)('what a run tells is told once, also when its need had to 
     );
     t.is(result.stats.filesTransferred, 1, what);
   }
+});
+
+judgedWhere(canMount)('what is in a folder with a blank in its name is not counted first for that', async (t) => {
+  const work = workDir(t);
+  const served = `${work}/served`;
+  t.true(mountTmpfs(t, served, 'size=4m'));
+  for (const name of ['a b', 'plain']) writeFileSync(`${dir(served, name)}/file`, name);
+  const user = client(work);
+  const log = `${work}/log`;
+  const args = ['--log-file', log, '--log-format', 'json'];
+  const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args });
+  for (const name of ['a b', 'plain']) await sync(server.url('root', name), `${work}/${name}`, accessOf(user, server));
+  const pulls = (): string[] => readFileSync(log, 'utf8').match(/"path":"[^"]*","dryRun":(?:true|false)/g) ?? [];
+  await until('both in the log', () => pulls().some((line) => line.includes('plain')));
+  t.deepEqual(pulls(), ['"path":"a b","dryRun":false', '"path":"plain","dryRun":false']);
 });
 
 judgedWhere(canMount)('a disk that fills up in mid-run by somebody else keeps every old file', async (t) => {

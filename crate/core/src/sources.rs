@@ -8,7 +8,7 @@ use sparsync_proto::{Issue, IssueKind, Kind, MissingSources, Name, Paths, RelPat
 
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Root;
+use crate::fs::{Mount, Root, below};
 use crate::prepare::{Place, open_own, trim_slashes};
 use crate::state::{KnownMounts, StateDir};
 use crate::storage::{self, CallError, Directory as _, Part, Storage as _, Union};
@@ -424,20 +424,11 @@ fn tree_bounds(root: &Root, name: Option<&Vec<u8>>, devices: &mut HashSet<u64>) 
 
 /// Whether other file systems are mounted inside a tree, or nobody can tell.
 fn holds_mounts(root: &Root, name: Option<&Vec<u8>>) -> bool {
-    let (Ok(mut top), Ok(mounts)) = (root.absolute_path(), std::fs::read("/proc/self/mountinfo")) else { return true };
+    let (Ok(mut top), mounts) = (root.absolute_path(), Mount::all()) else { return true };
     if let Some(name) = name {
         top.extend([b"/", name.as_slice()].concat());
     }
-    if top != b"/" {
-        top.push(b'/');
-    }
-    // The fifth field is where; blanks in it are written as octal numbers, which no prefix of ours is compared with
-    // unless it has blanks itself.
-    let has_blank = top.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'\\');
-    has_blank
-        || mounts.split(|&byte| byte == b'\n').any(|line| {
-            line.split(|&byte| byte == b' ').nth(4).is_some_and(|place| place.starts_with(&top) && place != b"/")
-        })
+    mounts.is_empty() || mounts.iter().any(|mount| below(&mount.point, &top).is_some_and(|inside| !inside.is_empty()))
 }
 
 /// The mount points that the last run has found in the sources; nothing on a dry run, which remembers nothing.
