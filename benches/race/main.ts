@@ -28,6 +28,7 @@ import {
   sparsyncApi,
   sparsyncCommand,
   sparsyncInPlace,
+  sparsyncSsh,
 } from './sparsync.js';
 import { judge } from './targets.js';
 import { Timer } from './timed.js';
@@ -64,7 +65,9 @@ function contendersFor(
     ...(against === undefined ? [] : otherBuild(against)),
     ...(isLocal && set === 'tree100k' ? [filteredCommand()] : []),
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),
-    ...(knobs.transports.includes('ssh') ? [rsyncSsh(), rsyncSsh({ shared: true })] : []),
+    ...(knobs.transports.includes('ssh')
+      ? [sparsyncSsh(), sparsyncSsh({ shared: true }), rsyncSsh(), rsyncSsh({ shared: true })]
+      : []),
     QUIC,
     ...(isLocal ? [SPARSYNC_LOCAL, SPARSYNC_LOCAL_API, RSYNC_LOCAL, CP, TAR] : []),
     // What the knob does: two lanes are what the engine takes by itself.

@@ -1,6 +1,6 @@
 // sparsync-native: the command as a process, and the API in a process that keeps its connection.
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -10,6 +10,7 @@ import { within } from './links.js';
 import { peakKib, resetPeak } from './proc.js';
 import { cleanEnvironment, mustRun, start, startService } from './processes.js';
 import type { Service } from './processes.js';
+import { startSsh } from './ssh.js';
 
 type Durability = 'none' | 'run';
 
@@ -121,6 +122,33 @@ function wireBytes(stdout: string): number {
   const of = (name: string): number =>
     Number(new RegExp(`^Total ${name}: ([\\d,]+)`, 'm').exec(stdout)?.[1]?.replaceAll(',', ''));
   return of('bytes sent') + of('bytes received');
+}
+
+/** `sparsync -a --delete` over ssh, to the executable that needs no Node. */
+export function sparsyncSsh({ shared = false } = {}): Contender {
+  return {
+    key: shared ? 'sparsync_ssh_shared' : 'sparsync_ssh',
+    title: shared ? 'sparsync, command, ssh, shared connection' : 'sparsync, command, ssh',
+    phases: PHASES,
+    makesTree: true,
+    async enter(stage: Stage): Promise<Entrant> {
+      const remote = readdirSync(stage.root).find((name) => name.startsWith('sparsync-remote.'));
+      if (remote === undefined) throw new Error("sparsync-remote is missing: run 'npm run build' first");
+      const { shell, beside, close } = await startSsh(stage, { shared });
+      const env = localEnvironment(stage);
+      return {
+        sync: ({ destination, warmUp }) =>
+          beside(warmUp, async () => {
+            const words = ['-a', '--delete', '-e', shell, '--rsync-path', join(stage.root, remote)];
+            if (warmUp) words.push('--stats');
+            words.push(`${stage.tree.path}/`, `bench:${destination}/`);
+            const cost = await timeAt(stage, [process.execPath, command(stage), ...words], { env });
+            return near(cost, warmUp ? wireBytes(cost.stdout) : undefined);
+          }),
+        close,
+      };
+    },
+  };
 }
 
 /** The state of a client that no server knows. */

@@ -1,4 +1,5 @@
 // The targets, each judged by what was measured.
+import { PHASES } from './contender.js';
 import type { Phase } from './contender.js';
 import type { LinkName, SetName } from './knobs.js';
 import { figureOf, median, ratio, ratioInterval } from './results.js';
@@ -24,6 +25,8 @@ const RATIOS: readonly Ratio[] = [
   ['seed', 'loopback', 'second', COMMAND, 0.17, 'rsync_ssh'],
   ['seed', 'loopback', 'changed', API, 0.08, 'rsync_remote'],
   ['seed', 'loopback', 'changed', COMMAND, 0.45, 'rsync_remote'],
+  ...PHASES.map((phase): Ratio => ['seed', 'loopback', phase, 'sparsync_ssh', 0.5, 'rsync_ssh']),
+  ...PHASES.map((phase): Ratio => ['seed', 'loopback', phase, 'sparsync_ssh_shared', 0.6, 'rsync_ssh_shared']),
   ['seed', 'veth', 'first', API, 0.45, 'rsync_remote'],
   ['seed', 'veth', 'first', COMMAND, 0.7, 'rsync_remote'],
   ['tree100k', 'loopback', 'first', API, 0.6, 'rsync_remote'],
