@@ -1,8 +1,12 @@
 //! The state directory: what a run remembers for the next one. It only ever adds a guard or saves time, so a run needs none.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// The state directory of this user.
 #[derive(Clone, Debug)]
@@ -66,11 +70,19 @@ impl KnownMounts {
             text.push(0);
         }
         // Forgetting costs a guard in the next run, not this run's success.
-        if let Some(folder) = self.file.parent() {
-            let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        }
-        let _ = std::fs::write(&self.file, text);
+        let _ = write(&self.file, &text);
     }
+}
+
+/// Writes what is remembered. The directory may be somebody else's, of whose environment much was kept: no symlink there names what is
+/// written.
+pub(crate) fn write(file: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut file = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(file)?;
+    file.write_all(content)
 }
 
 /// The lower-case hexadecimal digits of `bytes`.

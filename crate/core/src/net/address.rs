@@ -1,7 +1,7 @@
 //! Addresses: the texts that people write, what they resolve to, and how far away that is.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -24,6 +24,14 @@ impl Reach {
             IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Self::Private,
             _ => Self::Public,
         }
+    }
+}
+
+/// What counts as one peer: whoever has an IPv6 address has its network.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

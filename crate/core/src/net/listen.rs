@@ -108,8 +108,8 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.max_incoming(MAX_INCOMING).incoming_buffer_size_total(INCOMING_BUFFER_BYTES);
 
-    let (gate, by_ca) = (Gate::default(), options.client_ca_pem.is_some());
-    let on_tcp = |address| Acceptor::bind(address, Arc::clone(&tls), options.idle_timeout, by_ca, gate.clone());
+    let (gate, by_ca) = (Gate::of_quic(), options.client_ca_pem.is_some());
+    let on_tcp = |address| Acceptor::bind(address, Arc::clone(&tls), options.idle_timeout, by_ca, Gate::of_tcp());
     let mut reason = refuse("the name has no address".to_owned());
     for address in addresses {
         let (udp, tcp) = match open(address, options.tcp.then_some(&on_tcp)) {

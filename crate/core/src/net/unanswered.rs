@@ -1,12 +1,11 @@
 //! Where UDP got no answer lately.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::address::shown;
-use crate::state::StateDir;
+use crate::state::{StateDir, write};
 
 /// How long it is remembered. Networks change, and whoever is at another one now loses little by it: UDP is tried all the same.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,10 +36,7 @@ impl Unanswered {
     /// It has got none now.
     pub(super) fn remember(&self) {
         let Some(file) = &self.file else { return };
-        if let Some(folder) = file.parent() {
-            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        }
-        let _ = fs::write(file, b"");
+        let _ = write(file, b"");
     }
 
     /// It has got one.
@@ -79,6 +75,19 @@ mod tests {
         }
         known.forget();
         assert!(!look_up("backup.example", 28792).was_silent());
+    }
+
+    #[test]
+    fn a_symlink_in_the_place_names_nothing_that_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (state, victim) = (directory.path().join("state"), directory.path().join("victim"));
+        std::fs::write(&victim, "content").expect("written");
+        let known = Unanswered::look_up(Some(StateDir::at(&state)), "host", 1);
+        let file = known.file.as_ref().expect("a file");
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::os::unix::fs::symlink(&victim, file).expect("linked");
+        known.remember();
+        assert_eq!(std::fs::read(&victim).expect("read"), b"content");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Lets a stranger in who has an invitation.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::accept::{Stranger, read_keys, read_request, refuse};
 use super::log::{Asked, Happening};
 use super::{Shared, lock};
 use crate::error::{Error, ErrorKind};
-use crate::net::{Arrived, WindowBudget};
+use crate::net::{Arrived, WindowBudget, network};
 use crate::transport::{Connection, SessionLanes, encoded};
 use crate::trust::{Invitations, PublicKey};
 
@@ -111,14 +111,6 @@ struct Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self { told: error.clone(), logged: error }
-    }
-}
-
-/// Whoever has an IPv6 address has its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
