@@ -119,7 +119,7 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 export declare function loadIdentity(keyPath: string): NativeKey
 
 /** What is done to an entry. */
-export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep'
+export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep' | 'backup'
 
 /** A client that a file lets in. */
 export interface NativeAuthorizedKey {
@@ -258,7 +258,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown' | 'snapshot' | 'snapshot-removed'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown' | 'snapshot' | 'snapshot-removed' | 'mount-skipped'
 
 /** What the source's entry is, in a run that tells it. */
 export interface NativeItemDetails {
@@ -792,6 +792,8 @@ export interface NativeTransfer {
   itemDetails: boolean
   /** There is an item for what is as it should be as well. */
   itemUnchanged: boolean
+  /** There is an item for each backup as well. */
+  itemBackups: boolean
   /** Both ends measure where their time goes, and tell at the end. */
   profile: boolean
 }

@@ -13,7 +13,7 @@ import { type Riches, RichTree } from './helpers/rich-tree.js';
 import { startServer, type TestServer } from './helpers/server.js';
 import { isRoot, scaled } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
-import { at, differences, walk } from './helpers/walk.js';
+import { at, differences, type Entry, walk } from './helpers/walk.js';
 
 const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
 
@@ -84,6 +84,9 @@ const CHOICES: readonly Choice[] = [
   fixed('--safe-links'),
   { flags: (random) => random.pick([['-b'], ['-b', '--suffix=.was'], ['--backup-dir=../backups']]) },
   oneOf('--compare-dest=../base', '--copy-dest=../base', '--link-dest=../base'),
+  oneOf('-y', '-yy', '-W', '--no-whole-file'),
+  oneOf('-S', '--preallocate'),
+  { flags: (random) => random.pick([['-z'], ['--zc=lz4'], ['-z', '--zl=1'], ['-z', '--skip-compress=o/[a-c]']]) },
 ];
 
 const LIST_CHOICES: readonly Choice[] = [fixed('-r'), fixed('--no-R'), fixed('--no-implied-dirs')];
@@ -106,6 +109,11 @@ function isSound(options: ReadonlyArray<readonly string[]>, base: string, list: 
   const flags = new Set([base, ...options.flat()]);
   const some = (test: (flag: string) => boolean): boolean => [...flags].some(test);
   if (flags.has('-A') && flags.has('--no-perms')) return false;
+  // rsync may take from the owning group what an ACL gives it when modes are changed.
+  if (flags.has('-A') && some((flag) => flag.startsWith('--chmod='))) return false;
+  // Whether rules are for whom ACLs name by number, too, depends on how rsync walks.
+  const byNumber = flags.has('-A') && flags.has('--numeric-ids');
+  if (byNumber && some((flag) => /^--(usermap|groupmap|chown)=/.test(flag))) return false;
   // Directories on the way to a listed path are made here, and not by rsync, when rules leave them out.
   if (list && some((flag) => /^--(filter|exclude|include|delete-excluded)|^-F|^-C/.test(flag))) return false;
   // An existing file whose attributes are set keeps its mode here without -p, and gets the source's from rsync.
@@ -338,8 +346,8 @@ class Trial {
   async run(tally: Tally): Promise<void> {
     const since = Date.now() - 1000;
     const judge = this.#byRsync('theirs');
-    // What rsync refuses is no case.
-    if (judge.code === 1 || judge.code === 2 || judge.code === 4) return;
+    // What rsync refuses is no case, nor is one in which its own bookkeeping fails (13).
+    if ([1, 2, 4, 13].includes(judge.code ?? 0)) return;
     const { sources } = this.#case;
     if (this.#isTold(judge.stderr)) return;
     const url = (path: string): string => this.#actor.server.url('root', `${this.#number()}/${path}`);
@@ -384,6 +392,13 @@ class Trial {
     const { sources } = this.#case;
     // A base beside a destination that has something: what is right there is left alone here.
     if (has('--compare-dest', '--link-dest') && this.#case.starts === 'changed') return true;
+    // Attributes of one entry are set by several names in turn: here as they were listed, there as each name finds it.
+    if (!has('-H') && this.#sharesAttributes()) return true;
+    // Without -p rsync gives an entry the mode of what it takes the place of.
+    const carriesModes = has('-A') || (/[ap]/.test(this.#case.base) && !has('--no-perms'));
+    if (!carriesModes && this.#pairs().some(([old, source]) => source !== undefined && source.kind !== old.kind)) {
+      return true;
+    }
     // What stands in the place of a directory gets the directory's time there, and what is below fails.
     if (has('--ignore-existing') && this.#standsForDirectory()) return true;
     // What stands in the place of a directory on the way gives way here, and fails with rsync.
@@ -401,6 +416,26 @@ class Trial {
     return sources.some(
       (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
     );
+  }
+
+  /** The entries of the destination as it was, each with that of a source. */
+  #pairs(): (readonly [Entry, Entry | undefined])[] {
+    const sources = ['src', 'other'].map((name) => walk(`${this.#work}/${name}`));
+    const sourceOf = (path: string): Entry | undefined => {
+      const names = [path, path.slice(path.indexOf('/') + 1)];
+      return sources.flatMap((source) => names.flatMap((name) => source.get(name) ?? []))[0];
+    };
+    return [...walk(`${this.#work}/start`)].map(([path, entry]) => [entry, sourceOf(path)]);
+  }
+
+  /** Whether names of one entry of the destination are entries of other attributes in a source. */
+  #sharesAttributes(): boolean {
+    const groups = new Map<bigint, Set<string>>();
+    for (const [{ ino, kind }, source] of this.#pairs()) {
+      const attributes = source && `${source.mtimeNs} ${source.mode} ${source.uid} ${source.gid}`;
+      if (kind !== 'directory') groups.set(ino, (groups.get(ino) ?? new Set()).add(attributes ?? ''));
+    }
+    return [...groups.values()].some((all) => all.size > 1);
   }
 
   /** Whether something else stands at the destination where the sources have a directory. */

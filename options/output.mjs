@@ -43,6 +43,13 @@ export const rows = [
     meaning: 'There is an item for what is as it should be as well.',
   },
   {
+    name: 'itemBackups',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 177, at: 'item_backups' },
+    meaning: 'There is an item for each backup as well.',
+  },
+  {
     kind: own({ value: 'PATH' }),
     flag: 'explain',
     many: true,

@@ -27,7 +27,7 @@ export interface PlanItem extends EntryPath {
   action: Action;
   /** What the entry is, in the source, or for a deletion in the destination. */
   kind: EntryKind;
-  /** Why; at least one, but for what is as it should be (`itemUnchanged`). */
+  /** Why; at least one, but for what is as it should be (`itemUnchanged`) and for backups (`itemBackups`). */
   reasons: Reason[];
   /** Size of the file's content in bytes. Absent for other kinds. */
   size?: number;

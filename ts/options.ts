@@ -1136,6 +1136,14 @@ export interface TransferOptions {
    */
   itemUnchanged?: boolean | undefined;
   /**
+   * There is an item (`backup`) for each entry that becomes a backup, too, beside the one of what takes its place.
+   *
+   * Default: `false`.
+   *
+   * @example `{ backup: true, itemBackups: true }`
+   */
+  itemBackups?: boolean | undefined;
+  /**
    * Try again when the connection fails or breaks: a number of further attempts, or limits in detail. Errors of trust,
    * access, the delete guard and a full disk are never tried again.
    *

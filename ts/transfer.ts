@@ -67,6 +67,7 @@ const OFF = [
   'preallocate',
   'itemDetails',
   'itemUnchanged',
+  'itemBackups',
 ] as const;
 
 /** What is on unless it is given. */
@@ -160,6 +161,7 @@ export const TRANSFER_CHECKS: {
   readonly lockWaitMs: Check<number>;
   readonly itemDetails: Check<boolean>;
   readonly itemUnchanged: Check<boolean>;
+  readonly itemBackups: Check<boolean>;
   readonly profile: Check<boolean>;
 } = Object.assign(
   recordOf([...OFF, ...ON], () => flag),
@@ -215,6 +217,7 @@ export const NOT_IN_PLAN = [
   'events',
   'itemDetails',
   'itemUnchanged',
+  'itemBackups',
   'profile',
 ] as const;
 
@@ -268,6 +271,7 @@ export const NOT_IN_VERIFY = [
   'events',
   'itemDetails',
   'itemUnchanged',
+  'itemBackups',
   'profile',
 ] as const;
 
@@ -359,6 +363,7 @@ interface Given {
   lockWaitMs?: number;
   itemDetails?: boolean;
   itemUnchanged?: boolean;
+  itemBackups?: boolean;
   profile?: boolean;
 }
 
@@ -450,6 +455,7 @@ export interface EngineOptions {
   lockWaitMs: number;
   itemDetails: boolean;
   itemUnchanged: boolean;
+  itemBackups: boolean;
   profile: boolean;
 }
 

@@ -1,5 +1,5 @@
 // Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
-export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip', 'copy', 'keep'] as const;
+export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip', 'copy', 'keep', 'backup'] as const;
 export const ENTRY_KINDS = [
   'file',
   'directory',
@@ -64,6 +64,7 @@ export const NOTICE_CODES = [
   'grown',
   'snapshot',
   'snapshot-removed',
+  'mount-skipped',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;

@@ -94,6 +94,7 @@ export class Account {
     await this.#tellDelta();
     const values = this.#values(item);
     if (item.action === 'skip') return this.#skipped(item, values.name);
+    if (item.action === 'backup') return this.#backedUp(values.name);
     if (item.action !== 'keep' && (item.action !== 'copy' || item.reasons.length > 0)) await this.#log(item, values);
     if (flags.on('quiet')) return;
     if (item.action === 'delete') return this.#deleted(values);
@@ -133,6 +134,10 @@ export class Account {
     const name = `${prefix}${safePath(pathBytes === undefined ? { path } : { path, pathBytes })}`;
     if (code === 'special') {
       if (info.nonreg > 0) await this.#say(`skipping non-regular file "${name}"`);
+      return true;
+    }
+    if (code === 'mount-skipped') {
+      if (info.mount > 0) await this.#say(`[sender] skipping mount-point dir ${name}`);
       return true;
     }
     if (code === 'unsafe-link') {
@@ -184,6 +189,16 @@ export class Account {
     if ((isTop && !this.#of.hasTop) || this.#of.flags.on('quiet')) return;
     const links = this.#of.flags.on('links');
     await this.#say(listLine(item.kind, this.#values(item), { level: this.#level, links }));
+  }
+
+  async #backedUp(name: string): Promise<void> {
+    const { info, flags } = this.#of;
+    if (info.backup === 0) return;
+    const place = flags.words('backup-dir').at(-1);
+    const suffix = flags.text('suffix') ?? (place === undefined ? '~' : '');
+    const above = place === undefined ? '' : `${safeBytes(Buffer.from(place)).replace(/\/+$/, '')}/`;
+    const plain = name.replace(/\/$/, '');
+    await this.#say(`backed up ${plain} to ${above}${plain}${suffix}`);
   }
 
   async #deleted(values: FormatValues): Promise<void> {

@@ -1,5 +1,5 @@
 import { NotFoundError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
-import type { Failure, SyncResult } from '../events.js';
+import type { Failure, SyncResult, Warning } from '../events.js';
 import { exitCodeFor } from './exit-codes.js';
 import { hintFor } from './hints.js';
 import { errorRecord, printJson } from './json.js';
@@ -55,8 +55,7 @@ function describeFailure(failure: Failure): string {
  */
 export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
   for (const warning of result.warnings) {
-    if ((warning.code === 'owners' && !wantsOwners) || warning.code === 'special' || warning.code === 'unsafe-link')
-      continue;
+    if (warning.code === 'owners' ? !wantsOwners : hasLineOfItsOwn(warning)) continue;
     const path =
       warning.path === undefined
         ? ''
@@ -64,6 +63,9 @@ export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
     note(`${colored('warning', 'yellow', 'stderr')}: ${path}${safe(warning.message)}`);
   }
 }
+
+const hasLineOfItsOwn = ({ code = 'notice' }: Warning): boolean =>
+  ['special', 'unsafe-link', 'mount-skipped'].includes(code);
 
 /** What was done, in one line. */
 export function summaryLine(result: Pick<SyncResult, 'stats' | 'dryRun'>, human: boolean): string {

@@ -13,8 +13,8 @@ const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay
 function wantedItems(
   flags: ParsedFlags,
   info: InfoLevels,
-): { items: boolean; itemDetails: boolean; itemUnchanged: boolean } {
-  const said = ['name', 'del', 'progress', 'skip'] as const;
+): { items: boolean; itemDetails: boolean; itemUnchanged: boolean; itemBackups: boolean } {
+  const said = ['name', 'del', 'progress', 'skip', 'backup'] as const;
   const isLogged = flags.text('log-file') !== undefined && flags.text('log-file-format') !== '';
   const isSaid = !flags.on('quiet') && (formatOf(flags) !== undefined || said.some((word) => info[word] > 0));
   const isShown = !flags.on('json') && (isSaid || isLogged);
@@ -22,6 +22,7 @@ function wantedItems(
     items: isShown || flags.on('json'),
     itemDetails: isShown || (!flags.on('json') && info.stats > 0),
     itemUnchanged: isShown && !flags.on('quiet') && (flags.times('itemize-changes') > 1 || info.name > 1),
+    itemBackups: isShown && info.backup > 0,
   };
 }
 
@@ -37,14 +38,13 @@ export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevel
   const flagged = flaggedOptions(flags);
   // A list says what is meant, so that it is not -a that goes into directories.
   const isListed = flagged.filesFrom !== undefined && !flags.spelled('recursive');
-  const { items, itemDetails, itemUnchanged } = wantedItems(flags, info);
+  const { items, ...details } = wantedItems(flags, info);
   return Object.assign(flagged, {
     ...(isListed ? { recursive: false, dirs: true } : {}),
     ...(flags.on('fsync') ? { durability: 'file' as const } : {}),
     into: true,
     // A list that a user asked for is whole, also when it is read slowly.
     events: { items, whenFull: 'wait' as const },
-    itemDetails,
-    itemUnchanged,
+    ...details,
   });
 }

@@ -143,6 +143,7 @@ impl Prepared {
                 told: request.itemize,
                 details: request.item_details,
                 unchanged: request.itemize && request.item_unchanged,
+                backups: request.itemize && request.item_backups,
             },
             strict_attributes: request.strict_attributes,
             open_noatime: request.open_noatime,

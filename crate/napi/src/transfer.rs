@@ -187,6 +187,8 @@ pub struct NativeTransfer {
     pub item_details: bool,
     /// There is an item for what is as it should be as well.
     pub item_unchanged: bool,
+    /// There is an item for each backup as well.
+    pub item_backups: bool,
     /// Both ends measure where their time goes, and tell at the end.
     pub profile: bool,
 }
@@ -281,6 +283,7 @@ impl NativeTransfer {
         request.lock_wait_ms = whole(self.lock_wait_ms);
         request.item_details = self.item_details;
         request.item_unchanged = self.item_unchanged;
+        request.item_backups = self.item_backups;
         request.profile = self.profile;
         Ok(())
     }

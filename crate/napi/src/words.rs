@@ -171,6 +171,9 @@ pub enum NativeAction {
     /// It is as it should be.
     #[napi(value = "keep")]
     Keep,
+    /// It becomes a backup, because something takes its place or it is to be deleted.
+    #[napi(value = "backup")]
+    Backup,
 }
 
 impl From<Action> for NativeAction {
@@ -183,6 +186,7 @@ impl From<Action> for NativeAction {
             Action::Skip => Self::Skip,
             Action::Copy => Self::Copy,
             Action::Keep => Self::Keep,
+            Action::Backup => Self::Backup,
         }
     }
 }
@@ -318,6 +322,9 @@ pub enum NativeIssueKind {
     /// A notice: the snapshot of this name was removed, as the rule says.
     #[napi(value = "snapshot-removed")]
     SnapshotRemoved,
+    /// A notice of the sender's: another file system begins at the directory, and the run leaves such out.
+    #[napi(value = "mount-skipped")]
+    MountSkipped,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -351,6 +358,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::Grown => Self::Grown,
             IssueKind::Snapshot => Self::Snapshot,
             IssueKind::SnapshotRemoved => Self::SnapshotRemoved,
+            IssueKind::MountSkipped => Self::MountSkipped,
         }
     }
 }

@@ -258,6 +258,8 @@ pub struct Request {
     pub item_details: bool,
     /// There is an item for what is as it should be as well.
     pub item_unchanged: bool,
+    /// There is an item for each backup as well.
+    pub item_backups: bool,
     /// Both ends measure where their time goes, and tell at the end.
     pub profile: bool,
     /// What a run compares and carries.
@@ -346,6 +348,7 @@ impl Default for Request {
             lock_wait_ms: u64::default(),
             item_details: false,
             item_unchanged: false,
+            item_backups: false,
             profile: false,
             attributes: Attributes::default(),
             deletion: Deletion::default(),
@@ -445,6 +448,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("lockWaitMs", "lock-wait", &[28]),
     ("itemDetails", "itemDetails", &[130]),
     ("itemUnchanged", "itemUnchanged", &[131]),
+    ("itemBackups", "itemBackups", &[177]),
     ("profile", "profile", &[34]),
 ];
 
@@ -559,4 +563,5 @@ message!(Request, "request" {
     166 critical skip_compress: AtMost<OPTION_PATH_BYTES_MAX>,
     170 critical changing,
     176 critical snapshot,
+    177 critical item_backups,
 });

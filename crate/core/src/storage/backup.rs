@@ -32,11 +32,21 @@ pub(crate) struct Backups<'a, S: WriteStorage> {
     made: Mutex<(RandomState, HashSet<u64>)>,
     /// The directory of backups that was last used.
     held: Mutex<Option<(RelPath, Arc<S::Directory>)>>,
+    /// Told of each entry that has become one.
+    on_made: Option<Box<OnMade<'a>>>,
 }
 
+/// Called with the path of what has become a backup, and what it is.
+pub(crate) type OnMade<'a> = dyn Fn(Vec<u8>, Kind) + Send + Sync + 'a;
+
 impl<'a, S: WriteStorage> Backups<'a, S> {
-    pub(crate) fn new(root: &'a S, names: &'a TempNames, place: &'a BackupPlace<S>) -> Self {
-        Self { root, names, place, made: Mutex::default(), held: Mutex::default() }
+    pub(crate) fn new(
+        root: &'a S,
+        names: &'a TempNames,
+        place: &'a BackupPlace<S>,
+        on_made: Option<Box<OnMade<'a>>>,
+    ) -> Self {
+        Self { root, names, place, made: Mutex::default(), held: Mutex::default(), on_made }
     }
 
     /// Whether backups are beside what they are backups of, so that a directory with some stays.
@@ -109,6 +119,18 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
 
     /// Makes a copy of a file that is to be written over.
     pub(crate) fn copy(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<()> {
+        self.copy_as(path, directory, name)?;
+        self.tell(path, name, Kind::File);
+        Ok(())
+    }
+
+    fn tell(&self, path: &RelPath, name: &[u8], kind: Kind) {
+        if let Some(told) = &self.on_made {
+            told(path.join_bytes(name), kind);
+        }
+    }
+
+    fn copy_as(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
         match &self.place.aside {
             None => copy_entry((directory, name), (directory, &backup), &self.names.next()),
@@ -129,8 +151,17 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         self.keep_as(path, directory, name, name).map(|()| self.are_beside())
     }
 
-    /// Makes the entry `from` of the directory at `path` the backup of `name`.
+    /// Makes the entry `from` of the directory at `path` the backup of `name`, and tells it.
     fn keep_as(&self, path: &RelPath, directory: &S::Directory, from: &[u8], name: &[u8]) -> Result<()> {
+        let kind = self.on_made.as_ref().and_then(|_| directory.status(from).ok()).map(|status| status.kind);
+        self.move_as(path, directory, from, name)?;
+        if let Some(kind) = kind {
+            self.tell(path, name, kind);
+        }
+        Ok(())
+    }
+
+    fn move_as(&self, path: &RelPath, directory: &S::Directory, from: &[u8], name: &[u8]) -> Result<()> {
         let backup = [name, &self.place.suffix].concat();
         let Some(aside) = &self.place.aside else {
             let renamed = directory.rename(from, &backup);

@@ -32,7 +32,7 @@ use std::mem::MaybeUninit;
 
 use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
-pub(crate) use backup::{BackupPlace, Backups};
+pub(crate) use backup::{BackupPlace, Backups, OnMade};
 pub(crate) use call::{CallError, NO_REFERENT};
 pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry};
 pub(crate) use hash::hash_prefix;

@@ -253,6 +253,8 @@ impl Scan {
         if options.one_file_system && kind == Kind::Directory && directory.is_boundary(name, &status) {
             if options.omit_mount_points {
                 self.leaves_out = true;
+                let (path, message) = (self.path.join_bytes(name), "another file system begins there".to_owned());
+                self.issues.push(Issue { kind: IssueKind::MountSkipped, path, message, old_kept: true });
                 return;
             }
             self.boundaries.push((name.to_vec(), status));

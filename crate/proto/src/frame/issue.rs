@@ -72,6 +72,8 @@ closed_set! {
         Snapshot = 142, "snapshot";
         /// A notice: the snapshot of this name was removed, as the rule says.
         SnapshotRemoved = 143, "snapshot-removed";
+        /// A notice of the sender's: another file system begins at the directory, and the run leaves such out.
+        MountSkipped = 144, "mount-skipped";
     }
 }
 
@@ -97,6 +99,7 @@ impl IssueKind {
                 | Self::AttributesUnread
                 | Self::Special
                 | Self::UnsafeLink
+                | Self::MountSkipped
                 | Self::SourceKept
         )
     }

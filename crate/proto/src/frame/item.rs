@@ -25,6 +25,8 @@ closed_set! {
         Copy = 5, "copy";
         /// It is as it should be.
         Keep = 6, "keep";
+        /// It becomes a backup, because something takes its place or it is to be deleted.
+        Backup = 7, "backup";
     }
 }
 

@@ -275,6 +275,7 @@ fn push_of_writing() -> Request {
         verify_copies: true,
         publish: true,
         keep_previous: true,
+        item_backups: true,
         snapshot: Snapshot {
             is_asked: true,
             links_newest: true,

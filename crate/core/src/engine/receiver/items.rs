@@ -5,7 +5,7 @@ use sparsync_proto::{Action, Counter, Entry, Item, ItemDetails, Kind, Listing, M
 use super::{Receiver, ReceiverOptions};
 use crate::engine::session::Session;
 use crate::error::Result;
-use crate::storage::WriteStorage;
+use crate::storage::{OnMade, WriteStorage};
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells what is done with an entry of the source.
@@ -147,6 +147,24 @@ pub(super) fn count_kinds((session, options): (&Session, &ReceiverOptions), list
         kinds.add(listing);
         kinds.count(session);
     }
+}
+
+/// What is told of each backup, where the run tells it.
+pub(super) fn backups_told<'a>(session: &'a Session, options: &'a ReceiverOptions) -> Option<Box<OnMade<'a>>> {
+    let tell = |path: Vec<u8>, kind| {
+        let item = Item {
+            action: Action::Backup,
+            kind,
+            reasons: Reasons::default(),
+            size: 0,
+            path: path.into_boxed_slice(),
+            leader: None,
+            details: None,
+        };
+        // Where nobody can be told, the run ends at its next step.
+        let _ = options.report.item(item, session);
+    };
+    options.items.backups.then(|| Box::new(tell) as Box<OnMade<'a>>)
 }
 
 /// Counts an entry by its kind.

@@ -131,6 +131,7 @@ pub(crate) struct WriteOptions {
 
 /// Which items a receiver reports.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct ItemOptions {
     /// There are any.
     pub(crate) told: bool,
@@ -138,6 +139,8 @@ pub(crate) struct ItemOptions {
     pub(crate) details: bool,
     /// There are some of what is as it should be as well.
     pub(crate) unchanged: bool,
+    /// There is one for each backup.
+    pub(crate) backups: bool,
 }
 
 /// Says of a path below the destination whether its directory is a source.
@@ -335,7 +338,7 @@ fn writing_of<'a, S: WriteStorage>(
         trusts_sender: options.writes.trusts_sender,
         preallocate: options.writes.preallocate.then_some(&options.no_room_reserved),
         bases: &destination.aside.basis,
-        backups: backups.as_ref().map(|place| Backups::new(root, names, place)),
+        backups: backups.as_ref().map(|place| Backups::new(root, names, place, items::backups_told(session, options))),
         delayed: Mutex::default(),
         unflushed: AtomicU64::new(0),
     }
