@@ -80,6 +80,15 @@ judged('--delete-after goes by files of rules that have arrived, the others by t
     await besideRsync(t, set, { model, flags: ['-ai', flag, '--filter=: .rules'] });
 });
 
+// Seen red with everything beside the file deleted, by --delete-after.
+judged('a source that is a file deletes nothing beside it, whatever decides about deletions', async (t) => {
+  const set = await setup(t);
+  const model = make(`${set.work}/model`, { 's/f': 'new', 'd/f@1500000000': 'old', 'd/x': 'x', 'd/sub/y': 'y' });
+  for (const flag of ['--delete', '--delete-after', '--delete-excluded'])
+    for (const rule of ['--filter=: .rules', '--filter=:C', '-F'])
+      await besideRsync(t, set, { model, flags: ['-ai', flag, rule], sources: ['s/f'] });
+});
+
 judged('--ignore-missing-args and --delete-missing-args', async (t) => {
   const set = await setup(t);
   const model = make(`${set.work}/model`, {

@@ -469,7 +469,8 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             unlisted: None,
             source_errors: 0,
             extras: Vec::new(),
-            source_names: options.decides_again().then(Vec::new),
+            // Beside a single file nothing is the run's.
+            source_names: (options.decides_again() && destination.file_name.is_none()).then(Vec::new),
             in_force: HashMap::new(),
             final_attrs: Vec::new(),
             arriving: options.writes.removes_sources.then(Vec::new),
