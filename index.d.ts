@@ -77,6 +77,8 @@ export declare class NativeServer {
   metrics(): string | null
   /** Why clients are not let in as they should be; `null` when all is well. */
   ailment(): string | null
+  /** Puts other lines in the place of the authorized keys that were given, and other limits. */
+  change(authorizedKeys: Array<string> | undefined | null, maxSessions: number, maxConnections: number, maxConnectionsPerKey: number): void
   /** Reads the authorized keys again. */
   reload(): void
   /** Lets runs finish for up to `graceMs`, ends those that are left, and stops. */

@@ -309,6 +309,18 @@ test('a server has its settings from a file, and SIGHUP reads it again', async (
   const logged = (): string => readFileSync(log, 'utf8');
   await until('the settings', () => logged().includes('"type":"reload"'));
   t.regex(logged(), /"type":"reload".*"restart":"durability"/);
+  settings(`max-sessions = 1\nlog-format = "json"\n`);
+  writeFileSync(
+    path,
+    readFileSync(path, 'utf8').replace('me ed25519', 'other ed25519').replace(user.publicKey, server.pin),
+  );
+  server.kill('SIGHUP');
+  await until('the other keys', () => logged().split('"type":"reload"').length === 3);
+  const refused = await cli(t, user, ['-a', `${source}/`, server.url('data/y')]);
+  t.is(refused.code, exit.unauthorized, 'what is allowed is in force at once');
+  settings('log-format = "json"\n');
+  server.kill('SIGHUP');
+  await until('the keys', () => logged().split('"type":"reload"').length === 4);
   settings('log-formt = "text"\n');
   server.kill('SIGHUP');
   await until('the refusal', () => logged().includes('config-unreadable'));

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
+import { AccessError, ConfigError, ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { freePort } from './helpers/port.js';
 import { until } from './helpers/process.js';
@@ -154,6 +154,37 @@ test('connections are limited, in all and of one key', async (t) => {
   const source = dir(work, 'source');
   await sync(source, server.url('root'), { identity: { keyPath: two.keyPath }, trust, retry: { attempts: 20 } });
   for (const each of held) await each.close();
+});
+
+test('a server that runs takes on other clients and limits, and nothing of what cannot be used', async (t) => {
+  const work = workDir(t);
+  const [one, two] = [client(work, 'one'), client(work, 'two')];
+  const server = await serve({
+    roots: { root: dir(work, 'served') },
+    allow: [`one ${one.publicKey}`],
+    identity: { keyPath: `${work}/server.pem` },
+    maxConnectionsPerKey: 1,
+  });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const open = async (keyPath: string) => {
+    const connection = await connect(server.url(), { identity: { keyPath }, trust: { pin: server.publicKey } });
+    await connection.list();
+    return connection;
+  };
+  const held = await open(one.keyPath);
+  t.throws(() => server.reload({ allow: ['two nonsense'], maxConnectionsPerKey: 9 }), { instanceOf: ConfigError });
+  t.throws(() => server.reload({ maxSessions: 0 }), { instanceOf: ConfigError });
+  await failure(t, open(one.keyPath), LimitError, 'nothing was changed');
+  server.reload({ maxConnectionsPerKey: 2 });
+  const second = await open(one.keyPath);
+  server.reload({ allow: [{ name: 'two', key: two.publicKey }] });
+  await failure(t, held.list(), Error, 'it is allowed no more');
+  await failure(t, open(one.keyPath), AccessError);
+  await (await open(two.keyPath)).close();
+  server.reload({ allow: [] });
+  await failure(t, open(two.keyPath), AccessError, 'an emptied list lets nobody in');
+  await held.close();
+  await second.close();
 });
 
 test('a server with another key is a hard stop, which says what lifts it', async (t) => {

@@ -112,7 +112,7 @@ export type {
   ServerSessionEvent,
 } from './server-events.js';
 export type { ProfileListener } from './server-profile.js';
-export type { AllowedClient, Operation, RootOptions, ServeOptions } from './server-options.js';
+export type { AllowedClient, Operation, ReloadOptions, RootOptions, ServeOptions } from './server-options.js';
 export type { SyncStats } from './stats.js';
 export { sync } from './sync.js';
 export { DEFAULT_PORT } from './target.js';

@@ -248,6 +248,9 @@ export interface ServeOptions {
   refuse?: readonly string[] | undefined;
 }
 
+/** What a server that runs takes on: what is not given stays as it is. */
+export type ReloadOptions = Pick<ServeOptions, 'allow' | 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey'>;
+
 /** Options of a server that were checked, with their defaults except for paths. */
 export interface ServeSettings {
   readonly roots: readonly {
@@ -363,6 +366,24 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   ),
 };
 
+/** How much there may be at the same time of a server that was told nothing. */
+export const LIMITS = { maxSessions: 64, maxConnections: 1024, maxConnectionsPerKey: 16 } as const;
+
+/** Checks the options of `reload`. */
+export function reloadSettings(options: unknown): {
+  authorizedKeys: string[] | undefined;
+  limits: Checked<Omit<ReloadOptions, 'allow'>>;
+} {
+  const { allow, maxSessions, maxConnections, maxConnectionsPerKey } = SERVE_CHECKS;
+  const checks: Checks<ReloadOptions> = { allow, maxSessions, maxConnections, maxConnectionsPerKey };
+  const { allow: clients, ...limits } = checkOptions<ReloadOptions>(options, checks, 'options');
+  return { authorizedKeys: clients?.map(lineOf), limits };
+}
+
+function lineOf(client: AllowedClient | string): string {
+  return typeof client === 'string' ? client : authorizedKeysLine(client);
+}
+
 /** Checks the options of `serve`. */
 export function serveSettings(options: unknown): ServeSettings {
   const given = checkOptions<ServeOptions>(options, SERVE_CHECKS, 'options');
@@ -374,20 +395,20 @@ export function serveSettings(options: unknown): ServeSettings {
     roots,
     listen: given.listen ?? '127.0.0.1:0',
     identity: given.identity ?? {},
-    authorizedKeys: (given.allow ?? []).map((each) => (typeof each === 'string' ? each : authorizedKeysLine(each))),
+    authorizedKeys: (given.allow ?? []).map(lineOf),
     authorizedKeysPath: given.authorizedKeysPath,
     clientCa: given.clientCa,
     anonymous: given.anonymous ?? false,
     durability: given.durability ?? 'run',
-    maxSessions: given.maxSessions ?? 64,
+    maxSessions: given.maxSessions ?? LIMITS.maxSessions,
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     congestion: given.congestion ?? 'auto',
     tcp: given.tcp ?? true,
     profile: given.profile,
     log: given.log,
     metrics: given.metrics ?? false,
-    maxConnections: given.maxConnections ?? 1024,
-    maxConnectionsPerKey: given.maxConnectionsPerKey ?? 16,
+    maxConnections: given.maxConnections ?? LIMITS.maxConnections,
+    maxConnectionsPerKey: given.maxConnectionsPerKey ?? LIMITS.maxConnectionsPerKey,
     refuse: given.refuse ?? [],
   };
 }

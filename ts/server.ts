@@ -5,8 +5,8 @@ import { atCallSite, fromNative } from './errors.js';
 import { nativeIdentity } from './link.js';
 import { loadNative } from './native.js';
 import type { NativeServer, NativeServerOptions } from './native.js';
-import { serveSettings } from './server-options.js';
-import type { ServeOptions, ServeSettings } from './server-options.js';
+import { reloadSettings, serveSettings } from './server-options.js';
+import type { ReloadOptions, ServeOptions, ServeSettings } from './server-options.js';
 import { ServerWatch } from './server-events.js';
 import { ServerProfiler } from './server-profile.js';
 import { formatRemote } from './target.js';
@@ -42,10 +42,13 @@ export class Server {
   readonly #keepAlive: NodeJS.Timeout;
   readonly #profiler: ServerProfiler | undefined;
   readonly #watch: ServerWatch | undefined;
+  #limits: Pick<ServeSettings, 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey'>;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(native: NativeServer, { profile, log }: Pick<ServeSettings, 'profile' | 'log'>) {
+  constructor(native: NativeServer, settings: ServeSettings) {
+    const { profile, log, maxSessions, maxConnections, maxConnectionsPerKey } = settings;
+    this.#limits = { maxSessions, maxConnections, maxConnectionsPerKey };
     this.#native = native;
     this.#watch = log === undefined ? undefined : new ServerWatch(native, log);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
@@ -102,8 +105,24 @@ export class Server {
     return this.#native.ailment() ?? undefined;
   }
 
-  /** Reads the authorized keys again, without waiting until they look changed. Its outcome is told to `log`. */
-  reload(): void {
+  /**
+   * Reads the authorized keys again, without waiting until they look changed. Its outcome is told to `log`. What is given
+   * takes the place of what `serve` was given; a client that is no longer allowed so loses its connections, and lower limits
+   * end nothing that is there.
+   *
+   * @throws {@link ConfigError} for what cannot be used; nothing is changed then.
+   *
+   * @example `server.reload({ allow: [{ name: 'laptop', key: 'ed25519:…' }], maxSessions: 8 })`
+   */
+  reload(options?: ReloadOptions): void {
+    try {
+      const { authorizedKeys, limits } = reloadSettings(options);
+      const all = { ...this.#limits, ...limits };
+      this.#native.change(authorizedKeys, all.maxSessions, all.maxConnections, all.maxConnectionsPerKey);
+      this.#limits = all;
+    } catch (error) {
+      throw atCallSite(fromNative(error), captureCallSite());
+    }
     this.#native.reload();
     this.#watch?.look();
   }

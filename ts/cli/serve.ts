@@ -8,7 +8,8 @@ import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
-import type { RootOptions, ServeOptions } from '../server-options.js';
+import { LIMITS } from '../server-options.js';
+import type { ReloadOptions, RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
@@ -79,6 +80,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const reload = async (): Promise<void> => {
     try {
       const fresh = await serverFlags(words);
+      server.reload({ allow: fresh.all('allow'), ...limitsOf(fresh) });
       log.reopen(logOptions(fresh));
       graceMs = graceOf(fresh);
       const restart = SERVE_FLAGS.map(({ name }) => name).filter(
@@ -89,8 +91,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
       const { code, message } = fromNative(thrown);
       log.reopen();
       log.add({ type: 'config-unreadable', at: new Date(), code, message });
+      server.reload();
     }
-    server.reload();
   };
   const onHangup = (): void => void reload();
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
@@ -121,10 +123,28 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
 }
 
 /** What a reload puts in force; the rest is said anew at the next start. */
-const LIVE: readonly string[] = ['quiet', 'verbose', 'log-file', 'log-format', 'grace'];
+const LIVE: readonly string[] = [
+  'quiet',
+  'verbose',
+  'log-file',
+  'log-format',
+  'grace',
+  'allow',
+  'max-sessions',
+  'max-connections',
+  'max-connections-per-key',
+];
 
 function serverFlags(words: readonly Word[]): Promise<ParsedFlags> {
   return configuredFlags(SERVE_FLAGS, words, { tables: { server: SERVE_FLAGS } });
+}
+
+function limitsOf(flags: ParsedFlags): Required<Omit<ReloadOptions, 'allow'>> {
+  return {
+    maxSessions: flags.number('max-sessions', 1) ?? LIMITS.maxSessions,
+    maxConnections: flags.number('max-connections', 1) ?? LIMITS.maxConnections,
+    maxConnectionsPerKey: flags.number('max-connections-per-key', 1) ?? LIMITS.maxConnectionsPerKey,
+  };
 }
 
 function graceOf(flags: ParsedFlags): number {
@@ -213,9 +233,7 @@ function serveOptions(flags: ParsedFlags): FlaggedOptions {
     clientCa,
     anonymous,
     durability: flags.choice('durability', DURABILITIES),
-    maxSessions: flags.number('max-sessions', 1),
-    maxConnections: flags.number('max-connections', 1),
-    maxConnectionsPerKey: flags.number('max-connections-per-key', 1),
+    ...limitsOf(flags),
     congestion: flags.choice('congestion', CONGESTIONS),
     tcp: !flags.on('no-tcp'),
     refuse: flags.all('refuse'),

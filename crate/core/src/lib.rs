@@ -43,7 +43,7 @@ pub use job::{Job, JobResult, stat_names};
 pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};
 pub use server::{
-    Asked, ClientInfo, Happening, Operation, PROFILES_KEPT, ServedRoot, Server, ServerEvent, ServerOptions,
+    Asked, ClientInfo, Happening, Limits, Operation, PROFILES_KEPT, ServedRoot, Server, ServerEvent, ServerOptions,
     ServerProfiles, SessionEnd, SessionProfile, StdioOptions, StdioRights, notify_manager, serve_stdio,
 };
 pub use sources::LocalSource;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use sparsync_core::Server;
+use sparsync_core::{Limits, Server};
 
 use crate::error::{promise, throw};
 use crate::number::number;
@@ -79,6 +79,24 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn ailment(&self) -> Option<String> {
         self.server.ailment().map(|error| error.to_string())
+    }
+
+    /// Puts other lines in the place of the authorized keys that were given, and other limits.
+    #[napi(catch_unwind)]
+    pub fn change(
+        &self,
+        env: &Env,
+        authorized_keys: Option<Vec<String>>,
+        max_sessions: u32,
+        max_connections: u32,
+        max_connections_per_key: u32,
+    ) -> napi::Result<()> {
+        let limits = Limits {
+            sessions: max_sessions as usize,
+            connections: max_connections as usize,
+            connections_per_key: max_connections_per_key as usize,
+        };
+        throw(env, self.server.change(authorized_keys.as_deref(), limits))
     }
 
     /// Reads the authorized keys again.

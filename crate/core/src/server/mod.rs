@@ -40,7 +40,8 @@ pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
 pub use notify::notify_manager;
 use own::Own;
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
-use registry::{Limits, Registry};
+pub use registry::Limits;
+use registry::Registry;
 pub use roots::ServedRoot;
 use roots::{OpenRoot, open_roots};
 pub use stdio::{StdioOptions, StdioRights, serve_stdio};
@@ -253,6 +254,16 @@ impl Server {
     pub fn ailment(&self) -> Option<Error> {
         let closing = self.shared.registry.is_closing().then(shutting_down);
         closing.or_else(|| self.shared.keys.problem())
+    }
+
+    /// Puts other lines in the place of the authorized keys that were given, and other limits. Nothing is changed when a line is
+    /// malformed; [`Server::reload`] puts the keys in force.
+    pub fn change(&self, authorized_keys: Option<&[String]>, limits: Limits) -> Result<()> {
+        if let Some(lines) = authorized_keys {
+            self.shared.keys.give(lines)?;
+        }
+        self.shared.registry.limit(limits);
+        Ok(())
     }
 
     /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log.

@@ -17,10 +17,13 @@ use crate::trust::{AuthorizedKeys, PublicKey, Scope};
 
 /// How much there may be at the same time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) sessions: usize,
-    pub(super) connections: usize,
-    pub(super) connections_per_key: usize,
+pub struct Limits {
+    /// Sessions.
+    pub sessions: usize,
+    /// Connections of everybody together.
+    pub connections: usize,
+    /// Connections of one key.
+    pub connections_per_key: usize,
 }
 
 /// A session that is running.
@@ -46,7 +49,7 @@ struct HeldConnection {
 
 /// The live sessions and connections of a server.
 pub(super) struct Registry {
-    limits: Limits,
+    limits: Mutex<Limits>,
     closing: AtomicBool,
     stop: Notify,
     active: AtomicUsize,
@@ -58,7 +61,7 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            limits,
+            limits: Mutex::new(limits),
             closing: AtomicBool::new(false),
             stop: Notify::new(),
             active: AtomicUsize::new(0),
@@ -66,6 +69,15 @@ impl Registry {
             live: Mutex::default(),
             connections: Mutex::default(),
         }
+    }
+
+    /// Other limits for what is to come; nothing that is there ends.
+    pub(super) fn limit(&self, limits: Limits) {
+        *lock(&self.limits) = limits;
+    }
+
+    fn limits(&self) -> Limits {
+        *lock(&self.limits)
     }
 
     /// Accepts nothing new from now on.
@@ -124,11 +136,11 @@ impl Registry {
         let key = connection.principal().key();
         let mut connections = lock(&self.connections);
         let of_key = connections.iter().filter(|held| key.is_some() && held.key == key).count();
-        if of_key >= self.limits.connections_per_key {
+        if of_key >= self.limits().connections_per_key {
             return Err(Error::new(ErrorKind::Limit, "too many connections of one key"));
         }
         // Somebody else's connection will end: trying again is right.
-        if connections.len() >= self.limits.connections {
+        if connections.len() >= self.limits().connections {
             return Err(Error::new(
                 ErrorKind::Connect,
                 "the server has no room for another connection; try again later",
@@ -187,7 +199,7 @@ impl Active {
         }
         let before = registry.active.fetch_add(1, Ordering::SeqCst);
         let active = Self(Arc::clone(registry));
-        if before >= registry.limits.sessions {
+        if before >= registry.limits().sessions {
             return Err(Error::new(ErrorKind::Limit, "the server has no room for another session"));
         }
         Ok(active)

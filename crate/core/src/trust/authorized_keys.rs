@@ -17,6 +17,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -38,7 +39,9 @@ type Keys = HashMap<PublicKey, (Arc<Scope>, Origin)>;
 /// them: see [`AuthorizedKeys::revoked`].
 #[derive(Debug)]
 pub struct AuthorizedKeys {
-    given: Keys,
+    given: RwLock<Keys>,
+    /// A file was named, or lines were given once.
+    decides: AtomicBool,
     path: Option<PathBuf>,
     /// The roots that a scope may name; any when there are none here.
     served: Option<Vec<String>>,
@@ -97,13 +100,10 @@ impl AuthorizedKeys {
             served.sort_unstable();
             served
         });
-        let mut given = Keys::new();
-        for (number, line) in (1..).zip(lines) {
-            let refuse = |why: String| Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"));
-            add(&mut given, line, served.as_deref(), Origin::Given(number)).map_err(refuse)?;
-        }
+        let given = parse_given(lines, served.as_deref())?;
         let mut keys = Self {
-            given,
+            decides: AtomicBool::new(path.is_some() || !given.is_empty()),
+            given: RwLock::new(given),
             path: path.map(Path::to_path_buf),
             served,
             state: RwLock::new(State { stamp: Stamp::Unknown, keys: Ok(Keys::new()) }),
@@ -145,7 +145,22 @@ impl AuthorizedKeys {
     /// removed, so that a private CA never takes over from a list that was meant to be empty.
     #[must_use]
     pub fn decides(&self) -> bool {
-        self.path.is_some() || !self.given.is_empty()
+        self.decides.load(Ordering::SeqCst)
+    }
+
+    /// Puts other lines in the place of those that were given; they are in force with the next [`AuthorizedKeys::refresh`].
+    /// Nothing is changed when one is malformed.
+    pub fn give(&self, lines: &[String]) -> Result<()> {
+        let fresh = parse_given(lines, self.served.as_deref())?;
+        if !fresh.is_empty() {
+            self.decides.store(true, Ordering::SeqCst);
+        }
+        *self.given.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn given(&self) -> Keys {
+        self.given.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many keys are authorized now.
@@ -196,7 +211,7 @@ impl AuthorizedKeys {
     pub fn check_line(&self, line: &str) -> Result<()> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
         // What the file says of the key does not count: the line takes the place of that.
-        let mut keys = self.given.clone();
+        let mut keys = self.given();
         if !add(&mut keys, line, self.served.as_deref(), Origin::File(0)).map_err(refuse)? {
             return Err(refuse("there is nothing on the line".to_owned()));
         }
@@ -212,13 +227,13 @@ impl AuthorizedKeys {
     /// The given lines together with what the file says now.
     fn read_all(&self) -> State {
         let Some(path) = &self.path else {
-            return State { stamp: Stamp::Missing, keys: Ok(self.given.clone()) };
+            return State { stamp: Stamp::Missing, keys: Ok(self.given()) };
         };
         let refuse = |message: String| Error::new(ErrorKind::Config, message).at(path.as_os_str().as_bytes());
         let (text, metadata) = match private_file::read(path) {
             Ok(Some(read)) => read,
             Ok(None) => {
-                return State { stamp: Stamp::Missing, keys: Ok(self.given.clone()) };
+                return State { stamp: Stamp::Missing, keys: Ok(self.given()) };
             }
             Err(error) => {
                 return State { stamp: Stamp::Unknown, keys: Err(error) };
@@ -234,7 +249,7 @@ impl AuthorizedKeys {
                 ))),
             };
         }
-        let mut keys = self.given.clone();
+        let mut keys = self.given();
         let parsed = (1u64..).zip(text.lines()).try_for_each(|(number, line)| {
             let refuse = |why: String| private_file::malformed(path, number, &why);
             add(&mut keys, line, self.served.as_deref(), Origin::File(number)).map(drop).map_err(refuse)
@@ -267,6 +282,16 @@ impl Stamp {
 /// Lines may move without anything changing for anybody.
 fn same(old: &Keys, new: &Keys) -> bool {
     old.len() == new.len() && old.iter().all(|(key, (scope, _))| new.get(key).is_some_and(|(other, _)| other == scope))
+}
+
+/// The clients of given lines.
+fn parse_given(lines: &[String], served: Option<&[String]>) -> Result<Keys> {
+    let mut given = Keys::new();
+    for (number, line) in (1..).zip(lines) {
+        let refuse = |why: String| Error::new(ErrorKind::Config, format!("authorized key {number}: {why}"));
+        add(&mut given, line, served, Origin::Given(number)).map_err(refuse)?;
+    }
+    Ok(given)
 }
 
 /// Refuses a scope with a root that is not served: whoever wrote it meant something else.
