@@ -165,32 +165,49 @@ test('a file of a working directory starts nothing, trusts nobody, and has no sa
     const { files, synced, run, cwd, user } = desk(t);
     files(undefined, '[sync]\nexclude = "*.o"\n');
     t.deepEqual(await synced(['-a']), ['b.c', 'c.tmp']);
-    chmodSync(`${cwd}/sparsync.toml`, 0o666);
+    chmodSync(`${cwd}/sparsync.toml`, 0o664);
     t.deepEqual(await synced(['-a']), ['a.o', 'b.c', 'c.tmp']);
     chmodSync(`${cwd}/sparsync.toml`, 0o644);
     chownSync(`${cwd}/sparsync.toml`, 65_534, 65_534);
     t.deepEqual(await synced(['-a']), ['a.o', 'b.c', 'c.tmp']);
-    t.regex((await run(['-an', '.', './x'])).stderr, /belongs to another user/);
+    t.regex((await run(['-an', '.', './x'])).stderr, /is another user's/);
+    // Nor does it stop anybody.
+    chmodSync(`${cwd}/sparsync.toml`, 0o600);
+    writeFileSync(`${cwd}/sparsync.toml`, Buffer.alloc((1 << 20) + 1, 0x0a));
+    t.deepEqual(await synced(['-a']), ['a.o', 'b.c', 'c.tmp']);
     files('[sync]\n');
-    chmodSync(`${user.configDir}/sparsync.toml`, 0o666);
+    chmodSync(`${user.configDir}/sparsync.toml`, 0o664);
     t.is((await run(['-an', '.', './x'])).code, exit.usage);
   },
 );
 
-test('what is no file of settings is refused and not waited for', async (t) => {
-  const { files, run, cwd, work } = desk(t);
+test('what is no file of settings is not waited for; in a working directory it is passed over, else refused', async (t) => {
+  const { files, run, cwd, work, user } = desk(t);
   const words = ['-an', `${work}/source/`, `${work}/x/`];
+  const [project, own] = [`${cwd}/sparsync.toml`, `${user.configDir}/sparsync.toml`];
+  for (const [make, what] of [
+    [(path: string) => spawnSync('mkfifo', [path]), 'a FIFO'],
+    [(path: string) => mkdirSync(path), 'a directory'],
+    [(path: string) => symlinkSync('nowhere', path), 'a symlink that leads nowhere'],
+    [(path: string) => symlinkSync('/dev/zero', path), 'a symlink to a device'],
+  ] as const) {
+    files(undefined);
+    make(project);
+    const ended = await run(words);
+    t.is(ended.code, exit.ok, `${what}: ${ended.stderr}`);
+    t.regex(ended.stderr, /\.\/sparsync\.toml is not read/, what);
+  }
   files(undefined);
-  t.is(spawnSync('mkfifo', [`${cwd}/sparsync.toml`]).status, 0);
+  t.is(spawnSync('mkfifo', [own]).status, 0);
   t.regex((await run(words)).stderr, /no regular file/);
-  rmSync(`${cwd}/sparsync.toml`);
-  writeFileSync(`${cwd}/sparsync.toml`, Buffer.from([0xff]));
-  t.regex((await run(words)).stderr, /not UTF-8/);
-  writeFileSync(`${cwd}/sparsync.toml`, Buffer.alloc((1 << 20) + 1, 0x0a));
-  t.regex((await run(words)).stderr, /more than 1048576 bytes/);
-  rmSync(`${cwd}/sparsync.toml`);
-  symlinkSync('nowhere', `${cwd}/sparsync.toml`);
-  t.is((await run(words)).code, exit.ok);
+  files(undefined);
+  for (const [bytes, message] of [
+    [Buffer.from([0xff]), /not UTF-8/],
+    [Buffer.alloc((1 << 20) + 1, 0x0a), /more than 1048576 bytes/],
+  ] as const) {
+    writeFileSync(project, bytes);
+    t.regex((await run(words)).stderr, message);
+  }
   t.is((await run(['--help'])).code, exit.ok);
 });
 

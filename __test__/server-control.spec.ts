@@ -1,12 +1,13 @@
 // A server in the background: known by its pid file, and never taken for another process.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { cli, exit, quietly } from './helpers/cli.js';
 import { type Ended, start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
+import { isRoot } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
 
@@ -106,11 +107,57 @@ test('a process that has the number of a server that was is left alone', async (
     t.is((await server('status')).code, exit.usage, text);
     t.is((await server('stop')).code, exit.ok, text);
   }
+  writeFileSync(pidFile, '1\n');
+  chmodSync(pidFile, 0o664);
+  t.is((await server('stop')).code, exit.usage, 'others may write it');
+  rmSync(pidFile);
+  symlinkSync(`${pidFile}.other`, pidFile);
+  t.is((await server('stop')).code, exit.io, 'it is a symlink');
+  rmSync(pidFile);
   t.false(stranger.over());
   const started = await begin();
   t.is(started.code, exit.ok, started.stderr);
   t.not(pid(), first);
   t.false(stranger.over());
+});
+
+(isRoot ? test : test.skip)('a pid file of another user names no process of this one', async (t) => {
+  const { pidFile, server, begin, pid, isThere } = desk(t);
+  t.is((await begin()).code, exit.ok);
+  const number = pid();
+  chownSync(pidFile, 65_534, 65_534);
+  const refused = await server('stop');
+  t.is(refused.code, exit.usage);
+  t.regex(refused.stderr, /another user owns it/);
+  t.true(isThere(number));
+  chownSync(pidFile, 0, 0);
+  // A file of root that names a process of somebody else.
+  const other = start(t, 'setpriv', ['--reuid=65534', '--clear-groups', 'sleep', '1000']);
+  const stat = (): string => readFileSync(`/proc/${other.pid}/stat`, 'latin1');
+  await until('sleep', () => stat().includes('(sleep)'));
+  const text = readFileSync(pidFile, 'utf8');
+  const began =
+    stat()
+      .slice(stat().lastIndexOf(')') + 2)
+      .split(' ')[19] ?? '';
+  const record = JSON.parse(text.split('\n')[1] ?? '') as { start: string };
+  const itsStart = record.start.replace(/\.\d+$/, `.${began}`);
+  writeFileSync(pidFile, `${other.pid}\n${JSON.stringify({ ...record, pid: other.pid, start: itsStart })}\n`);
+  t.is((await server('status')).code, exit.usage);
+  t.is((await server('stop')).code, exit.ok);
+  t.false(other.over());
+  writeFileSync(pidFile, text);
+});
+
+test('a reload is told in the pid file', async (t) => {
+  const { work, pidFile, begin, pid } = desk(t);
+  const settings = `${work}/admin.config/sparsync.toml`;
+  writeFileSync(settings, '[server]\ngrace = 3\n');
+  t.is((await begin()).code, exit.ok);
+  t.true(readFileSync(pidFile, 'utf8').includes('"graceMs":3000'));
+  writeFileSync(settings, '[server]\ngrace = 4\n');
+  process.kill(pid(), 'SIGHUP');
+  await until('the reload', () => readFileSync(pidFile, 'utf8').includes('"graceMs":4000'));
 });
 
 test('of servers that start at once with one file one runs', async (t) => {

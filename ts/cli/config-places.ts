@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 
@@ -23,6 +23,9 @@ const SYSTEM_FOLDER = '/etc/sparsync';
 
 /** The most bytes of a file of settings. */
 const SIZE_MAX = 1 << 20;
+
+/** Bits of a mode by which others than the owner may write. */
+const WRITABLE = 0o022;
 
 /** What `--config` says for no file at all. */
 const NONE = 'none';
@@ -53,14 +56,15 @@ function standing(wantsProject: boolean): Opened[] {
   const places: [Place, string][] = [['system', join(SYSTEM_FOLDER, CONFIG_NAME)]];
   const own = userFile();
   if (own !== undefined) places.unshift(['user', own]);
-  if (wantsProject) places.unshift(['project', `./${CONFIG_NAME}`]);
   // Looking is one call where there is nothing, and no error is made.
   const files = places.filter(([, path]) => existsSync(path)).map(([place, path]) => open(place, path));
-  return files.filter((file) => {
-    const isUsed = file.place !== 'project' || isProject(file, files);
-    if (!isUsed) closeSync(file.descriptor);
-    return isUsed;
-  });
+  const project = wantsProject ? openProject(`./${CONFIG_NAME}`) : undefined;
+  if (project === undefined) return files;
+  // In the folder of one of these it is that one.
+  const isOther = files.some(({ stats: { dev, ino } }) => dev === project.stats.dev && ino === project.stats.ino);
+  if (!isOther) return [project, ...files];
+  closeSync(project.descriptor);
+  return files;
 }
 
 /** The file of this user; none where no home folder is known. */
@@ -73,33 +77,50 @@ function userFile(): string | undefined {
   }
 }
 
-/** Whether a file of the working directory counts: who starts a command in a folder of others does not ask them. */
-function isProject({ path, stats }: Opened, files: readonly Opened[]): boolean {
-  const isOther = files.some(
-    ({ place, stats: other }) => place !== 'project' && other.ino === stats.ino && other.dev === stats.dev,
-  );
-  if (isOther) return false;
-  if (isOwn(stats)) return true;
-  note(`${path} belongs to another user, or others may write it: it is not read`);
-  return false;
+/**
+ * The file of the working directory. In a folder that others use as well theirs is not read, and stops nobody's run: whatever
+ * it is, it is passed over.
+ */
+function openProject(path: string): Opened | undefined {
+  const seen = attempt(path, () => lstatSync(path, { throwIfNoEntry: false }));
+  if (seen === undefined) return undefined;
+  if (seen.isFile() && isOwn(seen)) {
+    const descriptor = attempt(path, () =>
+      openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW),
+    );
+    const stats = fstatSync(descriptor);
+    // Nobody has put another one there meanwhile.
+    if (stats.isFile() && isOwn(stats)) return checked({ place: 'project', path, descriptor, stats });
+    closeSync(descriptor);
+  }
+  note(`${path} is not read: it is no regular file, is another user's, or others may write it`);
+  return undefined;
 }
 
+/** Whether a file is this user's or of root, and nobody else may write it. */
 function isOwn({ uid, mode }: Stats): boolean {
-  return (uid === 0 || uid === process.geteuid?.()) && (mode & 0o002) === 0;
+  return (uid === 0 || uid === process.geteuid?.()) && (mode & WRITABLE) === 0;
 }
 
 function open(place: Place, path: string): Opened {
   const descriptor = attempt(path, () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-  const stats = fstatSync(descriptor);
+  return checked({ place, path, descriptor, stats: fstatSync(descriptor) });
+}
+
+function checked(file: Opened): Opened {
+  const { place, path, descriptor, stats } = file;
   const refuse = (why: string): never => {
     closeSync(descriptor);
     throw new ConfigError(`${path} ${why}`, { path });
   };
   if (!stats.isFile()) return refuse('is no file of settings: it is no regular file');
   if (stats.size > SIZE_MAX) return refuse(`is no file of settings: it has more than ${SIZE_MAX} bytes`);
-  if (place === 'user' && !isOwn(stats)) return refuse('belongs to another user, or others may write it');
-  if (place === 'system' && (stats.mode & 0o002) !== 0) return refuse('may be written by others: run chmod o-w on it');
-  return { place, path, descriptor, stats };
+  if (place === 'user' && !isOwn(stats)) {
+    return refuse('belongs to another user, or others may write it (chmod go-w helps then)');
+  }
+  if (place === 'system' && (stats.mode & WRITABLE) !== 0)
+    return refuse('may be written by others: run chmod go-w on it');
+  return file;
 }
 
 function textIn(path: string, descriptor: number): string {

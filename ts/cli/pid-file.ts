@@ -1,4 +1,15 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { stateDirectory } from '../config.js';
@@ -40,39 +51,58 @@ export function startOf(pid: number): string | undefined {
   }
 }
 
+/** The user that a process runs as. */
+function userOf(pid: number): number | undefined {
+  try {
+    const [, effective] = /^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+    return effective === undefined ? undefined : Number(effective);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The server that a file tells of, while it runs. */
 export function runningServer(path: string): ServerRecord | undefined {
-  const record = recordIn(textOf(path));
-  return record !== undefined && startOf(record.pid) === record.start ? record : undefined;
+  const found = read(path);
+  const record = recordIn(found?.text);
+  if (found === undefined || record === undefined) return undefined;
+  // Who wrote the file says which process it is: one of his.
+  return startOf(record.pid) === record.start && userOf(record.pid) === found.uid ? record : undefined;
 }
 
 /** A pid file as it is everywhere: the number on the first line. The second one has all that is known. */
 export class PidFile {
   readonly #path: string;
-  readonly #text: string;
+  #record: ServerRecord;
+  #text: string;
 
   /** Makes the file; refused while the server runs that has made one of this name. */
   constructor(path: string, told: Omit<ServerRecord, 'pid' | 'start' | 'since'>) {
-    const record = { pid: process.pid, start: startOf(process.pid) ?? '', since: new Date().toISOString(), ...told };
+    this.#record = { pid: process.pid, start: startOf(process.pid) ?? '', since: new Date().toISOString(), ...told };
     this.#path = path;
-    this.#text = `${process.pid}\n${JSON.stringify(record)}\n`;
-    const own = `${path}.${process.pid}`;
+    this.#text = textFor(this.#record);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const own = written(path, this.#text);
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      writeFileSync(own, this.#text, { mode: 0o644 });
       while (!claimed(own, path)) removeStale(path);
     } catch (cause) {
-      if (cause instanceof SparsyncError) throw cause;
-      const message = cause instanceof Error ? cause.message : String(cause);
-      throw new IoError(`cannot write the pid file: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
+      throw cause instanceof SparsyncError ? cause : unwritable(path, cause);
     } finally {
       rmSync(own, { force: true });
     }
   }
 
+  /** Tells something else of the server from now on. */
+  update(told: Pick<ServerRecord, 'graceMs' | 'logFile'>): void {
+    if (read(this.#path)?.text !== this.#text) return;
+    this.#record = { ...this.#record, ...told };
+    this.#text = textFor(this.#record);
+    renameSync(written(this.#path, this.#text), this.#path);
+  }
+
   /** Removes the file, unless it is another server's by now. */
   remove(): void {
-    if (textOf(this.#path) === this.#text) rmSync(this.#path, { force: true });
+    if (read(this.#path)?.text === this.#text) rmSync(this.#path, { force: true });
   }
 }
 
@@ -90,11 +120,11 @@ function claimed(own: string, path: string): boolean {
 /** Takes away the file of a server that has ended. Two that do so at once take away no file of each other. */
 function removeStale(path: string): void {
   refuseRunning(path);
-  const text = textOf(path);
+  const text = read(path)?.text;
   if (text === undefined) return;
   const aside = `${path}.${process.pid}.old`;
   renameSync(path, aside);
-  if (textOf(aside) !== text) claimed(aside, path);
+  if (read(aside)?.text !== text) claimed(aside, path);
   rmSync(aside, { force: true });
 }
 
@@ -106,12 +136,50 @@ export function refuseRunning(path: string): void {
   throw new ConfigError(`a server is running already: process ${pid}, on ${address}`, { details: { pid, address } });
 }
 
-function textOf(path: string): string | undefined {
+/** A file beside the one that it is to become; nothing that has its name is followed or written into. */
+function written(path: string, text: string): string {
+  const own = `${path}.${process.pid}`;
   try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
+    rmSync(own, { force: true });
+    writeFileSync(own, text, { mode: 0o644, flag: 'wx' });
+    return own;
+  } catch (cause) {
+    throw unwritable(path, cause);
+  }
+}
+
+function textFor(record: ServerRecord): string {
+  return `${record.pid}\n${JSON.stringify(record)}\n`;
+}
+
+function unwritable(path: string, cause: unknown): IoError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new IoError(`cannot write the pid file: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
+}
+
+/** The text of a file, and whose it is; refused when somebody else than this user or root can have written it. */
+function read(path: string): { text: string; uid: number } | undefined {
+  const descriptor = opened(path);
+  if (descriptor === undefined) return undefined;
+  try {
+    const stats = fstatSync(descriptor);
+    const { uid, mode } = stats;
+    if (!stats.isFile() || (uid !== 0 && uid !== process.geteuid?.()) || (mode & 0o022) !== 0) {
+      throw new ConfigError(`${path} is no usable pid file: another user owns it, or others may write it`, { path });
+    }
+    return { text: readFileSync(descriptor, 'utf8'), uid };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function opened(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new IoError(`cannot read the pid file: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
   }
 }
 
@@ -120,7 +188,7 @@ function recordIn(text: string | undefined): ServerRecord | undefined {
     const record: unknown = JSON.parse(text?.split('\n')[1] ?? '');
     if (typeof record !== 'object' || record === null || !('pid' in record) || !('start' in record)) return undefined;
     const { pid, start } = record;
-    if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid < 2 || typeof start !== 'string') return undefined;
+    if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid < 1 || typeof start !== 'string') return undefined;
     // What is said besides is shown, and decides nothing.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return { address: '', publicKey: '', roots: [], since: '', graceMs: 0, ...record } as ServerRecord;

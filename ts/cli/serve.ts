@@ -77,12 +77,14 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     tellManager('STOPPING=1');
     log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
   };
+  let pidFile: PidFile | undefined;
   const reload = async (): Promise<void> => {
     try {
       const fresh = await serverFlags(words);
       server.reload({ allow: fresh.all('allow'), ...limitsOf(fresh) });
       log.reopen(logOptions(fresh));
       graceMs = graceOf(fresh);
+      pidFile?.update({ graceMs, logFile: fresh.text('log-file') });
       const restart = SERVE_FLAGS.map(({ name }) => name).filter(
         (name) => !LIVE.includes(name) && differ(flags, fresh, name),
       );
@@ -98,7 +100,6 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
   process.on('SIGHUP', onHangup);
   let metrics: HttpServer | undefined;
-  let pidFile: PidFile | undefined;
   try {
     const { address, publicKey } = server;
     const roots = Object.keys(options.roots);
