@@ -1,4 +1,5 @@
 // TCP with TLS: the same runs by the same keys, by itself, where UDP gets no answer, and through a proxy.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
@@ -17,10 +18,10 @@ import {
 import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
 import { connectProxy, wall } from './helpers/front.js';
-import { assertEqual, judged } from './helpers/judge.js';
-import { until } from './helpers/process.js';
-import { client } from './helpers/product.js';
-import { failure, setup, type Setup } from './helpers/setup.js';
+import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
+import { start, until } from './helpers/process.js';
+import { client, type Client, program } from './helpers/product.js';
+import { failure, isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
 
@@ -136,36 +137,91 @@ test('a key that is revoked loses its connection over TCP', async (t) => {
   await connection.close();
 });
 
-/** A sync by a port at which UDP is swallowed, with a state directory of the client's. */
-async function walled(t: ExecutionContext, { work, access, server, client: user }: Setup, port: number, state: string) {
-  const script = `
-    import { sync } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)};
-    const access = ${JSON.stringify(access)};
-    const job = sync(${JSON.stringify(`${work}/source/`)}, ${JSON.stringify(urlAt(`127.0.0.1:${port}`, 'root', 'tree'))}, access);
-    for await (const event of job) if (event.type === 'connected') console.log(event.transport, event.udp);
-  `;
-  void [server, t];
-  const { start } = await import('./helpers/process.js');
-  const env = { ...user.env, SPARSYNC_STATE_DIR: state };
-  const ran = await start(t, process.execPath, ['--input-type=module', '-e', script], { env }).ended;
+/** What a sync by the command, run by `under`, says of its connection. */
+async function connectedBy(
+  t: ExecutionContext,
+  user: Client,
+  args: readonly string[],
+  { state, under = [] }: { readonly state: string; readonly under?: readonly string[] },
+): Promise<string> {
+  const [first = '', ...rest] = [...under, process.execPath, program, '-a', '--json', '--retry=1', ...args];
+  const ran = await start(t, first, rest, { env: { ...user.env, SPARSYNC_STATE_DIR: state } }).ended;
   t.is(ran.code, 0, ran.stderr);
-  return ran.stdout.trim();
+  const events = ran.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Partial<ConnectedEvent>);
+  const { transport = '', udp = '' } = events.find(({ type }) => type === 'connected') ?? {};
+  return `${transport} ${udp}`.trim();
 }
 
 judged('where UDP is swallowed a sync goes over TCP, and the next one does not wait for UDP', async (t) => {
-  const all = await setup(t);
-  const source = tree(`${all.work}/source`);
-  const port = await wall(t, all.server.port);
-  const state = `${all.work}/remembered`;
-  t.is(await walled(t, all, port, state), 'tcp silent');
-  assertEqual(t, source, `${all.served}/tree`);
+  const { work, served, server, client: user } = await setup(t);
+  const source = tree(`${work}/source`);
+  const port = await wall(t, server.port);
+  const state = `${work}/remembered`;
+  const by = (at: number, place = state): Promise<string> =>
+    connectedBy(t, user, ['--pin', server.pin, `${source}/`, urlAt(`127.0.0.1:${at}`, 'root', 'tree')], {
+      state: place,
+    });
+  t.is(await by(port), 'tcp silent');
+  assertEqual(t, source, `${served}/tree`);
   t.is(readdirSync(`${state}/unanswered`).length, 1);
-  t.is(await walled(t, all, port, state), 'tcp silent-lately');
+  t.is(await by(port), 'tcp silent-lately');
   // Of another port nothing is known, and without a place nothing is remembered.
-  t.is(await walled(t, all, await wall(t, all.server.port), '/proc/none'), 'tcp silent');
-  t.is(await walled(t, all, all.server.port, state), 'quic undefined');
-  t.is(readdirSync(`${state}/unanswered`).length, 1);
+  t.is(await by(await wall(t, server.port), '/proc/none'), 'tcp silent');
   t.false(existsSync('/proc/none'));
+  t.is(await by(server.port), 'quic');
+  t.is(readdirSync(`${state}/unanswered`).length, 1);
+  const looks = (at: number): ReturnType<typeof cli> =>
+    cli(t, user, ['doctor', '--pin', server.pin, urlAt(`127.0.0.1:${at}`)]);
+  const doctor = await looks(port);
+  t.is(doctor.code, 0, doctor.stdout);
+  t.regex(doctor.stdout, /^ok +connection: .* by tcp,/m);
+  t.regex(doctor.stdout, /^warning +UDP: cannot connect .*no answer: runs go over TCP/m);
+  t.regex(doctor.stdout, /^ok +TCP: gets through$/m);
+  t.regex((await looks(server.port)).stdout, /^ok +UDP: gets through\nok +TCP: gets through$/m);
+});
+
+const why = isRoot && spawnSync('ip', ['-V']).status === 0 ? '' : ' (needs root and iproute2)';
+
+judgedWhere(why === '')(`two machines between which a rule drops UDP sync over TCP${why}`, async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const [near, far] = ['n', 'f'].map((end) => `spstcp-${end}-${process.pid}`) as [string, string];
+  const ip = (words: string): unknown => t.is(spawnSync('ip', words.split(' ')).status, 0, words);
+  for (const name of [near, far]) {
+    ip(`netns add ${name}`);
+    t.teardown(() => void spawnSync('ip', ['netns', 'del', name]));
+  }
+  ip(`link add sp0 netns ${near} type veth peer name sp1 netns ${far}`);
+  for (const [name, end, address] of [
+    [near, 'sp0', '10.213.9.1'],
+    [far, 'sp1', '10.213.9.2'],
+  ] as const) {
+    ip(`-n ${name} address add ${address}/30 dev ${end}`);
+    ip(`-n ${name} link set ${end} up`);
+    ip(`-n ${name} link set lo up`);
+  }
+  const inside = (name: string): string[] => ['ip', 'netns', 'exec', name];
+  const [first = '', ...rest] = inside(far);
+  const serves = [...rest, process.execPath, program, 'serve', '--listen', '10.213.9.2:28792', '--allow'];
+  const server = start(t, first, [...serves, `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`], {
+    env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
+  });
+  await until('the server', () => server.stdout().includes('listening') || server.over());
+  const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
+  const source = tree(`${work}/source`);
+  const by = (name: string): Promise<string> =>
+    connectedBy(t, user, ['--pin', pin, `${source}/`, urlAt('10.213.9.2', 'root', name)], {
+      state: `${work}/remembered`,
+      under: inside(near),
+    });
+  t.is(await by('open'), 'quic');
+  ip(`-n ${far} rule add ipproto udp blackhole`);
+  t.is(await by('blocked'), 'tcp silent');
+  t.is(await by('again'), 'tcp silent-lately');
+  for (const name of ['open', 'blocked', 'again']) assertEqual(t, source, `${work}/served/${name}`);
 });
 
 judged('a proxy leads to a server by its name, and only to those that are not excepted', async (t) => {

@@ -5,6 +5,7 @@ import { defaultAuthorizedKeysPath, defaultKeyPath, defaultKnownHostsPath, state
 import { connect } from '../connection.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { loadNative, platformTarget } from '../native.js';
+import type { ConnectOptions } from '../options.js';
 import { identity } from '../trust.js';
 import { connectOptions } from './connecting.js';
 import { configuredFlags } from './config-file.js';
@@ -71,7 +72,7 @@ async function* examine(flags: ParsedFlags): AsyncGenerator<Finding, undefined, 
   yield examineFile('authorized_keys', defaultAuthorizedKeysPath);
   yield examineState();
   const url = flags.operands[0];
-  if (typeof url === 'string') yield await examineConnection(url, flags);
+  if (typeof url === 'string') yield* examineConnection(url, flags);
   return undefined;
 }
 
@@ -205,29 +206,63 @@ function canBeWritten(folder: string): boolean {
   }
 }
 
-async function examineConnection(url: string, flags: ParsedFlags): Promise<Finding> {
+async function* examineConnection(url: string, flags: ParsedFlags): AsyncGenerator<Finding, undefined, undefined> {
   const check = 'connection';
+  const options = connectOptions(flags);
   try {
-    const connection = await connect(url, connectOptions(flags));
+    const connection = await connect(url, options);
     try {
+      const { remoteAddress, serverKey, transport } = connection;
       const roots = (await connection.list()).map((entry) => entry.name);
       const time = `${connection.roundTripMs().toFixed(1)} ms`;
-      return {
+      yield {
         check,
         state: 'ok',
-        message: `${connection.remoteAddress}, ${connection.serverKey}, round trip ${time}, sees: ${roots.join(' ') || 'nothing'}`,
+        message: `${remoteAddress}, ${serverKey}, by ${transport}, round trip ${time}, sees: ${roots.join(' ') || 'nothing'}`,
       };
+      if (transport !== 'pipe' && (options.transport ?? 'auto') === 'auto') {
+        yield* await Promise.all(WAYS.map((way) => examineWay(url, options, way)));
+      }
     } finally {
       await connection.close();
     }
   } catch (error) {
     const failure = fromNative(error);
     const fix = hintFor(failure);
-    return {
+    yield {
       check,
       state: 'problem',
       message: `${failure.code}: ${failure.message}`,
       ...(fix === undefined ? {} : { fix }),
+    };
+  }
+  return undefined;
+}
+
+const WAYS = [
+  { check: 'UDP', transport: 'quic', without: 'runs go over TCP, slower where packets are lost' },
+  { check: 'TCP', transport: 'tcp', without: 'where UDP is blocked nothing stands in for it' },
+] as const;
+
+/** How long a way may take that something else has stood in for. */
+const WAY_TIMEOUT_MS = 3000;
+
+/** Whether a server that is reached in one way is reached in another. */
+async function examineWay(
+  url: string,
+  options: ConnectOptions,
+  { check, transport, without }: (typeof WAYS)[number],
+): Promise<Finding> {
+  try {
+    const connectTimeoutMs = options.connectTimeoutMs ?? WAY_TIMEOUT_MS;
+    await (await connect(url, { ...options, transport, connectTimeoutMs })).close();
+    return { check, state: 'ok', message: 'gets through' };
+  } catch (error) {
+    return {
+      check,
+      state: 'warning',
+      message: `${fromNative(error).message}: ${without}`,
+      fix: 'does a firewall on the way, or the server (--no-tcp), keep it out?',
     };
   }
 }
