@@ -135,6 +135,9 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct Ledger {
     opens: bool,
+    /// Sessions that the peer may have at a time, and streams of each.
+    sessions_max: usize,
+    streams_max: u8,
     next: u32,
     sessions: HashMap<u32, Session>,
 }
@@ -162,7 +165,14 @@ impl Ledger {
     /// The ledger of the end that opens sessions, or of the one that accepts them.
     #[must_use]
     pub fn new(opens: bool) -> Self {
-        Self { opens, next: 0, sessions: HashMap::new() }
+        let streams_max = u8::try_from(STREAMS).unwrap_or(u8::MAX);
+        Self { opens, sessions_max: SESSIONS_MAX, streams_max, next: 0, sessions: HashMap::new() }
+    }
+
+    /// The ledger of an end that accepts one session at a time, on its control lane alone: of a stranger.
+    #[must_use]
+    pub fn of_one_question() -> Self {
+        Self { sessions_max: 1, streams_max: 1, ..Self::new(false) }
     }
 
     /// Opens a session; nothing while there is no room for another, or none is left to be numbered.
@@ -176,6 +186,9 @@ impl Ledger {
     /// Bytes of a stream have come.
     pub fn data(&mut self, id: StreamId, bytes: u32) -> Result<Arrival, Violation> {
         let opened = self.known(id)?;
+        if id.stream >= self.streams_max {
+            return Err(Violation::new("a stream that no session has"));
+        }
         let Some(session) = self.alive(id.session) else { return Ok(Arrival::Gone) };
         let Some(stream) = session.streams.get_mut(usize::from(id.stream)) else {
             return Err(Violation::new("a stream that no session has"));
@@ -256,7 +269,7 @@ impl Ledger {
         if self.opens || id.session != self.next || id.stream != 0 {
             return self.no_new(id.session).map(|()| Arrival::Known);
         }
-        if self.sessions.len() >= SESSIONS_MAX {
+        if self.sessions.len() >= self.sessions_max {
             return Err(Violation::new("more sessions at a time than one connection has"));
         }
         self.next = self.next.checked_add(1).ok_or_else(|| Violation::new("no number is left for a session"))?;
@@ -370,6 +383,15 @@ mod tests {
         assert_eq!(ledger.stop(0), Ok(Arrival::Gone));
         assert_eq!(ledger.data(LANE, WINDOW_BYTES), Ok(Arrival::Gone));
         assert_eq!(ledger.end(CONTROL), Ok(Arrival::Gone));
+    }
+
+    #[test]
+    fn a_stranger_has_one_control_lane() {
+        let mut ledger = Ledger::of_one_question();
+        assert_eq!(ledger.data(CONTROL, 1), Ok(Arrival::New));
+        assert!(ledger.data(LANE, 1).is_err());
+        assert!(ledger.data(StreamId { session: 1, stream: 0 }, 1).is_err());
+        assert_eq!(ledger.data(CONTROL, 1), Ok(Arrival::Known));
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Rival {
         if let Some(urgent) = self.urgent.upgrade() {
             let _ = urgent.send(encoded(&[Frame::Heartbeat(self.session.work())]));
         }
+        self.connection.probe();
     }
 
     fn is_silent(&self) -> bool {

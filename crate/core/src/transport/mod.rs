@@ -105,6 +105,10 @@ pub(crate) trait Connection: Send + Sync {
     /// How often the peer was heard. Two looks that differ say that it was heard between them.
     fn heard(&self) -> u64;
 
+    /// Makes the peer give a sign of life, which [`Connection::heard`] counts, where what a session says is not answered by
+    /// itself, as QUIC's acknowledgements do.
+    fn probe(&self) {}
+
     /// Why the connection is over; nothing while it is open.
     fn closed(&self) -> Option<Error>;
 

@@ -82,6 +82,27 @@ async fn a_control_lane_carries_words_both_ways_and_its_end() {
     }
 }
 
+#[tokio::test]
+async fn a_peer_that_is_asked_for_a_sign_of_life_gives_one() {
+    for (near, far) in [pipe::tests::connection().await, tcp().await] {
+        // What both ask at the beginning has been answered.
+        while near.heard() < 3 || far.heard() < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for end in [&near, &far] {
+            let heard = end.heard();
+            end.probe();
+            let answer = async {
+                while end.heard() == heard {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(TIMEOUT, answer).await.expect("a sign of life");
+        }
+    }
+}
+
 /// Carries a session in which one end sends a pack on each of two lanes, and the one that has opened it a frame; then it ends as `end` says.
 async fn carried((near, far): &Ends, near_sends: bool, end: Option<Error>) -> (Arc<Session>, Arc<Session>) {
     let mut opened = near.open(Arc::default());

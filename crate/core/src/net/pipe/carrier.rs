@@ -114,7 +114,7 @@ fn gone() -> Error {
 impl Carrier {
     /// A connection that was greeted at both ends, and the queue of sessions that the peer opens.
     pub(super) fn new(
-        opens: bool,
+        ledger: Ledger,
         command: Option<Arc<Command>>,
     ) -> (Arc<Self>, Outgoing, mpsc::UnboundedReceiver<NewSession>) {
         let (urgent, urgent_rx) = mpsc::unbounded_channel();
@@ -122,7 +122,7 @@ impl Carrier {
         let (data, data_rx) = mpsc::unbounded_channel();
         let (accepts, accepted) = mpsc::unbounded_channel();
         let carrier = Arc::new(Self {
-            state: Mutex::new(State { ledger: Ledger::new(opens), sessions: HashMap::new(), accepts: Some(accepts) }),
+            state: Mutex::new(State { ledger, sessions: HashMap::new(), accepts: Some(accepts) }),
             urgent,
             control,
             data,
@@ -138,7 +138,7 @@ impl Carrier {
             round_trip_nanos: AtomicU64::new(0),
             command,
         });
-        carrier.say(&carrier.urgent, Header::Ping(1), Bytes::new(), None);
+        carrier.ask();
         (carrier, Outgoing { urgent: urgent_rx, control: control_rx, data: data_rx }, accepted)
     }
 
@@ -359,8 +359,13 @@ impl Carrier {
                 self.stop_writing.notify_one();
                 return;
             }
-            self.say(&self.urgent, Header::Ping(1), Bytes::new(), None);
+            self.ask();
         }
+    }
+
+    /// Asks for a sign of life.
+    pub(super) fn ask(&self) {
+        self.say(&self.urgent, Header::Ping(1), Bytes::new(), None);
     }
 
     /// Nothing more will be written, whatever was said.

@@ -19,10 +19,12 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sparsync_proto::mux::Ledger;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
+use super::gate::Pass;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
 use carrier::{Carrier, NewSession};
@@ -34,8 +36,9 @@ use session::{PipeLanes, Streams};
 /// How long what closes the connection may take to be written.
 const CLOSE_WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a peer may take to go once the connection is over.
+/// How long a peer may take to go once the connection is over, and one that was never let in.
 const GOES_WITHIN: Duration = Duration::from_secs(5);
+const STRANGER_GOES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which end of a connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,18 @@ pub(crate) enum End {
     Initiator,
     /// The one that accepts them.
     Acceptor,
+}
+
+/// Who is at the other end of a TLS stream.
+pub(super) enum TlsPeer {
+    /// A server, with which this end opens sessions.
+    Server,
+    /// A client that may do something.
+    Client,
+    /// Somebody who may ask one question, on a control lane.
+    Joining,
+    /// Somebody who is told why he may do nothing. He keeps his place among the handshakes till he is gone.
+    Refused(Pass),
 }
 
 /// A connection over a pair of byte streams.
@@ -79,7 +94,7 @@ impl PipeConnection {
         address: String,
         command: Option<Arc<Command>>,
     ) -> Self {
-        let (carrier, outgoing, accepted) = Carrier::new(end == End::Initiator, command.clone());
+        let (carrier, outgoing, accepted) = Carrier::new(Ledger::new(end == End::Initiator), command.clone());
         tokio::spawn(Arc::clone(&carrier).write_all(to, outgoing));
         tokio::spawn(Arc::clone(&carrier).read_all(from, buffer));
         let principal = Principal::User(rustix::process::geteuid().as_raw());
@@ -97,12 +112,18 @@ impl PipeConnection {
     /// handshake, so there is no greeting.
     pub(super) fn over_tls(
         stream: TlsStream<TcpStream>,
-        end: End,
+        peer: TlsPeer,
         principal: Principal,
         address: String,
         idle_timeout: Duration,
     ) -> Self {
-        let (carrier, outgoing, accepted) = Carrier::new(end == End::Initiator, None);
+        let (ledger, goes_within, place) = match peer {
+            TlsPeer::Server => (Ledger::new(true), GOES_WITHIN, None),
+            TlsPeer::Client => (Ledger::new(false), GOES_WITHIN, None),
+            TlsPeer::Joining => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, None),
+            TlsPeer::Refused(place) => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, Some(place)),
+        };
+        let (carrier, outgoing, accepted) = Carrier::new(ledger, None);
         let (from, to) = tokio::io::split(stream);
         let mut writing = tokio::spawn(Arc::clone(&carrier).write_all(Sink::Tls(to), outgoing));
         let mut reading = tokio::spawn(Arc::clone(&carrier).read_all(Source::Tls(from), bytes::BytesMut::new()));
@@ -114,11 +135,12 @@ impl PipeConnection {
                 let _ = (&mut writing).await;
                 let _ = (&mut reading).await;
             };
-            if tokio::time::timeout(GOES_WITHIN, gone).await.is_err() {
+            if tokio::time::timeout(goes_within, gone).await.is_err() {
                 writing.abort();
                 reading.abort();
                 watched.give_up_writing();
             }
+            drop(place);
         });
         let accepted = tokio::sync::Mutex::new(accepted);
         Self { carrier, accepted, principal, address, command: None, transport: Transport::Tcp }
@@ -159,6 +181,10 @@ impl Connection for PipeConnection {
 
     fn heard(&self) -> u64 {
         self.carrier.heard()
+    }
+
+    fn probe(&self) {
+        self.carrier.ask();
     }
 
     fn closed(&self) -> Option<Error> {

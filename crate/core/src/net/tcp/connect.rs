@@ -10,7 +10,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::{handshake_error, no_common_version, shown};
 use crate::net::address;
 use crate::net::connect::{demand, server_name};
-use crate::net::pipe::{End, PipeConnection};
+use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::tls::client_config;
 use crate::net::{ConnectOptions, Proxy};
 use crate::transport::Principal;
@@ -38,7 +38,7 @@ impl Connected {
             },
             Principal::Key,
         );
-        PipeConnection::over_tls(stream, End::Initiator, principal, address, idle_timeout)
+        PipeConnection::over_tls(stream, TlsPeer::Server, principal, address, idle_timeout)
     }
 }
 

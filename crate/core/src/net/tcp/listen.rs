@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use super::{handshake_error, no_common_version, shown};
 use crate::net::gate::{Admission, Gate, Pass};
 use crate::net::listen::{HANDSHAKE_TIMEOUT, principal, refused_client};
-use crate::net::pipe::{End, PipeConnection};
+use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::tls::ALPN_JOIN;
 use crate::transport::{Connection as _, Principal};
 use crate::trust::{PublicKey, certificate_key, certificate_name};
@@ -115,7 +115,6 @@ impl Handshake {
             Ok(Err(error)) => return Err(refused_client(handshake_error(error))),
             Err(_) => return Err(Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote()),
         };
-        drop(pass);
         let joins = match stream.get_ref().1.alpn_protocol() {
             // A client that asks for nothing is let through by TLS.
             None => return Err(no_common_version()),
@@ -124,7 +123,7 @@ impl Handshake {
         let certificate = shown(&stream);
         let (key, name) = (certificate.and_then(certificate_key), certificate.and_then(certificate_name));
         let principal = principal(name, key, acceptor.by_ca);
-        Ok(Accepted { stream, remote, principal, key, joins, idle_timeout: acceptor.idle_timeout })
+        Ok(Accepted { stream, remote, principal, key, joins, idle_timeout: acceptor.idle_timeout, pass })
     }
 }
 
@@ -137,16 +136,22 @@ pub(crate) struct Accepted {
     pub(in crate::net) key: Option<PublicKey>,
     pub(in crate::net) joins: bool,
     idle_timeout: Duration,
+    /// Its place among the handshakes, until it is let in or gone.
+    pass: Pass,
 }
 
 impl Accepted {
+    /// Lets the client in, and one that joins for that alone.
     pub(in crate::net) fn start(self) -> PipeConnection {
-        let Self { stream, remote, principal, idle_timeout, .. } = self;
-        PipeConnection::over_tls(stream, End::Acceptor, principal, remote.to_string(), idle_timeout)
+        let Self { stream, remote, principal, idle_timeout, joins, .. } = self;
+        let peer = if joins { TlsPeer::Joining } else { TlsPeer::Client };
+        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout)
     }
 
     /// Ends the connection of a client that may do nothing, and tells it why.
     pub(in crate::net) fn refuse(self, error: &Error) {
-        self.start().close(Some(error));
+        let Self { stream, remote, principal, idle_timeout, pass, .. } = self;
+        let peer = TlsPeer::Refused(pass);
+        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout).close(Some(error));
     }
 }
