@@ -1,7 +1,8 @@
 //! Which attributes a run compares and carries, and what makes two entries different.
 
 use crate::acl::{ACL_DEFAULT, is_acl, is_carried_acl};
-use crate::entry::{Entry, Kind, Listing, Meta, Time};
+use crate::entry::{Kind, Meta, Time};
+use crate::listing::{Entry, Listing};
 use crate::options::{Compare, Window};
 use crate::owners::NO_ID;
 use crate::reasons::Reasons;
@@ -428,7 +429,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{is_executable, with_executability_of};
-    use crate::entry::{Kind, Listing, Meta, Time};
+    use crate::entry::{Kind, Meta, Time};
+    use crate::listing::Listing;
     use crate::options::Compare;
     use crate::path::Name;
     use crate::request::Attributes;

@@ -20,6 +20,7 @@ mod frame;
 mod kind;
 mod leaders;
 pub mod limits;
+mod listing;
 mod matcher;
 pub mod mux;
 mod named;
@@ -45,7 +46,7 @@ pub use chmod::Chmod;
 pub use codec::DecodeError;
 pub use compare::{Digest, TreeHasher, is_foreign_xattr, with_executability_of};
 pub use counters::{COUNTERS, Counter, OfKind};
-pub use entry::{ContentDigest, Entry, Kind, Listing, Meta, Time};
+pub use entry::{ContentDigest, Kind, Meta, Time};
 pub use entry_fields::{Device, EntryFields};
 pub use fake_super::{FAKE_STAT, FakeStat, acl_of_stored, name_of_stored, stored_acl, stored_name};
 pub use filter::{
@@ -59,6 +60,7 @@ pub use frame::{
 };
 pub use kind::ErrorKind;
 pub use leaders::Leader;
+pub use listing::{Entry, Listing};
 pub use matcher::{Everything, Matcher, Selected};
 pub use named::is_option;
 pub use options::{

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use crate::compare::is_newer;
-use crate::entry::{Entry, Kind, Listing};
+use crate::entry::Kind;
+use crate::listing::{Entry, Listing};
 use crate::reasons::Reasons;
 use crate::request::{Attributes, Selection};
 use crate::set_id::{CAPABILITY, SourceIds};
@@ -216,8 +217,9 @@ fn both(rules: &Rules, source: (&Listing, usize), destination: (&Listing, usize)
 #[cfg(test)]
 mod tests {
     use super::{Rules, Step, plan};
-    use crate::entry::{Kind, Listing, Meta, Time};
+    use crate::entry::{Kind, Meta, Time};
     use crate::entry_fields::{Device, EntryFields};
+    use crate::listing::Listing;
     use crate::options::{Compare, Window};
     use crate::path::Name;
     use crate::reasons::Reasons;

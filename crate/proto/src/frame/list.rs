@@ -1,9 +1,10 @@
 //! Listings: of a directory of the source, and of one that a client looks into.
 
 use crate::codec::{Decoded, Reader, Write, malformed};
-use crate::entry::{Kind, Listing, Meta};
+use crate::entry::{Kind, Meta};
 use crate::field::Value as _;
 use crate::limits::{BATCH_BYTES, DIRECTORY_ENTRIES_MAX, NAME_BYTES_MAX};
+use crate::listing::Listing;
 use crate::path::Name;
 use crate::version::Version;
 

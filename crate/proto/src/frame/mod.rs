@@ -32,11 +32,11 @@ use self::want::{put_resumes, resumes};
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::compare::Digest;
 use crate::delta::Chunk;
-use crate::entry::Listing;
 use crate::field::{Message as _, Value as _, get_message};
 use crate::limits::{
     FRAME_BYTES_MAX, KEY_LINE_BYTES_MAX, PATH_BYTES_MAX, PATHS_BYTES_MAX, ROOT_NAME_BYTES_MAX, SECRET_BYTES_MAX,
 };
+use crate::listing::Listing;
 use crate::owners::{OwnerName, get_names, put_names};
 use crate::pack::FileId;
 use crate::path::RelPath;

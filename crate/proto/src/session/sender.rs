@@ -8,8 +8,9 @@ use super::answers::Answers;
 use super::opening::check_accept;
 use super::violation::Violation;
 use crate::delta::Chunk;
-use crate::entry::{Kind, Listing};
+use crate::entry::Kind;
 use crate::frame::{Accept, Arrived, Basis, Frame, Grant, Issue, Item, Resume, WireError};
+use crate::listing::Listing;
 use crate::pack::FileId;
 use crate::profile::EndProfile;
 use crate::request::Request;
@@ -377,8 +378,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Sender, SenderTerms, ToSender};
-    use crate::entry::{Kind, Listing, Meta};
+    use crate::entry::{Kind, Meta};
     use crate::frame::{Basis, Frame, Grant};
+    use crate::listing::Listing;
     use crate::path::Name;
     use crate::session::ProfileExchange;
 
