@@ -13,6 +13,8 @@ export const JUDGES = {
   git: 'git',
   ssh: 'openssh-client',
   sshd: 'openssh-server',
+  zsh: 'zsh',
+  fish: 'fish',
 };
 
 /** Fails with what to install when the compilers are missing. */

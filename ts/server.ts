@@ -116,15 +116,20 @@ export class Server {
    */
   reload(options?: ReloadOptions): void {
     try {
-      const { authorizedKeys, limits } = reloadSettings(options);
-      const all = { ...this.#limits, ...limits };
-      this.#native.change(authorizedKeys, all.maxSessions, all.maxConnections, all.maxConnectionsPerKey);
-      this.#limits = all;
+      this.change(options);
     } catch (error) {
       throw atCallSite(fromNative(error), captureCallSite());
     }
     this.#native.reload();
     this.#watch?.look();
+  }
+
+  /** @internal Takes what `reload` puts in force, or throws for what cannot be used. */
+  change(options?: ReloadOptions): void {
+    const { authorizedKeys, limits } = reloadSettings(options);
+    const all = { ...this.#limits, ...limits };
+    this.#native.change(authorizedKeys, all.maxSessions, all.maxConnections, all.maxConnectionsPerKey);
+    this.#limits = all;
   }
 
   /** Keep the process alive while the server runs, which is the default. */

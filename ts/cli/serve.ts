@@ -81,7 +81,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const reload = async (): Promise<void> => {
     try {
       const fresh = await serverFlags(words);
-      server.reload({ allow: fresh.all('allow'), ...limitsOf(fresh) });
+      server.change({ allow: fresh.all('allow'), ...limitsOf(fresh) });
+      // What is told of a reload belongs into the file that is there from now on.
       log.reopen(logOptions(fresh));
       graceMs = graceOf(fresh);
       pidFile?.update({ graceMs, logFile: fresh.text('log-file') });
@@ -93,8 +94,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
       const { code, message } = fromNative(thrown);
       log.reopen();
       log.add({ type: 'config-unreadable', at: new Date(), code, message });
-      server.reload();
     }
+    server.reload();
   };
   const onHangup = (): void => void reload();
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{WindowBudget, listen, tcp};
+use super::{Listener, WindowBudget, listen, tcp};
 use crate::transport::{Connection, Principal, Transport};
 use crate::trust::PublicKey;
 use crate::{Error, Result};
@@ -12,6 +12,16 @@ use crate::{Error, Result};
 pub(crate) enum Arriving {
     Quic(listen::Handshake),
     Tcp(tcp::Handshake),
+}
+
+impl Listener {
+    /// The next client over either protocol; as [`Listener::accept`].
+    pub(crate) async fn next_client(&self) -> Option<Arriving> {
+        tokio::select! {
+            handshake = self.accept() => handshake.map(Arriving::Quic),
+            handshake = self.accept_tcp() => Some(Arriving::Tcp(handshake)),
+        }
+    }
 }
 
 impl Arriving {

@@ -10,11 +10,10 @@ use quinn::{Connecting, Connection, ConnectionError, Endpoint, ServerConfig, Tok
 use tokio::time::{Instant, timeout_at};
 
 use super::address::{Reach, host_and_port, resolve};
-use super::arriving::Arriving;
 use super::gate::{Admission, Gate, Pass};
 use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
-use super::tcp::Acceptor;
+use super::tcp::{self, Acceptor};
 use super::tls::{joins, peer_key, peer_name, server_config};
 use super::{Congestion, WindowBudget, close_code, close_with, connection_error, socket};
 use crate::transport::{self, Principal};
@@ -195,17 +194,11 @@ impl Listener {
         self.circumstances.socket_buffer_bytes
     }
 
-    /// The next client over either protocol; as [`Listener::accept`].
-    pub(crate) async fn next_client(&self) -> Option<Arriving> {
-        let over_tcp = async {
-            match &self.tcp {
-                Some(tcp) => tcp.accept().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            handshake = self.accept() => handshake.map(Arriving::Quic),
-            handshake = over_tcp => Some(Arriving::Tcp(handshake)),
+    /// The next client over TCP; never, where there is none.
+    pub(super) async fn accept_tcp(&self) -> tcp::Handshake {
+        match &self.tcp {
+            Some(tcp) => tcp.accept().await,
+            None => std::future::pending().await,
         }
     }
 
