@@ -1,10 +1,12 @@
 // Snapshots: --snapshot, --keep-….
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   lstatSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -17,8 +19,9 @@ import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { codeOf, failure, long, rejection, setup } from './helpers/setup.js';
+import { canMount, codeOf, failure, isRoot, long, mountTmpfs, rejection, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
+import { names } from './helpers/walk.js';
 
 const NAME = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$/;
 
@@ -130,12 +133,68 @@ judged('a rule removes what it does not keep, and nothing that is no snapshot', 
   }
 });
 
-judged('the newest snapshot stays, also one that has the name of a moment to come', async (t) => {
+judged('a snapshot of a moment to come is neither linked to, counted nor removed', async (t) => {
   const { work } = await setup(t);
-  make(work, { 's/a': 'a', 'd/2999-01-01T00-00-00Z/a': 'a', 'd/2999-01-02T00-00-00Z/a': 'a' });
+  const [later, last] = ['2999-01-01T00-00-00Z', '2999-01-02T00-00-00Z'];
+  make(work, { 's/a': 'a', [`d/${later}/a`]: 'a', [`d/${last}/a`]: 'a', 'd/2024-01-01T00-00-00Z/a': 'a' });
   const made = await sync(`${work}/s`, `${work}/d`, { snapshot: { keep: { last: 1 } } });
-  t.deepEqual(made.snapshot?.removed, ['2999-01-01T00-00-00Z']);
-  t.deepEqual(all(`${work}/d`), [made.snapshot?.name, '2999-01-02T00-00-00Z']);
+  const name = made.snapshot?.name ?? '';
+  t.deepEqual(made.snapshot?.removed, ['2024-01-01T00-00-00Z']);
+  t.deepEqual(all(`${work}/d`), [name, later, last]);
+  t.is(lstatSync(`${work}/d/${last}/a`).nlink, 1);
+  const told = made.warnings.filter(({ message }) => message.includes('is to come'));
+  t.is(told.length, 2);
+  t.deepEqual(new Set(told.map(({ path }) => path)), new Set([later, last]));
+});
+
+const USER = 12_345;
+
+const asUser = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
+
+const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
+
+judgedWhere(canBecome)(
+  'where content could not be read no snapshot is removed, and one that cannot be opened is no base',
+  async (t) => {
+    const { work, client: user } = await setup(t);
+    const home = `${work}/home`;
+    const old = ['2024-01-01T00-00-00Z', '2024-01-02T00-00-00Z'] as const;
+    make(home, { 's/a': 'a', 's/secret': 'x', [`d/${old[0]}/a`]: 'a', [`d/${old[1]}/a`]: 'a' });
+    for (const path of [work.replace(/\/[^/]*$/, ''), work]) chmodSync(path, 0o755);
+    for (const path of ['', ...names(home)]) chownSync(`${home}/${path}`, USER, USER);
+    chmodSync(`${home}/s/secret`, 0);
+    chmodSync(`${home}/d/${old[1]}`, 0);
+    const env = { ...user.env, HOME: home };
+    const run = (...words: string[]) =>
+      start(
+        t,
+        'setpriv',
+        [...asUser, process.execPath, program, '-a', '--snapshot', ...words, `${home}/s/`, `${home}/d`],
+        {
+          env,
+        },
+      ).ended;
+    const ran = await run('--keep-last=1');
+    t.is(ran.code, exit.partial, ran.stderr);
+    t.regex(ran.stderr, /no other one was removed/);
+    t.regex(ran.stderr, /2024-01-02T00-00-00Z: the snapshot cannot be opened/);
+    t.is(all(`${home}/d`).length, 3);
+    t.is(lstatSync(`${home}/d/${old[0]}/a`).nlink, 2);
+    const again = await run('--keep-last=1', '--ignore-errors');
+    t.is(again.code, exit.partial, again.stderr);
+    t.is(all(`${home}/d`).length, 1, all(`${home}/d`).join(' '));
+  },
+);
+
+judgedWhere(canMount)('a snapshot that cannot be removed keeps none of the older ones', async (t) => {
+  const { work, client: user } = await setup(t);
+  const old = ['2022-01-01T00-00-00Z', '2023-01-01T00-00-00Z'] as const;
+  make(work, { 's/a': 'a', [`d/${old[0]}/a`]: 'a', [`d/${old[1]}/`]: '' });
+  if (!mountTmpfs(t, `${work}/d/${old[1]}`, 'size=1m')) throw new Error('cannot mount');
+  const ran = await cli(t, user, ['-a', '--snapshot', '--keep-last=1', `${work}/s/`, `${work}/d`]);
+  t.is(ran.code, exit.partial, ran.stderr);
+  t.regex(ran.stderr, /2023-01-01T00-00-00Z: the snapshot could not be removed/);
+  t.deepEqual(all(`${work}/d`).slice(0, -1), [old[1]]);
 });
 
 judged('a key that may only add makes snapshots and removes none; linking takes the right to read', async (t) => {
@@ -202,7 +261,7 @@ judged('a path that fails does not keep the rest from being a snapshot, and an e
   t.is(ran.code, exit.partial, ran.stderr);
   const [, , made = ''] = snapshots(`${work}/d`);
   t.deepEqual(all(`${work}/d/${made}`), ['a', 'b']);
-  t.regex(ran.stderr, /no snapshot was removed/);
+  t.regex(ran.stderr, /no other one was removed/);
   for (const name of ['a', 'b', 'broken']) rmSync(`${work}/s/${name}`);
   const error = await failure(
     t,

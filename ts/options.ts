@@ -18,7 +18,7 @@ export interface SnapshotOptions {
   previous?: PathLike | false | undefined;
   /**
    * Which snapshots stay, once the new one is made; what has no snapshot's name stays in any case, and so does the newest one.
-   * Nothing is removed when the source could not be read in full.
+   * Nothing is removed when something is missing in the new one, unless `ignoreErrors` says so. Of moments to come none is counted or removed.
    *
    * Default: all stay.
    *

@@ -17,12 +17,15 @@ use crate::fs::Root;
 use crate::option_dirs::basis_use;
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
-    Access, CallError, Directory as _, Hold, PartialId, Removal, Storage, Widened, WriteDirectory as _, is_empty,
+    self, Access, CallError, Directory as _, Hold, PartialId, Removal, Storage, Widened, WriteDirectory as _, is_empty,
     remove_tree,
 };
 
 /// Of so many runs that were cut one after the other is gone on with what they made.
 const UNFINISHED_MAX: u8 = 4;
+
+/// Moments later than this many seconds from now are to come: of a clock that was wrong, or of somebody who would have others removed.
+const AHEAD_MAX: u64 = 300;
 
 /// A series, and the snapshot that is made.
 struct Making {
@@ -31,6 +34,8 @@ struct Making {
     meanwhile: Vec<u8>,
     keep: Keep,
     may_be_empty: bool,
+    /// What there is to tell of before it is made.
+    noted: Vec<Told>,
 }
 
 /// Refuses what a snapshot cannot be made with. `hides_paths`: an operator hides paths of the root.
@@ -82,12 +87,9 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
     }
     *created = true;
     let Some(series) = root.take() else { return Ok(()) };
-    if asked.links_newest
-        && !has_nothing
-        && let Some(newest) = moments(&series)?.first()
-    {
-        let root = series.descend(&path_of(newest.name().as_bytes())).map_err(failed("cannot open the newest one"))?;
-        aside.basis.push(Basis { root, hides: None });
+    let mut noted = Vec::new();
+    if asked.links_newest && !has_nothing {
+        aside.basis.extend(newest_of(&series, &mut noted)?);
     }
     if request.dry_run {
         return Ok(());
@@ -100,8 +102,8 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
     let meanwhile = go_on(&series, goes_on, &mut aside.basis)?;
     open(&series)?.make_directory(&meanwhile, 0o700).map_err(failed("cannot make a directory in the series"))?;
     *root = Some(series.descend(&path_of(&meanwhile)).map_err(failed("cannot open the new one"))?);
-    let making = Making { series, meanwhile, keep: asked.keep, may_be_empty: request.deletion.allow_mass };
-    let put = Box::new(move |is_known_in_full| making.finish(is_known_in_full));
+    let making = Making { series, meanwhile, keep: asked.keep, may_be_empty: request.deletion.allow_mass, noted };
+    let put = Box::new(move |may_remove| making.finish(may_remove));
     aside.place = Some(PutInPlace { in_any_case: true, put });
     Ok(())
 }
@@ -128,8 +130,10 @@ fn open(series: &Root) -> Result<<Root as Storage>::Directory> {
 /// Takes what earlier runs left for states of the tree, and gives a name that none of them has.
 fn go_on(series: &Root, goes_on: bool, bases: &mut Vec<Basis<Root>>) -> Result<Vec<u8>> {
     let names: Vec<_> = (0..UNFINISHED_MAX).map(unfinished_name).collect();
-    let left: Vec<_> = names.iter().map(|name| series.descend(&path_of(name)).ok()).collect();
-    if let (true, Some(free)) = (goes_on, left.iter().position(Option::is_none)) {
+    let left: Vec<_> = names.iter().map(|name| series.descend(&path_of(name))).collect();
+    let is_free = |left: &storage::Result<Root>| matches!(left, Err(CallError { errno: Errno::NOENT, .. }));
+    let are_usable = goes_on && left.iter().all(|left| left.is_ok() || is_free(left));
+    if let Some(free) = left.iter().position(is_free).filter(|_| are_usable) {
         bases.extend(left.into_iter().flatten().map(|root| Basis { root, hides: None }));
         return Ok(names.into_iter().nth(free).unwrap_or_default());
     }
@@ -140,8 +144,38 @@ fn go_on(series: &Root, goes_on: bool, bases: &mut Vec<Basis<Root>>) -> Result<V
     Ok(unfinished_name(0))
 }
 
+/// Seconds since 1970.
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn moment_of(seconds: u64) -> Option<Moment> {
+    i64::try_from(seconds).ok().and_then(Moment::new)
+}
+
+/// The newest snapshot of a series that can be opened, as a state of the tree.
+fn newest_of(series: &Root, noted: &mut Vec<Told>) -> Result<Option<Basis<Root>>> {
+    for moment in moments(series)?.made {
+        match series.descend(&path_of(moment.name().as_bytes())) {
+            Ok(root) => return Ok(Some(Basis { root, hides: None })),
+            Err(_) => noted.push(Told {
+                kind: IssueKind::Notice,
+                path: moment.name().into(),
+                message: "the snapshot cannot be opened, so nothing is linked to it",
+            }),
+        }
+    }
+    Ok(None)
+}
+
 /// The moments of all snapshots of a series, from the newest to the oldest.
-fn moments(series: &Root) -> Result<Vec<Moment>> {
+struct Moments {
+    made: Vec<Moment>,
+    /// Those that are to come.
+    to_come: Vec<Moment>,
+}
+
+fn moments(series: &Root) -> Result<Moments> {
     let directory = open(series)?;
     let mut found = Vec::new();
     let mut buffer = [MaybeUninit::uninit(); 1 << 13];
@@ -154,7 +188,9 @@ fn moments(series: &Root) -> Result<Vec<Moment>> {
     found
         .retain(|moment| directory.status(moment.name().as_bytes()).is_ok_and(|status| status.kind == Kind::Directory));
     found.sort_by(|a, b| b.cmp(a));
-    Ok(found)
+    let latest = moment_of(seconds_now() + AHEAD_MAX);
+    let (to_come, made) = found.into_iter().partition(|moment| Some(*moment) > latest);
+    Ok(Moments { made, to_come })
 }
 
 /// Removes a directory of a series with all that is in it.
@@ -166,26 +202,25 @@ fn remove(series: &Root, name: &[u8]) -> std::result::Result<(), CallError> {
 }
 
 impl Making {
-    /// Gives the new snapshot its name, and removes those that the rule does not keep. `is_known_in_full`: nothing of the source could
-    /// not be read.
-    fn finish(&self, is_known_in_full: bool) -> Result<PutOutcome> {
+    /// Gives the new snapshot its name, and removes those that the rule does not keep, where nothing is missing in it.
+    fn finish(&self, may_remove: bool) -> Result<PutOutcome> {
         if let Some(refusal) = self.is_suspect()? {
             return Ok(PutOutcome { refused: Some(refusal), told: Vec::new() });
         }
         let directory = open(&self.series)?;
         let made = self.name()?;
         directory.sync().map_err(failed("cannot write to disk"))?;
-        let mut told =
-            vec![Told { kind: IssueKind::Snapshot, path: made.name().into(), message: "the snapshot was made" }];
+        let mut told = self.noted.clone();
+        told.push(Told { kind: IssueKind::Snapshot, path: made.name().into(), message: "the snapshot was made" });
         for before in 0..UNFINISHED_MAX {
             // What stays is removed by the next run.
             let _ = remove(&self.series, &unfinished_name(before));
         }
         if self.keep != Keep::default() {
-            if is_known_in_full {
+            if may_remove {
                 self.prune(made, &directory, &mut told)?;
             } else {
-                let message = "the source could not be read in full, so no snapshot was removed";
+                let message = "not all of the source is in the snapshot, so no other one was removed";
                 told.push(Told { kind: IssueKind::Notice, path: Vec::new(), message });
             }
         }
@@ -201,8 +236,8 @@ impl Making {
         if self.may_be_empty || !is_bare(&self.meanwhile)? {
             return Ok(None);
         }
-        let Some(newest) = moments(&self.series)?.first().map(|moment| moment.name()) else { return Ok(None) };
-        if is_bare(newest.as_bytes())? {
+        let Some(newest) = moments(&self.series)?.made.first().map(|moment| moment.name()) else { return Ok(None) };
+        if is_bare(newest.as_bytes()).unwrap_or(true) {
             return Ok(None);
         }
         remove(&self.series, &self.meanwhile).map_err(failed("cannot remove it"))?;
@@ -216,8 +251,7 @@ impl Making {
 
     /// Gives it the name of this moment, or of the first after it that has none.
     fn name(&self) -> Result<Moment> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut moment = i64::try_from(since).ok().and_then(Moment::new);
+        let mut moment = moment_of(seconds_now());
         while let Some(at) = moment {
             let (from, to) = (self.meanwhile.as_slice(), at.name());
             let series = self.series.fd();
@@ -242,7 +276,11 @@ impl Making {
 
     /// Removes what the rule does not keep. What is removed has no snapshot's name any more before anything of it goes.
     fn prune(&self, made: Moment, directory: &<Root as Storage>::Directory, told: &mut Vec<Told>) -> Result<()> {
-        let all = moments(&self.series)?;
+        let Moments { made: all, to_come } = moments(&self.series)?;
+        for moment in to_come {
+            let message = "the moment of the snapshot is to come: it is neither counted nor removed";
+            told.push(Told { kind: IssueKind::Notice, path: moment.name().into(), message });
+        }
         let newest = all.first().copied();
         let gone = removed_name();
         for (moment, stays) in all.iter().zip(self.keep.keeps(&all)) {
@@ -250,12 +288,16 @@ impl Making {
                 continue;
             }
             let name = moment.name();
-            let removed = directory.rename(name.as_bytes(), &gone).and_then(|()| remove(&self.series, &gone));
-            if removed.is_err() {
+            let renamed = directory.rename(name.as_bytes(), &gone);
+            let is_renamed = renamed.is_ok();
+            if renamed.and_then(|()| remove(&self.series, &gone)).is_err() {
                 let message = "the snapshot could not be removed";
                 told.push(Told { kind: IssueKind::Delete, path: name.into(), message });
-                // What is left of it has the name that the next one would get.
-                break;
+                if is_renamed {
+                    // What is left of it has the name that the next one would get.
+                    break;
+                }
+                continue;
             }
             let message = "the snapshot was removed: the rule does not keep it";
             told.push(Told { kind: IssueKind::SnapshotRemoved, path: name.into(), message });

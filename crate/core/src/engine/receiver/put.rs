@@ -10,7 +10,7 @@ use crate::storage::WriteStorage;
 pub(crate) struct PutInPlace {
     /// Also one in which a path failed, or to which nothing had to be done.
     pub(crate) in_any_case: bool,
-    /// Does it. Is told whether the source is known in full, as deletions ask for.
+    /// Does it. Is told whether others may be removed for it: only where nothing is missing in it.
     pub(crate) put: Box<dyn Fn(bool) -> Result<PutOutcome> + Send + Sync>,
 }
 
@@ -24,6 +24,7 @@ pub(crate) struct PutOutcome {
 }
 
 /// Something that is told of what stands beside the tree.
+#[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) kind: IssueKind,
     /// Its path below the destination.
@@ -47,8 +48,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.durability < Durability::Run {
             self.flush_to_disk()?;
         }
-        let is_known_in_full = self.source_errors == 0 || self.options.deletion.ignore_errors;
-        let PutOutcome { refused, told } = self.session.long_work(|| put(is_known_in_full))?;
+        let may_remove = !has_failed || self.options.deletion.ignore_errors;
+        let PutOutcome { refused, told } = self.session.long_work(|| put(may_remove))?;
         for Told { kind, path, message } in told {
             self.issue(kind, path, message)?;
         }
