@@ -50,7 +50,11 @@ test('bash completes verbs, flags, values and files', async (t) => {
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _sparsync
 printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const ran = spawnSync('bash', ['--norc', '-uc', script, 'bash', ...words], { cwd: work, encoding: 'utf8' });
+    const ran = spawnSync('bash', ['--norc', '-uc', script, 'bash', ...words], {
+      cwd: work,
+      encoding: 'utf8',
+      env: { ...process.env, LC_ALL: 'C' },
+    });
     t.is(ran.stderr, '', line);
     const offered = ran.stdout.trim().split('\n');
     for (const word of offers) t.true(offered.includes(word), `${line}: ${word} of ${offered.join(', ')}`);

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { type Ended, start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
+import { isAlive } from './helpers/remote.js';
 import { isRoot } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
@@ -21,20 +22,16 @@ function desk(t: ExecutionContext) {
     return server('start', '--root', `root=${served}`, '--listen', '127.0.0.1:0', '--allow', allow, ...args);
   };
   const pid = (): number => Number(readFileSync(pidFile, 'utf8').split('\n')[0]);
-  const isThere = (number: number): boolean => {
-    const ps = spawnSync('ps', ['-o', 'stat=', '-p', String(number)], { encoding: 'utf8' });
-    return ps.stdout.trim() !== '' && !ps.stdout.startsWith('Z');
-  };
   // A test that fails leaves none behind.
   t.teardown(() => {
     const env = { ...process.env, ...admin.env };
     spawnSync(process.execPath, [program, 'server', 'stop'], { env });
   });
-  return { work, admin, user, served, pidFile, server, begin, pid, isThere };
+  return { work, admin, user, served, pidFile, server, begin, pid };
 }
 
 test('a server starts in the background, says where it is, serves, and stops', async (t) => {
-  const { work, admin, user, served, pidFile, server, begin, pid, isThere } = desk(t);
+  const { work, admin, user, served, pidFile, server, begin, pid } = desk(t);
   t.is((await server('status')).code, exit.usage);
   const started = await begin();
   t.is(started.code, exit.ok, started.stderr);
@@ -68,7 +65,7 @@ test('a server starts in the background, says where it is, serves, and stops', a
   t.is(pid(), number);
   const stopped = await server('stop');
   t.is(stopped.code, exit.ok, stopped.stderr);
-  t.false(isThere(number));
+  t.false(isAlive(number));
   t.false(existsSync(pidFile));
   t.is((await server('stop')).code, exit.ok, 'what does not run is stopped');
   const log = readFileSync(`${work}/admin.state/server.log`, 'utf8');
@@ -88,12 +85,12 @@ test('a server that does not start says why, as it does in the foreground', asyn
 });
 
 test('a process that has the number of a server that was is left alone', async (t) => {
-  const { pidFile, server, begin, pid, isThere } = desk(t);
+  const { pidFile, server, begin, pid } = desk(t);
   t.is((await begin()).code, exit.ok);
   const first = pid();
   const record = readFileSync(pidFile, 'utf8').split('\n')[1] ?? '';
   process.kill(first, 'SIGKILL');
-  await until('its end', () => !isThere(first));
+  await until('its end', () => !isAlive(first));
   t.is((await server('status')).code, exit.usage, 'it was killed');
   const stranger = start(t, 'sleep', ['1000']);
   for (const text of [
@@ -122,14 +119,14 @@ test('a process that has the number of a server that was is left alone', async (
 });
 
 (isRoot ? test : test.skip)('a pid file of another user names no process of this one', async (t) => {
-  const { pidFile, server, begin, pid, isThere } = desk(t);
+  const { pidFile, server, begin, pid } = desk(t);
   t.is((await begin()).code, exit.ok);
   const number = pid();
   chownSync(pidFile, 65_534, 65_534);
   const refused = await server('stop');
   t.is(refused.code, exit.usage);
   t.regex(refused.stderr, /another user owns it/);
-  t.true(isThere(number));
+  t.true(isAlive(number));
   chownSync(pidFile, 0, 0);
   // A file of root that names a process of somebody else.
   const other = start(t, 'setpriv', ['--reuid=65534', '--clear-groups', 'sleep', '1000']);

@@ -21,7 +21,7 @@ import { connectProxy, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { start, until } from './helpers/process.js';
 import { client, type Client, program } from './helpers/product.js';
-import { failure, isRoot, setup } from './helpers/setup.js';
+import { canMount, failure, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
 
@@ -137,6 +137,9 @@ test('a key that is revoked loses its connection over TCP', async (t) => {
   await connection.close();
 });
 
+/** Nothing of what this machine has for proxies. */
+const NO_PROXIES = { https_proxy: '', HTTPS_PROXY: '', no_proxy: '', NO_PROXY: '' };
+
 /** What a sync by the command, run by `under`, says of its connection. */
 async function connectedBy(
   t: ExecutionContext,
@@ -145,7 +148,7 @@ async function connectedBy(
   { state, under = [] }: { readonly state: string; readonly under?: readonly string[] },
 ): Promise<string> {
   const [first = '', ...rest] = [...under, process.execPath, program, '-a', '--json', '--retry=1', ...args];
-  const ran = await start(t, first, rest, { env: { ...user.env, SPARSYNC_STATE_DIR: state } }).ended;
+  const ran = await start(t, first, rest, { env: { ...user.env, ...NO_PROXIES, SPARSYNC_STATE_DIR: state } }).ended;
   t.is(ran.code, 0, ran.stderr);
   const events = ran.stdout
     .trim()
@@ -183,9 +186,7 @@ judged('where UDP is swallowed a sync goes over TCP, and the next one does not w
   t.regex((await looks(server.port)).stdout, /^ok +UDP: gets through\nok +TCP: gets through$/m);
 });
 
-const why = isRoot && spawnSync('ip', ['-V']).status === 0 ? '' : ' (needs root and iproute2)';
-
-judgedWhere(why === '')(`two machines between which a rule drops UDP sync over TCP${why}`, async (t) => {
+judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP', async (t) => {
   const work = workDir(t);
   const user = client(work);
   const [near, far] = ['n', 'f'].map((end) => `spstcp-${end}-${process.pid}`) as [string, string];
@@ -230,7 +231,8 @@ judged('a proxy leads to a server by its name, and only to those that are not ex
   const proxy = await connectProxy(t, server.port, 'Aladdin:open sesame');
   const at = (credentials: string): string => `http://${credentials}127.0.0.1:${proxy.port}`;
   const args = ['-av', '--pin', server.pin, `${source}/`, 'sparsync://backup.example:7/root/tree'];
-  const by = (env: Record<string, string>): ReturnType<typeof cli> => cli(t, user, args, { env });
+  const by = (env: Record<string, string>): ReturnType<typeof cli> =>
+    cli(t, user, args, { env: { ...NO_PROXIES, ...env } });
   const led = await by({ HTTPS_PROXY: at('Aladdin:open%20sesame@') });
   t.is(led.code, 0, led.stderr);
   t.true(led.stderr.includes(`transport: tcp (backup.example:7 by the proxy 127.0.0.1:${proxy.port})`), led.stderr);
@@ -244,8 +246,8 @@ judged('a proxy leads to a server by its name, and only to those that are not ex
   }
   const asked = proxy.asked.length;
   const excepted = await by({ HTTPS_PROXY: at(''), NO_PROXY: 'example' });
-  t.is(excepted.code, exit.connect, excepted.stderr);
-  t.regex(excepted.stderr, /cannot resolve the host backup\.example/);
+  // Nobody has that name; how long it takes to say so is the resolver's.
+  t.true(excepted.code === exit.connect || excepted.code === exit.connectTimeout, excepted.stderr);
   t.is(proxy.asked.length, asked);
   const socks = await by({ HTTPS_PROXY: 'socks5://u:secret@127.0.0.1:1' });
   t.is(socks.code, exit.usage);

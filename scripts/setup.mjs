@@ -13,6 +13,7 @@ export const JUDGES = {
   git: 'git',
   ssh: 'openssh-client',
   sshd: 'openssh-server',
+  ip: 'iproute2',
   zsh: 'zsh',
   fish: 'fish',
 };

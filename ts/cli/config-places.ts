@@ -82,19 +82,28 @@ function userFile(): string | undefined {
  * it is, it is passed over.
  */
 function openProject(path: string): Opened | undefined {
-  const seen = attempt(path, () => lstatSync(path, { throwIfNoEntry: false }));
+  const seen = orNone(() => lstatSync(path, { throwIfNoEntry: false }));
   if (seen === undefined) return undefined;
   if (seen.isFile() && isOwn(seen)) {
-    const descriptor = attempt(path, () =>
-      openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW),
-    );
-    const stats = fstatSync(descriptor);
-    // Nobody has put another one there meanwhile.
-    if (stats.isFile() && isOwn(stats)) return checked({ place: 'project', path, descriptor, stats });
-    closeSync(descriptor);
+    const descriptor = orNone(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW));
+    if (descriptor !== undefined) {
+      const stats = fstatSync(descriptor);
+      // Nobody has put another one there meanwhile.
+      if (stats.isFile() && isOwn(stats)) return checked({ place: 'project', path, descriptor, stats });
+      closeSync(descriptor);
+    }
   }
   note(`${path} is not read: it is no regular file, is another user's, or others may write it`);
   return undefined;
+}
+
+/** What a call gives; nothing where it fails, as it does in a folder that this user may not enter. */
+function orNone<T>(call: () => T): T | undefined {
+  try {
+    return call();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether a file is this user's or of root, and nobody else may write it. */

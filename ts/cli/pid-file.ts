@@ -95,9 +95,11 @@ export class PidFile {
   /** Tells something else of the server from now on. */
   update(told: Pick<ServerRecord, 'graceMs' | 'logFile'>): void {
     if (read(this.#path)?.text !== this.#text) return;
-    this.#record = { ...this.#record, ...told };
-    this.#text = textFor(this.#record);
-    renameSync(written(this.#path, this.#text), this.#path);
+    const record = { ...this.#record, ...told };
+    const text = textFor(record);
+    renameSync(written(this.#path, text), this.#path);
+    this.#record = record;
+    this.#text = text;
   }
 
   /** Removes the file, unless it is another server's by now. */
@@ -123,7 +125,13 @@ function removeStale(path: string): void {
   const text = read(path)?.text;
   if (text === undefined) return;
   const aside = `${path}.${process.pid}.old`;
-  renameSync(path, aside);
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    // Somebody else has taken it away first.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    throw error;
+  }
   if (read(aside)?.text !== text) claimed(aside, path);
   rmSync(aside, { force: true });
 }

@@ -81,11 +81,12 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const reload = async (): Promise<void> => {
     try {
       const fresh = await serverFlags(words);
+      const [logged, graceIs] = [logOptions(fresh), graceOf(fresh)];
       server.change({ allow: fresh.all('allow'), ...limitsOf(fresh) });
       // What is told of a reload belongs into the file that is there from now on.
-      log.reopen(logOptions(fresh));
-      graceMs = graceOf(fresh);
-      pidFile?.update({ graceMs, logFile: fresh.text('log-file') });
+      log.reopen(logged);
+      graceMs = graceIs;
+      orTold(() => pidFile?.update({ graceMs, logFile: fresh.text('log-file') }));
       const restart = SERVE_FLAGS.map(({ name }) => name).filter(
         (name) => !LIVE.includes(name) && differ(flags, fresh, name),
       );
@@ -120,7 +121,16 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     removeHandlers();
     process.off('SIGHUP', onHangup);
     metrics?.close();
-    pidFile?.remove();
+    orTold(() => pidFile?.remove());
+  }
+}
+
+/** Does what the server goes on without. */
+function orTold(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    printError(error);
   }
 }
 

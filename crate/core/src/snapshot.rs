@@ -229,15 +229,16 @@ impl Making {
 
     /// Why nothing is made of a source that is empty, where the newest snapshot is not.
     fn is_suspect(&self) -> Result<Option<Error>> {
-        let is_bare = |name: &[u8]| -> Result<bool> {
+        let is_bare = |name: &[u8]| {
             let opened = self.series.open(&path_of(name), Access::Read);
-            opened.and_then(|directory| is_empty(&directory)).map_err(failed("cannot list one"))
+            opened.and_then(|directory| is_empty(&directory))
         };
-        if self.may_be_empty || !is_bare(&self.meanwhile)? {
+        if self.may_be_empty || !is_bare(&self.meanwhile).map_err(failed("cannot list the new one"))? {
             return Ok(None);
         }
         let Some(newest) = moments(&self.series)?.made.first().map(|moment| moment.name()) else { return Ok(None) };
-        if is_bare(newest.as_bytes()).unwrap_or(true) {
+        // One that cannot be listed may hold anything.
+        if is_bare(newest.as_bytes()).unwrap_or(false) {
             return Ok(None);
         }
         remove(&self.series, &self.meanwhile).map_err(failed("cannot remove it"))?;

@@ -54,10 +54,11 @@ impl Gate {
     }
 
     pub(super) fn admit(&self, address: IpAddr, validated: bool) -> Admission {
+        let is_local = address.to_canonical().is_loopback();
         let address = network(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let each = counts.each.get(&address).copied().unwrap_or(0);
-        let crowded = each >= MAX_OPEN_EACH && !address.is_loopback();
+        let crowded = each >= MAX_OPEN_EACH && !is_local;
         if !validated && (counts.open >= RETRY_ABOVE || crowded) {
             // An address that is not shown yet may be forged: its owner must not be locked out by that.
             return Admission::Retry;
@@ -93,7 +94,7 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv6Addr};
 
     use super::{Admission, Gate, MAX_OPEN_EACH, MAX_OPEN_QUIC, MAX_OPEN_TCP, RETRY_ABOVE};
 
@@ -133,9 +134,10 @@ mod tests {
         assert!(matches!(gate.admit(address(1), true), Admission::Ignore));
         assert!(matches!(gate.admit(address(1), false), Admission::Retry));
         assert!(matches!(gate.admit(address(2), false), Admission::Pass(_)));
-        let loopback = IpAddr::from([127, 0, 0, 1]);
-        let _local = hold(loopback);
-        assert!(matches!(gate.admit(loopback, true), Admission::Pass(_)));
+        for loopback in [IpAddr::from([127, 0, 0, 1]), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let _local = hold(loopback);
+            assert!(matches!(gate.admit(loopback, true), Admission::Pass(_)));
+        }
     }
 
     #[test]

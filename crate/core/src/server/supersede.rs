@@ -10,10 +10,14 @@ use super::accept::ConnectedClient;
 use super::registry::{Live, Registry};
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind};
-use crate::transport::{Connection, encoded};
+use crate::transport::{Connection, Transport, encoded};
 
-/// How long a run of the same key that may be dead is given to show life.
+/// How long a run of the same key that may be dead is given to show life over QUIC, which measures the path all the time and sends
+/// again what is lost when it is.
 const PROBE_MIN: Duration = Duration::from_millis(250);
+
+/// The same over other transports, where a lost packet alone keeps an answer for that long.
+const PROBE_MIN_STREAM: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a run has ended.
 const PROBE_STEP: Duration = Duration::from_millis(10);
@@ -43,6 +47,12 @@ impl Rival {
             let _ = urgent.send(encoded(&[Frame::Heartbeat(self.session.work())]));
         }
         self.connection.probe();
+    }
+
+    /// The time that an answer takes.
+    fn patience(&self) -> Duration {
+        let least = if self.connection.transport() == Transport::Quic { PROBE_MIN } else { PROBE_MIN_STREAM };
+        least.max(self.connection.round_trip() * 3)
     }
 
     fn is_silent(&self) -> bool {
@@ -112,12 +122,11 @@ fn end_siblings(registry: &Registry, client: &ConnectedClient, new: &Arc<Session
     !siblings.is_empty()
 }
 
-/// Gives the rivals the time that an answer takes, unless all of them end before.
+/// Gives the rivals the time that an answer takes, unless each of them ends or shows life before.
 fn wait_for_life(rivals: &[Rival]) {
-    let longest = rivals.iter().map(|rival| rival.connection.round_trip() * 3).max().unwrap_or_default();
-    let wait = longest.max(PROBE_MIN);
+    let wait = rivals.iter().map(Rival::patience).max().unwrap_or_default();
     let began = Instant::now();
-    while began.elapsed() < wait && !rivals.iter().all(|rival| rival.session.is_over()) {
+    while began.elapsed() < wait && rivals.iter().any(|rival| !rival.session.is_over() && rival.is_silent()) {
         std::thread::sleep(PROBE_STEP);
     }
 }
