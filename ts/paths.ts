@@ -33,7 +33,7 @@ export function textOf(bytes: string | Uint8Array): string {
 }
 
 /** The bytes of a text in which `%` and two digits stand for one; `refuse` is told what stands behind a `%` instead. */
-export function percentDecoded(text: string, refuse: (digits: string) => never): Buffer {
+export function percentDecoded(text: string, refuse: (digits: string) => never): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < text.length;) {
     const percent = text.indexOf('%', at);
