@@ -230,7 +230,7 @@ judged('a proxy leads to a server by its name, and only to those that are not ex
   const source = tree(`${work}/source`);
   const proxy = await connectProxy(t, server.port, 'Aladdin:open sesame');
   const at = (credentials: string): string => `http://${credentials}127.0.0.1:${proxy.port}`;
-  const args = ['-av', '--pin', server.pin, `${source}/`, 'sparsync://backup.example:7/root/tree'];
+  const args = ['-av', '--pin', server.pin, `${source}/`, urlAt('backup.example:7', 'root', 'tree')];
   const by = (env: Record<string, string>): ReturnType<typeof cli> =>
     cli(t, user, args, { env: { ...NO_PROXIES, ...env } });
   const led = await by({ HTTPS_PROXY: at('Aladdin:open%20sesame@') });
