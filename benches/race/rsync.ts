@@ -6,7 +6,7 @@ import type { Contender, Entrant, Measured, Stage, Turn } from './contender.js';
 import { freePort, within } from './links.js';
 import { run, startService, until } from './processes.js';
 import type { Service } from './processes.js';
-import { startSsh } from './ssh.js';
+import { overSsh } from './ssh.js';
 
 /** rsync's own account of what it sent and received. */
 function wireBytes(stdout: string): number | undefined {
@@ -86,18 +86,7 @@ export const RSYNC_LOCAL: Contender = {
 };
 
 /** rsync over ssh, each time with a handshake or over a connection that stands. */
-export function rsyncSsh({ shared = false } = {}): Contender {
-  return {
-    key: shared ? 'rsync_ssh_shared' : 'rsync_ssh',
-    title: shared ? 'rsync, ssh, shared connection' : 'rsync, ssh',
-    phases: PHASES,
-    makesTree: true,
-    async enter(stage: Stage): Promise<Entrant> {
-      const { shell, beside, close } = await startSsh(stage, { shared });
-      return {
-        sync: (turn) => beside(turn.warmUp, () => timeRsync(stage, turn, `bench:${turn.destination}/`, ['-e', shell])),
-        close,
-      };
-    },
-  };
-}
+export const rsyncSsh = ({ shared = false } = {}): Contender =>
+  overSsh({ key: 'rsync_ssh', title: 'rsync, ssh', shared }, (stage, { shell, beside }, turn) =>
+    beside(turn.warmUp, () => timeRsync(stage, turn, `bench:${turn.destination}/`, ['-e', shell])),
+  );

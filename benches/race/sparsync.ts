@@ -10,7 +10,7 @@ import { within } from './links.js';
 import { peakKib, resetPeak } from './proc.js';
 import { cleanEnvironment, mustRun, start, startService } from './processes.js';
 import type { Service } from './processes.js';
-import { startSsh } from './ssh.js';
+import { overSsh } from './ssh.js';
 
 type Durability = 'none' | 'run';
 
@@ -125,30 +125,22 @@ function wireBytes(stdout: string): number {
 }
 
 /** `sparsync -a --delete` over ssh, to the executable that needs no Node. */
-export function sparsyncSsh({ shared = false } = {}): Contender {
-  return {
-    key: shared ? 'sparsync_ssh_shared' : 'sparsync_ssh',
-    title: shared ? 'sparsync, command, ssh, shared connection' : 'sparsync, command, ssh',
-    phases: PHASES,
-    makesTree: true,
-    async enter(stage: Stage): Promise<Entrant> {
-      const remote = readdirSync(stage.root).find((name) => name.startsWith('sparsync-remote.'));
-      if (remote === undefined) throw new Error("sparsync-remote is missing: run 'npm run build' first");
-      const { shell, beside, close } = await startSsh(stage, { shared });
+export const sparsyncSsh = ({ shared = false } = {}): Contender =>
+  overSsh({ key: 'sparsync_ssh', title: 'sparsync, command, ssh', shared }, (stage, ssh, { destination, warmUp }) =>
+    ssh.beside(warmUp, async () => {
+      const words = ['-a', '--delete', '-e', ssh.shell, '--rsync-path', remoteProgram(stage)];
+      if (warmUp) words.push('--stats');
+      words.push(`${stage.tree.path}/`, `bench:${destination}/`);
       const env = localEnvironment(stage);
-      return {
-        sync: ({ destination, warmUp }) =>
-          beside(warmUp, async () => {
-            const words = ['-a', '--delete', '-e', shell, '--rsync-path', join(stage.root, remote)];
-            if (warmUp) words.push('--stats');
-            words.push(`${stage.tree.path}/`, `bench:${destination}/`);
-            const cost = await timeAt(stage, [process.execPath, command(stage), ...words], { env });
-            return near(cost, warmUp ? wireBytes(cost.stdout) : undefined);
-          }),
-        close,
-      };
-    },
-  };
+      const cost = await timeAt(stage, [process.execPath, command(stage), ...words], { env });
+      return near(cost, warmUp ? wireBytes(cost.stdout) : undefined);
+    }),
+  );
+
+function remoteProgram(stage: Stage): string {
+  const name = readdirSync(stage.root).find((each) => each.startsWith('sparsync-remote.'));
+  if (name === undefined) throw new Error("sparsync-remote is missing: run 'npm run build' first");
+  return join(stage.root, name);
 }
 
 /** The state of a client that no server knows. */

@@ -2,14 +2,14 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 
-import { besideFamily, forget, workFile } from './contender.js';
-import type { Measured, Stage } from './contender.js';
+import { besideFamily, forget, PHASES, workFile } from './contender.js';
+import type { Contender, Entrant, Measured, Stage, Turn } from './contender.js';
 import { freePort, within } from './links.js';
 import { atEnd, mustRun, run, startService, until } from './processes.js';
 import type { Service } from './processes.js';
 
 /** A way over ssh to a host named `bench`. */
-export interface Ssh {
+interface Ssh {
   /** The remote shell, as `-e` takes it. */
   shell: string;
   /** What a run cost at both ends, besides the process that is measured. */
@@ -17,8 +17,24 @@ export interface Ssh {
   close: () => Promise<void>;
 }
 
-/** Each time with a handshake, or over a connection that stands. */
-export async function startSsh(stage: Stage, { shared }: { shared: boolean }): Promise<Ssh> {
+/** Who runs over ssh, each time with a handshake or over a connection that stands. */
+export function overSsh(
+  { key, title, shared }: { key: string; title: string; shared: boolean },
+  sync: (stage: Stage, ssh: Ssh, turn: Turn) => Promise<Measured>,
+): Contender {
+  return {
+    key: shared ? `${key}_shared` : key,
+    title: shared ? `${title}, shared connection` : title,
+    phases: PHASES,
+    makesTree: true,
+    async enter(stage: Stage): Promise<Entrant> {
+      const ssh = await startSsh(stage, shared);
+      return { sync: (turn) => sync(stage, ssh, turn), close: ssh.close };
+    },
+  };
+}
+
+async function startSsh(stage: Stage, shared: boolean): Promise<Ssh> {
   const { service, config, files } = await startSshd(stage);
   const master = shared ? await startMaster(stage, config) : undefined;
   return {
