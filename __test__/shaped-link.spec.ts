@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildProgram } from './helpers/cargo.js';
+import { networks } from './helpers/networks.js';
 import { start, until } from './helpers/process.js';
 import { isRoot } from './helpers/setup.js';
 
@@ -25,12 +26,7 @@ async function link(
   t: ExecutionContext,
   shape: readonly string[],
 ): Promise<(count: number, bytes: number, gapMs: number) => Echoed> {
-  const [near, far] = ['n', 'f'].map((end) => `spstest-${end}-${process.pid}`) as [string, string];
-  const ip = (words: string): unknown => t.is(spawnSync('ip', words.split(' ')).status, 0, words);
-  for (const name of [near, far]) {
-    ip(`netns add ${name}`);
-    t.teardown(() => void spawnSync('ip', ['netns', 'del', name]));
-  }
+  const { near, far, ip } = networks(t, 'spstest');
   const carries = start(t, buildProgram('shaped-link'), [near, far, ...shape], { input: null });
   await until('the link', () => carries.stdout().includes('ready'));
   ip(`-n ${near} address add 10.213.8.1/30 dev sps0`);

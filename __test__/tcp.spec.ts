@@ -1,5 +1,4 @@
 // TCP with TLS: the same runs by the same keys, by itself, where UDP gets no answer, and through a proxy.
-import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
@@ -19,6 +18,7 @@ import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
 import { connectProxy, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
+import { networks } from './helpers/networks.js';
 import { start, until } from './helpers/process.js';
 import { client, type Client, program } from './helpers/product.js';
 import { canMount, failure, setup } from './helpers/setup.js';
@@ -189,12 +189,7 @@ judged('where UDP is swallowed a sync goes over TCP, and the next one does not w
 judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP', async (t) => {
   const work = workDir(t);
   const user = client(work);
-  const [near, far] = ['n', 'f'].map((end) => `spstcp-${end}-${process.pid}`) as [string, string];
-  const ip = (words: string): unknown => t.is(spawnSync('ip', words.split(' ')).status, 0, words);
-  for (const name of [near, far]) {
-    ip(`netns add ${name}`);
-    t.teardown(() => void spawnSync('ip', ['netns', 'del', name]));
-  }
+  const { near, far, ip } = networks(t, 'spstcp');
   ip(`link add sp0 netns ${near} type veth peer name sp1 netns ${far}`);
   for (const [name, end, address] of [
     [near, 'sp0', '10.213.9.1'],
