@@ -6,18 +6,17 @@ import { dirname } from 'node:path';
 import { sync } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, itemizedLines, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
-import { canMount, codeOf, isRoot, mountRamfs, rejection, scaled, setup } from './helpers/setup.js';
+import { canMount, codeOf, mountRamfs, rejection, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, walk } from './helpers/walk.js';
 import { dumped as dumpedXattrs } from './helpers/xattrs.js';
 
-const USER = '65534';
-const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-const canBecome = isRoot && spawnSync('setpriv', [...asUser.slice(1), 'true']).status === 0;
+const USER = 65_534;
 const hasSetfacl =
   spawnSync('sh', ['-c', 'd=$(mktemp -d) && setfacl -m u:7:r $d; s=$?; rm -r $d; exit $s']).status === 0;
 const judgedWithAcls = judgedWhere(hasSetfacl);
@@ -182,14 +181,14 @@ judgedWhere(hasSetfacl && canBecome)('a plain user sets the ACLs of what is his,
   for (const path of ['f', 'd', 'd/g']) setfacl('-m', 'u:7:rw', `${source}/${path}`);
   setfacl('-d', '-m', 'u:7:rw', `${source}/d`);
   chmodSync(`${source}/d/g`, 0o444);
-  for (const name of ['ours', 'theirs', 'home']) chownSync(dir(work, name), Number(USER), Number(USER));
-  const [setpriv = '', ...become] = asUser;
+  for (const name of ['ours', 'theirs', 'home']) chownSync(dir(work, name), USER, USER);
+  const become = becoming(USER);
   const env = { SPARSYNC_CONFIG_DIR: `${work}/home/config`, SPARSYNC_STATE_DIR: `${work}/home/state` };
   for (const run of ['first', 'again']) {
     const args = [...become, process.execPath, program, '-aA', `${source}/`, `${work}/ours`];
-    const ours = await start(t, setpriv, args, { env }).ended;
+    const ours = await start(t, 'setpriv', args, { env }).ended;
     t.deepEqual([ours.code, ours.stdout, ours.stderr], [exit.ok, '', ''], run);
-    execFileSync(setpriv, [...become, 'rsync', '-aA', `${source}/`, `${work}/theirs`]);
+    execFileSync('setpriv', [...become, 'rsync', '-aA', `${source}/`, `${work}/theirs`]);
     t.is(dumped(`${work}/ours`), dumped(`${work}/theirs`), run);
     t.is(dumped(`${work}/ours`), dumped(source), run);
     t.is(statSync(`${work}/ours/d/g`).mode & 0o777, 0o444);

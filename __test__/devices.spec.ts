@@ -6,14 +6,13 @@ import { dirname } from 'node:path';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { thereAndBack } from './helpers/journey.js';
 import { assertEqual, judged, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { type Ended, start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
-const USER = '65534';
-const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-const canBecome = isRoot && spawnSync('setpriv', [...asUser.slice(1), 'true']).status === 0;
+const USER = 65_534;
 const canMakeDevices =
   isRoot && spawnSync('sh', ['-c', 'd=$(mktemp -d) && mknod $d/null c 1 3; s=$?; rm -r $d; exit $s']).status === 0;
 
@@ -113,15 +112,15 @@ judgedWhere(canMakeDevices && canBecome)('a plain user gets sockets, and is told
   chmodSync(`${source}/char`, 0o666);
   socket(`${source}/socket`);
   chmodSync(`${source}/socket`, 0o666);
-  for (const name of ['ours', 'theirs', 'home']) chownSync(dir(work, name), Number(USER), Number(USER));
-  const [setpriv = '', ...become] = asUser;
+  for (const name of ['ours', 'theirs', 'home']) chownSync(dir(work, name), USER, USER);
+  const become = becoming(USER);
   const env = { SPARSYNC_CONFIG_DIR: `${work}/home/config`, SPARSYNC_STATE_DIR: `${work}/home/state` };
   const sorted = (output: string): string[] => output.split('\n').toSorted();
   for (const run of ['first', 'again']) {
     const args = [...become, process.execPath, program, '-a', `${source}/`, `${work}/ours`];
-    const ours = await start(t, setpriv, args, { env }).ended;
+    const ours = await start(t, 'setpriv', args, { env }).ended;
     t.deepEqual([ours.code, ours.stderr], [exit.ok, ''], run);
-    const theirs = execFileSync(setpriv, [...become, 'rsync', '-a', `${source}/`, `${work}/theirs`]);
+    const theirs = execFileSync('setpriv', [...become, 'rsync', '-a', `${source}/`, `${work}/theirs`]);
     t.deepEqual(sorted(ours.stdout), sorted(theirs.toString()), run);
     assertEqual(t, `${work}/theirs`, `${work}/ours`, { label: run, wholeSeconds: true });
   }
@@ -136,14 +135,14 @@ judgedWhere(canMakeDevices && canBecome)(
     device(`${source}/char`, 'c', 1, 3);
     chmodSync(`${source}/char`, 0o666);
     writeFileSync(`${source}/f`, 'content');
-    for (const name of ['user', 'user/home']) chownSync(dir(work, name), Number(USER), Number(USER));
-    const [setpriv = '', ...become] = asUser;
+    for (const name of ['user', 'user/home']) chownSync(dir(work, name), USER, USER);
+    const become = becoming(USER);
     const env = { SPARSYNC_CONFIG_DIR: `${work}/user/home/c`, SPARSYNC_STATE_DIR: `${work}/user/home/s` };
     for (const [who, flag, code] of [
       [[], '--no-super', exit.ok],
       [[], '--super', exit.ok],
-      [[setpriv, ...become], '--super', exit.partial],
-      [[setpriv, ...become], '--no-super', exit.ok],
+      [['setpriv', ...become], '--super', exit.partial],
+      [['setpriv', ...become], '--no-super', exit.ok],
     ] as const) {
       const run = async (words: readonly string[]): Promise<Ended> => {
         const [first = '', ...rest] = [...who, ...words, '-rlptD', flag, `${source}/`];

@@ -8,6 +8,7 @@ import type { ExecutionContext } from 'ava';
 import { connect } from '../dist/index.js';
 import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { type Client, client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
@@ -16,10 +17,9 @@ import { dir, workDir } from './helpers/temp.js';
 import { dumped } from './helpers/xattrs.js';
 
 const USER = 65_534;
-const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
 const trial = [
   'd=$(mktemp -d) && mknod $d/n c 1 3 && setfattr -n trusted.a -v 1 $d && setfacl -m u:7:r $d;',
-  `s=$?; ${asUser.join(' ')} true || s=1; rm -r $d; exit $s`,
+  `s=$?; setpriv ${becoming(USER).join(' ')} true || s=1; rm -r $d; exit $s`,
 ].join(' ');
 const judgedAsRoot = judgedWhere(isRoot && spawnSync('sh', ['-c', trial]).status === 0);
 
@@ -89,10 +89,10 @@ async function place(t: ExecutionContext): Promise<Place> {
     roots: { root: store },
     clients: [user],
     rights: 'read,write,delete,owner,special,xattrs,acls',
-    under: asUser,
+    under: ['setpriv', ...becoming(USER)],
   });
   const shell = `${work}/shell`;
-  writeFileSync(shell, `#!/bin/sh\nshift\nexec ${asUser.join(' ')} "$@"\n`, { mode: 0o755 });
+  writeFileSync(shell, `#!/bin/sh\nshift\nexec setpriv ${becoming(USER).join(' ')} "$@"\n`, { mode: 0o755 });
   return {
     work,
     source,
@@ -173,11 +173,11 @@ judgedAsRoot('a plain user copies what is stored from folder to folder, as with 
   const { work, source, store, judge } = await place(t);
   execFileSync('setfattr', ['-x', 'user.rsync.mine', `${source}/foreign`]);
   judge(`${source}/`, `localhost:${store}/tree/`);
-  const [setpriv = '', ...become] = asUser;
+  const become = becoming(USER);
   const env = { SPARSYNC_CONFIG_DIR: `${work}/home/config`, SPARSYNC_STATE_DIR: `${work}/home/state` };
   for (const run of ['first', 'again']) {
     const args = [...become, process.execPath, program, '-aAX', '--fake-super', `${store}/tree/`, `${store}/copy`];
-    const ended = await start(t, setpriv, args, { env }).ended;
+    const ended = await start(t, 'setpriv', args, { env }).ended;
     t.deepEqual([ended.code, ended.stdout, ended.stderr], [exit.ok, '', ''], run);
   }
   judge(`localhost:${store}/copy/`, `${work}/back/`);

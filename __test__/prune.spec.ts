@@ -5,10 +5,11 @@ import { dirname } from 'node:path';
 
 import { cli, exit, startCli } from './helpers/cli.js';
 import { judged, judgedWhere, rsync, rsyncSays } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { isRoot, scaled, setup } from './helpers/setup.js';
+import { scaled, setup } from './helpers/setup.js';
 import { hasStrace } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
@@ -144,8 +145,6 @@ judgedWhere(hasStrace)('a chain of directories is read twice, whatever its lengt
 });
 
 const USER = 65_534;
-const become = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-const canBecome = isRoot && spawnSync('setpriv', [...become, 'true']).status === 0;
 
 judgedWhere(canBecome)('what a plain user may not read counts as empty, is told, and nothing is deleted', async (t) => {
   const { work } = await setup(t);
@@ -157,7 +156,7 @@ judgedWhere(canBecome)('what a plain user may not read counts as empty, is told,
   spawnSync('chown', ['-R', `${USER}:${USER}`, home]);
   for (const path of ['a/closed', 'b/closed']) chmodSync(`${home}/src/${path}`, 0);
   const run = (command: readonly string[]) =>
-    start(t, 'setpriv', [...become, ...command], { cwd: home, env: { ...env, HOME: home } }).ended;
+    start(t, 'setpriv', [...becoming(USER), ...command], { cwd: home, env: { ...env, HOME: home } }).ended;
   const said = await run(['rsync', '-am', '--delete', 'src/', 'judge/']);
   const ran = await run([process.execPath, program, '-am', '--delete', 'src/', 'local/']);
   t.is(said.code, 23, said.stderr);

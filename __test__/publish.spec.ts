@@ -1,5 +1,5 @@
 // Trees that are published: --publish, --keep-previous.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -16,14 +16,15 @@ import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 
 import { sync } from '../dist/index.js';
-import { copied, make, randomTrees, shape } from './helpers/beside.js';
+import { contentOf, copied, make, randomTrees, shape } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { canMount, isRoot, long, mountTmpfs, setup } from './helpers/setup.js';
-import { hasStrace, straced } from './helpers/strace.js';
+import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
+import { hasStrace, killedAt } from './helpers/strace.js';
 import { names } from './helpers/walk.js';
 
 const unfinished = (folder: string): string[] => names(folder).filter((name) => /(?:^|\/)\.sps-/.test(name));
@@ -182,10 +183,6 @@ judged('an old tree that cannot be kept stays where it is', async (t) => {
 
 const USER = 12_345;
 
-const asUser = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-
-const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
-
 /** A folder in which a plain user publishes `s` to `d`, and how. */
 async function ofUser(t: ExecutionContext) {
   const { work, client: user } = await setup(t);
@@ -197,7 +194,7 @@ async function ofUser(t: ExecutionContext) {
   };
   const env = { ...user.env, HOME: home };
   const words = ['-a', '--delete', '--publish', `${home}/s/`, `${home}/d/`];
-  const publish = () => start(t, 'setpriv', [...asUser, process.execPath, program, ...words], { env }).ended;
+  const publish = () => start(t, 'setpriv', [...becoming(USER), process.execPath, program, ...words], { env }).ended;
   return { home, owned, publish };
 }
 
@@ -237,16 +234,13 @@ judgedWhere(canBecome)("nobody gets another's directory by publishing a tree tha
   }
 });
 
+const FILES = ['a', 'b', 'sub/c', 'sub/deep/d', 'z'];
+
 /** A tree in which every file says which version it is of. */
 function version(root: string, number: number): void {
   rmSync(root, { recursive: true, force: true });
-  for (const name of ['a', 'b', 'sub/c', 'sub/deep/d', 'z']) {
-    mkdirSync(`${root}/${name}`.replace(/\/[^/]*$/, ''), { recursive: true });
-    writeFileSync(`${root}/${name}`, `${number}\n${'x'.repeat(number * 10)}`);
-  }
+  make(root, Object.fromEntries(FILES.map((name) => [name, contentOf(number)])));
 }
-
-const FILES = ['a', 'b', 'sub/c', 'sub/deep/d', 'z'];
 
 judged('who looks all the time sees one tree at every look', async (t) => {
   const { work, served, url, access } = await setup(t);
@@ -272,13 +266,6 @@ judged('who looks all the time sees one tree at every look', async (t) => {
   );
 });
 
-async function killed(t: ExecutionContext, work: string, env: Record<string, string>, at: number, calls: string) {
-  const [strace = '', ...options] = straced('/dev/null', ['-e', `trace=${calls}`]);
-  const inject = ['-e', `inject=${calls}:signal=SIGKILL:when=${at}`];
-  const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`, `${work}/d/`];
-  return start(t, strace, [...options, ...inject, process.execPath, program, ...words], { env }).ended;
-}
-
 judgedWhere(hasStrace)(
   'killed at any call it leaves the old or the new tree, and the next run cleans up',
   async (t) => {
@@ -287,6 +274,7 @@ judgedWhere(hasStrace)(
     version(`${work}/old`, 1);
     make(work, { 'old/only/here': '1\n' });
     chmodSync(`${work}/old/a`, 0o600);
+    const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`, `${work}/d/`];
     const outcomes = new Set<string>();
     for (const [calls, most, step] of [
       ['mkdirat,linkat', 24, 5],
@@ -299,7 +287,7 @@ judgedWhere(hasStrace)(
         for (const name of ['d', 'd.previous']) rmSync(`${work}/${name}`, { recursive: true, force: true });
         copied(`${work}/old`, `${work}/d`);
         make(work, { 'd.previous/older/a': '0\n', 'd.previous/b': '0\n' });
-        const ran = await killed(t, work, { ...user.env }, at, calls);
+        const ran = await killedAt(t, user, words, { calls, at });
         const label = `${calls} ${at}`;
         const found = JSON.stringify(shape(`${work}/d`));
         const is = (name: string): boolean =>

@@ -1,24 +1,19 @@
 // Directories that one owns and may not write to, list or search: what rsync does in them is done in them.
-import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
 import { judgedWhere } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { type Client, client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
-import { isRoot } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
 import { dir, workDir } from './helpers/temp.js';
 import { type Tree, walk } from './helpers/walk.js';
 
 const USER = 12_345;
-
-const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-
-const canBecome = isRoot && spawnSync('setpriv', [...asUser.slice(1), 'true']).status === 0;
 
 /** Makes files below `root`, the directories of which get their modes last. */
 function make(root: string, files: Readonly<Record<string, string>>, modes: Readonly<Record<string, number>>): void {
@@ -49,7 +44,7 @@ async function push(
     roots: { root: to.served },
     clients: [from],
     args: ['--durability', to.durability],
-    under: asUser,
+    under: ['setpriv', ...becoming(USER)],
     env: { HOME: to.home },
   });
   const pushed = await start(t, process.execPath, [program, ...to.args, server.url('root')], { env: from.env }).ended;
@@ -89,12 +84,12 @@ judgedWhere(canBecome)(
       const label = options[0] ?? '';
       const [judge, local, served] = [`${work}/judge${label}`, `${work}/local${label}`, `${work}/served${label}`];
       for (const root of [judge, local, served]) before(root);
-      const rsync = await start(t, 'setpriv', [...asUser.slice(1), 'rsync', ...options, `${source}/`, judge]).ended;
+      const rsync = await start(t, 'setpriv', [...becoming(USER), 'rsync', ...options, `${source}/`, judge]).ended;
       t.is(rsync.code, 0, rsync.stderr);
       const copied = await start(
         t,
         'setpriv',
-        [...asUser.slice(1), process.execPath, program, ...options, `${source}/`, local],
+        [...becoming(USER), process.execPath, program, ...options, `${source}/`, local],
         { env },
       ).ended;
       t.deepEqual([copied.code, copied.stderr], [0, ''], `${label}, here`);
@@ -148,7 +143,7 @@ judgedWhere(canBecome)(
       before(judge, 0o755);
       for (const root of [local, served]) before(root, modes.d);
       const as = (...command: string[]): ReturnType<typeof start> =>
-        start(t, 'setpriv', [...asUser.slice(1), ...command], { env });
+        start(t, 'setpriv', [...becoming(USER), ...command], { env });
       const rsync = await as('rsync', ...options, `${source}/`, judge).ended;
       t.is(rsync.code, 0, rsync.stderr);
       const copied = await as(process.execPath, program, ...options, `${source}/`, local).ended;
@@ -192,7 +187,16 @@ judgedWhere(canBecome && hasStrace)(
     const home = ownDir(work, 'home');
     const env = { HOME: home, SPARSYNC_CONFIG_DIR: `${home}/config`, SPARSYNC_STATE_DIR: `${home}/state` };
     const fault = ['-e', 'trace=renameat,renameat2', '-e', 'inject=renameat,renameat2:error=ENOSPC'];
-    const command = [...asUser, process.execPath, program, '-a', '--delete', `${source}/`, destination];
+    const command = [
+      'setpriv',
+      ...becoming(USER),
+      process.execPath,
+      program,
+      '-a',
+      '--delete',
+      `${source}/`,
+      destination,
+    ];
     const [strace = '', ...words] = straced(`${work}/trace`, [...fault, ...command]);
     const { code, stderr } = await start(t, strace, words, { env }).ended;
     t.is(code, 11, stderr);
@@ -222,8 +226,9 @@ judgedWhere(canBecome)('a file goes into a directory that may only be searched, 
   for (const [from = '', to = ''] of copies) {
     for (const durability of ['none', 'run', 'file']) {
       const words = [program, '-a', '--durability', durability, from, to];
-      const { code, stderr } = await start(t, 'setpriv', [...asUser.slice(1), process.execPath, ...words], { env })
-        .ended;
+      const { code, stderr } = await start(t, 'setpriv', [...becoming(USER), process.execPath, ...words], {
+        env,
+      }).ended;
       t.deepEqual([code, stderr], [0, ''], `${from} ${to} ${durability}`);
     }
   }

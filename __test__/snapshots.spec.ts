@@ -1,26 +1,16 @@
 // Snapshots: --snapshot, --keep-….
-import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 
 import { DeleteRefusedError, sync } from '../dist/index.js';
-import { copied, make, randomTrees, shape } from './helpers/beside.js';
+import { contentOf, copied, make, randomTrees, shape } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { canMount, codeOf, failure, isRoot, long, mountTmpfs, rejection, setup } from './helpers/setup.js';
-import { hasStrace, straced } from './helpers/strace.js';
+import { canMount, codeOf, failure, long, mountTmpfs, rejection, setup } from './helpers/setup.js';
+import { hasStrace, killedAt } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { names } from './helpers/walk.js';
 
@@ -149,10 +139,6 @@ judged('a snapshot of a moment to come is neither linked to, counted nor removed
 
 const USER = 12_345;
 
-const asUser = [`--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-
-const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
-
 judgedWhere(canBecome)(
   'where content could not be read no snapshot is removed, and one that cannot be opened is no base',
   async (t) => {
@@ -167,7 +153,7 @@ judgedWhere(canBecome)(
     const env = { ...user.env, HOME: home };
     const from = (source: string, ...words: string[]) => {
       const command = [process.execPath, program, '-a', '--snapshot', ...words, `${source}/`, `${home}/d`];
-      return start(t, 'setpriv', [...asUser, ...command], { env }).ended;
+      return start(t, 'setpriv', [...becoming(USER), ...command], { env }).ended;
     };
     const run = (...words: string[]) => from(`${home}/s`, ...words);
     // Nobody knows what is in the one that cannot be opened, and so nothing takes its place that is empty.
@@ -255,7 +241,6 @@ judged('what cannot go with a snapshot is refused, and so is a rule that keeps n
 judged('a path that fails does not keep the rest from being a snapshot, and an empty source makes none', async (t) => {
   const { work, client: user } = await setup(t);
   make(work, { 's/a': 'a', 's/b': 'b', 'd/2024-01-01T00-00-00Z/a': 'a', 'd/2023-01-01T00-00-00Z/a': 'a' });
-  // A name that no system takes at the destination cannot be had, so a socket of the wrong kind stands for what fails.
   symlinkSync('nowhere', `${work}/s/broken`);
   const ran = await cli(t, user, ['-aL', '--snapshot', '--keep-last=1', `${work}/s/`, `${work}/d`]);
   t.is(ran.code, exit.partial, ran.stderr);
@@ -277,11 +262,8 @@ judged('a path that fails does not keep the rest from being a snapshot, and an e
 /** A tree in which every file says which version it is of, and one that stays. */
 function version(root: string, number: number): void {
   rmSync(root, { recursive: true, force: true });
-  make(root, { 'same@1500000000': 'same', 'sub/same@1500000000': 'same' });
-  for (const name of ['a', 'sub/c', 'sub/deep/d']) {
-    mkdirSync(`${root}/${name}`.replace(/\/[^/]*$/, ''), { recursive: true });
-    writeFileSync(`${root}/${name}`, `${number}\n${'x'.repeat(number * 10)}`);
-  }
+  const own = ['a', 'sub/c', 'sub/deep/d'].map((name) => [name, contentOf(number)]);
+  make(root, { 'same@1500000000': 'same', 'sub/same@1500000000': 'same', ...Object.fromEntries(own) });
 }
 
 judgedWhere(hasStrace)('killed at any call it leaves no half of a snapshot, and the next run goes on', async (t) => {
@@ -304,10 +286,7 @@ judgedWhere(hasStrace)('killed at any call it leaves no half of a snapshot, and 
         mkdirSync(`${work}/d`, { recursive: true });
         copied(`${work}/old`, `${work}/d/${name}`);
       }
-      const [strace = '', ...options] = straced('/dev/null', ['-e', `trace=${calls}`]);
-      const inject = ['-e', `inject=${calls}:signal=SIGKILL:when=${at}`];
-      const env = { ...user.env };
-      const ran = await start(t, strace, [...options, ...inject, process.execPath, program, ...words], { env }).ended;
+      const ran = await killedAt(t, user, words, { calls, at });
       const label = `${calls} ${at}`;
       const is = (tree: string, name: string): boolean =>
         rsync('-ainc', '--delete', `${work}/${tree}/`, `${work}/d/${name}/`) === '';

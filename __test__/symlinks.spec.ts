@@ -9,10 +9,11 @@ import { sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere } from './helpers/judge.js';
 import { asRsync, differs, file, link, randomLinks, settle } from './helpers/links.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
-import { canMount, isRoot, mountTmpfs, scaled, setup } from './helpers/setup.js';
+import { canMount, mountTmpfs, scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
 
@@ -302,8 +303,7 @@ judgedWhere(hasBoth)('what symlinks lead to arrives with its extended attributes
   }
 });
 
-const asUser = ['--reuid=65534', '--regid=65534', '--clear-groups'];
-const canBecome = isRoot && spawnSync('setpriv', [...asUser, 'true']).status === 0;
+const become = becoming(65_534);
 
 judgedWhere(canBecome)('a plain user follows symlinks to what he may read, as with rsync', async (t) => {
   const { work } = await setup(t);
@@ -319,8 +319,8 @@ judgedWhere(canBecome)('a plain user follows symlinks to what he may read, as wi
   const env = { SPARSYNC_CONFIG_DIR: `${work}/home/config`, SPARSYNC_STATE_DIR: `${work}/home/state` };
   for (const flag of ['-L', '-k', '--copy-unsafe-links', '--safe-links']) {
     const args = (to: string): string[] => ['-a', flag, `${work}/src/`, `${work}/${to}/${flag}/`];
-    const judge = spawnSync('setpriv', [...asUser, 'rsync', ...args('theirs')], { encoding: 'utf8' });
-    const ran = await start(t, 'setpriv', [...asUser, process.execPath, program, ...args('ours')], { env }).ended;
+    const judge = spawnSync('setpriv', [...become, 'rsync', ...args('theirs')], { encoding: 'utf8' });
+    const ran = await start(t, 'setpriv', [...become, process.execPath, program, ...args('ours')], { env }).ended;
     t.is(ran.code, judge.status, `${flag}: ${ran.stderr}\nrsync: ${judge.stderr}`);
     t.is(differs(`${work}/theirs/${flag}`, `${work}/ours/${flag}`), '', flag);
   }

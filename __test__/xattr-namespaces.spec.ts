@@ -7,15 +7,14 @@ import test from 'ava';
 
 import { cli, exit, quietly } from './helpers/cli.js';
 import { assertEqual, itemizedLines, judgedWhere, rsync } from './helpers/judge.js';
+import { becoming, canBecome } from './helpers/plain-user.js';
 import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { isRoot, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { dumped as dumpedXattrs } from './helpers/xattrs.js';
 
-const USER = '65534';
-const asUser: readonly string[] = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'];
-const canBecome = isRoot && spawnSync('setpriv', [...asUser.slice(1), 'true']).status === 0;
+const USER = 65_534;
 const trial = 'd=$(mktemp -d) && mknod $d/n c 1 3 && setfattr -n trusted.a -v 1 $d/n; s=$?; rm -r $d; exit $s';
 const hasForeign = isRoot && spawnSync('sh', ['-c', trial]).status === 0;
 
@@ -132,15 +131,15 @@ judgedWhere(hasForeign && canBecome)('a plain user gets those of user. alone, as
   fill(source);
   for (const path of PATHS) set(`${source}/${path}`, 'trusted.a', '1');
   for (const path of ['f', 'sub', '']) set(`${source}/${path}`, 'user.a', '1');
-  for (const name of ['ours', 'theirs', 'home']) chownSync(dir(work, name), Number(USER), Number(USER));
+  for (const name of ['ours', 'theirs', 'home']) chownSync(dir(work, name), USER, USER);
   for (const tree of ['ours', 'theirs']) set(`${work}/${tree}`, 'trusted.theirs', '1');
-  const [setpriv = '', ...become] = asUser;
+  const become = becoming(USER);
   const env = { SPARSYNC_CONFIG_DIR: `${work}/home/config`, SPARSYNC_STATE_DIR: `${work}/home/state` };
   for (const run of ['first', 'again']) {
     const args = [...become, process.execPath, program, '-aX', '--no-D', `${source}/`, `${work}/ours`];
-    const ours = await start(t, setpriv, args, { env }).ended;
+    const ours = await start(t, 'setpriv', args, { env }).ended;
     t.deepEqual([ours.code, ours.stderr], [exit.ok, ''], run);
-    execFileSync(setpriv, [...become, 'rsync', '-aX', '--no-D', `${source}/`, `${work}/theirs`]);
+    execFileSync('setpriv', [...become, 'rsync', '-aX', '--no-D', `${source}/`, `${work}/theirs`]);
     t.is(dumped(`${work}/ours`), dumped(`${work}/theirs`), run);
   }
 });

@@ -51,6 +51,9 @@ export interface Case {
   readonly ways?: readonly ('local' | 'push' | 'pull')[];
 }
 
+/** What a file holds that says which version it is of, by its first line and by its size. */
+export const contentOf = (version: number): string => `${version}\n${'x'.repeat(version * 10)}`;
+
 let runs = 0;
 
 /** Copies a folder with all that is in it. */

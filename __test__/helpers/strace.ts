@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
-import { type Running, start, until } from './process.js';
+import { type Ended, type Running, start, until } from './process.js';
+import { type Client, program } from './product.js';
 
 /** Whether strace is installed. */
 export const hasStrace: boolean = spawnSync('strace', ['-V']).status === 0;
@@ -11,6 +12,18 @@ export const hasStrace: boolean = spawnSync('strace', ['-V']).status === 0;
 /** strace with all threads, its trace in `trace`. */
 export function straced(trace: string, options: readonly string[]): string[] {
   return ['strace', '-f', '-o', trace, ...options];
+}
+
+/** Runs the command until it makes the `at`-th of these calls (names as strace takes them), at which it is killed. */
+export function killedAt(
+  t: ExecutionContext,
+  user: Client,
+  args: readonly string[],
+  { calls, at }: { readonly calls: string; readonly at: number },
+): Promise<Ended> {
+  const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:signal=SIGKILL:when=${at}`];
+  const [strace = '', ...options] = straced('/dev/null', inject);
+  return start(t, strace, [...options, process.execPath, program, ...args], { env: user.env }).ended;
 }
 
 /** Traces a process that runs already, until it is told to stop. */
