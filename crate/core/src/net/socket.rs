@@ -1,4 +1,4 @@
-//! UDP sockets with buffers that hold what a busy receiver has not read yet.
+//! Sockets by the family of an address, and those of UDP with buffers that hold what a busy receiver has not read yet.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -10,9 +10,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// for a few milliseconds loses packets: a third of the throughput on a busy machine.
 const BUFFER_BYTES: usize = 4 << 20;
 
-/// A bound socket, ready for an asynchronous runtime. A wildcard IPv6 address takes IPv4 as well, any other none.
-pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+/// A socket that is to be bound to an address, ready for an asynchronous runtime. A wildcard IPv6 address takes IPv4 as well, any other none.
+pub(super) fn unbound(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         // A system without IPv4 mapping serves IPv6 alone, which is all that it can.
         let only = !address.ip().is_unspecified();
@@ -23,6 +23,12 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
         }
     }
     socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A bound socket of UDP.
+pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = unbound(address, Type::DGRAM, Protocol::UDP)?;
     enlarge_buffers(&socket);
     socket.bind(&address.into())?;
     Ok(socket.into())

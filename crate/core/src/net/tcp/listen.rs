@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Protocol, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsStream};
@@ -14,6 +14,7 @@ use super::{handshake_error, no_common_version, shown};
 use crate::net::gate::{Admission, Gate, Pass};
 use crate::net::listen::{HANDSHAKE_TIMEOUT, principal, refused_client};
 use crate::net::pipe::{PipeConnection, TlsPeer};
+use crate::net::socket::unbound;
 use crate::net::tls::ALPN_JOIN;
 use crate::transport::{Connection as _, Principal};
 use crate::trust::{PublicKey, certificate_key, certificate_name};
@@ -41,20 +42,10 @@ impl std::fmt::Debug for Acceptor {
     }
 }
 
-/// As that for UDP: a wildcard IPv6 address takes IPv4 as well, any other none.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        let only = !address.ip().is_unspecified();
-        if let Err(error) = socket.set_only_v6(only)
-            && only
-        {
-            return Err(error);
-        }
-    }
+    let socket = unbound(address, Type::STREAM, Protocol::TCP)?;
     // What the process before had open may still be on its way out.
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
