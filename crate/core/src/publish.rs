@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, Root};
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
-    Access, CallError, Directory as _, Hold, PartialId, Removal, ShareError, Storage, TempName, Widened,
-    WriteDirectory as _, entries, remove_tree, share_tree,
+    Access, CallError, Directory as _, Hold, PartialId, ShareError, Storage, TempName, WriteDirectory as _, entries,
+    remove_all, share_tree,
 };
 
 /// The directory that holds both.
@@ -248,13 +248,7 @@ impl Staged {
     }
 
     fn remove(&self, path: &RelPath) -> Result<()> {
-        let widened = Widened::new(&self.parent);
-        let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
-        let removed = remove_tree(&self.parent, path, &mut removal);
-        match (removed, removal.failed.first()) {
-            (Err(error), _) | (Ok(()), Some(&(_, error))) => Err(failed("cannot remove what is left of a tree")(error)),
-            (Ok(()), None) => Ok(()),
-        }
+        remove_all(&self.parent, path).map_err(failed("cannot remove what is left of a tree"))
     }
 }
 

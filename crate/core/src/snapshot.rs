@@ -17,8 +17,7 @@ use crate::fs::Root;
 use crate::option_dirs::basis_use;
 use crate::prepare::{Destination, Prepared};
 use crate::storage::{
-    self, Access, CallError, Directory as _, Hold, PartialId, Removal, Storage, Widened, WriteDirectory as _, is_empty,
-    remove_tree,
+    self, Access, CallError, Directory as _, Hold, PartialId, Storage, WriteDirectory as _, is_empty, remove_all,
 };
 
 /// Of so many runs that were cut one after the other is gone on with what they made.
@@ -194,11 +193,8 @@ fn moments(series: &Root) -> Result<Moments> {
 }
 
 /// Removes a directory of a series with all that is in it.
-fn remove(series: &Root, name: &[u8]) -> std::result::Result<(), CallError> {
-    let widened = Widened::new(series);
-    let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
-    remove_tree(series, &path_of(name), &mut removal)?;
-    removal.failed.first().map_or(Ok(()), |&(_, error)| Err(error))
+fn remove(series: &Root, name: &[u8]) -> storage::Result<()> {
+    remove_all(series, &path_of(name))
 }
 
 impl Making {

@@ -39,7 +39,7 @@ pub(crate) use hash::hash_prefix;
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
 pub(crate) use lent::Lent;
 pub(crate) use parts::{Cut, cut_file};
-pub(crate) use remove::{Removal, entries, holds_protected, remove_tree};
+pub(crate) use remove::{Removal, entries, holds_protected, remove_all, remove_tree};
 pub(crate) use scan::{Scan, ScanBuffers, ScanOptions, look_at, scan_directory, scan_single};
 pub(crate) use share::{ShareError, share_tree};
 pub(crate) use temp::{PartialId, SessionId, TempName, TempNames};

@@ -186,6 +186,15 @@ pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &m
     Ok(())
 }
 
+/// Removes what is at `path` with all that is in it, also from directories that do not let their owner do that. Fails as the first
+/// thing did that could not be removed.
+pub(crate) fn remove_all<S: WriteStorage>(root: &S, path: &RelPath) -> Result<()> {
+    let widened = Widened::new(root);
+    let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
+    remove_tree(root, path, &mut removal)?;
+    removal.failed.first().map_or(Ok(()), |&(_, error)| Err(error))
+}
+
 /// Whether something in the directory at `path` does not belong to the run, so that it has to stay; `in_force` are the rules
 /// of the directory that holds it.
 pub(crate) fn holds_protected<S: WriteStorage>(
