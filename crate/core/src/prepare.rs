@@ -179,7 +179,8 @@ impl Prepared {
         })
     }
 
-    fn hold(&self) -> Hold {
+    /// How the destination is held.
+    pub(crate) fn hold(&self) -> Hold {
         self.lock.as_ref().map_or(Hold::Shared, DestinationLock::hold)
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
     if !asked.is_asked {
         return Ok(());
     }
-    let is_held = prepared.lock.as_ref().is_some_and(|lock| lock.hold() == Hold::Exclusive);
+    let is_held = prepared.hold() == Hold::Exclusive;
     let has_nothing = request.grant_all || prepared.grant == Grant::All;
     let Destination { root, created, aside, file_name } = &mut prepared.destination;
     if file_name.is_some() {
