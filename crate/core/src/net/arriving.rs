@@ -65,14 +65,6 @@ impl Arrived {
         }
     }
 
-    /// What carries it.
-    pub(crate) fn transport(&self) -> Transport {
-        match self {
-            Self::Quic(_) => Transport::Quic,
-            Self::Tcp(_) => Transport::Tcp,
-        }
-    }
-
     /// The key that it has shown.
     pub(crate) fn key(&self) -> Option<PublicKey> {
         match self {

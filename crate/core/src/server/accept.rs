@@ -126,8 +126,9 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
         Err(error) if error.kind() == ErrorKind::Closed => return,
         Err(error) => return shared.stranger_refused(stranger, None, &error),
     };
+    let stranger = Stranger { key: accepted.key(), ..stranger };
     if accepted.joins() {
-        return serve_join(&shared, accepted, stranger.address).await;
+        return serve_join(&shared, accepted, stranger).await;
     }
     match shared.scope(&accepted.principal()) {
         Ok(scope) => {
@@ -135,7 +136,7 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
             serve_connection(shared, connection, scope).await;
         }
         Err(error) => {
-            shared.stranger_refused(Stranger { key: accepted.key(), ..stranger }, None, &error);
+            shared.stranger_refused(stranger, None, &error);
             accepted.refuse(&error);
         }
     }

@@ -1,7 +1,7 @@
 //! Lets a stranger in who has an invitation.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -115,18 +115,17 @@ impl From<Error> for Refusal {
 }
 
 /// Serves a connection that is for joining.
-pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Arrived, address: SocketAddr) {
-    let key = accepted.key();
-    let stranger = Stranger { key, address, transport: accepted.transport() };
+pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Arrived, stranger: Stranger) {
+    let (key, address) = (stranger.key, stranger.address.ip());
     let refused = |error: &Error| shared.stranger_refused(stranger, Some(Asked::JOIN), error);
-    let Some(_place) = shared.tries.place(address.ip()) else {
+    let Some(_place) = shared.tries.place(address) else {
         let error = Error::new(ErrorKind::Limit, "too many join at the moment; try again");
         accepted.refuse(&error);
         return refused(&error);
     };
     // Its window stays the least one, and it gets none of what clients share.
     let connection = accepted.start(&WindowBudget::new(0));
-    let joined = tokio::time::timeout(JOIN_TIMEOUT, join(shared, &*connection, key, address.ip())).await;
+    let joined = tokio::time::timeout(JOIN_TIMEOUT, join(shared, &*connection, key, address)).await;
     match joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "joining took too long").into())) {
         Ok(name) => {
             shared.tell(Some((&*connection, &name)), || Happening::Joined);

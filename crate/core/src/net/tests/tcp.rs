@@ -100,8 +100,9 @@ async fn a_port_serves_both_and_proves_the_same_keys() {
         (options.identity, options.transport) = (client.clone(), choice);
         let patience = Patience { before_look: NEVER, ..HASTE };
         let (near, far) = tokio::join!(dial_with(options, patience, || None), async {
-            let arrived = listener.next_client().await.expect("a client").finish().await.expect("a key");
-            assert_eq!(arrived.transport(), transport);
+            let arriving = listener.next_client().await.expect("a client");
+            assert_eq!(arriving.transport(), transport);
+            let arrived = arriving.finish().await.expect("a key");
             assert!(!arrived.joins());
             arrived
         });
