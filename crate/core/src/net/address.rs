@@ -27,6 +27,11 @@ impl Reach {
     }
 }
 
+/// An address and a port, where an IPv4 address that is written as an IPv6 one is what it is.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// What counts as one peer: whoever has an IPv6 address has its network.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

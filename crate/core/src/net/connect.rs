@@ -12,7 +12,7 @@ use rustls_pki_types::ServerName;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::address::{resolve, shown, unbracketed};
+use super::address::{canonical, resolve, shown, unbracketed};
 use super::parameters::Circumstances;
 use super::quic::QuicConnection;
 use super::reachable::{refused, too_narrow};
@@ -407,7 +407,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
     };
     Ok(Connected {
         server_key: peer_key(&connection),
-        remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
+        remote: canonical(remote),
         connection,
         endpoint,
         socket_buffer_bytes,

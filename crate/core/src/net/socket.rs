@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use super::address::canonical;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -74,7 +75,7 @@ pub(super) fn receive_buffer_bytes(socket: &UdpSocket) -> u64 {
 /// sent. `None` where the system does not say.
 pub(super) fn path_payload_bytes(remote: SocketAddr) -> Option<u16> {
     const UDP_HEADER: u32 = 8;
-    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+    let remote = canonical(remote);
     let socket = UdpSocket::bind(any_address(remote)).ok()?;
     socket.connect(remote).ok()?;
     let (mtu, ip_header) = match remote.ip() {

@@ -57,7 +57,7 @@ pub(in crate::net) async fn connect_to(
             proxy.lead(&mut stream, &options.host, options.port).await?;
             format!("{} by the proxy {proxy}", address::shown(&options.host, options.port))
         }
-        None => SocketAddr::new(remote.ip().to_canonical(), remote.port()).to_string(),
+        None => address::canonical(remote).to_string(),
     };
     secure(options, expected, stream, address).await
 }
