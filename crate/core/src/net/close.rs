@@ -148,6 +148,10 @@ fn alert(code: u64) -> Option<u8> {
     CRYPTO_CODES.contains(&code).then(|| code - CRYPTO_CODES.start).and_then(|alert| u8::try_from(alert).ok())
 }
 
+pub(super) fn ended_in_handshake() -> Error {
+    Error::new(ErrorKind::Closed, "the peer ended the connection in the middle of the handshake").remote()
+}
+
 pub(super) fn no_common_version() -> Error {
     Error::new(ErrorKind::Version, "the two sides have no protocol version in common; update the older one").remote()
 }
@@ -187,9 +191,7 @@ fn closed_by_transport(code: u64, reason: &[u8]) -> Error {
     match alert(code) {
         Some(alert) => alerted(alert, &reason),
         None if code == NO_ERROR => Error::new(ErrorKind::Closed, "the peer closed the connection").remote(),
-        None if code == APPLICATION_ERROR => {
-            Error::new(ErrorKind::Closed, "the peer ended the connection in the middle of the handshake").remote()
-        }
+        None if code == APPLICATION_ERROR => ended_in_handshake(),
         None if code == CONNECTION_REFUSED => {
             Error::new(ErrorKind::Connect, "the server takes no more connections at the moment").remote()
         }

@@ -268,9 +268,7 @@ impl Handshake {
         let connection = match timeout_at(self.deadline, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(refused_client(connection_error(&error))),
-            Err(_) => {
-                return Err(Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote());
-            }
+            Err(_) => return Err(late_client()),
         };
         drop(self.pass);
         Ok(Accepted {
@@ -282,6 +280,11 @@ impl Handshake {
             connection,
         })
     }
+}
+
+/// A client whose handshake took too long.
+pub(super) fn late_client() -> Error {
+    Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote()
 }
 
 /// On a server a failed TLS handshake that is not about versions is the client's certificate.

@@ -12,13 +12,13 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::{handshake_error, no_common_version, shown};
 use crate::net::gate::{Admission, Gate, Pass};
-use crate::net::listen::{HANDSHAKE_TIMEOUT, principal, refused_client};
+use crate::net::listen::{HANDSHAKE_TIMEOUT, late_client, principal, refused_client};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::socket::unbound;
 use crate::net::tls::ALPN_JOIN;
 use crate::transport::{Connection as _, Principal};
 use crate::trust::{PublicKey, certificate_key, certificate_name};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// Connections that the system has made and nobody has taken yet.
 const BACKLOG: i32 = 1024;
@@ -104,7 +104,7 @@ impl Handshake {
         let stream = match timeout_at(deadline, acceptor.tls.accept(stream)).await {
             Ok(Ok(stream)) => TlsStream::from(stream),
             Ok(Err(error)) => return Err(refused_client(handshake_error(error))),
-            Err(_) => return Err(Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote()),
+            Err(_) => return Err(late_client()),
         };
         let joins = match stream.get_ref().1.alpn_protocol() {
             // A client that asks for nothing is let through by TLS.

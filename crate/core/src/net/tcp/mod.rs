@@ -7,7 +7,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use super::close::{no_common_version, tls_error};
+use super::close::{ended_in_handshake, no_common_version, tls_error};
 use crate::{Error, ErrorKind};
 
 pub(super) use connect::{Connected, connect_to};
@@ -24,9 +24,7 @@ fn handshake_error(error: std::io::Error) -> Error {
         std::io::ErrorKind::UnexpectedEof
         | std::io::ErrorKind::ConnectionReset
         | std::io::ErrorKind::ConnectionAborted
-        | std::io::ErrorKind::BrokenPipe => {
-            Error::new(ErrorKind::Closed, "the peer ended the connection in the middle of the handshake").remote()
-        }
+        | std::io::ErrorKind::BrokenPipe => ended_in_handshake(),
         _ => Error::new(ErrorKind::Connect, error.to_string()),
     });
     told.because(error)
