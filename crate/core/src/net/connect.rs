@@ -296,6 +296,11 @@ pub(super) async fn first_to_answer(
     Attempts { options, what: "connect to", deadline }.first(addresses, attempt).await
 }
 
+/// Whether what an attempt ended with is the last word: it is the server's.
+pub(super) fn decides(error: &Error) -> bool {
+    !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout)
+}
+
 /// Attempts at the addresses of a server.
 pub(super) struct Attempts<'a> {
     pub(super) options: &'a ConnectOptions,
@@ -340,8 +345,7 @@ impl Attempts<'_> {
 
     /// One error for all addresses. Who the server is matters more than that another address is dead.
     fn failed(&self, addresses: &[SocketAddr], failures: Vec<(SocketAddr, Error)>, timed_out: bool) -> Error {
-        let tells_more = |error: &Error| !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
-        if let Some((_, error)) = failures.iter().find(|(_, error)| tells_more(error)) {
+        if let Some((_, error)) = failures.iter().find(|(_, error)| decides(error)) {
             return error.clone();
         }
         let reasons: Vec<String> = addresses

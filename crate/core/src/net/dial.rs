@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::connect::{Target, in_phase, prepare, unrecorded};
+use super::connect::{Target, decides, in_phase, prepare, unrecorded};
 use super::unanswered::Unanswered;
 use super::{ConnectOptions, TransportChoice, connect, tcp};
 use crate::state::StateDir;
@@ -107,12 +107,7 @@ fn over_tcp(connected: tcp::Connected, udp: Option<Udp>) -> Dialed {
     Dialed { connection: Arc::new(connected.start()), server_key, address, udp }
 }
 
-/// Whether an answer over QUIC is the last word: it is the server's.
-fn decides(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout)
-}
-
-/// The same over TCP, where it may be some other service that answers.
+/// Whether an answer over TCP is the last word, where it may be some other service that answers.
 fn decides_over_tcp(error: &Error) -> bool {
     decides(error) && !matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol | ErrorKind::Version)
 }
