@@ -156,7 +156,7 @@ impl Connected {
 /// - [`ErrorKind::Io`]: the file of known hosts cannot be read or written.
 pub async fn connect(options: ConnectOptions) -> Result<Connected> {
     let connecting = async {
-        let target = prepare(options, false).await?;
+        let target = prepare(ConnectOptions { proxy: None, ..options }).await?;
         let connected = target.over_quic().await?;
         if let Err(error) = target.record(connected.server_key) {
             close_with(&connected.connection, &unrecorded());
@@ -184,10 +184,9 @@ pub(super) fn unrecorded() -> Error {
 pub(super) struct Target {
     pub(super) options: Arc<ConnectOptions>,
     pub(super) expected: Vec<KnownKey>,
+    /// The proxy's where one leads there.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) deadline: Instant,
-    /// What leads there, and is what the addresses are of.
-    pub(super) proxy: Option<Proxy>,
     /// No key is on record, and the one that it shows is to be.
     is_new: bool,
 }
@@ -200,16 +199,15 @@ impl Target {
     pub(super) async fn over_tcp(&self) -> Result<tcp::Connected> {
         let attempt = |remote| {
             let (options, expected) = (Arc::clone(&self.options), self.expected.clone());
-            let proxy = self.proxy.clone();
-            async move { tcp::connect_to(&options, expected, remote, proxy.as_ref()).await }
+            async move { tcp::connect_to(&options, expected, remote).await }
         };
-        let what = match &self.proxy {
+        let what = match &self.options.proxy {
             Some(proxy) => format!("connect by the proxy {proxy} to"),
             None => "connect over TCP to".to_owned(),
         };
         let attempts = Attempts { options: &self.options, what: &what, deadline: self.deadline };
         let failed = attempts.first(self.addresses.clone(), attempt).await;
-        failed.map_err(|error| match &self.proxy {
+        failed.map_err(|error| match &self.options.proxy {
             Some(proxy) if error.details().iter().all(|(name, _)| name != "proxy") => {
                 error.with("proxy", proxy.to_string())
             }
@@ -229,7 +227,7 @@ impl Target {
 }
 
 /// Checks the options, and finds out what the server is called by and known by.
-pub(super) async fn prepare(options: ConnectOptions, by_proxy: bool) -> Result<Target> {
+pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
     parameters::check_initial_mtu(options.initial_mtu)?;
     if options.port == 0 || unbracketed(&options.host).is_empty() {
         return Err(Error::new(
@@ -242,9 +240,8 @@ pub(super) async fn prepare(options: ConnectOptions, by_proxy: bool) -> Result<T
     let is_new = expected.is_empty() && options.trust.accept_new && options.trust.ca_pem.is_none();
     let options = Arc::new(options);
     // Who a proxy leads to has a name that the proxy knows.
-    let proxy = options.proxy.clone().filter(|_| by_proxy);
     let (host, port) =
-        proxy.as_ref().map_or((options.host.as_str(), options.port), |proxy| (proxy.host.as_str(), proxy.port));
+        options.proxy.as_ref().map_or((options.host.as_str(), options.port), |proxy| (proxy.host.as_str(), proxy.port));
     let addresses = match timeout_at(deadline, resolve(host, port)).await {
         Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
         Ok(Ok(_)) => return Err(unresolved((host, port), "it has no address")),
@@ -254,7 +251,7 @@ pub(super) async fn prepare(options: ConnectOptions, by_proxy: bool) -> Result<T
             return Err(Error::new(ErrorKind::Timeout, message).with("reason", "unresolved".to_owned()));
         }
     };
-    Ok(Target { options, expected, addresses, deadline, proxy, is_new })
+    Ok(Target { options, expected, addresses, deadline, is_new })
 }
 
 fn unresolved((host, port): (&str, u16), why: &str) -> Error {

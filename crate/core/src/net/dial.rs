@@ -74,16 +74,18 @@ pub(crate) async fn dial(options: ConnectOptions) -> Result<Dialed> {
 }
 
 pub(super) async fn dial_with(
-    options: ConnectOptions,
+    mut options: ConnectOptions,
     patience: Patience,
     state: impl FnOnce() -> Option<StateDir>,
 ) -> Result<Dialed> {
     let dialing = async {
         let choice = options.transport;
-        let by_proxy = options.proxy.is_some() && choice != TransportChoice::Quic;
-        let target = prepare(options, by_proxy).await?;
+        if choice == TransportChoice::Quic {
+            options.proxy = None;
+        }
+        let target = prepare(options).await?;
         let dialed = match choice {
-            _ if by_proxy => over_tcp(target.over_tcp().await?, Some(Udp::Proxy)),
+            _ if target.options.proxy.is_some() => over_tcp(target.over_tcp().await?, Some(Udp::Proxy)),
             TransportChoice::Quic => over_quic(target.over_quic().await?),
             TransportChoice::Tcp => over_tcp(target.over_tcp().await?, None),
             TransportChoice::Auto => over_either(&target, patience, state).await?,

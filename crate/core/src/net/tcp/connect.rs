@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::{handshake_error, no_common_version, shown};
+use crate::net::ConnectOptions;
 use crate::net::address;
 use crate::net::connect::{demand, server_name};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::tls::client_config;
-use crate::net::{ConnectOptions, Proxy};
 use crate::transport::Principal;
 use crate::trust::{KnownKey, PublicKey, certificate_key, certificate_name};
 use crate::{Error, ErrorKind, Result};
@@ -47,12 +47,11 @@ pub(in crate::net) async fn connect_to(
     options: &ConnectOptions,
     expected: Vec<KnownKey>,
     remote: SocketAddr,
-    proxy: Option<&Proxy>,
 ) -> Result<Connected> {
     let mut stream = TcpStream::connect(remote)
         .await
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
-    let address = match proxy {
+    let address = match &options.proxy {
         Some(proxy) => {
             proxy.lead(&mut stream, &options.host, options.port).await?;
             format!("{} by the proxy {proxy}", address::shown(&options.host, options.port))
