@@ -132,11 +132,16 @@ pub struct Connected {
 impl Connected {
     /// Puts the connection to use.
     pub(crate) fn start(self) -> Arc<dyn transport::Connection> {
-        let principal = match self.server_key {
-            Some(key) => Principal::Key(key),
-            None => Principal::Certificate { name: peer_name(&self.connection).unwrap_or_default(), key: None },
-        };
+        let principal = principal(self.server_key, || peer_name(&self.connection));
         QuicConnection::start(self.connection, principal, &WindowBudget::default())
+    }
+}
+
+/// Who a server has proved to be: its key, or in CA mode the name on a certificate over another kind of key.
+pub(super) fn principal(key: Option<PublicKey>, name: impl FnOnce() -> Option<String>) -> Principal {
+    match key {
+        Some(key) => Principal::Key(key),
+        None => Principal::Certificate { name: name().unwrap_or_default(), key: None },
     }
 }
 

@@ -10,10 +10,9 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::{handshake_error, no_common_version, shown};
 use crate::net::ConnectOptions;
 use crate::net::address;
-use crate::net::connect::{demand, server_name};
+use crate::net::connect::{demand, principal, server_name};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::tls::client_config;
-use crate::transport::Principal;
 use crate::trust::{KnownKey, PublicKey, certificate_key, certificate_name};
 use crate::{Error, ErrorKind, Result};
 
@@ -31,13 +30,7 @@ impl Connected {
     /// Puts the connection to use.
     pub(in crate::net) fn start(self) -> PipeConnection {
         let Self { stream, server_key, address, idle_timeout } = self;
-        let principal = server_key.map_or_else(
-            || Principal::Certificate {
-                name: shown(&stream).and_then(certificate_name).unwrap_or_default(),
-                key: None,
-            },
-            Principal::Key,
-        );
+        let principal = principal(server_key, || shown(&stream).and_then(certificate_name));
         PipeConnection::over_tls(stream, TlsPeer::Server, principal, address, idle_timeout)
     }
 }
