@@ -1,3 +1,4 @@
+import { variable } from '../config.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeSetting } from '../native.js';
@@ -30,7 +31,7 @@ export interface Configured {
 }
 
 /** Variables of the environment that decide in the place of files. */
-export const DECIDING: Readonly<Partial<Record<Table, Readonly<Record<string, string>>>>> = {
+const DECIDING: Readonly<Partial<Record<Table, Readonly<Record<string, string>>>>> = {
   sync: {
     'allow-mass-delete': 'SPARSYNC_GUARDS',
     lanes: 'SPARSYNC_BATCH_WRITE_CONCURRENCY',
@@ -88,8 +89,8 @@ export async function configuredFlags(
 
 /** The variable that decides about a flag, when it is set. */
 export function decidingVariable(table: Table, { name }: Flag): string | undefined {
-  const variable = DECIDING[table]?.[name];
-  return variable === undefined || (process.env[variable] ?? '') === '' ? undefined : variable;
+  const deciding = DECIDING[table]?.[name];
+  return deciding === undefined || variable(deciding) === undefined ? undefined : deciding;
 }
 
 /** As if it were a command line. What implies something comes first: what is said of that itself counts. */

@@ -1,5 +1,5 @@
 import { ConfigError } from '../errors.js';
-import { DECIDING, decidingVariable, readSettings } from './config-file.js';
+import { decidingVariable, readSettings } from './config-file.js';
 import type { Setting } from './config-file.js';
 import { configFiles } from './config-places.js';
 import { ALL_TABLES } from './config-tables.js';
@@ -52,30 +52,29 @@ export async function configCommand(words: readonly Word[]): Promise<number> {
 async function showTable(table: Table, settings: readonly Setting[], json: boolean, origin: boolean): Promise<void> {
   const lines: string[] = [];
   for (const flag of settable(ALL_TABLES, table)) {
-    const variable = DECIDING[table]?.[flag.name] === undefined ? undefined : decidingVariable(table, flag);
+    const variable = decidingVariable(table, flag);
     const told = effective(settings.filter((each) => each.table === table && each.flag.name === flag.name));
     if (variable !== undefined) {
-      lines.push(`# ${flag.name} is what ${variable} in the environment says`);
       if (json) await showJson(table, flag, undefined, { kind: 'environment', variable });
+      else if (origin) lines.push(`# ${flag.name} is what ${variable} in the environment says`);
     } else if (json) {
       for (const { value, file, line } of told) {
         await showJson(table, flag, value, { kind: file.place, file: file.path, line });
       }
-    } else lines.push(...(told.length === 0 ? [] : asToml(flag, told, origin)));
+    } else lines.push(...asToml(flag, told, origin));
   }
-  const isSaid = origin || lines.some((line) => !line.startsWith('#'));
-  if (!json && lines.length > 0 && isSaid) {
-    await print([`[${table}]`, ...(origin ? lines : lines.filter((line) => !line.startsWith('#')))].join('\n'));
-  }
+  if (lines.length > 0) await print([`[${table}]`, ...lines].join('\n'));
 }
+
+const textsOf = ({ value }: Setting): readonly string[] => (typeof value === 'boolean' ? [] : value);
 
 /** What counts of what files say about a flag: all of a list down to where one takes back what is below it, else the first. */
 function effective(told: readonly Setting[]): readonly Setting[] {
   const [first, ...others] = told;
   if (first === undefined) return [];
   if (first.flag.many !== true) return [first];
-  if (first.value === false || (Array.isArray(first.value) && first.value.length === 0)) return [first];
-  return [first, ...effective(others).filter(({ value }) => Array.isArray(value) && value.length > 0)];
+  if (textsOf(first).length === 0) return [first];
+  return [first, ...effective(others).filter((each) => textsOf(each).length > 0)];
 }
 
 function showJson(table: Table, { name }: Flag, value: Setting['value'] | undefined, origin: object): Promise<void> {
@@ -90,7 +89,7 @@ function asToml(flag: Flag, told: readonly Setting[], origin: boolean): string[]
   if (first === undefined) return [];
   if (isNamedPath(flag)) {
     return told.flatMap((each) =>
-      (Array.isArray(each.value) ? each.value : []).map((text: string) => {
+      textsOf(each).map((text) => {
         const equals = text.indexOf('=');
         return `${flag.name}.${quoted(text.slice(0, equals))} = ${quoted(text.slice(equals + 1))}${from(each)}`;
       }),
@@ -101,8 +100,6 @@ function asToml(flag: Flag, told: readonly Setting[], origin: boolean): string[]
     const [text = ''] = first.value;
     return [`${flag.name} = ${kindOf(flag) !== 'text' && /^-?\d+$/.test(text) ? text : quoted(text)}${from(first)}`];
   }
-  const elements = told.flatMap((each) =>
-    (Array.isArray(each.value) ? each.value : []).map((text: string) => `  ${quoted(text)},${from(each)}`),
-  );
+  const elements = told.flatMap((each) => textsOf(each).map((text) => `  ${quoted(text)},${from(each)}`));
   return [`${flag.name} = [`, ...elements, ']'];
 }
