@@ -17,7 +17,7 @@ export interface ConfigFile {
 }
 
 /** What such a file is called wherever it stands. */
-export const CONFIG_NAME = 'sparsync.toml';
+const CONFIG_NAME = 'sparsync.toml';
 
 const SYSTEM_FOLDER = '/etc/sparsync';
 
@@ -107,7 +107,7 @@ function orNone<T>(call: () => T): T | undefined {
 }
 
 /** Whether a file is this user's or of root, and nobody else may write it. */
-function isOwn({ uid, mode }: Stats): boolean {
+export function isOwn({ uid, mode }: Stats): boolean {
   return (uid === 0 || uid === process.geteuid?.()) && (mode & WRITABLE) === 0;
 }
 

@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 
 import { stateDirectory } from '../config.js';
 import { ConfigError, IoError, SparsyncError } from '../errors.js';
+import { isOwn } from './config-places.js';
 
 /** What is known of a server by its file. */
 export interface ServerRecord {
@@ -171,11 +172,10 @@ function read(path: string): { text: string; uid: number } | undefined {
   if (descriptor === undefined) return undefined;
   try {
     const stats = fstatSync(descriptor);
-    const { uid, mode } = stats;
-    if (!stats.isFile() || (uid !== 0 && uid !== process.geteuid?.()) || (mode & 0o022) !== 0) {
+    if (!stats.isFile() || !isOwn(stats)) {
       throw new ConfigError(`${path} is no usable pid file: another user owns it, or others may write it`, { path });
     }
-    return { text: readFileSync(descriptor, 'utf8'), uid };
+    return { text: readFileSync(descriptor, 'utf8'), uid: stats.uid };
   } finally {
     closeSync(descriptor);
   }
