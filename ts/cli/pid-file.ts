@@ -75,15 +75,13 @@ export function runningServer(path: string): ServerRecord | undefined {
 export class PidFile {
   readonly #path: string;
   #record: ServerRecord;
-  #text: string;
 
   /** Makes the file; refused while the server runs that has made one of this name. */
   constructor(path: string, told: Omit<ServerRecord, 'pid' | 'start' | 'since'>) {
     this.#record = { pid: process.pid, start: startOf(process.pid) ?? '', since: new Date().toISOString(), ...told };
     this.#path = path;
-    this.#text = textFor(this.#record);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const own = written(path, this.#text);
+    const own = written(path, textFor(this.#record));
     try {
       while (!claimed(own, path)) removeStale(path);
     } catch (cause) {
@@ -95,17 +93,20 @@ export class PidFile {
 
   /** Tells something else of the server from now on. */
   update(told: Pick<ServerRecord, 'graceMs' | 'logFile'>): void {
-    if (read(this.#path)?.text !== this.#text) return;
+    if (!this.#isOurs()) return;
     const record = { ...this.#record, ...told };
-    const text = textFor(record);
-    renameSync(written(this.#path, text), this.#path);
+    renameSync(written(this.#path, textFor(record)), this.#path);
     this.#record = record;
-    this.#text = text;
   }
 
   /** Removes the file, unless it is another server's by now. */
   remove(): void {
-    if (read(this.#path)?.text === this.#text) rmSync(this.#path, { force: true });
+    if (this.#isOurs()) rmSync(this.#path, { force: true });
+  }
+
+  /** Whether the file is still the one that was made here. */
+  #isOurs(): boolean {
+    return read(this.#path)?.text === textFor(this.#record);
   }
 }
 
