@@ -139,6 +139,12 @@ export class IoError extends SparsyncError {
   override name = 'IoError';
 }
 
+/** A call of the system that failed here; `what` says what it was for. */
+export function ioError(what: string, cause: unknown, path?: string): IoError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new IoError(`${what}: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
+}
+
 /** The destination lacks free space or entries for what would arrive. Nothing was written when the check found it. */
 export class NoSpaceError extends SparsyncError {
   override name = 'NoSpaceError';

@@ -13,8 +13,10 @@ import {
 import { dirname, join } from 'node:path';
 
 import { stateDirectory } from '../config.js';
-import { ConfigError, IoError, SparsyncError } from '../errors.js';
+import { ConfigError, SparsyncError, ioError } from '../errors.js';
 import { isOwn } from './config-places.js';
+
+const UNWRITABLE = 'cannot write the pid file';
 
 /** What is known of a server by its file. */
 export interface ServerRecord {
@@ -85,7 +87,7 @@ export class PidFile {
     try {
       while (!claimed(own, path)) removeStale(path);
     } catch (cause) {
-      throw cause instanceof SparsyncError ? cause : unwritable(path, cause);
+      throw cause instanceof SparsyncError ? cause : ioError(UNWRITABLE, cause, path);
     } finally {
       rmSync(own, { force: true });
     }
@@ -154,17 +156,12 @@ function written(path: string, text: string): string {
     writeFileSync(own, text, { mode: 0o644, flag: 'wx' });
     return own;
   } catch (cause) {
-    throw unwritable(path, cause);
+    throw ioError(UNWRITABLE, cause, path);
   }
 }
 
 function textFor(record: ServerRecord): string {
   return `${record.pid}\n${JSON.stringify(record)}\n`;
-}
-
-function unwritable(path: string, cause: unknown): IoError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new IoError(`cannot write the pid file: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
 }
 
 /** The text of a file, and whose it is; refused when somebody else than this user or root can have written it. */
@@ -187,8 +184,7 @@ function opened(path: string): number | undefined {
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new IoError(`cannot read the pid file: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
+    throw ioError('cannot read the pid file', cause, path);
   }
 }
 

@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs';
 
-import { IoError } from '../errors.js';
+import { ioError } from '../errors.js';
 import { profileText } from '../profile.js';
 import type { ProfileRecord } from '../profile.js';
 import { wantsProfile } from '../config.js';
@@ -42,11 +42,7 @@ export class ProfileFile {
     try {
       write(this.#path);
     } catch (error) {
-      throw new IoError(`cannot write the profile: ${error instanceof Error ? error.message : String(error)}`, {
-        code: 'ERR_SPARSYNC_IO',
-        path: this.#path,
-        cause: error,
-      });
+      throw ioError('cannot write the profile', error, this.#path);
     }
   }
 }

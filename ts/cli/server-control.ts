@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-import { ConfigError, ConnectionError, IoError } from '../errors.js';
+import { ConfigError, ConnectionError, IoError, ioError } from '../errors.js';
 import { configuredFlags } from './config-file.js';
 import { EXIT } from './exit-codes.js';
 import { SERVER_FLAGS, SERVE_FLAGS } from './flags.js';
@@ -88,8 +88,7 @@ function terminate(pid: number): void {
   try {
     process.kill(pid, 'SIGTERM');
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new IoError(`cannot stop process ${pid}: ${message}`, { code: 'ERR_SPARSYNC_IO', cause });
+    throw ioError(`cannot stop process ${pid}`, cause);
   }
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 
-import { IoError } from '../errors.js';
+import { ioError } from '../errors.js';
 import type { ServerEvent } from '../server-events.js';
 import { jsonText } from './json.js';
 import { note } from './output.js';
@@ -25,6 +25,8 @@ const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
 
 /** The forms of a log. */
 export const LOG_FORMATS = ['text', 'json'] as const;
+
+const UNWRITABLE = 'cannot write the log';
 
 /** The version of the log's JSON. Fields may be added within one; none is removed or given another meaning. */
 const LOG_SCHEMA = 1;
@@ -88,7 +90,7 @@ export class ServerLog {
 
   /** A log that cannot be written is told once, and what is lost goes to stderr: a full disk must not hide who did what. */
   #lose(error: unknown, line: string): void {
-    if (!this.#isLost) printError(failed(this.#options.path ?? '', error));
+    if (!this.#isLost) printError(ioError(UNWRITABLE, error, this.#options.path ?? ''));
     this.#isLost = true;
     note(line);
   }
@@ -98,13 +100,8 @@ function openLog(path: string): number {
   try {
     return openSync(path, 'a', 0o640);
   } catch (error) {
-    throw failed(path, error);
+    throw ioError(UNWRITABLE, error, path);
   }
-}
-
-function failed(path: string, cause: unknown): IoError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new IoError(`cannot write the log: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array): void {
