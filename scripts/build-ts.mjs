@@ -1,8 +1,11 @@
 // Compiles ts/ to dist/. Starts from an empty folder, so that no removed module is published.
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mustRun, ROOT, tool } from './process.mjs';
+
+/** Where the command starts. */
+const START = 'ts/cli/main.ts';
 
 /** Compiles the TypeScript sources. */
 export async function buildTs({ echo = false } = {}) {
@@ -35,24 +38,28 @@ async function buildCommand() {
   };
   // Much of it is white space and long names, which are read at each start and make the package a fifth larger.
   const packed = { minify: true, lineLimit: 120 };
-  const inputs = async (entry) =>
-    (await build({ ...command, entryPoints: [entry], write: false, metafile: true })).metafile.inputs;
-  const start = reachable(await inputs('ts/cli/main.ts'), 'ts/cli/main.ts');
-  const verbs = (contents) => ({
+  const { metafile } = await build({ ...command, entryPoints: [START], write: false, metafile: true });
+  const start = reachable(metafile.inputs, START);
+  const later = loadedLater(metafile.inputs, start);
+  const bundles = (contents) => ({
     ...command,
     plugins: [
+      { name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) },
       { name: 'what the start has', setup: (bundle) => takeShared(bundle, start, contents) },
       ...command.plugins,
     ],
-    entryPoints: ['ts/cli/verbs.ts'],
+    entryPoints: later,
+    outdir: 'dist/cli',
+    entryNames: '[name]',
   });
-  // As a module it says what it would import.
-  const { outputFiles } = await build({ ...verbs(), format: 'esm', write: false });
-  const shared = importedFrom(outputFiles[0].text);
+  // As modules they say what they would import.
+  const { outputFiles } = await build({ ...bundles(), format: 'esm', write: false });
+  const shared = importedFrom(outputFiles.map(({ text }) => text).join('\n'));
   const stdin = { contents: sharing(shared), resolveDir: ROOT };
-  await build({ ...command, ...packed, stdin, outfile: 'dist/cli/main.js' });
+  const plugins = [{ name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) }, ...command.plugins];
+  await build({ ...command, ...packed, plugins, stdin, outfile: 'dist/cli/main.js' });
   const taken = (file) => `module.exports = require('./main.js').shared(${[...shared.keys()].indexOf(file)});`;
-  await build({ ...verbs(taken), ...packed, outdir: 'dist/cli' });
+  await build({ ...bundles(taken), ...packed });
   await build({
     ...common,
     ...packed,
@@ -67,7 +74,7 @@ async function buildCommand() {
   chmodSync(`${ROOT}/dist/cli/main.js`, 0o755);
 }
 
-/** The modules that are there once a module is, without those that it may load later. */
+/** The modules that are there once `entry` is, without those that it may load later. */
 function reachable(inputs, entry) {
   const found = new Set([entry]);
   for (const file of found) {
@@ -77,7 +84,17 @@ function reachable(inputs, entry) {
   return [...found];
 }
 
-/** The names that a bundle imports, by the modules of ours that it does not have. */
+/**
+ * The modules that some of `files` load when they need them. Each is a bundle of its own: where esbuild finds one in the same
+ * bundle, it makes a function of it and of everything below it, whose text is then read twice at each start.
+ */
+function loadedLater(inputs, files) {
+  const imports = files.flatMap((file) => inputs[file]?.imports ?? []);
+  const later = imports.filter(({ path, kind }) => kind === 'dynamic-import' && path in inputs);
+  return [...new Set(later.map(({ path }) => path))].filter((path) => !files.includes(path));
+}
+
+/** The names that bundles import, by the modules of ours that they do not have. */
 function importedFrom(text) {
   const found = new Map();
   for (const [, names, file] of text.matchAll(/^import \{([^}]*)\} from "shared:(.*)";$/gm)) {
@@ -87,16 +104,16 @@ function importedFrom(text) {
   return found;
 }
 
-/** The start of the process, which lets the verbs have what both need: it is once in the package, and once in memory. */
+/** The start of the process, which lets the other bundles have what both need: it is once in the package, and once in memory. */
 function sharing(shared) {
   const modules = [...shared].map(([file, names], index) => ({
     from: `import { ${[...names].map((name) => `${name} as ${name}${index}`).join(', ')} } from './${file}';`,
     members: `{ __esModule: true, ${[...names].map((name) => `${name}: ${name}${index}`).join(', ')} }`,
   }));
-  // A function is there before the command runs, which is before the end of this module; and what it gives is made for verbs alone.
+  // A function is there before the command runs, which is before the end of this module; and what it gives is made for who asks.
   return `#!/usr/bin/env node
 ${modules.map(({ from }) => from).join('\n')}
-import './ts/cli/main.ts';
+import './${START}';
 export function shared(index) {
   switch (index) {
     ${modules.map(({ members }, index) => `case ${index}: return ${members};`).join('\n')}
@@ -108,7 +125,7 @@ export function shared(index) {
 /** What of another bundle is loaded already, and in its place `contents` of a module, or, without them, an import. */
 function takeShared(build, files, contents) {
   build.onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, resolveDir }) => {
-    const file = relative(ROOT, join(resolveDir, path.replace(/\.js$/, '.ts')));
+    const file = sourceOf(path, resolveDir);
     if (!files.includes(file)) return undefined;
     return contents === undefined ? { path: `shared:${file}`, external: true } : { path: file, namespace: 'shared' };
   });
@@ -116,10 +133,21 @@ function takeShared(build, files, contents) {
   build.onResolve({ filter: /^\.\/main\.js$/, namespace: 'shared' }, ({ path }) => ({ path, external: true }));
 }
 
-/** What the bundles load only when it is needed. */
+/** The loader of the addon, which is next to the bundles. */
 function leaveOutside(build) {
   build.onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: './loader.js', external: true }));
-  build.onResolve({ filter: /^\.\/verbs\.js$/ }, () => ({ path: './verbs.js', external: true }));
+}
+
+/** What is loaded later is a file next to the others, for each that wants it. */
+function leaveLater(build, later) {
+  build.onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, resolveDir }) =>
+    later.includes(sourceOf(path, resolveDir)) ? { path: `./${basename(path)}`, external: true } : undefined,
+  );
+}
+
+/** The source of a module, as it is named from the top folder. */
+function sourceOf(path, resolveDir) {
+  return relative(ROOT, join(resolveDir, path.replace(/\.js$/, '.ts')));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildTs({ echo: true });

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { closedSets } from './closed-sets.mjs';
 import { apiModule } from './options/api.mjs';
 import { optionsDocument } from './options/document.mjs';
-import { flagsModule, verifyFlagsModule } from './options/flags.mjs';
+import { flagHelpModule, flagsModule, verifyFlagsModule } from './options/flags.mjs';
 import { manualPage } from './options/man.mjs';
 import { foreignModule, withOptionList } from './options/rsync.mjs';
 import { bindingModule, requestModule } from './options/rust.mjs';
@@ -32,6 +32,7 @@ function tableFiles() {
     ['ts/transfer.ts', apiModule()],
     ['ts/cli/transfer-flags.ts', flagsModule()],
     ['ts/cli/verify-flags.ts', verifyFlagsModule()],
+    ['ts/cli/flag-help.ts', flagHelpModule()],
     ['ts/cli/foreign-flags.ts', foreignModule()],
     ['docs/rsync.md', withOptionList(read('docs/rsync.md'))],
     ['docs/options.md', optionsDocument(Object.fromEntries(closedSets()))],

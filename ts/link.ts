@@ -4,7 +4,7 @@ import { fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { NativeClient, NativeConnectOptions, NativeDial, NativeIdentity, NativeTrust } from './native.js';
 import type { ConnectSettings } from './settings.js';
-import { sessionCommand, shownPlace } from './shell.js';
+import { shownPlace } from './shell.js';
 import type { Via } from './shell.js';
 import type { RemoteTarget } from './target.js';
 import { transportOf, udpOutcomeOf } from './transports.js';
@@ -86,6 +86,7 @@ export class Dial {
 
   /** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
   async #connectBy(host: string, via: Via): Promise<NativeClient> {
+    const { sessionCommand } = await import('./session-command.js');
     const { words, shown, programs } = sessionCommand(host, via, this.#settings);
     const native = await loadNative();
     const dial = new native.NativeDial();

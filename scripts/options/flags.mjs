@@ -27,8 +27,6 @@ function declaration(row) {
     twice: row.twice && quoted(row.twice),
     doubled: row.doubled && quoted(row.doubled),
     hidden: row.hidden && 'true',
-    category: quoted(row.group),
-    help: quoted(row.help),
   };
   const shown = Object.entries(parts).filter(([, value]) => value !== undefined);
   return `{ ${shown.map(([name, value]) => `${name}: ${value}`).join(', ')} }`;
@@ -111,6 +109,28 @@ export function flaggedOptions(flags: ParsedFlags) {
     } satisfies TransferOptions,
   );
 }
+`;
+}
+
+/** The module of the help of flags, which no sync is to pay for. */
+export function flagHelpModule() {
+  const lines = flags.map(
+    ({ flag, group, help }) => `'${flag}': { category: ${quoted(group)}, help: ${quoted(help)} },`,
+  );
+  return `// ${WRITTEN}
+
+/** What the help says of a flag. */
+export interface FlagHelp {
+  /** The heading under which it stands. */
+  readonly category: string;
+  /** One line. */
+  readonly help: string;
+}
+
+/** The help of the flags of a sync, by their names. */
+export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
+  ${lines.join('\n')}
+};
 `;
 }
 

@@ -6,7 +6,7 @@ import { ROOT } from '../process.mjs';
 async function declared() {
   // Not at the top: this module is loaded before the dependencies are installed.
   const { build } = await import('esbuild');
-  const contents = ['config-tables', 'config-values'].map((name) => `export * from './${name}.js';`).join('\n');
+  const contents = ['config-tables', 'config-values', 'help'].map((name) => `export * from './${name}.js';`).join('\n');
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: join(ROOT, 'ts', 'cli'), loader: 'ts' },
     bundle: true,
@@ -21,7 +21,7 @@ const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 /** docs/sparsync.schema.json */
 export async function schemaDocument() {
-  const { ALL_TABLES, TABLES, isNamedPath, kindOf, settable } = await declared();
+  const { ALL_TABLES, TABLES, flagHelp, isNamedPath, kindOf, settable } = await declared();
   const value = (flag) => {
     if (isNamedPath(flag)) return { $ref: '#/$defs/paths' };
     if (flag.choices !== undefined)
@@ -35,7 +35,7 @@ export async function schemaDocument() {
       settable(ALL_TABLES, name).map((flag) => {
         const isSame = name === 'verify' && settable(ALL_TABLES, 'sync').some((other) => other.name === flag.name);
         if (isSame) return [flag.name, { $ref: `#/properties/sync/properties/${flag.name}` }];
-        return [flag.name, { ...value(flag), description: sentence(flag.help) }];
+        return [flag.name, { ...value(flag), description: sentence(flagHelp(flag).help) }];
       }),
     ),
   });

@@ -1,6 +1,11 @@
 import { lstatSync } from 'node:fs';
 
 import type { ItemEvent, SyncResult, WarningEvent } from '../events.js';
+import type { TransferOptions } from '../options.js';
+import type { Ends, RemoteProbe } from '../placement.js';
+import { arrivalOf, madeLine, madeTopLine, sourcePath } from './arrival.js';
+import type { Arrival } from './arrival.js';
+import { formatOf, numberLevel } from './info.js';
 import type { InfoLevels } from './info.js';
 import { itemize } from './itemize.js';
 import type { ItemizeContext } from './itemize.js';
@@ -316,14 +321,35 @@ export class Account {
   }
 }
 
-/** The format of the lines, where there is one. */
-export function formatOf(flags: ParsedFlags): string | undefined {
-  return flags.text('out-format') ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
+/** What is said of a run, which takes a look at both ends where it names paths. */
+export async function accountOf(
+  ends: Ends,
+  transfer: TransferOptions,
+  probe: RemoteProbe,
+  told: Pick<AccountOf, 'flags' | 'info' | 'lists' | 'log' | 'progress'>,
+): Promise<Account> {
+  const { flags, lists } = told;
+  const isNamed = transfer.events?.items === true || transfer.itemDetails === true;
+  let found: Promise<Arrival> | undefined;
+  const look = (): Promise<Arrival> => (found ??= arrivalOf(ends, transfer, probe));
+  const arrival = isNamed ? await look() : { prefix: '', single: undefined, hasTop: false, place: undefined };
+  return new Account({
+    ...arrival,
+    ...told,
+    look,
+    direction: directionOf(ends),
+    times: transfer.times === true,
+    links: flags.words('link-dest').length > 0,
+    checksum: transfer.compare === 'content',
+    sourcePath: sourcePath(ends),
+    made: isNamed && !lists ? await madeLine(ends, flags.on('mkpath'), probe) : undefined,
+    madeTop: madeTopLine(ends),
+  });
 }
 
-/** How numbers are shown: 0 as digits, 1 with thousands apart, 2 and 3 with units. */
-export function numberLevel(flags: ParsedFlags): number {
-  return flags.given('human-readable') === false ? 0 : Math.min(3, 1 + flags.times('human-readable'));
+function directionOf({ sources: [source], destination }: Ends): ItemizeContext['direction'] {
+  if (source.kind === 'remote') return 'pull';
+  return destination.kind === 'remote' ? 'push' : 'local';
 }
 
 /** Whether rsync would begin to transfer before the list of files is complete, which it says in its first line. */

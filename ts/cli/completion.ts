@@ -3,7 +3,7 @@ import { COMPLETED, SHELLS } from './completion-verbs.js';
 import type { CompletedVerb } from './completion-verbs.js';
 import { EXIT } from './exit-codes.js';
 import { COMPLETION_FLAGS } from './flags.js';
-import { verbHelp } from './help.js';
+import { flagHelp, verbHelp } from './help.js';
 import { print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { Flag, Word } from './parse.js';
@@ -134,7 +134,7 @@ _sparsync "$@"`;
 }
 
 function zshFlag(flag: Flag): string[] {
-  const help = `[${flag.help.replaceAll(/[[\]\\:]/g, String.raw`\$&`)}]`;
+  const help = `[${flagHelp(flag).help.replaceAll(/[[\]\\:]/g, String.raw`\$&`)}]`;
   const many = flag.many === true ? '*' : '';
   if (flag.value === undefined) return spellings(flag).map((word) => single(`${many}${word}${help}`));
   const found = wanted(flag);
@@ -166,7 +166,8 @@ ${lines.join('\n')}`;
 }
 
 function fishFlag(flag: Flag): string {
-  const { name, short, help } = flag;
+  const { name, short } = flag;
+  const { help } = flagHelp(flag);
   const quoted = `'${help.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
   const found = flag.value === undefined ? [] : wanted(flag);
   const value =

@@ -3,12 +3,12 @@ import { ConfigError, fromNative } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeSetting } from '../native.js';
 import { nearest } from '../nearest.js';
-import { configFiles } from './config-places.js';
 import type { ConfigFile } from './config-places.js';
 import { TABLES, isNamedPath, kindOf, settable } from './config-values.js';
 import type { Table, Tables } from './config-values.js';
-import { ParsedFlags, parseFlags } from './parse.js';
-import type { Flag, Word } from './parse.js';
+import type { Configured } from './configured.js';
+import { ParsedFlags } from './parse.js';
+import type { Flag } from './parse.js';
 
 /** What a file says about a flag: on or off, or its values; `false` for a flag with values is `--no-` with its name. */
 export interface Setting {
@@ -17,17 +17,6 @@ export interface Setting {
   readonly value: boolean | readonly string[];
   readonly file: ConfigFile;
   readonly line: number;
-}
-
-/** What a verb reads out of files. */
-export interface Configured {
-  readonly tables: Tables;
-  /** The flags that count of some tables; of others all that the verb has do. */
-  readonly takes?: Readonly<Partial<Record<Table, readonly string[]>>>;
-  /** Why flags that others know are none here. */
-  readonly foreign?: Readonly<Record<string, string>>;
-  /** A file of the working directory counts. */
-  readonly project?: boolean;
 }
 
 /** Variables of the environment that decide in the place of files. */
@@ -63,15 +52,13 @@ const EXCLUSIVE: readonly (readonly string[])[] = [
 /** Rules of a project that would say what is deleted. */
 const RULES: readonly string[] = ['exclude', 'gitignore', 'cvs-exclude'];
 
-/** Takes a command line apart, and adds what files of settings say where it says nothing. */
-export async function configuredFlags(
+/** Adds what files of settings say to a command line that says nothing of it. */
+export async function fill(
+  parsed: ParsedFlags,
   flags: readonly Flag[],
-  words: readonly Word[],
-  { tables, takes, foreign, project }: Configured,
-): Promise<ParsedFlags> {
-  const parsed = parseFlags(flags, words, foreign);
-  if (parsed.on('help')) return parsed;
-  const files = configFiles(parsed.text('config'), project === true);
+  files: readonly ConfigFile[],
+  { tables, takes }: Pick<Configured, 'tables' | 'takes'>,
+): Promise<void> {
   const ofProject: Setting[] = [];
   for (const file of files) {
     const settings = (await readSettings(file, tables)).filter(
@@ -84,7 +71,6 @@ export async function configuredFlags(
     if (file.place === 'project') ofProject.push(...settings);
   }
   refuseDeletion(parsed, ofProject);
-  return parsed;
 }
 
 /** The variable that decides about a flag, when it is set. */

@@ -24,7 +24,7 @@ export async function dispatch(): Promise<void> {
   const first = words[0];
   if (!isVerb(first)) return conclude(() => syncCommand(words));
   // A file of its own: most runs are a sync, and are not to pay for the rest.
-  const { runVerb }: typeof import('./verbs.js') = require('./verbs.js');
+  const { runVerb } = await import('./verbs.js');
   return runVerb(first, words.slice(1));
 }
 

@@ -8,7 +8,7 @@ import { loadNative, platformTarget } from '../native.js';
 import type { ConnectOptions } from '../options.js';
 import { identity } from '../trust.js';
 import { connectOptions } from './connecting.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { DOCTOR_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
@@ -19,7 +19,7 @@ import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { safe } from './names.js';
 import { colored } from './text.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from './package.js';
 
 const PURPOSE = `Looks at what a sync needs on this machine, and with URL at the way to that server, and says what is wrong and what
 helps. Exit code 0: nothing is wrong.`;

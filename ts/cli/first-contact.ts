@@ -1,12 +1,4 @@
-import type { Interface } from 'node:readline';
-
-import { ConfigError, HostKeyError } from '../errors.js';
-import type { ConnectOptions } from '../options.js';
-import { canBootstrap } from '../shell.js';
-import { formatRemote } from '../target.js';
-import { pinKey } from '../trust.js';
-import { safe } from './names.js';
-import { stderr } from './output.js';
+import { HostKeyError } from '../errors.js';
 
 /**
  * Runs `work`; when a server turns out to be unknown and a person is at the terminal, asks whether to trust it, and
@@ -21,73 +13,8 @@ export async function withFirstContact<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof HostKeyError) || error.code !== 'ERR_SPARSYNC_UNKNOWN_HOST') throw error;
-    const { key } = error;
-    if (key === undefined || !isAttended()) throw error;
-    if (!(await ask(error, key, signal()))) throw error;
-    await pinKey(formatRemote(error.host, error.port), key, { knownHosts });
+    const { isTrusted } = await import('./asking.js');
+    if (!(await isTrusted(error, knownHosts, signal))) throw error;
     return work();
   }
-}
-
-/**
- * Whether the other end is to be put where it is missing: asked of a person at the terminal, when nothing was said about it.
- */
-export async function mayBootstrap(
-  error: unknown,
-  { bootstrap, rsh, remotePath }: ConnectOptions,
-  signal: () => AbortSignal,
-): Promise<boolean> {
-  const isMissing = error instanceof ConfigError && error.details['reason'] === 'remote-missing';
-  if (!isMissing || bootstrap !== undefined || !canBootstrap({ rsh, remotePath }) || !isAttended()) return false;
-  const { address } = error.details;
-  return question(
-    `sparsync-remote is not at ${typeof address === 'string' ? safe(address) : 'the other end'}. It can be put into the cache folder there, once.\n`,
-    'Put it there? (yes/no) ',
-    signal(),
-  );
-}
-
-/** Whether there is a person to be asked. */
-function isAttended(): boolean {
-  return process.stdin.isTTY && stderr().isTTY;
-}
-
-/** What is typed at the terminal, line by line; `output` shows it. */
-export async function terminalLines(output: NodeJS.WritableStream): Promise<Interface> {
-  const { createInterface } = await import('node:readline');
-  const lines = createInterface({ input: process.stdin, output, terminal: true });
-  // The terminal is in raw mode meanwhile: Ctrl-C arrives here and not as a signal.
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
-  return lines;
-}
-
-async function ask(error: HostKeyError, key: string, signal: AbortSignal): Promise<boolean> {
-  return question(
-    `The server ${formatRemote(error.host, error.port)} is not known here yet. Its key is\n  ${key}\n` +
-      'Compare it with the one that the server shows at its start.\n',
-    'Trust it from now on? (yes/no) ',
-    signal,
-  );
-}
-
-async function question(text: string, prompt: string, signal: AbortSignal): Promise<boolean> {
-  const lines = await terminalLines(stderr());
-  const end = (): void => lines.close();
-  signal.addEventListener('abort', end, { once: true });
-  stderr().write(text);
-  lines.setPrompt(prompt);
-  lines.prompt();
-  try {
-    for await (const line of lines) {
-      const answer = line.trim().toLowerCase();
-      if (answer === 'yes') return true;
-      if (answer === 'no') return false;
-      lines.prompt();
-    }
-  } finally {
-    signal.removeEventListener('abort', end);
-    lines.close();
-  }
-  signal.throwIfAborted();
-  return false;
 }

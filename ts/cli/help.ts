@@ -1,4 +1,5 @@
-import { describeFlags } from './parse.js';
+import { FLAG_HELP } from './flag-help.js';
+import type { FlagHelp } from './flag-help.js';
 import type { Flag } from './parse.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
 
@@ -52,4 +53,30 @@ there or some paths are not as they should be, 24 some vanished, 25 --max-delete
 35 timeout of connecting, 40 deletion refused, 41 busy, 42 content was damaged on its way, 43 server not
 known, 44 not allowed, 45 no native binary, 46 output could not be written, 47 a limit was reached,
 48 the server's key is not the pinned one, 70 a defect.`;
+}
+
+/** What the help says of a flag, and under which heading. */
+export function flagHelp({ name, category, help }: Flag): FlagHelp {
+  const said = { ...FLAG_HELP[name], ...(category !== undefined && { category }), ...(help !== undefined && { help }) };
+  if (said.category === undefined || said.help === undefined) throw new TypeError(`--${name} has no help`);
+  return { category: said.category, help: said.help };
+}
+
+/** The lines of `--help` for some flags, under their headings in order of declaration. */
+function describeFlags(flags: readonly Flag[]): string {
+  const shown = flags.filter((flag) => flag.hidden !== true);
+  const left = (flag: Flag): string => {
+    const value = flag.value === undefined ? '' : flag.bare === undefined ? `=${flag.value}` : `[=${flag.value}]`;
+    return `  ${flag.short === undefined ? '   ' : `-${flag.short},`} --${flag.name}${value}`;
+  };
+  const width = Math.max(...shown.map((flag) => left(flag).length)) + 2;
+  const categories = [...new Set(shown.map((flag) => flagHelp(flag).category))];
+  return categories
+    .map((category) => {
+      const lines = shown
+        .filter((flag) => flagHelp(flag).category === category)
+        .map((flag) => `${left(flag).padEnd(width)}${flagHelp(flag).help}`);
+      return [`${category}:`, ...lines].join('\n');
+    })
+    .join('\n\n');
 }

@@ -94,6 +94,16 @@ function unknown(flag: string, word: string): ConfigError {
   return new ConfigError(`unknown --${flag} item: ${JSON.stringify(word)}; --info=help lists those of --info`);
 }
 
+/** The format of the lines, where there is one. */
+export function formatOf(flags: ParsedFlags): string | undefined {
+  return flags.text('out-format') ?? (flags.on('itemize-changes') ? '%i %n%L' : undefined);
+}
+
+/** How numbers are shown: 0 as digits, 1 with thousands apart, 2 and 3 with units. */
+export function numberLevel(flags: ParsedFlags): number {
+  return flags.given('human-readable') === false ? 0 : Math.min(3, 1 + flags.times('human-readable'));
+}
+
 /** Whether what the words mean is asked for, and nothing else is to be done. */
 export function wantsInfoHelp(flags: ParsedFlags): boolean {
   return given(flags, 'info').some(([word]) => word === 'help');

@@ -5,7 +5,7 @@ import { invite, issueCredential } from '../invitations.js';
 import type { InviteOptions } from '../invitations.js';
 import { OPERATIONS } from '../server-options.js';
 import type { Operation } from '../server-options.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { sizeOf } from './flag-values.js';
 import { INVITE_FLAGS, SERVE_FLAGS } from './flags.js';

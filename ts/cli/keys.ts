@@ -4,7 +4,7 @@ import { ConfigError } from '../errors.js';
 import { loadNative } from '../native.js';
 import { identity } from '../trust.js';
 import { identityOption } from './connecting.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { KEYS_FLAGS, SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';

@@ -7,11 +7,6 @@ import { moment, permissions } from './out-format.js';
 import type { FormatValues } from './out-format.js';
 import type { ParsedFlags, Word } from './parse.js';
 
-/** Whether the source is listed, and nothing is transferred: it is asked for, or there is no destination. */
-export function listsOnly(flags: ParsedFlags): boolean {
-  return flags.on('list-only') || flags.operands.length === 1;
-}
-
 /** The operands of a list: it is made as by a dry run to a place where nothing is. */
 export async function listedOperands(flags: ParsedFlags): Promise<Word[]> {
   // Not at the top: loading it takes longer than most modules of a sync.

@@ -2,7 +2,6 @@
 import { dispatch } from './dispatch.js';
 import { EXIT } from './exit-codes.js';
 import { endOutput, leave, print } from './output.js';
-import { versionJson, versionText } from './version.js';
 
 const first = process.argv[2];
 if (first === '--version' || first === '-V' || first === '-VV') {
@@ -13,6 +12,7 @@ if (first === '--version' || first === '-V' || first === '-VV') {
 }
 
 async function sayVersion(): Promise<void> {
+  const { versionJson, versionText } = await import('./version.js');
   const isJson = first === '-VV' || ['--version', '-V', '-VV'].includes(process.argv[3] ?? '');
   await print(isJson ? versionJson() : versionText());
   await endOutput();

@@ -6,7 +6,7 @@ import { daemonModule, parseShellPlace } from '../shell.js';
 import type { ShellPlace } from '../shell.js';
 import { parseTarget } from '../target.js';
 import type { Target } from '../target.js';
-import type { Word } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
 
 /** Takes SRC... and DEST apart. */
 export function endsOf(operands: readonly Word[]): Ends {
@@ -49,4 +49,9 @@ export function operandLocations(words: readonly Word[]): (Word | ShellPlace)[] 
     if (typeof location === 'object' && 'host' in location) before = location;
     return location;
   });
+}
+
+/** Whether the source is listed, and nothing is transferred: it is asked for, or there is no destination. */
+export function listsOnly(flags: ParsedFlags): boolean {
+  return flags.on('list-only') || flags.operands.length === 1;
 }

@@ -20,10 +20,10 @@ export interface Flag {
   readonly choices?: readonly string[];
   /** A file of settings in the working directory may set it: it leaves out more, or tells of a run otherwise. */
   readonly project?: boolean;
-  /** One line for the help. */
-  readonly help: string;
-  /** The heading under which the help shows it. */
-  readonly category: string;
+  /** One line for the help, where that is not the one of `FLAG_HELP`, which few runs load. */
+  readonly help?: string;
+  /** The heading under which the help shows it, where that is not the one of `FLAG_HELP`. */
+  readonly category?: string;
   /** Flags that it turns on as well. */
   readonly implies?: readonly string[];
   /** Flags that the parts of its value, between colons, turn on: each part that is there the one in its place. */
@@ -293,23 +293,4 @@ function unknownFlag(flags: readonly Flag[], shown: string, foreign: Readonly<Re
   return new ConfigError(`unknown flag ${shown}${meant === undefined ? '' : `; did you mean ${prefix}${meant}?`}`, {
     details: { flag: shown, nearest: meant === undefined ? undefined : `${prefix}${meant}` },
   });
-}
-
-/** The lines of `--help` for some flags, under their headings in order of declaration. */
-export function describeFlags(flags: readonly Flag[]): string {
-  const shown = flags.filter((flag) => flag.hidden !== true);
-  const left = (flag: Flag): string => {
-    const value = flag.value === undefined ? '' : flag.bare === undefined ? `=${flag.value}` : `[=${flag.value}]`;
-    return `  ${flag.short === undefined ? '   ' : `-${flag.short},`} --${flag.name}${value}`;
-  };
-  const width = Math.max(...shown.map((flag) => left(flag).length)) + 2;
-  const categories = [...new Set(shown.map((flag) => flag.category))];
-  return categories
-    .map((category) => {
-      const lines = shown
-        .filter((flag) => flag.category === category)
-        .map((flag) => `${left(flag).padEnd(width)}${flag.help}`);
-      return [`${category}:`, ...lines].join('\n');
-    })
-    .join('\n\n');
 }

@@ -118,7 +118,7 @@ async function writePage(
   comparisons: readonly Comparison[] | undefined,
   against: FileName | undefined,
 ): Promise<void> {
-  const [{ page }, { packageVersion }] = await Promise.all([import('./profile/page.js'), import('./version.js')]);
+  const [{ page }, { packageVersion }] = await Promise.all([import('./profile/page.js'), import('./package.js')]);
   const content = {
     files: files.map(({ shown }) => shown),
     syncs,

@@ -15,7 +15,7 @@ import { absolute, pathBytes, textOf } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { DURABILITIES } from '../words.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { identityOption, pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';

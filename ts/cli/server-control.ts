@@ -4,7 +4,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
 import { ConfigError, ConnectionError, IoError, ioError } from '../errors.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { SERVER_FLAGS, SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';

@@ -1,7 +1,6 @@
 import { ConfigError } from '../errors.js';
 import type { TransferOptions } from '../options.js';
-import { formatOf } from './account.js';
-import { infoLevels } from './info.js';
+import { formatOf, infoLevels } from './info.js';
 import type { InfoLevels } from './info.js';
 import type { ParsedFlags } from './parse.js';
 import { flaggedOptions } from './transfer-flags.js';

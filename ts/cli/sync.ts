@@ -11,49 +11,42 @@ import { isDirectory, remoteEnd } from '../placement.js';
 import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
 import type { RemoteTarget, Target } from '../target.js';
-import { Account, numberLevel } from './account.js';
-import type { AccountOf } from './account.js';
-import { arrivalOf, displayName, madeLine, madeTopLine, sourcePath } from './arrival.js';
-import type { Arrival } from './arrival.js';
-import { configuredFlags } from './config-file.js';
+import type { Account } from './account.js';
+import { configuredFlags } from './configured.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
-import { explainCommand } from './explain.js';
-import { mayBootstrap, withFirstContact } from './first-contact.js';
-import { FOREIGN_FLAGS } from './foreign-flags.js';
-import { mainHelp } from './help.js';
-import { infoHelp, infoLevels, wantsInfoHelp } from './info.js';
+import { withFirstContact } from './first-contact.js';
+import { formatOf, infoHelp, infoLevels, numberLevel, wantsInfoHelp } from './info.js';
 import type { InfoLevels } from './info.js';
-import type { ItemizeContext } from './itemize.js';
 import { JSON_SCHEMA, printJson } from './json.js';
-import { listOptions, listedOperands, listsOnly } from './list-only.js';
-import { LogFile } from './log-file.js';
+import { remoteListOf } from './lists.js';
+import type { LogFile } from './log-file.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
-import { endsOf } from './operands.js';
+import { endsOf, listsOnly } from './operands.js';
+import { packageVersion } from './package.js';
 import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
-import { ProgressLines } from './progress-lines.js';
-import { withRemoteList } from './remote-list.js';
-import { printError, printErrorJson, printFailures, printWarnings, summaryLine } from './report.js';
+import type { ProgressLines } from './progress-lines.js';
 import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
 import { safe, showHighBytes } from './names.js';
 import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
-import { packageVersion, versionJson, versionText } from './version.js';
 
 /** `sparsync [OPTIONS] SRC... DEST`. */
 export async function syncCommand(words: readonly Word[]): Promise<number> {
   const flags = await configuredFlags(SYNC_FLAGS, words, {
     tables: { sync: SYNC_FLAGS, connection: CONNECTING_FLAGS },
-    foreign: FOREIGN_FLAGS,
+    foreign: async () => (await import('./foreign-flags.js')).FOREIGN_FLAGS,
     project: true,
   });
   if (flags.on('version')) {
+    const { versionJson, versionText } = await import('./version.js');
     await print(flags.times('version') > 1 ? versionJson() : versionText());
     return EXIT.ok;
   }
   // `-h` is rsync's for sizes; alone it can only be a call for help.
   if (flags.on('help') || (flags.operands.length === 0 && (words.length === 0 || flags.on('human-readable')))) {
+    const { mainHelp } = await import('./help.js');
     await print(mainHelp());
     return words.length === 0 ? EXIT.usage : EXIT.ok;
   }
@@ -62,17 +55,21 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     await print(infoHelp());
     return EXIT.ok;
   }
-  if (flags.words('explain').length > 0) return explainCommand(flags);
+  if (flags.words('explain').length > 0) return (await import('./explain.js')).explainCommand(flags);
   return new SyncRun(flags).execute();
 }
 
-/** One call of the command. */
+/** One call of the command. What few runs need is loaded by those. */
 class SyncRun {
   readonly #flags: ParsedFlags;
   readonly #json: boolean;
   readonly #info: InfoLevels;
-  readonly #progress: ProgressLines | undefined;
-  #account: Account | undefined;
+  readonly #lists: boolean;
+  #progress: ProgressLines | undefined;
+  /** What is said of the run, where it is not JSON. */
+  #account: (() => Promise<Account>) | undefined;
+  /** Whether more is said than what went wrong or is left out. */
+  #isTelling = false;
   #log: LogFile | undefined;
   #result: SyncResult | undefined;
   #current: SyncJob | undefined;
@@ -86,27 +83,21 @@ class SyncRun {
     this.#flags = flags;
     this.#json = flags.on('json');
     this.#info = infoLevels(flags);
-    this.#progress =
-      this.#info.progress > 0 && !this.#json
-        ? new ProgressLines({
-            total: this.#info.progress > 1,
-            level: numberLevel(flags),
-            dryRun: flags.on('dry-run'),
-          })
-        : undefined;
+    this.#lists = listsOnly(flags);
   }
 
   async execute(): Promise<number> {
     const removeHandlers = onSignals(EXIT.interrupted, (reason) => this.#interrupt(reason));
     onBrokenPipe(() => this.#interrupt(new Interrupted('SIGPIPE')));
     try {
-      const lists = listsOnly(this.#flags);
-      const ends = endsOf(lists ? await listedOperands(this.#flags) : this.#flags.operands);
+      const list = this.#lists ? await import('./list-only.js') : undefined;
+      const ends = endsOf(list === undefined ? this.#flags.operands : await list.listedOperands(this.#flags));
       const asked = transferOptions(this.#flags, this.#info);
-      const transfer = lists ? listOptions(asked) : asked;
+      const transfer = list?.listOptions(asked) ?? asked;
       const connect = connectOptions(this.#flags);
       await this.#openProfiles();
-      this.#openLog();
+      await this.#openProgress();
+      await this.#openLog();
       await this.#connectAndRun(ends, connect, transfer);
       return await this.#finish();
     } catch (error) {
@@ -117,9 +108,21 @@ class SyncRun {
     }
   }
 
-  #openLog(): void {
+  async #openProgress(): Promise<void> {
+    if (this.#info.progress === 0 || this.#json) return;
+    const { ProgressLines } = await import('./progress-lines.js');
+    this.#progress = new ProgressLines({
+      total: this.#info.progress > 1,
+      level: numberLevel(this.#flags),
+      dryRun: this.#flags.on('dry-run'),
+    });
+  }
+
+  async #openLog(): Promise<void> {
     const path = this.#flags.text('log-file');
-    if (path !== undefined) this.#log = new LogFile(path, this.#flags.text('log-file-format'));
+    if (path === undefined) return;
+    const { LogFile } = await import('./log-file.js');
+    this.#log = new LogFile(path, this.#flags.text('log-file-format'));
   }
 
   #interrupt(reason: Interrupted): void {
@@ -139,7 +142,9 @@ class SyncRun {
     try {
       await this.#runOver(ends, remote, connect, transfer);
     } catch (error) {
-      if (remote === undefined || !(await mayBootstrap(error, connect, () => this.#askingSignal()))) throw error;
+      if (remote === undefined) throw error;
+      const { mayBootstrap } = await import('./asking.js');
+      if (!(await mayBootstrap(error, connect, () => this.#askingSignal()))) throw error;
       await this.#runOver(ends, remote, { ...connect, bootstrap: true }, transfer);
     }
   }
@@ -165,14 +170,16 @@ class SyncRun {
   }
 
   async #run(given: Ends, connection: Connection | undefined, asked: TransferOptions): Promise<void> {
-    const transfer = await withRemoteList(this.#flags, given, connection, asked);
+    const transfer =
+      remoteListOf(this.#flags) === undefined
+        ? asked
+        : await (await import('./remote-list.js')).withRemoteList(this.#flags, given, connection, asked);
     const probe = remembered((remote) => isRemoteDirectory(connection, remote));
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
     const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
     if (ends === undefined) return;
-    this.#account = this.#json ? undefined : new Account(await this.#accountOf(ends, transfer, probe));
-    await this.#account?.begin();
+    if (!this.#json) await this.#openAccount(ends, transfer, probe);
     const job = startJob(ends, connection, transfer);
     this.#current = job;
     if (this.#interrupted !== undefined) job.cancel(this.#interrupted);
@@ -199,29 +206,25 @@ class SyncRun {
     note(`transport: ${transport} (${safe(remoteAddress)})`);
   }
 
-  /** What the account of a run is made of, which takes a look at both ends where it names paths. */
-  async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<AccountOf> {
-    const isNamed = transfer.events?.items === true || transfer.itemDetails === true;
-    const lists = listsOnly(this.#flags);
-    let found: Promise<Arrival> | undefined;
-    const look = (): Promise<Arrival> => (found ??= arrivalOf(ends, transfer, probe));
-    const arrival = isNamed ? await look() : { prefix: '', single: undefined, hasTop: false, place: undefined };
-    return {
-      ...arrival,
-      look,
-      flags: this.#flags,
-      lists,
-      info: this.#info,
-      direction: directionOf(ends),
-      times: transfer.times === true,
-      links: this.#flags.words('link-dest').length > 0,
-      log: this.#log,
-      progress: this.#progress,
-      checksum: transfer.compare === 'content',
-      sourcePath: sourcePath(ends),
-      made: isNamed && !lists ? await madeLine(ends, this.#flags.on('mkpath'), probe) : undefined,
-      madeTop: madeTopLine(ends),
-    };
+  /** Begins to tell. Where nothing is to be told but what is left out, that is made only when something is. */
+  async #openAccount(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<void> {
+    const { nonreg: _, ...others } = this.#info;
+    this.#isTelling =
+      this.#lists ||
+      this.#log !== undefined ||
+      this.#progress !== undefined ||
+      transfer.events?.items === true ||
+      formatOf(this.#flags) !== undefined ||
+      Object.values(others).some((level) => level > 0);
+    let account: Promise<Account> | undefined;
+    this.#account = () => (account ??= this.#accountOf(ends, transfer, probe));
+    if (this.#isTelling) await (await this.#account()).begin();
+  }
+
+  async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<Account> {
+    const { accountOf } = await import('./account.js');
+    const told = { flags: this.#flags, info: this.#info, lists: this.#lists, log: this.#log, progress: this.#progress };
+    return accountOf(ends, transfer, probe, told);
   }
 
   /** What is left without -r: the sources that are no directories. */
@@ -229,7 +232,10 @@ class SyncRun {
     const kept: Target[] = [];
     for (const source of sources) {
       if (!(await isDirectory(source, probe))) kept.push(source);
-      else if (!this.#flags.on('quiet')) note(`skipping directory ${displayName(source)} (-r or -a goes into it)`);
+      else if (!this.#flags.on('quiet')) {
+        const { displayName } = await import('./arrival.js');
+        note(`skipping directory ${displayName(source)} (-r or -a goes into it)`);
+      }
     }
     const [first, ...others] = kept;
     return first === undefined ? undefined : { sources: [first, ...others], destination };
@@ -252,8 +258,8 @@ class SyncRun {
       const shown = event.type !== 'done' && (event.type !== 'progress' || this.#flags.on('progress'));
       if (shown) await printJson(event);
     } else if (event.type === 'progress') await this.#progress?.update(event);
-    else if (event.type === 'item') await this.#account?.item(event);
-    else if (event.type === 'warning') await this.#account?.warning(event);
+    else if (event.type === 'item') await (await this.#account?.())?.item(event);
+    else if (event.type === 'warning') await (await this.#account?.())?.warning(event);
     else if (event.type === 'retry' && !this.#flags.on('quiet')) {
       note(`${safe(event.message)}; trying again in ${(event.delayMs / 1000).toFixed(1)} s`);
     }
@@ -263,16 +269,17 @@ class SyncRun {
   async #tellWarnings(result: SyncResult): Promise<void> {
     for (const { code, path, pathBytes, message } of result.warnings) {
       const where = { ...(path === undefined ? {} : { path }), ...(pathBytes === undefined ? {} : { pathBytes }) };
-      if (code !== undefined) await this.#account?.warning({ code, ...where, message });
+      if (code !== undefined) await (await this.#account?.())?.warning({ code, ...where, message });
     }
   }
 
-  #printWarnings(result: SyncResult): void {
-    if (this.#json || this.#flags.on('quiet')) return;
+  async #printWarnings(result: SyncResult): Promise<void> {
+    if (result.warnings.length === 0 || this.#json || this.#flags.on('quiet')) return;
     const maps = ['usermap', 'groupmap', 'chown'];
     const wantsOwners =
       ['owner', 'group', 'super'].some((name) => this.#flags.spelled(name)) ||
       maps.some((name) => this.#flags.text(name) !== undefined);
+    const { printWarnings } = await import('./report.js');
     printWarnings(result, wantsOwners);
   }
 
@@ -284,13 +291,21 @@ class SyncRun {
       await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
       return exitCode;
     }
-    this.#printWarnings(result);
-    if (!this.#flags.on('quiet')) printFailures(result);
-    await this.#account?.end(result);
+    await this.#printWarnings(result);
+    if (!this.#flags.on('quiet') && result.failures.length + result.failuresDropped > 0) {
+      const { printFailures } = await import('./report.js');
+      printFailures(result);
+    }
+    await this.#tellEnd(result);
     return exitCode;
   }
 
+  async #tellEnd(result: SyncResult): Promise<void> {
+    if (this.#isTelling) await (await this.#account?.())?.end(result);
+  }
+
   async #fail(error: unknown): Promise<number> {
+    const { printError, printErrorJson, summaryLine } = await import('./report.js');
     if (error instanceof Interrupted) {
       if (isPipeBroken()) return EXIT.interrupted;
       const stats = this.#current?.stats();
@@ -312,16 +327,11 @@ class SyncRun {
     const result =
       error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
     if (result !== undefined) this.#keepProfile(result);
-    if (error instanceof PartialSyncError) this.#printWarnings(error.result);
+    if (error instanceof PartialSyncError) await this.#printWarnings(error.result);
     const exitCode = printError(error);
-    if (result !== undefined) await this.#account?.end(result);
+    if (result !== undefined) await this.#tellEnd(result);
     return exitCode;
   }
-}
-
-function directionOf({ sources: [source], destination }: Ends): ItemizeContext['direction'] {
-  if (source.kind === 'remote') return 'pull';
-  return destination.kind === 'remote' ? 'push' : 'local';
 }
 
 /** Looks whether a remote path is a directory. */

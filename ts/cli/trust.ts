@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { defaultKnownHostsPath } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { pinKey, pinnedKeys, unpinKeys } from '../trust.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { TRUST_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';

@@ -5,7 +5,7 @@ import type { Location } from '../target.js';
 import { verify } from '../verify.js';
 import type { VerifyResult } from '../verify.js';
 import { connectOptions } from './connecting.js';
-import { configuredFlags } from './config-file.js';
+import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { verbHelp } from './help.js';

@@ -1,0 +1,94 @@
+import { variable } from './config.js';
+import { ConfigError } from './errors.js';
+import { quoted, remotePrograms, startScript } from './remote-program.js';
+import type { Bootstrap, RemoteProgram } from './remote-program.js';
+import type { Via } from './shell.js';
+
+/** The words of a command as rsync takes `-e`: blanks part them, quotes of either kind keep them together. */
+export function shellWords(text: string, what: string): string[] {
+  const words: string[] = [];
+  for (const match of text.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+|['"]/g)) {
+    const word = match[0];
+    if (word === "'" || word === '"') throw new ConfigError(`${what} has a quote without an end: ${text}`);
+    words.push(
+      word.replaceAll(/'([^']*)'|"([^"]*)"/g, (_, single?: string, double?: string) => single ?? double ?? ''),
+    );
+  }
+  if (words.length === 0) throw new ConfigError(`${what} is empty`);
+  return words;
+}
+
+/** What says how the other end is started. */
+export interface ShellSettings {
+  readonly rsh: string | readonly string[] | undefined;
+  readonly remotePath: string | undefined;
+  readonly bootstrap: Bootstrap | undefined;
+}
+
+/** A command that leads to the other end of a session. */
+export interface SessionCommand {
+  readonly words: readonly string[];
+  /** As people are shown it: without the script that finds the program. */
+  readonly shown: string;
+  /** What may be put at the other end. */
+  readonly programs: readonly RemoteProgram[];
+}
+
+/** The remote shell, as its words. */
+function remoteShell({ rsh }: Pick<ShellSettings, 'rsh'>): readonly string[] {
+  if (typeof rsh === 'object') return rsh;
+  if (rsh !== undefined) return shellWords(rsh, 'rsh');
+  const fromEnvironment = variable('RSYNC_RSH');
+  return fromEnvironment === undefined ? ['ssh'] : shellWords(fromEnvironment, 'RSYNC_RSH');
+}
+
+function isSshItself(shell: readonly string[]): boolean {
+  return /(?:^|\/)ssh$/.test(shell[0] ?? '');
+}
+
+/** Whether the other end can be put where it is missing: over ssh, where no program is named. */
+export function canBootstrap(settings: Pick<ShellSettings, 'rsh' | 'remotePath'>): boolean {
+  return settings.remotePath === undefined && isSshItself(remoteShell(settings));
+}
+
+/** The command that starts the other end of a session. Nothing of a run stands in it: paths go over the pipe. */
+export function sessionCommand(host: string, via: Via, settings: ShellSettings): SessionCommand {
+  const { remotePath, bootstrap = false } = settings;
+  if (bootstrap !== false && remotePath !== undefined) {
+    throw new ConfigError(
+      'options bootstrap and remotePath exclude each other: a program that is named is not put there',
+    );
+  }
+  const plain = [remotePath ?? 'sparsync-remote', '--stdio'];
+  if ('command' in via) {
+    const command = { shown: [...via.command, ...plain].join(' ') };
+    if (bootstrap === false) return { ...command, words: [...via.command, ...plain], programs: [] };
+    const programs = remotePrograms();
+    return { ...command, words: [...via.command, 'sh', '-c', startScript(programs, bootstrap)], programs };
+  }
+  // ssh reads its own options behind the host too.
+  if (remotePath?.startsWith('-') === true) throw new ConfigError('option remotePath cannot begin with "-"');
+  const shell = remoteShell(settings);
+  const isSsh = isSshItself(shell);
+  for (const [name, isGiven] of [
+    ['a port', via.port !== undefined],
+    ['bootstrap', bootstrap !== false],
+  ] as const) {
+    if (isGiven && !isSsh)
+      throw new ConfigError(`${name} is for ssh alone, and the remote shell is ${shell.join(' ')}`);
+  }
+  const words = [
+    ...shell,
+    ...(via.port === undefined ? [] : ['-p', String(via.port)]),
+    ...(via.user === undefined ? [] : ['-l', via.user]),
+    host,
+  ];
+  const shown = [...words, ...plain].join(' ');
+  if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [] };
+  const programs = remotePrograms();
+  return {
+    words: [...words, quoted(startScript(programs, bootstrap))],
+    shown,
+    programs: bootstrap === false ? [] : programs,
+  };
+}
