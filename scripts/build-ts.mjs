@@ -1,11 +1,12 @@
 // Compiles ts/ to dist/. Starts from an empty folder, so that no removed module is published.
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mustRun, ROOT, tool } from './process.mjs';
 
 /** Where the command starts. */
-const START = 'ts/cli/main.ts';
+const START = 'ts/cli/start.ts';
 
 /** Compiles the TypeScript sources. */
 export async function buildTs({ echo = false } = {}) {
@@ -57,7 +58,22 @@ async function buildCommand() {
   const shared = importedFrom(outputFiles.map(({ text }) => text).join('\n'));
   const stdin = { contents: sharing(shared), resolveDir: ROOT };
   const plugins = [{ name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) }, ...command.plugins];
-  await build({ ...command, ...packed, plugins, stdin, outfile: 'dist/cli/main.js' });
+  await build({
+    ...command,
+    ...packed,
+    plugins,
+    stdin,
+    outfile: 'dist/cli/start.js',
+    // One expression, which `main.ts` runs.
+    banner: { js: '(function (exports, require, module, __filename, __dirname) {' },
+    footer: { js: '})' },
+  });
+  const text = readFileSync(`${ROOT}/dist/cli/start.js`);
+  const define = {
+    ...command.define,
+    START: JSON.stringify(createHash('sha256').update(text).digest('hex').slice(0, 16)),
+  };
+  await build({ ...command, ...packed, define, entryPoints: ['ts/cli/main.ts'], outdir: 'dist/cli' });
   const taken = (file) => `module.exports = require('./main.js').shared(${[...shared.keys()].indexOf(file)});`;
   await build({ ...bundles(taken), ...packed });
   await build({
@@ -111,9 +127,8 @@ function sharing(shared) {
     members: `{ __esModule: true, ${[...names].map((name) => `${name}: ${name}${index}`).join(', ')} }`,
   }));
   // A function is there before the command runs, which is before the end of this module; and what it gives is made for who asks.
-  return `#!/usr/bin/env node
-${modules.map(({ from }) => from).join('\n')}
-import './${START}';
+  return `${modules.map(({ from }) => from).join('\n')}
+export * from './${START}';
 export function shared(index) {
   switch (index) {
     ${modules.map(({ members }, index) => `case ${index}: return ${members};`).join('\n')}

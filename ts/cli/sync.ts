@@ -12,6 +12,7 @@ import type { Ends } from '../placement.js';
 import { sync } from '../sync.js';
 import type { RemoteTarget, Target } from '../target.js';
 import type { Account } from './account.js';
+import type { After } from './compiled.js';
 import { configuredFlags } from './configured.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
@@ -31,6 +32,13 @@ import { Interrupted, onSignals } from './signals.js';
 import { transferOptions } from './sync-options.js';
 import { safe, showHighBytes } from './names.js';
 import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
+
+let lastRun: After | undefined;
+
+/** The kind of the run that this process has made to its end. */
+export function ran(): After | undefined {
+  return lastRun;
+}
 
 /** `sparsync [OPTIONS] SRC... DEST`. */
 export async function syncCommand(words: readonly Word[]): Promise<number> {
@@ -99,7 +107,9 @@ class SyncRun {
       await this.#openProgress();
       await this.#openLog();
       await this.#connectAndRun(ends, connect, transfer);
-      return await this.#finish();
+      const exitCode = await this.#finish();
+      lastRun = remoteEnd(ends) === undefined ? 'local' : 'remote';
+      return exitCode;
     } catch (error) {
       return await this.#fail(error);
     } finally {

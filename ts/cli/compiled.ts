@@ -1,0 +1,130 @@
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import type { Stats } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** What kind of run was made: what it called is compiled in what is kept. */
+export type After = 'local' | 'remote';
+
+/** What V8 made of the command in an earlier run. */
+export interface Kept {
+  readonly after: After;
+  readonly bytes: Buffer;
+}
+
+/** The last byte of what is kept, by the kind of run. */
+const MARKS: Readonly<Record<After, number>> = { local: 0, remote: 1 };
+
+/** What is kept of other versions is removed after so long. */
+const OTHERS_MS = 30 * 24 * 3600 * 1000;
+
+/** Bits of a mode by which others than the owner may write. */
+const WRITABLE = 0o022;
+
+/** What V8 has made of a build of the command, if it was kept, and nobody else can have written it: it is code that runs. */
+export function kept(build: string): Kept | undefined {
+  const folder = cacheFolder();
+  const content = folder === undefined ? undefined : ownFile(`${folder}/${nameOf(build)}`);
+  if (content === undefined) return undefined;
+  return { after: content.at(-1) === MARKS.remote ? 'remote' : 'local', bytes: content.subarray(0, -1) };
+}
+
+/** Keeps what V8 has made. Without it the next start takes longer, and nothing else: whatever fails is not told. */
+export function keep(build: string, after: After, bytes: Buffer): void {
+  try {
+    const folder = cacheFolder();
+    if (folder === undefined || !isMade(folder)) return;
+    const name = nameOf(build);
+    const temporary = `${folder}/.${name}.${process.pid}`;
+    const descriptor = openSync(temporary, 'wx', 0o600);
+    try {
+      writeFileSync(descriptor, Buffer.concat([bytes, Buffer.of(MARKS[after])]));
+      // V8 does not see that content is not what it was: under its name stands what has reached the disk.
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, `${folder}/${name}`);
+    removeOthers(folder, name);
+  } catch {
+    // As said above.
+  }
+}
+
+/** The folder of what is kept; none where it is not wanted, or no folder of this user is known. */
+function cacheFolder(): string | undefined {
+  const { NODE_DISABLE_COMPILE_CACHE, NODE_V8_COVERAGE } = process.env;
+  if (NODE_DISABLE_COMPILE_CACHE !== undefined || NODE_V8_COVERAGE !== undefined) return undefined;
+  const base = baseFolder();
+  return base === undefined ? undefined : `${base}/sparsync`;
+}
+
+/** `$XDG_CACHE_HOME`, else `~/.cache`, of users as POSIX has them. */
+function baseFolder(): string | undefined {
+  const { XDG_CACHE_HOME = '', HOME = '' } = process.env;
+  if (process.geteuid === undefined) return undefined;
+  // A relative one is to be ignored, says the XDG specification.
+  if (XDG_CACHE_HOME.startsWith('/')) return XDG_CACHE_HOME;
+  return HOME.startsWith('/') ? `${HOME}/.cache` : undefined;
+}
+
+/** What is compiled is for one build of the command, one of Node, and one processor. */
+function nameOf(build: string): string {
+  return `compiled-${build}-${process.version}-${process.arch}`;
+}
+
+/** The content of a regular file that is this user's, and that nobody else may write. */
+function ownFile(path: string): Buffer | undefined {
+  // Looking is one call where there is nothing, and no error is made.
+  if (!existsSync(path)) return undefined;
+  try {
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const stats = fstatSync(descriptor);
+      return stats.isFile() && isOwn(stats) && (stats.mode & WRITABLE) === 0 ? readFileSync(descriptor) : undefined;
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether something is this user's: of what root owns in somebody's home folder others may be able to change the name. */
+function isOwn({ uid }: Stats): boolean {
+  return uid === process.geteuid?.();
+}
+
+/** Makes the folder, where what it is to be in is this user's: root leaves nothing in the home folders of others. */
+function isMade(folder: string): boolean {
+  const base = dirname(folder);
+  if (!existsSync(base)) {
+    if (!isOwn(statSync(dirname(base)))) return false;
+    mkdirSync(base, { mode: 0o700 });
+  }
+  if (!isOwn(statSync(base))) return false;
+  if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) mkdirSync(folder, { mode: 0o700 });
+  const made = lstatSync(folder);
+  return made.isDirectory() && isOwn(made);
+}
+
+function removeOthers(folder: string, name: string): void {
+  for (const other of readdirSync(folder)) {
+    if (other === name || !/^\.?compiled-/.test(other)) continue;
+    if (Date.now() - lstatSync(`${folder}/${other}`).mtimeMs > OTHERS_MS) unlinkSync(`${folder}/${other}`);
+  }
+}

@@ -1,0 +1,21 @@
+import { dispatch } from './dispatch.js';
+import { EXIT } from './exit-codes.js';
+import { endOutput, leave, print } from './output.js';
+
+export { ran } from './sync.js';
+
+const first = process.argv[2];
+if (first === '--version' || first === '-V' || first === '-VV') {
+  // Asked by scripts before anything else: answered without looking at the rest.
+  void sayVersion();
+} else {
+  void dispatch();
+}
+
+async function sayVersion(): Promise<void> {
+  const { versionJson, versionText } = await import('./version.js');
+  const isJson = first === '-VV' || ['--version', '-V', '-VV'].includes(process.argv[3] ?? '');
+  await print(isJson ? versionJson() : versionText());
+  await endOutput();
+  leave(EXIT.ok);
+}
