@@ -19,7 +19,8 @@ use deliveries::{Deliveries, Sample};
 use filter::MaxFilter;
 use probe::{Cycle, ProbeRtt};
 
-/// The first window and then for each acknowledged byte one more: twice as much in each round.
+/// What may be under way until the path is full, in multiples of what it was seen to hold: enough for twice as much in each
+/// round.
 const STARTUP_GAIN: f64 = 2.77;
 
 /// What may be under way, in multiples of what the path holds.
@@ -38,7 +39,7 @@ const LOSS_ALONE: f64 = 0.13;
 const LOST_PACKETS_LEAST: u64 = 6;
 
 /// The most that the first window is, however long the path.
-const FIRST_WINDOW_MOST: f64 = 1_048_576.0;
+const FIRST_WINDOW_MOST: f64 = 1_572_864.0;
 
 /// What is left of a bound after too much was lost.
 const BETA: f64 = 0.7;
@@ -138,6 +139,8 @@ pub(super) struct Bbr {
     full_rounds: u32,
     is_full: bool,
     window: f64,
+    /// What it was made by the first round trip, if it was.
+    first_window: f64,
 }
 
 impl Bbr {
@@ -166,6 +169,7 @@ impl Bbr {
             full_rate: 0.0,
             full_rounds: 0,
             is_full: false,
+            first_window: 0.0,
         }
     }
 
@@ -192,7 +196,10 @@ impl Bbr {
         let Some(sample) = sample else { return };
         if self.model.min_rtt.is_none() {
             let begins = self.beginning.rate * sample.rtt.as_secs_f64();
-            self.window = self.window.max(begins.min(FIRST_WINDOW_MOST));
+            if begins > self.window {
+                self.window = begins.min(FIRST_WINDOW_MOST).max(self.window);
+                self.first_window = self.window;
+            }
         }
         let expired = self.model.see_rtt(now, sample.rtt, self.probe_rtt.idle);
         let ends = sample.prior_delivered >= self.round.ends_at;
@@ -345,7 +352,8 @@ impl Bbr {
         let most = self.model.holds(gain) + self.model.burst.get() + 3.0 * float(self.beginning.mtu);
         if self.is_full {
             self.window = (self.window + acked).min(most);
-        } else if self.window < most {
+        } else if self.window < most || float(self.deliveries.delivered()) <= self.first_window {
+            // The samples of the first window count the wait for its first answer too, and so see half of the path at most.
             self.window += acked;
         }
         self.window = self.window.min(self.bound()).max(self.least_window());
@@ -411,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_long_path_begins_with_more() {
-        for (rtt_ms, window) in [(1, 12_000), (50, 25_000), (262, 131_000), (60_000, 1 << 20)] {
+        for (rtt_ms, window) in [(1, 12_000), (50, 25_000), (262, 131_000), (60_000, 3 << 19)] {
             let mut bbr = Bbr::new(Beginning { window: 12_000, rate: 500e3, mtu: 1200, seed: 1 });
             bbr.on_sent(Duration::ZERO, 1200);
             bbr.on_acked(Duration::ZERO, 1200);

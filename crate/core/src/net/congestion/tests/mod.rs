@@ -3,4 +3,5 @@
 mod cubic;
 mod flows;
 mod path;
+mod start;
 mod table;

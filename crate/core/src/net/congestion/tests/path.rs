@@ -63,7 +63,11 @@ pub(super) enum Control {
 
 impl Control {
     pub(super) fn bbr(window: u64, mtu: u64, seed: u64) -> Self {
-        Self::Bbr(Box::new(Bbr::new(Beginning { window, rate: 0.0, mtu, seed })))
+        Self::begun(Beginning { window, rate: 0.0, mtu, seed })
+    }
+
+    pub(super) fn begun(beginning: Beginning) -> Self {
+        Self::Bbr(Box::new(Bbr::new(beginning)))
     }
 
     fn window(&self) -> f64 {
@@ -130,6 +134,17 @@ impl Flow {
             ack_due: false,
             arrived: 0,
         }
+    }
+
+    /// Lets a handshake go before, which took so long.
+    pub(super) fn introduced(mut self, rtt: Duration) -> Self {
+        if let Control::Bbr(bbr) = &mut self.control {
+            bbr.on_sent(Duration::ZERO, self.mtu);
+            bbr.on_acked(Duration::ZERO, self.mtu);
+            bbr.on_acks_end(rtt, 0, true);
+        }
+        (self.rtt, self.latest, self.tokens) = (Some(rtt), rtt, 0.0);
+        self
     }
 
     fn srtt(&self) -> Duration {
