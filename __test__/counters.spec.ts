@@ -8,7 +8,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 import { connect, PartialSyncError, serve, type Server, type SyncStats } from '../dist/index.js';
-import { addAttempt, toStats } from '../dist/stats.js';
+import { addAttempt, toStats } from '../ts/stats.js';
 import { until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';

@@ -1,6 +1,6 @@
 // Compiles ts/ to dist/. Starts from an empty folder, so that no removed module is published.
 import { createHash } from 'node:crypto';
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mustRun, ROOT, tool } from './process.mjs';
@@ -12,7 +12,31 @@ const START = 'ts/cli/start.ts';
 export async function buildTs({ echo = false } = {}) {
   rmSync(`${ROOT}/dist`, { recursive: true, force: true });
   await mustRun(tool('tsc'), ['-p', 'tsconfig.build.json'], { echo });
+  await buildApi();
   await buildCommand();
+}
+
+/**
+ * The API is one module beside the types: a program that imports some fifty waits 40 ms for them, and has 6 MB more. What is
+ * for bundlers stays as it is, for the words in it that they show.
+ */
+async function buildApi() {
+  for (const name of readdirSync(`${ROOT}/dist`)) {
+    if (name.endsWith('.js') && name !== 'bundlers.js') rmSync(`${ROOT}/dist/${name}`);
+  }
+  // Not at the top: this module is loaded before the dependencies are installed.
+  const { build } = await import('esbuild');
+  await build({
+    absWorkingDir: ROOT,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.19',
+    logLevel: 'warning',
+    entryPoints: ['ts/index.ts'],
+    outdir: 'dist',
+    external: ['../index.js', './bundlers.js'],
+  });
 }
 
 /**

@@ -5,6 +5,7 @@ import { wordsAreCurrent } from './closed-sets.mjs';
 import { staleOptionFiles } from './options.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { has, ROOT, run } from './process.mjs';
+import { fromSources } from './sources.mjs';
 import { runChecks } from './tap.mjs';
 
 const text = (...path) => readFileSync(join(ROOT, ...path), 'utf8');
@@ -140,7 +141,7 @@ await runChecks({
   },
 
   'errors: docs/errors.md says what each failure and each warning means': async () => {
-    const { FAILURE_CODES, NOTICE_CODES } = await import('../dist/words.js');
+    const { FAILURE_CODES, NOTICE_CODES } = await fromSources('ts/words.ts');
     const [, written] = /^## Failures and warnings$([^]*?)^## /m.exec(text('docs', 'errors.md'));
     const told = [...written.matchAll(/^\| `([a-z-]+)` /gm)].map(([, word]) => word).filter((word) => word !== 'code');
     const sorted = (words) => [...words].toSorted((a, b) => (a < b ? -1 : 1));

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './process.mjs';
+import { fromSources } from './sources.mjs';
 
 const text = (...path) => readFileSync(join(ROOT, ...path), 'utf8');
 
@@ -20,18 +21,12 @@ export function engineKinds() {
 
 /** The codes that the API declares. */
 export async function apiCodes() {
-  return (await import('../dist/codes.js')).ERROR_CODES;
-}
-
-/** The module with the exit codes, as JavaScript: in dist/ it is a part of the bundled command. */
-async function exitCodes() {
-  const { transform } = await import('esbuild');
-  return (await transform(text('ts', 'cli', 'exit-codes.ts'), { loader: 'ts' })).code;
+  return (await fromSources('ts/codes.ts')).ERROR_CODES;
 }
 
 /** The table of docs/errors.md. */
 export async function errorTable() {
-  const { exitCodeOf } = await import(`data:text/javascript,${encodeURIComponent(await exitCodes())}`);
+  const { exitCodeOf } = await fromSources('ts/cli/exit-codes.ts');
   const kinds = [
     ...engineKinds(),
     { code: 'ERR_SPARSYNC_PLATFORM', meaning: 'There is no binary for this platform, or it could not be loaded.' },

@@ -1,4 +1,4 @@
-// Writes the table of codes in docs/errors.md from the sources. Needs dist/ (npm run build:ts).
+// Writes the table of codes in docs/errors.md from the sources.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorTable } from './error-table.mjs';

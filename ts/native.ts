@@ -3,7 +3,6 @@ import { basename, dirname, join } from 'node:path';
 
 import type * as Binding from '../index.js';
 import { builtin } from './builtin.js';
-import { bundled } from './bundlers.js';
 import { PlatformError } from './errors.js';
 
 export type {
@@ -123,6 +122,7 @@ export function packageFolders(target: string): string[] {
 
 /** The binary that a bundler has put beside the bundle, or has loaded by a loader of its own. */
 async function loadBundled(problems: unknown[]): Promise<Native | undefined> {
+  const { bundled } = await import('./bundlers.js');
   const binary = (await bundled(platformTarget()))?.default;
   if (typeof binary !== 'string') return binary as Native | undefined;
   try {

@@ -1,27 +1,15 @@
 // The JSON schema of sparsync.toml, out of the flags of the command.
-import { join } from 'node:path';
-import { ROOT } from '../process.mjs';
-
-/** What the sources say of files of settings; they are TypeScript. */
-async function declared() {
-  // Not at the top: this module is loaded before the dependencies are installed.
-  const { build } = await import('esbuild');
-  const contents = ['config-tables', 'config-values', 'help'].map((name) => `export * from './${name}.js';`).join('\n');
-  const { outputFiles } = await build({
-    stdin: { contents, resolveDir: join(ROOT, 'ts', 'cli'), loader: 'ts' },
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'node',
-  });
-  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
-}
+import { fromSources } from '../sources.mjs';
 
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 /** docs/sparsync.schema.json */
 export async function schemaDocument() {
-  const { ALL_TABLES, TABLES, flagHelp, isNamedPath, kindOf, settable } = await declared();
+  const { ALL_TABLES, TABLES, flagHelp, isNamedPath, kindOf, settable } = await fromSources(
+    'ts/cli/config-tables.ts',
+    'ts/cli/config-values.ts',
+    'ts/cli/help.ts',
+  );
   const value = (flag) => {
     if (isNamedPath(flag)) return { $ref: '#/$defs/paths' };
     if (flag.choices !== undefined)
