@@ -30,6 +30,9 @@ async function build() {
   await buildTs();
 }
 
+/** Measurements that are no race. */
+const APART = { '--fairness': 'fairness.ts', '--restarts': 'restarts.ts' };
+
 const words = process.argv.slice(2);
 if (words.includes('--help')) {
   process.exitCode = await onTerminal(process.execPath, [...TYPESCRIPT, join(ROOT, 'benches/race/main.ts'), '--help']);
@@ -44,5 +47,8 @@ if (words.includes('--help')) {
 } else {
   await build();
   await mustRun('cargo', ['build', '--release', '-q', '-p', 'sparsync-benches', '--bins']);
-  process.exitCode = await onTerminal(process.execPath, [...TYPESCRIPT, join(ROOT, 'benches/race/main.ts'), ...words]);
+  const apart = APART[words[0]];
+  const args = apart === undefined ? ['main.ts', ...words] : [apart, ...words.slice(1)];
+  const [program, ...rest] = args;
+  process.exitCode = await onTerminal(process.execPath, [...TYPESCRIPT, join(ROOT, 'benches/race', program), ...rest]);
 }

@@ -84,6 +84,8 @@ export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/READM
                      than 5 % above the other's, and no peak of memory
   --publish          write docs/performance.{json,svg} and the tables of docs/performance.md
 npm run bench -- --micro [NAME]   micro-benchmarks: criterion, and the boundary to Node
+npm run bench -- --fairness [SECONDS]   two flows on one link: the share of each, and what waits (default: 60)
+npm run bench -- --restarts [RUNS]      a server that is killed and started again in the middle of runs (default: 20)
 environment: SMALL_DIRS=10 SMALL_FILES_PER_DIR=100 SMALL_FILE_SIZE=4096 LARGE_FILES=8 LARGE_FILE_SIZE=2097152
   CHANGED_FILES=100 RUNS=5 TRANSPORTS="daemon ssh" RSYNC_ARGS="-a --delete" BENCH_TMPFS=/dev/shm BENCH_DISK=$TMPDIR`;
 

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { shaped } from './knobs.js';
 import type { LinkName } from './knobs.js';
 import { atEnd, mustRun, startService } from './processes.js';
+import type { Service } from './processes.js';
 
 /** A network namespace. */
 export interface Namespace {
@@ -24,6 +25,15 @@ export interface Link {
   far?: Namespace;
   /** Bytes that have crossed the link in both directions, where it carries nothing else. */
   bytes?: () => number;
+  /** What the near end has sent since the last look, where the link is shaped. */
+  look?: () => Promise<Sent>;
+}
+
+/** What a shaped link says of one direction. */
+export interface Sent {
+  /** What half of the packets waited at most. */
+  waitMs: number;
+  flows: Array<{ protocol: number; from: number; to: number; bytes: number }>;
 }
 
 /** Puts a namespace before a command, for what stays or is not measured. */
@@ -65,11 +75,12 @@ export async function openLink(name: LinkName, programs: string): Promise<Link> 
   }
   const bad = shaped(name);
   const device = bad === undefined ? 'bench' : 'sps0';
+  let shaper: Service | undefined;
   if (bad === undefined) {
     const pair = `link add bench mtu ${MTU} type veth peer bench mtu ${MTU} netns ${far}`;
     await ip('-n', near, ...pair.split(' '));
   } else {
-    await startService(`${programs}/shaped-link`, [near, far, `mtu=${MTU}`, ...bad.shape.split(' ')], {
+    shaper = await startService(`${programs}/shaped-link`, [near, far, `mtu=${MTU}`, ...bad.shape.split(' ')], {
       stdio: 'pipe',
     });
   }
@@ -91,6 +102,7 @@ export async function openLink(name: LinkName, programs: string): Promise<Link> 
     near: namespace(near),
     far: namespace(far),
     bytes: () => countedBytes(near, device),
+    ...(shaper === undefined ? {} : { look: async () => JSON.parse(await shaper.ask('look')) as Sent }),
   };
 }
 

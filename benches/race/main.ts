@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { chart } from './chart.js';
 import type { Contender, Stage } from './contender.js';
@@ -12,6 +11,7 @@ import type { Knobs, LinkName, Selection, SetName } from './knobs.js';
 import { fileSystemOf, openLink } from './links.js';
 import type { Link } from './links.js';
 import { coresBusyWithOthers, describeMachine, freeBytes, makeDiskFolder, makeTmpfsFolder } from './machine.js';
+import { PROGRAMS, ROOT } from './place.js';
 import { cleanUp, cleanUpAtExit } from './processes.js';
 import { publish } from './publish.js';
 import { idleNodeKib, race, reasonOf } from './race.js';
@@ -34,9 +34,6 @@ import { judge } from './targets.js';
 import { Timer } from './timed.js';
 import { makeTree } from './trees.js';
 import type { Tree } from './trees.js';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
-const PROGRAMS = process.env['BENCH_PROGRAMS'] ?? join(ROOT, 'target/release');
 
 /** With more than this of one core busy with something else, figures are marked. */
 const CORES_BUSY_MAX = 0.2;

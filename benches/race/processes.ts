@@ -63,7 +63,11 @@ export interface Service {
   pid: number;
   /** What it printed first. */
   line: string;
+  /** Says a line to it, and waits for the one that it answers. Its standard input has to be a pipe. */
+  ask: (line: string) => Promise<string>;
   stop: () => Promise<void>;
+  /** Ends it without its knowing. */
+  kill: () => Promise<void>;
 }
 
 /** Starts a service and waits for its first line; `line: false` does not wait for one. */
@@ -78,18 +82,34 @@ export async function startService(
   child.stderr?.on('data', (chunk: Buffer) => {
     said += chunk.toString();
   });
-  const first = await new Promise<string>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`${program} ended with ${code} instead of serving\n${said}`)));
-    let text = '';
-    child.stdout?.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      if (text.includes('\n')) resolve(text.slice(0, text.indexOf('\n')));
-    });
-    if (!line) setImmediate(() => resolve(''));
+  let text = '';
+  let answer: ((line: string) => void) | undefined;
+  child.stdout?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    // What nobody waits for is not kept.
+    const end = text.lastIndexOf('\n');
+    if (end < 0) return;
+    answer?.(text.slice(0, end).split('\n')[0] ?? '');
+    text = text.slice(end + 1);
   });
+  const nextLine = async (): Promise<string> =>
+    new Promise<string>((resolve, reject) => {
+      answer = resolve;
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`${program} ended with ${code} instead of serving\n${said}`)));
+    });
+  const first = line ? await nextLine() : await new Promise<string>((resolve) => void setImmediate(resolve, ''));
   if (pid === undefined) throw new Error(`${program} has no process id`);
-  return { pid, line: first, stop: () => endTree(child) };
+  const ask = async (question: string): Promise<string> => {
+    child.stdin?.write(`${question}\n`);
+    return nextLine();
+  };
+  const kill = async (): Promise<void> => {
+    const gone = once(child, 'exit');
+    signal(family(pid).toReversed(), 'SIGKILL');
+    await gone;
+  };
+  return { pid, line: first, ask, stop: () => endTree(child), kill };
 }
 
 /** Tries until `attempt` succeeds; a server needs a moment to listen. */

@@ -8,6 +8,7 @@ import { besideServer, forget, near, PHASES, timeAt, workFile } from './contende
 import type { Contender, Entrant, Measured, Stage } from './contender.js';
 import { within } from './links.js';
 import { peakKib, resetPeak } from './proc.js';
+import type { Place } from './place.js';
 import { cleanEnvironment, mustRun, start, startService } from './processes.js';
 import type { Service } from './processes.js';
 import { overSsh } from './ssh.js';
@@ -15,16 +16,18 @@ import { overSsh } from './ssh.js';
 type Durability = 'none' | 'run';
 
 /** A server, and what a client needs to reach it. */
-interface Server {
+export interface Server {
   service: Service;
   url: string;
   publicKey: string;
   keyPath: string;
   env: Record<string, string>;
+  /** Kills it, and starts it anew at once. */
+  restart: () => Promise<void>;
   close: () => Promise<void>;
 }
 
-const command = (stage: Stage): string => join(stage.root, 'dist/cli/main.js');
+export const command = (stage: Pick<Stage, 'root'>): string => join(stage.root, 'dist/cli/main.js');
 
 /** Another checkout takes part as this one does, under names of its own. */
 function fromCheckout(contender: Contender, root: string): Contender {
@@ -49,27 +52,35 @@ const stateIn = (folder: string): Record<string, string> => ({
   SPARSYNC_STATE_DIR: `${folder}/state`,
 });
 
-async function startServer(stage: Stage, durability: Durability): Promise<Server> {
-  const files = workFile(stage, `sparsync-${Math.random().toString(36).slice(2)}`);
+export async function startServer(stage: Place, durability: Durability): Promise<Server> {
+  const files = join(stage.work, `sparsync-${Math.random().toString(36).slice(2)}`);
   const env = stateIn(`${files}/client`);
   const keys = await mustRun(process.execPath, [command(stage), 'keys', '--json'], { env: cleanEnvironment(env) });
   const { publicKey: clientKey, keyPath } = JSON.parse(keys.stdout) as { publicKey: string; keyPath: string };
   const serve = [process.execPath, command(stage), 'serve', '--json', '--root', `bench=${stage.destinations}`];
-  serve.push('--listen', `${stage.link.address}:0`, '--durability', durability);
+  serve.push('--durability', durability);
   // A file of keys has had one form in all versions that are raced.
   mkdirSync(`${files}/server/config`, { recursive: true });
   const line = `bench ${clientKey} allow=read,write,delete,owner\n`;
   writeFileSync(`${files}/server/config/authorized_keys`, line, { mode: 0o600 });
-  const service = await startService(...within(stage.link.far, serve), {
-    env: cleanEnvironment(stateIn(`${files}/server`)),
-  });
+  const serveAt = async (at: number): Promise<Service> =>
+    startService(...within(stage.link.far, [...serve, '--listen', `${stage.link.address}:${at}`]), {
+      env: cleanEnvironment(stateIn(`${files}/server`)),
+    });
+  const service = await serveAt(0);
   const { port, publicKey } = JSON.parse(service.line) as { port: number; publicKey: string };
   const url = `sparsync://${stage.link.address}:${port}`;
-  const close = async (): Promise<void> => {
-    await service.stop();
-    forget(files);
-  };
-  return { service, url, publicKey, keyPath, env, close };
+  const server = { service, url, publicKey, keyPath, env };
+  return Object.assign(server, {
+    restart: async () => {
+      await server.service.kill();
+      server.service = await serveAt(port);
+    },
+    close: async () => {
+      await server.service.stop();
+      forget(files);
+    },
+  });
 }
 
 /** Rules of which none matches a name of the sets, so that the work is the same and all of them are compared. */

@@ -13,10 +13,11 @@
 //!   mtu=BYTES     of the devices (default: 1500)
 //!   seed=N        of everything that is drawn
 //!
-//! A line on standard input with such values changes them while it carries.
+//! A line on standard input with such values changes them while it carries. The line `look` is answered with what NEAR has sent
+//! since the last one, as JSON: the milliseconds that half of its packets waited at most, and the bytes of each flow.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, Read, Write};
@@ -107,6 +108,59 @@ impl Draws {
     }
 }
 
+/// Longer waits are counted as this.
+const LONGEST_WAIT_MS: usize = 10_000;
+
+/// Bytes by IP protocol and ports, from and to.
+type Flows = BTreeMap<(u8, u16, u16), u64>;
+
+/// What was carried in one direction since it was looked at last.
+#[derive(Default)]
+struct Seen {
+    flows: Flows,
+    /// Packets by the milliseconds that they waited.
+    waits: BTreeMap<usize, u64>,
+}
+
+impl Seen {
+    fn add(&mut self, packet: &[u8], waits: Duration) {
+        let millis = usize::try_from(waits.as_millis()).unwrap_or(LONGEST_WAIT_MS);
+        *self.waits.entry(millis.min(LONGEST_WAIT_MS)).or_default() += 1;
+        if let Some(flow) = flow(packet) {
+            *self.flows.entry(flow).or_default() += packet.len() as u64;
+        }
+    }
+
+    /// What half of the packets waited at most.
+    fn median_ms(&self) -> usize {
+        let half = self.waits.values().sum::<u64>() / 2;
+        let mut count = 0;
+        let reaches = |(millis, packets): (&usize, &u64)| {
+            count += packets;
+            (count > half).then_some(*millis)
+        };
+        self.waits.iter().find_map(reaches).unwrap_or_default()
+    }
+
+    fn json(&self) -> String {
+        let flows: Vec<String> = self
+            .flows
+            .iter()
+            .map(|((protocol, from, to), bytes)| {
+                format!(r#"{{"protocol":{protocol},"from":{from},"to":{to},"bytes":{bytes}}}"#)
+            })
+            .collect();
+        format!(r#"{{"waitMs":{},"flows":[{}]}}"#, self.median_ms(), flows.join(","))
+    }
+}
+
+/// The protocol and ports of an IPv4 packet.
+fn flow(packet: &[u8]) -> Option<(u8, u16, u16)> {
+    let header = usize::from(packet.first()? & 15) * 4;
+    let port = |at: usize| Some(u16::from_be_bytes([*packet.get(header + at)?, *packet.get(header + at + 1)?]));
+    Some((*packet.get(9)?, port(0)?, port(2)?))
+}
+
 /// Packets on their way, the next one first.
 type Way = BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>;
 
@@ -162,8 +216,21 @@ fn attach(device: &File) -> Outcome<()> {
     Ok(())
 }
 
+/// How long so many bytes take to leave.
+fn takes(bytes: usize, rate: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "the size of a packet")]
+    let takes = Duration::from_secs_f64(bytes as f64 / rate);
+    takes
+}
+
 /// Takes what leaves by `device`, and puts it on its way.
-fn take(mut device: File, queue: &Queue, shape: &Mutex<[Shape; 2]>, direction: usize) -> Outcome<()> {
+fn take(
+    mut device: File,
+    queue: &Queue,
+    shape: &Mutex<[Shape; 2]>,
+    seen: &Mutex<[Seen; 2]>,
+    direction: usize,
+) -> Outcome<()> {
     let mut buffer = vec![0; 1 << 16];
     let now = || shape.lock().unwrap_or_else(PoisonError::into_inner)[direction];
     let mut draws = Draws(now().seed.wrapping_add(direction as u64 * 1000));
@@ -179,11 +246,13 @@ fn take(mut device: File, queue: &Queue, shape: &Mutex<[Shape; 2]>, direction: u
             if begins.duration_since(arrived) > shape.queue {
                 continue;
             }
-            #[expect(clippy::cast_precision_loss, reason = "the size of a packet")]
-            let takes = Duration::from_secs_f64(bytes as f64 / rate);
-            free = begins + takes;
+            free = begins + takes(bytes, rate);
         }
-        let mut due = free.max(arrived) + shape.delay;
+        let leaves = free.max(arrived);
+        let takes = shape.rate.map_or(Duration::ZERO, |rate| takes(bytes, rate));
+        let waits = leaves.saturating_duration_since(arrived + takes);
+        seen.lock().unwrap_or_else(PoisonError::into_inner)[direction].add(&buffer[..bytes], waits);
+        let mut due = leaves + shape.delay;
         if draws.happens(shape.reorder) {
             due -= shape.by.min(shape.delay).mul_f64(draws.part());
         }
@@ -244,11 +313,12 @@ fn main() -> Outcome<()> {
     }
     let devices = [tun(&near, mtu)?, tun(&far, mtu)?];
     let shapes = Arc::new(Mutex::new(shapes));
+    let seen = Arc::<Mutex<[Seen; 2]>>::default();
     for direction in 0..2 {
         let queue = Arc::<Queue>::default();
         let (from, to) = (devices[direction].try_clone()?, devices[1 - direction].try_clone()?);
-        let (shapes, taken) = (Arc::clone(&shapes), Arc::clone(&queue));
-        std::thread::spawn(move || take(from, &taken, &shapes, direction));
+        let (shapes, seen, taken) = (Arc::clone(&shapes), Arc::clone(&seen), Arc::clone(&queue));
+        std::thread::spawn(move || take(from, &taken, &shapes, &seen, direction));
         std::thread::spawn(move || bring(to, &queue));
     }
     let mut out = std::io::stdout();
@@ -256,6 +326,12 @@ fn main() -> Outcome<()> {
     out.flush()?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
+        if line == "look" {
+            let [sent, _] = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+            writeln!(out, "{}", sent.json())?;
+            out.flush()?;
+            continue;
+        }
         let mut shapes = shapes.lock().unwrap_or_else(PoisonError::into_inner);
         line.split_whitespace().try_for_each(|word| set(&mut shapes, word))?;
         drop(shapes);
