@@ -383,6 +383,17 @@ class Trial {
     execFileSync('rm', ['-rf', '--', this.#work]);
   }
 
+  /** Whether the destination has something else in the place of a directory that leads to a source. */
+  #standsOnTheWay(): boolean {
+    return this.#case.sources.some((source) => {
+      const names = source
+        .replace(/^.*\/\.\//, '')
+        .split('/')
+        .filter((name) => name !== '');
+      return names.some((_, index) => index > 0 && isOther(`${this.#work}/start/${names.slice(0, index).join('/')}`));
+    });
+  }
+
   /** Whether it is a case of what docs/rsync.md tells to differ. */
   #isTold(stderr: string): boolean {
     const flags = this.#flags();
@@ -403,7 +414,10 @@ class Trial {
     if (has('--ignore-existing') && this.#standsForDirectory()) return true;
     // What stands in the place of a directory on the way gives way here, and fails with rsync.
     const isBelow = /Not a directory|No such file or directory/.test(stderr);
-    if (isBelow && has('--no-implied-dirs')) return true;
+    if (has('--no-implied-dirs') && (isBelow || this.#standsOnTheWay())) return true;
+    // Files of rules below a symlink of a stranger that an operand leads through are read here.
+    const distrusts = stderr.includes('refusing to follow a symlink');
+    if (distrusts && sources.some((source) => leadsThroughSymlink(this.#work, source))) return true;
     // What is below something else than a directory is not there, to rsync that is a failure of its own.
     if (isBelow && has('--ignore-missing-args')) return true;
     // Of several sources, what a file of rules says is of its own tree.
