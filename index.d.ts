@@ -78,7 +78,7 @@ export declare class NativeServer {
   /** Why clients are not let in as they should be; `null` when all is well. */
   ailment(): string | null
   /** Puts other lines in the place of the authorized keys that were given, and other limits. */
-  change(authorizedKeys: Array<string> | undefined | null, maxSessions: number, maxConnections: number, maxConnectionsPerKey: number): void
+  change(authorizedKeys: Array<string> | undefined | null, maxSessions: number, maxConnections: number, maxConnectionsPerKey: number, maxConnectionsPerAddress: number): void
   /** Reads the authorized keys again. */
   reload(): void
   /** Lets runs finish for up to `graceMs`, ends those that are left, and stops. */
@@ -531,6 +531,8 @@ export interface NativeServerOptions {
   maxConnections: number
   /** Connections of one key at the same time. */
   maxConnectionsPerKey: number
+  /** Connections from one address at the same time. */
+  maxConnectionsPerAddress: number
 }
 
 /** What a server that profiles its sessions has to tell. */

@@ -156,6 +156,39 @@ test('connections are limited, in all and of one key', async (t) => {
   for (const each of held) await each.close();
 });
 
+test('connections from one address are limited, whoever makes them, until some have ended', async (t) => {
+  const work = workDir(t);
+  const [one, two] = [client(work, 'one'), client(work, 'two')];
+  const server = await serve({
+    roots: { root: dir(work, 'served') },
+    allow: [`one ${one.publicKey}`, `two ${two.publicKey}`],
+    identity: { keyPath: `${work}/server.pem` },
+    listen: '0.0.0.0:0',
+    maxConnectionsPerAddress: 1,
+  });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const trust = { pin: server.publicKey };
+  const open = async (keyPath: string, transport: 'quic' | 'tcp') => {
+    const connection = await connect(`sparsync://127.0.0.1:${server.port}`, {
+      identity: { keyPath },
+      trust,
+      transport,
+    });
+    await connection.list();
+    return connection;
+  };
+  const held = await open(one.keyPath, 'quic');
+  for (const transport of ['quic', 'tcp'] as const) {
+    const full = await failure(t, open(two.keyPath, transport), ConnectionError);
+    t.regex(full.message, /from this address/);
+    t.true(full.retryable);
+  }
+  server.reload({ maxConnectionsPerAddress: 2 });
+  const other = await open(two.keyPath, 'tcp');
+  await other.close();
+  await held.close();
+});
+
 test('a server that runs takes on other clients and limits, and nothing of what cannot be used', async (t) => {
   const work = workDir(t);
   const [one, two] = [client(work, 'one'), client(work, 'two')];

@@ -239,6 +239,15 @@ export interface ServeOptions {
    */
   maxConnectionsPerKey?: number | undefined;
   /**
+   * The most connections at the same time from one address, or from one /64 network where that is an IPv6 address; further ones are
+   * told to come again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
+   *
+   * Default: `1024`. Range: 1 to 65,536.
+   *
+   * @example `maxConnectionsPerAddress: 32`
+   */
+  maxConnectionsPerAddress?: number | undefined;
+  /**
    * Options of a run that no client may use, by their names here or on the command line: a run that asks for one is refused.
    *
    * Default: none.
@@ -249,7 +258,10 @@ export interface ServeOptions {
 }
 
 /** What a server that runs takes on: what is not given stays as it is. */
-export type ReloadOptions = Pick<ServeOptions, 'allow' | 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey'>;
+export type ReloadOptions = Pick<
+  ServeOptions,
+  'allow' | 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey' | 'maxConnectionsPerAddress'
+>;
 
 /** Options of a server that were checked, with their defaults except for paths. */
 export interface ServeSettings {
@@ -277,6 +289,7 @@ export interface ServeSettings {
   readonly metrics: boolean;
   readonly maxConnections: number;
   readonly maxConnectionsPerKey: number;
+  readonly maxConnectionsPerAddress: number;
   readonly refuse: readonly string[];
 }
 
@@ -356,6 +369,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   metrics: flag,
   maxConnections: integer(1, 65_536, 'connections'),
   maxConnectionsPerKey: integer(1, 65_536, 'connections'),
+  maxConnectionsPerAddress: integer(1, 65_536, 'connections'),
   congestion: oneOf(...CONGESTIONS),
   tcp: flag,
   refuse: listOf(wordWithoutBlanks),
@@ -367,15 +381,26 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
 };
 
 /** How much there may be at the same time of a server that was told nothing. */
-export const LIMITS = { maxSessions: 64, maxConnections: 1024, maxConnectionsPerKey: 16 } as const;
+export const LIMITS = {
+  maxSessions: 64,
+  maxConnections: 1024,
+  maxConnectionsPerKey: 16,
+  maxConnectionsPerAddress: 1024,
+} as const;
 
 /** Checks the options of `reload`. */
 export function reloadSettings(options: unknown): {
   authorizedKeys: string[] | undefined;
   limits: Checked<Omit<ReloadOptions, 'allow'>>;
 } {
-  const { allow, maxSessions, maxConnections, maxConnectionsPerKey } = SERVE_CHECKS;
-  const checks: Checks<ReloadOptions> = { allow, maxSessions, maxConnections, maxConnectionsPerKey };
+  const { allow, maxSessions, maxConnections, maxConnectionsPerKey, maxConnectionsPerAddress } = SERVE_CHECKS;
+  const checks: Checks<ReloadOptions> = {
+    allow,
+    maxSessions,
+    maxConnections,
+    maxConnectionsPerKey,
+    maxConnectionsPerAddress,
+  };
   const { allow: clients, ...limits } = checkOptions<ReloadOptions>(options, checks, 'options');
   return { authorizedKeys: clients?.map(lineOf), limits };
 }
@@ -409,6 +434,7 @@ export function serveSettings(options: unknown): ServeSettings {
     metrics: given.metrics ?? false,
     maxConnections: given.maxConnections ?? LIMITS.maxConnections,
     maxConnectionsPerKey: given.maxConnectionsPerKey ?? LIMITS.maxConnectionsPerKey,
+    maxConnectionsPerAddress: given.maxConnectionsPerAddress ?? LIMITS.maxConnectionsPerAddress,
     refuse: given.refuse ?? [],
   };
 }

@@ -42,13 +42,13 @@ export class Server {
   readonly #keepAlive: NodeJS.Timeout;
   readonly #profiler: ServerProfiler | undefined;
   readonly #watch: ServerWatch | undefined;
-  #limits: Pick<ServeSettings, 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey'>;
+  #limits: Pick<ServeSettings, 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey' | 'maxConnectionsPerAddress'>;
   #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(native: NativeServer, settings: ServeSettings) {
-    const { profile, log, maxSessions, maxConnections, maxConnectionsPerKey } = settings;
-    this.#limits = { maxSessions, maxConnections, maxConnectionsPerKey };
+    const { profile, log, maxSessions, maxConnections, maxConnectionsPerKey, maxConnectionsPerAddress } = settings;
+    this.#limits = { maxSessions, maxConnections, maxConnectionsPerKey, maxConnectionsPerAddress };
     this.#native = native;
     this.#watch = log === undefined ? undefined : new ServerWatch(native, log);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
@@ -128,7 +128,13 @@ export class Server {
   change(options?: ReloadOptions): void {
     const { authorizedKeys, limits } = reloadSettings(options);
     const all = { ...this.#limits, ...limits };
-    this.#native.change(authorizedKeys, all.maxSessions, all.maxConnections, all.maxConnectionsPerKey);
+    this.#native.change(
+      authorizedKeys,
+      all.maxSessions,
+      all.maxConnections,
+      all.maxConnectionsPerKey,
+      all.maxConnectionsPerAddress,
+    );
     this.#limits = all;
   }
 
@@ -241,5 +247,6 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     metrics: settings.metrics,
     maxConnections: settings.maxConnections,
     maxConnectionsPerKey: settings.maxConnectionsPerKey,
+    maxConnectionsPerAddress: settings.maxConnectionsPerAddress,
   };
 }

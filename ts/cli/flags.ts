@@ -131,6 +131,12 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'the same of one key (default: 16)',
   },
+  {
+    name: 'max-connections-per-address',
+    value: 'NUM',
+    category: SERVER,
+    help: 'the same from one address, or one IPv6 network (default: 1024)',
+  },
   PID_FILE_FLAG,
   { name: 'print-unit', category: SERVER, help: 'print a unit of systemd for this command, and do nothing else' },
   {

@@ -145,6 +145,7 @@ const LIVE: readonly string[] = [
   'max-sessions',
   'max-connections',
   'max-connections-per-key',
+  'max-connections-per-address',
 ];
 
 function serverFlags(words: readonly Word[]): Promise<ParsedFlags> {
@@ -156,6 +157,7 @@ function limitsOf(flags: ParsedFlags): Required<Omit<ReloadOptions, 'allow'>> {
     maxSessions: flags.number('max-sessions', 1) ?? LIMITS.maxSessions,
     maxConnections: flags.number('max-connections', 1) ?? LIMITS.maxConnections,
     maxConnectionsPerKey: flags.number('max-connections-per-key', 1) ?? LIMITS.maxConnectionsPerKey,
+    maxConnectionsPerAddress: flags.number('max-connections-per-address', 1) ?? LIMITS.maxConnectionsPerAddress,
   };
 }
 

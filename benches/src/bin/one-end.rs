@@ -46,6 +46,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         metrics: false,
         max_connections: 1024,
         max_connections_per_key: 16,
+        max_connections_per_address: 1024,
         profile: false,
     })
     .await?;

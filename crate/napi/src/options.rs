@@ -393,6 +393,8 @@ pub struct NativeServerOptions {
     pub max_connections: u32,
     /// Connections of one key at the same time.
     pub max_connections_per_key: u32,
+    /// Connections from one address at the same time.
+    pub max_connections_per_address: u32,
 }
 
 impl NativeServerOptions {
@@ -430,6 +432,7 @@ impl NativeServerOptions {
             metrics: self.metrics,
             max_connections: self.max_connections as usize,
             max_connections_per_key: self.max_connections_per_key as usize,
+            max_connections_per_address: self.max_connections_per_address as usize,
         })
     }
 }

@@ -90,11 +90,13 @@ impl NativeServer {
         max_sessions: u32,
         max_connections: u32,
         max_connections_per_key: u32,
+        max_connections_per_address: u32,
     ) -> napi::Result<()> {
         let limits = Limits {
             sessions: max_sessions as usize,
             connections: max_connections as usize,
             connections_per_key: max_connections_per_key as usize,
+            connections_per_address: max_connections_per_address as usize,
         };
         throw(env, self.server.change(authorized_keys.as_deref(), limits))
     }

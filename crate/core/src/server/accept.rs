@@ -1,6 +1,6 @@
 //! Takes connections and the first words of each session.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -133,7 +133,7 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
     match shared.scope(&accepted.principal()) {
         Ok(scope) => {
             let connection = accepted.start(&shared.windows);
-            serve_connection(shared, connection, scope).await;
+            serve_connection(shared, connection, scope, Some(stranger.address.ip())).await;
         }
         Err(error) => {
             shared.stranger_refused(stranger, None, &error);
@@ -160,10 +160,15 @@ impl ConnectedClient {
     }
 }
 
-/// Serves the sessions of a connection until it is over.
-pub(super) async fn serve_connection(shared: Arc<Shared>, connection: Arc<dyn Connection>, scope: Arc<Scope>) {
+/// Serves the sessions of a connection until it is over; `from` is where it came from over a network.
+pub(super) async fn serve_connection(
+    shared: Arc<Shared>,
+    connection: Arc<dyn Connection>,
+    scope: Arc<Scope>,
+    from: Option<IpAddr>,
+) {
     let client = Arc::new(ConnectedClient { scope, connection });
-    if let Err(error) = shared.registry.add_connection(&client.connection, &client.scope) {
+    if let Err(error) = shared.registry.add_connection(&client.connection, &client.scope, from) {
         client.connection.close(Some(&error));
         return shared.tell(Some(client.who()), || Happening::Refused { asked: None, error });
     }

@@ -85,6 +85,8 @@ pub struct ServerOptions {
     pub max_connections: usize,
     /// Connections of one key at the same time.
     pub max_connections_per_key: usize,
+    /// Connections from one address at the same time, or from one network where that is an IPv6 one.
+    pub max_connections_per_address: usize,
 }
 
 /// Counts since the server began.
@@ -155,6 +157,7 @@ impl Server {
                 sessions: options.max_sessions,
                 connections: options.max_connections,
                 connections_per_key: options.max_connections_per_key,
+                connections_per_address: options.max_connections_per_address,
             })),
             totals: Totals::default(),
             runtime_clock,

@@ -1,5 +1,6 @@
 //! What is alive on a server: connections, by their keys, and sessions.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -12,6 +13,7 @@ use super::lock;
 use crate::claims::WritePlace;
 use crate::engine::Session;
 use crate::error::{Error, ErrorKind, Result};
+use crate::net::network;
 use crate::transport::Connection;
 use crate::trust::{AuthorizedKeys, PublicKey, Scope};
 
@@ -24,6 +26,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one key.
     pub connections_per_key: usize,
+    /// Connections from one address, or from one network where that is an IPv6 one.
+    pub connections_per_address: usize,
 }
 
 /// A session that is running.
@@ -44,6 +48,8 @@ struct HeldConnection {
     connection: Arc<dyn Connection>,
     /// None of a client that a certificate lets in, or of an anonymous server.
     key: Option<PublicKey>,
+    /// None of what came by no network.
+    from: Option<IpAddr>,
     scope: Arc<Scope>,
 }
 
@@ -131,22 +137,36 @@ impl Registry {
         look(&lock(&self.live))
     }
 
-    /// Adds a connection, unless its key has too many, or all together have.
-    pub(super) fn add_connection(&self, connection: &Arc<dyn Connection>, scope: &Arc<Scope>) -> Result<()> {
+    /// Adds a connection, unless its key has too many, its address, or all together have.
+    pub(super) fn add_connection(
+        &self,
+        connection: &Arc<dyn Connection>,
+        scope: &Arc<Scope>,
+        from: Option<IpAddr>,
+    ) -> Result<()> {
         let key = connection.principal().key();
+        let from = from.map(network);
+        let limits = self.limits();
         let mut connections = lock(&self.connections);
         let of_key = connections.iter().filter(|held| key.is_some() && held.key == key).count();
-        if of_key >= self.limits().connections_per_key {
+        if of_key >= limits.connections_per_key {
             return Err(Error::new(ErrorKind::Limit, "too many connections of one key"));
         }
-        // Somebody else's connection will end: trying again is right.
-        if connections.len() >= self.limits().connections {
-            return Err(Error::new(
+        let from_there = connections.iter().filter(|held| from.is_some() && held.from == from).count();
+        let full = |what: &str| {
+            // Somebody else's connection will end: trying again is right.
+            Err(Error::new(
                 ErrorKind::Connect,
-                "the server has no room for another connection; try again later",
-            ));
+                format!("the server has no room for another connection{what}; try again later"),
+            ))
+        };
+        if from_there >= limits.connections_per_address {
+            return full(" from this address");
         }
-        connections.push(HeldConnection { connection: Arc::clone(connection), key, scope: Arc::clone(scope) });
+        if connections.len() >= limits.connections {
+            return full("");
+        }
+        connections.push(HeldConnection { connection: Arc::clone(connection), key, from, scope: Arc::clone(scope) });
         Ok(())
     }
 

@@ -96,7 +96,12 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         durability: Durability::None,
         refused: Vec::new(),
         windows: WindowBudget::default(),
-        registry: Arc::new(Registry::new(Limits { sessions: SESSIONS_MAX, connections: 1, connections_per_key: 1 })),
+        registry: Arc::new(Registry::new(Limits {
+            sessions: SESSIONS_MAX,
+            connections: 1,
+            connections_per_key: 1,
+            connections_per_address: 1,
+        })),
         totals: Totals::default(),
         runtime_clock,
         own,
@@ -112,7 +117,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         let (from, to) = (own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?);
         let connection = PipeConnection::over(from, to, End::Acceptor, "the other end of the pipe".to_owned()).await?;
         let connection: Arc<dyn Connection> = Arc::new(connection);
-        serve_connection(Arc::clone(&shared), Arc::clone(&connection), Arc::new(options.rights.scope())).await;
+        serve_connection(Arc::clone(&shared), Arc::clone(&connection), Arc::new(options.rights.scope()), None).await;
         let over = connection.closed().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection is over"));
         shared.registry.close();
         shared.registry.fail_sessions(&over);

@@ -201,6 +201,7 @@ impl Site {
             metrics: false,
             max_connections: 1024,
             max_connections_per_key: 16,
+            max_connections_per_address: 1024,
             profile: true,
         })
         .await
