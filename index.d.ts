@@ -222,6 +222,8 @@ export interface NativeEvent {
   leader?: NativePath
   /** What the source's entry is. */
   details?: NativeItemDetails
+  /** A digest of what both ends have there, in a run that tells it. */
+  stamp?: string
   /** How many items were dropped. */
   count?: number
 }
@@ -391,6 +393,10 @@ export interface NativeRequest {
   itemize: boolean
   /** A full event queue waits for its reader instead of dropping items. */
   lossless: boolean
+  /** Events of entries have stamps. */
+  stamps: boolean
+  /** The stamps of the plan that is applied, where there is one. */
+  planned?: Array<string>
   /** What was asked for. */
   options: NativeTransfer
 }

@@ -50,6 +50,22 @@ export const rows = [
     meaning: 'There is an item for each backup as well.',
   },
   {
+    name: 'savePlan',
+    kind: own({ value: 'FILE', read: "flags.text('plan')", standard: 'none' }),
+    meaning: 'Nothing is written but the plan, to this file.',
+    flag: 'plan',
+    implies: ['dry-run'],
+    help: 'write nothing but FILE, the plan of what would be done, for --apply',
+  },
+  {
+    name: 'applyPlan',
+    kind: own({ value: 'FILE', read: "flags.text('apply')", standard: 'none' }),
+    calls: WRITING,
+    meaning: 'Exactly what the plan in this file says is done, or nothing.',
+    flag: 'apply',
+    help: 'do exactly what the plan FILE says, or refuse where a tree has moved',
+  },
+  {
     kind: own({ value: 'PATH' }),
     flag: 'explain',
     many: true,

@@ -103,6 +103,21 @@ export const rows = [
       'Directories whose direct entries belong to the run, in one that is not recursive and carries directories.',
   },
   {
+    kind: internal('bool'),
+    field: { number: 185, at: 'item_stamps' },
+    meaning: 'Each item with something to do has a stamp, and there is one for what a basis has as well.',
+  },
+  {
+    kind: internal('Paths', { needs: { paths: ['Paths'] } }),
+    field: { number: 186, at: 'planned' },
+    meaning: 'the first 16 bytes of the stamps of the plan that is applied, each as a name of 32 hexadecimal digits.',
+  },
+  {
+    kind: internal('bool'),
+    field: { number: 187, at: 'applies_plan' },
+    meaning: 'Nothing is done but what the plan has, and the run ends where something else would be.',
+  },
+  {
     kind: internal('Paths', { needs: { paths: ['Paths'] } }),
     field: { number: 108, at: 'missing' },
     meaning: 'For a push with `missing_sources`: what the sources that are not there would be below the top.',

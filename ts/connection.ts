@@ -15,10 +15,11 @@ import type { PathLike, Sources } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
 import { Plan, prepared } from './plan.js';
+import { taskOf } from './planning.js';
+import type { Task } from './planning.js';
 import type { PlatformURL } from './platform.js';
 import { Run } from './run.js';
 import type { PipePlace } from './shell.js';
-import type { Task } from './run.js';
 import { parseTarget, remotePathNames } from './target.js';
 import type { LocalTarget, Location, RemoteTarget } from './target.js';
 import { transportOf } from './transports.js';
@@ -142,7 +143,7 @@ export class Connection {
         'push' in direction
           ? this.#pushEnds(direction.push, direction.to)
           : this.#pullEnds(direction.pull, direction.to);
-      return { ends, link: this.#link, settings: planTransferSettings(options) };
+      return taskOf(ends, this.#link, planTransferSettings(options));
     });
     return new Plan(task, captureCallSite());
   }
@@ -229,7 +230,7 @@ export class Connection {
   }
 
   #transfer(ends: () => Ends, options: TransferOptions | undefined, site: CallSite): SyncJob {
-    return new SyncJob(new Run(() => ({ ends: ends(), link: this.#link, settings: transferSettings(options) }), site));
+    return new SyncJob(new Run(() => taskOf(ends(), this.#link, transferSettings(options)), site));
   }
 
   #pushEnds(localPath: Sources, remotePath: string | Uint8Array): Ends {

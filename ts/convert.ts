@@ -14,6 +14,7 @@ function toItem(event: NativeEvent): PlanItem {
     reasons: event.reasons ?? [],
     ...(event.size === undefined ? {} : { size: event.size }),
     ...(event.details === undefined ? {} : { details: event.details }),
+    ...(event.stamp === undefined ? {} : { stamp: event.stamp }),
     ...(event.leader === undefined ? {} : { hardLinkTo: entryPath(event.leader) }),
   };
 }

@@ -200,6 +200,14 @@ export class DeleteRefusedError extends SparsyncError {
   }
 }
 
+/**
+ * The plan that was to be applied is not of these trees any more. `details.wrote` is `false` when that was found before the first write;
+ * otherwise what was done before stays.
+ */
+export class PlanStaleError extends SparsyncError {
+  override name = 'PlanStaleError';
+}
+
 /** `maxDelete` was reached; the deletions beyond it were not made. */
 export class MaxDeleteError extends SparsyncError {
   override name = 'MaxDeleteError';
@@ -267,6 +275,12 @@ export class InternalError extends SparsyncError {
   override name = 'InternalError';
 }
 
+/** Whether a run came to its end in spite of an error: what else there was to do it has done, or told. */
+export function tellsAll(error: unknown): boolean {
+  if (error instanceof NotFoundError) return error.result !== undefined;
+  return error instanceof PartialSyncError || error instanceof MaxDeleteError;
+}
+
 type ErrorClass = new (message: string, init: SparsyncErrorInit) => SparsyncError;
 
 const CLASSES: Readonly<Record<Exclude<ErrorCode, 'ERR_SPARSYNC_PARTIAL'>, ErrorClass>> = {
@@ -290,6 +304,7 @@ const CLASSES: Readonly<Record<Exclude<ErrorCode, 'ERR_SPARSYNC_PARTIAL'>, Error
   ERR_SPARSYNC_LIMIT: LimitError,
   ERR_SPARSYNC_ABORTED: AbortedError,
   ERR_SPARSYNC_INTERNAL: InternalError,
+  ERR_SPARSYNC_PLAN_STALE: PlanStaleError,
   ERR_SPARSYNC_PLATFORM: PlatformError,
 };
 

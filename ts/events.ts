@@ -35,6 +35,8 @@ export interface PlanItem extends EntryPath {
   hardLinkTo?: EntryPath;
   /** What the source's entry is; only with `itemDetails`, and not of a deletion. */
   details?: ItemDetails;
+  /** A digest of all this and of what both ends have there; only with `savePlan`, of what something would be done to. */
+  stamp?: string;
 }
 
 /** What an entry of the source is, beside its kind and size. */

@@ -29,6 +29,7 @@ export {
   IoError,
   LimitError,
   MaxDeleteError,
+  PlanStaleError,
   NoSpaceError,
   NotFoundError,
   PartialSyncError,

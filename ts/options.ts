@@ -1144,6 +1144,24 @@ export interface TransferOptions {
    */
   itemBackups?: boolean | undefined;
   /**
+   * Writes nothing but this file: the plan of what would be done, for `applyPlan`. It is JSON, one object a line, and complete when it
+   * has its name.
+   *
+   * Default: none.
+   *
+   * @example `await sync('./site', '/srv/www', { delete: true, savePlan: 'site.plan' })`
+   */
+  savePlan?: string | undefined;
+  /**
+   * Does exactly what the plan in this file says, with the same operands and options. Where either tree has moved since, it refuses
+   * (`ERR_SPARSYNC_PLAN_STALE`) before the first write, or, when that happens during the run, at the entry that is concerned.
+   *
+   * Default: none.
+   *
+   * @example `await sync('./site', '/srv/www', { delete: true, applyPlan: 'site.plan' })`
+   */
+  applyPlan?: string | undefined;
+  /**
    * Try again when the connection fails or breaks: a number of further attempts, or limits in detail. Errors of trust,
    * access, the delete guard and a full disk are never tried again.
    *

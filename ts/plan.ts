@@ -5,8 +5,9 @@ import type { PlanItem, SyncResult } from './events.js';
 import { planSettings } from './settings.js';
 import type { PlanOptions } from './options.js';
 import type { Sources } from './paths.js';
+import { taskOf } from './planning.js';
+import type { Task } from './planning.js';
 import { Run } from './run.js';
-import type { Task } from './run.js';
 import { linkFor, parseEnds } from './sync.js';
 import type { Location } from './target.js';
 
@@ -95,7 +96,7 @@ function planTask(source: Sources, destination: Location, options: PlanOptions |
   return prepared(() => {
     const { connect, transfer } = planSettings(options);
     const ends = parseEnds(source, destination);
-    return { ends, link: linkFor(ends, connect), settings: transfer };
+    return taskOf(ends, linkFor(ends, connect), transfer);
   });
 }
 

@@ -2,12 +2,19 @@ import type { NativeRequest } from './native.js';
 import type { TransferSettings } from './settings.js';
 import type { PlacedSource, Placement } from './placement.js';
 
+/** Every item counts, and nothing is transferred that a slow reader could slow. */
+export const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
+
 /** Which events a run needs from the engine. */
 export interface EventNeeds {
   /** An event for each path. */
   readonly items: boolean;
   /** A full queue waits for its reader instead of dropping. */
   readonly lossless: boolean;
+  /** Events of entries have stamps. */
+  readonly stamps?: boolean;
+  /** The stamps of the plan that is applied. */
+  readonly planned?: readonly string[] | undefined;
 }
 
 /** The request as the engine takes it. */
@@ -29,6 +36,8 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     makeParent: placement.makeParent,
     itemize: events.items,
     lossless: events.lossless,
+    stamps: events.stamps ?? false,
+    ...(events.planned === undefined ? {} : { planned: [...events.planned] }),
     // Directories on the way are carried also where nothing is gone into.
     options: settings.relative && !settings.recursive ? { ...settings, dirs: true } : settings,
   };

@@ -1,4 +1,4 @@
-import { atCallSite, fromNative, makeError } from './errors.js';
+import { atCallSite, fromNative, makeError, tellsAll } from './errors.js';
 import type { SparsyncError } from './errors.js';
 import type { CallSite } from './callsite.js';
 import type { ProgressEvent, SyncEvent, SyncResult } from './events.js';
@@ -6,23 +6,15 @@ import { connectedEvent } from './link.js';
 import type { Link, OpenLink } from './link.js';
 import { loadNative } from './native.js';
 import type { Native, NativeJob } from './native.js';
-import type { TransferSettings } from './settings.js';
 import { assertComplete, toResult } from './outcome.js';
 import { directoryProbe, place } from './placement.js';
-import type { Ends } from './placement.js';
+import type { Planning, Task } from './planning.js';
 import { engineRequest } from './request.js';
 import { retryDelay } from './retry.js';
 import { addAttempt, CounterReader, toStats } from './stats.js';
 import type { Counters, SyncStats } from './stats.js';
 import { EventStream } from './stream.js';
 import { transportOf } from './transports.js';
-
-/** What a run has to do. */
-export interface Task {
-  readonly link: Link;
-  readonly ends: Ends;
-  readonly settings: TransferSettings;
-}
 
 /**
  * One call of `sync`, `plan` or `verify`: its attempts, its events, its cancellation. It starts by itself, one turn
@@ -45,6 +37,9 @@ export class Run {
   #before: Counters = {};
   #reader: CounterReader | undefined;
   #job: NativeJob | undefined;
+  /** Of a run whose plan is saved, or that applies one. */
+  #planning: Planning | undefined;
+  #stopPlanning: (() => void) | undefined;
 
   /** @param prepare - Checks the call's parameters at once; what it throws is what the run rejects with. */
   constructor(prepare: () => Task, site: CallSite) {
@@ -83,6 +78,7 @@ export class Run {
           : reason,
     };
     this.#onStop?.();
+    this.#stopPlanning?.();
     this.#job?.cancel();
   }
 
@@ -120,11 +116,14 @@ export class Run {
       this.#throwIfStopped();
       const native = await loadNative();
       this.#reader = new CounterReader(native.statNames());
+      if (task.planning !== undefined) await this.#plan(task.planning);
       const result = await this.#attempts(task, native);
+      if (this.#planning !== undefined) await this.#endPlanning();
       this.#stream.push({ type: 'done', result });
       this.#stream.end();
       return result;
     } catch (error) {
+      await this.#endPlanning(error);
       const thrown: unknown =
         this.#stopped === undefined ? atCallSite(fromNative(error), this.#site) : this.#stopped.reason;
       this.#stream.end({ error: thrown });
@@ -134,6 +133,26 @@ export class Run {
       clearTimeout(stopTimer);
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  async #plan(planning: NonNullable<Task['planning']>): Promise<void> {
+    this.#planning = await this.#unlessStopped(
+      planning((stop) => {
+        this.#stopPlanning = stop;
+      }),
+      ({ end }) => end?.(false),
+    );
+    this.#stopPlanning = undefined;
+    this.#stream.tap = this.#planning.item;
+  }
+
+  /** Ends what was saved of a plan: it is whole when the run came to its end, whatever failed for single paths. */
+  async #endPlanning(failure?: unknown): Promise<void> {
+    const { end } = this.#planning ?? {};
+    this.#planning = undefined;
+    const isWhole = failure === undefined || tellsAll(failure);
+    if (isWhole && this.#stream.tap !== undefined) await this.#stream.drained();
+    end?.(isWhole);
   }
 
   /** Stops the run at a time; the longest that a timer takes is a few weeks, which no run does. */
@@ -219,7 +238,8 @@ export class Run {
     const placement = await this.#unlessStopped(place(task.ends, settings, probe));
     const items = settings.items ?? this.#iterated;
     const lossless = items && settings.whenFull === 'wait';
-    const request = engineRequest(placement, settings, { items, lossless });
+    const stamps = this.#planning?.item !== undefined;
+    const request = engineRequest(placement, settings, { items, lossless, stamps, planned: this.#planning?.planned });
     const job = client === undefined ? native.startLocal(request, placement.localDestination) : client.start(request);
     this.#job = job;
     this.#stream.follow(job);

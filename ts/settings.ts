@@ -17,6 +17,7 @@ import type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
+import { READ_ONLY } from './request.js';
 import { pathOf } from './paths.js';
 import type { PathLike } from './paths.js';
 import type { Bootstrap } from './remote-program.js';
@@ -59,6 +60,8 @@ export interface TransferSettings extends EngineOptions {
   readonly whenFull: 'drop' | 'wait';
   readonly retry: RetryPolicy;
   readonly stopAt: Date | undefined;
+  readonly savePlan: string | undefined;
+  readonly applyPlan: string | undefined;
   readonly signal: PlatformAbortSignal | undefined;
 }
 
@@ -116,6 +119,8 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
 };
 
+const planFile = text('the path of a file');
+
 const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
   chown: ownerAndGroup,
   into: flag,
@@ -125,6 +130,8 @@ const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
     (value): value is readonly PathLike[] => Array.isArray(value),
     'an array of paths',
   ),
+  savePlan: planFile,
+  applyPlan: planFile,
   events: group(EVENT_CHECKS),
   retry: (value: unknown, name: string) => {
     if (value === false) return false;
@@ -218,6 +225,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     }
     delete engine.suffix;
   }
+  checkPlans(given, engine);
   mapOwners(engine, given);
   return Object.assign(engine, {
     into: given.into ?? false,
@@ -228,8 +236,25 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     whenFull: given.events?.whenFull ?? 'drop',
     retry: retryPolicy(given.retry ?? false),
     stopAt: given.stopAt,
+    savePlan: given.savePlan,
+    applyPlan: given.applyPlan,
     signal: given.signal,
   });
+}
+
+/** Of what is made beside the destination a plan knows nothing, and a second attempt finds another tree than the plan. */
+function checkPlans({ savePlan, applyPlan, retry }: Checked<TransferOptions>, engine: EngineOptions): void {
+  const name = savePlan === undefined ? 'applyPlan' : 'savePlan';
+  if (savePlan === undefined && applyPlan === undefined) return;
+  const retries = retry !== undefined && retryPolicy(retry).attempts > 0;
+  const others = {
+    applyPlan: applyPlan !== undefined,
+    publish: engine.publish,
+    snapshot: engine.snapshot.isAsked,
+    retry: retries,
+  };
+  const other = Object.entries(others).find(([other, isGiven]) => isGiven && other !== name)?.[0];
+  if (other !== undefined) throw new ConfigError(`options ${name} and ${other} exclude each other`);
 }
 
 /** One owner for all is a rule for all, and a rule is for what is carried. */
@@ -278,9 +303,6 @@ export function verifySettings(options: unknown): { connect: ConnectSettings; tr
     },
   };
 }
-
-/** Every item counts, and nothing is transferred that a slow reader could slow. */
-const READ_ONLY = { dryRun: true, items: true, whenFull: 'wait', profile: false } as const;
 
 /** Checks the options of a plan over a connection that stands. */
 export function planTransferSettings(options: unknown): TransferSettings {

@@ -1,5 +1,5 @@
 import { toEvent } from './convert.js';
-import type { ProgressEvent, SyncEvent } from './events.js';
+import type { ItemEvent, ProgressEvent, SyncEvent } from './events.js';
 import type { NativeJob } from './native.js';
 
 /** Events that are fetched from the engine at once: enough to make the crossing cheap, few enough to hold. */
@@ -25,6 +25,11 @@ export class EventStream {
   #fetching = false;
   #fetched: readonly SyncEvent[] | null | undefined;
   #wake: (() => void) | undefined;
+  /** The engine has told all of the last attempt, or nothing yet. */
+  #isOver = true;
+  #drained: (() => void) | undefined;
+  /** Is told of each item as it comes from the engine, whoever reads the events. */
+  tap: ((item: ItemEvent) => void) | undefined;
 
   constructor(progress: () => ProgressEvent | undefined) {
     this.#progress = progress;
@@ -39,7 +44,16 @@ export class EventStream {
   /** Adds the events of an attempt. */
   follow(job: NativeJob): void {
     this.#segments.push(job);
+    this.#isOver = false;
     this.#changed();
+  }
+
+  /** Settles when all events of the engine have come. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+      if (this.#isOver) resolve();
+    });
   }
 
   /** No more will be added; the reader gets what is left, then the end, or `failure`. */
@@ -111,15 +125,25 @@ export class EventStream {
       const arrived = (events: readonly SyncEvent[] | null): void => {
         this.#fetching = false;
         this.#fetched = events;
+        if (events === null) {
+          this.#isOver = true;
+          this.#drained?.();
+        }
         this.#changed();
       };
       job.nextEvents(BATCH).then(
-        (events) => arrived(events === null ? null : events.map(toEvent)),
+        (events) => arrived(events === null ? null : this.#told(events.map(toEvent))),
         // Whatever broke the job is what its `done` rejects with; here it is only the end.
         () => arrived(null),
       );
     }
     return undefined;
+  }
+
+  #told(events: SyncEvent[]): SyncEvent[] {
+    const { tap } = this;
+    if (tap !== undefined) for (const event of events) if (event.type === 'item') tap(event);
+    return events;
   }
 
   #change(): Promise<void> {

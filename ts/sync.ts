@@ -9,6 +9,7 @@ import { eachSource } from './paths.js';
 import type { Sources } from './paths.js';
 import { checkEnds } from './placement.js';
 import type { Ends } from './placement.js';
+import { taskOf } from './planning.js';
 import { Run } from './run.js';
 import { parseTarget } from './target.js';
 import type { Location, Target } from './target.js';
@@ -43,7 +44,7 @@ export function sync(source: Sources, destination: Location, options?: SyncOptio
     new Run(() => {
       const { connect, transfer } = syncSettings(options);
       const ends = parseEnds(source, destination);
-      return { ends, link: linkFor(ends, connect), settings: transfer };
+      return taskOf(ends, linkFor(ends, connect), transfer);
     }, captureCallSite()),
   );
 }

@@ -218,6 +218,7 @@ export const NOT_IN_PLAN = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'applyPlan',
   'profile',
 ] as const;
 
@@ -272,6 +273,8 @@ export const NOT_IN_VERIFY = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'savePlan',
+  'applyPlan',
   'profile',
 ] as const;
 

@@ -23,6 +23,7 @@ export const exit = {
   output: 46,
   limit: 47,
   hostKeyChanged: 48,
+  planStale: 49,
 } as const;
 
 /** Starts the command as `client`. */

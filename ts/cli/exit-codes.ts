@@ -47,6 +47,8 @@ export const EXIT = {
   limit: 47,
   /** The server has another key than the one that is pinned. */
   hostKeyChanged: 48,
+  /** A tree is no more what it was when the plan was made. */
+  planStale: 49,
   /** A defect of this program. */
   internal: 70,
 } as const;
@@ -73,6 +75,7 @@ const BY_CODE: Readonly<Record<ErrorCode, number>> = {
   ERR_SPARSYNC_LIMIT: EXIT.limit,
   ERR_SPARSYNC_ABORTED: EXIT.interrupted,
   ERR_SPARSYNC_INTERNAL: EXIT.internal,
+  ERR_SPARSYNC_PLAN_STALE: EXIT.planStale,
   ERR_SPARSYNC_PLATFORM: EXIT.platform,
 };
 

@@ -243,6 +243,8 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   verbose: { category: 'Output', help: 'list what is done, and totals; twice, also what is left alone' },
   quiet: { category: 'Output', help: 'no warnings, errors only' },
   'itemize-changes': { category: 'Output', help: 'list each change and why; twice, also what is unchanged' },
+  plan: { category: 'Output', help: 'write nothing but FILE, the plan of what would be done, for --apply' },
+  apply: { category: 'Output', help: 'do exactly what the plan FILE says, or refuse where a tree has moved' },
   explain: {
     category: 'Output',
     help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',

@@ -24,6 +24,7 @@ const HINTS: Partial<Record<ErrorCode, string | ((error: SparsyncError) => strin
   ERR_SPARSYNC_BUSY: 'wait for it with --lock-wait SECONDS',
   ERR_SPARSYNC_PARTIAL: 'correct what is named above and run it again',
   ERR_SPARSYNC_INTEGRITY: 'run it again; if it comes back, suspect the memory or disk of one side',
+  ERR_SPARSYNC_PLAN_STALE: 'make a new plan: --plan FILE',
   ERR_SPARSYNC_INTERNAL: 'this is a defect: please report it with the output of sparsync doctor',
   ERR_SPARSYNC_PLATFORM: 'sparsync doctor says more',
 };

@@ -245,6 +245,8 @@ export const SYNC_FLAGS: readonly Flag[] = [
   VERBOSE_FLAG,
   QUIET_FLAG,
   { name: 'itemize-changes', short: 'i', project: true },
+  { name: 'plan', value: 'FILE', implies: ['dry-run'] },
+  { name: 'apply', value: 'FILE' },
   { name: 'explain', value: 'PATH', many: true },
   { name: 'out-format', value: 'FORMAT' },
   { name: 'log-file', value: 'FILE' },
@@ -375,6 +377,8 @@ export function flaggedOptions(flags: ParsedFlags) {
       bwlimit: rateOf(flags, 'bwlimit'),
       lanes: flags.number('lanes', 1),
       lockWaitMs: millisecondsOf(flags, 'lock-wait'),
+      savePlan: flags.text('plan'),
+      applyPlan: flags.text('apply'),
       profile: flags.text('profile') === undefined ? undefined : true,
     } satisfies TransferOptions,
   );

@@ -11,7 +11,7 @@ use sparsync_proto::{
 
 use crate::accounts::SystemAccounts;
 use crate::engine::{
-    self, ItemOptions, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, WriteOptions,
+    self, ItemOptions, MayBeLinked, OwnerMap, OwnerRules, ReceiverOptions, Report, Session, Stamps, WriteOptions,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{DestinationLock, LockFor, Root, Space};
@@ -145,6 +145,7 @@ impl Prepared {
                 unchanged: request.itemize && request.item_unchanged,
                 backups: request.itemize && request.item_backups,
             },
+            stamps: Stamps::of(request),
             strict_attributes: request.strict_attributes,
             open_noatime: request.open_noatime,
             durability: request.durability,

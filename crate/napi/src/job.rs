@@ -6,7 +6,7 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint8Array};
 use napi_derive::napi;
-use sparsync_core::proto::{Direction, Issue, Item, ItemDetails, Kind};
+use sparsync_core::proto::{Action, Direction, Issue, Item, ItemDetails, Kind, Meta, stamp_word};
 use sparsync_core::{Event, Job, JobResult, Side};
 
 use crate::client::mtime_ms;
@@ -62,6 +62,8 @@ pub struct NativeEvent {
     pub leader: Option<NativePath>,
     /// What the source's entry is.
     pub details: Option<NativeItemDetails>,
+    /// A digest of what both ends have there, in a run that tells it.
+    pub stamp: Option<String>,
     /// How many items were dropped.
     pub count: Option<f64>,
 }
@@ -145,8 +147,8 @@ fn item(item: &Item) -> NativeEvent {
             let (path, path_bytes) = at(leader.as_bytes());
             NativePath { path, path_bytes }
         }),
-        details: item.details.as_ref().map(|told| {
-            let ItemDetails { meta, target } = &**told;
+        details: item.details.as_ref().filter(|told| is_told(item, told)).map(|told| {
+            let ItemDetails { meta, target, .. } = &**told;
             NativeItemDetails {
                 mode: meta.mode,
                 uid: meta.uid,
@@ -155,8 +157,15 @@ fn item(item: &Item) -> NativeEvent {
                 target: (item.kind == Kind::Symlink).then(|| Uint8Array::from(&target[..])),
             }
         }),
+        stamp: item.details.as_ref().and_then(|told| told.stamp).map(|stamp| stamp_word(&stamp)),
         ..NativeEvent::default()
     }
+}
+
+/// Whether an item tells what the source has, and not its stamp alone.
+fn is_told(item: &Item, told: &ItemDetails) -> bool {
+    let is_nothing = told.meta == Meta::default() && told.target.is_empty() && !item.path.is_empty();
+    item.action != Action::Delete && !(told.stamp.is_some() && is_nothing)
 }
 
 fn issue(event: NativeEventType, issue: &Issue, sides: Sides) -> NativeEvent {

@@ -199,6 +199,10 @@ pub struct NativeRequest {
     pub itemize: bool,
     /// A full event queue waits for its reader instead of dropping items.
     pub lossless: bool,
+    /// Events of entries have stamps.
+    pub stamps: bool,
+    /// The stamps of the plan that is applied, where there is one.
+    pub planned: Option<Vec<String>>,
     /// What was asked for.
     pub options: NativeTransfer,
 }
@@ -238,6 +242,12 @@ fn paths(all: &[Uint8Array]) -> Result<Paths> {
         .ok_or_else(|| config(format!("paths of more than {} bytes in all", limits::REQUEST_PATHS_BYTES_MAX)))
 }
 
+fn stamps(all: Vec<String>) -> Result<Paths> {
+    let paths = all.iter().map(|stamp| rel_path(stamp.as_bytes())).collect::<Result<Vec<_>>>()?;
+    let most = limits::REQUEST_PATHS_BYTES_MAX / 33;
+    Paths::new(paths).ok_or_else(|| Error::new(ErrorKind::Limit, format!("a plan of more than {most} entries")))
+}
+
 impl NativeRequest {
     pub(crate) fn load(self) -> Result<Run> {
         let mut request = Request {
@@ -251,6 +261,9 @@ impl NativeRequest {
             into: self.into,
             make_parent: self.make_parent,
             itemize: self.itemize,
+            item_stamps: self.stamps,
+            applies_plan: self.planned.is_some(),
+            planned: stamps(self.planned.unwrap_or_default())?,
             bytes_bound: u64::MAX,
             entries_bound: u64::MAX,
             ..Request::default()

@@ -75,6 +75,8 @@ error_kinds! {
     Aborted = 20, "ABORTED";
     /// A defect of this program.
     Internal = 21, "INTERNAL";
+    /// A tree is no more what it was when the plan was made that is to be applied.
+    PlanStale = 22, "PLAN_STALE";
 }
 
 impl ErrorKind {

@@ -56,7 +56,7 @@ pub use filter::{
 };
 pub use frame::{
     Accept, Action, Arrived, Basis, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,
-    ItemDetails, ListEntry, Resume, WireError, encode_list,
+    ItemDetails, ListEntry, Resume, STAMP_OWN_BYTES, Stamp, WireError, encode_list, stamp_word,
 };
 pub use kind::ErrorKind;
 pub use leaders::Leader;
@@ -68,7 +68,7 @@ pub use options::{
 };
 pub use owners::{IdKind, IdMap, MapRule, MappedTo, NO_ID, OwnerName, OwnerNames, is_owner_name};
 pub use path::{Name, RelPath};
-pub use paths::Paths;
+pub use paths::{PathSet, Paths};
 pub use plan::{Rules, Step, plan, plan_alone};
 pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, ThreadProfile};
 pub use reasons::Reasons;

@@ -1,9 +1,22 @@
 //! A set of paths.
 
+use crate::closed::closed_set;
 use crate::codec::{Decoded, Reader, Write, malformed};
 use crate::field::Value;
 use crate::limits::{PATHS_BYTES_MAX, REQUEST_PATHS_BYTES_MAX};
 use crate::path::RelPath;
+
+closed_set! {
+    /// The sets of a request that may travel before it.
+    PathSet {
+        /// What belongs to the run.
+        Selected = 0, "selected";
+        /// Directories whose direct entries do.
+        Listed = 1, "listed";
+        /// Stamps of a plan, as names of hexadecimal digits.
+        Planned = 2, "planned";
+    }
+}
 
 /// Paths, each once and in the order of the walk. They take as much memory as they take on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -132,6 +132,12 @@ pub struct Request {
     pub selected: Paths,
     /// Directories whose direct entries belong to the run, in one that is not recursive and carries directories.
     pub listed: Paths,
+    /// Each item with something to do has a stamp, and there is one for what a basis has as well.
+    pub item_stamps: bool,
+    /// the first 16 bytes of the stamps of the plan that is applied, each as a name of 32 hexadecimal digits.
+    pub planned: Paths,
+    /// Nothing is done but what the plan has, and the run ends where something else would be.
+    pub applies_plan: bool,
     /// For a push with `missing_sources`: what the sources that are not there would be below the top.
     pub missing: Paths,
     /// The attributes of directories on the way to what is selected belong to the run too, but for those of the top.
@@ -287,6 +293,9 @@ impl Default for Request {
             space_checked: false,
             selected: Paths::default(),
             listed: Paths::default(),
+            item_stamps: false,
+            planned: Paths::default(),
+            applies_plan: false,
             missing: Paths::default(),
             implied_dirs: false,
             explain: RelPath::default(),
@@ -564,4 +573,7 @@ message!(Request, "request" {
     170 critical changing,
     176 critical snapshot,
     177 critical item_backups,
+    185 critical item_stamps,
+    186 critical planned,
+    187 critical applies_plan,
 });

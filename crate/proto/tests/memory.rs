@@ -140,6 +140,7 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
         ("Items", full(&[11], &[0; 5], usize::MAX)),
         ("Items, hard links", full(&[11], &[0x80, 0, 0, 0, 0, 2, 2, 0], usize::MAX)),
         ("Items, details", full(&[11], &[0x80, 0, 0, 0, 0, 8, 4, 6, 0, 0, 0, 0, 0, 0], usize::MAX)),
+        ("Items, stamps", full(&[11], &[&[0x80, 0, 0, 0, 0, 26, 6, 24][..], &[0; 24]].concat(), usize::MAX)),
         ("Items, named", full(&[11], &[0, 0, 0, 0, 1, b'a'], usize::MAX)),
         ("Issue", issue),
         ("Heartbeat", vec![13, 0]),

@@ -36,8 +36,8 @@ pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
 pub(crate) use reader::{SkipList, Way};
 pub(crate) use receiver::{
-    Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions, Told,
-    WriteOptions, run_receiver,
+    Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions, Stamps,
+    Told, WriteOptions, run_receiver,
 };
 pub(crate) use report::Report;
 pub(crate) use sender::{SenderEnd, SenderOptions, Source, TellsNames, run_sender};

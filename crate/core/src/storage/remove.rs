@@ -13,6 +13,9 @@ use super::{Access, CallError, Directory, Errno, Result, WriteDirectory, WriteSt
 /// Called for each entry that is removed.
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
 
+/// Says whether an entry may be removed.
+pub(crate) type MayGo<'a> = dyn Fn(&[u8], Kind) -> bool + 'a;
+
 /// What a removal may do, and what it did.
 pub(crate) struct Removal<'a, S: WriteStorage> {
     /// Nothing is removed; it is only counted and told.
@@ -27,6 +30,8 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) above: RelPath,
     /// The one file system in which something may be removed; nothing: in any.
     pub(crate) device: Option<u64>,
+    /// Asked of each entry just before it is removed; what may not go stays, and so does each directory above it.
+    pub(crate) may_go: Option<&'a MayGo<'a>>,
     /// Told of each entry.
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
     /// Asked before each entry: true ends the removal.
@@ -60,6 +65,7 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
             device: None,
             in_force: InForce::default(),
             above: RelPath::root(),
+            may_go: None,
             on_removed: None,
             stop: None,
             backups: None,
@@ -121,9 +127,19 @@ impl<S: WriteStorage> Removal<'_, S> {
         }
     }
 
+    /// Whether one more entry may go, by the limit and by who is asked.
+    fn lets_go(&mut self, path: impl FnOnce() -> Vec<u8>, kind: Kind) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let may_go = self.may_go.is_none_or(|may_go| may_go(&path(), kind));
+        self.protected += u64::from(!may_go);
+        may_go
+    }
+
     /// Removes one entry that is not a directory.
     fn unlink(&mut self, parent: &S::Directory, parent_path: &RelPath, name: &[u8], kind: Kind) {
-        if self.is_stopped() || !self.has_room() {
+        if self.is_stopped() || !self.lets_go(|| parent_path.join_bytes(name), kind) {
             return;
         }
         let stays = Cell::new(false);
@@ -263,7 +279,7 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
         removal.beyond += 1;
         return;
     }
-    if !removal.has_room() {
+    if !removal.lets_go(|| path.as_bytes().to_vec(), Kind::Directory) {
         return;
     }
     let Some((parent, name)) = path.split_last() else { return };

@@ -4,7 +4,7 @@ use crate::support::{framed, noise, push_to};
 use crate::{unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
-use sparsync_core::proto::{Frame, Paths, RelPath, Request, SourcePath, limits};
+use sparsync_core::proto::{Frame, PathSet, Paths, RelPath, Request, SourcePath, limits};
 
 #[tokio::test]
 async fn a_version_that_nobody_speaks_is_named() {
@@ -81,7 +81,7 @@ async fn paths_without_an_end_or_an_order_are_refused_before_a_request_comes() {
         let mut control = raw.open().await;
         control.write(&Frame::hello()).await;
         for at in 0..frames {
-            control.write(&Frame::Paths { listed: false, paths: wide(if ascends { at } else { 7 }) }).await;
+            control.write(&Frame::Paths { set: PathSet::Selected, paths: wide(if ascends { at } else { 7 }) }).await;
         }
         let error = control.abort().await;
         assert_eq!(error.kind, ErrorKind::Protocol, "{}", error.message);

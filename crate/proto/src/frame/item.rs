@@ -56,7 +56,22 @@ pub struct ItemDetails {
     pub meta: Meta,
     /// Of a symlink, where it leads.
     pub target: Vec<u8>,
+    /// A digest of the item and of what both ends have there, in a run that makes a plan or applies one.
+    pub stamp: Option<Stamp>,
 }
+
+/// See [`ItemDetails::stamp`]. Its first [`STAMP_OWN_BYTES`] leave out what a run may change itself before it comes to the entry.
+pub type Stamp = [u8; 24];
+
+/// A stamp, or the first part of one, as plans have it.
+#[must_use]
+pub fn stamp_word(stamp: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    stamp.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// Bytes of a stamp by which a run knows an entry again when its turn comes.
+pub const STAMP_OWN_BYTES: usize = 16;
 
 /// Set beside the action's number when tagged fields follow the path.
 const FIELDS_FOLLOW: u8 = 1 << 7;
@@ -66,12 +81,26 @@ const FIELDS_FOLLOW: u8 = 1 << 7;
 struct ItemFields {
     leader: Option<Box<RelPath>>,
     details: Option<Box<ItemDetails>>,
+    stamp: Option<Stamp>,
 }
 
 message!(ItemFields, "item" {
     1 optional leader,
     2 optional details,
+    3 optional stamp,
 });
+
+impl Value for Option<Stamp> {
+    fn put(&self, out: &mut Vec<u8>) {
+        if let Some(stamp) = self {
+            out.raw(stamp);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Self> {
+        Ok(Some(reader.array(what)?))
+    }
+}
 
 impl Value for Option<Box<ItemDetails>> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -83,7 +112,8 @@ impl Value for Option<Box<ItemDetails>> {
 
     fn get(reader: &mut Reader<'_>, _what: &'static str) -> Decoded<Self> {
         let meta = Meta::get(reader)?;
-        Ok(Some(Box::new(ItemDetails { meta, target: reader.bytes(LINK_BYTES_MAX, "target")?.to_vec() })))
+        let target = reader.bytes(LINK_BYTES_MAX, "target")?.to_vec();
+        Ok(Some(Box::new(ItemDetails { meta, target, stamp: None })))
     }
 }
 
@@ -108,8 +138,26 @@ impl Item {
         out.number(self.size);
         out.bytes(&self.path);
         if follow {
-            put_nested(&ItemFields { leader: self.leader.clone(), details: self.details.clone() }, out);
+            let stamp = self.details.as_ref().and_then(|details| details.stamp);
+            let is_told =
+                |meta: &Meta, target: &[u8]| stamp.is_none() || *meta != Meta::default() || !target.is_empty();
+            let details = self.details.as_ref().filter(|details| is_told(&details.meta, &details.target)).cloned();
+            let leader = self.leader.clone();
+            put_nested(&ItemFields { leader, details, stamp }, out);
         }
+    }
+
+    /// The stamp of this item, with what the destination has there: `own`, and `others`, which the run may change itself.
+    #[must_use]
+    pub fn stamp_with(&self, own: &[u8], others: &[u8]) -> Stamp {
+        let mut all = Vec::with_capacity(self.path.len() + own.len() + others.len() + 64);
+        all.bytes(own);
+        self.put(&mut all);
+        let mut stamp = Stamp::default();
+        let (first, rest) = stamp.split_at_mut(STAMP_OWN_BYTES);
+        first.copy_from_slice(&blake3::hash(&all).as_bytes()[..STAMP_OWN_BYTES]);
+        rest.copy_from_slice(&blake3::hash(others).as_bytes()[..rest.len()]);
+        stamp
     }
 
     pub(super) fn get(reader: &mut Reader<'_>) -> Decoded<Self> {
@@ -124,7 +172,11 @@ impl Item {
             details: None,
         };
         if head & FIELDS_FOLLOW != 0 {
-            ItemFields { leader: item.leader, details: item.details } = get_nested(reader, "fields of an item")?;
+            let ItemFields { leader, details, stamp } = get_nested(reader, "fields of an item")?;
+            (item.leader, item.details) = (leader, details);
+            if stamp.is_some() {
+                item.details.get_or_insert_default().stamp = stamp;
+            }
         }
         Ok(item)
     }

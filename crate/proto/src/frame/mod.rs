@@ -21,7 +21,7 @@ pub use directory::Directory;
 pub use error::{Detail, WireError};
 pub use explanation::Explanation;
 pub use issue::{Issue, IssueKind};
-pub use item::{Action, Item, ItemDetails};
+pub use item::{Action, Item, ItemDetails, STAMP_OWN_BYTES, Stamp, stamp_word};
 pub use list::{ListEntry, encode_list};
 pub use stream::FrameDecoder;
 pub use want::Resume;
@@ -40,7 +40,7 @@ use crate::listing::Listing;
 use crate::owners::{OwnerName, get_names, put_names};
 use crate::pack::FileId;
 use crate::path::RelPath;
-use crate::paths::Paths;
+use crate::paths::{PathSet, Paths};
 use crate::profile::EndProfile;
 use crate::request::Request;
 use crate::stat::Stat;
@@ -60,8 +60,8 @@ pub enum Frame {
     Request(Box<Request>),
     /// Before a request: paths of it, which it continues.
     Paths {
-        /// They are listed; otherwise they are selected.
-        listed: bool,
+        /// What they are to it.
+        set: PathSet,
         /// Behind those that came before.
         paths: Paths,
     },
@@ -251,13 +251,15 @@ impl Frame {
     /// The frames that ask for this, behind the first.
     #[must_use]
     pub fn asking_for(request: &Request) -> Vec<Self> {
-        if request.selected.bytes() + request.listed.bytes() <= PATHS_BYTES_MAX {
+        let Request { selected, listed, planned, .. } = request;
+        if selected.bytes() + listed.bytes() + planned.bytes() <= PATHS_BYTES_MAX {
             return vec![Self::Request(Box::new(request.clone()))];
         }
-        let selected = request.selected.parts().map(|paths| Self::Paths { listed: false, paths });
-        let listed = request.listed.parts().map(|paths| Self::Paths { listed: true, paths });
-        let rest = Request { selected: Paths::default(), listed: Paths::default(), ..request.clone() };
-        selected.chain(listed).chain([Self::Request(Box::new(rest))]).collect()
+        let sets = [(PathSet::Selected, selected), (PathSet::Listed, listed), (PathSet::Planned, planned)];
+        let frames = sets.into_iter().flat_map(|(set, all)| all.parts().map(move |paths| Self::Paths { set, paths }));
+        let (selected, listed, planned) = (Paths::default(), Paths::default(), Paths::default());
+        let rest = Request { selected, listed, planned, ..request.clone() };
+        frames.chain([Self::Request(Box::new(rest))]).collect()
     }
 
     /// All frames of an initiator of this build that asks for something.
@@ -317,8 +319,8 @@ impl Frame {
                 out.number(u64::from(*newest));
             }
             Self::Request(request) => request.put_fields(out),
-            Self::Paths { listed, paths } => {
-                out.byte(u8::from(*listed));
+            Self::Paths { set, paths } => {
+                set.put(out);
                 paths.put(out);
             }
             Self::Accept(accept) => accept.put_fields(out),
@@ -372,7 +374,7 @@ impl Frame {
         Ok(match reader.byte("frame type")? {
             HELLO => Self::read_hello(reader)?,
             REQUEST => Self::Request(Box::new(get_message(reader)?)),
-            PATHS => Self::Paths { listed: flag(reader, "listed")?, paths: Paths::get(reader, "paths")? },
+            PATHS => Self::Paths { set: PathSet::get(reader, "set of paths")?, paths: Paths::get(reader, "paths")? },
             ACCEPT => Self::Accept(get_message(reader)?),
             TREE_DIGEST => Self::TreeDigest(reader.array("digest")?),
             DIRECTORIES => Self::Directories(directory::get(reader)?),

@@ -8,7 +8,7 @@ use crate::frame::{Accept, Frame, Grant};
 use crate::limits::REQUEST_PATHS_BYTES_MAX;
 use crate::options::{Direction, MissingSources, SourcePath};
 use crate::path::RelPath;
-use crate::paths::Paths;
+use crate::paths::{PathSet, Paths};
 use crate::request::Request;
 use crate::version::Version;
 
@@ -122,6 +122,8 @@ pub enum Opening {
         selected: Paths,
         /// Those that are listed.
         listed: Paths,
+        /// Stamps of a plan.
+        planned: Paths,
     },
     /// What is wanted has come; nothing more may come by this way.
     Done,
@@ -138,7 +140,8 @@ impl Opening {
         }
         match (&*self, frame) {
             (&Self::Greeted(Ok(version)), frame @ Frame::Paths { .. }) => {
-                *self = Self::Listing { version, selected: Paths::default(), listed: Paths::default() };
+                let (selected, listed, planned) = (Paths::default(), Paths::default(), Paths::default());
+                *self = Self::Listing { version, selected, listed, planned };
                 self.listing(frame)
             }
             (Self::Silent, Frame::Hello { oldest, newest }) => {
@@ -168,24 +171,33 @@ impl Opening {
     /// Takes a frame of a request that began with its paths.
     fn listing(&mut self, frame: Frame) -> Result<Option<(Version, Opened)>, Violation> {
         const TOO_MANY: &str = "paths of a request that do not ascend, or too many";
-        let Self::Listing { version, selected, listed } = self else { return Err(Violation::misplaced(&frame)) };
+        let Self::Listing { version, selected, listed, planned } = self else {
+            return Err(Violation::misplaced(&frame));
+        };
         match frame {
-            Frame::Paths { listed: is_listed, paths } => {
+            Frame::Paths { set, paths } => {
                 if paths.is_empty() {
                     return Err(Violation::new("a frame of paths without any"));
                 }
-                let others = if is_listed { selected.bytes() } else { listed.bytes() };
-                let list = if is_listed { listed } else { selected };
-                let fits = others + list.bytes() + paths.bytes() <= REQUEST_PATHS_BYTES_MAX;
+                let before = selected.bytes() + listed.bytes() + planned.bytes();
+                let list = match set {
+                    PathSet::Selected => selected,
+                    PathSet::Listed => listed,
+                    PathSet::Planned => planned,
+                };
+                let fits = before + paths.bytes() <= REQUEST_PATHS_BYTES_MAX;
                 if fits && list.append(&paths) { Ok(None) } else { Err(Violation::new(TOO_MANY)) }
             }
             Frame::Request(mut request) => {
                 let version = *version;
-                if !(selected.append(&request.selected) && listed.append(&request.listed)) {
-                    return Err(Violation::new(TOO_MANY));
+                let sets =
+                    [(selected, &mut request.selected), (listed, &mut request.listed), (planned, &mut request.planned)];
+                for (told, last) in sets {
+                    if !told.append(last) {
+                        return Err(Violation::new(TOO_MANY));
+                    }
+                    *last = std::mem::take(told);
                 }
-                request.selected = std::mem::take(selected);
-                request.listed = std::mem::take(listed);
                 *self = Self::Done;
                 Ok(Some((version, Opened::Session(request))))
             }
@@ -209,7 +221,7 @@ mod tests {
     use crate::frame::{Accept, Frame};
     use crate::options::{Direction, MissingSources, SourcePath};
     use crate::path::RelPath;
-    use crate::paths::Paths;
+    use crate::paths::{PathSet, Paths};
     use crate::request::Request;
     use crate::version::Version;
 
@@ -249,9 +261,9 @@ mod tests {
         let list = Frame::ListRequest { root: Vec::new(), path: RelPath::root() };
         assert!(opening.frame(list).is_err());
         let mut opening = greeted();
-        let endless = (0..).map(|at| Frame::Paths { listed: at % 2 == 1, paths: wide(at) });
+        let endless = (0..).map(|at| Frame::Paths { set: PathSet::ALL[at % 3], paths: wide(at) });
         assert!(endless.take(40).any(|frame| opening.frame(frame).is_err()));
-        assert!(greeted().frame(Frame::Paths { listed: false, paths: Paths::default() }).is_err());
+        assert!(greeted().frame(Frame::Paths { set: PathSet::Selected, paths: Paths::default() }).is_err());
         let small = Request { selected: Paths::new(vec![path(1)]).unwrap(), ..Request::default() };
         assert_eq!(Frame::asking_for(&small).len(), 1);
     }

@@ -8,8 +8,8 @@ use sparsync_proto::{
     Accept, Action, Arrived, Attributes, Basis, Changing, Chmod, Compare, Compression, Deletion, Detail, Device,
     Direction, Directories, Directory, Durability, End, EndProfile, EntryFields, ErrorKind, Explanation, FilterRules,
     Frame, Grant, IdKind, IdMap, Issue, IssueKind, Item, ItemDetails, Keep, Kind, Leader, ListEntry, Listing, Meta,
-    MissingSources, Name, OwnerName, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request, Resume, Rule,
-    Selection, Snapshot, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
+    MissingSources, Name, OwnerName, PathSet, Paths, PerDirectory, Phase, PhaseTotal, Reasons, RelPath, Request,
+    Resume, Rule, Selection, Snapshot, SourcePath, Stat, ThreadProfile, Time, Window, WireError, Xattrs,
 };
 
 pub fn meta() -> Meta {
@@ -276,6 +276,9 @@ fn push_of_writing() -> Request {
         publish: true,
         keep_previous: true,
         item_backups: true,
+        item_stamps: true,
+        planned: paths(&[b"00112233445566778899aabbccddeeff"]),
+        applies_plan: true,
         snapshot: Snapshot {
             is_asked: true,
             links_newest: true,
@@ -324,7 +327,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
         ("Request, pull", Frame::Request(Box::new(pull_of_a_file()))),
         ("Request, devices and ACLs", Frame::Request(Box::new(push_of_everything()))),
         ("Request, paths", Frame::Request(Box::new(push_of_paths()))),
-        ("Paths", Frame::Paths { listed: true, paths: paths(&[b"etc", b"log/x"]) }),
+        ("Paths", Frame::Paths { set: PathSet::Listed, paths: paths(&[b"etc", b"log/x"]) }),
         ("Request, modes", Frame::Request(Box::new(push_of_modes()))),
         ("Request, owners", Frame::Request(Box::new(push_of_owners()))),
         ("Request, symlinks", Frame::Request(Box::new(pull_of_links()))),
@@ -442,7 +445,19 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 size: 1,
                 path: b"d/c"[..].into(),
                 leader: None,
-                details: Some(Box::new(ItemDetails { meta: meta(), target: b"a".to_vec() })),
+                details: Some(Box::new(ItemDetails { meta: meta(), target: b"a".to_vec(), stamp: None })),
+            }]),
+        ),
+        (
+            "Items, stamp",
+            Frame::Items(vec![Item {
+                action: Action::Delete,
+                kind: Kind::File,
+                reasons: Reasons::EXTRA,
+                size: 0,
+                path: b"d/e"[..].into(),
+                leader: None,
+                details: Some(Box::new(ItemDetails { stamp: Some([0xab; 24]), ..ItemDetails::default() })),
             }]),
         ),
         (

@@ -10,8 +10,8 @@ use sparsync_proto::{
     Accept, Action, Arrived, Attributes, Basis, Chmod, Compare, Compression, Deletion, Detail, Device, Direction,
     Directory, Durability, EndProfile, EntryFields, ErrorKind, FilterRules, Frame, Grant, IdKind, IdMap, Issue,
     IssueKind, Item, ItemDetails, Kind, Leader, ListEntry, Listing, Meta, MissingSources, Name, OwnerName, PHASES,
-    Paths, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat, ThreadProfile, Time,
-    Version, Window, WireError, Xattrs, limits,
+    PathSet, Paths, PerDirectory, PhaseTotal, RelPath, Request, Resume, Rule, Selection, SourcePath, Stat,
+    ThreadProfile, Time, Version, Window, WireError, Xattrs, limits,
 };
 
 pub fn any_name() -> impl Strategy<Value = Vec<u8>> {
@@ -199,6 +199,8 @@ fn any_plain_request() -> impl Strategy<Value = Request> {
                 backup_dir: source_marks.clone(),
                 suffix: file_name,
                 listed: paths(selected.iter().take(1).cloned().collect()),
+                planned: paths(selected.iter().skip(2).cloned().collect()),
+                applies_plan: flags[5],
                 selected: paths(selected),
                 deletion: Deletion {
                     delete: flags[5],
@@ -285,7 +287,8 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
     let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
     let leader = prop::option::of(any_path().prop_map(Box::new));
     let details = prop::option::of(
-        (any_meta(), vec(1..=255u8, 0..30)).prop_map(|(meta, target)| Box::new(ItemDetails { meta, target })),
+        (any_meta(), vec(1..=255u8, 0..30), prop::option::of(any::<[u8; 24]>()))
+            .prop_map(|(meta, target, stamp)| Box::new(ItemDetails { meta, target, stamp })),
     );
     let item = (action, any_kind(), any::<u64>(), any_path(), leader, details).prop_map(
         |(action, kind, size, path, leader, details)| Item {
@@ -311,7 +314,8 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         any::<[u16; 2]>().prop_map(|[oldest, newest]| Frame::Hello { oldest, newest }),
         any_request().prop_map(|request| Frame::Request(Box::new(request))),
-        (any::<bool>(), vec(any_path(), 0..8)).prop_map(|(listed, all)| Frame::Paths { listed, paths: paths(all) }),
+        (0..3usize, vec(any_path(), 0..8))
+            .prop_map(|(set, all)| Frame::Paths { set: PathSet::ALL[set], paths: paths(all) }),
         accept,
         any::<[u8; 16]>().prop_map(Frame::TreeDigest),
         vec(directory, 0..8).prop_map(Frame::Directories),

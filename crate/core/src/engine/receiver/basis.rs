@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sparsync_proto::{
-    Action, Counter, Durability, Entry, IssueKind, Kind, Listing, Meta, OfKind, Phase, Reasons, RelPath, Rules,
+    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Listing, Meta, OfKind, Phase, Reasons, RelPath, Rules,
     Selection, Step, plan, plan_alone,
 };
 
@@ -168,6 +168,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
             // It is made from its listing, and only told otherwise.
             return Ok(FromBasis::Differs(best.reasons, None));
         }
+        let is_told = !is_equal || self.options.tells_copies();
+        let copied = || Item {
+            action: Action::Copy,
+            reasons: best.reasons,
+            ..self.item_of(listing, entry, path.join_bytes(name))
+        };
+        let item = if is_told { self.prepared(copied)? } else { None };
         if !self.options.dry_run && !self.place_from_basis(best.basis, path, (listing, index), before, links)? {
             return Ok(FromBasis::Nothing);
         }
@@ -183,9 +190,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if links {
             self.session.count(Counter::hard_links_created, 1);
         }
-        if !is_equal || self.options.items.unchanged {
-            self.item(Action::Copy, (listing, entry), best.reasons, || path.join_bytes(name))?;
-        }
+        self.tell(item)?;
         self.changed |= !self.options.dry_run;
         Ok(FromBasis::Settled(true))
     }

@@ -346,7 +346,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 _ => Action::Update,
             };
             self.item(action, (listing, entry), reasons, || full)?;
-        } else if self.options.items.unchanged {
+        } else if self.options.tells_copies() {
             self.item(Action::Copy, (listing, entry), reasons, || full)?;
         }
         if let Some(counter) = counter_without_content(entry.kind) {

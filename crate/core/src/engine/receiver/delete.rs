@@ -3,6 +3,7 @@
 use sparsync_proto::{Action, At, Counter, InForce, Issue, IssueKind, Item, Kind, Name, OfKind, Reasons, RelPath};
 
 use super::items::count;
+use super::planned::Turns;
 use super::{Extra, Receiver};
 use crate::engine::placement::{Delayed, Displaced};
 use crate::engine::writer::Writing;
@@ -184,20 +185,23 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.changed |= !self.options.dry_run;
         let (session, options) = (self.session, self.options);
         let mut told = Ok(());
+        let turns = Turns::of(self);
+        let may_go = |path: &[u8], kind: Kind| turns.may_go(|| item_of(kind, path));
         let mut on_removed = |path: &[u8], kind: Kind| {
             let counter = if kind == Kind::Directory { Counter::directories_deleted } else { Counter::files_deleted };
             session.count(counter, 1);
             count(session, OfKind::DELETED, kind);
             if options.items.told && told.is_ok() {
-                told = options.report.item(item_of(kind, path), session);
+                told = options.report.item(turns.item().unwrap_or_else(|| item_of(kind, path)), session);
             }
         };
-        let stop = || session.is_over();
+        let stop = || session.is_over() || turns.are_over();
         let mut removal = Removal {
             dry_run: options.dry_run,
             judge: Some(&options.judge),
             device: self.top_device.filter(|_| options.one_file_system),
             max: options.deletion.max.map(|max| max.saturating_sub(removed)),
+            may_go: options.stamps.is_some().then_some(&may_go),
             on_removed: Some(&mut on_removed),
             stop: Some(&stop),
             backups: self.backups(),
@@ -219,6 +223,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let (issues, bad_rules) = (std::mem::take(&mut removal.issues), removal.bad_rules.take());
         drop(removal);
         told?;
+        turns.end()?;
         if let Some(error) = bad_rules {
             return Err(Error::bad_rules(&error));
         }
@@ -232,17 +237,20 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(IssueKind::Delete, path, &format!("cannot delete: {error}"))?;
         }
         self.session.check()?;
-        Ok((beyond > 0).then(|| {
-            let most = self.options.deletion.max.unwrap_or(0);
-            let message = format!("the limit of {most} deletions was reached; {beyond} more were not made");
-            Error::new(ErrorKind::MaxDelete, message)
-        }))
+        Ok((beyond > 0).then(|| self.beyond_limit(beyond)))
+    }
+
+    fn beyond_limit(&self, beyond: u64) -> Error {
+        let most = self.options.deletion.max.unwrap_or(0);
+        let message = format!("the limit of {most} deletions was reached; {beyond} more were not made");
+        Error::new(ErrorKind::MaxDelete, message)
     }
 
     /// Puts an entry in the place of a directory, and removes the directory.
     fn replace_directory(&mut self, entry: &Delayed) -> Result<u64> {
         let Some(root) = &self.destination.root else { return Ok(0) };
         self.session.check()?;
+        self.check_given_way(root, &entry.path())?;
         let (kept, stays) = self.keep_directory(root, entry)?;
         if stays {
             return Ok(kept);
@@ -285,7 +293,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut tell = |found: &[u8], kind| {
             let below = found.strip_prefix(at.as_bytes()).unwrap_or_default();
             if told.is_ok() && !below.is_empty() {
-                told = self.tell_item(|| item_of(kind, &[path, below].concat()));
+                told =
+                    self.prepared_of_gone(|| item_of(kind, &[path, below].concat())).and_then(|item| self.tell(item));
             }
         };
         let mut removal = Removal {
@@ -304,6 +313,23 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         drop(removal);
         told.map(|()| gone)
+    }
+
+    /// Checks that the plan has what the directory at `path` holds.
+    fn check_given_way(&self, root: &S, path: &[u8]) -> Result<()> {
+        let (Some(_), Ok(at)) = (&self.options.stamps, RelPath::new(path)) else { return Ok(()) };
+        let mut checked = Ok(());
+        let mut check = |found: &[u8], kind| {
+            if checked.is_ok() && found != path {
+                checked = self.prepared_of_gone(|| item_of(kind, found)).map(drop);
+            }
+        };
+        let mut removal =
+            Removal { dry_run: true, widened: self.widened(), on_removed: Some(&mut check), ..Removal::default() };
+        // What cannot be looked at does not give way.
+        let _ = remove_tree(root, &at, &mut removal);
+        drop(removal);
+        checked
     }
 
     fn count_deleted(&self, gone: &GivenWay) {

@@ -89,6 +89,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.changed && self.options.durability >= Durability::Run {
             self.flush_to_disk()?;
         }
+        if let Some(stamps) = &self.options.stamps {
+            stamps.all_met()?;
+        }
         self.clock.enter(Phase::finish);
         let refused = match self.put_in_place(refused.is_some())? {
             None => refused,

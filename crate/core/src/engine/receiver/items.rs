@@ -21,7 +21,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// The account of an entry of the source, to be completed.
     pub(super) fn item_of(&self, listing: &Listing, entry: &Entry, path: Vec<u8>) -> Item {
-        let details = || Box::new(ItemDetails { meta: entry.meta, target: listing.target(entry).to_vec() });
+        let details =
+            || Box::new(ItemDetails { meta: entry.meta, target: listing.target(entry).to_vec(), stamp: None });
         Item {
             action: Action::Keep,
             kind: entry.kind,
@@ -29,7 +30,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             size: if entry.kind == Kind::File { entry.size } else { 0 },
             path: path.into_boxed_slice(),
             leader: None,
-            details: self.options.items.details.then(details),
+            details: self.has_details().then(details),
         }
     }
 
@@ -39,7 +40,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn directory_item(&self, action: Action, path: &RelPath, meta: Meta, reasons: Reasons) -> Item {
-        let details = || Box::new(ItemDetails { meta, target: Vec::new() });
+        let details = || Box::new(ItemDetails { meta, target: Vec::new(), stamp: None });
         Item {
             action,
             kind: Kind::Directory,
@@ -47,12 +48,26 @@ impl<S: WriteStorage> Receiver<'_, S> {
             size: 0,
             path: path.as_bytes().into(),
             leader: None,
-            details: self.options.items.details.then(details),
+            details: self.has_details().then(details),
         }
     }
 
+    /// A stamp is also of what the source has.
+    fn has_details(&self) -> bool {
+        self.options.items.details || self.options.stamps.is_some()
+    }
+
     pub(super) fn tell_item(&self, item: impl FnOnce() -> Item) -> Result<()> {
-        if self.options.items.told { self.options.report.item(item(), self.session) } else { Ok(()) }
+        let item = self.prepared(item)?;
+        self.tell(item)
+    }
+
+    /// Tells what was [prepared](Self::prepared).
+    pub(super) fn tell(&self, item: Option<Item>) -> Result<()> {
+        match item.filter(|_| self.options.items.told) {
+            Some(item) => self.options.report.item(item, self.session),
+            None => Ok(()),
+        }
     }
 
     /// Tells what is done with a directory that is compared ahead of what those before it hold.
@@ -66,8 +81,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.undecided == 0 || !self.options.items.told {
             return self.item_of_directory(action, path, meta, reasons);
         }
-        let item = self.directory_item(action, path, meta, reasons);
-        self.held_items.push_back((number, item));
+        let item = self.prepared(|| self.directory_item(action, path, meta, reasons))?;
+        self.held_items.extend(item.map(|item| (number, item)));
         Ok(())
     }
 

@@ -334,6 +334,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return self.tell_link(full, (listing, entry), leader, how).map(|()| true);
         };
         let is_free = other.is_none();
+        let item = self.item_of_link(full.clone(), (listing, entry), leader, how)?;
         // The walk has made the directories of leaders usable.
         let made = writing
             .in_directory(path, &to, |to| place(writing, (&from, from_name), (path, to, name), is_free, how.before));
@@ -363,7 +364,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if is_placed {
             self.session.count(Counter::hard_links_created, 1);
         }
-        self.item_of_link(full, (listing, entry), leader, how).map(|()| true)
+        self.tell(item).map(|()| true)
     }
 
     /// Looks at both names of a link.
@@ -377,7 +378,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     fn tell_link(&self, path: Vec<u8>, of: (&Listing, &Entry), leader: Leader<'_>, how: How) -> Result<()> {
         self.session.count(Counter::hard_links_created, 1);
-        self.item_of_link(path, of, leader, how)
+        let item = self.item_of_link(path, of, leader, how)?;
+        self.tell(item)
     }
 
     fn item_of_link(
@@ -386,11 +388,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         (listing, entry): (&Listing, &Entry),
         leader: Leader<'_>,
         how: How,
-    ) -> Result<()> {
+    ) -> Result<Option<Item>> {
         let action = if how.before == Before::Nothing { Action::Create } else { Action::Update };
         let reasons = how.reasons.union(Reasons::HARD_LINK);
         let leader = || RelPath::new(&leader.path()).ok().map(Box::new);
-        self.tell_item(|| Item { action, reasons, leader: leader(), ..self.item_of(listing, entry, path) })
+        self.prepared(|| Item { action, reasons, leader: leader(), ..self.item_of(listing, entry, path) })
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the tree, [`delete`] removes what
 //! only the destination has, [`again`] decides about that once more, [`missing`] adds what sources that are not there would be,
 //! [`older`] finds other files that new ones are made of,
-//! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`put`] puts a tree in its place that was
+//! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`planned`] holds a run to its plan, [`put`] puts a tree in its place that was
 //! made beside that, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
 
@@ -24,6 +24,7 @@ mod links;
 mod make;
 mod missing;
 mod older;
+mod planned;
 mod put;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -58,6 +59,7 @@ use crate::storage::{
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
 use links::Links;
+pub(crate) use planned::Stamps;
 pub(crate) use put::{PutInPlace, PutOutcome, Told};
 
 /// Where content goes.
@@ -173,6 +175,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) dry_run: bool,
     /// Which items are reported.
     pub(crate) items: ItemOptions,
+    /// What items say of both ends, in a run that makes a plan or applies one.
+    pub(crate) stamps: Option<Stamps>,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
     /// An attribute that the destination's file system cannot hold is a failure.
@@ -204,6 +208,11 @@ pub(crate) struct ReceiverOptions {
 }
 
 impl ReceiverOptions {
+    /// Whether an item is made for something that is done without a reason, from what a basis has.
+    fn tells_copies(&self) -> bool {
+        self.items.unchanged || self.stamps.is_some()
+    }
+
     /// What is looked at of the destination.
     fn scan(&self) -> ScanOptions<'_> {
         ScanOptions {

@@ -145,6 +145,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         keeps_dir_links: false,
         dry_run: false,
         items: ItemOptions::default(),
+        stamps: None,
         strict_attributes: false,
         open_noatime: false,
         durability: asked.durability,
