@@ -21,7 +21,7 @@ export declare class NativeClient {
   get remoteAddress(): string
   /** What carries it: `quic`, `tcp` or `pipe`. */
   get transport(): string
-  /** Why it is `tcp`, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
+  /** Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
   get udp(): string | null
   /** Whether the connection has ended. */
   get closed(): boolean
@@ -143,6 +143,18 @@ export interface NativeAuthorizedKey {
   line: number
 }
 
+/** QUIC beside a pipe. */
+export interface NativeBesideOptions {
+  /** The host as `ssh` was given it. */
+  host: string
+  /** The lowest port that the other end may take; 0 for any. */
+  firstPort: number
+  /** The highest. */
+  lastPort: number
+  /** Nothing is carried without it. */
+  isRequired: boolean
+}
+
 /** What becomes of a file that changes each time it is read. */
 export type NativeChanging = 'fail' | 'prefix'
 
@@ -156,6 +168,8 @@ export interface NativeCommandOptions {
   address: string
   /** What may be put at the other end when it asks for it. */
   programs: Array<NativeRemoteProgram>
+  /** What content may move to, where the command is `ssh`. */
+  beside?: NativeBesideOptions
   /** How long the other end may take to be there; for ever when it is not given. */
   connectTimeoutMs?: number
 }

@@ -71,6 +71,12 @@ export const rows = [
     flag: 'transport',
     choices: { list: 'TRANSPORT_CHOICES', from: '../transports.js' },
     shared: true,
-    help: 'what may carry the connection to a server: quic, tcp, or auto, which is TCP where UDP gets no answer (default: auto)',
+    help: 'what may carry the run: quic or tcp, over ssh quic or pipe, or auto, which is quic unless UDP gets no answer (default: auto)',
+  },
+  {
+    kind: own({ value: 'LOW-HIGH' }),
+    flag: 'quic-ports',
+    shared: true,
+    help: 'UDP ports of which the other end of HOST:PATH may take one (default: any)',
   },
 ];

@@ -22,8 +22,8 @@ import { Run } from './run.js';
 import type { PipePlace } from './shell.js';
 import { parseTarget, remotePathNames } from './target.js';
 import type { LocalTarget, Location, RemoteTarget } from './target.js';
-import { transportOf } from './transports.js';
-import type { Transport } from './transports.js';
+import { transportOf, udpOutcomeOf } from './transports.js';
+import type { Transport, UdpOutcome } from './transports.js';
 
 /** One entry of a directory on a server. */
 export interface ListEntry {
@@ -106,6 +106,11 @@ export class Connection {
   /** What carries it. */
   get transport(): Transport {
     return transportOf(this.#last?.transport);
+  }
+
+  /** Why that is not QUIC, where it would have been taken. */
+  get udp(): UdpOutcome | undefined {
+    return udpOutcomeOf(this.#last?.udp ?? null).udp;
   }
 
   /** The current estimate of the round-trip time in milliseconds. */

@@ -1,6 +1,6 @@
 import { credentialText, defaultKeyPath, defaultKnownHostsPath } from './config.js';
 import type { ConnectedEvent } from './events.js';
-import { fromNative } from './errors.js';
+import { ConfigError, fromNative } from './errors.js';
 import { loadNative } from './native.js';
 import type { NativeClient, NativeConnectOptions, NativeDial, NativeIdentity, NativeTrust } from './native.js';
 import type { ConnectSettings } from './settings.js';
@@ -70,6 +70,8 @@ export class Dial {
 
   async #connectToServer(): Promise<NativeClient> {
     const target = this.#target;
+    if (this.#settings.transport === 'pipe')
+      throw new ConfigError('transport pipe is for ssh and for commands, not for a server');
     const credential = credentialText();
     const settings =
       credential === undefined
@@ -86,8 +88,9 @@ export class Dial {
 
   /** Starts a command that leads to the other end. It may ask for a password, so it has as long as it takes. */
   async #connectBy(host: string, via: Via): Promise<NativeClient> {
-    const { sessionCommand } = await import('./session-command.js');
-    const { words, shown, programs } = sessionCommand(host, via, this.#settings);
+    const { besideOptions, sessionCommand } = await import('./session-command.js');
+    const { words, shown, programs, isSsh } = sessionCommand(host, via, this.#settings);
+    const beside = besideOptions(host, isSsh, this.#settings);
     const native = await loadNative();
     const dial = new native.NativeDial();
     this.#native = dial;
@@ -99,6 +102,7 @@ export class Dial {
         shown,
         programs: programs.map(({ machine, path }) => ({ machine, path })),
         address: shownPlace(host, via),
+        ...(beside === undefined ? {} : { beside }),
         ...(timeout === undefined ? {} : { connectTimeoutMs: timeout }),
       };
       return await native.NativeClient.connectBy(options, dial);

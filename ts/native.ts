@@ -9,6 +9,7 @@ export type {
   NativeAuthorizedKey,
   NativeClient,
   NativeConnectOptions,
+  NativeBesideOptions,
   NativeDial,
   NativeExplanation,
   NativeEvent,

@@ -210,13 +210,20 @@ export interface ConnectOptions {
    */
   congestion?: Congestion | undefined;
   /**
-   * What may carry the connection: `'quic'` over UDP, or TLS over `'tcp'`, at the same port. Either proves the same keys.
+   * What may carry the run. To a server: `'quic'` over UDP, or TLS over `'tcp'`, at the same port; either proves the same keys.
+   * Over ssh: the `'pipe'` alone, or `'quic'` beside it for all content.
    *
-   * Default: `'auto'`, which is QUIC, and TCP where UDP gets no answer.
+   * Default: `'auto'`, which is QUIC, and TCP or the pipe where UDP gets no answer.
    *
    * @example `transport: 'tcp'`
    */
   transport?: TransportChoice | undefined;
+  /**
+   * The UDP ports of which the other end of ssh may take one, `'LOW-HIGH'`, for a firewall there.
+   *
+   * @example `quicPorts: '60000-60100'`
+   */
+  quicPorts?: string | undefined;
   /**
    * The remote shell by which places on hosts are reached (`ssh://`, {@link ShellPlace}): a program with its arguments, as an
    * array or as rsync takes `-e`.

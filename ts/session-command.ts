@@ -1,7 +1,9 @@
 import { variable } from './config.js';
 import { ConfigError } from './errors.js';
+import type { NativeBesideOptions } from './native.js';
 import { quoted, remotePrograms, startScript } from './remote-program.js';
 import type { Bootstrap, RemoteProgram } from './remote-program.js';
+import type { ConnectSettings } from './settings.js';
 import type { Via } from './shell.js';
 
 /** The words of a command as rsync takes `-e`: blanks part them, quotes of either kind keep them together. */
@@ -32,6 +34,8 @@ export interface SessionCommand {
   readonly shown: string;
   /** What may be put at the other end. */
   readonly programs: readonly RemoteProgram[];
+  /** It is `ssh` itself, whose other end has an address. */
+  readonly isSsh: boolean;
 }
 
 /** The remote shell, as its words. */
@@ -61,7 +65,7 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
   }
   const plain = [remotePath ?? 'sparsync-remote', '--stdio'];
   if ('command' in via) {
-    const command = { shown: [...via.command, ...plain].join(' ') };
+    const command = { shown: [...via.command, ...plain].join(' '), isSsh: false };
     if (bootstrap === false) return { ...command, words: [...via.command, ...plain], programs: [] };
     const programs = remotePrograms();
     return { ...command, words: [...via.command, 'sh', '-c', startScript(programs, bootstrap)], programs };
@@ -84,11 +88,36 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
     host,
   ];
   const shown = [...words, ...plain].join(' ');
-  if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [] };
+  if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [], isSsh };
   const programs = remotePrograms();
   return {
     words: [...words, quoted(startScript(programs, bootstrap))],
     shown,
     programs: bootstrap === false ? [] : programs,
+    isSsh,
   };
+}
+
+/** Whether content may move from a pipe to QUIC, and where to; nothing when it may not. */
+export function besideOptions(
+  host: string,
+  isSsh: boolean,
+  { transport, quicPorts }: Pick<ConnectSettings, 'transport' | 'quicPorts'>,
+): NativeBesideOptions | undefined {
+  if (transport === 'tcp')
+    throw new ConfigError('transport tcp is for a server; over a command it is quic, pipe or auto');
+  if (transport === 'quic' && !isSsh) {
+    throw new ConfigError('transport quic needs ssh itself: where another command leads has no address that is known');
+  }
+  const [firstPort, lastPort] = portRange(quicPorts);
+  return transport === 'pipe' || !isSsh ? undefined : { host, firstPort, lastPort, isRequired: transport === 'quic' };
+}
+
+function portRange(text: string | undefined): readonly [number, number] {
+  if (text === undefined) return [0, 0];
+  const [first = 0, last = first] = (/^\d{1,5}(?:-\d{1,5})?$/.exec(text)?.[0] ?? '').split('-').map(Number);
+  if (first === 0 || first > last || last > 65_535) {
+    throw new ConfigError(`option quicPorts is LOW-HIGH, ports from 1 to 65535, not ${text}`);
+  }
+  return [first, last];
 }

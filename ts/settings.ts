@@ -45,6 +45,7 @@ export interface ConnectSettings {
   readonly initialMtu: number;
   readonly congestion: Congestion;
   readonly transport: TransportChoice;
+  readonly quicPorts: string | undefined;
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
   readonly bootstrap: Bootstrap | undefined;
@@ -114,6 +115,7 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
   congestion: oneOf(...CONGESTIONS),
   transport: oneOf(...TRANSPORT_CHOICES),
+  quicPorts: word,
   rsh: (value: unknown, name: string) => (Array.isArray(value) ? listOf(word)(value, name) : word(value, name)),
   remotePath: word,
   bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
@@ -174,6 +176,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     initialMtu: given.initialMtu ?? 0,
     congestion: given.congestion ?? 'auto',
     transport: given.transport ?? 'auto',
+    quicPorts: given.quicPorts,
     rsh: given.rsh,
     remotePath: given.remotePath,
     bootstrap: given.bootstrap,

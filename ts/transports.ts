@@ -1,14 +1,14 @@
-/** What may carry a connection to a server; see `transport` of {@link ConnectOptions}. */
-export type TransportChoice = 'auto' | 'quic' | 'tcp';
+/** What may carry a run to another machine; see `transport` of {@link ConnectOptions}. */
+export type TransportChoice = 'auto' | 'quic' | 'tcp' | 'pipe';
 
-export const TRANSPORT_CHOICES: readonly [TransportChoice, ...TransportChoice[]] = ['auto', 'quic', 'tcp'];
+export const TRANSPORT_CHOICES: readonly [TransportChoice, ...TransportChoice[]] = ['auto', 'quic', 'tcp', 'pipe'];
 
 /** What carries a run: nothing, where both ends are on this machine, the pipe of a command, QUIC, or TLS over TCP. */
 export type Transport = 'local' | 'pipe' | 'quic' | 'tcp';
 
 export const TRANSPORTS: readonly [Transport, ...Transport[]] = ['local', 'pipe', 'quic', 'tcp'];
 
-/** Why TCP stands in for UDP: no answer, none lately so that nothing was waited for, a refusal, or a proxy on the way. */
+/** Why TCP, or a pipe, stands in for UDP: no answer, none lately so that nothing was waited for, a refusal, or a proxy on the way. */
 export type UdpOutcome = 'silent' | 'silent-lately' | 'refused' | 'proxy';
 
 const UDP_OUTCOMES: readonly UdpOutcome[] = ['silent', 'silent-lately', 'refused', 'proxy'];

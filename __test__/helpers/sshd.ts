@@ -32,8 +32,20 @@ function keygen(path: string): void {
   if (ran.status !== 0) throw new Error(ran.stderr);
 }
 
+/** Where an sshd runs that is not on loopback. */
+export interface Elsewhere {
+  readonly address: string;
+  /** The words that lead a command there. */
+  readonly inside: readonly string[];
+}
+
 /** An sshd of its own on loopback, for the user of this process, with the other end in its `PATH` unless told otherwise. */
-export async function startSshd(t: ExecutionContext, work: string, options: { bare?: boolean } = {}): Promise<Sshd> {
+export async function startSshd(
+  t: ExecutionContext,
+  work: string,
+  options: { bare?: boolean; elsewhere?: Elsewhere } = {},
+): Promise<Sshd> {
+  const { address, inside } = options.elsewhere ?? { address: '127.0.0.1', inside: [] };
   const folder = dir(work, 'sshd');
   const bin = dir(folder, 'bin');
   if (options.bare !== true) symlinkSync(remote, `${bin}/sparsync-remote`);
@@ -47,7 +59,7 @@ export async function startSshd(t: ExecutionContext, work: string, options: { ba
   writeFileSync(
     `${folder}/config`,
     `Port ${port}
-ListenAddress 127.0.0.1
+ListenAddress ${address}
 HostKey ${folder}/host
 AuthorizedKeysFile ${folder}/authorized
 PidFile none
@@ -59,13 +71,14 @@ PermitRootLogin prohibit-password
 SetEnv PATH=${bin}:/usr/bin:/bin XDG_CACHE_HOME=${folder}/cache
 `,
   );
-  const daemon = start(t, SSHD, ['-D', '-e', '-f', `${folder}/config`]);
+  const [program, ...words] = [...inside, SSHD, '-D', '-e', '-f', `${folder}/config`];
+  const daemon = start(t, program, words);
   await until('sshd to listen', () => /Server listening/.test(daemon.stderr()) || daemon.over());
   if (daemon.over()) throw new Error(daemon.stderr());
   writeFileSync(
     `${folder}/client`,
     `Host *
-  HostName 127.0.0.1
+  HostName ${address}
   Port ${port}
   IdentityFile ${folder}/user
   IdentitiesOnly yes

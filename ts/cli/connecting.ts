@@ -20,6 +20,7 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
     transport: flags.choice('transport', TRANSPORT_CHOICES),
+    quicPorts: flags.text('quic-ports'),
     rsh: flags.text('rsh'),
     remotePath: flags.text('rsync-path'),
     bootstrap: bootstrapOf(flags),

@@ -293,6 +293,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   },
   transport: {
     category: 'Connection and trust',
-    help: 'what may carry the connection to a server: quic, tcp, or auto, which is TCP where UDP gets no answer (default: auto)',
+    help: 'what may carry the run: quic or tcp, over ssh quic or pipe, or auto, which is quic unless UDP gets no answer (default: auto)',
+  },
+  'quic-ports': {
+    category: 'Connection and trust',
+    help: 'UDP ports of which the other end of HOST:PATH may take one (default: any)',
   },
 };

@@ -210,10 +210,10 @@ class SyncRun {
   }
 
   /** Says what carried the run; that it was QUIC, which is what everybody expects, at `-vv` alone. */
-  #tellTransport({ transport }: SyncResult, { remoteAddress }: Connection): void {
+  #tellTransport({ transport }: SyncResult, { remoteAddress, udp }: Connection): void {
     const least = transport === 'quic' ? 2 : 1;
     if (this.#json || this.#flags.on('quiet') || this.#flags.times('verbose') < least) return;
-    note(`transport: ${transport} (${safe(remoteAddress)})`);
+    note(`transport: ${transport} (${safe(remoteAddress)}${udp === undefined ? '' : `; UDP: ${udp}`})`);
   }
 
   /** Begins to tell. Where nothing is to be told but what is left out, that is made only when something is. */

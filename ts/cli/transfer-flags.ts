@@ -102,6 +102,7 @@ export const RSYNC_PATH_FLAG: Flag = { name: 'rsync-path', value: 'PROGRAM' };
 export const BOOTSTRAP_FLAG: Flag = { name: 'bootstrap', value: 'HOW', bare: 'keep', off: 'no', choices: BOOTSTRAPS };
 export const CONGESTION_FLAG: Flag = { name: 'congestion', value: 'NAME', choices: CONGESTIONS };
 export const TRANSPORT_FLAG: Flag = { name: 'transport', value: 'NAME', choices: TRANSPORT_CHOICES };
+export const QUIC_PORTS_FLAG: Flag = { name: 'quic-ports', value: 'LOW-HIGH' };
 
 /** Flags of every command that connects. */
 export const CONNECTING_FLAGS: readonly Flag[] = [
@@ -115,6 +116,7 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   BOOTSTRAP_FLAG,
   CONGESTION_FLAG,
   TRANSPORT_FLAG,
+  QUIC_PORTS_FLAG,
 ];
 
 /** Flags of a sync. */

@@ -113,10 +113,10 @@ impl Client {
         self.peer.connection.transport()
     }
 
-    /// Why it is TCP that carries the connection, where UDP would have been taken.
+    /// Why it is TCP that carries the connection, or a pipe its content, where UDP would have been taken.
     #[must_use]
     pub fn udp(&self) -> Option<Udp> {
-        self.udp
+        self.udp.or_else(|| self.peer.connection.udp())
     }
 
     /// The round trip as measured so far.

@@ -155,7 +155,7 @@ impl NativeClient {
         self.client.transport().word().to_owned()
     }
 
-    /// Why it is `tcp`, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
+    /// Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`.
     #[napi(getter, catch_unwind)]
     pub fn udp(&self) -> Option<String> {
         self.client.udp().map(|udp| udp.word().to_owned())

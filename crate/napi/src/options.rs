@@ -6,7 +6,8 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{
-    Canceled, CommandOptions, Congestion, ConnectOptions, Proxy, RemoteProgram, ServerTrust, TransportChoice,
+    BesideOptions, Canceled, CommandOptions, Congestion, ConnectOptions, Proxy, RemoteProgram, ServerTrust,
+    TransportChoice,
 };
 use sparsync_core::proto::{
     Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
@@ -125,6 +126,19 @@ pub struct NativeRemoteProgram {
     pub path: String,
 }
 
+/// QUIC beside a pipe.
+#[napi(object, object_to_js = false)]
+pub struct NativeBesideOptions {
+    /// The host as `ssh` was given it.
+    pub host: String,
+    /// The lowest port that the other end may take; 0 for any.
+    pub first_port: u16,
+    /// The highest.
+    pub last_port: u16,
+    /// Nothing is carried without it.
+    pub is_required: bool,
+}
+
 /// A command that leads to the other end.
 #[napi(object, object_to_js = false)]
 pub struct NativeCommandOptions {
@@ -136,6 +150,8 @@ pub struct NativeCommandOptions {
     pub address: String,
     /// What may be put at the other end when it asks for it.
     pub programs: Vec<NativeRemoteProgram>,
+    /// What content may move to, where the command is `ssh`.
+    pub beside: Option<NativeBesideOptions>,
     /// How long the other end may take to be there; for ever when it is not given.
     pub connect_timeout_ms: Option<f64>,
 }
@@ -152,6 +168,11 @@ impl NativeCommandOptions {
                 .map(|program| RemoteProgram { machine: program.machine, path: PathBuf::from(program.path) })
                 .collect(),
             connect_timeout: self.connect_timeout_ms.map(millis),
+            beside: self.beside.map(|beside| BesideOptions {
+                host: beside.host,
+                ports: (beside.first_port, beside.last_port),
+                is_required: beside.is_required,
+            }),
             canceled,
         }
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod acl;
+pub mod beside;
 mod chmod;
 mod closed;
 pub mod codec;

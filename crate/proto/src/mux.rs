@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::beside::{ASK_BYTES, OFFER_BYTES};
 use crate::codec::DecodeError;
 use crate::limits::LANES_MAX;
 use crate::session::Violation;
@@ -65,6 +66,12 @@ pub enum Header {
     Ping(u32),
     /// Answers.
     Pong(u32),
+    /// An [`Ask`](crate::beside::Ask) for QUIC beside the pipe follows.
+    Ask,
+    /// The [`Offer`](crate::beside::Offer) that answers it follows.
+    Offer,
+    /// QUIC stands, and both ends derive this number from it; 0 when the end that says so has given it up.
+    Stands(u32),
 }
 
 impl Header {
@@ -73,7 +80,9 @@ impl Header {
     pub const fn content_bytes(self) -> usize {
         match self {
             Self::Data(_, bytes) | Self::Close(_, bytes) => bytes as usize,
-            Self::Credit(..) | Self::End(_) | Self::Stop(_) | Self::Ping(_) | Self::Pong(_) => 0,
+            Self::Ask => ASK_BYTES,
+            Self::Offer => OFFER_BYTES,
+            Self::Credit(..) | Self::End(_) | Self::Stop(_) | Self::Ping(_) | Self::Pong(_) | Self::Stands(_) => 0,
         }
     }
 
@@ -88,6 +97,9 @@ impl Header {
             Self::Close(kind, bytes) => (74, kind, 0, bytes),
             Self::Ping(token) => (75, 0, 0, token),
             Self::Pong(token) => (76, 0, 0, token),
+            Self::Ask => (77, 0, 0, 0),
+            Self::Offer => (78, 0, 0, 0),
+            Self::Stands(number) => (79, 0, 0, number),
         };
         let mut out = [0; HEADER_BYTES];
         out[0] = kind;
@@ -112,6 +124,9 @@ impl Header {
             74 if value as usize <= REASON_BYTES_MAX => Self::Close(stream, value),
             75 => Self::Ping(value),
             76 => Self::Pong(value),
+            77 => Self::Ask,
+            78 => Self::Offer,
+            79 => Self::Stands(value),
             70..=74 => return Err(malformed("a frame of a stream with a value that it cannot have")),
             _ => return Err(malformed("a frame of a kind that streams do not have")),
         };
@@ -305,12 +320,18 @@ mod tests {
             Header::Close(9, 1024),
             Header::Ping(7),
             Header::Pong(7),
+            Header::Ask,
+            Header::Offer,
+            Header::Stands(u32::MAX),
+            Header::Stands(0),
         ] {
             assert_eq!(Header::decode(&header.encode()), Ok(header));
         }
         let bad: &[[u8; HEADER_BYTES]] = &[
             [69, 0, 0, 0, 0, 0, 0, 0, 0, 1],
             [77, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            [79, 0, 0, 0, 0, 1, 0, 0, 0, 2],
+            [80, 0, 0, 0, 0, 0, 0, 0, 0, 1],
             [70, 5, 0, 0, 0, 0, 0, 0, 0, 1],
             [70, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             [70, 0, 0, 0, 0, 0, 0, 1, 0, 1],

@@ -132,6 +132,11 @@ pub struct Connected {
 impl Connected {
     /// Puts the connection to use.
     pub(crate) fn start(self) -> Arc<dyn transport::Connection> {
+        self.into_quic()
+    }
+
+    /// The same, of a known kind.
+    pub(super) fn into_quic(self) -> Arc<QuicConnection> {
         let principal = principal(self.server_key, || peer_name(&self.connection));
         QuicConnection::start(self.connection, principal, &WindowBudget::default())
     }

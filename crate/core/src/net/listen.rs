@@ -338,6 +338,11 @@ impl Accepted {
 
     /// Puts the connection of an authorized client to use.
     pub(crate) fn start(self, windows: &WindowBudget) -> Arc<dyn transport::Connection> {
+        self.into_quic(windows)
+    }
+
+    /// The same, of a known kind.
+    pub(super) fn into_quic(self, windows: &WindowBudget) -> Arc<QuicConnection> {
         let principal = self.principal();
         QuicConnection::start(self.connection, principal, windows)
     }

@@ -36,7 +36,7 @@ pub use dial::Udp;
 pub(crate) use dial::{Dialed, dial};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
-pub use pipe::{Canceled, CommandOptions, RemoteProgram};
+pub use pipe::{BesideOptions, Canceled, CommandOptions, RemoteProgram};
 pub use proxy::Proxy;
 pub use tls::{ALPN, peer_key, peer_name};
 pub use window::{LaneWindow, Window, WindowBudget};

@@ -14,7 +14,7 @@ use super::roots::{FILES_ROOT, HOME_ROOT, ServedRoot, open_roots};
 use super::{Shared, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::WindowBudget;
-use crate::net::pipe::{End, PipeConnection};
+use crate::net::pipe::PipeConnection;
 use crate::profile::RuntimeClock;
 use crate::transport::Connection;
 use crate::trust::{AuthorizedKeys, Rights, Scope};
@@ -115,7 +115,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
             fd.try_clone_to_owned().map_err(|error| Error::io("cannot use the standard streams", b"", error))
         };
         let (from, to) = (own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?);
-        let connection = PipeConnection::over(from, to, End::Acceptor, "the other end of the pipe".to_owned()).await?;
+        let connection = PipeConnection::serve(from, to, "the other end of the pipe".to_owned()).await?;
         let connection: Arc<dyn Connection> = Arc::new(connection);
         serve_connection(Arc::clone(&shared), Arc::clone(&connection), Arc::new(options.rights.scope()), None).await;
         let over = connection.closed().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection is over"));

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::{Pack, Session, TransportControl};
 use crate::error::{Error, Result};
+use crate::net::Udp;
 use crate::trust::PublicKey;
 
 pub(crate) use heartbeat::watch_work;
@@ -88,6 +89,11 @@ impl Principal {
 pub(crate) trait Connection: Send + Sync {
     /// What carries it.
     fn transport(&self) -> Transport;
+
+    /// Why UDP does not carry content that it would have been taken for.
+    fn udp(&self) -> Option<Udp> {
+        None
+    }
 
     /// Who the peer is.
     fn principal(&self) -> &Principal;

@@ -50,6 +50,9 @@ fn golden() -> Vec<(String, String)> {
         ("Pipe, close", Header::Close(ErrorKind::Closed.to_wire(), 12)),
         ("Pipe, ping", Header::Ping(1)),
         ("Pipe, pong", Header::Pong(1)),
+        ("Pipe, ask", Header::Ask),
+        ("Pipe, offer", Header::Offer),
+        ("Pipe, stands", Header::Stands(0x0102_0305)),
     ];
     let pipe = pipe.map(|(name, header)| (name.to_owned(), hex(&header.encode())));
     let attributes = request().attributes;

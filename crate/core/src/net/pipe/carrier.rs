@@ -14,6 +14,7 @@ use sparsync_proto::mux::{
 use sparsync_proto::session::Violation;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use super::beside::{Beside, Part};
 use super::command::Command;
 use super::descriptor::{Sink, Source};
 use super::lock;
@@ -105,6 +106,8 @@ pub(super) struct Carrier {
     round_trip_nanos: AtomicU64,
     /// The process at the other end of the descriptors, which knows more of an end than that it came.
     command: Option<Arc<Command>>,
+    /// What content moves to, where it does.
+    pub(super) beside: Beside,
 }
 
 fn gone() -> Error {
@@ -116,6 +119,7 @@ impl Carrier {
     pub(super) fn new(
         ledger: Ledger,
         command: Option<Arc<Command>>,
+        part: Part,
     ) -> (Arc<Self>, Outgoing, mpsc::UnboundedReceiver<NewSession>) {
         let (urgent, urgent_rx) = mpsc::unbounded_channel();
         let (control, control_rx) = mpsc::unbounded_channel();
@@ -137,6 +141,7 @@ impl Carrier {
             asked: Instant::now(),
             round_trip_nanos: AtomicU64::new(0),
             command,
+            beside: Beside::new(part),
         });
         carrier.ask();
         (carrier, Outgoing { urgent: urgent_rx, control: control_rx, data: data_rx }, accepted)
@@ -280,8 +285,20 @@ impl Carrier {
             self.control_room.close();
             self.data_room.close();
             self.places.close();
+            drop(state);
+            self.beside.end();
         }
         first
+    }
+
+    /// Says something about QUIC beside the pipe.
+    pub(super) fn arrange(&self, header: Header, content: Bytes) {
+        self.say(&self.urgent, header, content, None);
+    }
+
+    /// Waits until the connection is over.
+    pub(super) async fn over(&self) {
+        let _ = self.closed.subscribe().wait_for(Option::is_some).await;
     }
 
     /// Waits until all is written, when this side has closed the connection.
@@ -404,6 +421,9 @@ impl Carrier {
                 return Err(closed_by_peer(kind.into(), &buffer.split_to(content)));
             }
             Header::Ping(token) => self.say(&self.urgent, Header::Pong(token), Bytes::new(), None),
+            Header::Ask => self.asked_for_quic(&buffer.split_to(content))?,
+            Header::Offer => self.offered_quic(&buffer.split_to(content))?,
+            Header::Stands(number) => self.quic_stands(number)?,
             Header::Pong(_) => {
                 let nanos = u64::try_from(self.asked.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
                 let _ = self.round_trip_nanos.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
@@ -512,6 +532,12 @@ async fn write_all(to: &mut Sink, from: &mut Outgoing, waiting: &AtomicUsize) ->
 pub(super) struct Place {
     carrier: Arc<Carrier>,
     session: u32,
+}
+
+impl Place {
+    pub(super) fn session(&self) -> u32 {
+        self.session
+    }
 }
 
 impl Drop for Place {

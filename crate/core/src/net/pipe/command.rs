@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::beside::BesideOptions;
 use super::descriptor::{self, Sink, Source};
 use super::lock;
 use super::preface::{self, Unheard};
@@ -48,6 +49,8 @@ pub struct CommandOptions {
     pub programs: Vec<RemoteProgram>,
     /// How long the other end may take to say that it is there. A command may ask for a password meanwhile.
     pub connect_timeout: Option<Duration>,
+    /// What content may move to, where the command is `ssh`.
+    pub beside: Option<BesideOptions>,
     /// Ends the command while it has not led anywhere yet.
     pub canceled: Canceled,
 }
@@ -112,7 +115,7 @@ pub(super) type Greeted = (Source, Sink, BytesMut);
 impl Command {
     /// Starts it and waits until the other end is heard.
     pub(super) async fn start(options: CommandOptions) -> Result<(Greeted, Arc<Self>)> {
-        let CommandOptions { words, shown, address, programs, connect_timeout, canceled } = options;
+        let CommandOptions { words, shown, address, programs, connect_timeout, beside: _, canceled } = options;
         let cannot = |error: io::Error| {
             let message = format!("cannot start the command {shown}: {error}");
             Error::new(ErrorKind::Config, message).with("command", shown.clone()).because(error)

@@ -6,21 +6,29 @@ use bytes::Bytes;
 use sparsync_proto::pack::{PACK_HEADER_BYTES, PackHeader};
 use tokio::sync::mpsc;
 
+use super::carrier::Carrier;
 use super::streams::{RecvStream, SendStream};
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, Result};
 use crate::net::control::{StreamIn as _, StreamOut as _};
+use crate::net::quic::OwnLane;
 use crate::transport::WireCounters;
 
 /// Carries the packs of one lane to the peer.
 pub(super) async fn send_lane(
-    session: &Session,
+    carrier: &Carrier,
+    lane: OwnLane<'_>,
     mut stream: SendStream,
     queue: &mut mpsc::Receiver<Pack>,
-    wire: &WireCounters,
 ) -> Result<()> {
+    let OwnLane { session, wire, .. } = lane;
     let mut is_open = false;
     while let Some(pack) = queue.recv().await {
+        if let Some(quic) = carrier.beside.standing() {
+            // Whoever reads the lane reads on there when it has come to the end of it here.
+            stream.finish();
+            return Err(quic.carry_on(lane, pack, queue).await);
+        }
         if !std::mem::replace(&mut is_open, true) {
             wire.streams_opened.fetch_add(1, Ordering::Relaxed);
         }
@@ -38,6 +46,7 @@ pub(super) async fn send_lane(
             }
         }
         wire.sent(bytes);
+        carrier.carried(bytes);
     }
     // A lane that fails has no end, so that nobody takes it for a whole one.
     if is_open && session.error().is_none() {
@@ -46,8 +55,9 @@ pub(super) async fn send_lane(
     Ok(())
 }
 
-/// Carries the packs of one lane from the peer.
+/// Carries the packs of one lane from the peer, as long as it is on the pipe.
 pub(super) async fn receive_lane(
+    carrier: &Carrier,
     session: &Session,
     mut stream: RecvStream,
     queue: &mpsc::Sender<Pack>,
@@ -69,7 +79,9 @@ pub(super) async fn receive_lane(
         let header = PackHeader::decode(&head).map_err(Error::unreadable)?;
         let mut bytes = take_buffer(header.stored_bytes, session.profiler());
         read_bytes(&mut stream, &mut bytes, header.stored_bytes, false).await?;
-        wire.received((PACK_HEADER_BYTES + header.stored_bytes) as u64);
+        let count = (PACK_HEADER_BYTES + header.stored_bytes) as u64;
+        wire.received(count);
+        carrier.carried(count);
         room.send(Pack::new(header, share(bytes)));
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! All streams of all sessions share the pair; `sparsync_proto::mux` says how. Nobody proves who he is here: whoever has
 //! started the process at the other end has, or TLS.
 
+mod beside;
 mod carrier;
 mod command;
 mod control;
@@ -12,6 +13,8 @@ mod preface;
 mod session;
 mod streams;
 
+#[cfg(test)]
+mod beside_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -24,9 +27,12 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
+use super::dial::Udp;
 use super::gate::Pass;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
+pub use beside::BesideOptions;
+use beside::Part;
 use carrier::{Carrier, NewSession};
 use command::Command;
 pub use command::{Canceled, CommandOptions, RemoteProgram};
@@ -42,7 +48,7 @@ const STRANGER_GOES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which end of a connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+enum End {
     /// The one that opens sessions.
     Initiator,
     /// The one that accepts them.
@@ -72,20 +78,32 @@ pub(crate) struct PipeConnection {
 }
 
 impl PipeConnection {
+    /// The end that accepts sessions from whoever has started this process.
+    pub(crate) async fn serve(from: OwnedFd, to: OwnedFd, address: String) -> Result<Self> {
+        Self::over(from, to, End::Acceptor, address, Part::of_environment()).await
+    }
+
     /// Greets the peer and waits for its greeting.
-    pub(crate) async fn over(from: OwnedFd, to: OwnedFd, end: End, address: String) -> Result<Self> {
+    async fn over(from: OwnedFd, to: OwnedFd, end: End, address: String, part: Part) -> Result<Self> {
         let (mut from, mut to) = descriptors(from, to)?;
         // A peer that is gone may have said why.
         let _ = preface::say(&mut to).await;
         let buffer = preface::hear(&mut from).await.map_err(preface::Unheard::plainly)?;
-        Ok(Self::start((from, to, buffer), end, address, None))
+        Ok(Self::start((from, to, buffer), end, address, None, part))
     }
 
     /// Starts a command, and waits until what it leads to has said that it speaks the protocol.
     pub(crate) async fn start_command(options: CommandOptions) -> Result<Self> {
-        let address = options.address.clone();
+        let (address, beside) = (options.address.clone(), options.beside.clone());
         let (greeted, command) = Command::start(options).await?;
-        Ok(Self::start(greeted, End::Initiator, address, Some(command)))
+        let part = beside.map_or(Part::None, Part::Asks);
+        let started = Self::start(greeted, End::Initiator, address, Some(command), part);
+        if let Err(error) = started.carrier.require_quic().await {
+            started.close(None);
+            started.close_sent().await;
+            return Err(error);
+        }
+        Ok(started)
     }
 
     fn start(
@@ -93,8 +111,9 @@ impl PipeConnection {
         end: End,
         address: String,
         command: Option<Arc<Command>>,
+        part: Part,
     ) -> Self {
-        let (carrier, outgoing, accepted) = Carrier::new(Ledger::new(end == End::Initiator), command.clone());
+        let (carrier, outgoing, accepted) = Carrier::new(Ledger::new(end == End::Initiator), command.clone(), part);
         tokio::spawn(Arc::clone(&carrier).write_all(to, outgoing));
         tokio::spawn(Arc::clone(&carrier).read_all(from, buffer));
         let principal = Principal::User(rustix::process::geteuid().as_raw());
@@ -123,7 +142,7 @@ impl PipeConnection {
             TlsPeer::Joining => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, None),
             TlsPeer::Refused(place) => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, Some(place)),
         };
-        let (carrier, outgoing, accepted) = Carrier::new(ledger, None);
+        let (carrier, outgoing, accepted) = Carrier::new(ledger, None, Part::None);
         let (from, to) = tokio::io::split(stream);
         let mut writing = tokio::spawn(Arc::clone(&carrier).write_all(Sink::Tls(to), outgoing));
         let mut reading = tokio::spawn(Arc::clone(&carrier).read_all(Source::Tls(from), bytes::BytesMut::new()));
@@ -160,7 +179,11 @@ fn descriptors(from: OwnedFd, to: OwnedFd) -> Result<(Source, Sink)> {
 
 impl Connection for PipeConnection {
     fn transport(&self) -> Transport {
-        self.transport
+        if self.carrier.beside.has_carried() { Transport::Quic } else { self.transport }
+    }
+
+    fn udp(&self) -> Option<Udp> {
+        self.carrier.beside.udp()
     }
 
     fn principal(&self) -> &Principal {
@@ -199,6 +222,7 @@ impl Connection for PipeConnection {
     fn close_sent(&self) -> Pending<'_, ()> {
         Box::pin(async {
             let _ = tokio::time::timeout(CLOSE_WRITTEN_WITHIN, self.carrier.all_written()).await;
+            self.carrier.beside.end_sent().await;
             if let Some(command) = &self.command {
                 command.end().await;
             }

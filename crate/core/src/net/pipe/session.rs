@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sparsync_proto::{Figure, Frame, FrameDecoder};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::carrier::{Carrier, NewSession, Place};
@@ -15,6 +15,7 @@ use super::streams::{RecvStream, SendStream};
 use crate::engine::{Pack, Session, TransportControl, data_queues};
 use crate::error::{Error, Result};
 use crate::net::control::{ControlOut, LAST_FRAMES, StreamOut as _, read_frame};
+use crate::net::quic::{ArrivedLane, OwnLane, QuicConnection};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
 
@@ -86,7 +87,9 @@ impl PipeLanes {
         let sends_content = !outgoing.is_empty();
         let mut out = ControlOut::new(send, control, &wire, profiler.as_deref());
         {
-            let lanes = carry_lanes(&session, &wire, (lanes_out, outgoing), (lanes_in, incoming));
+            let context =
+                LaneContext { carrier: &carrier, number: place.session().into(), session: &session, wire: &wire };
+            let lanes = carry_lanes(context, (lanes_out, outgoing), (lanes_in, incoming));
             let incoming = receive_control(&session, &mut words, decoder, frames, &peer_work, &wire);
             tokio::select! {
                 biased;
@@ -121,30 +124,72 @@ async fn say_all(out: &mut ControlOut<'_, SendStream>) -> Error {
     }
 }
 
+/// What all lanes of a session work with.
+#[derive(Clone, Copy)]
+struct LaneContext<'a> {
+    carrier: &'a Arc<Carrier>,
+    number: u64,
+    session: &'a Arc<Session>,
+    wire: &'a Arc<WireCounters>,
+}
+
+/// Where a lane goes on.
+type MovedLane = (Arc<QuicConnection>, quinn::RecvStream);
+
+/// Brings the lanes of a session that move to QUIC to those who wait for them there.
+async fn move_lanes(
+    carrier: Arc<Carrier>,
+    number: u64,
+    session: Arc<Session>,
+    mut waiting: Vec<Option<oneshot::Sender<MovedLane>>>,
+) {
+    let quic = carrier.beside.stands().await;
+    let mut route = quic.lanes_of(number);
+    while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
+        match waiting.get_mut(lane).and_then(Option::take) {
+            // A lane whose queue nobody reads any more is not waited for.
+            Some(to) => {
+                carrier.beside.carries();
+                drop(to.send((Arc::clone(&quic), recv)));
+            }
+            None => session.fail(Error::protocol("a data lane that the session does not have").remote()),
+        }
+    }
+}
+
 /// Carries the data lanes; ends only when the run does.
 async fn carry_lanes(
-    session: &Arc<Session>,
-    wire: &Arc<WireCounters>,
+    LaneContext { carrier, number, session, wire }: LaneContext<'_>,
     (streams_out, outgoing): (Vec<SendStream>, Vec<mpsc::Receiver<Pack>>),
     (mut streams_in, incoming): (Vec<RecvStream>, Vec<mpsc::Sender<Pack>>),
 ) {
     let mut tasks = JoinSet::new();
-    for (stream, mut queue) in streams_out.into_iter().zip(outgoing) {
-        let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+    for ((lane, stream), mut queue) in (0u8..).zip(streams_out).zip(outgoing) {
+        let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
         tasks.spawn(async move {
             // The queue stays open till the session has failed: who finds it closed knows no reason.
-            if let Err(error) = send_lane(&session, stream, &mut queue, &wire).await {
+            let own = OwnLane { session: &session, number, lane, wire: &wire };
+            if let Err(error) = send_lane(&carrier, own, stream, &mut queue).await {
                 tokio::time::sleep(LAST_FRAMES).await;
                 session.fail(error);
             }
         });
     }
     let others = streams_in.split_off(incoming.len().min(streams_in.len()));
+    let mut waiting = Vec::new();
     for (mut stream, queue) in streams_in.into_iter().zip(incoming) {
-        let (session, wire) = (Arc::clone(session), Arc::clone(wire));
+        let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
         stream.widen(LANE_WINDOW_BYTES);
+        let (to, moved) = oneshot::channel::<MovedLane>();
+        waiting.push(Some(to));
         tasks.spawn(async move {
-            if let Err(error) = receive_lane(&session, stream, &queue, &wire).await {
+            let received = async {
+                receive_lane(&carrier, &session, stream, &queue, &wire).await?;
+                // The end of a lane on the pipe is that of the lane, unless it goes on over QUIC.
+                let Ok((quic, recv)) = moved.await else { return Ok(()) };
+                quic.bring_on(&session, recv, &queue, &wire).await
+            };
+            if let Err(error) = received.await {
                 if error.kind() != crate::ErrorKind::Protocol {
                     // The reason comes on the control lane.
                     tokio::time::sleep(LAST_FRAMES).await;
@@ -152,6 +197,9 @@ async fn carry_lanes(
                 session.fail(error);
             }
         });
+    }
+    if carrier.beside.is_possible() && !waiting.is_empty() {
+        tasks.spawn(move_lanes(Arc::clone(carrier), number, Arc::clone(session), waiting));
     }
     for stream in others {
         let session = Arc::clone(session);

@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use sparsync_proto::beside::{ASK_BYTES, OFFER_BYTES};
 use sparsync_proto::mux::{CHUNK_BYTES_MAX, Header, PREFACE, StreamId, WINDOW_BYTES};
 use sparsync_proto::{ErrorKind, Frame};
 
-use super::{End, PipeConnection, descriptor};
+use super::{End, Part, PipeConnection, descriptor};
 use crate::error::Error;
 use crate::transport::{Connection, encoded};
 
@@ -16,9 +17,13 @@ fn socket() -> (OwnedFd, OwnedFd) {
     (a.into(), b.into())
 }
 
-async fn over(fd: OwnedFd, end: End) -> crate::error::Result<PipeConnection> {
+async fn over_with(fd: OwnedFd, end: End, part: Part) -> crate::error::Result<PipeConnection> {
     let other = fd.try_clone().expect("a second descriptor");
-    PipeConnection::over(fd, other, end, "here".to_owned()).await
+    PipeConnection::over(fd, other, end, "here".to_owned(), part).await
+}
+
+async fn over(fd: OwnedFd, end: End) -> crate::error::Result<PipeConnection> {
+    over_with(fd, end, Part::None).await
 }
 
 /// The two ends of a connection: of who opens sessions, and of who accepts them.
@@ -29,6 +34,7 @@ pub(crate) async fn connection() -> (Arc<dyn Connection>, Arc<dyn Connection>) {
 }
 
 const CONTROL: StreamId = StreamId { session: 0, stream: 0 };
+const NOT_ASKED: &str = "QUIC beside the pipe, which this end has not asked for";
 const LANE: StreamId = StreamId { session: 0, stream: 1 };
 
 /// An acceptor, and what a peer made by hand writes to it behind its greeting.
@@ -78,6 +84,9 @@ async fn a_peer_that_breaks_the_framing_is_told_and_left() {
             "more room for a stream than it can have",
         ),
         (pings, "a peer that asks on and reads no answer"),
+        (vec![(Header::Ask, ASK_BYTES)], NOT_ASKED),
+        (vec![(Header::Offer, OFFER_BYTES)], NOT_ASKED),
+        (vec![(Header::Stands(0), 0)], NOT_ASKED),
     ] {
         let error = told(&frames).await;
         assert_eq!((error.kind(), error.message()), (ErrorKind::Protocol, what));

@@ -38,7 +38,8 @@ pub(super) fn carry_out(context: &LaneContext, queues: Vec<mpsc::Receiver<Pack>>
         let context = context.clone();
         tasks.spawn(async move {
             // The queue stays open till the session has failed: who finds it closed knows no reason.
-            if let Err(error) = send_lane(&context, lane, &mut queue).await {
+            let Some(first) = queue.recv().await else { return };
+            if let Err(error) = send_lane(&context, lane, first, &mut queue).await {
                 context.silence.reason_told(LAST_FRAMES).await;
                 context.session.fail(context.silence.explain(error));
             }
@@ -93,9 +94,14 @@ impl Drop for LaneStream<'_> {
     }
 }
 
-async fn send_lane(context: &LaneContext, lane: u8, queue: &mut mpsc::Receiver<Pack>) -> Result<()> {
+/// Carries packs to the peer, from the first one on.
+pub(super) async fn send_lane(
+    context: &LaneContext,
+    lane: u8,
+    mut pack: Pack,
+    queue: &mut mpsc::Receiver<Pack>,
+) -> Result<()> {
     let LaneContext { session, connection, number, wire, .. } = context;
-    let Some(mut pack) = queue.recv().await else { return Ok(()) };
     let send = connection.open_uni().await.map_err(|error| connection_error(&error))?;
     let mut stream = LaneStream { send, session };
     wire.streams_opened.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +137,8 @@ async fn send_lane(context: &LaneContext, lane: u8, queue: &mut mpsc::Receiver<P
     Ok(())
 }
 
-async fn receive_lane(
+/// Carries packs from the peer till the stream's end.
+pub(super) async fn receive_lane(
     mut recv: quinn::RecvStream,
     queue: &mpsc::Sender<Pack>,
     mut window: LaneWindow,

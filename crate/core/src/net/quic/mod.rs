@@ -10,15 +10,34 @@ mod silence;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::{Window, WindowBudget, close_sent, close_with, connection_error};
-use crate::error::Error;
+use crate::engine::{Pack, Session};
+use crate::error::{Error, Result};
 use crate::transport::{Connection, Pending, Principal, SessionLanes, Transport, WireCounters};
 use control::ControlStreams;
-use router::Router;
+use data::{LaneContext, receive_lane, send_lane};
+pub(super) use router::{ArrivedLane, Route};
+use router::{LANE_HEADER_BYTES, Router};
 use session::{End, QuicLanes};
+use silence::Silence;
 
 /// Below this round trip a path is a machine's own or a local network's, whose speed a window does not tell.
 const GOODPUT_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// What the number of a connection is derived by.
+const NUMBER_LABEL: &[u8] = b"EXPORTER-sparsync-beside";
+
+/// A lane of a session whose control lane is elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct OwnLane<'a> {
+    pub(super) session: &'a Arc<Session>,
+    /// The session's number, which both ends know.
+    pub(super) number: u64,
+    pub(super) lane: u8,
+    pub(super) wire: &'a Arc<WireCounters>,
+}
 
 /// A QUIC connection.
 pub(crate) struct QuicConnection {
@@ -38,6 +57,70 @@ impl QuicConnection {
         let window = windows.open(&connection);
         tokio::spawn(Arc::clone(&router).run(connection.clone()));
         Arc::new(Self { first_round_trip: connection.rtt(), connection, principal, router, window })
+    }
+
+    /// Whether the connection has not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+
+    /// Waits until it has.
+    pub(super) async fn ended(&self) -> Error {
+        connection_error(&self.connection.closed().await)
+    }
+
+    /// A number that both ends of this connection have and nobody else, which is never 0.
+    pub(super) fn number(&self) -> u32 {
+        let mut bytes = [0; 4];
+        let _ = self.connection.export_keying_material(&mut bytes, NUMBER_LABEL, b"");
+        u32::from_be_bytes(bytes) | 1
+    }
+
+    /// Ends the connection.
+    pub(super) fn say_goodbye(&self) {
+        self.connection.close(0u32.into(), b"");
+    }
+
+    /// Waits until that has left, a moment at most.
+    pub(super) async fn goodbye_said(&self) {
+        close_sent(&self.connection).await;
+    }
+
+    /// Where the data lanes of a session come in that goes on over something else.
+    pub(super) fn lanes_of(&self, session: u64) -> Route {
+        self.router.register(session)
+    }
+
+    /// Carries the rest of a lane to the peer, from this pack on. Ends only with what keeps it from arriving.
+    pub(super) async fn carry_on(&self, lane: OwnLane<'_>, first: Pack, queue: &mut mpsc::Receiver<Pack>) -> Error {
+        let OwnLane { session, number, lane, wire } = lane;
+        let silence = Arc::new(Silence::new(self.connection.clone()));
+        let context = LaneContext {
+            session: Arc::clone(session),
+            connection: self.connection.clone(),
+            number,
+            wire: Arc::clone(wire),
+            silence,
+        };
+        let sent = send_lane(&context, lane, first, queue).await;
+        let error = match sent {
+            Err(error) => error,
+            // What is still on its way is lost with the connection, which no control lane tells here.
+            Ok(()) => self.ended().await,
+        };
+        context.silence.explain(error)
+    }
+
+    /// Brings the rest of a lane from the peer.
+    pub(super) async fn bring_on(
+        &self,
+        session: &Session,
+        recv: quinn::RecvStream,
+        queue: &mpsc::Sender<Pack>,
+        wire: &WireCounters,
+    ) -> Result<()> {
+        wire.received(LANE_HEADER_BYTES as u64);
+        receive_lane(recv, queue, self.window.lane(), wire, session.profiler()).await
     }
 
     fn lanes(&self, end: End, streams: Option<ControlStreams>, wire: Arc<WireCounters>) -> Box<dyn SessionLanes> {

@@ -16,9 +16,9 @@ pub(super) const LANE_HEADER_BYTES: usize = 9;
 const LANE_HEADER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A stream that carries a data lane.
-pub(super) struct ArrivedLane {
-    pub(super) lane: usize,
-    pub(super) recv: quinn::RecvStream,
+pub(in crate::net) struct ArrivedLane {
+    pub(in crate::net) lane: usize,
+    pub(in crate::net) recv: quinn::RecvStream,
 }
 
 /// What is known of sessions.
@@ -76,11 +76,11 @@ impl Router {
 }
 
 /// A session's place in the router.
-pub(super) struct Route {
+pub(in crate::net) struct Route {
     router: Arc<Router>,
     session: u64,
     /// The streams that come.
-    pub(super) from: mpsc::UnboundedReceiver<ArrivedLane>,
+    pub(in crate::net) from: mpsc::UnboundedReceiver<ArrivedLane>,
 }
 
 impl Drop for Route {

@@ -1,0 +1,146 @@
+// QUIC beside the pipe of a real sshd on loopback.
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+
+import type { ExecutionContext } from 'ava';
+
+import { connect, sync } from '../dist/index.js';
+import { cli, exit } from './helpers/cli.js';
+import { assertEqual } from './helpers/judge.js';
+import { networks } from './helpers/networks.js';
+import { start } from './helpers/process.js';
+import { client, program } from './helpers/product.js';
+import { canMount, codeOf } from './helpers/setup.js';
+import { overSsh, startSshd } from './helpers/sshd.js';
+import { dir, workDir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+
+/** More than goes over the pipe before QUIC is asked for, and more than it holds on its way. */
+const LARGE = randomBytes(5_000_000);
+
+/** Slow enough that QUIC stands before all of it has gone. */
+const SLOW = '--bwlimit=8000k';
+
+async function setup(t: ExecutionContext) {
+  const work = workDir(t);
+  const [user, sshd] = [client(work), await startSshd(t, work)];
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 3, files: 30 });
+  for (const name of ['large', 'larger']) writeFileSync(`${source}/${name}`, LARGE);
+  const env = { SPARSYNC_STATE_DIR: `${work}/state` };
+  const run = (...args: string[]) => cli(t, user, ['-a', '--delete', '-v', '-v', '-e', sshd.rsh, ...args], { env });
+  return { work, user, sshd, source, run, env };
+}
+
+const told = (stderr: string): string => /^.*transport: (.*)$/m.exec(stderr)?.[1] ?? stderr;
+
+overSsh('content moves to QUIC in either direction, and what changes nothing never asks for it', async (t) => {
+  const { work, source, run } = await setup(t);
+  const there = `box:${work}/there/`;
+  const pushed = await run(SLOW, `${source}/`, there);
+  t.is(pushed.code, 0, pushed.stderr);
+  t.is(told(pushed.stderr), 'quic (box)');
+  assertEqual(t, source, `${work}/there`);
+  const pulled = await run(SLOW, there, `${work}/back/`);
+  t.is(told(pulled.stderr), 'quic (box)');
+  assertEqual(t, source, `${work}/back`);
+  t.is(told((await run(`${source}/`, there)).stderr), 'pipe (box)');
+  appendFileSync(`${source}/large`, 'little');
+  t.is(told((await run(`${source}/`, there)).stderr), 'pipe (box)');
+  assertEqual(t, source, `${work}/there`);
+  rmSync(`${work}/there`, { recursive: true });
+  t.is(told((await run('--transport=pipe', `${source}/`, there)).stderr), 'pipe (box)');
+  assertEqual(t, source, `${work}/there`);
+});
+
+overSsh('it can be required, at the ports that are named, and for a confined key', async (t) => {
+  const { work, sshd, source, run } = await setup(t);
+  const there = `box:${work}/there/`;
+  const required = await run('--transport=quic', '--quic-ports=61000-61999', `${source}/`, there);
+  t.deepEqual([required.code, told(required.stderr)], [0, 'quic (box)']);
+  assertEqual(t, source, `${work}/there`);
+  for (const args of [['--transport=tcp'], ['--quic-ports=9-8'], ['--quic-ports=0'], ['--quic-ports=x']]) {
+    t.is((await run(...args, `${source}/`, there)).code, exit.usage, args.join(' '));
+  }
+  await t.throwsAsync(connect('sparsync://127.0.0.1:9', { transport: 'pipe' }), { code: 'ERR_SPARSYNC_CONFIG' });
+  sshd.authorize(`command="sparsync-remote --stdio --root ${work}/there --read-only",restrict `);
+  await using connection = await connect('ssh://box', { rsh: sshd.rsh, transport: 'quic' });
+  await connection.pull('.', `${work}/back`);
+  t.is(connection.transport, 'quic');
+  assertEqual(t, source, `${work}/back`);
+  t.is(await connection.push(source, 'in').then(() => '', codeOf), 'ERR_SPARSYNC_SCOPE');
+});
+
+overSsh('where UDP does not get through nothing is lost, and it is remembered', async (t) => {
+  if (!canMount) return t.log('takes a root that may make namespaces');
+  const { near, far, ip } = networks(t, 'spssh');
+  ip(`link add sp0 netns ${near} type veth peer name sp1 netns ${far}`);
+  for (const [name, end, address] of [
+    [near, 'sp0', '10.213.10.1'],
+    [far, 'sp1', '10.213.10.2'],
+  ] as const) {
+    ip(`-n ${name} address add ${address}/30 dev ${end}`);
+    ip(`-n ${name} link set ${end} up`);
+    ip(`-n ${name} link set lo up`);
+  }
+  const inside = (name: string): string[] => ['ip', 'netns', 'exec', name];
+  const work = workDir(t);
+  const user = client(work);
+  const sshd = await startSshd(t, work, { elsewhere: { address: '10.213.10.2', inside: inside(far) } });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/large`, randomBytes(12_000_000));
+  const run = async (...args: string[]): Promise<[number | null, string]> => {
+    rmSync(`${work}/there`, { recursive: true, force: true });
+    const words = [program, '-a', '-vv', '-e', sshd.rsh, ...args, `${source}/`, `box:${work}/there/`];
+    const [first = '', ...rest] = [...inside(near), process.execPath, ...words];
+    const env = { ...user.env, SPARSYNC_STATE_DIR: `${work}/state` };
+    const { code, stderr } = await start(t, first, rest, { env }).ended;
+    if (code === 0) assertEqual(t, source, `${work}/there`);
+    return [code, told(stderr)];
+  };
+  t.deepEqual(await run(), [0, 'quic (box)']);
+  ip(`-n ${far} rule add ipproto udp blackhole`);
+  // It takes longer than the other end is waited for, so that its silence is seen.
+  t.deepEqual(await run('--bwlimit=2000k'), [0, 'pipe (box; UDP: silent)']);
+  t.deepEqual(await run(), [0, 'pipe (box; UDP: silent-lately)']);
+  const [code, why] = await run('--transport=quic');
+  t.true(code === exit.connect || code === exit.connectTimeout, why);
+  t.regex(why, /content cannot go over QUIC/);
+});
+
+/** The UDP sockets that are bound, by the process that holds them. */
+function udpHolders(): string[] {
+  const inodes = new Set(
+    ['udp', 'udp6'].flatMap((name) =>
+      readFileSync(`/proc/net/${name}`, 'latin1')
+        .split('\n')
+        .map((line) => `socket:[${line.trim().split(/\s+/)[9] ?? ''}]`),
+    ),
+  );
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readdirSync(`/proc/${pid}/fd`).some((fd) => inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+      } catch {
+        return false;
+      }
+    });
+}
+
+overSsh('after a run nobody listens any more', async (t) => {
+  const { work, source, sshd } = await setup(t);
+  const before = new Set(udpHolders());
+  const options = { rsh: sshd.rsh, transport: 'quic' } as const;
+  const job = sync(source, `ssh://box${work}/there`, options);
+  let beside: string[] = [];
+  for await (const event of job) {
+    if (event.type === 'connected') beside = udpHolders().filter((pid) => !before.has(pid));
+  }
+  t.is((await job).transport, 'quic');
+  t.true(beside.length > 0, 'both ends have a socket meanwhile');
+  t.deepEqual(
+    udpHolders().filter((pid) => !before.has(pid) && pid !== String(process.pid)),
+    [],
+  );
+});

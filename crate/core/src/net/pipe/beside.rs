@@ -1,0 +1,485 @@
+//! QUIC beside a pipe (ADR 0035): what the data lanes move to once both ends know that it stands.
+//!
+//! Each end makes a key for this one connection and tells it over the pipe. Nothing waits for UDP: until QUIC stands, and where
+//! it never does, content goes over the pipe.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sparsync_proto::beside::{Ask, Offer};
+use sparsync_proto::mux::Header;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::carrier::Carrier;
+use super::lock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::WindowBudget;
+use crate::net::address::resolve;
+use crate::net::connect::{ConnectOptions, Connected, first_to_answer, in_phase};
+use crate::net::dial::Udp;
+use crate::net::listen::{Accepted, ListenOptions, Listener, listen};
+use crate::net::quic::QuicConnection;
+use crate::net::unanswered::Unanswered;
+use crate::state::StateDir;
+use crate::trust::{Identity, KnownKey, PublicKey};
+
+/// Content of a connection from which on QUIC is asked for: less is there before QUIC is.
+const ASK_FROM_BYTES: u64 = 256 << 10;
+
+/// How long QUIC may take to stand.
+const STANDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the end that offers it listens: longer than the other one tries, which may hear of it behind much content.
+const OFFERED_FOR: Duration = Duration::from_secs(30);
+
+/// How long the address that the other end knows is tried alone.
+const NAME_AFTER: Duration = Duration::from_secs(1);
+
+/// What is said by an end that has given it up.
+const GIVEN_UP: Header = Header::Stands(0);
+
+/// Handshakes of others before the offer is withdrawn.
+const STRANGERS_MAX: usize = 32;
+
+/// Where `sshd` tells a session which addresses it goes between.
+const SSH_CONNECTION: &str = "SSH_CONNECTION";
+
+/// How the end that has started a command asks for QUIC.
+#[derive(Clone, Debug)]
+pub struct BesideOptions {
+    /// The host as `ssh` was given it, which may be a name from its configuration alone.
+    pub host: String,
+    /// Ports that the other end may take, the lowest and the highest; 0 and 0 for any.
+    pub ports: (u16, u16),
+    /// Nothing is carried without it.
+    pub is_required: bool,
+}
+
+/// What an end does about QUIC.
+pub(super) enum Part {
+    /// Nothing: a peer that speaks of it breaks the protocol.
+    None,
+    /// It asks for it once there is content.
+    Asks(BesideOptions),
+    /// It offers it when asked, at this address of its own.
+    Offers(Option<IpAddr>),
+}
+
+impl Part {
+    /// That of a process which may have been started by `sshd`.
+    pub(super) fn of_environment() -> Self {
+        Self::Offers(std::env::var(SSH_CONNECTION).ok().and_then(|text| server_address(&text)))
+    }
+}
+
+/// The server's address of the client's address and port and the server's; nothing for one that means something on one
+/// interface alone.
+fn server_address(ssh_connection: &str) -> Option<IpAddr> {
+    ssh_connection.split(' ').nth(2)?.parse().ok()
+}
+
+#[derive(Clone)]
+enum State {
+    /// Not yet, or not any more.
+    Absent,
+    Stands(Arc<QuicConnection>),
+    Failed(Udp, Error),
+}
+
+/// What an end that has asked waits for.
+struct Asked {
+    identity: Identity,
+    known: Unanswered,
+}
+
+/// QUIC beside one pipe.
+pub(super) struct Beside {
+    part: Part,
+    content: AtomicU64,
+    has_begun: AtomicBool,
+    has_carried: AtomicBool,
+    state: watch::Sender<State>,
+    asked: Mutex<Option<Asked>>,
+    /// Takes the number of the connection that the other end holds.
+    accepted: Mutex<Option<oneshot::Sender<u32>>>,
+    task: Mutex<Option<AbortHandle>>,
+    is_over: AtomicBool,
+}
+
+impl Beside {
+    pub(super) fn new(part: Part) -> Self {
+        Self {
+            part,
+            content: AtomicU64::new(0),
+            has_begun: AtomicBool::new(false),
+            has_carried: AtomicBool::new(false),
+            state: watch::channel(State::Absent).0,
+            asked: Mutex::default(),
+            accepted: Mutex::default(),
+            task: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether lanes may ever move.
+    pub(super) fn is_possible(&self) -> bool {
+        !matches!(self.part, Part::None)
+    }
+
+    /// Where content goes from now on, if not over the pipe.
+    pub(super) fn standing(&self) -> Option<Arc<QuicConnection>> {
+        match &*self.state.borrow() {
+            State::Stands(quic) if quic.is_open() => {
+                self.has_carried.store(true, Ordering::Relaxed);
+                Some(Arc::clone(quic))
+            }
+            _ => None,
+        }
+    }
+
+    /// Waits until it stands; for ever where it never does.
+    pub(super) async fn stands(&self) -> Arc<QuicConnection> {
+        let mut state = self.state.subscribe();
+        loop {
+            if let State::Stands(quic) = &*state.borrow_and_update() {
+                return Arc::clone(quic);
+            }
+            if state.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// A lane of the peer's has moved.
+    pub(super) fn carries(&self) {
+        self.has_carried.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any content went over it.
+    pub(super) fn has_carried(&self) -> bool {
+        self.has_carried.load(Ordering::Relaxed)
+    }
+
+    /// Why content goes over the pipe although QUIC was wanted.
+    pub(super) fn udp(&self) -> Option<Udp> {
+        match &*self.state.borrow() {
+            State::Failed(udp, _) => Some(*udp),
+            _ => None,
+        }
+    }
+
+    /// Counts content, and says whether QUIC is to be asked for now.
+    fn is_due(&self, bytes: u64) -> bool {
+        if !matches!(self.part, Part::Asks(_)) || self.has_begun.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.content.fetch_add(bytes, Ordering::Relaxed) + bytes >= ASK_FROM_BYTES
+    }
+
+    fn failed(&self, udp: Udp, error: Error) {
+        self.state.send_replace(State::Failed(udp, error));
+    }
+
+    /// The connection is over, and nothing of this outlives it.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
+        if let State::Stands(quic) = &*self.state.borrow() {
+            quic.say_goodbye();
+        }
+    }
+
+    /// Waits until the other end can know that this one has gone.
+    pub(super) async fn end_sent(&self) {
+        let state = self.state.borrow().clone();
+        if let State::Stands(quic) = state {
+            quic.goodbye_said().await;
+        }
+    }
+
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *lock(&self.task) = Some(tokio::spawn(work).abort_handle());
+        if self.is_over.load(Ordering::SeqCst) {
+            self.end();
+        }
+    }
+}
+
+fn not_asked() -> Error {
+    Error::protocol("QUIC beside the pipe, which this end has not asked for").remote()
+}
+
+/// No UDP at the other end, or none that leads to it.
+fn unmet(why: &str) -> Error {
+    Error::new(ErrorKind::Connect, format!("content cannot go over QUIC: {why}"))
+}
+
+impl Carrier {
+    /// Notes that content goes over the pipe; asks for QUIC when it is enough.
+    pub(super) fn carried(&self, bytes: u64) {
+        if self.beside.is_due(bytes) {
+            self.ask_for_quic();
+        }
+    }
+
+    /// Asks for QUIC, once.
+    fn ask_for_quic(&self) {
+        let beside = &self.beside;
+        let Part::Asks(options) = &beside.part else { return };
+        if beside.has_begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let known = Unanswered::look_up(StateDir::of_user(), &format!("ssh {}", options.host), options.ports.0);
+        if known.was_silent() && !options.is_required {
+            return beside.failed(Udp::SilentLately, unmet("UDP got no answer lately"));
+        }
+        match Identity::generate() {
+            Ok(identity) => {
+                let ask = Ask { key: *identity.public_key().as_bytes(), ports: options.ports };
+                *lock(&beside.asked) = Some(Asked { identity, known });
+                self.arrange(Header::Ask, Bytes::copy_from_slice(&ask.encode()));
+            }
+            Err(error) => beside.failed(Udp::Refused, error),
+        }
+    }
+
+    /// Waits for QUIC where nothing may go without it.
+    pub(super) async fn require_quic(&self) -> Result<()> {
+        if !matches!(&self.beside.part, Part::Asks(options) if options.is_required) {
+            return Ok(());
+        }
+        let mut state = self.beside.state.subscribe();
+        self.ask_for_quic();
+        let decided = async {
+            match state.wait_for(|state| !matches!(state, State::Absent)).await.as_deref() {
+                Ok(State::Failed(_, error)) => Err(in_phase(error.clone())),
+                _ => Ok(()),
+            }
+        };
+        tokio::select! {
+            decided = timeout(OFFERED_FOR, decided) => {
+                decided.unwrap_or_else(|_| Err(unmet("the other end did not answer in time")))
+            }
+            () = self.over() => Err(self.why()),
+        }
+    }
+
+    /// The other end asks.
+    pub(super) fn asked_for_quic(self: &Arc<Self>, content: &[u8]) -> Result<()> {
+        let beside = &self.beside;
+        let Part::Offers(address) = beside.part else { return Err(not_asked()) };
+        if beside.has_begun.swap(true, Ordering::Relaxed) {
+            return Err(Error::protocol("QUIC beside the pipe is asked for twice").remote());
+        }
+        let ask = Ask::decode(content).map_err(Error::unreadable)?;
+        let carrier = Arc::clone(self);
+        let (to, accepted) = oneshot::channel();
+        *lock(&beside.accepted) = Some(to);
+        beside.run(async move {
+            let Ok(Ok((listener, client))) = timeout(OFFERED_FOR, carrier.offer(ask, address)).await else {
+                return carrier.arrange(GIVEN_UP, Bytes::new());
+            };
+            // Nobody else comes in by this port.
+            listener.endpoint().set_server_config(None);
+            let quic = client.into_quic(&WindowBudget::default());
+            carrier.arrange(Header::Stands(quic.number()), Bytes::new());
+            // Nothing moves before the other end holds this connection too. Its word may be behind much content.
+            tokio::select! {
+                said = accepted => match said {
+                    Ok(number) if number == quic.number() => drop(carrier.beside.state.send_replace(State::Stands(quic))),
+                    _ => quic.say_goodbye(),
+                },
+                _ = quic.ended() => {}
+            }
+        });
+        Ok(())
+    }
+
+    /// Listens until the one that has asked is there.
+    async fn offer(&self, ask: Ask, address: Option<IpAddr>) -> Result<(Listener, Accepted)> {
+        let identity = Identity::generate()?;
+        let listener = bind(&identity, ask.ports, address).await?;
+        let offer = Offer { key: *identity.public_key().as_bytes(), port: listener.local_addr().port(), address };
+        self.arrange(Header::Offer, Bytes::copy_from_slice(&offer.encode()));
+        let expected = PublicKey::from_bytes(ask.key);
+        let (mut handshakes, mut strangers) = (JoinSet::new(), 0);
+        while strangers < STRANGERS_MAX {
+            tokio::select! {
+                handshake = listener.accept() => {
+                    let Some(handshake) = handshake else { break };
+                    handshakes.spawn(handshake.finish());
+                }
+                Some(finished) = handshakes.join_next() => match finished {
+                    Ok(Ok(accepted)) if accepted.key == Some(expected) && !accepted.joins => {
+                        return Ok((listener, accepted));
+                    }
+                    Ok(Ok(stranger)) => {
+                        strangers += 1;
+                        stranger.refuse(&Error::new(ErrorKind::Unauthorized, "this port waits for somebody else"));
+                    }
+                    _ => strangers += 1,
+                },
+            }
+        }
+        Err(unmet("too many strangers came to its port"))
+    }
+
+    /// The other end offers a port.
+    pub(super) fn offered_quic(self: &Arc<Self>, content: &[u8]) -> Result<()> {
+        let beside = &self.beside;
+        let (Part::Asks(options), Some(asked)) = (&beside.part, lock(&beside.asked).take()) else {
+            return Err(not_asked());
+        };
+        let offer = Offer::decode(content).map_err(Error::unreadable)?;
+        let (to, accepted) = oneshot::channel();
+        *lock(&beside.accepted) = Some(to);
+        let (carrier, host) = (Arc::clone(self), options.host.clone());
+        beside.run(async move {
+            let met = async {
+                let quic = dial(asked.identity, &host, offer).await?.into_quic();
+                // This end may have seen nothing of the handshake's end, or have taken another of several connections.
+                match timeout(STANDS_WITHIN, accepted).await {
+                    Ok(Ok(number)) if number == quic.number() => Ok(quic),
+                    _ => Err(unmet("the other end was not met")),
+                }
+            };
+            match met.await {
+                Ok(quic) => {
+                    asked.known.forget();
+                    carrier.beside.state.send_replace(State::Stands(Arc::clone(&quic)));
+                    carrier.arrange(Header::Stands(quic.number()), Bytes::new());
+                    let lost = quic.ended().await;
+                    if lost.kind() == ErrorKind::Timeout {
+                        asked.known.remember();
+                        carrier.beside.failed(Udp::Silent, lost);
+                    }
+                }
+                Err(error) => {
+                    let is_silent = error.kind() == ErrorKind::Timeout;
+                    if is_silent {
+                        asked.known.remember();
+                    }
+                    carrier.beside.failed(if is_silent { Udp::Silent } else { Udp::Refused }, error);
+                    carrier.arrange(GIVEN_UP, Bytes::new());
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The other end says that it stands, or that it has given it up.
+    pub(super) fn quic_stands(&self, number: u32) -> Result<()> {
+        let beside = &self.beside;
+        if !beside.is_possible() {
+            return Err(not_asked());
+        }
+        let told = lock(&beside.accepted).take();
+        if Header::Stands(number) != GIVEN_UP {
+            // Who has given it up meanwhile has said so, and does not listen any more.
+            let _ = told.ok_or_else(not_asked)?.send(number);
+            return Ok(());
+        }
+        match &beside.part {
+            // Who asked has nothing to dial, or hears by what is dropped here that nobody waits for it.
+            Part::Asks(_) if lock(&beside.asked).take().is_some() => {
+                beside.failed(Udp::Refused, unmet("the other end has no port for it"));
+            }
+            Part::Offers(_) if !matches!(&*beside.state.borrow(), State::Stands(_)) => {
+                if let Some(task) = lock(&beside.task).take() {
+                    task.abort();
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Listens at the address that `ssh` has reached, at any port or at the first that is free of those that may be taken.
+async fn bind(identity: &Identity, ports: (u16, u16), address: Option<IpAddr>) -> Result<Listener> {
+    let addresses = match address {
+        Some(address) => vec![address],
+        None => vec![IpAddr::from([0u16; 8]), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
+    };
+    let mut last = unmet("no port is free");
+    for port in ports.0..=ports.1 {
+        for address in &addresses {
+            let place = SocketAddr::new(*address, port).to_string();
+            match listen(ListenOptions::new(place, identity.clone())).await {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = error,
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Connects to the other end, which proves the key: at the address that it knows itself by, and at those that the host's name
+/// stands for here when that does not answer at once.
+async fn dial(identity: Identity, host: &str, offer: Offer) -> Result<Connected> {
+    let deadline = Instant::now() + STANDS_WITHIN;
+    let key = PublicKey::from_bytes(offer.key);
+    let mut options = ConnectOptions::new(host, offer.port, identity);
+    options.trust.pins = vec![key];
+    let (options, expected) = (Arc::new(options), [KnownKey { key, line: 0 }]);
+    let own = offer.address.map(|address| SocketAddr::new(address, offer.port));
+    let by_itself = async {
+        let own = own.ok_or_else(|| unmet("it does not know its address"))?;
+        first_to_answer(&options, &expected, vec![own], deadline).await
+    };
+    let (to, mut has_failed) = oneshot::channel::<()>();
+    let by_name = async {
+        let _ = timeout(NAME_AFTER, &mut has_failed).await;
+        let found = timeout_at(deadline, resolve(host, offer.port)).await;
+        let mut addresses = found.ok().and_then(std::result::Result::ok).unwrap_or_default();
+        addresses.retain(|address| Some(*address) != own);
+        if addresses.is_empty() {
+            return Err(unmet("no other address of the host is known"));
+        }
+        first_to_answer(&options, &expected, addresses, deadline).await
+    };
+    let (mut by_itself, mut by_name) = (pin!(by_itself), pin!(by_name));
+    let dialed = tokio::select! {
+        dialed = &mut by_itself => match dialed {
+            Err(error) => {
+                drop(to);
+                // Silence is what tells more.
+                by_name.await.map_err(|other| if other.kind() == ErrorKind::Timeout { other } else { error })
+            }
+            dialed => dialed,
+        },
+        dialed = &mut by_name => match dialed {
+            Err(error) => {
+                by_itself.await.map_err(|other| if other.kind() == ErrorKind::Timeout { other } else { error })
+            }
+            dialed => dialed,
+        },
+    };
+    dialed.map_err(|error| {
+        let kind = if error.kind() == ErrorKind::Timeout { ErrorKind::Timeout } else { ErrorKind::Connect };
+        Error::new(kind, format!("content cannot go over QUIC: {}", error.message())).because(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::server_address;
+
+    #[test]
+    fn the_address_that_ssh_has_reached_is_told() {
+        let told = |text| server_address(text).map(|address| address.to_string());
+        assert_eq!(told("192.0.2.1 50022 192.0.2.7 22").as_deref(), Some("192.0.2.7"));
+        assert_eq!(told("2001:db8::1 50022 2001:db8::7 22").as_deref(), Some("2001:db8::7"));
+        for none in ["", "192.0.2.1 50022", "a b c d", "fe80::1%eth0 1 fe80::2%eth0 22"] {
+            assert_eq!(told(none), None, "{none}");
+        }
+    }
+}
