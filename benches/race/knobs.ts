@@ -11,7 +11,10 @@ export const SETS = [
   'big_shuffled',
   'node_modules',
 ] as const;
-export type SetName = (typeof SETS)[number];
+
+/** Sets for links that are slow or lose; raced when they are asked for. */
+export const LINK_SETS = ['file64m', 'small2k'] as const;
+export type SetName = (typeof SETS)[number] | (typeof LINK_SETS)[number];
 
 export const LINKS = ['loopback', 'veth'] as const;
 
@@ -73,7 +76,7 @@ export interface Selection {
 }
 
 export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/README.md
-  --sets LIST        of ${SETS.join(',')} (default: all)
+  --sets LIST        of ${SETS.join(',')} (default: all), or of ${LINK_SETS.join(',')}
   --links LIST       of ${LINKS.join(',')} (default: all), or of ${Object.keys(SHAPED).join(',')}, where +bbr behind
                      a name lets the kernel use BBR instead of Cubic
   --runs N           counted runs for each set (default: RUNS, else 5; the large sets 3)
@@ -82,7 +85,8 @@ export const USAGE = `npm run bench -- [OPTIONS]        races, see benches/READM
   --no-seed          without the seed itself, which is built with cargo the first time
   --against DIR      another checkout, with its release build and dist/, takes part: no median of this one may be more
                      than 5 % above the other's, and no peak of memory
-  --publish          write docs/performance.{json,svg} and the tables of docs/performance.md
+  --publish          write docs/performance.{json,svg} and the tables of docs/performance.md; with --links of those that
+                     lose or delay, their table alone
 npm run bench -- --micro [NAME]   micro-benchmarks: criterion, and the boundary to Node
 npm run bench -- --fairness [SECONDS]   two flows on one link: the share of each, and what waits (default: 60)
 npm run bench -- --restarts [RUNS]      a server that is killed and started again in the middle of runs (default: 20)
@@ -143,7 +147,7 @@ export function readKnobs(args: string[]): { knobs: Knobs; selection: Selection 
       rsyncArgs: words('RSYNC_ARGS', '-a --delete'),
     },
     selection: {
-      sets: chosen(values.sets, SETS, 'set'),
+      sets: values.sets === undefined ? [...SETS] : chosen<SetName>(values.sets, [...SETS, ...LINK_SETS], 'set'),
       links: values.links === undefined ? [...LINKS] : chosen(values.links, ALL_LINKS, 'link'),
       contenders: values.contenders?.split(',') ?? [],
       durable: values['no-durable'] !== true,

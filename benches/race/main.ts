@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { chart } from './chart.js';
 import type { Contender, Stage } from './contender.js';
 import { CP, QUIC, TAR } from './floors.js';
-import { readKnobs, USAGE } from './knobs.js';
+import { readKnobs, shaped, USAGE } from './knobs.js';
 import type { Knobs, LinkName, Selection, SetName } from './knobs.js';
 import { fileSystemOf, openLink } from './links.js';
 import type { Link } from './links.js';
@@ -43,6 +43,12 @@ function byName(selection: Selection, contenders: readonly Contender[]): Contend
   return contenders.filter(({ key }) => parts.length === 0 || parts.some((part) => key.includes(part)));
 }
 
+/** On a link that loses, each of them may take minutes. */
+function overSsh(link: LinkName): Contender[] {
+  if (shaped(link) !== undefined) return [rsyncSsh()];
+  return [sparsyncSsh(), sparsyncSsh({ shared: true }), rsyncSsh(), rsyncSsh({ shared: true })];
+}
+
 /** Who takes part where nothing is flushed. */
 function contendersFor(
   set: SetName,
@@ -62,9 +68,7 @@ function contendersFor(
     ...(against === undefined ? [] : otherBuild(against)),
     ...(isLocal && set === 'tree100k' ? [filteredCommand()] : []),
     ...(knobs.transports.includes('daemon') ? [rsyncDaemon()] : []),
-    ...(knobs.transports.includes('ssh')
-      ? [sparsyncSsh(), sparsyncSsh({ shared: true }), rsyncSsh(), rsyncSsh({ shared: true })]
-      : []),
+    ...(knobs.transports.includes('ssh') ? overSsh(link) : []),
     QUIC,
     ...(isLocal ? [SPARSYNC_LOCAL, SPARSYNC_LOCAL_API, RSYNC_LOCAL, CP, TAR] : []),
     // What the knob does: two lanes are what the engine takes by itself.

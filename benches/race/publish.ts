@@ -5,8 +5,12 @@ import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 
 import { chart } from './chart.js';
-import { briefTable, machineLines, markdownTable, scenarioTitle, verdictLines } from './report.js';
+import { shaped } from './knobs.js';
+import { briefTable, linksTable, machineLines, markdownTable, scenarioTitle, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
+
+/** Where the links that lose or delay are. */
+const LINKS_MARK = { begin: '<!-- links: written by npm run bench -- --publish -->', end: '<!-- end of links -->' };
 
 const MARK = { begin: '<!-- figures: written by npm run bench -- --publish -->', end: '<!-- end of figures -->' };
 
@@ -19,18 +23,23 @@ const README_ROWS = {
 };
 
 /** Puts figures between the marks of a document. */
-async function put(root: string, name: string, figures: string): Promise<void> {
+async function put(root: string, name: string, figures: string, mark = MARK): Promise<void> {
   const file = join(root, name);
   const text = readFileSync(file, 'utf8');
-  const [begin, end] = [text.indexOf(MARK.begin), text.indexOf(MARK.end)];
-  if (begin < 0 || end < begin) throw new Error(`${name} has no place for figures: ${MARK.begin} … ${MARK.end}`);
-  const written = `${text.slice(0, begin + MARK.begin.length)}\n\n${figures}\n\n${text.slice(end)}`;
+  const [begin, end] = [text.indexOf(mark.begin), text.indexOf(mark.end)];
+  if (begin < 0 || end < begin) throw new Error(`${name} has no place for figures: ${mark.begin} … ${mark.end}`);
+  const written = `${text.slice(0, begin + mark.begin.length)}\n\n${figures}\n\n${text.slice(end)}`;
   writeFileSync(file, await format(written, { ...(await resolveConfig(file)), filepath: file }));
   console.log(`written: ${name}`);
 }
 
 /** Writes the committed copies. */
 export async function publish(root: string, results: Results): Promise<void> {
+  if (results.scenarios.every(({ link }) => shaped(link) !== undefined)) {
+    const figures = [machineLines(results).join('\n\n'), linksTable(results)].join('\n\n');
+    await put(root, 'docs/performance.md', figures, LINKS_MARK);
+    return;
+  }
   const figures = [
     "![Median wall times of the seed's set](performance.svg)",
     machineLines(results).join('\n\n'),

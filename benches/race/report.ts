@@ -151,3 +151,32 @@ export function machineLines({ machine, idleNodeKib, busy, takenAt }: Results): 
     ...(busy ? ['OTHER WORK WAS GOING ON: these figures are worth little'] : []),
   ];
 }
+
+/** Who is shown of links that lose or delay, and whether the kernel uses BBR there. */
+const ON_LINKS: ReadonlyArray<readonly [title: string, contender: string, bbr: boolean]> = [
+  ['sparsync', 'sparsync', false],
+  ['daemon, Cubic', 'rsync_remote', false],
+  ['daemon, BBR', 'rsync_remote', true],
+  ['ssh, Cubic', 'rsync_ssh', false],
+  ['ssh, BBR', 'rsync_ssh', true],
+];
+
+/** Seconds in the median on each link, ours beside rsync's over the kernel's two controllers. */
+export function linksTable({ scenarios }: Results): string {
+  const lines = scenarios
+    .filter(({ link }) => !link.endsWith('+bbr'))
+    .flatMap((scenario) =>
+      PHASES.map((phase) => {
+        const seconds = ON_LINKS.map(([, contender, bbr]) => {
+          const link = bbr ? `${scenario.link}+bbr` : scenario.link;
+          const on = scenarios.find((other) => other.set === scenario.set && other.link === link);
+          const figure = on === undefined ? undefined : figureOf(on, contender, phase);
+          return figure === undefined ? '' : (median(figure.wallMs) / 1000).toFixed(2);
+        });
+        return `| ${[scenario.link, scenario.set, phase, ...seconds].join(' | ')} |`;
+      }),
+    );
+  const head = ['link', 'set', 'phase', ...ON_LINKS.map(([title]) => title)];
+  const ruler = head.map((_, at) => (at < 3 ? '---' : '---:'));
+  return [`| ${head.join(' | ')} |`, `| ${ruler.join(' | ')} |`, ...lines].join('\n');
+}

@@ -102,6 +102,18 @@ function seed(path: string, knobs: Knobs): Pick<Tree, 'change' | 'restore'> {
   return appended(small.slice(0, knobs.changedFiles));
 }
 
+/** One file of 64 MiB. */
+function file64m(path: string): Pick<Tree, 'change' | 'restore'> {
+  const file = join(path, 'file');
+  writeFileSync(file, new Noise('file64m').bytes(64 << 20));
+  return appended([file]);
+}
+
+/** 2,000 files of 4 KiB in 20 directories. */
+function small2k(path: string, knobs: Knobs): Pick<Tree, 'change' | 'restore'> {
+  return seed(path, { ...knobs, smallDirs: 20, smallFilesPerDir: 100, smallFileSize: 4096, largeFiles: 0 });
+}
+
 const WORDS =
   'const return import from export function async await value error path entry source tree sync the of to'.split(' ');
 
@@ -210,6 +222,8 @@ export function makeTree(name: SetName, folder: string, installed: string, knobs
     big_scattered: () => big(path, aside, scattered),
     big_appended: () => big(path, aside, appendedTo),
     big_shuffled: () => big(path, aside, shuffled),
+    file64m: () => file64m(path),
+    small2k: () => small2k(path, knobs),
     node_modules: () => nodeModules(path, installed, knobs),
   };
   const changes = make[name]();
