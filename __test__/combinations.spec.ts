@@ -349,7 +349,7 @@ class Trial {
     // What rsync refuses is no case, nor is one in which its own bookkeeping fails (13).
     if ([1, 2, 4, 13].includes(judge.code ?? 0)) return;
     const { sources } = this.#case;
-    if (this.#isTold(judge.stderr)) return;
+    if (this.#isTold(judge.stderr) || this.#isLeftOut(judge.root)) return;
     const url = (path: string): string => this.#actor.server.url('root', `${this.#number()}/${path}`);
     const ways = [
       { name: 'local', words: [...sources, 'local/'] },
@@ -381,6 +381,14 @@ class Trial {
     });
     if (matter.length >= 2) tally.counted += 1;
     execFileSync('rm', ['-rf', '--', this.#work]);
+  }
+
+  /** Whether a source below a directory on the way did not come: rsync has that directory for what comes, and it is there for what is named here. */
+  #isLeftOut(theirs: string): boolean {
+    return this.#case.sources.some((source) => {
+      const [, below = ''] = source.split('/./');
+      return /[^/]\/[^/]/.test(below) && !existsSync(`${theirs}/${below}`);
+    });
   }
 
   /** Whether the destination has something else in the place of a directory that leads to a source. */
