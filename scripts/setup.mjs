@@ -16,6 +16,7 @@ export const JUDGES = {
   ip: 'iproute2',
   zsh: 'zsh',
   fish: 'fish',
+  prometheus: 'prometheus',
 };
 
 /** Fails with what to install when the compilers are missing. */
