@@ -1,8 +1,8 @@
 //! One line of a plan or of a run's account.
 
 use crate::closed::closed_set;
-use crate::codec::{DecodeError, Decoded, Reader, Write};
-use crate::entry::{Kind, Meta};
+use crate::codec::{DecodeError, Decoded, Reader, Write, malformed};
+use crate::entry::{Kind, Meta, Time};
 use crate::field::{Codec, Value, get_nested, message, put_nested};
 use crate::limits::{LINK_BYTES_MAX, PATH_BYTES_MAX};
 use crate::path::RelPath;
@@ -111,7 +111,13 @@ impl Value for Option<Box<ItemDetails>> {
     }
 
     fn get(reader: &mut Reader<'_>, _what: &'static str) -> Decoded<Self> {
-        let meta = Meta::get(reader)?;
+        let mode: u16 = reader.small("mode")?;
+        if mode > 0o7777 {
+            return malformed("mode");
+        }
+        // Of an entry whose owner or group the destination leaves alone, `NO_ID` says so.
+        let (uid, gid) = (reader.small("owner")?, reader.small("group")?);
+        let meta = Meta { mode, uid, gid, mtime: Time::get(reader)? };
         let target = reader.bytes(LINK_BYTES_MAX, "target")?.to_vec();
         Ok(Some(Box::new(ItemDetails { meta, target, stamp: None })))
     }
@@ -192,5 +198,28 @@ impl Codec<Vec<u8>> for PathBytes {
 
     fn get(reader: &mut Reader<'_>, what: &'static str) -> Decoded<Vec<u8>> {
         Ok(RelPath::get(reader, what)?.into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Item, ItemDetails, Kind, Meta, Reader, Reasons};
+    use crate::owners::NO_ID;
+
+    #[test]
+    fn an_owner_that_is_left_alone_travels() {
+        let meta = Meta { mode: 0o644, uid: NO_ID, gid: NO_ID, ..Meta::default() };
+        let item = Item {
+            action: Action::Create,
+            kind: Kind::File,
+            reasons: Reasons::MISSING,
+            size: 1,
+            path: b"a"[..].into(),
+            leader: None,
+            details: Some(Box::new(ItemDetails { meta, ..ItemDetails::default() })),
+        };
+        let mut out = Vec::new();
+        item.put(&mut out);
+        assert_eq!(Item::get(&mut Reader::new(&out)), Ok(item));
     }
 }
