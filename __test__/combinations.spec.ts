@@ -185,7 +185,7 @@ function differs(theirs: string, ours: string, since: number): string {
   const plain = (name: string): string =>
     name.replace(/\\#(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
   const isUnset = (line: string): boolean => {
-    const path = /^\.[dfLDS]\.\.t\.+ (.*?)( -> .*)?$/.exec(line)?.[1];
+    const path = /^[.h][dfLDS]\.\.t\.+ (.*?)( -> .*)?$/.exec(line)?.[1];
     return path !== undefined && isNew(theirs, plain(path)) && isNew(ours, plain(path));
   };
   // Symlinks that lead in a circle are told by rsync, and compared all the same.
