@@ -21,8 +21,9 @@ export async function buildTs({ echo = false } = {}) {
  * for bundlers stays as it is, for the words in it that they show.
  */
 async function buildApi() {
+  const types = typesFrom('index');
   for (const name of readdirSync(`${ROOT}/dist`)) {
-    if (name.endsWith('.js') && name !== 'bundlers.js') rmSync(`${ROOT}/dist/${name}`);
+    if (name !== 'bundlers.js' && !types.has(name)) rmSync(`${ROOT}/dist/${name}`);
   }
   // Not at the top: this module is loaded before the dependencies are installed.
   const { build } = await import('esbuild');
@@ -37,6 +38,16 @@ async function buildApi() {
     outdir: 'dist',
     external: ['../index.js', './bundlers.js'],
   });
+}
+
+/** The files of types that a module's types need: those of what is inside are nobody's. */
+function typesFrom(module) {
+  const found = new Set([`${module}.d.ts`]);
+  for (const file of found) {
+    const text = readFileSync(`${ROOT}/dist/${file}`, 'utf8');
+    for (const [, name] of text.matchAll(/\b(?:from|import)\s*\(?'\.\/([\w-]+)\.js'/g)) found.add(`${name}.d.ts`);
+  }
+  return found;
 }
 
 /**
