@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 
@@ -17,7 +18,7 @@ import test, { type ExecutionContext } from 'ava';
 import { cli, exit } from './helpers/cli.js';
 import { type Client, client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
-import { isRoot } from './helpers/setup.js';
+import { canMount, isRoot, mountTmpfs } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 /** A user with a folder for what can be made again. */
@@ -115,8 +116,15 @@ test('what others may have written is not run', async (t) => {
   renameSync(file, `${own.work}/elsewhere`);
   symlinkSync(`${own.work}/elsewhere`, file);
   t.is(await wrong(t, own), exit.usage, 'a symlink');
-  if (!isRoot) return;
   renameSync(`${own.work}/elsewhere`, file);
+  t.is(await wrong(t, own), 9);
+  chmodSync(dirname(file), 0o770);
+  t.is(await wrong(t, own), exit.usage, 'in a folder that a group may write to');
+  chmodSync(dirname(file), 0o700);
+  if (!isRoot) return;
+  chownSync(dirname(file), 65_534, 65_534);
+  t.is(await wrong(t, own), exit.usage, "in another user's folder");
+  chownSync(dirname(file), 0, 0);
   chownSync(file, 65_534, 65_534);
   t.is(await wrong(t, own), exit.usage, "another user's file");
 });
@@ -131,6 +139,14 @@ test('what is damaged is made anew', async (t) => {
     await run(t, own);
     t.true(readFileSync(file).length > 50_000);
   }
+});
+
+(canMount ? test : test.skip)('what cannot be written leaves nothing behind', async (t) => {
+  const own = newUser(t);
+  const small = dir(own.work, 'small');
+  t.true(mountTmpfs(t, small, 'size=64k'));
+  await run(t, own, { XDG_CACHE_HOME: small });
+  t.deepEqual(readdirSync(`${small}/sparsync`), []);
 });
 
 test('where it is not wanted, or there is no folder of one’s own, nothing is kept and nothing fails', async (t) => {

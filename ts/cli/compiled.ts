@@ -10,6 +10,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -38,9 +39,16 @@ const WRITABLE = 0o022;
 /** What V8 has made of a build of the command, if it was kept, and nobody else can have written it: it is code that runs. */
 export function kept(build: string): Kept | undefined {
   const folder = cacheFolder();
-  const content = folder === undefined ? undefined : ownFile(`${folder}/${nameOf(build)}`);
-  if (content === undefined) return undefined;
-  return { after: content.at(-1) === MARKS.remote ? 'remote' : 'local', bytes: content.subarray(0, -1) };
+  // Looking is one call where there is nothing, and no error is made.
+  if (folder === undefined || !existsSync(`${folder}/${nameOf(build)}`)) return undefined;
+  try {
+    if (!isOwnFolder(folder)) return undefined;
+    const content = ownFile(`${folder}/${nameOf(build)}`);
+    if (content === undefined) return undefined;
+    return { after: content.at(-1) === MARKS.remote ? 'remote' : 'local', bytes: content.subarray(0, -1) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Keeps what V8 has made. Without it the next start takes longer, and nothing else: whatever fails is not told. */
@@ -49,19 +57,29 @@ export function keep(build: string, after: After, bytes: Buffer): void {
     const folder = cacheFolder();
     if (folder === undefined || !isMade(folder)) return;
     const name = nameOf(build);
-    const temporary = `${folder}/.${name}.${process.pid}`;
+    removeOthers(folder, name);
+    write(`${folder}/.${name}.${process.pid}`, `${folder}/${name}`, Buffer.concat([bytes, Buffer.of(MARKS[after])]));
+  } catch {
+    // As said above.
+  }
+}
+
+function write(temporary: string, path: string, content: Buffer): void {
+  // Of a process that was killed, and had this number.
+  rmSync(temporary, { force: true });
+  try {
     const descriptor = openSync(temporary, 'wx', 0o600);
     try {
-      writeFileSync(descriptor, Buffer.concat([bytes, Buffer.of(MARKS[after])]));
+      writeFileSync(descriptor, content);
       // V8 does not see that content is not what it was: under its name stands what has reached the disk.
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
-    renameSync(temporary, `${folder}/${name}`);
-    removeOthers(folder, name);
-  } catch {
-    // As said above.
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
 }
 
@@ -89,37 +107,37 @@ function nameOf(build: string): string {
 
 /** The content of a regular file that is this user's, and that nobody else may write. */
 function ownFile(path: string): Buffer | undefined {
-  // Looking is one call where there is nothing, and no error is made.
-  if (!existsSync(path)) return undefined;
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const stats = fstatSync(descriptor);
-      return stats.isFile() && isOwn(stats) && (stats.mode & WRITABLE) === 0 ? readFileSync(descriptor) : undefined;
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch {
-    return undefined;
+    const stats = fstatSync(descriptor);
+    return stats.isFile() && isOwn(stats) ? readFileSync(descriptor) : undefined;
+  } finally {
+    closeSync(descriptor);
   }
 }
 
-/** Whether something is this user's: of what root owns in somebody's home folder others may be able to change the name. */
-function isOwn({ uid }: Stats): boolean {
-  return uid === process.geteuid?.();
+/** Whether something is this user's alone. */
+function isOwn({ uid, mode }: Stats): boolean {
+  return uid === process.geteuid?.() && (mode & WRITABLE) === 0;
+}
+
+/** Whether nobody else can put a file into the folder under another name: root has files in the home folders of others too. */
+function isOwnFolder(folder: string): boolean {
+  const stats = lstatSync(folder);
+  return stats.isDirectory() && isOwn(stats);
 }
 
 /** Makes the folder, where what it is to be in is this user's: root leaves nothing in the home folders of others. */
 function isMade(folder: string): boolean {
   const base = dirname(folder);
+  const isMine = (path: string): boolean => statSync(path).uid === process.geteuid?.();
   if (!existsSync(base)) {
-    if (!isOwn(statSync(dirname(base)))) return false;
+    if (!isMine(dirname(base))) return false;
     mkdirSync(base, { mode: 0o700 });
   }
-  if (!isOwn(statSync(base))) return false;
+  if (!isMine(base)) return false;
   if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) mkdirSync(folder, { mode: 0o700 });
-  const made = lstatSync(folder);
-  return made.isDirectory() && isOwn(made);
+  return isOwnFolder(folder);
 }
 
 function removeOthers(folder: string, name: string): void {
