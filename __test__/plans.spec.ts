@@ -91,6 +91,7 @@ for (const way of ['local', 'push', 'pull'] as const) {
         'one that was to be deleted': ({ d }) => writeFileSync(`${d}/gone/c`, 'precious'),
         'one beside it': ({ d }) => writeFileSync(`${d}/gone/a/new`, 'precious'),
         'one in what gives way': ({ d }) => writeFileSync(`${d}/file-for-directory/x/new`, 'precious'),
+        'a file in what gives way': ({ d }) => writeFileSync(`${d}/file-for-directory/x/y`, 'precious'),
         'one that is done already': ({ d }) => rmSync(`${d}/gone/a/b`),
       };
       for (const [number, [what, move]] of Object.entries(moves).entries()) {
@@ -184,4 +185,22 @@ test('in the API a plan is saved by any run, and applied by sync', async (t) => 
   await t.throwsAsync(async () => sync(`${work}/s`, `${work}/d`, { ...options, applyPlan: savePlan, publish: true }), {
     message: /applyPlan and publish exclude each other/,
   });
+});
+
+test('a plan that cannot be written is told, and hides nothing of a run in which something failed', async (t) => {
+  const { work } = await setup(t);
+  model(work);
+  for (const isPartial of [false, true]) {
+    mkdirSync(`${work}/plans`);
+    const options = { delete: true, force: true, allowMassDelete: true, savePlan: `${work}/plans/p` };
+    const sources = [`${work}/s`, ...(isPartial ? [`${work}/missing`] : [])];
+    const items = async (): Promise<void> => {
+      for await (const _ of plan(sources, `${work}/d`, options)) {
+        rmSync(`${work}/plans`, { recursive: true, force: true });
+      }
+    };
+    const error = await t.throwsAsync(items);
+    t.regex(error?.message ?? '', /cannot write the plan/);
+    t.is(Reflect.get(error ?? {}, 'code'), isPartial ? 'ERR_SPARSYNC_NOT_FOUND' : 'ERR_SPARSYNC_IO');
+  }
 });

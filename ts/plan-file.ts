@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 
-import { ConfigError, ioError, makeError } from './errors.js';
+import { ConfigError, SparsyncError, ioError, makeError } from './errors.js';
 import type { EntryPath } from './events.js';
 import { absolute, namesContent, textOf } from './paths.js';
 import type { Planning, Task } from './planning.js';
@@ -31,7 +31,7 @@ export type PlannedEntries = ReadonlyMap<string, EntryPath>;
 
 /** Makes ready to write the plan of a run to a file, which gets its name when it is complete. */
 export function savedTo(file: string, task: Task): Planning {
-  const temporary = `${file}.${process.pid}.tmp`;
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const output = attempt(file, () => openSync(temporary, 'wx', 0o666));
   const hash = createHash('sha256');
   let waiting: string[] = [];
@@ -65,21 +65,21 @@ export function savedTo(file: string, task: Task): Planning {
       }
     },
     end: (isWhole) => {
+      let isNamed = false;
       try {
+        if (!isWhole) return;
         if (failure !== undefined) throw failure;
-        if (isWhole) {
-          flush();
-          line({ entries, sha256: hash.copy().digest('hex') });
-          flush();
-          fsyncSync(output);
-          renameSync(temporary, file);
-        }
+        flush();
+        line({ entries, sha256: hash.copy().digest('hex') });
+        flush();
+        fsyncSync(output);
+        renameSync(temporary, file);
+        isNamed = true;
       } catch (error) {
-        rmSync(temporary, { force: true });
-        throw error instanceof ConfigError || failure === error ? error : ioError('cannot write the plan', error, file);
+        throw error instanceof SparsyncError ? error : ioError('cannot write the plan', error, file);
       } finally {
         closeSync(output);
-        if (!isWhole) rmSync(temporary, { force: true });
+        if (!isNamed) rmSync(temporary, { force: true });
       }
     },
   };

@@ -123,9 +123,14 @@ export class Run {
       this.#stream.end();
       return result;
     } catch (error) {
-      await this.#endPlanning(error);
       const thrown: unknown =
         this.#stopped === undefined ? atCallSite(fromNative(error), this.#site) : this.#stopped.reason;
+      try {
+        await this.#endPlanning(error);
+      } catch (failure) {
+        // What the run ended with is not hidden by it, and that there is no plan is said.
+        if (thrown instanceof Error) thrown.message += `; and ${fromNative(failure).message}`;
+      }
       this.#stream.end({ error: thrown });
       throw thrown;
     } finally {

@@ -293,8 +293,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let mut tell = |found: &[u8], kind| {
             let below = found.strip_prefix(at.as_bytes()).unwrap_or_default();
             if told.is_ok() && !below.is_empty() {
-                told =
-                    self.prepared_of_gone(|| item_of(kind, &[path, below].concat())).and_then(|item| self.tell(item));
+                let item = || item_of(kind, &[path, below].concat());
+                // In a run that is not dry the plan was asked while all of it stood there.
+                let item =
+                    if self.options.dry_run { self.prepared(item) } else { Ok(self.options.items.told.then(item)) };
+                told = item.and_then(|item| self.tell(item));
             }
         };
         let mut removal = Removal {
@@ -315,13 +318,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         told.map(|()| gone)
     }
 
-    /// Checks that the plan has what the directory at `path` holds.
+    /// Checks that the plan has what the directory at `path` holds, as it is now.
     fn check_given_way(&self, root: &S, path: &[u8]) -> Result<()> {
         let (Some(_), Ok(at)) = (&self.options.stamps, RelPath::new(path)) else { return Ok(()) };
         let mut checked = Ok(());
         let mut check = |found: &[u8], kind| {
             if checked.is_ok() && found != path {
-                checked = self.prepared_of_gone(|| item_of(kind, found)).map(drop);
+                checked = self.prepared(|| item_of(kind, found)).map(drop);
             }
         };
         let mut removal =

@@ -64,17 +64,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             None => Ok(self.options.items.told.then(item)),
             Some(stamps) => {
                 let item = item();
-                let (own, others) = if acts(&item) { self.before(&item) } else { (Vec::new(), Vec::new()) };
+                let (own, others) = if acts(&item) { self.before(&item)? } else { Default::default() };
                 self.stamped(stamps, item, (&own, &others)).map(Some)
             }
-        }
-    }
-
-    /// The same of what is in a directory that gives way: it may have gone from where it was.
-    pub(super) fn prepared_of_gone(&self, item: impl FnOnce() -> Item) -> Result<Option<Item>> {
-        match &self.options.stamps {
-            None => Ok(self.options.items.told.then(item)),
-            Some(stamps) => self.stamped(stamps, item(), (b"", b"")).map(Some),
         }
     }
 
@@ -92,13 +84,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// What stands at the path of an item at this moment. Of a directory what is in it decides, and of that its time. Attributes that
     /// are to be set stand apart: the run may have set them already by another name of the entry.
-    fn before(&self, item: &Item) -> (Vec<u8>, Vec<u8>) {
+    fn before(&self, item: &Item) -> Result<(Vec<u8>, Vec<u8>)> {
         let (mut own, mut others) = (Vec::new(), Vec::new());
-        let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(&item.path)) else { return (own, others) };
-        let Some((parent, name)) = path.split_last() else { return (own, others) };
+        let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(&item.path)) else {
+            return Ok((own, others));
+        };
+        let Some((parent, name)) = path.split_last() else { return Ok((own, others)) };
         match root.open(&parent, Access::Reach).and_then(|directory| directory.status(name.as_bytes())) {
             Ok(found) => {
-                own.byte(found.kind as u8 + 2);
+                own.byte(found.kind as u8 + 1);
                 own.number(u64::from(found.rdev.major));
                 own.number(u64::from(found.rdev.minor));
                 let attributes = if item.action == Action::Attributes { &mut others } else { &mut own };
@@ -112,9 +106,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
             }
             Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => {}
-            Err(_) => own.byte(1),
+            // A run may make it usable for itself, and would then find another state than the plan has.
+            Err(error) => return Err(Error::io("cannot look at it for the plan", &item.path, error.into())),
         }
-        (own, others)
+        Ok((own, others))
     }
 }
 
