@@ -189,7 +189,9 @@ overSsh('nothing is left running, whichever end is killed', async (t) => {
   const flags = ['-a', '-e', sshd.rsh, '--rsync-path=told'];
   for (const victim of ['other', 'own', 'interrupted'] as const) {
     const before = pids().length;
-    const running = startCli(t, user, [...flags, '--bwlimit=1000', `${source}/`, `box:${work}/d/`]);
+    // The pipe's end tells of it, whatever carries the content.
+    const by = `--transport=${victim === 'interrupted' ? 'pipe' : 'quic'}`;
+    const running = startCli(t, user, [...flags, by, '--bwlimit=1000', `${source}/`, `box:${work}/d/`]);
     await until('the run', () => pids().length > before && existsSync(`${work}/d`) && names(`${work}/d`).length > 0);
     const pid = pids().at(-1) ?? 0;
     // ssh is a child of the thread that carries the connection.
