@@ -153,6 +153,8 @@ export interface NativeBesideOptions {
   lastPort: number
   /** Nothing is carried without it. */
   isRequired: boolean
+  /** Congestion control of this end: `auto`, `bbr` or `cubic`. */
+  congestion: string
 }
 
 /** What becomes of a file that changes each time it is read. */

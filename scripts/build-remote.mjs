@@ -2,12 +2,15 @@
 //   --release    the profile that is published
 //   --target T   another target than this machine's (with --zig: by cargo-zigbuild)
 import { createHash } from 'node:crypto';
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { hostTarget } from './host.mjs';
 import { mustRun, ROOT } from './process.mjs';
+
+/** What may travel to another machine for a first sync. */
+const BYTES_MAX = 6_000_000;
 
 const ARCHITECTURES = { x64: 'x86_64', arm64: 'aarch64' };
 
@@ -22,19 +25,20 @@ function tripleOf(target) {
 
 /** Builds it for a platform package, this machine's by default. */
 export async function buildRemote({ release = false, target = hostTarget(), zig = false, echo = false } = {}) {
-  // The same flags for all that it depends on, so that it shares what is built of them with the addon.
   const triple = tripleOf(target);
-  const profile = release ? ['--release'] : [];
+  const profile = release ? ['--profile', 'remote'] : [];
   // A zig build is one of musl, whose programs are static anyway and run beside any library.
   const built = zig ? triple.replace(/gnu$/, 'musl') : triple;
   const crate = ['-p', 'sparsync-remote', '--bin', 'sparsync-remote', '--target', built, ...profile];
   if (zig) await mustRun('cargo', ['zigbuild', ...crate], { echo });
+  // In the tests' profile it shares what is built of all that it depends on with the addon.
   else await mustRun('cargo', ['rustc', '-q', ...crate, '--', '-C', 'target-feature=+crt-static'], { echo });
   const folder = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target');
   const file = join(ROOT, remoteFile(target));
   // A process may be running from it: its file is replaced and not written to.
   rmSync(file, { force: true });
-  copyFileSync(join(folder, built, release ? 'release' : 'debug', 'sparsync-remote'), file);
+  copyFileSync(join(folder, built, release ? 'remote' : 'debug', 'sparsync-remote'), file);
+  if (release && statSync(file).size > BYTES_MAX) throw new Error(`${file} has more than ${BYTES_MAX} bytes`);
   // What tells a copy that was put somewhere from one that was changed there.
   writeFileSync(`${file}.sha256`, `${createHash('sha256').update(readFileSync(file)).digest('hex')}\n`);
   return file;

@@ -102,7 +102,7 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
 export function besideOptions(
   host: string,
   isSsh: boolean,
-  { transport, quicPorts }: Pick<ConnectSettings, 'transport' | 'quicPorts'>,
+  { transport, quicPorts, congestion }: Pick<ConnectSettings, 'transport' | 'quicPorts' | 'congestion'>,
 ): NativeBesideOptions | undefined {
   if (transport === 'tcp')
     throw new ConfigError('transport tcp is for a server; over a command it is quic, pipe or auto');
@@ -110,14 +110,18 @@ export function besideOptions(
     throw new ConfigError('transport quic needs ssh itself: where another command leads has no address that is known');
   }
   const [firstPort, lastPort] = portRange(quicPorts);
-  return transport === 'pipe' || !isSsh ? undefined : { host, firstPort, lastPort, isRequired: transport === 'quic' };
+  if (transport === 'pipe' || !isSsh) return undefined;
+  return { host, firstPort, lastPort, isRequired: transport === 'quic', congestion };
 }
+
+/** Ports below are for services of the system. */
+const PORT_LEAST = 1024;
 
 function portRange(text: string | undefined): readonly [number, number] {
   if (text === undefined) return [0, 0];
   const [first = 0, last = first] = (/^\d{1,5}(?:-\d{1,5})?$/.exec(text)?.[0] ?? '').split('-').map(Number);
-  if (first === 0 || first > last || last > 65_535) {
-    throw new ConfigError(`option quicPorts is LOW-HIGH, ports from 1 to 65535, not ${text}`);
+  if (first < PORT_LEAST || first > last || last > 65_535) {
+    throw new ConfigError(`option quicPorts is LOW-HIGH, ports from ${PORT_LEAST} to 65535, not ${text}`);
   }
   return [first, last];
 }

@@ -131,7 +131,7 @@ impl NativeClient {
         options: NativeCommandOptions,
         dial: &NativeDial,
     ) -> napi::Result<PromiseRaw<'env, NativeClient>> {
-        let options = options.load(dial.canceled.clone());
+        let options = throw(env, options.load(dial.canceled.clone()))?;
         // A command that has not led anywhere yet does not outlive whoever has started it.
         env.add_env_cleanup_hook(options.canceled.clone(), |canceled| canceled.cancel())?;
         promise(env, Client::connect_by(options), NativeClient::open)

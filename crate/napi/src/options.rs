@@ -137,6 +137,8 @@ pub struct NativeBesideOptions {
     pub last_port: u16,
     /// Nothing is carried without it.
     pub is_required: bool,
+    /// Congestion control of this end: `auto`, `bbr` or `cubic`.
+    pub congestion: String,
 }
 
 /// A command that leads to the other end.
@@ -157,8 +159,17 @@ pub struct NativeCommandOptions {
 }
 
 impl NativeCommandOptions {
-    pub(crate) fn load(self, canceled: Canceled) -> CommandOptions {
-        CommandOptions {
+    pub(crate) fn load(self, canceled: Canceled) -> Result<CommandOptions> {
+        let beside = match self.beside {
+            None => None,
+            Some(beside) => Some(BesideOptions {
+                host: beside.host,
+                ports: (beside.first_port, beside.last_port),
+                is_required: beside.is_required,
+                congestion: congestion_of(&beside.congestion)?,
+            }),
+        };
+        Ok(CommandOptions {
             words: self.words.into_iter().map(Into::into).collect(),
             shown: self.shown,
             address: self.address,
@@ -168,13 +179,9 @@ impl NativeCommandOptions {
                 .map(|program| RemoteProgram { machine: program.machine, path: PathBuf::from(program.path) })
                 .collect(),
             connect_timeout: self.connect_timeout_ms.map(millis),
-            beside: self.beside.map(|beside| BesideOptions {
-                host: beside.host,
-                ports: (beside.first_port, beside.last_port),
-                is_required: beside.is_required,
-            }),
+            beside,
             canceled,
-        }
+        })
     }
 }
 

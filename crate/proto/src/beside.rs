@@ -9,6 +9,9 @@ use crate::codec::DecodeError;
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
+/// The lowest port that may be asked for.
+pub const PORT_LEAST: u16 = 1024;
+
 /// Bytes of an [`Ask`].
 pub const ASK_BYTES: usize = KEY_BYTES + 4;
 
@@ -60,7 +63,8 @@ impl Ask {
         let mut key = [0; KEY_BYTES];
         key.copy_from_slice(&bytes[..KEY_BYTES]);
         let ports = (be16(&bytes[KEY_BYTES..KEY_BYTES + 2]), be16(&bytes[KEY_BYTES + 2..]));
-        if ports.0 > ports.1 || (ports.0 == 0 && ports.1 != 0) {
+        // The end that has opened the pipe chooses: those below are for services of the system.
+        if ports.0 > ports.1 || (ports.0 < PORT_LEAST && ports != (0, 0)) {
             return Err(malformed("an ask for ports that are no range"));
         }
         Ok(Self { key, ports })
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_read_as_it_was_meant() {
-        for ports in [(0, 0), (1, 1), (60_000, 60_100)] {
+        for ports in [(0, 0), (1024, 1024), (60_000, 60_100)] {
             let ask = Ask { key: [7; 32], ports };
             assert_eq!(Ask::decode(&ask.encode()), Ok(ask));
         }
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for ports in [(2, 1), (0, 1)] {
+        for ports in [(2001, 2000), (0, 1), (0, 2000), (1023, 2000)] {
             assert!(Ask::decode(&Ask { key: [7; 32], ports }.encode()).is_err(), "{ports:?}");
         }
         let offer = Offer { key: [9; 32], port: 1, address: None };

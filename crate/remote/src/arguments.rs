@@ -7,11 +7,12 @@ use sparsync_core::{StdioOptions, StdioRights};
 
 /// What `--help` says.
 pub(crate) const HELP: &str = "\
-Usage: sparsync-remote --stdio [--root DIR [--read-only|--append-only]]
+Usage: sparsync-remote --stdio [--no-quic] [--root DIR [--read-only|--append-only]]
 
 The other end of a sync, on its standard streams; a sync over ssh starts it by itself.
 
   --stdio        serve one connection on standard input and output
+  --no-quic      no UDP port is opened: content stays on the streams
   --root DIR     nothing outside of DIR can be reached, and paths begin there
   --read-only    nothing is written
   --append-only  what is there stays as it is, and only new names are made
@@ -41,6 +42,7 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
             b"--version" => return Ok(Asked::Version),
             b"--stdio" => is_stdio = true,
             b"--temporary" => is_temporary = true,
+            b"--no-quic" => options.no_quic = true,
             b"--read-only" => narrow(&mut options, StdioRights::ReadOnly)?,
             b"--append-only" => narrow(&mut options, StdioRights::AppendOnly)?,
             b"--root" => {

@@ -44,6 +44,8 @@ pub struct StdioOptions {
     pub root: Option<Vec<u8>>,
     /// What may be done there.
     pub rights: StdioRights,
+    /// No port is opened.
+    pub no_quic: bool,
 }
 
 impl StdioRights {
@@ -115,7 +117,8 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
             fd.try_clone_to_owned().map_err(|error| Error::io("cannot use the standard streams", b"", error))
         };
         let (from, to) = (own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?);
-        let connection = PipeConnection::serve(from, to, "the other end of the pipe".to_owned()).await?;
+        let connection =
+            PipeConnection::serve(from, to, "the other end of the pipe".to_owned(), !options.no_quic).await?;
         let connection: Arc<dyn Connection> = Arc::new(connection);
         serve_connection(Arc::clone(&shared), Arc::clone(&connection), Arc::new(options.rights.scope()), None).await;
         let over = connection.closed().unwrap_or_else(|| Error::new(ErrorKind::Closed, "the connection is over"));

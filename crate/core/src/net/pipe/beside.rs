@@ -19,13 +19,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::carrier::Carrier;
 use super::lock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::WindowBudget;
 use crate::net::address::resolve;
 use crate::net::connect::{ConnectOptions, Connected, first_to_answer, in_phase};
 use crate::net::dial::Udp;
 use crate::net::listen::{Accepted, ListenOptions, Listener, listen};
 use crate::net::quic::QuicConnection;
 use crate::net::unanswered::Unanswered;
+use crate::net::{Congestion, WindowBudget};
 use crate::state::StateDir;
 use crate::trust::{Identity, KnownKey, PublicKey};
 
@@ -44,6 +44,9 @@ const NAME_AFTER: Duration = Duration::from_secs(1);
 /// What is said by an end that has given it up.
 const GIVEN_UP: Header = Header::Stands(0);
 
+/// Ports of a range that are tried.
+const PORTS_TRIED: usize = 100;
+
 /// Handshakes of others before the offer is withdrawn.
 const STRANGERS_MAX: usize = 32;
 
@@ -59,6 +62,8 @@ pub struct BesideOptions {
     pub ports: (u16, u16),
     /// Nothing is carried without it.
     pub is_required: bool,
+    /// What decides how much this end sends by it.
+    pub congestion: Congestion,
 }
 
 /// What an end does about QUIC.
@@ -69,6 +74,8 @@ pub(super) enum Part {
     Asks(BesideOptions),
     /// It offers it when asked, at this address of its own.
     Offers(Option<IpAddr>),
+    /// It says that it has none.
+    Refuses,
 }
 
 impl Part {
@@ -96,6 +103,32 @@ enum State {
 struct Asked {
     identity: Identity,
     known: Unanswered,
+    at: Instant,
+}
+
+/// A connection that ends unless both ends come to hold it.
+struct Untried {
+    quic: Arc<QuicConnection>,
+    is_kept: bool,
+}
+
+impl Untried {
+    fn new(quic: Arc<QuicConnection>) -> Self {
+        Self { quic, is_kept: false }
+    }
+
+    fn keep(mut self) -> Arc<QuicConnection> {
+        self.is_kept = true;
+        Arc::clone(&self.quic)
+    }
+}
+
+impl Drop for Untried {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.quic.say_goodbye();
+        }
+    }
 }
 
 /// QUIC beside one pipe.
@@ -129,7 +162,7 @@ impl Beside {
 
     /// Whether lanes may ever move.
     pub(super) fn is_possible(&self) -> bool {
-        !matches!(self.part, Part::None)
+        !matches!(self.part, Part::None | Part::Refuses)
     }
 
     /// Where content goes from now on, if not over the pipe.
@@ -154,6 +187,19 @@ impl Beside {
                 return std::future::pending().await;
             }
         }
+    }
+
+    /// Fails where content may not go over the pipe.
+    pub(super) fn allows_pipe(&self) -> Result<()> {
+        match &self.part {
+            Part::Asks(options) if options.is_required => Err(unmet("it was lost, and nothing is to go without it")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A run begins, of which nothing has gone over it.
+    pub(super) fn begin(&self) {
+        self.has_carried.store(false, Ordering::Relaxed);
     }
 
     /// A lane of the peer's has moved.
@@ -244,7 +290,7 @@ impl Carrier {
         match Identity::generate() {
             Ok(identity) => {
                 let ask = Ask { key: *identity.public_key().as_bytes(), ports: options.ports };
-                *lock(&beside.asked) = Some(Asked { identity, known });
+                *lock(&beside.asked) = Some(Asked { identity, known, at: Instant::now() });
                 self.arrange(Header::Ask, Bytes::copy_from_slice(&ask.encode()));
             }
             Err(error) => beside.failed(Udp::Refused, error),
@@ -275,11 +321,19 @@ impl Carrier {
     /// The other end asks.
     pub(super) fn asked_for_quic(self: &Arc<Self>, content: &[u8]) -> Result<()> {
         let beside = &self.beside;
-        let Part::Offers(address) = beside.part else { return Err(not_asked()) };
+        let address = match beside.part {
+            Part::Offers(address) => Some(address),
+            Part::Refuses => None,
+            Part::None | Part::Asks(_) => return Err(not_asked()),
+        };
         if beside.has_begun.swap(true, Ordering::Relaxed) {
             return Err(Error::protocol("QUIC beside the pipe is asked for twice").remote());
         }
         let ask = Ask::decode(content).map_err(Error::unreadable)?;
+        let Some(address) = address else {
+            self.arrange(GIVEN_UP, Bytes::new());
+            return Ok(());
+        };
         let carrier = Arc::clone(self);
         let (to, accepted) = oneshot::channel();
         *lock(&beside.accepted) = Some(to);
@@ -289,15 +343,16 @@ impl Carrier {
             };
             // Nobody else comes in by this port.
             listener.endpoint().set_server_config(None);
-            let quic = client.into_quic(&WindowBudget::default());
-            carrier.arrange(Header::Stands(quic.number()), Bytes::new());
+            let untried = Untried::new(client.into_quic(&WindowBudget::default()));
+            carrier.arrange(Header::Stands(untried.quic.number()), Bytes::new());
             // Nothing moves before the other end holds this connection too. Its word may be behind much content.
             tokio::select! {
-                said = accepted => match said {
-                    Ok(number) if number == quic.number() => drop(carrier.beside.state.send_replace(State::Stands(quic))),
-                    _ => quic.say_goodbye(),
-                },
-                _ = quic.ended() => {}
+                said = accepted => {
+                    if said.is_ok_and(|number| number == untried.quic.number()) {
+                        carrier.beside.state.send_replace(State::Stands(untried.keep()));
+                    }
+                }
+                _ = untried.quic.ended() => {}
             }
         });
         Ok(())
@@ -341,13 +396,16 @@ impl Carrier {
         let offer = Offer::decode(content).map_err(Error::unreadable)?;
         let (to, accepted) = oneshot::channel();
         *lock(&beside.accepted) = Some(to);
-        let (carrier, host) = (Arc::clone(self), options.host.clone());
+        let (carrier, options) = (Arc::clone(self), options.clone());
+        // The other end may have given it up before its word was here, and then says nothing more.
+        let is_offered = asked.at.elapsed() + STANDS_WITHIN < OFFERED_FOR;
         beside.run(async move {
             let met = async {
-                let quic = dial(asked.identity, &host, offer).await?.into_quic();
-                // This end may have seen nothing of the handshake's end, or have taken another of several connections.
-                match timeout(STANDS_WITHIN, accepted).await {
-                    Ok(Ok(number)) if number == quic.number() => Ok(quic),
+                let untried = Untried::new(dial(asked.identity, &options, offer).await?.into_quic());
+                // The other end may have seen nothing of the handshake's end, or have taken another of several connections. Its
+                // word may be behind much content, and nobody waits for it.
+                match timeout(OFFERED_FOR, accepted).await {
+                    Ok(Ok(number)) if number == untried.quic.number() => Ok(untried.keep()),
                     _ => Err(unmet("the other end was not met")),
                 }
             };
@@ -363,7 +421,7 @@ impl Carrier {
                     }
                 }
                 Err(error) => {
-                    let is_silent = error.kind() == ErrorKind::Timeout;
+                    let is_silent = is_offered && error.kind() == ErrorKind::Timeout;
                     if is_silent {
                         asked.known.remember();
                     }
@@ -410,7 +468,9 @@ async fn bind(identity: &Identity, ports: (u16, u16), address: Option<IpAddr>) -
         None => vec![IpAddr::from([0u16; 8]), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
     };
     let mut last = unmet("no port is free");
-    for port in ports.0..=ports.1 {
+    for port in (ports.0..=ports.1).take(PORTS_TRIED) {
+        // Others have their turn between two ports.
+        tokio::task::yield_now().await;
         for address in &addresses {
             let place = SocketAddr::new(*address, port).to_string();
             match listen(ListenOptions::new(place, identity.clone())).await {
@@ -424,11 +484,13 @@ async fn bind(identity: &Identity, ports: (u16, u16), address: Option<IpAddr>) -
 
 /// Connects to the other end, which proves the key: at the address that it knows itself by, and at those that the host's name
 /// stands for here when that does not answer at once.
-async fn dial(identity: Identity, host: &str, offer: Offer) -> Result<Connected> {
+async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result<Connected> {
+    let host = asked.host.as_str();
     let deadline = Instant::now() + STANDS_WITHIN;
     let key = PublicKey::from_bytes(offer.key);
     let mut options = ConnectOptions::new(host, offer.port, identity);
     options.trust.pins = vec![key];
+    options.congestion = asked.congestion;
     let (options, expected) = (Arc::new(options), [KnownKey { key, line: 0 }]);
     let own = offer.address.map(|address| SocketAddr::new(address, offer.port));
     let by_itself = async {

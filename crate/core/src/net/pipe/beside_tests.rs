@@ -14,6 +14,7 @@ use super::beside::{BesideOptions, Part};
 use super::descriptor::{self, Sink, Source};
 use super::{End, PipeConnection};
 use crate::error::{Error, Result};
+use crate::net::Congestion;
 use crate::net::connect::{ConnectOptions, Connected, connect};
 use crate::transport::{Connection as _, Transport};
 use crate::trust::{Identity, PublicKey};
@@ -31,7 +32,12 @@ async fn end(fd: OwnedFd, end: End, part: Part) -> PipeConnection {
 }
 
 fn asks(host: &str) -> Part {
-    Part::Asks(BesideOptions { host: host.to_owned(), ports: (0, 0), is_required: true })
+    Part::Asks(BesideOptions {
+        host: host.to_owned(),
+        ports: (0, 0),
+        is_required: true,
+        congestion: Congestion::default(),
+    })
 }
 
 /// What asks by hand, and the end that offers.
@@ -86,7 +92,7 @@ impl Asking {
 async fn dial(offer: Offer, identity: &Identity) -> Result<Connected> {
     let mut options = ConnectOptions::new("127.0.0.1", offer.port, identity.clone());
     options.trust.pins = vec![PublicKey::from_bytes(offer.key)];
-    options.connect_timeout = Duration::from_secs(1);
+    options.connect_timeout = Duration::from_secs(30);
     connect(options).await
 }
 
@@ -114,7 +120,12 @@ async fn an_end_without_a_port_or_an_address_says_so() {
     let port = taken.local_addr().expect("an address").port();
     let required = async |ports, part| {
         let (a, b) = pipe();
-        let asks = Part::Asks(BesideOptions { host: "name.invalid".to_owned(), ports, is_required: true });
+        let asks = Part::Asks(BesideOptions {
+            host: "name.invalid".to_owned(),
+            ports,
+            is_required: true,
+            congestion: Congestion::default(),
+        });
         let (near, _far) = tokio::join!(end(a, End::Initiator, asks), end(b, End::Acceptor, part));
         near.carrier.require_quic().await.expect_err("it does not stand")
     };

@@ -29,6 +29,7 @@ pub(super) async fn send_lane(
             stream.finish();
             return Err(quic.carry_on(lane, pack, queue).await);
         }
+        carrier.beside.allows_pipe()?;
         if !std::mem::replace(&mut is_open, true) {
             wire.streams_opened.fetch_add(1, Ordering::Relaxed);
         }
@@ -71,6 +72,7 @@ pub(super) async fn receive_lane(
         if !read_bytes(&mut stream, &mut head, PACK_HEADER_BYTES, true).await? {
             return Ok(());
         }
+        carrier.beside.allows_pipe()?;
         if !std::mem::replace(&mut is_open, true) {
             wire.streams_accepted.fetch_add(1, Ordering::Relaxed);
         }

@@ -78,9 +78,10 @@ pub(crate) struct PipeConnection {
 }
 
 impl PipeConnection {
-    /// The end that accepts sessions from whoever has started this process.
-    pub(crate) async fn serve(from: OwnedFd, to: OwnedFd, address: String) -> Result<Self> {
-        Self::over(from, to, End::Acceptor, address, Part::of_environment()).await
+    /// The end that accepts sessions from whoever has started this process, who may get a port for QUIC.
+    pub(crate) async fn serve(from: OwnedFd, to: OwnedFd, address: String, has_quic: bool) -> Result<Self> {
+        let part = if has_quic { Part::of_environment() } else { Part::Refuses };
+        Self::over(from, to, End::Acceptor, address, part).await
     }
 
     /// Greets the peer and waits for its greeting.
@@ -230,6 +231,7 @@ impl Connection for PipeConnection {
     }
 
     fn open(&self, wire: Arc<WireCounters>) -> Box<dyn SessionLanes> {
+        self.carrier.beside.begin();
         Box::new(PipeLanes::new(Arc::clone(&self.carrier), None, wire))
     }
 

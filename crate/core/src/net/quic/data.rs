@@ -94,13 +94,13 @@ impl Drop for LaneStream<'_> {
     }
 }
 
-/// Carries packs to the peer, from the first one on.
+/// Carries packs to the peer, from the first one on. What it returns waits until the peer's side has all of them.
 pub(super) async fn send_lane(
     context: &LaneContext,
     lane: u8,
     mut pack: Pack,
     queue: &mut mpsc::Receiver<Pack>,
-) -> Result<()> {
+) -> Result<impl Future<Output = std::result::Result<Option<quinn::VarInt>, quinn::StoppedError>> + Send + 'static> {
     let LaneContext { session, connection, number, wire, .. } = context;
     let send = connection.open_uni().await.map_err(|error| connection_error(&error))?;
     let mut stream = LaneStream { send, session };
@@ -134,7 +134,7 @@ pub(super) async fn send_lane(
         }
     }
     let _ = stream.send.finish();
-    Ok(())
+    Ok(stream.send.stopped())
 }
 
 /// Carries packs from the peer till the stream's end.

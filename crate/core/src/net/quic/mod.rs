@@ -106,7 +106,10 @@ impl QuicConnection {
         let error = match sent {
             Err(error) => error,
             // What is still on its way is lost with the connection, which no control lane tells here.
-            Ok(()) => self.ended().await,
+            Ok(arrived) => match arrived.await {
+                Ok(_) => std::future::pending().await,
+                Err(_) => self.ended().await,
+            },
         };
         context.silence.explain(error)
     }
