@@ -41,7 +41,7 @@ async fn new_names_arrive_and_old_ones_stay() {
     let (site, before) = site().await;
     let local = site.local();
     put(&local, "keep", "new content");
-    put(&local, "sub/inner", "new too");
+    put(&local, "sub/inner", "new as well");
     put(&local, "sub/more", "added");
     put(&local, "new/deep/file", noise(300_000, 1));
     put(&local, "was-file/below", "a file in its place");
