@@ -52,7 +52,7 @@ destination is no directory, 10 connection, 11 file system, full disk or no plac
 there or some paths are not as they should be, 24 some vanished, 25 --max-delete reached, 30 timeout,
 35 timeout of connecting, 40 deletion refused, 41 busy, 42 content was damaged on its way, 43 server not
 known, 44 not allowed, 45 no native binary, 46 output could not be written, 47 a limit was reached,
-48 the server's key is not the pinned one, 70 a defect.`;
+48 the server's key is not the pinned one, 49 a tree moved since the plan was made, 70 a defect.`;
 }
 
 /** What the help says of a flag, and under which heading. */

@@ -213,7 +213,9 @@ class SyncRun {
   #tellTransport({ transport }: SyncResult, { remoteAddress, udp }: Connection): void {
     const least = transport === 'quic' ? 2 : 1;
     if (this.#json || this.#flags.on('quiet') || this.#flags.times('verbose') < least) return;
-    note(`transport: ${transport} (${safe(remoteAddress)}${udp === undefined ? '' : `; UDP: ${udp}`})`);
+    // Of a proxy the address says it.
+    const why = udp === undefined || udp === 'proxy' ? '' : `; UDP: ${udp}`;
+    note(`transport: ${transport} (${safe(remoteAddress)}${why})`);
   }
 
   /** Begins to tell. Where nothing is to be told but what is left out, that is made only when something is. */
