@@ -78,7 +78,7 @@ export declare class NativeServer {
   /** Why clients are not let in as they should be; `null` when all is well. */
   ailment(): string | null
   /** Puts other lines in the place of the authorized keys that were given, and other limits. */
-  change(authorizedKeys: Array<string> | undefined | null, maxSessions: number, maxConnections: number, maxConnectionsPerKey: number, maxConnectionsPerAddress: number): void
+  change(authorizedKeys: Array<string> | undefined | null, limits: NativeLimits): void
   /** Reads the authorized keys again. */
   reload(): void
   /** Lets runs finish for up to `graceMs`, ends those that are left, and stops. */
@@ -304,6 +304,18 @@ export interface NativeKey {
 
 /** What an entry is. */
 export type NativeKind = 'file' | 'directory' | 'symlink' | 'special' | 'fifo' | 'block-device' | 'char-device' | 'socket'
+
+/** How much there may be at the same time on a server. */
+export interface NativeLimits {
+  /** Sessions. */
+  maxSessions: number
+  /** Connections of everybody together. */
+  maxConnections: number
+  /** Connections of one key. */
+  maxConnectionsPerKey: number
+  /** Connections from one address. */
+  maxConnectionsPerAddress: number
+}
 
 /** One entry of a directory of a server. */
 export interface NativeListEntry {
@@ -533,8 +545,8 @@ export interface NativeServerOptions {
   anonymous: boolean
   /** The least durability. */
   durability: NativeDurability
-  /** Sessions at the same time. */
-  maxSessions: number
+  /** How much there may be at the same time. */
+  limits: NativeLimits
   /** A connection ends after so long without a packet. */
   idleTimeoutMs: number
   /** Congestion control: `auto`, `bbr` or `cubic`. */
@@ -549,12 +561,6 @@ export interface NativeServerOptions {
   log: boolean
   /** What happens is counted for `metrics`. */
   metrics: boolean
-  /** Connections at the same time. */
-  maxConnections: number
-  /** Connections of one key at the same time. */
-  maxConnectionsPerKey: number
-  /** Connections from one address at the same time. */
-  maxConnectionsPerAddress: number
 }
 
 /** What a server that profiles its sessions has to tell. */

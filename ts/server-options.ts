@@ -9,6 +9,7 @@ import type { Congestion } from './congestion.js';
 import type { IdentityOptions } from './options.js';
 import { absolute, bytesOf, describe, pathBytes } from './paths.js';
 import type { PathLike } from './paths.js';
+import { recordOf } from './record.js';
 import { DURABILITIES } from './words.js';
 import type { Durability } from './words.js';
 
@@ -258,10 +259,7 @@ export interface ServeOptions {
 }
 
 /** What a server that runs takes on: what is not given stays as it is. */
-export type ReloadOptions = Pick<
-  ServeOptions,
-  'allow' | 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey' | 'maxConnectionsPerAddress'
->;
+export type ReloadOptions = Pick<ServeOptions, 'allow' | keyof Limits>;
 
 /** Options of a server that were checked, with their defaults except for paths. */
 export interface ServeSettings {
@@ -280,16 +278,13 @@ export interface ServeSettings {
   readonly clientCa: string | undefined;
   readonly anonymous: boolean;
   readonly durability: Durability;
-  readonly maxSessions: number;
+  readonly limits: Limits;
   readonly idleTimeoutMs: number;
   readonly congestion: Congestion;
   readonly tcp: boolean;
   readonly profile: ProfileListener | undefined;
   readonly log: ServerEventListener | undefined;
   readonly metrics: boolean;
-  readonly maxConnections: number;
-  readonly maxConnectionsPerKey: number;
-  readonly maxConnectionsPerAddress: number;
   readonly refuse: readonly string[];
 }
 
@@ -349,6 +344,30 @@ const ROOT_CHECKS: Checks<RootOptions> = {
   mungeLinks: flag,
 };
 
+/** How much there may be at the same time of a server that was told nothing. */
+export const LIMITS = {
+  maxSessions: 64,
+  maxConnections: 1024,
+  maxConnectionsPerKey: 16,
+  maxConnectionsPerAddress: 1024,
+} as const;
+
+/** How much there may be at the same time. */
+export type Limits = Readonly<Record<keyof typeof LIMITS, number>>;
+
+// An object's keys are known to be no more than what was written there.
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion
+const LIMIT_NAMES = Object.keys(LIMITS) as (keyof Limits)[];
+
+const LIMIT_CHECKS = recordOf(LIMIT_NAMES, (name) =>
+  integer(1, 65_536, name === 'maxSessions' ? 'sessions' : 'connections'),
+);
+
+/** Every limit, of which `valueOf` may not say anything. */
+export function limitsFrom(valueOf: (name: keyof Limits) => number | undefined): Limits {
+  return recordOf(LIMIT_NAMES, (name) => valueOf(name) ?? LIMITS[name]);
+}
+
 const SERVE_CHECKS: Checks<ServeOptions> = {
   roots: instance<ServeOptions['roots']>(
     (value): value is ServeOptions['roots'] => isPlain(value),
@@ -364,12 +383,9 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   clientCa: text('PEM text'),
   anonymous: flag,
   durability: oneOf(...DURABILITIES),
-  maxSessions: integer(1, 65_536, 'sessions'),
   idleTimeoutMs: integer(100, 3_600_000, 'milliseconds'),
   metrics: flag,
-  maxConnections: integer(1, 65_536, 'connections'),
-  maxConnectionsPerKey: integer(1, 65_536, 'connections'),
-  maxConnectionsPerAddress: integer(1, 65_536, 'connections'),
+  ...LIMIT_CHECKS,
   congestion: oneOf(...CONGESTIONS),
   tcp: flag,
   refuse: listOf(wordWithoutBlanks),
@@ -380,27 +396,12 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   ),
 };
 
-/** How much there may be at the same time of a server that was told nothing. */
-export const LIMITS = {
-  maxSessions: 64,
-  maxConnections: 1024,
-  maxConnectionsPerKey: 16,
-  maxConnectionsPerAddress: 1024,
-} as const;
-
 /** Checks the options of `reload`. */
 export function reloadSettings(options: unknown): {
   authorizedKeys: string[] | undefined;
   limits: Checked<Omit<ReloadOptions, 'allow'>>;
 } {
-  const { allow, maxSessions, maxConnections, maxConnectionsPerKey, maxConnectionsPerAddress } = SERVE_CHECKS;
-  const checks: Checks<ReloadOptions> = {
-    allow,
-    maxSessions,
-    maxConnections,
-    maxConnectionsPerKey,
-    maxConnectionsPerAddress,
-  };
+  const checks: Checks<ReloadOptions> = { allow: SERVE_CHECKS.allow, ...LIMIT_CHECKS };
   const { allow: clients, ...limits } = checkOptions<ReloadOptions>(options, checks, 'options');
   return { authorizedKeys: clients?.map(lineOf), limits };
 }
@@ -425,16 +426,13 @@ export function serveSettings(options: unknown): ServeSettings {
     clientCa: given.clientCa,
     anonymous: given.anonymous ?? false,
     durability: given.durability ?? 'run',
-    maxSessions: given.maxSessions ?? LIMITS.maxSessions,
+    limits: limitsFrom((name) => given[name]),
     idleTimeoutMs: given.idleTimeoutMs ?? 30_000,
     congestion: given.congestion ?? 'auto',
     tcp: given.tcp ?? true,
     profile: given.profile,
     log: given.log,
     metrics: given.metrics ?? false,
-    maxConnections: given.maxConnections ?? LIMITS.maxConnections,
-    maxConnectionsPerKey: given.maxConnectionsPerKey ?? LIMITS.maxConnectionsPerKey,
-    maxConnectionsPerAddress: given.maxConnectionsPerAddress ?? LIMITS.maxConnectionsPerAddress,
     refuse: given.refuse ?? [],
   };
 }

@@ -6,7 +6,7 @@ import { nativeIdentity } from './link.js';
 import { loadNative } from './native.js';
 import type { NativeServer, NativeServerOptions } from './native.js';
 import { reloadSettings, serveSettings } from './server-options.js';
-import type { ReloadOptions, ServeOptions, ServeSettings } from './server-options.js';
+import type { Limits, ReloadOptions, ServeOptions, ServeSettings } from './server-options.js';
 import { ServerWatch } from './server-events.js';
 import { ServerProfiler } from './server-profile.js';
 import { formatRemote } from './target.js';
@@ -42,13 +42,13 @@ export class Server {
   readonly #keepAlive: NodeJS.Timeout;
   readonly #profiler: ServerProfiler | undefined;
   readonly #watch: ServerWatch | undefined;
-  #limits: Pick<ServeSettings, 'maxSessions' | 'maxConnections' | 'maxConnectionsPerKey' | 'maxConnectionsPerAddress'>;
+  #limits: Limits;
   #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(native: NativeServer, settings: ServeSettings) {
-    const { profile, log, maxSessions, maxConnections, maxConnectionsPerKey, maxConnectionsPerAddress } = settings;
-    this.#limits = { maxSessions, maxConnections, maxConnectionsPerKey, maxConnectionsPerAddress };
+    const { profile, log, limits } = settings;
+    this.#limits = limits;
     this.#native = native;
     this.#watch = log === undefined ? undefined : new ServerWatch(native, log);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
@@ -128,13 +128,7 @@ export class Server {
   change(options?: ReloadOptions): void {
     const { authorizedKeys, limits } = reloadSettings(options);
     const all = { ...this.#limits, ...limits };
-    this.#native.change(
-      authorizedKeys,
-      all.maxSessions,
-      all.maxConnections,
-      all.maxConnectionsPerKey,
-      all.maxConnectionsPerAddress,
-    );
+    this.#native.change(authorizedKeys, all);
     this.#limits = all;
   }
 
@@ -237,7 +231,7 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     ...(clientCa === undefined ? {} : { clientCaPem: clientCa }),
     anonymous: settings.anonymous,
     durability: settings.durability,
-    maxSessions: settings.maxSessions,
+    limits: { ...settings.limits },
     idleTimeoutMs: settings.idleTimeoutMs,
     congestion: settings.congestion,
     tcp: settings.tcp,
@@ -245,8 +239,5 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     refuse: [...settings.refuse],
     log: settings.log !== undefined,
     metrics: settings.metrics,
-    maxConnections: settings.maxConnections,
-    maxConnectionsPerKey: settings.maxConnectionsPerKey,
-    maxConnectionsPerAddress: settings.maxConnectionsPerAddress,
   };
 }

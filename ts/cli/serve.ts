@@ -8,8 +8,8 @@ import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
-import { LIMITS } from '../server-options.js';
-import type { ReloadOptions, RootOptions, ServeOptions } from '../server-options.js';
+import { LIMITS, limitsFrom } from '../server-options.js';
+import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
@@ -142,23 +142,20 @@ const LIVE: readonly string[] = [
   'log-format',
   'grace',
   'allow',
-  'max-sessions',
-  'max-connections',
-  'max-connections-per-key',
-  'max-connections-per-address',
+  ...Object.keys(LIMITS).map(flagOf),
 ];
 
 function serverFlags(words: readonly Word[]): Promise<ParsedFlags> {
   return configuredFlags(SERVE_FLAGS, words, { tables: { server: SERVE_FLAGS } });
 }
 
-function limitsOf(flags: ParsedFlags): Required<Omit<ReloadOptions, 'allow'>> {
-  return {
-    maxSessions: flags.number('max-sessions', 1) ?? LIMITS.maxSessions,
-    maxConnections: flags.number('max-connections', 1) ?? LIMITS.maxConnections,
-    maxConnectionsPerKey: flags.number('max-connections-per-key', 1) ?? LIMITS.maxConnectionsPerKey,
-    maxConnectionsPerAddress: flags.number('max-connections-per-address', 1) ?? LIMITS.maxConnectionsPerAddress,
-  };
+/** The flag of an option. */
+function flagOf(option: string): string {
+  return option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function limitsOf(flags: ParsedFlags): Limits {
+  return limitsFrom((name) => flags.number(flagOf(name), 1));
 }
 
 function graceOf(flags: ParsedFlags): number {

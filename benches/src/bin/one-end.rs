@@ -12,7 +12,7 @@ use std::time::Duration;
 use sparsync_core::net::{ConnectOptions, ServerTrust, TransportChoice};
 use sparsync_core::proto::{Attributes, Compression, Deletion, Durability, RelPath, Request};
 use sparsync_core::trust::Identity;
-use sparsync_core::{Client, Run, ServedRoot, Server, ServerOptions};
+use sparsync_core::{Client, Limits, Run, ServedRoot, Server, ServerOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -37,16 +37,13 @@ async fn serve(folder: &str) -> Outcome<()> {
         anonymous: true,
         // When files are flushed depends on when they come.
         durability: Durability::None,
-        max_sessions: 1,
+        limits: Limits { sessions: 1, connections: 1024, connections_per_key: 16, connections_per_address: 1024 },
         idle_timeout: PATIENCE,
         congestion: sparsync_core::net::Congestion::Auto,
         tcp: false,
         refuse: Vec::new(),
         log: false,
         metrics: false,
-        max_connections: 1024,
-        max_connections_per_key: 16,
-        max_connections_per_address: 1024,
         profile: false,
     })
     .await?;

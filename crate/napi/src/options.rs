@@ -14,7 +14,7 @@ use sparsync_core::proto::{
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
-    Error, ErrorKind, GivenRule, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
+    Error, ErrorKind, GivenRule, Limits, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
 };
 
 use crate::transfer::NativeTransfer;
@@ -394,6 +394,31 @@ pub struct NativeRoot {
     pub munge_links: bool,
 }
 
+/// How much there may be at the same time on a server.
+#[napi(object, object_to_js = false)]
+#[allow(clippy::struct_field_names, reason = "they have the names of the API's options")]
+pub struct NativeLimits {
+    /// Sessions.
+    pub max_sessions: u32,
+    /// Connections of everybody together.
+    pub max_connections: u32,
+    /// Connections of one key.
+    pub max_connections_per_key: u32,
+    /// Connections from one address.
+    pub max_connections_per_address: u32,
+}
+
+impl From<NativeLimits> for Limits {
+    fn from(limits: NativeLimits) -> Self {
+        Self {
+            sessions: limits.max_sessions as usize,
+            connections: limits.max_connections as usize,
+            connections_per_key: limits.max_connections_per_key as usize,
+            connections_per_address: limits.max_connections_per_address as usize,
+        }
+    }
+}
+
 /// How a server is set up.
 #[napi(object, object_to_js = false)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a server, each set apart from the others")]
@@ -414,8 +439,8 @@ pub struct NativeServerOptions {
     pub anonymous: bool,
     /// The least durability.
     pub durability: NativeDurability,
-    /// Sessions at the same time.
-    pub max_sessions: u32,
+    /// How much there may be at the same time.
+    pub limits: NativeLimits,
     /// A connection ends after so long without a packet.
     pub idle_timeout_ms: f64,
     /// Congestion control: `auto`, `bbr` or `cubic`.
@@ -430,12 +455,6 @@ pub struct NativeServerOptions {
     pub log: bool,
     /// What happens is counted for `metrics`.
     pub metrics: bool,
-    /// Connections at the same time.
-    pub max_connections: u32,
-    /// Connections of one key at the same time.
-    pub max_connections_per_key: u32,
-    /// Connections from one address at the same time.
-    pub max_connections_per_address: u32,
 }
 
 impl NativeServerOptions {
@@ -463,7 +482,7 @@ impl NativeServerOptions {
             client_ca_pem: self.client_ca_pem,
             anonymous: self.anonymous,
             durability: self.durability.into(),
-            max_sessions: self.max_sessions as usize,
+            limits: self.limits.into(),
             idle_timeout: millis(self.idle_timeout_ms),
             congestion: congestion_of(&self.congestion)?,
             tcp: self.tcp,
@@ -471,9 +490,6 @@ impl NativeServerOptions {
             refuse: self.refuse,
             log: self.log,
             metrics: self.metrics,
-            max_connections: self.max_connections as usize,
-            max_connections_per_key: self.max_connections_per_key as usize,
-            max_connections_per_address: self.max_connections_per_address as usize,
         })
     }
 }

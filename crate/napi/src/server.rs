@@ -7,11 +7,11 @@ use std::time::Duration;
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use sparsync_core::{Limits, Server};
+use sparsync_core::Server;
 
 use crate::error::{promise, throw};
 use crate::number::number;
-use crate::options::NativeServerOptions;
+use crate::options::{NativeLimits, NativeServerOptions};
 use crate::profile::{NativeServerProfiles, server_profiles};
 use crate::server_events::{NativeServerEvent, server_event};
 
@@ -83,22 +83,8 @@ impl NativeServer {
 
     /// Puts other lines in the place of the authorized keys that were given, and other limits.
     #[napi(catch_unwind)]
-    pub fn change(
-        &self,
-        env: &Env,
-        authorized_keys: Option<Vec<String>>,
-        max_sessions: u32,
-        max_connections: u32,
-        max_connections_per_key: u32,
-        max_connections_per_address: u32,
-    ) -> napi::Result<()> {
-        let limits = Limits {
-            sessions: max_sessions as usize,
-            connections: max_connections as usize,
-            connections_per_key: max_connections_per_key as usize,
-            connections_per_address: max_connections_per_address as usize,
-        };
-        throw(env, self.server.change(authorized_keys.as_deref(), limits))
+    pub fn change(&self, env: &Env, authorized_keys: Option<Vec<String>>, limits: NativeLimits) -> napi::Result<()> {
+        throw(env, self.server.change(authorized_keys.as_deref(), limits.into()))
     }
 
     /// Reads the authorized keys again.

@@ -67,8 +67,8 @@ pub struct ServerOptions {
     pub tcp: bool,
     /// The least durability of what is written here; a request may ask for more.
     pub durability: Durability,
-    /// Sessions at the same time.
-    pub max_sessions: usize,
+    /// How much there may be at the same time.
+    pub limits: Limits,
     /// A connection ends after so long without a packet.
     pub idle_timeout: Duration,
     /// What decides how much the server sends.
@@ -81,12 +81,6 @@ pub struct ServerOptions {
     pub log: bool,
     /// What happens is counted for [`Server::metrics`].
     pub metrics: bool,
-    /// Connections at the same time, of everybody together.
-    pub max_connections: usize,
-    /// Connections of one key at the same time.
-    pub max_connections_per_key: usize,
-    /// Connections from one address at the same time, or from one network where that is an IPv6 one.
-    pub max_connections_per_address: usize,
 }
 
 /// Counts since the server began.
@@ -153,12 +147,7 @@ impl Server {
             durability: options.durability,
             refused: options.refuse,
             windows: WindowBudget::default(),
-            registry: Arc::new(Registry::new(Limits {
-                sessions: options.max_sessions,
-                connections: options.max_connections,
-                connections_per_key: options.max_connections_per_key,
-                connections_per_address: options.max_connections_per_address,
-            })),
+            registry: Arc::new(Registry::new(options.limits)),
             totals: Totals::default(),
             runtime_clock,
             own: None,

@@ -17,7 +17,7 @@ use sparsync_core::proto::{
     Listing, Meta, Name, RelPath, Request, Time, Version, WireError, Xattrs, limits,
 };
 use sparsync_core::trust::{Identity, PublicKey};
-use sparsync_core::{Client, Error, Job, JobResult, Run, ServedRoot, Server, ServerOptions};
+use sparsync_core::{Client, Error, Job, JobResult, Limits, Run, ServedRoot, Server, ServerOptions};
 use tempfile::TempDir;
 
 /// What one path holds.
@@ -193,15 +193,12 @@ impl Site {
             anonymous: false,
             tcp: true,
             durability: Durability::None,
-            max_sessions: 16,
+            limits: Limits { sessions: 16, connections: 1024, connections_per_key: 16, connections_per_address: 1024 },
             idle_timeout: Duration::from_secs(30),
             congestion: sparsync_core::net::Congestion::Auto,
             refuse: Vec::new(),
             log: false,
             metrics: false,
-            max_connections: 1024,
-            max_connections_per_key: 16,
-            max_connections_per_address: 1024,
             profile: true,
         })
         .await
