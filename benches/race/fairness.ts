@@ -7,10 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openLink, within } from './links.js';
 import type { Link } from './links.js';
 import { makeTmpfsFolder } from './machine.js';
-import { besideLink, PROGRAMS } from './place.js';
+import { besideLink, judge, PROGRAMS } from './place.js';
 import type { Place } from './place.js';
-import { cleanEnvironment, cleanUp, cleanUpAtExit, start, startService } from './processes.js';
-import { reasonOf } from './race.js';
+import { cleanEnvironment, cleanUpAtExit, runToEnd, start, startService } from './processes.js';
 import { command, startServer } from './sparsync.js';
 import type { Server } from './sparsync.js';
 
@@ -128,20 +127,11 @@ async function main(): Promise<void> {
     console.log(`${title.padEnd(26)}  ${each.padEnd(13)}  ${share.toFixed(2)}    ${queue.toFixed(2)} BDP`);
   }
   const apart = Math.max(two.share, 1 / two.share);
-  const verdicts: ReadonlyArray<readonly [string, boolean]> = [
+  judge([
     ['beside Cubic between 0.5 and 2 times its share', beside.share >= 0.5 && beside.share <= 2],
     ['two of ours within 1.5', apart <= 1.5],
     ['at most 1.25 BDP waits with two of ours', two.queue <= 1.25],
-  ];
-  for (const [target, met] of verdicts) console.log(`${met ? 'met    ' : 'NOT MET'} ${target}`);
-  if (verdicts.some(([, met]) => !met)) process.exitCode = 1;
+  ]);
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(reasonOf(error));
-  process.exitCode = 1;
-} finally {
-  cleanUp();
-}
+await runToEnd(main);

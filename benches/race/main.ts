@@ -12,9 +12,9 @@ import { fileSystemOf, openLink } from './links.js';
 import type { Link } from './links.js';
 import { coresBusyWithOthers, describeMachine, freeBytes, makeDiskFolder, makeTmpfsFolder } from './machine.js';
 import { PROGRAMS, ROOT } from './place.js';
-import { cleanUp, cleanUpAtExit } from './processes.js';
+import { cleanUpAtExit, reasonOf, runToEnd } from './processes.js';
 import { publish } from './publish.js';
-import { idleNodeKib, race, reasonOf } from './race.js';
+import { idleNodeKib, race } from './race.js';
 import type { Absence } from './race.js';
 import { keyValues, machineLines, table, verdictLines } from './report.js';
 import type { Results, Scenario } from './results.js';
@@ -253,11 +253,4 @@ async function main(): Promise<void> {
   if (selection.publish) await publish(ROOT, results);
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(reasonOf(error));
-  process.exitCode = 1;
-} finally {
-  cleanUp();
-}
+await runToEnd(main);

@@ -21,3 +21,9 @@ export function besideLink(link: Link, work: string): Place {
   mkdirSync(destinations, { recursive: true });
   return { link, work, destinations, root: ROOT };
 }
+
+/** Says which targets are met; one that is not makes the program fail. */
+export function judge(targets: ReadonlyArray<readonly [string, boolean]>): void {
+  for (const [target, met] of targets) console.log(`${met ? 'met    ' : 'NOT MET'} ${target}`);
+  if (targets.some(([, met]) => !met)) process.exitCode = 1;
+}

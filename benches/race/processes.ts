@@ -202,3 +202,21 @@ export function cleanUpAtExit(): void {
   }
   process.once('exit', cleanUp);
 }
+
+/** An error in one line. */
+export function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.trim().split('\n').slice(0, 4).join(' / ');
+}
+
+/** Runs a program of the benches to its end, whatever that is, and leaves nothing running. */
+export async function runToEnd(main: () => Promise<void>): Promise<void> {
+  try {
+    await main();
+  } catch (error) {
+    console.error(reasonOf(error));
+    process.exitCode = 1;
+  } finally {
+    cleanUp();
+  }
+}

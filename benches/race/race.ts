@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 import type { Contender, Entrant, Measured, Phase, Stage, Turn } from './contender.js';
-import { mustRun, start } from './processes.js';
+import { mustRun, reasonOf, start } from './processes.js';
 import { touchPages } from './trees.js';
 
 /** Where destinations are. */
@@ -182,12 +182,6 @@ async function closeQuietly({ contender, entrant }: Runner): Promise<void> {
   } catch (error) {
     console.error(`  closing ${contender.key}: ${reasonOf(error)}`);
   }
-}
-
-/** An error in one line. */
-export function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.trim().split('\n').slice(0, 4).join(' / ');
 }
 
 /** What Node needs that does nothing, in KiB. */

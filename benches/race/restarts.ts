@@ -6,9 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { openLink, within } from './links.js';
 import { makeTmpfsFolder } from './machine.js';
-import { besideLink, PROGRAMS } from './place.js';
-import { cleanEnvironment, cleanUp, cleanUpAtExit, mustRun } from './processes.js';
-import { reasonOf } from './race.js';
+import { besideLink, judge, PROGRAMS } from './place.js';
+import { cleanEnvironment, cleanUpAtExit, mustRun, runToEnd } from './processes.js';
 import { command, startServer } from './sparsync.js';
 
 const LINK = '100mbit';
@@ -88,16 +87,8 @@ async function main(): Promise<void> {
     );
   }
   const most = Math.max(...delays);
-  const met = most <= MOST_SECONDS;
-  console.log(`\n${met ? 'met    ' : 'NOT MET'} at most ${MOST_SECONDS} s longer (${most.toFixed(2)} s)`);
-  if (!met) process.exitCode = 1;
+  console.log('');
+  judge([[`at most ${MOST_SECONDS} s longer (${most.toFixed(2)} s)`, most <= MOST_SECONDS]]);
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(reasonOf(error));
-  process.exitCode = 1;
-} finally {
-  cleanUp();
-}
+await runToEnd(main);

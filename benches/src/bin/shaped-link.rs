@@ -241,15 +241,15 @@ fn take(
         if draws.happens(shape.loss) || bytes > shape.drop_over {
             continue;
         }
-        if let Some(rate) = shape.rate {
+        let takes = shape.rate.map_or(Duration::ZERO, |rate| takes(bytes, rate));
+        if shape.rate.is_some() {
             let begins = free.max(arrived);
             if begins.duration_since(arrived) > shape.queue {
                 continue;
             }
-            free = begins + takes(bytes, rate);
+            free = begins + takes;
         }
         let leaves = free.max(arrived);
-        let takes = shape.rate.map_or(Duration::ZERO, |rate| takes(bytes, rate));
         let waits = leaves.saturating_duration_since(arrived + takes);
         seen.lock().unwrap_or_else(PoisonError::into_inner)[direction].add(&buffer[..bytes], waits);
         let mut due = leaves + shape.delay;
