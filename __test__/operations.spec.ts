@@ -3,9 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import { AccessError, ConfigError, ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
+import type { ConnectOptions, ServeOptions } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { freePort } from './helpers/port.js';
 import { until } from './helpers/process.js';
@@ -126,23 +127,32 @@ test('an anonymous server goes on serving a connection, whatever key the client 
   await connection.close();
 });
 
-test('connections are limited, in all and of one key', async (t) => {
+/** A server with two clients and some limits, and what opens connections to it. */
+async function limited(t: ExecutionContext, limits: Omit<ServeOptions, 'roots'>) {
   const work = workDir(t);
   const [one, two] = [client(work, 'one'), client(work, 'two')];
   const server = await serve({
     roots: { root: dir(work, 'served') },
     allow: [`one ${one.publicKey}`, `two ${two.publicKey}`],
     identity: { keyPath: `${work}/server.pem` },
-    maxConnections: 3,
-    maxConnectionsPerKey: 2,
+    ...limits,
   });
   t.teardown(() => server.close({ graceMs: 0 }));
   const trust = { pin: server.publicKey };
-  const open = async (keyPath: string) => {
-    const connection = await connect(server.url(), { identity: { keyPath }, trust });
+  const open = async (keyPath: string, options: ConnectOptions = {}) => {
+    const connection = await connect(`sparsync://127.0.0.1:${server.port}`, {
+      identity: { keyPath },
+      trust,
+      ...options,
+    });
     await connection.list();
     return connection;
   };
+  return { work, one, two, server, trust, open };
+}
+
+test('connections are limited, in all and of one key', async (t) => {
+  const { work, one, two, server, trust, open } = await limited(t, { maxConnections: 3, maxConnectionsPerKey: 2 });
   const held = [await open(one.keyPath), await open(one.keyPath)];
   await failure(t, open(one.keyPath), LimitError);
   held.push(await open(two.keyPath));
@@ -155,34 +165,15 @@ test('connections are limited, in all and of one key', async (t) => {
 });
 
 test('connections from one address are limited, whoever makes them, until some have ended', async (t) => {
-  const work = workDir(t);
-  const [one, two] = [client(work, 'one'), client(work, 'two')];
-  const server = await serve({
-    roots: { root: dir(work, 'served') },
-    allow: [`one ${one.publicKey}`, `two ${two.publicKey}`],
-    identity: { keyPath: `${work}/server.pem` },
-    listen: '0.0.0.0:0',
-    maxConnectionsPerAddress: 1,
-  });
-  t.teardown(() => server.close({ graceMs: 0 }));
-  const trust = { pin: server.publicKey };
-  const open = async (keyPath: string, transport: 'quic' | 'tcp') => {
-    const connection = await connect(`sparsync://127.0.0.1:${server.port}`, {
-      identity: { keyPath },
-      trust,
-      transport,
-    });
-    await connection.list();
-    return connection;
-  };
-  const held = await open(one.keyPath, 'quic');
+  const { one, two, server, open } = await limited(t, { listen: '0.0.0.0:0', maxConnectionsPerAddress: 1 });
+  const held = await open(one.keyPath, { transport: 'quic' });
   for (const transport of ['quic', 'tcp'] as const) {
-    const full = await failure(t, open(two.keyPath, transport), ConnectionError);
+    const full = await failure(t, open(two.keyPath, { transport }), ConnectionError);
     t.regex(full.message, /from this address/);
     t.true(full.retryable);
   }
   server.reload({ maxConnectionsPerAddress: 2 });
-  const other = await open(two.keyPath, 'tcp');
+  const other = await open(two.keyPath, { transport: 'tcp' });
   await other.close();
   await held.close();
 });

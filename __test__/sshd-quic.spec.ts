@@ -7,7 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { connect, sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { assertEqual } from './helpers/judge.js';
-import { networks } from './helpers/networks.js';
+import { wired } from './helpers/networks.js';
 import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { canMount, codeOf } from './helpers/setup.js';
@@ -79,20 +79,10 @@ overSsh('it can be required, at the ports that are named, and for a confined key
 const overSshElsewhere = canMount ? overSsh : test.serial.skip;
 
 overSshElsewhere('where UDP does not get through nothing is lost, and it is remembered', async (t) => {
-  const { near, far, ip } = networks(t, 'spssh');
-  ip(`link add sp0 netns ${near} type veth peer name sp1 netns ${far}`);
-  for (const [name, end, address] of [
-    [near, 'sp0', '10.213.10.1'],
-    [far, 'sp1', '10.213.10.2'],
-  ] as const) {
-    ip(`-n ${name} address add ${address}/30 dev ${end}`);
-    ip(`-n ${name} link set ${end} up`);
-    ip(`-n ${name} link set lo up`);
-  }
-  const inside = (name: string): string[] => ['ip', 'netns', 'exec', name];
+  const { near, far, farAddress, ip, inside } = wired(t, 'spssh', '10.213.10');
   const work = workDir(t);
   const user = client(work);
-  const sshd = await startSshd(t, work, { elsewhere: { address: '10.213.10.2', inside: inside(far) } });
+  const sshd = await startSshd(t, work, { elsewhere: { address: farAddress, inside: inside(far) } });
   const source = dir(work, 'source');
   writeFileSync(`${source}/large`, randomBytes(12_000_000));
   const run = async (...args: string[]): Promise<[number | null, string]> => {

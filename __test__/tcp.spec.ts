@@ -18,7 +18,7 @@ import { CertifiedTree } from './helpers/certified.js';
 import { cli, exit } from './helpers/cli.js';
 import { connectProxy, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
-import { networks } from './helpers/networks.js';
+import { wired } from './helpers/networks.js';
 import { start, until } from './helpers/process.js';
 import { client, type Client, program } from './helpers/product.js';
 import { canMount, failure, setup } from './helpers/setup.js';
@@ -189,19 +189,9 @@ judged('where UDP is swallowed a sync goes over TCP, and the next one does not w
 judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP', async (t) => {
   const work = workDir(t);
   const user = client(work);
-  const { near, far, ip } = networks(t, 'spstcp');
-  ip(`link add sp0 netns ${near} type veth peer name sp1 netns ${far}`);
-  for (const [name, end, address] of [
-    [near, 'sp0', '10.213.9.1'],
-    [far, 'sp1', '10.213.9.2'],
-  ] as const) {
-    ip(`-n ${name} address add ${address}/30 dev ${end}`);
-    ip(`-n ${name} link set ${end} up`);
-    ip(`-n ${name} link set lo up`);
-  }
-  const inside = (name: string): string[] => ['ip', 'netns', 'exec', name];
+  const { near, far, farAddress, ip, inside } = wired(t, 'spstcp', '10.213.9');
   const [first = '', ...rest] = inside(far);
-  const serves = [...rest, process.execPath, program, 'serve', '--listen', '10.213.9.2:28792', '--allow'];
+  const serves = [...rest, process.execPath, program, 'serve', '--listen', `${farAddress}:28792`, '--allow'];
   const server = start(t, first, [...serves, `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`], {
     env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
   });
@@ -209,7 +199,7 @@ judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP
   const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
   const source = tree(`${work}/source`);
   const by = (name: string): Promise<string> =>
-    connectedBy(t, user, ['--pin', pin, `${source}/`, urlAt('10.213.9.2', 'root', name)], {
+    connectedBy(t, user, ['--pin', pin, `${source}/`, urlAt(farAddress, 'root', name)], {
       state: `${work}/remembered`,
       under: inside(near),
     });

@@ -20,3 +20,28 @@ export function networks(t: ExecutionContext, prefix: string): Networks {
   }
   return { near, far, ip };
 }
+
+/** Two networks that a cable joins, with an address each. */
+export interface Wired extends Networks {
+  readonly nearAddress: string;
+  readonly farAddress: string;
+  /** The words that lead a command into one of them. */
+  readonly inside: (name: string) => string[];
+}
+
+/** The same, joined; `subnet` is the first three numbers of their addresses. */
+export function wired(t: ExecutionContext, prefix: string, subnet: string): Wired {
+  const two = networks(t, prefix);
+  const { near, far, ip } = two;
+  const [nearAddress, farAddress] = [`${subnet}.1`, `${subnet}.2`];
+  ip(`link add sp0 netns ${near} type veth peer name sp1 netns ${far}`);
+  for (const [name, end, address] of [
+    [near, 'sp0', nearAddress],
+    [far, 'sp1', farAddress],
+  ] as const) {
+    ip(`-n ${name} address add ${address}/30 dev ${end}`);
+    ip(`-n ${name} link set ${end} up`);
+    ip(`-n ${name} link set lo up`);
+  }
+  return { ...two, nearAddress, farAddress, inside: (name) => ['ip', 'netns', 'exec', name] };
+}
