@@ -8,6 +8,9 @@ import { mustRun, ROOT, tool } from './process.mjs';
 /** Where the command starts. */
 const START = 'ts/cli/start.ts';
 
+/** What all bundles have. */
+const COMMON = { absWorkingDir: ROOT, bundle: true, platform: 'node', target: 'node20.19', logLevel: 'warning' };
+
 /** Compiles the TypeScript sources. */
 export async function buildTs({ echo = false } = {}) {
   rmSync(`${ROOT}/dist`, { recursive: true, force: true });
@@ -28,12 +31,8 @@ async function buildApi() {
   // Not at the top: this module is loaded before the dependencies are installed.
   const { build } = await import('esbuild');
   await build({
-    absWorkingDir: ROOT,
-    bundle: true,
-    platform: 'node',
+    ...COMMON,
     format: 'esm',
-    target: 'node20.19',
-    logLevel: 'warning',
     entryPoints: ['ts/index.ts'],
     outdir: 'dist',
     external: ['../index.js', './bundlers.js'],
@@ -57,15 +56,7 @@ function typesFrom(module) {
 async function buildCommand() {
   // Not at the top: this module is loaded before the dependencies are installed.
   const { build } = await import('esbuild');
-  const common = {
-    absWorkingDir: ROOT,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20.19',
-    supported: { 'dynamic-import': false },
-    logLevel: 'warning',
-  };
+  const common = { ...COMMON, format: 'cjs', supported: { 'dynamic-import': false } };
   const command = {
     ...common,
     define: { 'import.meta.dirname': '__dirname', 'import.meta.url': 'undefined' },
@@ -77,12 +68,12 @@ async function buildCommand() {
   const { metafile } = await build({ ...command, entryPoints: [START], write: false, metafile: true });
   const start = reachable(metafile.inputs, START);
   const later = loadedLater(metafile.inputs, start);
+  command.plugins.push({ name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) });
   const bundles = (contents) => ({
     ...command,
     plugins: [
-      { name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) },
-      { name: 'what the start has', setup: (bundle) => takeShared(bundle, start, contents) },
       ...command.plugins,
+      { name: 'what the start has', setup: (bundle) => takeShared(bundle, start, contents) },
     ],
     entryPoints: later,
     outdir: 'dist/cli',
@@ -92,11 +83,9 @@ async function buildCommand() {
   const { outputFiles } = await build({ ...bundles(), format: 'esm', write: false });
   const shared = importedFrom(outputFiles.map(({ text }) => text).join('\n'));
   const stdin = { contents: sharing(shared), resolveDir: ROOT };
-  const plugins = [{ name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) }, ...command.plugins];
   await build({
     ...command,
     ...packed,
-    plugins,
     stdin,
     outfile: 'dist/cli/start.js',
     // One expression, which `main.ts` runs.

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use sparsync_proto::hex;
 
 /// The state directory of this user.
 #[derive(Clone, Debug)]
@@ -83,13 +84,4 @@ pub(crate) fn write(file: &Path, content: &[u8]) -> io::Result<()> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(file)?;
     file.write_all(content)
-}
-
-/// The lower-case hexadecimal digits of `bytes`.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -3,13 +3,13 @@
 
 mod support;
 
-use sparsync_core::proto::{Action, Item, Paths, RelPath, Request, STAMP_OWN_BYTES, stamp_word};
+use sparsync_core::proto::{Action, Item, Paths, RelPath, Request, STAMP_OWN_BYTES, hex};
 use sparsync_core::{ErrorKind, Event};
 use support::{Site, deleting, pull_from, push_to, put, run, snapshot, start};
 
 /// The stamps of these, as a request has them.
 fn planned<'a>(items: impl Iterator<Item = &'a Item>) -> Paths {
-    let word = |item: &Item| stamp_word(&item.details.as_ref().unwrap().stamp.unwrap()[..STAMP_OWN_BYTES]);
+    let word = |item: &Item| hex(&item.details.as_ref().unwrap().stamp.unwrap()[..STAMP_OWN_BYTES]);
     Paths::new(items.map(|item| RelPath::new(word(item).as_bytes()).unwrap()).collect()).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint8Array};
 use napi_derive::napi;
-use sparsync_core::proto::{Action, Direction, Issue, Item, ItemDetails, Kind, Meta, stamp_word};
+use sparsync_core::proto::{Action, Direction, Issue, Item, ItemDetails, Kind, Meta, hex};
 use sparsync_core::{Event, Job, JobResult, Side};
 
 use crate::client::mtime_ms;
@@ -157,7 +157,7 @@ fn item(item: &Item) -> NativeEvent {
                 target: (item.kind == Kind::Symlink).then(|| Uint8Array::from(&target[..])),
             }
         }),
-        stamp: item.details.as_ref().and_then(|told| told.stamp).map(|stamp| stamp_word(&stamp)),
+        stamp: item.details.as_ref().and_then(|told| told.stamp).map(|stamp| hex(&stamp)),
         ..NativeEvent::default()
     }
 }

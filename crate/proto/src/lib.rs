@@ -18,6 +18,7 @@ mod fake_super;
 pub mod field;
 mod filter;
 mod frame;
+mod hex;
 mod kind;
 mod leaders;
 pub mod limits;
@@ -57,8 +58,9 @@ pub use filter::{
 };
 pub use frame::{
     Accept, Action, Arrived, Basis, Detail, Directory, Explanation, Frame, FrameDecoder, Grant, Issue, IssueKind, Item,
-    ItemDetails, ListEntry, Resume, STAMP_OWN_BYTES, Stamp, WireError, encode_list, stamp_word,
+    ItemDetails, ListEntry, Resume, STAMP_OWN_BYTES, Stamp, WireError, encode_list,
 };
+pub use hex::hex;
 pub use kind::ErrorKind;
 pub use leaders::Leader;
 pub use listing::{Entry, Listing};

@@ -63,13 +63,6 @@ pub struct ItemDetails {
 /// See [`ItemDetails::stamp`]. Its first [`STAMP_OWN_BYTES`] leave out what a run may change itself before it comes to the entry.
 pub type Stamp = [u8; 24];
 
-/// A stamp, or the first part of one, as plans have it.
-#[must_use]
-pub fn stamp_word(stamp: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    stamp.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
 /// Bytes of a stamp by which a run knows an entry again when its turn comes.
 pub const STAMP_OWN_BYTES: usize = 16;
 

@@ -21,7 +21,7 @@ pub use directory::Directory;
 pub use error::{Detail, WireError};
 pub use explanation::Explanation;
 pub use issue::{Issue, IssueKind};
-pub use item::{Action, Item, ItemDetails, STAMP_OWN_BYTES, Stamp, stamp_word};
+pub use item::{Action, Item, ItemDetails, STAMP_OWN_BYTES, Stamp};
 pub use list::{ListEntry, encode_list};
 pub use stream::FrameDecoder;
 pub use want::Resume;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use sparsync_proto::codec::Write as _;
-use sparsync_proto::{Action, Item, Kind, RelPath, Request, STAMP_OWN_BYTES, Stamp, stamp_word};
+use sparsync_proto::{Action, Item, Kind, RelPath, Request, STAMP_OWN_BYTES, Stamp, hex};
 
 use super::Receiver;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,7 +29,7 @@ impl Stamps {
     /// Refuses an entry of which the plan does not say that this is done to it.
     fn meet(&self, stamp: &Stamp, path: &[u8]) -> Result<()> {
         let Some(planned) = &self.planned else { return Ok(()) };
-        match planned.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stamp_word(&stamp[..STAMP_OWN_BYTES])) {
+        match planned.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&hex(&stamp[..STAMP_OWN_BYTES])) {
             Some(is_met) => {
                 *is_met = true;
                 Ok(())

@@ -509,19 +509,18 @@ async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result
         first_to_answer(&options, &expected, addresses, deadline).await
     };
     let (mut by_itself, mut by_name) = (pin!(by_itself), pin!(by_name));
+    // Silence is what tells more.
+    let worse = |error: Error, other: Error| if other.kind() == ErrorKind::Timeout { other } else { error };
     let dialed = tokio::select! {
         dialed = &mut by_itself => match dialed {
             Err(error) => {
                 drop(to);
-                // Silence is what tells more.
-                by_name.await.map_err(|other| if other.kind() == ErrorKind::Timeout { other } else { error })
+                by_name.await.map_err(|other| worse(error, other))
             }
             dialed => dialed,
         },
         dialed = &mut by_name => match dialed {
-            Err(error) => {
-                by_itself.await.map_err(|other| if other.kind() == ErrorKind::Timeout { other } else { error })
-            }
+            Err(error) => by_itself.await.map_err(|other| worse(error, other)),
             dialed => dialed,
         },
     };

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -12,6 +11,7 @@ use sparsync_proto::mux::{HEADER_BYTES, Header, PREFACE};
 
 use super::beside::{BesideOptions, Part};
 use super::descriptor::{self, Sink, Source};
+use super::tests::{over_with, socket};
 use super::{End, PipeConnection};
 use crate::error::{Error, Result};
 use crate::net::Congestion;
@@ -21,14 +21,8 @@ use crate::trust::{Identity, PublicKey};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn pipe() -> (OwnedFd, OwnedFd) {
-    let (a, b) = UnixStream::pair().expect("a pair of sockets");
-    (a.into(), b.into())
-}
-
 async fn end(fd: OwnedFd, end: End, part: Part) -> PipeConnection {
-    let other = fd.try_clone().expect("a second descriptor");
-    PipeConnection::over(fd, other, end, "here".to_owned(), part).await.expect("greeted")
+    over_with(fd, end, part).await.expect("greeted")
 }
 
 fn asks(host: &str) -> Part {
@@ -50,7 +44,7 @@ struct Asking {
 
 impl Asking {
     async fn begin(ports: (u16, u16), identity: &Identity) -> Self {
-        let (a, b) = pipe();
+        let (a, b) = socket();
         let from = descriptor::source(a.try_clone().expect("a second descriptor")).expect("a source");
         let mut to = descriptor::sink(a).expect("a sink");
         to.write_all(&PREFACE).await.expect("written");
@@ -98,7 +92,7 @@ async fn dial(offer: Offer, identity: &Identity) -> Result<Connected> {
 
 #[tokio::test]
 async fn both_ends_know_when_it_stands() {
-    let (a, b) = pipe();
+    let (a, b) = socket();
     let (near, far) =
         tokio::join!(end(a, End::Initiator, asks("localhost")), end(b, End::Acceptor, Part::Offers(Some(HERE))));
     near.carrier.require_quic().await.expect("it stands");
@@ -119,7 +113,7 @@ async fn an_end_without_a_port_or_an_address_says_so() {
     let taken = std::net::UdpSocket::bind(SocketAddr::new(HERE, 0)).expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let required = async |ports, part| {
-        let (a, b) = pipe();
+        let (a, b) = socket();
         let asks = Part::Asks(BesideOptions {
             host: "name.invalid".to_owned(),
             ports,

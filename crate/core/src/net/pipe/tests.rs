@@ -12,12 +12,12 @@ use super::{End, Part, PipeConnection, descriptor};
 use crate::error::Error;
 use crate::transport::{Connection, encoded};
 
-fn socket() -> (OwnedFd, OwnedFd) {
+pub(super) fn socket() -> (OwnedFd, OwnedFd) {
     let (a, b) = UnixStream::pair().expect("a pair of sockets");
     (a.into(), b.into())
 }
 
-async fn over_with(fd: OwnedFd, end: End, part: Part) -> crate::error::Result<PipeConnection> {
+pub(super) async fn over_with(fd: OwnedFd, end: End, part: Part) -> crate::error::Result<PipeConnection> {
     let other = fd.try_clone().expect("a second descriptor");
     PipeConnection::over(fd, other, end, "here".to_owned(), part).await
 }
