@@ -67,7 +67,8 @@ async function buildCommand() {
   const packed = { minify: true, lineLimit: 120 };
   const { metafile } = await build({ ...command, entryPoints: [START], write: false, metafile: true });
   const start = reachable(metafile.inputs, START);
-  const later = loadedLater(metafile.inputs, start);
+  const first = loadedLater(metafile.inputs, start);
+  const later = [...first, ...inSeveral(metafile.inputs, start, first)];
   command.plugins.push({ name: 'what is loaded later', setup: (bundle) => leaveLater(bundle, later) });
   const bundles = (contents) => ({
     ...command,
@@ -75,9 +76,8 @@ async function buildCommand() {
       ...command.plugins,
       { name: 'what the start has', setup: (bundle) => takeShared(bundle, start, contents) },
     ],
-    entryPoints: later,
+    entryPoints: Object.fromEntries(later.map((file) => [bundleName(file), file])),
     outdir: 'dist/cli',
-    entryNames: '[name]',
   });
   // As modules they say what they would import.
   const { outputFiles } = await build({ ...bundles(), format: 'esm', write: false });
@@ -134,6 +134,20 @@ function loadedLater(inputs, files) {
   return [...new Set(later.map(({ path }) => path))].filter((path) => !files.includes(path));
 }
 
+/** Bundles that have a module each for itself, from which on it is one of its own, for the size of the package. */
+const SEVERAL = 3;
+
+/** The modules that several of the bundles `later` would have, and the start has not. */
+function inSeveral(inputs, start, later) {
+  const bundles = new Map();
+  for (const file of later.flatMap((entry) => reachable(inputs, entry)))
+    bundles.set(file, (bundles.get(file) ?? 0) + 1);
+  const found = [...bundles].filter(
+    ([file, count]) => count >= SEVERAL && !start.includes(file) && !later.includes(file),
+  );
+  return found.map(([file]) => file);
+}
+
 /** The names that bundles import, by the modules of ours that they do not have. */
 function importedFrom(text) {
   const found = new Map();
@@ -179,9 +193,16 @@ function leaveOutside(build) {
 
 /** What is loaded later is a file next to the others, for each that wants it. */
 function leaveLater(build, later) {
-  build.onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, resolveDir }) =>
-    later.includes(sourceOf(path, resolveDir)) ? { path: `./${basename(path)}`, external: true } : undefined,
-  );
+  build.onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, resolveDir }) => {
+    const file = sourceOf(path, resolveDir);
+    return later.includes(file) ? { path: `./${bundleName(file)}.js`, external: true } : undefined;
+  });
+}
+
+/** A bundle's name, by the module that it begins with: the API and the command have some of one name. */
+function bundleName(file) {
+  const name = basename(file, '.ts');
+  return file.startsWith('ts/cli/') ? name : `api-${name}`;
 }
 
 /** The source of a module, as it is named from the top folder. */

@@ -11,7 +11,7 @@ import { directoryProbe, place } from './placement.js';
 import type { Planning, Task } from './planning.js';
 import { engineRequest } from './request.js';
 import { retryDelay } from './retry.js';
-import { addAttempt, CounterReader, toStats } from './stats.js';
+import { addAttempt, CounterReader, NO_COUNTERS, toStats } from './stats.js';
 import type { Counters, SyncStats } from './stats.js';
 import { EventStream } from './stream.js';
 import { transportOf } from './transports.js';
@@ -34,7 +34,7 @@ export class Run {
   #iterated = false;
   #attempt = 1;
   /** The sum of the attempts that have ended. */
-  #before: Counters = {};
+  #before = NO_COUNTERS;
   #reader: CounterReader | undefined;
   #job: NativeJob | undefined;
   /** Of a run whose plan is saved, or that applies one. */

@@ -1,3 +1,5 @@
+import { recordOf } from './record.js';
+
 /**
  * The counters of a job. Every one only grows while an attempt runs. Amounts are in bytes, and exact up to 2^53.
  * The two totals are absent until both trees have been walked; after a retry they are absent again until the new walk ends.
@@ -78,6 +80,9 @@ export interface SyncStats {
 /** The raw counters under the engine's own names. */
 export type Counters = Readonly<Record<string, number>>;
 
+/** Before the first attempt. */
+export const NO_COUNTERS: Counters = {};
+
 /** What was seen of a tree: a second attempt sees the same again, so that attempts are not added up. */
 const SEEN: ReadonlySet<string> = new Set([
   'entries_source',
@@ -107,14 +112,13 @@ export class CounterReader {
 
   read(job: Counting): Counters {
     job.stats(this.#values);
-    const counters: Record<string, number> = {};
-    for (const [index, name] of this.#names.entries()) counters[name] = this.#values[index] ?? 0;
-    return counters;
+    return recordOf(this.#names, (_, index) => this.#values[index] ?? 0);
   }
 }
 
 /** The counters of a later attempt on top of those of the attempts before it. */
 export function addAttempt(before: Counters, attempt: Counters): Counters {
+  if (before === NO_COUNTERS) return attempt;
   const sum: Record<string, number> = { ...before };
   for (const [name, value] of Object.entries(attempt)) {
     const earlier = before[name] ?? 0;

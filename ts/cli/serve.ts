@@ -23,7 +23,6 @@ import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { flushOutput, note, print, stderr } from './output.js';
 import { PidFile, refuseRunning } from './pid-file.js';
-import { serveMetrics } from './metrics-server.js';
 import { ProfileFile } from './profile-file.js';
 import { printError } from './report.js';
 import type { ParsedFlags, Word } from './parse.js';
@@ -110,7 +109,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     }
     // On stderr it would say once more what stdout does.
     if (log.isFile) log.add({ type: 'listening', at: new Date(), address, publicKey, roots });
-    metrics = metricsAt === undefined ? undefined : await serveMetrics(metricsAt, server);
+    metrics =
+      metricsAt === undefined ? undefined : await (await import('./metrics-server.js')).serveMetrics(metricsAt, server);
     await announce(server, flags);
     tellManager('READY=1');
     await tellIfEmpty(options);

@@ -1,4 +1,3 @@
-import { conclude } from './conclude.js';
 import type { Word } from './parse.js';
 
 /** A command: takes its words, returns the exit code. */
@@ -8,8 +7,8 @@ type Command = (words: readonly Word[]) => Promise<number>;
 export type Verb =
   'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config' | 'completion' | 'server';
 
-/** The verbs. Each loads only what it needs. */
-const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
+/** The verbs. Each is a file of its own: a sync does not pay for them, nor a server for what the others need. */
+export const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.js')).serveCommand,
   invite: async () => (await import('./invite.js')).inviteCommand,
   join: async () => (await import('./join.js')).joinCommand,
@@ -22,8 +21,3 @@ const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   config: async () => (await import('./config.js')).configCommand,
   completion: async () => (await import('./completion.js')).completionCommand,
 };
-
-/** Runs a verb. */
-export function runVerb(verb: Verb, words: readonly Word[]): Promise<void> {
-  return conclude(async () => (await COMMANDS[verb]())(words));
-}
