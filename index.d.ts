@@ -750,6 +750,8 @@ export interface NativeTransfer {
   fuzzy: boolean
   /** With `fuzzy`, such files are looked for in the directories to compare with, too. */
   fuzzyDest: boolean
+  /** With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same. */
+  detectRenames: boolean
   /** Between two folders of one machine content is hashed too, as it is over a network. */
   verifyCopies: boolean
   /** What has arrived, and is on disk, is removed at the source, but for directories. */

@@ -59,6 +59,16 @@ export const rows = [
     help: 'the same as -yy',
   },
   {
+    name: 'detectRenames',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 192, at: 'detect_renames' },
+    meaning:
+      'With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same.',
+    flag: 'detect-renames',
+    help: 'with --delete: what moved is not sent again, in whatever directory it is now',
+  },
+  {
     name: 'verifyCopies',
     kind: flag(),
     calls: WRITING,

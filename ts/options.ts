@@ -790,6 +790,16 @@ export interface TransferOptions {
    */
   fuzzyDest?: boolean | undefined;
   /**
+   * With `delete`, do not send a file again that was moved or renamed, in whatever directory it is now: a file that the destination lacks
+   * is taken from one that is to be deleted there and has its size, its time and, by a digest of all of it, its content. Such files are
+   * asked for when both sides are known in full. At a server the key needs the right `read`.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('./photos/', 'sparsync://host/photos/', { delete: true, detectRenames: true })`
+   */
+  detectRenames?: boolean | undefined;
+  /**
    * Between two folders of one machine, hash content where it is read and where it is written, as over a network. Otherwise large files are
    * copied by the kernel, without copying on a file system that lets files share blocks, and a file that changes meanwhile is found by
    * a look before and after. No effect on anything else.

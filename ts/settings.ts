@@ -193,6 +193,11 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
   engine.delete ||= engine.deleteAfter;
+  if (engine.detectRenames && !engine.delete) {
+    throw new ConfigError('option detectRenames needs delete: what stays where it was has not moved', {
+      details: { option: 'detectRenames' },
+    });
+  }
   engine.backup ||= engine.backupDir.length > 0;
   // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.
   engine.omitDirTimes ||= engine.backup && engine.backupDir.length === 0;

@@ -63,6 +63,10 @@ export interface SyncStats {
   bytesTransferred: number;
   /** Content that need not be sent, in bytes: holes, and what verified partial files at the destination hold. */
   bytesReused: number;
+  /** New files that were taken from others which are deleted; see `detectRenames`. */
+  filesRenamed: number;
+  /** Their bytes, which are among `bytesReused`. */
+  bytesRenamed: number;
   /** Bytes sent on the wire by this process. */
   bytesSent: number;
   /** Bytes received from the wire by this process. */
@@ -163,6 +167,8 @@ export function toStats(counters: Counters): SyncStats {
     ...(walkDone ? { bytesTotal: of('bytes_total'), bytesToTransfer: of('bytes_to_transfer') } : {}),
     bytesTransferred: of('bytes_transferred'),
     bytesReused: of('bytes_reused'),
+    filesRenamed: of('files_renamed'),
+    bytesRenamed: of('bytes_renamed'),
     bytesSent: of('bytes_sent'),
     bytesReceived: of('bytes_received'),
     walkDone,

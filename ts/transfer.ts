@@ -50,6 +50,7 @@ const OFF = [
   'append',
   'fuzzy',
   'fuzzyDest',
+  'detectRenames',
   'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
@@ -124,6 +125,7 @@ export const TRANSFER_CHECKS: {
   readonly append: Check<boolean>;
   readonly fuzzy: Check<boolean>;
   readonly fuzzyDest: Check<boolean>;
+  readonly detectRenames: Check<boolean>;
   readonly verifyCopies: Check<boolean>;
   readonly removeSourceFiles: Check<boolean>;
   readonly delayUpdates: Check<boolean>;
@@ -204,6 +206,7 @@ export const NOT_IN_PLAN = [
   'strictAttributes',
   'fuzzy',
   'fuzzyDest',
+  'detectRenames',
   'verifyCopies',
   'publish',
   'keepPrevious',
@@ -238,6 +241,7 @@ export const NOT_IN_VERIFY = [
   'append',
   'fuzzy',
   'fuzzyDest',
+  'detectRenames',
   'verifyCopies',
   'removeSourceFiles',
   'delayUpdates',
@@ -329,6 +333,7 @@ interface Given {
   append?: boolean;
   fuzzy?: boolean;
   fuzzyDest?: boolean;
+  detectRenames?: boolean;
   verifyCopies?: boolean;
   removeSourceFiles?: boolean;
   delayUpdates?: boolean;
@@ -421,6 +426,7 @@ export interface EngineOptions {
   append: boolean;
   fuzzy: boolean;
   fuzzyDest: boolean;
+  detectRenames: boolean;
   verifyCopies: boolean;
   removeSourceFiles: boolean;
   delayUpdates: boolean;

@@ -43,6 +43,8 @@ export interface Case {
   /** A folder of which each run gets a copy, as its working directory. */
   readonly model: string;
   readonly flags: readonly string[];
+  /** Flags that rsync does not have, and by which the same is done. */
+  readonly ownFlags?: readonly string[];
   /** Below the folder; a push has them here, a pull on the server. */
   readonly sources?: readonly string[];
   readonly destination?: string;
@@ -66,7 +68,15 @@ export function copied(from: string, to: string): string {
 /** Runs the same flags by rsync and by the command, here, to a server and from it, and asserts that they do the same. */
 export async function besideRsync(t: ExecutionContext, setup: Setup, given: Case): Promise<Ended[]> {
   const { work, served, url, client: user } = setup;
-  const { model, flags, sources = ['s/'], destination = 'd/', as = [], ways = ['local', 'push', 'pull'] } = given;
+  const {
+    model,
+    flags,
+    sources = ['s/'],
+    destination = 'd/',
+    as = [],
+    ways = ['local', 'push', 'pull'],
+    ownFlags = [],
+  } = given;
   runs += 1;
   // Others are to get through to it.
   for (const path of [dirname(work), work]) chmodSync(path, 0o755);
@@ -80,9 +90,9 @@ export async function besideRsync(t: ExecutionContext, setup: Setup, given: Case
     const remote = (path: string): string => url(`${way}${runs}/${path}`);
     const from = way === 'pull' ? sources.map(remote) : sources;
     const to = way === 'push' ? remote(destination) : destination;
-    const [command, ...words] = [...as, process.execPath, program, ...flags, ...from, to];
+    const [command, ...words] = [...as, process.execPath, program, ...flags, ...ownFlags, ...from, to];
     const ran = await start(t, command, words, { cwd: base, env: { ...user.env, SPARSYNC_GUARDS: 'off' } }).ended;
-    const label = `${way}: ${flags.join(' ')}`;
+    const label = `${way}: ${[...flags, ...ownFlags].join(' ')}`;
     t.is(ran.code, expected.status, `${label}: ${ran.stderr}; rsync: ${expected.stderr}`);
     t.deepEqual(lines(ran.stdout), lines(expected.stdout), `${label}: ${ran.stderr}`);
     t.deepEqual(shape(base), wanted, `${label}: ${ran.stderr}`);

@@ -153,6 +153,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     help: 'send of new files what a similar file in their directory lacks; twice: or one in --link-dest and its like',
   },
   'fuzzy-dest': { category: 'How it is written', help: 'the same as -yy' },
+  'detect-renames': {
+    category: 'How it is written',
+    help: 'with --delete: what moved is not sent again, in whatever directory it is now',
+  },
   'verify-copies': {
     category: 'How it is written',
     help: 'hash what is copied between local folders, as over a network',

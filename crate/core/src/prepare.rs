@@ -158,6 +158,7 @@ impl Prepared {
                 preallocate: request.preallocate,
                 fuzzy: request.fuzzy,
                 fuzzy_in_bases: request.fuzzy_dest,
+                detects_renames: request.detect_renames && request.deletion.delete && !request.dry_run,
                 append: request.append,
                 delay_updates: request.delay_updates,
                 trusts_sender: false,

@@ -113,6 +113,8 @@ pub struct NativeTransfer {
     pub fuzzy: bool,
     /// With `fuzzy`, such files are looked for in the directories to compare with, too.
     pub fuzzy_dest: bool,
+    /// With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same.
+    pub detect_renames: bool,
     /// Between two folders of one machine content is hashed too, as it is over a network.
     pub verify_copies: bool,
     /// What has arrived, and is on disk, is removed at the source, but for directories.
@@ -246,6 +248,7 @@ impl NativeTransfer {
         request.append = self.append;
         request.fuzzy = self.fuzzy;
         request.fuzzy_dest = self.fuzzy_dest;
+        request.detect_renames = self.detect_renames;
         request.verify_copies = self.verify_copies;
         request.remove_source_files = self.remove_source_files;
         request.delay_updates = self.delay_updates;

@@ -83,6 +83,10 @@ counters! {
     devices_deleted,
     /// FIFOs and sockets among them.
     specials_deleted,
+    /// New files that were taken from others which are deleted.
+    files_renamed,
+    /// Their bytes.
+    bytes_renamed,
 }
 
 /// Counters of what there is of each kind but for directories: files, symlinks, devices, FIFOs and sockets.

@@ -204,6 +204,8 @@ pub struct Request {
     pub fuzzy: bool,
     /// With `fuzzy`, such files are looked for in the directories to compare with, too.
     pub fuzzy_dest: bool,
+    /// With `deletion.delete`, a file that is new is taken from one that is deleted, where their content is the same.
+    pub detect_renames: bool,
     /// Between two folders of one machine content is hashed too, as it is over a network.
     pub verify_copies: bool,
     /// What has arrived, and is on disk, is removed at the source, but for directories.
@@ -327,6 +329,7 @@ impl Default for Request {
             append: false,
             fuzzy: false,
             fuzzy_dest: false,
+            detect_renames: false,
             verify_copies: false,
             remove_source_files: false,
             delay_updates: false,
@@ -419,6 +422,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("append", "append", &[120]),
     ("fuzzy", "fuzzy", &[161]),
     ("fuzzyDest", "fuzzy-dest", &[162]),
+    ("detectRenames", "detect-renames", &[192]),
     ("verifyCopies", "verify-copies", &[160]),
     ("removeSourceFiles", "remove-source-files", &[118]),
     ("delayUpdates", "delay-updates", &[115]),
@@ -576,4 +580,5 @@ message!(Request, "request" {
     185 critical item_stamps,
     186 critical planned,
     187 critical applies_plan,
+    192 critical detect_renames,
 });

@@ -386,6 +386,13 @@ impl Target<'_> {
         Self { bits, ..self }
     }
 
+    /// Whether a file that was something else before, `was`, has in the end what a `fresh` one would have.
+    pub(super) fn suits(&self, was: &Meta, fresh: &Meta) -> bool {
+        let has_owner = self.uid.is_some() || was.uid == fresh.uid;
+        let has_group = self.gid.is_some() || was.gid == fresh.gid;
+        self.mtime.is_some() && has_owner && has_group
+    }
+
     /// Whether extended attributes are set.
     pub(super) fn sets_xattrs(&self) -> bool {
         self.xattrs != WantedXattrs::Untouched

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sparsync_proto::session::Expected;
-use sparsync_proto::{Kind, Listing, Meta, RelPath, Time, Xattrs};
+use sparsync_proto::{ContentDigest, Kind, Listing, Meta, RelPath, Time, Xattrs};
 
 use super::budget::WAIT;
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::storage::PartialId;
+use crate::storage::{PartialId, Status};
 
 /// A file that was asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Wanted {
     pub(super) held_in_place: Option<u64>,
     /// A backup of what stands in its place is there already: its content begins anew.
     pub(super) is_kept: bool,
+    /// It is another file of the destination that was moved.
+    pub(super) is_moved: bool,
     /// Nobody asked for it, and it comes all the same, since everything was granted: its content is thrown away.
     pub(super) discarded: bool,
 }
@@ -34,7 +36,7 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Nothing stands in its place, nothing of it is held, and it is made of nothing else.
     fn is_new(&self) -> bool {
-        !self.replaces() && self.resume.is_none() && !self.has_basis && !self.discarded
+        !self.replaces() && self.resume.is_none() && !self.has_basis && !self.is_moved && !self.discarded
     }
 
     fn replaces(&self) -> bool {
@@ -51,6 +53,29 @@ pub(super) struct OlderAt {
     pub(super) name: Vec<u8>,
 }
 
+/// Another file of the destination that a new one is, if the sender's has the same digest.
+#[derive(Clone, Debug)]
+pub(super) struct MovedFrom {
+    /// The directory that it is in.
+    pub(super) directory: RelPath,
+    /// Its name there.
+    pub(super) name: Vec<u8>,
+    /// How it was when it was hashed.
+    pub(super) status: Status,
+    /// Its digest.
+    pub(super) digest: ContentDigest,
+    /// Nothing but a failing call keeps its name from being removed at the end.
+    pub(super) goes: bool,
+}
+
+impl MovedFrom {
+    /// Whether what has this status is what was hashed.
+    pub(super) fn is_same(&self, found: &Status) -> bool {
+        let of = |status: &Status| (status.device, { status.stamp.ino }, status.size, status.meta.mtime);
+        found.kind == Kind::File && of(found) == of(&self.status)
+    }
+}
+
 /// A directory with files on their way.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -63,6 +88,8 @@ pub(super) struct Incoming {
     replacing: Vec<u32>,
     /// Those that are made of another file.
     older: HashMap<u32, OlderAt>,
+    /// Those that are other files which were moved.
+    moved: HashMap<u32, MovedFrom>,
 }
 
 impl Incoming {
@@ -73,12 +100,17 @@ impl Incoming {
         for (index, wanted) in wanted {
             expected.add(*index, (!wanted.is_new()).then_some(*wanted));
         }
-        Self { path, listing, expected: Mutex::new(expected), replacing, older: HashMap::new() }
+        Self { path, listing, expected: Mutex::new(expected), replacing, older: HashMap::new(), moved: HashMap::new() }
     }
 
     /// The same, where some are made of other files.
-    pub(super) fn made_of(self, older: HashMap<u32, OlderAt>) -> Self {
-        Self { older, ..self }
+    pub(super) fn made_of(self, older: HashMap<u32, OlderAt>, moved: HashMap<u32, MovedFrom>) -> Self {
+        Self { older, moved, ..self }
+    }
+
+    /// The file that one was before it was moved.
+    pub(super) fn moved(&self, index: u32) -> Option<&MovedFrom> {
+        self.moved.get(&index)
     }
 
     /// The other file that one is made of.

@@ -24,8 +24,8 @@ pub(super) struct Guard {
     entries: u64,
     /// The source's directory is empty here; what the destination holds below it is being counted.
     emptied: Option<Emptied>,
-    /// The first directory that would be emptied.
-    refused: Option<(RelPath, u64)>,
+    /// The directories that would be emptied, in walk order.
+    refused: Vec<Emptied>,
     /// Directories that were mount points in the last run and are none now.
     unmounted: HashSet<RelPath>,
     /// Directories of the source that hold nothing but what is left out of the run.
@@ -40,6 +40,12 @@ struct Emptied {
     entries: u64,
     /// From how many entries on it is guarded.
     least: u64,
+}
+
+impl Emptied {
+    fn is_guarded(&self) -> bool {
+        self.entries >= self.least
+    }
 }
 
 impl Guard {
@@ -86,18 +92,24 @@ impl Guard {
     }
 
     fn close(&mut self) {
-        if let Some(Emptied { path, entries, least }) = self.emptied.take()
-            && entries >= least
-            && self.refused.is_none()
-        {
-            self.refused = Some((path, entries));
+        self.refused.extend(self.emptied.take().filter(Emptied::is_guarded));
+    }
+
+    /// An entry of the destination that would be deleted, and is in another place then. Both walks have ended.
+    pub(super) fn moved(&mut self, path: &RelPath) {
+        self.close();
+        let at = self.refused.partition_point(|emptied| emptied.path <= *path);
+        if let Some(emptied) = self.refused[..at].last_mut().filter(|emptied| path.is_within(&emptied.path)) {
+            emptied.entries = emptied.entries.saturating_sub(1);
         }
     }
 
     /// Why nothing may be deleted, when both walks have ended.
     pub(super) fn verdict(&mut self) -> Option<Error> {
         self.close();
-        if let Some((path, count)) = self.refused.as_ref().filter(|_| self.extra > 0) {
+        if let Some(Emptied { path, entries: count, .. }) =
+            self.refused.iter().find(|emptied| self.extra > 0 && emptied.is_guarded())
+        {
             let place = if path.is_root() {
                 "the source".to_owned()
             } else {

@@ -116,6 +116,14 @@ impl<D: WriteDirectory> Unplaced<D> {
         Ok(())
     }
 
+    /// Makes it what has another temporary name beside it, and removes what it was.
+    pub(super) fn instead(&mut self, make: impl FnOnce(&D) -> Result<Vec<u8>>) -> Result<()> {
+        let holder = self.staged.as_ref().unwrap_or(&self.directory);
+        let before = std::mem::replace(&mut self.temp_name, make(holder)?);
+        let _ = holder.remove(&before);
+        Ok(())
+    }
+
     /// The name that it has meanwhile.
     pub(super) fn temp_name(&self) -> &[u8] {
         &self.temp_name

@@ -146,6 +146,6 @@ fn lacks(request: &Request, rights: Rights) -> Option<&'static str> {
         return Some("remove snapshots, which takes the right to delete");
     }
     // What a file has that is appended to is told by its length and digest, and what stands somewhere by what need not travel.
-    let is_told = request.append || request.fuzzy || basis_use(request).is_some();
+    let is_told = request.append || request.fuzzy || request.detect_renames || basis_use(request).is_some();
     (is_told && !rights.read).then_some("read")
 }

@@ -175,7 +175,13 @@ impl Receiver {
     /// Whether the source is known in full and every listing was decided upon.
     #[must_use]
     pub fn has_compared(&self) -> bool {
-        self.tree_ended && self.waiting.is_empty() && self.undecided.is_empty()
+        self.has_compared_but(0)
+    }
+
+    /// Whether the source is known in full and every listing was decided upon but so many, whose answers are put off.
+    #[must_use]
+    pub fn has_compared_but(&self, put_off: usize) -> bool {
+        self.tree_ended && self.waiting.is_empty() && self.undecided.len() == put_off
     }
 
     /// How many directories were told of.

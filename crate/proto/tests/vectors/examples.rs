@@ -270,6 +270,7 @@ fn push_of_writing() -> Request {
         append: true,
         fuzzy: true,
         fuzzy_dest: true,
+        detect_renames: true,
         preallocate: true,
         skip_compress: b"gz/mp[34]".to_vec(),
         verify_copies: true,

@@ -196,7 +196,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
                 (begun, resume) = (true, None);
                 continue;
             }
-            let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun {
+            let is_held = resume.is_some_and(|resume| resume.bytes == state.size);
+            let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun && !is_held {
                 let read = self.whole(&opened, &mut announced)?;
                 // That it only grew is told in a recipe.
                 begun = self.taken.takes_prefix;

@@ -11,6 +11,7 @@ use super::basis::{BasisDirectories, FromBasis};
 use super::delete::PROTECTED;
 use super::links::Followers;
 use super::make::counter_without_content;
+use super::moves::PutOff;
 use super::older::Older;
 use super::{Extra, Receiver};
 use crate::engine::directories::{Incoming, Wanted};
@@ -100,7 +101,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let settles = !is_new && !self.is_single();
         self.keep_followers(&path, settles.then_some(meta), followers);
-        self.want(number, path, listing, &wanted, (resume, offered, older))
+        self.ask_now_or_later(PutOff { number, path, listing, wanted, resume, bases: offered, older })
     }
 
     /// Carries out, or begins, what is to be done with each entry of a directory.
@@ -252,7 +253,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Asks for the files of a directory.
-    fn want(
+    pub(super) fn want(
         &mut self,
         number: u32,
         path: RelPath,
@@ -272,7 +273,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             files.clear();
         } else {
             self.changed |= !files.is_empty();
-            let incoming = Incoming::new(path, listing, wanted).made_of(older.found);
+            let incoming = Incoming::new(path, listing, wanted).made_of(older.found, older.moved);
             let grants_all = self.machine.grants_all();
             self.directories.expect(number, if grants_all { incoming.discarding_the_rest(wanted) } else { incoming });
         }

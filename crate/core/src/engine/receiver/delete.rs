@@ -113,7 +113,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// A source among what is to be removed.
-    fn lost_source(&self, delayed: &[&Delayed]) -> Option<RelPath> {
+    pub(super) fn lost_source(&self, delayed: &[&Delayed]) -> Option<RelPath> {
         let (is_source, root) = (self.options.is_source.as_ref()?, self.destination.root.as_ref()?);
         let gives_way = |entry: &Delayed| Some((RelPath::new(&entry.path()).ok()?, self.in_force_at(&entry.directory)));
         let mut found = None;

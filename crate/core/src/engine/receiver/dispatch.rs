@@ -17,7 +17,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Runs until everything is in place and the peer has been told.
     pub(super) fn run(&mut self, rx: &mut FrameReceiver) -> Result<Outcome> {
         self.tell_missing_bases()?;
-        while !self.machine.has_compared() {
+        while !self.machine.has_compared_but(self.moves.put_off()) {
             let frame = self.next_frame(rx)?;
             self.clock.enter(Phase::compare);
             self.session.worked(1);
@@ -55,6 +55,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             self.only_here(&found);
         }
+        self.ask_for_put_off()?;
         self.clock.during(Phase::wait_writers, || self.directories.wait_until_done(self.session))?;
         self.make_links()?;
         self.clock.enter(Phase::delete);

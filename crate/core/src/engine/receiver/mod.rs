@@ -4,7 +4,7 @@
 //! and adjusts what needs no content, [`links`] makes hard links, [`kept`] goes on from earlier runs and sweeps after them,
 //! [`dir_links`] takes symlinks for directories, [`basis`] takes entries from other states of the tree, [`delete`] removes what
 //! only the destination has, [`again`] decides about that once more, [`missing`] adds what sources that are not there would be,
-//! [`older`] finds other files that new ones are made of,
+//! [`older`] finds other files that new ones are made of, [`moves`] those that were only moved,
 //! [`arrived`] lets the sender remove what it has sent, [`items`] tells what is done, [`planned`] holds a run to its plan, [`put`] puts a tree in its place that was
 //! made beside that, [`finish`] sets final attributes and tells the result. What may come when is decided by
 //! [`machine::Receiver`]; files are written by the lanes' writers.
@@ -23,6 +23,7 @@ mod kept;
 mod links;
 mod make;
 mod missing;
+mod moves;
 mod older;
 mod planned;
 mod put;
@@ -59,6 +60,7 @@ use crate::storage::{
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
 use links::Links;
+use moves::Moves;
 pub(crate) use planned::Stamps;
 pub(crate) use put::{PutInPlace, PutOutcome, Told};
 
@@ -121,6 +123,8 @@ pub(crate) struct WriteOptions {
     pub(crate) fuzzy: bool,
     /// Such files are looked for in the bases, too.
     pub(crate) fuzzy_in_bases: bool,
+    /// New files are taken from those that are deleted.
+    pub(crate) detects_renames: bool,
     /// The room of each file is reserved first.
     pub(crate) preallocate: bool,
     /// Only what files lack at their ends is written, and nothing where they lack nothing.
@@ -448,6 +452,8 @@ struct Receiver<'a, S: WriteStorage> {
     held_items: VecDeque<(u32, Item)>,
     /// Directories whose entries are still to be decided upon.
     undecided: usize,
+    /// Directories whose files are asked for when all is known that is deleted.
+    moves: Moves,
 }
 
 impl<'a, S: WriteStorage> Receiver<'a, S> {
@@ -492,6 +498,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             rights_told: Vec::new(),
             held_items: VecDeque::new(),
             undecided: 0,
+            moves: Moves::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use sparsync_proto::limits::DELTA_BYTES_MIN;
 use sparsync_proto::{Entry, Kind, Listing, RelPath, Time};
 
 use super::Receiver;
-use crate::engine::directories::OlderAt;
+use crate::engine::directories::{MovedFrom, OlderAt};
 use crate::storage::{Directory as _, Scan, WriteStorage, entries};
 
 /// Files of one directory that are looked through for a similar one.
@@ -18,6 +18,8 @@ const CANDIDATES_MAX: usize = 1000;
 pub(super) struct Older {
     /// The files that are made of others.
     pub(super) found: HashMap<u32, OlderAt>,
+    /// The files that are others which were moved.
+    pub(super) moved: HashMap<u32, MovedFrom>,
     candidates: Option<Vec<Candidate>>,
 }
 

@@ -3,7 +3,7 @@
 use sparsync_proto::{Counter, Phase};
 
 use super::LaneWriter;
-use super::recipe::Open;
+use super::recipe::{Came, Open};
 use crate::engine::lanes::Handed;
 use crate::error::{Error, Result};
 use crate::storage::{CopyFault, WriteStorage};
@@ -25,7 +25,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     fn copy_all(&mut self, handed: &Handed) -> Result<bool> {
         self.clock.enter(Phase::write);
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(false) };
-        open.is_copied = true;
+        open.came = Came::Copied;
         let shared = match &open.new {
             Ok(new) => self.copier.share(&*handed.file, &new.file),
             Err(_) => return Ok(true),

@@ -27,9 +27,9 @@ pub(super) enum Open<D: WriteDirectory> {
 
 /// A large file that is written.
 pub(super) struct Arriving<D: WriteDirectory> {
-    file: FileId,
-    incoming: Arc<Incoming>,
-    wanted: Wanted,
+    pub(super) file: FileId,
+    pub(super) incoming: Arc<Incoming>,
+    pub(super) wanted: Wanted,
     /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
     pub(super) new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
     /// Where its data ends; what came after that is a hole.
@@ -40,16 +40,26 @@ pub(super) struct Arriving<D: WriteDirectory> {
     marked: Option<blake3::Hasher>,
     /// What stood in its place, where it is made of that.
     pub(super) basis: Option<Made<D::File>>,
-    /// It was copied, and whoever handed it over looks whether it changed.
-    pub(super) is_copied: bool,
+    pub(super) came: Came,
     /// What is written of it is kept when the run is interrupted.
     partial: bool,
     pub(super) announced: Announced,
 }
 
+/// How the content of a file came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// In records.
+    Told,
+    /// It was copied, and whoever handed it over looks whether it changed.
+    Copied,
+    /// All of it is what another file of the destination has, which is taken at the end.
+    Moved,
+}
+
 /// A file that has begun.
 pub(super) struct Unfinished<D: WriteDirectory> {
-    unplaced: Unplaced<D>,
+    pub(super) unplaced: Unplaced<D>,
     pub(super) file: D::File,
 }
 
@@ -135,6 +145,9 @@ impl<D: WriteDirectory> Arriving<D> {
 
     /// The digest of all that came.
     fn digest(&mut self) -> blake3::Hash {
+        if let Some(moved) = self.incoming.moved(self.file.index).filter(|_| self.came == Came::Moved) {
+            return moved.digest.into();
+        }
         if self.marked.is_none() {
             return self.hasher.finalize();
         }
@@ -165,7 +178,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             self.open = Some(Open::Unwanted(incoming));
             return Ok(());
         }
-        if let Some(bytes) = wanted.resume.map(|(_, bytes)| bytes).or(wanted.held_in_place) {
+        let moved = incoming.moved(file.index).map(|moved| moved.status.size);
+        if let Some(bytes) = wanted.resume.map(|(_, bytes)| bytes).or(wanted.held_in_place).or(moved) {
             self.lane.holds(bytes);
         }
         let size = incoming.file(file.index).map_or(0, |(_, _, size)| size);
@@ -257,14 +271,15 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             }
         };
         let hasher = blake3::Hasher::new();
-        let (data_end, marked, is_copied) = (0, None, false);
+        let (data_end, marked, came) = (0, None, Came::Told);
         let arriving =
-            Arriving { file, incoming, wanted, new, data_end, hasher, marked, basis, is_copied, partial, announced };
+            Arriving { file, incoming, wanted, new, data_end, hasher, marked, basis, came, partial, announced };
         self.open = Some(Open::Arriving(Box::new(arriving)));
         Ok(())
     }
 
     pub(super) fn literal(&mut self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.go_on_from_moved()?;
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         let count = bytes.len() as u64;
         open.announced.moved(self.writing.session, Counter::bytes_transferred, count);
@@ -287,11 +302,16 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         self.clock.enter(Phase::hash);
         open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        if open.wanted.is_moved {
+            open.came = Came::Moved;
+            return Ok(());
+        }
         let copied = open.copy(bytes);
         self.written(copied)
     }
 
     pub(super) fn hole(&mut self, at: u64, bytes: u64) -> Result<()> {
+        self.go_on_from_moved()?;
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         self.clock.enter(Phase::hash);
         open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
@@ -327,21 +347,33 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             None => return Err(Error::internal("an open file that is not there")),
         };
         let given_up = open.give_up_part(bytes);
-        let (found, made_of_basis, is_copied) = (open.digest(), open.basis.is_some(), open.is_copied);
+        let (found, made_of_basis) = (open.digest(), open.basis.is_some());
         // What was hashed when it was told and then copied is what was hashed, if nobody has changed it in between.
         let is_changed = !open.is_over() && open.basis.as_ref().is_some_and(|basis| !basis.is_same());
-        let Arriving { incoming, wanted, new, data_end, .. } = open;
+        let Arriving { incoming, wanted, new, data_end, came, .. } = open;
         let new = match new {
             Ok(new) => new,
             Err((kind, message)) => return self.give_up(file, &incoming, kind, message),
         };
-        if is_changed || (!is_copied && found.as_bytes() != digest) {
+        if is_changed || (came != Came::Copied && found.as_bytes() != digest) {
             const OTHER: &str = "what arrived is not what was read";
             const CHANGED: &str = ", unless what stands in its place changed while the new file was made of it";
             new.unplaced.discard();
             let why = format!("{OTHER}{}", if made_of_basis { CHANGED } else { "" });
             return self.give_up(file, &incoming, IssueKind::Integrity, why);
         }
+        self.finish(file, (incoming, wanted, came, new), (bytes, data_end, meta), given_up)
+    }
+
+    /// Sets what a file whose content is right has besides.
+    fn finish(
+        &mut self,
+        file: FileId,
+        (incoming, wanted, came, mut new): (Arc<Incoming>, Wanted, Came, Unfinished<S::Directory>),
+        (bytes, mut data_end, meta): (u64, u64, Option<Meta>),
+        given_up: storage::Result<()>,
+    ) -> Result<()> {
+        let writing = self.writing;
         let Some((_, listed, _)) = incoming.file(file.index) else {
             return Err(Error::internal("a file without a listing"));
         };
@@ -352,12 +384,24 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             xattrs,
             wanted.old_mode,
         );
+        let mut is_linked = false;
+        if came == Came::Moved {
+            data_end = bytes;
+            match self.take_moved(&incoming, file, &target, &mut new) {
+                Ok(linked) => is_linked = linked,
+                Err(error) => {
+                    new.unplaced.discard();
+                    return self.write_failed(file, &incoming, error);
+                }
+            }
+        }
         // What an earlier run made has the mode of that run; the others have what a umask or a default ACL made of theirs.
-        let is_made_so = wanted.resume.is_none() && !target.starts_wider();
+        let is_old = wanted.resume.is_some() || is_linked;
+        let is_made_so = !is_old && !target.starts_wider();
         let target = if is_made_so { target } else { target.with_bits(|| writing.root.umask()) };
         let target = target.with_atime(incoming.atime(file.index));
         let in_place = new.unplaced.placement() == Placement::InPlace;
-        let target = if wanted.resume.is_some() || in_place { target.reopened() } else { target };
+        let target = if is_old || in_place { target.reopened() } else { target };
         let ended = given_up.and_then(|()| {
             if in_place {
                 cut(&new.file, data_end)?;

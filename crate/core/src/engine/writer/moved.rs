@@ -1,0 +1,129 @@
+//! Files that the destination has in another place, where they are deleted: they become a further name of that, or a copy. What it
+//! has there was hashed, and the sender has said that its file has the same digest.
+
+use std::sync::Arc;
+
+use sparsync_proto::pack::FileId;
+use sparsync_proto::{Counter, Phase, is_acl};
+
+use super::LaneWriter;
+use super::recipe::{Came, Open, Unfinished};
+use crate::engine::attributes::Target;
+use crate::engine::directories::{Incoming, MovedFrom};
+use crate::error::Result;
+use crate::storage::{
+    self, Access, Adjust as _, CallError, Directory, Errno, File as _, Status, Storage as _, WriteDirectory,
+    WriteFile as _, WriteStorage, copy_content, hash_prefix,
+};
+
+/// The attribute that a security module gives to every file.
+const LABEL: &[u8] = b"security.selinux";
+
+/// Names of extended attributes are looked at in so many bytes: a file that has more is copied.
+const NAMES_BYTES: usize = 1024;
+
+impl<S: WriteStorage> LaneWriter<'_, S> {
+    /// Makes a new file the one that was moved. Says whether it is a further name of that.
+    pub(super) fn take_moved(
+        &mut self,
+        incoming: &Arc<Incoming>,
+        file: FileId,
+        target: &Target<'_>,
+        new: &mut Unfinished<S::Directory>,
+    ) -> storage::Result<bool> {
+        let (writing, moved) = (self.writing, incoming.moved(file.index).ok_or(Errno::INVAL)?);
+        let from = writing.widened.open(&moved.directory, Access::Reach)?;
+        let is_linked = self.may_be_linked(&from, moved, (target, new)) && self.linked(&from, moved, new);
+        if !is_linked {
+            self.copied(&from, moved, new)?;
+        }
+        writing.session.count(Counter::files_renamed, 1);
+        writing.session.count(Counter::bytes_renamed, moved.status.size);
+        Ok(is_linked)
+    }
+
+    /// Whether a further name of what was moved has in the end all that a file of its own would have, and no more.
+    fn may_be_linked(
+        &self,
+        from: &S::Directory,
+        moved: &MovedFrom,
+        (target, new): (&Target<'_>, &Unfinished<S::Directory>),
+    ) -> bool {
+        let policy = &self.writing.policy;
+        let carried = &policy.rules.attributes;
+        let mut names = [0; NAMES_BYTES];
+        let goes = |name: &[u8]| carried.carries_xattr(name) && (is_acl(name) || policy.matcher.removes_xattr(name));
+        let suits = |fresh: &Status| target.suits(&moved.status.meta, &fresh.meta);
+        moved.goes
+            && new.file.status().is_ok_and(|fresh| suits(&fresh))
+            && all_of(from.list_xattrs(&moved.name, &mut names), &names, goes)
+            && all_of(new.file.handle().list_xattrs(&mut names), &names, |name| is_acl(name) && carried.acls)
+    }
+
+    /// Makes a new file a further name of what was moved; says whether that has worked.
+    fn linked(&self, from: &S::Directory, moved: &MovedFrom, new: &mut Unfinished<S::Directory>) -> bool {
+        let (temp_name, mut held) = (self.writing.names.next(), None);
+        let linked = new.unplaced.instead(|directory| {
+            directory.make_hard_link((from, &moved.name), &temp_name)?;
+            let opened = directory.open_own_file(0, &temp_name).and_then(|file| Ok((file.status()?, file)));
+            match opened {
+                Ok((status, file)) if moved.is_same(&status) && status.links == 2 => {
+                    held = Some(file);
+                    Ok(temp_name)
+                }
+                _ => {
+                    let _ = directory.remove(&temp_name);
+                    Err(Errno::STALE.into())
+                }
+            }
+        });
+        if let Some(file) = held {
+            new.file = file;
+        }
+        linked.is_ok()
+    }
+
+    /// Copies what was moved into a new file.
+    fn copied(&self, from: &S::Directory, moved: &MovedFrom, new: &Unfinished<S::Directory>) -> storage::Result<()> {
+        let source = from.open_own_file(0, &moved.name)?;
+        let is_same = |status: Status| if moved.is_same(&status) { Ok(()) } else { Err(CallError::from(Errno::STALE)) };
+        is_same(source.status()?)?;
+        let copied = self.writing.session.long_work(|| copy_content(&source, &new.file))?;
+        if copied == moved.status.size { is_same(source.status()?) } else { Err(Errno::STALE.into()) }
+    }
+
+    /// More comes behind what was moved: the open file is a copy of that, and goes on.
+    pub(super) fn go_on_from_moved(&mut self) -> Result<()> {
+        let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
+        if open.came != Came::Moved {
+            return Ok(());
+        }
+        open.came = Came::Told;
+        self.clock.enter(Phase::write);
+        let incoming = Arc::clone(&open.incoming);
+        let (Some(moved), Some(Open::Arriving(open))) = (incoming.moved(open.file.index), &self.open) else {
+            return Ok(());
+        };
+        let begun = open.new.as_ref().map_or(Ok(None), |new| {
+            let from = self.writing.widened.open(&moved.directory, Access::Reach)?;
+            self.copied(&from, moved, new)?;
+            hash_prefix(&new.file, moved.status.size)
+        });
+        if let (Ok(Some(hasher)), Some(Open::Arriving(open))) = (&begun, &mut self.open) {
+            open.hasher.clone_from(hasher);
+            open.data_end = moved.status.size;
+        }
+        self.written(begun.map(drop))
+    }
+}
+
+/// Whether all names in a list are of a kind; where there are no extended attributes at all, they are.
+fn all_of(listed: storage::Result<usize>, names: &[u8], is_of: impl Fn(&[u8]) -> bool) -> bool {
+    match listed {
+        Ok(length) => {
+            let mut all = names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+            all.all(|name| name == LABEL || is_of(name))
+        }
+        Err(error) => error.errno == Errno::OPNOTSUPP,
+    }
+}
