@@ -19,6 +19,8 @@ export declare class NativeClient {
   get serverKey(): string
   /** `ip:port` that is really used. */
   get remoteAddress(): string
+  /** The key that is to follow the server's. */
+  get nextKey(): NativeNextKey | null
   /** What carries it: `quic`, `tcp` or `pipe`. */
   get transport(): string
   /** Why it is `tcp` or a pipe, where UDP would have been taken: `silent`, `silent-lately`, `refused` or `proxy`. */
@@ -336,6 +338,18 @@ export interface NativeListEntry {
 /** What a source that is not there is. */
 export type NativeMissingSources = 'fail' | 'ignore' | 'delete'
 
+/** A key that is to follow a server's. */
+export interface NativeNextKey {
+  /** `ed25519:…` */
+  key: string
+  /** From when it counts, in milliseconds since 1970. */
+  fromMs: number
+  /** It is on record here. */
+  recorded: boolean
+  /** Why it could not be put there. */
+  problem?: string
+}
+
 /** A path below the source or the destination. */
 export interface NativePath {
   /** The path for people. */
@@ -487,11 +501,14 @@ export interface NativeRule {
 export interface NativeServerEvent {
   /** When, in milliseconds since 1970. */
   atMs: number
-  /** `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable` or `dropped`. */
+  /**
+   * `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable`, `server-key`,
+   * `server-key-unusable` or `dropped`.
+   */
   kind: string
   /** The name of the client's key. */
   client?: string
-  /** The key that the client has shown. */
+  /** The key that the client has shown, or that the server shows. */
   publicKey?: string
   /** Where the client is. */
   address?: string
@@ -523,8 +540,22 @@ export interface NativeServerEvent {
   message?: string
   /** The path that the error names. */
   errorPath?: Uint8Array
+  /** The key that is to follow the server's. */
+  nextKey?: string
+  /** From when that counts, in milliseconds since 1970. */
+  fromMs?: number
   /** How many keys are in force, or events are missing. */
   count?: number
+}
+
+/** A server's key, and the one that is to follow it. */
+export interface NativeServerKey {
+  /** `ed25519:…` */
+  publicKey: string
+  /** The one that is to follow. */
+  nextKey?: string
+  /** From when that counts, in milliseconds since 1970. */
+  fromMs?: number
 }
 
 /** How a server is set up. */
@@ -864,6 +895,12 @@ export declare function replaceHost(path: string, host: string, port: number, ke
 
 /** Removes the clients with this name or key from a file, and gives them. */
 export declare function revokeKey(path: string, who: string): Array<NativeAuthorizedKey>
+
+/**
+ * What becomes of the server's key at `keyPath`: `status` looks, or makes one; `rotate` makes the one that is to follow, from
+ * `fromMs` on; `now` lets it count; `keep` removes it.
+ */
+export declare function serverKey(keyPath: string, what: string, fromMs: number): NativeServerKey
 
 /** Starts a run between two folders of this machine. */
 export declare function startLocal(request: NativeRequest, destination: Uint8Array): NativeJob

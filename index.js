@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, startLocal, statNames, trustHost } = nativeBinding
+const { NativeClient, NativeDial, NativeJob, NativeServer, authorizedKeys, authorizeKey, coreVersion, explain, forgetHost, invitationServerKey, invite, join, knownHost, loadIdentity, NativeAction, NativeChanging, NativeCompare, NativeCompression, NativeDirection, NativeDurability, NativeEventType, NativeIssueKind, NativeKind, NativeMissingSources, NativeReason, NativeSide, notifyManager, parseSettingsFile, profileFigureNames, profilePhaseNames, publicKeyOf, replaceHost, revokeKey, serverKey, startLocal, statNames, trustHost } = nativeBinding
 export { NativeClient }
 export { NativeDial }
 export { NativeJob }
@@ -807,6 +807,7 @@ export { profilePhaseNames }
 export { publicKeyOf }
 export { replaceHost }
 export { revokeKey }
+export { serverKey }
 export { startLocal }
 export { statNames }
 export { trustHost }

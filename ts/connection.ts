@@ -2,9 +2,9 @@ import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
 import { isPlain } from './check.js';
 import { ConfigError, ConnectionError, atCallSite, fromNative, makeError } from './errors.js';
-import type { EntryKind } from './events.js';
+import type { EntryKind, NextServerKey } from './events.js';
 import { SyncJob } from './job.js';
-import { Dial, closeQuietly } from './link.js';
+import { Dial, closeQuietly, nextKeyOf } from './link.js';
 import type { Link, OpenLink } from './link.js';
 import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
@@ -96,6 +96,11 @@ export class Connection {
   /** The server's key, `ed25519:BASE64`. */
   get serverKey(): string {
     return this.#last?.serverKey ?? '';
+  }
+
+  /** The key that is to follow the server's, while the server says that one is. */
+  get nextKey(): NextServerKey | undefined {
+    return nextKeyOf(this.#last?.nextKey);
   }
 
   /** The address in use, `ip:port`. */

@@ -8,8 +8,8 @@ import type { RemoteTarget } from './target.js';
 export interface Credential {
   /** The server, `host` or `host:port`. */
   address: string;
-  /** The server's key, `ed25519:BASE64`. */
-  pin: string;
+  /** The server's key, `ed25519:BASE64`, and the one that is to follow it. */
+  pins: string[];
   /** The private key of the client, PKCS #8 in PEM. */
   key: string;
   /** What the server has written down for it, for people. */
@@ -22,9 +22,9 @@ const PREFIX = 'sparsync-credential-1.';
 const FRAME = '-----BEGIN PRIVATE KEY-----';
 
 /** A credential as one word. */
-export function formatCredential({ address, pin, key, scope }: Credential): string {
+export function formatCredential({ address, pins: [pin, next], key, scope }: Credential): string {
   const der = key.replaceAll(/-----[A-Z ]+-----|\s/g, '');
-  return PREFIX + Buffer.from(JSON.stringify({ address, pin, key: der, scope })).toString('base64url');
+  return PREFIX + Buffer.from(JSON.stringify({ address, pin, next, key: der, scope })).toString('base64url');
 }
 
 /** Takes a credential apart. It is a secret: no message repeats any of it. */
@@ -35,11 +35,11 @@ export function parseCredential(text: string): Credential {
   const given = text.trim();
   if (!given.startsWith(PREFIX)) return refuse();
   const fields = fieldsOf(given.slice(PREFIX.length));
-  const { address, pin, key, scope } = fields ?? refuse();
+  const { address, pin, next, key, scope } = fields ?? refuse();
   if (typeof address !== 'string' || typeof key !== 'string' || !/^[A-Za-z0-9+/=]+$/.test(key)) return refuse();
   return {
     address,
-    pin: publicKey(pin, 'pin of SPARSYNC_CREDENTIAL'),
+    pins: [pin, ...(next === undefined ? [] : [next])].map((each) => publicKey(each, 'pin of SPARSYNC_CREDENTIAL')),
     key: `${FRAME}\n${key}\n-----END PRIVATE KEY-----\n`,
     scope: typeof scope === 'string' ? scope : '',
   };
@@ -79,7 +79,7 @@ export function withCredential(
   const hasTrust = trust.pin.length > 0 || trust.ca !== undefined || trust.knownHosts !== undefined;
   return {
     identity: hasIdentity ? identity : { ...identity, key: credential.key },
-    trust: hasTrust ? trust : { ...trust, pin: [credential.pin] },
+    trust: hasTrust ? trust : { ...trust, pin: credential.pins },
     ...others,
   };
 }

@@ -113,11 +113,25 @@ export interface ProgressEvent {
   attempt: number;
 }
 
+/** A key that is to follow a server's, as the server says. */
+export interface NextServerKey {
+  /** The key, `ed25519:BASE64`. */
+  key: string;
+  /** From then on the server shows it. */
+  from: Date;
+  /** It is in the file of known hosts. Otherwise the pin was given, and is for who gave it to change. */
+  recorded: boolean;
+  /** Why it could not be put into the file. */
+  problem?: string;
+}
+
 /** A connection stands. A job between two local folders has no such event. */
 export interface ConnectedEvent {
   type: 'connected';
   /** The server's key, `ed25519:BASE64`. */
   serverKey: string;
+  /** The key that is to follow it. */
+  nextKey?: NextServerKey;
   /** The address in use, `ip:port`. */
   remoteAddress: string;
   /** What carries it. */

@@ -6,6 +6,8 @@
 export { ERROR_CODES } from './codes.js';
 export type { ErrorCode, Side } from './codes.js';
 export { authorizedKeys, revokeKey } from './authorized-keys.js';
+export { rotateKey, serverKey } from './key-rotation.js';
+export type { RotateKeyOptions, ServerKey } from './key-rotation.js';
 export type { AuthorizedKey, AuthorizedKeysOptions } from './authorized-keys.js';
 export { connect } from './connection.js';
 export type {
@@ -41,6 +43,7 @@ export type { ErrorDetails, SparsyncErrorInit } from './errors.js';
 export type {
   Action,
   ConnectedEvent,
+  NextServerKey,
   DoneEvent,
   DroppedEvent,
   EntryKind,
@@ -105,6 +108,8 @@ export type {
   ServerEventListener,
   ServerJoinedEvent,
   ServerKeysEvent,
+  ServerKeyEvent,
+  ServerKeyUnusableEvent,
   ServerKeysUnreadableEvent,
   ServerProblem,
   ServerRefusedEvent,

@@ -89,7 +89,7 @@ const INVITE_CHECKS: Checks<InviteOptions> = {
 export async function invite(name: string, options?: InviteOptions): Promise<Invitation> {
   return withNative(captureCallSite(), (native) => {
     const { client, scope, keysPath, keyPath } = invited(name, options);
-    const serverKey = native.loadIdentity(keyPath).publicKey;
+    const serverKey = native.serverKey(keyPath, 'status', 0).publicKey;
     const until = new Date(Date.now() + VALID_MS);
     return { invitation: native.invite(keysPath, client, scope, moment(until), serverKey), serverKey, until };
   });
@@ -112,12 +112,15 @@ export async function issueCredential(
   return withNative(captureCallSite(), (native) => {
     const { client, scope, keysPath, keyPath } = invited(name, options);
     hostAndPort(address, 'address');
-    const pin = native.loadIdentity(keyPath).publicKey;
+    const { publicKey: pin, nextKey } = native.serverKey(keyPath, 'status', 0);
     const { privateKey } = builtin('node:crypto').generateKeyPairSync('ed25519');
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const key = native.publicKeyOf(pem);
     native.authorizeKey(keysPath, `${client} ${key} ${scope}`.trimEnd());
-    return { credential: formatCredential({ address, pin, key: pem, scope }), key };
+    return {
+      credential: formatCredential({ address, pins: nextKey === undefined ? [pin] : [pin, nextKey], key: pem, scope }),
+      key,
+    };
   });
 }
 

@@ -1,8 +1,15 @@
 import { credentialText, defaultKeyPath, defaultKnownHostsPath } from './config.js';
-import type { ConnectedEvent } from './events.js';
+import type { ConnectedEvent, NextServerKey } from './events.js';
 import { ConfigError, fromNative } from './errors.js';
 import { loadNative } from './native.js';
-import type { NativeClient, NativeConnectOptions, NativeDial, NativeIdentity, NativeTrust } from './native.js';
+import type {
+  NativeClient,
+  NativeConnectOptions,
+  NativeDial,
+  NativeIdentity,
+  NativeNextKey,
+  NativeTrust,
+} from './native.js';
 import type { ConnectSettings } from './settings.js';
 import { shownPlace } from './shell.js';
 import type { Via } from './shell.js';
@@ -143,14 +150,23 @@ export async function closeQuietly(client: NativeClient): Promise<void> {
 /** What an attempt tells about its connection. */
 export function connectedEvent(client: NativeClient, attempt: number): ConnectedEvent {
   const { serverKey, remoteAddress, transport, udp } = client;
+  const nextKey = nextKeyOf(client.nextKey);
   return {
     type: 'connected',
     serverKey,
+    ...(nextKey === undefined ? {} : { nextKey }),
     remoteAddress,
     transport: transportOf(transport),
     ...udpOutcomeOf(udp),
     attempt,
   };
+}
+
+/** What a server says is to follow its key. */
+export function nextKeyOf(told: NativeNextKey | null | undefined): NextServerKey | undefined {
+  if (told === null || told === undefined) return undefined;
+  const { key, fromMs, recorded, problem } = told;
+  return { key, from: new Date(fromMs), recorded, ...(problem === undefined ? {} : { problem }) };
 }
 
 /** The identity as native code takes it, this user's key by default. */

@@ -22,6 +22,8 @@ export type {
   NativeResult,
   NativeServer,
   NativeServerEvent,
+  NativeServerKey,
+  NativeNextKey,
   NativeServerOptions,
   NativeSetting,
   NativeStat,

@@ -119,6 +119,26 @@ export interface ServerKeysUnreadableEvent extends ServerProblem {
   at: Date;
 }
 
+/** The server shows this key from now on, and tells which one is to follow. */
+export interface ServerKeyEvent {
+  type: 'server-key';
+  /** When. */
+  at: Date;
+  /** The key, `ed25519:BASE64`. */
+  publicKey: string;
+  /** The one that is to follow. */
+  nextKey?: string;
+  /** From when that counts. */
+  from?: Date;
+}
+
+/** The files of the server's key cannot be used: what was shown goes on being shown. */
+export interface ServerKeyUnusableEvent extends ServerProblem {
+  type: 'server-key-unusable';
+  /** When. */
+  at: Date;
+}
+
 /** So many events were not kept: there were too many, or too many strangers were refused at once. */
 export interface ServerDroppedEvent {
   type: 'dropped';
@@ -139,6 +159,8 @@ export type ServerEvent =
   | ServerRevokedEvent
   | ServerKeysEvent
   | ServerKeysUnreadableEvent
+  | ServerKeyEvent
+  | ServerKeyUnusableEvent
   | ServerDroppedEvent;
 
 /** Is told what happens on a server, soon after it has happened. */
@@ -201,6 +223,10 @@ function toServerEvent(event: NativeServerEvent): ServerEvent | undefined {
       return { type: 'keys', at, count };
     case 'keys-unreadable':
       return { type: 'keys-unreadable', at, ...(problemOf(event) ?? NO_REASON) };
+    case 'server-key':
+      return { type: 'server-key', at, ...ownKeyOf(event) };
+    case 'server-key-unusable':
+      return { type: 'server-key-unusable', at, ...(problemOf(event) ?? NO_REASON) };
     case 'dropped':
       return { type: 'dropped', at, count };
     default:
@@ -220,6 +246,11 @@ function clientOf({ client, publicKey, address, transport }: NativeServerEvent):
     address: address ?? '',
     transport: transportOf(transport),
   };
+}
+
+function ownKeyOf({ publicKey, nextKey, fromMs }: NativeServerEvent): Omit<ServerKeyEvent, 'type' | 'at'> {
+  const next = nextKey === undefined ? {} : { nextKey, from: new Date(fromMs ?? 0) };
+  return { publicKey: publicKey ?? '', ...next };
 }
 
 function requestOf({ operation, root, path, more }: NativeServerEvent): ServerRequest {

@@ -194,7 +194,17 @@ export const JOIN_FLAGS: readonly Flag[] = [
 ];
 
 /** Flags of `keys`. */
-export const KEYS_FLAGS: readonly Flag[] = [IDENTITY_FLAG, AUTHORIZED_KEYS_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
+export const KEYS_FLAGS: readonly Flag[] = [
+  { name: 'after', value: 'TIME', category: SERVER, help: 'rotate: from when the next key counts (default: 30d)' },
+  { name: 'now', category: SERVER, help: 'rotate: the next key counts from now on' },
+  { name: 'cancel', category: SERVER, help: 'rotate: take the next key back' },
+  { name: 'status', category: SERVER, help: 'rotate: say what stands' },
+  IDENTITY_FLAG,
+  AUTHORIZED_KEYS_FLAG,
+  CONFIG_FLAG,
+  JSON_FLAG,
+  HELP_FLAG,
+];
 
 /** Flags of `trust`. */
 export const TRUST_FLAGS: readonly Flag[] = [KNOWN_HOSTS_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];

@@ -30,7 +30,7 @@ Verbs (a folder of the same name is written ./serve):
   server WORD                 the same in the background: start, status or stop
   invite NAME                 on a server: let another machine in, which then says
   join HOST                   become a client of a server by an invitation
-  keys                        show this machine's public key; on a server list, show or revoke clients
+  keys                        show this machine's public key; on a server list, show or revoke clients, or change the key
   trust HOST [KEY]            show or add the pinned keys of a server
   verify SRC DEST             compare two trees, content included
   profile report FILE         say where the time of a sync went

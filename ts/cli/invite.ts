@@ -14,6 +14,7 @@ import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { note, print } from './output.js';
 import type { ParsedFlags, Word } from './parse.js';
+import { spanMs } from './spans.js';
 
 const PURPOSE = `Invites somebody to the server of this machine. What is printed is a secret that works once, within 15 minutes, for
 "sparsync join HOST" on the other machine; the server that runs here lets that machine in from then on, and need not be
@@ -86,15 +87,13 @@ function operationOf(word: string): Operation {
   throw new ConfigError(`--allow has the unknown right ${JSON.stringify(word)}: known are ${OPERATIONS.join(', ')}`);
 }
 
-const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-
 /** `90d`, or a day or moment in UTC. */
 function expiryOf(flags: ParsedFlags): Date | undefined {
   const text = flags.text('expires');
   if (text === undefined) return undefined;
-  const [, number, unit = ''] = /^(\d{1,6})([mhdw])$/.exec(text) ?? [];
+  const span = spanMs(text);
   const moment = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?$/.test(text) ? new Date(text) : undefined;
-  const at = number === undefined ? moment : new Date(Date.now() + Number(number) * (UNITS[unit] ?? 0));
+  const at = span === undefined ? moment : new Date(Date.now() + span);
   if (at !== undefined && at > new Date()) return at;
   throw new ConfigError(
     `--expires must be a time to come, as in 90d, 12h, 2030-01-31 or 2030-01-31T18:30:00Z, not ${JSON.stringify(text)}`,

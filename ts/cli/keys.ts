@@ -20,7 +20,13 @@ private key is made on first use, readable by this user only.
 On a server:
   keys list           the clients that authorized_keys lets in, and what each may do
   keys show NAME      one of them, by its name or key
-  keys revoke NAME    takes it out of the file: a running server ends its connections within 5 seconds`;
+  keys revoke NAME    takes it out of the file: a running server ends its connections within 5 seconds
+  keys rotate         changes the server's key without an alarm at clients: the next one is told to them for 30 days, or
+                      --after TIME, and counts from then on. --now ends that time, --cancel takes it back, --status says
+                      what stands. A running server takes note within a second`;
+
+/** The verbs that take no name. */
+const ALONE: readonly string[] = ['list', 'rotate'];
 
 /** `sparsync keys`. */
 export async function keysCommand(words: readonly Word[]): Promise<number> {
@@ -29,7 +35,7 @@ export async function keysCommand(words: readonly Word[]): Promise<number> {
     takes: { server: ['authorized-keys'] },
   });
   if (flags.on('help')) {
-    await print(verbHelp('keys [list | show NAME | revoke NAME]', PURPOSE, KEYS_FLAGS));
+    await print(verbHelp('keys [list | show NAME | revoke NAME | rotate]', PURPOSE, KEYS_FLAGS));
     return EXIT.ok;
   }
   const [verb, who, ...rest] = flags.operands.map((word) => {
@@ -37,9 +43,16 @@ export async function keysCommand(words: readonly Word[]): Promise<number> {
     throw new ConfigError('NAME must be UTF-8 text');
   });
   const takesName = verb === 'show' || verb === 'revoke';
-  if (rest.length > 0 || (who !== undefined) !== takesName || (verb !== undefined && verb !== 'list' && !takesName)) {
-    throw new ConfigError('keys takes nothing, list, show NAME or revoke NAME');
+  if (
+    rest.length > 0 ||
+    (who !== undefined) !== takesName ||
+    (verb !== undefined && !ALONE.includes(verb) && !takesName)
+  ) {
+    throw new ConfigError('keys takes nothing, list, show NAME, revoke NAME or rotate');
   }
+  if (verb === 'rotate') return (await import('./rotate.js')).rotate(flags);
+  if (flags.text('after') !== undefined || ['now', 'cancel', 'status'].some((name) => flags.on(name)))
+    throw new ConfigError('--after, --now, --cancel and --status are for keys rotate');
   if (verb === undefined) return showOwn(flags);
   const options = { authorizedKeysPath: flags.text('authorized-keys') };
   const found =

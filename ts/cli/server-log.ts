@@ -121,11 +121,13 @@ function levelOf(event: LogEvent): Level {
       return 'warn';
     case 'keys-unreadable':
     case 'config-unreadable':
+    case 'server-key-unusable':
     case 'dropped':
       return 'error';
     case 'joined':
     case 'revoked':
     case 'keys':
+    case 'server-key':
     case 'listening':
     case 'reload':
     case 'closing':
@@ -141,6 +143,7 @@ function fieldsOf(event: LogEvent): [string, string | number | boolean | undefin
   return Object.entries(rest).flatMap(([name, value]) => {
     if (value === undefined || name === 'pathBytes') return [];
     if (name === 'durationMs' || name === 'graceMs') return [[name, Math.round(Number(value))]];
+    if (value instanceof Date) return [[name, value.toISOString()]];
     if (Array.isArray(value)) return [[name, value.join(' ')]];
     return [[name, value as string | number | boolean]];
   });

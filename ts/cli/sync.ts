@@ -205,7 +205,11 @@ class SyncRun {
     });
     if (!isTold) await this.#tellWarnings(result);
     this.#result = result;
-    if (connection !== undefined) this.#tellTransport(result, connection);
+    if (connection !== undefined) {
+      this.#tellTransport(result, connection);
+      const next = connection.nextKey;
+      if (next?.recorded === false && !this.#flags.on('quiet')) (await import('./next-key.js')).noteNextKey(next);
+    }
     this.#keepProfile(result);
   }
 

@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 async fn serve(folder: &str) -> Outcome<()> {
     let server = Server::start(ServerOptions {
         listen: "127.0.0.1:0".to_owned(),
+        key_file: None,
         identity: Identity::generate()?,
         roots: vec![ServedRoot {
             name: "root".to_owned(),

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::net::pipe::PipeConnection;
-use crate::net::{self, CommandOptions, ConnectOptions, Dialed, ServerTrust, Udp};
+use crate::net::{self, Announced, CommandOptions, ConnectOptions, Dialed, ServerTrust, Udp};
 use crate::profile::RuntimeClock;
 use crate::run::{Peer, Run, start_remote};
 use crate::transport::{Connection, SessionLanes, Transport, encoded};
@@ -20,6 +20,7 @@ use crate::trust::{Invitation, PublicKey};
 pub struct Client {
     peer: Peer,
     server_key: Option<PublicKey>,
+    announced: Option<Announced>,
     address: String,
     udp: Option<Udp>,
     stop: Arc<Notify>,
@@ -38,7 +39,7 @@ impl Client {
         Self::dial("sparsync-pipe", async {
             let address = options.address.clone();
             let connection = PipeConnection::start_command(options).await?;
-            Ok(Dialed { connection: Arc::new(connection), server_key: None, address, udp: None })
+            Ok(Dialed::new(Arc::new(connection), None, address, None))
         })
         .await
     }
@@ -67,7 +68,7 @@ impl Client {
                 runtime.block_on(async {
                     let began = Instant::now();
                     match dialing.await {
-                        Ok(Dialed { connection, server_key, address, udp }) => {
+                        Ok(Dialed { connection, server_key, announced, address, udp, .. }) => {
                             let peer = Peer {
                                 connection: Arc::clone(&connection),
                                 claims: Arc::default(),
@@ -75,7 +76,7 @@ impl Client {
                                 runtime_clock,
                                 handle: tokio::runtime::Handle::current(),
                             };
-                            if to.send(Ok((peer, server_key, address, udp))).is_ok() {
+                            if to.send(Ok((peer, server_key, announced, address, udp))).is_ok() {
                                 stopped.notified().await;
                             }
                             connection.close(None);
@@ -90,15 +91,22 @@ impl Client {
                 runtime.shutdown_background();
             })
             .map_err(|error| Error::io("cannot start a thread", b"", error))?;
-        let (peer, server_key, address, udp) =
+        let (peer, server_key, announced, address, udp) =
             from.await.map_err(|_| Error::internal("the connection's thread ended without a word"))??;
-        Ok(Self { peer, server_key, address, udp, stop, thread: Mutex::new(Some(thread)), jobs: Mutex::default() })
+        let (thread, jobs) = (Mutex::new(Some(thread)), Mutex::default());
+        Ok(Self { peer, server_key, announced, address, udp, stop, thread, jobs })
     }
 
     /// The server's key; nothing when a private CA vouches for it with another kind of key.
     #[must_use]
     pub fn server_key(&self) -> Option<PublicKey> {
         self.server_key
+    }
+
+    /// The key that is to follow the server's, when there is one.
+    #[must_use]
+    pub fn announced(&self) -> Option<&Announced> {
+        self.announced.as_ref()
     }
 
     /// The address that is really used, or where a command leads.

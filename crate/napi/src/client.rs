@@ -6,12 +6,13 @@ use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use sparsync_core::Client;
-use sparsync_core::net::Canceled;
+use sparsync_core::net::{Announced, Canceled, Recorded};
 use sparsync_core::proto::{ListEntry, Meta, Stat};
 
 use crate::error::{promise, throw};
 use crate::explain::{NativeExplanation, explain_with};
 use crate::job::NativeJob;
+use crate::number::moment;
 use crate::options::{NativeCommandOptions, NativeConnectOptions, NativeRequest, rel_path};
 use crate::words::NativeKind;
 
@@ -95,6 +96,31 @@ impl NativeDial {
     }
 }
 
+/// A key that is to follow a server's.
+#[napi(object, object_from_js = false)]
+pub struct NativeNextKey {
+    /// `ed25519:…`
+    pub key: String,
+    /// From when it counts, in milliseconds since 1970.
+    pub from_ms: f64,
+    /// It is on record here.
+    pub recorded: bool,
+    /// Why it could not be put there.
+    pub problem: Option<String>,
+}
+
+fn next_key(announced: &Announced) -> NativeNextKey {
+    NativeNextKey {
+        key: announced.next.key.to_string(),
+        from_ms: moment(announced.next.from).unwrap_or_default(),
+        recorded: matches!(announced.recorded, Recorded::Yes),
+        problem: match &announced.recorded {
+            Recorded::Failed(error) => Some(error.to_string()),
+            Recorded::Yes | Recorded::NotHere => None,
+        },
+    }
+}
+
 /// A connection to a server.
 #[napi]
 pub struct NativeClient {
@@ -147,6 +173,12 @@ impl NativeClient {
     #[napi(getter, catch_unwind)]
     pub fn remote_address(&self) -> String {
         self.client.address().to_owned()
+    }
+
+    /// The key that is to follow the server's.
+    #[napi(getter, catch_unwind)]
+    pub fn next_key(&self) -> Option<NativeNextKey> {
+        self.client.announced().map(next_key)
     }
 
     /// What carries it: `quic`, `tcp` or `pipe`.

@@ -464,6 +464,11 @@ impl NativeServerOptions {
         }
         Ok(ServerOptions {
             listen: self.listen,
+            // A certificate of a private CA is for one key.
+            key_file: match &self.identity {
+                NativeIdentity { key_path: Some(path), key_pem: None, cert_pem: None } => Some(PathBuf::from(path)),
+                _ => None,
+            },
             identity: self.identity.load()?,
             roots: self
                 .roots

@@ -12,11 +12,12 @@ use crate::number::{moment, number, span};
 pub struct NativeServerEvent {
     /// When, in milliseconds since 1970.
     pub at_ms: f64,
-    /// `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable` or `dropped`.
+    /// `connected`, `disconnected`, `session`, `answered`, `refused`, `joined`, `revoked`, `keys`, `keys-unreadable`, `server-key`,
+    /// `server-key-unusable` or `dropped`.
     pub kind: String,
     /// The name of the client's key.
     pub client: Option<String>,
-    /// The key that the client has shown.
+    /// The key that the client has shown, or that the server shows.
     pub public_key: Option<String>,
     /// Where the client is.
     pub address: Option<String>,
@@ -48,6 +49,10 @@ pub struct NativeServerEvent {
     pub message: Option<String>,
     /// The path that the error names.
     pub error_path: Option<Uint8Array>,
+    /// The key that is to follow the server's.
+    pub next_key: Option<String>,
+    /// From when that counts, in milliseconds since 1970.
+    pub from_ms: Option<f64>,
     /// How many keys are in force, or events are missing.
     pub count: Option<f64>,
 }
@@ -114,6 +119,13 @@ pub(crate) fn server_event(event: ServerEvent) -> NativeServerEvent {
         Happening::Revoked => base("revoked"),
         Happening::KeysRead(count) => NativeServerEvent { count: Some(number(count as u64)), ..base("keys") },
         Happening::KeysUnreadable(error) => base("keys-unreadable").error(Some(error)),
+        Happening::KeyShown { key, next } => NativeServerEvent {
+            public_key: Some(key.to_string()),
+            next_key: next.map(|next| next.key.to_string()),
+            from_ms: next.and_then(|next| moment(next.from)),
+            ..base("server-key")
+        },
+        Happening::KeyUnusable(error) => base("server-key-unusable").error(Some(error)),
         Happening::Dropped(count) => NativeServerEvent { count: Some(number(count)), ..base("dropped") },
     }
 }

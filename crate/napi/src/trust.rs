@@ -1,11 +1,14 @@
 //! Keys and known hosts.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use sparsync_core::trust::{AuthorizedKey, Identity, Invitation, Invitations, KeyFile, KnownHosts, PublicKey};
+use sparsync_core::trust::{
+    AuthorizedKey, Identity, Invitation, Invitations, KeyFile, KnownHosts, NextKey, PublicKey, ServerKey,
+};
 
 use crate::error::{promise, throw};
 use crate::number::{moment, number};
@@ -25,6 +28,43 @@ pub struct NativeKey {
 pub fn load_identity(env: &Env, key_path: String) -> napi::Result<NativeKey> {
     let (identity, created) = throw(env, Identity::load_or_create(Path::new(&key_path)))?;
     Ok(NativeKey { public_key: identity.public_key().to_string(), created })
+}
+
+/// A server's key, and the one that is to follow it.
+#[napi(object, object_from_js = false)]
+pub struct NativeServerKey {
+    /// `ed25519:…`
+    pub public_key: String,
+    /// The one that is to follow.
+    pub next_key: Option<String>,
+    /// From when that counts, in milliseconds since 1970.
+    pub from_ms: Option<f64>,
+}
+
+fn native_server_key(public_key: PublicKey, next: Option<NextKey>) -> NativeServerKey {
+    NativeServerKey {
+        public_key: public_key.to_string(),
+        next_key: next.map(|next| next.key.to_string()),
+        from_ms: next.and_then(|next| moment(next.from)),
+    }
+}
+
+/// What becomes of the server's key at `keyPath`: `status` looks, or makes one; `rotate` makes the one that is to follow, from
+/// `fromMs` on; `now` lets it count; `keep` removes it.
+#[napi(catch_unwind)]
+pub fn server_key(env: &Env, key_path: String, what: String, from_ms: f64) -> napi::Result<NativeServerKey> {
+    let path = Path::new(&key_path);
+    let found = match what.as_str() {
+        "rotate" => {
+            let after = Duration::try_from_secs_f64(from_ms / 1000.0).unwrap_or_default();
+            ServerKey::rotate(path, SystemTime::UNIX_EPOCH + after).and_then(|_| ServerKey::load(path))
+        }
+        "now" => ServerKey::rotate_now(path),
+        "keep" => ServerKey::keep(path),
+        _ => ServerKey::load(path),
+    };
+    let ServerKey { identity, next } = throw(env, found)?;
+    Ok(native_server_key(identity.public_key(), next))
 }
 
 /// The keys that are pinned for a server.

@@ -16,10 +16,10 @@ use super::address::{canonical, resolve, shown, unbracketed};
 use super::parameters::Circumstances;
 use super::quic::QuicConnection;
 use super::reachable::{refused, too_narrow};
-use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name};
+use super::tls::{Refusal, ServerDemand, client_config, peer_key, peer_name, peer_next_key};
 use super::{Congestion, Proxy, WindowBudget, close_with, connection_error, parameters, socket, tcp};
 use crate::transport::{self, Principal};
-use crate::trust::{Identity, KnownHosts, KnownKey, PublicKey};
+use crate::trust::{Identity, KnownHosts, KnownKey, NextKey, PublicKey};
 use crate::{Error, ErrorKind, Result};
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 5).
@@ -122,6 +122,8 @@ pub struct Connected {
     pub endpoint: Endpoint,
     /// The server's key; none in CA mode when its certificate is over another kind of key.
     pub server_key: Option<PublicKey>,
+    /// The key that is to follow it.
+    pub next_key: Option<NextKey>,
     /// The address that answered.
     pub remote: SocketAddr,
     /// What the socket's receive buffer holds: 4 MiB where the system allows it. Far less costs throughput on a busy
@@ -168,7 +170,7 @@ pub async fn connect(options: ConnectOptions) -> Result<Connected> {
     let connecting = async {
         let target = prepare(ConnectOptions { proxy: None, ..options }).await?;
         let connected = target.over_quic().await?;
-        if let Err(error) = target.record(connected.server_key) {
+        if let Err(error) = target.record(connected.server_key, connected.next_key) {
             close_with(&connected.connection, &unrecorded());
             return Err(error);
         }
@@ -183,6 +185,26 @@ pub(super) fn in_phase(error: Error) -> Error {
         ErrorKind::Timeout => error.with("phase", "connect".to_owned()),
         _ => error,
     }
+}
+
+/// A key that is to follow the server's, which the server has told of once it had proved its own.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// The key.
+    pub next: NextKey,
+    /// Whether this side takes it then.
+    pub recorded: Recorded,
+}
+
+/// Whether a key is on record.
+#[derive(Clone, Debug)]
+pub enum Recorded {
+    /// It is.
+    Yes,
+    /// No file decides about this server: a pin that was given does, which is for who gave it to change.
+    NotHere,
+    /// It could not be written down.
+    Failed(Error),
 }
 
 /// What the server is told when its new key could not be put on record.
@@ -225,14 +247,31 @@ impl Target {
         })
     }
 
-    /// Puts the key of a new server on record, which has proved only now that it is its own.
-    pub(super) fn record(&self, key: Option<PublicKey>) -> Result<()> {
-        match (&self.options.trust.known_hosts, key) {
-            (Some(file), Some(key)) if self.is_new => {
-                KnownHosts::new(file).append(&self.options.host, self.options.port, key)
-            }
-            _ => Ok(()),
+    /// Puts the key of a new server on record, which has proved only now that it is its own, and what it says is to follow.
+    pub(super) fn record(&self, key: Option<PublicKey>, next: Option<NextKey>) -> Result<Option<Announced>> {
+        let ConnectOptions { host, port, trust, .. } = &*self.options;
+        let by_file = trust.pins.is_empty() && trust.ca_pem.is_none();
+        let (Some(file), Some(key)) = (trust.known_hosts.as_ref().filter(|_| by_file), key) else {
+            return Ok(next.map(|next| Announced { next, recorded: Recorded::NotHere }));
+        };
+        let hosts = KnownHosts::new(file);
+        if self.is_new {
+            hosts.append(host, *port, key)?;
         }
+        let next_key = next.map(|next| next.key);
+        let is_known = next_key.is_none_or(|next| self.expected.iter().any(|known| known.key == next));
+        let is_over = |known: &KnownKey| match known.after {
+            Some(after) => known.key == key || (after == key && Some(known.key) != next_key),
+            None => false,
+        };
+        let mut recorded = Recorded::Yes;
+        if !is_known || self.expected.iter().any(is_over) {
+            // The run is not to fail for what matters on another day.
+            if let Err(error) = hosts.learn(host, *port, key, next_key) {
+                recorded = Recorded::Failed(error);
+            }
+        }
+        Ok(next.map(|next| Announced { next, recorded }))
     }
 }
 
@@ -275,7 +314,7 @@ fn unresolved((host, port): (&str, u16), why: &str) -> Error {
 pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
     let trust = &options.trust;
     if !trust.pins.is_empty() {
-        return Ok(trust.pins.iter().map(|key| KnownKey { key: *key, line: 0 }).collect());
+        return Ok(trust.pins.iter().copied().map(KnownKey::pin).collect());
     }
     if trust.ca_pem.is_some() {
         return Ok(Vec::new());
@@ -418,6 +457,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
     };
     Ok(Connected {
         server_key: peer_key(&connection),
+        next_key: peer_next_key(&connection),
         remote: canonical(remote),
         connection,
         endpoint,

@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use super::connect::{Target, decides, in_phase, prepare, unrecorded};
 use super::unanswered::Unanswered;
-use super::{ConnectOptions, TransportChoice, connect, tcp};
+use super::{Announced, ConnectOptions, TransportChoice, connect, tcp};
 use crate::state::StateDir;
 use crate::transport::Connection;
-use crate::trust::PublicKey;
+use crate::trust::{NextKey, PublicKey};
 use crate::{Error, ErrorKind, Result};
 
 /// A connection to a server that has proved its key.
@@ -19,10 +19,26 @@ pub(crate) struct Dialed {
     pub(crate) connection: Arc<dyn Connection>,
     /// None in CA mode when the server's certificate is over another kind of key.
     pub(crate) server_key: Option<PublicKey>,
+    /// What the server's certificate says is to follow.
+    next_key: Option<NextKey>,
+    /// The same once it is known what becomes of it.
+    pub(crate) announced: Option<Announced>,
     /// Where that is, for people.
     pub(crate) address: String,
     /// Why it is TCP, when nobody has asked for that.
     pub(crate) udp: Option<Udp>,
+}
+
+impl Dialed {
+    /// A connection to somebody who has announced nothing.
+    pub(crate) fn new(
+        connection: Arc<dyn Connection>,
+        server_key: Option<PublicKey>,
+        address: String,
+        udp: Option<Udp>,
+    ) -> Self {
+        Self { connection, server_key, next_key: None, announced: None, address, udp }
+    }
 }
 
 /// Why UDP does not carry a connection.
@@ -84,15 +100,18 @@ pub(super) async fn dial_with(
             options.proxy = None;
         }
         let target = prepare(options).await?;
-        let dialed = match choice {
+        let mut dialed = match choice {
             _ if target.options.proxy.is_some() => over_tcp(target.over_tcp().await?, Some(Udp::Proxy)),
             TransportChoice::Quic => over_quic(target.over_quic().await?),
             TransportChoice::Tcp => over_tcp(target.over_tcp().await?, None),
             TransportChoice::Auto => over_either(&target, patience, state).await?,
         };
-        if let Err(error) = target.record(dialed.server_key) {
-            dialed.connection.close(Some(&unrecorded()));
-            return Err(error);
+        match target.record(dialed.server_key, dialed.next_key) {
+            Ok(announced) => dialed.announced = announced,
+            Err(error) => {
+                dialed.connection.close(Some(&unrecorded()));
+                return Err(error);
+            }
         }
         Ok(dialed)
     };
@@ -100,13 +119,13 @@ pub(super) async fn dial_with(
 }
 
 fn over_quic(connected: connect::Connected) -> Dialed {
-    let (server_key, address) = (connected.server_key, connected.remote.to_string());
-    Dialed { connection: connected.start(), server_key, address, udp: None }
+    let (server_key, next_key, address) = (connected.server_key, connected.next_key, connected.remote.to_string());
+    Dialed { next_key, ..Dialed::new(connected.start(), server_key, address, None) }
 }
 
 fn over_tcp(connected: tcp::Connected, udp: Option<Udp>) -> Dialed {
-    let (server_key, address) = (connected.server_key, connected.address.clone());
-    Dialed { connection: Arc::new(connected.start()), server_key, address, udp }
+    let (server_key, next_key, address) = (connected.server_key, connected.next_key, connected.address.clone());
+    Dialed { next_key, ..Dialed::new(Arc::new(connected.start()), server_key, address, udp) }
 }
 
 /// Whether an answer over TCP is the last word, where it may be some other service that answers.

@@ -14,7 +14,7 @@ use super::gate::{Admission, Gate, Pass};
 use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
 use super::tcp::{self, Acceptor};
-use super::tls::{joins, peer_key, peer_name, server_config};
+use super::tls::{ShownKey, joins, peer_key, peer_name, server_config};
 use super::{Congestion, WindowBudget, close_code, close_with, connection_error, socket};
 use crate::transport::{self, Principal};
 use crate::trust::{Identity, PublicKey};
@@ -80,6 +80,7 @@ pub struct Listener {
     by_ca: bool,
     gate: Gate,
     tcp: Option<Acceptor>,
+    shown: Arc<ShownKey>,
 }
 
 /// Ports that the system is asked for until it has one that is free on TCP too.
@@ -101,7 +102,7 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
             "a server without authorized keys would be open to everybody at {open}; listen on 127.0.0.1 or [::1], or authorize keys"
         )));
     }
-    let tls = server_config(&options.identity, options.anonymous, options.client_ca_pem.as_deref())?;
+    let (tls, shown) = server_config(&options.identity, options.anonymous, options.client_ca_pem.as_deref())?;
     let crypto = QuicServerConfig::try_from(Arc::clone(&tls))
         .map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
@@ -135,7 +136,7 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
         let endpoint =
             Endpoint::new(parameters::endpoint(Some(&resets))?, Some(config.clone()), udp, Arc::new(TokioRuntime))
                 .map_err(internal)?;
-        return Ok(Listener { endpoint, address, config, circumstances, by_ca, gate, tcp });
+        return Ok(Listener { endpoint, address, config, circumstances, by_ca, gate, tcp, shown });
     }
     Err(reason)
 }
@@ -180,6 +181,17 @@ impl Listener {
     /// Waits until every connection is over.
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
+    }
+
+    /// Shows another key to whoever connects from now on.
+    pub(crate) fn show(&self, identity: &Identity) -> Result<()> {
+        self.shown.change(identity)
+    }
+
+    /// The key that is shown.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.shown.public_key()
     }
 
     /// The address that was bound, with the port that the system chose.

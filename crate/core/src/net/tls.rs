@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use quinn::Connection;
 use quinn::crypto::rustls::HandshakeData;
@@ -10,13 +10,15 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::trust::{
-    Identity, KnownKey, PublicKey, certificate_key, certificate_name, certificates_from_pem, host_key_changed,
+    Identity, KnownKey, NextKey, PublicKey, announced_key, certificate_key, certificate_name, certificates_from_pem,
+    host_key_changed,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -228,12 +230,44 @@ fn schemes(provider: &CryptoProvider, with_authority: bool) -> Vec<SignatureSche
     }
 }
 
-/// A server's TLS settings. An anonymous server asks for a key and does without one.
+/// The key that a server shows, which may be another one from some moment on.
+#[derive(Debug)]
+pub(super) struct ShownKey(RwLock<(PublicKey, Arc<CertifiedKey>)>);
+
+impl ShownKey {
+    fn new(identity: &Identity) -> Result<Self> {
+        Ok(Self(RwLock::new(certified(identity)?)))
+    }
+
+    /// Shows another key to whoever connects from now on.
+    pub(super) fn change(&self, identity: &Identity) -> Result<()> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified(identity)?;
+        Ok(())
+    }
+
+    pub(super) fn public_key(&self) -> PublicKey {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl ResolvesServerCert for ShownKey {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).1))
+    }
+}
+
+fn certified(identity: &Identity) -> Result<(PublicKey, Arc<CertifiedKey>)> {
+    let certified = CertifiedKey::from_der(identity.chain(), identity.private_key(), &provider())
+        .map_err(|error| unusable("the server's certificate cannot be used", error))?;
+    Ok((identity.public_key(), Arc::new(certified)))
+}
+
+/// A server's TLS settings, and the key that they show. An anonymous server asks for a key and does without one.
 pub(super) fn server_config(
     identity: &Identity,
     anonymous: bool,
     client_ca_pem: Option<&str>,
-) -> Result<Arc<rustls::ServerConfig>> {
+) -> Result<(Arc<rustls::ServerConfig>, Arc<ShownKey>)> {
     let provider = provider();
     let authority = match client_ca_pem {
         None => None,
@@ -245,18 +279,18 @@ pub(super) fn server_config(
             Some(verifier)
         }
     };
+    let shown = Arc::new(ShownKey::new(identity)?);
     let check = ClientCheck { provider: Arc::clone(&provider), mandatory: !anonymous, authority };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Error::internal(format!("TLS 1.3: {error}")))?
         .with_client_cert_verifier(Arc::new(check))
-        .with_single_cert(identity.chain(), identity.private_key())
-        .map_err(|error| unusable("the server's certificate cannot be used", error))?;
+        .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
     config.alpn_protocols = vec![ALPN.to_vec(), ALPN_JOIN.to_vec()];
     config.max_early_data_size = 0;
     // Without tickets nothing is resumed: see the client's side.
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), shown))
 }
 
 /// A client has to hold the key that it shows. Whether that key may do anything is decided after the handshake, where
@@ -336,6 +370,11 @@ fn peer_certificate(connection: &Connection) -> Option<CertificateDer<'static>> 
 #[must_use]
 pub fn peer_key(connection: &Connection) -> Option<PublicKey> {
     certificate_key(&peer_certificate(connection)?)
+}
+
+/// The key that is to follow the peer's, as its certificate says.
+pub(super) fn peer_next_key(connection: &Connection) -> Option<NextKey> {
+    announced_key(&peer_certificate(connection)?)
 }
 
 /// The common name of the peer's certificate, when it is fit to be shown. It means something only when the handshake

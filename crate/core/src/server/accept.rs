@@ -49,10 +49,13 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
     }
 }
 
-/// Closes the connections of keys that are no longer authorized.
-pub(super) async fn watch_keys(shared: Arc<Shared>) {
+/// Closes the connections of keys that are no longer authorized, and shows the key that the server has by now.
+pub(super) async fn watch_keys(shared: Arc<Shared>, listener: Listener) {
     while !shared.registry.is_closing() {
         tokio::time::sleep(KEYS_REFRESH).await;
+        if let Some(own_key) = &shared.own_key {
+            own_key.look(&shared, &listener);
+        }
         if !matches!(shared.keys.refresh_if_changed(), Refresh::Unchanged) {
             tell_keys(&shared);
         }

@@ -12,7 +12,7 @@ use super::metrics::Metrics;
 use crate::engine::Session;
 use crate::error::Error;
 use crate::transport::Transport;
-use crate::trust::PublicKey;
+use crate::trust::{NextKey, PublicKey};
 
 /// Events that wait for who writes them: about 300 bytes each, and their paths at most twice [`PATH_MAX`] more. Of more than these only the number is kept.
 const WAITING_MAX: usize = 16_384;
@@ -81,6 +81,15 @@ pub enum Happening {
     KeysRead(usize),
     /// They cannot be used: nobody new is let in.
     KeysUnreadable(Error),
+    /// The server shows this key from now on, and tells which one is to follow.
+    KeyShown {
+        /// The key.
+        key: PublicKey,
+        /// The one that is to follow.
+        next: Option<NextKey>,
+    },
+    /// What stands in the files of the server's key cannot be used: what was shown goes on.
+    KeyUnusable(Error),
     /// So many events are missing here.
     Dropped(u64),
 }
@@ -309,6 +318,8 @@ impl Happening {
             Self::Connected
             | Self::Disconnected { .. }
             | Self::Joined
+            | Self::KeyShown { .. }
+            | Self::KeyUnusable(_)
             | Self::Revoked
             | Self::KeysRead(_)
             | Self::Dropped(_) => None,

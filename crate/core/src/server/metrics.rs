@@ -128,6 +128,8 @@ impl Metrics {
             Happening::Disconnected { .. }
             | Happening::Answered { .. }
             | Happening::Joined
+            | Happening::KeyShown { .. }
+            | Happening::KeyUnusable(_)
             | Happening::Revoked
             | Happening::KeysRead(_)
             | Happening::KeysUnreadable(_)

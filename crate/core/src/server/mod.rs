@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod notify;
 mod own;
+mod own_key;
 mod profiles;
 mod registry;
 mod roots;
@@ -39,6 +40,7 @@ use log::ServerLog;
 pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
 pub use notify::notify_manager;
 use own::Own;
+use own_key::OwnKey;
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
 pub use registry::Limits;
 use registry::Registry;
@@ -53,6 +55,8 @@ pub struct ServerOptions {
     pub listen: String,
     /// Its key.
     pub identity: Identity,
+    /// The file of its key, where that is one which may be changed: it counts, and not `identity`.
+    pub key_file: Option<PathBuf>,
     /// What it serves.
     pub roots: Vec<ServedRoot>,
     /// A file of authorized keys, which is read again whenever it changes.
@@ -116,6 +120,8 @@ struct Shared {
     log: Option<ServerLog>,
     /// Who tries to join.
     tries: Tries,
+    /// The key that is shown, when it may be changed.
+    own_key: Option<OwnKey>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -126,7 +132,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Server {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
-    public_key: PublicKey,
     runtime: Mutex<Option<Runtime>>,
     handle: Handle,
     listener: Listener,
@@ -138,6 +143,10 @@ impl Server {
     pub async fn start(options: ServerOptions) -> Result<Self> {
         let roots = open_roots(&options.roots)?;
         let keys = open_keys(&options)?;
+        let (own_key, identity) = match options.key_file {
+            Some(path) => OwnKey::load(path).map(|(own_key, identity)| (Some(own_key), identity))?,
+            None => (None, options.identity),
+        };
         let runtime_clock = Arc::<RuntimeClock>::default();
         let runtime = start_runtime(&runtime_clock)?;
         let shared = Arc::new(Shared {
@@ -155,16 +164,16 @@ impl Server {
             profiles: options.profile.then(Mutex::default),
             log: ServerLog::new(options.log, options.metrics),
             tries: Tries::default(),
+            own_key,
         });
         let handle = runtime.handle().clone();
-        let public_key = options.identity.public_key();
         let listen = ListenOptions {
             anonymous: options.anonymous,
             client_ca_pem: options.client_ca_pem,
             idle_timeout: options.idle_timeout,
             congestion: options.congestion,
             tcp: options.tcp,
-            ..ListenOptions::new(options.listen, options.identity)
+            ..ListenOptions::new(options.listen, identity)
         };
         let listening = handle.spawn(net::listen(listen)).await;
         let listener = match listening.unwrap_or_else(|_| Err(Error::internal("listening panicked"))) {
@@ -175,11 +184,10 @@ impl Server {
             }
         };
         handle.spawn(accept_connections(Arc::clone(&shared), listener.clone()));
-        handle.spawn(watch_keys(Arc::clone(&shared)));
+        handle.spawn(watch_keys(Arc::clone(&shared), listener.clone()));
         Ok(Self {
             shared,
             local_addr: listener.local_addr(),
-            public_key,
             runtime: Mutex::new(Some(runtime)),
             handle,
             listener,
@@ -196,7 +204,7 @@ impl Server {
     /// Its key, which clients pin.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        self.public_key
+        self.listener.public_key()
     }
 
     /// Counters by name.
@@ -260,6 +268,9 @@ impl Server {
 
     /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log.
     pub fn reload(&self) {
+        if let Some(own_key) = &self.shared.own_key {
+            own_key.look(&self.shared, &self.listener);
+        }
         read_keys(&self.shared);
     }
 

@@ -111,6 +111,7 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         profiles: None,
         log: None,
         tries: Tries::default(),
+        own_key: None,
     });
     let served = runtime.block_on(async {
         let own = |fd: BorrowedFd<'_>| {

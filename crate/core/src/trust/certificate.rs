@@ -1,4 +1,6 @@
-//! Reading certificates: which key one holds, whose name it bears, and chains in PEM.
+//! Reading certificates: which key one holds and which is to follow it, whose name it bears, and chains in PEM.
+
+use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -13,9 +15,20 @@ const MAX_NAME_BYTES: usize = 64;
 /// `id-at-commonName`, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
+/// The extension that tells which key is to follow, 2.25.35554863424053835: an octet string of the 32 bytes of the key and
+/// the seconds since 1970 from which it counts, in 64 bits. It is not critical.
+const NEXT_KEY: &[u64] = &[2, 25, 35_554_863_424_053_835];
+const NEXT_KEY_ID: &[u8] = &[0x69, 0xbf, 0x94, 0x9e, 0xdb, 0xe3, 0xb6, 0xc4, 0x4b];
+
+/// The end of the year 9999: what comes later has no form for people.
+const MOMENT_MAX: u64 = 253_402_300_799;
+
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_ID: u8 = 0x06;
+const OCTET_STRING: u8 = 0x04;
+const BOOLEAN: u8 = 0x01;
+const EXTENSIONS: u8 = 0xa3;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 
@@ -23,6 +36,54 @@ const PRINTABLE_STRING: u8 = 0x13;
 pub(crate) fn certificate_key(certificate: &CertificateDer<'_>) -> Option<PublicKey> {
     let parsed = EndEntityCert::try_from(certificate).ok()?;
     PublicKey::from_spki(parsed.subject_public_key_info().as_ref())
+}
+
+/// A key that is to follow a server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextKey {
+    /// The key.
+    pub key: PublicKey,
+    /// From when it counts.
+    pub from: SystemTime,
+}
+
+/// The extension that tells of a key.
+pub(super) fn announcement(next: NextKey) -> rcgen::CustomExtension {
+    let seconds = next.from.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let content = [&[OCTET_STRING, 40], next.key.as_bytes().as_slice(), &seconds.to_be_bytes()].concat();
+    rcgen::CustomExtension::from_oid_content(NEXT_KEY, content)
+}
+
+/// The key that a certificate says is to follow its own. Whoever has shown the certificate has to prove that he holds its key
+/// before any of this is believed.
+pub(crate) fn announced_key(certificate: &CertificateDer<'_>) -> Option<NextKey> {
+    let mut whole = certificate.as_ref();
+    let mut signed = expect(&mut whole, SEQUENCE)?;
+    let mut fields = expect(&mut signed, SEQUENCE)?;
+    while !fields.is_empty() {
+        let (EXTENSIONS, mut list) = element(&mut fields)? else { continue };
+        let mut extensions = expect(&mut list, SEQUENCE)?;
+        while !extensions.is_empty() {
+            let mut extension = expect(&mut extensions, SEQUENCE)?;
+            if expect(&mut extension, OBJECT_ID)? == NEXT_KEY_ID {
+                return told_key(extension);
+            }
+        }
+    }
+    None
+}
+
+/// `value` is what follows the extension's name.
+fn told_key(mut value: &[u8]) -> Option<NextKey> {
+    let mut content = match element(&mut value)? {
+        (BOOLEAN, _) => expect(&mut value, OCTET_STRING)?,
+        (OCTET_STRING, content) => content,
+        _ => return None,
+    };
+    let (key, seconds) = expect(&mut content, OCTET_STRING)?.split_first_chunk::<32>()?;
+    let seconds = u64::from_be_bytes(seconds.try_into().ok()?);
+    let from = SystemTime::UNIX_EPOCH + Duration::from_secs((seconds <= MOMENT_MAX).then_some(seconds)?);
+    Some(NextKey { key: PublicKey::from_bytes(*key), from })
 }
 
 /// The common name of a certificate's subject when it has exactly one that is fit to be shown and compared:
@@ -109,7 +170,7 @@ mod tests {
     use proptest::prelude::*;
     use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 
-    use super::{certificate_key, certificate_name, certificates_from_pem, common_name};
+    use super::{announced_key, certificate_key, certificate_name, certificates_from_pem, common_name};
     use crate::ErrorKind;
 
     fn certificate(names: &[(DnType, &str)], algorithm: &'static rcgen::SignatureAlgorithm) -> rcgen::Certificate {
@@ -168,6 +229,7 @@ mod tests {
             if let Some(name) = common_name(&bytes) {
                 prop_assert!((1..=64).contains(&name.len()));
             }
+            prop_assert_eq!(announced_key(&bytes.into()), None);
         }
     }
 }

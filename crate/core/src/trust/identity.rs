@@ -11,7 +11,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{PublicKey, certificate_key, certificates_from_pem, private_file};
+use super::certificate::announcement;
+use super::{NextKey, PublicKey, certificate_key, certificates_from_pem, private_file};
 use crate::{Error, ErrorKind, Result};
 
 /// A private Ed25519 key with the certificate chain that TLS shows for it. Clones share one key.
@@ -60,6 +61,11 @@ impl Identity {
 
     /// Reads the key at `path`; `None` when there is no such file. Errors as [`Identity::load_or_create`].
     pub fn load(path: &Path) -> Result<Option<Self>> {
+        Ok(Self::load_text(path)?.map(|(identity, _)| identity))
+    }
+
+    /// The same, with the text of the file.
+    pub(super) fn load_text(path: &Path) -> Result<Option<(Self, String)>> {
         let Some((pem, metadata)) = private_file::read(path)? else {
             return Ok(None);
         };
@@ -71,7 +77,8 @@ impl Identity {
                 shell_quoted(&path.to_string_lossy())
             )));
         }
-        Self::from_pem(&pem).map(Some).map_err(|error| refuse(error.message().to_owned()))
+        let identity = Self::from_pem(&pem).map_err(|error| refuse(error.message().to_owned()))?;
+        Ok(Some((identity, pem)))
     }
 
     /// A key from PKCS#8 PEM text.
@@ -90,7 +97,7 @@ impl Identity {
             .try_into()
             .map(PublicKey::from_bytes)
             .map_err(|_| Error::internal("an Ed25519 public key that is not 32 bytes"))?;
-        let chain = vec![self_signed(&key)?];
+        let chain = vec![self_signed(&key, None)?];
         Ok(Self(Arc::new(Inner { key, public_key, chain })))
     }
 
@@ -113,6 +120,13 @@ impl Identity {
             ));
         }
         Ok(Self(Arc::new(Inner { key: self.0.key.clone_key(), public_key: self.0.public_key, chain })))
+    }
+
+    /// The same key under a certificate that tells which one is to follow.
+    pub(super) fn announcing(&self, next: NextKey) -> Result<Self> {
+        let (key, public_key) = (self.0.key.clone_key(), self.0.public_key);
+        let chain = vec![self_signed(&key, Some(next))?];
+        Ok(Self(Arc::new(Inner { key, public_key, chain })))
     }
 
     /// The key by which peers know this machine.
@@ -146,7 +160,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn generate_pem() -> Result<String> {
+pub(super) fn generate_pem() -> Result<String> {
     let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
         .map_err(|_| Error::internal("the system gave no random bytes for a key"))?;
     Ok(rcgen_pair(&PrivatePkcs8KeyDer::from(document.as_ref()))?.serialize_pem())
@@ -157,11 +171,12 @@ fn rcgen_pair(key: &PrivatePkcs8KeyDer<'_>) -> Result<rcgen::KeyPair> {
         .map_err(|error| Error::internal(format!("a key made by ring is refused: {error}")))
 }
 
-/// Nobody looks at anything but the key in it: peers compare that, never name or dates.
-fn self_signed(key: &PrivatePkcs8KeyDer<'_>) -> Result<CertificateDer<'static>> {
+/// Nobody looks at anything but the key in it, and the one that is to follow: peers compare that, never name or dates.
+fn self_signed(key: &PrivatePkcs8KeyDer<'_>, next: Option<NextKey>) -> Result<CertificateDer<'static>> {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "sparsync");
+    params.custom_extensions.extend(next.map(announcement));
     params
         .self_signed(&rcgen_pair(key)?)
         .map(|certificate| certificate.der().clone())

@@ -1,7 +1,8 @@
 //! The file of server keys that this client has accepted.
 //!
 //! One line for each key: `host:port ed25519:BASE64`, an IPv6 address in brackets, `#` begins a comment. A host may
-//! have several lines while its key is being changed; any of them is accepted.
+//! have several lines while its key is being changed; any of them is accepted. A key that the server has announced has
+//! `after=ed25519:BASE64` behind it, the key that announced it: that one goes when the server shows the new one.
 
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -23,6 +24,15 @@ pub struct KnownKey {
     pub key: PublicKey,
     /// The line that it stands on, from 1.
     pub line: u64,
+    /// The key that has announced it.
+    pub after: Option<PublicKey>,
+}
+
+impl KnownKey {
+    /// A key that was given as a pin.
+    pub(crate) fn pin(key: PublicKey) -> Self {
+        Self { key, line: 0, after: None }
+    }
 }
 
 impl KnownHosts {
@@ -48,9 +58,9 @@ impl KnownHosts {
         let mut found = Vec::new();
         if let Some((text, _)) = private_file::read(&self.path)? {
             for entry in self.entries(&text) {
-                let (line, host, key) = entry?;
+                let (host, known) = entry?;
                 if host == wanted {
-                    found.push(KnownKey { key, line });
+                    found.push(known);
                 }
             }
         }
@@ -68,12 +78,12 @@ impl KnownHosts {
         private_file::change(&self.path, |text, _| {
             let mut other = None;
             for entry in self.entries(text) {
-                let (line, host, known) = entry?;
-                if host == wanted && known == key {
+                let (host, known) = entry?;
+                if host == wanted && known.key == key {
                     return Ok((None, ()));
                 }
                 if host == wanted {
-                    other = Some(KnownKey { key: known, line });
+                    other = Some(known);
                 }
             }
             if let Some(known) = other {
@@ -104,9 +114,9 @@ impl KnownHosts {
         private_file::change(&self.path, |text, _| {
             let mut lines = Vec::new();
             for entry in self.entries(text) {
-                let (line, host, _) = entry?;
+                let (host, known) = entry?;
                 if host == wanted {
-                    lines.push(line);
+                    lines.push(known.line);
                 }
             }
             if lines.is_empty() && key.is_none() {
@@ -120,19 +130,50 @@ impl KnownHosts {
         })
     }
 
-    /// Line number, normalized host and key of each entry.
-    fn entries<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Result<(u64, String, PublicKey)>> + 'a {
+    /// Puts on record what a server that has shown `key`, which is on record, says is to follow. What that key announced
+    /// before goes, and what has announced it itself. Errors as [`KnownHosts::append`].
+    pub fn learn(&self, host: &str, port: u16, key: PublicKey, next: Option<PublicKey>) -> Result<()> {
+        let wanted = checked_entry(host, port)?;
+        private_file::change(&self.path, |text, _| {
+            let mut known = Vec::new();
+            for entry in self.entries(text) {
+                let (host, entry) = entry?;
+                if host == wanted {
+                    known.push(entry);
+                }
+            }
+            let shown = known.iter().find(|entry| entry.key == key).copied();
+            // Somebody has taken it off the record meanwhile.
+            let Some(shown) = shown else { return Ok((None, ())) };
+            let goes = |entry: &KnownKey| {
+                let is_over = entry.after == Some(key) && Some(entry.key) != next;
+                is_over || Some(entry.key) == shown.after || (entry.key == key && entry.after.is_some())
+            };
+            let gone: Vec<_> = known.iter().filter(|entry| goes(entry)).map(|entry| entry.line).collect();
+            let mut kept = private_file::without_lines(text, |number, _| gone.contains(&number));
+            if shown.after.is_some() {
+                private_file::push_line(&mut kept, &format!("{wanted} {key}"));
+            }
+            if let Some(next) = next.filter(|next| known.iter().all(|entry| entry.key != *next || goes(entry))) {
+                private_file::push_line(&mut kept, &format!("{wanted} {next} after={key}"));
+            }
+            Ok(((kept != text).then_some(kept), ()))
+        })
+    }
+
+    /// Normalized host and key of each entry.
+    fn entries<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Result<(String, KnownKey)>> + 'a {
         (1u64..).zip(text.lines()).filter_map(move |(line, content)| {
             let content = content.split('#').next().unwrap_or_default();
             let mut words = content.split_whitespace();
             let host = words.next()?;
-            let entry = match (words.next(), words.next()) {
-                (Some(key), None) => key
-                    .parse::<PublicKey>()
-                    .map_err(|error| error.message().to_owned())
-                    .and_then(|key| Ok((line, parse_host_entry(host)?, key))),
+            let parse = |key: &str| key.parse::<PublicKey>().map_err(|error| error.message().to_owned());
+            let entry = match (words.next(), words.next().map(|word| word.strip_prefix("after=")), words.next()) {
+                (Some(key), None, None) => parse(key).map(|key| (key, None)),
+                (Some(key), Some(Some(after)), None) => parse(key).and_then(|key| Ok((key, Some(parse(after)?)))),
                 _ => Err("expected: host:port ed25519:BASE64".to_owned()),
             };
+            let entry = entry.and_then(|(key, after)| Ok((parse_host_entry(host)?, KnownKey { key, line, after })));
             Some(entry.map_err(|why| private_file::malformed(&self.path, line, &why)))
         })
     }
@@ -245,8 +286,10 @@ mod tests {
             ("192.0.2.1", 1, Some(4)),
         ] {
             let found = hosts.lookup(host, port).expect("looked up");
-            let expected: Vec<_> =
-                expected.map(|byte| KnownKey { key: key(byte), line: u64::from(byte) }).into_iter().collect();
+            let expected: Vec<_> = expected
+                .map(|byte| KnownKey { key: key(byte), line: u64::from(byte), after: None })
+                .into_iter()
+                .collect();
             assert_eq!(found, expected, "{host}:{port}");
         }
         assert_eq!(fs::metadata(hosts.path()).expect("metadata").mode() & 0o777, 0o600);
@@ -262,7 +305,7 @@ mod tests {
         fs::set_permissions(hosts.path(), fs::Permissions::from_mode(0o644)).expect("chmod");
         assert_eq!(
             hosts.lookup("a", 1).expect("found"),
-            [KnownKey { key: key(1), line: 3 }, KnownKey { key: key(3), line: 5 }]
+            [KnownKey { key: key(1), line: 3, after: None }, KnownKey { key: key(3), line: 5, after: None }]
         );
         hosts.append("a", 1, key(3)).expect("there already");
         assert_eq!(fs::read_to_string(hosts.path()).expect("read"), text);
@@ -283,6 +326,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_follow_is_learned_and_takes_the_place_of_what_announced_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let hosts = KnownHosts::new(directory.path().join("known_hosts"));
+        let others = format!("# ours\nb:1 {}\n", key(1));
+        let text = |lines: &str| format!("{others}{lines}");
+        let now = || fs::read_to_string(hosts.path()).expect("read");
+        fs::write(hosts.path(), text(&format!("a:1 {}\n", key(1)))).expect("written");
+        hosts.learn("a", 1, key(9), Some(key(2))).expect("not on record");
+        assert_eq!(now(), text(&format!("a:1 {}\n", key(1))));
+        hosts.learn("A", 1, key(1), Some(key(2))).expect("learned");
+        let both = text(&format!("a:1 {}\na:1 {} after={}\n", key(1), key(2), key(1)));
+        assert_eq!(now(), both);
+        hosts.learn("a", 1, key(1), Some(key(2))).expect("known already");
+        assert_eq!(now(), both);
+        assert_eq!(hosts.lookup("a", 1).expect("found").len(), 2);
+        // The server has thought better of it, twice.
+        hosts.learn("a", 1, key(1), Some(key(3))).expect("another one");
+        assert_eq!(now(), text(&format!("a:1 {}\na:1 {} after={}\n", key(1), key(3), key(1))));
+        hosts.learn("a", 1, key(1), None).expect("none");
+        assert_eq!(now(), text(&format!("a:1 {}\n", key(1))));
+        // The time has come, and the next change is under way already.
+        hosts.learn("a", 1, key(1), Some(key(2))).expect("learned");
+        hosts.learn("a", 1, key(2), Some(key(4))).expect("shown");
+        assert_eq!(now(), text(&format!("a:1 {}\na:1 {} after={}\n", key(2), key(4), key(2))));
+        // What its user has written down stays.
+        fs::write(hosts.path(), text(&format!("a:1 {}\na:1 {}\n", key(1), key(2)))).expect("written");
+        hosts.learn("a", 1, key(2), Some(key(1))).expect("known already");
+        assert_eq!(now(), text(&format!("a:1 {}\na:1 {}\n", key(1), key(2))));
+    }
+
+    #[test]
     fn a_malformed_line_is_an_error_that_names_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let hosts = KnownHosts::new(directory.path().join("known_hosts"));
@@ -297,6 +371,8 @@ mod tests {
             format!("[]:1 {}", key(1)),
             format!("a:1 {} more", key(1)),
             format!("a:1 {} {}", key(1), key(2)),
+            format!("a:1 {} after=", key(1)),
+            format!("a:1 {} after={} more", key(1), key(2)),
         ] {
             fs::write(hosts.path(), format!("# first\nok:1 {}\n{bad}\n", key(9))).expect("written");
             for error in [
@@ -330,7 +406,7 @@ mod tests {
         let error = hosts.append("a", 1, key(2)).expect_err("second");
         assert_eq!(error.kind(), ErrorKind::HostKeyChanged);
         assert!(error.details().contains(&("line".to_owned(), Detail::Number(1))));
-        assert_eq!(hosts.lookup("a", 1).expect("found"), [KnownKey { key: key(1), line: 1 }]);
+        assert_eq!(hosts.lookup("a", 1).expect("found"), [KnownKey { key: key(1), line: 1, after: None }]);
     }
 
     #[test]

@@ -13,9 +13,11 @@ mod key_line;
 mod known_hosts;
 mod private_file;
 mod scope;
+mod server_key;
 
 pub use authorized_keys::{AuthorizedKeys, Refresh};
-pub(crate) use certificate::{certificate_key, certificate_name, certificates_from_pem};
+pub use certificate::NextKey;
+pub(crate) use certificate::{announced_key, certificate_key, certificate_name, certificates_from_pem};
 pub use identity::Identity;
 pub use invitations::{Invitation, Invitations};
 pub use key::PublicKey;
@@ -23,3 +25,5 @@ pub use key_file::{AuthorizedKey, KeyFile};
 pub(crate) use known_hosts::host_key_changed;
 pub use known_hosts::{KnownHosts, KnownKey};
 pub use scope::{Rights, Scope};
+pub use server_key::ServerKey;
+pub(crate) use server_key::Stamp;

@@ -107,7 +107,7 @@ fn directory(path: &Path) -> Option<fs::Metadata> {
     clippy::disallowed_methods,
     reason = "the operator's own configuration file, outside every root and never named by a peer"
 )]
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
@@ -223,7 +223,7 @@ impl Drop for Temporary {
 }
 
 /// Best effort: the content is on disk already, a power cut may at worst bring the old name back.
-fn flush_parent(path: &Path) {
+pub(super) fn flush_parent(path: &Path) {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         let _ = File::open(parent).and_then(|directory| directory.sync_all());
     }

@@ -179,6 +179,7 @@ impl Site {
         let server = Server::start(ServerOptions {
             listen: "127.0.0.1:0".to_owned(),
             identity: Identity::generate().unwrap(),
+            key_file: None,
             roots: vec![ServedRoot {
                 name: "r".to_owned(),
                 path: dir.path().join("root").into_os_string().into_encoded_bytes(),

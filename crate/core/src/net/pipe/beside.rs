@@ -491,7 +491,7 @@ async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result
     let mut options = ConnectOptions::new(host, offer.port, identity);
     options.trust.pins = vec![key];
     options.congestion = asked.congestion;
-    let (options, expected) = (Arc::new(options), [KnownKey { key, line: 0 }]);
+    let (options, expected) = (Arc::new(options), [KnownKey::pin(key)]);
     let own = offer.address.map(|address| SocketAddr::new(address, offer.port));
     let by_itself = async {
         let own = own.ok_or_else(|| unmet("it does not know its address"))?;

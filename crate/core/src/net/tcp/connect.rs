@@ -13,7 +13,7 @@ use crate::net::address;
 use crate::net::connect::{demand, principal, server_name};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::tls::client_config;
-use crate::trust::{KnownKey, PublicKey, certificate_key, certificate_name};
+use crate::trust::{KnownKey, NextKey, PublicKey, announced_key, certificate_key, certificate_name};
 use crate::{Error, ErrorKind, Result};
 
 /// A connection to a server that has proved its key.
@@ -21,6 +21,7 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) struct Connected {
     stream: TlsStream<TcpStream>,
     pub(in crate::net) server_key: Option<PublicKey>,
+    pub(in crate::net) next_key: Option<NextKey>,
     /// Where that is, for people.
     pub(in crate::net) address: String,
     idle_timeout: Duration,
@@ -29,7 +30,7 @@ pub(crate) struct Connected {
 impl Connected {
     /// Puts the connection to use.
     pub(in crate::net) fn start(self) -> PipeConnection {
-        let Self { stream, server_key, address, idle_timeout } = self;
+        let Self { stream, server_key, address, idle_timeout, .. } = self;
         let principal = principal(server_key, || shown(&stream).and_then(certificate_name));
         PipeConnection::over_tls(stream, TlsPeer::Server, principal, address, idle_timeout)
     }
@@ -74,6 +75,7 @@ async fn secure(
         // What answers is some other service's TLS.
         return Err(no_common_version());
     }
-    let server_key = shown(&stream).and_then(certificate_key);
-    Ok(Connected { stream, server_key, address, idle_timeout: options.idle_timeout })
+    let certificate = shown(&stream);
+    let (server_key, next_key) = (certificate.and_then(certificate_key), certificate.and_then(announced_key));
+    Ok(Connected { stream, server_key, next_key, address, idle_timeout: options.idle_timeout })
 }

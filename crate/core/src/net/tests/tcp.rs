@@ -40,7 +40,7 @@ struct Server {
 impl Server {
     fn at(address: SocketAddr, idle: Duration) -> Self {
         let identity = Identity::generate().expect("a key");
-        let tls = server_config(&identity, false, None).expect("settings");
+        let (tls, _) = server_config(&identity, false, None).expect("settings");
         let acceptor = Acceptor::bind(address, tls, idle, false, Gate::of_tcp()).expect("bound");
         Self { identity, acceptor, address }
     }

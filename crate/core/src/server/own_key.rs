@@ -1,0 +1,59 @@
+//! The key that a server shows, which may be changed while it runs.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use super::log::Happening;
+use super::{Shared, lock};
+use crate::error::Result;
+use crate::net::Listener;
+use crate::trust::{Identity, NextKey, PublicKey, ServerKey, Stamp};
+
+/// The files of a server's key, as they were seen last.
+pub(super) struct OwnKey {
+    path: PathBuf,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    stamp: Stamp,
+    key: PublicKey,
+    next: Option<NextKey>,
+}
+
+impl OwnKey {
+    /// Reads the key, and which one is to follow.
+    pub(super) fn load(path: PathBuf) -> Result<(Self, Identity)> {
+        let stamp = ServerKey::stamp(&path);
+        let ServerKey { identity, next } = ServerKey::load(&path)?;
+        let seen = Seen { stamp, key: identity.public_key(), next };
+        Ok((Self { path, seen: Mutex::new(seen) }, identity))
+    }
+
+    /// Shows what is to be shown now, when that is something else.
+    pub(super) fn look(&self, shared: &Shared, listener: &Listener) {
+        let stamp = ServerKey::stamp(&self.path);
+        let mut seen = lock(&self.seen);
+        let is_due = seen.next.is_some_and(|next| next.from <= SystemTime::now());
+        if stamp == seen.stamp && !is_due {
+            return;
+        }
+        seen.stamp = stamp;
+        let found = ServerKey::reload(&self.path).and_then(|found| listener.show(&found.identity).map(|()| found));
+        match found {
+            Ok(ServerKey { identity, next }) => {
+                let key = identity.public_key();
+                if (key, next) != (seen.key, seen.next) {
+                    shared.tell(None, || Happening::KeyShown { key, next });
+                }
+                (seen.key, seen.next) = (key, next);
+            }
+            // What was shown goes on being shown, until the file is another one.
+            Err(error) => {
+                seen.next = None;
+                shared.tell(None, || Happening::KeyUnusable(error));
+            }
+        }
+    }
+}

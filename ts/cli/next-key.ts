@@ -1,0 +1,12 @@
+import type { NextServerKey } from '../events.js';
+import { safe } from './names.js';
+import { note } from './output.js';
+
+/** Says that a server will show another key, which this side will not take by itself. */
+export function noteNextKey({ key, from, problem }: NextServerKey): void {
+  const why =
+    problem === undefined
+      ? 'the pin here was given, and has to name it by then: a second --pin, a new credential'
+      : `it could not be put on record: ${safe(problem)}`;
+  note(`warning: from ${from.toISOString()} on the server has the key ${key}; ${why}`);
+}
