@@ -759,6 +759,11 @@ export interface NativeTransfer {
   strictAttributes: boolean
   /** How content is compared. */
   compare: NativeCompare
+  /**
+   * Where content is compared, digests that earlier runs have made are used for files that are as they were then; a
+   * server has none.
+   */
+  checksumCache: boolean
   /** How times are compared. */
   modifyWindowNs: number
   /** Newer files at the destination stay. */

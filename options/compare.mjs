@@ -1,4 +1,4 @@
-import { EVERY } from './calls.mjs';
+import { EVERY, PLANNED } from './calls.mjs';
 import { bound, flag, own, window, word } from './kinds.mjs';
 
 export const title = 'How it is compared';
@@ -23,6 +23,17 @@ export const rows = [
       { flag: 'size-only', word: 'size', help: 'compare the size alone' },
       { flag: 'ignore-times', short: 'I', word: 'none', help: 'transfer every file, whatever its size and time' },
     ],
+  },
+  {
+    name: 'checksumCache',
+    kind: flag(),
+    calls: PLANNED,
+    field: { number: 193, at: 'checksum_cache', optional: true },
+    meaning:
+      'Where content is compared, digests that earlier runs have made are used for files that are as they were then; a server has none.',
+    flag: 'checksum-cache',
+    project: true,
+    help: 'with -c: do not read again what was hashed before, on this side, and is as it was then',
   },
   {
     name: 'modifyWindowNs',

@@ -668,6 +668,16 @@ export interface TransferOptions {
    */
   compare?: Compare | undefined;
   /**
+   * With `compare: 'content'`, do not read files again that an earlier run with this option has hashed on this side, while file system,
+   * inode, length and both times, to the nanosecond, are the same; see docs/safety.md. Digests are kept in the state directory. Has no effect
+   * on other comparisons, on a server, and on what is written.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('/data/', 'sparsync://host/data/', { compare: 'content', checksumCache: true })`
+   */
+  checksumCache?: boolean | undefined;
+  /**
    * How far two times may be apart and still be equal, in nanoseconds: `-1` for not at all, `0` to compare whole
    * seconds as rsync does. Of times that are compared with whole seconds the parts of a second do not count.
    *

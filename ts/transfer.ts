@@ -43,6 +43,7 @@ const OFF = [
   'openNoatime',
   'numericIds',
   'strictAttributes',
+  'checksumCache',
   'update',
   'ignoreExisting',
   'existing',
@@ -114,6 +115,7 @@ export const TRANSFER_CHECKS: {
   readonly superUser: Check<boolean>;
   readonly strictAttributes: Check<boolean>;
   readonly compare: Check<Compare>;
+  readonly checksumCache: Check<boolean>;
   readonly modifyWindowNs: Check<number>;
   readonly update: Check<boolean>;
   readonly ignoreExisting: Check<boolean>;
@@ -231,6 +233,7 @@ export const NOT_IN_VERIFY = [
   'superUser',
   'strictAttributes',
   'compare',
+  'checksumCache',
   'update',
   'ignoreExisting',
   'existing',
@@ -322,6 +325,7 @@ interface Given {
   superUser?: boolean;
   strictAttributes?: boolean;
   compare?: Compare;
+  checksumCache?: boolean;
   modifyWindowNs?: number;
   update?: boolean;
   ignoreExisting?: boolean;
@@ -415,6 +419,7 @@ export interface EngineOptions {
   superUser?: boolean;
   strictAttributes: boolean;
   compare: Compare;
+  checksumCache: boolean;
   modifyWindowNs: number;
   update: boolean;
   ignoreExisting: boolean;

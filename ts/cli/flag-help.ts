@@ -128,6 +128,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   checksum: { category: 'How it is compared', help: 'compare content instead of size and time' },
   'size-only': { category: 'How it is compared', help: 'compare the size alone' },
   'ignore-times': { category: 'How it is compared', help: 'transfer every file, whatever its size and time' },
+  'checksum-cache': {
+    category: 'How it is compared',
+    help: 'with -c: do not read again what was hashed before, on this side, and is as it was then',
+  },
   'modify-window': {
     category: 'How it is compared',
     help: 'times this far apart are equal; -1 compares nanoseconds (default: 0)',

@@ -28,6 +28,7 @@ mod snapshot;
 mod sources;
 mod state;
 mod storage;
+mod sums;
 mod transport;
 pub mod trust;
 mod views;

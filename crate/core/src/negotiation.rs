@@ -122,5 +122,6 @@ pub(crate) fn sender_options(
         terms,
         events: None,
         mounts: sources::known_mounts(source, request),
+        sums: None,
     })
 }

@@ -177,6 +177,7 @@ impl Prepared {
             quota: None,
             is_source: None,
             profile: ProfileExchange::None,
+            sums: None,
             no_room_reserved: AtomicBool::new(false),
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
-use sparsync_proto::{Direction, Figure, Frame, Request, SourceIds};
+use sparsync_proto::{Direction, Figure, Frame, Issue, IssueKind, Request, SourceIds};
 use tokio::sync::mpsc;
 
 use crate::claims::Claims;
@@ -26,6 +26,8 @@ use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
 use crate::snapshot;
 use crate::sources::{self, LocalSource, Source};
+use crate::storage::Sums;
+use crate::sums::sums_of;
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 use crate::views::{self, Stored};
 
@@ -169,6 +171,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
     let lanes = data.data_out(request.lanes);
     let terms = SenderTerms::Asked(Box::new(request.clone()));
     let options = SenderOptions {
+        sums: known_sums(request, job),
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
         events: Some(Arc::clone(job.events())),
@@ -239,6 +242,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         let mut options = prepared.options(&request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
         options.grant = accept.grant;
         options.profile = ProfileExchange::asked_by(&request);
+        options.sums = known_sums(&request, job);
         tell_dropped_owners(&request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         publish::stage(&mut prepared, &request, &session)?;
@@ -247,6 +251,15 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         Ok(PullEnd { refused: outcome.refused, count_first: None })
     })?;
     Ok((end, session))
+}
+
+/// Digests of content that are known on this side, where the run asks for them; that there can be none is told.
+fn known_sums(request: &Request, job: &JobContext) -> Option<Arc<dyn Sums>> {
+    let (sums, why) = sums_of(request);
+    if let Some(message) = why {
+        job.events().issue(Issue { kind: IssueKind::Notice, path: Vec::new(), message, old_kept: true });
+    }
+    sums
 }
 
 /// The terms of a receiver of this machine's own user; `what` says of the run what its process does not.
@@ -339,9 +352,13 @@ fn local_once(
         removes: request.removes_sources(),
     };
     let way = way_of(request);
+    options.sums = known_sums(request, job);
     options.writes.trusts_sender = way != Way::Hashed;
-    let sender_options =
-        SenderOptions { way, ..sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)? };
+    let sender_options = SenderOptions {
+        way,
+        sums: options.sums.clone(),
+        ..sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)?
+    };
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {
             // What goes wrong here is told by the session.

@@ -31,6 +31,11 @@ impl StateDir {
         Self { path: path.to_path_buf() }
     }
 
+    /// The file of digests of content.
+    pub(crate) fn sums(&self) -> PathBuf {
+        self.path.join("checksums")
+    }
+
     /// The file of what is remembered of a kind of things about one of them.
     pub(crate) fn file(&self, kind: &str, of: &[u8]) -> PathBuf {
         self.path.join(kind).join(hex(&blake3::hash(of).as_bytes()[..16]))

@@ -91,6 +91,9 @@ pub struct NativeTransfer {
     pub strict_attributes: bool,
     /// How content is compared.
     pub compare: NativeCompare,
+    /// Where content is compared, digests that earlier runs have made are used for files that are as they were then; a
+    /// server has none.
+    pub checksum_cache: bool,
     /// How times are compared.
     pub modify_window_ns: f64,
     /// Newer files at the destination stay.
@@ -237,6 +240,7 @@ impl NativeTransfer {
         request.super_user = self.super_user;
         request.strict_attributes = self.strict_attributes;
         request.attributes.compare = self.compare.into();
+        request.checksum_cache = self.checksum_cache;
         request.attributes.window = window(self.modify_window_ns);
         request.selection.update = self.update;
         request.selection.ignore_existing = self.ignore_existing;

@@ -194,6 +194,9 @@ pub struct Request {
     pub super_user: Option<bool>,
     /// An attribute that the destination's file system cannot hold is a failure of each entry that has one.
     pub strict_attributes: bool,
+    /// Where content is compared, digests that earlier runs have made are used for files that are as they were then; a
+    /// server has none.
+    pub checksum_cache: bool,
     /// Large files that changed are sent whole, and not as what the destination lacks.
     pub whole_file: Option<bool>,
     /// Files that are there are written over, and not replaced.
@@ -324,6 +327,7 @@ impl Default for Request {
             group_map: IdMap::default(),
             super_user: Option::default(),
             strict_attributes: false,
+            checksum_cache: false,
             whole_file: Option::default(),
             inplace: false,
             append: false,
@@ -411,6 +415,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("compare", "checksum", &[15]),
     ("compare", "size-only", &[15]),
     ("compare", "ignore-times", &[15]),
+    ("checksumCache", "checksum-cache", &[193]),
     ("modifyWindowNs", "modify-window", &[16]),
     ("update", "update", &[17, 1]),
     ("ignoreExisting", "ignore-existing", &[17, 2]),
@@ -581,4 +586,5 @@ message!(Request, "request" {
     186 critical planned,
     187 critical applies_plan,
     192 critical detect_renames,
+    193 optional checksum_cache,
 });

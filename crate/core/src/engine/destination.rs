@@ -71,9 +71,9 @@ pub(super) fn walk_destination(
     let mut clock = session.clock("walk", Phase::walk);
     if let Some(name) = what.single {
         // The source's name says whether a single file belongs to the run, and here it may have another.
-        let scan =
-            look_at(what.root, &RelPath::root(), std::iter::once(name), (what.options.attributes, what.options.judge))
-                .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
+        let ScanOptions { attributes, judge, sums, .. } = what.options;
+        let scan = look_at(what.root, &RelPath::root(), std::iter::once(name), (attributes, judge, sums))
+            .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
         let _ = to.send((Found::Listed(Box::new(scan)), None));
         return Ok(());
     }

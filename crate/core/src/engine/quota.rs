@@ -43,6 +43,7 @@ impl Quota {
             one_file_system: false,
             omit_mount_points: false,
             open_noatime: false,
+            sums: None,
         };
         for item in walk(top, options, true) {
             session.check()?;

@@ -91,6 +91,7 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
         one_file_system: false,
         omit_mount_points: false,
         open_noatime: false,
+        sums: None,
     };
     let scan =
         scan_directory(root, path, &InForce::default(), &options, &mut ScanBuffers::default()).map_err(|error| {

@@ -1,11 +1,32 @@
 //! Digests of content.
 
+use std::time::SystemTime;
+
 use sparsync_proto::ContentDigest;
 
-use super::{Directory, File, Result};
+use super::{Directory, File, Result, Status};
 
 /// Bytes read at once from large files.
 const READ_BYTES: usize = 256 << 10;
+
+/// Digests that were made before, of files that are still as they were then.
+pub(crate) trait Sums: std::fmt::Debug + Send + Sync {
+    /// The digest of a file that has this status.
+    fn find(&self, status: &Status) -> Option<ContentDigest>;
+
+    /// Keeps the digest of a file that had this status before it was hashed, and after; `begun` is when that began.
+    fn keep(&self, status: &Status, begun: SystemTime, digest: &ContentDigest);
+
+    /// Keeps what is new for later runs, as far as that is possible.
+    fn save(&self);
+}
+
+/// Whether two looks have seen the same state of a file.
+fn is_same(one: &Status, other: &Status) -> bool {
+    let of =
+        |status: &Status| (status.device, { status.stamp.ino }, status.size, status.meta.mtime, { status.stamp.ctime });
+    of(one) == of(other)
+}
 
 /// Buffers for hashing the files of a directory.
 #[derive(Default)]
@@ -20,16 +41,28 @@ impl Contents {
     pub(super) fn hash_file(
         &mut self,
         directory: &impl Directory,
-        name: &[u8],
+        (name, status): (&[u8], &Status),
         open_noatime: bool,
+        sums: Option<&dyn Sums>,
     ) -> Result<ContentDigest> {
+        if let Some(digest) = sums.and_then(|sums| sums.find(status)) {
+            return Ok(digest);
+        }
+        let begun = sums.map(|sums| (sums, SystemTime::now()));
         let file = directory.open_file(name)?;
         if open_noatime {
             file.keep_access_time();
         }
         let mut hasher = blake3::Hasher::new();
         hash_into(&mut hasher, &file, u64::MAX, &mut self.buffer)?;
-        Ok(*hasher.finalize().as_bytes())
+        let digest = *hasher.finalize().as_bytes();
+        // It is the file that was looked at, and nobody has changed it since.
+        if let Some((sums, begun)) = begun
+            && file.status().is_ok_and(|after| is_same(&after, status))
+        {
+            sums.keep(status, begun, &digest);
+        }
+        Ok(digest)
     }
 }
 

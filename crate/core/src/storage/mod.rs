@@ -35,7 +35,7 @@ use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 pub(crate) use backup::{BackupPlace, Backups, OnMade};
 pub(crate) use call::{CallError, NO_REFERENT};
 pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry};
-pub(crate) use hash::hash_prefix;
+pub(crate) use hash::{Sums, hash_prefix};
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
 pub(crate) use lent::Lent;
 pub(crate) use parts::{Cut, cut_file};

@@ -7,7 +7,7 @@ use sparsync_proto::{
     RelPath, RuleFileError, Time, Xattrs, is_acl,
 };
 
-use super::hash::Contents;
+use super::hash::{Contents, Sums};
 use super::judge::Judge;
 use super::links::{LinkMap, Linked};
 use super::prune::Pruner;
@@ -35,6 +35,8 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) omit_mount_points: bool,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
+    /// Digests of content that are known.
+    pub(crate) sums: Option<&'a dyn Sums>,
 }
 
 impl ScanOptions<'_> {
@@ -311,7 +313,7 @@ impl Scan {
         }
         if options.attributes.compares_content() {
             // Digests are put in order with the entries: pushed here, permuted in `finish`.
-            let digest = self.content_digest(directory, (name, kind), linked, options.open_noatime, found);
+            let digest = self.content_digest(directory, (name, kind, status), linked, options, found);
             found.contents.digests.push(digest);
         }
     }
@@ -344,9 +346,9 @@ impl Scan {
     fn content_digest(
         &mut self,
         directory: &impl Directory,
-        (name, kind): (&[u8], Kind),
+        (name, kind, status): (&[u8], Kind, &Status),
         linked: Option<Linked>,
-        open_noatime: bool,
+        options: &ScanOptions<'_>,
         found: &mut Entries,
     ) -> ContentDigest {
         if kind != Kind::File {
@@ -355,7 +357,7 @@ impl Scan {
         if let Some(digest) = linked.and_then(|linked| found.links.content(&linked)) {
             return digest;
         }
-        match found.contents.hash_file(directory, name, open_noatime) {
+        match found.contents.hash_file(directory, (name, status), options.open_noatime, options.sums) {
             Ok(digest) => {
                 if let Some(linked) = linked {
                     found.links.keep_content(&linked, digest);
@@ -519,7 +521,7 @@ pub(crate) fn look_at<'a>(
     root: &impl Storage,
     path: &RelPath,
     names: impl Iterator<Item = &'a [u8]>,
-    (attributes, judge): (Attributes, &Judge),
+    (attributes, judge, sums): (Attributes, &Judge, Option<&dyn Sums>),
 ) -> Result<Scan> {
     let directory = root.open(path, Access::Reach)?;
     let (in_force, mut found) = (InForce::default(), Entries::default());
@@ -532,6 +534,7 @@ pub(crate) fn look_at<'a>(
         one_file_system: false,
         omit_mount_points: false,
         open_noatime: false,
+        sums,
     };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
     let at = At::new(path, &in_force);

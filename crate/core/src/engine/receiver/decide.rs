@@ -215,8 +215,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let missing: Vec<&[u8]> = names.filter(|name| old.listing.find(name).is_none() && !is_hidden(name)).collect();
         let Some(root) = self.destination.root.as_ref().filter(|_| !missing.is_empty()) else { return Ok(()) };
         let look = |names: &[&[u8]]| {
-            let look =
-                || look_at(root, &old.path, names.iter().copied(), (self.options.attributes, &self.options.judge));
+            let look = || {
+                look_at(
+                    root,
+                    &old.path,
+                    names.iter().copied(),
+                    (self.options.attributes, &self.options.judge, self.options.sums()),
+                )
+            };
             let looked = self.widened().map_or_else(look, |widened| widened.within(&old.path, look));
             looked.map_err(|error| Error::io("cannot look at the destination", old.path.as_bytes(), error.into()))
         };

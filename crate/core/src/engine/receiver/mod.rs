@@ -54,8 +54,8 @@ use super::writer::{LaneWriter, MayBeLinked, PartialPlace, Partials, Writing};
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{
-    Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, TempName, TempNames, Widened,
-    WriteStorage,
+    Access, BackupPlace, Backups, CallError, Hold, Judge, Scan, ScanOptions, SessionId, Sums, TempName, TempNames,
+    Widened, WriteStorage,
 };
 use arrived::Arriving;
 pub(crate) use basis::{Basis, BasisUse, HidesBasis};
@@ -207,6 +207,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) is_source: Option<IsSource>,
     /// Whose profile goes with the result.
     pub(crate) profile: ProfileExchange,
+    /// Digests of content from earlier runs.
+    pub(crate) sums: Option<Arc<dyn Sums>>,
     /// Room was to be reserved, and could not be.
     pub(crate) no_room_reserved: AtomicBool,
 }
@@ -228,7 +230,13 @@ impl ReceiverOptions {
             one_file_system: false,
             omit_mount_points: false,
             open_noatime: self.open_noatime,
+            sums: self.sums(),
         }
+    }
+
+    /// Digests of content that are known.
+    fn sums(&self) -> Option<&dyn Sums> {
+        self.sums.as_deref()
     }
 
     /// What is set on entries.
@@ -312,6 +320,9 @@ pub(crate) fn run_receiver(
         if let Some(partials) = &writing.partials {
             partials.remove_empty();
         }
+    }
+    if let Some(sums) = &options.sums {
+        sums.save();
     }
     match (session.error(), outcome) {
         (Some(error), _) | (None, Err(error)) => Err(error),

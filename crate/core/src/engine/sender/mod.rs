@@ -28,7 +28,7 @@ use super::reader::{LaneReader, SkipList, Taken, Way};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
-use crate::storage::{Judge, Storage};
+use crate::storage::{Judge, Storage, Sums};
 pub(super) use answers::Answers;
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
@@ -104,6 +104,8 @@ pub(crate) struct SenderOptions {
     pub(crate) events: Option<Arc<EventQueue>>,
     /// The mount points that the last run has found; nothing on a dry run.
     pub(crate) mounts: Option<KnownMounts>,
+    /// Digests of content from earlier runs.
+    pub(crate) sums: Option<Arc<dyn Sums>>,
 }
 
 impl SenderOptions {
@@ -202,6 +204,9 @@ pub(crate) fn run_sender(
         // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
         drop(rx);
     });
+    if let Some(sums) = &options.sums {
+        sums.save();
+    }
     if let Some(error) = session.error() {
         return Err(error);
     }

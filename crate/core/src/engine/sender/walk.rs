@@ -25,6 +25,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
         one_file_system: shared.options.one_file_system,
         omit_mount_points: shared.options.omit_mount_points,
         open_noatime: shared.options.open_noatime,
+        sums: shared.options.sums.as_deref(),
     };
     let holds = options.digests_decide() && shared.source.file_name.is_none();
     let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk), holds);

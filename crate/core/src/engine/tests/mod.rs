@@ -125,6 +125,7 @@ fn sender_options(asked: Asked) -> SenderOptions {
         terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None, removes: false },
         events: None,
         mounts: None,
+        sums: None,
     }
 }
 
@@ -159,6 +160,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         quota: None,
         is_source: None,
         profile: ProfileExchange::None,
+        sums: None,
         no_room_reserved: AtomicBool::new(false),
     };
     let sender_options = sender_options(asked);

@@ -1,0 +1,99 @@
+// Content that was hashed before is not read again: --checksum-cache.
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+
+import type { ExecutionContext } from 'ava';
+
+import { copied } from './helpers/beside.js';
+import { cli } from './helpers/cli.js';
+import { judgedWhere } from './helpers/judge.js';
+import { type Ended, start } from './helpers/process.js';
+import { program } from './helpers/product.js';
+import { setup, type Setup } from './helpers/setup.js';
+import { hasStrace, straced } from './helpers/strace.js';
+
+/** Files that nobody has changed for a while: those that were just made are not remembered. */
+const OLD = new URL('../docs/adr', import.meta.url).pathname;
+
+/** Runs the command, and says how many files below `OLD` it has opened. */
+async function opened(
+  t: ExecutionContext,
+  { work, client }: Setup,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ files: number; ran: Ended }> {
+  const trace = `${work}/trace`;
+  const [strace = '', ...options] = straced(trace, ['-y', '-e', 'trace=openat']);
+  const words = [...options, process.execPath, program, ...args];
+  const ran = await start(t, strace, words, { env: { ...client.env, ...env } }).ended;
+  t.is(ran.code, 0, ran.stderr);
+  const files = readFileSync(trace, 'latin1').matchAll(/openat\([^)]*adr>, "[^"]*\.md"/g);
+  return { files: [...files].length, ran };
+}
+
+const judged = judgedWhere(hasStrace);
+
+judged('what was hashed before is read once, at either end of a run, and never for another comparison', async (t) => {
+  const set = await setup(t);
+  const [state, d] = [`${set.work}/state`, `${set.work}/d`];
+  const env = { SPARSYNC_STATE_DIR: state };
+  copied(OLD, d);
+  const all = (await opened(t, set, ['-rc', `${OLD}/`, d], env)).files;
+  const flags = ['-rc', '--checksum-cache'];
+  // A run that counts first looks twice without it.
+  const first = (await opened(t, set, [...flags, `${OLD}/`, d], env)).files;
+  t.true(first > 20 && first <= all, `${first} of ${all}`);
+  t.is(statSync(`${state}/checksums`).mode & 0o777, 0o600);
+  // A server has no cache: what it has is hashed by another process.
+  copied(d, `${set.served}/d`);
+  for (const [files, args] of [
+    [0, [...flags, `${OLD}/`, d]],
+    [0, [...flags, `${OLD}/`, set.url('d')]],
+    [all, ['-rc', `${OLD}/`, d]],
+  ] as const) {
+    t.is((await opened(t, set, args, env)).files, files, args.join(' '));
+  }
+  // What is not as it was when it was hashed is found, whatever its size and its time say.
+  const name = `${d}/0001-lockfile-and-platform-packages.md`;
+  const { atime, mtime } = statSync(name);
+  writeFileSync(name, readFileSync(name, 'utf8').toUpperCase());
+  utimesSync(name, atime, mtime);
+  const found = await opened(t, set, [...flags, '-i', `${OLD}/`, d], env);
+  t.regex(found.ran.stdout, /0001-lockfile/);
+  t.is(found.files, 1);
+  t.true(readFileSync(name).equals(readFileSync(`${OLD}/0001-lockfile-and-platform-packages.md`)));
+});
+
+judged('a file that was just written is not remembered, and a torn cache is as none', async (t) => {
+  const set = await setup(t);
+  const state = `${set.work}/state`;
+  const env = { SPARSYNC_STATE_DIR: state };
+  mkdirSync(`${set.work}/s`);
+  writeFileSync(`${set.work}/s/new`, 'new');
+  const user = { ...set.client, env: { ...set.client.env, ...env } };
+  const flags = ['-ac', '--checksum-cache'];
+  const ran = await cli(t, user, [...flags, `${set.work}/s/`, `${set.work}/d`]);
+  t.is(ran.code, 0, ran.stderr);
+  t.is(statSync(`${state}/checksums`, { throwIfNoEntry: false }), undefined);
+  copied(OLD, `${set.work}/e`);
+  const run = (): Promise<{ files: number }> =>
+    opened(t, set, ['-rc', '--checksum-cache', `${OLD}/`, `${set.work}/e`], env);
+  const all = (await run()).files;
+  t.is((await run()).files, 0);
+  writeFileSync(`${state}/checksums`, readFileSync(`${state}/checksums`).subarray(0, -7));
+  t.is((await run()).files, all);
+  t.is((await run()).files, 0);
+  chmodSync(`${state}/checksums`, 0o666);
+  t.is((await run()).files, all);
+});
+
+judged('where there is no state directory it is said, and the run is as any other', async (t) => {
+  const set = await setup(t);
+  copied(OLD, `${set.work}/d`);
+  rmSync(`${set.work}/d/0001-lockfile-and-platform-packages.md`);
+  const args = ['-rc', '--checksum-cache', `${OLD}/`, `${set.work}/d`];
+  const { ran } = await opened(t, set, args, { SPARSYNC_STATE_DIR: '/proc/nowhere' });
+  t.regex(ran.stderr, /no checksum cache in \/proc\/nowhere/);
+  const homes = { HOME: '', XDG_STATE_HOME: '', SPARSYNC_STATE_DIR: '' };
+  const homeless = await opened(t, set, args, homes);
+  t.regex(homeless.ran.stderr, /names no state directory/);
+});
