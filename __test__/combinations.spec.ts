@@ -434,6 +434,8 @@ class Trial {
     if (has('--delete') && stderr.includes('could not make way')) return true;
     // Nothing is deleted here when a source is missing.
     if (has('--delete') && sources.some((source) => !existsSync(at(source)))) return true;
+    // A directory that is named twice is there twice for rsync, and not empty.
+    if (has('-m') && new Set(this.#list).size < this.#list.length) return true;
     // A slash says that it is a directory.
     return sources.some(
       (source) => source.endsWith('/') && isOther(at(source.slice(0, -1))) && !isDirectory(at(source)),
