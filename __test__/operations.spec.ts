@@ -9,7 +9,7 @@ import { AccessError, ConfigError, ConnectionError, LimitError, connect, serve, 
 import type { ConnectOptions, ServeOptions } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { freePort } from './helpers/port.js';
-import { until } from './helpers/process.js';
+import { type Ended, until } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { failure, setup } from './helpers/setup.js';
@@ -232,6 +232,24 @@ test('a server with another key is a hard stop, which says what lifts it', async
   for (const bad of [['remove'], ['replace', at], ['list', at], [at, server.pin, 'x'], ['remove', at, server.pin]]) {
     t.is((await cli(t, user, ['trust', ...bad])).code, exit.usage, bad.join(' '));
   }
+});
+
+test('the prefix of a key is made by its first sync, and nothing else that is missing', async (t) => {
+  const work = workDir(t);
+  const [served, user] = [dir(work, 'served'), client(work)];
+  const allow = [`deep ${user.publicKey} root=root/of/deep allow=read,write`];
+  const server = await startServer(t, { home: work, roots: { root: served }, allow });
+  user.trust(server.port, server.pin);
+  const { url } = server;
+  writeFileSync(`${dir(work, 'source')}/f`, 'f');
+  const push = (...to: readonly string[]): Promise<Ended> =>
+    cli(t, user, ['-a', `${work}/source/`, url('root', ...to)]);
+  t.is((await cli(t, user, ['-a', url('root', 'of/deep/'), `${work}/back`])).code, exit.partial);
+  t.is((await push('of/deep/a/b')).code, exit.io);
+  t.false(existsSync(`${served}/of`));
+  t.is((await push('of/deep/a')).code, exit.ok);
+  t.is(readFileSync(`${served}/of/deep/a/f`, 'utf8'), 'f');
+  t.is((await push('of/deep/b/c')).code, exit.io);
 });
 
 test('the chapter on running a server does what it says', async (t) => {

@@ -94,6 +94,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) may_set_acls: bool,
     /// Below a served root.
     pub(crate) is_served: bool,
+    /// How many names of the path are the prefix of the client's key, which is made when it is missing.
+    pub(crate) prefix_depth: usize,
     /// What the lock's next victim is told.
     pub(crate) holder: String,
 }
@@ -271,6 +273,8 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     let (existing, missing) = open_existing(place.top, &directory)?;
     // As rsync: the last name of the destination may be missing, not what is above it.
     let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);
+    let existing_depth = directory.components().count() - missing.components().count();
+    let allowed = allowed + terms.prefix_depth.saturating_sub(existing_depth);
     if !request.mkpath && missing.components().count() > allowed {
         return Err(Error::new(ErrorKind::NotFound, "the directory that should hold the destination does not exist")
             .at(directory.as_bytes()));

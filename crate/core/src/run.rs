@@ -275,6 +275,7 @@ fn own_terms<'a>(
         source_ids,
         append_only: false,
         may_be_read: true,
+        prefix_depth: 0,
         is_served: false,
         may_chown: true,
         may_make_specials: true,

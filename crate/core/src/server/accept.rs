@@ -56,11 +56,16 @@ pub(super) async fn watch_keys(shared: Arc<Shared>, listener: Listener) {
         if let Some(own_key) = &shared.own_key {
             own_key.look(&shared, &listener);
         }
-        if !matches!(shared.keys.refresh_if_changed(), Refresh::Unchanged) {
-            tell_keys(&shared);
-        }
+        refresh_keys(&shared);
         // Also when nothing has changed: the time of a key may be over.
         end_revoked(&shared);
+    }
+}
+
+/// Reads the authorized keys when their file has changed.
+pub(super) fn refresh_keys(shared: &Shared) {
+    if !matches!(shared.keys.refresh_if_changed(), Refresh::Unchanged) {
+        tell_keys(shared);
     }
 }
 

@@ -6,12 +6,12 @@ use sparsync_proto::session::Opened;
 use sparsync_proto::{Direction, Keep, MissingSources, RelPath, Request};
 
 use super::Shared;
-use super::accept::ConnectedClient;
+use super::accept::{ConnectedClient, refresh_keys};
 use super::roots::OpenRoot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::option_dirs::basis_use;
 use crate::transport::Principal;
-use crate::trust::{Rights, Scope};
+use crate::trust::{PublicKey, Rights, Scope};
 
 impl Shared {
     /// What is asked for, by the paths that the operator's own have where everything is served.
@@ -33,7 +33,7 @@ impl Shared {
             Error::new(ErrorKind::Unauthorized, format!("the server does not know the client's key {key}"))
         };
         if self.keys.decides() {
-            let scope = key.and_then(|key| self.keys.find(&key));
+            let scope = key.and_then(|key| self.authorized(&key));
             if let Some(scope) = scope.as_ref().filter(|scope| scope.is_over()) {
                 let message = format!("the time of the key {:?} is over", scope.name);
                 return Err(Error::new(ErrorKind::Unauthorized, message));
@@ -48,6 +48,14 @@ impl Shared {
             // Nothing says yet what a user of this machine may do.
             Principal::Anonymous | Principal::Key(_) | Principal::User(_) => Err(unknown()),
         }
+    }
+
+    /// The scope of a key. One that is not known may just have been invited: the file is looked at before it is refused.
+    fn authorized(&self, key: &PublicKey) -> Option<Arc<Scope>> {
+        self.keys.find(key).or_else(|| {
+            refresh_keys(self);
+            self.keys.find(key)
+        })
     }
 
     /// The root of a request, when the client may know that it is there.

@@ -275,7 +275,6 @@ impl Answer<'_> {
         control: ControlLane,
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<Served> {
-        let rights = &self.client.scope.rights;
         let place = Place { top: &self.open(request)?.root, path: request.path.clone() };
         if let Some(name) = &request.file_name {
             // Whether it is put below a directory or gets another name is not known yet.
@@ -284,21 +283,7 @@ impl Answer<'_> {
         }
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let rules = self.rules(request, &prefix_of)?;
-        let terms = ReceiverTerms {
-            file_name: request.file_name.as_deref(),
-            bounds: (request.bytes_bound, request.entries_bound),
-            source_ids: SourceIds::Claimed,
-            append_only: !rights.write,
-            may_be_read: rights.read,
-            is_served: self.shared.own.is_none(),
-            may_chown: rights.owner,
-            may_make_specials: rights.special,
-            may_set_foreign_xattrs: rights.xattrs,
-            may_set_acls: rights.acls,
-            stored: Stored::at_acceptor(request),
-            place: &rules,
-            holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
-        };
+        let terms = self.terms(request, &rules);
         let prepare = || prepare::destination(&place, request, &terms);
         let mut prepared = match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
             Err(error) if error.kind() == ErrorKind::Busy => {
@@ -337,6 +322,27 @@ impl Answer<'_> {
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
         publish::stage(&mut prepared, request, self.session).and_then(|()| snapshot::stage(&mut prepared, request))?;
         run_receiver(self.session, &prepared.destination, &options, control, lanes).map(|end| Served::Done(end.refused))
+    }
+
+    /// What the receiver of a request is told besides it.
+    fn terms<'a>(&self, request: &'a Request, rules: &'a RulePlace<'a>) -> ReceiverTerms<'a> {
+        let rights = &self.client.scope.rights;
+        ReceiverTerms {
+            file_name: request.file_name.as_deref(),
+            bounds: (request.bytes_bound, request.entries_bound),
+            source_ids: SourceIds::Claimed,
+            append_only: !rights.write,
+            may_be_read: rights.read,
+            is_served: self.shared.own.is_none(),
+            prefix_depth: self.prefix_of(request, &request.path).map_or(0, |prefix| prefix.components().count()),
+            may_chown: rights.owner,
+            may_make_specials: rights.special,
+            may_set_foreign_xattrs: rights.xattrs,
+            may_set_acls: rights.acls,
+            stored: Stored::at_acceptor(request),
+            place: rules,
+            holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
+        }
     }
 
     /// Refuses to publish where the destination cannot change places, and snapshots of which some paths would be hidden.
