@@ -446,7 +446,9 @@ class Trial {
   #pairs(): (readonly [Entry, Entry | undefined])[] {
     const sources = ['src', 'other'].map((name) => walk(`${this.#work}/${name}`));
     const sourceOf = (path: string): Entry | undefined => {
-      const names = [path, path.slice(path.indexOf('/') + 1)];
+      // What a list names arrives under its last name, without -R.
+      const listed = this.#list.filter((each) => path === basename(each) || path.startsWith(`${basename(each)}/`));
+      const names = [path, path.slice(path.indexOf('/') + 1), ...listed.map((each) => `${dirname(each)}/${path}`)];
       return sources.flatMap((source) => names.flatMap((name) => source.get(name) ?? []))[0];
     };
     return [...walk(`${this.#work}/start`)].map(([path, entry]) => [entry, sourceOf(path)]);
