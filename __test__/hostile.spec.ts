@@ -2,6 +2,7 @@
 // the server goes on serving somebody else. Frames that no honest peer sends are tried on the Rust side.
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { createConnection } from 'node:net';
 import {
   chownSync,
   existsSync,
@@ -40,8 +41,23 @@ async function stillServes(t: ExecutionContext, { work, served, access, url }: S
   t.is(readFileSync(`${served}/honest/file`, 'utf8'), label, 'the server serves another client');
 }
 
-judged('a server with another key than the pinned one is refused before anything is sent', async (t) => {
+/** What carries the runs of a test. */
+interface Over {
+  readonly transport: 'quic' | 'tcp';
+}
+
+/** Declares a test for each network protocol. */
+function judgedOver(title: string, body: (t: ExecutionContext, over: Over) => Promise<void>): void {
+  for (const transport of ['quic', 'tcp'] as const) judged(`${title} (${transport})`, (t) => body(t, { transport }));
+}
+
+async function setupOver(t: ExecutionContext, over: Over): Promise<Setup> {
   const made = await setup(t);
+  return { ...made, access: { ...made.access, ...over } };
+}
+
+judgedOver('a server with another key than the pinned one is refused before anything is sent', async (t, over) => {
+  const made = await setupOver(t, over);
   const { work, served, client: user, server } = made;
   plainTree(`${work}/source`, { directories: 1, files: 3 });
   const stranger = client(work, 'stranger');
@@ -52,6 +68,7 @@ judged('a server with another key than the pinned one is refused before anything
     sync(`${work}/source`, server.url('root', 'tree'), {
       identity: { keyPath: user.keyPath },
       trust: { pin: stranger.publicKey },
+      ...over,
     }),
     HostKeyError,
   );
@@ -62,11 +79,21 @@ judged('a server with another key than the pinned one is refused before anything
 
   // By the file of pins: unknown, then known under another key, then right.
   const unknown = client(work, 'unknown');
-  const refusedAtFirst = await cli(t, unknown, ['-a', `${work}/source/`, server.url('root', 'tree')]);
+  const refusedAtFirst = await cli(t, unknown, [
+    '-a',
+    `--transport=${over.transport}`,
+    `${work}/source/`,
+    server.url('root', 'tree'),
+  ]);
   t.is(refusedAtFirst.code, exit.hostKey);
   t.true(refusedAtFirst.stderr.includes(server.pin), 'the message shows the key to compare');
   unknown.trust(server.port, stranger.publicKey);
-  const changed = await cli(t, unknown, ['-a', `${work}/source/`, server.url('root', 'tree')]);
+  const changed = await cli(t, unknown, [
+    '-a',
+    `--transport=${over.transport}`,
+    `${work}/source/`,
+    server.url('root', 'tree'),
+  ]);
   t.is(changed.code, exit.hostKeyChanged);
   t.deepEqual(touched(before, walk(served)), []);
   await stillServes(t, made, 'after a wrong pin');
@@ -109,13 +136,13 @@ judged('the API never trusts at first sight unless told to, and then remembers',
   t.deepEqual(readdirSync(`${work}/trap`), []);
 });
 
-judged('a client whose key is not known gets nothing and learns nothing', async (t) => {
-  const made = await setup(t);
+judgedOver('a client whose key is not known gets nothing and learns nothing', async (t, over) => {
+  const made = await setupOver(t, over);
   const { work, served, server } = made;
   plainTree(`${work}/source`, { directories: 1, files: 3 });
   plainTree(`${served}/tree`, { directories: 1, files: 3 });
   const stranger = client(work, 'stranger');
-  const access = accessOf(stranger, server);
+  const access = { ...accessOf(stranger, server), ...over };
   const before = walk(served);
   for (const attempt of [
     () => sync(`${work}/source`, server.url('root', 'tree'), access),
@@ -129,13 +156,18 @@ judged('a client whose key is not known gets nothing and learns nothing', async 
   }
   t.false(existsSync(`${work}/copy`));
   stranger.trust(server.port, server.pin);
-  const ran = await cli(t, stranger, ['-a', `${work}/source/`, server.url('root', 'tree')]);
+  const ran = await cli(t, stranger, [
+    '-a',
+    `--transport=${over.transport}`,
+    `${work}/source/`,
+    server.url('root', 'tree'),
+  ]);
   t.is(ran.code, exit.unauthorized);
   t.deepEqual(touched(before, walk(served)), []);
   await stillServes(t, made, 'after a stranger');
 });
 
-judged('each scope permits what it says and nothing beyond', async (t) => {
+judgedOver('each scope permits what it says and nothing beyond', async (t, over) => {
   const work = workDir(t);
   const served = dir(work, 'served');
   const private_ = dir(work, 'private');
@@ -157,7 +189,7 @@ judged('each scope permits what it says and nothing beyond', async (t) => {
     roots: { root: served, private: private_ },
     allow: Object.entries(scopes).map(([name, scope]) => `${name} ${users[name]?.publicKey ?? ''}${scope}`),
   });
-  const access = (name: keyof typeof scopes) => accessOf(users[name] ?? client(work, name), server);
+  const access = (name: keyof typeof scopes) => ({ ...accessOf(users[name] ?? client(work, name), server), ...over });
 
   const before = walk(served, { content: true });
   const refusals: ReadonlyArray<readonly [string, () => PromiseLike<unknown>]> = [
@@ -186,7 +218,10 @@ judged('each scope permits what it says and nothing beyond', async (t) => {
   }
   const user = users['reader'] ?? client(work);
   user.trust(server.port, server.pin);
-  t.is((await cli(t, user, ['-a', `${work}/source/`, server.url('root', 'own')])).code, exit.unauthorized);
+  t.is(
+    (await cli(t, user, ['-a', `--transport=${over.transport}`, `${work}/source/`, server.url('root', 'own')])).code,
+    exit.unauthorized,
+  );
 
   // And what is within the scope is done.
   await sync(server.url('root', 'own'), `${work}/read`, access('reader'));
@@ -236,49 +271,55 @@ async function eventually(attempt: () => Promise<unknown>): Promise<unknown> {
   return undefined;
 }
 
-judged('a key that is revoked loses its connections and gets no new one; the others keep theirs', async (t) => {
-  t.timeout(120_000);
-  const work = workDir(t);
-  const served = dir(work, 'served');
-  plainTree(`${work}/source`, { directories: 1, files: 3 });
-  const [user, other] = [client(work, 'user'), client(work, 'other')];
-  const configDir = dir(work, 'server.config');
-  const both = `user ${user.publicKey}\nother ${other.publicKey}\n`;
-  writeFileSync(`${configDir}/authorized_keys`, `# who may come\n${both}`, { mode: 0o600 });
-  const server = await startServer(t, { home: work, roots: { root: served } });
-  const [mine, its] = [
-    await connect(server.url(), accessOf(user, server)),
-    await connect(server.url(), accessOf(other, server)),
-  ];
-  await mine.push(`${work}/source`, 'root/mine');
-  await its.push(`${work}/source`, 'root/its');
+judgedOver(
+  'a key that is revoked loses its connections and gets no new one; the others keep theirs',
+  async (t, over) => {
+    t.timeout(120_000);
+    const work = workDir(t);
+    const served = dir(work, 'served');
+    plainTree(`${work}/source`, { directories: 1, files: 3 });
+    const [user, other] = [client(work, 'user'), client(work, 'other')];
+    const configDir = dir(work, 'server.config');
+    const both = `user ${user.publicKey}\nother ${other.publicKey}\n`;
+    writeFileSync(`${configDir}/authorized_keys`, `# who may come\n${both}`, { mode: 0o600 });
+    const server = await startServer(t, { home: work, roots: { root: served } });
+    const [mine, its] = [
+      await connect(server.url(), { ...accessOf(user, server), ...over }),
+      await connect(server.url(), { ...accessOf(other, server), ...over }),
+    ];
+    await mine.push(`${work}/source`, 'root/mine');
+    await its.push(`${work}/source`, 'root/its');
 
-  writeFileSync(`${configDir}/authorized_keys`, `other ${other.publicKey}\n`, { mode: 0o600 });
-  // The promise is five seconds; nobody is waited for without end.
-  const refused = await eventually(() =>
-    mine.list('root').then(
-      () => undefined,
-      (error: unknown) => error,
-    ),
-  );
-  t.true(refused instanceof SparsyncError, 'the connection of a revoked key still works');
-  t.true(['ERR_SPARSYNC_UNAUTHORIZED', 'ERR_SPARSYNC_CLOSED'].includes(codeOf(refused) ?? ''), codeOf(refused));
-  const again = await rejection(t, (async () => (await connect(server.url(), accessOf(user, server))).list())());
-  t.is(codeOf(again), 'ERR_SPARSYNC_UNAUTHORIZED');
+    writeFileSync(`${configDir}/authorized_keys`, `other ${other.publicKey}\n`, { mode: 0o600 });
+    // The promise is five seconds; nobody is waited for without end.
+    const refused = await eventually(() =>
+      mine.list('root').then(
+        () => undefined,
+        (error: unknown) => error,
+      ),
+    );
+    t.true(refused instanceof SparsyncError, 'the connection of a revoked key still works');
+    t.true(['ERR_SPARSYNC_UNAUTHORIZED', 'ERR_SPARSYNC_CLOSED'].includes(codeOf(refused) ?? ''), codeOf(refused));
+    const again = await rejection(
+      t,
+      (async () => (await connect(server.url(), { ...accessOf(user, server), ...over })).list())(),
+    );
+    t.is(codeOf(again), 'ERR_SPARSYNC_UNAUTHORIZED');
 
-  await its.push(`${work}/source`, 'root/its');
-  await its.close();
-  await mine.close();
+    await its.push(`${work}/source`, 'root/its');
+    await its.close();
+    await mine.close();
 
-  writeFileSync(`${configDir}/authorized_keys`, both, { mode: 0o600 });
-  const back = await eventually(() =>
-    sync(`${work}/source`, server.url('root', 'mine'), accessOf(user, server)).then(
-      () => 'let in',
-      () => undefined,
-    ),
-  );
-  t.is(back, 'let in');
-});
+    writeFileSync(`${configDir}/authorized_keys`, both, { mode: 0o600 });
+    const back = await eventually(() =>
+      sync(`${work}/source`, server.url('root', 'mine'), { ...accessOf(user, server), ...over }).then(
+        () => 'let in',
+        () => undefined,
+      ),
+    );
+    t.is(back, 'let in');
+  },
+);
 
 judged('a server lets anybody in only on loopback, and only when told to', async (t) => {
   const work = workDir(t);
@@ -501,5 +542,14 @@ test('a server that is talked to by noise goes on serving', async (t) => {
     await new Promise((resolve) => noise.send(datagram, made.server.port, '127.0.0.1', resolve));
   }
   noise.close();
+  for (let i = 0; i < scaled(50, 1000); i += 1) {
+    const stream = createConnection(made.server.port, '127.0.0.1');
+    // The server may have gone by the time that all of it is said.
+    stream.on('error', () => undefined);
+    stream.resume();
+    // Half of them claim to begin a handshake of TLS.
+    stream.end(Buffer.concat([Buffer.from(i % 2 === 0 ? [22, 3, 1, 2, 0, 1] : []), randomBytes(i * 37)]));
+    await new Promise((resolve) => stream.once('close', resolve));
+  }
   await stillServes(t, made, 'after noise');
 });

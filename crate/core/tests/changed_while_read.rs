@@ -221,12 +221,11 @@ async fn sent(trap: &Trap, file: &std::fs::File, between: impl FnOnce(&std::fs::
     control.until(|frame| matches!(frame, Frame::List { .. })).await;
     between(file);
     control.write(&Frame::Want { directory: 0, files: vec![0], resume: vec![] }).await;
-    let mut lane = unhung(trap.connection.accept_uni()).await.unwrap();
-    // Session number and lane.
-    unhung(lane.read_exact(&mut [0; 9])).await.unwrap();
+    let mut lane = control.lane_in().await;
+    let lane = lane.quic();
     let mut begun = 0;
     'records: loop {
-        let pack = next_pack(&mut lane).await;
+        let pack = next_pack(lane).await;
         let mut reader = Reader::new(&pack);
         while !reader.is_empty() {
             match Record::decode(&mut reader).unwrap() {

@@ -8,7 +8,10 @@ mod support;
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::{Attributes, Frame, Grant, Kind, Request, limits};
-use support::{Site, Trap, body, contents, directory, files, pull_from, push_to, put, run, snapshot, start, unhung};
+use support::over::{on_every_network, on_every_transport};
+use support::{
+    Over, Site, Trap, body, contents, directory, files, pull_from, push_to, put, run, snapshot, start, unhung,
+};
 
 /// Everything is carried.
 fn everything(request: Request) -> Request {
@@ -133,9 +136,8 @@ fn lies() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-#[tokio::test]
-async fn a_server_refuses_each_lie_of_a_client() {
-    let site = Site::new("allow=read,write,delete,owner,special,xattrs,acls").await;
+async fn a_server_refuses_each_lie_of_a_client(over: Over) {
+    let site = Site::over(over, "allow=read,write,delete,owner,special,xattrs,acls").await;
     put(&site.root(), "dst/keep", "old");
     let before = snapshot(&site.root());
     let root = body(&Frame::Directories(vec![directory("", 1)]));
@@ -152,11 +154,10 @@ async fn a_server_refuses_each_lie_of_a_client() {
     assert_eq!(contents(&site.root().join("honest")), contents(&site.local()));
 }
 
-#[tokio::test]
-async fn a_client_refuses_each_lie_of_a_server() {
+async fn a_client_refuses_each_lie_of_a_server(over: Over) {
     let root = body(&Frame::Directories(vec![directory("", 1)]));
     for (what, lie) in lies() {
-        let trap = Trap::new().await;
+        let trap = Trap::over(over).await;
         put(&trap.local(), "keep", "old");
         let before = snapshot(&trap.local());
         let job = start(&trap.client, everything(pull_from("tree")), &trap.local());
@@ -169,8 +170,7 @@ async fn a_client_refuses_each_lie_of_a_server() {
     }
 }
 
-#[tokio::test]
-async fn what_was_not_asked_for_is_refused_either_way() {
+async fn what_was_not_asked_for_is_refused_either_way(over: Over) {
     let root = body(&Frame::Directories(vec![directory("", 1)]));
     let named = acl(2, &[(1, 0, NONE), (2, 7, 7), (4, 4, NONE), (16, 0, NONE), (32, 0, NONE)]);
     let only = |attributes: Attributes| Request { attributes, ..pull_from("tree") };
@@ -193,7 +193,7 @@ async fn what_was_not_asked_for_is_refused_either_way() {
             entry(Kind::Fifo, &xattrs(&[(ACCESS, &named)])),
         ),
     ] {
-        let trap = Trap::new().await;
+        let trap = Trap::over(over).await;
         put(&trap.local(), "keep", "old");
         let before = snapshot(&trap.local());
         let mut asked = request.clone();
@@ -209,7 +209,7 @@ async fn what_was_not_asked_for_is_refused_either_way() {
             assert_eq!(error.kind(), ErrorKind::Protocol, "{what}: {error:?}");
             assert_eq!(snapshot(&trap.local()), before, "{what}");
         }
-        let site = Site::new("allow=read,write,delete,owner,special,xattrs,acls").await;
+        let site = Site::over(over, "allow=read,write,delete,owner,special,xattrs,acls").await;
         put(&site.root(), "dst/keep", "old");
         let before = snapshot(&site.root());
         let mut control = site.raw().await.session(Request { attributes: asked.attributes, ..push_to("dst") }).await;
@@ -222,9 +222,8 @@ async fn what_was_not_asked_for_is_refused_either_way() {
 }
 
 /// What the kernel may have no room for is told of its path, and costs no other.
-#[tokio::test]
-async fn an_acl_of_eight_thousand_people_costs_no_more_than_itself() {
-    let site = Site::new("allow=read,write,delete,owner,special,acls").await;
+async fn an_acl_of_eight_thousand_people_costs_no_more_than_itself(over: Over) {
+    let site = Site::over(over, "allow=read,write,delete,owner,special,acls").await;
     put(&site.root(), "dst/keep", "old");
     let mut entries = vec![(1, 0, NONE)];
     entries.extend((0..8_000).map(|id| (2, 7, id)));
@@ -246,4 +245,15 @@ async fn an_acl_of_eight_thousand_people_costs_no_more_than_itself() {
         }
     }
     assert!(site.root().join("dst/crowded").symlink_metadata().is_ok());
+}
+
+on_every_network!(
+    a_server_refuses_each_lie_of_a_client,
+    what_was_not_asked_for_is_refused_either_way,
+    an_acl_of_eight_thousand_people_costs_no_more_than_itself
+);
+
+mod of_servers {
+    use super::*;
+    on_every_transport!(a_client_refuses_each_lie_of_a_server);
 }

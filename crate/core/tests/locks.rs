@@ -10,7 +10,8 @@ use sparsync_core::proto::{Grant, Request};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Client, Detail, ErrorKind, Job, Run, start_local};
 use support::{
-    Control, RawClient, Site, connect_options, contents, directory, files, leftovers, push_to, put, run, start, unhung,
+    Control, RawClient, Site, Wire, connect_options, contents, directory, files, leftovers, push_to, put, run, start,
+    unhung,
 };
 
 const FIRST: FileId = FileId { directory: 0, index: 0 };
@@ -82,7 +83,7 @@ async fn a_writer_that_may_wait_waits() {
     let others = site.client().await;
     let error = run(&others, push_to("dst"), &site.local()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
-    raw.connection.close(0u32.into(), b"");
+    raw.wire.close();
     drop(control);
     unhung(job.done()).await.unwrap();
     assert_eq!(std::fs::read(site.root().join("dst/a")).unwrap(), b"content");
@@ -110,7 +111,10 @@ fn dead_holder(site: &Site, identity: &Identity, path: &'static str) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let held = runtime.block_on(async {
-            let raw = RawClient { connection: sparsync_core::net::connect(options).await.unwrap().connection };
+            let raw = RawClient {
+                wire: Wire::Quic(sparsync_core::net::connect(options).await.unwrap().connection),
+                root: b"r".to_vec(),
+            };
             let control = holds(&raw, path).await;
             // The machine is gone only when all that was said has arrived: the last of it makes a temporary file.
             support::eventually(|| leftovers(&root).len() == 1).await;
@@ -194,7 +198,7 @@ async fn a_client_keeps_its_runs_out_of_each_others_way() {
     first.cancel();
     assert_eq!(unhung(first.done()).await.unwrap_err().kind(), ErrorKind::Aborted);
     support::eventually(|| site.server.stats().contains(&("sessions", 4))).await;
-    raw.connection.close(0u32.into(), b"");
+    raw.wire.close();
     drop(control);
     unhung(second.done()).await.unwrap();
 }
@@ -249,7 +253,7 @@ async fn a_writer_that_waited_writes_to_what_stands_there_then() {
     support::eventually(|| site.server.stats().contains(&("sessions_active", 2))).await;
     std::fs::rename(site.root().join("dst"), site.root().join("before")).unwrap();
     put(&site.root(), "dst/after", "made meanwhile");
-    raw.connection.close(0u32.into(), b"");
+    raw.wire.close();
     drop(control);
     for job in [&*by_server, &local] {
         unhung(job.done()).await.unwrap();

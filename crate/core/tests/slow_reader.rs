@@ -4,15 +4,15 @@
 mod support;
 
 use sparsync_core::proto::{Frame, Kind, Request};
-use support::{Site, directory, eventually, listing, push_to};
+use support::over::on_every_network;
+use support::{Over, Site, directory, eventually, listing, push_to};
 
 /// Items of so many names of 255 bytes are more than a connection's window of 1 MiB, and less than that and what waits
 /// behind it: the run is over while a frame is half in the window.
 const ENTRIES: u32 = 8_000;
 
-#[tokio::test]
-async fn what_did_not_fit_the_window_follows_when_there_is_room() {
-    let site = Site::new("").await;
+async fn what_did_not_fit_the_window_follows_when_there_is_room(over: Over) {
+    let site = Site::over(over, "").await;
     let raw = site.raw().await;
     let mut control = raw.session(Request { dry_run: true, itemize: true, ..push_to("new") }).await;
     control.accepted().await;
@@ -34,8 +34,7 @@ async fn what_did_not_fit_the_window_follows_when_there_is_room() {
             if let Some(frame) = control.decoder.next_frame().expect("whole frames") {
                 break frame;
             }
-            let chunk = control.recv.read_chunk(1 << 16, true).await.unwrap().expect("a result");
-            control.decoder.feed(&chunk.bytes);
+            control.decoder.feed(&control.recv.read().await.expect("a result"));
         };
         match frame {
             Frame::Items(told) => items += told.len(),
@@ -47,3 +46,5 @@ async fn what_did_not_fit_the_window_follows_when_there_is_room() {
     // One for each file, and one for the root.
     assert_eq!(items, ENTRIES as usize + 1);
 }
+
+on_every_network!(what_did_not_fit_the_window_follows_when_there_is_room);

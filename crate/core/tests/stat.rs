@@ -5,9 +5,9 @@ mod support;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use sparsync_core::proto::{Frame, FrameDecoder, Kind, Meta, RelPath, Stat};
+use sparsync_core::proto::{Frame, Kind, Meta, RelPath, Stat};
 use sparsync_core::{Client, Error, ErrorKind};
-use support::{Control, Site, Trap, put};
+use support::{Site, Trap, put};
 
 async fn look(client: &Client, path: &str) -> Result<Stat, Error> {
     client.stat("r", RelPath::new(path.as_bytes()).unwrap()).await
@@ -93,9 +93,7 @@ async fn a_key_learns_what_its_scope_lets_it() {
 async fn an_answer_of_another_kind_is_refused() {
     let trap = Trap::new().await;
     let (told, ()) = tokio::join!(trap.client.stat("r", RelPath::root()), async {
-        let (send, recv) = trap.connection.accept_bi().await.unwrap();
-        let decoder = FrameDecoder::default();
-        let mut control = Control { connection: trap.connection.clone(), send, recv, decoder };
+        let mut control = trap.wire.accept().await;
         control.write(&Frame::ListReply { more: false, entries: vec![] }).await;
     });
     assert_eq!(told.unwrap_err().kind(), ErrorKind::Protocol);

@@ -25,8 +25,15 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// What a frame with content costs besides its bytes of what was granted, so that many small ones hold no more memory.
 pub const CHUNK_COST: u32 = 256;
 
-/// Bytes that may be sent on a new stream before anything is granted.
+/// Bytes that may be sent on a new stream before anything is granted; see [`granted_at_first`].
 pub const WINDOW_BYTES: u32 = 256 << 10;
+
+/// Bytes that may be sent on a new stream before anything is granted. Whoever opens sessions sends no content before that is
+/// granted, so that one that was not accepted holds little.
+#[must_use]
+pub const fn granted_at_first(from_who_opens: bool, stream: u8) -> u32 {
+    if from_who_opens && stream > 0 { 0 } else { WINDOW_BYTES }
+}
 
 /// The most that may be granted at a time.
 pub const CREDIT_MAX: u32 = 1 << 30;
@@ -171,8 +178,13 @@ struct Incoming {
 }
 
 impl Session {
-    fn new() -> Self {
-        Self { streams: [Incoming { room: WINDOW_BYTES, ended: false }; STREAMS], left: false, left_by_peer: false }
+    /// `opens` says which end keeps the ledger.
+    fn new(opens: bool) -> Self {
+        let mut streams = [Incoming { room: 0, ended: false }; STREAMS];
+        for (number, stream) in (0u8..).zip(&mut streams) {
+            stream.room = granted_at_first(!opens, number);
+        }
+        Self { streams, left: false, left_by_peer: false }
     }
 }
 
@@ -194,7 +206,7 @@ impl Ledger {
     pub fn open(&mut self) -> Option<u32> {
         let next = self.next.checked_add(1).filter(|_| self.opens && self.sessions.len() < SESSIONS_MAX)?;
         let session = std::mem::replace(&mut self.next, next);
-        self.sessions.insert(session, Session::new());
+        self.sessions.insert(session, Session::new(self.opens));
         Some(session)
     }
 
@@ -288,7 +300,7 @@ impl Ledger {
             return Err(Violation::new("more sessions at a time than one connection has"));
         }
         self.next = self.next.checked_add(1).ok_or_else(|| Violation::new("no number is left for a session"))?;
-        self.sessions.insert(id.session, Session::new());
+        self.sessions.insert(id.session, Session::new(self.opens));
         Ok(Arrival::New)
     }
 }
@@ -349,6 +361,8 @@ mod tests {
     #[test]
     fn what_was_not_granted_is_a_breach() {
         let mut ledger = accepting();
+        assert!(ledger.data(LANE, 1).is_err(), "content comes when it is granted");
+        assert!(ledger.grant(LANE, WINDOW_BYTES));
         assert_eq!(ledger.data(LANE, WINDOW_BYTES - CHUNK_COST), Ok(Arrival::Known));
         assert!(ledger.data(LANE, 1).is_err());
         assert!(ledger.grant(LANE, 10 + CHUNK_COST));
@@ -373,6 +387,7 @@ mod tests {
         assert!(opening.data(CONTROL, 1).is_err());
         assert_eq!(opening.open(), Some(0));
         assert_eq!(opening.data(CONTROL, 1), Ok(Arrival::Known));
+        assert_eq!(opening.data(LANE, WINDOW_BYTES - CHUNK_COST), Ok(Arrival::Known));
     }
 
     #[test]

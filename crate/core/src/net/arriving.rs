@@ -89,11 +89,11 @@ impl Arrived {
         }
     }
 
-    /// Puts the connection of an authorized client to use. What TCP holds unread is bounded by what its streams grant.
+    /// Puts the connection of an authorized client to use.
     pub(crate) fn start(self, windows: &WindowBudget) -> Arc<dyn Connection> {
         match self {
             Self::Quic(accepted) => accepted.start(windows),
-            Self::Tcp(accepted) => Arc::new(accepted.start()),
+            Self::Tcp(accepted) => Arc::new(accepted.start(windows)),
         }
     }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TokioRuntime};
 use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_rustls::TlsStream;
 
 use super::address::{canonical, resolve, shown, unbracketed};
 use super::parameters::Circumstances;
@@ -175,6 +177,17 @@ pub async fn connect(options: ConnectOptions) -> Result<Connected> {
             return Err(error);
         }
         Ok(connected)
+    };
+    connecting.await.map_err(in_phase)
+}
+
+/// The same over TCP: the TLS stream of a server that has proved its key, on which nothing was said yet.
+pub async fn connect_tcp(options: ConnectOptions) -> Result<TlsStream<TcpStream>> {
+    let connecting = async {
+        let target = prepare(options).await?;
+        let connected = target.over_tcp().await?;
+        target.record(connected.server_key, connected.next_key)?;
+        Ok(connected.into_stream())
     };
     connecting.await.map_err(in_phase)
 }

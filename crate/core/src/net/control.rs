@@ -37,6 +37,10 @@ pub(super) trait StreamIn: Send {
     fn read_chunk(&mut self, most: usize) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 }
 
+pub(super) fn ended_inside_a_frame() -> Error {
+    Error::protocol("a control lane that ends inside a frame").remote()
+}
+
 /// Reads the next frame.
 pub(super) async fn read_frame(
     from: &mut impl StreamIn,
@@ -53,7 +57,7 @@ pub(super) async fn read_frame(
                 decoder.feed(&chunk);
             }
             None if decoder.is_empty() => return Ok(None),
-            None => return Err(Error::protocol("a control lane that ends inside a frame").remote()),
+            None => return Err(ended_inside_a_frame()),
         }
     }
 }

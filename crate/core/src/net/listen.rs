@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connecting, Connection, ConnectionError, Endpoint, ServerConfig, TokioRuntime};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsStream;
 
 use super::address::{Reach, host_and_port, resolve};
 use super::gate::{Admission, Gate, Pass};
@@ -212,6 +214,11 @@ impl Listener {
             Some(tcp) => tcp.accept().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// The TLS stream of the next client over TCP, once it has proved its key; nothing was said on it yet.
+    pub async fn accept_stream(&self) -> Result<TlsStream<TcpStream>> {
+        Ok(self.accept_tcp().await.finish().await?.into_stream())
     }
 
     /// The next client over QUIC, whose handshake has only begun; `None` once the endpoint is closed. Has to be called again

@@ -31,7 +31,7 @@ pub(crate) use address::network;
 pub(crate) use arriving::{Arrived, Arriving};
 pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
 pub use congestion::Congestion;
-pub use connect::{Announced, ConnectOptions, Connected, Recorded, ServerTrust, TransportChoice, connect};
+pub use connect::{Announced, ConnectOptions, Connected, Recorded, ServerTrust, TransportChoice, connect, connect_tcp};
 pub use dial::Udp;
 pub(crate) use dial::{Dialed, dial};
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};

@@ -38,7 +38,7 @@ impl WindowBudget {
     }
 
     /// Takes up to `wanted` bytes, at most half of what is left, so that the next connection finds something.
-    fn take(&self, wanted: u32) -> u32 {
+    pub(super) fn take(&self, wanted: u32) -> u32 {
         let mut taken = 0;
         // The closure always gives a value, so this cannot fail.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -48,7 +48,7 @@ impl WindowBudget {
         taken
     }
 
-    fn give_back(&self, bytes: u32) {
+    pub(super) fn give_back(&self, bytes: u32) {
         self.0.fetch_add(u64::from(bytes), Ordering::Relaxed);
     }
 }

@@ -46,7 +46,7 @@ pub use registry::Limits;
 use registry::Registry;
 pub use roots::ServedRoot;
 use roots::{OpenRoot, open_roots};
-pub use stdio::{StdioOptions, StdioRights, serve_stdio};
+pub use stdio::{StdioOptions, StdioRights, serve_pipe, serve_stdio};
 
 /// How a server is set up.
 #[expect(clippy::struct_excessive_bools, reason = "options of a server, each set apart from the others")]

@@ -1,6 +1,6 @@
 //! Serves one connection on the standard streams of a process, which whoever has started it holds the other ends of.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,14 @@ impl StdioRights {
 
 /// Serves the connection on standard input and output until it is over.
 pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
+    let own = |fd: BorrowedFd<'_>| {
+        fd.try_clone_to_owned().map_err(|error| Error::io("cannot use the standard streams", b"", error))
+    };
+    serve_pipe((own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?), options)
+}
+
+/// Serves the connection on two descriptors, of what comes and of what goes, until it is over.
+pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Result<()> {
     let (served, own) = match &options.root {
         Some(root) => (root.clone(), None),
         // Without a word the whole file system is nobody's to confine.
@@ -114,10 +122,6 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
         own_key: None,
     });
     let served = runtime.block_on(async {
-        let own = |fd: BorrowedFd<'_>| {
-            fd.try_clone_to_owned().map_err(|error| Error::io("cannot use the standard streams", b"", error))
-        };
-        let (from, to) = (own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?);
         let connection =
             PipeConnection::serve(from, to, "the other end of the pipe".to_owned(), !options.no_quic).await?;
         let connection: Arc<dyn Connection> = Arc::new(connection);

@@ -153,6 +153,26 @@ async fn data_lanes_carry_packs_either_way() {
     }
 }
 
+/// What a sender has half said when its receiver needs no more of it is let go.
+#[tokio::test]
+async fn a_control_lane_that_ends_inside_a_frame_leaves_time_to_be_done() {
+    for (near, far) in [quic().await, pipe::tests::connection().await, tcp().await] {
+        let mut opened = near.open(Arc::default());
+        opened.write([hello(), vec![9, 7, 1]].concat()).await.expect("written");
+        opened.finish();
+        let mut accepted = far.accept(Arc::default()).await.expect("a session");
+        assert!(matches!(accepted.read().await, Ok(Some(Frame::Hello { .. }))));
+        let session = Arc::new(Session::new(false));
+        let (_engine, transport) = control_lane(&session);
+        let carried = tokio::spawn(accepted.carry(Arc::clone(&session), transport, TIMEOUT));
+        // By then the end has been read.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        session.end();
+        carried.await.expect("carried");
+        assert!(session.error().is_none());
+    }
+}
+
 #[tokio::test]
 async fn the_reason_of_an_end_reaches_the_other_side() {
     for ends in transports().await {

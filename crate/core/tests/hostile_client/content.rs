@@ -1,15 +1,16 @@
 //! What a client sends on data lanes: content that nobody asked for, packs that lie, lanes that there are not.
 
 use crate::support;
+use crate::support::Over;
+use crate::support::over::on_every_transport;
 use crate::support::{Node, contents, digest, directory, files, leftovers, noise, push_to, put, snapshot};
 use crate::{FIRST, asked_for, outside_untouched, serves_on, timeless, unharmed, victim, whole};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::pack::{FileId, PackHeader, Record};
 use sparsync_core::proto::{IssueKind, limits};
 
-#[tokio::test]
-async fn content_that_was_not_asked_for_ends_the_session() {
-    let (site, before) = victim("").await;
+async fn content_that_was_not_asked_for_ends_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     for records in [
         // Another entry, another directory, a directory never told of.
         vec![whole(FileId { directory: 0, index: 1 }, b"x")],
@@ -44,9 +45,8 @@ async fn content_that_was_not_asked_for_ends_the_session() {
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn content_that_comes_twice_ends_the_session_and_the_first_stays() {
-    let (site, mut before) = victim("").await;
+async fn content_that_comes_twice_ends_the_session_and_the_first_stays(over: Over) {
+    let (site, mut before) = victim(over, "").await;
     let mut control = site.raw().await.session(push_to("dst")).await;
     control.accepted().await;
     control.tell(vec![directory("", 2)], vec![files(&[("more", 1), ("new", 5)])]).await;
@@ -61,9 +61,8 @@ async fn content_that_comes_twice_ends_the_session_and_the_first_stays() {
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn content_with_another_digest_does_not_get_its_name() {
-    let (site, mut before) = victim("").await;
+async fn content_with_another_digest_does_not_get_its_name(over: Over) {
+    let (site, mut before) = victim(over, "").await;
     put(&site.root(), "dst/large", "old large");
     before.extend(snapshot(&site.root()));
     let mut control = site.raw().await.session(push_to("dst")).await;
@@ -97,9 +96,8 @@ async fn content_with_another_digest_does_not_get_its_name() {
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn packs_that_lie_about_their_length_end_the_session() {
-    let (site, before) = victim("").await;
+async fn packs_that_lie_about_their_length_end_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     let header = |compressed: u8, stored: u32, raw: u32| {
         let mut out = vec![compressed];
         out.extend_from_slice(&stored.to_be_bytes());
@@ -149,9 +147,8 @@ async fn packs_that_lie_about_their_length_end_the_session() {
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn a_lane_cut_short_ends_the_session() {
-    let (site, before) = victim("").await;
+async fn a_lane_cut_short_ends_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     let mut records = Vec::new();
     whole(FIRST, b"content").encode(&mut records);
     let header = PackHeader { compressed: false, stored_bytes: records.len(), raw_bytes: records.len() }.encode();
@@ -161,7 +158,7 @@ async fn a_lane_cut_short_ends_the_session() {
         asked_for(&mut control, 7).await;
         let mut lane = control.lane(0).await;
         lane.raw(&pack[..end]).await;
-        let _ = lane.send.finish();
+        lane.send.finish();
         assert_eq!(control.abort().await.kind, ErrorKind::Protocol, "{end} bytes");
     }
     // Between two packs, inside a file.
@@ -169,38 +166,46 @@ async fn a_lane_cut_short_ends_the_session() {
     asked_for(&mut control, 7).await;
     let mut lane = control.lane(0).await;
     lane.records(&[Record::Begin { file: FIRST }, Record::Literal(b"con")]).await;
-    let _ = lane.send.finish();
+    lane.send.finish();
     assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
     assert_eq!(contents(&site.root()), timeless(&before));
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn a_lane_that_the_session_does_not_have_ends_it() {
-    let (site, before) = victim("").await;
+async fn a_lane_that_the_session_does_not_have_ends_it(over: Over) {
+    let (site, before) = victim(over, "").await;
     for lane in [2, 3, 255] {
         let mut control = site.raw().await.session(push_to("dst")).await;
         asked_for(&mut control, 1).await;
         control.lane(lane).await.records(&[whole(FIRST, b"x")]).await;
         assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
     }
-    let mut control = site.raw().await.session(push_to("dst")).await;
+    unharmed(&site, &before).await;
+}
+
+/// Only QUIC names a lane when it opens it.
+#[tokio::test]
+async fn a_lane_that_is_opened_twice_ends_the_session() {
+    let (site, before) = victim(Over::Quic, "").await;
+    let raw = site.raw().await;
+    let mut control = raw.session(push_to("dst")).await;
     asked_for(&mut control, 1).await;
     let first = control.lane(0).await;
-    let second = control.lane(0).await;
+    let second = support::stray_lane(&raw, control.send.quic().id().index(), 0).await;
     assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
     drop((first, second));
     unharmed(&site, &before).await;
 }
 
+/// A pipe has no lanes of no session: the connection ends with the first, as a test of its framing has it.
 #[tokio::test]
 async fn lanes_of_no_session_are_kept_apart_from_those_of_one() {
-    let (site, _) = victim("").await;
+    let (site, _) = victim(Over::Quic, "").await;
     let raw = site.raw().await;
     // Most of what the connection may have open, of sessions that there are not.
     let mut strays = Vec::new();
     for number in 0..48u64 {
-        let mut lane = support::lane_of(&raw.connection, 1_000_000 + number, 0).await;
+        let mut lane = support::stray_lane(&raw, 1_000_000 + number, 0).await;
         lane.raw(&noise(1000, number)).await;
         strays.push(lane);
     }
@@ -217,9 +222,8 @@ async fn lanes_of_no_session_are_kept_apart_from_those_of_one() {
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn sizes_that_no_sum_can_hold_do_no_harm() {
-    let (site, before) = victim("").await;
+async fn sizes_that_no_sum_can_hold_do_no_harm(over: Over) {
+    let (site, before) = victim(over, "").await;
     let mut control = site.raw().await.session(push_to("dst")).await;
     control.accepted().await;
     let huge: Vec<(String, u64)> = (0..9).map(|n| (format!("huge{n}"), limits::FILE_BYTES_MAX)).collect();
@@ -232,8 +236,8 @@ async fn sizes_that_no_sum_can_hold_do_no_harm() {
         .await
         .records(&[Record::Begin { file: FIRST }, Record::Hole { bytes: limits::FILE_BYTES_MAX - 1 }])
         .await;
-    control.connection.close(0u32.into(), b"");
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
+    control.wire.close();
+    site.idle().await;
     assert_eq!(contents(&site.root()).len(), before.len() + leftovers(&site.root()).len());
     for path in leftovers(&site.root()) {
         std::fs::remove_file(site.root().join(path)).unwrap();
@@ -241,3 +245,13 @@ async fn sizes_that_no_sum_can_hold_do_no_harm() {
     assert_eq!(contents(&site.root()), timeless(&before));
     serves_on(&site).await;
 }
+
+on_every_transport!(
+    content_that_was_not_asked_for_ends_the_session,
+    content_that_comes_twice_ends_the_session_and_the_first_stays,
+    content_with_another_digest_does_not_get_its_name,
+    packs_that_lie_about_their_length_end_the_session,
+    a_lane_cut_short_ends_the_session,
+    a_lane_that_the_session_does_not_have_ends_it,
+    sizes_that_no_sum_can_hold_do_no_harm
+);

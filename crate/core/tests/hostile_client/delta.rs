@@ -4,6 +4,8 @@ use sparsync_core::ErrorKind;
 use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{Frame, IssueKind, Request, limits};
 
+use crate::support::Over;
+use crate::support::over::{on_every_network, on_every_transport};
 use crate::support::{
     Control, Lane, Site, contents, digest, directory, files, leftovers, noise, push_to, put, snapshot,
 };
@@ -17,8 +19,8 @@ fn sign(file: FileId) -> Record<'static> {
 }
 
 /// A site with an old state of a file, and a session in which it and a new one are wanted.
-async fn asked(allow: &str, request: Request) -> (Site, Control, Lane) {
-    let site = Site::new(allow).await;
+async fn asked(over: Over, allow: &str, request: Request) -> (Site, Control, Lane) {
+    let site = Site::over(over, allow).await;
     put(&site.root(), "dst/changed", noise(BYTES, 1));
     let mut control = site.raw().await.session(request).await;
     control.accepted().await;
@@ -41,8 +43,7 @@ async fn told(control: &mut Control) -> Vec<u64> {
     }
 }
 
-#[tokio::test]
-async fn questions_and_copies_out_of_place_end_the_session() {
+async fn questions_and_copies_out_of_place_end_the_session(over: Over) {
     let begun = || vec![sign(FIRST), Record::Begin { file: FIRST }];
     let from = |offset, bytes| Record::CopyFrom { offset, bytes };
     let with = |mut records: Vec<Record<'static>>, more: Vec<Record<'static>>| {
@@ -74,7 +75,7 @@ async fn questions_and_copies_out_of_place_end_the_session() {
         with(begun(), vec![Record::Begin { file: FIRST }, from(0, 1)]),
         vec![Record::Mark],
     ] {
-        let (site, mut control, mut lane) = asked("", push_to("dst")).await;
+        let (site, mut control, mut lane) = asked(over, "", push_to("dst")).await;
         let before = contents(&site.root());
         lane.records(&records).await;
         let error = control.abort().await;
@@ -84,10 +85,9 @@ async fn questions_and_copies_out_of_place_end_the_session() {
     }
 }
 
-#[tokio::test]
-async fn a_key_that_may_not_read_is_told_nothing() {
+async fn a_key_that_may_not_read_is_told_nothing(over: Over) {
     for allow in ["allow=write", "allow=write,delete,owner"] {
-        let (site, mut control, mut lane) = asked(allow, push_to("dst")).await;
+        let (site, mut control, mut lane) = asked(over, allow, push_to("dst")).await;
         lane.records(&[sign(FIRST)]).await;
         loop {
             match control.next().await {
@@ -101,10 +101,9 @@ async fn a_key_that_may_not_read_is_told_nothing() {
     }
 }
 
-#[tokio::test]
-async fn what_changes_while_it_is_copied_is_told_and_the_old_file_stays() {
+async fn what_changes_while_it_is_copied_is_told_and_the_old_file_stays(over: Over) {
     for shrinks in [false, true] {
-        let (site, mut control, mut lane) = asked("", push_to("dst")).await;
+        let (site, mut control, mut lane) = asked(over, "", push_to("dst")).await;
         lane.records(&[sign(FIRST)]).await;
         let parts = told(&mut control).await;
         assert_eq!(parts.iter().sum::<u64>(), BYTES as u64);
@@ -135,9 +134,8 @@ async fn what_changes_while_it_is_copied_is_told_and_the_old_file_stays() {
     }
 }
 
-#[tokio::test]
-async fn in_place_nothing_is_copied_from_what_was_written_over() {
-    let (site, mut control, mut lane) = asked("", Request { inplace: true, ..push_to("dst") }).await;
+async fn in_place_nothing_is_copied_from_what_was_written_over(over: Over) {
+    let (site, mut control, mut lane) = asked(over, "", Request { inplace: true, ..push_to("dst") }).await;
     lane.records(&[sign(FIRST), Record::Begin { file: FIRST }]).await;
     told(&mut control).await;
     lane.records(&[Record::Literal(&noise(1000, 3)), Record::CopyFrom { offset: 999, bytes: 10 }]).await;
@@ -149,9 +147,8 @@ async fn in_place_nothing_is_copied_from_what_was_written_over() {
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn a_lane_asks_about_a_few_files_at_once() {
-    let site = Site::new("").await;
+async fn a_lane_asks_about_a_few_files_at_once(over: Over) {
+    let site = Site::over(over, "").await;
     let names: Vec<String> = (0..=limits::DELTA_SIGNED_MAX).map(|number| format!("f{number}")).collect();
     for name in &names {
         put(&site.root(), &format!("dst/{name}"), noise(BYTES, 1));
@@ -168,4 +165,16 @@ async fn a_lane_asks_about_a_few_files_at_once() {
     lane.records(&asked).await;
     assert_eq!(control.abort().await.kind, ErrorKind::Protocol);
     assert_eq!(snapshot(&site.root()), before);
+}
+
+on_every_transport!(
+    questions_and_copies_out_of_place_end_the_session,
+    what_changes_while_it_is_copied_is_told_and_the_old_file_stays,
+    in_place_nothing_is_copied_from_what_was_written_over,
+    a_lane_asks_about_a_few_files_at_once
+);
+
+mod on_networks {
+    use super::*;
+    on_every_network!(a_key_that_may_not_read_is_told_nothing);
 }

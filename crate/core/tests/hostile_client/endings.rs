@@ -1,14 +1,14 @@
 //! Sessions that end in the middle: streams that finish or are reset, clients that fall silent or say anything.
 
-use crate::support;
+use crate::support::Over;
+use crate::support::over::on_every_transport;
 use crate::support::{contents, deleting, directory, files, leftovers, noise, push_to};
 use crate::{outside_untouched, serves_on, timeless, unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::{Frame, Request};
 
-#[tokio::test]
-async fn the_end_of_the_stream_deletes_nothing() {
-    let (site, before) = victim("").await;
+async fn the_end_of_the_stream_deletes_nothing(over: Over) {
+    let (site, before) = victim(over, "").await;
     for ending in 0..3 {
         let mut control = site.raw().await.session(deleting(push_to("dst"))).await;
         control.accepted().await;
@@ -17,35 +17,51 @@ async fn the_end_of_the_stream_deletes_nothing() {
         control.write(&Frame::List { directory: 0, more: ending == 1, listing: files(&[]) }).await;
         match ending {
             0 | 1 => {
-                let _ = control.send.finish();
+                control.send.finish();
                 control.gone().await;
             }
-            _ => control.connection.close(0u32.into(), b""),
+            _ => control.wire.close(),
         }
-        support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
+        drop(control);
+        site.idle().await;
     }
     unharmed(&site, &before).await;
 }
 
+/// What QUIC does to a stream, a pipe does to a session as a whole: see below.
 #[tokio::test]
 async fn a_reset_stream_and_a_stopped_one_end_the_session() {
-    let (site, before) = victim("").await;
+    let (site, before) = victim(Over::Quic, "").await;
     let mut control = site.raw().await.session(deleting(push_to("dst"))).await;
     control.accepted().await;
     control.write(&Frame::Directories(vec![directory("", 0)])).await;
-    let _ = control.send.reset(21u32.into());
+    let _ = control.send.quic().reset(21u32.into());
     control.gone().await;
     let mut control = site.raw().await.session(deleting(push_to("dst"))).await;
     control.accepted().await;
-    let _ = control.recv.stop(0u32.into());
+    let _ = control.recv.quic().stop(0u32.into());
     control.write(&Frame::Directories(vec![directory("", 0)])).await;
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
+    site.idle().await;
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn a_session_in_which_nothing_happens_ends_as_asked() {
-    let (site, before) = victim("").await;
+async fn a_session_that_its_client_leaves_deletes_nothing(over: Over) {
+    let (site, before) = victim(over, "").await;
+    let raw = site.raw().await;
+    let mut control = raw.session(deleting(push_to("dst"))).await;
+    control.accepted().await;
+    control.write(&Frame::Directories(vec![directory("", 0)])).await;
+    drop(control);
+    // The connection has room for the next one.
+    let mut control = raw.session(deleting(push_to("dst"))).await;
+    control.accepted().await;
+    drop((control, raw));
+    site.idle().await;
+    unharmed(&site, &before).await;
+}
+
+async fn a_session_in_which_nothing_happens_ends_as_asked(over: Over) {
+    let (site, before) = victim(over, "").await;
     let request = Request { timeout_ms: 2000, ..deleting(push_to("dst")) };
     let mut control = site.raw().await.session(request).await;
     control.accepted().await;
@@ -54,9 +70,8 @@ async fn a_session_in_which_nothing_happens_ends_as_asked() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn random_bytes_in_the_middle_of_everything_do_no_harm() {
-    let (site, before) = victim("").await;
+async fn random_bytes_in_the_middle_of_everything_do_no_harm(over: Over) {
+    let (site, before) = victim(over, "").await;
     for seed in 0..60 {
         let mut control = site.raw().await.session(deleting(push_to("dst"))).await;
         control.accepted().await;
@@ -72,12 +87,19 @@ async fn random_bytes_in_the_middle_of_everything_do_no_harm() {
             bytes[0] %= 7;
             control.lane(0).await.pack(&bytes).await;
         }
-        let _ = control.send.finish();
+        control.send.finish();
         control.gone().await;
     }
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
+    site.idle().await;
     assert!(leftovers(&site.root()).is_empty());
     assert_eq!(contents(&site.root()), timeless(&before));
     outside_untouched(&site);
     serves_on(&site).await;
 }
+
+on_every_transport!(
+    a_session_that_its_client_leaves_deletes_nothing,
+    the_end_of_the_stream_deletes_nothing,
+    a_session_in_which_nothing_happens_ends_as_asked,
+    random_bytes_in_the_middle_of_everything_do_no_harm
+);

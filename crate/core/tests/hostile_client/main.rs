@@ -14,7 +14,9 @@ mod tree;
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::pack::{FileId, Record};
 use sparsync_core::proto::{Grant, Request};
-use support::{Control, Node, Site, Snapshot, contents, digest, directory, files, noise, push_to, put, run, snapshot};
+use support::{
+    Control, Node, Over, Site, Snapshot, contents, digest, directory, files, noise, push_to, put, run, snapshot,
+};
 
 const FIRST: FileId = FileId { directory: 0, index: 0 };
 
@@ -23,8 +25,8 @@ fn whole(file: FileId, content: &[u8]) -> Record<'_> {
 }
 
 /// A site whose root holds a tree that somebody may want to break, and what it looked like.
-async fn victim(allow: &str) -> (Site, Snapshot) {
-    let site = Site::new(allow).await;
+async fn victim(over: Over, allow: &str) -> (Site, Snapshot) {
+    let site = Site::over(over, allow).await;
     put(&site.root(), "dst/keep", "old");
     put(&site.root(), "dst/sub/inner", "old too");
     put(&site.root(), "other/file", "not yours");

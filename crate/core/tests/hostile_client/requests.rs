@@ -1,14 +1,15 @@
 //! What a client opens a session with: versions, openings, requests that are malformed or ask for too much.
 
+use crate::support::Over;
+use crate::support::over::on_every_transport;
 use crate::support::{framed, noise, push_to};
 use crate::{unharmed, victim};
 use sparsync_core::ErrorKind;
 use sparsync_core::proto::codec::Write as _;
 use sparsync_core::proto::{Frame, PathSet, Paths, RelPath, Request, SourcePath, limits};
 
-#[tokio::test]
-async fn a_version_that_nobody_speaks_is_named() {
-    let (site, before) = victim("").await;
+async fn a_version_that_nobody_speaks_is_named(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     for (oldest, newest) in [(2, 2), (2, 65_535), (0, 0), (5, 1)] {
         let mut control = raw.open().await;
@@ -20,18 +21,17 @@ async fn a_version_that_nobody_speaks_is_named() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn a_range_that_holds_our_version_is_served() {
-    let (site, _) = victim("").await;
-    let mut control = site.raw().await.open().await;
+async fn a_range_that_holds_our_version_is_served(over: Over) {
+    let (site, _) = victim(over, "").await;
+    let raw = site.raw().await;
+    let mut control = raw.open().await;
     control.write(&Frame::Hello { oldest: 0, newest: 9 }).await;
-    control.write(&Frame::Request(Box::new(push_to("dst")))).await;
+    control.write(&Frame::Request(Box::new(Request { root: raw.root.clone(), ..push_to("dst") }))).await;
     assert_eq!(control.accepted().await.version, sparsync_core::proto::Version::NEWEST);
 }
 
-#[tokio::test]
-async fn what_is_no_hello_is_refused() {
-    let (site, before) = victim("").await;
+async fn what_is_no_hello_is_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     let mut openings = vec![
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
@@ -62,15 +62,14 @@ async fn what_is_no_hello_is_refused() {
     for opening in openings {
         let mut control = raw.open().await;
         control.write_raw(&opening).await;
-        let _ = control.send.finish();
+        control.send.finish();
         assert_eq!(control.abort().await.kind, ErrorKind::Protocol, "{}", opening.escape_ascii());
     }
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn paths_without_an_end_or_an_order_are_refused_before_a_request_comes() {
-    let (site, before) = victim("").await;
+async fn paths_without_an_end_or_an_order_are_refused_before_a_request_comes(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     // Paths of 200 bytes, which ascend through all frames unless `number` stays.
     let wide = |number: usize| {
@@ -90,9 +89,8 @@ async fn paths_without_an_end_or_an_order_are_refused_before_a_request_comes() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn a_request_cut_short_anywhere_is_refused() {
-    let (site, before) = victim("").await;
+async fn a_request_cut_short_anywhere_is_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     let mut whole = Vec::new();
     Frame::hello().encode(sparsync_core::proto::Version::OLDEST, &mut whole);
@@ -100,7 +98,7 @@ async fn a_request_cut_short_anywhere_is_refused() {
     for end in 0..whole.len() {
         let mut control = raw.open().await;
         control.write_raw(&whole[..end]).await;
-        let _ = control.send.finish();
+        control.send.finish();
         assert_eq!(control.abort().await.kind, ErrorKind::Protocol, "{end} bytes");
     }
     unharmed(&site, &before).await;
@@ -128,16 +126,15 @@ fn field(out: &mut Vec<u8>, number: u64, value: &[u8]) {
     out.bytes(value);
 }
 
-#[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one line for each cap")]
-async fn requests_that_climb_or_exceed_a_cap_are_refused() {
-    let (site, before) = victim("").await;
+async fn requests_that_climb_or_exceed_a_cap_are_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     let long_name = vec![b'x'; limits::NAME_BYTES_MAX + 1];
     let long_root = vec![b'r'; limits::ROOT_NAME_BYTES_MAX + 1];
     let long_path = b"d/".repeat(limits::PATH_BYTES_MAX / 2 + 1)[..=limits::PATH_BYTES_MAX].to_vec();
     let deep = b"d/".repeat(limits::DEPTH_MAX + 1)[..=limits::DEPTH_MAX * 2].to_vec();
-    let good = request_body(b"r", b"dst", None, 1);
+    let good = request_body(&raw.root, b"dst", None, 1);
     let mut bodies: Vec<Vec<u8>> = [
         &b".."[..],
         b"../outside",
@@ -156,14 +153,14 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
         &deep,
     ]
     .iter()
-    .map(|path| request_body(b"r", path, None, 1))
+    .map(|path| request_body(&raw.root, path, None, 1))
     .collect();
     for name in [&b""[..], b"..", b".", b"a/b", b"/", b"a\0", &long_name] {
-        bodies.push(request_body(b"r", b"dst", Some(name), 1));
+        bodies.push(request_body(&raw.root, b"dst", Some(name), 1));
     }
     bodies.push(request_body(&long_root, b"dst", None, 1));
     for lanes in [0, limits::LANES_MAX + 1, 255] {
-        bodies.push(request_body(b"r", b"dst", None, lanes));
+        bodies.push(request_body(&raw.root, b"dst", None, lanes));
     }
     // A field twice, and bytes behind the end.
     let mut twice = good.clone();
@@ -195,22 +192,20 @@ async fn requests_that_climb_or_exceed_a_cap_are_refused() {
     control.write_body(&good).await;
     control.accepted().await;
     drop(control);
-    raw.connection.close(0u32.into(), b"");
+    raw.wire.close();
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn what_this_server_does_not_do_yet_is_refused() {
-    let (site, before) = victim("").await;
+async fn what_this_server_does_not_do_yet_is_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     let push_of_its_own = Request { sources: vec![SourcePath::default()], ..push_to("dst") };
     assert_eq!(raw.session(push_of_its_own).await.abort().await.kind, ErrorKind::Config);
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn a_request_that_does_not_come_is_not_waited_for() {
-    let (site, before) = victim("").await;
+async fn a_request_that_does_not_come_is_not_waited_for(over: Over) {
+    let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     let mut hello = Vec::new();
     Frame::hello().encode(sparsync_core::proto::Version::OLDEST, &mut hello);
@@ -225,3 +220,14 @@ async fn a_request_that_does_not_come_is_not_waited_for() {
     }
     unharmed(&site, &before).await;
 }
+
+on_every_transport!(
+    a_version_that_nobody_speaks_is_named,
+    a_range_that_holds_our_version_is_served,
+    what_is_no_hello_is_refused,
+    paths_without_an_end_or_an_order_are_refused_before_a_request_comes,
+    a_request_cut_short_anywhere_is_refused,
+    requests_that_climb_or_exceed_a_cap_are_refused,
+    what_this_server_does_not_do_yet_is_refused,
+    a_request_that_does_not_come_is_not_waited_for
+);

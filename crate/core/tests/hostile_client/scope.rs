@@ -1,6 +1,8 @@
 //! What a key may not do, a client does not reach: other roots and paths, rights that were not given, ways out by symlinks.
 
+use crate::support::Over;
 use crate::support::body;
+use crate::support::over::{on_every_network, on_every_transport};
 use crate::support::{Snapshot, deleting, directory, files, listing, pull_from, push_to, put, run, snapshot};
 use crate::{outside_untouched, refused_in_session, serves_on, unharmed, victim, whole};
 use sparsync_core::ErrorKind;
@@ -13,9 +15,8 @@ fn pull_of(paths: &[&str]) -> Request {
     Request { sources: paths.iter().map(source).collect(), into: true, ..pull_from("") }
 }
 
-#[tokio::test]
-async fn a_scope_is_not_left() {
-    let (site, before) = victim("root=r/dst allow=read,write").await;
+async fn a_scope_is_not_left(over: Over) {
+    let (site, before) = victim(over, "root=r/dst allow=read,write").await;
     let raw = site.raw().await;
     let root = |name: &[u8], request: Request| Request { root: name.to_vec(), ..request };
     for request in [
@@ -54,8 +55,7 @@ async fn a_scope_is_not_left() {
     run(&client, push_to("dst"), &site.local()).await.unwrap();
 }
 
-#[tokio::test]
-async fn rights_that_were_not_given_are_missed() {
+async fn rights_that_were_not_given_are_missed(over: Over) {
     for (allow, request) in [
         ("allow=read", push_to("dst")),
         ("allow=write", pull_from("dst")),
@@ -64,15 +64,14 @@ async fn rights_that_were_not_given_are_missed() {
         // What is appended to is told by its length and digest.
         ("allow=write,delete", Request { append: true, ..push_to("dst") }),
     ] {
-        let (site, before) = victim(allow).await;
+        let (site, before) = victim(over, allow).await;
         let mut control = site.raw().await.session(request).await;
         assert_eq!(control.abort().await.kind, ErrorKind::Scope, "{allow}");
         assert_eq!(snapshot(&site.root()), before);
     }
 }
 
-#[tokio::test]
-async fn sources_that_are_missing_are_deleted_with_the_right_to_delete_alone() {
+async fn sources_that_are_missing_are_deleted_with_the_right_to_delete_alone(over: Over) {
     let missing = Paths::new(vec![RelPath::new(b"keep").unwrap(), RelPath::new(b"sub").unwrap()]).unwrap();
     for (allow, missing_sources, kind) in [
         ("allow=append", MissingSources::Fail, ErrorKind::Scope),
@@ -82,7 +81,7 @@ async fn sources_that_are_missing_are_deleted_with_the_right_to_delete_alone() {
         ("allow=read,write,delete", MissingSources::Fail, ErrorKind::Protocol),
         ("allow=read,write,delete", MissingSources::Ignore, ErrorKind::Protocol),
     ] {
-        let (site, before) = victim(allow).await;
+        let (site, before) = victim(over, allow).await;
         let mut request = Request { missing: missing.clone(), missing_sources, ..push_to("dst") };
         request.deletion.force = true;
         let mut control = site.raw().await.session(request).await;
@@ -92,10 +91,9 @@ async fn sources_that_are_missing_are_deleted_with_the_right_to_delete_alone() {
     }
 }
 
-#[tokio::test]
-async fn a_single_file_stays_where_its_name_is() {
+async fn a_single_file_stays_where_its_name_is(over: Over) {
     // The key may write below `dst` only; its file's folder is the one above.
-    let (site, before) = victim("root=r/dst").await;
+    let (site, before) = victim(over, "root=r/dst").await;
     put(&site.root(), "other/dst", "not yours either");
     let before: Snapshot = before.into_iter().chain(snapshot(&site.root())).collect();
     let single = Request { file_name: Some(b"x".to_vec()), ..push_to("dst") };
@@ -123,9 +121,8 @@ async fn a_single_file_stays_where_its_name_is() {
     outside_untouched(&site);
 }
 
-#[tokio::test]
-async fn a_run_that_does_not_go_down_stays_up() {
-    let (site, before) = victim("").await;
+async fn a_run_that_does_not_go_down_stays_up(over: Over) {
+    let (site, before) = victim(over, "").await;
     let flat = Request { recursive: false, ..push_to("dst") };
     let records = body(&Frame::Directories(vec![directory("", 1), directory("sub", 1)]));
     refused_in_session(&site, flat, &[records]).await;
@@ -133,9 +130,8 @@ async fn a_run_that_does_not_go_down_stays_up() {
 }
 
 /// What is unsafe is judged where the symlink would be made, on its text.
-#[tokio::test]
-async fn unsafe_symlinks_of_a_client_that_sends_them_are_not_made_cve_2024_12088() {
-    let (site, _) = victim("").await;
+async fn unsafe_symlinks_of_a_client_that_sends_them_are_not_made_cve_2024_12088(over: Over) {
+    let (site, _) = victim(over, "").await;
     let mut request = push_to("dst");
     request.attributes.safe_links = true;
     let mut control = site.raw().await.session(request).await;
@@ -148,9 +144,8 @@ async fn unsafe_symlinks_of_a_client_that_sends_them_are_not_made_cve_2024_12088
     assert_eq!(targets.map(|(name, _)| made(name)), [false, false, false, true]);
 }
 
-#[tokio::test]
-async fn a_symlink_of_the_source_is_never_written_through_cve_2024_12087() {
-    let (site, _) = victim("").await;
+async fn a_symlink_of_the_source_is_never_written_through_cve_2024_12087(over: Over) {
+    let (site, _) = victim(over, "").await;
     let mut control = site.raw().await.session(push_to("dst")).await;
     control.accepted().await;
     let outside = site.outside();
@@ -165,3 +160,19 @@ async fn a_symlink_of_the_source_is_never_written_through_cve_2024_12087() {
     assert!(std::fs::symlink_metadata(site.root().join("dst/link")).unwrap().is_dir());
     serves_on(&site).await;
 }
+
+mod on_networks {
+    use super::*;
+    on_every_network!(
+        a_scope_is_not_left,
+        rights_that_were_not_given_are_missed,
+        sources_that_are_missing_are_deleted_with_the_right_to_delete_alone,
+        a_single_file_stays_where_its_name_is
+    );
+}
+
+on_every_transport!(
+    a_run_that_does_not_go_down_stays_up,
+    unsafe_symlinks_of_a_client_that_sends_them_are_not_made_cve_2024_12088,
+    a_symlink_of_the_source_is_never_written_through_cve_2024_12087
+);

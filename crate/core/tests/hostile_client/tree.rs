@@ -1,6 +1,8 @@
 //! What a client tells of its tree: directories, names and entries that there cannot be, or at the wrong time.
 
 use crate::support;
+use crate::support::Over;
+use crate::support::over::{on_every_network, on_every_transport};
 use crate::support::{body, directory, directory_body, files, leftovers, listing, profile, push_to};
 use crate::{FIRST, asked_for, outside_untouched, refused_in_session, serves_on, unharmed, victim};
 use sparsync_core::ErrorKind;
@@ -16,9 +18,8 @@ fn list_body(kind: u8, name: &[u8], rest: &[u8]) -> Vec<u8> {
     out
 }
 
-#[tokio::test]
-async fn directories_that_climb_end_the_session() {
-    let (site, before) = victim("").await;
+async fn directories_that_climb_end_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     for path in
         [&b".."[..], b"../outside", b"sub/../..", b"/etc", b"sub/", b"sub//x", b".", b"s\0", &vec![b'x'; 256][..]]
     {
@@ -27,9 +28,8 @@ async fn directories_that_climb_end_the_session() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn names_that_climb_end_the_session() {
-    let (site, before) = victim("").await;
+async fn names_that_climb_end_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     let file = [5, 0, 0, 0, 0, 0];
     let root = body(&Frame::Directories(vec![directory("", 1)]));
     for name in [&b".."[..], b".", b"", b"a/b", b"../x", b"/x", b"a\0", &vec![b'x'; 256][..]] {
@@ -65,9 +65,8 @@ async fn names_that_climb_end_the_session() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn frames_out_of_place_end_the_session() {
-    let (site, before) = victim("").await;
+async fn frames_out_of_place_end_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     let root = body(&Frame::Directories(vec![directory("", 1)]));
     let list = |number| body(&Frame::List { directory: number, more: false, listing: files(&[("a", 1)]) });
     let end = |directories, entries| body(&Frame::TreeEnd { directories, entries, bytes: 0, errors: 0 });
@@ -116,9 +115,8 @@ async fn frames_out_of_place_end_the_session() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn directories_out_of_order_end_the_session() {
-    let (site, before) = victim("").await;
+async fn directories_out_of_order_end_the_session(over: Over) {
+    let (site, before) = victim(over, "").await;
     for paths in [
         &["", "b", "a"][..],
         &["", "a", "a"],
@@ -134,9 +132,8 @@ async fn directories_out_of_order_end_the_session() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn names_of_unfinished_files_are_refused() {
-    let (site, before) = victim("").await;
+async fn names_of_unfinished_files_are_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     // Take such a name from a file that is really unfinished.
     let mut control = site.raw().await.session(push_to("dst")).await;
     asked_for(&mut control, 8 << 20).await;
@@ -144,8 +141,8 @@ async fn names_of_unfinished_files_are_refused() {
     lane.records(&[Record::Begin { file: FIRST }, Record::Literal(b"part")]).await;
     support::eventually(|| !leftovers(&site.root()).is_empty()).await;
     let name = leftovers(&site.root())[0].file_name().unwrap().to_str().unwrap().to_owned();
-    control.connection.close(0u32.into(), b"");
-    support::eventually(|| site.server.stats().contains(&("sessions_active", 0))).await;
+    control.wire.close();
+    site.idle().await;
     std::fs::remove_file(site.root().join("dst").join(&name)).unwrap();
 
     let root = body(&Frame::Directories(vec![directory("", 1)]));
@@ -159,9 +156,8 @@ async fn names_of_unfinished_files_are_refused() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn symlinks_that_the_request_left_out_are_refused() {
-    let (site, before) = victim("").await;
+async fn symlinks_that_the_request_left_out_are_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     let mut request = push_to("dst");
     request.attributes.links = false;
     let list = listing(&[("new", Kind::Symlink, 0, "/etc/passwd")]);
@@ -170,9 +166,8 @@ async fn symlinks_that_the_request_left_out_are_refused() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made() {
-    let (site, before) = victim("allow=read,write,delete").await;
+async fn fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made(over: Over) {
+    let (site, before) = victim(over, "allow=read,write,delete").await;
     let list = listing(&[("new", Kind::Fifo, 0, "")]);
     let root = body(&Frame::Directories(vec![directory("", 1)]));
     let list = body(&Frame::List { directory: 0, more: false, listing: list });
@@ -191,9 +186,8 @@ async fn fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made() 
     serves_on(&site).await;
 }
 
-#[tokio::test]
-async fn extended_attributes_that_the_request_does_not_carry_are_refused() {
-    let (site, before) = victim("allow=read,write,delete,xattrs").await;
+async fn extended_attributes_that_the_request_does_not_carry_are_refused(over: Over) {
+    let (site, before) = victim(over, "allow=read,write,delete,xattrs").await;
     let asked = Request { attributes: Attributes { xattrs: true, ..push_to("").attributes }, ..push_to("dst") };
     let xattrs = |name: &str| Xattrs::new(vec![(name.as_bytes().to_vec(), b"1".to_vec())]).unwrap();
     let entry = |kind, name| {
@@ -220,9 +214,8 @@ async fn extended_attributes_that_the_request_does_not_carry_are_refused() {
     unharmed(&site, &before).await;
 }
 
-#[tokio::test]
-async fn hard_links_to_what_the_source_does_not_have_are_refused() {
-    let (site, before) = victim("").await;
+async fn hard_links_to_what_the_source_does_not_have_are_refused(over: Over) {
+    let (site, before) = victim(over, "").await;
     let asked = Request { attributes: Attributes { hard_links: true, ..push_to("").attributes }, ..push_to("dst") };
     // The destination has `keep` and `sub/inner`, and the source has neither.
     let list = |entries: &[(&str, Kind, u64, &str)], followers: &[(usize, &str, &str)]| {
@@ -263,4 +256,22 @@ async fn hard_links_to_what_the_source_does_not_have_are_refused() {
         refused_in_session(&site, asked.clone(), &[root.clone(), list_body(0, b"n", &rest)]).await;
     }
     unharmed(&site, &before).await;
+}
+
+on_every_transport!(
+    directories_that_climb_end_the_session,
+    names_that_climb_end_the_session,
+    frames_out_of_place_end_the_session,
+    directories_out_of_order_end_the_session,
+    names_of_unfinished_files_are_refused,
+    symlinks_that_the_request_left_out_are_refused,
+    hard_links_to_what_the_source_does_not_have_are_refused
+);
+
+mod on_networks {
+    use super::*;
+    on_every_network!(
+        extended_attributes_that_the_request_does_not_carry_are_refused,
+        fifos_that_the_request_left_out_or_the_key_may_not_make_are_not_made
+    );
 }

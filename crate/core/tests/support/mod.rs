@@ -1,6 +1,10 @@
 //! What the tests of sessions share: trees and what is in them, servers, clients, and peers made by hand.
-#![allow(dead_code, unreachable_pub, reason = "each test takes a part of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test takes a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+pub mod ends;
+pub mod mux;
+pub mod over;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,16 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sparsync_core::net::{self, ConnectOptions, ListenOptions, Listener, ServerTrust};
 use sparsync_core::proto::codec::{Reader, Write as _};
 use sparsync_core::proto::pack::{PackHeader, Record};
 use sparsync_core::proto::{
-    Accept, Attributes, Deletion, Direction, Directory, Durability, EndProfile, Frame, FrameDecoder, Grant, Kind,
-    Listing, Meta, Name, RelPath, Request, Time, Version, WireError, Xattrs, limits,
+    Accept, Attributes, Deletion, Direction, Directory, EndProfile, Frame, FrameDecoder, Grant, Kind, Listing, Meta,
+    Name, RelPath, Request, Time, Version, WireError, Xattrs, limits,
 };
-use sparsync_core::trust::{Identity, PublicKey};
-use sparsync_core::{Client, Error, Job, JobResult, Limits, Run, ServedRoot, Server, ServerOptions};
-use tempfile::TempDir;
+use sparsync_core::{Client, Error, Job, JobResult, Run};
+
+use ends::root_of;
+pub use ends::{RawClient, Site, Trap, connect_options, stray_lane};
+use over::Lanes;
+pub use over::{Incoming, Outgoing, Over, Wire};
 
 /// What one path holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +143,10 @@ pub async fn run(client: &Client, request: Request, local: &Path) -> Result<JobR
     unhung(start(client, request, local).done()).await
 }
 
-pub fn start(client: &Client, request: Request, local: &Path) -> Arc<Job> {
+pub fn start(client: &Client, mut request: Request, local: &Path) -> Arc<Job> {
+    if client.transport().word() == "pipe" {
+        request.root = root_of(true).into();
+    }
     client
         .start(Run {
             request,
@@ -152,128 +161,19 @@ pub fn stat(result: &JobResult, name: &str) -> u64 {
     result.stats.iter().find(|(stat, _)| *stat == name).unwrap().1
 }
 
-/// A server with one root, and somebody who may use it.
-pub struct Site {
-    pub dir: TempDir,
-    pub server: Server,
-    pub identity: Identity,
-}
-
-impl Site {
-    /// The key may do what `allow` says, in the notation of the file of authorized keys.
-    pub async fn new(allow: &str) -> Self {
-        Self::at(tempfile::tempdir().unwrap(), allow).await
-    }
-
-    /// The same in memory, where that can be: a disk may hold less of an attribute than the protocol.
-    pub async fn in_memory(allow: &str) -> Self {
-        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        Self::at(dir.unwrap(), allow).await
-    }
-
-    async fn at(dir: TempDir, allow: &str) -> Self {
-        std::fs::create_dir(dir.path().join("root")).unwrap();
-        std::fs::create_dir(dir.path().join("local")).unwrap();
-        put(dir.path(), "outside/secret", "untouched");
-        let identity = Identity::generate().unwrap();
-        let server = Server::start(ServerOptions {
-            listen: "127.0.0.1:0".to_owned(),
-            identity: Identity::generate().unwrap(),
-            key_file: None,
-            roots: vec![ServedRoot {
-                name: "r".to_owned(),
-                path: dir.path().join("root").into_os_string().into_encoded_bytes(),
-                read_only: false,
-                fake_super: false,
-                exclude: Vec::new(),
-                munge_links: false,
-            }],
-            authorized_keys_path: None,
-            authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],
-            client_ca_pem: None,
-            anonymous: false,
-            tcp: true,
-            durability: Durability::None,
-            limits: Limits { sessions: 16, connections: 1024, connections_per_key: 16, connections_per_address: 1024 },
-            idle_timeout: Duration::from_secs(30),
-            congestion: sparsync_core::net::Congestion::Auto,
-            refuse: Vec::new(),
-            log: false,
-            metrics: false,
-            profile: true,
-        })
-        .await
-        .unwrap();
-        Self { dir, server, identity }
-    }
-
-    /// What is served.
-    pub fn root(&self) -> PathBuf {
-        self.dir.path().join("root")
-    }
-
-    /// A folder of the client.
-    pub fn local(&self) -> PathBuf {
-        self.dir.path().join("local")
-    }
-
-    pub fn outside(&self) -> PathBuf {
-        self.dir.path().join("outside")
-    }
-
-    pub fn connect_options(&self) -> ConnectOptions {
-        connect_options(self.server.local_addr().port(), &self.identity, self.server.public_key())
-    }
-
-    pub async fn client(&self) -> Client {
-        Client::connect(self.connect_options()).await.unwrap()
-    }
-
-    /// A connection whose streams are written by hand.
-    pub async fn raw(&self) -> RawClient {
-        RawClient { connection: net::connect(self.connect_options()).await.unwrap().connection }
-    }
-}
-
-pub fn connect_options(port: u16, identity: &Identity, server: PublicKey) -> ConnectOptions {
-    let mut options = ConnectOptions::new("127.0.0.1", port, identity.clone());
-    options.trust = ServerTrust { pins: vec![server], ..ServerTrust::default() };
-    options
-}
-
-/// A client that says what a test wants it to say.
-pub struct RawClient {
-    pub connection: quinn::Connection,
-}
-
-impl RawClient {
-    /// Opens a control stream and says nothing yet.
-    pub async fn open(&self) -> Control {
-        let (send, recv) = self.connection.open_bi().await.unwrap();
-        Control { connection: self.connection.clone(), send, recv, decoder: FrameDecoder::default() }
-    }
-
-    /// Opens a session.
-    pub async fn session(&self, request: Request) -> Control {
-        let mut control = self.open().await;
-        control.write(&Frame::Hello { oldest: 1, newest: 1 }).await;
-        control.write(&Frame::Request(Box::new(request))).await;
-        control
-    }
-}
-
 /// A control stream in the hands of a test.
 pub struct Control {
-    pub connection: quinn::Connection,
-    pub send: quinn::SendStream,
-    pub recv: quinn::RecvStream,
+    pub wire: Wire,
+    pub send: Outgoing,
+    pub recv: Incoming,
     pub decoder: FrameDecoder,
+    pub(super) lanes: Lanes,
 }
 
 impl Control {
     /// A peer that has given up may have stopped the stream: what it said is what counts.
     pub async fn write_raw(&mut self, bytes: &[u8]) {
-        let _ = self.send.write_all(bytes).await;
+        self.send.write_all(bytes).await;
     }
 
     pub async fn write(&mut self, frame: &Frame) {
@@ -293,9 +193,9 @@ impl Control {
             match self.decoder.next_frame().expect("the peer under test speaks well") {
                 Some(Frame::Heartbeat(_) | Frame::Settled(_) | Frame::Items(_)) => {}
                 Some(frame) => return Some(frame),
-                None => match unhung(self.recv.read_chunk(1 << 16, true)).await {
-                    Ok(Some(chunk)) => self.decoder.feed(&chunk.bytes),
-                    Ok(None) | Err(_) => return None,
+                None => match unhung(self.recv.read()).await {
+                    Some(bytes) => self.decoder.feed(&bytes),
+                    None => return None,
                 },
             }
         }
@@ -308,7 +208,8 @@ impl Control {
                 Some(Frame::Abort(error)) => return error,
                 Some(Frame::Finished { .. }) => panic!("the peer was content"),
                 Some(_) => {}
-                None => panic!("the peer ended without a word"),
+                // Whoever breaks the framing of a pipe has no session left.
+                None => return self.wire.closed().expect("a reason"),
             }
         }
     }
@@ -375,8 +276,13 @@ impl Control {
     }
 
     /// Opens a data lane of this session.
-    pub async fn lane(&self, lane: u8) -> Lane {
-        lane_of(&self.connection, self.send.id().index(), lane).await
+    pub async fn lane(&mut self, lane: u8) -> Lane {
+        Lane { send: self.lanes.open(&self.wire, &self.send, lane).await }
+    }
+
+    /// What the peer sends on the first data lane that it opens.
+    pub async fn lane_in(&mut self) -> Incoming {
+        self.lanes.accept(&self.wire).await
     }
 
     /// Sends a whole tree of one directory, as far as the receiver's questions: its listing, then nothing.
@@ -391,22 +297,14 @@ impl Control {
     }
 }
 
-pub async fn lane_of(connection: &quinn::Connection, session: u64, lane: u8) -> Lane {
-    let mut send = connection.open_uni().await.unwrap();
-    let mut head = session.to_be_bytes().to_vec();
-    head.push(lane);
-    let _ = send.write_all(&head).await;
-    Lane { send }
-}
-
 /// A data lane in the hands of a test.
 pub struct Lane {
-    pub send: quinn::SendStream,
+    pub send: Outgoing,
 }
 
 impl Lane {
     pub async fn raw(&mut self, bytes: &[u8]) {
-        let _ = self.send.write_all(bytes).await;
+        self.send.write_all(bytes).await;
     }
 
     /// A pack of these bytes.
@@ -469,57 +367,6 @@ pub fn files(names: &[(&str, u64)]) -> Listing {
 
 pub fn digest(content: &[u8]) -> [u8; 32] {
     *blake3::hash(content).as_bytes()
-}
-
-/// A server that says what a test wants it to say, and the engine's client connected to it.
-pub struct Trap {
-    pub dir: TempDir,
-    pub client: Client,
-    pub connection: quinn::Connection,
-    listener: Listener,
-}
-
-impl Trap {
-    pub async fn new() -> Self {
-        let identity = Identity::generate().unwrap();
-        let key = identity.public_key();
-        let listener = net::listen(ListenOptions::new("127.0.0.1:0", identity)).await.unwrap();
-        let options = connect_options(listener.local_addr().port(), &Identity::generate().unwrap(), key);
-        let (client, connection) = tokio::join!(Client::connect(options), async {
-            listener.accept().await.unwrap().finish().await.unwrap().connection
-        });
-        let dir = tempfile::tempdir().unwrap();
-        put(dir.path(), "outside/secret", "untouched");
-        std::fs::create_dir(dir.path().join("local")).unwrap();
-        Self { dir, client: client.unwrap(), connection, listener }
-    }
-
-    /// The client's folder.
-    pub fn local(&self) -> PathBuf {
-        self.dir.path().join("local")
-    }
-
-    pub fn outside(&self) -> PathBuf {
-        self.dir.path().join("outside")
-    }
-
-    /// The next session that the client opens, and what it asks for.
-    pub async fn session(&self) -> (Control, Request) {
-        let (send, recv) = self.connection.accept_bi().await.unwrap();
-        let mut control = Control { connection: self.connection.clone(), send, recv, decoder: FrameDecoder::default() };
-        assert!(matches!(control.next().await, Some(Frame::Hello { oldest: 1, newest: 1 })));
-        match control.next().await {
-            Some(Frame::Request(request)) => (control, *request),
-            other => panic!("no request but {other:?}"),
-        }
-    }
-
-    /// The same, accepted.
-    pub async fn accepted(&self, grant: Grant) -> Control {
-        let (mut control, request) = self.session().await;
-        control.write(&Frame::Accept(accept(grant, request.lanes))).await;
-        control
-    }
 }
 
 pub fn accept(grant: Grant, lanes: u8) -> Accept {

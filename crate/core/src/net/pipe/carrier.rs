@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes, BytesMut};
 use sparsync_proto::ErrorKind;
 use sparsync_proto::mux::{
-    Arrival, CREDIT_MAX, HEADER_BYTES, Header, Ledger, REASON_BYTES_MAX, SESSIONS_MAX, STREAMS, StreamId, WINDOW_BYTES,
+    Arrival, CREDIT_MAX, HEADER_BYTES, Header, Ledger, REASON_BYTES_MAX, SESSIONS_MAX, STREAMS, StreamId,
+    granted_at_first,
 };
 use sparsync_proto::session::Violation;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -20,6 +21,7 @@ use super::descriptor::{Sink, Source};
 use super::lock;
 use super::streams::{RecvStream, SendStream};
 use crate::error::{Error, Result};
+use crate::net::WindowBudget;
 use crate::net::close::{closed_by_peer, limited, tls_error};
 use crate::net::control::LAST_FRAMES;
 
@@ -108,6 +110,8 @@ pub(super) struct Carrier {
     command: Option<Arc<Command>>,
     /// What content moves to, where it does.
     pub(super) beside: Beside,
+    /// What lanes may hold unread beyond the least.
+    pub(super) windows: WindowBudget,
 }
 
 fn gone() -> Error {
@@ -120,6 +124,7 @@ impl Carrier {
         ledger: Ledger,
         command: Option<Arc<Command>>,
         part: Part,
+        windows: WindowBudget,
     ) -> (Arc<Self>, Outgoing, mpsc::UnboundedReceiver<NewSession>) {
         let (urgent, urgent_rx) = mpsc::unbounded_channel();
         let (control, control_rx) = mpsc::unbounded_channel();
@@ -142,6 +147,7 @@ impl Carrier {
             round_trip_nanos: AtomicU64::new(0),
             command,
             beside: Beside::new(part),
+            windows,
         });
         carrier.ask();
         (carrier, Outgoing { urgent: urgent_rx, control: control_rx, data: data_rx }, accepted)
@@ -226,14 +232,20 @@ impl Carrier {
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, session: u32, place: Option<OwnedSemaphorePermit>) -> NewSession {
-        let credit = [(); STREAMS].map(|()| Arc::new(Semaphore::new(WINDOW_BYTES as usize)));
+        // Only whoever opens sessions has places for them.
+        let opens = place.is_some();
+        let mut number = 0..;
+        let credit = [(); STREAMS].map(|()| {
+            let at_first = granted_at_first(opens, number.next().unwrap_or_default());
+            Arc::new(Semaphore::new(at_first as usize))
+        });
         let mut recv = Vec::with_capacity(STREAMS);
         let mut send = Vec::with_capacity(STREAMS);
         let mut number = 0..;
         let to = [(); STREAMS].map(|()| {
             let (to, from) = mpsc::unbounded_channel();
             let id = StreamId { session, stream: number.next().unwrap_or_default() };
-            recv.push(RecvStream::new(Arc::clone(self), id, from));
+            recv.push(RecvStream::new(Arc::clone(self), id, from, granted_at_first(!opens, id.stream)));
             to
         });
         for (stream, credit) in (0u8..).zip(&credit) {

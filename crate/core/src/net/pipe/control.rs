@@ -35,6 +35,12 @@ pub(super) async fn receive_control(
                 tokio::time::sleep(LAST_FRAMES).await;
                 return Error::new(ErrorKind::Closed, "the peer ended the session early").remote();
             }
+            Err(error) if from.has_ended() => {
+                drop(frames);
+                // A sender whose receiver has what it needs ends wherever it is, but by then this end has ended too.
+                tokio::time::sleep(LAST_FRAMES).await;
+                return error;
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Version) => return error,
             Err(error) => {
                 drop(frames);

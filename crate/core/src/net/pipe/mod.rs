@@ -27,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
+use super::WindowBudget;
 use super::dial::Udp;
 use super::gate::Pass;
 use crate::error::{Error, ErrorKind, Result};
@@ -114,7 +115,10 @@ impl PipeConnection {
         command: Option<Arc<Command>>,
         part: Part,
     ) -> Self {
-        let (carrier, outgoing, accepted) = Carrier::new(Ledger::new(end == End::Initiator), command.clone(), part);
+        // Whoever is at the other end of a pipe has this process for himself.
+        let windows = WindowBudget::default();
+        let (carrier, outgoing, accepted) =
+            Carrier::new(Ledger::new(end == End::Initiator), command.clone(), part, windows);
         tokio::spawn(Arc::clone(&carrier).write_all(to, outgoing));
         tokio::spawn(Arc::clone(&carrier).read_all(from, buffer));
         let principal = Principal::User(rustix::process::geteuid().as_raw());
@@ -128,7 +132,7 @@ impl PipeConnection {
         }
     }
 
-    /// A connection over TCP whose ends have proved to each other who they are. What they speak they have agreed on in the
+    /// A connection over TCP whose ends have proved to each other who they are. `windows` is what it shares with others. What they speak they have agreed on in the
     /// handshake, so there is no greeting.
     pub(super) fn over_tls(
         stream: TlsStream<TcpStream>,
@@ -136,6 +140,7 @@ impl PipeConnection {
         principal: Principal,
         address: String,
         idle_timeout: Duration,
+        windows: WindowBudget,
     ) -> Self {
         let (ledger, goes_within, place) = match peer {
             TlsPeer::Server => (Ledger::new(true), GOES_WITHIN, None),
@@ -143,7 +148,7 @@ impl PipeConnection {
             TlsPeer::Joining => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, None),
             TlsPeer::Refused(place) => (Ledger::of_one_question(), STRANGER_GOES_WITHIN, Some(place)),
         };
-        let (carrier, outgoing, accepted) = Carrier::new(ledger, None, Part::None);
+        let (carrier, outgoing, accepted) = Carrier::new(ledger, None, Part::None, windows);
         let (from, to) = tokio::io::split(stream);
         let mut writing = tokio::spawn(Arc::clone(&carrier).write_all(Sink::Tls(to), outgoing));
         let mut reading = tokio::spawn(Arc::clone(&carrier).read_all(Source::Tls(from), bytes::BytesMut::new()));

@@ -200,6 +200,9 @@ async fn carry_lanes(
     }
     if carrier.beside.is_possible() && !waiting.is_empty() {
         tasks.spawn(move_lanes(Arc::clone(carrier), number, Arc::clone(session), waiting));
+    } else {
+        // The end of a lane here is its end.
+        drop(waiting);
     }
     for stream in others {
         let session = Arc::clone(session);

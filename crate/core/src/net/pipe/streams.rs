@@ -63,22 +63,38 @@ pub(super) struct RecvStream {
     /// What is left of the chunk that is being read.
     chunk: Bytes,
     window: u32,
+    /// Bytes of that which the connection's budget has lent.
+    leased: u32,
     /// Bytes that were read and are not granted again yet.
     owed: u32,
     ended: bool,
 }
 
 impl RecvStream {
-    pub(super) fn new(carrier: Arc<Carrier>, id: StreamId, from: mpsc::UnboundedReceiver<Item>) -> Self {
-        Self { carrier, id, from, chunk: Bytes::new(), window: WINDOW_BYTES, owed: 0, ended: false }
+    /// `window` may be sent before anything is granted.
+    pub(super) fn new(carrier: Arc<Carrier>, id: StreamId, from: mpsc::UnboundedReceiver<Item>, window: u32) -> Self {
+        Self { carrier, id, from, chunk: Bytes::new(), window, leased: 0, owed: 0, ended: false }
     }
 
-    /// Lets the peer send so much ahead.
+    /// The peer has ended it, and all of it was read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Lets the peer send so much ahead, or what the connections' budget leaves of it.
     pub(super) fn widen(&mut self, window: u32) {
+        self.leased += self.carrier.windows.take(window.saturating_sub(self.window.max(WINDOW_BYTES)));
+        let window = WINDOW_BYTES + self.leased;
         if let Some(more) = window.checked_sub(self.window).filter(|more| *more > 0) {
             self.window = window;
             self.carrier.grant_in_turn(self.id, more);
         }
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        self.carrier.windows.give_back(self.leased);
     }
 }
 

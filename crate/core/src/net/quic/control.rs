@@ -8,7 +8,7 @@ use sparsync_proto::{Figure, Frame, FrameDecoder};
 
 use crate::engine::{FrameSender, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::control::{LAST_FRAMES, READ_BYTES, StreamIn, StreamOut, read_frame};
+use crate::net::control::{LAST_FRAMES, READ_BYTES, StreamIn, StreamOut, ended_inside_a_frame, read_frame};
 use crate::net::{read_error, write_error};
 use crate::transport::WireCounters;
 
@@ -121,6 +121,10 @@ pub(super) async fn receive_control(
                 Ok(None) => {
                     drop(frames);
                     tokio::time::sleep(LAST_FRAMES).await;
+                    // A sender whose receiver has what it needs ends wherever it is, but by then this end has ended too.
+                    if !decoder.is_empty() {
+                        return ended_inside_a_frame();
+                    }
                     return Error::new(ErrorKind::Closed, "the peer ended the session early").remote();
                 }
                 Err(error) => {

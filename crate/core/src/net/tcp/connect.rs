@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::{handshake_error, no_common_version, shown};
-use crate::net::ConnectOptions;
 use crate::net::address;
 use crate::net::connect::{demand, principal, server_name};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::tls::client_config;
+use crate::net::{ConnectOptions, WindowBudget};
 use crate::trust::{KnownKey, NextKey, PublicKey, announced_key, certificate_key, certificate_name};
 use crate::{Error, ErrorKind, Result};
 
@@ -28,11 +28,16 @@ pub(crate) struct Connected {
 }
 
 impl Connected {
+    /// What the connection is made of.
+    pub(in crate::net) fn into_stream(self) -> TlsStream<TcpStream> {
+        self.stream
+    }
+
     /// Puts the connection to use.
     pub(in crate::net) fn start(self) -> PipeConnection {
         let Self { stream, server_key, address, idle_timeout, .. } = self;
         let principal = principal(server_key, || shown(&stream).and_then(certificate_name));
-        PipeConnection::over_tls(stream, TlsPeer::Server, principal, address, idle_timeout)
+        PipeConnection::over_tls(stream, TlsPeer::Server, principal, address, idle_timeout, WindowBudget::default())
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::{handshake_error, no_common_version, shown};
+use crate::net::WindowBudget;
 use crate::net::gate::{Admission, Gate, Pass};
 use crate::net::listen::{HANDSHAKE_TIMEOUT, late_client, principal, refused_client};
 use crate::net::pipe::{PipeConnection, TlsPeer};
@@ -132,17 +133,23 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
+    /// What the connection is made of.
+    pub(in crate::net) fn into_stream(self) -> TlsStream<TcpStream> {
+        self.stream
+    }
+
     /// Lets the client in, and one that joins for that alone.
-    pub(in crate::net) fn start(self) -> PipeConnection {
+    pub(in crate::net) fn start(self, windows: &WindowBudget) -> PipeConnection {
         let Self { stream, remote, principal, idle_timeout, joins, .. } = self;
         let peer = if joins { TlsPeer::Joining } else { TlsPeer::Client };
-        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout)
+        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout, windows.clone())
     }
 
     /// Ends the connection of a client that may do nothing, and tells it why.
     pub(in crate::net) fn refuse(self, error: &Error) {
         let Self { stream, remote, principal, idle_timeout, pass, .. } = self;
         let peer = TlsPeer::Refused(pass);
-        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout).close(Some(error));
+        let windows = WindowBudget::new(0);
+        PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout, windows).close(Some(error));
     }
 }

@@ -4,19 +4,20 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use sparsync_proto::mux::{Header, StreamId};
+use sparsync_proto::mux::{HEADER_BYTES, Header, StreamId, WINDOW_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{ConnectOptions, Identity, ListenOptions, ServerTrust, listen, pinned, recorded};
+use crate::engine::{Session, control_lane};
 use crate::net::connect::demand;
 use crate::net::dial::{Dialed, Patience, dial_with};
 use crate::net::gate::Gate;
 use crate::net::proxy::Proxy;
 use crate::net::tcp::Acceptor;
 use crate::net::tls::{client_config, server_config};
-use crate::net::{Arrived, TransportChoice, Udp};
+use crate::net::{Arrived, TransportChoice, Udp, WindowBudget};
 use crate::state::StateDir;
 use crate::transport::{Connection, Principal, Transport, encoded};
 use crate::trust::KnownHosts;
@@ -62,7 +63,7 @@ impl Server {
             let mut kept = Vec::new();
             loop {
                 if let Ok(accepted) = acceptor.accept().await.finish().await {
-                    kept.push(accepted.start());
+                    kept.push(accepted.start(&WindowBudget::default()));
                 }
             }
         });
@@ -240,7 +241,7 @@ async fn by_hand(server: &Server) -> tokio_rustls::client::TlsStream<TcpStream> 
 async fn a_peer_that_falls_silent_or_breaks_the_framing_is_left() {
     let (server, _wall) = Server::behind_a_wall(Duration::from_millis(200));
     let (silent, accepted) = tokio::join!(by_hand(&server), async { server.acceptor.accept().await.finish().await });
-    let far = accepted.expect("a key").start();
+    let far = accepted.expect("a key").start(&WindowBudget::default());
     assert!(far.accept(std::sync::Arc::default()).await.is_none());
     assert_eq!(far.closed().expect("over").kind(), ErrorKind::Timeout);
     drop(silent);
@@ -251,7 +252,7 @@ async fn a_peer_that_falls_silent_or_breaks_the_framing_is_left() {
         (Header::Close(0, 0).encode().to_vec(), ErrorKind::Closed),
     ] {
         let (near, accepted) = tokio::join!(by_hand(&server), async { server.acceptor.accept().await.finish().await });
-        let (mut near, far) = (near, accepted.expect("a key").start());
+        let (mut near, far) = (near, accepted.expect("a key").start(&WindowBudget::default()));
         near.write_all(&bytes).await.expect("written");
         near.flush().await.expect("written");
         assert!(far.accept(std::sync::Arc::default()).await.is_none());
@@ -260,6 +261,46 @@ async fn a_peer_that_falls_silent_or_breaks_the_framing_is_left() {
         drop(far);
         let mut rest = Vec::new();
         let _ = near.read_to_end(&mut rest).await;
+    }
+}
+
+/// Bytes that a client may send on each of two lanes of a session that runs.
+async fn granted(server: &Server, budget: &WindowBudget) -> [u32; 2] {
+    let (near, accepted) = tokio::join!(by_hand(server), async { server.acceptor.accept().await.finish().await });
+    let (mut near, far) = (near, accepted.expect("a key").start(budget));
+    let control = StreamId { session: 0, stream: 0 };
+    near.write_all(&[&Header::Data(control, 1).encode()[..], &[5]].concat()).await.expect("written");
+    near.flush().await.expect("written");
+    let mut lanes = far.accept(std::sync::Arc::default()).await.expect("a session");
+    let queues = lanes.data_in(2);
+    let session = std::sync::Arc::new(Session::new(false));
+    let (_engine, transport) = control_lane(&session);
+    let carried = tokio::spawn(lanes.carry(std::sync::Arc::clone(&session), transport, IDLE));
+    let mut granted = [0; 2];
+    while granted.contains(&0) {
+        let mut header = [0; HEADER_BYTES];
+        near.read_exact(&mut header).await.expect("a frame");
+        match Header::decode(&header).expect("a frame") {
+            Header::Credit(StreamId { stream, .. }, bytes) => granted[usize::from(stream) - 1] += bytes,
+            Header::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(queues);
+    session.end();
+    carried.await.expect("no panic");
+    granted
+}
+
+#[tokio::test]
+async fn content_may_come_as_far_as_the_budget_of_all_connections_goes() {
+    let (server, _wall) = Server::behind_a_wall(IDLE);
+    assert_eq!(granted(&server, &WindowBudget::default()).await, [1 << 20; 2]);
+    assert_eq!(granted(&server, &WindowBudget::new(0)).await, [WINDOW_BYTES; 2]);
+    // What a session had is there for the next one.
+    let budget = WindowBudget::new(2 << 20);
+    for _ in 0..2 {
+        assert_eq!(granted(&server, &budget).await, [1 << 20, WINDOW_BYTES + (5 << 17)]);
     }
 }
 
