@@ -11,6 +11,7 @@ import { type Client, client, program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { type Riches, RichTree } from './helpers/rich-tree.js';
 import { startServer, type TestServer } from './helpers/server.js';
+import { hasSsh, startSshd } from './helpers/sshd.js';
 import { isRoot, scaled } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { at, differences, type Entry, walk } from './helpers/walk.js';
@@ -170,6 +171,8 @@ interface Actor {
   readonly served: string;
   readonly privileged: boolean;
   readonly seed: string;
+  /** The command that leads to this machine by a real sshd, whose paths are those of the machine; without it a server is asked. */
+  readonly rsh?: string;
 }
 
 function ranBy(actor: Actor, cwd: string, words: readonly string[]): { status: number | null; stderr: string } {
@@ -350,11 +353,14 @@ class Trial {
     if ([1, 2, 4, 13].includes(judge.code ?? 0)) return;
     const { sources } = this.#case;
     if (this.#isTold(judge.stderr) || this.#isLeftOut(judge.root)) return;
-    const url = (path: string): string => this.#actor.server.url('root', `${this.#number()}/${path}`);
+    const { rsh, server } = this.#actor;
+    const there = (path: string): string =>
+      rsh === undefined ? server.url('root', `${this.#number()}/${path}`) : `box:${this.#work}/${path}`;
+    const by = rsh === undefined ? [] : ['-e', rsh];
     const ways = [
-      { name: 'local', words: [...sources, 'local/'] },
-      { name: 'pushed', words: [...sources, url('pushed/')] },
-      { name: 'pulled', words: [...sources.map(url), 'pulled/'] },
+      ...(rsh === undefined ? [{ name: 'local', words: [...sources, 'local/'] }] : []),
+      { name: 'pushed', words: [...by, ...sources, there('pushed/')] },
+      { name: 'pulled', words: [...by, ...sources.map(there), 'pulled/'] },
     ];
     for (const { name, words } of ways) {
       // On a server what is no directory in the place of a source that has its name is refused.
@@ -362,7 +368,8 @@ class Trial {
       // Nor is a file with further names written over there.
       if (name === 'pushed' && this.#flags().includes('--inplace')) continue;
       // Nor does a path of a server lead through a symlink, where rsync says that nothing is there.
-      if (name === 'pulled' && sources.some((source) => leadsThroughSymlink(this.#work, source))) continue;
+      if (name === 'pulled' && rsh === undefined && sources.some((source) => leadsThroughSymlink(this.#work, source)))
+        continue;
       const ours = this.#fresh(name);
       const ended = await this.#product(words);
       this.#keepBackups(ours);
@@ -500,9 +507,7 @@ async function actor(t: ExecutionContext, words: readonly string[]): Promise<Act
   return { words, user, server, served, privileged: words.length === 0, seed };
 }
 
-async function trials(t: ExecutionContext, words: readonly string[]): Promise<void> {
-  t.timeout(3_600_000);
-  const who = await actor(t, words);
+async function trials(t: ExecutionContext, who: Actor): Promise<void> {
   t.log(`seed ${who.seed}`);
   const tally: Tally = { run: 0, counted: 0 };
   const wanted = scaled(4, 300);
@@ -516,13 +521,24 @@ const asUser = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
 judgedWhere(canJudge)(
   'random combinations of options make of random trees what rsync makes of them, as root',
   async (t) => {
-    await trials(t, []);
+    t.timeout(3_600_000);
+    await trials(t, await actor(t, []));
   },
 );
 
 judgedWhere(canJudge && spawnSync('setpriv', [...asUser.slice(1), 'true']).status === 0)(
   'random combinations of options make of random trees what rsync makes of them, as a plain user',
   async (t) => {
-    await trials(t, asUser);
+    t.timeout(3_600_000);
+    await trials(t, await actor(t, asUser));
+  },
+);
+
+judgedWhere(canJudge && hasSsh)(
+  'random combinations of options make of random trees what rsync makes of them, through a real sshd',
+  async (t) => {
+    t.timeout(3_600_000);
+    const { rsh } = await startSshd(t, workDir(t));
+    await trials(t, { ...(await actor(t, [])), rsh });
   },
 );

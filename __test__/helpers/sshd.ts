@@ -11,9 +11,11 @@ import { dir } from './temp.js';
 
 const SSHD = '/usr/sbin/sshd';
 
+/** Whether there is an sshd, and an ssh that leads to it. */
+export const hasSsh: boolean = existsSync(SSHD) && spawnSync('ssh', ['-V']).status === 0;
+
 /** Declares a test over a real sshd; without one, or without ssh, it is skipped, by name. */
-export const overSsh: SerialFn | SkipFn =
-  existsSync(SSHD) && spawnSync('ssh', ['-V']).status === 0 ? test.serial : test.serial.skip;
+export const overSsh: SerialFn | SkipFn = hasSsh ? test.serial : test.serial.skip;
 
 export interface Sshd {
   readonly port: number;
