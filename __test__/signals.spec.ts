@@ -3,9 +3,17 @@ import { CertifiedTree } from './helpers/certified.js';
 import { exit, quietly, startCli } from './helpers/cli.js';
 import { assertEqual, judged } from './helpers/judge.js';
 import { until } from './helpers/process.js';
+import { program as command } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
+import { remote } from './helpers/remote.js';
 import { setup } from './helpers/setup.js';
+
+/** What serves: the command, and the executable that needs no Node. */
+const SERVERS = [
+  ['command', [process.execPath, command]],
+  ['static', [remote]],
+] as const;
 
 /** Files of which some are on their way for a while. */
 function someFiles(work: string): { readonly tree: CertifiedTree; readonly source: string } {
@@ -44,35 +52,37 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-judged('SIGTERM lets a server finish what is under way, and nobody new begins', async (t) => {
-  const { work, served, url, client: user, server } = await setup(t, { args: ['--grace', '60'] });
-  const { tree, source } = someFiles(work);
-  const running = startCli(t, user, ['-a', `${source}/`, url('tree/')]);
-  await until('a temp file', () => running.over() || tree.strangers(`${served}/tree`).length > 0);
-  t.false(running.over());
-  server.kill('SIGTERM');
-  const ended = await running.ended;
-  t.deepEqual([ended.code, ended.stderr], [0, '']);
-  const stopped = await server.ended;
-  t.deepEqual([stopped.code, stopped.signal], [0, null], stopped.stderr);
-  t.deepEqual(tree.strangers(`${served}/tree`), []);
-  assertEqual(t, source, `${served}/tree`, { wholeSeconds: true });
-});
+for (const [name, program] of SERVERS) {
+  judged(`SIGTERM lets a server finish what is under way, and nobody new begins (${name})`, async (t) => {
+    const { work, served, url, client: user, server } = await setup(t, { args: ['--grace', '60'], program });
+    const { tree, source } = someFiles(work);
+    const running = startCli(t, user, ['-a', `${source}/`, url('tree/')]);
+    await until('a temp file', () => running.over() || tree.strangers(`${served}/tree`).length > 0);
+    t.false(running.over());
+    server.kill('SIGTERM');
+    const ended = await running.ended;
+    t.deepEqual([ended.code, ended.stderr], [0, '']);
+    const stopped = await server.ended;
+    t.deepEqual([stopped.code, stopped.signal], [0, null], stopped.stderr);
+    t.deepEqual(tree.strangers(`${served}/tree`), []);
+    assertEqual(t, source, `${served}/tree`, { wholeSeconds: true });
+  });
 
-judged('SIGTERM rolls back what does not finish in its time, and leaves nothing behind', async (t) => {
-  const { work, served, client: user, server } = await setup(t, { args: ['--grace', '1'] });
-  const { tree, source } = someFiles(work);
-  tree.write(`${served}/tree`, 0);
-  await using relay = await Relay.start({ to: server.port });
-  user.trust(relay.port, server.pin);
-  const running = startCli(t, user, ['-a', '--no-partial', `${source}/`, relay.url('root', 'tree', '')]);
-  await relay.passed('up', 4 << 20);
-  relay.cut = true;
-  server.kill('SIGTERM');
-  const stopped = await server.ended;
-  t.deepEqual([stopped.code, stopped.signal], [0, null], stopped.stderr);
-  t.deepEqual(tree.torn(`${served}/tree`, [0, 1], { mayBeAbsent: false }), []);
-  t.deepEqual(tree.strangers(`${served}/tree`), []);
-  running.kill('SIGKILL');
-  await running.ended;
-});
+  judged(`SIGTERM rolls back what does not finish in its time, and leaves nothing behind (${name})`, async (t) => {
+    const { work, served, client: user, server } = await setup(t, { args: ['--grace', '1'], program });
+    const { tree, source } = someFiles(work);
+    tree.write(`${served}/tree`, 0);
+    await using relay = await Relay.start({ to: server.port });
+    user.trust(relay.port, server.pin);
+    const running = startCli(t, user, ['-a', '--no-partial', `${source}/`, relay.url('root', 'tree', '')]);
+    await relay.passed('up', 4 << 20);
+    relay.cut = true;
+    server.kill('SIGTERM');
+    const stopped = await server.ended;
+    t.deepEqual([stopped.code, stopped.signal], [0, null], stopped.stderr);
+    t.deepEqual(tree.torn(`${served}/tree`, [0, 1], { mayBeAbsent: false }), []);
+    t.deepEqual(tree.strangers(`${served}/tree`), []);
+    running.kill('SIGKILL');
+    await running.ended;
+  });
+}

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { wordsAreCurrent } from './closed-sets.mjs';
+import { serveFlagsAreCurrent } from './serve-flags.mjs';
 import { staleOptionFiles } from './options.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { has, ROOT, run } from './process.mjs';
@@ -72,6 +73,11 @@ await runChecks({
 
   'words: the closed sets of ts/words.ts are those of the Rust sources': async () => {
     if (!(await wordsAreCurrent())) throw new Error('ts/words.ts: node scripts/closed-sets.mjs writes it');
+  },
+
+  'words: the flags of the static server are those of the command': async () => {
+    if (!(await serveFlagsAreCurrent()))
+      throw new Error('crate/remote/src/serve_flags.tsv: node scripts/serve-flags.mjs writes it');
   },
 
   'documents: each file of the repository that one names or leads to is there': () => {

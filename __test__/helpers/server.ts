@@ -36,11 +36,13 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   readonly port?: number;
   readonly env?: RunOptions['env'];
+  /** What has the verb `serve`; the command unless told otherwise. */
+  readonly program?: readonly string[];
   /** A program, with its arguments, that runs the server: `strace -f …`. */
   readonly under?: readonly string[];
 }
 
-/** Starts `sparsync serve` as a process of its own, on loopback, on a free port unless one is given. */
+/** Starts a server as a process of its own, on loopback, on a free port unless one is given. */
 export async function startServer(t: ExecutionContext, options: ServerOptions): Promise<TestServer> {
   const configDir = `${options.home}/server.config`;
   const stateDir = `${options.home}/server.state`;
@@ -48,8 +50,7 @@ export async function startServer(t: ExecutionContext, options: ServerOptions): 
   const rights = options.rights ?? 'read,write,delete,owner,special';
   const args = [
     ...(options.under ?? []),
-    process.execPath,
-    program,
+    ...(options.program ?? [process.execPath, program]),
     'serve',
     '--listen',
     `127.0.0.1:${options.port ?? 0}`,

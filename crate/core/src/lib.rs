@@ -45,7 +45,8 @@ pub use rule_lists::{GivenRule, RuleList, RuleOrigin};
 pub use run::{Run, start_local};
 pub use server::{
     Asked, ClientInfo, Happening, Limits, Operation, PROFILES_KEPT, ServedRoot, Server, ServerEvent, ServerOptions,
-    ServerProfiles, SessionEnd, SessionProfile, StdioOptions, StdioRights, notify_manager, serve_pipe, serve_stdio,
+    ServerProfiles, SessionEnd, SessionProfile, StdioOptions, StdioRights, notify_manager, serve_in_foreground,
+    serve_pipe, serve_stdio,
 };
 pub use sources::LocalSource;
 pub use sparsync_proto as proto;

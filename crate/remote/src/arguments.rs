@@ -5,11 +5,14 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use sparsync_core::{StdioOptions, StdioRights};
 
+use crate::serve::{self, Serving};
+
 /// What `--help` says.
 pub(crate) const HELP: &str = "\
 Usage: sparsync-remote --stdio [--no-quic] [--root DIR [--read-only|--append-only]]
+       sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
 
-The other end of a sync, on its standard streams; a sync over ssh starts it by itself.
+The other end of a sync, on its standard streams; a sync over ssh starts it by itself. Or a server; see serve --help.
 
   --stdio        serve one connection on standard input and output
   --no-quic      no UDP port is opened: content stays on the streams
@@ -29,10 +32,15 @@ pub(crate) enum Asked {
         /// The executable removes itself.
         is_temporary: bool,
     },
+    Serve(Box<Serving>),
+    ServeHelp,
 }
 
 /// Reads the arguments.
 pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
+    if let Some((_, words)) = words.split_first().filter(|(verb, _)| *verb == "serve") {
+        return Ok(serve::parse(words)?.map_or(Asked::ServeHelp, |serving| Asked::Serve(Box::new(serving))));
+    }
     let mut options = StdioOptions::default();
     let (mut is_stdio, mut is_temporary) = (false, false);
     let mut words = words.iter();

@@ -1,18 +1,21 @@
-//! `sparsync-remote`: the end of a sync that somebody else's command starts, over ssh or into a container.
+//! `sparsync-remote`: the end of a sync that somebody else's command starts, over ssh or into a container, or a server.
 //!
-//! It is linked statically, so that it runs on any Linux of its processor, and speaks on its standard streams alone.
+//! It is linked statically, so that it runs on any Linux of its processor.
 
 mod arguments;
+mod serve;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use arguments::{Asked, parse};
-use sparsync_core::{serve_stdio, take_accounts_from_files};
+use sparsync_core::{Error, ErrorKind, Server, serve_in_foreground, serve_stdio, take_accounts_from_files};
 
 /// Exit codes, those of the command.
 const USAGE: u8 = 1;
+const UNUSABLE: u8 = 11;
 const FAILED: u8 = 12;
+const INTERRUPTED: u8 = 20;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
@@ -31,7 +34,36 @@ fn main() -> ExitCode {
                 Err(error) => complain(&error.to_string(), FAILED),
             }
         }
+        Ok(Asked::ServeHelp) => print(&serve::help()),
+        Ok(Asked::Serve(serving)) => {
+            take_accounts_from_files();
+            let served =
+                serving.options().and_then(|options| serve_in_foreground(options, serving.grace, announce, hurry));
+            match served {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(&error.to_string(), code_of(&error)),
+            }
+        }
         Err(why) => complain(&why, USAGE),
+    }
+}
+
+/// Whoever started this reads the line to learn the port, and may be gone.
+fn announce(server: &Server) {
+    print(&format!("listening on {} with key {}\n", server.local_addr(), server.public_key()));
+}
+
+/// Files are safe at every instant: only leftovers may stay for the next run to sweep.
+#[expect(clippy::disallowed_methods, reason = "this process is its own")]
+fn hurry() {
+    std::process::exit(INTERRUPTED.into());
+}
+
+fn code_of(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::Config => USAGE,
+        ErrorKind::Io => UNUSABLE,
+        _ => FAILED,
     }
 }
 

@@ -1,0 +1,115 @@
+// The server without Node: `sparsync-remote serve` has the flags and files of the command's.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { AccessError, connect, sync } from '../dist/index.js';
+import { cli, exit, quietly } from './helpers/cli.js';
+import { assertEqual, judged } from './helpers/judge.js';
+import { until } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { remote } from './helpers/remote.js';
+import { startServer } from './helpers/server.js';
+import { accessOf, codeOf, failure, setup } from './helpers/setup.js';
+import { dir, workDir } from './helpers/temp.js';
+import { plainTree } from './helpers/tree.js';
+
+/** Runs it to its end, without a home folder where it could leave something. */
+function serve(...words: readonly string[]): { code: number | null; said: string } {
+  const options = { encoding: 'utf8', timeout: 20_000, env: {} } as const;
+  const { status, stdout, stderr } = spawnSync(remote, ['serve', ...words], options);
+  return { code: status, said: stdout + stderr };
+}
+
+judged('a push, no change, a change and a pull, over QUIC and over TCP', async (t) => {
+  const { work, served, url, client: user } = await setup(t, { program: [remote], args: ['--exclude=hidden'] });
+  const source = dir(work, 'source');
+  plainTree(source, { directories: 5, files: 20 });
+  writeFileSync(`${source}/large`, Buffer.alloc(4_000_000, 'large'));
+  for (const transport of ['quic', 'tcp']) {
+    const run = (...args: string[]): Promise<void> =>
+      quietly(t, user, ['-aHAX', '--delete', `--transport=${transport}`, ...args]);
+    await run(`${source}/`, url(`${transport}/`));
+    await run(`${source}/`, url(`${transport}/`));
+    writeFileSync(`${source}/new`, transport);
+    await run(`${source}/`, url(`${transport}/`));
+    assertEqual(t, source, `${served}/${transport}`);
+    await run(url(`${transport}/`), `${work}/back/`);
+    assertEqual(t, source, `${work}/back`);
+  }
+  writeFileSync(`${source}/hidden`, '');
+  t.not((await cli(t, user, ['-a', `${source}/`, url('other/')])).code, 0);
+  t.false(existsSync(`${served}/other/hidden`));
+});
+
+test('keys are those of the same files, read again when they change and at SIGHUP', async (t) => {
+  const work = workDir(t);
+  const [one, two] = [client(work, 'one'), client(work, 'two')];
+  const keys = `${dir(work, 'server.config')}/authorized_keys`;
+  writeFileSync(keys, `one ${one.publicKey} root=root allow=read\n`, { mode: 0o600 });
+  const options = { home: work, roots: { root: dir(work, 'served') } };
+  const server = await startServer(t, { ...options, program: [remote] });
+  const open = async (who: typeof one): Promise<string> => {
+    const connection = await connect(server.url(), accessOf(who, server));
+    return connection.list().then(
+      () => 'let in',
+      (error: unknown) => codeOf(error) ?? '',
+    );
+  };
+  t.is(await open(one), 'let in');
+  const push = sync(dir(work, 'source'), server.url('root', 'x'), accessOf(one, server));
+  t.is((await failure(t, push, AccessError)).code, 'ERR_SPARSYNC_SCOPE');
+  writeFileSync(keys, `two ${two.publicKey}\n`, { mode: 0o600 });
+  server.kill('SIGHUP');
+  let seen = '';
+  await until('the other client to be let in', () => {
+    void open(two).then(
+      (found) => (seen = found),
+      () => undefined,
+    );
+    return seen === 'let in';
+  });
+  await server.stop();
+  // It is the same server when the command serves there.
+  const again = await startServer(t, options);
+  t.is(again.pin, server.pin);
+});
+
+test('it takes each flag of the command, or says by its name that it does not', async (t) => {
+  const user = client(workDir(t));
+  const help = (await cli(t, user, ['serve', '--help'])).stdout;
+  const flags = [...help.matchAll(/^ +(?:-\w, )?--([\w-]+)/gm)].map(([, name = '']) => name);
+  t.true(flags.length > 25, flags.join(' '));
+  const own = serve('--help').said;
+  for (const name of flags) {
+    const { code, said } = serve(`--${name}`, '--nothing');
+    t.is(code, name === 'help' ? 0 : exit.usage, name);
+    t.is(own.includes(`  --${name}`), !said.includes(`--${name} is the command's`), `${name}: ${said}`);
+    t.false(said.includes(`unknown argument --${name}`), said);
+  }
+});
+
+test('what cannot be served is told', (t) => {
+  const work = workDir(t);
+  const root = ['--root', `root=${work}`, '--listen', '127.0.0.1:0'];
+  for (const [words, told] of [
+    [['folder'], /takes no folder/],
+    [['--nothing'], /unknown argument --nothing/],
+    [['--root'], /--root needs a value/],
+    [['--root', 'nothing'], /must be NAME=PATH/],
+    [['--anonymous=yes'], /takes no value/],
+    [[...root, '--listen', 'localhost:0'], /numeric address/],
+    [[...root, '--refuse=nothing'], /no such option/],
+    [[...root, '--max-sessions=0'], /whole number from 1/],
+    [[...root, '--durability=much'], /no --durability=much/],
+    [[...root, '--anonymous', '--listen', '0.0.0.0:0', '--identity', `${work}/key`], /open to everybody/],
+    [['--listen', '127.0.0.1:0', '--anonymous', '--identity', `${work}/key`], /nothing to serve/],
+    [[...root, '--allow', 'x nonsense', '--identity', `${work}/key`], /is not a key/],
+  ] as const) {
+    const { code, said } = serve(...words);
+    t.is(code, exit.usage, said);
+    t.regex(said, told);
+  }
+  t.is(readFileSync(`${work}/key`, 'utf8').includes('PRIVATE KEY'), true);
+});

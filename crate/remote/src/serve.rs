@@ -1,0 +1,270 @@
+//! `serve`: the flags of the command's, as far as they are the engine's, and what they ask for.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sparsync_core::net::Congestion;
+use sparsync_core::proto::{Durability, is_option};
+use sparsync_core::trust::Identity;
+use sparsync_core::{Error, ErrorKind, Limits, Result, ServedRoot, ServerOptions};
+
+/// The flags of the command, one in a line; see `scripts/serve-flags.mjs`.
+const TABLE: &str = include_str!("serve_flags.tsv");
+
+/// How long a connection may be silent.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A flag.
+#[derive(Clone, Copy)]
+struct Flag {
+    name: &'static str,
+    /// What its value is called; a flag without one is on or off.
+    value: &'static str,
+    default: &'static str,
+    /// This executable has it.
+    is_here: bool,
+    help: &'static str,
+}
+
+fn flags() -> impl Iterator<Item = Flag> {
+    TABLE.lines().map(|line| {
+        let mut cells = line.split('\t');
+        let mut next = || cells.next().unwrap_or_default();
+        let [name, value, default, place] = [next(), next(), next(), next()];
+        Flag { name, value, default, is_here: place == "here", help: next() }
+    })
+}
+
+/// What `serve --help` says.
+pub(crate) fn help() -> String {
+    let mut text = "\
+Usage: sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
+
+Offers folders as \"sparsync serve\" does, until SIGINT or SIGTERM, which let transfers finish or roll them back; SIGHUP has the
+authorized keys read again. It reads no sparsync.toml and keeps no log.
+
+"
+    .to_owned();
+    for Flag { name, value, help, .. } in flags().filter(|flag| flag.is_here) {
+        let flag = if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") };
+        let _ = writeln!(text, "  {flag:<36} {help}");
+    }
+    text
+}
+
+/// What was asked for.
+pub(crate) struct Serving {
+    given: Vec<(&'static str, OsString)>,
+    listen: String,
+    limits: Limits,
+    durability: Durability,
+    congestion: Congestion,
+    pub(crate) grace: Duration,
+}
+
+/// Reads the arguments behind the verb; nothing when they ask for help.
+pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Option<Serving>, String> {
+    let mut given = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let bytes = word.as_bytes();
+        let Some(rest) = bytes.strip_prefix(b"--") else {
+            return Err(format!("serve takes no {}: a folder is offered by --root NAME=PATH", word.display()));
+        };
+        let (name, value) = match rest.iter().position(|&byte| byte == b'=') {
+            Some(at) => (&rest[..at], Some(OsStr::from_bytes(&rest[at + 1..]).to_owned())),
+            None => (rest, None),
+        };
+        let known = flags().find(|flag| flag.name.as_bytes() == name);
+        let flag = known.ok_or_else(|| format!("unknown argument {}; serve --help lists them", word.display()))?;
+        if !flag.is_here {
+            return Err(format!(
+                "--{} is the command's: \"sparsync serve\" has it, and this executable has not",
+                flag.name
+            ));
+        }
+        let value = match (flag.value.is_empty(), value) {
+            (true, Some(_)) => return Err(format!("--{} takes no value", flag.name)),
+            (true, None) => OsString::new(),
+            (false, Some(value)) => value,
+            (false, None) => words.next().ok_or_else(|| format!("--{} needs a value", flag.name))?.clone(),
+        };
+        if flag.name == "help" {
+            return Ok(None);
+        }
+        given.push((flag.name, value));
+    }
+    read(given).map(Some)
+}
+
+/// Checks what can be checked without a look at the system.
+fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, String> {
+    let text = |name: &str| -> std::result::Result<String, String> {
+        let said = given.iter().rfind(|(flag, _)| *flag == name).map(|(_, value)| value.clone());
+        let value =
+            said.unwrap_or_else(|| flags().find(|flag| flag.name == name).map_or("", |flag| flag.default).into());
+        value.into_string().map_err(|value| format!("--{name}={} is no text", value.display()))
+    };
+    let number = |name: &str, least: u32, most: u32| {
+        let value = text(name)?;
+        value
+            .parse::<u32>()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| format!("--{name} must be a whole number from {least} to {most}, not {value:?}"))
+    };
+    let limit = |name| number(name, 1, 65_536).map(|number| number as usize);
+    let word = |name: &str| text(name).map(|word| (format!("there is no --{name}={word}"), word));
+    let (no_durability, durability) = word("durability")?;
+    let (no_congestion, congestion) = word("congestion")?;
+    for (_, name) in given.iter().filter(|(flag, _)| *flag == "refuse") {
+        if !name.to_str().is_some_and(is_option) {
+            return Err(format!("--refuse={}: there is no such option", name.display()));
+        }
+    }
+    let listen = text("listen")?;
+    if listen.parse::<SocketAddr>().is_err() {
+        return Err(format!("--listen takes a numeric address and a port here, as in [::]:28792, not {listen:?}"));
+    }
+    Ok(Serving {
+        listen,
+        limits: Limits {
+            sessions: limit("max-sessions")?,
+            connections: limit("max-connections")?,
+            connections_per_key: limit("max-connections-per-key")?,
+            connections_per_address: limit("max-connections-per-address")?,
+        },
+        durability: Durability::from_word(&durability).ok_or(no_durability)?,
+        congestion: Congestion::from_word(&congestion).ok_or(no_congestion)?,
+        grace: Duration::from_secs(number("grace", 0, 86_400)?.into()),
+        given,
+    })
+}
+
+impl Serving {
+    fn all(&self, name: &str) -> impl Iterator<Item = &OsStr> {
+        self.given.iter().filter(move |(flag, _)| *flag == name).map(|(_, value)| value.as_os_str())
+    }
+
+    fn last(&self, name: &str) -> Option<&OsStr> {
+        self.all(name).last()
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.last(name).is_some()
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<String>> {
+        let text =
+            |value: &OsStr| value.to_str().map(str::to_owned).ok_or_else(|| config(format!("--{name} takes text")));
+        self.all(name).map(text).collect()
+    }
+
+    /// The server that was asked for. Its key is made when there is none.
+    pub(crate) fn options(&self) -> Result<ServerOptions> {
+        let client_ca_pem = self.last("client-ca").map(|path| pem("client-ca", path)).transpose()?;
+        let roots = self.all("root").map(|word| self.root(word)).collect::<Result<Vec<_>>>()?;
+        if roots.is_empty() {
+            return Err(config("there is nothing to serve: --root NAME=PATH offers a folder"));
+        }
+        let authorized_keys_path = self.authorized_keys(client_ca_pem.is_some())?;
+        // Last, so that no key is made for a server that does not begin.
+        let (identity, key_file) = self.identity()?;
+        Ok(ServerOptions {
+            listen: self.listen.clone(),
+            roots,
+            authorized_keys_path,
+            authorized_keys: self.texts("allow")?,
+            client_ca_pem,
+            anonymous: self.is_on("anonymous"),
+            tcp: !self.is_on("no-tcp"),
+            durability: self.durability,
+            limits: self.limits,
+            idle_timeout: IDLE_TIMEOUT,
+            congestion: self.congestion,
+            profile: false,
+            refuse: self.texts("refuse")?,
+            log: false,
+            metrics: false,
+            identity,
+            key_file,
+        })
+    }
+
+    fn root(&self, word: &OsStr) -> Result<ServedRoot> {
+        let bytes = word.as_bytes();
+        let at = bytes.iter().position(|&byte| byte == b'=').filter(|&at| at > 0 && at + 1 < bytes.len());
+        let at = at.ok_or_else(|| config(format!("--root must be NAME=PATH, not {}", word.display())))?;
+        let name = std::str::from_utf8(&bytes[..at]).map_err(|_| config("the name of a root is text"))?;
+        let path = std::path::absolute(OsStr::from_bytes(&bytes[at + 1..]))
+            .map_err(|error| Error::io("cannot tell the working directory", b".", error))?;
+        Ok(ServedRoot {
+            name: name.to_owned(),
+            path: path.into_os_string().into_vec(),
+            read_only: self.is_on("read-only"),
+            fake_super: self.is_on("fake-super"),
+            exclude: self.all("exclude").map(|pattern| pattern.as_bytes().to_vec()).collect(),
+            munge_links: self.is_on("munge-links"),
+        })
+    }
+
+    /// The file that is named, or this account's: it need not be there, for somebody may be invited later. Where a private CA
+    /// vouches for clients, it decides only when it is.
+    fn authorized_keys(&self, is_optional: bool) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.last("authorized-keys") {
+            return Ok(Some(path.into()));
+        }
+        let usual = config_dir().map(|dir| dir.join("authorized_keys")).filter(|path| !is_optional || path.exists());
+        if usual.is_none() && !is_optional && !self.is_on("anonymous") && !self.is_on("allow") {
+            let message = "nobody could connect: give --allow \"NAME KEY\", --authorized-keys FILE or --client-ca FILE";
+            return Err(config(message));
+        }
+        Ok(usual)
+    }
+
+    /// The key, and its file where it has one that may be changed.
+    fn identity(&self) -> Result<(Identity, Option<PathBuf>)> {
+        let named = self.last("identity");
+        if let Some(path) = named.filter(|path| is_stream(path.as_bytes())) {
+            return Ok((Identity::from_pem(&pem("identity", path)?)?, None));
+        }
+        let usual = || config_dir().map(|dir| dir.join("key.pem"));
+        let path = named.map(PathBuf::from).or_else(usual);
+        let path =
+            path.ok_or_else(|| config("no home folder is known: set SPARSYNC_CONFIG_DIR, or name --identity"))?;
+        Identity::load_or_create(&path).map(|(identity, _)| (identity, Some(path)))
+    }
+}
+
+fn config(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, message)
+}
+
+fn is_stream(path: &[u8]) -> bool {
+    path == b"-" || path.starts_with(b"/dev/fd/") || path.starts_with(b"/proc/self/fd/")
+}
+
+/// The text of a file that a flag names.
+fn pem(flag: &str, path: &OsStr) -> Result<String> {
+    let mut text = String::new();
+    let read = if path == "-" {
+        std::io::stdin().read_to_string(&mut text).map(drop)
+    } else {
+        std::fs::read_to_string(Path::new(path)).map(|read| text = read)
+    };
+    read.map_err(|error| config(format!("--{flag}: cannot read {}: {error}", path.display())))?;
+    Ok(text)
+}
+
+/// Where the command has this account's key and clients: `ts/config.ts` says the same.
+fn config_dir() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("SPARSYNC_CONFIG_DIR")
+        .or_else(|| set("XDG_CONFIG_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("sparsync")))
+        .or_else(|| set("HOME").map(|home| home.join(".config/sparsync")))
+}

@@ -1,0 +1,54 @@
+// Writes crate/remote/src/serve_flags.tsv: the flags of `sparsync serve`, for the executable that serves without Node.
+//   --check  only says whether it is what the sources say
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { ROOT } from './process.mjs';
+
+const FILE = join(ROOT, 'crate/remote/src/serve_flags.tsv');
+
+/** What only the command can do: files of settings, logs and figures are TypeScript's. */
+const OF_THE_COMMAND = [
+  'config',
+  'json',
+  'log-file',
+  'log-format',
+  'metrics',
+  'pid-file',
+  'print-unit',
+  'profile',
+  'quiet',
+  'verbose',
+];
+
+const SOURCE = `export { SERVE_FLAGS } from './ts/cli/flags.js'; export { FLAG_HELP } from './ts/cli/flag-help.js';`;
+
+/** The text of the file: name, value, default, `here` or `command`, and what the help says. */
+async function table() {
+  const { outputFiles } = await build({
+    stdin: { contents: SOURCE, resolveDir: ROOT },
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+  });
+  const url = `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`;
+  const { SERVE_FLAGS, FLAG_HELP } = await import(url);
+  const rows = SERVE_FLAGS.map(({ name, value = '', help = FLAG_HELP[name]?.help ?? '' }) => {
+    const byDefault = /\(default: ([^\s,)]+)[,)]/.exec(help)?.[1] ?? '';
+    return [name, value, byDefault, OF_THE_COMMAND.includes(name) ? 'command' : 'here', help].join('\t');
+  });
+  return `${rows.join('\n')}\n`;
+}
+
+/** Says whether the committed file is what the sources say. */
+export async function serveFlagsAreCurrent() {
+  return readFileSync(FILE, 'utf8') === (await table());
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes('--check')) process.exitCode = (await serveFlagsAreCurrent()) ? 0 : 1;
+  else writeFileSync(FILE, await table());
+}
