@@ -483,6 +483,8 @@ export interface NativeRoot {
   exclude: Array<Uint8Array>
   /** Symlinks are written so that they lead nowhere. */
   mungeLinks: boolean
+  /** The directory that keeps what clients replace or remove. */
+  versions?: Uint8Array
 }
 
 /** A rule of a filter. */

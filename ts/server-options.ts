@@ -103,6 +103,15 @@ export interface RootOptions {
    * @example `roots: { upload: { path: '/srv/upload', mungeLinks: true } }`
    */
   mungeLinks?: boolean | undefined;
+  /**
+   * The folder that keeps what clients replace, write over or delete here, whatever their rights and options; `true` is the one beside
+   * the root with `.versions` behind its name. It is on the root's file system, and outside of every root.
+   *
+   * Default: nothing is kept but what a client keeps itself.
+   *
+   * @example `roots: { backup: { path: '/srv/backup', versions: '/srv/backup.versions' } }`
+   */
+  versions?: PathLike | true | undefined;
 }
 
 /** Options of `serve`. */
@@ -270,6 +279,7 @@ export interface ServeSettings {
     readonly fakeSuper: boolean;
     readonly exclude: readonly Uint8Array[];
     readonly mungeLinks: boolean;
+    readonly versions: Uint8Array | undefined;
   }[];
   readonly listen: string;
   readonly identity: IdentityOptions;
@@ -342,6 +352,10 @@ const ROOT_CHECKS: Checks<RootOptions> = {
   fakeSuper: flag,
   exclude: listOf(pattern),
   mungeLinks: flag,
+  versions: instance<PathLike | true>(
+    (value): value is PathLike | true => value === true || isPath(value),
+    'a path (string, Uint8Array or file: URL), or true',
+  ),
 };
 
 /** How much there may be at the same time of a server that was told nothing. */
@@ -444,14 +458,24 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
   }
   const given: Checked<RootOptions> = isPath(root) ? { path: root } : checkOptions(root, ROOT_CHECKS, where);
   if (given.path === undefined) throw new ConfigError(`option ${where}.path is missing`);
+  const path = absolute(pathBytes(given.path, where));
   return {
     name,
-    path: absolute(pathBytes(given.path, where)),
+    path,
     readOnly: given.readOnly ?? false,
     fakeSuper: given.fakeSuper ?? false,
     exclude: (given.exclude ?? []).map((each) => (typeof each === 'string' ? bytesOf(each) : each)),
     mungeLinks: given.mungeLinks ?? false,
+    versions: versionsOf(given.versions, path, where),
   };
+}
+
+/** Where versions are kept of the root at `path`. */
+function versionsOf(given: PathLike | true | undefined, path: Uint8Array, where: string): Uint8Array | undefined {
+  if (given !== true) return given === undefined ? undefined : absolute(pathBytes(given, `${where}.versions`));
+  const end = path.findLastIndex((byte) => byte !== 0x2f) + 1;
+  if (end === 0) throw new ConfigError(`option ${where}.versions must name a folder: there is none beside /`);
+  return Buffer.concat([path.subarray(0, end), Buffer.from('.versions')]);
 }
 
 /** A moment as a line has it, to the second. */

@@ -225,7 +225,11 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
   return {
     listen: settings.listen,
     identity: nativeIdentity(settings.identity),
-    roots: settings.roots.map((root) => ({ ...root, exclude: root.exclude.map((each) => Buffer.from(each)) })),
+    roots: settings.roots.map(({ versions, ...root }) => ({
+      ...root,
+      exclude: root.exclude.map((each) => Buffer.from(each)),
+      ...(versions === undefined ? {} : { versions }),
+    })),
     ...(authorizedKeysPath === undefined ? {} : { authorizedKeysPath }),
     authorizedKeys: [...settings.authorizedKeys],
     ...(clientCa === undefined ? {} : { clientCaPem: clientCa }),

@@ -78,6 +78,13 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'symlinks lead nowhere below any root: they are written munged, and sent as they were',
   },
+  {
+    name: 'versions',
+    value: 'DIR',
+    bare: '',
+    category: SERVER,
+    help: 'keep what clients replace or delete below DIR/NAME (default: PATH.versions), where none of them reaches it',
+  },
   { name: 'read-only', category: SERVER, help: 'nothing is written below any root' },
   {
     name: 'fake-super',

@@ -12,6 +12,7 @@ import { LIMITS, limitsFrom } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
+import type { PathLike } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
 import { DEFAULT_PORT, formatRemote } from '../target.js';
 import { DURABILITIES } from '../words.js';
@@ -189,7 +190,11 @@ async function unitOf(
   graceMs: number,
 ): Promise<string> {
   const { unitText } = await import('./unit.js');
-  const roots = Object.values(offered).map(({ path }) => textOf(absolute(pathBytes(path, 'a root'))));
+  const folder = (path: PathLike): string => textOf(absolute(pathBytes(path, 'a root')));
+  const roots = Object.values(offered).flatMap(({ path, versions }) => {
+    const beside = versions === true ? `${folder(path).replace(/\/+$/, '')}.versions` : versions;
+    return beside === undefined ? [folder(path)] : [folder(path), folder(beside)];
+  });
   const own = words.filter((word) => textOf(word) !== '--print-unit');
   return unitText({ words: own, roots, readOnly: flags.on('read-only'), logFile: flags.text('log-file'), graceMs });
 }
@@ -234,6 +239,7 @@ function serveOptions(flags: ParsedFlags): FlaggedOptions {
           fakeSuper: flags.on('fake-super'),
           exclude: flags.words('exclude'),
           mungeLinks: flags.on('munge-links'),
+          versions: flags.words('versions').at(-1),
         }),
       ),
     ),
@@ -265,11 +271,18 @@ function usualKeys(isOptional: boolean): string | undefined {
   }
 }
 
-function parseRoot(word: Word, rest: Omit<RootOptions, 'path'>): [string, RootOptions] {
+function parseRoot(
+  word: Word,
+  { versions, ...rest }: Omit<RootOptions, 'path' | 'versions'> & { versions: Word | undefined },
+): [string, RootOptions] {
   const bytes = typeof word === 'string' ? Buffer.from(word) : Buffer.from(word);
   const equals = bytes.indexOf('=');
   if (equals < 1 || equals === bytes.length - 1) {
     throw new ConfigError(`--root must be NAME=PATH, not ${JSON.stringify(safe(textOf(bytes)))}`);
   }
-  return [textOf(bytes.subarray(0, equals)), { path: bytes.subarray(equals + 1), ...rest }];
+  const name = bytes.subarray(0, equals);
+  const below = versions === undefined ? undefined : Buffer.from(versions);
+  const isNamed = below !== undefined && below.length > 0;
+  const kept = isNamed ? Buffer.concat([below, Buffer.from('/'), name]) : below === undefined ? undefined : true;
+  return [textOf(name), { path: bytes.subarray(equals + 1), versions: kept, ...rest }];
 }

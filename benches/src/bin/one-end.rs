@@ -31,6 +31,7 @@ async fn serve(folder: &str) -> Outcome<()> {
             fake_super: false,
             exclude: Vec::new(),
             munge_links: false,
+            versions: None,
         }],
         authorized_keys_path: None,
         authorized_keys: Vec::new(),

@@ -392,6 +392,8 @@ pub struct NativeRoot {
     pub exclude: Vec<Uint8Array>,
     /// Symlinks are written so that they lead nowhere.
     pub munge_links: bool,
+    /// The directory that keeps what clients replace or remove.
+    pub versions: Option<Uint8Array>,
 }
 
 /// How much there may be at the same time on a server.
@@ -480,6 +482,7 @@ impl NativeServerOptions {
                     fake_super: root.fake_super,
                     exclude: root.exclude.iter().map(|pattern| pattern.to_vec()).collect(),
                     munge_links: root.munge_links,
+                    versions: root.versions.map(|path| path.to_vec()),
                 })
                 .collect(),
             authorized_keys_path: self.authorized_keys_path.map(PathBuf::from),

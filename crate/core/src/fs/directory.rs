@@ -1,6 +1,7 @@
 //! A directory by its descriptor.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::Errno;
@@ -12,10 +13,11 @@ use super::file::FsFile;
 use super::follow::{Led, Place};
 use super::settable::Settable;
 use super::status::{access_time, kind_of, status};
+use super::versions::{Changed, Versions};
 use super::view::{Targets, View};
 use super::xattr;
 use crate::storage::{
-    Access, Adjust, CallError, Directory, Found, NO_REFERENT, NameBuffer, Result, Status, WriteDirectory,
+    Access, Adjust, CallError, Directory, Found, NO_REFERENT, NameBuffer, Result, Status, TempName, WriteDirectory,
 };
 
 /// How files are opened to be read, also where something else has taken their place.
@@ -31,11 +33,19 @@ pub(crate) struct FsDirectory {
     targets: Targets,
     /// Where it is in a tree in which symlinks are followed.
     place: Option<Box<Place>>,
+    /// Where what loses its name goes, or is written over.
+    versions: Option<Arc<Versions>>,
 }
 
 impl FsDirectory {
-    pub(super) fn new(fd: OwnedFd, access: Access, view: &View, place: Option<Box<Place>>) -> Self {
-        Self { fd, access, is_fake: view.is_fake, targets: view.targets, place }
+    pub(super) fn new(
+        fd: OwnedFd,
+        access: Access,
+        view: &View,
+        place: Option<Box<Place>>,
+        versions: Option<Arc<Versions>>,
+    ) -> Self {
+        Self { fd, access, is_fake: view.is_fake, targets: view.targets, place, versions }
     }
 
     /// The entry `name` itself, also where it is a symlink.
@@ -102,6 +112,23 @@ impl FsDirectory {
         if self.hides(name, kind) { Err(Errno::PERM.into()) } else { Ok(()) }
     }
 
+    /// Keeps what has the name `to`, which another entry is going to get. Nothing of a user's gets the name of something unfinished,
+    /// for that is not kept.
+    fn give_way(&self, from: &[u8], to: &[u8]) -> Result<Option<Changed<'_>>> {
+        let Some(versions) = &self.versions else { return Ok(None) };
+        if TempName::parse(to).is_some() && TempName::parse(from).is_none() {
+            return Err(Errno::PERM.into());
+        }
+        let held = versions.hold(self.fd.as_fd(), to)?;
+        versions.keep(self.fd.as_fd(), to)?;
+        Ok(Some(held))
+    }
+
+    /// Holds a name that something is going to be made under.
+    fn held(&self, name: &[u8]) -> Result<Option<Changed<'_>>> {
+        self.versions.as_ref().map(|versions| versions.hold(self.fd.as_fd(), name)).transpose()
+    }
+
     fn settable<'a>(&self, handle: Handle<'a>) -> Settable<'a> {
         Settable { handle, is_fake: self.is_fake }
     }
@@ -109,6 +136,12 @@ impl FsDirectory {
 
 fn mode(bits: u16) -> Mode {
     Mode::from_raw_mode((bits & 0o777).into())
+}
+
+impl AsFd for FsDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Directory for FsDirectory {
@@ -217,6 +250,7 @@ impl WriteDirectory for FsDirectory {
 
     fn create_file(&self, name: &[u8], bits: u16) -> Result<FsFile> {
         self.may_write(name, Kind::File)?;
+        let _held = self.held(name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Whoever stores what takes root has to be let at the file.
         let bits = if self.is_fake { bits | 0o600 } else { bits };
@@ -230,6 +264,7 @@ impl WriteDirectory for FsDirectory {
 
     fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<FsFile> {
         self.may_write(name, Kind::File)?;
+        let _held = self.held(name)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
         let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
@@ -243,6 +278,13 @@ impl WriteDirectory for FsDirectory {
         if stat.st_mode & 0o6000 != 0 {
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(stat.st_mode & 0o1777)).map_err(CallError::of("fchmod"))?;
         }
+        if let Some(versions) = &self.versions {
+            // A further name may be that of a version.
+            if stat.st_nlink != 1 {
+                return Err(Errno::MLINK.into());
+            }
+            versions.copy(self.fd.as_fd(), name, fd.as_fd())?;
+        }
         Ok(FsFile::new(fd, self.is_fake))
     }
 
@@ -253,6 +295,7 @@ impl WriteDirectory for FsDirectory {
 
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()> {
         self.may_write(name, Kind::Symlink)?;
+        let _held = self.held(name)?;
         if self.is_fake {
             let node = (Kind::Symlink, Device::default());
             return fake_super::make(self.fd.as_fd(), name, node, 0o777, &self.targets.written(target));
@@ -262,6 +305,7 @@ impl WriteDirectory for FsDirectory {
 
     fn make_node(&self, name: &[u8], (kind, device): (Kind, Device), bits: u16) -> Result<()> {
         self.may_write(name, kind)?;
+        let _held = self.held(name)?;
         if self.is_fake {
             return fake_super::make(self.fd.as_fd(), name, (kind, device), bits, b"");
         }
@@ -277,16 +321,19 @@ impl WriteDirectory for FsDirectory {
 
     fn make_hard_link(&self, (directory, from): (&Self, &[u8]), name: &[u8]) -> Result<()> {
         self.may_write(name, Kind::File)?;
+        let _held = self.held(name)?;
         rustix::fs::linkat(&directory.fd, from, &self.fd, name, AtFlags::empty()).map_err(CallError::of("linkat"))
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
         self.may_write(to, Kind::File)?;
+        let _held = self.give_way(from, to)?;
         rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(CallError::of("renameat"))
     }
 
     fn move_to(&self, from: &[u8], (directory, to): (&Self, &[u8])) -> Result<()> {
         directory.may_write(to, Kind::File)?;
+        let _held = directory.give_way(from, to)?;
         rustix::fs::renameat(&self.fd, from, &directory.fd, to).map_err(CallError::of("renameat"))
     }
 
@@ -294,11 +341,27 @@ impl WriteDirectory for FsDirectory {
         // What stands there may be a directory, and would lose its name.
         self.may_write(other, Kind::File)?;
         self.may_write(other, Kind::Directory)?;
+        let held = self.versions.as_ref().map(|versions| versions.hold_both(self.fd.as_fd(), [one, other]));
+        let _held = held.transpose()?;
+        if let Some(versions) = &self.versions {
+            for (name, gets) in [(one, other), (other, one)] {
+                // What is in a directory would be in something unfinished when it is removed.
+                let is_unfinished = |name| TempName::parse(name).is_some();
+                if is_unfinished(gets) && !is_unfinished(name) && self.status_here(name)?.kind == Kind::Directory {
+                    return Err(Errno::ISDIR.into());
+                }
+                versions.keep(self.fd.as_fd(), name)?;
+            }
+        }
         rustix::fs::renameat_with(&self.fd, one, &self.fd, other, RenameFlags::EXCHANGE)
             .map_err(CallError::of("renameat2"))
     }
 
     fn remove(&self, name: &[u8]) -> Result<()> {
+        let _held = self.held(name)?;
+        if let Some(versions) = &self.versions {
+            versions.keep(self.fd.as_fd(), name)?;
+        }
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()).map_err(CallError::of("unlinkat"))
     }
 

@@ -11,6 +11,7 @@ mod named;
 mod root;
 mod settable;
 mod status;
+mod versions;
 mod view;
 mod xattr;
 
@@ -21,4 +22,5 @@ pub(crate) use named::{open_named, trusts};
 pub use root::umask;
 pub(crate) use root::{Root, Space};
 pub(crate) use status::status;
+pub(crate) use versions::Changing;
 pub(crate) use view::{Targets, View};

@@ -11,6 +11,7 @@ use sparsync_proto::{Name, RelPath};
 use super::directory::FsDirectory;
 use super::follow::Place;
 use super::lock::is_unclaimed;
+use super::versions::{Changing, Versions};
 use super::view::View;
 use crate::storage::{Access, CallError, Directory as _, Result, Storage, WriteStorage};
 
@@ -42,6 +43,8 @@ pub(crate) struct Root {
     /// Whether `openat2` is there: probed at the first use, since a sandbox may forbid it.
     has_openat2: AtomicBool,
     view: View,
+    /// Where what is replaced or removed in it goes.
+    versions: Option<Arc<Versions>>,
 }
 
 /// Longest path given to one system call, below `PATH_MAX`.
@@ -70,12 +73,20 @@ impl Root {
     }
 
     fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd, has_openat2: AtomicBool::new(true), view: View::default() }
+        Self { fd, has_openat2: AtomicBool::new(true), view: View::default(), versions: None }
     }
 
     /// The same tree, seen in this way.
     pub(crate) fn with_view(self, view: View) -> Self {
         Self { view, ..self }
+    }
+
+    /// The same tree for a run that keeps what it replaces or removes, in the directory `own` of `top`.
+    pub(crate) fn keeping(&self, top: &Self, own: Vec<u8>, changing: &Arc<Changing>) -> Result<Self> {
+        let root = self.descend_to_reach(&RelPath::root())?;
+        let reach = |root: &Self| root.open_unled(&RelPath::root(), Access::Reach);
+        let versions = Some(Arc::new(Versions::new(reach(self)?, reach(top)?, own, Arc::clone(changing))));
+        Ok(Self { versions, ..root })
     }
 
     /// The tree at `path` below this root as a root of its own.
@@ -121,7 +132,8 @@ impl Root {
     /// A directory of this tree as a root of its own, in which no symlink is followed.
     fn like(&self, fd: OwnedFd) -> Self {
         let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));
-        Self { fd, has_openat2, view: View { following: None, ..self.view.clone() } }
+        let view = View { following: None, ..self.view.clone() };
+        Self { fd, has_openat2, view, versions: self.versions.clone() }
     }
 
     /// Opens a directory below the root, following no symlink on the way but those that the view says.
@@ -198,11 +210,13 @@ impl Storage for Root {
 
     fn open(&self, path: &RelPath, access: Access) -> Result<FsDirectory> {
         let Some(following) = &self.view.following else {
-            return self.open_unled(path, access).map(|fd| FsDirectory::new(fd, access, &self.view, None));
+            return self
+                .open_unled(path, access)
+                .map(|fd| FsDirectory::new(fd, access, &self.view, None, self.versions.clone()));
         };
         let (fd, real) = following.open(self, path, access)?;
         let place = Place { following: Arc::clone(following), path: path.clone(), real };
-        Ok(FsDirectory::new(fd, access, &self.view, Some(Box::new(place))))
+        Ok(FsDirectory::new(fd, access, &self.view, Some(Box::new(place)), self.versions.clone()))
     }
 
     fn open_below(&self, above: &RelPath, path: &RelPath, access: Access) -> Result<FsDirectory> {
@@ -235,6 +249,10 @@ impl WriteStorage for Root {
 
     fn umask(&self) -> u16 {
         umask()
+    }
+
+    fn keeps_versions(&self) -> bool {
+        self.versions.is_some()
     }
 }
 

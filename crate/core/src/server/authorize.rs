@@ -101,6 +101,12 @@ impl Shared {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))
                 .at(request.path.as_bytes()))
         };
+        // There the names of whole trees change, and not of what is in them.
+        let by_tree = request.publish || request.snapshot.keep != Keep::default();
+        if by_tree && root.versions.is_some() {
+            let message = "the root keeps versions: whole trees are neither published there nor removed by a rule";
+            return Err(Error::new(ErrorKind::Scope, message).at(request.path.as_bytes()));
+        }
         if request.direction == Direction::Pull {
             if !rights.read {
                 return refuse("read");

@@ -20,7 +20,7 @@ pub(super) async fn explain(
     let (shared, client) = (Arc::clone(shared), Arc::clone(client));
     let look = move || {
         let session = Arc::new(Session::new(false));
-        let answer = Answer { shared: &shared, client: &client, session: &session };
+        let answer = Answer { shared: &shared, client: &client, session: &session, keeping: None };
         match request.direction {
             Direction::Pull => answer.explain_source(&request),
             Direction::Push => answer.explain_destination(&request),

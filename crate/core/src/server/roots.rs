@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use rustix::fs::{CWD, Mode};
+use rustix::io::Errno;
 use sparsync_proto::{HiddenPaths, Kind, RelPath, limits};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Root, View};
-use crate::storage::{Access, Directory as _, Storage as _};
+use crate::fs::{Changing, Root, View};
+use crate::storage::{Access, CallError, Directory as _, Storage as _};
 use crate::views::check_munged;
 
 /// The roots of a process that serves its standard streams: where relative paths begin, and where absolute ones do.
@@ -29,6 +32,8 @@ pub struct ServedRoot {
     pub exclude: Vec<Vec<u8>>,
     /// Symlinks are written so that they lead nowhere, and sent as they were.
     pub munge_links: bool,
+    /// The directory that keeps what clients replace or remove, outside of everything that is served.
+    pub versions: Option<Vec<u8>>,
 }
 
 /// A served directory that is held open.
@@ -38,9 +43,22 @@ pub(super) struct OpenRoot {
     pub(super) fake_super: bool,
     pub(super) hidden: Arc<HiddenPaths>,
     pub(super) munge_links: bool,
+    pub(super) versions: Option<(Root, Arc<Changing>)>,
 }
 
 impl OpenRoot {
+    /// The root for a run of `client` that changes it, where what it replaces or removes is kept.
+    pub(super) fn keeping(&self, client: &str) -> Result<Option<Root>> {
+        let Some((versions, changing)) = &self.versions else { return Ok(None) };
+        let now = time::OffsetDateTime::from(SystemTime::now());
+        let (date, time) = (now.date(), now.time());
+        let (hour, minute, second) = time.as_hms();
+        let client = client.replace(['/', '\0'], "_");
+        let own = format!("{date}T{hour:02}.{minute:02}.{second:02}Z-{client}");
+        let kept = self.root.keeping(versions, own.into_bytes(), changing);
+        kept.map(Some).map_err(|error| Error::io("cannot keep versions", b"", error.into()))
+    }
+
     /// Whether a path, or a directory above it, is hidden. What is not there is taken for a directory that a run may make.
     pub(super) fn hides(&self, path: &RelPath) -> bool {
         if self.hidden.is_empty() {
@@ -70,12 +88,14 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
         let root = Root::reach(&served.path)
             .map_err(|error| bad(&format!("cannot be opened: {}", std::io::Error::from(error))))?;
         let hidden = HiddenPaths::new(&served.exclude).map_err(|error| bad(&format!("hides what is none: {error}")))?;
+        let versions = served.versions.as_deref().map(|path| open_versions(&root, path)).transpose()?;
+        let versions = versions.map(|versions| (versions, Arc::default()));
         let ServedRoot { read_only, fake_super, munge_links, .. } = *served;
         if munge_links {
             check_munged()?;
         }
         let root = root.with_view(View { is_fake: fake_super, ..View::default() });
-        let opened = OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links };
+        let opened = OpenRoot { root, read_only, fake_super, hidden: Arc::new(hidden), munge_links, versions };
         if open.insert(served.name.clone(), opened).is_some() {
             return Err(bad("is named twice"));
         }
@@ -83,5 +103,47 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
     if open.is_empty() {
         return Err(Error::new(ErrorKind::Config, "there is nothing to serve: name at least one root"));
     }
+    check_apart(&open)?;
     Ok(open)
+}
+
+/// The directory of a root's versions, which is made where it is missing.
+fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
+    let failed = |error: CallError| Error::io("cannot open the directory of versions", path, error.into());
+    let missing = |errno| Error::io("cannot make the directory of versions", path, errno);
+    let top = match Root::open(path) {
+        Err(CallError { errno: Errno::NOENT, .. }) => {
+            rustix::fs::mkdirat(CWD, path, Mode::RWXU).map_err(|errno| missing(errno.into()))?;
+            Root::open(path)
+        }
+        opened => opened,
+    };
+    let top = top.map_err(failed)?;
+    let device = |root: &Root| Ok(root.open(&RelPath::root(), Access::Reach)?.status(b"")?.device);
+    if device(&top).map_err(failed)? != device(served).map_err(failed)? {
+        return Err(Error::new(ErrorKind::Config, "versions have to be on the file system of their root").at(path));
+    }
+    Ok(top)
+}
+
+/// Refuses versions that a client would reach: below a root, or around one.
+fn check_apart(open: &HashMap<String, OpenRoot>) -> Result<()> {
+    let path_of =
+        |root: &Root| root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()));
+    let is_within = |path: &[u8], above: &[u8]| {
+        let above = above.strip_suffix(b"/").unwrap_or(above);
+        path.strip_prefix(above).is_some_and(|below| below.is_empty() || below.starts_with(b"/"))
+    };
+    for versions in open.values().filter_map(|root| root.versions.as_ref().map(|(versions, _)| versions)) {
+        let kept = path_of(versions)?;
+        for (name, served) in open {
+            let served = path_of(&served.root)?;
+            if is_within(&kept, &served) || is_within(&served, &kept) {
+                let message =
+                    format!("versions must not be in the root {name:?}, nor around it: clients would reach them");
+                return Err(Error::new(ErrorKind::Config, message).at(&kept));
+            }
+        }
+    }
+    Ok(())
 }

@@ -60,9 +60,13 @@ pub(super) async fn serve_sync(
     version: Version,
     (mut request, place): (Request, Option<WritePlace>),
 ) -> std::result::Result<(), (Box<dyn SessionLanes>, Error)> {
-    let begun = shared.authorize(client, &mut request).and_then(|_| Active::begin(&shared.registry));
-    let active = match begun {
-        Ok(active) => active,
+    let begun = shared.authorize(client, &mut request).and_then(|root| {
+        let changes = !request.dry_run && (request.direction == Direction::Push || request.removes_sources());
+        let keeping = if changes { root.keeping(&client.scope.name)? } else { None };
+        Ok((Active::begin(&shared.registry)?, keeping))
+    });
+    let (active, keeping) = match begun {
+        Ok(begun) => begun,
         Err(error) => return Err((lanes, error)),
     };
     shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +92,7 @@ pub(super) async fn serve_sync(
         Direction::Push => DataLanes::In(lanes.data_in(request.lanes)),
         Direction::Pull => DataLanes::Out(lanes.data_out(request.lanes)),
     };
-    run_engine(shared, client, &session, (active, begun), move |answer| match data {
+    run_engine(shared, client, &session, (active, begun, keeping), move |answer| match data {
         DataLanes::In(data) => {
             answer.check_place(&request)?;
             answer.receive(&request, version, control, data)
@@ -107,7 +111,7 @@ fn run_engine(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
     session: &Arc<Session>,
-    (active, begun): (Active, Option<Begun>),
+    (active, begun, keeping): (Active, Option<Begun>, Option<Root>),
     answer: impl FnOnce(Answer<'_>) -> Result<Served> + Send + 'static,
 ) {
     let engine = {
@@ -116,7 +120,8 @@ fn run_engine(
             let _active = active;
             let mut served = Served::Done(None);
             session.guard("session", || {
-                served = answer(Answer { shared: &shared, client: &client, session: &session })?;
+                served =
+                    answer(Answer { shared: &shared, client: &client, session: &session, keeping: keeping.as_ref() })?;
                 Ok(())
             });
             session.end();
@@ -142,11 +147,18 @@ pub(super) struct Answer<'a> {
     pub(super) shared: &'a Shared,
     pub(super) client: &'a ConnectedClient,
     pub(super) session: &'a Arc<Session>,
+    /// The root of a run that keeps what it replaces or removes.
+    pub(super) keeping: Option<&'a Root>,
 }
 
 impl Answer<'_> {
     fn open(&self, request: &Request) -> Result<&OpenRoot> {
         self.shared.root_of(self.client, request)
+    }
+
+    /// The top of what a run reads or writes.
+    fn top<'b>(&'b self, open: &'b OpenRoot) -> &'b Root {
+        self.keeping.unwrap_or(&open.root)
     }
 
     /// Where files of rules are read for a request.
@@ -176,7 +188,7 @@ impl Answer<'_> {
     fn source(&self, request: &Request) -> Result<Source> {
         let place = |path: &RelPath| -> Result<Place<'_>> {
             let open = self.shared.root(self.client, &request.root, path)?;
-            Ok(Place { top: &open.root, path: path.clone() })
+            Ok(Place { top: self.top(open), path: path.clone() })
         };
         if request.sources.is_empty() {
             let follow = |target: &[u8]| (!request.into).then(|| self.follow(request, &request.path, target));
@@ -275,7 +287,7 @@ impl Answer<'_> {
         control: ControlLane,
         lanes: Vec<mpsc::Receiver<Pack>>,
     ) -> Result<Served> {
-        let place = Place { top: &self.open(request)?.root, path: request.path.clone() };
+        let place = Place { top: self.top(self.open(request)?), path: request.path.clone() };
         if let Some(name) = &request.file_name {
             // Whether it is put below a directory or gets another name is not known yet.
             let path = RelPath::new(&request.path.join_bytes(name)).unwrap_or_default();
@@ -364,7 +376,7 @@ impl Answer<'_> {
             return option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(&destination), terms.stored);
         }
         let base = OptionBase::Served {
-            root: &self.open(request)?.root,
+            root: self.top(self.open(request)?),
             destination: &prepared.directory,
             prefix: self.prefix_of(request, &request.path).unwrap_or_default(),
             hidden: &self.open(request)?.hidden,

@@ -91,6 +91,7 @@ pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Res
         fake_super: false,
         exclude: Vec::new(),
         munge_links: false,
+        versions: None,
     };
     let roots = open_roots(&[root(HOME_ROOT), root(FILES_ROOT)])?;
     let runtime_clock = Arc::<RuntimeClock>::default();

@@ -158,7 +158,7 @@ pub(crate) fn copy_entry<D: WriteDirectory>(
 }
 
 /// Sets what an entry has on another, as far as that can be done.
-pub(super) fn set_like(entry: &impl Adjust, status: &Status, (from, name): (&impl Directory, &[u8])) {
+pub(crate) fn set_like(entry: &impl Adjust, status: &Status, (from, name): (&impl Directory, &[u8])) {
     let _ = entry.set_owner(Some(status.meta.uid), Some(status.meta.gid));
     if status.kind != Kind::Symlink {
         let _ = entry.set_mode(status.meta.mode);

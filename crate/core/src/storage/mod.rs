@@ -34,7 +34,7 @@ use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
 
 pub(crate) use backup::{BackupPlace, Backups, OnMade};
 pub(crate) use call::{CallError, NO_REFERENT};
-pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry};
+pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry, set_like};
 pub(crate) use hash::{Sums, hash_prefix};
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
 pub(crate) use lent::Lent;
@@ -237,6 +237,11 @@ pub(crate) trait WriteStorage: Storage<Directory: WriteDirectory> {
 
     /// The permission bits that new entries do not get.
     fn umask(&self) -> u16;
+
+    /// Whether it keeps what is replaced or removed, by the path that it has then.
+    fn keeps_versions(&self) -> bool {
+        false
+    }
 }
 
 /// A directory that is held, and can be written to.

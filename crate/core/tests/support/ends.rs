@@ -60,6 +60,7 @@ impl Site {
                 fake_super: false,
                 exclude: Vec::new(),
                 munge_links: false,
+                versions: None,
             }],
             authorized_keys_path: None,
             authorized_keys: vec![format!("mallory {} {allow}", identity.public_key())],

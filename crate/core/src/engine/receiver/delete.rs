@@ -256,7 +256,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(kept);
         }
         match entry.place(root) {
-            Ok(Displaced::Gone) if self.destination.aside.backups.is_some() => {
+            Ok(Displaced::Gone) if self.destination.aside.backups.is_some() || root.keeps_versions() => {
                 self.session.count(entry.counter, 1);
                 self.failures.attributes(|| entry.path(), &entry.unset)?;
                 Ok(kept)
@@ -350,11 +350,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// With backups, moves what the directory holds that an entry takes the place of there first, and removes it. Says how much
+    /// With backups, or versions, moves what the directory holds that an entry takes the place of there first, and removes it. Says how much
     /// that was, and whether it has to stay.
     fn keep_directory(&self, root: &S, entry: &Delayed) -> Result<(u64, bool)> {
-        let (Some(backups), Ok(path)) = (self.backups(), RelPath::new(&entry.path())) else { return Ok((0, false)) };
-        let gone = self.remove_given_way(root, &path, path.as_bytes(), Some(backups))?;
+        let (true, Ok(path)) = (self.backups().is_some() || root.keeps_versions(), RelPath::new(&entry.path())) else {
+            return Ok((0, false));
+        };
+        let gone = self.remove_given_way(root, &path, path.as_bytes(), self.backups())?;
         self.count_deleted(&gone);
         if let Some(error) = gone.failed {
             self.withdraw(entry, &format!("a directory stands in its place, and cannot be removed: {error}"))?;

@@ -114,11 +114,14 @@ impl<S: WriteStorage> Writing<'_, S> {
         is_kept: bool,
     ) -> storage::Result<Option<Begun<S>>> {
         let (Some(MayBeLinked(may_be_linked)), Some(_)) = (self.in_place, old_mode) else { return Ok(None) };
-        let begun = Unplaced::in_place(directory, name, may_be_linked)?;
-        if let Some(backups) = self.backups.as_ref().filter(|_| !is_kept) {
-            backups.copy(path, directory, name)?;
-        }
-        Ok(Some(begun))
+        // A copy may be made of a large file, here or by the storage.
+        self.session.long_work(|| {
+            let begun = Unplaced::in_place(directory, name, may_be_linked)?;
+            if let Some(backups) = self.backups.as_ref().filter(|_| !is_kept) {
+                backups.copy(path, directory, name)?;
+            }
+            Ok(Some(begun))
+        })
     }
 
     /// Reserves the room of a file, where that is asked for.
