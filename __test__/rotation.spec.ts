@@ -1,4 +1,5 @@
 // How a server's key is changed without an alarm at its clients, and what is tried against it.
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
@@ -239,6 +240,23 @@ test('the command changes the key of a server that runs', async (t) => {
   await until('the server to show it', () => server.stderr().includes(`server-key publicKey=${next.publicKey}\n`));
   t.is((await push()).stderr, '');
   t.is((await cli(t, admin, ['keys'])).stdout, `${next.publicKey}\n`);
+});
+
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0;
+
+(hasPrlimit ? test : test.skip)('a server that cannot read its key for a moment shows it afterwards', async (t) => {
+  const work = workDir(t);
+  const server = await startServer(t, { home: work, roots: { root: dir(work, 'served') }, clients: [client(work)] });
+  const keyPath = `${server.configDir}/key.pem`;
+  const { next } = await rotateKey({ keyPath });
+  await until('the server to take note', () => server.stderr().includes(`nextKey=${next?.publicKey ?? ''}`));
+  const files = (most: string) => spawnSync('prlimit', ['--pid', String(server.pid), `--nofile=${most}:`]).status;
+  t.is(files('3'), 0);
+  await rotateKey({ keyPath, now: true });
+  await until('the server to find no descriptor', () => server.stderr().includes('server-key-unusable'));
+  t.is(files('1024'), 0);
+  await until('the server to show it', () => server.stderr().includes(`server-key publicKey=${next?.publicKey ?? ''}`));
+  t.is(server.stderr().split('server-key-unusable').length, 2, 'it is told once');
 });
 
 (hasStrace ? test : test.skip)(

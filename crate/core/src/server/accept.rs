@@ -54,7 +54,7 @@ pub(super) async fn watch_keys(shared: Arc<Shared>, listener: Listener) {
     while !shared.registry.is_closing() {
         tokio::time::sleep(KEYS_REFRESH).await;
         if let Some(own_key) = &shared.own_key {
-            own_key.look(&shared, &listener);
+            own_key.look(&shared, &listener, false);
         }
         refresh_keys(&shared);
         // Also when nothing has changed: the time of a key may be over.

@@ -271,7 +271,7 @@ impl Server {
     /// Reads the authorized keys again, also when their file looks unchanged, and tells of it in the log.
     pub fn reload(&self) {
         if let Some(own_key) = &self.shared.own_key {
-            own_key.look(&self.shared, &self.listener);
+            own_key.look(&self.shared, &self.listener, true);
         }
         read_keys(&self.shared);
     }

@@ -17,7 +17,10 @@ pub(super) struct OwnKey {
 }
 
 struct Seen {
-    stamp: Stamp,
+    /// Nothing when what was found could not be used: it may have been a passing error.
+    stamp: Option<Stamp>,
+    /// What was told of that.
+    told: Option<String>,
     key: PublicKey,
     next: Option<NextKey>,
 }
@@ -27,19 +30,18 @@ impl OwnKey {
     pub(super) fn load(path: PathBuf) -> Result<(Self, Identity)> {
         let stamp = ServerKey::stamp(&path);
         let ServerKey { identity, next } = ServerKey::load(&path)?;
-        let seen = Seen { stamp, key: identity.public_key(), next };
+        let seen = Seen { stamp: Some(stamp), told: None, key: identity.public_key(), next };
         Ok((Self { path, seen: Mutex::new(seen) }, identity))
     }
 
-    /// Shows what is to be shown now, when that is something else.
-    pub(super) fn look(&self, shared: &Shared, listener: &Listener) {
+    /// Shows what is to be shown now, when that is something else. Where the files look as they did, they are read when `is_asked`.
+    pub(super) fn look(&self, shared: &Shared, listener: &Listener, is_asked: bool) {
         let stamp = ServerKey::stamp(&self.path);
         let mut seen = lock(&self.seen);
         let is_due = seen.next.is_some_and(|next| next.from <= SystemTime::now());
-        if stamp == seen.stamp && !is_due {
+        if seen.stamp == Some(stamp) && !is_due && !is_asked {
             return;
         }
-        seen.stamp = stamp;
         let found = ServerKey::reload(&self.path).and_then(|found| listener.show(&found.identity).map(|()| found));
         match found {
             Ok(ServerKey { identity, next }) => {
@@ -47,12 +49,16 @@ impl OwnKey {
                 if (key, next) != (seen.key, seen.next) {
                     shared.tell(None, || Happening::KeyShown { key, next });
                 }
-                (seen.key, seen.next) = (key, next);
+                *seen = Seen { stamp: Some(stamp), told: None, key, next };
             }
-            // What was shown goes on being shown, until the file is another one.
+            // What was shown goes on being shown, and the next look tries again.
             Err(error) => {
-                seen.next = None;
-                shared.tell(None, || Happening::KeyUnusable(error));
+                seen.stamp = None;
+                let text = error.to_string();
+                if seen.told.as_ref() != Some(&text) || is_asked {
+                    seen.told = Some(text);
+                    shared.tell(None, || Happening::KeyUnusable(error));
+                }
             }
         }
     }

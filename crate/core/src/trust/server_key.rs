@@ -48,15 +48,22 @@ impl ServerKey {
 
     fn load_with(path: &Path, read: impl FnOnce(&Path) -> Result<Identity>) -> Result<Self> {
         let next_path = next_to(path);
-        let Some((identity, from)) = read_next(&next_path)? else {
+        let Some((identity, from, text)) = read_next(&next_path)? else {
             return Ok(Self { identity: read(path)?, next: None });
         };
         if from > SystemTime::now() {
             let next = NextKey { key: identity.public_key(), from };
             return Ok(Self { identity: read(path)?.announcing(next)?, next: Some(next) });
         }
-        // Where the folder cannot be written, the key counts from where it is. If somebody else was first, it has moved.
-        let _ = fs::rename(&next_path, private_file::resolved(path));
+        if let Err(error) = fs::rename(&next_path, private_file::resolved(path))
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            // The name leads to another file system: the content goes there. Where nothing can be written, the key counts from
+            // where it is.
+            if private_file::replace(path, text.as_bytes(), None).is_ok() {
+                let _ = fs::remove_file(&next_path);
+            }
+        }
         private_file::flush_parent(path);
         Ok(Self { identity, next: None })
     }
@@ -131,12 +138,14 @@ fn next_to(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn read_next(path: &Path) -> Result<Option<(Identity, SystemTime)>> {
+/// The next key, from when it counts, and the text of its file.
+fn read_next(path: &Path) -> Result<Option<(Identity, SystemTime, String)>> {
     let Some((identity, text)) = Identity::load_text(path)? else { return Ok(None) };
     let refuse = |why: String| private_file::malformed(path, 1, &why);
     let first = text.lines().next().unwrap_or_default();
     let from = first.strip_prefix(COUNTS_FROM).ok_or_else(|| refuse(format!("expected: {COUNTS_FROM} MOMENT")))?;
-    Ok(Some((identity, parse_time(COUNTS_FROM, from.trim()).map_err(refuse)?)))
+    let from = parse_time(COUNTS_FROM, from.trim()).map_err(refuse)?;
+    Ok(Some((identity, from, text)))
 }
 
 #[cfg(test)]
@@ -203,6 +212,20 @@ mod tests {
         assert_eq!(ServerKey::keep(&path).expect("kept").identity.public_key(), next.key);
         assert_ne!(again.key, next.key);
         assert_eq!(ServerKey::keep(&path).expect_err("none").kind(), ErrorKind::Config);
+    }
+
+    #[test]
+    fn a_key_on_another_file_system_is_changed_there() {
+        let (directory, there) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir_in("/dev/shm"));
+        let Ok(there) = there else { return };
+        let (path, real) = (directory.path().join("key.pem"), there.path().join("key.pem"));
+        Identity::load_or_create(&real).expect("made");
+        std::os::unix::fs::symlink(&real, &path).expect("linked");
+        let next = ServerKey::rotate(&path, later()).expect("made");
+        assert_eq!(ServerKey::rotate_now(&path).expect("changed").identity.public_key(), next.key);
+        assert_eq!(Identity::load(&real).expect("read").expect("there").public_key(), next.key);
+        assert!(fs::symlink_metadata(&path).expect("there").is_symlink() && !next_to(&path).exists());
+        ServerKey::rotate(&path, later()).expect("another one");
     }
 
     #[test]
