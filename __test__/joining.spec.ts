@@ -22,6 +22,7 @@ import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { failure } from './helpers/setup.js';
+import { overSsh, startSshd } from './helpers/sshd.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
 
@@ -380,4 +381,52 @@ test('a key comes from standard input or a descriptor, and is written nowhere', 
   const bad = await cli(t, user, ['keys', '--identity', '-'], { input: 'a secret without its frame', env: nobody });
   t.is(bad.code, exit.usage);
   t.notRegex(bad.stderr, /a secret/);
+});
+
+overSsh("by ssh the server makes the invitation itself, and no word of it is the shell's there", async (t) => {
+  const work = workDir(t);
+  const sshd = await startSshd(t, work);
+  const served = dir(work, 'served');
+  const server = await startServer(t, { home: work, roots: { backup: served } });
+  const alice = client(work, 'alice');
+  const at = `127.0.0.1:${server.port}`;
+  const join = (...words: string[]) =>
+    cli(t, alice, ['join', '-e', sshd.rsh, `--via-ssh=${sshd.user}@box`, ...words, at]);
+  const missing = await join('--root', 'backup');
+  t.not(missing.code, exit.ok);
+  t.true(missing.stderr.includes('--sparsync-path'), missing.stderr);
+  writeFileSync(
+    `${sshd.bin}/sparsync`,
+    `#!/bin/sh\necho 'from a start file {'\nSPARSYNC_CONFIG_DIR=${server.configDir} exec ${process.execPath} ${program} "$@"\n`,
+    { mode: 0o755 },
+  );
+  const done = await join('--root', 'backup', '--prefix', 'alice', '--allow', 'read,write', '--name', 'alice');
+  t.is(done.code, exit.ok, done.stderr);
+  t.is(
+    readFileSync(`${server.configDir}/authorized_keys`, 'utf8'),
+    `alice ${alice.publicKey} root=backup/alice allow=read,write\n`,
+  );
+  t.is(readFileSync(`${alice.configDir}/known_hosts`, 'utf8'), `${at} ${server.pin}\n`);
+  t.is((await cli(t, alice, ['-rt', `${source(work)}/`, server.url('backup', 'alice')])).code, exit.ok);
+  t.is(readFileSync(`${served}/alice/file`, 'utf8'), 'content');
+
+  const ran = `${work}/ran`;
+  for (const hostile of [`a';touch\${IFS}${ran};'`, `$(touch\${IFS}${ran})`]) {
+    await join('--root', hostile, '--quota', hostile, '--allow', hostile);
+    await join('--root', 'backup', '--prefix', hostile, '--name', `x${hostile}`);
+  }
+  t.regex(readFileSync(`${server.configDir}/authorized_keys`, 'utf8'), /touch/, 'the last ones are names like others');
+  for (const bad of [
+    [`--via-ssh=-oProxyCommand=touch ${ran}`],
+    [`--via-ssh=box;touch ${ran}`],
+    [`--via-ssh=-oProxyCommand=x@box`],
+    ['--via-ssh='],
+    ['--via-ssh=box', '--name=-x'],
+    ['--via-ssh=box', '--name', 'a\nb'],
+    ['--root', 'backup'],
+    ['--via-ssh=box', 'one', 'two'],
+  ]) {
+    t.is((await cli(t, alice, ['join', ...bad, ...(bad.length < 3 ? [at] : [])])).code, exit.usage, bad.join(' '));
+  }
+  t.false(existsSync(ran));
 });

@@ -39,7 +39,7 @@ export interface SessionCommand {
 }
 
 /** The remote shell, as its words. */
-function remoteShell({ rsh }: Pick<ShellSettings, 'rsh'>): readonly string[] {
+export function remoteShell({ rsh }: Pick<ShellSettings, 'rsh'>): readonly string[] {
   if (typeof rsh === 'object') return rsh;
   if (rsh !== undefined) return shellWords(rsh, 'rsh');
   const fromEnvironment = variable('RSYNC_RSH');

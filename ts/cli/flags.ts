@@ -11,11 +11,15 @@ import {
   JSON_FLAG,
   KNOWN_HOSTS_FLAG,
   QUIET_FLAG,
+  RSH_FLAG,
   VERBOSE_FLAG,
 } from './transfer-flags.js';
 
 const OUTPUT = 'Output';
 const SERVER = 'Server';
+
+/** The heading of what `join --via-ssh` takes. */
+export const SSH = 'By ssh';
 
 const PID_FILE_FLAG: Flag = {
   name: 'pid-file',
@@ -168,14 +172,19 @@ const AUTHORIZED_KEYS_FLAG: Flag = {
   help: "the file of clients (default: this user's authorized_keys)",
 };
 
+/** What a client may do, as `invite` takes it. */
+const scopeFlags = (category: string): readonly Flag[] => [
+  { name: 'root', value: 'ROOT', many: true, category, help: 'what the client may use (default: every root)' },
+  { name: 'prefix', value: 'PATH', category, help: 'below that root, what begins here' },
+  { name: 'allow', value: 'RIGHT,…', category, help: 'what it may do there (default: read,write,delete)' },
+  { name: 'quota', value: 'SIZE', category, help: 'the most that it may have stored there' },
+  { name: 'entries', value: 'NUM', category, help: 'the most entries that it may have there' },
+  { name: 'expires', value: 'WHEN', category, help: 'when its time is over: 90d, 12h, 2030-01-31' },
+];
+
 /** Flags of `invite`. */
 export const INVITE_FLAGS: readonly Flag[] = [
-  { name: 'root', value: 'ROOT', many: true, category: SERVER, help: 'what the client may use (default: every root)' },
-  { name: 'prefix', value: 'PATH', category: SERVER, help: 'below that root, what begins here' },
-  { name: 'allow', value: 'RIGHT,…', category: SERVER, help: 'what it may do there (default: read,write,delete)' },
-  { name: 'quota', value: 'SIZE', category: SERVER, help: 'the most that it may have stored there' },
-  { name: 'entries', value: 'NUM', category: SERVER, help: 'the most entries that it may have there' },
-  { name: 'expires', value: 'WHEN', category: SERVER, help: 'when its time is over: 90d, 12h, 2030-01-31' },
+  ...scopeFlags(SERVER),
   {
     name: 'address',
     value: 'HOST[:PORT]',
@@ -192,6 +201,21 @@ export const INVITE_FLAGS: readonly Flag[] = [
 
 /** Flags of `join`. */
 export const JOIN_FLAGS: readonly Flag[] = [
+  {
+    name: 'via-ssh',
+    value: '[USER@]HOST',
+    category: SSH,
+    help: 'have "sparsync invite" run there by ssh: no invitation has to be pasted',
+  },
+  { name: 'name', value: 'NAME', category: SSH, help: 'with --via-ssh: what this client is to be called there' },
+  ...scopeFlags(SSH),
+  {
+    name: 'sparsync-path',
+    value: 'PROGRAM',
+    category: SSH,
+    help: 'with --via-ssh: the command there, for the shell there to read (default: sparsync)',
+  },
+  { ...RSH_FLAG, category: SSH, help: 'with --via-ssh: the remote shell (default: ssh)' },
   IDENTITY_FLAG,
   KNOWN_HOSTS_FLAG,
   CONTIMEOUT_FLAG,

@@ -9,7 +9,7 @@ import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { terminalLines } from './asking.js';
 import { millisecondsOf } from './flag-values.js';
-import { JOIN_FLAGS } from './flags.js';
+import { JOIN_FLAGS, SSH } from './flags.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
@@ -19,22 +19,34 @@ import type { Word } from './parse.js';
 
 const PURPOSE = `Becomes a client of a server by what "sparsync invite" has printed there. That is asked for on the terminal; without one
 it is read from SPARSYNC_INVITATION or from standard input, and never from the command line, which others can see. The
-server has to hold the key that the invitation names, which is pinned then.`;
+server has to hold the key that the invitation names, which is pinned then. Who may run commands there by ssh needs none:
+
+  sparsync join --via-ssh root@nas.example --root backup --prefix alice --allow read,write
+
+makes it there, for what the flags say, and takes it. HOST[:PORT] is needed besides where sparsync does not answer at
+that host's usual port.`;
 
 /** `sparsync join HOST`. */
 export async function joinCommand(words: readonly Word[]): Promise<number> {
   const flags = await configuredFlags(JOIN_FLAGS, words, { tables: { connection: CONNECTING_FLAGS } });
   if (flags.on('help')) {
-    await print(verbHelp('join HOST[:PORT]', PURPOSE, JOIN_FLAGS));
+    await print(verbHelp('join HOST[:PORT] | --via-ssh [USER@]HOST [HOST[:PORT]]', PURPOSE, JOIN_FLAGS));
     return EXIT.ok;
   }
-  const [address, ...rest] = flags.operands;
-  if (typeof address !== 'string' || rest.length > 0) {
+  const [given, ...rest] = flags.operands;
+  const isViaSsh = flags.text('via-ssh') !== undefined;
+  if ((typeof given !== 'string' && !(isViaSsh && given === undefined)) || rest.length > 0) {
     throw new ConfigError(
       'join takes HOST alone: the invitation is asked for, or read from SPARSYNC_INVITATION or stdin',
     );
   }
-  const joined = await join(address, await invitationText(), {
+  const stray = JOIN_FLAGS.filter(({ category, name }) => category === SSH && name !== 'via-ssh' && name !== 'rsh');
+  for (const { name } of isViaSsh ? [] : stray) {
+    if (flags.words(name).length > 0) throw new ConfigError(`--${name} goes with --via-ssh`);
+  }
+  const invited = isViaSsh ? await (await import('./via-ssh.js')).invitationViaSsh(flags) : undefined;
+  const address = given ?? invited?.host ?? '';
+  const joined = await join(address, invited?.invitation ?? (await invitationText()), {
     ...identityOption(flags),
     knownHosts: flags.text('known-hosts'),
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
