@@ -24,7 +24,7 @@ const OF_THE_COMMAND = [
 
 const SOURCE = `export { SERVE_FLAGS } from './ts/cli/flags.js'; export { FLAG_HELP } from './ts/cli/flag-help.js';`;
 
-/** The text of the file: name, value, default, `here` or `command`, and what the help says. */
+/** The text of the file: name, value (in brackets where it may be missing), default, `here` or `command`, and what the help says. */
 async function table() {
   const { outputFiles } = await build({
     stdin: { contents: SOURCE, resolveDir: ROOT },
@@ -36,9 +36,15 @@ async function table() {
   });
   const url = `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`;
   const { SERVE_FLAGS, FLAG_HELP } = await import(url);
-  const rows = SERVE_FLAGS.map(({ name, value = '', help = FLAG_HELP[name]?.help ?? '' }) => {
+  const rows = SERVE_FLAGS.map(({ name, value = '', bare, help = FLAG_HELP[name]?.help ?? '' }) => {
     const byDefault = /\(default: ([^\s,)]+)[,)]/.exec(help)?.[1] ?? '';
-    return [name, value, byDefault, OF_THE_COMMAND.includes(name) ? 'command' : 'here', help].join('\t');
+    return [
+      name,
+      bare === undefined ? value : `[${value}]`,
+      byDefault,
+      OF_THE_COMMAND.includes(name) ? 'command' : 'here',
+      help,
+    ].join('\t');
   });
   return `${rows.join('\n')}\n`;
 }

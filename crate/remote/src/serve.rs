@@ -23,7 +23,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 struct Flag {
     name: &'static str,
-    /// What its value is called; a flag without one is on or off.
+    /// What its value is called, in brackets where it may be missing; a flag without one is on or off.
     value: &'static str,
     default: &'static str,
     /// This executable has it.
@@ -51,7 +51,11 @@ authorized keys read again. It reads no sparsync.toml and keeps no log.
 "
     .to_owned();
     for Flag { name, value, help, .. } in flags().filter(|flag| flag.is_here) {
-        let flag = if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") };
+        let flag = match value.strip_prefix('[') {
+            Some(_) => format!("--{name}[={}", &value[1..]),
+            None if value.is_empty() => format!("--{name}"),
+            None => format!("--{name}={value}"),
+        };
         let _ = writeln!(text, "  {flag:<36} {help}");
     }
     text
@@ -92,6 +96,7 @@ pub(crate) fn parse(words: &[OsString]) -> std::result::Result<Option<Serving>, 
             (true, Some(_)) => return Err(format!("--{} takes no value", flag.name)),
             (true, None) => OsString::new(),
             (false, Some(value)) => value,
+            (false, None) if flag.value.starts_with('[') => OsString::new(),
             (false, None) => words.next().ok_or_else(|| format!("--{} needs a value", flag.name))?.clone(),
         };
         if flag.name == "help" {
@@ -202,15 +207,30 @@ impl Serving {
         let at = at.ok_or_else(|| config(format!("--root must be NAME=PATH, not {}", word.display())))?;
         let name = std::str::from_utf8(&bytes[..at]).map_err(|_| config("the name of a root is text"))?;
         let path = std::path::absolute(OsStr::from_bytes(&bytes[at + 1..]))
-            .map_err(|error| Error::io("cannot tell the working directory", b".", error))?;
+            .map_err(|error| Error::io("cannot tell the working directory", b".", error))?
+            .into_os_string();
         Ok(ServedRoot {
             name: name.to_owned(),
-            path: path.into_os_string().into_vec(),
+            path: path.as_bytes().to_vec(),
             read_only: self.is_on("read-only"),
             fake_super: self.is_on("fake-super"),
             exclude: self.all("exclude").map(|pattern| pattern.as_bytes().to_vec()).collect(),
             munge_links: self.is_on("munge-links"),
+            versions: self.versions(name, path.as_bytes())?,
         })
+    }
+
+    /// Where versions of the root at `path` are kept: below the folder that is named, else beside the root.
+    fn versions(&self, name: &str, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(below) = self.last("versions") else { return Ok(None) };
+        if below.is_empty() {
+            let end = path.iter().rposition(|&byte| byte != b'/');
+            let end = end.ok_or_else(|| config("--versions must name a folder: there is none beside /"))?;
+            return Ok(Some([&path[..=end], b".versions"].concat()));
+        }
+        let below =
+            std::path::absolute(below).map_err(|error| Error::io("cannot tell the working directory", b".", error))?;
+        Ok(Some(below.join(name).into_os_string().into_vec()))
     }
 
     /// The file that is named, or this account's: it need not be there, for somebody may be invited later. Where a private CA
