@@ -280,7 +280,7 @@ export interface NativeIdentity {
 }
 
 /** Why a path did not arrive, or what a notice is about. */
-export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown' | 'snapshot' | 'snapshot-removed' | 'mount-skipped'
+export type NativeIssueKind = 'unreadable' | 'vanished' | 'changed' | 'write' | 'integrity' | 'conflict' | 'scope' | 'delete' | 'attributes' | 'missing' | 'attributes-unread' | 'source-kept' | 'other' | 'notice' | 'owners' | 'unmounted' | 'owner-right' | 'special' | 'left-out' | 'special-right' | 'attributes-unheld' | 'xattr-right' | 'acl-right' | 'rules-unread' | 'unsafe-link' | 'grown' | 'snapshot' | 'snapshot-removed' | 'mount-skipped' | 'not-frozen'
 
 /** What the source's entry is, in a run that tells it. */
 export interface NativeItemDetails {
@@ -850,6 +850,8 @@ export interface NativeTransfer {
   skipCompress?: string
   /** What becomes of a file that changes each time it is read. */
   changing: NativeChanging
+  /** Content is read from a frozen view of each file, where the file system of the source shares blocks. */
+  snapshotRead: boolean
   /** What is on disk at the end. */
   durability: NativeDurability
   /** The run ends when neither side worked for so long, in milliseconds; 0 is never. */

@@ -1,5 +1,6 @@
 // A file that never rests while it is read, such as a log: refused as a mix, or taken as it was when it was opened.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
 
@@ -70,4 +71,85 @@ test('what grew stays at the source, where it was to be removed', async (t) => {
   // One that rested for as long as the run took was complete, and is removed.
   if (stderr === '' && !existsSync(`${source}/log`)) t.true(arrived.length >= 3_000_000);
   else t.true(readFileSync(`${source}/log`).subarray(0, arrived.length).equals(arrived), stderr);
+});
+
+/** Writes all of a file over and over, with one letter each time. */
+const REWRITER = `
+const fs = require('node:fs');
+const file = fs.openSync(process.argv[1], 'r+');
+const all = ['a', 'b'].map((letter) => Buffer.alloc(2 << 20, letter));
+let count = 0;
+(function write() {
+  fs.writeSync(file, all[(count += 1) % 2], 0, 2 << 20, 0);
+  if (count === 1) process.stdout.write('writes');
+  setImmediate(write);
+})();
+`;
+
+/** Mounts a file system that shares blocks, where one can be made. */
+function sharing(t: ExecutionContext, path: string): boolean {
+  const image = `${path}.img`;
+  writeFileSync(image, '');
+  truncateSync(image, 320 << 20);
+  mkdirSync(path);
+  const did = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
+  if (!did('mkfs.xfs', '-q', image) || !did('mount', '-o', 'loop', image, path)) return false;
+  t.teardown(() => spawnSync('umount', ['-l', path]));
+  return true;
+}
+
+test('a file that is written all the time arrives as it was at one moment, where it can be frozen', async (t) => {
+  const { work, served, url, client } = await setup(t);
+  if (!sharing(t, `${served}/x`)) {
+    t.log('needs root, mkfs.xfs and a loop device');
+    return t.pass();
+  }
+  const source = dir(`${served}/x`, 'source');
+  mkdirSync(`${source}/sub`);
+  writeFileSync(`${source}/image`, Buffer.alloc(2 << 20, 'a'));
+  writeFileSync(`${source}/sub/small`, 'small');
+  const writer = start(t, process.execPath, ['-e', REWRITER, `${source}/image`]);
+  await new Promise((resolve) => writer.child.stdout?.once('data', resolve));
+  for (const [from, to, place] of [
+    [`${source}/`, `${work}/local`, `${work}/local`],
+    [`${source}/`, `${served}/x/same`, `${served}/x/same`],
+    [`${source}/`, url('push'), `${served}/push`],
+    [`${url('x/source')}/`, `${work}/pull`, `${work}/pull`],
+  ] as const) {
+    const { code, stderr } = await cli(t, client, ['-a', '--snapshot-read', from, to]);
+    t.is(code, exit.ok, `${to}: ${stderr}`);
+    t.is(stderr, '');
+    const arrived = readFileSync(`${place}/image`);
+    t.true(arrived.equals(Buffer.alloc(2 << 20, arrived[0])), to);
+    t.is(readFileSync(`${place}/sub/small`, 'utf8'), 'small');
+  }
+  writer.kill('SIGKILL');
+  await writer.ended;
+  // What was taken has no later time than it had then, so the next run sees the last state.
+  await quietly(t, client, ['-a', '--snapshot-read', `${source}/`, `${work}/local`]);
+  t.true(readFileSync(`${work}/local/image`).equals(readFileSync(`${source}/image`)));
+});
+
+test('where files cannot be frozen it is said once, and a root that is read-only is refused', async (t) => {
+  const { work, served, url, client } = await setup(t);
+  const source = dir(served, 'source');
+  for (const name of ['a', 'b']) {
+    mkdirSync(`${source}/${name}`);
+    writeFileSync(`${source}/${name}/f`, name);
+  }
+  for (const [from, to, place] of [
+    [`${source}/`, `${work}/local`, `${work}/local`],
+    [`${source}/`, url('push'), `${served}/push`],
+    [`${url('source')}/`, `${work}/pull`, `${work}/pull`],
+  ] as const) {
+    const { code, stderr } = await cli(t, client, ['-a', '--snapshot-read', from, to]);
+    t.is(code, exit.ok, stderr);
+    t.regex(stderr, /^warning: a\/f: files of its file system are read as they are[^\n]*\n$/, to);
+    for (const name of ['a', 'b']) t.is(readFileSync(`${place}/${name}/f`, 'utf8'), name);
+  }
+  const shut = await setup(t, { args: ['--read-only'] });
+  writeFileSync(`${shut.served}/f`, 'f');
+  const { code, stderr } = await cli(t, shut.client, ['-a', '--snapshot-read', `${shut.url()}/`, `${work}/shut`]);
+  t.not(code, exit.ok);
+  t.regex(stderr, /read-only/);
 });

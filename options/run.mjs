@@ -93,6 +93,15 @@ export const rows = [
     help: 'files that change while they are read: fail, or prefix for those that only grow (default: fail)',
   },
   {
+    name: 'snapshotRead',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 194, at: 'snapshot_read' },
+    meaning: 'Content is read from a frozen view of each file, where the file system of the source shares blocks.',
+    flag: 'snapshot-read',
+    help: 'read each file of SRC from a view frozen at one moment, where its file system has reflinks',
+  },
+  {
     name: 'durability',
     kind: word({ set: 'Durability', list: 'DURABILITIES', api: 'run', command: 'none', value: 'LEVEL' }),
     calls: WRITING,

@@ -1046,6 +1046,16 @@ export interface TransferOptions {
    */
   changing?: Changing | undefined;
   /**
+   * Read the content of each file from a view of it that is frozen at one moment, which programs that write meanwhile do not change: an
+   * unnamed file that shares its blocks (`FICLONE`, on XFS, Btrfs and their like). On a file system that cannot do that, or where nothing can
+   * be written, files are read as ever, and a warning (`not-frozen`) says so once. In a pull the server does it, not in a read-only root.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('/srv/vm/', 'sparsync://host/vm/', { snapshotRead: true })`
+   */
+  snapshotRead?: boolean | undefined;
+  /**
    * What is on disk when the job resolves: `'run'` everything that it wrote, `'file'` besides each file before it gets its name,
    * `'none'` whatever the system has written by then. The receiver's operator may ask for more.
    *

@@ -23,7 +23,8 @@ const LF = 0x0a;
 /** Options that do not decide what is done. */
 const UNDECIDING = new Set(
   `savePlan applyPlan dryRun profile items whenFull itemDetails itemUnchanged itemBackups retry stopAt signal lanes bwlimit timeoutMs
-  lockWaitMs compression skipCompress durability preallocate verifyCopies detectRenames checksumCache`.split(/\s+/),
+  lockWaitMs compression skipCompress durability preallocate verifyCopies detectRenames checksumCache
+  snapshotRead`.split(/\s+/),
 );
 
 /** A plan that was read: the path of each stamp. */

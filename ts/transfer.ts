@@ -67,6 +67,7 @@ const OFF = [
   'mkpath',
   'sparse',
   'preallocate',
+  'snapshotRead',
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
@@ -158,6 +159,7 @@ export const TRANSFER_CHECKS: {
   readonly compression: Check<Compression>;
   readonly skipCompress: Check<string>;
   readonly changing: Check<Changing>;
+  readonly snapshotRead: Check<boolean>;
   readonly durability: Check<Durability>;
   readonly timeoutMs: Check<number>;
   readonly bwlimit: Check<number>;
@@ -217,6 +219,7 @@ export const NOT_IN_PLAN = [
   'sparse',
   'partial',
   'preallocate',
+  'snapshotRead',
   'durability',
   'lockWaitMs',
   'events',
@@ -274,6 +277,7 @@ export const NOT_IN_VERIFY = [
   'preallocate',
   'skipCompress',
   'changing',
+  'snapshotRead',
   'durability',
   'lockWaitMs',
   'events',
@@ -368,6 +372,7 @@ interface Given {
   compression?: Compression;
   skipCompress?: string;
   changing?: Changing;
+  snapshotRead?: boolean;
   durability?: Durability;
   timeoutMs?: number;
   bwlimit?: number;
@@ -462,6 +467,7 @@ export interface EngineOptions {
   compression: Compression;
   skipCompress?: string;
   changing: Changing;
+  snapshotRead: boolean;
   durability: Durability;
   timeoutMs: number;
   bwlimit: number;

@@ -65,6 +65,7 @@ export const NOTICE_CODES = [
   'snapshot',
   'snapshot-removed',
   'mount-skipped',
+  'not-frozen',
 ] as const;
 export const COMPARES = ['quick', 'content', 'size', 'none'] as const;
 export const DURABILITIES = ['none', 'run', 'file'] as const;

@@ -239,6 +239,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     category: 'How it runs',
     help: 'files that change while they are read: fail, or prefix for those that only grow (default: fail)',
   },
+  'snapshot-read': {
+    category: 'How it runs',
+    help: 'read each file of SRC from a view frozen at one moment, where its file system has reflinks',
+  },
   durability: { category: 'How it runs', help: 'what is on disk at the end: none, run or file (default: none)' },
   fsync: { category: 'How it runs', help: 'the same as --durability=file' },
   retry: { category: 'How it runs', help: 'try NUM times more when the connection fails (default: 0)' },

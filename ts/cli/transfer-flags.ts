@@ -237,6 +237,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'zl', value: 'NUM', hidden: true },
   { name: 'skip-compress', value: 'LIST', project: true },
   { name: 'changing', value: 'HOW', choices: CHANGINGS },
+  { name: 'snapshot-read' },
   { name: 'durability', value: 'LEVEL', choices: DURABILITIES },
   { name: 'fsync' },
   RETRY_FLAG,
@@ -329,6 +330,7 @@ const SWITCHES = {
   mkpath: 'mkpath',
   sparse: 'sparse',
   preallocate: 'preallocate',
+  snapshotRead: 'snapshot-read',
 } as const;
 
 /** What the flags of a sync say, with the defaults of the command, which are rsync's. */

@@ -178,6 +178,8 @@ pub struct NativeTransfer {
     pub skip_compress: Option<String>,
     /// What becomes of a file that changes each time it is read.
     pub changing: NativeChanging,
+    /// Content is read from a frozen view of each file, where the file system of the source shares blocks.
+    pub snapshot_read: bool,
     /// What is on disk at the end.
     pub durability: NativeDurability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
@@ -283,6 +285,7 @@ impl NativeTransfer {
         request.compression = self.compression.into();
         request.skip_compress = self.skip_compress.clone().unwrap_or_default().into_bytes();
         request.changing = self.changing.into();
+        request.snapshot_read = self.snapshot_read;
         request.durability = self.durability.into();
         request.timeout_ms = whole(self.timeout_ms);
         request.bwlimit = whole(self.bwlimit);

@@ -325,6 +325,9 @@ pub enum NativeIssueKind {
     /// A notice of the sender's: another file system begins at the directory, and the run leaves such out.
     #[napi(value = "mount-skipped")]
     MountSkipped,
+    /// A notice of the sender's, once for each file system: its files are read as they are, and not from a frozen view.
+    #[napi(value = "not-frozen")]
+    NotFrozen,
 }
 
 impl From<IssueKind> for NativeIssueKind {
@@ -359,6 +362,7 @@ impl From<IssueKind> for NativeIssueKind {
             IssueKind::Snapshot => Self::Snapshot,
             IssueKind::SnapshotRemoved => Self::SnapshotRemoved,
             IssueKind::MountSkipped => Self::MountSkipped,
+            IssueKind::NotFrozen => Self::NotFrozen,
         }
     }
 }

@@ -255,6 +255,8 @@ pub struct Request {
     pub skip_compress: Vec<u8>,
     /// What becomes of a file that changes each time it is read.
     pub changing: Changing,
+    /// Content is read from a frozen view of each file, where the file system of the source shares blocks.
+    pub snapshot_read: bool,
     /// What is on disk at the end.
     pub durability: Durability,
     /// The run ends when neither side worked for so long, in milliseconds; 0 is never.
@@ -357,6 +359,7 @@ impl Default for Request {
             compression: Compression::default(),
             skip_compress: Vec::default(),
             changing: Changing::default(),
+            snapshot_read: false,
             durability: Durability::default(),
             timeout_ms: u64::default(),
             bwlimit: u64::default(),
@@ -459,6 +462,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("compression", "compress", &[27]),
     ("skipCompress", "skip-compress", &[166]),
     ("changing", "changing", &[170]),
+    ("snapshotRead", "snapshot-read", &[194]),
     ("durability", "durability", &[26]),
     ("timeoutMs", "timeout", &[29]),
     ("bwlimit", "bwlimit", &[117]),
@@ -587,4 +591,5 @@ message!(Request, "request" {
     187 critical applies_plan,
     192 critical detect_renames,
     193 optional checksum_cache,
+    194 critical snapshot_read,
 });

@@ -10,6 +10,7 @@ mod directories;
 mod events;
 mod failed;
 mod failures;
+mod frozen;
 mod guard;
 mod lanes;
 mod owners;

@@ -18,6 +18,7 @@ use super::view::{Targets, View};
 use super::xattr;
 use crate::storage::{
     Access, Adjust, CallError, Directory, Found, NO_REFERENT, NameBuffer, Result, Status, TempName, WriteDirectory,
+    WriteFile,
 };
 
 /// How files are opened to be read, also where something else has taken their place.
@@ -213,6 +214,14 @@ impl Directory for FsDirectory {
     fn open_own_file(&self, _: usize, name: &[u8]) -> Result<FsFile> {
         let opened = rustix::fs::openat(&self.fd, name, READ | OFlags::NOFOLLOW, Mode::empty());
         Ok(FsFile::new(opened.map_err(CallError::of("openat"))?, self.is_fake))
+    }
+
+    fn freeze(&self, file: &FsFile) -> Result<FsFile> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::EXCL;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, mode(0o600)).map_err(CallError::of("openat"))?;
+        let frozen = FsFile::new(fd, false);
+        WriteFile::share_all(&frozen, file)?;
+        Ok(frozen)
     }
 
     fn read_own_link(&self, _: usize, name: &[u8]) -> Result<(Vec<u8>, u32)> {

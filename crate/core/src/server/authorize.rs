@@ -114,6 +114,10 @@ impl Shared {
             if request.removes_sources() && root.read_only {
                 return Err(Error::new(ErrorKind::Scope, "the root is read-only").at(request.path.as_bytes()));
             }
+            if request.snapshot_read && root.read_only {
+                const WHY: &str = "the root is read-only, and snapshotRead makes unnamed files in it";
+                return Err(Error::new(ErrorKind::Scope, WHY).at(request.path.as_bytes()));
+            }
             return if request.removes_sources() && !rights.delete { refuse("delete") } else { Ok(root) };
         }
         if root.read_only {

@@ -183,6 +183,13 @@ pub(crate) trait Directory: Send + Sync {
     /// Opens a file to read it: not through a symlink, and without waiting should it have become something else.
     fn open_file(&self, name: &[u8]) -> Result<Self::File>;
 
+    /// A file that nobody else can reach and has all that another one has at this moment, made in this directory without a name and
+    /// without copying. Fails where that is not possible.
+    fn freeze(&self, file: &Self::File) -> Result<Self::File> {
+        let _ = file;
+        Err(Errno::OPNOTSUPP.into())
+    }
+
     /// Why parts of it could not be opened, where it has several: what is in those is not among its names.
     fn unread(&self) -> &[CallError] {
         &[]

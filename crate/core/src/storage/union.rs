@@ -328,6 +328,17 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         }
     }
 
+    fn freeze(&self, file: &D::File) -> Result<D::File> {
+        let mut frozen = Err(Errno::OPNOTSUPP.into());
+        for layer in &self.layers {
+            frozen = layer.directory.freeze(file);
+            if frozen.is_ok() {
+                break;
+            }
+        }
+        frozen
+    }
+
     fn unread(&self) -> &[CallError] {
         &self.unread
     }

@@ -74,6 +74,8 @@ closed_set! {
         SnapshotRemoved = 143, "snapshot-removed";
         /// A notice of the sender's: another file system begins at the directory, and the run leaves such out.
         MountSkipped = 144, "mount-skipped";
+        /// A notice of the sender's, once for each file system: its files are read as they are, and not from a frozen view.
+        NotFrozen = 145, "not-frozen";
     }
 }
 
@@ -100,6 +102,7 @@ impl IssueKind {
                 | Self::Special
                 | Self::UnsafeLink
                 | Self::MountSkipped
+                | Self::NotFrozen
                 | Self::SourceKept
         )
     }

@@ -272,6 +272,7 @@ fn push_of_writing() -> Request {
         fuzzy_dest: true,
         detect_renames: true,
         checksum_cache: true,
+        snapshot_read: true,
         preallocate: true,
         skip_compress: b"gz/mp[34]".to_vec(),
         verify_copies: true,

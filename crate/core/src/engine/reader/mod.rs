@@ -20,6 +20,7 @@ use self::error::ReadError;
 pub(crate) use self::skip::SkipList;
 pub(super) use self::state::settle;
 use self::state::{State, look};
+use super::frozen::Freezer;
 use super::lanes::Pack;
 use super::pack::PackBuilder;
 use super::progress::Announced;
@@ -27,7 +28,7 @@ use super::sender::{Answers, ContentJob};
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
-use crate::storage::{Access, Directory, File, Storage};
+use crate::storage::{Access, Directory, File, Stamp, Storage};
 
 /// How often a file that changes while it is read is read again.
 const READ_ATTEMPTS: usize = 3;
@@ -90,7 +91,7 @@ enum Read {
 }
 
 /// Reads for one lane.
-pub(super) struct LaneReader<'a, S> {
+pub(super) struct LaneReader<'a, S: Storage> {
     session: &'a Session,
     root: &'a S,
     pack: PackBuilder<'a>,
@@ -99,6 +100,7 @@ pub(super) struct LaneReader<'a, S> {
     /// The receiver writes over what it has.
     in_place: bool,
     way: Way,
+    freezer: Option<&'a Freezer<S::Directory>>,
     clock: ThreadClock,
 }
 
@@ -110,10 +112,20 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         compress: &'a (dyn Fn() -> bool + Send + Sync),
         taken: Taken<'a>,
         answers: &'a Answers<'a>,
-        (in_place, way): (bool, Way),
+        (in_place, way, freezer): (bool, Way, Option<&'a Freezer<S::Directory>>),
     ) -> Self {
         let clock = session.clock("read", Phase::wait_work);
-        Self { session, root, pack: PackBuilder::new(session, lane, compress), taken, answers, in_place, way, clock }
+        Self {
+            session,
+            root,
+            pack: PackBuilder::new(session, lane, compress),
+            taken,
+            answers,
+            in_place,
+            way,
+            freezer,
+            clock,
+        }
     }
 
     /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
@@ -180,12 +192,14 @@ impl<'a, S: Storage> LaneReader<'a, S> {
                 file.keep_access_time();
             }
             // What grows is taken as it is now, and not as it was listed.
-            if attempt > 0 || self.taken.takes_prefix {
+            if attempt > 0 || self.taken.takes_prefix || self.freezer.is_some() {
                 found = look(&file, self.taken.chmod)?;
             }
+            found.0.settle(&mut self.clock);
+            let meta = found.0.meta;
+            let carried = (meta != entry.meta).then(|| self.taken.carried(&meta, &entry.meta));
+            let file = self.frozen(directory, file, &mut found)?;
             let (state, stamp) = found;
-            state.settle(&mut self.clock);
-            let carried = (state.meta != entry.meta).then(|| self.taken.carried(&state.meta, &entry.meta));
             let opened = Opened { id, file, state, carried, may_have_holes: stamp.may_have_holes };
             if let Some(basis) = basis.take().filter(|_| self.is_worth_a_delta(&opened))
                 && let Some(read) = self.delta(&opened, basis, resume, &mut announced)?
@@ -215,6 +229,22 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             }
         }
         Err(ReadError::File(IssueKind::Changed, format!("it changed each of the {READ_ATTEMPTS} times it was read")))
+    }
+
+    /// The file as it is at this moment, which no program changes, where that can be had; its attributes were taken before.
+    fn frozen(
+        &self,
+        directory: &S::Directory,
+        file: <S::Directory as Directory>::File,
+        found: &mut (State, Stamp),
+    ) -> std::result::Result<<S::Directory as Directory>::File, ReadError> {
+        let Some(freezer) = self.freezer else { return Ok(file) };
+        let frozen = freezer
+            .freeze(directory, &file)
+            .map_err(|error| ReadError::File(IssueKind::Unreadable, format!("cannot freeze it to read it: {error}")))?;
+        let Some(frozen) = frozen else { return Ok(file) };
+        *found = look(&frozen, self.taken.chmod)?;
+        Ok(frozen)
     }
 
     /// Whether a file is sent as what changed, when the receiver has an older state. A hole that is made over that would take

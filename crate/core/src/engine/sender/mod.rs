@@ -23,6 +23,7 @@ use sparsync_proto::{Attributes, Changing, Chmod, Counter, Issue, MissingSources
 
 use super::budget::Budget;
 use super::events::EventQueue;
+use super::frozen::Freezer;
 use super::lanes::{ControlLane, ControlSender, Pack};
 use super::reader::{LaneReader, SkipList, Taken, Way};
 use super::session::{Session, caught, spawn};
@@ -85,6 +86,8 @@ pub(crate) struct SenderOptions {
     pub(crate) open_noatime: bool,
     /// What becomes of a file that changes each time it is read.
     pub(crate) changing: Changing,
+    /// Content is read from frozen files, where there can be some.
+    pub(crate) snapshot_read: bool,
     /// The receiver writes over what it has.
     pub(crate) in_place: bool,
     /// Files that are not compressed.
@@ -175,11 +178,12 @@ pub(crate) fn run_sender(
         mounts: Mutex::default(),
     };
     let answers = Answers::new(session, &shared.machine);
+    let freezer = options.snapshot_read.then(Freezer::default);
     let (to_list, list_queue) = mpsc::channel();
     let (jobs, job_queues) = lane_queues(lanes.len());
     let mut end = Ok(SenderEnd::Finished(None));
     std::thread::scope(|scope| {
-        let (shared, answers) = (&shared, &answers);
+        let (shared, answers, freezer) = (&shared, &answers, freezer.as_ref());
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
@@ -188,12 +192,12 @@ pub(crate) fn run_sender(
                 let (keeps_owners, skips) = (shared.options.names.is_some(), &shared.options.skip_compress);
                 let takes_prefix = shared.options.changing == Changing::Prefix;
                 let taken = Taken { chmod, keeps_owners, open_noatime, skips, takes_prefix };
-                let how = (shared.options.in_place, shared.options.way);
+                let how = (shared.options.in_place, shared.options.way, freezer);
                 LaneReader::new(session, &shared.source.root, lane, compress, taken, answers, how).run(&queue, &waiting)
             });
         }
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());
-        spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk));
+        spawn(scope, session, "sparsync-walk", move || walk::walk(shared, &to_walk, freezer));
         spawn(scope, session, "sparsync-list", move || list::list(shared, &list_queue, &to_send));
         end = caught(|| dispatch::dispatch(shared, &mut rx, (to_list, jobs, answers), &mut clock));
         if let Err(error) = &end {

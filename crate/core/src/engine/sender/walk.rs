@@ -10,12 +10,17 @@ use super::common_time::CommonTime;
 use super::jobs::HeldScan;
 use super::names::NameTeller;
 use super::{Shared, queue_lists};
+use crate::engine::frozen::Freezer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::ThreadClock;
 use crate::storage::{self, CallError, Errno, Scan, ScanBuffers, ScanOptions, Storage, WalkItem, scan_single};
 
 /// Walks the source, sends a record for each directory, and keeps its listing for the receiver's questions.
-pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32>) -> Result<()> {
+pub(super) fn walk<S: Storage>(
+    shared: &Shared<'_, S>,
+    to_list: &mpsc::Sender<u32>,
+    freezer: Option<&Freezer<S::Directory>>,
+) -> Result<()> {
     let options = ScanOptions {
         attributes: shared.options.attributes,
         stamps: true,
@@ -29,6 +34,7 @@ pub(super) fn walk(shared: &Shared<'_, impl Storage>, to_list: &mpsc::Sender<u32
     };
     let holds = options.digests_decide() && shared.source.file_name.is_none();
     let mut out = Records::new(shared, to_list, shared.session.clock("walk", Phase::walk), holds);
+    out.freezer = freezer;
     if let Some(name) = &shared.source.file_name {
         let scan = scan_single(&shared.source.root, name, &options, &mut ScanBuffers::default())
             .map_err(|error| Error::io("cannot read the source", name, error.into()))?;
@@ -64,7 +70,7 @@ struct Held {
 }
 
 /// Records on their way to the receiver.
-struct Records<'a, 'b, S> {
+struct Records<'a, 'b, S: Storage> {
     shared: &'a Shared<'b, S>,
     to_list: &'a mpsc::Sender<u32>,
     clock: ThreadClock,
@@ -79,6 +85,7 @@ struct Records<'a, 'b, S> {
     bytes: u64,
     errors: u64,
     times: CommonTime,
+    freezer: Option<&'a Freezer<S::Directory>>,
 }
 
 impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
@@ -101,6 +108,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             bytes: 0,
             errors: 0,
             times: CommonTime::default(),
+            freezer: None,
         }
     }
 
@@ -114,6 +122,12 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             self.shared.control.send(&Frame::Issue(issue.clone()))?;
         }
         Ok(())
+    }
+
+    /// Tells of a file system that cannot freeze files, where the run wants that.
+    fn tell_not_frozen(&self, scan: &Scan) -> Result<()> {
+        let not_frozen = self.freezer.and_then(|freezer| freezer.look_at(&self.shared.source.root, scan));
+        not_frozen.map_or(Ok(()), |issue| self.shared.control.send(&Frame::Issue(issue)))
     }
 
     fn add(&mut self, mut scan: Scan) -> Result<()> {
@@ -140,6 +154,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         self.tell_special(&scan)?;
         self.tell_unsafe(&scan)?;
         self.tell_left_out(&scan)?;
+        self.tell_not_frozen(&scan)?;
         if let Some(names) = &mut self.names {
             names.see(&scan);
         }
