@@ -3,6 +3,7 @@ import {
   chmodSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -143,6 +144,18 @@ judged('what moved is not lost to the guard, and nothing is taken where it refus
   t.is(statSync(`${set.served}/far${runs}/new/1`).nlink, 1);
 });
 
+judged('a file of equal size and time that is another one keeps nothing from the guard', async (t) => {
+  const set = await setup(t);
+  make(set.work, { 's/m/': '', 's/keep': 'k', 'd/keep': 'k' });
+  for (let count = 0; count < 150; count += 1) make(set.work, { [`d/m/${count}`]: `old ${count + 1000}` });
+  for (let count = 0; count < 60; count += 1) make(set.work, { [`s/n/${count}`]: `new ${count + 1000}` });
+  for (const way of WAYS) {
+    await failure(t, moved(set, way), DeleteRefusedError, way);
+    const there = readdirSync(way === 'push' ? `${set.served}/far${runs}/m` : `${set.work}/near${runs}d/m`);
+    t.is(there.length, 150, way);
+  }
+});
+
 judged('a backup, a file with further names and one that would not be as new are copied', async (t) => {
   const set = await setup(t);
   make(set.work, { 's/new/f': 'content', 'd/old/f': 'content', 'd/keep/': '', 's/keep/g': 'same', 'd/keep/g': 'same' });
@@ -172,6 +185,7 @@ judged('it takes the right to read, and that something is deleted', async (t) =>
   t.regex(ran.stderr, /may not read/);
   const error = await failure(t, moved(set, 'local', { delete: false }), ConfigError);
   t.regex(error.message, /detectRenames needs delete/);
+  t.regex((await failure(t, moved(set, 'local', { publish: true }), ConfigError)).message, /detectRenames and publish/);
 });
 
 judged('a plan and a dry run show what rsync would do, and the plan is done', async (t) => {

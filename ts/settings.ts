@@ -193,6 +193,12 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
   }
   engine.delete ||= engine.deleteAfter;
+  if (engine.detectRenames && (engine.publish || engine.snapshot.isAsked)) {
+    const other = engine.publish ? 'publish' : 'snapshot';
+    throw new ConfigError(
+      `options detectRenames and ${other} exclude each other: nothing is deleted in a tree that is new`,
+    );
+  }
   if (engine.detectRenames && !engine.delete) {
     throw new ConfigError('option detectRenames needs delete: what stays where it was has not moved', {
       details: { option: 'detectRenames' },

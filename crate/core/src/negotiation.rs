@@ -113,6 +113,7 @@ pub(crate) fn sender_options(
         chmod: request.chmod.clone(),
         open_noatime: request.open_noatime,
         changing: request.changing,
+        detects_renames: request.detect_renames,
         snapshot_read: request.snapshot_read && !request.dry_run,
         in_place: request.inplace,
         skip_compress: SkipList::parse(&request.skip_compress),

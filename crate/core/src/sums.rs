@@ -3,8 +3,8 @@
 //! A digest counts for the very state of a file that was hashed: its file system, inode, length, and both times to the nanosecond.
 //! It says that a file need not be sent, never that something was written.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -28,8 +28,12 @@ const DIGEST_BYTES: usize = 32;
 /// How many files are remembered: 40 MiB.
 const RECORDS_MAX: usize = 1 << 19;
 
-/// A file that was changed so shortly before it was hashed may be changed once more without a new time.
-const MARGIN: Duration = Duration::from_secs(2);
+/// A file that was changed so shortly before it was hashed may be changed once more without a new time: in the same tick of a clock, or
+/// through a map of which the kernel has not written back what was changed before.
+const MARGIN: Duration = Duration::from_secs(60 * 60);
+
+/// File systems whose ctime a program can set, or that have none of their own.
+const WEAK: [&str; 10] = ["vfat", "msdos", "exfat", "ntfs", "ntfs3", "cifs", "smb3", "9p", "virtiofs", "hfsplus"];
 
 /// What a file is, whatever its state.
 type Key = (u64, u64);
@@ -51,6 +55,8 @@ struct Inner {
     is_changed: bool,
     /// The file that was read or written last, by its inode and times.
     seen: Option<(u64, i64, i64)>,
+    /// Devices of file systems whose times say too little.
+    weak: HashSet<u64>,
 }
 
 /// What is known of the files of this machine.
@@ -94,7 +100,8 @@ impl KnownSums {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let _lock = lock(&file)?;
-        let mut inner = Inner::default();
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut inner = Inner { weak: weak_in(&mounts), ..Inner::default() };
         inner.add(&file);
         Ok(Self { file, inner: Mutex::new(inner) })
     }
@@ -122,9 +129,15 @@ impl Sums for KnownSums {
         }
         let mut inner = self.inner();
         let key = key_of(status);
-        // Those of earlier runs make room when it is written.
-        if inner.known.len() >= 2 * RECORDS_MAX && !inner.known.contains_key(&key) {
+        if inner.weak.contains(&status.device) {
             return;
+        }
+        if inner.known.len() >= RECORDS_MAX && !inner.known.contains_key(&key) {
+            // Those of earlier runs make room.
+            inner.known.retain(|_, known| known.is_used);
+            if inner.known.len() >= RECORDS_MAX {
+                return;
+            }
         }
         inner.known.insert(key, Known { size: status.size, mtime, ctime, digest: *digest, is_used: true });
         inner.is_changed = true;
@@ -135,8 +148,22 @@ impl Sums for KnownSums {
         if std::mem::take(&mut inner.is_changed) {
             // Not to remember costs the next run time, and this one nothing.
             let _ = write(&self.file, &mut inner);
+            // What is used next is what later runs of this process use.
+            inner.known.values_mut().for_each(|known| known.is_used = false);
         }
     }
+}
+
+/// The devices of weak file systems, as the kernel tells what is mounted.
+fn weak_in(mounts: &str) -> HashSet<u64> {
+    let device_of = |line: &str| {
+        let (place, kind) = line.split_once(" - ")?;
+        let kind = kind.split(' ').next()?;
+        let is_weak = WEAK.contains(&kind) || kind.starts_with("fuse");
+        let (major, minor) = place.split(' ').nth(2).filter(|_| is_weak)?.split_once(':')?;
+        Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
+    };
+    mounts.lines().filter_map(device_of).collect()
 }
 
 fn key_of(status: &Status) -> Key {
@@ -257,6 +284,8 @@ mod tests {
 
     const OLD: Time = Time { seconds: 1_000, nanos: 5 };
 
+    const LATER: u64 = 1_000 + 60 * 60;
+
     fn status(ino: u64, ctime: Time) -> Status {
         let stamp = crate::storage::Stamp { ctime, ino, may_have_holes: false };
         let meta = Meta { mtime: OLD, ..Meta::default() };
@@ -278,7 +307,7 @@ mod tests {
     fn what_was_kept_counts_for_the_very_state_that_was_hashed() {
         let (_folder, file) = folder();
         let sums = KnownSums::open(file.clone()).unwrap();
-        sums.keep(&status(1, OLD), at(2_000), &[9; 32]);
+        sums.keep(&status(1, OLD), at(2 * LATER), &[9; 32]);
         sums.save();
         let sums = KnownSums::open(file).unwrap();
         assert_eq!(sums.find(&status(1, OLD)), Some([9; 32]));
@@ -296,17 +325,29 @@ mod tests {
     fn what_changed_shortly_before_is_not_kept() {
         let (_folder, file) = folder();
         let sums = KnownSums::open(file).unwrap();
-        for (begun, is_kept) in [(999, false), (1_002, false), (1_003, true)] {
+        for (begun, is_kept) in [(999, false), (LATER, false), (LATER + 1, true)] {
             sums.keep(&status(begun, OLD), at(begun), &[1; 32]);
             assert_eq!(sums.find(&status(begun, OLD)).is_some(), is_kept, "{begun}");
         }
     }
 
     #[test]
+    fn what_is_on_a_file_system_with_weak_times_is_not_kept() {
+        let mounts = "1 0 0:3 / / rw - ext4 x rw\n2 1 8:17 / /usb rw shared:1 - vfat /dev/sdb1 rw\n3 1 0:99 / /f rw - fuse.sshfs h: rw\nx\n";
+        let weak = weak_in(mounts);
+        assert_eq!(weak, [rustix::fs::makedev(8, 17), rustix::fs::makedev(0, 99)].into_iter().collect());
+        let (_folder, file) = folder();
+        let sums = KnownSums::open(file).unwrap();
+        sums.inner().weak.insert(3);
+        sums.keep(&status(1, OLD), at(2 * LATER), &[9; 32]);
+        assert_eq!(sums.find(&status(1, OLD)), None);
+    }
+
+    #[test]
     fn a_file_that_is_torn_foreign_or_public_is_as_none_and_is_written_anew() {
         let (_folder, file) = folder();
         let sums = KnownSums::open(file.clone()).unwrap();
-        sums.keep(&status(1, OLD), at(2_000), &[9; 32]);
+        sums.keep(&status(1, OLD), at(2 * LATER), &[9; 32]);
         sums.save();
         let whole = std::fs::read(&file).unwrap();
         let public = |file: &Path, mode| {
@@ -324,7 +365,7 @@ mod tests {
         public(&file, 0o644);
         let sums = KnownSums::open(file.clone()).unwrap();
         assert_eq!(sums.find(&status(1, OLD)), None);
-        sums.keep(&status(2, OLD), at(2_000), &[8; 32]);
+        sums.keep(&status(2, OLD), at(2 * LATER), &[8; 32]);
         sums.save();
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert_eq!(KnownSums::open(file).unwrap().find(&status(2, OLD)), Some([8; 32]));
@@ -334,15 +375,15 @@ mod tests {
     fn what_others_write_meanwhile_is_kept_and_the_file_is_bounded() {
         let (_folder, file) = folder();
         let (one, other) = (KnownSums::open(file.clone()).unwrap(), KnownSums::open(file.clone()).unwrap());
-        one.keep(&status(1, OLD), at(2_000), &[1; 32]);
-        other.keep(&status(2, OLD), at(2_000), &[2; 32]);
+        one.keep(&status(1, OLD), at(2 * LATER), &[1; 32]);
+        other.keep(&status(2, OLD), at(2 * LATER), &[2; 32]);
         one.save();
         other.save();
         let both = KnownSums::open(file.clone()).unwrap();
         assert!(both.find(&status(1, OLD)).is_some() && both.find(&status(2, OLD)).is_some());
         let beyond = RECORDS_MAX as u64 + 10;
         for ino in 10..beyond {
-            both.keep(&status(ino, OLD), at(2_000), &[3; 32]);
+            both.keep(&status(ino, OLD), at(2 * LATER), &[3; 32]);
         }
         both.save();
         let bytes = MAGIC.len() + RECORDS_MAX * RECORD_BYTES + DIGEST_BYTES;

@@ -10,6 +10,9 @@ use crate::path::Name;
 use crate::symlinks::is_unsafe_target;
 use crate::xattrs::Xattrs;
 
+/// Bytes of memory that an entry takes, about.
+const ENTRY_BYTES: usize = 100;
+
 /// One entry of a [`Listing`], without its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -186,6 +189,13 @@ impl Listing {
     pub fn add_follower(&mut self, index: usize, leader: Leader<'_>) {
         let is_told = self.leaders.push(index, leader);
         debug_assert!(is_told, "names of leaders fit where those of entries do");
+    }
+
+    /// How many entries it takes the memory of, together with the directory's own extended attributes: those may take more than all the
+    /// rest, and so may paths of leaders. Both ends bound what they hold by it.
+    #[must_use]
+    pub fn weight(&self, own: &Xattrs) -> usize {
+        self.len() + (self.xattrs_bytes() + self.followers_bytes() + own.as_bytes().len()) / ENTRY_BYTES
     }
 
     /// Bytes of memory that the followers take beside their entries.

@@ -10,6 +10,11 @@ use crate::error::Result;
 /// this is 30 MB.
 pub(super) const ENTRIES_HELD_MAX: usize = 300_000;
 
+/// Entries that a receiver leaves unanswered at a sender until the sender's walk ends, and that a sender lets it: the two may count
+/// a little otherwise.
+pub(super) const PUT_OFF_MAX: usize = ENTRIES_HELD_MAX / 3;
+pub(super) const STAYS_MAX: usize = ENTRIES_HELD_MAX / 2;
+
 /// How often a waiting thread looks whether its session still runs.
 pub(super) const WAIT: Duration = Duration::from_millis(50);
 
@@ -21,6 +26,8 @@ pub(super) struct Budget(Arc<Shared>);
 struct Shared {
     held: Mutex<usize>,
     freed: Condvar,
+    /// As many entries may be held to the end.
+    stays: usize,
 }
 
 /// Entries that are held until this value is dropped.
@@ -30,10 +37,15 @@ pub(super) struct Permit {
 }
 
 impl Budget {
+    /// One in which so many entries may be held until the walk ends, which does not wait for those.
+    pub(super) fn with_some_to_the_end(entries: usize) -> Self {
+        Self(Arc::new(Shared { stays: entries, ..Shared::default() }))
+    }
+
     /// The same without waiting.
     pub(super) fn try_acquire(&self, entries: usize) -> Option<Permit> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if *held > 0 && *held + entries > ENTRIES_HELD_MAX {
+        if *held > self.0.stays && *held + entries > ENTRIES_HELD_MAX {
             return None;
         }
         *held += entries;
@@ -43,7 +55,7 @@ impl Budget {
     /// Waits until `entries` more may be held. A directory larger than the whole budget gets it alone.
     pub(super) fn acquire(&self, entries: usize, session: &Session) -> Result<Permit> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-        while *held > 0 && *held + entries > ENTRIES_HELD_MAX {
+        while *held > self.0.stays && *held + entries > ENTRIES_HELD_MAX {
             session.check()?;
             held = self.0.freed.wait_timeout(held, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -56,5 +68,21 @@ impl Drop for Permit {
     fn drop(&mut self) {
         *self.budget.0.held.lock().unwrap_or_else(PoisonError::into_inner) -= self.entries;
         self.budget.0.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, ENTRIES_HELD_MAX, PUT_OFF_MAX, STAYS_MAX};
+
+    #[test]
+    fn what_is_held_to_the_end_keeps_no_directory_out() {
+        for (budget, gets_in) in [(Budget::default(), false), (Budget::with_some_to_the_end(STAYS_MAX), true)] {
+            let _held = budget.try_acquire(PUT_OFF_MAX).expect("room");
+            assert_eq!(budget.try_acquire(ENTRIES_HELD_MAX).is_some(), gets_in);
+        }
+        let budget = Budget::with_some_to_the_end(STAYS_MAX);
+        let _held = budget.try_acquire(STAYS_MAX + 1).expect("room");
+        assert!(budget.try_acquire(ENTRIES_HELD_MAX).is_none(), "more than may be held to the end is waited for");
     }
 }

@@ -38,13 +38,20 @@ struct Emptied {
     path: RelPath,
     /// Entries in it and below.
     entries: u64,
+    /// Those of them that are in another place then.
+    moved: u64,
     /// From how many entries on it is guarded.
     least: u64,
 }
 
 impl Emptied {
     fn is_guarded(&self) -> bool {
-        self.entries >= self.least
+        self.left() >= self.least
+    }
+
+    /// Entries that are lost.
+    fn left(&self) -> u64 {
+        self.entries.saturating_sub(self.moved)
     }
 }
 
@@ -86,7 +93,7 @@ impl Guard {
                 let is_suspect = source_is_empty || self.unmounted.contains(path);
                 let is_whole = source_is_empty && path.is_root();
                 let least = if is_whole { GUARDED_ENTRIES_WHOLE } else { GUARDED_ENTRIES };
-                self.emptied = is_suspect.then(|| Emptied { path: path.clone(), entries, least });
+                self.emptied = is_suspect.then(|| Emptied { path: path.clone(), entries, moved: 0, least });
             }
         }
     }
@@ -95,12 +102,18 @@ impl Guard {
         self.refused.extend(self.emptied.take().filter(Emptied::is_guarded));
     }
 
+    /// Forgets what was told to be in another place.
+    pub(super) fn forget_moved(&mut self) {
+        self.close();
+        self.refused.iter_mut().for_each(|emptied| emptied.moved = 0);
+    }
+
     /// An entry of the destination that would be deleted, and is in another place then. Both walks have ended.
     pub(super) fn moved(&mut self, path: &RelPath) {
         self.close();
         let at = self.refused.partition_point(|emptied| emptied.path <= *path);
         if let Some(emptied) = self.refused[..at].last_mut().filter(|emptied| path.is_within(&emptied.path)) {
-            emptied.entries = emptied.entries.saturating_sub(1);
+            emptied.moved += 1;
         }
     }
 

@@ -86,9 +86,6 @@ pub(crate) struct Scan {
     pub(crate) boundaries: Vec<(Vec<u8>, Status)>,
 }
 
-/// Bytes of memory that an entry takes, about.
-const ENTRY_BYTES: usize = 100;
-
 /// What an entry is to a run that carries `attributes`.
 fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
     if attributes.carries(found) { found } else { Kind::Special }
@@ -190,10 +187,9 @@ impl Scan {
         });
     }
 
-    /// How many entries it takes the memory of: extended attributes may take more than all the rest, and paths of leaders.
+    /// How many entries it takes the memory of.
     pub(crate) fn weight(&self) -> usize {
-        let others = self.listing.xattrs_bytes() + self.listing.followers_bytes() + self.xattrs.as_bytes().len();
-        self.listing.len() + others / ENTRY_BYTES
+        self.listing.weight(&self.xattrs)
     }
 
     /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; nothing when it

@@ -178,7 +178,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         };
         let mut found = (State::new(entry.size, entry.meta, *stamp), *stamp);
         let mut announced = Announced::new(entry.size);
-        let mut resume = job.resume.iter().find(|resume| resume.index == id.index);
+        let held = job.resume.binary_search_by_key(&id.index, |resume| resume.index);
+        let mut resume = held.ok().and_then(|at| job.resume.get(at));
         let mut basis = job.bases.iter().find(|basis| basis.index == id.index);
         let mut begun = false;
         if !self.taken.skips.is_empty() {

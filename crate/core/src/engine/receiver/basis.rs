@@ -95,9 +95,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let is_hidden = |entry: &Entry| basis.is_hidden(path, listing.name(entry), entry.kind);
             let names = wanted.iter().filter(|entry| !is_hidden(entry)).map(|entry| listing.name(entry));
             // What cannot be looked at is as if it were not there.
-            let scan =
-                look_at(&basis.root, path, names, (self.options.attributes, &self.options.judge, self.options.sums()))
-                    .ok()?;
+            let scan = look_at(&basis.root, path, names, (self.options.attributes, &self.options.judge, None)).ok()?;
             Some((index, scan))
         });
         Some(BasisDirectories(looked.collect()))

@@ -101,7 +101,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let settles = !is_new && !self.is_single();
         self.keep_followers(&path, settles.then_some(meta), followers);
-        self.ask_now_or_later(PutOff { number, path, listing, wanted, resume, bases: offered, older })
+        self.ask_now_or_later(PutOff { number, path, listing, wanted, resume, bases: offered, older }, &xattrs)
     }
 
     /// Carries out, or begins, what is to be done with each entry of a directory.

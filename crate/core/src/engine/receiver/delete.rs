@@ -59,6 +59,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.decide_again()?;
         }
         self.add_missing()?;
+        self.settle_moves();
         let mut refused = None;
         if ((deletion.delete && !is_unread) || !self.extras.is_empty()) && !deletion.allow_mass {
             refused = self.guard.verdict();

@@ -364,6 +364,7 @@ fn writing_of<'a, S: WriteStorage>(
         bases: &destination.aside.basis,
         backups: backups.as_ref().map(|place| Backups::new(root, names, place, items::backups_told(session, options))),
         delayed: Mutex::default(),
+        moved: Mutex::default(),
         unflushed: AtomicU64::new(0),
     }
 }

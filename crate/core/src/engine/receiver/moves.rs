@@ -3,18 +3,16 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use sparsync_proto::{Basis, Kind, Listing, Phase, RelPath, Resume};
+use sparsync_proto::{Basis, Kind, Listing, Phase, RelPath, Resume, Xattrs};
 
 use super::make::held;
 use super::older::Older;
 use super::{Extra, Receiver};
-use crate::engine::budget::ENTRIES_HELD_MAX;
+use crate::engine::budget::PUT_OFF_MAX;
 use crate::engine::directories::{MovedFrom, Wanted};
+use crate::engine::writer::Writing;
 use crate::error::Result;
 use crate::storage::{Access, Directory as _, File as _, Removal, Status, WriteStorage, hash_prefix, remove_tree};
-
-/// Entries of directories of which nothing is asked before the end: the sender holds them too, and its walk has to go on.
-const ENTRIES_MAX: usize = ENTRIES_HELD_MAX / 2;
 
 /// Files of one directory of which is told that they are held: the question has to fit into a frame.
 const MOVED_MAX: usize = 16_000;
@@ -23,18 +21,16 @@ const MOVED_MAX: usize = 16_000;
 #[derive(Default)]
 pub(super) struct Moves {
     put_off: Vec<PutOff>,
-    entries: usize,
+    weight: usize,
+    /// What was given away, and what the directories hold that lose something.
+    given: Vec<RelPath>,
+    below: HashMap<RelPath, Below>,
 }
 
 impl Moves {
     /// How many there are.
     pub(super) fn put_off(&self) -> usize {
         self.put_off.len()
-    }
-
-    fn put(&mut self, put_off: PutOff) {
-        self.entries += put_off.listing.len();
-        self.put_off.push(put_off);
     }
 }
 
@@ -76,6 +72,9 @@ fn new_file(listing: &Listing, (index, wanted): &(u32, Wanted)) -> Option<Key> {
     let is_new = wanted.old_mode.is_none() && !wanted.old_is_directory && !is_held;
     (is_new && entry.kind == Kind::File && entry.size > 0).then_some((entry.size, entry.meta.mtime.seconds))
 }
+
+/// Of each directory that was put off, files by their indices, each with the one that it may have been.
+type Pairs = Vec<Vec<(u32, Gone)>>;
 
 /// A file that is deleted.
 struct Gone {
@@ -136,21 +135,24 @@ struct Below {
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Asks for what a directory lacks, or puts that off.
-    pub(super) fn ask_now_or_later(&mut self, all: PutOff) -> Result<()> {
-        if self.may_be_moved(&all.listing, &all.wanted) {
-            self.moves.put(all);
-            return Ok(());
+    pub(super) fn ask_now_or_later(&mut self, all: PutOff, xattrs: &Xattrs) -> Result<()> {
+        if self.may_be_moved(&all) {
+            let weight = self.moves.weight + all.listing.weight(xattrs);
+            if weight <= PUT_OFF_MAX {
+                self.moves.weight = weight;
+                self.moves.put_off.push(all);
+                return Ok(());
+            }
         }
         let PutOff { number, path, listing, wanted, resume, bases, older } = all;
         self.want(number, path, listing, &wanted, (resume, bases, older))
     }
 
     /// Whether files of a directory are asked for at the end, because they may have been moved.
-    fn may_be_moved(&self, listing: &Listing, wanted: &[(u32, Wanted)]) -> bool {
+    fn may_be_moved(&self, PutOff { listing, wanted, .. }: &PutOff) -> bool {
         self.options.writes.detects_renames
             && !self.machine.grants_all()
             && !self.is_single()
-            && self.moves.entries + listing.len() <= ENTRIES_MAX
             && wanted.iter().any(|wanted| new_file(listing, wanted).is_some())
     }
 
@@ -161,9 +163,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(());
         }
         self.clock.enter(Phase::compare);
-        let mut moved = self.moved(&all)?;
+        let (mut moved, is_sure) = self.moved(&all)?;
         // Nothing but a failing call keeps the name of what is deleted then, and nothing looks at what it was.
-        let goes = self.backups().is_none()
+        let goes = is_sure
+            && self.backups().is_none()
             && self.options.deletion.max.is_none()
             && self.source_names.is_none()
             && self.options.writes.missing.is_empty()
@@ -177,7 +180,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
             }
         }
-        for PutOff { number, path, listing, wanted, resume, mut bases, older } in all {
+        for PutOff { number, path, listing, wanted, mut resume, mut bases, older } in all {
+            resume.sort_unstable_by_key(|resume| resume.index);
             bases.retain(|basis| !older.moved.contains_key(&basis.index));
             self.want(number, path, listing, &wanted, (resume, bases, older))?;
         }
@@ -185,13 +189,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// For each directory that was put off, its files that another one may have been before. There are none where nothing is deleted.
-    fn moved(&mut self, all: &[PutOff]) -> Result<Vec<Vec<(u32, Gone)>>> {
-        let mut pairs: Vec<Vec<(u32, Gone)>> = all.iter().map(|_| Vec::new()).collect();
+    /// Says with that whether the guard lets all go that is deleted even where none of them was.
+    fn moved(&mut self, all: &[PutOff]) -> Result<(Pairs, bool)> {
+        let mut pairs: Pairs = all.iter().map(|_| Vec::new()).collect();
         let deletion = self.options.deletion;
         if self.source_errors > 0 && !deletion.ignore_errors {
-            return Ok(pairs);
+            return Ok((pairs, false));
         }
-        let (gone, mut below) = self.gone(all)?;
+        let is_sure = deletion.allow_mass || self.guard.verdict().is_none();
+        let (gone, below) = self.gone(all)?;
+        self.moves.below = below;
         let mut to_give = ToGive::of(gone);
         // Whole directories are moved more often than names are changed.
         for by_name in [true, false] {
@@ -210,21 +217,39 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
             }
         }
-        for (_, gone) in pairs.iter().flatten() {
-            self.guard.moved(&gone.path);
-            let above = gone.path.split_last().and_then(|(above, _)| Some((below.get_mut(&above)?, above)));
-            if let Some((held, above)) = above {
-                held.entries -= 1;
-                if held.entries == 0 && held.is_deleted {
-                    self.guard.moved(&above);
-                }
-            }
-        }
-        let is_refused = !deletion.allow_mass && self.guard.verdict().is_some();
+        self.moves.given = pairs.iter().flatten().map(|(_, gone)| gone.path.clone()).collect();
+        self.count_moved(|_| true);
+        let is_refused = !is_sure && self.guard.verdict().is_some();
         if is_refused || self.lost_source(&[]).is_some() {
+            self.count_moved(|_| false);
             pairs.iter_mut().for_each(Vec::clear);
         }
-        Ok(pairs)
+        Ok((pairs, is_sure))
+    }
+
+    /// Tells the guard which of the files that were given away are kept, and with them the directories of which nothing else is lost.
+    fn count_moved(&mut self, is_kept: impl Fn(&RelPath) -> bool) {
+        self.guard.forget_moved();
+        let mut kept: HashMap<RelPath, u64> = HashMap::new();
+        for path in self.moves.given.iter().filter(|path| is_kept(path)) {
+            self.guard.moved(path);
+            let Some((above, _)) = path.split_last() else { continue };
+            let Some(below) = self.moves.below.get(&above).filter(|below| below.is_deleted) else { continue };
+            let count = kept.entry(above.clone()).or_default();
+            *count += 1;
+            if *count == below.entries {
+                self.guard.moved(&above);
+            }
+        }
+    }
+
+    /// Takes back what the guard was told to be kept and was not taken.
+    pub(super) fn settle_moves(&mut self) {
+        if self.moves.given.is_empty() {
+            return;
+        }
+        let taken = self.writing.map(Writing::take_moved).unwrap_or_default();
+        self.count_moved(|path| taken.contains(path.as_bytes()));
     }
 
     /// The files that are deleted and may be one that is new, and what the directories hold that lose something.

@@ -38,7 +38,7 @@ pub(in crate::engine) struct ContentJob {
     pub(in crate::engine) held: Arc<HeldScan>,
     /// Indices into it.
     pub(in crate::engine) files: Vec<u32>,
-    /// What the receiver holds already.
+    /// What the receiver holds already, ascending.
     pub(in crate::engine) resume: Vec<Resume>,
     /// Of which it has an older state.
     pub(in crate::engine) bases: Vec<Basis>,
@@ -120,7 +120,10 @@ impl JobQueues {
             dealt[lane].push(index);
         }
         for (lane, files) in dealt.into_iter().enumerate().filter(|(_, files)| !files.is_empty()) {
-            let resume = resume.iter().filter(|resume| files.binary_search(&resume.index).is_ok()).copied().collect();
+            let mut resume: Vec<Resume> =
+                resume.iter().filter(|resume| files.binary_search(&resume.index).is_ok()).copied().collect();
+            // Whatever their order in the question, they are looked up.
+            resume.sort_unstable_by_key(|resume| resume.index);
             let bases = bases.iter().filter(|basis| files.binary_search(&basis.index).is_ok()).copied().collect();
             let load = Load::add(&self.lanes[lane].load, loads[lane] - before[lane]);
             let job = ContentJob { directory, held: Arc::clone(held), files, resume, bases, _load: load };

@@ -21,7 +21,7 @@ use std::time::Duration;
 use sparsync_proto::session::{self as machine, SenderTerms};
 use sparsync_proto::{Attributes, Changing, Chmod, Counter, Issue, MissingSources, Paths, Phase, RelPath, Request};
 
-use super::budget::Budget;
+use super::budget::{Budget, STAYS_MAX};
 use super::events::EventQueue;
 use super::frozen::Freezer;
 use super::lanes::{ControlLane, ControlSender, Pack};
@@ -86,6 +86,8 @@ pub(crate) struct SenderOptions {
     pub(crate) open_noatime: bool,
     /// What becomes of a file that changes each time it is read.
     pub(crate) changing: Changing,
+    /// The receiver answers some listings at the end alone.
+    pub(crate) detects_renames: bool,
     /// Content is read from frozen files, where there can be some.
     pub(crate) snapshot_read: bool,
     /// The receiver writes over what it has.
@@ -174,7 +176,7 @@ pub(crate) fn run_sender(
         options,
         control: tx,
         machine: Mutex::new(machine::Sender::new(options.terms.clone())),
-        budget: Budget::default(),
+        budget: if options.detects_renames { Budget::with_some_to_the_end(STAYS_MAX) } else { Budget::default() },
         mounts: Mutex::default(),
     };
     let answers = Answers::new(session, &shared.machine);

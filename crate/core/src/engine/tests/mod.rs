@@ -116,6 +116,7 @@ fn sender_options(asked: Asked) -> SenderOptions {
         chmod: Chmod::default(),
         open_noatime: false,
         changing: asked.changing,
+        detects_renames: false,
         snapshot_read: false,
         in_place: false,
         skip_compress: SkipList::default(),

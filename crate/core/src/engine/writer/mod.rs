@@ -12,7 +12,7 @@ mod recipe;
 mod sparse;
 mod whole;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -90,6 +90,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) backups: Option<Backups<'a, S>>,
     /// What is complete and gets its name with the deletions.
     pub(super) delayed: Mutex<Vec<Delayed>>,
+    /// Where files were that were moved and have arrived so.
+    pub(super) moved: Mutex<HashSet<Vec<u8>>>,
     /// Files of all lanes that are complete and wait for a flush.
     pub(super) unflushed: AtomicU64,
 }
@@ -182,6 +184,15 @@ impl<S: WriteStorage> Writing<'_, S> {
     /// Takes the entries that were kept.
     pub(super) fn take_delayed(&self) -> Vec<Delayed> {
         std::mem::take(&mut *self.delayed())
+    }
+
+    /// Takes the paths at which files were that were moved.
+    pub(super) fn take_moved(&self) -> HashSet<Vec<u8>> {
+        std::mem::take(&mut *self.moved())
+    }
+
+    fn moved(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The temporary names of the entries that were kept, by their paths.

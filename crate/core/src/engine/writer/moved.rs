@@ -33,10 +33,13 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     ) -> storage::Result<bool> {
         let (writing, moved) = (self.writing, incoming.moved(file.index).ok_or(Errno::INVAL)?);
         let from = writing.widened.open(&moved.directory, Access::Reach)?;
-        let is_linked = self.may_be_linked(&from, moved, (target, new)) && self.linked(&from, moved, new);
+        let tries = self.may_be_linked(&from, moved, (target, new));
+        let is_linked = tries && self.linked(&from, moved, new);
         if !is_linked {
-            self.copied(&from, moved, new)?;
+            // A link that was made and removed again has left a trace.
+            self.copied(&from, moved, (new, !tries))?;
         }
+        writing.moved().insert(moved.directory.join_bytes(&moved.name));
         writing.session.count(Counter::files_renamed, 1);
         writing.session.count(Counter::bytes_renamed, moved.status.size);
         Ok(is_linked)
@@ -83,10 +86,18 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         linked.is_ok()
     }
 
-    /// Copies what was moved into a new file.
-    fn copied(&self, from: &S::Directory, moved: &MovedFrom, new: &Unfinished<S::Directory>) -> storage::Result<()> {
+    /// Copies what was moved into a new file. `is_untouched`: nobody has changed anything of it since it was hashed, unless its content.
+    fn copied(
+        &self,
+        from: &S::Directory,
+        moved: &MovedFrom,
+        (new, is_untouched): (&Unfinished<S::Directory>, bool),
+    ) -> storage::Result<()> {
         let source = from.open_own_file(0, &moved.name)?;
-        let is_same = |status: Status| if moved.is_same(&status) { Ok(()) } else { Err(CallError::from(Errno::STALE)) };
+        let is_same = |found: Status| {
+            let is_later = is_untouched && { found.stamp.ctime } != { moved.status.stamp.ctime };
+            if moved.is_same(&found) && !is_later { Ok(()) } else { Err(CallError::from(Errno::STALE)) }
+        };
         is_same(source.status()?)?;
         let copied = self.writing.session.long_work(|| copy_content(&source, &new.file))?;
         if copied == moved.status.size { is_same(source.status()?) } else { Err(Errno::STALE.into()) }
@@ -106,7 +117,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         let begun = open.new.as_ref().map_or(Ok(None), |new| {
             let from = self.writing.widened.open(&moved.directory, Access::Reach)?;
-            self.copied(&from, moved, new)?;
+            self.copied(&from, moved, (new, true))?;
             hash_prefix(&new.file, moved.status.size)
         });
         if let (Ok(Some(hasher)), Some(Open::Arriving(open))) = (&begun, &mut self.open) {
