@@ -102,7 +102,8 @@ test('a file that is written all the time arrives as it was at one moment, where
   const { work, served, url, client } = await setup(t);
   if (!sharing(t, `${served}/x`)) {
     t.log('needs root, mkfs.xfs and a loop device');
-    return t.pass();
+    t.pass();
+    return;
   }
   const source = dir(`${served}/x`, 'source');
   mkdirSync(`${source}/sub`);

@@ -487,9 +487,22 @@ impl Listing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Listing, Meta};
+    use super::{Kind, Listing, Meta, Xattrs};
     use crate::path::Name;
     use proptest::prelude::*;
+
+    #[test]
+    fn attributes_count_for_as_many_entries_as_take_their_memory() {
+        let xattrs = |bytes: usize| Xattrs::new(vec![(b"user.x".to_vec(), vec![0; bytes])]).unwrap();
+        let mut listing = Listing::new();
+        for name in [b"a", b"b"] {
+            assert!(listing.push(Name::new(name).unwrap(), Kind::File, 1, Meta::default(), b""));
+        }
+        assert_eq!(listing.weight(&Xattrs::default()), 2);
+        listing.set_last_xattrs(xattrs(3000));
+        assert_eq!(listing.weight(&Xattrs::default()), 2 + 30);
+        assert_eq!(listing.weight(&xattrs(5000)), 2 + 80);
+    }
 
     proptest! {
         /// However alike names begin and wherever they end.
