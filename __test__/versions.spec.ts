@@ -129,7 +129,7 @@ test('kept are symlinks, what a pull removes at its source, and what was replace
     t.is((await cli(t, user, ['-rlt', `${from}/`, url()])).code, exit.ok);
   }
   t.is((await cli(t, user, ['-rt', '--remove-source-files', url('f'), `${dir(work, 'to')}/`])).code, exit.ok);
-  t.deepEqual(Object.values(kept(here)).toSorted(), ['one', 'the second', 'the third one'].toSorted());
+  t.deepEqual(Object.values(held(`${served}.versions`)).toSorted(), ['one', 'the second', 'the third one'].toSorted());
   const links = readdirSync(`${served}.versions`, { recursive: true, withFileTypes: true });
   t.is(links.filter((each) => each.isSymbolicLink()).length, 1);
 });

@@ -120,7 +120,7 @@ impl Versions {
             set_like(&copy.handle(), &file.status()?, (&from, name));
             Ok(())
         });
-        self.place_copy(made, &to, &temp_name, name)
+        place_copy(made, &to, &temp_name, name)
     }
 
     /// Where to keep an entry, and by which name; nothing when it is not to be kept.
@@ -149,24 +149,7 @@ impl Versions {
         // It is complete under the second name.
         let (unfinished, temp_name) = (self.names.next(), self.names.next());
         let made = copy_entry((&from, name), (&to, &temp_name), &unfinished);
-        self.place_copy(made, &to, &temp_name, name)
-    }
-
-    /// Gives a copy a name that nothing has; one that has failed, or gets none, goes.
-    fn place_copy(&self, made: Result<()>, to: &FsDirectory, temp_name: &[u8], name: &[u8]) -> Result<()> {
-        let placed = made.and_then(|()| {
-            loop {
-                let called = free(to.as_fd(), name)?;
-                match rustix::fs::renameat_with(to.as_fd(), temp_name, to.as_fd(), &called, RenameFlags::NOREPLACE) {
-                    Err(Errno::EXIST) => {}
-                    placed => return placed.map_err(CallError::of("renameat2")),
-                }
-            }
-        });
-        if placed.is_err() {
-            let _ = to.remove(temp_name);
-        }
-        placed
+        place_copy(made, &to, &temp_name, name)
     }
 
     /// Where a directory is below the tree, symlinks on the way to it not counted.
@@ -215,6 +198,23 @@ fn free(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Err(Errno::EXIST.into())
+}
+
+/// Gives a copy a name that nothing has; one that has failed, or gets none, goes.
+fn place_copy(made: Result<()>, to: &FsDirectory, temp_name: &[u8], name: &[u8]) -> Result<()> {
+    let placed = made.and_then(|()| {
+        loop {
+            let called = free(to.as_fd(), name)?;
+            match rustix::fs::renameat_with(to.as_fd(), temp_name, to.as_fd(), &called, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                placed => return placed.map_err(CallError::of("renameat2")),
+            }
+        }
+    });
+    if placed.is_err() {
+        let _ = to.remove(temp_name);
+    }
+    placed
 }
 
 /// A directory as it is.
