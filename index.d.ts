@@ -439,6 +439,12 @@ export interface NativeRequest {
   stamps: boolean
   /** The stamps of the plan that is applied, where there is one. */
   planned?: Array<string>
+  /** The file that the run's batch is written to, where one is. */
+  writeBatch?: Uint8Array
+  /** Nothing is written but that. */
+  onlyWriteBatch?: boolean
+  /** The local end is a batch. */
+  readBatch?: boolean
   /** What was asked for. */
   options: NativeTransfer
 }

@@ -3,7 +3,6 @@
 
 /** Why an option means nothing here, by its names without dashes. */
 const ONE_HASH = 'content is hashed with BLAKE3 at both ends, and no other hash is known';
-const NO_BATCH = 'there are no batch files; a server can be synced to as often as there are destinations';
 const ADDRESS = 'an address can stand in place of the name, as in sparsync://[::1]/ROOT';
 const BYTES = 'arguments travel as bytes, and no shell reads them';
 const NO_CONTENT = 'a device is made, and its content is neither read nor written';
@@ -39,9 +38,6 @@ export const REFUSED = {
   outbuf: 'lines are written as they come',
   'password-file': 'keys take the place of passwords: sparsync keys shows yours',
   'early-input': 'a server runs no program when a client comes',
-  'write-batch': NO_BATCH,
-  'only-write-batch': NO_BATCH,
-  'read-batch': NO_BATCH,
   protocol: 'both ends agree on a version by themselves',
   iconv: 'names are bytes, and arrive as they are',
   ipv4: ADDRESS,
@@ -81,6 +77,9 @@ const DIFFERS = {
   'no-inc-recursive': 'accepted: it changes the first line alone',
   'inc-recursive': 'accepted: it is so in any case',
   'remote-option': '`--fake-super` and `--munge-links` alone',
+  'write-batch': 'a format of our own, of whole files; not with `--remove-source-files`, and not of a pull',
+  'only-write-batch': 'as `--write-batch`',
+  'read-batch': 'of batches of our own',
   append: 'what is there is verified',
   'append-verify': 'the same as `--append`',
   delete: 'nothing is removed before everything is known, and a guard speaks first',

@@ -1199,6 +1199,33 @@ export interface TransferOptions {
    */
   applyPlan?: string | undefined;
   /**
+   * Writes what is sent to this file too, a batch, so that it can be sent again to other destinations that are equal to this one's
+   * old state. It has the attributes of everything, and the content of the files that were sent. The source is of this machine.
+   *
+   * Default: none.
+   *
+   * @example `await sync('./site', '/srv/one', { delete: true, writeBatch: 'site.batch' })`
+   */
+  writeBatch?: PathLike | undefined;
+  /**
+   * Writes nothing but this file: the batch of what would be sent.
+   *
+   * Default: none.
+   *
+   * @example `onlyWriteBatch: 'site.batch'`
+   */
+  onlyWriteBatch?: PathLike | undefined;
+  /**
+   * Sends what this batch has: the source is an empty list then, and the destination is of this machine. What of the source belongs
+   * to the run, and which attributes, the batch says; what is deleted, the options of this call. A file that the destination needs
+   * and that was not sent when the batch was written fails.
+   *
+   * Default: none.
+   *
+   * @example `await sync([], '/srv/two', { delete: true, readBatch: 'site.batch' })`
+   */
+  readBatch?: PathLike | undefined;
+  /**
    * Try again when the connection fails or breaks: a number of further attempts, or limits in detail. Errors of trust,
    * access, the delete guard and a full disk are never tried again.
    *

@@ -5,6 +5,7 @@ import { ConfigError, SparsyncError } from './errors.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
 import { relativeSource } from './selection.js';
 import type { FileList } from './selection.js';
+import type { BatchUse } from './settings.js';
 import { machineOf } from './target.js';
 import type { RemoteTarget, Target } from './target.js';
 
@@ -45,6 +46,7 @@ export interface PlacementSettings {
   readonly copyDest: readonly Uint8Array[];
   readonly linkDest: readonly Uint8Array[];
   readonly filesFrom: FileList | undefined;
+  readonly batch: BatchUse | undefined;
 }
 
 /** Where exactly the engine reads and writes. */
@@ -111,6 +113,7 @@ export function checkEnds({ sources, destination }: Ends): void {
  */
 export async function place(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
   const { sources, destination } = ends;
+  if (settings.batch !== undefined) checkBatch(ends, settings.batch);
   const [source] = sources;
   const { filesFrom } = settings;
   if (filesFrom !== undefined) {
@@ -149,6 +152,8 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     settings.copyUnsafeLinks ||
     settings.keepDirLinks ||
     settings.snapshot.isAsked ||
+    // At another destination it arrives under its name as well.
+    settings.batch !== undefined ||
     hasDirectories(settings);
   // What else has that name gives way to it as an entry, and no symlink is written through as a destination that was named.
   const isReplaced = async (): Promise<boolean> => {
@@ -193,6 +198,18 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     remotePath: push ? goal(remote.path) : remote.path,
     ...rest,
   };
+}
+
+/** A batch is of sources of this machine, and is read here. */
+function checkBatch({ sources: [source], destination }: Ends, { use }: BatchUse): void {
+  if (use === 'readBatch' && destination.kind === 'remote') {
+    throw new ConfigError(
+      'option readBatch takes a destination of this machine: what is sent to a server is read here',
+    );
+  }
+  if (source.kind === 'remote') {
+    throw new ConfigError(`option ${use} takes a source of this machine: of a pull the server alone knows what it has`);
+  }
 }
 
 const NO_FILES: FileList = { selected: [], listed: [] };

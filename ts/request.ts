@@ -1,5 +1,5 @@
 import type { NativeRequest } from './native.js';
-import type { TransferSettings } from './settings.js';
+import type { BatchUse, TransferSettings } from './settings.js';
 import type { PlacedSource, Placement } from './placement.js';
 
 /** Every item counts, and nothing is transferred that a slow reader could slow. */
@@ -38,9 +38,16 @@ export function engineRequest(placement: Placement, settings: TransferSettings, 
     lossless: events.lossless,
     stamps: events.stamps ?? false,
     ...(events.planned === undefined ? {} : { planned: [...events.planned] }),
+    ...batchOf(settings.batch),
     // Directories on the way are carried also where nothing is gone into.
     options: settings.relative && !settings.recursive ? { ...settings, dirs: true } : settings,
   };
+}
+
+function batchOf(batch: BatchUse | undefined): Partial<NativeRequest> {
+  if (batch === undefined) return {};
+  if (batch.use === 'readBatch') return { readBatch: true };
+  return { writeBatch: Buffer.from(batch.file), onlyWriteBatch: batch.use === 'onlyWriteBatch' };
 }
 
 function nativeSource({ path, below, contents }: PlacedSource): NativeRequest['localSources'][number] {

@@ -18,7 +18,7 @@ import type {
   VerifyOptions,
 } from './options.js';
 import { READ_ONLY } from './request.js';
-import { pathOf } from './paths.js';
+import { absolute, pathOf, pathOption } from './paths.js';
 import type { PathLike } from './paths.js';
 import type { Bootstrap } from './remote-program.js';
 import type { PlatformAbortSignal } from './platform.js';
@@ -63,7 +63,15 @@ export interface TransferSettings extends EngineOptions {
   readonly stopAt: Date | undefined;
   readonly savePlan: string | undefined;
   readonly applyPlan: string | undefined;
+  /** The file that is written, or read in place of a source. */
+  readonly batch: BatchUse | undefined;
   readonly signal: PlatformAbortSignal | undefined;
+}
+
+/** A file that a batch is written to or read from. */
+export interface BatchUse {
+  readonly use: 'writeBatch' | 'onlyWriteBatch' | 'readBatch';
+  readonly file: Uint8Array;
 }
 
 const DAY_MS = 86_400_000;
@@ -134,6 +142,9 @@ const SYNC_CHECKS: Checks<TransferOptions> = extend(TRANSFER_CHECKS, {
   ),
   savePlan: planFile,
   applyPlan: planFile,
+  writeBatch: pathOption,
+  onlyWriteBatch: pathOption,
+  readBatch: pathOption,
   events: group(EVENT_CHECKS),
   retry: (value: unknown, name: string) => {
     if (value === false) return false;
@@ -252,8 +263,32 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     stopAt: given.stopAt,
     savePlan: given.savePlan,
     applyPlan: given.applyPlan,
+    batch: batchOf(given, engine),
     signal: given.signal,
   });
+}
+
+/** What a run has of a batch. */
+function batchOf(given: Checked<TransferOptions>, engine: EngineOptions): BatchUse | undefined {
+  const uses = (['writeBatch', 'onlyWriteBatch', 'readBatch'] as const).flatMap((use) => {
+    const file = given[use];
+    return file === undefined ? [] : [{ use, file: absolute(pathOf(file)) }];
+  });
+  const [first, second] = uses;
+  if (first === undefined) return undefined;
+  const { use } = first;
+  const others = {
+    [second?.use ?? '']: second !== undefined,
+    savePlan: given.savePlan !== undefined,
+    applyPlan: given.applyPlan !== undefined,
+    // A second attempt would find a part of the work done.
+    retry: given.retry !== undefined && retryPolicy(given.retry).attempts > 0,
+    removeSourceFiles: engine.removeSourceFiles,
+    filesFrom: use === 'readBatch' && given.filesFrom !== undefined,
+  };
+  const other = Object.entries(others).find(([, isGiven]) => isGiven)?.[0];
+  if (other !== undefined) throw new ConfigError(`options ${use} and ${other} exclude each other`);
+  return first;
 }
 
 /** Of what is made beside the destination a plan knows nothing, and a second attempt finds another tree than the plan. */

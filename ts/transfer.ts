@@ -227,6 +227,9 @@ export const NOT_IN_PLAN = [
   'itemUnchanged',
   'itemBackups',
   'applyPlan',
+  'writeBatch',
+  'onlyWriteBatch',
+  'readBatch',
   'profile',
 ] as const;
 
@@ -286,6 +289,9 @@ export const NOT_IN_VERIFY = [
   'itemBackups',
   'savePlan',
   'applyPlan',
+  'writeBatch',
+  'onlyWriteBatch',
+  'readBatch',
   'profile',
 ] as const;
 

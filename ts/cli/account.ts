@@ -68,7 +68,7 @@ export class Account {
   /** What is said before anything is done. */
   async begin(): Promise<void> {
     const { info, flags, direction, made, log } = this.#of;
-    const pulls = direction === 'pull';
+    const pulls = direction === 'pull' || flags.words('read-batch').length > 0;
     await log?.line(pulls ? 'receiving file list' : 'building file list');
     if (info.flist > 0) {
       const [verb, done] = pulls ? ['receiving', 'receiving'] : ['sending', 'building'];
@@ -164,7 +164,7 @@ export class Account {
       await this.#say(`total: matches=0  hash_hits=0  false_alarms=0 data=${data}`);
     }
     const dryRun = result.dryRun && !this.#of.lists;
-    const totals = { ...result, dryRun, single: !hasTop };
+    const totals = { ...result, dryRun, batchOnly: flags.words('only-write-batch').length > 0, single: !hasTop };
     const lines = totalLines(totals, this.#level);
     const table = info.stats > 1 ? statsLines(totals, this.#level) : [];
     if (table.length > 0) await this.#say(['', ...table].join('\n'));

@@ -257,6 +257,9 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   'itemize-changes': { category: 'Output', help: 'list each change and why; twice, also what is unchanged' },
   plan: { category: 'Output', help: 'write nothing but FILE, the plan of what would be done, for --apply' },
   apply: { category: 'Output', help: 'do exactly what the plan FILE says, or refuse where a tree has moved' },
+  'write-batch': { category: 'Output', help: 'write what is sent to FILE too, for --read-batch at other destinations' },
+  'only-write-batch': { category: 'Output', help: 'the same, and write nothing to DEST' },
+  'read-batch': { category: 'Output', help: 'send what FILE has, which --write-batch wrote (there is no SRC then)' },
   explain: {
     category: 'Output',
     help: 'do nothing but say which filter rule decides about PATH, a path of the transfer',

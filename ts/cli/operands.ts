@@ -53,5 +53,5 @@ export function operandLocations(words: readonly Word[]): (Word | ShellPlace)[] 
 
 /** Whether the source is listed, and nothing is transferred: it is asked for, or there is no destination. */
 export function listsOnly(flags: ParsedFlags): boolean {
-  return flags.on('list-only') || flags.operands.length === 1;
+  return flags.on('list-only') || (flags.operands.length === 1 && flags.words('read-batch').length === 0);
 }

@@ -6,6 +6,8 @@ export interface Totals {
   readonly stats: SyncStats;
   readonly durationMs: number;
   readonly dryRun: boolean;
+  /** Whether nothing was written but a batch. */
+  readonly batchOnly: boolean;
   /** Whether the source is one entry that is no directory. */
   readonly single: boolean;
 }
@@ -59,15 +61,16 @@ export function statsLines({ stats, single, dryRun }: Totals, level: number): st
 }
 
 /** The two lines at the end of `-v`, which are rsync's. */
-export function totalLines({ stats, durationMs, dryRun }: Totals, level: number): [string, string] {
+export function totalLines({ stats, durationMs, dryRun, batchOnly }: Totals, level: number): [string, string] {
   const wire = stats.bytesSent + stats.bytesReceived;
   const size = totalSize(stats);
   // rsync rounds a run's time up by half a second, so that nothing is divided by nothing.
   const rate = wire / (0.5 + Math.trunc(durationMs / 1000));
   const number = (value: number): string => shownNumber(value, level);
+  const note = dryRun ? ' (DRY RUN)' : batchOnly ? ' (BATCH ONLY)' : '';
   return [
     `sent ${number(stats.bytesSent)} bytes  received ${number(stats.bytesReceived)} bytes  ${shownRate(rate, level)} bytes/sec`,
-    `total size is ${number(size)}  speedup is ${shownRate(wire === 0 ? 0 : size / wire, level)}${dryRun ? ' (DRY RUN)' : ''}`,
+    `total size is ${number(size)}  speedup is ${shownRate(wire === 0 ? 0 : size / wire, level)}${note}`,
   ];
 }
 

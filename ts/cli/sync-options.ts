@@ -31,7 +31,7 @@ export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevel
   if (times.length > 1) {
     throw new ConfigError(`--${times.map(([name]) => name).join(' and --')} exclude each other: give one of them`);
   }
-  if (flags.on('delete') && !flags.on('recursive') && !flags.on('dirs')) {
+  if (flags.on('delete') && !flags.on('recursive') && !flags.on('dirs') && flags.words('read-batch').length === 0) {
     throw new ConfigError('--delete needs -r, -a or -d: without them no directory is looked into');
   }
   const flagged = flaggedOptions(flags);

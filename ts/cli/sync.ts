@@ -33,6 +33,9 @@ import { transferOptions } from './sync-options.js';
 import { safe, showHighBytes } from './names.js';
 import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
 
+/** Flags of batches. */
+const BATCH_FLAGS = ['write-batch', 'only-write-batch', 'read-batch'] as const;
+
 let lastRun: After | undefined;
 
 /** The kind of the run that this process has made to its end. */
@@ -99,7 +102,10 @@ class SyncRun {
     onBrokenPipe(() => this.#interrupt(new Interrupted('SIGPIPE')));
     try {
       const list = this.#lists ? await import('./list-only.js') : undefined;
-      const ends = endsOf(list === undefined ? this.#flags.operands : await list.listedOperands(this.#flags));
+      const batch = BATCH_FLAGS.some((name) => this.#flags.words(name).length > 0);
+      const ends = batch
+        ? await (await import('./batch.js')).batchEnds(this.#flags)
+        : endsOf(list === undefined ? this.#flags.operands : await list.listedOperands(this.#flags));
       const asked = transferOptions(this.#flags, this.#info);
       const transfer = list?.listOptions(asked) ?? asked;
       const connect = connectOptions(this.#flags);
@@ -239,6 +245,7 @@ class SyncRun {
 
   async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<Account> {
     const { accountOf } = await import('./account.js');
+    if (transfer.readBatch !== undefined) ends = { ...ends, sources: [{ kind: 'local', path: Buffer.from('/') }] };
     const told = { flags: this.#flags, info: this.#info, lists: this.#lists, log: this.#log, progress: this.#progress };
     return accountOf(ends, transfer, probe, told);
   }
@@ -385,6 +392,7 @@ async function isRemoteDirectory(connection: Connection | undefined, remote: Rem
 
 function startJob(ends: Ends, connection: Connection | undefined, transfer: TransferOptions): SyncJob {
   const { sources, destination } = ends;
+  if (transfer.readBatch !== undefined && destination.kind === 'local') return sync([], destination.path, transfer);
   const local = sources.flatMap((source) => (source.kind === 'local' ? [source.path] : []));
   if (destination.kind === 'remote') {
     if (connection !== undefined && local.length > 0) return connection.push(local, remotePath(destination), transfer);

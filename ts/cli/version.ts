@@ -17,7 +17,7 @@ const CAPABILITIES = {
   hardlink_symlinks: true,
   IPv6: true,
   atimes: true,
-  batchfiles: false,
+  batchfiles: true,
   inplace: true,
   append: true,
   ACLs: true,

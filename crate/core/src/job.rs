@@ -67,6 +67,11 @@ impl JobContext {
         Self { job: Arc::clone(&self.job), events: Arc::default() }
     }
 
+    /// Whether this is such a pass.
+    pub(crate) fn is_counting(&self) -> bool {
+        !Arc::ptr_eq(&self.events, &self.job.events)
+    }
+
     /// The run's events.
     pub(crate) fn events(&self) -> &Arc<EventQueue> {
         &self.events

@@ -3,6 +3,7 @@
 //! [`Client`] and [`Server`] move trees over QUIC, [`start_local`] between two folders; each run is a [`Job`].
 
 mod accounts;
+mod batch;
 mod claims;
 mod client;
 mod config_file;
@@ -34,6 +35,7 @@ pub mod trust;
 mod views;
 
 pub use accounts::take_accounts_from_files;
+pub use batch::Batch;
 pub use client::{Client, join};
 pub use config_file::{Setting, SettingValue, parse_settings};
 pub use engine::{Event, Failures};

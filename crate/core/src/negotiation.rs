@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparsync_proto::session::SenderTerms;
-use sparsync_proto::{Accept, Compression, Grant, Issue, IssueKind, OwnerNames, Request, SourceIds, Version};
+use sparsync_proto::{
+    Accept, Changing, Chmod, Compression, Grant, Issue, IssueKind, OwnerNames, Request, SourceIds, Version,
+};
 
 use crate::accounts::SystemAccounts;
-use crate::engine::{Report, SenderOptions, SkipList, TellsNames, Way};
+use crate::engine::{Accounts, Report, SenderOptions, SkipList, TellsNames, Way};
 use crate::error::Result;
 use crate::prepare::{self, ReceiverTerms};
 use crate::rule_files::{Place as RulePlace, judge_of_source};
@@ -71,12 +73,16 @@ pub(crate) fn tell_rules(judge: &Judge, report: &Report) -> Result<()> {
 }
 
 /// How the sender tells names of owners, where it does.
-fn tells_names(request: &Request, source_ids: SourceIds) -> Option<TellsNames> {
+pub(crate) fn tells_names(
+    request: &Request,
+    source_ids: SourceIds,
+    accounts: impl Accounts + 'static,
+) -> Option<TellsNames> {
     let of = prepare::names_told(request, source_ids);
     let of_zero = OwnerNames { users: !request.user_map.is_empty(), groups: !request.group_map.is_empty() };
     let is_told = of.users || of.groups;
     let of_acls = request.attributes.acls;
-    is_told.then(|| TellsNames { accounts: Box::new(SystemAccounts::default()), of, of_zero, of_acls })
+    is_told.then(|| TellsNames { accounts: Box::new(accounts), of, of_zero, of_acls })
 }
 
 /// The acceptance of a request by the side that sends.
@@ -104,26 +110,45 @@ pub(crate) fn sender_options(
     source_ids: SourceIds,
     terms: SenderTerms,
 ) -> Result<SenderOptions> {
+    let judge = judge_of_source(source, request, place)?;
+    let names = tells_names(request, source_ids, SystemAccounts::default());
     Ok(SenderOptions {
-        attributes: request.attributes,
-        judge: judge_of_source(source, request, place)?,
-        recursive: request.carries_directories(),
-        one_file_system: request.one_file_system,
         omit_mount_points: request.omit_mount_points,
         chmod: request.chmod.clone(),
         open_noatime: request.open_noatime,
         changing: request.changing,
         detects_renames: request.detect_renames,
         snapshot_read: request.snapshot_read && !request.dry_run,
-        in_place: request.inplace,
         skip_compress: SkipList::parse(&request.skip_compress),
+        mounts: sources::known_mounts(source, request),
+        ..sender_options_of(request, (judge, names, terms))
+    })
+}
+
+/// The same for a source of which nothing is left out or changed any more.
+pub(crate) fn sender_options_of(
+    request: &Request,
+    (judge, names, terms): (Judge, Option<TellsNames>, SenderTerms),
+) -> SenderOptions {
+    SenderOptions {
+        attributes: request.attributes,
+        judge,
+        recursive: request.carries_directories(),
+        one_file_system: request.one_file_system,
+        omit_mount_points: false,
+        chmod: Chmod::default(),
+        open_noatime: false,
+        changing: Changing::Fail,
+        in_place: request.inplace,
+        skip_compress: SkipList::default(),
         way: Way::Hashed,
-        names: tells_names(request, source_ids),
+        names,
         compress: Box::new(|| false),
         hold: Duration::ZERO,
         terms,
         events: None,
-        mounts: sources::known_mounts(source, request),
+        mounts: None,
+        recorder: None,
         sums: None,
-    })
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use sparsync_proto::{
-    End, Filter, HiddenPaths, Hiding, IgnoreSyntax, Kind, Matcher, Name, RelPath, Request, TreeTop, resolved,
+    End, Filter, FilterRules, HiddenPaths, Hiding, IgnoreSyntax, Kind, Matcher, Name, RelPath, Request, TreeTop,
+    resolved,
 };
 
 use crate::error::{Error, Result};
@@ -156,6 +157,12 @@ pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<
     // A directory that is only passed over is told of.
     let prunes = request.prune_empty_dirs && request.carries_directories();
     Ok(judge.pruning(prunes.then(|| Box::new(protects()) as Box<dyn Matcher>)))
+}
+
+/// The judge of a source of which nothing is left out: a batch, of whose run the request is.
+pub(crate) fn judge_of_batch(request: &Request) -> Judge {
+    let (filter, gitignore) = (FilterRules::default(), false);
+    Judge::new(Request { filter, gitignore, ..request.clone() }.matcher(End::Sender, syntax))
 }
 
 /// The judge of a receiver, whose destination may be missing.

@@ -7,26 +7,28 @@ use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
 use sparsync_proto::{Direction, Figure, Frame, Issue, IssueKind, Request, SourceIds};
 use tokio::sync::mpsc;
 
+use crate::batch::{self, Batch, BatchWriter, Opened};
 use crate::claims::Claims;
 use crate::engine::{
-    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane, run_receiver,
-    run_sender, spawn,
+    self, ControlLane, Pack, Recorder, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane,
+    run_receiver, run_sender, spawn,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobContext};
 use crate::marks;
 use crate::negotiation::{
-    NO_TIMEOUT, compress_on, hold_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
+    NO_TIMEOUT, compress_on, hold_on, sender_options, sender_options_of, tell_dropped_owners, tell_rules, tells_names,
+    timeout_of,
 };
 use crate::option_dirs::{self, Base as OptionBase};
 use crate::overlap;
-use crate::prepare::{self, Place, Prepared, ReceiverTerms};
+use crate::prepare::{self, Destination, Place, Prepared, ReceiverTerms};
 use crate::profile::{RuntimeClock, nanos};
 use crate::publish;
-use crate::rule_files::{Place as RulePlace, judge_of_destination};
+use crate::rule_files::{Place as RulePlace, judge_of_batch, judge_of_destination};
 use crate::snapshot;
 use crate::sources::{self, LocalSource, Source};
-use crate::storage::Sums;
+use crate::storage::{Judge, Storage, Sums};
 use crate::sums::sums_of;
 use crate::transport::{Connection, SessionLanes, WireCounters, encoded, in_process};
 use crate::views::{self, Stored};
@@ -42,6 +44,8 @@ pub struct Run {
     pub local_sources: Vec<LocalSource>,
     /// Events wait for their reader: for plans.
     pub lossless: bool,
+    /// What it has of a batch. One that is read is at `local_path`.
+    pub batch: Batch,
 }
 
 /// What a run over a connection needs of it.
@@ -146,16 +150,25 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     let _claim = peer.claims.claim(&mut request, || job.check())?;
     (request.bytes_bound, request.entries_bound) = sources::bounds(&source);
     request.source_marks = marks::marks(&source, &request);
-    match push_once(peer, &source, &request, job)? {
+    recorded(run, &source, request, job, |request, recorder| push_over(peer, (&source, recorder), request, job))
+}
+
+fn push_over(
+    peer: &Peer,
+    (source, recorder): (&Source, Option<Arc<dyn Recorder>>),
+    mut request: Request,
+    job: &JobContext,
+) -> Result<Option<Error>> {
+    match push_once(peer, (source, recorder.clone()), &request, job)? {
         (SenderEnd::Finished(refused), _) => Ok(refused),
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
             let dry = Request { dry_run: true, itemize: false, ..request.clone() };
-            let (_, counted) = push_once(peer, &source, &dry, &job.counting())?;
+            let (_, counted) = push_once(peer, (source, None), &dry, &job.counting())?;
             if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
                 return Err(error.remote());
             }
             request.space_checked = true;
-            match push_once(peer, &source, &request, job)?.0 {
+            match push_once(peer, (source, recorder), &request, job)?.0 {
                 SenderEnd::Finished(refused) => Ok(refused),
                 SenderEnd::CountFirst { .. } => Err(Error::protocol("asked to count twice").remote()),
             }
@@ -163,7 +176,12 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
     }
 }
 
-fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) -> Result<(SenderEnd, Arc<Session>)> {
+fn push_once(
+    peer: &Peer,
+    (source, recorder): (&Source, Option<Arc<dyn Recorder>>),
+    request: &Request,
+    job: &JobContext,
+) -> Result<(SenderEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
     session.limit_wire(request.bwlimit);
     let (control, transport) = control_lane(&session);
@@ -175,6 +193,7 @@ fn push_once(peer: &Peer, source: &Source, request: &Request, job: &JobContext) 
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
         events: Some(Arc::clone(job.events())),
+        recorder,
         ..sender_options(source, request, &RulePlace::Own, SourceIds::Claimed, terms)?
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
@@ -294,18 +313,101 @@ fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, sessio
     })
 }
 
+/// Does a run of this machine's own sources, and writes its batch where that is wanted.
+fn recorded(
+    run: &Run,
+    source: &Source,
+    request: Request,
+    job: &JobContext,
+    go: impl FnOnce(Request, Option<Arc<dyn Recorder>>) -> Result<Option<Error>>,
+) -> Result<Option<Error>> {
+    let Some(path) = run.batch.written().filter(|_| !request.dry_run) else { return go(request, None) };
+    if request.removes_sources() {
+        return Err(Error::new(ErrorKind::Config, "what is removed at the source cannot be read for a batch any more"));
+    }
+    let writer = Arc::new(BatchWriter::begin(path, &request)?);
+    let recorder: Arc<dyn Recorder> = Arc::<BatchWriter>::clone(&writer);
+    job.events().record(Arc::clone(&recorder), request.itemize);
+    let dry_run = matches!(run.batch, Batch::OnlyWrite(_));
+    let refused = go(Request { dry_run, itemize: true, ..request }, Some(recorder))?;
+    writer.finish(source, |issue| job.events().issue(issue))?;
+    Ok(refused)
+}
+
 fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
+    if run.batch == Batch::Read {
+        return apply(run, destination, job);
+    }
     let (source, mut request) = with_source(run)?;
     prepare::narrow_to_system(&mut request);
-    let (end, _) = local_once(&source, destination, &request, job)?;
+    recorded(run, &source, request, job, |request, recorder| {
+        let near = Near {
+            source: &source,
+            bounds: sources::bounds(&source),
+            source_ids: SourceIds::Local,
+            overlap: &|request, there, judge| overlap::refuse(&source, there, request, judge),
+            way: way_of,
+            options: &|request, terms| sender_options(&source, request, &RulePlace::Own, SourceIds::Local, terms),
+            recorder,
+        };
+        between(&near, destination, request, job)
+    })
+}
+
+/// Does what the batch at the run's local path says.
+fn apply(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
+    let Opened { request: written, tree, issues, names, bounds } = batch::open(&run.local_path)?;
+    let request = batch::request_of(&written, &run.request)?;
+    let source = engine::Source {
+        root: tree,
+        file_name: written.file_name,
+        selected: written.selected,
+        missing: issues,
+        gone: Vec::new(),
+    };
+    let near = Near {
+        source: &source,
+        bounds,
+        source_ids: SourceIds::Claimed,
+        overlap: &|_, _, _| Ok(()),
+        way: |_| Way::Hashed,
+        options: &|request, terms| {
+            let names = tells_names(request, SourceIds::Claimed, names.clone());
+            Ok(sender_options_of(request, (judge_of_batch(request), names, terms)))
+        },
+        recorder: None,
+    };
+    between(&near, destination, request, job)
+}
+
+/// The source of a run on this machine.
+struct Near<'a, S> {
+    source: &'a engine::Source<S>,
+    /// Upper bounds of what it holds.
+    bounds: (u64, u64),
+    source_ids: SourceIds,
+    /// Refuses a destination that overlaps with it.
+    overlap: &'a dyn Fn(&Request, &Destination, &Judge) -> Result<()>,
+    way: fn(&Request) -> Way,
+    options: &'a dyn Fn(&Request, SenderTerms) -> Result<SenderOptions>,
+    recorder: Option<Arc<dyn Recorder>>,
+}
+
+fn between(
+    near: &Near<'_, impl Storage>,
+    destination: &[u8],
+    mut request: Request,
+    job: &JobContext,
+) -> Result<Option<Error>> {
+    let (end, _) = local_once(near, destination, &request, job)?;
     let Some(free) = end.count_first else { return Ok(end.refused) };
     let dry = Request { dry_run: true, itemize: false, ..request.clone() };
-    let (_, counted) = local_once(&source, destination, &dry, &job.counting())?;
+    let (_, counted) = local_once(near, destination, &dry, &job.counting())?;
     if let Some(error) = prepare::does_not_fit(need(&counted), free) {
         return Err(error);
     }
     request.space_checked = true;
-    Ok(local_once(&source, destination, &request, job)?.0.refused)
+    Ok(local_once(near, destination, &request, job)?.0.refused)
 }
 
 /// How content goes from one folder of this machine to another. What is written over, what zeros are looked for in, and what may only
@@ -320,7 +422,7 @@ fn way_of(request: &Request) -> Way {
 }
 
 fn local_once(
-    source: &Source,
+    near: &Near<'_, impl Storage>,
     destination: &[u8],
     request: &Request,
     job: &JobContext,
@@ -328,10 +430,11 @@ fn local_once(
     publish::check(request, false)?;
     snapshot::check(request, false)?;
     let session = job.begin(request.profile)?;
-    let expected = (source.file_name.as_deref(), sources::bounds(source));
+    let source = near.source;
+    let expected = (source.file_name.as_deref(), near.bounds);
     // What is stored of owners is so in both folders, as in rsync.
     let stored = Stored { fake_super: request.fake_super, ..Stored::at_acceptor(request) };
-    let terms = own_terms(stored, expected, SourceIds::Local, "");
+    let terms = own_terms(stored, expected, near.source_ids, "");
     let mut prepared = prepare_own(destination, request, &terms, &session)?;
     if prepared.count_first {
         let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
@@ -339,7 +442,7 @@ fn local_once(
     }
     option_dirs::open(&mut prepared.destination, request, &OptionBase::Own(destination), terms.stored)?;
     let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &RulePlace::Own)?;
-    overlap::refuse(source, &prepared.destination, request, &judge)?;
+    (near.overlap)(request, &prepared.destination, &judge)?;
     let mut options = prepared.options(request, &terms, (judge, Report::Local(Arc::clone(job.events()))))?;
     tell_dropped_owners(request, &terms, &options.report)?;
     tell_rules(&options.judge, &options.report)?;
@@ -352,13 +455,15 @@ fn local_once(
         profile: ProfileExchange::None,
         removes: request.removes_sources(),
     };
-    let way = way_of(request);
+    let way = (near.way)(request);
     options.sums = known_sums(request, job);
     options.writes.trusts_sender = way != Way::Hashed;
     let sender_options = SenderOptions {
         way,
-        sums: options.sums.clone(),
-        ..sender_options(source, request, &RulePlace::Own, SourceIds::Local, granted)?
+        // What a batch has has no inode.
+        sums: options.sums.clone().filter(|_| near.source_ids == SourceIds::Local),
+        recorder: near.recorder.clone().filter(|_| !job.is_counting()),
+        ..(near.options)(request, granted)?
     };
     let outcome = both_engines(&sending, &session, request.lanes, job.wire(), |(control, to), receiving| {
         std::thread::scope(|scope| {

@@ -11,7 +11,13 @@ use support::{noise, put, request};
 
 fn run(local_path: &std::path::Path) -> Run {
     let request = request(Direction::Push, "");
-    Run { request, local_path: local_path.as_os_str().as_bytes().to_vec(), local_sources: Vec::new(), lossless: false }
+    Run {
+        request,
+        local_path: local_path.as_os_str().as_bytes().to_vec(),
+        local_sources: Vec::new(),
+        lossless: false,
+        batch: sparsync_core::Batch::None,
+    }
 }
 
 #[tokio::test]

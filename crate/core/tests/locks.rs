@@ -247,6 +247,7 @@ async fn a_writer_that_waited_writes_to_what_stands_there_then() {
         local_path: site.local().into_os_string().into_encoded_bytes(),
         local_sources: Vec::new(),
         lossless: false,
+        batch: sparsync_core::Batch::None,
     };
     let by_server = start(&client, request, &site.local());
     let local = start_local(run, site.root().join("dst").into_os_string().into_encoded_bytes()).unwrap();

@@ -51,7 +51,13 @@ fn with_owners(mut request: Request) -> Request {
 
 async fn local(request: Request, from: &Path, to: &Path) -> JobResult {
     let job = start_local(
-        Run { request, local_path: from.as_os_str().as_bytes().to_vec(), local_sources: Vec::new(), lossless: false },
+        Run {
+            request,
+            local_path: from.as_os_str().as_bytes().to_vec(),
+            local_sources: Vec::new(),
+            lossless: false,
+            batch: sparsync_core::Batch::None,
+        },
         to.as_os_str().as_bytes().to_vec(),
     );
     unhung(job.unwrap().done()).await.unwrap()

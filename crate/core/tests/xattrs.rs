@@ -76,7 +76,13 @@ fn fill(top: &Path) {
 
 async fn local(request: Request, from: &Path, to: &Path) -> Result<JobResult, Error> {
     let job = start_local(
-        Run { request, local_path: from.as_os_str().as_bytes().to_vec(), lossless: false, local_sources: Vec::new() },
+        Run {
+            request,
+            local_path: from.as_os_str().as_bytes().to_vec(),
+            lossless: false,
+            batch: sparsync_core::Batch::None,
+            local_sources: Vec::new(),
+        },
         to.as_os_str().as_bytes().to_vec(),
     );
     unhung(job.unwrap().done()).await

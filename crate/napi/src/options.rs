@@ -14,7 +14,7 @@ use sparsync_core::proto::{
 };
 use sparsync_core::trust::{Identity, PublicKey};
 use sparsync_core::{
-    Error, ErrorKind, GivenRule, Limits, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
+    Batch, Error, ErrorKind, GivenRule, Limits, LocalSource, Result, RuleList, Run, ServedRoot, ServerOptions, umask,
 };
 
 use crate::transfer::NativeTransfer;
@@ -231,6 +231,12 @@ pub struct NativeRequest {
     pub stamps: bool,
     /// The stamps of the plan that is applied, where there is one.
     pub planned: Option<Vec<String>>,
+    /// The file that the run's batch is written to, where one is.
+    pub write_batch: Option<Uint8Array>,
+    /// Nothing is written but that.
+    pub only_write_batch: Option<bool>,
+    /// The local end is a batch.
+    pub read_batch: Option<bool>,
     /// What was asked for.
     pub options: NativeTransfer,
 }
@@ -302,6 +308,12 @@ impl NativeRequest {
             local_path: self.local_path.to_vec(),
             local_sources: self.local_sources.iter().map(local_source).collect::<Result<_>>()?,
             lossless: self.lossless,
+            batch: match (self.write_batch, self.only_write_batch, self.read_batch) {
+                (_, _, Some(true)) => Batch::Read,
+                (Some(path), Some(true), _) => Batch::OnlyWrite(path.to_vec()),
+                (Some(path), ..) => Batch::Write(path.to_vec()),
+                (None, ..) => Batch::None,
+            },
         })
     }
 }

@@ -1,12 +1,13 @@
 //! What a run tells its caller, path by path.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sparsync_proto::{Issue, Item};
 use tokio::sync::Notify;
 
 use super::budget::WAIT;
+use super::sender::Recorder;
 use super::session::Session;
 
 /// One thing that a run tells.
@@ -48,6 +49,8 @@ pub(crate) struct EventQueue {
     room: Condvar,
     arrived: Notify,
     lossless: bool,
+    /// Takes each item first; without `true` nobody else does.
+    recorder: OnceLock<(Arc<dyn Recorder>, bool)>,
 }
 
 /// The failures of a run.
@@ -73,8 +76,19 @@ impl EventQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has items written down; they are told besides where `told`.
+    pub(crate) fn record(&self, recorder: Arc<dyn Recorder>, told: bool) {
+        let _ = self.recorder.set((recorder, told));
+    }
+
     /// Adds an item.
     pub(crate) fn item(&self, item: Item, session: &Session) {
+        if let Some((recorder, told)) = self.recorder.get() {
+            recorder.item(&item);
+            if !told {
+                return;
+            }
+        }
         let mut state = self.lock();
         while state.waiting.len() >= EVENTS_MAX && !state.closed {
             if !self.lossless {

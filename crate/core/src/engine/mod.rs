@@ -41,7 +41,7 @@ pub(crate) use receiver::{
     Told, WriteOptions, run_receiver,
 };
 pub(crate) use report::Report;
-pub(crate) use sender::{SenderEnd, SenderOptions, Source, TellsNames, run_sender};
+pub(crate) use sender::{Recorder, SenderEnd, SenderOptions, Source, TellsNames, run_sender};
 pub(crate) use session::{Session, spawn};
 pub(crate) use writer::{MayBeLinked, PartialPlace};
 

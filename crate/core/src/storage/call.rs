@@ -23,6 +23,12 @@ impl CallError {
 /// A symlink that is followed leads to nothing, which is no call's error: it is there itself.
 pub(crate) const NO_REFERENT: CallError = CallError { call: "", errno: Errno::NOLINK };
 
+/// What a file holds is not in the batch that is read.
+pub(crate) const NOT_HELD: CallError = CallError { call: "batch", errno: Errno::NODATA };
+
+/// What a batch has of a file is not what was written.
+pub(crate) const DAMAGED: CallError = CallError { call: "batch", errno: Errno::BADMSG };
+
 impl From<Errno> for CallError {
     fn from(errno: Errno) -> Self {
         Self { call: "", errno }

@@ -30,10 +30,10 @@ mod xattrs;
 
 use std::mem::MaybeUninit;
 
-use sparsync_proto::{Device, Kind, Meta, RelPath, Time};
+use sparsync_proto::{ContentDigest, Device, Kind, Meta, RelPath, Time};
 
 pub(crate) use backup::{BackupPlace, Backups, OnMade};
-pub(crate) use call::{CallError, NO_REFERENT};
+pub(crate) use call::{CallError, DAMAGED, NO_REFERENT, NOT_HELD};
 pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry, set_like};
 pub(crate) use hash::{Sums, hash_prefix};
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
@@ -188,6 +188,12 @@ pub(crate) trait Directory: Send + Sync {
     fn freeze(&self, file: &Self::File) -> Result<Self::File> {
         let _ = file;
         Err(Errno::OPNOTSUPP.into())
+    }
+
+    /// The digest of what the file `name` holds, where that is known without reading it.
+    fn known_content(&self, name: &[u8]) -> Option<ContentDigest> {
+        let _ = name;
+        None
     }
 
     /// Why parts of it could not be opened, where it has several: what is in those is not among its names.

@@ -353,6 +353,9 @@ impl Scan {
         if let Some(digest) = linked.and_then(|linked| found.links.content(&linked)) {
             return digest;
         }
+        if let Some(digest) = directory.known_content(name) {
+            return digest;
+        }
         match found.contents.hash_file(directory, (name, status), options.open_noatime, options.sums) {
             Ok(digest) => {
                 if let Some(linked) = linked {

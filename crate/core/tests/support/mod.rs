@@ -153,6 +153,7 @@ pub fn start(client: &Client, mut request: Request, local: &Path) -> Arc<Job> {
             local_path: local.as_os_str().as_bytes().to_vec(),
             local_sources: Vec::new(),
             lossless: false,
+            batch: sparsync_core::Batch::None,
         })
         .unwrap()
 }

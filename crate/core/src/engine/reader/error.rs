@@ -3,7 +3,7 @@
 use sparsync_proto::IssueKind;
 
 use crate::error::Error;
-use crate::storage::{CallError, Errno};
+use crate::storage::{CallError, DAMAGED, Errno, NOT_HELD};
 
 /// Why a file is not sent.
 pub(super) enum ReadError {
@@ -32,6 +32,14 @@ impl ReadError {
             Errno::NOENT => Self::File(IssueKind::Vanished, "the file vanished during the run".to_owned()),
             // O_NOFOLLOW on what has become a symlink, a directory on the way that has become something else, a socket.
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO => Self::irregular(),
+            _ if error == NOT_HELD => {
+                let why = "its content is not in the batch: the destination is not as the first one was";
+                Self::File(IssueKind::Unreadable, why.to_owned())
+            }
+            _ if error == DAMAGED => Self::File(
+                IssueKind::Unreadable,
+                "what the batch has of its content is not what was written".to_owned(),
+            ),
             _ => Self::unread(error),
         }
     }

@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sparsync_proto::session::{self as machine, SenderTerms};
-use sparsync_proto::{Attributes, Changing, Chmod, Counter, Issue, MissingSources, Paths, Phase, RelPath, Request};
+use sparsync_proto::{
+    Attributes, Changing, Chmod, Counter, Issue, Item, MissingSources, Paths, Phase, RelPath, Request,
+};
 
 use super::budget::{Budget, STAYS_MAX};
 use super::events::EventQueue;
@@ -29,11 +31,23 @@ use super::reader::{LaneReader, SkipList, Taken, Way};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
-use crate::storage::{Judge, Storage, Sums};
+use crate::storage::{Judge, Scan, Storage, Sums};
 pub(super) use answers::Answers;
 use jobs::lane_queues;
 pub(super) use jobs::{ContentJob, HeldScan};
 pub(crate) use names::TellsNames;
+
+/// Writes down what a run is of, and what it sends.
+pub(crate) trait Recorder: Send + Sync {
+    /// A directory of the source.
+    fn directory(&self, scan: &Scan);
+
+    /// What could not be had of the source.
+    fn issue(&self, issue: &Issue);
+
+    /// What is done with an entry.
+    fn item(&self, item: &Item);
+}
 
 /// Where content comes from.
 pub(crate) struct Source<S> {
@@ -111,6 +125,8 @@ pub(crate) struct SenderOptions {
     pub(crate) mounts: Option<KnownMounts>,
     /// Digests of content from earlier runs.
     pub(crate) sums: Option<Arc<dyn Sums>>,
+    /// What the walk finds is written down.
+    pub(crate) recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl SenderOptions {

@@ -116,6 +116,9 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     fn missing(&mut self) -> Result<()> {
         for issue in &self.shared.source.missing {
             self.errors += 1;
+            if let Some(recorder) = &self.shared.options.recorder {
+                recorder.issue(issue);
+            }
             self.shared.control.send(&Frame::Issue(issue.clone()))?;
         }
         for issue in &self.shared.options.judge.issues {
@@ -145,6 +148,10 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             let budget = &self.shared.budget;
             self.clock.during(Phase::wait_budget, || budget.acquire(weight, session))?
         };
+        if let Some(recorder) = &self.shared.options.recorder {
+            scan.issues.iter().for_each(|issue| recorder.issue(issue));
+            recorder.directory(&scan);
+        }
         for issue in std::mem::take(&mut scan.issues) {
             // Attributes that could not be read keep nobody from knowing what the source has.
             self.errors += u64::from(issue.kind != IssueKind::AttributesUnread && !issue.kind.is_notice());

@@ -128,6 +128,7 @@ fn sender_options(asked: Asked) -> SenderOptions {
         events: None,
         mounts: None,
         sums: None,
+        recorder: None,
     }
 }
 

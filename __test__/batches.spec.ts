@@ -1,0 +1,224 @@
+// Batches: --write-batch keeps what a run sends, --read-batch sends it to other destinations.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+
+import test from 'ava';
+
+import { ConfigError, PartialSyncError, sync } from '../dist/index.js';
+import { copied, make, shape } from './helpers/beside.js';
+import { cli, exit } from './helpers/cli.js';
+import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { client, program } from './helpers/product.js';
+import { Random } from './helpers/random.js';
+import { RichTree } from './helpers/rich-tree.js';
+import { failure, isRoot, setup } from './helpers/setup.js';
+import { workDir } from './helpers/temp.js';
+
+/** What rsync would still do to make one tree equal to the other. */
+const difference = (from: string, to: string): string =>
+  rsync('-aHAXinc', '--delete', '--omit-dir-times', `${from}/`, `${to}/`);
+
+const ALL = ['-aHAX', '--delete', '--force'];
+
+const CHOICES: readonly (readonly string[])[] = [
+  ALL,
+  [...ALL, '--exclude=a', '--filter=P *.o'],
+  [...ALL, '--exclude=/b', '--delete-excluded'],
+  [...ALL, '--sparse', '--checksum'],
+  [...ALL, '--numeric-ids', '--prune-empty-dirs'],
+  ['-rlpt', '--chmod=go-w', '--max-size=4500'],
+];
+
+judgedWhere(isRoot)('a batch makes of equal destinations what the run and rsync made of the first', async (t) => {
+  const random = new Random(t.title);
+  for (const [number, flags] of CHOICES.entries()) {
+    const work = workDir(t);
+    const riches = { owned: true, setId: true, links: true, leadsUp: true, acls: true, xattrs: true, replaced: true };
+    const socket = `${work}/socket`;
+    spawnSync('mkfifo', [socket]);
+    new RichTree(`${work}/src`, random, { ...riches, socket }).grow();
+    rsync('-aHAX', `${work}/src/`, `${work}/one/`);
+    new RichTree(`${work}/one`, random, { ...riches, links: false, socket }).change();
+    for (const name of ['two', 'judge']) copied(`${work}/one`, `${work}/${name}`);
+    // Without a slash the source itself arrives.
+    const source = number % 2 === 0 ? 'src/' : 'src';
+    const env = { SPARSYNC_GUARDS: 'off' };
+    const wrote = await cli(t, client(work), [...flags, '--write-batch=B', source, 'one/'], { cwd: work, env });
+    t.is(wrote.code, exit.ok, `${flags.join(' ')}: ${wrote.stderr}`);
+    const read = await cli(t, client(work), [...flags, '--read-batch=B', 'two/'], { cwd: work, env });
+    t.is(read.code, exit.ok, `${flags.join(' ')}: ${read.stderr}`);
+    spawnSync('rsync', [...flags, source, 'judge/'], { cwd: work });
+    t.is(difference(`${work}/one`, `${work}/two`), '', flags.join(' '));
+    t.is(difference(`${work}/judge`, `${work}/two`), '', flags.join(' '));
+    const again = await cli(t, client(work), [...flags, '-i', '--read-batch=B', 'two/'], { cwd: work, env });
+    t.deepEqual([again.code, again.stdout], [exit.ok, ''], flags.join(' '));
+  }
+});
+
+/** Two equal destinations of a source. */
+function model(at: string): string {
+  make(at, {
+    's/d/new': 'new',
+    's/changed': 'changed',
+    's/same@1500000000': 'same',
+    's/link': '-> changed',
+    's/large': 'x'.repeat(3_000_000),
+    'one/changed@1500000000': 'old',
+    'one/same@1500000000': 'same',
+    'one/gone/x': 'gone',
+  });
+  copied(`${at}/one`, `${at}/two`);
+  return at;
+}
+
+judged('only a batch is written, and the script beside it applies it', async (t) => {
+  const work = model(workDir(t));
+  const before = shape(`${work}/one`);
+  const env = { SPARSYNC_GUARDS: 'off' };
+  const wrote = await cli(t, client(work), ['-av', '--delete', "--only-write-batch=it's", 's/', 'one/'], {
+    cwd: work,
+    env,
+  });
+  t.is(wrote.code, exit.ok, wrote.stderr);
+  t.regex(wrote.stdout, /^deleting gone\/x$/m);
+  t.regex(wrote.stdout, / \(BATCH ONLY\)\n$/);
+  t.deepEqual(shape(`${work}/one`), before);
+  t.is(statSync(`${work}/it's`).mode & 0o777, 0o600);
+  mkdirSync(`${work}/bin`);
+  writeFileSync(`${work}/bin/sparsync`, `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`);
+  chmodSync(`${work}/bin/sparsync`, 0o755);
+  const { env: own } = client(work);
+  const path = `${work}/bin:${process.env['PATH'] ?? ''}`;
+  const ran = spawnSync('sh', ["./it's.sh", 'two/'], {
+    cwd: work,
+    encoding: 'utf8',
+    env: { ...process.env, ...own, ...env, PATH: path },
+  });
+  t.is(ran.status, exit.ok, ran.stderr);
+  t.regex(ran.stdout, /^receiving incremental file list\n/);
+  t.is(difference(`${work}/s`, `${work}/two`), '');
+});
+
+judged('a push writes a batch of what it sends, and a pull refuses to', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  model(work);
+  copied(`${work}/one`, `${served}/one`);
+  copied(`${work}/one`, `${work}/three`);
+  for (const [flag, name] of [
+    ['--only-write-batch=B', 'two'],
+    ['--write-batch=B', 'three'],
+  ] as const) {
+    const before = shape(`${served}/one`);
+    const env = { SPARSYNC_GUARDS: 'off' };
+    const wrote = await cli(t, user, ['-a', '--delete', flag, 's/', url('one/')], { cwd: work, env });
+    t.deepEqual([wrote.code, wrote.stdout], [exit.ok, ''], wrote.stderr);
+    if (name === 'two') t.deepEqual(shape(`${served}/one`), before);
+    const read = await cli(t, user, ['-a', '--delete', '--read-batch=B', `${name}/`], { cwd: work, env });
+    t.is(read.code, exit.ok, read.stderr);
+    t.is(difference(`${work}/s`, `${work}/${name}`), '');
+    rmSync(`${work}/B`);
+  }
+  t.is(difference(`${work}/s`, `${served}/one`), '');
+  const pulled = await cli(t, user, ['-a', '--write-batch=B', url('one/'), 'two/'], { cwd: work });
+  t.deepEqual([pulled.code, existsSync(`${work}/B`)], [exit.usage, false]);
+  t.regex(pulled.stderr, /writeBatch takes a source of this machine/);
+  const sent = await cli(t, user, ['-a', '--read-batch=B', url('one/')], { cwd: work });
+  t.is(sent.code, exit.usage);
+  t.regex(sent.stderr, /readBatch takes a destination of this machine/);
+});
+
+test('a destination that is not as the first one was is told by path, and keeps what it has', async (t) => {
+  const work = model(workDir(t));
+  const writeBatch = `${work}/B`;
+  await sync(`${work}/s`, `${work}/one`, { writeBatch });
+  writeFileSync(`${work}/two/same`, 'other');
+  const { result } = await failure(t, sync([], `${work}/two`, { readBatch: writeBatch }), PartialSyncError);
+  t.deepEqual(
+    result.failures.map(({ path, code }) => [path, code]),
+    [['same', 'unreadable']],
+  );
+  t.regex(result.failures[0]?.message ?? '', /not in the batch/);
+  t.is(readFileSync(`${work}/two/same`, 'utf8'), 'other');
+  t.is(readFileSync(`${work}/two/changed`, 'utf8'), 'changed');
+  t.true(existsSync(`${work}/two/gone`), 'nothing was to be deleted');
+});
+
+test('a batch that is not as it was written is refused by file and byte, and nothing is lost', async (t) => {
+  const work = model(workDir(t));
+  const file = `${work}/B`;
+  await sync(`${work}/s`, `${work}/one`, { delete: true, allowMassDelete: true, writeBatch: file });
+  const whole = readFileSync(file);
+  const before = shape(`${work}/two`);
+  const options = { delete: true, allowMassDelete: true, readBatch: file };
+  const refused = async (content: Uint8Array, label: string): Promise<ConfigError> => {
+    writeFileSync(file, content);
+    const error = await failure(t, sync([], `${work}/two`, options), ConfigError, label);
+    t.deepEqual([error.path, typeof error.details['offset']], [file, 'number'], label);
+    t.regex(error.message, /B: at byte \d+: /, label);
+    t.deepEqual(shape(`${work}/two`), before, label);
+    return error;
+  };
+  const random = new Random(t.title);
+  for (let round = 0; round < 12; round += 1) {
+    const length = random.below(whole.length);
+    await refused(whole.subarray(0, length), `cut at ${length}`);
+  }
+  await refused(Buffer.concat([whole, Buffer.from('x')]), 'longer');
+  t.is((await refused(Buffer.from('text'.repeat(9)), 'text')).details['reason'], 'format');
+  const newer = Buffer.from(whole);
+  newer[15] = 9;
+  t.is((await refused(newer, 'newer')).details['reason'], 'version');
+  const content = whole.indexOf('x'.repeat(64));
+  for (let round = 0; round < 12; round += 1) {
+    const edited = Buffer.from(whole);
+    const at = 16 + random.below(200);
+    edited[at] = (edited[at] ?? 0) ^ (1 << random.below(8));
+    await refused(edited, `a bit of byte ${at}`);
+  }
+  const torn = Buffer.from(whole);
+  torn[content + 1000] = 0;
+  writeFileSync(file, torn);
+  const { result } = await failure(t, sync([], `${work}/two`, options), PartialSyncError);
+  t.deepEqual(
+    result.failures.map(({ path }) => path),
+    ['large'],
+  );
+  t.false(existsSync(`${work}/two/large`));
+  t.is(readFileSync(`${work}/two/changed`, 'utf8'), 'changed');
+});
+
+test('what cannot be a run with a batch is refused before anything is written', async (t) => {
+  const work = model(workDir(t));
+  const writeBatch = `${work}/B`;
+  const refused = async (source: string | [], options: object, message: RegExp): Promise<void> => {
+    const error = await failure(t, sync(source, `${work}/one`, options), ConfigError);
+    t.regex(error.message, message);
+  };
+  const before = shape(`${work}/one`);
+  await refused(`${work}/s`, { writeBatch, removeSourceFiles: true }, /writeBatch and removeSourceFiles exclude/);
+  await refused(`${work}/s`, { writeBatch, retry: 3 }, /writeBatch and retry exclude/);
+  await refused(`${work}/s`, { writeBatch, readBatch: writeBatch }, /writeBatch and readBatch exclude/);
+  await refused(`${work}/s`, { readBatch: writeBatch }, /give an empty list/);
+  await refused([], {}, /source is an empty list/);
+  t.deepEqual(shape(`${work}/one`), before);
+  await sync(`${work}/s`, `${work}/one`, { writeBatch, dryRun: true });
+  t.deepEqual(shape(`${work}/one`), before);
+  t.deepEqual(
+    readdirSync(work).filter((name) => name.startsWith('B')),
+    [],
+    'a dry run writes no batch',
+  );
+  await failure(t, sync(`${work}/s`, `${work}/one`, { writeBatch: `${work}/none/B` }), Error);
+  t.deepEqual(shape(`${work}/one`), before);
+  const words = ['-a', '--read-batch=B', 's/', 'one/'];
+  const two = await cli(t, client(work), words, { cwd: work });
+  t.is(two.code, exit.usage);
+  t.regex(two.stderr, /--read-batch takes DEST alone/);
+});
+
+test('the batch of a single file makes one that may have another name', async (t) => {
+  const work = make(workDir(t), { 's/a': 'a' });
+  await sync(`${work}/s/a`, `${work}/named`, { writeBatch: `${work}/B` });
+  await sync([], `${work}/other`, { readBatch: `${work}/B` });
+  t.is(readFileSync(`${work}/other`, 'utf8'), 'a');
+});

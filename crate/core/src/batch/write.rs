@@ -1,0 +1,328 @@
+//! The batch of a run as it is written, under another name until it is whole.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sparsync_proto::{
+    Action, Directory, Frame, IdKind, Issue, IssueKind, Item, Kind, Listing, OwnerName, RelPath, Request, SourceIds,
+    Version, Xattrs, acl_ids, encode_list, hex, is_acl, is_owner_name,
+};
+
+use super::{DROP, END, FILE, FRAMES, HEAD_BYTES, MAGIC, PART, VERSION};
+use crate::accounts::SystemAccounts;
+use crate::engine::{Accounts as _, Recorder, Source};
+use crate::error::{Error, Result};
+use crate::prepare;
+use crate::storage::{self, Access, Directory as _, File as _, Scan, Stamp, Status, Storage};
+
+/// Bytes of frames that are written together.
+const FRAMES_BYTES: usize = 256 << 10;
+/// Bytes of content that are read together.
+const PART_BYTES: usize = 1 << 20;
+/// How old the last change of a file has to be for another one to show.
+const CHANGE_SETTLES: Duration = Duration::from_millis(20);
+
+/// The batch of a run, which is written while that goes on.
+pub(crate) struct BatchWriter {
+    path: Vec<u8>,
+    state: Mutex<State>,
+}
+
+struct State {
+    out: Out,
+    frames: Vec<u8>,
+    /// Owners whose names are told, where the run tells any.
+    owners: Option<HashSet<(IdKind, u32)>>,
+    of_acls: bool,
+    /// What each directory has, by which its files are known again.
+    known: BTreeMap<RelPath, (Listing, Vec<Stamp>)>,
+    /// Files whose content is sent.
+    wanted: Vec<Vec<u8>>,
+    /// The run goes on whatever fails here, and ends with it.
+    failure: Option<std::io::Error>,
+}
+
+/// The file.
+struct Out {
+    file: BufWriter<File>,
+    hash: blake3::Hasher,
+    temporary: PathBuf,
+    is_named: bool,
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        if !self.is_named {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+impl Out {
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.hash.update(bytes);
+        self.file.write_all(bytes)
+    }
+
+    fn head(&mut self, kind: u8, bytes: usize) -> std::io::Result<()> {
+        let mut head = [kind; HEAD_BYTES];
+        head[1..].copy_from_slice(&(bytes as u64).to_le_bytes());
+        self.put(&head)
+    }
+
+    fn record(&mut self, kind: u8, bytes: &[u8]) -> std::io::Result<()> {
+        self.head(kind, bytes.len())?;
+        self.put(bytes)
+    }
+}
+
+/// Why the content of a file is not written.
+enum Unwritten {
+    /// This file cannot be read.
+    File(String),
+    /// The batch cannot be written.
+    Batch(std::io::Error),
+}
+
+impl From<storage::CallError> for Unwritten {
+    fn from(error: storage::CallError) -> Self {
+        Self::File(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Unwritten {
+    fn from(error: std::io::Error) -> Self {
+        Self::Batch(error)
+    }
+}
+
+impl BatchWriter {
+    /// Begins the batch of a run that asks for this.
+    pub(crate) fn begin(path: &[u8], request: &Request) -> Result<Self> {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())
+            .map_err(|errno| Error::io("no random numbers", b"", errno.into()))?;
+        let temporary = [path, b".", hex(&random).as_bytes(), b".tmp"].concat();
+        let temporary = PathBuf::from(OsStr::from_bytes(&temporary));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = file.map_err(|error| unwritten(path, error))?;
+        let mut out = Out { file: BufWriter::new(file), hash: blake3::Hasher::new(), temporary, is_named: false };
+        out.put(MAGIC).and_then(|()| out.put(&[VERSION])).map_err(|error| unwritten(path, error))?;
+        let mut frames = Vec::new();
+        // What a server is, and how the run was watched, is not of the batch.
+        let kept = Request { source_marks: Vec::new(), root: Vec::new(), path: RelPath::root(), ..request.clone() };
+        for frame in Frame::asking_for(&kept) {
+            frame.encode(Version::NEWEST, &mut frames);
+        }
+        let names = prepare::names_told(request, SourceIds::Claimed);
+        let state = State {
+            out,
+            frames,
+            owners: (names.users || names.groups).then(HashSet::new),
+            of_acls: request.attributes.acls,
+            known: BTreeMap::new(),
+            wanted: Vec::new(),
+            failure: None,
+        };
+        Ok(Self { path: path.to_vec(), state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds names and content of the source, and gives the file its name. `tell` takes what is not in it.
+    pub(crate) fn finish(&self, source: &Source<impl Storage>, mut tell: impl FnMut(Issue)) -> Result<()> {
+        let state = &mut *self.lock();
+        let failed = |error| unwritten(&self.path, error);
+        state.failure.take().map_or(Ok(()), |error| Err(failed(error)))?;
+        state.tell_owners();
+        state.flush().map_err(failed)?;
+        let mut buffer = Vec::with_capacity(PART_BYTES);
+        for told in std::mem::take(&mut state.wanted) {
+            // A single file may arrive under another name.
+            let path = source.file_name.clone().unwrap_or(told);
+            match state.content(&source.root, &path, &mut buffer) {
+                Ok(()) => {}
+                Err(Unwritten::Batch(error)) => return Err(failed(error)),
+                Err(Unwritten::File(why)) => {
+                    state.out.record(DROP, &[]).map_err(failed)?;
+                    let message = format!("its content is not in the batch: {why}");
+                    tell(Issue { kind: IssueKind::Changed, path, message, old_kept: true });
+                }
+            }
+        }
+        state.end(&self.path).map_err(failed)
+    }
+}
+
+fn unwritten(path: &[u8], error: std::io::Error) -> Error {
+    Error::io("cannot write the batch", path, error)
+}
+
+impl Recorder for BatchWriter {
+    fn directory(&self, scan: &Scan) {
+        let mut state = self.lock();
+        if let Err(error) = state.directory(scan) {
+            state.failure.get_or_insert(error);
+        }
+    }
+
+    fn issue(&self, issue: &Issue) {
+        if !issue.kind.is_notice() && issue.kind != IssueKind::AttributesUnread {
+            Frame::Issue(issue.clone()).encode(Version::NEWEST, &mut self.lock().frames);
+        }
+    }
+
+    fn item(&self, item: &Item) {
+        let is_sent = matches!(item.action, Action::Create | Action::Update | Action::Copy);
+        if is_sent && item.kind == Kind::File && item.leader.is_none() {
+            self.lock().wanted.push(item.path.to_vec());
+        }
+    }
+}
+
+impl State {
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.frames.is_empty() {
+            return Ok(());
+        }
+        self.out.record(FRAMES, &self.frames)?;
+        self.frames.clear();
+        Ok(())
+    }
+
+    fn directory(&mut self, scan: &Scan) -> std::io::Result<()> {
+        let number = u32::try_from(self.known.len()).map_err(std::io::Error::other)?;
+        let record = Directory {
+            path: scan.path.clone(),
+            meta: scan.meta,
+            xattrs: scan.xattrs.clone(),
+            digest: scan.digest,
+            entries: u32::try_from(scan.listing.len()).unwrap_or(u32::MAX),
+            unlisted: scan.unlisted,
+        };
+        Frame::Directories(vec![record]).encode(Version::NEWEST, &mut self.frames);
+        let Self { frames, out, .. } = self;
+        let mut written = Ok(());
+        encode_list(Version::NEWEST, number, &scan.listing, |frame| {
+            frames.extend_from_slice(&frame);
+            if frames.len() >= FRAMES_BYTES && written.is_ok() {
+                written = out.record(FRAMES, frames);
+                frames.clear();
+            }
+        });
+        written?;
+        self.see(scan);
+        self.known.insert(scan.path.clone(), (scan.listing.clone(), scan.stamps.clone()));
+        Ok(())
+    }
+
+    /// Notes whose names are to be told.
+    fn see(&mut self, scan: &Scan) {
+        let Some(owners) = &mut self.owners else { return };
+        for meta in scan.listing.entries().iter().map(|entry| &entry.meta).chain([&scan.meta]) {
+            owners.extend([(IdKind::User, meta.uid), (IdKind::Group, meta.gid)]);
+        }
+        if self.of_acls {
+            let of_entries = scan.listing.all_fields().map(|(_, fields)| &fields.xattrs);
+            let acls = of_entries.chain([&scan.xattrs]).flat_map(Xattrs::iter).filter(|(name, _)| is_acl(name));
+            owners.extend(acls.flat_map(|(_, acl)| acl_ids(acl)));
+        }
+    }
+
+    fn tell_owners(&mut self) {
+        let accounts = SystemAccounts::default();
+        for (kind, id) in self.owners.take().unwrap_or_default() {
+            if let Some(name) = accounts.name_of(kind, id).filter(|name| is_owner_name(name)) {
+                Frame::Owners(vec![OwnerName { kind, id, name }]).encode(Version::NEWEST, &mut self.frames);
+            }
+        }
+    }
+
+    /// Writes what a file holds, if it still is what the run saw.
+    fn content(
+        &mut self,
+        root: &impl Storage,
+        path: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> std::result::Result<(), Unwritten> {
+        let whole = RelPath::new(path).map_err(|error| Unwritten::File(error.to_string()))?;
+        let known = whole.split_last().and_then(|(parent, name)| {
+            let (listing, stamps) = self.known.get(&parent)?;
+            let index = listing.find(name.as_bytes())?;
+            Some((parent, name, *listing.get(index)?, *stamps.get(index)?))
+        });
+        let Some((parent, name, entry, stamp)) = known else {
+            return Err(Unwritten::File("it was not walked over".to_owned()));
+        };
+        let changed = || Unwritten::File("it changed during the run".to_owned());
+        let is_same = |now: &Status| {
+            let is_file = (now.kind, now.size, now.meta.mtime) == (Kind::File, entry.size, entry.meta.mtime);
+            is_file && (now.stamp.ctime, now.stamp.ino) == (stamp.ctime, stamp.ino)
+        };
+        let file = root.open(&parent, Access::Reach)?.open_file(name.as_bytes())?;
+        if !is_same(&file.status()?) {
+            return Err(changed());
+        }
+        settle(&stamp);
+        let mut hash = blake3::Hasher::new();
+        let mut at = 0;
+        while at < entry.size {
+            let (from, to) = if stamp.may_have_holes { file.next_data(at, entry.size) } else { (at, entry.size) };
+            at = from;
+            while at < to.min(entry.size) {
+                let most = usize::try_from(to.min(entry.size) - at).unwrap_or(PART_BYTES).min(PART_BYTES);
+                buffer.clear();
+                if file.read(buffer, at)? == 0 {
+                    return Err(changed());
+                }
+                buffer.truncate(most);
+                self.part(at, buffer, &mut hash)?;
+                at += buffer.len() as u64;
+            }
+        }
+        if !is_same(&file.status()?) {
+            return Err(changed());
+        }
+        let digest = *hash.finalize().as_bytes();
+        self.out.record(FILE, &[&entry.size.to_le_bytes()[..], &digest, path].concat())?;
+        Ok(())
+    }
+
+    fn part(&mut self, at: u64, bytes: &[u8], hash: &mut blake3::Hasher) -> std::io::Result<()> {
+        let place = at.to_le_bytes();
+        hash.update(&place).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        self.out.head(PART, place.len() + bytes.len())?;
+        self.out.put(&place)?;
+        self.out.file.write_all(bytes)
+    }
+
+    fn end(&mut self, path: &[u8]) -> std::io::Result<()> {
+        self.flush()?;
+        let digest = *self.out.hash.finalize().as_bytes();
+        self.out.record(END, &digest)?;
+        self.out.file.flush()?;
+        self.out.file.get_ref().sync_all()?;
+        std::fs::rename(&self.out.temporary, OsStr::from_bytes(path))?;
+        self.out.is_named = true;
+        Ok(())
+    }
+}
+
+/// Waits until the last change of a file is old enough for another one to show.
+fn settle(stamp: &Stamp) {
+    let (seconds, nanos) = (stamp.ctime.seconds, stamp.ctime.nanos);
+    let changed = u64::try_from(seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, nanos));
+    let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
+    if let Some(wait) = age.and_then(|age| CHANGE_SETTLES.checked_sub(age)) {
+        std::thread::sleep(wait);
+    }
+}

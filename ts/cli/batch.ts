@@ -1,0 +1,62 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+
+import { ConfigError, ioError } from '../errors.js';
+import { absolute, bytesOf, textOf } from '../paths.js';
+import type { Ends } from '../placement.js';
+import { endsOf } from './operands.js';
+import type { ParsedFlags, Word } from './parse.js';
+import { SYNC_FLAGS } from './transfer-flags.js';
+
+/** Flags that a batch has already, or that are of the run that writes it. */
+const NOT_IN_SCRIPT = new Set(
+  `write-batch only-write-batch filter exclude include exclude-from include-from files-from from0 cvs-exclude gitignore relative
+  implied-dirs rsh remote-path remote-option chmod log-file profile`.split(/\s+/),
+);
+
+/** The ends of a run that writes a batch, beside which a script is made that reads it, or of one that reads a batch. */
+export async function batchEnds(flags: ParsedFlags): Promise<Ends> {
+  const read = flags.words('read-batch').at(-1);
+  if (read !== undefined) {
+    if (flags.operands.length !== 1) throw new ConfigError('--read-batch takes DEST alone: the batch is the source');
+    if (flags.on('list-only')) throw new ConfigError('--read-batch and --list-only exclude each other');
+    return endsOf([absolute(bytes(read)), ...flags.operands]);
+  }
+  if (flags.operands.length < 2 || flags.on('list-only')) throw new ConfigError('a batch needs SRC and DEST');
+  const ends = endsOf(flags.operands);
+  const written = flags.words('only-write-batch').at(-1) ?? flags.words('write-batch').at(-1);
+  if (written !== undefined && !flags.on('dry-run')) writeScript(flags, written);
+  return ends;
+}
+
+/** As rsync does: a shell script that applies the batch to the destination that it is given. */
+function writeScript(flags: ParsedFlags, file: Word): void {
+  const script = Buffer.concat([Buffer.from(absolute(bytes(file))), Buffer.from('.sh')]);
+  const words: Word[] = [];
+  // What implies something comes first: what is said of that itself counts.
+  for (const { name, value } of SYNC_FLAGS.toSorted(
+    (a, b) => Number(b.implies !== undefined) - Number(a.implies !== undefined),
+  )) {
+    if (NOT_IN_SCRIPT.has(name)) continue;
+    if (value !== undefined) for (const word of flags.words(name)) words.push(joined(`--${name}=`, word));
+    else if (flags.times(name) > 0) for (let at = 0; at < flags.times(name); at += 1) words.push(`--${name}`);
+    else if (flags.spelled(name)) words.push(`--no-${name}`);
+  }
+  const all = ['sparsync', ...words, joined('--read-batch=', file)].flatMap((word) => [quoted(word), Buffer.from(' ')]);
+  const last = Buffer.concat([Buffer.from('${1:-'), quoted(flags.operands.at(-1) ?? ''), Buffer.from('}\n')]);
+  try {
+    writeFileSync(script, Buffer.concat([...all, last]), { mode: 0o700 });
+    chmodSync(script, 0o700);
+  } catch (error) {
+    throw ioError('cannot write the script beside the batch', error, textOf(script));
+  }
+}
+
+const bytes = (word: Word): Uint8Array => (typeof word === 'string' ? bytesOf(word) : word);
+
+const joined = (before: string, word: Word): Uint8Array => Buffer.concat([Buffer.from(before), bytes(word)]);
+
+/** A word as a shell reads it. */
+function quoted(word: Word): Buffer {
+  const text = Buffer.from(bytes(word)).toString('latin1').replaceAll("'", "'\\''");
+  return Buffer.from(`'${text}'`, 'latin1');
+}
