@@ -25,8 +25,13 @@ fn run(source: &Path, destination: &Path, durability: Durability) {
         lanes: 2,
         ..Request::default()
     };
-    let run =
-        Run { request, local_path: source.as_os_str().as_bytes().to_vec(), local_sources: Vec::new(), lossless: false };
+    let run = Run {
+        request,
+        local_path: source.as_os_str().as_bytes().to_vec(),
+        local_sources: Vec::new(),
+        lossless: false,
+        batch: sparsync_core::Batch::None,
+    };
     let job = start_local(run, destination.as_os_str().as_bytes().to_vec()).expect("a run that starts");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let result = runtime.block_on(job.done()).expect("a run that succeeds");

@@ -78,8 +78,13 @@ async fn push(source: std::ffi::OsString, host: &str, port: u16, key: &str, path
         lanes: 2,
         ..Request::default()
     };
-    let job =
-        client.start(Run { request, local_path: source.into_vec(), local_sources: Vec::new(), lossless: false })?;
+    let job = client.start(Run {
+        request,
+        local_path: source.into_vec(),
+        local_sources: Vec::new(),
+        lossless: false,
+        batch: sparsync_core::Batch::None,
+    })?;
     let result = job.done().await?;
     if let Some(refused) = result.refused {
         return Err(refused.into());
