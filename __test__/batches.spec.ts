@@ -129,6 +129,25 @@ judged('a push writes a batch of what it sends, and a pull refuses to', async (t
   t.regex(sent.stderr, /readBatch takes a destination of this machine/);
 });
 
+judged('what the paths of a list are, and under which they arrive, the batch says', async (t) => {
+  const work = model(workDir(t));
+  writeFileSync(`${work}/list`, 'd/new\nsame\n');
+  for (const [flags, source, repeated] of [
+    [['-a', '--files-from=list'], 's/', ['-a']],
+    [['-aR'], 's/d', ['-aR']],
+    [['-aL'], 's/', ['-r']],
+  ] as const) {
+    for (const name of ['first', 'second', 'judge']) copied(`${work}/one`, `${work}/${name}`);
+    const wrote = await cli(t, client(work), [...flags, '--write-batch=B', source, 'first/'], { cwd: work });
+    t.is(wrote.code, exit.ok, wrote.stderr);
+    const read = await cli(t, client(work), [...repeated, '--read-batch=B', 'second/'], { cwd: work });
+    t.is(read.code, exit.ok, read.stderr);
+    spawnSync('rsync', [...flags, source, 'judge/'], { cwd: work });
+    t.is(difference(`${work}/judge`, `${work}/second`), '', flags.join(' '));
+    for (const name of ['first', 'second', 'judge']) rmSync(`${work}/${name}`, { recursive: true });
+  }
+});
+
 test('a destination that is not as the first one was is told by path, and keeps what it has', async (t) => {
   const work = model(workDir(t));
   const writeBatch = `${work}/B`;

@@ -254,7 +254,8 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   mapOwners(engine, given);
   return Object.assign(engine, {
     into: given.into ?? false,
-    relative: given.relative ?? given.filesFrom !== undefined,
+    // What arrives under which path a batch says.
+    relative: given.readBatch === undefined && (given.relative ?? given.filesFrom !== undefined),
     impliedDirs: given.impliedDirs ?? true,
     filesFrom: given.filesFrom === undefined ? undefined : fileList(given.filesFrom),
     items: given.events?.items,

@@ -330,7 +330,7 @@ fn recorded(
     job.events().record(Arc::clone(&recorder), request.itemize);
     let dry_run = matches!(run.batch, Batch::OnlyWrite(_));
     let refused = go(Request { dry_run, itemize: true, ..request }, Some(recorder))?;
-    writer.finish(source, |issue| job.events().issue(issue))?;
+    writer.finish(source, &|| job.check(), |issue| job.events().issue(issue))?;
     Ok(refused)
 }
 

@@ -89,6 +89,8 @@ enum Unwritten {
     File(String),
     /// The batch cannot be written.
     Batch(std::io::Error),
+    /// The run is called off.
+    CalledOff(Error),
 }
 
 impl From<storage::CallError> for Unwritten {
@@ -139,7 +141,13 @@ impl BatchWriter {
     }
 
     /// Adds names and content of the source, and gives the file its name. `tell` takes what is not in it.
-    pub(crate) fn finish(&self, source: &Source<impl Storage>, mut tell: impl FnMut(Issue)) -> Result<()> {
+    /// `check` fails when the run is called off.
+    pub(crate) fn finish(
+        &self,
+        source: &Source<impl Storage>,
+        check: &dyn Fn() -> Result<()>,
+        mut tell: impl FnMut(Issue),
+    ) -> Result<()> {
         let state = &mut *self.lock();
         let failed = |error| unwritten(&self.path, error);
         state.failure.take().map_or(Ok(()), |error| Err(failed(error)))?;
@@ -149,8 +157,9 @@ impl BatchWriter {
         for told in std::mem::take(&mut state.wanted) {
             // A single file may arrive under another name.
             let path = source.file_name.clone().unwrap_or(told);
-            match state.content(&source.root, &path, &mut buffer) {
+            match state.content(&source.root, &path, check, &mut buffer) {
                 Ok(()) => {}
+                Err(Unwritten::CalledOff(error)) => return Err(error),
                 Err(Unwritten::Batch(error)) => return Err(failed(error)),
                 Err(Unwritten::File(why)) => {
                     state.out.record(DROP, &[]).map_err(failed)?;
@@ -252,8 +261,10 @@ impl State {
         &mut self,
         root: &impl Storage,
         path: &[u8],
+        check: &dyn Fn() -> Result<()>,
         buffer: &mut Vec<u8>,
     ) -> std::result::Result<(), Unwritten> {
+        check().map_err(Unwritten::CalledOff)?;
         let whole = RelPath::new(path).map_err(|error| Unwritten::File(error.to_string()))?;
         let known = whole.split_last().and_then(|(parent, name)| {
             let (listing, stamps) = self.known.get(&parent)?;
@@ -280,6 +291,7 @@ impl State {
             at = from;
             while at < to.min(entry.size) {
                 let most = usize::try_from(to.min(entry.size) - at).unwrap_or(PART_BYTES).min(PART_BYTES);
+                check().map_err(Unwritten::CalledOff)?;
                 buffer.clear();
                 if file.read(buffer, at)? == 0 {
                     return Err(changed());
