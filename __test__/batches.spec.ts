@@ -11,7 +11,8 @@ import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { RichTree } from './helpers/rich-tree.js';
-import { failure, isRoot, setup } from './helpers/setup.js';
+import { startServer } from './helpers/server.js';
+import { canMount, failure, isRoot, mountTmpfs, setup } from './helpers/setup.js';
 import { workDir } from './helpers/temp.js';
 
 /** What rsync would still do to make one tree equal to the other. */
@@ -47,12 +48,13 @@ judgedWhere(isRoot)('a batch makes of equal destinations what the run and rsync 
     const env = { SPARSYNC_GUARDS: 'off' };
     const wrote = await cli(t, client(work), [...flags, '--write-batch=B', source, 'one/'], { cwd: work, env });
     t.is(wrote.code, exit.ok, `${flags.join(' ')}: ${wrote.stderr}`);
-    const read = await cli(t, client(work), [...flags, '--read-batch=B', 'two/'], { cwd: work, env });
+    const repeated = flags.filter((flag) => !/^--(?:exclude|filter)=/.test(flag));
+    const read = await cli(t, client(work), [...repeated, '--read-batch=B', 'two/'], { cwd: work, env });
     t.is(read.code, exit.ok, `${flags.join(' ')}: ${read.stderr}`);
     spawnSync('rsync', [...flags, source, 'judge/'], { cwd: work });
     t.is(difference(`${work}/one`, `${work}/two`), '', flags.join(' '));
     t.is(difference(`${work}/judge`, `${work}/two`), '', flags.join(' '));
-    const again = await cli(t, client(work), [...flags, '-i', '--read-batch=B', 'two/'], { cwd: work, env });
+    const again = await cli(t, client(work), [...repeated, '-i', '--read-batch=B', 'two/'], { cwd: work, env });
     t.deepEqual([again.code, again.stdout], [exit.ok, ''], flags.join(' '));
   }
 });
@@ -119,10 +121,11 @@ judged('a push writes a batch of what it sends, and a pull refuses to', async (t
     t.is(read.code, exit.ok, read.stderr);
     t.is(difference(`${work}/s`, `${work}/${name}`), '');
     rmSync(`${work}/B`);
+    rmSync(`${work}/B.sh`);
   }
   t.is(difference(`${work}/s`, `${served}/one`), '');
   const pulled = await cli(t, user, ['-a', '--write-batch=B', url('one/'), 'two/'], { cwd: work });
-  t.deepEqual([pulled.code, existsSync(`${work}/B`)], [exit.usage, false]);
+  t.deepEqual([pulled.code, existsSync(`${work}/B`), existsSync(`${work}/B.sh`)], [exit.usage, false, false]);
   t.regex(pulled.stderr, /writeBatch takes a source of this machine/);
   const sent = await cli(t, user, ['-a', '--read-batch=B', url('one/')], { cwd: work });
   t.is(sent.code, exit.usage);
@@ -146,6 +149,49 @@ judged('what the paths of a list are, and under which they arrive, the batch say
     t.is(difference(`${work}/judge`, `${work}/second`), '', flags.join(' '));
     for (const name of ['first', 'second', 'judge']) rmSync(`${work}/${name}`, { recursive: true });
   }
+});
+
+judgedWhere(canMount)('a push that is counted first writes the batch of what it does then', async (t) => {
+  const work = model(workDir(t));
+  // Less is free there than the file system of the source could hold.
+  t.true(mountTmpfs(t, `${work}/served`, 'size=20m'));
+  const user = client(work);
+  const server = await startServer(t, { home: work, roots: { root: `${work}/served` }, clients: [user] });
+  copied(`${work}/one`, `${work}/served/one`);
+  const words = ['-a', '--write-batch=B', 's/', server.url('root', 'one/')];
+  const wrote = await cli(t, user, words, { cwd: work });
+  t.is(wrote.code, exit.ok, wrote.stderr);
+  const read = await cli(t, user, ['-a', '--read-batch=B', 'two/'], { cwd: work });
+  t.is(read.code, exit.ok, read.stderr);
+  t.is(difference(`${work}/served/one`, `${work}/two`), '');
+});
+
+test('what is deleted at a destination the run says that reads the batch', async (t) => {
+  const work = model(workDir(t));
+  const [writeBatch, readBatch] = [`${work}/B`, `${work}/B`];
+  const sources = [`${work}/s/d`, `${work}/s/gone`];
+  const options = { into: true, missingSources: 'delete', allowMassDelete: true } as const;
+  await sync(sources, `${work}/one`, { ...options, writeBatch });
+  t.false(existsSync(`${work}/one/gone`));
+  await sync([], `${work}/two`, { readBatch });
+  t.deepEqual([existsSync(`${work}/two/gone/x`), existsSync(`${work}/two/d/new`)], [true, true]);
+  await sync([], `${work}/two`, { ...options, readBatch });
+  t.false(existsSync(`${work}/two/gone`));
+  const rules = { filter: ['- /same'], delete: true, deleteExcluded: true, allowMassDelete: true } as const;
+  await sync(`${work}/s`, `${work}/one`, { ...rules, writeBatch });
+  writeFileSync(`${work}/two/same`, 'kept');
+  const refused = await failure(t, sync([], `${work}/two`, { delete: true, readBatch }), ConfigError);
+  t.regex(refused.message, /written with deleteExcluded/);
+  t.is(readFileSync(`${work}/two/same`, 'utf8'), 'kept');
+});
+
+test('a list of many paths that are not there makes a batch that can be read', async (t) => {
+  const work = model(workDir(t));
+  const [writeBatch, readBatch] = [`${work}/B`, `${work}/B`];
+  const filesFrom = ['d/new', ...Array.from({ length: 30_000 }, (_, at) => `${'x'.repeat(190)}${at}`)];
+  await failure(t, sync(`${work}/s`, `${work}/one`, { filesFrom, writeBatch }), PartialSyncError);
+  await failure(t, sync([], `${work}/two`, { readBatch }), PartialSyncError);
+  t.is(readFileSync(`${work}/two/d/new`, 'utf8'), 'new');
 });
 
 test('a destination that is not as the first one was is told by path, and keeps what it has', async (t) => {
@@ -220,6 +266,7 @@ test('what cannot be a run with a batch is refused before anything is written', 
   await refused(`${work}/s`, { writeBatch, retry: 3 }, /writeBatch and retry exclude/);
   await refused(`${work}/s`, { writeBatch, readBatch: writeBatch }, /writeBatch and readBatch exclude/);
   await refused(`${work}/s`, { readBatch: writeBatch }, /give an empty list/);
+  await refused([], { readBatch: writeBatch, filter: ['- a'] }, /readBatch and filter exclude/);
   await refused([], {}, /source is an empty list/);
   t.deepEqual(shape(`${work}/one`), before);
   await sync(`${work}/s`, `${work}/one`, { writeBatch, dryRun: true });

@@ -285,7 +285,11 @@ function batchOf(given: Checked<TransferOptions>, engine: EngineOptions): BatchU
     // A second attempt would find a part of the work done.
     retry: given.retry !== undefined && retryPolicy(given.retry).attempts > 0,
     removeSourceFiles: engine.removeSourceFiles,
+    // A batch has the rules and paths of the run that wrote it.
     filesFrom: use === 'readBatch' && given.filesFrom !== undefined,
+    filter: use === 'readBatch' && (given.filter ?? []).length > 0,
+    gitignore: use === 'readBatch' && given.gitignore === true,
+    partialDir: use === 'readBatch' && engine.partialDir.length > 0,
   };
   const other = Object.entries(others).find(([, isGiven]) => isGiven)?.[0];
   if (other !== undefined) throw new ConfigError(`options ${use} and ${other} exclude each other`);

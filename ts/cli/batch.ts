@@ -1,4 +1,5 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import { ConfigError, ioError } from '../errors.js';
 import { absolute, bytesOf, textOf } from '../paths.js';
@@ -13,8 +14,8 @@ const NOT_IN_SCRIPT = new Set(
   implied-dirs rsh remote-path remote-option chmod log-file profile`.split(/\s+/),
 );
 
-/** The ends of a run that writes a batch, beside which a script is made that reads it, or of one that reads a batch. */
-export async function batchEnds(flags: ParsedFlags): Promise<Ends> {
+/** The ends of a run that writes a batch or reads one. */
+export function batchEnds(flags: ParsedFlags): Ends {
   const read = flags.words('read-batch').at(-1);
   if (read !== undefined) {
     if (flags.operands.length !== 1) throw new ConfigError('--read-batch takes DEST alone: the batch is the source');
@@ -22,14 +23,13 @@ export async function batchEnds(flags: ParsedFlags): Promise<Ends> {
     return endsOf([absolute(bytes(read)), ...flags.operands]);
   }
   if (flags.operands.length < 2 || flags.on('list-only')) throw new ConfigError('a batch needs SRC and DEST');
-  const ends = endsOf(flags.operands);
-  const written = flags.words('only-write-batch').at(-1) ?? flags.words('write-batch').at(-1);
-  if (written !== undefined && !flags.on('dry-run')) writeScript(flags, written);
-  return ends;
+  return endsOf(flags.operands);
 }
 
-/** As rsync does: a shell script that applies the batch to the destination that it is given. */
-function writeScript(flags: ParsedFlags, file: Word): void {
+/** As rsync does: beside a batch that was written, a shell script that applies it to the destination that it is given. */
+export function writeScript(flags: ParsedFlags): void {
+  const file = flags.words('only-write-batch').at(-1) ?? flags.words('write-batch').at(-1);
+  if (file === undefined || flags.on('dry-run')) return;
   const script = Buffer.concat([Buffer.from(absolute(bytes(file))), Buffer.from('.sh')]);
   const words: Word[] = [];
   // What implies something comes first: what is said of that itself counts.
@@ -43,10 +43,12 @@ function writeScript(flags: ParsedFlags, file: Word): void {
   }
   const all = ['sparsync', ...words, joined('--read-batch=', file)].flatMap((word) => [quoted(word), Buffer.from(' ')]);
   const last = Buffer.concat([Buffer.from('${1:-'), quoted(flags.operands.at(-1) ?? ''), Buffer.from('}\n')]);
+  const temporary = Buffer.concat([script, Buffer.from(`.${randomBytes(6).toString('hex')}.tmp`)]);
   try {
-    writeFileSync(script, Buffer.concat([...all, last]), { mode: 0o700 });
-    chmodSync(script, 0o700);
+    writeFileSync(temporary, Buffer.concat([...all, last]), { mode: 0o700, flag: 'wx' });
+    renameSync(temporary, script);
   } catch (error) {
+    rmSync(temporary, { force: true });
     throw ioError('cannot write the script beside the batch', error, textOf(script));
   }
 }

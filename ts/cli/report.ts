@@ -45,7 +45,8 @@ export function printFailures(result: SyncResult): void {
 
 function describeFailure(failure: Failure): string {
   const side = failure.side === 'remote' ? ' [on the server]' : '';
-  const kept = failure.oldContentKept ? ' (its old content is kept)' : '';
+  // A source that is not there has no content.
+  const kept = failure.oldContentKept && failure.code !== 'missing' ? ' (its old content is kept)' : '';
   return `${safePath(failure)}: ${safe(failure.message)}${side}${kept}`;
 }
 

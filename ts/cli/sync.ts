@@ -1,7 +1,7 @@
 import { wantsProfile } from '../config.js';
 import { connectionTo } from '../connection.js';
 import type { Connection } from '../connection.js';
-import { ConfigError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
+import { ConfigError, PartialSyncError, SparsyncError, fromNative, tellsAll } from '../errors.js';
 import type { SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
@@ -104,7 +104,7 @@ class SyncRun {
       const list = this.#lists ? await import('./list-only.js') : undefined;
       const batch = BATCH_FLAGS.some((name) => this.#flags.words(name).length > 0);
       const ends = batch
-        ? await (await import('./batch.js')).batchEnds(this.#flags)
+        ? (await import('./batch.js')).batchEnds(this.#flags)
         : endsOf(list === undefined ? this.#flags.operands : await list.listedOperands(this.#flags));
       const asked = transferOptions(this.#flags, this.#info);
       const transfer = list?.listOptions(asked) ?? asked;
@@ -210,6 +210,7 @@ class SyncRun {
       throw error;
     });
     if (!isTold) await this.#tellWarnings(result);
+    await this.#tellBatch();
     this.#result = result;
     if (connection !== undefined) {
       this.#tellTransport(result, connection);
@@ -217,6 +218,13 @@ class SyncRun {
       if (next?.recorded === false && !this.#flags.on('quiet')) (await import('./next-key.js')).noteNextKey(next);
     }
     this.#keepProfile(result);
+  }
+
+  /** Makes the script of a batch that was written. */
+  async #tellBatch(): Promise<void> {
+    if (BATCH_FLAGS.some((name) => this.#flags.words(name).length > 0)) {
+      (await import('./batch.js')).writeScript(this.#flags);
+    }
   }
 
   /** Says what carried the run; that it was QUIC, which is what everybody expects, at `-vv` alone. */
@@ -350,6 +358,7 @@ class SyncRun {
     const result =
       error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
     if (result !== undefined) this.#keepProfile(result);
+    if (tellsAll(error)) await this.#tellBatch();
     if (error instanceof PartialSyncError) await this.#printWarnings(error.result);
     const exitCode = printError(error);
     if (result !== undefined) await this.#tellEnd(result);

@@ -155,7 +155,7 @@ fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
 
 fn push_over(
     peer: &Peer,
-    (source, recorder): (&Source, Option<Arc<dyn Recorder>>),
+    (source, recorder): (&Source, Option<Arc<BatchWriter>>),
     mut request: Request,
     job: &JobContext,
 ) -> Result<Option<Error>> {
@@ -168,6 +168,10 @@ fn push_over(
                 return Err(error.remote());
             }
             request.space_checked = true;
+            if let Some(writer) = &recorder {
+                // Its walk went ahead of the answer that nothing is done yet.
+                writer.begin_again()?;
+            }
             match push_once(peer, (source, recorder), &request, job)?.0 {
                 SenderEnd::Finished(refused) => Ok(refused),
                 SenderEnd::CountFirst { .. } => Err(Error::protocol("asked to count twice").remote()),
@@ -178,7 +182,7 @@ fn push_over(
 
 fn push_once(
     peer: &Peer,
-    (source, recorder): (&Source, Option<Arc<dyn Recorder>>),
+    (source, recorder): (&Source, Option<Arc<BatchWriter>>),
     request: &Request,
     job: &JobContext,
 ) -> Result<(SenderEnd, Arc<Session>)> {
@@ -193,7 +197,7 @@ fn push_once(
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
         events: Some(Arc::clone(job.events())),
-        recorder,
+        recorder: recorder.map(|writer| writer as Arc<dyn Recorder>),
         ..sender_options(source, request, &RulePlace::Own, SourceIds::Claimed, terms)?
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
@@ -319,17 +323,16 @@ fn recorded(
     source: &Source,
     request: Request,
     job: &JobContext,
-    go: impl FnOnce(Request, Option<Arc<dyn Recorder>>) -> Result<Option<Error>>,
+    go: impl FnOnce(Request, Option<Arc<BatchWriter>>) -> Result<Option<Error>>,
 ) -> Result<Option<Error>> {
     let Some(path) = run.batch.written().filter(|_| !request.dry_run) else { return go(request, None) };
     if request.removes_sources() {
         return Err(Error::new(ErrorKind::Config, "what is removed at the source cannot be read for a batch any more"));
     }
     let writer = Arc::new(BatchWriter::begin(path, &request)?);
-    let recorder: Arc<dyn Recorder> = Arc::<BatchWriter>::clone(&writer);
-    job.events().record(Arc::clone(&recorder), request.itemize);
+    job.events().record(Arc::<BatchWriter>::clone(&writer), request.itemize);
     let dry_run = matches!(run.batch, Batch::OnlyWrite(_));
-    let refused = go(Request { dry_run, itemize: true, ..request }, Some(recorder))?;
+    let refused = go(Request { dry_run, itemize: true, ..request }, Some(Arc::clone(&writer)))?;
     writer.finish(source, &|| job.check(), |issue| job.events().issue(issue))?;
     Ok(refused)
 }
@@ -348,7 +351,7 @@ fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
             overlap: &|request, there, judge| overlap::refuse(&source, there, request, judge),
             way: way_of,
             options: &|request, terms| sender_options(&source, request, &RulePlace::Own, SourceIds::Local, terms),
-            recorder,
+            recorder: recorder.map(|writer| writer as Arc<dyn Recorder>),
         };
         between(&near, destination, request, job)
     })

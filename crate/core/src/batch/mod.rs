@@ -18,7 +18,7 @@ mod tests;
 mod tree;
 mod write;
 
-use sparsync_proto::{Attributes, FilterRules, Request, Rule};
+use sparsync_proto::{Attributes, MissingSources, Paths, Request};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -56,8 +56,13 @@ pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
     if own.removes_sources() {
         return Err(Error::new(ErrorKind::Config, "a batch has no sources that could be removed"));
     }
-    let rules: Vec<Rule> = written.filter.iter().chain(own.filter.iter()).collect();
-    let filter = FilterRules::new(&rules).ok_or_else(|| Error::new(ErrorKind::Limit, "too many filter rules"))?;
+    if own.deletion.delete && written.deletion.excluded && !own.deletion.excluded {
+        let message = "the batch was written with deleteExcluded: what its rules leave out is deleted only where that is said again";
+        return Err(Error::new(ErrorKind::Config, message));
+    }
+    // What is deleted of DEST its own run says.
+    let deletes_missing = own.missing_sources == MissingSources::Delete;
+    let missing = if deletes_missing { written.missing.clone() } else { Paths::default() };
     let foreign_xattrs = written.attributes.foreign_xattrs && crate::prepare::acts_as_root(own.fake_super);
     Ok(Request {
         attributes: Attributes { foreign_xattrs, ..written.attributes },
@@ -65,8 +70,7 @@ pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
         file_name: written.file_name.clone(),
         selected: written.selected.clone(),
         listed: written.listed.clone(),
-        missing: written.missing.clone(),
-        missing_sources: written.missing_sources,
+        missing,
         implied_dirs: written.implied_dirs,
         recursive: written.recursive,
         dirs: written.dirs,
@@ -75,7 +79,7 @@ pub(crate) fn request_of(written: &Request, own: &Request) -> Result<Request> {
         prune_empty_dirs: written.prune_empty_dirs,
         gitignore: written.gitignore,
         numeric_ids: written.numeric_ids,
-        filter,
+        filter: written.filter.clone(),
         // What is sent of a file is all of it.
         whole_file: Some(true),
         ..own.clone()

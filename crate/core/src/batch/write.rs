@@ -1,9 +1,9 @@
 //! The batch of a run as it is written, under another name until it is whole.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sparsync_proto::{
-    Action, Directory, Frame, IdKind, Issue, IssueKind, Item, Kind, Listing, OwnerName, RelPath, Request, SourceIds,
-    Version, Xattrs, acl_ids, encode_list, hex, is_acl, is_owner_name,
+    Action, Directory, Entry, Frame, IdKind, Issue, IssueKind, Item, Kind, Listing, Name, OwnerName, RelPath, Request,
+    SourceIds, Version, Xattrs, acl_ids, encode_list, hex, is_acl, is_owner_name,
 };
 
 use super::{DROP, END, FILE, FRAMES, HEAD_BYTES, MAGIC, PART, VERSION};
@@ -37,14 +37,20 @@ pub(crate) struct BatchWriter {
 
 struct State {
     out: Out,
+    /// What the run asks for, in frames.
+    request: Vec<Frame>,
+    /// The name of a source that is a single file, which may arrive under another one.
+    file_name: Option<Vec<u8>>,
+    /// Frames that are written together.
     frames: Vec<u8>,
     /// Owners whose names are told, where the run tells any.
     owners: Option<HashSet<(IdKind, u32)>>,
     of_acls: bool,
-    /// What each directory has, by which its files are known again.
-    known: BTreeMap<RelPath, (Listing, Vec<Stamp>)>,
-    /// Files whose content is sent.
-    wanted: Vec<Vec<u8>>,
+    /// The directories, by their numbers, with what their files are known again by.
+    directories: Vec<(RelPath, Listing, Vec<Stamp>)>,
+    numbers: BTreeMap<RelPath, usize>,
+    /// Files whose content is sent, by directory and index.
+    wanted: BTreeSet<(usize, usize)>,
     /// The run goes on whatever fails here, and ends with it.
     failure: Option<std::io::Error>,
 }
@@ -115,25 +121,30 @@ impl BatchWriter {
         let temporary = PathBuf::from(OsStr::from_bytes(&temporary));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
         let file = file.map_err(|error| unwritten(path, error))?;
-        let mut out = Out { file: BufWriter::new(file), hash: blake3::Hasher::new(), temporary, is_named: false };
-        out.put(MAGIC).and_then(|()| out.put(&[VERSION])).map_err(|error| unwritten(path, error))?;
-        let mut frames = Vec::new();
-        // What a server is, and how the run was watched, is not of the batch.
+        let out = Out { file: BufWriter::new(file), hash: blake3::Hasher::new(), temporary, is_named: false };
+        // What a server is, is not of the batch.
         let kept = Request { source_marks: Vec::new(), root: Vec::new(), path: RelPath::root(), ..request.clone() };
-        for frame in Frame::asking_for(&kept) {
-            frame.encode(Version::NEWEST, &mut frames);
-        }
         let names = prepare::names_told(request, SourceIds::Claimed);
-        let state = State {
+        let mut state = State {
             out,
-            frames,
+            request: Frame::asking_for(&kept),
+            file_name: request.file_name.clone(),
+            frames: Vec::new(),
             owners: (names.users || names.groups).then(HashSet::new),
             of_acls: request.attributes.acls,
-            known: BTreeMap::new(),
-            wanted: Vec::new(),
+            directories: Vec::new(),
+            numbers: BTreeMap::new(),
+            wanted: BTreeSet::new(),
             failure: None,
         };
+        state.begin().map_err(|error| unwritten(path, error))?;
         Ok(Self { path: path.to_vec(), state: Mutex::new(state) })
+    }
+
+    /// Begins anew: the run was counted, and is done now.
+    pub(crate) fn begin_again(&self) -> Result<()> {
+        let state = &mut *self.lock();
+        state.again().map_err(|error| unwritten(&self.path, error))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -151,19 +162,19 @@ impl BatchWriter {
         let state = &mut *self.lock();
         let failed = |error| unwritten(&self.path, error);
         state.failure.take().map_or(Ok(()), |error| Err(failed(error)))?;
-        state.tell_owners();
+        state.tell_owners().map_err(failed)?;
         state.flush().map_err(failed)?;
         let mut buffer = Vec::with_capacity(PART_BYTES);
-        for told in std::mem::take(&mut state.wanted) {
-            // A single file may arrive under another name.
-            let path = source.file_name.clone().unwrap_or(told);
-            match state.content(&source.root, &path, check, &mut buffer) {
+        for place in std::mem::take(&mut state.wanted) {
+            let Some((path, known)) = state.known(place) else { continue };
+            match state.content(&source.root, (&path, known), check, &mut buffer) {
                 Ok(()) => {}
                 Err(Unwritten::CalledOff(error)) => return Err(error),
                 Err(Unwritten::Batch(error)) => return Err(failed(error)),
                 Err(Unwritten::File(why)) => {
                     state.out.record(DROP, &[]).map_err(failed)?;
                     let message = format!("its content is not in the batch: {why}");
+                    let path = path.into_bytes();
                     tell(Issue { kind: IssueKind::Changed, path, message, old_kept: true });
                 }
             }
@@ -186,19 +197,78 @@ impl Recorder for BatchWriter {
 
     fn issue(&self, issue: &Issue) {
         if !issue.kind.is_notice() && issue.kind != IssueKind::AttributesUnread {
-            Frame::Issue(issue.clone()).encode(Version::NEWEST, &mut self.lock().frames);
+            let mut state = self.lock();
+            if let Err(error) = state.add(&Frame::Issue(issue.clone())) {
+                state.failure.get_or_insert(error);
+            }
         }
     }
 
     fn item(&self, item: &Item) {
         let is_sent = matches!(item.action, Action::Create | Action::Update | Action::Copy);
-        if is_sent && item.kind == Kind::File && item.leader.is_none() {
-            self.lock().wanted.push(item.path.to_vec());
+        if is_sent && item.kind == Kind::File {
+            self.lock().want(&item.path);
         }
     }
 }
 
 impl State {
+    /// Writes what stands before everything else.
+    fn begin(&mut self) -> std::io::Result<()> {
+        self.out.put(MAGIC)?;
+        self.out.put(&[VERSION])?;
+        let request = std::mem::take(&mut self.request);
+        request.iter().try_for_each(|frame| self.add(frame))?;
+        self.request = request;
+        Ok(())
+    }
+
+    fn again(&mut self) -> std::io::Result<()> {
+        self.out.file.flush()?;
+        self.out.file.get_ref().set_len(0)?;
+        self.out.file.rewind()?;
+        self.out.hash.reset();
+        self.frames.clear();
+        self.directories.clear();
+        self.numbers.clear();
+        self.wanted.clear();
+        if let Some(owners) = &mut self.owners {
+            owners.clear();
+        }
+        self.begin()
+    }
+
+    /// Adds a frame, and writes what is there when it is much.
+    fn add(&mut self, frame: &Frame) -> std::io::Result<()> {
+        frame.encode(Version::NEWEST, &mut self.frames);
+        if self.frames.len() >= FRAMES_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Notes that the content of a file is sent, once for all its names. What the walk has not met is no file of the run.
+    fn want(&mut self, path: &[u8]) {
+        let path = self.file_name.as_deref().unwrap_or(path);
+        let Some(place) = RelPath::new(path).ok().and_then(|path| self.place(&path)) else { return };
+        let leader = self.directories.get(place.0).and_then(|(_, listing, _)| listing.leader(place.1));
+        let leader = leader.and_then(|leader| RelPath::new(&leader.path()).ok());
+        let place = leader.and_then(|leader| self.place(&leader)).unwrap_or(place);
+        self.wanted.insert(place);
+    }
+
+    /// Where the entry at a path is: its directory's number, and its index there.
+    fn place(&self, path: &RelPath) -> Option<(usize, usize)> {
+        let (parent, name) = path.split_last()?;
+        let number = *self.numbers.get(&parent)?;
+        Some((number, self.directories.get(number)?.1.find(name.as_bytes())?))
+    }
+
+    /// The path of a file, and how it was found.
+    fn known(&self, (number, index): (usize, usize)) -> Option<(RelPath, (Entry, Stamp))> {
+        let (parent, listing, stamps) = self.directories.get(number)?;
+        let entry = listing.get(index)?;
+        let path = parent.join(Name::new(listing.name(entry)).ok()?);
+        Some((path, (*entry, *stamps.get(index)?)))
+    }
+
     fn flush(&mut self) -> std::io::Result<()> {
         if self.frames.is_empty() {
             return Ok(());
@@ -209,7 +279,7 @@ impl State {
     }
 
     fn directory(&mut self, scan: &Scan) -> std::io::Result<()> {
-        let number = u32::try_from(self.known.len()).map_err(std::io::Error::other)?;
+        let number = u32::try_from(self.directories.len()).map_err(std::io::Error::other)?;
         let record = Directory {
             path: scan.path.clone(),
             meta: scan.meta,
@@ -218,7 +288,7 @@ impl State {
             entries: u32::try_from(scan.listing.len()).unwrap_or(u32::MAX),
             unlisted: scan.unlisted,
         };
-        Frame::Directories(vec![record]).encode(Version::NEWEST, &mut self.frames);
+        self.add(&Frame::Directories(vec![record]))?;
         let Self { frames, out, .. } = self;
         let mut written = Ok(());
         encode_list(Version::NEWEST, number, &scan.listing, |frame| {
@@ -230,7 +300,8 @@ impl State {
         });
         written?;
         self.see(scan);
-        self.known.insert(scan.path.clone(), (scan.listing.clone(), scan.stamps.clone()));
+        self.numbers.insert(scan.path.clone(), self.directories.len());
+        self.directories.push((scan.path.clone(), scan.listing.clone(), scan.stamps.clone()));
         Ok(())
     }
 
@@ -247,33 +318,26 @@ impl State {
         }
     }
 
-    fn tell_owners(&mut self) {
+    fn tell_owners(&mut self) -> std::io::Result<()> {
         let accounts = SystemAccounts::default();
         for (kind, id) in self.owners.take().unwrap_or_default() {
             if let Some(name) = accounts.name_of(kind, id).filter(|name| is_owner_name(name)) {
-                Frame::Owners(vec![OwnerName { kind, id, name }]).encode(Version::NEWEST, &mut self.frames);
+                self.add(&Frame::Owners(vec![OwnerName { kind, id, name }]))?;
             }
         }
+        Ok(())
     }
 
     /// Writes what a file holds, if it still is what the run saw.
     fn content(
         &mut self,
         root: &impl Storage,
-        path: &[u8],
+        (path, (entry, stamp)): (&RelPath, (Entry, Stamp)),
         check: &dyn Fn() -> Result<()>,
         buffer: &mut Vec<u8>,
     ) -> std::result::Result<(), Unwritten> {
         check().map_err(Unwritten::CalledOff)?;
-        let whole = RelPath::new(path).map_err(|error| Unwritten::File(error.to_string()))?;
-        let known = whole.split_last().and_then(|(parent, name)| {
-            let (listing, stamps) = self.known.get(&parent)?;
-            let index = listing.find(name.as_bytes())?;
-            Some((parent, name, *listing.get(index)?, *stamps.get(index)?))
-        });
-        let Some((parent, name, entry, stamp)) = known else {
-            return Err(Unwritten::File("it was not walked over".to_owned()));
-        };
+        let Some((parent, name)) = path.split_last() else { return Ok(()) };
         let changed = || Unwritten::File("it changed during the run".to_owned());
         let is_same = |now: &Status| {
             let is_file = (now.kind, now.size, now.meta.mtime) == (Kind::File, entry.size, entry.meta.mtime);
@@ -305,7 +369,7 @@ impl State {
             return Err(changed());
         }
         let digest = *hash.finalize().as_bytes();
-        self.out.record(FILE, &[&entry.size.to_le_bytes()[..], &digest, path].concat())?;
+        self.out.record(FILE, &[&entry.size.to_le_bytes()[..], &digest, path.as_bytes()].concat())?;
         Ok(())
     }
 
@@ -325,7 +389,8 @@ impl State {
         self.out.file.get_ref().sync_all()?;
         std::fs::rename(&self.out.temporary, OsStr::from_bytes(path))?;
         self.out.is_named = true;
-        Ok(())
+        let above = std::path::Path::new(OsStr::from_bytes(path)).parent();
+        above.map_or(Ok(()), |above| File::open(above)?.sync_all())
     }
 }
 
