@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, st
 
 import test from 'ava';
 
-import { ConfigError, PartialSyncError, sync } from '../dist/index.js';
+import { ConfigError, PartialSyncError, SparsyncError, sync } from '../dist/index.js';
 import { copied, make, shape } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
@@ -169,14 +169,15 @@ judgedWhere(canMount)('a push that is counted first writes the batch of what it 
 test('what is deleted at a destination the run says that reads the batch', async (t) => {
   const work = model(workDir(t));
   const [writeBatch, readBatch] = [`${work}/B`, `${work}/B`];
-  const sources = [`${work}/s/d`, `${work}/s/gone`];
+  for (const name of ['one', 'two']) writeFileSync(`${work}/${name}/lost`, 'lost');
+  const sources = [`${work}/s/d`, `${work}/s/lost`];
   const options = { into: true, missingSources: 'delete', allowMassDelete: true } as const;
   await sync(sources, `${work}/one`, { ...options, writeBatch });
-  t.false(existsSync(`${work}/one/gone`));
+  t.false(existsSync(`${work}/one/lost`));
   await sync([], `${work}/two`, { readBatch });
-  t.deepEqual([existsSync(`${work}/two/gone/x`), existsSync(`${work}/two/d/new`)], [true, true]);
+  t.deepEqual([existsSync(`${work}/two/lost`), existsSync(`${work}/two/d/new`)], [true, true]);
   await sync([], `${work}/two`, { ...options, readBatch });
-  t.false(existsSync(`${work}/two/gone`));
+  t.false(existsSync(`${work}/two/lost`));
   const rules = { filter: ['- /same'], delete: true, deleteExcluded: true, allowMassDelete: true } as const;
   await sync(`${work}/s`, `${work}/one`, { ...rules, writeBatch });
   writeFileSync(`${work}/two/same`, 'kept');
@@ -189,8 +190,8 @@ test('a list of many paths that are not there makes a batch that can be read', a
   const work = model(workDir(t));
   const [writeBatch, readBatch] = [`${work}/B`, `${work}/B`];
   const filesFrom = ['d/new', ...Array.from({ length: 30_000 }, (_, at) => `${'x'.repeat(190)}${at}`)];
-  await failure(t, sync(`${work}/s`, `${work}/one`, { filesFrom, writeBatch }), PartialSyncError);
-  await failure(t, sync([], `${work}/two`, { readBatch }), PartialSyncError);
+  await failure(t, sync(`${work}/s`, `${work}/one`, { filesFrom, writeBatch }), SparsyncError);
+  await failure(t, sync([], `${work}/two`, { readBatch }), SparsyncError);
   t.is(readFileSync(`${work}/two/d/new`, 'utf8'), 'new');
 });
 
