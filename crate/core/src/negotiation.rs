@@ -139,6 +139,8 @@ pub(crate) fn sender_options_of(
         chmod: Chmod::default(),
         open_noatime: false,
         changing: Changing::Fail,
+        detects_renames: false,
+        snapshot_read: false,
         in_place: request.inplace,
         skip_compress: SkipList::default(),
         way: Way::Hashed,
