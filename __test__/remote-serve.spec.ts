@@ -15,9 +15,9 @@ import { accessOf, codeOf, failure, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 
-/** Runs it to its end, without a home folder where it could leave something. */
+/** Runs it to its end, without a home folder, where it can leave nothing behind. */
 function serve(...words: readonly string[]): { code: number | null; said: string } {
-  const options = { encoding: 'utf8', timeout: 20_000, env: {} } as const;
+  const options = { encoding: 'utf8', timeout: 20_000, env: {}, cwd: '/proc' } as const;
   const { status, stdout, stderr } = spawnSync(remote, ['serve', ...words], options);
   return { code: status, said: stdout + stderr };
 }

@@ -22,6 +22,32 @@ const OF_THE_COMMAND = [
   'verbose',
 ];
 
+/** What `crate/remote/src/serve.rs` acts on. */
+const OF_BOTH = [
+  'allow',
+  'anonymous',
+  'authorized-keys',
+  'client-ca',
+  'congestion',
+  'durability',
+  'exclude',
+  'fake-super',
+  'grace',
+  'help',
+  'identity',
+  'listen',
+  'max-connections',
+  'max-connections-per-address',
+  'max-connections-per-key',
+  'max-sessions',
+  'munge-links',
+  'no-tcp',
+  'read-only',
+  'refuse',
+  'root',
+  'versions',
+];
+
 const SOURCE = `export { SERVE_FLAGS } from './ts/cli/flags.js'; export { FLAG_HELP } from './ts/cli/flag-help.js';`;
 
 /** The text of the file: name, value (in brackets where it may be missing), default, `here` or `command`, and what the help says. */
@@ -38,15 +64,16 @@ async function table() {
   const { SERVE_FLAGS, FLAG_HELP } = await import(url);
   const rows = SERVE_FLAGS.map(({ name, value = '', bare, help = FLAG_HELP[name]?.help ?? '' }) => {
     const byDefault = /\(default: ([^\s,)]+)[,)]/.exec(help)?.[1] ?? '';
-    return [
-      name,
-      bare === undefined ? value : `[${value}]`,
-      byDefault,
-      OF_THE_COMMAND.includes(name) ? 'command' : 'here',
-      help,
-    ].join('\t');
+    return [name, bare === undefined ? value : `[${value}]`, byDefault, placeOf(name), help].join('\t');
   });
   return `${rows.join('\n')}\n`;
+}
+
+/** Where a flag is. A new one is accepted nowhere before somebody has said it. */
+function placeOf(name) {
+  if (OF_BOTH.includes(name)) return 'here';
+  if (OF_THE_COMMAND.includes(name)) return 'command';
+  throw new Error(`scripts/serve-flags.mjs: does sparsync-remote have --${name}?`);
 }
 
 /** Says whether the committed file is what the sources say. */
