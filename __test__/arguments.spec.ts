@@ -112,7 +112,9 @@ const {
   pinnedKeys,
   plan,
   revokeKey,
+  rotateKey,
   serve,
+  serverKey,
   sync,
   unpinKeys,
   verify,
@@ -139,7 +141,9 @@ test('every function is tried here', (t) => {
     'pinnedKeys',
     'plan',
     'revokeKey',
+    'rotateKey',
     'serve',
+    'serverKey',
     'sync',
     'unpinKeys',
     'verify',
@@ -248,6 +252,12 @@ test('keys and pins: every argument is checked', async (t) => {
   const knownHosts = `${work}/known_hosts`;
   mkdirSync(`${work}/d`);
   await fuzz(t, 'identity', (value) => identity?.(value));
+  await fuzz(t, 'serverKey', (value) => serverKey?.(value));
+  const keyPath = `${work}/missing/key.pem`;
+  await fuzz(t, 'rotateKey', (value) => rotateKey?.(Object.keys(Object(value)).length === 0 ? 5 : value));
+  for (const name of await known((options) => rotateKey?.(options))) {
+    await fuzz(t, `rotateKey, ${name}`, (value) => rotateKey?.({ keyPath, [name]: value }), ENDED);
+  }
   await fuzz(t, 'pinKey, authority', (value) => pinKey?.(value, KEY, { knownHosts }));
   await fuzz(t, 'pinKey, key', (value) => pinKey?.('host', value, { knownHosts }));
   for (const [name, call] of Object.entries({ pinnedKeys, unpinKeys })) {

@@ -50,12 +50,10 @@ impl Shared {
         }
     }
 
-    /// The scope of a key. One that is not known may just have been invited: the file is looked at before it is refused.
+    /// The scope of a key. It may have been invited or revoked a moment ago, so the file is looked at first.
     fn authorized(&self, key: &PublicKey) -> Option<Arc<Scope>> {
-        self.keys.find(key).or_else(|| {
-            refresh_keys(self);
-            self.keys.find(key)
-        })
+        refresh_keys(self);
+        self.keys.find(key)
     }
 
     /// The root of a request, when the client may know that it is there.
