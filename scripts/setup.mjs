@@ -17,6 +17,7 @@ export const JUDGES = {
   zsh: 'zsh',
   fish: 'fish',
   prometheus: 'prometheus',
+  'mkfs.xfs': 'xfsprogs',
 };
 
 /** Fails with what to install when the compilers are missing. */
