@@ -65,6 +65,9 @@ class Stage {
     this.#t.is(ended.code, 0, `${code}\n${ended.stdout}${ended.stderr}`);
     if (code.includes('sparsync invite')) this.#secret = ended.stdout;
     if (serves !== undefined) await this.#serve(serves, machine);
+    // The server takes note of a key within a second, and nobody types faster.
+    const log = (): string => readFileSync(`${here}/server.log`, 'utf8');
+    if (code.includes('keys rotate --after')) await until('the server to know the key', () => /server-key/.test(log()));
     // An exit code is told on the one stream, and why on the other.
     let rest = `${ended.stderr}${ended.stdout}`;
     for (const line of prints) {

@@ -47,7 +47,13 @@ function describeFailure(failure: Failure): string {
   const side = failure.side === 'remote' ? ' [on the server]' : '';
   // A source that is not there has no content.
   const kept = failure.oldContentKept && failure.code !== 'missing' ? ' (its old content is kept)' : '';
-  return `${safePath(failure)}: ${safe(failure.message)}${side}${kept}`;
+  const path = safePath(failure);
+  const message = safe(failure.message);
+  // An issue has no slash in front of its path; where that is one of this machine, the message has it in full.
+  const whole = ` (/${path})`;
+  return message.endsWith(whole)
+    ? `/${path}: ${message.slice(0, -whole.length)}${side}${kept}`
+    : `${path}: ${message}${side}${kept}`;
 }
 
 /**
