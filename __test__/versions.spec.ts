@@ -205,22 +205,23 @@ test('versions that a client would reach, or that are elsewhere, are refused at 
     const work = workDir(t);
     const disk = dir(work, 'disk');
     if (!mountTmpfs(t, disk, 'size=1m')) return void t.pass('no tmpfs here');
+    const served = dir(disk, 'served');
     const user = client(work);
     const server = await startServer(t, {
       home: work,
-      roots: { root: dir(disk, 'root') },
+      roots: { root: served },
       clients: [user],
       args: [`--versions=${dir(disk, 'kept')}`],
     });
     const from = dir(work, 'source');
     const old = 'x'.repeat(600_000);
-    put(`${disk}/root`, { f: old });
+    put(served, { f: old });
     put(from, { f: 'y'.repeat(600_001) });
     const ended = await cli(t, user, ['-rt', '--inplace', '--no-whole-file', `${from}/`, server.url('root')]);
     t.not(ended.code, exit.ok);
-    t.true(readFileSync(`${disk}/root/f`, 'utf8') === old);
+    t.true(readFileSync(`${served}/f`, 'utf8') === old);
 
-    const sub = dir(`${disk}/root`, 'sub');
+    const sub = dir(served, 'sub');
     if (!mountTmpfs(t, sub, 'size=1m')) return void t.pass('no second tmpfs here');
     put(sub, { g: 'the old g' });
     put(from, { 'sub/g': 'another g, longer' });

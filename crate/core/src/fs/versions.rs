@@ -285,7 +285,7 @@ mod tests {
                 for _ in 0..ROUNDS {
                     // It may have a further name at that moment, or have changed.
                     if let Ok(file) = directory.open_in_place(b"f", false) {
-                        file.write(b"XXXX", 0).expect("written");
+                        file.write(b"over", 0).expect("written");
                     }
                 }
             });
