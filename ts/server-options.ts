@@ -473,9 +473,17 @@ function checkRoot(name: string, root: unknown): ServeSettings['roots'][number] 
 /** Where versions are kept of the root at `path`. */
 function versionsOf(given: PathLike | true | undefined, path: Uint8Array, where: string): Uint8Array | undefined {
   if (given !== true) return given === undefined ? undefined : absolute(pathBytes(given, `${where}.versions`));
+  const beside = versionsBeside(path);
+  if (beside === undefined) {
+    throw new ConfigError(`option ${where}.versions must name a folder: there is none beside /`);
+  }
+  return beside;
+}
+
+/** The folder of versions beside the root at `path`, which has none where it is the top of the file system. */
+export function versionsBeside(path: Uint8Array): Uint8Array | undefined {
   const end = path.findLastIndex((byte) => byte !== 0x2f) + 1;
-  if (end === 0) throw new ConfigError(`option ${where}.versions must name a folder: there is none beside /`);
-  return Buffer.concat([path.subarray(0, end), Buffer.from('.versions')]);
+  return end === 0 ? undefined : Buffer.concat([path.subarray(0, end), Buffer.from('.versions')]);
 }
 
 /** A moment as a line has it, to the second. */

@@ -8,7 +8,7 @@ import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
 import type { Server } from '../server.js';
-import { LIMITS, limitsFrom } from '../server-options.js';
+import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
@@ -192,7 +192,7 @@ async function unitOf(
   const { unitText } = await import('./unit.js');
   const folder = (path: PathLike): string => textOf(absolute(pathBytes(path, 'a root')));
   const roots = Object.values(offered).flatMap(({ path, versions }) => {
-    const beside = versions === true ? `${folder(path).replace(/\/+$/, '')}.versions` : versions;
+    const beside = versions === true ? versionsBeside(absolute(pathBytes(path, 'a root'))) : versions;
     return beside === undefined ? [folder(path)] : [folder(path), folder(beside)];
   });
   const own = words.filter((word) => textOf(word) !== '--print-unit');

@@ -36,6 +36,22 @@ pub struct ServedRoot {
     pub versions: Option<Vec<u8>>,
 }
 
+impl ServedRoot {
+    /// What is at `path`, as it is: to be read and written, with nothing hidden or kept.
+    #[must_use]
+    pub fn new(name: &str, path: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            path,
+            read_only: false,
+            fake_super: false,
+            exclude: Vec::new(),
+            munge_links: false,
+            versions: None,
+        }
+    }
+}
+
 /// A served directory that is held open.
 pub(super) struct OpenRoot {
     pub(super) root: Root,

@@ -85,13 +85,8 @@ pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Res
         None => (b"/".to_vec(), Some(Own::new()?)),
     };
     let root = |name: &str| ServedRoot {
-        name: name.to_owned(),
-        path: served.clone(),
         read_only: options.rights == StdioRights::ReadOnly,
-        fake_super: false,
-        exclude: Vec::new(),
-        munge_links: false,
-        versions: None,
+        ..ServedRoot::new(name, served.clone())
     };
     let roots = open_roots(&[root(HOME_ROOT), root(FILES_ROOT)])?;
     let runtime_clock = Arc::<RuntimeClock>::default();

@@ -55,16 +55,10 @@ impl KnownHosts {
     /// known host into an unknown one. [`ErrorKind::Io`] when the file cannot be read.
     pub fn lookup(&self, host: &str, port: u16) -> Result<Vec<KnownKey>> {
         let wanted = host_entry(host, port);
-        let mut found = Vec::new();
-        if let Some((text, _)) = private_file::read(&self.path)? {
-            for entry in self.entries(&text) {
-                let (host, known) = entry?;
-                if host == wanted {
-                    found.push(known);
-                }
-            }
+        match private_file::read(&self.path)? {
+            Some((text, _)) => self.known(&text, &wanted),
+            None => Ok(Vec::new()),
         }
-        Ok(found)
     }
 
     /// Puts a server's key on record; the same key twice stays one line. Comments and other lines are kept; the file
@@ -112,13 +106,7 @@ impl KnownHosts {
     fn change(&self, host: &str, port: u16, key: Option<PublicKey>) -> Result<bool> {
         let wanted = checked_entry(host, port)?;
         private_file::change(&self.path, |text, _| {
-            let mut lines = Vec::new();
-            for entry in self.entries(text) {
-                let (host, known) = entry?;
-                if host == wanted {
-                    lines.push(known.line);
-                }
-            }
+            let lines: Vec<_> = self.known(text, &wanted)?.iter().map(|known| known.line).collect();
             if lines.is_empty() && key.is_none() {
                 return Ok((None, false));
             }
@@ -135,13 +123,7 @@ impl KnownHosts {
     pub fn learn(&self, host: &str, port: u16, key: PublicKey, next: Option<PublicKey>) -> Result<()> {
         let wanted = checked_entry(host, port)?;
         private_file::change(&self.path, |text, _| {
-            let mut known = Vec::new();
-            for entry in self.entries(text) {
-                let (host, entry) = entry?;
-                if host == wanted {
-                    known.push(entry);
-                }
-            }
+            let known = self.known(text, &wanted)?;
             let shown = known.iter().find(|entry| entry.key == key).copied();
             // Somebody has taken it off the record meanwhile.
             let Some(shown) = shown else { return Ok((None, ())) };
@@ -159,6 +141,18 @@ impl KnownHosts {
             }
             Ok(((kept != text).then_some(kept), ()))
         })
+    }
+
+    /// The keys of one server in the text of the file, all of which has to be well formed.
+    fn known(&self, text: &str, wanted: &str) -> Result<Vec<KnownKey>> {
+        let mut found = Vec::new();
+        for entry in self.entries(text) {
+            let (host, known) = entry?;
+            if host == wanted {
+                found.push(known);
+            }
+        }
+        Ok(found)
     }
 
     /// Normalized host and key of each entry.

@@ -7,11 +7,23 @@ use sparsync_core::proto::pack::FileId;
 use sparsync_core::proto::{
     Arrived, Basis, FilterRules, Frame, Grant, Kind, RelPath, Request, Rule, Time, WireError, limits,
 };
-use sparsync_core::{ErrorKind, Side};
+use sparsync_core::{Error, ErrorKind, Side};
 
 use crate::support::over::on_every_transport;
 use crate::support::{Node, Over, Trap, accept, noise, profile, push_to, put, snapshot, start, unhung};
 use crate::{failed, trap};
+
+/// How a push ends whose server says this once it has all of the tree.
+async fn failed_by(over: Over, request: Request, frames: &[Frame]) -> Error {
+    let trap = trap(over).await;
+    let job = start(&trap.client, request, &trap.local());
+    let mut control = trap.accepted(Grant::AsAsked).await;
+    control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
+    for frame in frames {
+        control.write(frame).await;
+    }
+    failed(&job).await
+}
 
 async fn questions_of_a_push_out_of_place_fail_it(over: Over) {
     let want = |directory, files| Frame::Want { directory, files, resume: vec![] };
@@ -51,14 +63,7 @@ async fn questions_of_a_push_out_of_place_fail_it(over: Over) {
     .into_iter()
     .enumerate()
     {
-        let trap = trap(over).await;
-        let job = start(&trap.client, push_to("dst"), &trap.local());
-        let mut control = trap.accepted(Grant::AsAsked).await;
-        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
-        for frame in &frames {
-            control.write(frame).await;
-        }
-        let error = failed(&job).await;
+        let error = failed_by(over, push_to("dst"), &frames).await;
         assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote), "{number}: {frames:?} {error:?}");
     }
 }
@@ -69,14 +74,7 @@ async fn a_profile_comes_when_it_is_asked_for_and_once(over: Over) {
     for (asked, frames) in
         [(false, vec![told(), finished()]), (true, vec![finished()]), (true, vec![told(), told(), finished()])]
     {
-        let trap = trap(over).await;
-        let job = start(&trap.client, Request { profile: asked, ..push_to("dst") }, &trap.local());
-        let mut control = trap.accepted(Grant::AsAsked).await;
-        control.until(|frame| matches!(frame, Frame::TreeEnd { .. })).await;
-        for frame in &frames {
-            control.write(frame).await;
-        }
-        let error = failed(&job).await;
+        let error = failed_by(over, Request { profile: asked, ..push_to("dst") }, &frames).await;
         assert_eq!((error.kind(), error.side()), (ErrorKind::Protocol, Side::Remote), "{asked} {frames:?} {error:?}");
     }
 }
