@@ -60,7 +60,7 @@ class Stage {
     const typed = serves === undefined ? text : text.replace(serves, '');
     const words = language === 'js' ? ['--input-type=module', '-e', typed] : ['-euc', typed];
     const command = language === 'js' ? process.execPath : 'sh';
-    const { env } = this.#place(machine);
+    const env = this.#environment(machine);
     const ended = await start(this.#t, command, words, { env, cwd: here, input: this.#secret }).ended;
     this.#t.is(ended.code, 0, `${code}\n${ended.stdout}${ended.stderr}`);
     if (code.includes('sparsync invite')) this.#secret = ended.stdout;
@@ -78,24 +78,22 @@ class Stage {
     }
   }
 
-  #place(machine: string): { env: Record<string, string | undefined> } {
+  #environment(machine: string): Record<string, string | undefined> {
     const isJob = machine === 'ci';
     return {
-      env: {
-        PATH: `${this.#work}/bin:${process.env['PATH'] ?? ''}`,
-        HOME: isJob ? undefined : `${this.#work}/${machine}`,
-        SPARSYNC_CREDENTIAL: isJob ? /sparsync-credential\S+/.exec(this.#secret)?.[0] : undefined,
-        SPARSYNC_CONFIG_DIR: undefined,
-        SPARSYNC_STATE_DIR: undefined,
-        XDG_CONFIG_HOME: undefined,
-        XDG_STATE_HOME: undefined,
-        LC_ALL: 'C',
-      },
+      PATH: `${this.#work}/bin:${process.env['PATH'] ?? ''}`,
+      HOME: isJob ? undefined : `${this.#work}/${machine}`,
+      SPARSYNC_CREDENTIAL: isJob ? /sparsync-credential\S+/.exec(this.#secret)?.[0] : undefined,
+      SPARSYNC_CONFIG_DIR: undefined,
+      SPARSYNC_STATE_DIR: undefined,
+      XDG_CONFIG_HOME: undefined,
+      XDG_STATE_HOME: undefined,
+      LC_ALL: 'C',
     };
   }
 
   async #serve(line: string, machine: string): Promise<void> {
-    const { env } = this.#place(machine);
+    const env = this.#environment(machine);
     const command = `exec ${line} --listen 127.0.0.1:${this.#port}`;
     const server = start(this.#t, 'sh', ['-c', command], { env, cwd: `${this.#work}/${machine}` });
     await until('the server', () => server.over() || server.stdout().includes('listening'));

@@ -204,7 +204,7 @@ test('versions that a client would reach, or that are elsewhere, are refused at 
   async (t) => {
     const work = workDir(t);
     const disk = dir(work, 'disk');
-    if (!mountTmpfs(t, disk, 'size=1m')) return void t.pass('no tmpfs here');
+    t.true(mountTmpfs(t, disk, 'size=1m'));
     const served = dir(disk, 'served');
     const user = client(work);
     const server = await startServer(t, {
@@ -222,7 +222,7 @@ test('versions that a client would reach, or that are elsewhere, are refused at 
     t.true(readFileSync(`${served}/f`, 'utf8') === old);
 
     const sub = dir(served, 'sub');
-    if (!mountTmpfs(t, sub, 'size=1m')) return void t.pass('no second tmpfs here');
+    t.true(mountTmpfs(t, sub, 'size=1m'));
     put(sub, { g: 'the old g' });
     put(from, { 'sub/g': 'another g, longer' });
     t.is((await cli(t, user, ['-rt', `${from}/sub/`, server.url('root', 'sub')])).code, exit.ok);

@@ -55,6 +55,20 @@ export function canBootstrap(settings: Pick<ShellSettings, 'rsh' | 'remotePath'>
   return settings.remotePath === undefined && isSshItself(remoteShell(settings));
 }
 
+/** The words of a remote shell that lead to a host, before those that it runs there. */
+export function hostWords(
+  shell: readonly string[],
+  { user, port }: { readonly user: string | undefined; readonly port: number | undefined },
+  host: string,
+): readonly string[] {
+  return [
+    ...shell,
+    ...(port === undefined ? [] : ['-p', String(port)]),
+    ...(user === undefined ? [] : ['-l', user]),
+    host,
+  ];
+}
+
 /** The command that starts the other end of a session. Nothing of a run stands in it: paths go over the pipe. */
 export function sessionCommand(host: string, via: Via, settings: ShellSettings): SessionCommand {
   const { remotePath, bootstrap = false } = settings;
@@ -81,12 +95,7 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
     if (isGiven && !isSsh)
       throw new ConfigError(`${name} is for ssh alone, and the remote shell is ${shell.join(' ')}`);
   }
-  const words = [
-    ...shell,
-    ...(via.port === undefined ? [] : ['-p', String(via.port)]),
-    ...(via.user === undefined ? [] : ['-l', via.user]),
-    host,
-  ];
+  const words = hostWords(shell, via, host);
   const shown = [...words, ...plain].join(' ');
   if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [], isSsh };
   const programs = remotePrograms();

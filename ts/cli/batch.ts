@@ -6,6 +6,7 @@ import { absolute, bytesOf, textOf } from '../paths.js';
 import type { Ends } from '../placement.js';
 import { endsOf } from './operands.js';
 import type { ParsedFlags, Word } from './parse.js';
+import { shellQuoted } from './text.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
 
 /** Flags that a batch has already, or that are of the run that writes it. */
@@ -59,6 +60,5 @@ const joined = (before: string, word: Word): Uint8Array => Buffer.concat([Buffer
 
 /** A word as a shell reads it. */
 function quoted(word: Word): Buffer {
-  const text = Buffer.from(bytes(word)).toString('latin1').replaceAll("'", "'\\''");
-  return Buffer.from(`'${text}'`, 'latin1');
+  return Buffer.from(shellQuoted(Buffer.from(bytes(word)).toString('latin1')), 'latin1');
 }

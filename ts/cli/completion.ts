@@ -7,6 +7,7 @@ import { flagHelp, verbHelp } from './help.js';
 import { print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { Flag, Word } from './parse.js';
+import { shellQuoted } from './text.js';
 
 const PURPOSE = `Prints what a shell needs to complete verbs, flags, their values and files:
 
@@ -103,9 +104,6 @@ function bashValue(flag: Flag): string {
   return value === undefined ? ':' : `_sparsync_words '${value.join(' ')}'`;
 }
 
-/** A word of a shell that nothing in it means anything to. */
-const single = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
-
 function zsh(): string {
   const verbs = ALL.map(([name, { flags, words }]) => {
     const first =
@@ -113,7 +111,7 @@ function zsh(): string {
         ? "'1: :_sparsync_first'"
         : words.length === 0
           ? "'1:file:_files'"
-          : single(`1: :(${words.join(' ')})`);
+          : shellQuoted(`1: :(${words.join(' ')})`);
     return `    ${name}) _arguments -s -S \\
       ${[...flags.flatMap(zshFlag), first, "'*:file:_files'"].join(' \\\n      ')} ;;`;
   });
@@ -136,13 +134,15 @@ _sparsync "$@"`;
 function zshFlag(flag: Flag): string[] {
   const help = `[${flagHelp(flag).help.replaceAll(/[[\]\\:]/g, String.raw`\$&`)}]`;
   const many = flag.many === true ? '*' : '';
-  if (flag.value === undefined) return spellings(flag).map((word) => single(`${many}${word}${help}`));
+  if (flag.value === undefined) return spellings(flag).map((word) => shellQuoted(`${many}${word}${help}`));
   const found = wanted(flag);
   const action =
     found === 'file' ? '_files' : found === 'folder' ? '_files -/' : found === undefined ? ' ' : `(${found.join(' ')})`;
   const value = `${flag.value.replaceAll(':', String.raw`\:`)}:${action}`;
-  if (!isSeparate(flag)) return [single(`${many}--${flag.name}=-${help}::${value}`)];
-  return spellings(flag).map((word) => single(`${many}${word}${word.startsWith('--') ? '=' : '+'}${help}:${value}`));
+  if (!isSeparate(flag)) return [shellQuoted(`${many}--${flag.name}=-${help}::${value}`)];
+  return spellings(flag).map((word) =>
+    shellQuoted(`${many}${word}${word.startsWith('--') ? '=' : '+'}${help}:${value}`),
+  );
 }
 
 function fish(): string {

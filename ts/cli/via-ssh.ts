@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { hostname, userInfo } from 'node:os';
 
 import { ConfigError, ConnectionError, makeError } from '../errors.js';
-import { remoteShell } from '../session-command.js';
+import { hostWords, remoteShell } from '../session-command.js';
 import { pipeParts } from '../shell.js';
 import type { ParsedFlags } from './parse.js';
+import { shellQuoted } from './text.js';
 
 /** The flags of `invite` that go to the other machine as they are. */
 const PASSED = ['root', 'prefix', 'allow', 'quota', 'entries', 'expires'] as const;
@@ -25,10 +26,7 @@ export async function invitationViaSsh(flags: ParsedFlags): Promise<{ invitation
   pipeParts({ ...place, path: '' }, '--via-ssh');
   const shell = remoteShell({ rsh: flags.text('rsh') });
   const words = [
-    ...shell,
-    ...(place.port === undefined ? [] : ['-p', String(place.port)]),
-    ...(user === undefined ? [] : ['-l', user]),
-    place.host,
+    ...hostWords(shell, place, place.host),
     [flags.text('sparsync-path') ?? 'sparsync', ...inviteWords(flags).map(quoted)].join(' '),
   ];
   const text = await answerOf(words, `${shell.join(' ')} ${place.host}`);
@@ -60,7 +58,7 @@ function ownName(): string {
 function quoted(word: string): string {
   if (/\p{Cc}/u.test(word))
     throw new ConfigError(`a control character cannot go to the shell of another machine: ${JSON.stringify(word)}`);
-  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+  return shellQuoted(word);
 }
 
 /** What a command says; what it complains of goes to the terminal, where it may ask for a password as well. */

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use sparsync_proto::{Kind, RelPath, Request};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Mount, Root, below};
+use crate::fs::{Mount, Root, absolute_path, below};
 use crate::marks::only_copy;
 use crate::prepare::Destination;
 use crate::sources::Source;
@@ -199,9 +199,7 @@ fn identity(directory: impl AsFd) -> Option<(u64, u64)> {
 }
 
 fn path_of(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    Some(rustix::fs::readlinkat(CWD, link, Vec::new()).ok()?.into_bytes())
+    absolute_path(directory).ok()
 }
 
 /// A directory, and all those above it, each reached from the one before.

@@ -78,6 +78,11 @@ pub(crate) fn open(path: &[u8]) -> Result<Opened> {
     reading.tree(again)
 }
 
+/// A number as it stands in a batch, its least byte first.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 struct Reading<'a> {
     path: &'a [u8],
     input: BufReader<File>,
@@ -141,7 +146,7 @@ impl Reading<'_> {
     /// Reads a record. Says false at the end.
     fn record(&mut self) -> Result<bool> {
         let head = self.take(HEAD_BYTES)?;
-        let length = head[1..].iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
+        let length = number(&head[1..]);
         let end = (self.at + HEAD_BYTES as u64).checked_add(length);
         let Some(end) = end.filter(|end| *end <= self.bytes) else { return self.cut() };
         let Some(bytes) = usize::try_from(length).ok().filter(|bytes| *bytes <= RECORD_BYTES_MAX) else {
@@ -235,7 +240,7 @@ impl Reading<'_> {
         let Some(held) = bytes.checked_sub(8).filter(|held| *held > 0) else { return self.edited("an empty part") };
         let place = self.take(8)?;
         self.hash.update(&place);
-        let at = place.iter().rev().fold(0, |at, byte| at << 8 | u64::from(*byte));
+        let at = number(&place);
         let (from, held) = (self.at + (HEAD_BYTES + 8) as u64, held as u64);
         let follows = self.parts.last().is_none_or(|last| last.at + last.bytes <= at);
         if !follows || at.checked_add(held).is_none() {
@@ -252,7 +257,7 @@ impl Reading<'_> {
             return self.edited("a file that is cut short");
         };
         let Ok(path) = RelPath::new(path) else { return self.edited("a file without a path") };
-        let (size, mut parts) = (u64::from_le_bytes(*size), std::mem::take(&mut self.parts));
+        let (size, mut parts) = (number(size), std::mem::take(&mut self.parts));
         if parts.last().is_some_and(|last| last.at + last.bytes > size) {
             return self.edited("a part behind the end of its file");
         }

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sparsync_proto::{
     Action, Directory, Entry, Frame, IdKind, Issue, IssueKind, Item, Kind, Listing, Name, OwnerName, RelPath, Request,
@@ -17,7 +16,7 @@ use sparsync_proto::{
 
 use super::{DROP, END, FILE, FRAMES, HEAD_BYTES, MAGIC, PART, VERSION};
 use crate::accounts::SystemAccounts;
-use crate::engine::{Accounts as _, Recorder, Source};
+use crate::engine::{Accounts as _, Recorder, Source, settles_in};
 use crate::error::{Error, Result};
 use crate::prepare;
 use crate::storage::{self, Access, Directory as _, File as _, Scan, Stamp, Status, Storage};
@@ -26,8 +25,6 @@ use crate::storage::{self, Access, Directory as _, File as _, Scan, Stamp, Statu
 const FRAMES_BYTES: usize = 256 << 10;
 /// Bytes of content that are read together.
 const PART_BYTES: usize = 1 << 20;
-/// How old the last change of a file has to be for another one to show.
-const CHANGE_SETTLES: Duration = Duration::from_millis(20);
 
 /// The batch of a run, which is written while that goes on.
 pub(crate) struct BatchWriter {
@@ -347,7 +344,9 @@ impl State {
         if !is_same(&file.status()?) {
             return Err(changed());
         }
-        settle(&stamp);
+        if let Some(wait) = settles_in(stamp.ctime) {
+            std::thread::sleep(wait);
+        }
         let mut hash = blake3::Hasher::new();
         let mut at = 0;
         while at < entry.size {
@@ -391,15 +390,5 @@ impl State {
         self.out.is_named = true;
         let above = std::path::Path::new(OsStr::from_bytes(path)).parent();
         above.map_or(Ok(()), |above| File::open(above)?.sync_all())
-    }
-}
-
-/// Waits until the last change of a file is old enough for another one to show.
-fn settle(stamp: &Stamp) {
-    let (seconds, nanos) = (stamp.ctime.seconds, stamp.ctime.nanos);
-    let changed = u64::try_from(seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, nanos));
-    let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
-    if let Some(wait) = age.and_then(|age| CHANGE_SETTLES.checked_sub(age)) {
-        std::thread::sleep(wait);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) use buffers::{share, take as take_buffer};
 pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, control_lane, data_queues};
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::Quota;
-pub(crate) use reader::{SkipList, Way};
+pub(crate) use reader::{SkipList, Way, settles_in};
 pub(crate) use receiver::{
     Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions, Stamps,
     Told, WriteOptions, run_receiver,

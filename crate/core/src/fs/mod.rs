@@ -20,7 +20,7 @@ pub(crate) use lock::{DestinationLock, LockFor};
 pub(crate) use mounts::{Mount, below};
 pub(crate) use named::{open_named, trusts};
 pub use root::umask;
-pub(crate) use root::{Root, Space};
+pub(crate) use root::{Root, Space, absolute_path};
 pub(crate) use status::status;
 pub(crate) use versions::Changing;
 pub(crate) use view::{Targets, View};

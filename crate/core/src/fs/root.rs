@@ -1,6 +1,6 @@
 //! A tree's root as a held descriptor, and the only way from it to a directory below.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -186,9 +186,7 @@ impl Root {
 
     /// The absolute path that the descriptor has now.
     pub(crate) fn absolute_path(&self) -> Result<Vec<u8>> {
-        use std::os::fd::AsRawFd;
-        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        Ok(rustix::fs::readlinkat(CWD, link, Vec::new()).map_err(CallError::of("readlinkat"))?.into_bytes())
+        absolute_path(self.fd())
     }
 
     /// Free and used space of the root's file system.
@@ -278,6 +276,12 @@ fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> rustix::io:
         }
     }
     Err(Errno::AGAIN)
+}
+
+/// The absolute path that a held descriptor has now.
+pub(crate) fn absolute_path(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(rustix::fs::readlinkat(CWD, link, Vec::new()).map_err(CallError::of("readlinkat"))?.into_bytes())
 }
 
 /// Opens a sub-directory, which must be one and not a symlink to one.

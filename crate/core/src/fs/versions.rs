@@ -4,17 +4,18 @@
 //! name of it where that can be, and a copy elsewhere; a call whose content cannot be kept fails, and nothing has changed.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
 use sparsync_proto::{Name, RelPath};
 
 use super::directory::FsDirectory;
 use super::file::FsFile;
-use super::root::open_child;
+use super::mounts::below;
+use super::root::{absolute_path, open_child};
 use super::view::View;
 use crate::storage::{
     Access, CallError, File as _, Result, TempName, TempNames, WriteDirectory as _, WriteFile as _, copy_content,
@@ -95,7 +96,8 @@ impl Versions {
 
     /// Keeps the entry `name`, which is going to lose that name. A directory is none of those, and neither is what is unfinished.
     pub(super) fn keep(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-        let Some((to, mut called)) = self.place(directory, name)? else { return Ok(()) };
+        let Some(to) = self.place(directory, name)? else { return Ok(()) };
+        let mut called = free(to.as_fd(), name)?;
         loop {
             match rustix::fs::linkat(directory, name, &to, &called, AtFlags::empty()) {
                 // It has gone by itself.
@@ -112,7 +114,7 @@ impl Versions {
 
     /// Keeps a copy of an open file, which has this name and is going to be written over.
     pub(super) fn copy(&self, directory: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<()> {
-        let Some((to, _)) = self.place(directory, name)? else { return Ok(()) };
+        let Some(to) = self.place(directory, name)? else { return Ok(()) };
         let (from, to, file) = (plain(directory)?, plain(to.as_fd())?, FsFile::new(cloned(file)?, false));
         let temp_name = self.names.next();
         let made = to.create_file(&temp_name, 0o600).and_then(|copy| {
@@ -123,8 +125,8 @@ impl Versions {
         place_copy(made, &to, &temp_name, name)
     }
 
-    /// Where to keep an entry, and by which name; nothing when it is not to be kept.
-    fn place(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(Arc<OwnedFd>, Vec<u8>)>> {
+    /// Where to keep an entry; nothing when it is not to be kept.
+    fn place(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Arc<OwnedFd>>> {
         if TempName::parse(name).is_some() {
             return Ok(None);
         }
@@ -138,9 +140,7 @@ impl Versions {
         if TempName::is_in(&at) {
             return Ok(None);
         }
-        let to = self.directory(&at)?;
-        let called = free(to.as_fd(), name)?;
-        Ok(Some((to, called)))
+        self.directory(&at).map(Some)
     }
 
     /// Keeps a copy of an entry that can have no further name there.
@@ -154,10 +154,8 @@ impl Versions {
 
     /// Where a directory is below the tree, symlinks on the way to it not counted.
     fn path_of(&self, directory: BorrowedFd<'_>) -> Result<RelPath> {
-        let (top, path) = (absolute(self.served.as_fd())?, absolute(directory)?);
-        let below = path.strip_prefix(top.strip_suffix(b"/").unwrap_or(&top));
-        let below = below.and_then(|below| if below.is_empty() { Some(below) } else { below.strip_prefix(b"/") });
-        below.and_then(|below| RelPath::new(below).ok()).ok_or(Errno::XDEV.into())
+        let (top, path) = (absolute_path(self.served.as_fd())?, absolute_path(directory)?);
+        below(&path, &top).and_then(|below| RelPath::new(below).ok()).ok_or(Errno::XDEV.into())
     }
 
     /// The directory for versions of what is in the one at `path`, which is made where it is missing.
@@ -224,11 +222,6 @@ fn plain(directory: BorrowedFd<'_>) -> Result<FsDirectory> {
 
 fn cloned(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(fd.try_clone_to_owned().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?)
-}
-
-fn absolute(directory: BorrowedFd<'_>) -> Result<Vec<u8>> {
-    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    Ok(rustix::fs::readlinkat(CWD, link, Vec::new()).map_err(CallError::of("readlinkat"))?.into_bytes())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase, SET_GID, SE
 use self::error::ReadError;
 pub(crate) use self::skip::SkipList;
 pub(super) use self::state::settle;
+pub(crate) use self::state::settles_in;
 use self::state::{State, look};
 use super::frozen::Freezer;
 use super::lanes::Pack;

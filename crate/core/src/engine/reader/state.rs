@@ -33,14 +33,18 @@ impl State {
     }
 }
 
-/// Waits until the last change of a file is old enough for another one to show. Clocks that are ahead are not waited for.
+/// Waits until the last change of a file is old enough for another one to show.
 pub(crate) fn settle(ctime: Time, clock: &mut ThreadClock) {
-    let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
-    if let Some(age) = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())
-        && let Some(wait) = CHANGE_SETTLES.checked_sub(age)
-    {
+    if let Some(wait) = settles_in(ctime) {
         clock.during(Phase::wait_settle, || std::thread::sleep(wait));
     }
+}
+
+/// How long it takes until that is so; nothing when it is. Clocks that are ahead are not waited for.
+pub(crate) fn settles_in(ctime: Time) -> Option<Duration> {
+    let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
+    let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())?;
+    CHANGE_SETTLES.checked_sub(age)
 }
 
 /// An open file as it is now, with the permission bits that it is taken to have.

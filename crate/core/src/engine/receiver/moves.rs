@@ -314,9 +314,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let after = file.status().ok()?;
         let (name, goes) = (name.as_bytes().to_vec(), goes && status.links == 1);
         let from = MovedFrom { directory, name, status, digest, goes };
-        let is_still =
-            from.is_same(&gone.status) && from.is_same(&after) && { status.stamp.ctime } == { after.stamp.ctime };
-        is_still.then_some(from)
+        (from.is_same(&gone.status) && from.is_untouched(&after)).then_some(from)
     }
 }
 

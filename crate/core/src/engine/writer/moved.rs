@@ -95,8 +95,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     ) -> storage::Result<()> {
         let source = from.open_own_file(0, &moved.name)?;
         let is_same = |found: Status| {
-            let is_later = is_untouched && { found.stamp.ctime } != { moved.status.stamp.ctime };
-            if moved.is_same(&found) && !is_later { Ok(()) } else { Err(CallError::from(Errno::STALE)) }
+            let is_it = if is_untouched { moved.is_untouched(&found) } else { moved.is_same(&found) };
+            if is_it { Ok(()) } else { Err(CallError::from(Errno::STALE)) }
         };
         is_same(source.status()?)?;
         let copied = self.writing.session.long_work(|| copy_content(&source, &new.file))?;
