@@ -68,19 +68,6 @@ pub(super) struct MovedFrom {
     pub(super) goes: bool,
 }
 
-impl MovedFrom {
-    /// Whether what has this status is what was hashed.
-    pub(super) fn is_same(&self, found: &Status) -> bool {
-        let of = |status: &Status| (status.device, { status.stamp.ino }, status.size, status.meta.mtime);
-        found.kind == Kind::File && of(found) == of(&self.status)
-    }
-
-    /// Whether nobody has changed anything of it since, its links and attributes among that.
-    pub(super) fn is_untouched(&self, found: &Status) -> bool {
-        self.is_same(found) && { found.stamp.ctime } == { self.status.stamp.ctime }
-    }
-}
-
 /// A directory with files on their way.
 #[derive(Debug)]
 pub(super) struct Incoming {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use sparsync_proto::{HiddenPaths, Kind, RelPath, limits};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Changing, Root, View};
+use crate::fs::{Changing, Root, View, below};
 use crate::storage::{Access, CallError, Directory as _, Storage as _};
 use crate::views::check_munged;
 
@@ -146,15 +146,11 @@ fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
 fn check_apart(open: &HashMap<String, OpenRoot>) -> Result<()> {
     let path_of =
         |root: &Root| root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()));
-    let is_within = |path: &[u8], above: &[u8]| {
-        let above = above.strip_suffix(b"/").unwrap_or(above);
-        path.strip_prefix(above).is_some_and(|below| below.is_empty() || below.starts_with(b"/"))
-    };
     for versions in open.values().filter_map(|root| root.versions.as_ref().map(|(versions, _)| versions)) {
         let kept = path_of(versions)?;
         for (name, served) in open {
             let served = path_of(&served.root)?;
-            if is_within(&kept, &served) || is_within(&served, &kept) {
+            if below(&kept, &served).is_some() || below(&served, &kept).is_some() {
                 let message =
                     format!("versions must not be in the root {name:?}, nor around it: clients would reach them");
                 return Err(Error::new(ErrorKind::Config, message).at(&kept));

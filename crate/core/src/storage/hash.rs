@@ -21,13 +21,6 @@ pub(crate) trait Sums: std::fmt::Debug + Send + Sync {
     fn save(&self);
 }
 
-/// Whether two looks have seen the same state of a file.
-fn is_same(one: &Status, other: &Status) -> bool {
-    let of =
-        |status: &Status| (status.device, { status.stamp.ino }, status.size, status.meta.mtime, { status.stamp.ctime });
-    of(one) == of(other)
-}
-
 /// Buffers for hashing the files of a directory.
 #[derive(Default)]
 pub(super) struct Contents {
@@ -58,7 +51,7 @@ impl Contents {
         let digest = *hasher.finalize().as_bytes();
         // It is the file that was looked at, and nobody has changed it since.
         if let Some((sums, begun)) = begun
-            && file.status().is_ok_and(|after| is_same(&after, status))
+            && file.status().is_ok_and(|after| after.is_untouched(status))
         {
             sums.keep(status, begun, &digest);
         }

@@ -98,6 +98,19 @@ pub(crate) struct Status {
     pub(crate) is_mount_point: Option<bool>,
 }
 
+impl Status {
+    /// Whether it is a file, and the one that `earlier` was seen of, with the content that it had then as far as a status tells.
+    pub(crate) fn is_same(&self, earlier: &Self) -> bool {
+        let of = |status: &Self| (status.device, { status.stamp.ino }, status.size, status.meta.mtime);
+        self.kind == Kind::File && of(self) == of(earlier)
+    }
+
+    /// Whether it is a file that nobody has changed in anything since `earlier`, its links and attributes among that.
+    pub(crate) fn is_untouched(&self, earlier: &Self) -> bool {
+        self.is_same(earlier) && { self.stamp.ctime } == { earlier.stamp.ctime }
+    }
+}
+
 /// What an entry of the destination had before its attributes are set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {

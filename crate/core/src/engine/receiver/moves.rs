@@ -314,7 +314,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let after = file.status().ok()?;
         let (name, goes) = (name.as_bytes().to_vec(), goes && status.links == 1);
         let from = MovedFrom { directory, name, status, digest, goes };
-        (from.is_same(&gone.status) && from.is_untouched(&after)).then_some(from)
+        (gone.status.is_same(&from.status) && after.is_untouched(&from.status)).then_some(from)
     }
 }
 

@@ -70,7 +70,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             directory.make_hard_link((from, &moved.name), &temp_name)?;
             let opened = directory.open_own_file(0, &temp_name).and_then(|file| Ok((file.status()?, file)));
             match opened {
-                Ok((status, file)) if moved.is_same(&status) && status.links == 2 => {
+                Ok((status, file)) if status.is_same(&moved.status) && status.links == 2 => {
                     held = Some(file);
                     Ok(temp_name)
                 }
@@ -95,7 +95,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     ) -> storage::Result<()> {
         let source = from.open_own_file(0, &moved.name)?;
         let is_same = |found: Status| {
-            let is_it = if is_untouched { moved.is_untouched(&found) } else { moved.is_same(&found) };
+            let is_it = if is_untouched { found.is_untouched(&moved.status) } else { found.is_same(&moved.status) };
             if is_it { Ok(()) } else { Err(CallError::from(Errno::STALE)) }
         };
         is_same(source.status()?)?;
