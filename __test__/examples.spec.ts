@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
+import { issueCredential, serve } from '../dist/index.js';
 import { assertEqual, judged } from './helpers/judge.js';
 import { type Ended, start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
@@ -47,17 +48,25 @@ judged('examples/nightly-backup mirrors a folder, and refuses to mirror a loss',
 });
 
 judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (t) => {
-  const made = await setup(t);
-  const { work, served, server, client, url } = made;
+  const work = workDir(t);
+  const served = dir(work, 'served');
+  const files = { authorizedKeysPath: `${work}/authorized_keys`, keyPath: `${work}/server.pem` };
+  const { keyPath, authorizedKeysPath } = files;
+  const server = await serve({ roots: { root: served }, identity: { keyPath }, authorizedKeysPath });
+  t.teardown(() => server.close({ graceMs: 0 }));
+  const rights = { roots: ['root'], operations: ['read', 'write', 'delete', 'owner'] as const };
+  const { credential } = await issueCredential('ci', `127.0.0.1:${server.port}`, { ...files, ...rights });
+  server.reload();
   const built = dir(work, 'dist');
   plainTree(built, { directories: 2, files: 20 });
   const artifacts = (action: string, folder: string): Promise<Ended> =>
     start(t, 'sh', [example('ci-artifacts/artifacts.sh'), action, folder], {
       env: {
-        ...client.env,
-        ARTIFACTS_URL: url(),
+        SPARSYNC_CONFIG_DIR: `${work}/job`,
+        SPARSYNC_STATE_DIR: `${work}/job`,
+        SPARSYNC_CREDENTIAL: credential,
+        ARTIFACTS_URL: `sparsync://127.0.0.1:${server.port}/root`,
         COMMIT: '0123abc',
-        ARTIFACTS_SERVER_KEY: server.pin,
         SPARSYNC: `${process.execPath} ${program}`,
       },
     }).ended;

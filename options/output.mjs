@@ -150,6 +150,13 @@ export const rows = [
   },
   { kind: own(), flag: 'json', shared: true, verify: true, help: 'one JSON object per line on stdout (schema 1)' },
   {
+    kind: own({ value: 'NAME' }),
+    flag: 'reporter',
+    choices: { list: 'REPORTERS', from: './reporter.js' },
+    verify: true,
+    help: 'pretty, json (as --json) or github (default on GitHub Actions: annotations, summary, outputs)',
+  },
+  {
     kind: own({ value: 'FILE' }),
     flag: 'config',
     off: 'none',

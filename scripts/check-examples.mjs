@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { identity, serve } from '../dist/index.js';
+import { identity, issueCredential, serve } from '../dist/index.js';
 import { ROOT, run } from './process.mjs';
 import { runChecks } from './tap.mjs';
 import { compareTrees } from './tree-compare.mjs';
@@ -23,6 +23,11 @@ const clientEnv = {
 const { publicKey: key } = await identity(join(clientEnv.SPARSYNC_CONFIG_DIR, 'key.pem'));
 const roots = { nightly: folder('backups'), builds: folder('builds') };
 const server = await serve({ roots, allow: [{ name: 'example', key }] });
+const { credential } = await issueCredential('ci', `127.0.0.1:${server.port}`, {
+  roots: ['builds'],
+  operations: ['read', 'write', 'delete'],
+});
+server.reload();
 
 function expect(condition, message) {
   if (!condition) throw new Error(message);
@@ -51,9 +56,9 @@ function backup(source, target) {
 
 function artifacts(action, path, commit) {
   const env = {
-    ...clientEnv,
+    SPARSYNC_CONFIG_DIR: join(work, 'job'),
+    SPARSYNC_CREDENTIAL: credential,
     ARTIFACTS_URL: server.url('builds'),
-    ARTIFACTS_SERVER_KEY: server.publicKey,
     COMMIT: commit,
     SPARSYNC: `${process.execPath} ${join(ROOT, 'dist', 'cli', 'main.js')}`,
   };

@@ -23,6 +23,7 @@ const NOT_IN_FILES: readonly string[] = [
   'config',
   'explain',
   'json',
+  'reporter',
   'dry-run',
   'list-only',
   'print-unit',

@@ -11,6 +11,7 @@ import { endsOf, operandLocation, operandLocations } from './operands.js';
 import { print } from './output.js';
 import type { ParsedFlags } from './parse.js';
 import { printError } from './report.js';
+import { reporter } from './reporter.js';
 import { transferOptions } from './sync-options.js';
 import { safe } from './names.js';
 
@@ -29,7 +30,7 @@ export async function explainCommand(flags: ParsedFlags): Promise<number> {
         () => new AbortController().signal,
         () => explain(operands, destination, path, options),
       );
-      for (const one of told) await tell(one, flags.on('json'));
+      for (const one of told) await tell(one, reporter() === 'json');
     }
     return EXIT.ok;
   } catch (error) {

@@ -279,6 +279,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   'human-readable': { category: 'Output', help: 'show sizes with units of 1000, twice of 1024' },
   '8-bit-output': { category: 'Output', help: 'show bytes of names that are no text as they are' },
   json: { category: 'Output', help: 'one JSON object per line on stdout (schema 1)' },
+  reporter: {
+    category: 'Output',
+    help: 'pretty, json (as --json) or github (default on GitHub Actions: annotations, summary, outputs)',
+  },
   config: {
     category: 'Output',
     help: 'read settings from FILE alone, and from no sparsync.toml (--no-config: from no file)',

@@ -1,10 +1,12 @@
 import { NotFoundError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
 import type { Failure, SyncResult, Warning } from '../events.js';
 import { exitCodeFor } from './exit-codes.js';
+import { annotate } from './github.js';
 import { hintFor } from './hints.js';
 import { errorRecord, printJson } from './json.js';
 import { note } from './output.js';
 import { safe, safePath } from './names.js';
+import { reporter } from './reporter.js';
 import { colored, count, size } from './text.js';
 
 /** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
@@ -24,9 +26,13 @@ export function printError(thrown: unknown): number {
       ? ''
       : ` (${safePath({ path: error.path, ...(error.pathBytes === undefined ? {} : { pathBytes: error.pathBytes }) })})`;
   const side = error.side === 'remote' ? ' [on the server]' : '';
-  note(`${colored(`error[${error.code}]`, 'red', 'stderr')}: ${safe(error.message)}${where}${side}`);
+  const text = `${safe(error.message)}${where}${side}`;
   const hint = hintFor(error);
-  if (hint !== undefined) note(`  help: ${hint}`);
+  if (reporter() === 'github') annotate('error', error.code, `${text}${hint === undefined ? '' : `\nhelp: ${hint}`}`);
+  else {
+    note(`${colored(`error[${error.code}]`, 'red', 'stderr')}: ${text}`);
+    if (hint !== undefined) note(`  help: ${hint}`);
+  }
   if (error.code === 'ERR_SPARSYNC_INTERNAL' && error.stack !== undefined) note(error.stack);
   return exitCodeFor(error);
 }
@@ -38,7 +44,11 @@ export async function printErrorJson(error: SparsyncError): Promise<void> {
 
 /** Prints the paths that are not what they should be. */
 export function printFailures(result: SyncResult): void {
-  for (const failure of result.failures.slice(0, FAILURES_SHOWN)) note(describeFailure(failure));
+  for (const failure of result.failures.slice(0, FAILURES_SHOWN)) {
+    const text = describeFailure(failure);
+    if (reporter() !== 'github') note(text);
+    else annotate(failure.code === 'vanished' ? 'warning' : 'error', failure.code, text);
+  }
   const more = result.failures.length - FAILURES_SHOWN + result.failuresDropped;
   if (more > 0) note(`… and ${count(more)} more`);
 }
@@ -67,7 +77,9 @@ export function printWarnings(result: SyncResult, wantsOwners: boolean): void {
       warning.path === undefined
         ? ''
         : `${safePath({ path: warning.path, ...(warning.pathBytes === undefined ? {} : { pathBytes: warning.pathBytes }) })}: `;
-    note(`${colored('warning', 'yellow', 'stderr')}: ${path}${safe(warning.message)}`);
+    const text = `${path}${safe(warning.message)}`;
+    if (reporter() === 'github') annotate('warning', warning.code ?? 'notice', text);
+    else note(`${colored('warning', 'yellow', 'stderr')}: ${text}`);
   }
 }
 

@@ -3,6 +3,7 @@ import type { TransferOptions } from '../options.js';
 import { formatOf, infoLevels } from './info.js';
 import type { InfoLevels } from './info.js';
 import type { ParsedFlags } from './parse.js';
+import { reporter } from './reporter.js';
 import { flaggedOptions } from './transfer-flags.js';
 
 /** Flags that say when is deleted, those of one meaning together. */
@@ -16,10 +17,11 @@ function wantedItems(
   const said = ['name', 'del', 'progress', 'skip', 'backup'] as const;
   const isLogged = flags.text('log-file') !== undefined && flags.text('log-file-format') !== '';
   const isSaid = !flags.on('quiet') && (formatOf(flags) !== undefined || said.some((word) => info[word] > 0));
-  const isShown = !flags.on('json') && (isSaid || isLogged);
+  const isJson = reporter() === 'json';
+  const isShown = !isJson && (isSaid || isLogged);
   return {
-    items: isShown || flags.on('json'),
-    itemDetails: isShown || (!flags.on('json') && info.stats > 0),
+    items: isShown || isJson,
+    itemDetails: isShown || (!isJson && info.stats > 0),
     itemUnchanged: isShown && !flags.on('quiet') && (flags.times('itemize-changes') > 1 || info.name > 1),
     itemBackups: isShown && info.backup > 0,
   };

@@ -29,8 +29,9 @@ import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
 import type { ProgressLines } from './progress-lines.js';
 import { Interrupted, onSignals } from './signals.js';
+import { chooseReporter, reporter } from './reporter.js';
 import { transferOptions } from './sync-options.js';
-import { safe, showHighBytes } from './names.js';
+import { safe, safeBytes, showHighBytes } from './names.js';
 import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
 
 /** Flags of batches. */
@@ -50,6 +51,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     foreign: async () => (await import('./foreign-flags.js')).FOREIGN_FLAGS,
     project: true,
   });
+  chooseReporter(flags);
   if (flags.on('version')) {
     const { versionJson, versionText } = await import('./version.js');
     await print(flags.times('version') > 1 ? versionJson() : versionText());
@@ -92,7 +94,7 @@ class SyncRun {
 
   constructor(flags: ParsedFlags) {
     this.#flags = flags;
-    this.#json = flags.on('json');
+    this.#json = reporter() === 'json';
     this.#info = infoLevels(flags);
     this.#lists = listsOnly(flags);
   }
@@ -114,10 +116,13 @@ class SyncRun {
       await this.#openLog();
       await this.#connectAndRun(ends, connect, transfer);
       const exitCode = await this.#finish();
+      await this.#tellGithub(exitCode, this.#result);
       lastRun = remoteEnd(ends) === undefined ? 'local' : 'remote';
       return exitCode;
     } catch (error) {
-      return await this.#fail(error);
+      const exitCode = await this.#fail(error);
+      await this.#tellGithub(exitCode, resultOf(error), error);
+      return exitCode;
     } finally {
       await this.#log?.close();
       removeHandlers();
@@ -335,6 +340,19 @@ class SyncRun {
     if (this.#isTelling) await (await this.#account?.())?.end(result);
   }
 
+  async #tellGithub(exitCode: number, result: SyncResult | undefined, error?: unknown): Promise<void> {
+    if (reporter() !== 'github') return;
+    const { tellGithub } = await import('./github.js');
+    tellGithub({
+      exitCode,
+      ends: this.#flags.operands.map((word) => safeBytes(Buffer.from(word))),
+      dryRun: this.#flags.on('dry-run'),
+      stats: result?.stats ?? this.#current?.stats(),
+      result,
+      error: error === undefined || error instanceof Interrupted ? undefined : fromNative(error),
+    });
+  }
+
   async #fail(error: unknown): Promise<number> {
     const { printError, printErrorJson, summaryLine } = await import('./report.js');
     if (error instanceof Interrupted) {
@@ -355,8 +373,7 @@ class SyncRun {
     }
     if (this.#json) await printErrorJson(fromNative(error));
     // What was done, and where the time went, is known also of a run that did not do everything.
-    const result =
-      error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
+    const result = resultOf(error);
     if (result !== undefined) this.#keepProfile(result);
     if (tellsAll(error)) await this.#tellBatch();
     if (error instanceof PartialSyncError) await this.#printWarnings(error.result);
@@ -364,6 +381,11 @@ class SyncRun {
     if (result !== undefined) await this.#tellEnd(result);
     return exitCode;
   }
+}
+
+/** What was done by a run that did not do everything. */
+function resultOf(error: unknown): SyncResult | undefined {
+  return error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
 }
 
 /** Looks whether a remote path is a directory. */

@@ -22,6 +22,7 @@ import {
 } from './flag-values.js';
 import { filesFromOf } from './lists.js';
 import type { Flag, ParsedFlags } from './parse.js';
+import { REPORTERS } from './reporter.js';
 
 export const RELATIVE_FLAG: Flag = { name: 'relative', short: 'R' };
 export const IMPLIED_DIRS_FLAG: Flag = { name: 'implied-dirs' };
@@ -90,6 +91,7 @@ export const BWLIMIT_FLAG: Flag = { name: 'bwlimit', value: 'RATE', project: tru
 export const VERBOSE_FLAG: Flag = { name: 'verbose', short: 'v', project: true };
 export const QUIET_FLAG: Flag = { name: 'quiet', short: 'q' };
 export const JSON_FLAG: Flag = { name: 'json' };
+export const REPORTER_FLAG: Flag = { name: 'reporter', value: 'NAME', choices: REPORTERS };
 export const CONFIG_FLAG: Flag = { name: 'config', value: 'FILE', off: 'none' };
 export const HELP_FLAG: Flag = { name: 'help' };
 export const IDENTITY_FLAG: Flag = { name: 'identity', value: 'FILE' };
@@ -271,6 +273,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'human-readable', short: 'h', project: true },
   { name: '8-bit-output', short: '8', project: true },
   JSON_FLAG,
+  REPORTER_FLAG,
   CONFIG_FLAG,
   HELP_FLAG,
   { name: 'version', short: 'V' },

@@ -8,6 +8,8 @@ import { connectOptions } from './connecting.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
+import { annotate, tellGithub } from './github.js';
+import type { Ending } from './github.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { refuseRemoteList } from './lists.js';
@@ -15,9 +17,10 @@ import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
 import { CONNECTING_FLAGS } from './transfer-flags.js';
 import type { ParsedFlags, Word } from './parse.js';
 import { printError, printErrorJson } from './report.js';
+import { chooseReporter, reporter } from './reporter.js';
 import { Interrupted, onSignals } from './signals.js';
 import { operandLocation } from './operands.js';
-import { safePath } from './names.js';
+import { safeBytes, safePath } from './names.js';
 import { count } from './text.js';
 import { VERIFY_FLAGS, flaggedVerifyOptions } from './verify-flags.js';
 
@@ -31,6 +34,7 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
     tables: { verify: VERIFY_FLAGS, connection: CONNECTING_FLAGS },
     project: true,
   });
+  chooseReporter(flags);
   if (flags.on('help')) {
     await print(verbHelp('verify SRC DEST', PURPOSE, VERIFY_FLAGS));
     return EXIT.ok;
@@ -56,8 +60,10 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
       if (!isPipeBroken()) note(`sparsync: ${error.message}: the comparison is not complete`);
       return EXIT.interrupted;
     }
-    if (flags.on('json')) await printErrorJson(fromNative(error));
-    return printError(error);
+    if (reporter() === 'json') await printErrorJson(fromNative(error));
+    const exitCode = printError(error);
+    if (reporter() === 'github') tellGithub({ ...endingOf(flags, exitCode), error: fromNative(error) });
+    return exitCode;
   } finally {
     removeHandlers();
   }
@@ -71,7 +77,7 @@ async function compare(
 ): Promise<VerifyResult> {
   const comparison = verify(source, destination, options);
   for await (const item of comparison) {
-    if (flags.on('json')) await printJson({ type: 'difference', ...item });
+    if (reporter() === 'json') await printJson({ type: 'difference', ...item });
     else if (!flags.on('quiet')) await print(describeDifference(item));
   }
   return comparison;
@@ -79,11 +85,19 @@ async function compare(
 
 async function conclude(result: VerifyResult, flags: ParsedFlags): Promise<number> {
   const exitCode = result.equal ? EXIT.ok : EXIT.partial;
-  if (flags.on('json')) await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
-  else if (!result.equal && !flags.on('quiet')) {
-    note(`${count(result.differences)} ${result.differences === 1 ? 'path differs' : 'paths differ'}`);
+  if (reporter() === 'json') await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
+  else if (!result.equal) {
+    const text = `${count(result.differences)} ${result.differences === 1 ? 'path differs' : 'paths differ'}`;
+    if (reporter() === 'github') annotate('error', 'verify', text);
+    else if (!flags.on('quiet')) note(text);
   }
+  if (reporter() === 'github') tellGithub({ ...endingOf(flags, exitCode), differences: result.differences });
   return exitCode;
+}
+
+/** What GitHub Actions is told, whatever was found: nothing was written. */
+function endingOf({ operands }: ParsedFlags, exitCode: number): Ending {
+  return { exitCode, ends: operands.map((word) => safeBytes(Buffer.from(word))), dryRun: false };
 }
 
 function describeDifference(item: PlanItem): string {

@@ -1,0 +1,159 @@
+import { appendFileSync } from 'node:fs';
+
+import { fromNative } from '../errors.js';
+import type { SparsyncError } from '../errors.js';
+import type { Failure, SyncResult } from '../events.js';
+import type { SyncStats } from '../stats.js';
+import { EXIT } from './exit-codes.js';
+import { safe, safePath } from './names.js';
+import { note } from './output.js';
+import { count, duration, size } from './text.js';
+
+/** Failures that a summary lists; the service takes a MiB of it. */
+const LISTED = 100;
+
+/** What is known at the end of a run, whatever it ended with. */
+export interface Ending {
+  readonly exitCode: number;
+  /** Source and destination, as the command line has them. */
+  readonly ends: readonly string[];
+  readonly dryRun: boolean;
+  /** What was done, where anything was begun. */
+  readonly stats?: SyncStats | undefined;
+  readonly result?: SyncResult | undefined;
+  readonly error?: SparsyncError | undefined;
+  /** Paths that differ, where trees were compared and nothing else. */
+  readonly differences?: number | undefined;
+}
+
+/** Prints an annotation. The service reads commands out of both streams, so that stdout stays what it is elsewhere. */
+export function annotate(level: 'error' | 'warning', title: string, text: string): void {
+  const property = data(title).replaceAll(':', '%3A').replaceAll(',', '%2C');
+  note(`::${level} title=${property}::${data(text)}`);
+}
+
+/** A text as a command has it: of an end of line only its escape. */
+function data(text: string): string {
+  return text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+}
+
+/** Adds the outputs of the step and its summary, where the service says in which files. */
+export function tellGithub(ending: Ending): void {
+  append(
+    'GITHUB_OUTPUT',
+    outputsOf(ending)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
+  append('GITHUB_STEP_SUMMARY', summaryOf(ending));
+}
+
+/** A file that cannot be written takes nothing from what was synced, and is told. */
+function append(variable: 'GITHUB_OUTPUT' | 'GITHUB_STEP_SUMMARY', text: string): void {
+  const path = process.env[variable] ?? '';
+  if (path === '') return;
+  try {
+    appendFileSync(path, text);
+  } catch (error) {
+    annotate('warning', 'sparsync', `cannot write ${variable}: ${safe(fromNative(error).message)}`);
+  }
+}
+
+const deletesOf = ({ filesDeleted, directoriesDeleted }: SyncStats): number => filesDeleted + directoriesDeleted;
+
+/** Whether the destination is, or in a dry run would be, another one. */
+function isChanged(stats: SyncStats): boolean {
+  const { filesTransferred, filesRenamed, directoriesCreated, symlinksCreated, specialsCreated } = stats;
+  const made = filesTransferred + filesRenamed + directoriesCreated + symlinksCreated + specialsCreated;
+  return made + stats.hardLinksCreated + stats.attrsChanged + deletesOf(stats) > 0;
+}
+
+const bytesOf = (stats: SyncStats, dryRun: boolean): number =>
+  dryRun ? (stats.bytesToTransfer ?? 0) : stats.bytesTransferred;
+
+/** Names and values of the outputs; none has an end of line in it. */
+function outputsOf({
+  exitCode,
+  dryRun,
+  stats,
+  result,
+  error,
+  differences,
+}: Ending): readonly (readonly [string, string | number | boolean])[] {
+  return [
+    ['exit-code', exitCode],
+    ['error-code', error?.code ?? ''],
+    ['changed', stats !== undefined && isChanged(stats)],
+    ['files', stats?.filesTransferred ?? 0],
+    ['bytes', stats === undefined ? 0 : bytesOf(stats, dryRun)],
+    ['deletes', stats === undefined ? 0 : deletesOf(stats)],
+    ['failed', stats?.filesFailed ?? 0],
+    ['dry-run', dryRun],
+    ['transport', result?.transport ?? ''],
+    ...(differences === undefined ? [] : ([['differences', differences]] as const)),
+  ];
+}
+
+/** The summary of a step, in Markdown. */
+function summaryOf(ending: Ending): string {
+  const { exitCode, ends, dryRun, stats, result, error, differences } = ending;
+  const would = dryRun ? ' (dry run)' : '';
+  const rows: readonly (readonly [string, string])[] = [
+    ['Exit code', String(exitCode)],
+    ...(differences === undefined ? [] : ([['Different', count(differences)]] as const)),
+    ...(stats === undefined
+      ? []
+      : ([
+          ['Files transferred', count(stats.filesTransferred)],
+          ['Their content', size(bytesOf(stats, dryRun), true)],
+          ['Deleted', count(deletesOf(stats))],
+          ['Failed', count(stats.filesFailed)],
+          ['Sent, received', `${size(stats.bytesSent, true)}, ${size(stats.bytesReceived, true)}`],
+        ] as const)),
+    ...(result === undefined
+      ? []
+      : ([
+          ['Transport', result.transport],
+          ['Time', duration(result.durationMs)],
+        ] as const)),
+  ];
+  return [
+    `### sparsync ${ends.map(code).join(' ')}: ${saidOf(ending)}${would}`,
+    '',
+    ...(error === undefined ? [] : [code(safe(error.message)), '']),
+    '| | |',
+    '| --- | ---: |',
+    ...rows.map(([name, value]) => `| ${name} | ${value} |`),
+    '',
+    ...(result === undefined ? [] : failuresOf(result)),
+    '',
+  ].join('\n');
+}
+
+function saidOf({ exitCode, error, differences = 0 }: Ending): string {
+  if (error !== undefined) return `failed, ${error.code}`;
+  if (differences > 0) return 'the trees differ';
+  return exitCode === 0 ? 'done' : exitCode === EXIT.vanished ? 'files vanished' : 'interrupted';
+}
+
+function failuresOf({ failures, failuresDropped }: SyncResult): readonly string[] {
+  const all = failures.length + failuresDropped;
+  if (all === 0) return [];
+  const more = all - Math.min(failures.length, LISTED);
+  return [
+    `<details><summary>${count(all)} failed</summary>`,
+    '',
+    ...failures.slice(0, LISTED).map((failure: Failure) => {
+      return `- ${failure.code}: ${code(safePath(failure))} ${code(safe(failure.message))}`;
+    }),
+    ...(more > 0 ? [`- and ${count(more)} more`] : []),
+    '',
+    '</details>',
+    '',
+  ];
+}
+
+/** A text in which nothing is markup: names are anybody's. */
+function code(text: string): string {
+  return `<code>${text.replaceAll(/[^\p{L}\p{N} .,/=-]/gu, (each) => `&#${each.codePointAt(0) ?? 0};`)}</code>`;
+}
