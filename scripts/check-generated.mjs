@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { wordsAreCurrent } from './closed-sets.mjs';
 import { serveFlagsAreCurrent } from './serve-flags.mjs';
+import { eventsSchemaIsCurrent } from './events-schema.mjs';
 import { staleOptionFiles } from './options.mjs';
 import { apiCodes, engineKinds, errorTable } from './error-table.mjs';
 import { has, ROOT, run } from './process.mjs';
@@ -73,6 +74,11 @@ await runChecks({
 
   'words: the closed sets of ts/words.ts are those of the Rust sources': async () => {
     if (!(await wordsAreCurrent())) throw new Error('ts/words.ts: node scripts/closed-sets.mjs writes it');
+  },
+
+  'schemas: docs/events.schema.json is what the types of the JSON lines say': async () => {
+    if (!(await eventsSchemaIsCurrent()))
+      throw new Error('docs/events.schema.json: node scripts/events-schema.mjs writes it');
   },
 
   'words: the flags of the static server are those of the command': async () => {

@@ -5,7 +5,7 @@ import { NOT_IN_PLAN } from '../transfer.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
-import { printJson } from './json.js';
+import { printLine } from './json.js';
 import { refuseRemoteList } from './lists.js';
 import { endsOf, operandLocation, operandLocations } from './operands.js';
 import { print } from './output.js';
@@ -45,7 +45,7 @@ function planOptions(flags: ParsedFlags): PlanOptions {
 }
 
 async function tell(told: Explanation, json: boolean): Promise<void> {
-  if (json) await printJson({ type: 'explanation', ...told });
+  if (json) await printLine({ type: 'explanation', ...told });
   else await print(describe(told));
 }
 

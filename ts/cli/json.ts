@@ -1,8 +1,9 @@
 import type { SparsyncError } from '../errors.js';
+import { JSON_SCHEMA } from './json-lines.js';
+import type { ErrorLine, JsonLine } from './json-lines.js';
 import { print } from './output.js';
 
-/** The version of what `--json` prints. Fields may be added within one; none is removed or given another meaning. */
-export const JSON_SCHEMA = 1;
+export { JSON_SCHEMA };
 
 /** What JSON lets stand in a text, and a terminal obeys: controls beyond ASCII, and what turns the direction of a text. */
 const OBEYED = /[\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g;
@@ -10,6 +11,11 @@ const OBEYED = /[\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g;
 /** Prints one object on its line. */
 export function printJson(record: object): Promise<void> {
   return print(jsonText(record));
+}
+
+/** Prints a line that docs/events.schema.json describes. */
+export function printLine(line: JsonLine): Promise<void> {
+  return print(jsonText(line));
 }
 
 /** An object on one line that is safe to show. Bytes become base64. */
@@ -21,7 +27,7 @@ export function jsonText(record: object): string {
 }
 
 /** An error as the last line of a run. */
-export function errorRecord(error: SparsyncError, exitCode: number, help: string | undefined): object {
+export function errorRecord(error: SparsyncError, exitCode: number, help: string | undefined): ErrorLine {
   const { code, message, path, pathBytes, side, retryable, details } = error;
   return {
     type: 'error',
@@ -29,11 +35,11 @@ export function errorRecord(error: SparsyncError, exitCode: number, help: string
     exitCode,
     code,
     message,
-    path,
-    pathBytes,
+    ...(path === undefined ? {} : { path }),
+    ...(pathBytes === undefined ? {} : { pathBytes }),
     side,
     retryable,
     details,
-    help,
+    ...(help === undefined ? {} : { help }),
   };
 }

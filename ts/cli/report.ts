@@ -3,7 +3,7 @@ import type { Failure, SyncResult, Warning } from '../events.js';
 import { exitCodeFor } from './exit-codes.js';
 import { annotate } from './github.js';
 import { hintFor } from './hints.js';
-import { errorRecord, printJson } from './json.js';
+import { errorRecord, printLine } from './json.js';
 import { note } from './output.js';
 import { safe, safePath } from './names.js';
 import { reporter } from './reporter.js';
@@ -39,7 +39,7 @@ export function printError(thrown: unknown): number {
 
 /** Prints an error as JSON to stdout, beside the text on stderr. */
 export async function printErrorJson(error: SparsyncError): Promise<void> {
-  await printJson(errorRecord(error, exitCodeFor(error), hintFor(error)));
+  await printLine(errorRecord(error, exitCodeFor(error), hintFor(error)));
 }
 
 /** Prints the paths that are not what they should be. */

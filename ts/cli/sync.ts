@@ -19,7 +19,7 @@ import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
 import { formatOf, infoHelp, infoLevels, numberLevel, wantsInfoHelp } from './info.js';
 import type { InfoLevels } from './info.js';
-import { JSON_SCHEMA, printJson } from './json.js';
+import { JSON_SCHEMA, printLine } from './json.js';
 import { remoteListOf } from './lists.js';
 import type { LogFile } from './log-file.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
@@ -205,7 +205,7 @@ class SyncRun {
     this.#current = job;
     if (this.#interrupted !== undefined) job.cancel(this.#interrupted);
     if (this.#json) {
-      await printJson({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
+      await printLine({ type: 'start', schema: JSON_SCHEMA, version: packageVersion(), dryRun: transfer.dryRun });
     }
     // Who has nothing to tell does not ask.
     const isTold = this.#progress !== undefined || transfer.events?.items === true || transfer.retry !== 0;
@@ -292,7 +292,7 @@ class SyncRun {
   async #tell(event: SyncEvent): Promise<void> {
     if (this.#json) {
       const shown = event.type !== 'done' && (event.type !== 'progress' || this.#flags.on('progress'));
-      if (shown) await printJson(event);
+      if (shown) await printLine(event);
     } else if (event.type === 'progress') await this.#progress?.update(event);
     else if (event.type === 'item') await (await this.#account?.())?.item(event);
     else if (event.type === 'warning') await (await this.#account?.())?.warning(event);
@@ -324,7 +324,7 @@ class SyncRun {
     if (result === undefined) return EXIT.ok;
     const exitCode = result.vanishedOnly ? EXIT.vanished : EXIT.ok;
     if (this.#json) {
-      await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
+      await printLine({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
       return exitCode;
     }
     await this.#printWarnings(result);
@@ -361,12 +361,12 @@ class SyncRun {
       const done =
         stats === undefined ? 'nothing was done' : summaryLine({ stats, dryRun: this.#flags.on('dry-run') }, true);
       if (this.#json)
-        await printJson({
+        await printLine({
           type: 'interrupted',
           schema: JSON_SCHEMA,
           exitCode: EXIT.interrupted,
           signal: error.signal,
-          stats,
+          ...(stats === undefined ? {} : { stats }),
         });
       note(`sparsync: ${error.message}: ${done}; every file has its old or its new content, run it again to go on`);
       return EXIT.interrupted;

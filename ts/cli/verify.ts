@@ -11,7 +11,7 @@ import { withFirstContact } from './first-contact.js';
 import { annotate, tellGithub } from './github.js';
 import type { Ending } from './github.js';
 import { verbHelp } from './help.js';
-import { JSON_SCHEMA, printJson } from './json.js';
+import { JSON_SCHEMA, printLine } from './json.js';
 import { refuseRemoteList } from './lists.js';
 import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
 import { CONNECTING_FLAGS } from './transfer-flags.js';
@@ -77,7 +77,7 @@ async function compare(
 ): Promise<VerifyResult> {
   const comparison = verify(source, destination, options);
   for await (const item of comparison) {
-    if (reporter() === 'json') await printJson({ type: 'difference', ...item });
+    if (reporter() === 'json') await printLine({ type: 'difference', ...item });
     else if (!flags.on('quiet')) await print(describeDifference(item));
   }
   return comparison;
@@ -85,7 +85,7 @@ async function compare(
 
 async function conclude(result: VerifyResult, flags: ParsedFlags): Promise<number> {
   const exitCode = result.equal ? EXIT.ok : EXIT.partial;
-  if (reporter() === 'json') await printJson({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
+  if (reporter() === 'json') await printLine({ type: 'summary', schema: JSON_SCHEMA, exitCode, ...result });
   else if (!result.equal) {
     const text = `${count(result.differences)} ${result.differences === 1 ? 'path differs' : 'paths differ'}`;
     if (reporter() === 'github') annotate('error', 'verify', text);
