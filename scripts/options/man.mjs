@@ -51,7 +51,7 @@ const EXIT_CODE = /\/\*\* (.*) \*\/\n {2}\w+: (\d+),/g;
 
 const VARIABLE = /\/\*\* (.*) \*\/\n {2}(SPARSYNC_\w+)\?: string;/g;
 
-const VERB = /^ {2}(\w[\w ]*?(?: [A-Z[][A-Z[\] ]*)?) {2,}(.*)$/gm;
+const VERB = /^ {2}(\w[\w ]*?(?: [A-Z[][A-Z[\] |]*)?) {2,}(.*)$/gm;
 
 /** What a pattern finds in the sources, as many as there are of the thing that it looks for. */
 function all(pattern, each, text, what) {

@@ -34,7 +34,7 @@ Verbs (a folder of the same name is written ./serve):
   trust HOST [KEY]            show or add the pinned keys of a server
   verify SRC DEST             compare two trees, content included
   profile report FILE         say where the time of a sync went
-  doctor [URL]                find out what is wrong here
+  doctor [URL | SRC DEST]     find out whether a run would work, and what is wrong
   config show                 say what files of settings (sparsync.toml) say
   completion SHELL            print what bash, zsh or fish complete words by
 

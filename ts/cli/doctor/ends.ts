@@ -1,0 +1,86 @@
+import { fromNative } from '../../errors.js';
+import type { SparsyncError } from '../../errors.js';
+import type { ConnectOptions } from '../../options.js';
+import { absolute, textOf } from '../../paths.js';
+import { plan } from '../../plan.js';
+import type { Connection } from '../../connection.js';
+import type { Location, RemoteTarget, Target } from '../../target.js';
+import { hintFor } from '../hints.js';
+import { well, wrong } from './finding.js';
+import type { Finding } from './finding.js';
+import { canBeWritten, spaceFinding } from './machine.js';
+
+/** What is looked at without a folder of the caller's: everything has the first, and nothing the second. */
+const SOME_FOLDER = '/';
+const NO_FOLDER = '/.sparsync-doctor';
+
+/** Tells whether a sync would be begun, by the plan of one that carries nothing: each end grants or refuses as for a sync. */
+async function refusal(
+  source: Location,
+  destination: Location,
+  options: ConnectOptions,
+): Promise<SparsyncError | undefined> {
+  try {
+    await plan(source, destination, { ...options, into: true, filter: ['- *'] }).result;
+    return undefined;
+  } catch (error) {
+    return fromNative(error);
+  }
+}
+
+/** What a key may do at a place on a server: a run needs one direction, and which one is not known. */
+export async function examineScope(
+  location: Location,
+  { root }: RemoteTarget,
+  connection: Connection,
+  options: ConnectOptions,
+): Promise<Finding> {
+  const check = 'scope';
+  if (root === '') {
+    const roots = (await connection.list()).map(({ name }) => name);
+    if (roots.length > 0) return well(check, `this key sees the roots ${roots.join(' ')}`);
+    return wrong('problem', check, 'this key sees no root', "the server's authorized_keys decides what a key may do");
+  }
+  const push = await refusal(SOME_FOLDER, location, options);
+  const pull = await refusal(location, NO_FOLDER, options);
+  if (push === undefined) {
+    return well(
+      check,
+      pull === undefined ? 'a push and a pull would work' : `a push would work; no pull: ${pull.message}`,
+    );
+  }
+  if (pull === undefined) return well(check, `a pull would work; no push: ${push.message}`);
+  const why = push.message === pull.message ? push.message : `no push: ${push.message}; no pull: ${pull.message}`;
+  return wrong(
+    'problem',
+    check,
+    `${push.code}: ${why}`,
+    hintFor(push) ?? 'is the path right? A sync makes one folder, and all of them with --mkpath',
+  );
+}
+
+/** What is known of a sync before it: that both ends begin it, and that there is room at the end of this machine. */
+export async function* examineEnds(
+  source: Location,
+  destination: Location,
+  target: Target,
+  options: ConnectOptions,
+): AsyncGenerator<Finding, undefined, undefined> {
+  const refused = await refusal(source, destination, options);
+  const check = 'sync';
+  if (refused === undefined) yield well(check, 'both ends would begin it');
+  else
+    yield wrong(
+      'problem',
+      check,
+      `${refused.code}: ${refused.message}`,
+      hintFor(refused) ?? 'is the path right, and is what should hold it mounted?',
+    );
+  if (target.kind === 'remote') return undefined;
+  const folder = textOf(absolute(target.path));
+  const fix = 'choose a folder of your own, or have its owner let you write';
+  yield canBeWritten(folder)
+    ? spaceFinding('destination', 'problem', folder)
+    : wrong('problem', 'destination', `${folder} cannot be written`, fix);
+  return undefined;
+}

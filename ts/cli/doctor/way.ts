@@ -1,0 +1,171 @@
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+
+import type { ErrorCode } from '../../codes.js';
+import { credentialText } from '../../config.js';
+import { connect, connectionTo } from '../../connection.js';
+import type { Connection } from '../../connection.js';
+import { parseCredential } from '../../credential.js';
+import { SparsyncError, fromNative } from '../../errors.js';
+import type { ConnectOptions } from '../../options.js';
+import { formatRemote } from '../../target.js';
+import type { RemoteTarget } from '../../target.js';
+import { hintFor } from '../hints.js';
+import { well, wrong } from './finding.js';
+import type { Finding } from './finding.js';
+
+/** How long a way may take that something else may stand in for. */
+const WAY_TIMEOUT_MS = 3000;
+
+/** Errors of a server that answers, and what they are about. */
+const ANSWERS: Partial<Record<ErrorCode, string>> = {
+  ERR_SPARSYNC_VERSION: 'versions',
+  ERR_SPARSYNC_UNKNOWN_HOST: 'server key',
+  ERR_SPARSYNC_HOST_KEY_CHANGED: 'server key',
+  ERR_SPARSYNC_UNAUTHORIZED: 'access',
+  ERR_SPARSYNC_SCOPE: 'access',
+  ERR_SPARSYNC_LIMIT: 'server limits',
+};
+
+/** Errors of a server that does not. */
+const SILENCE: readonly ErrorCode[] = ['ERR_SPARSYNC_CONNECT', 'ERR_SPARSYNC_TIMEOUT', 'ERR_SPARSYNC_CLOSED'];
+
+/** Looks at the way to a server, and gives the connection when it led there, which the caller closes. */
+export async function* examineWay(
+  target: RemoteTarget,
+  options: ConnectOptions,
+): AsyncGenerator<Finding, Connection | undefined, undefined> {
+  const reached = await attempt(async () => {
+    const connection = connectionTo(target, options);
+    await connection.establish();
+    return connection;
+  });
+  if (target.via === undefined) yield* examineNetwork(target, options, reached);
+  if (reached instanceof SparsyncError) {
+    yield failure(ANSWERS[reached.code] ?? 'connection', reached);
+    return undefined;
+  }
+  const { remoteAddress, serverKey, nextKey, transport, udp } = reached;
+  const stands = udp === undefined ? '' : ` (UDP: ${udp})`;
+  const time = `${reached.roundTripMs().toFixed(1)} ms`;
+  yield well('connection', `${remoteAddress}, by ${transport}${stands}, round trip ${time}`);
+  yield well('versions', 'both ends have a version of the protocol in common');
+  if (serverKey !== '') {
+    const next = nextKey === undefined ? '' : `, from ${nextKey.from.toISOString()} on ${nextKey.key}`;
+    yield well('server key', `${serverKey}${next}`);
+  }
+  return reached;
+}
+
+/** Whether something led to a server; a server that refuses was reached. */
+async function attempt(connecting: () => Promise<Connection>): Promise<Connection | SparsyncError> {
+  try {
+    return await connecting();
+  } catch (error) {
+    return fromNative(error);
+  }
+}
+
+function failure(check: string, error: SparsyncError): Finding {
+  const isSilent = SILENCE.includes(error.code) && error.details['reason'] === undefined;
+  const fix = isSilent ? 'start the server there, or open its port, 28792 unless told otherwise' : hintFor(error);
+  return wrong('problem', check, `${error.code}: ${error.message}`, fix);
+}
+
+async function* examineNetwork(
+  target: RemoteTarget,
+  options: ConnectOptions,
+  reached: Connection | SparsyncError,
+): AsyncGenerator<Finding, undefined, undefined> {
+  const isSilent = reached instanceof SparsyncError && SILENCE.includes(reached.code);
+  // What this machine itself lacks, a key for instance, says nothing about the way.
+  if (reached instanceof SparsyncError && !isSilent && ANSWERS[reached.code] === undefined) return undefined;
+  const isProxied = reached instanceof SparsyncError ? reached.details['proxy'] !== undefined : reached.udp === 'proxy';
+  if (isProxied) {
+    yield well('names', `${target.host} is looked up by the proxy`);
+    return undefined;
+  }
+  const addresses = await addressesOf(target.host);
+  if ('check' in addresses) {
+    yield addresses;
+    return undefined;
+  }
+  yield well('names', `${target.host} is ${addresses.join(', ')}`);
+  const ways = { target, options, works: !isSilent };
+  yield* await Promise.all([
+    ...([4, 6] as const).map((family) => examineFamily(family, addresses, ways)),
+    ...TRANSPORTS.map((each) => examineTransport(each, ways)),
+  ]).then((found) => found.flat());
+  return undefined;
+}
+
+async function addressesOf(host: string): Promise<string[] | Finding> {
+  if (isIP(host.replace(/%.*$/, '')) !== 0) return [host];
+  try {
+    return [...new Set((await lookup(host, { all: true })).map(({ address }) => address))];
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const fix = 'is the name spelled right, and does this machine have a name server? An address does as well';
+    return wrong('problem', 'names', `${host} has no address: ${why}`, fix);
+  }
+}
+
+/** What is the same for every way to a server. */
+interface Ways {
+  readonly target: RemoteTarget;
+  readonly options: ConnectOptions;
+  /** One of them works. */
+  readonly works: boolean;
+}
+
+async function examineFamily(family: 4 | 6, addresses: readonly string[], ways: Ways): Promise<Finding[]> {
+  const check = `IPv${family}`;
+  const own = addresses.filter((address) => isIP(address.replace(/%.*$/, '')) === family);
+  const [first] = own;
+  if (first === undefined) return [well(check, 'the server has no such address')];
+  const answers = await Promise.all(own.map((address) => tried(ways, address)));
+  const silent = answers.find((answer) => answer !== undefined);
+  if (answers.includes(undefined)) return [well(check, `${own[answers.indexOf(undefined)] ?? first} answers`)];
+  const message = `${first} does not answer: ${silent?.message ?? ''}`;
+  const fix = `does a route lead there, and does the server listen on it (--listen)?`;
+  return [wrong(ways.works ? 'warning' : 'problem', check, message, fix)];
+}
+
+const TRANSPORTS = [
+  { check: 'UDP', transport: 'quic', without: 'runs go over TCP, slower where packets are lost' },
+  { check: 'TCP', transport: 'tcp', without: 'where UDP is blocked nothing stands in for it' },
+] as const;
+
+async function examineTransport(
+  { check, transport, without }: (typeof TRANSPORTS)[number],
+  ways: Ways,
+): Promise<Finding[]> {
+  const asked = ways.options.transport ?? 'auto';
+  if (asked !== 'auto' && asked !== transport) return [];
+  const silent = await tried(ways, ways.target.host, transport);
+  const passes = well('MTU', 'datagrams of 1200 bytes get through, which QUIC needs');
+  if (silent === undefined) return [well(check, 'gets through'), ...(transport === 'quic' ? [passes] : [])];
+  const state = ways.works ? 'warning' : 'problem';
+  if (silent.details['reason'] === 'mtu') {
+    return [wrong(state, 'MTU', `${silent.message}: ${without}`, 'a VPN or tunnel in between is where this is set')];
+  }
+  const message = ways.works ? `${silent.message}: ${without}` : silent.message;
+  return [wrong(state, check, message, 'does a firewall on the way, or the server (--no-tcp), keep it out?')];
+}
+
+/** Why a server is not reached at an address and in a way; nothing when it answers, were it with a refusal. */
+async function tried(
+  { target, options }: Ways,
+  host: string,
+  transport = options.transport,
+): Promise<SparsyncError | undefined> {
+  const connectTimeoutMs = options.connectTimeoutMs ?? WAY_TIMEOUT_MS;
+  // A credential is for the name of its server and not for one of the addresses.
+  const text = credentialText();
+  const identity = options.identity ?? (text === undefined ? undefined : { key: parseCredential(text).key });
+  const by = { ...options, ...(identity === undefined ? {} : { identity }), transport, connectTimeoutMs };
+  const reached = await attempt(() => connect(formatRemote(host, target.port), by));
+  if (reached instanceof SparsyncError) return ANSWERS[reached.code] === undefined ? reached : undefined;
+  await reached.close();
+  return undefined;
+}
