@@ -30,15 +30,79 @@ judged('no option that rsync lists is unknown: it does something, or a sentence 
     }),
   );
   for (const [words, told] of [
-    [['--iconv=utf8,latin1'], /--iconv is not supported: names are bytes/],
-    [['--no-motd'], /--no-motd is not supported: a server says nothing/],
-    [['-aNs4'], /-N is not supported: .*; -s is not supported: .*; -4 is not supported/],
+    [['--iconv=utf8,latin1'], /--iconv=utf8,latin1 is not supported: names are bytes/],
+    [['--cc=md5'], /--cc takes auto, not "md5": content is hashed with BLAKE3/],
+    [['--crtimes'], /--crtimes is not supported: Linux lets nobody/],
+    [['-aN?9'], /-N is not supported: .*; unknown flag -\?; unknown flag -9/],
     [['-aN?'], /-N is not supported: .*; unknown flag -\?/],
   ] as const) {
     const ended = await cli(t, user, [...words, `${work}/a`, `${work}/b`]);
     t.is(ended.code, exit.usage, words.join(' '));
     t.regex(ended.stderr, told);
   }
+});
+
+judged('options that can change nothing are taken, and their values looked at, as rsync does', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  makeSource(`${work}/s`);
+  const lines =
+    `-B8192,--block-size=131072,--block-size=131073,--block-size=x,-sv,--no-s,--protect-args,--old-args,--old-args -s,--trust-sender
+    --max-alloc=1G,--max-alloc=0,--max-alloc=1023K,--max-alloc=x,--outbuf=L,--outbuf=none,--outbuf=x,--no-motd,--blocking-io
+    --compress-threads=2,--zt=x,--checksum-seed=-1,--checksum-seed=1x,--iconv=.,--iconv=-,--no-iconv,--iconv=utf-8+UTF-8,--cc=auto
+    --checksum-choice=auto+auto,--debug=all,--debug=nothing,--stderr=errors,--stderr=c,--stderr=x`.split(/[,\n] */);
+  for (const line of lines) {
+    const words = ['-a', ...line.replace('+', ',').split(' '), 's/'];
+    const expected = await start(t, 'rsync', [...words, 'theirs/'], { cwd: work }).ended;
+    const found = await cli(t, user, [...words, 'ours/'], { cwd: work });
+    t.is(found.code, expected.code, `${line}: ${found.stderr}`);
+  }
+});
+
+judged('-VV has rsync’s keys, and no capability but those whose options work', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  makeSource(`${work}/s`);
+  const of = (text: string) => (JSON.parse(text) as { capabilities: Record<string, unknown> }).capabilities;
+  const ours = of((await cli(t, user, ['-VV'])).stdout);
+  t.deepEqual(Object.keys(ours), Object.keys(of(spawnSync('rsync', ['-VV'], { encoding: 'utf8' }).stdout)));
+  for (const [name, words] of [
+    ['symlinks', ['-l']],
+    ['symtimes', ['-lt']],
+    ['hardlinks', ['-H']],
+    ['atimes', ['-U']],
+    ['batchfiles', ['--only-write-batch=batch']],
+    ['inplace', ['--inplace']],
+    ['append', ['--append']],
+    ['ACLs', ['-A']],
+    ['xattrs', ['-X']],
+    ['secluded_args', ['-s']],
+    ['iconv', ['--iconv=utf8,latin1']],
+    ['prealloc', ['--preallocate']],
+    ['stop_at', ['--stop-after=60']],
+    ['crtimes', ['-N']],
+  ] as const) {
+    const ended = await cli(t, user, ['-r', ...words, 's/', name], { cwd: work });
+    t.is(ended.code === 0, ours[name] !== false, `${name}: ${ended.stderr}`);
+  }
+});
+
+judged('--stderr=all leaves stdout empty, as with rsync', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  makeSource(`${work}/s`);
+  const env = { LC_ALL: 'C.UTF-8', TZ: 'UTC' };
+  const masks = figures();
+  for (const options of ['-av', '-ai --stats', '-a --progress', '-8av -n']) {
+    const words = [...options.split(' '), '--stderr=all', 's/'];
+    const expected = await start(t, 'rsync', [...words, 'theirs/'], { cwd: work, env }).ended;
+    const found = await cli(t, user, [...words, 'ours/'], { cwd: work, env });
+    t.deepEqual([found.code, found.stdout, expected.stdout], [0, '', ''], options);
+    const told = (text: string): string[] => comparable(text.replaceAll('theirs', 'ours'), masks);
+    t.deepEqual(told(found.stderr), told(expected.stderr), options);
+  }
+  const json = await cli(t, user, ['-a', '--json', '--stderr=all', 's/', 'ours/'], { cwd: work });
+  t.regex(json.stdout, /"type":"summary"/);
 });
 
 judged('a list is rsync’s list, of folders here and on a server', async (t) => {

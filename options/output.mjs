@@ -105,14 +105,11 @@ export const rows = [
     help: 'say more or less of something (--info=help lists it)',
   },
   {
-    kind: own({ value: 'FLAGS' }),
-    flag: 'debug',
-    many: true,
-    hidden: true,
-    help: 'accepted, as there is nothing to say',
+    kind: own({ value: 'MODE' }),
+    flag: 'stderr',
+    choices: { list: 'STDERR_MODES', from: './flag-values.js' },
+    help: 'all: write to stderr what else is told on stdout (default: errors; client is the same)',
   },
-  { kind: own(), flag: 'inc-recursive', hidden: true, help: 'accepted: it changes what the first line says' },
-  { kind: own(), flag: 'i-r', hidden: true, implies: ['inc-recursive'], help: 'the same as --inc-recursive' },
   { kind: own(), flag: 'list-only', help: 'list what would be transferred; it is so without DEST, too' },
   { kind: own(), flag: 'progress', project: true, help: 'show progress' },
   {

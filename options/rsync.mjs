@@ -2,15 +2,11 @@
 // what is said of them follows from the table of options.
 
 /** Why an option means nothing here, by its names without dashes. */
-const ONE_HASH = 'content is hashed with BLAKE3 at both ends, and no other hash is known';
 const ADDRESS = 'an address can stand in place of the name, as in sparsync://[::1]/ROOT';
-const BYTES = 'arguments travel as bytes, and no shell reads them';
 const NO_CONTENT = 'a device is made, and its content is neither read nor written';
 
 /** Refused options with their reasons. Silence about them could lose data. */
 export const REFUSED = {
-  stderr: 'what went wrong goes to stderr, everything else to stdout',
-  'no-motd': 'a server says nothing of the day',
   'old-dirs': 'it is for rsync of before 2005; -d carries directories without going into them',
   'old-d': 'it is for rsync of before 2005; -d carries directories without going into them',
   'insecure-links': 'what options name is held open, and no symlink on the way is trusted',
@@ -19,34 +15,20 @@ export const REFUSED = {
   'write-devices': NO_CONTENT,
   'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
   crtimes: 'Linux lets nobody set the time at which a file was made',
-  'checksum-choice': ONE_HASH,
-  cc: ONE_HASH,
-  'checksum-seed': ONE_HASH,
-  'block-size': 'what changed is found by content, in chunks whose sizes follow from it',
-  'blocking-io': 'a remote shell has pipes of its own, and nothing else waits for them',
-  'max-alloc': 'memory is bounded whatever the trees hold',
-  'compress-threads': 'each lane compresses what it sends (--lanes)',
-  zt: 'each lane compresses what it sends (--lanes)',
-  'old-args': BYTES,
-  'secluded-args': BYTES,
-  'protect-args': BYTES,
-  'trust-sender': 'what a sender lists is checked in any case, and costs nothing',
   'copy-as': 'the command runs as whoever starts it, and a server as whoever started that',
   address: 'the system chooses the address to send from',
   port: 'the port stands in the address: sparsync://HOST:PORT/ROOT',
   sockopts: 'QUIC has no TCP sockets',
-  outbuf: 'lines are written as they come',
   'password-file': 'keys take the place of passwords: sparsync keys shows yours',
   'early-input': 'a server runs no program when a client comes',
   protocol: 'both ends agree on a version by themselves',
-  iconv: 'names are bytes, and arrive as they are',
   ipv4: ADDRESS,
   ipv6: ADDRESS,
   daemon: 'sparsync serve is the server',
 };
 
 /** The letters of refused options. */
-const LETTERS = { N: 'crtimes', B: 'block-size', s: 'secluded-args', 4: 'ipv4', 6: 'ipv6' };
+const LETTERS = { N: 'crtimes', 4: 'ipv4', 6: 'ipv6' };
 
 /** What of our own is meant by a flag that others know, and why it is none here. */
 const OTHERS = {
@@ -66,16 +48,35 @@ export const FOREIGN = {
   ...OTHERS,
 };
 
+/** What is taken and changes nothing, or only with some values. */
+const ACCEPTED = {
+  debug: 'there is nothing to say',
+  'no-inc-recursive': 'it changes the first line alone',
+  'inc-recursive': 'it is so in any case',
+  'block-size': 'what changed is found by content, in chunks whose sizes follow from it',
+  'max-alloc': 'memory is bounded whatever the trees hold',
+  outbuf: 'lines are written as they come',
+  'checksum-choice': 'with `auto`: content is hashed with BLAKE3 at both ends, and no other hash is known',
+  cc: 'with `auto`, as `--checksum-choice`',
+  'checksum-seed': 'BLAKE3 takes none',
+  'compress-threads': 'each lane compresses what it sends, see `--lanes`',
+  zt: 'as `--compress-threads`',
+  iconv: 'where nothing is converted, as with `-` or `.`: names are bytes, and arrive as they are',
+  'no-motd': 'a server says nothing of the day',
+  'blocking-io': 'a remote shell has pipes of its own, and nothing else waits for them',
+  'old-args': 'arguments travel as bytes, and no shell reads them',
+  'secluded-args': 'as `--old-args`',
+  'protect-args': 'as `--old-args`',
+  'trust-sender': 'what a sender lists is checked in any case, and costs nothing',
+};
+
 /** Where docs/rsync.md says what differs, for options that are not the same in every respect. */
 const DIFFERS = {
   'log-file': 'errors are not in it',
   'out-format': 'without `%C`',
-  debug: 'accepted: there is nothing to say',
   info: 'nothing is said of `copy`, `misc` and `remove`, nor of what a dry run would back up',
   verbose: 'twice, without what rules hide and what is removed at the source',
   'hard-links': 'which name comes first, and so is shown as sent, is the walk’s order',
-  'no-inc-recursive': 'accepted: it changes the first line alone',
-  'inc-recursive': 'accepted: it is so in any case',
   'remote-option': '`--fake-super` and `--munge-links` alone',
   'write-batch': 'a format of our own, of whole files; not with `--remove-source-files`, and not of a pull',
   'only-write-batch': 'as `--write-batch`',
@@ -125,8 +126,9 @@ export const ALL =
     /\s+/,
   );
 
-/** What is said of an option: nothing when it is the same, what differs, or why it is refused. */
+/** What is said of an option: nothing when it is the same, why it changes nothing, what differs, or why it is refused. */
 export function saidOf(name, has) {
+  if (ACCEPTED[name] !== undefined) return { accepted: ACCEPTED[name] };
   if (has(name) || has(name.replace(/^no-/, ''))) return { differs: DIFFERS[name] };
   const refused = REFUSED[name];
   if (refused === undefined) throw new Error(`options/rsync.mjs says nothing of --${name}, and there is no such flag`);

@@ -15,6 +15,7 @@
 //   doubled   the flag that it stands for when it is given twice
 //   twice     why the flag may not stand twice, where that means something else in rsync
 //   implies   flags that it turns on as well; `partsImply`: those that the parts of its value turn on, each the one in its place; `hidden`: not in the help; `shared`: other verbs have the flag too
+import * as accepted from './accepted.mjs';
 import * as compare from './compare.mjs';
 import * as connection from './connection.mjs';
 import * as deletion from './deletion.mjs';
@@ -24,4 +25,4 @@ import * as run from './run.mjs';
 import * as transfer from './transfer.mjs';
 import * as writing from './writing.mjs';
 
-export const GROUPS = [transfer, metadata, compare, writing, deletion, run, output, connection];
+export const GROUPS = [transfer, metadata, compare, writing, deletion, run, output, connection, accepted];

@@ -41,9 +41,9 @@ function option({ flag, short, value, bare, off, many, help }) {
 }
 
 function options() {
-  return GROUPS.map(({ title }) => {
+  return GROUPS.flatMap(({ title }) => {
     const shown = flags.filter(({ group, hidden }) => group === title && hidden !== true);
-    return `.SS ${title}\n${shown.map(option).join('\n')}`;
+    return shown.length === 0 ? [] : [`.SS ${title}\n${shown.map(option).join('\n')}`];
   }).join('\n');
 }
 

@@ -31,7 +31,8 @@ export function withOptionList(text) {
       saidOf(name, (each) => names.has(each)),
     ),
   );
-  const same = said.filter(({ differs, refused }) => differs === undefined && refused === undefined);
+  const same = said.filter(({ accepted, differs, refused }) => (accepted ?? differs ?? refused) === undefined);
+  const accepted = said.filter((each) => each.accepted !== undefined);
   const differ = said.filter(({ differs }) => differs !== undefined);
   const refusals = said.filter(({ refused }) => refused !== undefined);
   const reasons = new Map(
@@ -40,6 +41,7 @@ export function withOptionList(text) {
   const parts = [
     `The same: ${same.map(({ name }) => code(name)).join(', ')}.`,
     `Not in every respect: ${differ.map(({ name, differs }) => `${code(name)} (${differs})`).join('; ')}.`,
+    `Accepted, as there is nothing that they could change: ${accepted.map((each) => `${code(each.name)} (${each.accepted})`).join('; ')}.`,
     'Refused, each with its reason:',
     [...reasons].map(([why, all]) => `- ${all.map(({ name }) => code(name)).join(', ')}: ${why}.`).join('\n'),
   ];

@@ -94,6 +94,17 @@ export const BOOTSTRAPS = ['keep', 'temp', 'no'] as const;
 /** What the other side alone can be given. */
 export const REMOTE_OPTIONS: readonly string[] = ['--fake-super', '--munge-links'];
 
+/** Where what is told goes; all of it to stderr, or errors alone. */
+export const STDERR_MODES = ['errors', 'all', 'client'] as const;
+
+/** Whether all that is told goes to stderr; as with rsync the first letters of a mode stand for it. */
+export function saysOnStderr(flags: ParsedFlags): boolean {
+  const text = flags.text('stderr');
+  const mode = text === '' ? undefined : STDERR_MODES.find((each) => each.startsWith(text ?? 'errors'));
+  if (mode !== undefined) return mode === 'all';
+  throw new ConfigError(`--stderr must be one of ${STDERR_MODES.join(', ')}, not ${JSON.stringify(text)}`);
+}
+
 /** What `--snapshot` and the flags of its rule say. */
 export function snapshotOf(flags: ParsedFlags): SnapshotOptions | undefined {
   const given = KEPT.filter((word) => flags.text(`keep-${word}`) !== undefined);

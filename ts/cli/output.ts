@@ -12,6 +12,8 @@ let noted: Promise<void> | undefined;
 /** Something that was asked for beside both streams, a file, could not be written. */
 let isFileLost = false;
 const listeners: (() => void)[] = [];
+/** What is printed goes to stderr. */
+let isDiverted = false;
 /** The streams of this process that are in use, by descriptor. */
 const inUse = new Map<number, NodeJS.WriteStream>();
 
@@ -48,6 +50,11 @@ function used(descriptor: number, stream: NodeJS.WriteStream): NodeJS.WriteStrea
   return stream;
 }
 
+/** Lets all that is printed from now on go to stderr. */
+export function printOnStderr(): void {
+  isDiverted = true;
+}
+
 /** Calls back once when the reader of stdout goes away. */
 export function onBrokenPipe(listener: () => void): void {
   listeners.push(listener);
@@ -80,6 +87,7 @@ export function loseFile(): void {
  * list needs no memory.
  */
 export async function print(line: string): Promise<void> {
+  if (isDiverted) return printPart(`${line}\n`);
   pending += `${line}\n`;
   if (pending.length >= PIECE) await flushOutput();
   // A line must not stay behind while the next one takes long.
@@ -88,6 +96,7 @@ export async function print(line: string): Promise<void> {
 
 /** Writes a part of a line to stdout, at once. */
 export async function printPart(text: string): Promise<void> {
+  if (isDiverted) return tell(encoded(text));
   pending += text;
   await flushOutput();
 }
@@ -170,7 +179,11 @@ export function leave(exitCode: number): void {
 
 /** Writes one line to stderr; without a stream, which takes milliseconds to make, where there is none yet. */
 export function note(line: string): void {
-  const bytes = Buffer.from(`${line}\n`);
+  tell(`${line}\n`);
+}
+
+function tell(text: string | Uint8Array): void {
+  const bytes = Buffer.from(text);
   const rest = inUse.has(2) ? bytes : bytes.subarray(writeDirectly(2, bytes));
   if (rest.length > 0) noted = writeTo(stderr(), rest);
 }

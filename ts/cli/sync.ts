@@ -17,12 +17,13 @@ import { configuredFlags } from './configured.js';
 import { connectOptions } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { withFirstContact } from './first-contact.js';
+import { saysOnStderr } from './flag-values.js';
 import { formatOf, infoHelp, infoLevels, numberLevel, wantsInfoHelp } from './info.js';
 import type { InfoLevels } from './info.js';
 import { JSON_SCHEMA, printLine } from './json.js';
 import { remoteListOf } from './lists.js';
 import type { LogFile } from './log-file.js';
-import { isPipeBroken, note, onBrokenPipe, print } from './output.js';
+import { isPipeBroken, note, onBrokenPipe, print, printOnStderr } from './output.js';
 import { endsOf, listsOnly } from './operands.js';
 import { packageVersion } from './package.js';
 import type { ParsedFlags, Word } from './parse.js';
@@ -33,6 +34,10 @@ import { chooseReporter, reporter } from './reporter.js';
 import { transferOptions } from './sync-options.js';
 import { safe, safeBytes, showHighBytes } from './names.js';
 import { CONNECTING_FLAGS, SYNC_FLAGS } from './transfer-flags.js';
+
+/** Flags that change nothing, but whose values are looked at. */
+const ACCEPTED_FLAGS =
+  'block-size max-alloc outbuf checksum-choice cc checksum-seed compress-threads zt iconv old-args'.split(' ');
 
 /** Flags of batches. */
 const BATCH_FLAGS = ['write-batch', 'only-write-batch', 'read-batch'] as const;
@@ -68,6 +73,10 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     await print(infoHelp());
     return EXIT.ok;
   }
+  if (ACCEPTED_FLAGS.some((name) => flags.spelled(name) || flags.words(name).length > 0)) {
+    (await import('./accepted.js')).checkAccepted(flags);
+  }
+  if (saysOnStderr(flags) && !flags.on('json')) printOnStderr();
   if (flags.words('explain').length > 0) return (await import('./explain.js')).explainCommand(flags);
   return new SyncRun(flags).execute();
 }

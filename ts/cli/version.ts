@@ -23,9 +23,9 @@ const CAPABILITIES = {
   ACLs: true,
   ACL_at: true,
   xattrs: true,
-  secluded_args: false,
+  secluded_args: 'optional',
   iconv: false,
-  prealloc: false,
+  prealloc: true,
   stop_at: true,
   crtimes: false,
 };
@@ -39,6 +39,7 @@ export function versionText(): string {
   const shown = Object.entries(CAPABILITIES).map(([name, has]) => {
     const words = name.replaceAll('_', /^[A-Z]/.test(name) || name.startsWith('stop') ? '-' : ' ');
     if (typeof has === 'number') return `${has}-bit ${BITS[name] ?? words}`;
+    if (typeof has === 'string') return `${has} ${words}`;
     return has ? words : `no ${words}`;
   });
   return [
