@@ -207,7 +207,8 @@ fn carried(request: &Request, terms: &ReceiverTerms<'_>) -> Attributes {
         acls: asked.acls && terms.may_set_acls,
         // As rsync has it, nobody else tries to.
         foreign_xattrs: asked.foreign_xattrs && terms.may_set_foreign_xattrs && is_privileged(request, terms),
-        devices: asked.devices && terms.may_make_specials && is_privileged(request, terms),
+        // Who may only add names gets no way to hardware among them.
+        devices: asked.devices && terms.may_make_specials && !terms.append_only && is_privileged(request, terms),
         ..*asked
     }
 }

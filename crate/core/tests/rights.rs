@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, XattrFlags};
-use sparsync_core::proto::{Attributes, Request};
+use sparsync_core::proto::{Attributes, IssueKind, Request};
 use support::{Site, push_to, put, run, skipped};
 
 /// The rights that a key has beside those to read and write.
@@ -83,9 +83,9 @@ const FEATURES: &[Feature] = features! {
         |path| mode(path) & 0o4000 != 0;
     "fifo" takes ["special"], |path| node(path, FileType::Fifo), |path| is(path, std::fs::FileType::is_fifo);
     "socket" takes ["special"], |path| node(path, FileType::Socket), |path| is(path, std::fs::FileType::is_socket);
-    "block device" takes ["special"], |path| node(path, FileType::BlockDevice),
+    "block device" takes ["special", "write"], |path| node(path, FileType::BlockDevice),
         |path| is(path, std::fs::FileType::is_block_device);
-    "character device" takes ["special"], |path| node(path, FileType::CharacterDevice),
+    "character device" takes ["special", "write"], |path| node(path, FileType::CharacterDevice),
         |path| is(path, std::fs::FileType::is_char_device);
     "user." takes [], |path| file(path).and_then(|()| set(path, "user.a", b"1")), |path| has(path, "user.a");
     "user. of a directory" takes [],
@@ -99,7 +99,7 @@ const FEATURES: &[Feature] = features! {
         |path| has(path, "trusted.a");
     "trusted. of a FIFO" takes ["xattrs", "special"],
         |path| node(path, FileType::Fifo).and_then(|()| set(path, "trusted.a", b"1")), |path| has(path, "trusted.a");
-    "trusted. of a device" takes ["xattrs", "special"],
+    "trusted. of a device" takes ["xattrs", "special", "write"],
         |path| node(path, FileType::CharacterDevice).and_then(|()| set(path, "trusted.a", b"1")),
         |path| has(path, "trusted.a");
     "security." takes ["xattrs"],
@@ -157,12 +157,19 @@ async fn each_right_grants_what_it_names_and_nothing_else() {
             }
             let expected: BTreeSet<&str> = FEATURES
                 .iter()
-                .filter(|feature| feature.takes.iter().all(|right| rights.contains(right)))
+                .filter(|feature| feature.takes.iter().all(|right| *right == writes || rights.contains(right)))
                 .map(|feature| feature.name)
                 .collect();
             for round in ["first", "again"] {
-                run(&client, everything(push_to("dst")), &source).await.unwrap();
+                let result = run(&client, everything(push_to("dst")), &source).await.unwrap();
                 assert_eq!(found(&there), expected, "{allow}, {round}");
+                let told = result.failures.warnings.iter().find(|issue| issue.kind == IssueKind::SpecialRight);
+                let adds_only = told.map(|issue| issue.message.contains("a key with \"append\""));
+                let expected = match (rights.contains(&"special"), writes) {
+                    (true, "write") => None,
+                    (is_special, _) => Some(is_special),
+                };
+                assert_eq!(adds_only, expected, "{allow}, {round}");
             }
         }
     }
