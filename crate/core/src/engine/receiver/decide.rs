@@ -475,7 +475,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// and as rsync of each where no right would help.
     fn tell_not_made(&mut self, path: Vec<u8>) -> Result<()> {
         const RIGHT: &str = "special files are not carried: the key lacks the right \"special\" at the server";
-        const ADDS: &str = "devices are not carried: a key with \"append\" in place of \"write\" makes none at the server";
+        const ADDS: &str =
+            "devices are not carried: a key with \"append\" in place of \"write\" makes none at the server";
         if self.options.special_right && self.options.rules.append_only {
             return self.tell_right(IssueKind::SpecialRight, ADDS);
         }
