@@ -1,6 +1,7 @@
 /** The modules of Node that few programs need. */
 interface Builtins {
   'node:crypto': typeof import('node:crypto');
+  'node:diagnostics_channel': typeof import('node:diagnostics_channel');
   'node:module': typeof import('node:module');
   'node:os': typeof import('node:os');
 }

@@ -6,6 +6,7 @@ import type { EntryKind, NextServerKey } from './events.js';
 import { SyncJob } from './job.js';
 import { Dial, closeQuietly, nextKeyOf } from './link.js';
 import type { Link, OpenLink } from './link.js';
+import type { Logger } from './logger.js';
 import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
@@ -78,6 +79,7 @@ export class Connection {
   readonly #target: RemoteTarget;
   readonly #dial: Dial;
   readonly #link: Link;
+  readonly #logger: Logger | undefined;
   /** The connection that stands or is being made; none before the first use and after it broke. */
   #client: Promise<NativeClient> | undefined;
   /** The newest connection that stood, which may be broken by now. */
@@ -91,6 +93,7 @@ export class Connection {
     this.#target = target;
     this.#dial = new Dial(target, settings);
     this.#link = { open: () => this.#open() };
+    this.#logger = settings.logger;
   }
 
   /** The server's key, `ed25519:BASE64`. */
@@ -153,7 +156,7 @@ export class Connection {
         'push' in direction
           ? this.#pushEnds(direction.push, direction.to)
           : this.#pullEnds(direction.pull, direction.to);
-      return taskOf(ends, this.#link, planTransferSettings(options));
+      return taskOf(ends, this.#link, planTransferSettings(options), { operation: 'plan', logger: this.#logger });
     });
     return new Plan(task, captureCallSite());
   }
@@ -240,7 +243,8 @@ export class Connection {
   }
 
   #transfer(ends: () => Ends, options: TransferOptions | undefined, site: CallSite): SyncJob {
-    return new SyncJob(new Run(() => taskOf(ends(), this.#link, transferSettings(options)), site));
+    const watch = { operation: 'sync', logger: this.#logger } as const;
+    return new SyncJob(new Run(() => taskOf(ends(), this.#link, transferSettings(options), watch), site));
   }
 
   #pushEnds(localPath: Sources, remotePath: string | Uint8Array): Ends {

@@ -79,6 +79,7 @@ export type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
+export type { Logger } from './logger.js';
 export type { PathLike, Sources } from './paths.js';
 export { explain } from './explain.js';
 export type { Explanation } from './explain.js';
@@ -95,6 +96,7 @@ export type {
   ProfileThread,
   SyncProfile,
 } from './profile.js';
+export type { RunMessage, WatchedRun } from './run-messages.js';
 export { serve } from './server.js';
 export type { CommandPlace, PipePlace, ShellPlace } from './shell.js';
 export type { CloseOptions, Server, ServerStats } from './server.js';

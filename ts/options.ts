@@ -1,5 +1,6 @@
 import type { Congestion } from './congestion.js';
 import type { TransportChoice } from './transports.js';
+import type { Logger } from './logger.js';
 import type { PathLike } from './paths.js';
 import type { PlatformAbortSignal } from './platform.js';
 import type { NOT_IN_PLAN, NOT_IN_VERIFY } from './transfer.js';
@@ -251,6 +252,15 @@ export interface ConnectOptions {
    * @example `bootstrap: true`
    */
   bootstrap?: boolean | 'temp' | undefined;
+  /**
+   * Is told of each run, by the functions `debug`, `info`, `warn` and `error`, which take facts for programs, then a text: pino's
+   * shape. Begins and connections are `debug`, ends `info`, paths that failed, warnings and retries `warn`, errors `error`.
+   *
+   * Default: none.
+   *
+   * @example `logger: pino()`
+   */
+  logger?: Logger | undefined;
 }
 
 /**

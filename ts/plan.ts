@@ -96,7 +96,7 @@ function planTask(source: Sources, destination: Location, options: PlanOptions |
   return prepared(() => {
     const { connect, transfer } = planSettings(options);
     const ends = parseEnds(source, destination);
-    return taskOf(ends, linkFor(ends, connect), transfer);
+    return taskOf(ends, linkFor(ends, connect), transfer, { operation: 'plan', logger: connect.logger });
   });
 }
 

@@ -1,7 +1,7 @@
 import { atCallSite, fromNative, makeError, tellsAll } from './errors.js';
 import type { SparsyncError } from './errors.js';
 import type { CallSite } from './callsite.js';
-import type { ProgressEvent, SyncEvent, SyncResult } from './events.js';
+import type { ConnectedEvent, ProgressEvent, RetryEvent, SyncEvent, SyncResult } from './events.js';
 import { connectedEvent } from './link.js';
 import type { Link, OpenLink } from './link.js';
 import { loadNative } from './native.js';
@@ -15,6 +15,7 @@ import { addAttempt, CounterReader, NO_COUNTERS, toStats } from './stats.js';
 import type { Counters, SyncStats } from './stats.js';
 import { EventStream } from './stream.js';
 import { transportOf } from './transports.js';
+import { RunWatch } from './watch.js';
 
 /**
  * One call of `sync`, `plan` or `verify`: its attempts, its events, its cancellation. It starts by itself, one turn
@@ -40,6 +41,8 @@ export class Run {
   /** Of a run whose plan is saved, or that applies one. */
   #planning: Planning | undefined;
   #stopPlanning: (() => void) | undefined;
+  /** Whoever is told of the run besides its caller. */
+  #watch: RunWatch | undefined;
 
   /** @param prepare - Checks the call's parameters at once; what it throws is what the run rejects with. */
   constructor(prepare: () => Task, site: CallSite) {
@@ -114,11 +117,16 @@ export class Run {
       signal?.addEventListener('abort', onAbort, { once: true });
       await Promise.resolve();
       this.#throwIfStopped();
+      if (task.watch !== undefined) {
+        this.#watch = new RunWatch(task.watch, task.ends, task.settings.dryRun);
+        await this.#watch.begin();
+      }
       const native = await loadNative();
       this.#reader = new CounterReader(native.statNames());
       if (task.planning !== undefined) await this.#plan(task.planning);
       const result = await this.#attempts(task, native);
       if (this.#planning !== undefined) await this.#endPlanning();
+      this.#watch?.tell({ type: 'end', result });
       this.#stream.push({ type: 'done', result });
       this.#stream.end();
       return result;
@@ -131,6 +139,7 @@ export class Run {
         // What the run ended with is not hidden by it, and that there is no plan is said.
         if (thrown instanceof Error) thrown.message += `; and ${fromNative(failure).message}`;
       }
+      this.#watch?.tell({ type: 'error', error: thrown, canceled: this.#stopped !== undefined });
       this.#stream.end({ error: thrown });
       throw thrown;
     } finally {
@@ -186,13 +195,8 @@ export class Run {
   }
 
   async #pause(failure: SparsyncError, delayMs: number): Promise<void> {
-    this.#stream.push({
-      type: 'retry',
-      attempt: this.#attempt,
-      delayMs,
-      code: failure.code,
-      message: failure.message,
-    });
+    const { code, message } = failure;
+    this.#tell({ type: 'retry', attempt: this.#attempt, delayMs, code, message });
     let timer: NodeJS.Timeout | undefined;
     const slept = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, delayMs);
@@ -205,7 +209,14 @@ export class Run {
     this.#attempt += 1;
   }
 
+  /** Tells everybody who listens. */
+  #tell(event: ConnectedEvent | RetryEvent): void {
+    this.#stream.push(event);
+    this.#watch?.tell(event);
+  }
+
   async #once(task: Task, native: Native): Promise<SyncResult> {
+    if (isRemote(task.ends)) this.#watch?.tell({ type: 'connect', attempt: this.#attempt });
     const link = await this.#open(task.link);
     let failure: unknown;
     try {
@@ -232,7 +243,8 @@ export class Run {
   async #transfer(task: Task, native: Native, link: OpenLink): Promise<SyncResult> {
     const { settings } = task;
     const { client } = link;
-    if (client !== undefined) this.#stream.push(connectedEvent(client, this.#attempt));
+    if (client !== undefined) this.#tell(connectedEvent(client, this.#attempt));
+    this.#watch?.tell({ type: 'transfer', attempt: this.#attempt });
     const probe = directoryProbe(async (remote) => {
       try {
         return await client?.stat(remote.root, remote.path);
@@ -293,4 +305,9 @@ export class Run {
 function nowMs(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1000 + nanoseconds / 1e6;
+}
+
+/** Whether a run has an end on another machine. */
+function isRemote({ sources: [source], destination }: Task['ends']): boolean {
+  return source.kind === 'remote' || destination.kind === 'remote';
 }

@@ -169,15 +169,15 @@ export type ServerEventListener = (event: ServerEvent) => void;
 /** What is told late is of little use to who watches, and a look costs next to nothing. */
 const LOOK_EVERY_MS = 100;
 
-/** Tells a listener what happens on a server. */
+/** Tells listeners what happens on a server. */
 export class ServerWatch {
   readonly #native: NativeServer;
-  readonly #listener: ServerEventListener;
+  readonly #listeners: readonly ServerEventListener[];
   readonly #timer: NodeJS.Timeout;
 
-  constructor(native: NativeServer, listener: ServerEventListener) {
+  constructor(native: NativeServer, listeners: readonly ServerEventListener[]) {
     this.#native = native;
-    this.#listener = listener;
+    this.#listeners = listeners;
     this.#timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.#timer.unref();
   }
@@ -186,7 +186,7 @@ export class ServerWatch {
   look(): void {
     for (const event of this.#native.takeEvents()) {
       const told = toServerEvent(event);
-      if (told !== undefined) this.#listener(told);
+      if (told !== undefined) for (const listener of this.#listeners) listener(told);
     }
   }
 

@@ -1,3 +1,5 @@
+import { loggerCheck } from './logger.js';
+import type { Logger } from './logger.js';
 import type { ServerEventListener } from './server-events.js';
 import type { ProfileListener } from './server-profile.js';
 import { checkOptions, flag, group, instance, integer, isPlain, listOf, oneOf, text } from './check.js';
@@ -224,6 +226,15 @@ export interface ServeOptions {
    */
   log?: ServerEventListener | undefined;
   /**
+   * Is told the same as `log`, by the functions `debug`, `info`, `warn` and `error`, which take facts for programs, then a text: pino's
+   * shape.
+   *
+   * Default: none.
+   *
+   * @example `logger: pino()`
+   */
+  logger?: Logger | undefined;
+  /**
    * Keep figures for a monitoring system, which `server.metrics()` gives.
    *
    * Default: `false`.
@@ -294,6 +305,7 @@ export interface ServeSettings {
   readonly tcp: boolean;
   readonly profile: ProfileListener | undefined;
   readonly log: ServerEventListener | undefined;
+  readonly logger: Logger | undefined;
   readonly metrics: boolean;
   readonly refuse: readonly string[];
 }
@@ -404,6 +416,7 @@ const SERVE_CHECKS: Checks<ServeOptions> = {
   tcp: flag,
   refuse: listOf(wordWithoutBlanks),
   profile: instance<ProfileListener>((value): value is ProfileListener => typeof value === 'function', 'a function'),
+  logger: loggerCheck,
   log: instance<ServerEventListener>(
     (value): value is ServerEventListener => typeof value === 'function',
     'a function',
@@ -446,6 +459,7 @@ export function serveSettings(options: unknown): ServeSettings {
     tcp: given.tcp ?? true,
     profile: given.profile,
     log: given.log,
+    logger: given.logger,
     metrics: given.metrics ?? false,
     refuse: given.refuse ?? [],
   };

@@ -8,8 +8,10 @@ import type { NativeServer, NativeServerOptions } from './native.js';
 import { reloadSettings, serveSettings } from './server-options.js';
 import type { Limits, ReloadOptions, ServeOptions, ServeSettings } from './server-options.js';
 import { ServerWatch } from './server-events.js';
+import type { ServerEventListener } from './server-events.js';
 import { ServerProfiler } from './server-profile.js';
 import { formatRemote } from './target.js';
+import { serverListeners } from './watch.js';
 
 /** The counters of a server since its start. Bytes are those of all streams, of sessions under way as well. */
 export type ServerStats = Readonly<Record<string, number>>;
@@ -46,11 +48,11 @@ export class Server {
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(native: NativeServer, settings: ServeSettings) {
-    const { profile, log, limits } = settings;
+  constructor(native: NativeServer, settings: ServeSettings, listeners: readonly ServerEventListener[]) {
+    const { profile, limits } = settings;
     this.#limits = limits;
     this.#native = native;
-    this.#watch = log === undefined ? undefined : new ServerWatch(native, log);
+    this.#watch = listeners.length === 0 ? undefined : new ServerWatch(native, listeners);
     this.#profiler = profile === undefined ? undefined : new ServerProfiler(native, profile);
     // The native core keeps no process alive by itself: this timer does, and can be told not to.
     this.#keepAlive = setInterval(() => undefined, FOREVER_MS);
@@ -214,13 +216,16 @@ export async function serve(options: ServeOptions): Promise<Server> {
   try {
     const settings = serveSettings(options);
     const native = await loadNative();
-    return new Server(await native.NativeServer.start(nativeOptions(settings)), settings);
+    const { log, logger } = settings;
+    const listeners = [...(log === undefined ? [] : [log]), ...(await serverListeners(logger))];
+    const started = await native.NativeServer.start(nativeOptions(settings, listeners.length > 0));
+    return new Server(started, settings, listeners);
   } catch (error) {
     throw atCallSite(fromNative(error), site);
   }
 }
 
-function nativeOptions(settings: ServeSettings): NativeServerOptions {
+function nativeOptions(settings: ServeSettings, log: boolean): NativeServerOptions {
   const { authorizedKeysPath, clientCa } = settings;
   return {
     listen: settings.listen,
@@ -241,7 +246,7 @@ function nativeOptions(settings: ServeSettings): NativeServerOptions {
     tcp: settings.tcp,
     profile: settings.profile !== undefined,
     refuse: [...settings.refuse],
-    log: settings.log !== undefined,
+    log,
     metrics: settings.metrics,
   };
 }

@@ -17,6 +17,8 @@ import type {
   TrustOptions,
   VerifyOptions,
 } from './options.js';
+import { loggerCheck } from './logger.js';
+import type { Logger } from './logger.js';
 import { READ_ONLY } from './request.js';
 import { absolute, pathOf, pathOption } from './paths.js';
 import type { PathLike } from './paths.js';
@@ -49,6 +51,7 @@ export interface ConnectSettings {
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
   readonly bootstrap: Bootstrap | undefined;
+  readonly logger: Logger | undefined;
 }
 
 /** Transfer options that were checked, with their defaults. */
@@ -127,6 +130,7 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   rsh: (value: unknown, name: string) => (Array.isArray(value) ? listOf(word)(value, name) : word(value, name)),
   remotePath: word,
   bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
+  logger: loggerCheck,
 };
 
 const planFile = text('the path of a file');
@@ -191,6 +195,7 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     rsh: given.rsh,
     remotePath: given.remotePath,
     bootstrap: given.bootstrap,
+    logger: given.logger,
   };
 }
 

@@ -45,7 +45,7 @@ export function sync(source: Sources, destination: Location, options?: SyncOptio
     new Run(() => {
       const { connect, transfer } = syncSettings(options);
       const ends = parseEnds(sourceOf(source, transfer), destination);
-      return taskOf(ends, linkFor(ends, connect), transfer);
+      return taskOf(ends, linkFor(ends, connect), transfer, { operation: 'sync', logger: connect.logger });
     }, captureCallSite()),
   );
 }

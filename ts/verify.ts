@@ -122,7 +122,8 @@ export function verify(source: Sources, destination: Location, options?: VerifyO
     new Run(() => {
       const { connect, transfer } = verifySettings(options);
       const ends = parseEnds(source, destination);
-      return { ends, link: linkFor(ends, connect), settings: transfer };
+      const watch = { operation: 'verify', logger: connect.logger } as const;
+      return { ends, link: linkFor(ends, connect), settings: transfer, watch };
     }, captureCallSite()),
   );
 }

@@ -1,6 +1,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
+import type { Level } from '../logger.js';
+import { levelOfServerEvent } from '../logging.js';
 import type { ServerEvent } from '../server-events.js';
 import { jsonText } from './json.js';
 import { note } from './output.js';
@@ -17,9 +19,6 @@ export type OwnEvent =
 
 /** One thing for the log. */
 export type LogEvent = ServerEvent | OwnEvent;
-
-/** How much a line matters. */
-type Level = 'debug' | 'info' | 'warn' | 'error';
 
 const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
 
@@ -109,32 +108,18 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
   while (written < bytes.length) written += writeSync(descriptor, bytes, written);
 }
 
-function levelOf(event: LogEvent): Level {
-  switch (event.type) {
-    case 'connected':
-    case 'disconnected':
-    case 'answered':
-      return 'debug';
-    case 'session':
-      return event.result === 'ok' ? 'info' : 'warn';
-    case 'refused':
-      return 'warn';
-    case 'keys-unreadable':
-    case 'config-unreadable':
-    case 'server-key-unusable':
-    case 'dropped':
-      return 'error';
-    case 'joined':
-    case 'revoked':
-    case 'keys':
-    case 'server-key':
-    case 'listening':
-    case 'reload':
-    case 'closing':
-    case 'closed':
-      return 'info';
-  }
-}
+/** How much it matters what a server says of itself. */
+const OWN_LEVELS: Readonly<Record<OwnEvent['type'], Level>> = {
+  listening: 'info',
+  reload: 'info',
+  'config-unreadable': 'error',
+  closing: 'info',
+  closed: 'info',
+};
+
+const isOwn = (event: LogEvent): event is OwnEvent => Object.hasOwn(OWN_LEVELS, event.type);
+
+const levelOf = (event: LogEvent): Level => (isOwn(event) ? OWN_LEVELS[event.type] : levelOfServerEvent(event));
 
 /** The event as fields in the order of a line, without its kind and time. */
 function fieldsOf(event: LogEvent): [string, string | number | boolean | undefined][] {

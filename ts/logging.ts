@@ -1,0 +1,99 @@
+import { SparsyncError } from './errors.js';
+import type { Failure, SyncResult } from './events.js';
+import type { Level, Logger } from './logger.js';
+import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
+import type { ServerEvent, ServerEventListener } from './server-events.js';
+
+/** Failures that are told one by one. */
+const TOLD = 100;
+
+/** Tells a logger of runs. */
+export function runLogger(logger: Logger): RunListener {
+  return (run, message) => logRun(logger, run, message);
+}
+
+function logRun(logger: Logger, run: WatchedRun, message: RunMessage): void {
+  switch (message.type) {
+    case 'start':
+      logger.debug({ ...run }, `${run.operation} begins`);
+      break;
+    case 'connect':
+    case 'transfer':
+      break;
+    case 'connected': {
+      const { type: _, ...facts } = message;
+      logger.debug({ ...run, ...facts }, 'connected');
+      break;
+    }
+    case 'retry': {
+      const { type: _, message: text, ...facts } = message;
+      logger.warn({ ...run, ...facts }, `${text}; trying again in ${Math.round(message.delayMs)} ms`);
+      break;
+    }
+    case 'end':
+      logResult(logger, run, message.result);
+      logger.info({ ...run, ...figuresOf(message.result) }, `${run.operation} ended`);
+      break;
+    case 'error':
+      logError(logger, run, message.error, message.canceled);
+  }
+}
+
+function logError(logger: Logger, run: WatchedRun, error: unknown, canceled: boolean): void {
+  const result =
+    error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
+  if (result !== undefined) logResult(logger, run, result);
+  const facts = { ...run, err: error, ...(result === undefined ? {} : figuresOf(result)) };
+  const text = error instanceof Error ? error.message : String(error);
+  if (canceled) logger.warn(facts, `${run.operation} canceled: ${text}`);
+  else logger.error(facts, `${run.operation} failed: ${text}`);
+}
+
+/** What a result lists, path by path. */
+function logResult(logger: Logger, run: WatchedRun, { warnings, failures, failuresDropped }: SyncResult): void {
+  for (const { code, path, message } of warnings) logger.warn({ ...run, code, path }, message);
+  for (const failure of failures.slice(0, TOLD)) {
+    const { code, path, side, message }: Failure = failure;
+    logger.warn({ ...run, code, path, side }, message);
+  }
+  const more = failuresDropped + Math.max(0, failures.length - TOLD);
+  if (more > 0) logger.warn({ ...run, more }, 'more paths failed');
+}
+
+function figuresOf({ stats, durationMs, attempts, transport }: SyncResult): object {
+  const { filesTransferred, filesFailed, bytesTransferred, bytesSent, bytesReceived } = stats;
+  const deletes = stats.filesDeleted + stats.directoriesDeleted;
+  const figures = { files: filesTransferred, bytes: bytesTransferred, deletes, failed: filesFailed };
+  return { ...figures, bytesSent, bytesReceived, durationMs, attempts, transport };
+}
+
+/** Tells a logger what happens on a server. */
+export function serverLogger(logger: Logger): ServerEventListener {
+  return (event) => {
+    const { pathBytes: _, ...facts }: ServerEvent & { pathBytes?: Uint8Array } = event;
+    logger[levelOfServerEvent(event)](facts, `server: ${event.type}`);
+  };
+}
+
+/** How much it matters what happens on a server. */
+export function levelOfServerEvent(event: ServerEvent): Level {
+  switch (event.type) {
+    case 'connected':
+    case 'disconnected':
+    case 'answered':
+      return 'debug';
+    case 'session':
+      return event.result === 'ok' ? 'info' : 'warn';
+    case 'refused':
+      return 'warn';
+    case 'keys-unreadable':
+    case 'server-key-unusable':
+    case 'dropped':
+      return 'error';
+    case 'joined':
+    case 'revoked':
+    case 'keys':
+    case 'server-key':
+      return 'info';
+  }
+}

@@ -1,0 +1,24 @@
+import type { ConnectedEvent, RetryEvent, SyncResult } from './events.js';
+
+/** A run for those who watch it; one object for all that is told of it. */
+export interface WatchedRun {
+  /** The call that it is of. */
+  readonly operation: 'sync' | 'plan' | 'verify';
+  readonly sources: readonly string[];
+  readonly destination: string;
+  /** Whether nothing is written. */
+  readonly dryRun: boolean;
+}
+
+/** What happens to a run: each attempt connects, where it has to, and transfers. */
+export type RunMessage =
+  | { readonly type: 'start' }
+  | { readonly type: 'connect'; readonly attempt: number }
+  | Readonly<ConnectedEvent>
+  | { readonly type: 'transfer'; readonly attempt: number }
+  | Readonly<RetryEvent>
+  | { readonly type: 'end'; readonly result: SyncResult }
+  | { readonly type: 'error'; readonly error: unknown; readonly canceled: boolean };
+
+/** Is told what happens to a run. */
+export type RunListener = (run: WatchedRun, message: RunMessage) => void;

@@ -1,0 +1,90 @@
+import { builtin } from './builtin.js';
+import type { Logger } from './logger.js';
+import { textOf } from './paths.js';
+import type { Ends } from './placement.js';
+import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
+import type { ServerEventListener } from './server-events.js';
+import { machineOf } from './target.js';
+import type { Target } from './target.js';
+
+/** Which call a run is of, and where it is told. */
+export interface Watch {
+  readonly operation: WatchedRun['operation'];
+  readonly logger: Logger | undefined;
+}
+
+/** By this OpenTelemetry's API keeps what a program has registered there: without it there is nobody to trace for. */
+const OPEN_TELEMETRY = Symbol.for('opentelemetry.js.api.1');
+
+/** Tells of one run: `node:diagnostics_channel`, a logger, and OpenTelemetry where the program uses it. */
+export class RunWatch {
+  readonly #watch: Watch;
+  readonly #run: WatchedRun;
+  readonly #listeners: RunListener[] = [publishRun];
+
+  constructor(watch: Watch, { sources, destination }: Ends, dryRun: boolean) {
+    this.#watch = watch;
+    this.#run = {
+      operation: watch.operation,
+      sources: sources.map(shown),
+      destination: shown(destination),
+      dryRun,
+    };
+  }
+
+  /** Loads what tells of the run, where anything has to be loaded, and tells that it begins. */
+  async begin(): Promise<void> {
+    const { logger } = this.#watch;
+    if (logger !== undefined) this.#listeners.push((await import('./logging.js')).runLogger(logger));
+    if (isTraced()) {
+      const listener = (await import('./tracing.js')).runTracer();
+      if (listener !== undefined) this.#listeners.push(listener);
+    }
+    this.tell({ type: 'start' });
+  }
+
+  /** Tells what happens. What a listener throws is no concern of the run. */
+  tell(message: RunMessage): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(this.#run, message);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}
+
+const isTraced = (): boolean => OPEN_TELEMETRY in globalThis;
+
+/** Who else is told what happens on a server, besides its `log`; whether anybody subscribes is looked at once. */
+export async function serverListeners(logger: Logger | undefined): Promise<ServerEventListener[]> {
+  const listeners: ServerEventListener[] = [];
+  if (logger !== undefined) listeners.push((await import('./logging.js')).serverLogger(logger));
+  const channels = builtin('node:diagnostics_channel');
+  if (channels.hasSubscribers(SERVER_CHANNEL)) {
+    listeners.push((event) => channels.channel(SERVER_CHANNEL).publish(event));
+  }
+  const tracer = isTraced() ? (await import('./tracing.js')).sessionTracer() : undefined;
+  if (tracer !== undefined) listeners.push(tracer);
+  return listeners;
+}
+
+const SERVER_CHANNEL = 'sparsync:server';
+
+/** Publishes on `sparsync:run:TYPE`, where somebody subscribes. */
+function publishRun(run: WatchedRun, message: RunMessage): void {
+  const channels = builtin('node:diagnostics_channel');
+  const name = `sparsync:run:${message.type}`;
+  if (channels.hasSubscribers(name)) channels.channel(name).publish({ run, ...message });
+}
+
+/** A place as a person would write it. */
+function shown(target: Target): string {
+  if (target.kind === 'local') return textOf(target.path);
+  const { root, path, via } = target;
+  const names = [root, textOf(path)].filter((part) => part !== '').join('/');
+  return via === undefined ? `${machineOf(target)}/${names}` : `${machineOf(target)}:${textOf(path)}`;
+}
