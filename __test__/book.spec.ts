@@ -96,7 +96,7 @@ class Stage {
     const env = this.#environment(machine);
     const command = `exec ${line} --listen 127.0.0.1:${this.#port}`;
     const server = start(this.#t, 'sh', ['-c', command], { env, cwd: `${this.#work}/${machine}` });
-    await until('the server', () => server.over() || server.stdout().includes('listening'));
+    await until('the server', () => server.over() || server.stdout().includes('serving'));
     this.#t.false(server.over(), server.stderr());
   }
 }

@@ -87,7 +87,7 @@ for (const [how, env] of Object.entries(homes)) {
     const path = `PATH=${process.env['PATH'] ?? ''}`;
     const serve = ['serve', '--listen', '127.0.0.1:0', '--root', `root=${served}`, ...args];
     const server = start(t, 'env', ['-i', path, ...env, ...asNobody, process.execPath, program, ...serve]);
-    const listening = (): RegExpExecArray | null => /listening on (\S+) with key (\S+)/.exec(server.stdout());
+    const listening = (): RegExpExecArray | null => / on udp\+tcp (\S+)\.  Server key (\S+) /.exec(server.stdout());
     await until('the server', () => server.over() || listening() !== null);
     const [, address = '', pin = ''] = listening() ?? [];
     t.not(address, '', server.stderr());

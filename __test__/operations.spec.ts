@@ -270,8 +270,8 @@ test('the chapter on running a server does what it says', async (t) => {
     if (words[0] === 'serve' && !words.includes('--print-unit')) {
       if (words.includes('--metrics')) continue;
       const server = startCli(t, admin, [...words, '--listen', '127.0.0.1:0']);
-      await until('the server', () => server.over() || server.stdout().includes('listening'));
-      address = /listening on (\S+)/.exec(server.stdout())?.[1] ?? '';
+      await until('the server', () => server.over() || server.stdout().includes('serving'));
+      address = / on udp\+tcp (\S+)\. /.exec(server.stdout())?.[1] ?? '';
       continue;
     }
     const isGuest = words[0] === 'join' || words[0] === 'trust';

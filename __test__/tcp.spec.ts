@@ -195,7 +195,7 @@ judgedWhere(canMount)('two machines between which a rule drops UDP sync over TCP
   const server = start(t, first, [...serves, `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`], {
     env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
   });
-  await until('the server', () => server.stdout().includes('listening') || server.over());
+  await until('the server', () => server.stdout().includes('serving') || server.over());
   const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
   const source = tree(`${work}/source`);
   const by = (name: string): Promise<string> =>

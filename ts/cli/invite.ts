@@ -42,14 +42,14 @@ export async function inviteCommand(words: readonly Word[]): Promise<number> {
     const { credential, key } = await issueCredential(name, address, options);
     if (json) await printJson({ type: 'credential', schema: JSON_SCHEMA, name, key, address, credential });
     else await print(`SPARSYNC_CREDENTIAL=${credential}`);
-    note(`shown once; to take it back: sparsync keys revoke ${safe(name)}`);
+    note(`shown once; undo: sparsync keys revoke ${safe(name)}`);
     return EXIT.ok;
   }
   const { invitation, serverKey, until } = await invite(name, options);
   if (json) {
     await printJson({ type: 'invitation', schema: JSON_SCHEMA, name, address, invitation, serverKey, until });
   } else {
-    note(`one use, ends in 15 min. On the other machine:  sparsync join ${safe(address)}     and paste:`);
+    note(`one use, ends in 15 min.  On ${safe(name)}'s machine:  sparsync join ${safe(address)}     then paste`);
     await print(invitation);
   }
   return EXIT.ok;

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { Writable } from 'node:stream';
 
-import { variable } from '../config.js';
+import { defaultKnownHostsPath, variable } from '../config.js';
 import { ConfigError } from '../errors.js';
 import { join } from '../invitations.js';
+import { ownKey, shownKey } from './announce.js';
 import { identityOption } from './connecting.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
@@ -46,8 +47,10 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
   }
   const invited = isViaSsh ? await (await import('./via-ssh.js')).invitationViaSsh(flags) : undefined;
   const address = given ?? invited?.host ?? '';
+  const own = identityOption(flags);
+  const ownKeyWas = ownKey(own.identity);
   const joined = await join(address, invited?.invitation ?? (await invitationText()), {
-    ...identityOption(flags),
+    ...own,
     knownHosts: flags.text('known-hosts'),
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
   });
@@ -55,9 +58,11 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
     await printJson({ type: 'joined', schema: JSON_SCHEMA, ...joined });
     return EXIT.ok;
   }
-  const { name, serverKey, key, roots } = joined;
-  await print(`joined as ${safe(name)}: the server's key ${serverKey} is pinned, yours is ${key}`);
-  note(`try:  sparsync -an --stats FOLDER/ sparsync://${safe(address)}/${safe(roots[0] ?? 'ROOT')}/`);
+  const { name, key, roots } = joined;
+  const pins = safe(flags.text('known-hosts') ?? defaultKnownHostsPath());
+  const known = `server key confirmed by the invitation -> ${pins}`;
+  await print(`joined as ${safe(name)}: ${known}.  Your key ${shownKey(key, ownKeyWas)}.`);
+  note(`Try:  sparsync -an --stats ./data/ sparsync://${safe(address)}/${safe(roots[0] ?? 'ROOT')}/data/`);
   return EXIT.ok;
 }
 

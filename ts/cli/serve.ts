@@ -1,28 +1,25 @@
 import { existsSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
-import { hostname } from 'node:os';
 
-import { authorizedKeys } from '../authorized-keys.js';
 import { defaultAuthorizedKeysPath, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
-import type { Server } from '../server.js';
 import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
 import { absolute, pathBytes, textOf } from '../paths.js';
 import type { PathLike } from '../paths.js';
 import type { ProfileRecord } from '../profile.js';
-import { DEFAULT_PORT, formatRemote } from '../target.js';
+import { DEFAULT_PORT } from '../target.js';
 import { DURABILITIES } from '../words.js';
+import { announce, ownKey } from './announce.js';
 import { configuredFlags } from './configured.js';
 import { identityOption, pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
-import { JSON_SCHEMA, printJson } from './json.js';
-import { flushOutput, note, print, stderr } from './output.js';
+import { print } from './output.js';
 import { PidFile, refuseRunning } from './pid-file.js';
 import { ProfileFile } from './profile-file.js';
 import { printError } from './report.js';
@@ -69,6 +66,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   const metricsAt = flags.text('metrics');
   const pidPath = flags.text('pid-file');
   if (pidPath !== undefined) refuseRunning(pidPath);
+  const key = ownKey(options.identity);
   const server = await serve({ ...options, profile, metrics: metricsAt !== undefined, log: (event) => log.add(event) });
   const close = ({ signal }: Interrupted): void => {
     const sessions = server.stats()['sessions_active'] ?? 0;
@@ -112,9 +110,8 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     if (log.isFile) log.add({ type: 'listening', at: new Date(), address, publicKey, roots });
     metrics =
       metricsAt === undefined ? undefined : await (await import('./metrics-server.js')).serveMetrics(metricsAt, server);
-    await announce(server, flags);
+    await announce(server, options, key, flags);
     tellManager('READY=1');
-    await tellIfEmpty(options);
     await server.closed();
     log.add({ type: 'closed', at: new Date() });
     return EXIT.ok;
@@ -197,27 +194,6 @@ async function unitOf(
   });
   const own = words.filter((word) => textOf(word) !== '--print-unit');
   return unitText({ words: own, roots, readOnly: flags.on('read-only'), logFile: flags.text('log-file'), graceMs });
-}
-
-async function announce(server: Server, flags: ParsedFlags): Promise<void> {
-  const { address, port, publicKey } = server;
-  if (flags.on('json')) await printJson({ type: 'listening', schema: JSON_SCHEMA, address, port, publicKey });
-  else await print(`listening on ${address} with key ${publicKey}`);
-  // Whoever started this reads the line to learn the port, and waits for it.
-  await flushOutput();
-  if (flags.on('json') || !(stderr().isTTY || flags.on('verbose'))) return;
-  const root = flags.all('root')[0]?.replace(/=.*$/s, '') ?? 'root';
-  const authority = formatRemote(hostname(), port).slice('sparsync://'.length);
-  note(`on the client, once:   sparsync trust ${authority} ${publicKey}`);
-  note(`then, for instance:    sparsync -a FOLDER/ ${formatRemote(hostname(), port, root)}`);
-  if (port !== DEFAULT_PORT) note(`(without a port in the URL clients use ${DEFAULT_PORT})`);
-}
-
-/** A server that lets nobody in says how that is changed. */
-async function tellIfEmpty({ anonymous, allow, clientCa, authorizedKeysPath, roots }: ServeOptions): Promise<void> {
-  if (anonymous === true || clientCa !== undefined || (allow ?? []).length > 0) return;
-  if ((await authorizedKeys({ authorizedKeysPath })).length > 0) return;
-  note(`nobody may connect yet:  sparsync invite NAME --root ${safe(Object.keys(roots)[0] ?? 'ROOT')}`);
 }
 
 /** The options that flags ask for. */

@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
+
+import { authorizedKeys } from '../authorized-keys.js';
+import { defaultKeyPath } from '../config.js';
+import { absolute, pathBytes, textOf } from '../paths.js';
+import type { Server } from '../server.js';
+import type { RootOptions, ServeOptions } from '../server-options.js';
+import { DEFAULT_PORT, formatRemote } from '../target.js';
+import { JSON_SCHEMA, printJson } from './json.js';
+import { safe } from './names.js';
+import { flushOutput, note, print, stderr } from './output.js';
+import type { ParsedFlags } from './parse.js';
+
+/** A key of this machine, before it is used: where it is, and whether it is made then. */
+export interface OwnKey {
+  /** None of a key that is in no file. */
+  readonly path: string | undefined;
+  readonly isNew: boolean;
+}
+
+/** Looks for the key that will be used. */
+export function ownKey(
+  identity: { readonly keyPath?: string | undefined; readonly key?: string | undefined } = {},
+): OwnKey {
+  if (identity.key !== undefined) return { path: undefined, isNew: false };
+  const path = identity.keyPath ?? defaultKeyPath();
+  return { path, isNew: !existsSync(path) };
+}
+
+/** A public key, with where the private one is. */
+export function shownKey(publicKey: string, { path, isNew }: OwnKey): string {
+  return `${publicKey} (${isNew ? 'created, 0600' : safe(path ?? 'from --identity')})`;
+}
+
+/** Says what is served, where, by which key, and what lets somebody in where nobody may connect. */
+export async function announce(
+  server: Server,
+  options: ServeOptions & { readonly roots: Readonly<Record<string, RootOptions>> },
+  key: OwnKey,
+  flags: ParsedFlags,
+): Promise<void> {
+  const { address, port, publicKey } = server;
+  const { roots, tcp } = options;
+  const isEmpty = await letsNobodyIn(options);
+  const json = flags.on('json');
+  if (json) {
+    await printJson({ type: 'listening', schema: JSON_SCHEMA, address, port, publicKey });
+  } else {
+    const served = Object.entries(roots).map(
+      ([name, { path }]) => `${safe(name)} -> ${safe(textOf(absolute(pathBytes(path, 'a root'))))}`,
+    );
+    const where = `${tcp === false ? 'udp' : 'udp+tcp'} ${address}`;
+    const empty = isEmpty
+      ? `  Nobody may connect yet:  sparsync invite NAME --root ${safe(Object.keys(roots)[0] ?? 'ROOT')}`
+      : '';
+    await print(`serving ${served.join(', ')} on ${where}.  Server key ${shownKey(publicKey, key)}.${empty}`);
+  }
+  // Whoever started this reads the line to learn the port, and waits for it.
+  await flushOutput();
+  if (json || isEmpty || !(stderr().isTTY || flags.on('verbose'))) return;
+  const root = Object.keys(roots)[0] ?? 'root';
+  const authority = formatRemote(hostname(), port).slice('sparsync://'.length);
+  note(`on the client, once:   sparsync trust ${authority} ${publicKey}`);
+  note(`then, for instance:    sparsync -a FOLDER/ ${formatRemote(hostname(), port, root)}`);
+  if (port !== DEFAULT_PORT) note(`(without a port in the URL clients use ${DEFAULT_PORT})`);
+}
+
+async function letsNobodyIn({ anonymous, allow, clientCa, authorizedKeysPath }: ServeOptions): Promise<boolean> {
+  if (anonymous === true || clientCa !== undefined || (allow ?? []).length > 0) return false;
+  return (await authorizedKeys({ authorizedKeysPath })).length === 0;
+}
