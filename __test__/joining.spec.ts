@@ -1,70 +1,20 @@
-// How a stranger becomes a client: invitations and credentials, and what is tried against them.
+// How a stranger becomes a client: invitations and credentials. What is tried against them: attacks.spec.ts.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
 
-import {
-  AccessError,
-  ConnectionError,
-  HostKeyError,
-  LimitError,
-  connect,
-  invite,
-  issueCredential,
-  join,
-  serve,
-  sync,
-} from '../dist/index.js';
-import type { InviteOptions, Server, ServerEvent } from '../dist/index.js';
+import { AccessError, ConnectionError, connect, invite, issueCredential, join, sync } from '../dist/index.js';
+import type { ServerEvent } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
 import { failure } from './helpers/setup.js';
+import { guest, site, source } from './helpers/site.js';
 import { overSsh, startSshd } from './helpers/sshd.js';
 import { dir, workDir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
-
-interface Site {
-  readonly work: string;
-  readonly served: string;
-  readonly keys: string;
-  readonly server: Server;
-  readonly address: string;
-  readonly events: ServerEvent[];
-  readonly options: InviteOptions;
-}
-
-/** A server in this process, into which nobody is let yet. */
-async function site(t: ExecutionContext, ...allow: readonly string[]): Promise<Site> {
-  const work = workDir(t);
-  const served = dir(work, 'served');
-  const keys = `${dir(work, 'server.config')}/authorized_keys`;
-  const keyPath = `${work}/server.config/key.pem`;
-  const events: ServerEvent[] = [];
-  const server = await serve({
-    roots: { root: served },
-    identity: { keyPath },
-    allow,
-    authorizedKeysPath: keys,
-    log: (event) => events.push(event),
-  });
-  t.teardown(() => server.close({ graceMs: 0 }));
-  const address = `127.0.0.1:${server.port}`;
-  return { work, served, keys, server, address, events, options: { authorizedKeysPath: keys, keyPath } };
-}
-
-/** A guest's own files. */
-function guest(work: string, name: string): { identity: { keyPath: string }; knownHosts: string } {
-  return { identity: { keyPath: `${work}/${name}/key.pem` }, knownHosts: `${work}/${name}/known_hosts` };
-}
-
-function source(work: string): string {
-  const folder = dir(work, 'source');
-  writeFileSync(`${folder}/file`, 'content');
-  return folder;
-}
 
 test('an invitation works once, for its scope, and the guest has the key of the server from it', async (t) => {
   const { work, served, keys, server, address, events, options } = await site(t);
@@ -88,69 +38,6 @@ test('an invitation works once, for its scope, and the guest has the key of the 
     events.find(({ type }) => type === 'joined'),
     { client: 'alice', publicKey: joined.key },
   );
-});
-
-test('used, late, guessed and foreign invitations are refused alike, and tries are few', async (t) => {
-  const { work, keys, address, options, events } = await site(t);
-  const used = await invite('used', options);
-  await join(address, used.invitation, guest(work, 'used'));
-  const late = await invite('late', options);
-  const text = readFileSync(`${keys}.invitations`, 'utf8');
-  writeFileSync(`${keys}.invitations`, text.replace(/until=\S+/, 'until=2026-01-01'), { mode: 0o600 });
-  const bytes = Buffer.from(late.invitation.replace(/^.*\./, ''), 'base64url');
-  bytes[40] = (bytes[40] ?? 0) ^ 1;
-  const guessed = `sparsync-invite-1.${bytes.toString('base64url')}`;
-  const before = readFileSync(keys, 'utf8');
-  const messages = new Set<string>();
-  for (const [name, invitation] of Object.entries({ used: used.invitation, late: late.invitation, guessed })) {
-    const refused = await failure(t, join(address, invitation, guest(work, `thief-${name}`)), AccessError, name);
-    t.is(refused.code, 'ERR_SPARSYNC_UNAUTHORIZED');
-    messages.add(refused.message);
-    t.false(existsSync(`${work}/thief-${name}/known_hosts`));
-  }
-  t.is(messages.size, 1);
-  // Four tries were made by now; after the fifth also a good one has to wait.
-  await failure(t, join(address, guessed, guest(work, 'thief')), AccessError);
-  const good = await invite('good', options);
-  await failure(t, join(address, good.invitation, guest(work, 'good')), LimitError);
-  t.is(readFileSync(keys, 'utf8'), before);
-  await until('the log', () => events.filter(({ type }) => type === 'refused').length === 5);
-  t.like(
-    events.findLast(({ type }) => type === 'refused'),
-    { operation: 'join', code: 'ERR_SPARSYNC_LIMIT' },
-  );
-});
-
-test('who is in between learns nothing of an invitation, and who has another pin is not overwritten', async (t) => {
-  const { work, server, address, options } = await site(t);
-  const { invitation } = await invite('alice', options);
-  // Another server, with a key of its own, where the first is expected.
-  const heard: ServerEvent[] = [];
-  const between = await serve({
-    roots: { root: work },
-    identity: { keyPath: `${work}/between.pem` },
-    authorizedKeysPath: `${work}/between.keys`,
-    log: (event) => heard.push(event),
-  });
-  t.teardown(() => between.close({ graceMs: 0 }));
-  const alice = guest(work, 'alice');
-  const swapped = await failure(t, join(`127.0.0.1:${between.port}`, invitation, alice), HostKeyError);
-  t.is(swapped.code, 'ERR_SPARSYNC_HOST_KEY_CHANGED');
-  t.is(swapped.expected, server.publicKey);
-  t.false(swapped.message.includes(invitation.slice(-22)));
-  await between.close();
-  // The handshake was broken off by the guest.
-  t.deepEqual(
-    heard.map((event) => (event.type === 'refused' ? event.operation : event.type)),
-    [undefined],
-  );
-  t.false(existsSync(alice.knownHosts));
-  // A pin that stands already says who the server is; an invitation does not overrule it.
-  mkdirSync(`${work}/pinned`, { recursive: true });
-  writeFileSync(`${work}/pinned/known_hosts`, `${address} ${between.publicKey}\n`, { mode: 0o600 });
-  const pinned = await failure(t, join(address, invitation, guest(work, 'pinned')), HostKeyError);
-  t.is(pinned.path, `${work}/pinned/known_hosts`);
-  await join(address, invitation, alice);
 });
 
 // Alone, because its credential is in the environment of this process.

@@ -1,28 +1,33 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 
 import type { ExecutionContext } from 'ava';
 
-/** Carries bytes between two sockets until either ends. */
-function join(one: Socket, other: Socket): void {
+/** Carries bytes between two sockets until either ends; `change` has its way with those of the first. */
+function join(one: Socket, other: Socket, change = (data: Buffer): Buffer => data): void {
   for (const [from, to] of [
     [one, other],
     [other, one],
   ] as const) {
     from.on('error', () => to.destroy());
     from.on('close', () => to.destroy());
-    from.pipe(to);
   }
+  one.pipe(new Transform({ transform: (data: Buffer, _encoding, done) => done(null, change(data)) })).pipe(other);
+  other.pipe(one);
 }
 
-/** A port of loopback in front of a server's, at which TCP goes through and UDP is swallowed, as by a firewall. */
-export async function wall(t: ExecutionContext, to: number): Promise<number> {
+/**
+ * A port of loopback in front of a server's, at which TCP goes through and UDP is swallowed, as by a firewall; with `change`
+ * somebody is there who sees and changes what clients send.
+ */
+export async function wall(t: ExecutionContext, to: number, change?: (data: Buffer) => Buffer): Promise<number> {
   const udp = createSocket('udp4');
   udp.bind(0, '127.0.0.1');
   await once(udp, 'listening');
   const { port } = udp.address();
-  const tcp = createServer((socket) => join(socket, connect(to, '127.0.0.1')));
+  const tcp = createServer((socket) => join(socket, connect(to, '127.0.0.1'), change));
   tcp.listen(port, '127.0.0.1');
   await once(tcp, 'listening');
   t.teardown(() => {
