@@ -108,13 +108,19 @@ const {
   invite,
   issueCredential,
   join,
+  joinViaSsh,
+  list,
   pinKey,
   pinnedKeys,
+  pinnedServers,
   plan,
   revokeKey,
   rotateKey,
   serve,
   serverKey,
+  serverStatus,
+  startServer,
+  stopServer,
   sync,
   unpinKeys,
   verify,
@@ -137,13 +143,19 @@ test('every function is tried here', (t) => {
     'invite',
     'issueCredential',
     'join',
+    'joinViaSsh',
+    'list',
     'pinKey',
     'pinnedKeys',
+    'pinnedServers',
     'plan',
     'revokeKey',
     'rotateKey',
     'serve',
     'serverKey',
+    'serverStatus',
+    'startServer',
+    'stopServer',
     'sync',
     'unpinKeys',
     'verify',
@@ -241,10 +253,31 @@ test('clients of a server: every argument is checked', async (t) => {
   for (const name of await known((options) => invite?.('a', options))) {
     await fuzz(t, `invite, ${name}`, (value) => invite?.('a', { ...files, [name]: value }), ['ok', ...BAD]);
   }
+  const rsh = ['false'];
+  await fuzz(t, 'joinViaSsh', (value) => joinViaSsh?.(value, { rsh }));
+  for (const name of await known((options) => joinViaSsh?.('host', options))) {
+    await fuzz(t, `joinViaSsh, ${name}`, (value) => joinViaSsh?.('host', { rsh, [name]: value }));
+  }
   for (const text of ['', '\0', 'a b', 'a\nb', 'a=b', '#a', 'ed25519:x']) {
     await assertTyped(t, `invite(${text})`, () => invite?.(text, files), BAD);
     await assertTyped(t, `a root ${text}`, () => invite?.('a', { ...files, roots: [`${text}\n`] }), BAD);
   }
+});
+
+test('a server in the background: every argument is checked', async (t) => {
+  const pidFile = `${workDir(t)}/pid`;
+  await fuzz(t, 'startServer', (value) => startServer?.(value, { pidFile }));
+  for (const [name, call] of Object.entries({
+    startServer: (options?: unknown) => startServer?.([], options),
+    serverStatus,
+    stopServer,
+  })) {
+    await fuzz(t, `${name}, options`, (value) => call?.(Object.keys(Object(value)).length === 0 ? 5 : value));
+    for (const option of await known((options) => call?.(options))) {
+      await fuzz(t, `${name}, ${option}`, (value) => call?.({ pidFile, [option]: value }));
+    }
+  }
+  await assertTyped(t, 'startServer of NUL', () => startServer?.(['\0'], { pidFile }), BAD);
 });
 
 test('keys and pins: every argument is checked', async (t) => {
@@ -265,6 +298,14 @@ test('keys and pins: every argument is checked', async (t) => {
     await fuzz(t, `${name}, options`, (value) => call?.('host', Object.keys(Object(value)).length === 0 ? 5 : value));
     await fuzz(t, `${name}, knownHosts`, (value) => call?.('host', { knownHosts: value }));
   }
+  await fuzz(t, 'pinnedServers, options', (value) =>
+    pinnedServers?.(Object.keys(Object(value)).length === 0 ? 5 : value),
+  );
+  await fuzz(t, 'pinnedServers, knownHosts', (value) => pinnedServers?.({ knownHosts: value }));
+  await fuzz(t, 'list', (value) => list?.(value));
+  await fuzz(t, 'list, options', (value) =>
+    list?.('sparsync://host', Object.keys(Object(value)).length === 0 ? 5 : value),
+  );
   await fuzz(t, 'pinKey, options', (value) =>
     pinKey?.('host', KEY, Object.keys(Object(value)).length === 0 ? 5 : value),
   );

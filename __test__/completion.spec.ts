@@ -8,7 +8,7 @@ import { cli, exit } from './helpers/cli.js';
 import { client } from './helpers/product.js';
 import { workDir } from './helpers/temp.js';
 
-const verbs = 'serve server invite join keys trust verify profile doctor config completion'.split(' ');
+const verbs = 'serve server invite join keys trust list verify profile doctor config completion'.split(' ');
 
 const has = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).status === 0;
 

@@ -4,7 +4,17 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { AccessError, ConnectionError, connect, invite, issueCredential, join, sync } from '../dist/index.js';
+import {
+  AccessError,
+  ConfigError,
+  ConnectionError,
+  connect,
+  invite,
+  issueCredential,
+  join,
+  joinViaSsh,
+  sync,
+} from '../dist/index.js';
 import type { ServerEvent } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { start, until } from './helpers/process.js';
@@ -298,6 +308,19 @@ overSsh("by ssh the server makes the invitation itself, and no word of it is the
   t.is(readFileSync(`${alice.configDir}/known_hosts`, 'utf8'), `${at} ${server.pin}\n`);
   t.is((await cli(t, alice, ['-rt', `${source(work)}/`, server.url('backup', 'alice')])).code, exit.ok);
   t.is(readFileSync(`${served}/alice/file`, 'utf8'), 'content');
+
+  // The same by a program.
+  const bob = guest(work, 'bob');
+  const scope = { roots: ['backup/bob'], operations: ['write'] as const, expires: new Date('2100-01-01T00:00:00Z') };
+  const by = { ...bob, ...scope, rsh: sshd.rsh, address: at, name: 'bob' };
+  const { key, ...joined } = await joinViaSsh(`${sshd.user}@box`, by);
+  t.like(joined, { name: 'bob', serverKey: server.pin, roots: ['backup/bob'] });
+  t.regex(
+    readFileSync(`${server.configDir}/authorized_keys`, 'utf8'),
+    new RegExp(`^bob ${key.replaceAll(/[+/]/g, '.')} root=backup/bob allow=write expires=2100-01-01T00:00:00Z$`, 'm'),
+  );
+  await failure(t, joinViaSsh('-oProxyCommand=x@box', by), ConfigError);
+  await failure(t, joinViaSsh(`${sshd.user}@box`, { ...by, sparsyncPath: 'nowhere' }), ConfigError);
 
   const ran = `${work}/ran`;
   for (const hostile of [`a';touch\${IFS}${ran};'`, `$(touch\${IFS}${ran})`]) {

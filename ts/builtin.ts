@@ -1,5 +1,6 @@
 /** The modules of Node that few programs need. */
 interface Builtins {
+  'node:child_process': typeof import('node:child_process');
   'node:crypto': typeof import('node:crypto');
   'node:diagnostics_channel': typeof import('node:diagnostics_channel');
   'node:module': typeof import('node:module');

@@ -9,6 +9,8 @@ export { authorizedKeys, revokeKey } from './authorized-keys.js';
 export { rotateKey, serverKey } from './key-rotation.js';
 export type { RotateKeyOptions, ServerKey } from './key-rotation.js';
 export type { AuthorizedKey, AuthorizedKeysOptions } from './authorized-keys.js';
+export { serverStatus, startServer, stopServer } from './background-server.js';
+export type { BackgroundServer, PidFileOptions, StartServerOptions } from './background-server.js';
 export { connect } from './connection.js';
 export type {
   Connection,
@@ -64,7 +66,10 @@ export type {
 } from './events.js';
 export { invite, issueCredential, join } from './invitations.js';
 export type { Invitation, InviteOptions, IssuedCredential, JoinOptions, Joined } from './invitations.js';
+export { joinViaSsh } from './via-ssh.js';
+export type { JoinViaSshOptions } from './via-ssh.js';
 export type { SyncJob } from './job.js';
+export { list } from './list.js';
 export type {
   ConnectOptions,
   EventOptions,
@@ -125,8 +130,8 @@ export type { SyncStats } from './stats.js';
 export { sync } from './sync.js';
 export { DEFAULT_PORT } from './target.js';
 export type { Location } from './target.js';
-export { identity, pinKey, pinnedKeys, unpinKeys } from './trust.js';
-export type { Identity, KnownHostsOptions, PinOptions } from './trust.js';
+export { identity, pinKey, pinnedKeys, pinnedServers, unpinKeys } from './trust.js';
+export type { Identity, KnownHostsOptions, PinOptions, PinnedServer } from './trust.js';
 export { verify } from './verify.js';
 export type { Verification, VerifyResult } from './verify.js';
 export type { Congestion } from './congestion.js';

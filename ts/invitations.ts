@@ -66,13 +66,14 @@ const word: Check<string> = instance<string>(
   'a word without blanks, commas and = that does not begin with #',
 );
 
-const root: Check<string> = instance<string>(
+/** A root that somebody is invited to. */
+export const rootWord: Check<string> = instance<string>(
   (value): value is string => typeof value === 'string' && /^[^\s#][^\s]*$/.test(value),
   'the name of a root, or ROOT/PREFIX, percent-encoded',
 );
 
 const INVITE_CHECKS: Checks<InviteOptions> = {
-  roots: listOf(root),
+  roots: listOf(rootWord),
   ...SCOPE_CHECKS,
   authorizedKeysPath: text('the path of a file'),
   keyPath: text('the path of a key file'),
@@ -154,7 +155,8 @@ export async function join(address: string, invitation: string, options?: JoinOp
   });
 }
 
-const JOIN_CHECKS: Checks<JoinOptions> = {
+/** The checks of what says how a server is joined. */
+export const JOIN_CHECKS: Checks<JoinOptions> = {
   identity: CONNECT_CHECKS.identity,
   connectTimeoutMs: CONNECT_CHECKS.connectTimeoutMs,
   knownHosts: text('the path of a file'),

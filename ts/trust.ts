@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
+
 import { captureCallSite } from './callsite.js';
 import type { CallSite } from './callsite.js';
 import { argument, checkOptions, flag, text } from './check.js';
 import type { Checks } from './check.js';
 import { defaultKeyPath, defaultKnownHostsPath } from './config.js';
-import { ConfigError, atCallSite, fromNative } from './errors.js';
+import { ConfigError, atCallSite, fromNative, ioError } from './errors.js';
 import { loadNative } from './native.js';
 import type { Native } from './native.js';
 import { publicKey } from './settings.js';
@@ -53,6 +55,45 @@ export async function pinnedKeys(authority: string, options?: KnownHostsOptions)
   });
 }
 
+/** A server's key that is pinned. */
+export interface PinnedServer {
+  /** The server, `host:port`, an IPv6 address in brackets. */
+  authority: string;
+  /** Its key, `ed25519:BASE64`. */
+  key: string;
+}
+
+/**
+ * All servers whose keys are pinned, in the order of the file; one whose key is being changed has two.
+ *
+ * @throws {@link ConfigError} when a line is malformed.
+ *
+ * @example `for (const { authority, key } of await pinnedServers()) console.log(authority, key)`
+ */
+export async function pinnedServers(options?: KnownHostsOptions): Promise<PinnedServer[]> {
+  return withNative(captureCallSite(), (native) => {
+    const path = fileOf(options);
+    const authorities = new Set(wordsOf(path).map(([authority = '']) => authority.toLowerCase()));
+    return [...authorities].flatMap((authority) => {
+      const { host, port } = hostAndPort(authority);
+      return native.knownHost(path, host, port).map((key) => ({ authority, key }));
+    });
+  });
+}
+
+/** The words of each line that is no comment; none of a file that is not there. */
+function wordsOf(path: string): string[][] {
+  try {
+    const lines = readFileSync(path, 'utf8').split('\n');
+    return lines
+      .map((line) => line.replace(/#.*$/, '').trim())
+      .flatMap((line) => (line === '' ? [] : [line.split(/\s+/)]));
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
+    throw ioError('cannot read the file of known hosts', cause, path);
+  }
+}
+
 /** How a key is pinned. */
 export interface PinOptions extends KnownHostsOptions {
   /**
@@ -98,9 +139,14 @@ export async function unpinKeys(authority: string, options?: KnownHostsOptions):
 }
 
 /** Does something with the native core, and gives its errors the caller's stack. */
-export async function withNative<T>(site: CallSite, use: (native: Native) => T | Promise<T>): Promise<T> {
+export function withNative<T>(site: CallSite, use: (native: Native) => T | Promise<T>): Promise<T> {
+  return withSite(site, async () => use(await loadNative()));
+}
+
+/** Does something, and gives its errors the caller's stack. */
+export async function withSite<T>(site: CallSite, work: () => Promise<T>): Promise<T> {
   try {
-    return await use(await loadNative());
+    return await work();
   } catch (error) {
     throw atCallSite(fromNative(error), site);
   }

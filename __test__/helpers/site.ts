@@ -47,4 +47,3 @@ export function source(work: string): string {
   writeFileSync(`${folder}/file`, 'content');
   return folder;
 }
-

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { configDirectory, wantedConfigFile } from '../config.js';
 import { ConfigError } from '../errors.js';
+import { WRITABLE, isOwn } from '../own-file.js';
 import { note } from './output.js';
 
 /** Where a file of settings stands: where the command was started, with this user, with this machine, or where it was said. */
@@ -23,9 +24,6 @@ const SYSTEM_FOLDER = '/etc/sparsync';
 
 /** The most bytes of a file of settings. */
 const SIZE_MAX = 1 << 20;
-
-/** Bits of a mode by which others than the owner may write. */
-const WRITABLE = 0o022;
 
 /** What `--config` says for no file at all. */
 const NONE = 'none';
@@ -104,11 +102,6 @@ function orNone<T>(call: () => T): T | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Whether a file is this user's or of root, and nobody else may write it. */
-export function isOwn({ uid, mode }: Stats): boolean {
-  return (uid === 0 || uid === process.geteuid?.()) && (mode & WRITABLE) === 0;
 }
 
 function open(place: Place, path: string): Opened {

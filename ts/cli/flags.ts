@@ -252,6 +252,9 @@ export const PROFILE_FLAGS: readonly Flag[] = [
 /** Flags of `doctor`. */
 export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
+/** Flags of `list`. */
+export const LIST_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
+
 /** Flags of `server`. */
 export const SERVER_FLAGS: readonly Flag[] = [PID_FILE_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 

@@ -15,8 +15,8 @@ sparsync serve --root NAME=PATH --allow 'me KEY' on the server: offer a folder t
 sparsync -a SRC/ sparsync://HOST/NAME/PATH       on the client: send (or swap both: fetch)
 
 usage: sparsync [OPTIONS] SRC... DEST
-       sparsync serve | server | invite | join | keys | trust | verify | profile | doctor | config | completion
-                [--help]
+       sparsync serve | server | invite | join | keys | trust | list | verify | profile | doctor | config
+                | completion [--help]
 
 SRC or DEST may be sparsync://HOST[:PORT]/NAME/PATH. A SRC without a slash at its end is put below DEST
 under its own name; with one, its content is. Flags mean what they mean in rsync.
@@ -32,6 +32,7 @@ Verbs (a folder of the same name is written ./serve):
   join HOST                   become a client of a server by an invitation
   keys                        show this machine's public key; on a server list, show or revoke clients, or change the key
   trust HOST [KEY]            show or add the pinned keys of a server
+  list URL                    show a folder of a server, or its roots
   verify SRC DEST             compare two trees, content included
   profile report FILE         say where the time of a sync went
   doctor [URL | SRC DEST]     find out whether a run would work, and what is wrong

@@ -16,7 +16,7 @@ import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { note, print, stderr } from './output.js';
 import { CONNECTING_FLAGS } from './transfer-flags.js';
-import type { Word } from './parse.js';
+import type { ParsedFlags, Word } from './parse.js';
 
 const PURPOSE = `Becomes a client of a server by what "sparsync invite" has printed there. That is asked for on the terminal; without one
 it is read from SPARSYNC_INVITATION or from standard input, and never from the command line, which others can see. The
@@ -45,7 +45,7 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
   for (const { name } of isViaSsh ? [] : stray) {
     if (flags.words(name).length > 0) throw new ConfigError(`--${name} goes with --via-ssh`);
   }
-  const invited = isViaSsh ? await (await import('./via-ssh.js')).invitationViaSsh(flags) : undefined;
+  const invited = isViaSsh ? await viaSsh(flags) : undefined;
   const address = given ?? invited?.host ?? '';
   const own = identityOption(flags);
   const ownKeyWas = ownKey(own.identity);
@@ -64,6 +64,20 @@ export async function joinCommand(words: readonly Word[]): Promise<number> {
   await print(`joined as ${safe(name)}: ${known}.  Your key ${shownKey(key, ownKeyWas)}.`);
   note(`Try:  sparsync -an --stats ./data/ sparsync://${safe(address)}/${safe(roots[0] ?? 'ROOT')}/data/`);
   return EXIT.ok;
+}
+
+/** The flags of `invite` that go to the other machine as they are. */
+const PASSED = ['root', 'prefix', 'allow', 'quota', 'entries', 'expires'] as const;
+
+async function viaSsh(flags: ParsedFlags): Promise<{ invitation: string; host: string }> {
+  const { invitationViaSsh } = await import('../via-ssh.js');
+  return invitationViaSsh({
+    place: flags.text('via-ssh') ?? '',
+    words: PASSED.flatMap((flag) => flags.all(flag).map((value) => `--${flag}=${value}`)),
+    name: flags.text('name'),
+    rsh: flags.text('rsh'),
+    program: flags.text('sparsync-path'),
+  });
 }
 
 async function invitationText(): Promise<string> {

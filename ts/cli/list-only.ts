@@ -57,7 +57,7 @@ const TYPES: Readonly<Record<PlanItem['kind'], string>> = {
 /** The line of an entry, which is rsync's. */
 export function listLine(
   kind: PlanItem['kind'],
-  { mode, size, mtimeMs, name, leadsTo }: FormatValues,
+  { mode, size, mtimeMs, name, leadsTo }: Pick<FormatValues, 'mode' | 'size' | 'mtimeMs' | 'name' | 'leadsTo'>,
   { level, links }: { level: number; links: boolean },
 ): string {
   const shown = name === './' ? '.' : name.replace(/\/$/, '');

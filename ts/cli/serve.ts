@@ -20,7 +20,7 @@ import { EXIT } from './exit-codes.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { print } from './output.js';
-import { PidFile, refuseRunning } from './pid-file.js';
+import { PidFile, refuseRunning } from '../pid-file.js';
 import { ProfileFile } from './profile-file.js';
 import { printError } from './report.js';
 import type { ParsedFlags, Word } from './parse.js';

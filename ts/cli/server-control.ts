@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
-import { ConfigError, ConnectionError, IoError, ioError } from '../errors.js';
+import { startInBackground, stopProcess } from '../background-server.js';
+import { ConfigError } from '../errors.js';
+import { defaultPidFile, runningServer } from '../pid-file.js';
+import type { ServerRecord } from '../pid-file.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
 import { SERVER_FLAGS, SERVE_FLAGS } from './flags.js';
@@ -12,8 +12,6 @@ import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
 import { note, print } from './output.js';
 import type { Word } from './parse.js';
-import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
-import type { ServerRecord } from './pid-file.js';
 
 const PURPOSE = `  server start [OPTIONS]   runs "sparsync serve" with these options in the background; ends when that listens
   server status            says whether it runs, where, and since when; exit code 1 when it does not
@@ -21,15 +19,6 @@ const PURPOSE = `  server start [OPTIONS]   runs "sparsync serve" with these opt
 
 The server is known by its pid file, server.pid in the state folder (~/.local/state/sparsync), which tells it from another
 process that has its number by now. Without --log-file the log is server.log beside it.`;
-
-/** How often a process is looked at that is to end. */
-const LOOK_MS = 50;
-
-/** What a server takes beyond its grace. */
-const BEYOND_GRACE_MS = 15_000;
-
-/** The most bytes that are shown of what a server says that does not start. */
-const TOLD_MAX = 64 * 1024;
 
 /** `sparsync server`. */
 export async function serverCommand(words: readonly Word[]): Promise<number> {
@@ -53,7 +42,7 @@ export async function serverCommand(words: readonly Word[]): Promise<number> {
     // Who wants it to be stopped has what he wants.
     return what === 'stop' ? EXIT.ok : EXIT.usage;
   }
-  if (what === 'stop') await stop(running);
+  if (what === 'stop') await stopProcess(running);
   await tell(running, what === 'status', pidFile, json);
   return EXIT.ok;
 }
@@ -70,28 +59,6 @@ async function tell(server: ServerRecord, running: boolean, pidFile: string, jso
   return print(safe([...parts, `since ${since}`, ...log].join(', ')));
 }
 
-async function stop({ pid, start: began, graceMs }: ServerRecord): Promise<void> {
-  const until = Date.now() + graceMs + BEYOND_GRACE_MS;
-  terminate(pid);
-  while (startOf(pid) === began) {
-    if (Date.now() > until) {
-      throw new ConnectionError(`process ${pid} was asked to stop and has not ended yet`, {
-        code: 'ERR_SPARSYNC_TIMEOUT',
-        details: { pid },
-      });
-    }
-    await new Promise((done) => setTimeout(done, LOOK_MS));
-  }
-}
-
-function terminate(pid: number): void {
-  try {
-    process.kill(pid, 'SIGTERM');
-  } catch (cause) {
-    throw ioError(`cannot stop process ${pid}`, cause);
-  }
-}
-
 async function start(words: readonly Word[]): Promise<number> {
   const flags = await configuredFlags(SERVE_FLAGS, words, { tables: { server: SERVE_FLAGS } });
   if (flags.on('help')) {
@@ -100,26 +67,13 @@ async function start(words: readonly Word[]): Promise<number> {
   }
   if (flags.on('print-unit')) throw new ConfigError('--print-unit is for serve: a system manager starts it by itself');
   const pidFile = resolve(flags.text('pid-file') ?? defaultPidFile());
-  refuseRunning(pidFile);
-  const logFile = resolve(flags.text('log-file') ?? join(dirname(pidFile), 'server.log'));
-  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
-  const log = openSync(logFile, 'a+', 0o640);
-  const before = fstatSync(log).size;
-  const own = ['--json', '--pid-file', pidFile, '--log-file', logFile];
-  const args = [process.argv[1] ?? '', 'serve', ...words, ...own].map(argument);
-  const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', log] });
-  try {
-    const ended = await readiness(child);
-    if (ended !== undefined) {
-      for (const line of added(log, before)) note(line);
-      return ended;
-    }
-  } finally {
-    closeSync(log);
+  const files = { pidFile, logFile: flags.text('log-file') };
+  const started = await startInBackground(process.argv[1] ?? '', words.map(argument), files);
+  if ('exitCode' in started) {
+    for (const line of started.said) note(line);
+    return started.exitCode;
   }
-  const running = runningServer(pidFile);
-  if (running === undefined) throw new IoError('the server has ended', { code: 'ERR_SPARSYNC_IO', path: logFile });
-  await tell(running, true, pidFile, flags.on('json'));
+  await tell(started, true, pidFile, flags.on('json'));
   return EXIT.ok;
 }
 
@@ -127,24 +81,4 @@ async function start(words: readonly Word[]): Promise<number> {
 function argument(word: Word): string {
   if (typeof word === 'string') return word;
   throw new ConfigError('server start takes words that are UTF-8 text; serve takes others as well');
-}
-
-/** Waits until a server says that it listens; the exit code of one that ends before. */
-function readiness(child: ChildProcess): Promise<number | undefined> {
-  return new Promise((done, fail) => {
-    child.once('error', fail);
-    child.once('exit', (code) => done(code === 0 || code === null ? EXIT.internal : code));
-    child.stdout?.once('data', () => {
-      child.unref();
-      child.stdout?.destroy();
-      done(undefined);
-    });
-  });
-}
-
-/** The lines that a file got since it had so many bytes. */
-function added(descriptor: number, before: number): string[] {
-  const bytes = Buffer.alloc(Math.min(TOLD_MAX, Math.max(0, fstatSync(descriptor).size - before)));
-  const length = readSync(descriptor, bytes, 0, bytes.length, before);
-  return bytes.toString('utf8', 0, length).trimEnd().split('\n');
 }

@@ -5,7 +5,18 @@ type Command = (words: readonly Word[]) => Promise<number>;
 
 /** A word that is a verb. */
 export type Verb =
-  'serve' | 'invite' | 'join' | 'keys' | 'trust' | 'verify' | 'profile' | 'doctor' | 'config' | 'completion' | 'server';
+  | 'serve'
+  | 'invite'
+  | 'join'
+  | 'keys'
+  | 'trust'
+  | 'list'
+  | 'verify'
+  | 'profile'
+  | 'doctor'
+  | 'config'
+  | 'completion'
+  | 'server';
 
 /** The verbs. Each is a file of its own: a sync does not pay for them, nor a server for what the others need. */
 export const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
@@ -14,6 +25,7 @@ export const COMMANDS: Readonly<Record<Verb, () => Promise<Command>>> = {
   join: async () => (await import('./join.js')).joinCommand,
   keys: async () => (await import('./keys.js')).keysCommand,
   trust: async () => (await import('./trust.js')).trustCommand,
+  list: async () => (await import('./list.js')).listCommand,
   verify: async () => (await import('./verify.js')).verifyCommand,
   profile: async () => (await import('./profile.js')).profileCommand,
   doctor: async () => (await import('./doctor.js')).doctorCommand,

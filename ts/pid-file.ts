@@ -12,9 +12,9 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { stateDirectory } from '../config.js';
-import { ConfigError, SparsyncError, ioError } from '../errors.js';
-import { isOwn } from './config-places.js';
+import { stateDirectory } from './config.js';
+import { ConfigError, SparsyncError, ioError } from './errors.js';
+import { isOwn } from './own-file.js';
 
 const UNWRITABLE = 'cannot write the pid file';
 

@@ -1,0 +1,222 @@
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+
+import { builtin } from './builtin.js';
+import { captureCallSite } from './callsite.js';
+import { argument, checkOptions, instance, listOf, text } from './check.js';
+import type { Checks } from './check.js';
+import { ConfigError, ConnectionError, IoError, PlatformError, ioError, makeError } from './errors.js';
+import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
+import type { ServerRecord } from './pid-file.js';
+import { withSite } from './trust.js';
+
+/** A server of this machine that runs as a process of its own. */
+export interface BackgroundServer {
+  /** The number of its process. */
+  pid: number;
+  /** The address that it listens on, `ip:port`. */
+  address: string;
+  /** Its key, `ed25519:BASE64`. */
+  publicKey: string;
+  /** The names of what it serves. */
+  roots: string[];
+  /** Since when it has run. */
+  since: Date;
+  /** The file that it logs to. */
+  logFile?: string;
+  /** The file by which it is known. */
+  pidFile: string;
+}
+
+/** Which server of this machine is meant. */
+export interface PidFileOptions {
+  /** The file by which it is known. Default: `server.pid` in the state folder. */
+  pidFile?: string | undefined;
+}
+
+/** How a server is started. */
+export interface StartServerOptions extends PidFileOptions {
+  /** The file that it logs to. Default: `server.log` beside the pid file. */
+  logFile?: string | undefined;
+}
+
+const PID_FILE_CHECKS: Checks<PidFileOptions> = { pidFile: text('the path of a file') };
+
+const START_CHECKS: Checks<StartServerOptions> = { ...PID_FILE_CHECKS, logFile: text('the path of a file') };
+
+const flagWord = instance<string>(
+  (value): value is string => typeof value === 'string' && !value.includes('\0'),
+  'a word of a command line',
+);
+
+/** How often a process is looked at that is to end. */
+const LOOK_MS = 50;
+
+/** What a server takes beyond its grace. */
+const BEYOND_GRACE_MS = 15_000;
+
+/** The most bytes that are shown of what a server says that does not start. */
+const TOLD_MAX = 64 * 1024;
+
+/**
+ * Starts a server in the background, as `sparsync server start` does: it goes on when this process has ended.
+ *
+ * @param flags - The flags of `sparsync serve`.
+ * @returns The server, once it listens.
+ * @throws {@link ConfigError} when one runs that is known by the same file, or when it ended at once, with what it said and
+ *   `details.exitCode`.
+ *
+ * @example `const { address } = await startServer(['--root', 'backup=/srv/backup'])`
+ */
+export async function startServer(flags: readonly string[], options?: StartServerOptions): Promise<BackgroundServer> {
+  return withSite(captureCallSite(), async () => {
+    const words = argument(flags, 'flags', listOf(flagWord));
+    if (words === undefined) throw new ConfigError('flags are missing: give those of sparsync serve');
+    const { pidFile = defaultPidFile(), logFile } = checkOptions<StartServerOptions>(options, START_CHECKS, 'options');
+    const started = await startInBackground(commandBeside(), words, { pidFile, logFile });
+    if (!('exitCode' in started)) return toServer(started, resolve(pidFile));
+    const { exitCode, said } = started;
+    throw makeError(`the server has ended: ${said.join('\n')}`, {
+      code: 'ERR_SPARSYNC_CONFIG',
+      details: { exitCode },
+    });
+  });
+}
+
+/**
+ * The server that runs in the background; nothing when none does.
+ *
+ * @example `if ((await serverStatus()) === undefined) await startServer(['--root', 'backup=/srv/backup'])`
+ */
+export async function serverStatus(options?: PidFileOptions): Promise<BackgroundServer | undefined> {
+  return withSite(captureCallSite(), () => {
+    const pidFile = pidFileOf(options);
+    const running = runningServer(pidFile);
+    return Promise.resolve(running === undefined ? undefined : toServer(running, pidFile));
+  });
+}
+
+/**
+ * Stops the server that runs in the background, and waits until it has ended: running transfers have the time that its
+ * `--grace` gives them.
+ *
+ * @returns The server that was; nothing when none ran.
+ * @throws {@link ConnectionError} with `ERR_SPARSYNC_TIMEOUT` when it does not end.
+ *
+ * @example `await stopServer()`
+ */
+export async function stopServer(options?: PidFileOptions): Promise<BackgroundServer | undefined> {
+  return withSite(captureCallSite(), async () => {
+    const pidFile = pidFileOf(options);
+    const running = runningServer(pidFile);
+    if (running === undefined) return undefined;
+    await stopProcess(running);
+    return toServer(running, pidFile);
+  });
+}
+
+function pidFileOf(options: unknown): string {
+  const { pidFile } = checkOptions<PidFileOptions>(options, PID_FILE_CHECKS, 'options');
+  return resolve(pidFile ?? defaultPidFile());
+}
+
+function toServer({ pid, address, publicKey, roots, since, logFile }: ServerRecord, pidFile: string): BackgroundServer {
+  const log = logFile === undefined ? {} : { logFile };
+  return { pid, address, publicKey, roots: [...roots], since: new Date(since), ...log, pidFile };
+}
+
+/** The command of this package, which a bundle does not have beside it. */
+function commandBeside(): string {
+  const folder: string | undefined = import.meta.dirname;
+  const program = folder === undefined ? undefined : join(folder, 'cli', 'main.js');
+  if (program !== undefined && existsSync(program)) return program;
+  throw new PlatformError('the command sparsync is not beside this bundle: leave the package out of it', {
+    code: 'ERR_SPARSYNC_PLATFORM',
+  });
+}
+
+/** Where what is known of a server stands. */
+export interface ServerFiles {
+  readonly pidFile: string;
+  readonly logFile: string | undefined;
+}
+
+/** A server that ended instead of listening. */
+export interface NotStarted {
+  readonly exitCode: number;
+  /** The lines that it wrote. */
+  readonly said: readonly string[];
+}
+
+/** Starts the command as a server that is left to itself, and waits until it listens. */
+export async function startInBackground(
+  program: string,
+  words: readonly string[],
+  files: ServerFiles,
+): Promise<ServerRecord | NotStarted> {
+  const pidFile = resolve(files.pidFile);
+  refuseRunning(pidFile);
+  const logFile = resolve(files.logFile ?? join(dirname(pidFile), 'server.log'));
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
+  const log = openSync(logFile, 'a+', 0o640);
+  try {
+    const before = fstatSync(log).size;
+    const args = [program, 'serve', ...words, '--json', '--pid-file', pidFile, '--log-file', logFile];
+    const { spawn } = builtin('node:child_process');
+    const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', log] });
+    const exitCode = await endBeforeReady(child);
+    if (exitCode !== undefined) return { exitCode, said: added(log, before) };
+  } finally {
+    closeSync(log);
+  }
+  const running = runningServer(pidFile);
+  if (running === undefined) throw new IoError('the server has ended', { code: 'ERR_SPARSYNC_IO', path: logFile });
+  return running;
+}
+
+/** The exit code of a server that ends without one of its own. */
+const NO_CODE = 70;
+
+/** Waits until a server says that it listens; the exit code of one that ends before. */
+function endBeforeReady(child: ChildProcess): Promise<number | undefined> {
+  return new Promise((done, fail) => {
+    child.once('error', fail);
+    child.once('exit', (code) => done(code === 0 || code === null ? NO_CODE : code));
+    child.stdout?.once('data', () => {
+      child.unref();
+      child.stdout?.destroy();
+      done(undefined);
+    });
+  });
+}
+
+/** The lines that a file got since it had so many bytes. */
+function added(descriptor: number, before: number): string[] {
+  const bytes = Buffer.alloc(Math.min(TOLD_MAX, Math.max(0, fstatSync(descriptor).size - before)));
+  const length = readSync(descriptor, bytes, 0, bytes.length, before);
+  return bytes.toString('utf8', 0, length).trimEnd().split('\n');
+}
+
+/** Asks a server to end and waits until it has. */
+export async function stopProcess({ pid, start: began, graceMs }: ServerRecord): Promise<void> {
+  const until = Date.now() + graceMs + BEYOND_GRACE_MS;
+  terminate(pid);
+  while (startOf(pid) === began) {
+    if (Date.now() > until) {
+      throw new ConnectionError(`process ${pid} was asked to stop and has not ended yet`, {
+        code: 'ERR_SPARSYNC_TIMEOUT',
+        details: { pid },
+      });
+    }
+    await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+}
+
+function terminate(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (cause) {
+    throw ioError(`cannot stop process ${pid}`, cause);
+  }
+}

@@ -1,0 +1,9 @@
+import type { Stats } from 'node:fs';
+
+/** The bits by which others than the owner may write. */
+export const WRITABLE = 0o022;
+
+/** Whether a file is this user's or of root, and nobody else may write it. */
+export function isOwn({ uid, mode }: Stats): boolean {
+  return (uid === 0 || uid === process.geteuid?.()) && (mode & WRITABLE) === 0;
+}

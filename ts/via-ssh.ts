@@ -1,0 +1,150 @@
+import { ConfigError, ConnectionError, makeError } from './errors.js';
+import { builtin } from './builtin.js';
+import { captureCallSite } from './callsite.js';
+import { argument, checkOptions, listOf, text } from './check.js';
+import type { Checks } from './check.js';
+import { JOIN_CHECKS, join, rootWord } from './invitations.js';
+import type { JoinOptions, Joined } from './invitations.js';
+import type { ConnectOptions } from './options.js';
+import { SCOPE_CHECKS, scopeWords } from './server-options.js';
+import type { AllowedClient } from './server-options.js';
+import { hostWords, remoteShell } from './session-command.js';
+import { CONNECT_CHECKS } from './settings.js';
+import { pipeParts } from './shell.js';
+import { withSite } from './trust.js';
+
+/** Whom an invitation is made for by ssh, what for, and how the server is reached then. */
+export interface JoinViaSshOptions
+  extends JoinOptions, Pick<ConnectOptions, 'rsh'>, Omit<AllowedClient, 'name' | 'key'> {
+  /** What this client is to be called there. Default: the user and the name of this machine. */
+  name?: string | undefined;
+  /** Where the server answers, `host` or `host:port`. Default: the host that ssh is told, at the usual port. */
+  address?: string | undefined;
+  /** The command there, for the shell there to read. Default: `sparsync`. */
+  sparsyncPath?: string | undefined;
+}
+
+const VIA_SSH_CHECKS: Checks<JoinViaSshOptions> = {
+  ...JOIN_CHECKS,
+  roots: listOf(rootWord),
+  ...SCOPE_CHECKS,
+  rsh: CONNECT_CHECKS.rsh,
+  name: text('the name of a client'),
+  address: text('a host, as in backup.example or [::1]:28792'),
+  sparsyncPath: text('a command of the other machine'),
+};
+
+/**
+ * Becomes a client of a server on which this user may run commands by ssh: the invitation is made there and taken here.
+ *
+ * @param host - `[user@]host[:port]`, as ssh is to be told.
+ * @throws {@link ConnectionError} when ssh leads nowhere, {@link ConfigError} when the command there makes no invitation,
+ *   and what {@link join} throws.
+ *
+ * @example `const { roots } = await joinViaSsh('root@nas.example', { roots: ['backup/alice'], operations: ['read', 'write'] })`
+ */
+export async function joinViaSsh(host: string, options?: JoinViaSshOptions): Promise<Joined> {
+  return withSite(captureCallSite(), async () => {
+    const place = argument(host, 'host', text('a host for ssh, as in root@backup.example'));
+    if (place === undefined) throw new ConfigError('host is missing: give one for ssh, as in root@backup.example');
+    const given = checkOptions<JoinViaSshOptions>(options, VIA_SSH_CHECKS, 'options');
+    const { name, address, sparsyncPath, rsh, identity, connectTimeoutMs, knownHosts, ...scope } = given;
+    const words = scopeWords(scope).map((each) => `--${each}`);
+    const { invitation, host: told } = await invitationViaSsh({ place, words, name, rsh, program: sparsyncPath });
+    return join(address ?? told, invitation, { identity, connectTimeoutMs, knownHosts });
+  });
+}
+
+/** How an invitation is asked for. */
+export interface ViaSsh {
+  /** `[user@]host[:port]`. */
+  readonly place: string;
+  /** The flags of `sparsync invite` that say what may be done. */
+  readonly words: readonly string[];
+  readonly name?: string | undefined;
+  readonly rsh?: string | readonly string[] | undefined;
+  readonly program?: string | undefined;
+}
+
+/** The most that a command there may say: it is one line. */
+const ANSWER_BYTES_MAX = 1 << 20;
+
+/**
+ * Has the server's own command make an invitation, over this user's ssh. Gives that, and the host that ssh was told, where
+ * nobody has said how the server is reached.
+ */
+export async function invitationViaSsh(asked: ViaSsh): Promise<{ invitation: string; host: string }> {
+  const [, user, host = '', port] = /^(?:([^@]*)@)?(\[[^\]]+\]|[^:@]+)(?::(\d+))?$/.exec(asked.place) ?? [];
+  const place = { host: host.replace(/^\[(.*)\]$/, '$1'), user, port: port === undefined ? undefined : Number(port) };
+  // Checks what ssh might take for an option.
+  pipeParts({ ...place, path: '' }, '--via-ssh');
+  const shell = remoteShell({ rsh: asked.rsh });
+  const name = asked.name ?? ownName();
+  if (name.startsWith('-')) throw new ConfigError('the name of a client cannot begin with "-"');
+  const invite = ['invite', name, ...asked.words, '--json'].map((each) => quoted(each));
+  const words = [...hostWords(shell, place, place.host), [asked.program ?? 'sparsync', ...invite].join(' ')];
+  const answer = await answerOf(words, `${shell.join(' ')} ${place.host}`);
+  const invitation = invitationIn(answer);
+  if (invitation === undefined)
+    throw new ConfigError(`the command there printed no invitation: ${JSON.stringify(answer.slice(0, 200))}`);
+  return { invitation, host };
+}
+
+/** What this machine is called at the server. */
+function ownName(): string {
+  const { hostname, userInfo } = builtin('node:os');
+  const parts = [hostname()];
+  try {
+    parts.unshift(userInfo().username);
+  } catch {
+    // A container may have no name for its user.
+  }
+  return parts.join('-').replaceAll(/[\s#,=]/g, '_');
+}
+
+/** A word that any shell passes on as it is. */
+function quoted(word: string): string {
+  if (/\p{Cc}/u.test(word))
+    throw new ConfigError(`a control character cannot go to the shell of another machine: ${JSON.stringify(word)}`);
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** What a command says; what it complains of goes to the terminal, where it may ask for a password as well. */
+async function answerOf([program = '', ...args]: readonly string[], shown: string): Promise<string> {
+  const { spawn } = builtin('node:child_process');
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > ANSWER_BYTES_MAX) child.kill();
+    else chunks.push(chunk);
+  });
+  const code = await new Promise<number | null>((done, fail) => {
+    child.once('close', done);
+    child.once('error', (cause) => {
+      fail(new ConnectionError(`cannot start ${program}`, { code: 'ERR_SPARSYNC_CONNECT', cause }));
+    });
+  });
+  if (code === 0) return Buffer.concat(chunks).toString();
+  const why = code === 127 ? ': there is no sparsync in its PATH (--sparsync-path names it)' : '';
+  throw makeError(`${shown}: the command there ended with exit code ${String(code)}${why}`, {
+    code: code === 255 ? 'ERR_SPARSYNC_CONNECT' : 'ERR_SPARSYNC_CONFIG',
+  });
+}
+
+/** The invitation among the lines, of which a start file of the shell there may have printed some. */
+function invitationIn(text: string): string | undefined {
+  for (const line of text.split('\n')) {
+    if (!line.startsWith('{')) continue;
+    try {
+      const record: unknown = JSON.parse(line);
+      if (typeof record !== 'object' || record === null || !('type' in record) || record.type !== 'invitation')
+        continue;
+      if ('invitation' in record && typeof record.invitation === 'string') return record.invitation;
+    } catch {
+      // It is somebody else's line.
+    }
+  }
+  return undefined;
+}
