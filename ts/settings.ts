@@ -117,6 +117,13 @@ const EVENT_CHECKS: Checks<EventOptions> = { items: flag, whenFull: oneOf('drop'
 
 const word = text('a text');
 
+/** A command as one text or in words. */
+function commandWords(value: unknown, name: string): string | string[] {
+  if (!Array.isArray(value)) return word(value, name);
+  if (value.length === 0) throw new ConfigError(`${name} is empty: the first of its words is a program`);
+  return listOf(word)(value, name);
+}
+
 /** Checks of {@link ConnectOptions}. */
 export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   identity: group(IDENTITY_CHECKS),
@@ -127,7 +134,7 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   congestion: oneOf(...CONGESTIONS),
   transport: oneOf(...TRANSPORT_CHOICES),
   quicPorts: word,
-  rsh: (value: unknown, name: string) => (Array.isArray(value) ? listOf(word)(value, name) : word(value, name)),
+  rsh: commandWords,
   remotePath: word,
   bootstrap: (value: unknown, name: string) => (value === 'temp' ? 'temp' : flag(value, name)),
   logger: loggerCheck,
