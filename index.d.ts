@@ -457,6 +457,8 @@ export interface NativeResult {
   failures: Array<NativeEvent>
   /** How many more there were. */
   failuresDropped: number
+  /** How many there were of each kind. */
+  failureCounts: Record<string, number>
   /** All of them vanished during the run. */
   vanishedOnly: boolean
   /** There are such paths. */

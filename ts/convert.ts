@@ -1,4 +1,4 @@
-import type { EntryPath, Failure, PlanItem, SyncEvent, Warning } from './events.js';
+import type { EntryPath, Failure, FailureCounts, PlanItem, SyncEvent, Warning } from './events.js';
 import type { NativeEvent } from './native.js';
 import { FAILURE_CODES, NOTICE_CODES } from './words.js';
 
@@ -28,6 +28,16 @@ export function toFailure(event: NativeEvent): Failure {
     message: event.message ?? 'failed',
     oldContentKept: event.oldContentKept ?? false,
   };
+}
+
+/** Counts of failures by their kind, in the order of the kinds. */
+export function toFailureCounts(counts: Readonly<Record<string, number>>): FailureCounts {
+  const found: FailureCounts = {};
+  for (const code of FAILURE_CODES) {
+    const count = counts[code];
+    if (count !== undefined) found[code] = count;
+  }
+  return found;
 }
 
 /** A warning out of an event or a result of the engine. */

@@ -281,6 +281,11 @@ export function tellsAll(error: unknown): boolean {
   return error instanceof PartialSyncError || error instanceof MaxDeleteError;
 }
 
+/** What was done by a run that did not do everything, where an error says that. */
+export function resultOf(error: unknown): SyncResult | undefined {
+  return error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
+}
+
 type ErrorClass = new (message: string, init: SparsyncErrorInit) => SparsyncError;
 
 const CLASSES: Readonly<Record<Exclude<ErrorCode, 'ERR_SPARSYNC_PARTIAL'>, ErrorClass>> = {

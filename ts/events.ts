@@ -65,6 +65,9 @@ export interface ItemEvent extends PlanItem {
  */
 export type FailureCode = (typeof FAILURE_CODES)[number];
 
+/** How many failures there are of each kind. */
+export type FailureCounts = Partial<Record<FailureCode, number>>;
+
 /** What a warning is about; `notice` is anything. */
 export type WarningCode = (typeof NOTICE_CODES)[number];
 
@@ -184,6 +187,8 @@ export interface SyncResult {
   failures: Failure[];
   /** How many failures are not in `failures` because there were too many to keep. */
   failuresDropped: number;
+  /** How many failures there were of each kind, those that are not in `failures` too; a kind without any is absent. */
+  failureCounts: FailureCounts;
   /** Whether something failed, and every failure is a source file that vanished while the run was under way. */
   vanishedOnly: boolean;
   /** Warnings, each once. */

@@ -52,6 +52,7 @@ export type {
   EntryPath,
   Failure,
   FailureCode,
+  FailureCounts,
   FailureEvent,
   ItemEvent,
   PlanItem,

@@ -1,4 +1,4 @@
-import { SparsyncError } from './errors.js';
+import { resultOf } from './errors.js';
 import type { Failure, SyncResult } from './events.js';
 import type { Level, Logger } from './logger.js';
 import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
@@ -40,8 +40,7 @@ function logRun(logger: Logger, run: WatchedRun, message: RunMessage): void {
 }
 
 function logError(logger: Logger, run: WatchedRun, error: unknown, canceled: boolean): void {
-  const result =
-    error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
+  const result = resultOf(error);
   if (result !== undefined) logResult(logger, run, result);
   const facts = { ...run, err: error, ...(result === undefined ? {} : figuresOf(result)) };
   const text = error instanceof Error ? error.message : String(error);

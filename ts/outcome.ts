@@ -1,13 +1,14 @@
-import { toFailure, toWarning } from './convert.js';
+import { toFailure, toFailureCounts, toWarning } from './convert.js';
 import { DeleteRefusedError, MaxDeleteError, NotFoundError, PartialSyncError } from './errors.js';
 import type { ErrorDetails } from './errors.js';
-import type { FailureCode, SyncResult } from './events.js';
+import type { FailureCode, FailureCounts, SyncResult } from './events.js';
 import { textOf, withoutTrailingSlash } from './paths.js';
 import type { NativeResult } from './native.js';
 import { toSyncProfile } from './profile-convert.js';
 import { addAttempt, toStats } from './stats.js';
 import type { Counters } from './stats.js';
 import type { Transport } from './transports.js';
+import { FAILURE_CODES } from './words.js';
 
 /** What is known of a run beside what its last attempt reports. */
 export interface RunFacts {
@@ -27,6 +28,7 @@ export function toResult(native: NativeResult, facts: RunFacts): SyncResult {
     stats: toStats(addAttempt(facts.before, native.stats)),
     failures: native.failures.map(toFailure),
     failuresDropped: native.failuresDropped,
+    failureCounts: toFailureCounts(native.failureCounts),
     vanishedOnly: native.vanishedOnly,
     warnings: native.warnings.filter(({ code }) => !isOfSnapshot(code)).map(toWarning),
     attempts: facts.attempts,
@@ -84,20 +86,23 @@ export function assertComplete(native: NativeResult, result: SyncResult, localSo
   }
 }
 
-/** How many paths failed, by what that means for each. Of those that were not kept only the number is known. */
-function whatIsMissing({ failures, failuresDropped }: SyncResult): string {
-  const numberOf = (...codes: readonly FailureCode[]): number =>
-    failures.filter(({ code }) => codes.includes(code)).length;
-  const withoutAttributes = numberOf('attributes', 'attributes-unread');
-  const notDeleted = numberOf('delete');
-  const parts: readonly (readonly [number, string])[] = [
-    [failures.length - withoutAttributes - notDeleted, 'did not arrive'],
-    [withoutAttributes, 'arrived without all attributes'],
-    [notDeleted, 'could not be deleted'],
-    [failuresDropped, 'failed of which only the number is known'],
-  ];
-  return parts
+/** Kinds of failures that leave the content in place, with what that means. */
+const ARRIVED: readonly (readonly [readonly FailureCode[], string])[] = [
+  [['attributes', 'attributes-unread'], 'arrived without all attributes'],
+  [['delete'], 'could not be deleted'],
+  [['source-kept'], 'could not be removed from the source'],
+];
+
+/** How many paths failed, by what that means for each. */
+function whatIsMissing({ failureCounts }: SyncResult): string {
+  const lesser = ARRIVED.flatMap(([codes]) => codes);
+  const missing = FAILURE_CODES.filter((code) => !lesser.includes(code));
+  return [[missing, 'did not arrive'] as const, ...ARRIVED]
+    .map(([codes, what]) => [sumOf(failureCounts, codes), what] as const)
     .filter(([count]) => count > 0)
     .map(([count, what]) => `${count} ${count === 1 ? 'path' : 'paths'} ${what}`)
     .join(', ');
 }
+
+const sumOf = (counts: FailureCounts, codes: readonly FailureCode[]): number =>
+  codes.reduce((sum, code) => sum + (counts[code] ?? 0), 0);

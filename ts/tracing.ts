@@ -1,7 +1,7 @@
 import type { Span, SpanOptions, Tracer } from '@opentelemetry/api';
 
 import { builtin } from './builtin.js';
-import { SparsyncError } from './errors.js';
+import { SparsyncError, resultOf } from './errors.js';
 import type { SyncResult } from './events.js';
 import type { ServerEventListener, ServerSessionEvent } from './server-events.js';
 import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
@@ -111,8 +111,7 @@ class RunTrace {
     this.#fail(this.#phase, code, text);
     this.#fail(this.#span, code, text);
     if (error instanceof Error) this.#span?.recordException(error);
-    const result =
-      error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
+    const result = resultOf(error);
     this.#endPhase();
     if (result !== undefined) this.#span?.setAttributes(figuresOf(result));
     this.#span?.end();

@@ -7,7 +7,7 @@ import type { SyncStats } from '../stats.js';
 import { EXIT } from './exit-codes.js';
 import { safe, safePath } from './names.js';
 import { note } from './output.js';
-import { count, duration, size } from './text.js';
+import { causesOf, count, duration, size } from './text.js';
 
 /** Failures that a summary lists; the service takes a MiB of it. */
 const LISTED = 100;
@@ -107,7 +107,10 @@ function summaryOf(ending: Ending): string {
           ['Files transferred', count(stats.filesTransferred)],
           ['Their content', size(bytesOf(stats, dryRun), true)],
           ['Deleted', count(deletesOf(stats))],
-          ['Failed', count(stats.filesFailed)],
+          [
+            'Failed',
+            result === undefined || stats.filesFailed === 0 ? count(stats.filesFailed) : causesOf(result.failureCounts),
+          ],
           ['Sent, received', `${size(stats.bytesSent, true)}, ${size(stats.bytesReceived, true)}`],
         ] as const)),
     ...(result === undefined

@@ -1,7 +1,7 @@
 // The lines of `--json`, and of a server's log in JSON, as types. docs/events.schema.json is written from them.
 import type { ErrorCode, Side } from '../codes.js';
 import type { ErrorDetails } from '../errors.js';
-import type { DoneEvent, EntryPath, PlanItem, SyncEvent, SyncResult } from '../events.js';
+import type { DoneEvent, EntryPath, FailureCounts, PlanItem, SyncEvent, SyncResult } from '../events.js';
 import type { Explanation } from '../explain.js';
 import type { SyncStats } from '../stats.js';
 import type { VerifyResult } from '../verify.js';
@@ -49,6 +49,10 @@ export interface ErrorLine extends Versioned, Partial<EntryPath> {
   details: ErrorDetails;
   /** What lifts it, for people. */
   help?: string;
+  /** What was done, of a sync that came to its end. */
+  stats?: SyncStats;
+  /** How many failures it had of each kind. */
+  failureCounts?: FailureCounts;
 }
 
 /** The last line of a sync that a signal has ended. */

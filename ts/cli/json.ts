@@ -1,3 +1,4 @@
+import { resultOf } from '../errors.js';
 import type { SparsyncError } from '../errors.js';
 import { JSON_SCHEMA } from './json-lines.js';
 import type { ErrorLine, JsonLine } from './json-lines.js';
@@ -28,6 +29,7 @@ export function jsonText(record: object): string {
 
 /** An error as the last line of a run. */
 export function errorRecord(error: SparsyncError, exitCode: number, help: string | undefined): ErrorLine {
+  const result = resultOf(error);
   const { code, message, path, pathBytes, side, retryable, details } = error;
   return {
     type: 'error',
@@ -41,5 +43,6 @@ export function errorRecord(error: SparsyncError, exitCode: number, help: string
     retryable,
     details,
     ...(help === undefined ? {} : { help }),
+    ...(result === undefined ? {} : { stats: result.stats, failureCounts: result.failureCounts }),
   };
 }

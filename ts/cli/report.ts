@@ -7,7 +7,7 @@ import { errorRecord, printLine } from './json.js';
 import { note } from './output.js';
 import { safe, safePath } from './names.js';
 import { reporter } from './reporter.js';
-import { colored, count, size } from './text.js';
+import { causesOf, colored, count, size } from './text.js';
 
 /** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
 const FAILURES_SHOWN = 100;
@@ -42,7 +42,7 @@ export async function printErrorJson(error: SparsyncError): Promise<void> {
   await printLine(errorRecord(error, exitCodeFor(error), hintFor(error)));
 }
 
-/** Prints the paths that are not what they should be. */
+/** Prints the paths that are not what they should be, and how many failed for which cause. */
 export function printFailures(result: SyncResult): void {
   for (const failure of result.failures.slice(0, FAILURES_SHOWN)) {
     const text = describeFailure(failure);
@@ -51,6 +51,8 @@ export function printFailures(result: SyncResult): void {
   }
   const more = result.failures.length - FAILURES_SHOWN + result.failuresDropped;
   if (more > 0) note(`… and ${count(more)} more`);
+  const isAny = result.failures.length > 0;
+  if (isAny && reporter() !== 'github') note(`failed: ${causesOf(result.failureCounts)}`);
 }
 
 function describeFailure(failure: Failure): string {

@@ -1,7 +1,7 @@
 import { wantsProfile } from '../config.js';
 import { connectionTo } from '../connection.js';
 import type { Connection } from '../connection.js';
-import { ConfigError, PartialSyncError, SparsyncError, fromNative, tellsAll } from '../errors.js';
+import { ConfigError, PartialSyncError, SparsyncError, fromNative, resultOf, tellsAll } from '../errors.js';
 import type { SyncEvent, SyncResult } from '../events.js';
 import type { SyncJob } from '../job.js';
 import type { ConnectOptions, TransferOptions } from '../options.js';
@@ -390,11 +390,6 @@ class SyncRun {
     if (result !== undefined) await this.#tellEnd(result);
     return exitCode;
   }
-}
-
-/** What was done by a run that did not do everything. */
-function resultOf(error: unknown): SyncResult | undefined {
-  return error instanceof SparsyncError && 'result' in error ? (error.result as SyncResult | undefined) : undefined;
 }
 
 /** Looks whether a remote path is a directory. */

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 
+import type { FailureCounts } from '../events.js';
 import { isFancy } from './output.js';
 
 /** A text in bold red or yellow where colours are welcome. */
@@ -29,6 +30,13 @@ export function size(bytes: number, human: boolean): string {
 /** A number with thousands apart, the same in every locale. */
 export function count(value: number): string {
   return String(Math.trunc(value)).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
+/** How many failures there are of each kind: `2 unreadable, 1 delete`. */
+export function causesOf(counts: FailureCounts): string {
+  return Object.entries(counts)
+    .map(([code, each]) => `${count(each)} ${code}`)
+    .join(', ');
 }
 
 /** A time: `0.4 s`, `12 s`, `3:05`, `2:03:05`. */

@@ -101,6 +101,8 @@ pub struct NativeResult {
     pub failures: Vec<NativeEvent>,
     /// How many more there were.
     pub failures_dropped: f64,
+    /// How many there were of each kind.
+    pub failure_counts: HashMap<String, f64>,
     /// All of them vanished during the run.
     pub vanished_only: bool,
     /// There are such paths.
@@ -203,6 +205,11 @@ fn result(done: &JobResult, sides: Sides) -> NativeResult {
         stats: done.stats.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect(),
         failures: failures.failures.iter().map(|told| issue(NativeEventType::Failure, told, sides)).collect(),
         failures_dropped: number(failures.dropped),
+        failure_counts: failures
+            .causes
+            .iter()
+            .map(|(kind, count)| (kind.as_str().to_owned(), number(*count)))
+            .collect(),
         vanished_only: failures.vanished_only,
         partial: !failures.failures.is_empty(),
         warnings: failures.warnings.iter().map(|told| issue(NativeEventType::Warning, told, sides)).collect(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use sparsync_proto::{Issue, Item};
+use sparsync_proto::{Issue, IssueKind, Item};
 use tokio::sync::Notify;
 
 use super::budget::WAIT;
@@ -35,10 +35,9 @@ struct State {
     dropped: u64,
     closed: bool,
     failures: Vec<Issue>,
-    failures_dropped: u64,
+    /// How many of each kind failed, those that are not kept too.
+    causes: Vec<(IssueKind, u64)>,
     warnings: Vec<Issue>,
-    vanished: u64,
-    failed: u64,
 }
 
 /// Events between a run and its reader. A run never waits for its reader, unless the reader asked for a plan: then
@@ -60,6 +59,8 @@ pub struct Failures {
     pub failures: Vec<Issue>,
     /// How many more there were.
     pub dropped: u64,
+    /// How many there were of each kind, in the order in which kinds came first.
+    pub causes: Vec<(IssueKind, u64)>,
     /// All of them were files that vanished while the run went on.
     pub vanished_only: bool,
     /// Notices.
@@ -115,14 +116,12 @@ impl EventQueue {
             self.push(state, Event::Warning(issue));
             return;
         }
-        state.failed += 1;
-        if issue.kind == sparsync_proto::IssueKind::Vanished {
-            state.vanished += 1;
+        match state.causes.iter_mut().find(|(kind, _)| *kind == issue.kind) {
+            Some((_, count)) => *count += 1,
+            None => state.causes.push((issue.kind, 1)),
         }
         if state.failures.len() < FAILURES_MAX {
             state.failures.push(issue.clone());
-        } else {
-            state.failures_dropped += 1;
         }
         self.push(state, Event::Failure(issue));
     }
@@ -179,11 +178,40 @@ impl EventQueue {
     /// What failed, up to now.
     pub(crate) fn failures(&self) -> Failures {
         let state = self.lock();
+        let failed: u64 = state.causes.iter().map(|(_, count)| count).sum();
         Failures {
             failures: state.failures.clone(),
-            dropped: state.failures_dropped,
-            vanished_only: state.failed > 0 && state.failed == state.vanished,
+            dropped: failed - state.failures.len() as u64,
+            vanished_only: matches!(state.causes[..], [(IssueKind::Vanished, _)]),
+            causes: state.causes.clone(),
             warnings: state.warnings.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsync_proto::{Issue, IssueKind};
+
+    use super::{EventQueue, FAILURES_MAX};
+
+    fn issue(kind: IssueKind) -> Issue {
+        Issue { kind, path: b"a".to_vec(), message: String::new(), old_kept: false }
+    }
+
+    #[test]
+    fn every_failure_counts_for_its_cause_also_those_that_are_not_kept() {
+        let queue = EventQueue::new(false);
+        queue.issue(issue(IssueKind::Vanished));
+        assert!(queue.failures().vanished_only);
+        for _ in 0..FAILURES_MAX {
+            queue.issue(issue(IssueKind::Delete));
+        }
+        queue.issue(issue(IssueKind::Notice));
+        let failures = queue.failures();
+        assert_eq!(failures.failures.len(), FAILURES_MAX);
+        assert_eq!(failures.dropped, 1);
+        assert_eq!(failures.causes, [(IssueKind::Vanished, 1), (IssueKind::Delete, FAILURES_MAX as u64)]);
+        assert!(!failures.vanished_only);
     }
 }
