@@ -97,6 +97,11 @@ export const rows = [
   },
   { kind: own({ value: 'FORMAT' }), flag: 'out-format', help: 'list each change in this form, as in "%i %n%L"' },
   { kind: own({ value: 'FILE' }), flag: 'log-file', help: 'write what is done to the end of FILE, with the time' },
+  {
+    kind: own({ value: 'FILE' }),
+    flag: 'textfile',
+    help: "write the run's figures to FILE for the collector of text files of node_exporter (NAME.prom)",
+  },
   { kind: own({ value: 'FORMAT' }), flag: 'log-file-format', help: 'the form of what --log-file has of each change' },
   {
     kind: own({ value: 'FLAGS' }),

@@ -266,6 +266,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   },
   'out-format': { category: 'Output', help: 'list each change in this form, as in "%i %n%L"' },
   'log-file': { category: 'Output', help: 'write what is done to the end of FILE, with the time' },
+  textfile: {
+    category: 'Output',
+    help: "write the run's figures to FILE for the collector of text files of node_exporter (NAME.prom)",
+  },
   'log-file-format': { category: 'Output', help: 'the form of what --log-file has of each change' },
   info: { category: 'Output', help: 'say more or less of something (--info=help lists it)' },
   stderr: {

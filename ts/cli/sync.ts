@@ -84,6 +84,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
 /** One call of the command. What few runs need is loaded by those. */
 class SyncRun {
   readonly #flags: ParsedFlags;
+  readonly #beganAt = Date.now();
   readonly #json: boolean;
   readonly #info: InfoLevels;
   readonly #lists: boolean;
@@ -125,12 +126,12 @@ class SyncRun {
       await this.#openLog();
       await this.#connectAndRun(ends, connect, transfer);
       const exitCode = await this.#finish();
-      await this.#tellGithub(exitCode, this.#result);
+      await this.#tellMachines(exitCode, this.#result);
       lastRun = remoteEnd(ends) === undefined ? 'local' : 'remote';
       return exitCode;
     } catch (error) {
       const exitCode = await this.#fail(error);
-      await this.#tellGithub(exitCode, resultOf(error), error);
+      await this.#tellMachines(exitCode, resultOf(error), error);
       return exitCode;
     } finally {
       await this.#log?.close();
@@ -349,17 +350,23 @@ class SyncRun {
     if (this.#isTelling) await (await this.#account?.())?.end(result);
   }
 
-  async #tellGithub(exitCode: number, result: SyncResult | undefined, error?: unknown): Promise<void> {
+  /** Tells who watches jobs what this one ended with, whatever that is. */
+  async #tellMachines(exitCode: number, result: SyncResult | undefined, error?: unknown): Promise<void> {
+    const textfile = this.#flags.text('textfile');
+    const isReal = textfile !== undefined && !this.#flags.on('dry-run') && !this.#lists;
+    if (!isReal && reporter() !== 'github') return;
+    const ends = this.#flags.operands.map((word) => safeBytes(Buffer.from(word)));
+    const stats = result?.stats ?? this.#current?.stats();
+    if (isReal) {
+      const { writeTextfile } = await import('./textfile.js');
+      const durationMs = result?.durationMs ?? Date.now() - this.#beganAt;
+      const [sources, destination = ''] = [ends.slice(0, -1), ends.at(-1)];
+      writeTextfile(textfile, { sources, destination, exitCode, durationMs, stats });
+    }
     if (reporter() !== 'github') return;
     const { tellGithub } = await import('./github.js');
-    tellGithub({
-      exitCode,
-      ends: this.#flags.operands.map((word) => safeBytes(Buffer.from(word))),
-      dryRun: this.#flags.on('dry-run'),
-      stats: result?.stats ?? this.#current?.stats(),
-      result,
-      error: error === undefined || error instanceof Interrupted ? undefined : fromNative(error),
-    });
+    const failure = error === undefined || error instanceof Interrupted ? undefined : fromNative(error);
+    tellGithub({ exitCode, ends, dryRun: this.#flags.on('dry-run'), stats, result, error: failure });
   }
 
   async #fail(error: unknown): Promise<number> {

@@ -261,6 +261,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   { name: 'explain', value: 'PATH', many: true },
   { name: 'out-format', value: 'FORMAT' },
   { name: 'log-file', value: 'FILE' },
+  { name: 'textfile', value: 'FILE' },
   { name: 'log-file-format', value: 'FORMAT' },
   { name: 'info', value: 'FLAGS', many: true },
   { name: 'stderr', value: 'MODE', choices: STDERR_MODES },

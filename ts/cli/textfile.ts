@@ -1,0 +1,85 @@
+import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+
+import { ioError } from '../errors.js';
+import type { SyncStats } from '../stats.js';
+import { EXIT } from './exit-codes.js';
+import { loseFile } from './output.js';
+import { printError } from './report.js';
+
+/** What a collector is told of a run. */
+export interface Collected {
+  readonly sources: readonly string[];
+  readonly destination: string;
+  readonly exitCode: number;
+  readonly durationMs: number;
+  readonly stats: SyncStats | undefined;
+}
+
+const LAST_SUCCESS = 'sparsync_last_success_timestamp_seconds';
+
+/**
+ * Writes the figures of a run for the collector of text files of Prometheus' node_exporter, in one step: it may read at any time. Of
+ * a run that failed the file keeps when the last one succeeded.
+ */
+export function writeTextfile(path: string, run: Collected): void {
+  const now = Date.now() / 1000;
+  const labels = `{source="${run.sources.map(escaped).join(' ')}",destination="${escaped(run.destination)}"}`;
+  const isSuccess = run.exitCode === EXIT.ok || run.exitCode === EXIT.vanished;
+  const success = isSuccess ? now.toFixed(3) : lastSuccess(path, labels);
+  const text = figuresOf(run, now, success)
+    .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name}${labels} ${value}\n`)
+    .join('');
+  // The collector takes no file of another suffix.
+  const fresh = `${path}.${process.pid}.tmp`;
+  try {
+    writeFileSync(fresh, text, { flag: 'wx', mode: 0o644 });
+    // It is for another user, whatever the mask of this one.
+    chmodSync(fresh, 0o644);
+    renameSync(fresh, path);
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    printError(ioError('cannot write the text file', error, path));
+    loseFile();
+  }
+}
+
+type Figure = readonly [name: string, help: string, value: string | number];
+
+function figuresOf({ exitCode, durationMs, stats }: Collected, now: number, success: string | undefined): Figure[] {
+  const deletes = stats === undefined ? 0 : stats.filesDeleted + stats.directoriesDeleted;
+  return [
+    ...(success === undefined
+      ? []
+      : ([[LAST_SUCCESS, 'When the last run that succeeded had ended.', success]] satisfies Figure[])),
+    ['sparsync_last_run_timestamp_seconds', 'When the last run had ended.', now.toFixed(3)],
+    ['sparsync_last_run_exit_code', 'What the last run ended with.', exitCode],
+    ['sparsync_last_run_duration_seconds', 'How long the last run took.', (durationMs / 1000).toFixed(3)],
+    ['sparsync_last_run_files_transferred', 'Files that the last run transferred.', stats?.filesTransferred ?? 0],
+    ['sparsync_last_run_content_bytes', 'Content that the last run transferred.', stats?.bytesTransferred ?? 0],
+    ['sparsync_last_run_deletes', 'Entries that the last run deleted.', deletes],
+    ['sparsync_last_run_failures', 'Paths that failed in the last run.', stats?.filesFailed ?? 0],
+  ];
+}
+
+/** When the file says that the last run of the same ends succeeded. */
+function lastSuccess(path: string, labels: string): string | undefined {
+  try {
+    const start = `${LAST_SUCCESS}${labels} `;
+    const line = readFileSync(path, 'utf8')
+      .split('\n')
+      .find((each) => each.startsWith(start));
+    const value = line?.slice(start.length) ?? '';
+    return /^\d+(?:\.\d+)?$/.test(value) ? value : undefined;
+  } catch {
+    // There is none yet, or what is there is nobody's to read.
+    return undefined;
+  }
+}
+
+/** A text as the value of a label has it. */
+function escaped(text: string): string {
+  return text
+    .replaceAll('\\', '\\\\')
+    .replaceAll('"', String.raw`\"`)
+    .replaceAll('\n', String.raw`\n`);
+}
