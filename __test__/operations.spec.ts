@@ -1,5 +1,4 @@
 // What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -79,34 +78,6 @@ test('the figures of /metrics are those of what was done, and /healthz says when
   t.regex(health.text, /line 1: no key follows/);
   const bad = await cli(t, user, ['serve', '--root', `r=${work}`, '--listen', '127.0.0.1:0', '--metrics', 'here']);
   t.is(bad.code, exit.usage, bad.stderr);
-});
-
-test('a unit runs the same command with the rights that it needs', async (t) => {
-  const work = workDir(t);
-  const user = client(work);
-  const args = ['serve', '--root', `r=${work}/a b`, '--listen', '[::]:28792', '--exclude', '50%', '--print-unit'];
-  dir(work, 'a b');
-  const ended = await cli(t, user, args);
-  t.is(ended.code, exit.ok, ended.stderr);
-  const value = (name: string): string[] =>
-    ended.stdout
-      .split('\n')
-      .filter((line) => line.startsWith(`${name}=`))
-      .map((line) => line.slice(name.length + 1));
-  t.deepEqual(value('Type'), ['notify']);
-  t.deepEqual(value('ExecReload'), ['/bin/kill -HUP $MAINPID']);
-  t.deepEqual(value('ProtectSystem'), ['strict']);
-  t.deepEqual(value('ReadWritePaths'), [`"${work}/a b"`]);
-  t.regex(value('ExecStart')[0] ?? '', /serve --root "r=.*\/a b" --listen \[::\]:28792 --exclude "50%%"$/);
-  const logged = await cli(t, user, [...args, '--log-file', `${work}/log`, '--profile', `${work}/profile`]);
-  t.is(logged.code, exit.ok, logged.stderr);
-  t.false(existsSync(`${work}/log`) || existsSync(`${work}/profile`), 'nothing else is done');
-  writeFileSync(`${work}/sparsync.service`, ended.stdout);
-  const verified = spawnSync('systemd-analyze', ['verify', '--man=no', `${work}/sparsync.service`], {
-    encoding: 'utf8',
-  });
-  if (verified.error === undefined) t.is(verified.stderr.trim(), '');
-  else t.log('systemd-analyze is not installed: the unit was not verified by systemd');
 });
 
 test('an anonymous server goes on serving a connection, whatever key the client has', async (t) => {

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { builtin } from './builtin.js';
@@ -19,6 +20,8 @@ export interface Environment {
   SPARSYNC_CREDENTIAL?: string;
   /** The one file of settings that the command reads, or `none`, as with `--config`. */
   SPARSYNC_CONFIG?: string;
+  /** The folder of a service's secrets, from systemd: its files `sparsync-key` and `sparsync-credential` count. */
+  CREDENTIALS_DIRECTORY?: string;
   /** The invitation that `sparsync join` uses, instead of asking for it. */
   SPARSYNC_INVITATION?: string;
 }
@@ -29,9 +32,19 @@ export function variable(name: string): string | undefined {
   return value === undefined || value === '' ? undefined : value;
 }
 
-/** The credential in the environment, a secret. */
+/** The credential in the environment, a secret, or the one that a system manager hands over (`sparsync-credential`). */
 export function credentialText(): string | undefined {
-  return variable('SPARSYNC_CREDENTIAL');
+  const own = variable('SPARSYNC_CREDENTIAL');
+  if (own !== undefined) return own;
+  const path = handedOver('sparsync-credential');
+  return path === undefined ? undefined : readFileSync(path, 'utf8');
+}
+
+/** The file of a secret that systemd hands to a service (`LoadCredential=`). */
+function handedOver(name: string): string | undefined {
+  const folder = variable('CREDENTIALS_DIRECTORY');
+  const path = folder === undefined ? undefined : join(folder, name);
+  return path !== undefined && existsSync(path) ? path : undefined;
 }
 
 /** The file of settings that the environment names. */
@@ -115,9 +128,9 @@ export function stateDirectory(): string | undefined {
   return home === undefined ? undefined : join(home, '.local', 'state', 'sparsync');
 }
 
-/** This machine's private key, made on first use. */
+/** This machine's private key, made on first use, or the one that a system manager hands over (`sparsync-key`). */
 export function defaultKeyPath(): string {
-  return join(configDirectory(), 'key.pem');
+  return handedOver('sparsync-key') ?? join(configDirectory(), 'key.pem');
 }
 
 /** The pinned keys of servers. */

@@ -77,6 +77,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   };
   let pidFile: PidFile | undefined;
   const reload = async (): Promise<void> => {
+    tellManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       const fresh = await serverFlags(words);
       const [logged, graceIs] = [logOptions(fresh), graceOf(fresh)];
@@ -95,6 +96,7 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
       log.add({ type: 'config-unreadable', at: new Date(), code, message });
     }
     server.reload();
+    tellManager('READY=1');
   };
   const onHangup = (): void => void reload();
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
@@ -182,7 +184,7 @@ function tellManager(state: string): void {
 
 async function unitOf(
   words: readonly Word[],
-  { roots: offered }: FlaggedOptions,
+  { roots: offered, identity }: FlaggedOptions,
   flags: ParsedFlags,
   graceMs: number,
 ): Promise<string> {
@@ -192,8 +194,15 @@ async function unitOf(
     const beside = versions === true ? versionsBeside(absolute(pathBytes(path, 'a root'))) : versions;
     return beside === undefined ? [folder(path)] : [folder(path), folder(beside)];
   });
-  const own = words.filter((word) => textOf(word) !== '--print-unit');
-  return unitText({ words: own, roots, readOnly: flags.on('read-only'), logFile: flags.text('log-file'), graceMs });
+  const keyFile = identity !== undefined && 'keyPath' in identity ? identity.keyPath : undefined;
+  const named = keyFile === undefined ? undefined : folder(keyFile);
+  // The system manager hands the key over, wherever only root may read it.
+  const isOfKey = (at: number): boolean => /^--identity(?:=|$)/.test(textOf(words[at] ?? ''));
+  const own = words.filter(
+    (word, at) => textOf(word) !== '--print-unit' && !isOfKey(at) && textOf(words[at - 1] ?? '') !== '--identity',
+  );
+  const readOnly = flags.on('read-only');
+  return unitText({ words: own, roots, readOnly, keyFile: named, logFile: flags.text('log-file'), graceMs });
 }
 
 /** The options that flags ask for. */

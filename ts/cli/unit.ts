@@ -6,24 +6,33 @@ import type { Word } from './parse.js';
 /** Where the system manager keeps what the unit has: key, clients, state. */
 const STATE = '/var/lib/sparsync';
 
+/** The name under which the system manager hands the server's key over. */
+const KEY = 'sparsync-key';
+
 /** What a unit is made of. */
 export interface UnitOptions {
-  /** The words behind `sparsync serve`. */
+  /** The words behind `sparsync serve`, without those that name its key. */
   readonly words: readonly Word[];
   /** The folders that are offered. */
   readonly roots: readonly string[];
   readonly readOnly: boolean;
+  /** The file of the private key, where one is named. */
+  readonly keyFile: string | undefined;
   /** The file that the log goes to; the journal without one. */
   readonly logFile: string | undefined;
   readonly graceMs: number;
 }
 
 /** A unit of systemd that runs this server with the rights that it needs and no others. */
-export function unitText({ words, roots, readOnly, logFile, graceMs }: UnitOptions): string {
+export function unitText({ words, roots, readOnly, keyFile, logFile, graceMs }: UnitOptions): string {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const command = [...program, 'serve', ...words.map(textOf)].map(quoted).join(' ');
-  const folders = roots.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${quoted(root)}`);
+  const outside = roots.filter((root) => !isBelow(root, STATE));
+  const folders = outside.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${quoted(root)}`);
   const logs = logFile === undefined ? [] : [`ReadWritePaths=${quoted(folderOf(logFile))}`];
+  const isHome = [...program, ...roots, ...words.map(textOf)].some((word) =>
+    /\/(?:home|root|run\/user)(?:\/|$)/.test(word),
+  );
   return `[Unit]
 Description=sparsync server
 Documentation=man:sparsync(1)
@@ -38,33 +47,69 @@ ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 TimeoutStopSec=${Math.ceil(graceMs / 1000) + 10}
 Environment=SPARSYNC_CONFIG_DIR=${STATE} SPARSYNC_STATE_DIR=${STATE}/state
-StateDirectory=sparsync
+${keyFile === undefined ? '' : `LoadCredential=${KEY}:${quoted(keyFile)}\n`}StateDirectory=sparsync
 StateDirectoryMode=0700
 UMask=0077
-# As root it can give files their owners. Where it need not, a user of its own is better: User=, which must own the roots.
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_MKNOD CAP_SETFCAP
+${account(readOnly, outside.length === 0)}
+KeyringMode=private
 LockPersonality=yes
 NoNewPrivileges=yes
+PrivateMounts=yes
 PrivateTmp=yes
-ProcSubset=all
 ProtectClock=yes
 ProtectControlGroups=yes
-ProtectHome=read-only
+ProtectHome=${isHome ? 'read-only' : 'yes'}
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectSystem=strict
-${[...folders, ...logs].join('\n')}
+${[...folders, ...logs].map((line) => `${line}\n`).join('')}RemoveIPC=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 SystemCallArchitectures=native
-SystemCallFilter=@system-service @chown mknod mknodat
+SystemCallErrorNumber=EPERM
+# MemoryDenyWriteExecute= is not here: V8 compiles. ProtectProc= neither: who holds a lock, and whether that process is alive, stands in /proc.
 LimitNOFILE=65536
 
 [Install]
 WantedBy=multi-user.target`;
+}
+
+/** What any server calls; V8 keeps what it has compiled behind keys of memory. */
+const CALLS = 'SystemCallFilter=@system-service @pkey';
+
+/** Who runs it. A user that is made for the time is enough where nothing else than the folder of the service is written. */
+function account(readOnly: boolean, isOwn: boolean): string {
+  if (readOnly) {
+    return `# It writes nothing: a user that is made for the time, who may read what is offered.
+DynamicUser=yes
+AmbientCapabilities=CAP_DAC_READ_SEARCH
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH
+PrivateDevices=yes
+RestrictSUIDSGID=yes
+${CALLS}
+SystemCallFilter=~@privileged
+SystemCallFilter=@chown`;
+  }
+  if (isOwn) {
+    return `# All that is offered is in the folder of the service: a user that is made for the time owns it. It gives no file another owner.
+DynamicUser=yes
+CapabilityBoundingSet=
+PrivateDevices=yes
+${CALLS}
+SystemCallFilter=~@privileged
+SystemCallFilter=@chown`;
+  }
+  return `# As root it can give files their owners, set-id bits and device nodes, for which PrivateDevices= and RestrictSUIDSGID= are not here.
+# Where it need not, a user of its own is better: User=, which must own the roots.
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_MKNOD CAP_SETFCAP
+${CALLS} @chown mknod mknodat`;
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path.startsWith(`${folder}/`);
 }
 
 function folderOf(path: string): string {
