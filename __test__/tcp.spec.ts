@@ -1,5 +1,6 @@
 // TCP with TLS: the same runs by the same keys, by itself, where UDP gets no answer, and through a proxy.
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 import test, { type ExecutionContext } from 'ava';
@@ -19,7 +20,7 @@ import { cli, exit } from './helpers/cli.js';
 import { connectProxy, wall } from './helpers/front.js';
 import { assertEqual, judged, judgedWhere } from './helpers/judge.js';
 import { wired } from './helpers/networks.js';
-import { start, until } from './helpers/process.js';
+import { type Ended, start, until } from './helpers/process.js';
 import { client, type Client, program } from './helpers/product.js';
 import { canMount, failure, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
@@ -239,3 +240,71 @@ judged('a proxy leads to a server by its name, and only to those that are not ex
   t.regex(socks.stderr, /HTTPS_PROXY cannot be used/);
   t.notRegex(socks.stderr, /secret/);
 });
+
+const hasTinyproxy = spawnSync('tinyproxy', ['-v']).error === undefined;
+
+judgedWhere(canMount && hasTinyproxy)(
+  'a real proxy leads to a server that nothing else leads to (needs tinyproxy)',
+  async (t) => {
+    const work = workDir(t);
+    const user = client(work);
+    const { near, far, farAddress, inside } = wired(t, 'spstpx', '10.213.13');
+    // The name has an address where the proxy is, and there alone.
+    const names = `/etc/netns/${far}`;
+    mkdirSync(names, { recursive: true });
+    t.teardown(() => rmSync(names, { recursive: true }));
+    writeFileSync(`${names}/hosts`, '127.0.0.1 localhost backup.example\n');
+    const [first = '', ...rest] = inside(far);
+    const serves = [...rest, process.execPath, program, 'serve', '--listen', '127.0.0.1:28792', '--allow'];
+    const server = start(t, first, [...serves, `me ${user.publicKey}`, '--root', `root=${dir(work, 'served')}`], {
+      env: { SPARSYNC_CONFIG_DIR: `${work}/server.config`, SPARSYNC_STATE_DIR: `${work}/server.state` },
+    });
+    await until('the server', () => server.stdout().includes('serving') || server.over());
+    const pin = /ed25519:\S+/.exec(server.stdout())?.[0] ?? '';
+    const settings = [
+      `Listen ${farAddress}`,
+      'Port 8888',
+      'ConnectPort 28792',
+      'BasicAuth Aladdin sesame',
+      'LogLevel Info',
+      `LogFile "${work}/proxy.log"`,
+    ];
+    writeFileSync(`${work}/tinyproxy.conf`, `${settings.join('\n')}\n`);
+    const proxy = start(t, first, [...rest, 'tinyproxy', '-d', '-c', `${work}/tinyproxy.conf`]);
+    const said = (): string => (existsSync(`${work}/proxy.log`) ? readFileSync(`${work}/proxy.log`, 'utf8') : '');
+    await until('the proxy', () => said().includes('Accepting connections') || proxy.over());
+    const source = tree(`${work}/source`);
+    const by = (credentials: string, to: string): Promise<Ended> => {
+      const [command, ...words] = [
+        ...inside(near),
+        process.execPath,
+        program,
+        '-av',
+        '--pin',
+        pin,
+        `${source}/`,
+        to,
+      ];
+      const env = { ...user.env, ...NO_PROXIES, HTTPS_PROXY: `http://${credentials}${farAddress}:8888` };
+      return start(t, command, words, { env }).ended;
+    };
+    const led = await by('Aladdin:sesame@', urlAt('backup.example', 'root', 'tree'));
+    t.is(led.code, 0, led.stderr);
+    t.true(led.stderr.includes(`transport: tcp (backup.example:28792 by the proxy ${farAddress}:8888)`), led.stderr);
+    assertEqual(t, source, `${work}/served/tree`);
+    t.regex(said(), /CONNECT backup\.example:28792 HTTP\/1\.1/);
+    const missing = await by('', urlAt('backup.example', 'root', 'tree'));
+    t.is(missing.code, exit.usage, missing.stderr);
+    t.regex(missing.stderr, /wants .*407/);
+    const unknown = await by('Aladdin:secret@', urlAt('backup.example', 'root', 'tree'));
+    t.is(unknown.code, exit.connect, unknown.stderr);
+    t.regex(unknown.stderr, /does not lead to backup\.example:28792: 401 Unauthorized/);
+    t.notRegex(unknown.stderr, /secret/);
+    // What the proxy does not lead to: another port, and a host that it does not know.
+    for (const place of ['backup.example:9', 'nowhere.invalid']) {
+      const refused = await by('Aladdin:sesame@', urlAt(place, 'root'));
+      t.true([exit.connect, exit.connectTimeout].includes(refused.code as never), `${place}: ${refused.stderr}`);
+      t.true(refused.stderr.includes(`${farAddress}:8888`), refused.stderr);
+    }
+  },
+);
