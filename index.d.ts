@@ -317,6 +317,16 @@ export interface NativeLimits {
   maxConnectionsPerKey: number
   /** Connections from one address. */
   maxConnectionsPerAddress: number
+  /** Handshakes under way. */
+  maxHandshakes: number
+  /** Bytes of content in a second, of everybody together; 0 is no limit. */
+  bwlimit: number
+  /** The same of one key. */
+  bwlimitPerKey: number
+  /** Bytes that came and were not read yet. */
+  maxUnreadBytes: number
+  /** Bytes of each file system that stay free. */
+  reserveSpace: number
 }
 
 /** One entry of a directory of a server. */

@@ -1,10 +1,20 @@
 // What who runs a server for years needs: figures, a unit, limits, new keys; and the chapter that says how.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { AccessError, ConfigError, ConnectionError, LimitError, connect, serve, sync } from '../dist/index.js';
+import {
+  AccessError,
+  BusyError,
+  ConfigError,
+  ConnectionError,
+  NoSpaceError,
+  connect,
+  serve,
+  sync,
+} from '../dist/index.js';
 import type { ConnectOptions, ServeOptions } from '../dist/index.js';
 import { cli, exit, quietly, startCli } from './helpers/cli.js';
 import { freePort } from './helpers/port.js';
@@ -125,7 +135,9 @@ async function limited(t: ExecutionContext, limits: Omit<ServeOptions, 'roots'>)
 test('connections are limited, in all and of one key', async (t) => {
   const { work, one, two, server, trust, open } = await limited(t, { maxConnections: 3, maxConnectionsPerKey: 2 });
   const held = [await open(one.keyPath), await open(one.keyPath)];
-  await failure(t, open(one.keyPath), LimitError);
+  const crowded = await failure(t, open(one.keyPath), ConnectionError);
+  t.regex(crowded.message, /of this key/);
+  t.true(crowded.retryable);
   held.push(await open(two.keyPath));
   const full = await failure(t, open(two.keyPath), ConnectionError);
   t.true(full.retryable);
@@ -133,6 +145,90 @@ test('connections are limited, in all and of one key', async (t) => {
   const source = dir(work, 'source');
   await sync(source, server.url('root'), { identity: { keyPath: two.keyPath }, trust, retry: { attempts: 20 } });
   for (const each of held) await each.close();
+});
+
+test('transfers at the same time are limited, and one that was refused goes on by itself', async (t) => {
+  const { work, one, two, server, trust } = await limited(t, { maxSessions: 1 });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, randomBytes(1 << 20));
+  const as = (keyPath: string): ConnectOptions => ({ identity: { keyPath }, trust });
+  const slow = sync(source, `${server.url('root')}/slow`, { ...as(one.keyPath), bwlimit: 20_000 });
+  await until('the slow one', () => server.stats()['sessions_active'] === 1);
+  const full = await failure(t, sync(source, `${server.url('root')}/other`, as(two.keyPath)), ConnectionError);
+  t.regex(full.message, /no room for another session/);
+  t.true(full.retryable);
+  const patient = sync(source, `${server.url('root')}/other`, { ...as(two.keyPath), retry: { attempts: 100 } });
+  for await (const event of patient) {
+    if (event.type === 'retry') slow.cancel();
+  }
+  t.true((await patient).attempts > 1);
+  await failure(t, slow, Error);
+});
+
+test('what a key moves in a second is limited, and what all do, until the limit is lifted', async (t) => {
+  const { work, one, two, server, trust } = await limited(t, { bwlimitPerKey: 50_000 });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, randomBytes(10 << 20));
+  const there = `${server.url('root')}/pushed`;
+  const as = (keyPath: string): ConnectOptions => ({ identity: { keyPath }, trust });
+  const push = sync(source, there, as(one.keyPath));
+  await until('some of it', () => push.stats().bytesTransferred > 0);
+  // Another key has a limit of its own, and what it brings is there meanwhile.
+  writeFileSync(`${dir(work, 'little')}/b`, randomBytes(10_000));
+  await sync(`${work}/little`, `${server.url('root')}/little`, as(two.keyPath));
+  t.true(push.stats().bytesTransferred < 10 << 20);
+  server.reload({ bwlimitPerKey: 0 });
+  await push;
+  server.reload({ bwlimit: 50_000 });
+  const back = sync(`${there}/`, `${work}/back`, as(two.keyPath));
+  await until('some of it', () => back.stats().bytesTransferred > 0);
+  t.true(back.stats().bytesTransferred < 10 << 20);
+  server.reload({ bwlimit: 0 });
+  await back;
+  t.deepEqual(readFileSync(`${work}/back/a`), readFileSync(`${source}/a`));
+});
+
+test('space that is kept free is not written to, and nothing is torn', async (t) => {
+  const { work, one, server, trust } = await limited(t, {});
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, 'old');
+  const options = { trust, identity: { keyPath: one.keyPath } };
+  await sync(source, `${server.url('root')}/d`, options);
+  server.reload({ reserveSpace: Number.MAX_SAFE_INTEGER });
+  // What needs no room is done.
+  await sync(source, `${server.url('root')}/d`, options);
+  await sync(`${server.url('root')}/d/`, `${work}/back`, options);
+  writeFileSync(`${source}/a`, 'newer');
+  writeFileSync(`${source}/b`, 'new');
+  const refused = await failure(t, sync(source, `${server.url('root')}/d`, options), NoSpaceError);
+  t.false(refused.retryable);
+  t.deepEqual(readdirSync(`${work}/served/d`), ['a']);
+  t.is(readFileSync(`${work}/served/d/a`, 'utf8'), 'old');
+  server.reload({ reserveSpace: 0 });
+  await sync(source, `${server.url('root')}/d`, options);
+  t.is(readFileSync(`${work}/served/d/a`, 'utf8'), 'newer');
+});
+
+test('a transfer that waits for the place of another one is counted, and told of who is there', async (t) => {
+  const { work, one, two, server, trust } = await limited(t, { metrics: true });
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, randomBytes(1 << 20));
+  const as = (keyPath: string): ConnectOptions => ({ identity: { keyPath }, trust });
+  const slow = sync(source, `${server.url('root')}/d`, { ...as(one.keyPath), bwlimit: 20_000 });
+  await until('the slow one', () => server.stats()['sessions_active'] === 1);
+  const busy = await failure(t, sync(source, `${server.url('root')}/d/below`, as(two.keyPath)), BusyError);
+  t.regex(
+    busy.holder ?? '',
+    new RegExp(`^one from 127\\.0\\.0\\.1:\\d+ \\(process ${process.pid} on \\S+, since 20\\d\\d-[-\\d]+T[:\\d]+Z\\)$`),
+  );
+  const waiting = sync(source, `${server.url('root')}/d`, { ...as(two.keyPath), lockWaitMs: 60_000 });
+  await until('it to wait', () => figure(server.metrics(), 'sparsync_sessions_waiting') === 1);
+  t.is(figure(server.metrics(), 'sparsync_handshakes_active'), 0);
+  t.is(figure(server.metrics(), 'sparsync_sessions_active'), 2);
+  slow.cancel();
+  await waiting;
+  t.is(figure(server.metrics(), 'sparsync_sessions_waiting'), 0);
+  await failure(t, slow, Error);
 });
 
 test('connections from one address are limited, whoever makes them, until some have ended', async (t) => {
@@ -167,7 +263,7 @@ test('a server that runs takes on other clients and limits, and nothing of what 
   const held = await open(one.keyPath);
   t.throws(() => server.reload({ allow: ['two nonsense'], maxConnectionsPerKey: 9 }), { instanceOf: ConfigError });
   t.throws(() => server.reload({ maxSessions: 0 }), { instanceOf: ConfigError });
-  await failure(t, open(one.keyPath), LimitError, 'nothing was changed');
+  await failure(t, open(one.keyPath), ConnectionError, 'nothing was changed');
   server.reload({ maxConnectionsPerKey: 2 });
   const second = await open(one.keyPath);
   server.reload({ allow: [{ name: 'two', key: two.publicKey }] });

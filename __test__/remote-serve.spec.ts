@@ -76,6 +76,61 @@ test('keys are those of the same files, read again when they change and at SIGHU
   t.is(again.pin, server.pin);
 });
 
+test('its log has the lines of the command, in both forms', async (t) => {
+  const work = workDir(t);
+  const [writer, reader, stranger] = [client(work, 'writer'), client(work, 'reader'), client(work, 'stranger')];
+  const source = dir(work, 'source');
+  writeFileSync(`${source}/a`, 'content');
+  const day = async (format: 'text' | 'json', program?: readonly string[]): Promise<string[]> => {
+    const name = `${format}-${program === undefined ? 'command' : 'remote'}`;
+    const log = `${work}/${name}.log`;
+    const server = await startServer(t, {
+      home: work,
+      roots: { root: dir(work, `${name}.served`), other: dir(work, 'other') },
+      allow: [`writer ${writer.publicKey} allow=write`, `reader ${reader.publicKey} allow=read`],
+      args: ['--no-tcp', '--log-file', log, '--log-format', format, '--verbose'],
+      ...(program === undefined ? {} : { program }),
+    });
+    const odd = Buffer.concat([Buffer.from('root/odd\u001b[31m\u202e" \\#033'), Buffer.from([0xff])]);
+    for (const [who, path, ends] of [
+      [writer, odd, 1],
+      [reader, 'root/x', 3],
+      [stranger, 'root/x', 4],
+    ] as const) {
+      const opened = connect(server.url(), accessOf(who, server));
+      await opened
+        .then(async (connection) => {
+          await connection.push(source, path).then(
+            () => undefined,
+            () => undefined,
+          );
+          await connection.close();
+        })
+        .catch(() => undefined);
+      await until('the log', () => readFileSync(log, 'utf8').split(/refused|disconnected/).length > ends);
+    }
+    server.kill('SIGHUP');
+    await until('the reload', () => /keys/.test(readFileSync(log, 'utf8').replaceAll('keys-', '')));
+    const ended = await server.stop();
+    t.is(ended.stderr.replaceAll(/^(on the client|then, for|\(without).*\n/gm, ''), '');
+    // What differs from one to another, and the order of what two threads say.
+    return readFileSync(log, 'utf8')
+      .split('\n')
+      .map((line) =>
+        line
+          .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+          .replaceAll(/127\.0\.0\.1:\d+/g, 'HERE')
+          .replaceAll(/durationMs("?[:=])\d+/g, 'durationMs$1N'),
+      )
+      .toSorted();
+  };
+  for (const format of ['text', 'json'] as const) {
+    const [command, without] = [await day(format), await day(format, [remote])];
+    t.true(command.length > 8, command.join('\n'));
+    t.deepEqual(without, command, format);
+  }
+});
+
 test('it takes each flag of the command, or says by its name that it does not', async (t) => {
   const user = client(workDir(t));
   const help = (await cli(t, user, ['serve', '--help'])).stdout;

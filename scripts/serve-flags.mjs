@@ -8,25 +8,16 @@ import { ROOT } from './process.mjs';
 
 const FILE = join(ROOT, 'crate/remote/src/serve_flags.tsv');
 
-/** What only the command can do: files of settings, logs and figures are TypeScript's. */
-const OF_THE_COMMAND = [
-  'config',
-  'json',
-  'log-file',
-  'log-format',
-  'metrics',
-  'pid-file',
-  'print-unit',
-  'profile',
-  'quiet',
-  'verbose',
-];
+/** What only the command can do: files of settings and figures are TypeScript's. */
+const OF_THE_COMMAND = ['config', 'json', 'metrics', 'pid-file', 'print-unit', 'profile'];
 
 /** What `crate/remote/src/serve.rs` acts on. */
 const OF_BOTH = [
   'allow',
   'anonymous',
   'authorized-keys',
+  'bwlimit',
+  'bwlimit-per-key',
   'client-ca',
   'congestion',
   'durability',
@@ -36,15 +27,22 @@ const OF_BOTH = [
   'help',
   'identity',
   'listen',
+  'log-file',
+  'log-format',
   'max-connections',
   'max-connections-per-address',
   'max-connections-per-key',
+  'max-handshakes',
   'max-sessions',
+  'max-unread-bytes',
   'munge-links',
   'no-tcp',
+  'quiet',
   'read-only',
   'refuse',
+  'reserve-space',
   'root',
+  'verbose',
   'versions',
 ];
 

@@ -176,7 +176,7 @@ export interface ServeOptions {
    */
   durability?: Durability | undefined;
   /**
-   * The most transfers at the same time; further ones are refused.
+   * The most transfers at the same time; further ones are told to come again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
    *
    * Default: `64`. Range: 1 to 65,536.
    *
@@ -252,7 +252,7 @@ export interface ServeOptions {
    */
   maxConnections?: number | undefined;
   /**
-   * The most connections of one key at the same time.
+   * The most connections of one key at the same time; further ones are told to come again (`ERR_SPARSYNC_CONNECT`, which `retry` does).
    *
    * Default: `16`. Range: 1 to 65,536.
    *
@@ -268,6 +268,49 @@ export interface ServeOptions {
    * @example `maxConnectionsPerAddress: 32`
    */
   maxConnectionsPerAddress?: number | undefined;
+  /**
+   * The most clients that are in the middle of their handshake at the same time over QUIC, and half as many over TCP. Over it, packets
+   * of further ones are dropped, and clients send them again. One network has 32 at most, whatever this says.
+   *
+   * Default: `1024`. Range: 1 to 65,536.
+   *
+   * @example `maxHandshakes: 256`
+   */
+  maxHandshakes?: number | undefined;
+  /**
+   * Bytes of memory for what has come and was not read yet, of all connections together; each may have 1 MiB besides. Less makes fast
+   * transfers over long ways slower, and refuses none.
+   *
+   * Default: `268_435_456` (256 MiB).
+   *
+   * @example `maxUnreadBytes: 64 * 2 ** 20`
+   */
+  maxUnreadBytes?: number | undefined;
+  /**
+   * The most bytes of content in a second, of all transfers together, whatever their direction; `0` is no limit.
+   *
+   * Default: `0`.
+   *
+   * @example `bwlimit: 50_000_000`
+   */
+  bwlimit?: number | undefined;
+  /**
+   * The same of all transfers of one key.
+   *
+   * Default: `0`.
+   *
+   * @example `bwlimitPerKey: 10_000_000`
+   */
+  bwlimitPerKey?: number | undefined;
+  /**
+   * Bytes that stay free on the file system of a root. A transfer ends with `ERR_SPARSYNC_NO_SPACE` before it takes from them; what
+   * had arrived stays.
+   *
+   * Default: `0`.
+   *
+   * @example `reserveSpace: 10 * 2 ** 30`
+   */
+  reserveSpace?: number | undefined;
   /**
    * Options of a run that no client may use, by their names here or on the command line: a run that asks for one is refused.
    *
@@ -370,24 +413,35 @@ const ROOT_CHECKS: Checks<RootOptions> = {
   ),
 };
 
-/** How much there may be at the same time of a server that was told nothing. */
+/** The limits of a server that was told nothing. */
 export const LIMITS = {
   maxSessions: 64,
   maxConnections: 1024,
   maxConnectionsPerKey: 16,
   maxConnectionsPerAddress: 1024,
+  maxHandshakes: 1024,
+  maxUnreadBytes: 268_435_456,
+  bwlimit: 0,
+  bwlimitPerKey: 0,
+  reserveSpace: 0,
 } as const;
 
-/** How much there may be at the same time. */
+/** How much a server does and takes. */
 export type Limits = Readonly<Record<keyof typeof LIMITS, number>>;
 
 // An object's keys are known to be no more than what was written there.
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion
 const LIMIT_NAMES = Object.keys(LIMITS) as (keyof Limits)[];
 
-const LIMIT_CHECKS = recordOf(LIMIT_NAMES, (name) =>
-  integer(1, 65_536, name === 'maxSessions' ? 'sessions' : 'connections'),
-);
+const LIMIT_CHECKS: Checks<Limits> = {
+  maxSessions: integer(1, 65_536, 'sessions'),
+  ...recordOf(['maxConnections', 'maxConnectionsPerKey', 'maxConnectionsPerAddress'] as const, () =>
+    integer(1, 65_536, 'connections'),
+  ),
+  maxHandshakes: integer(1, 65_536, 'handshakes'),
+  ...recordOf(['maxUnreadBytes', 'reserveSpace'] as const, () => integer(0, Number.MAX_SAFE_INTEGER, 'bytes')),
+  ...recordOf(['bwlimit', 'bwlimitPerKey'] as const, () => integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second')),
+};
 
 /** Every limit, of which `valueOf` may not say anything. */
 export function limitsFrom(valueOf: (name: keyof Limits) => number | undefined): Limits {

@@ -148,6 +148,36 @@ export const SERVE_FLAGS: readonly Flag[] = [
     category: SERVER,
     help: 'the same from one address, or one IPv6 network (default: 1024)',
   },
+  {
+    name: 'max-handshakes',
+    value: 'NUM',
+    category: SERVER,
+    help: 'clients in the middle of their handshake at the same time (default: 1024)',
+  },
+  {
+    name: 'max-unread-bytes',
+    value: 'SIZE',
+    category: SERVER,
+    help: 'memory for what has come and was not read yet, beyond 1 MiB a connection (default: 256M)',
+  },
+  {
+    name: 'bwlimit',
+    value: 'RATE',
+    category: SERVER,
+    help: 'KiB of content of all transfers per second, to and fro (default: 0, no limit)',
+  },
+  {
+    name: 'bwlimit-per-key',
+    value: 'RATE',
+    category: SERVER,
+    help: 'the same of one key (default: 0, no limit)',
+  },
+  {
+    name: 'reserve-space',
+    value: 'SIZE',
+    category: SERVER,
+    help: 'end a transfer before it leaves less free than this (default: 0, no limit)',
+  },
   PID_FILE_FLAG,
   { name: 'print-unit', category: SERVER, help: 'print a unit of systemd for this command, and do nothing else' },
   {

@@ -17,6 +17,7 @@ import { announce, ownKey } from './announce.js';
 import { configuredFlags } from './configured.js';
 import { identityOption, pemFile } from './connecting.js';
 import { EXIT } from './exit-codes.js';
+import { rateOf, sizeOf } from './flag-values.js';
 import { SERVE_FLAGS } from './flags.js';
 import { verbHelp } from './help.js';
 import { print } from './output.js';
@@ -155,7 +156,11 @@ function flagOf(option: string): string {
 }
 
 function limitsOf(flags: ParsedFlags): Limits {
-  return limitsFrom((name) => flags.number(flagOf(name), 1));
+  return limitsFrom((name) => {
+    const flag = flagOf(name);
+    if (name === 'bwlimit' || name === 'bwlimitPerKey') return rateOf(flags, flag);
+    return name === 'maxUnreadBytes' || name === 'reserveSpace' ? sizeOf(flags, flag) : flags.number(flag, 1);
+  });
 }
 
 function graceOf(flags: ParsedFlags): number {

@@ -31,7 +31,7 @@ async fn serve(folder: &str) -> Outcome<()> {
         anonymous: true,
         // When files are flushed depends on when they come.
         durability: Durability::None,
-        limits: Limits { sessions: 1, connections: 1024, connections_per_key: 16, connections_per_address: 1024 },
+        limits: Limits { sessions: 1, ..Limits::default() },
         idle_timeout: PATIENCE,
         congestion: sparsync_core::net::Congestion::Auto,
         tcp: false,

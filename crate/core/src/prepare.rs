@@ -96,6 +96,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) is_served: bool,
     /// How many names of the path are the prefix of the client's key, which is made when it is missing.
     pub(crate) prefix_depth: usize,
+    /// Bytes of the file system that stay free.
+    pub(crate) reserve_bytes: u64,
     /// What the lock's next victim is told.
     pub(crate) holder: String,
 }
@@ -141,12 +143,7 @@ impl Prepared {
             one_file_system: request.one_file_system,
             keeps_dir_links: request.keep_dir_links,
             dry_run: request.dry_run,
-            items: ItemOptions {
-                told: request.itemize,
-                details: request.item_details,
-                unchanged: request.itemize && request.item_unchanged,
-                backups: request.itemize && request.item_backups,
-            },
+            items: items_told(request),
             stamps: Stamps::of(request),
             strict_attributes: request.strict_attributes,
             open_noatime: request.open_noatime,
@@ -177,6 +174,7 @@ impl Prepared {
             session_id: self.session_id,
             hold: self.hold(),
             quota: None,
+            reserve: None,
             is_source: None,
             profile: ProfileExchange::None,
             sums: None,
@@ -187,6 +185,16 @@ impl Prepared {
     /// How the destination is held.
     pub(crate) fn hold(&self) -> Hold {
         self.lock.as_ref().map_or(Hold::Shared, DestinationLock::hold)
+    }
+}
+
+/// Which items the caller is told of.
+fn items_told(request: &Request) -> ItemOptions {
+    ItemOptions {
+        told: request.itemize,
+        details: request.item_details,
+        unchanged: request.itemize && request.item_unchanged,
+        backups: request.itemize && request.item_backups,
     }
 }
 
@@ -280,7 +288,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         return Err(Error::new(ErrorKind::NotFound, "the directory that should hold the destination does not exist")
             .at(directory.as_bytes()));
     }
-    let space = existing.space().ok();
+    let space = existing.space().ok().map(|space| space.without(terms.reserve_bytes));
     let seen = |root: Root| views::of_destination(root, &directory, request, terms.stored, terms.place);
     let count_first = !request.dry_run
         && !request.space_checked

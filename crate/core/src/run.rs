@@ -13,7 +13,7 @@ use crate::engine::{
     self, ControlLane, Pack, Recorder, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane,
     run_receiver, run_sender, spawn,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::job::{Job, JobContext};
 use crate::marks;
 use crate::negotiation::{
@@ -187,7 +187,7 @@ fn push_once(
     job: &JobContext,
 ) -> Result<(SenderEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
-    session.limit_wire(request.bwlimit);
+    session.limit_wire(request.bwlimit, &[]);
     let (control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_out(request.lanes);
@@ -258,6 +258,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         let mut prepared = prepare_own(&run.local_path, &request, &terms, &session)?;
         if prepared.count_first {
             let space = prepared.space.map_or((0, 0), |space| (space.free_bytes, space.free_entries));
+            control.tx.send(&Frame::Abort(counts_first().to_wire()))?;
             return Ok(PullEnd { refused: None, count_first: Some(space) });
         }
         option_dirs::open(&mut prepared.destination, &request, &OptionBase::Own(&run.local_path), terms.stored)?;
@@ -274,6 +275,21 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         Ok(PullEnd { refused: outcome.refused, count_first: None })
     })?;
     Ok((end, session))
+}
+
+/// Why a pull ends that its initiator asks for again when it has counted what it needs.
+const COUNTS_FIRST: &str = "counts_first";
+
+fn counts_first() -> Error {
+    let message = "the need for space is counted first, and the run is asked for again";
+    Error::new(ErrorKind::Aborted, message).with(COUNTS_FIRST, message.to_owned())
+}
+
+/// Whether a session ended for that.
+pub(crate) fn is_to_come(error: &Error) -> bool {
+    error.side() == Side::Remote
+        && error.kind() == ErrorKind::Aborted
+        && error.details().iter().any(|(name, _)| name == COUNTS_FIRST)
 }
 
 /// Digests of content that are known on this side, where the run asks for them; that there can be none is told.
@@ -306,7 +322,8 @@ fn own_terms<'a>(
         may_set_acls: true,
         stored,
         place: &RulePlace::Own,
-        holder: format!("another run of this process ({}){what}", std::process::id()),
+        reserve_bytes: 0,
+        holder: format!("another run of this process{what}"),
     }
 }
 

@@ -420,6 +420,16 @@ pub struct NativeLimits {
     pub max_connections_per_key: u32,
     /// Connections from one address.
     pub max_connections_per_address: u32,
+    /// Handshakes under way.
+    pub max_handshakes: u32,
+    /// Bytes of content in a second, of everybody together; 0 is no limit.
+    pub bwlimit: f64,
+    /// The same of one key.
+    pub bwlimit_per_key: f64,
+    /// Bytes that came and were not read yet.
+    pub max_unread_bytes: f64,
+    /// Bytes of each file system that stay free.
+    pub reserve_space: f64,
 }
 
 impl From<NativeLimits> for Limits {
@@ -429,6 +439,11 @@ impl From<NativeLimits> for Limits {
             connections: limits.max_connections as usize,
             connections_per_key: limits.max_connections_per_key as usize,
             connections_per_address: limits.max_connections_per_address as usize,
+            handshakes: limits.max_handshakes as usize,
+            bytes_per_second: whole(limits.bwlimit),
+            bytes_per_second_per_key: whole(limits.bwlimit_per_key),
+            unread_bytes: whole(limits.max_unread_bytes),
+            reserve_bytes: whole(limits.reserve_space),
         }
     }
 }

@@ -3,13 +3,15 @@
 //! It is linked statically, so that it runs on any Linux of its processor.
 
 mod arguments;
+mod log;
 mod serve;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use arguments::{Asked, parse};
-use sparsync_core::{Error, ErrorKind, Server, serve_in_foreground, serve_stdio, take_accounts_from_files};
+use sparsync_core::{Error, ErrorKind, Noted, Server, serve_in_foreground, serve_stdio, take_accounts_from_files};
 
 /// Exit codes, those of the command.
 const USAGE: u8 = 1;
@@ -37,8 +39,17 @@ fn main() -> ExitCode {
         Ok(Asked::ServeHelp) => print(&serve::help()),
         Ok(Asked::Serve(serving)) => {
             take_accounts_from_files();
-            let served =
-                serving.options().and_then(|options| serve_in_foreground(options, serving.grace, announce, hurry));
+            let served = serving.options().and_then(|options| {
+                let log = Arc::new(serving.log()?);
+                let roots: Vec<_> = options.roots.iter().map(|root| root.name.clone()).collect();
+                let listening = |server: &Server| {
+                    announce(server);
+                    log.listening(server, &roots.join(" "));
+                };
+                let noting = Arc::clone(&log);
+                let note = move |noted: &Noted<'_>| noting.note(noted);
+                serve_in_foreground(options, serving.grace, listening, note, hurry)
+            });
             match served {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => complain(&error.to_string(), code_of(&error)),

@@ -13,6 +13,8 @@ use sparsync_core::proto::{Durability, is_option};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Error, ErrorKind, Limits, Result, ServedRoot, ServerOptions};
 
+use crate::log::{Level, Log, LogOptions};
+
 /// The flags of the command, one in a line; see `scripts/serve-flags.mjs`.
 const TABLE: &str = include_str!("serve_flags.tsv");
 
@@ -46,7 +48,7 @@ pub(crate) fn help() -> String {
 Usage: sparsync-remote serve --root NAME=PATH [--allow LINE]... [OPTIONS]
 
 Offers folders as \"sparsync serve\" does, until SIGINT or SIGTERM, which let transfers finish or roll them back; SIGHUP has the
-authorized keys read again. It reads no sparsync.toml and keeps no log.
+authorized keys read and the log opened again. It reads no sparsync.toml.
 
 "
     .to_owned();
@@ -68,6 +70,7 @@ pub(crate) struct Serving {
     limits: Limits,
     durability: Durability,
     congestion: Congestion,
+    is_json: bool,
     pub(crate) grace: Duration,
 }
 
@@ -124,9 +127,17 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
             .ok_or_else(|| format!("--{name} must be a whole number from {least} to {most}, not {value:?}"))
     };
     let limit = |name| number(name, 1, 65_536).map(|number| number as usize);
+    let size = |name: &str| bytes_of(name, &text(name)?);
+    // As with rsync, a number alone is of KiB.
+    let rate = |name: &str| {
+        let value = text(name)?;
+        let is_bare = value.bytes().all(|byte| byte.is_ascii_digit());
+        bytes_of(name, &if is_bare { format!("{value}K") } else { value })
+    };
     let word = |name: &str| text(name).map(|word| (format!("there is no --{name}={word}"), word));
     let (no_durability, durability) = word("durability")?;
     let (no_congestion, congestion) = word("congestion")?;
+    let (no_format, format) = word("log-format")?;
     for (_, name) in given.iter().filter(|(flag, _)| *flag == "refuse") {
         if !name.to_str().is_some_and(is_option) {
             return Err(format!("--refuse={}: there is no such option", name.display()));
@@ -143,12 +154,38 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
             connections: limit("max-connections")?,
             connections_per_key: limit("max-connections-per-key")?,
             connections_per_address: limit("max-connections-per-address")?,
+            handshakes: limit("max-handshakes")?,
+            bytes_per_second: rate("bwlimit")?,
+            bytes_per_second_per_key: rate("bwlimit-per-key")?,
+            unread_bytes: size("max-unread-bytes")?,
+            reserve_bytes: size("reserve-space")?,
         },
         durability: Durability::from_word(&durability).ok_or(no_durability)?,
         congestion: Congestion::from_word(&congestion).ok_or(no_congestion)?,
+        is_json: match format.as_str() {
+            "text" => false,
+            "json" => true,
+            _ => return Err(no_format),
+        },
         grace: Duration::from_secs(number("grace", 0, 86_400)?.into()),
         given,
     })
+}
+
+/// A size in whole units of 1024.
+fn bytes_of(name: &str, value: &str) -> std::result::Result<u64, String> {
+    let (digits, power) = match value.bytes().last().map(|unit| (unit.to_ascii_lowercase(), &value[..value.len() - 1]))
+    {
+        Some((b'k', digits)) => (digits, 1),
+        Some((b'm', digits)) => (digits, 2),
+        Some((b'g', digits)) => (digits, 3),
+        Some((b't', digits)) => (digits, 4),
+        _ => (value, 0),
+    };
+    let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    number
+        .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1024u64.pow(power)))
+        .ok_or_else(|| format!("--{name} must be a size, as in 100K or 10G, not {value:?}"))
 }
 
 impl Serving {
@@ -194,11 +231,22 @@ impl Serving {
             congestion: self.congestion,
             profile: false,
             refuse: self.texts("refuse")?,
-            log: false,
+            log: true,
             metrics: false,
             identity,
             key_file,
         })
+    }
+
+    /// The log that was asked for.
+    pub(crate) fn log(&self) -> Result<Log> {
+        let least = match (self.is_on("quiet"), self.is_on("verbose")) {
+            (true, _) => Level::Warn,
+            (false, true) => Level::Debug,
+            (false, false) => Level::Info,
+        };
+        let path = self.last("log-file").map(PathBuf::from);
+        Log::open(LogOptions { path, is_json: self.is_json, least })
     }
 
     fn root(&self, word: &OsStr) -> Result<ServedRoot> {

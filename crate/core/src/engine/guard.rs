@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sparsync_proto::RelPath;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A destination directory with fewer entries than this may be emptied, and as many entries may be lost, without a
 /// word: it is what a person can restore by hand.
@@ -27,9 +27,38 @@ pub(super) struct Guard {
     /// The directories that would be emptied, in walk order.
     refused: Vec<Emptied>,
     /// Directories that were mount points in the last run and are none now.
-    unmounted: HashSet<RelPath>,
+    unmounted: Told,
     /// Directories of the source that hold nothing but what is left out of the run.
-    left_out: HashSet<RelPath>,
+    left_out: Told,
+}
+
+/// Bytes of the paths of one kind that a source tells of, kept to the end.
+const TOLD_BYTES_MAX: usize = 32 << 20;
+
+/// Paths that a source has told of.
+#[derive(Debug, Default)]
+struct Told {
+    paths: HashSet<RelPath>,
+    bytes: usize,
+}
+
+impl Told {
+    /// Keeps a path, if there is room for it.
+    fn insert(&mut self, path: RelPath) -> bool {
+        // What a path takes besides its bytes is about as much as a short one.
+        let bytes = path.as_bytes().len() + 64;
+        if self.bytes + bytes > TOLD_BYTES_MAX {
+            return self.paths.contains(&path);
+        }
+        if self.paths.insert(path) {
+            self.bytes += bytes;
+        }
+        true
+    }
+
+    fn contains(&self, path: &RelPath) -> bool {
+        self.paths.contains(path)
+    }
 }
 
 /// A directory of the destination that has nothing to be compared with.
@@ -57,12 +86,16 @@ impl Emptied {
 
 impl Guard {
     /// A directory of the source that was a mount point in the last run and is none now.
-    pub(super) fn unmounted(&mut self, path: RelPath) {
-        self.unmounted.insert(path);
+    pub(super) fn unmounted(&mut self, path: RelPath) -> Result<()> {
+        if self.unmounted.insert(path) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Limit, "the source tells of more mount points than are kept"))
     }
 
     /// A directory of the source that is empty to this run, and holds what is left out of it.
     pub(super) fn left_out(&mut self, path: RelPath) {
+        // Of those that are not kept the guard takes the worst.
         self.left_out.insert(path);
     }
 
@@ -205,7 +238,7 @@ mod tests {
     fn a_mount_that_has_gone_is_guarded_when_something_would_be_deleted() {
         for (extra, refused) in [(0, false), (1, true)] {
             let mut guard = Guard::default();
-            guard.unmounted(path(b"m"));
+            guard.unmounted(path(b"m")).expect("room");
             guard.destination(&path(b""), 10_000, false);
             guard.destination(&path(b"m"), 200, false);
             guard.extra(extra);

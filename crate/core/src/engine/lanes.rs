@@ -1,6 +1,6 @@
 //! What the engine sees of a transport: a control lane in each direction and data lanes in one, as bounded channels.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -21,6 +21,10 @@ const FRAMES_QUEUE: usize = 64;
 
 /// Bytes of memory that they hold together. A frame that holds more by itself waits until no other does.
 const FRAMES_QUEUE_BYTES: u32 = 4 << 20;
+
+/// Bytes of questions, answers and issues that a peer leaves untaken. Those of a peer that reads wait in the network at most; what an
+/// entry budget of questions takes is less than a third of it.
+const URGENT_BYTES_MAX: usize = 64 << 20;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.
 const DATA_QUEUE: usize = 2;
@@ -138,10 +142,42 @@ pub(crate) struct ControlSender {
     /// For lists and items, which are large and wait for room.
     bulk: mpsc::Sender<Vec<u8>>,
     /// For questions and answers. They never wait for room, because whoever waits here while the peer waits for it
-    /// would wait for ever; what can pile up is bounded by the entry budget of the sender.
-    urgent: mpsc::UnboundedSender<Vec<u8>>,
+    /// would wait for ever. A peer that lets them pile up has no session left.
+    urgent: mpsc::UnboundedSender<Urgent>,
+    waiting: Arc<AtomicUsize>,
     written: Arc<Written>,
     agreed: Agreed,
+}
+
+/// An encoded frame that goes first. What the engine says counts as waiting until the transport takes it.
+pub(crate) struct Urgent {
+    encoded: Vec<u8>,
+    _waits: Option<Waits>,
+}
+
+impl Urgent {
+    /// The frame, which is taken off what waits.
+    pub(crate) fn taken(self) -> Vec<u8> {
+        self.encoded
+    }
+}
+
+/// A sign of life of the transport, which says no more than time passes.
+impl From<Vec<u8>> for Urgent {
+    fn from(encoded: Vec<u8>) -> Self {
+        Self { encoded, _waits: None }
+    }
+}
+
+struct Waits {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// How many bulk messages were handed over, and how many of them the transport has taken off our hands.
@@ -157,10 +193,10 @@ pub(crate) struct TransportControl {
     /// Encoded frames to the peer that waited for room.
     pub(crate) bulk: mpsc::Receiver<Vec<u8>>,
     /// Encoded frames to the peer that go first.
-    pub(crate) urgent: mpsc::UnboundedReceiver<Vec<u8>>,
+    pub(crate) urgent: mpsc::UnboundedReceiver<Urgent>,
     /// Frames from the peer.
     pub(crate) frames: FrameSender,
-    weak_urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
+    weak_urgent: mpsc::WeakUnboundedSender<Urgent>,
     written: Arc<Written>,
 }
 
@@ -171,8 +207,13 @@ pub(crate) fn control_lane(session: &Session) -> (ControlLane, TransportControl)
     let (frames_tx, frames_rx) = frame_queue();
     let written = Arc::new(Written::default());
     let weak_urgent = urgent_tx.downgrade();
-    let tx =
-        ControlSender { bulk: bulk_tx, urgent: urgent_tx, written: Arc::clone(&written), agreed: session.agreed() };
+    let tx = ControlSender {
+        bulk: bulk_tx,
+        urgent: urgent_tx,
+        waiting: Arc::default(),
+        written: Arc::clone(&written),
+        agreed: session.agreed(),
+    };
     (
         ControlLane { tx, rx: frames_rx },
         TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, weak_urgent, written },
@@ -181,7 +222,7 @@ pub(crate) fn control_lane(session: &Session) -> (ControlLane, TransportControl)
 
 impl TransportControl {
     /// A way to the peer for the transport's own frames; it does not keep the lane open.
-    pub(crate) fn urgent_sender(&self) -> mpsc::WeakUnboundedSender<Vec<u8>> {
+    pub(crate) fn urgent_sender(&self) -> mpsc::WeakUnboundedSender<Urgent> {
         self.weak_urgent.clone()
     }
 
@@ -208,11 +249,17 @@ impl ControlSender {
         self.agreed.version()
     }
 
-    /// Sends a small frame.
+    /// Sends a small frame. Fails when too many wait for a peer that takes none.
     pub(crate) fn send(&self, frame: &Frame) -> Result<()> {
         let mut encoded = Vec::new();
         frame.encode(self.version(), &mut encoded);
-        self.urgent.send(encoded).map_err(gone)
+        let bytes = encoded.len();
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > URGENT_BYTES_MAX {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Error::new(ErrorKind::Limit, "the peer does not take what it is told of its run"));
+        }
+        let waits = Waits { waiting: Arc::clone(&self.waiting), bytes };
+        self.urgent.send(Urgent { encoded, _waits: Some(waits) }).map_err(gone)
     }
 
     /// Waits until everything that was handed over by [`ControlSender::send_bulk`] is with the transport.

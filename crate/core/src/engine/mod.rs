@@ -22,6 +22,7 @@ mod rate;
 mod reader;
 mod receiver;
 mod report;
+mod reserve;
 mod sender;
 mod session;
 #[cfg(test)]
@@ -32,15 +33,17 @@ mod xattrs;
 mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};
-pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, control_lane, data_queues};
+pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, Urgent, control_lane, data_queues};
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
-pub(crate) use quota::Quota;
+pub(crate) use quota::{Account, Held, Quota, held, held_at};
+pub(crate) use rate::Rate;
 pub(crate) use reader::{SkipList, Way, settles_in};
 pub(crate) use receiver::{
     Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions, Stamps,
     Told, WriteOptions, run_receiver,
 };
 pub(crate) use report::Report;
+pub(crate) use reserve::SpaceReserve;
 pub(crate) use sender::{Recorder, SenderEnd, SenderOptions, Source, TellsNames, run_sender};
 pub(crate) use session::{Session, spawn};
 pub(crate) use writer::{MayBeLinked, PartialPlace};

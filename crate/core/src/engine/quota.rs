@@ -1,80 +1,241 @@
-//! What a key may put below its prefix in all, whatever is there already.
+//! What a key may have stored in all, whatever is there already and whoever put it there.
+//!
+//! The runs of a key share an [`Account`], so that together they keep to its limits. Each reserves what it is about to make before
+//! that is written, and when it ends, what it has really left takes the place of what it had reserved.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::mem::MaybeUninit;
+use std::ops::{Add, Sub};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sparsync_proto::{Attributes, Kind};
+use sparsync_proto::{Attributes, Kind, Name, RelPath};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Judge, ScanOptions, Storage, WalkItem, walk};
+use crate::storage::{self, Access, Directory, Judge, ScanOptions, Storage, WalkItem, walk};
 
 use super::session::Session;
 
-/// Room that is left below a prefix. Room that deletions give back counts in the next run.
+/// An amount of what is stored, or of what it grows by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Content of files.
+    pub(crate) bytes: i64,
+    /// Names.
+    pub(crate) entries: i64,
+}
+
+impl Room {
+    fn new(bytes: u64, entries: u64) -> Self {
+        Self { bytes: signed(bytes), entries: signed(entries) }
+    }
+
+    fn by(self, other: Self, of: impl Fn(i64, i64) -> i64) -> Self {
+        Self { bytes: of(self.bytes, other.bytes), entries: of(self.entries, other.entries) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        self.by(other, Ord::max)
+    }
+
+    /// What of it is more.
+    fn growth(self) -> Self {
+        self.max(Self::default())
+    }
+}
+
+impl Add for Room {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.by(other, i64::saturating_add)
+    }
+}
+
+impl Sub for Room {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.by(other, i64::saturating_sub)
+    }
+}
+
+/// What a tree holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    /// All of it.
+    pub(crate) all: Room,
+    /// What is in the part that a run writes to, without what is unfinished.
+    pub(crate) own: Room,
+    /// What is unfinished there: the run goes on from it, or removes it.
+    pub(crate) own_unfinished: Room,
+}
+
+impl Add for Held {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            all: self.all + other.all,
+            own: self.own + other.own,
+            own_unfinished: self.own_unfinished + other.own_unfinished,
+        }
+    }
+}
+
+/// Looks at what is in the tree `top`, with `own` for the directory of it that a run writes to. Asks `goes_on` before each directory.
+pub(crate) fn held(top: &impl Storage, own: Option<&RelPath>, mut goes_on: impl FnMut() -> Result<()>) -> Result<Held> {
+    let judge = Judge::everything();
+    let options = ScanOptions {
+        attributes: Attributes { links: true, ..Attributes::default() },
+        stamps: false,
+        judge: &judge,
+        every: false,
+        chmod: None,
+        one_file_system: false,
+        omit_mount_points: false,
+        open_noatime: false,
+        sums: None,
+    };
+    let mut held = Held::default();
+    for item in walk(top, options, true) {
+        goes_on()?;
+        let WalkItem::Listed(scan) = item else { continue };
+        let entries = scan.listing.entries();
+        let bytes = entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size).sum();
+        let complete = Room::new(bytes, entries.len() as u64);
+        let mut unfinished = Room::default();
+        for (name, _) in &scan.leftovers {
+            // What goes away meanwhile takes no room.
+            unfinished = unfinished + held_at(top, &scan.path, name).unwrap_or_default();
+        }
+        held.all = held.all + complete + unfinished;
+        if own.is_some_and(|own| scan.path.is_within(own)) {
+            held.own = held.own + complete;
+            held.own_unfinished = held.own_unfinished + unfinished;
+        }
+    }
+    Ok(held)
+}
+
+/// Looks at the entry `name` of the directory at `path`, with all that is in it.
+pub(crate) fn held_at(top: &impl Storage, path: &RelPath, name: &[u8]) -> storage::Result<Room> {
+    let found = top.open(path, Access::Reach)?.status(name)?;
+    let mut room = Room::new(if found.kind == Kind::File { found.size } else { 0 }, 1);
+    if let (Kind::Directory, Ok(name)) = (found.kind, Name::new(name)) {
+        let below = path.join(name);
+        let mut names = Vec::new();
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
+        top.open(&below, Access::Read)?.names(&mut buffer, |name, _| {
+            names.push(name.to_vec());
+            Ok(())
+        })?;
+        for name in names {
+            room = room + held_at(top, &below, &name)?;
+        }
+    }
+    Ok(room)
+}
+
+/// What a key has stored, for as long as a run of it is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Account(Mutex<Option<Stored>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    /// What is there, as far as no run that is under way has changed it.
+    used: Room,
+    /// The most by which that may grow by what those runs are about to make.
+    reserved: Room,
+}
+
+impl Account {
+    fn lock(&self) -> MutexGuard<'_, Option<Stored>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a run has to do with the account of its key.
 #[derive(Debug)]
 pub(crate) struct Quota {
+    account: Arc<Account>,
     name: String,
-    bytes: AtomicI64,
-    entries: AtomicI64,
+    most: Room,
+    own: Mutex<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
+    /// What the part that it writes to held when it began.
+    before: Room,
+    /// What it has reserved, as if nothing of what it replaces went.
+    grown: Room,
+    /// The same less what it replaces.
+    net: Room,
+    is_settled: bool,
 }
 
 impl Quota {
-    /// Looks at what is in the tree `top` now; nothing where it is not there yet. Without a limit of a kind there is room
-    /// without end.
-    pub(crate) fn measure(
+    /// A run begins. The first one of an account looks at `everything`, the others at their own part. Without a limit of a kind there is
+    /// room without end.
+    pub(crate) fn begin(
+        account: Arc<Account>,
         name: &str,
-        top: Option<&impl Storage>,
         limits: (Option<u64>, Option<u64>),
+        everything: impl FnOnce() -> Result<Held>,
+        own_part: impl FnOnce() -> Result<Held>,
         session: &Session,
     ) -> Result<Self> {
-        let most = |limit: Option<u64>| limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-        let quota = Self {
-            name: name.to_owned(),
-            bytes: AtomicI64::new(most(limits.0)),
-            entries: AtomicI64::new(most(limits.1)),
+        let mut stored = session.long_work(|| account.lock());
+        let held = if stored.is_none() {
+            let held = everything()?;
+            *stored = Some(Stored { used: held.all, reserved: Room::default() });
+            held
+        } else {
+            drop(stored);
+            let held = own_part()?;
+            stored = account.lock();
+            held
         };
-        let Some(top) = top else { return Ok(quota) };
-        let judge = Judge::everything();
-        let options = ScanOptions {
-            attributes: Attributes { links: true, ..Attributes::default() },
-            stamps: false,
-            judge: &judge,
-            every: false,
-            chmod: None,
-            one_file_system: false,
-            omit_mount_points: false,
-            open_noatime: false,
-            sums: None,
-        };
-        for item in walk(top, options, true) {
-            session.check()?;
-            session.worked(1);
-            if let WalkItem::Listed(scan) = item {
-                let entries = scan.listing.entries();
-                let bytes = entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size).sum();
-                take(&quota.bytes, signed(bytes));
-                take(&quota.entries, signed(entries.len() as u64));
-            }
+        if let Some(stored) = &mut *stored {
+            stored.used = stored.used - held.own_unfinished;
         }
-        Ok(quota)
+        drop(stored);
+        let own = Own { before: held.own, grown: Room::default(), net: Room::default(), is_settled: false };
+        let most = Room::new(limits.0.unwrap_or(u64::MAX), limits.1.unwrap_or(u64::MAX));
+        Ok(Self { account, name: name.to_owned(), most, own: Mutex::new(own) })
+    }
+
+    /// The account.
+    pub(crate) const fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// Takes the room of a file that comes in place of one of `old` bytes, or of nothing.
     pub(super) fn take_entry(&self, bytes: u64, old: Option<u64>) -> Result<()> {
         let grows = signed(bytes).saturating_sub(signed(old.unwrap_or(0)));
-        take(&self.bytes, grows);
-        take(&self.entries, i64::from(old.is_none()));
-        self.check()
+        self.take(Room { bytes: grows, entries: i64::from(old.is_none()) })
     }
 
     /// Takes room for content beyond what was announced.
     pub(super) fn take_bytes(&self, bytes: u64) -> Result<()> {
-        take(&self.bytes, signed(bytes));
-        self.check()
+        self.take(Room::new(bytes, 0))
     }
 
-    fn check(&self) -> Result<()> {
-        for (room, what) in [(&self.bytes, "bytes"), (&self.entries, "entries")] {
-            if room.load(Ordering::Relaxed) < 0 {
+    fn take(&self, room: Room) -> Result<()> {
+        let mut own = self.own();
+        own.net = own.net + room;
+        own.grown = own.grown + room.growth();
+        let mut stored = self.account.lock();
+        let Some(stored) = &mut *stored else { return Err(Error::internal("an account that was not counted")) };
+        stored.reserved = stored.reserved + room.growth();
+        // Room that this run gives back counts for itself at once, and for others when it has ended. A client that is cut off may
+        // have given nothing back, and so have twice its quota there; it then has to give back first.
+        let surely = stored.used + stored.reserved;
+        let perhaps = surely - own.grown + own.net;
+        for (grows, used, surely, perhaps, most, what) in [
+            (room.bytes, stored.used.bytes, surely.bytes, perhaps.bytes, self.most.bytes, "bytes"),
+            (room.entries, stored.used.entries, surely.entries, perhaps.entries, self.most.entries, "entries"),
+        ] {
+            if grows > 0 && surely > most && (used > most || perhaps > most) {
                 return Err(Error::new(
                     ErrorKind::Limit,
                     format!("the quota of {what} of the key {:?} does not suffice", self.name),
@@ -84,12 +245,39 @@ impl Quota {
         }
         Ok(())
     }
+
+    /// The run has ended, and this is what its part holds now. What it `keeps_elsewhere` of what it replaced is not in that.
+    pub(crate) fn settle(&self, now: Held, keeps_elsewhere: bool) {
+        let mut own = self.own();
+        let left = now.own + now.own_unfinished - own.before;
+        let left = if keeps_elsewhere { left.max(own.net) } else { left };
+        self.put_in_place(&mut own, left);
+    }
+
+    fn put_in_place(&self, own: &mut Own, left: Room) {
+        if !own.is_settled
+            && let Some(stored) = &mut *self.account.lock()
+        {
+            stored.used = stored.used + left;
+            stored.reserved = stored.reserved - own.grown;
+            own.is_settled = true;
+        }
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Quota {
+    /// Of a run that nobody has looked at after its end all may be there that it was about to make.
+    fn drop(&mut self) {
+        let mut own = self.own();
+        let left = own.grown;
+        self.put_in_place(&mut own, left);
+    }
 }
 
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn take(room: &AtomicI64, amount: i64) {
-    let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(amount)));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase, Version};
 use tokio::sync::Notify;
 
-use super::rate::Rate;
+use super::rate::{Rate, Rates};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::{Profiler, ThreadClock};
 
@@ -29,7 +29,9 @@ pub(crate) struct Session {
     /// Where the time goes, when somebody wants to know.
     profiler: Option<Arc<Profiler>>,
     /// What this end may send over the wire.
-    wire_rate: OnceLock<Rate>,
+    wire_rates: OnceLock<Rates>,
+    /// What it takes of content from there.
+    taken_rates: OnceLock<Rates>,
     /// What it may send where there is no wire.
     pack_rate: OnceLock<Rate>,
     /// The same of the peer, as it has told.
@@ -77,11 +79,11 @@ impl Session {
         let _ = self.version.0.set(version);
     }
 
-    /// Limits what this end sends in a second over the wire; 0 is no limit.
-    pub(crate) fn limit_wire(&self, bytes_per_second: u64) {
-        if bytes_per_second > 0 {
-            let _ = self.wire_rate.set(Rate::new(bytes_per_second));
-        }
+    /// Limits what this end sends in a second over the wire, 0 being no limit, and what comes and goes beside other sessions.
+    pub(crate) fn limit_wire(&self, bytes_per_second: u64, shared: &[Arc<Rate>]) {
+        let own = (bytes_per_second > 0).then(|| Arc::new(Rate::new(bytes_per_second)));
+        let _ = self.wire_rates.set(Rates::new(own.into_iter().chain(shared.iter().cloned())));
+        let _ = self.taken_rates.set(Rates::new(shared.iter().cloned()));
     }
 
     /// The same where there is no wire.
@@ -91,9 +93,14 @@ impl Session {
         }
     }
 
-    /// The limit on what goes over the wire.
-    pub(crate) fn wire_rate(&self) -> Option<&Rate> {
-        self.wire_rate.get()
+    /// The limits on what goes over the wire, where there are any.
+    pub(crate) fn wire_rates(&self) -> Option<&Rates> {
+        self.wire_rates.get().filter(|rates| rates.limit_anything())
+    }
+
+    /// Those on content that comes.
+    pub(crate) fn taken_rates(&self) -> Option<&Rates> {
+        self.taken_rates.get().filter(|rates| rates.limit_anything())
     }
 
     /// Waits until a pack of so many bytes may go.

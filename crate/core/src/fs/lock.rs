@@ -8,6 +8,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,6 +16,7 @@ use sparsync_proto::RelPath;
 
 use crate::error::{Error, ErrorKind, Result};
 
+use super::holder;
 use super::root::Root;
 use crate::storage::{Access, CallError, Hold};
 
@@ -57,6 +59,7 @@ struct Holder {
     shared: Vec<Identity>,
     /// What others are told.
     name: String,
+    since: SystemTime,
 }
 
 fn holders() -> MutexGuard<'static, Vec<Holder>> {
@@ -121,6 +124,7 @@ impl DestinationLock {
             tree: identities.clone().take(trees).next(),
             shared: identities.skip(trees).collect(),
             name: name.to_owned(),
+            since: SystemTime::now(),
         });
     }
 
@@ -198,7 +202,7 @@ fn holder_here(identity: Identity, purpose: LockFor) -> Option<(String, bool)> {
     let of_tree = holders.iter().find(|holder| holder.tree == Some(identity)).map(|holder| (holder, true));
     let below = || holders.iter().find(|holder| holder.shared.contains(&identity)).map(|holder| (holder, false));
     let found = of_tree.or_else(|| below().filter(|_| purpose == LockFor::Tree));
-    found.map(|(holder, for_tree)| (holder.name.clone(), for_tree))
+    found.map(|(holder, for_tree)| (holder::run_here(&holder.name, holder.since), for_tree))
 }
 
 /// The process that is in the way, as the kernel's list of locks has it. A process of a container that this one does
@@ -206,15 +210,7 @@ fn holder_here(identity: Identity, purpose: LockFor) -> Option<(String, bool)> {
 fn holder_elsewhere(identity: Identity, purpose: LockFor) -> Option<(String, bool)> {
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let (pid, for_tree) = find_lock(&locks, identity, purpose)?;
-    if pid == std::process::id() {
-        return Some((format!("another run of this process ({pid})"), for_tree));
-    }
-    let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let holder = match command.trim_end() {
-        "" => format!("process {pid}"),
-        command => format!("process {pid} ({command})"),
-    };
-    Some((holder, for_tree))
+    Some((holder::process(pid), for_tree))
 }
 
 /// Finds the lock on a directory that keeps `purpose` out: the process that took it, and whether it is exclusive.
@@ -259,7 +255,9 @@ mod tests {
     fn refusal(result: Result<DestinationLock, Error>) -> String {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
-        error.message().to_owned()
+        let (who, which) = error.message().split_once(" (process ").unwrap();
+        assert!(which.starts_with(&format!("{} on ", std::process::id())) && which.contains(", since 2"), "{which}");
+        who.to_owned()
     }
 
     #[test]

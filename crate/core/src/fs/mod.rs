@@ -5,6 +5,7 @@ mod directory;
 mod fake_super;
 mod file;
 mod follow;
+mod holder;
 mod lock;
 mod mounts;
 mod named;

@@ -36,6 +36,13 @@ pub(crate) struct Space {
     pub(crate) used_entries: u64,
 }
 
+impl Space {
+    /// The same where so many bytes stay free.
+    pub(crate) fn without(self, bytes: u64) -> Self {
+        Self { free_bytes: self.free_bytes.saturating_sub(bytes), ..self }
+    }
+}
+
 /// A directory that a run may not leave.
 #[derive(Debug)]
 pub(crate) struct Root {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
 
-use crate::engine::TransportControl;
+use crate::engine::{Session, TransportControl};
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::profile::Profiler;
 use crate::transport::{WireCounters, encoded};
@@ -21,6 +21,9 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 /// How long a peer may take the last words, and one that has timed out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const LAST_WORDS_UNHEARD: Duration = Duration::from_millis(250);
+
+/// How long content is held back before the session is looked at again.
+const PACE_STEP: Duration = Duration::from_millis(50);
 
 /// A stream to the peer.
 pub(super) trait StreamOut: Send {
@@ -88,7 +91,7 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
         loop {
             let (encoded, is_bulk) = tokio::select! {
                 biased;
-                Some(encoded) = self.control.urgent.recv() => (encoded, false),
+                Some(urgent) = self.control.urgent.recv() => (urgent.taken(), false),
                 Some(encoded) = self.control.bulk.recv() => (encoded, true),
                 else => return Ok(()),
             };
@@ -130,8 +133,8 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
                 None if sends_content => {}
                 None => {
                     self.send_unsent().await?;
-                    while let Ok(encoded) = self.control.urgent.try_recv() {
-                        self.send(encoded).await?;
+                    while let Ok(urgent) = self.control.urgent.try_recv() {
+                        self.send(urgent.taken()).await?;
                     }
                     while let Ok(encoded) = self.control.bulk.try_recv() {
                         self.send(encoded).await?;
@@ -150,5 +153,19 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
         let unheard = error.is_some_and(|error| error.kind() == ErrorKind::Timeout);
         let _ = tokio::time::timeout(if unheard { LAST_WORDS_UNHEARD } else { LAST_WORDS }, last_words).await;
         self.stream.finish();
+    }
+}
+
+/// Waits until content of so many bytes that came may be taken.
+pub(super) async fn pace(session: &Session, bytes: u64) {
+    let Some(rates) = session.taken_rates() else { return };
+    let mut wait = rates.take(usize::try_from(bytes).unwrap_or(usize::MAX));
+    // A limit that was lifted holds nobody any more.
+    while !wait.is_zero() && !session.is_over() && rates.limit_anything() {
+        let step = wait.min(PACE_STEP);
+        tokio::time::sleep(step).await;
+        wait -= step;
+        // Whoever waits for that is no less alive.
+        session.worked(1);
     }
 }

@@ -1,8 +1,11 @@
 //! How many handshakes a server works on at once over one protocol, in all and for one network.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::address::network;
 
@@ -10,14 +13,21 @@ use super::address::network;
 /// (Retry, one more round trip).
 const RETRY_ABOVE: usize = 256;
 
-/// Unfinished handshakes over QUIC; packets of further clients are dropped, so they try again by themselves.
-const MAX_OPEN_QUIC: usize = 1024;
+/// Unfinished handshakes over QUIC unless somebody says how many.
+pub const HANDSHAKES_MAX: usize = 1024;
 
-/// Unfinished handshakes over TCP, each of which holds a descriptor; further clients are hung up on.
-const MAX_OPEN_TCP: usize = 512;
+/// Over TCP each holds a descriptor, so half as many are open.
+const fn over_tcp(handshakes: usize) -> usize {
+    handshakes.div_ceil(2)
+}
 
 /// Unfinished handshakes of one network. Not for loopback, where many clients share one.
 const MAX_OPEN_EACH: usize = 32;
+
+/// What nobody takes from a handshake, however many others there are: whoever means it is done by then, over any distance. With every
+/// place taken, the oldest handshake beyond that gives way to a new one; where there is none, packets of the new one are dropped, and a
+/// client over TCP is hung up on. So nobody keeps others out by beginning and not going on.
+const AGE_MIN: Duration = Duration::from_millis(500);
 
 /// What to do with a new client.
 #[derive(Debug)]
@@ -34,41 +44,97 @@ pub(super) enum Admission {
 /// share them.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    max_open: usize,
     counts: Arc<Mutex<Counts>>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    open: usize,
+    max_open: usize,
+    /// In the order in which they began.
+    open: BTreeMap<u64, Open>,
+    began: u64,
     each: HashMap<IpAddr, usize>,
 }
 
-impl Gate {
-    pub(super) fn of_quic() -> Self {
-        Self { max_open: MAX_OPEN_QUIC, counts: Arc::default() }
+#[derive(Debug)]
+struct Open {
+    address: IpAddr,
+    since: Instant,
+    gives_way: Arc<Notify>,
+}
+
+impl Counts {
+    /// Takes a handshake off, if it is there still.
+    fn remove(&mut self, number: u64) -> Option<Open> {
+        let open = self.open.remove(&number)?;
+        if let Some(each) = self.each.get_mut(&open.address) {
+            *each = each.saturating_sub(1);
+            if *each == 0 {
+                self.each.remove(&open.address);
+            }
+        }
+        Some(open)
     }
 
-    pub(super) fn of_tcp() -> Self {
-        Self { max_open: MAX_OPEN_TCP, counts: Arc::default() }
+    /// Has the oldest handshake give way, if it has had its time.
+    fn makes_room(&mut self, now: Instant) -> bool {
+        let oldest = self.open.first_key_value().map(|(number, open)| (*number, open.since));
+        let old_enough = oldest.filter(|(_, since)| now.saturating_duration_since(*since) >= AGE_MIN);
+        let gone = old_enough.and_then(|(number, _)| self.remove(number));
+        gone.inspect(|gone| gone.gives_way.notify_one()).is_some()
+    }
+}
+
+impl Gate {
+    fn new(max_open: usize) -> Self {
+        Self { counts: Arc::new(Mutex::new(Counts { max_open, ..Counts::default() })) }
+    }
+
+    pub(super) fn of_quic(handshakes: usize) -> Self {
+        Self::new(handshakes)
+    }
+
+    pub(super) fn of_tcp(handshakes: usize) -> Self {
+        Self::new(over_tcp(handshakes))
+    }
+
+    /// Lets so many in at once from now on, as `of_tcp` and `of_quic` do.
+    pub(super) fn limit(&self, handshakes: usize, is_tcp: bool) {
+        self.counts().max_open = if is_tcp { over_tcp(handshakes) } else { handshakes };
+    }
+
+    /// How many are under way.
+    pub(super) fn open(&self) -> usize {
+        self.counts().open.len()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn admit(&self, address: IpAddr, validated: bool) -> Admission {
+        self.admit_at(address, validated, Instant::now())
+    }
+
+    fn admit_at(&self, address: IpAddr, validated: bool, now: Instant) -> Admission {
         let is_local = address.to_canonical().is_loopback();
         let address = network(address);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts();
         let each = counts.each.get(&address).copied().unwrap_or(0);
         let crowded = each >= MAX_OPEN_EACH && !is_local;
-        if !validated && (counts.open >= RETRY_ABOVE || crowded) {
+        if !validated && (counts.open.len() >= RETRY_ABOVE || crowded) {
             // An address that is not shown yet may be forged: its owner must not be locked out by that.
             return Admission::Retry;
         }
-        if counts.open >= self.max_open || crowded {
+        if crowded || (counts.open.len() >= counts.max_open && !counts.makes_room(now)) {
             return Admission::Ignore;
         }
-        counts.open += 1;
+        let gives_way = Arc::<Notify>::default();
+        let number = counts.began;
+        counts.began += 1;
+        counts.open.insert(number, Open { address, since: now, gives_way: Arc::clone(&gives_way) });
         *counts.each.entry(address).or_insert(0) += 1;
-        Admission::Pass(Pass { gate: self.clone(), address })
+        Admission::Pass(Pass { gate: self.clone(), number, gives_way })
     }
 }
 
@@ -76,19 +142,20 @@ impl Gate {
 #[derive(Debug)]
 pub(super) struct Pass {
     gate: Gate,
-    address: IpAddr,
+    number: u64,
+    gives_way: Arc<Notify>,
+}
+
+impl Pass {
+    /// Ends when the place is needed for somebody else.
+    pub(super) async fn gives_way(&self) {
+        self.gives_way.notified().await;
+    }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut counts = self.gate.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.open = counts.open.saturating_sub(1);
-        if let Some(each) = counts.each.get_mut(&self.address) {
-            *each = each.saturating_sub(1);
-            if *each == 0 {
-                counts.each.remove(&self.address);
-            }
-        }
+        self.gate.counts().remove(self.number);
     }
 }
 
@@ -96,7 +163,9 @@ impl Drop for Pass {
 mod tests {
     use std::net::{IpAddr, Ipv6Addr};
 
-    use super::{Admission, Gate, MAX_OPEN_EACH, MAX_OPEN_QUIC, MAX_OPEN_TCP, RETRY_ABOVE};
+    use std::time::Instant;
+
+    use super::{AGE_MIN, Admission, Gate, HANDSHAKES_MAX, MAX_OPEN_EACH, RETRY_ABOVE};
 
     fn address(number: usize) -> IpAddr {
         IpAddr::from(u32::try_from(number).expect("small").wrapping_add(0x0a00_0000).to_be_bytes())
@@ -104,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_crowd_shows_its_addresses_and_then_waits() {
-        let gate = Gate::of_quic();
+        let gate = Gate::of_quic(HANDSHAKES_MAX);
         let mut passes = Vec::new();
         for number in 0..RETRY_ABOVE {
             match gate.admit(address(number), false) {
@@ -113,7 +182,7 @@ mod tests {
             }
         }
         assert!(matches!(gate.admit(address(5000), false), Admission::Retry));
-        for number in RETRY_ABOVE..MAX_OPEN_QUIC {
+        for number in RETRY_ABOVE..HANDSHAKES_MAX {
             match gate.admit(address(number), true) {
                 Admission::Pass(pass) => passes.push(pass),
                 other => panic!("{number}: {other:?}"),
@@ -126,8 +195,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_does_not_go_on_gives_way() {
+        let (gate, began) = (Gate::of_tcp(2), Instant::now());
+        gate.limit(2, false);
+        let pass = |at: usize, now| match gate.admit_at(address(at), true, now) {
+            Admission::Pass(pass) => Some(pass),
+            Admission::Retry | Admission::Ignore => None,
+        };
+        let (first, second) = (pass(1, began).expect("room"), pass(2, began + AGE_MIN / 2).expect("room"));
+        assert!(pass(3, began + AGE_MIN / 2).is_none(), "each has its time");
+        let third = pass(3, began + AGE_MIN).expect("the place of the first");
+        assert!(pass(4, began + AGE_MIN).is_none());
+        assert_eq!(gate.open(), 2);
+        drop(first);
+        assert_eq!(gate.open(), 2, "it had no place any more");
+        drop((second, third));
+        assert_eq!(gate.open(), 0);
+    }
+
+    #[test]
     fn one_address_cannot_take_every_place() {
-        let gate = Gate::of_quic();
+        let gate = Gate::of_quic(HANDSHAKES_MAX);
         let hold = |who: IpAddr| -> Vec<_> { (0..MAX_OPEN_EACH).map(|_| gate.admit(who, true)).collect() };
         let one = hold(address(1));
         assert!(one.iter().all(|admission| matches!(admission, Admission::Pass(_))));
@@ -142,7 +230,7 @@ mod tests {
 
     #[test]
     fn whoever_has_a_network_has_the_places_of_one_address() {
-        let gate = Gate::of_tcp();
+        let gate = Gate::of_tcp(HANDSHAKES_MAX);
         let of = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
         let passes: Vec<_> = (0..).take(MAX_OPEN_EACH).map(|host| gate.admit(of(1, host), true)).collect();
         assert!(passes.iter().all(|admission| matches!(admission, Admission::Pass(_))));
@@ -152,9 +240,9 @@ mod tests {
 
     #[test]
     fn a_crowd_over_tcp_ends_earlier_than_one_over_quic() {
-        let gate = Gate::of_tcp();
-        let passes: Vec<_> = (0..MAX_OPEN_TCP).map(|number| gate.admit(address(number), true)).collect();
+        let gate = Gate::of_tcp(HANDSHAKES_MAX);
+        let passes: Vec<_> = (0..HANDSHAKES_MAX / 2).map(|number| gate.admit(address(number), true)).collect();
         assert!(passes.iter().all(|admission| matches!(admission, Admission::Pass(_))));
-        assert!(matches!(gate.admit(address(MAX_OPEN_TCP), true), Admission::Ignore));
+        assert!(matches!(gate.admit(address(HANDSHAKES_MAX / 2), true), Admission::Ignore));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsStream;
 
 use super::address::{Reach, host_and_port, resolve};
-use super::gate::{Admission, Gate, Pass};
+use super::gate::{Admission, Gate, HANDSHAKES_MAX, Pass};
 use super::parameters::{self, Circumstances, Resets, STRANGER_WINDOW_BYTES};
 use super::quic::QuicConnection;
 use super::tcp::{self, Acceptor};
@@ -51,6 +51,8 @@ pub struct ListenOptions {
     pub congestion: Congestion,
     /// Listen on TCP as well, at the same port. Default false.
     pub tcp: bool,
+    /// How many handshakes may be under way at once over QUIC; half as many may over TCP. Default [`HANDSHAKES_MAX`].
+    pub handshakes: usize,
 }
 
 impl ListenOptions {
@@ -66,6 +68,7 @@ impl ListenOptions {
             initial_mtu: None,
             congestion: Congestion::Auto,
             tcp: false,
+            handshakes: HANDSHAKES_MAX,
         }
     }
 }
@@ -82,6 +85,7 @@ pub struct Listener {
     by_ca: bool,
     gate: Gate,
     tcp: Option<Acceptor>,
+    tcp_gate: Gate,
     shown: Arc<ShownKey>,
 }
 
@@ -110,8 +114,9 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.max_incoming(MAX_INCOMING).incoming_buffer_size_total(INCOMING_BUFFER_BYTES);
 
-    let (gate, by_ca) = (Gate::of_quic(), options.client_ca_pem.is_some());
-    let on_tcp = |address| Acceptor::bind(address, Arc::clone(&tls), options.idle_timeout, by_ca, Gate::of_tcp());
+    let (gate, by_ca) = (Gate::of_quic(options.handshakes), options.client_ca_pem.is_some());
+    let tcp_gate = Gate::of_tcp(options.handshakes);
+    let on_tcp = |address| Acceptor::bind(address, Arc::clone(&tls), options.idle_timeout, by_ca, tcp_gate.clone());
     let mut reason = refuse("the name has no address".to_owned());
     for address in addresses {
         let (udp, tcp) = match open(address, options.tcp.then_some(&on_tcp)) {
@@ -138,7 +143,7 @@ pub async fn listen(options: ListenOptions) -> Result<Listener> {
         let endpoint =
             Endpoint::new(parameters::endpoint(Some(&resets))?, Some(config.clone()), udp, Arc::new(TokioRuntime))
                 .map_err(internal)?;
-        return Ok(Listener { endpoint, address, config, circumstances, by_ca, gate, tcp, shown });
+        return Ok(Listener { endpoint, address, config, circumstances, by_ca, gate, tcp, tcp_gate, shown });
     }
     Err(reason)
 }
@@ -183,6 +188,17 @@ impl Listener {
     /// Waits until every connection is over.
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
+    }
+
+    /// Other limits on handshakes from now on, as [`ListenOptions::handshakes`].
+    pub(crate) fn limit_handshakes(&self, handshakes: usize) {
+        self.gate.limit(handshakes, false);
+        self.tcp_gate.limit(handshakes, true);
+    }
+
+    /// How many handshakes are under way.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.gate.open() + self.tcp_gate.open()
     }
 
     /// Shows another key to whoever connects from now on.
@@ -284,7 +300,12 @@ impl Handshake {
     /// has been told already.
     pub async fn finish(self) -> Result<Accepted> {
         let connecting = self.connecting.map_err(|error| refused_client(connection_error(&error)))?;
-        let connection = match timeout_at(self.deadline, connecting).await {
+        let handshake = tokio::select! {
+            biased;
+            ended = timeout_at(self.deadline, connecting) => ended,
+            () = self.pass.gives_way() => return Err(displaced_client()),
+        };
+        let connection = match handshake {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(refused_client(connection_error(&error))),
             Err(_) => return Err(late_client()),
@@ -304,6 +325,11 @@ impl Handshake {
 /// A client whose handshake took too long.
 pub(super) fn late_client() -> Error {
     Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote()
+}
+
+/// A client that had begun its handshake and did not go on while others needed its place.
+pub(super) fn displaced_client() -> Error {
+    Error::new(ErrorKind::Timeout, "the handshake was not finished when its place was needed").remote()
 }
 
 /// On a server a failed TLS handshake that is not about versions is the client's certificate.

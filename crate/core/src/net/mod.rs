@@ -34,6 +34,7 @@ pub use congestion::Congestion;
 pub use connect::{Announced, ConnectOptions, Connected, Recorded, ServerTrust, TransportChoice, connect, connect_tcp};
 pub use dial::Udp;
 pub(crate) use dial::{Dialed, dial};
+pub use gate::HANDSHAKES_MAX;
 pub use listen::{Accepted, Handshake, ListenOptions, Listener, listen};
 pub use parameters::{MAX_DATA_LANES, MAX_MTU, MIN_MTU};
 pub use pipe::{BesideOptions, Canceled, CommandOptions, RemoteProgram};

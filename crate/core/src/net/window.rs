@@ -1,7 +1,7 @@
 //! What a connection may hold of bytes that were received and not yet read: little at first, more as the path is seen
 //! to need it, and for a server's connections together no more than one budget.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,14 @@ const MEASURED_OVER: Duration = Duration::from_millis(10);
 /// The bytes beyond the least window of each that all authorized connections of a server together may have sent and the
 /// server not read yet. Clones share one budget.
 #[derive(Clone, Debug)]
-pub struct WindowBudget(Arc<AtomicU64>);
+pub struct WindowBudget(Arc<Bytes>);
+
+#[derive(Debug)]
+struct Bytes {
+    most: AtomicU64,
+    /// Below 0 where the budget became smaller than what is out.
+    left: AtomicI64,
+}
 
 impl WindowBudget {
     /// The default, 256 MiB: three connections at full speed over any distance, or dozens at one site.
@@ -24,7 +31,7 @@ impl WindowBudget {
     /// A budget of that many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(bytes)))
+        Self(Arc::new(Bytes { most: AtomicU64::new(bytes), left: AtomicI64::new(signed(bytes)) }))
     }
 
     /// Opens an authorized connection's window, which is the least one at first: 1 MiB. Before, a connection may send
@@ -37,20 +44,36 @@ impl WindowBudget {
         Window(Arc::new(Shared { connection: connection.clone(), budget: self.clone(), state: Mutex::new(state) }))
     }
 
+    /// Another budget from now on. What is out stays out until it is given back.
+    pub fn change(&self, bytes: u64) {
+        let before = self.0.most.swap(bytes, Ordering::Relaxed);
+        self.0.left.fetch_add(signed(bytes) - signed(before), Ordering::Relaxed);
+    }
+
     /// Takes up to `wanted` bytes, at most half of what is left, so that the next connection finds something.
     pub(super) fn take(&self, wanted: u32) -> u32 {
         let mut taken = 0;
         // The closure always gives a value, so this cannot fail.
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            taken = u32::try_from(left / 2).unwrap_or(u32::MAX).min(wanted);
-            Some(left - u64::from(taken))
+        let _ = self.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            taken = u32::try_from(left.max(0) / 2).unwrap_or(u32::MAX).min(wanted);
+            Some(left - i64::from(taken))
         });
         taken
     }
 
-    pub(super) fn give_back(&self, bytes: u32) {
-        self.0.fetch_add(u64::from(bytes), Ordering::Relaxed);
+    /// How much is out.
+    pub(crate) fn lent(&self) -> u64 {
+        let most = signed(self.0.most.load(Ordering::Relaxed));
+        u64::try_from(most - self.0.left.load(Ordering::Relaxed)).unwrap_or(0)
     }
+
+    pub(super) fn give_back(&self, bytes: u32) {
+        self.0.left.fetch_add(i64::from(bytes), Ordering::Relaxed);
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl Default for WindowBudget {
@@ -225,7 +248,13 @@ mod tests {
         for bytes in taken {
             budget.give_back(bytes);
         }
-        assert_eq!(budget.0.load(Ordering::Relaxed), WindowBudget::DEFAULT_BYTES);
+        assert_eq!(budget.0.left.load(Ordering::Relaxed), 256 << 20);
+        // A smaller one takes back nothing, and gives nothing for a while.
+        let taken = budget.take(80 << 20);
+        budget.change(1 << 20);
+        assert_eq!(budget.take(1 << 20), 0);
+        budget.give_back(taken);
+        assert_eq!(budget.take(1 << 20), 512 << 10);
         assert_eq!(WindowBudget::new(0).take(1 << 20), 0);
     }
 

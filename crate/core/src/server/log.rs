@@ -11,6 +11,7 @@ use super::lock;
 use super::metrics::Metrics;
 use crate::engine::Session;
 use crate::error::Error;
+use crate::run::is_to_come;
 use crate::transport::Transport;
 use crate::trust::{NextKey, PublicKey};
 
@@ -216,6 +217,11 @@ impl Begun {
     /// The run has ended; `refused` is what it did not do in the end, everything else being done.
     pub(super) fn ended(self, session: &Session, refused: Option<Error>) -> SessionEnd {
         let Self { asked, dry_run, at } = self;
+        // Somebody who counts first has read names, and no more, as in a run that is dry.
+        let error = session.error();
+        let is_to_come = error.as_ref().is_some_and(is_to_come);
+        let error = error.filter(|_| !is_to_come);
+        let dry_run = dry_run || is_to_come;
         SessionEnd {
             asked,
             dry_run,
@@ -223,7 +229,7 @@ impl Begun {
             bytes: session.get(Counter::bytes_transferred),
             deletes: session.get(Counter::files_deleted) + session.get(Counter::directories_deleted),
             failed: session.get(Counter::files_failed),
-            error: session.error().or(refused),
+            error: error.or(refused),
             lasted: at.elapsed(),
         }
     }

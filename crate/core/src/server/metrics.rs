@@ -35,6 +35,9 @@ pub(super) struct Metrics {
     connections: Gauge,
     accepted: Family<Labels, Counter>,
     sessions_active: Gauge,
+    handshakes: Gauge,
+    lock_waits: Gauge,
+    unread: Gauge,
     keys: Gauge,
     keys_usable: Gauge,
 }
@@ -43,6 +46,9 @@ pub(super) struct Metrics {
 pub(super) struct Now {
     pub(super) connections: u64,
     pub(super) sessions_active: u64,
+    pub(super) handshakes: u64,
+    pub(super) lock_waits: u64,
+    pub(super) unread_bytes: u64,
     pub(super) keys: u64,
     pub(super) keys_usable: bool,
 }
@@ -66,6 +72,9 @@ impl Default for Metrics {
             connections: Gauge::default(),
             accepted: Family::default(),
             sessions_active: Gauge::default(),
+            handshakes: Gauge::default(),
+            lock_waits: Gauge::default(),
+            unread: Gauge::default(),
             keys: Gauge::default(),
             keys_usable: Gauge::default(),
         };
@@ -107,6 +116,18 @@ impl Metrics {
             self.accepted.clone(),
         );
         registry.register("sessions_active", "Transfers under way", self.sessions_active.clone());
+        registry.register("handshakes_active", "Clients in the middle of their handshake", self.handshakes.clone());
+        registry.register(
+            "sessions_waiting",
+            "Transfers under way that wait for another one's destination",
+            self.lock_waits.clone(),
+        );
+        registry.register_with_unit(
+            "unread",
+            "Memory lent to connections for what has come and was not read yet",
+            Unit::Bytes,
+            self.unread.clone(),
+        );
         registry.register("authorized_keys", "Keys that are in force", self.keys.clone());
         registry.register("authorized_keys_usable", "0 while the keys cannot be read", self.keys_usable.clone());
     }
@@ -182,6 +203,9 @@ impl Metrics {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.connections.set(signed(now.connections));
         self.sessions_active.set(signed(now.sessions_active));
+        self.handshakes.set(signed(now.handshakes));
+        self.lock_waits.set(signed(now.lock_waits));
+        self.unread.set(signed(now.unread_bytes));
         self.keys.set(signed(now.keys));
         self.keys_usable.set(i64::from(now.keys_usable));
         let mut text = String::new();

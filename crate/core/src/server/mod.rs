@@ -1,6 +1,7 @@
 //! A server: named roots for keys that may use them.
 
 mod accept;
+mod accounts;
 mod authorize;
 mod explain;
 mod join;
@@ -42,7 +43,7 @@ pub use log::{Asked, ClientInfo, Happening, Operation, ServerEvent, SessionEnd};
 pub use notify::notify_manager;
 use own::Own;
 use own_key::OwnKey;
-pub use process::serve_in_foreground;
+pub use process::{Noted, serve_in_foreground};
 pub use profiles::{PROFILES_KEPT, ServerProfiles, SessionProfile};
 pub use registry::Limits;
 use registry::Registry;
@@ -97,6 +98,8 @@ struct Totals {
     connections_refused: AtomicU64,
     sessions: AtomicU64,
     sessions_failed: AtomicU64,
+    /// Sessions that wait for another one's destination.
+    lock_waits: AtomicU64,
     /// Of all streams since the start, those of sessions under way included.
     wire: Arc<WireCounters>,
 }
@@ -157,7 +160,7 @@ impl Server {
             anonymous: options.anonymous,
             durability: options.durability,
             refused: options.refuse,
-            windows: WindowBudget::default(),
+            windows: WindowBudget::new(options.limits.unread_bytes),
             registry: Arc::new(Registry::new(options.limits)),
             totals: Totals::default(),
             runtime_clock,
@@ -175,6 +178,7 @@ impl Server {
             idle_timeout: options.idle_timeout,
             congestion: options.congestion,
             tcp: options.tcp,
+            handshakes: options.limits.handshakes,
             ..ListenOptions::new(options.listen, identity)
         };
         let listening = handle.spawn(net::listen(listen)).await;
@@ -245,6 +249,9 @@ impl Server {
         let now = metrics::Now {
             connections: shared.totals.connections_active.load(Ordering::Relaxed),
             sessions_active: shared.registry.active() as u64,
+            handshakes: self.listener.handshakes() as u64,
+            lock_waits: shared.totals.lock_waits.load(Ordering::Relaxed),
+            unread_bytes: shared.windows.lent(),
             keys: shared.keys.len() as u64,
             keys_usable: shared.keys.problem().is_none(),
         };
@@ -265,6 +272,8 @@ impl Server {
             self.shared.keys.give(lines)?;
         }
         self.shared.registry.limit(limits);
+        self.shared.windows.change(limits.unread_bytes);
+        self.listener.limit_handshakes(limits.handshakes);
         Ok(())
     }
 

@@ -1,21 +1,46 @@
-//! A server that is all that its process does: signals end it, have it read its keys again, and a system manager hears of it.
+//! A server that is all that its process does: signals end it, have it read its keys again, and a system manager and a log hear of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::{Server, ServerOptions, notify_manager};
+use super::{Server, ServerEvent, ServerOptions, notify_manager};
 use crate::error::{Error, Result};
+
+/// How often what has happened is taken to the log.
+const LOG_EVERY: Duration = Duration::from_millis(100);
+
+/// What there is to note of a server and its process.
+#[derive(Debug)]
+pub enum Noted<'a> {
+    /// Something happened to a client, or to the keys.
+    Happened(&'a ServerEvent),
+    /// SIGHUP came, and logs are to be opened again.
+    Reload,
+    /// The server accepts nothing new.
+    Closing {
+        /// The signal that ends it.
+        signal: &'static str,
+        /// Transfers under way.
+        sessions: u64,
+        /// How long they may take.
+        grace: Duration,
+    },
+    /// It has ended.
+    Closed,
+}
 
 /// Serves until SIGINT or SIGTERM, which give runs `grace` to finish; SIGHUP has the authorized keys read again.
 ///
-/// `listening` is called once the server listens, `hurry` at a second signal while it closes. To be called before there are
+/// `listening` is called once the server listens, `note` with what happens where the options ask for a log, `hurry` at a second signal while it closes. To be called before there are
 /// other threads: those have the signals kept from them.
 pub fn serve_in_foreground(
     options: ServerOptions,
     grace: Duration,
     listening: impl FnOnce(&Server),
+    note: impl Fn(&Noted<'_>) + Send + Sync + 'static,
     hurry: impl FnOnce() + Send + 'static,
 ) -> Result<()> {
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
@@ -28,9 +53,20 @@ pub fn serve_in_foreground(
     let server = Arc::new(runtime.block_on(Server::start(options))?);
     listening(&server);
     tell("READY=1");
-    while signals.wait().map_err(failed)? == Signal::SIGHUP {
-        server.reload();
-    }
+    let note = Arc::new(note);
+    let writer = LogWriter::start(&server, &note)?;
+    let signal = loop {
+        match signals.wait().map_err(failed)? {
+            Signal::SIGHUP => {
+                note(&Noted::Reload);
+                server.reload();
+            }
+            signal => break signal,
+        }
+    };
+    let sessions =
+        server.stats().into_iter().find(|(name, _)| *name == "sessions_active").map_or(0, |(_, count)| count);
+    note(&Noted::Closing { signal: signal.as_str(), sessions, grace });
     tell("STOPPING=1");
     let waiting = std::thread::Builder::new().name("sparsync-signals".to_owned());
     // Nobody waits for it: the process ends with the server.
@@ -40,7 +76,45 @@ pub fn serve_in_foreground(
     });
     waits.map_err(|error| Error::io("cannot start a thread", b"", error))?;
     runtime.block_on(server.close(grace));
+    writer.end();
+    note(&Noted::Closed);
     Ok(())
+}
+
+/// Takes what happens to the log, on a thread of its own.
+struct LogWriter {
+    is_over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl LogWriter {
+    fn start(server: &Arc<Server>, note: &Arc<impl Fn(&Noted<'_>) + Send + Sync + 'static>) -> Result<Self> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (server, note, over) = (Arc::clone(server), Arc::clone(note), Arc::clone(&is_over));
+        let writing = move || {
+            loop {
+                // Looked at first, so that what happened before the end is taken after it.
+                let is_last = over.load(Ordering::SeqCst);
+                for event in server.take_events() {
+                    note(&Noted::Happened(&event));
+                }
+                if is_last {
+                    return;
+                }
+                std::thread::park_timeout(LOG_EVERY);
+            }
+        };
+        let thread = std::thread::Builder::new().name("sparsync-log".to_owned()).spawn(writing);
+        let thread = thread.map_err(|error| Error::io("cannot start a thread", b"", error))?;
+        Ok(Self { is_over, thread })
+    }
+
+    /// Waits until the rest is written.
+    fn end(self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.thread.thread().unpark();
+        let _ = self.thread.join();
+    }
 }
 
 /// A manager that cannot be told is not what a server fails for.

@@ -1,5 +1,6 @@
 //! What is alive on a server: connections, by their keys, and sessions.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -9,11 +10,12 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::sync::mpsc::WeakUnboundedSender;
 
+use super::accounts::Accounts;
 use super::lock;
 use crate::claims::WritePlace;
-use crate::engine::Session;
+use crate::engine::{Rate, Session, Urgent};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::network;
+use crate::net::{HANDSHAKES_MAX, WindowBudget, network};
 use crate::transport::Connection;
 use crate::trust::{AuthorizedKeys, PublicKey, Scope};
 
@@ -28,6 +30,32 @@ pub struct Limits {
     pub connections_per_key: usize,
     /// Connections from one address, or from one network where that is an IPv6 one.
     pub connections_per_address: usize,
+    /// Handshakes under way over QUIC; over TCP half as many.
+    pub handshakes: usize,
+    /// Bytes of content in a second, of all sessions together, whatever their direction; 0: as many as there are.
+    pub bytes_per_second: u64,
+    /// The same of the sessions of one key.
+    pub bytes_per_second_per_key: u64,
+    /// Bytes that came and were not read yet, of all connections together, beyond 1 MiB for each.
+    pub unread_bytes: u64,
+    /// Bytes of each file system that stay free.
+    pub reserve_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 64,
+            connections: 1024,
+            connections_per_key: 16,
+            connections_per_address: 1024,
+            handshakes: HANDSHAKES_MAX,
+            bytes_per_second: 0,
+            bytes_per_second_per_key: 0,
+            unread_bytes: WindowBudget::DEFAULT_BYTES,
+            reserve_bytes: 0,
+        }
+    }
 }
 
 /// A session that is running.
@@ -40,7 +68,7 @@ pub(super) struct Live {
     pub(super) place: Option<WritePlace>,
     pub(super) session: Weak<Session>,
     /// A way to the peer, for a sign of life.
-    pub(super) urgent: WeakUnboundedSender<Vec<u8>>,
+    pub(super) urgent: WeakUnboundedSender<Urgent>,
 }
 
 /// A connection and the scope that it was accepted under.
@@ -62,6 +90,9 @@ pub(super) struct Registry {
     idle: Notify,
     live: Mutex<Vec<Live>>,
     connections: Mutex<Vec<HeldConnection>>,
+    pub(super) accounts: Accounts,
+    rate: Arc<Rate>,
+    key_rates: Mutex<HashMap<Option<PublicKey>, Weak<Rate>>>,
 }
 
 impl Registry {
@@ -74,16 +105,35 @@ impl Registry {
             idle: Notify::new(),
             live: Mutex::default(),
             connections: Mutex::default(),
+            accounts: Accounts::default(),
+            rate: Arc::new(Rate::new(limits.bytes_per_second)),
+            key_rates: Mutex::default(),
         }
     }
 
     /// Other limits for what is to come; nothing that is there ends.
     pub(super) fn limit(&self, limits: Limits) {
         *lock(&self.limits) = limits;
+        self.rate.change(limits.bytes_per_second);
+        for rate in lock(&self.key_rates).values().filter_map(Weak::upgrade) {
+            rate.change(limits.bytes_per_second_per_key);
+        }
     }
 
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         *lock(&self.limits)
+    }
+
+    /// The limits on what the sessions of a key move in a second, which it shares with its other sessions, and with all.
+    pub(super) fn rates(&self, key: Option<PublicKey>) -> [Arc<Rate>; 2] {
+        let mut rates = lock(&self.key_rates);
+        rates.retain(|_, rate| rate.strong_count() > 0);
+        let of_key = rates.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let rate = Arc::new(Rate::new(self.limits().bytes_per_second_per_key));
+            rates.insert(key, Arc::downgrade(&rate));
+            rate
+        });
+        [Arc::clone(&self.rate), of_key]
     }
 
     /// Accepts nothing new from now on.
@@ -149,17 +199,17 @@ impl Registry {
         let limits = self.limits();
         let mut connections = lock(&self.connections);
         let of_key = connections.iter().filter(|held| key.is_some() && held.key == key).count();
-        if of_key >= limits.connections_per_key {
-            return Err(Error::new(ErrorKind::Limit, "too many connections of one key"));
-        }
         let from_there = connections.iter().filter(|held| from.is_some() && held.from == from).count();
         let full = |what: &str| {
-            // Somebody else's connection will end: trying again is right.
+            // Another connection will end: trying again is right.
             Err(Error::new(
                 ErrorKind::Connect,
                 format!("the server has no room for another connection{what}; try again later"),
             ))
         };
+        if of_key >= limits.connections_per_key {
+            return full(" of this key");
+        }
         if from_there >= limits.connections_per_address {
             return full(" from this address");
         }
@@ -220,7 +270,8 @@ impl Active {
         let before = registry.active.fetch_add(1, Ordering::SeqCst);
         let active = Self(Arc::clone(registry));
         if before >= registry.limits().sessions {
-            return Err(Error::new(ErrorKind::Limit, "the server has no room for another session"));
+            let message = "the server has no room for another session; try again later";
+            return Err(Error::new(ErrorKind::Connect, message));
         }
         Ok(active)
     }

@@ -1,7 +1,8 @@
 //! Serves one request, as its sender or its receiver.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sparsync_proto::session::{ProfileExchange, SenderTerms};
@@ -18,7 +19,7 @@ use super::supersede::{SUPERSEDE_MAX, supersede};
 use super::{Shared, lock};
 use crate::claims::WritePlace;
 use crate::engine::{
-    ControlLane, Pack, Quota, Report, SenderEnd, SenderOptions, Session, control_lane, run_receiver, run_sender,
+    ControlLane, Pack, Report, SenderEnd, SenderOptions, Session, SpaceReserve, control_lane, run_receiver, run_sender,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::explain;
@@ -31,6 +32,7 @@ use crate::option_dirs::{self, Base as OptionBase};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
+use crate::run::is_to_come;
 use crate::snapshot;
 use crate::sources::{self, Named, Source};
 use crate::storage::Part;
@@ -72,7 +74,7 @@ pub(super) async fn serve_sync(
     shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
     let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
     session.agree(version);
-    session.limit_wire(request.bwlimit);
+    session.limit_wire(request.bwlimit, &shared.registry.rates(client.key()));
     let direction = request.direction;
     let profiler = session.profiler().cloned();
     let _watch = shared.runtime_clock.watch(profiler.as_ref());
@@ -132,13 +134,41 @@ fn run_engine(
                 // The run that was asked for is still to come.
                 (Some(_), Served::HasToCount) | (None, _) => {}
             }
-            if session.error().is_some() {
+            if session.error().is_some_and(|error| !is_to_come(&error)) {
                 shared.totals.sessions_failed.fetch_add(1, Ordering::Relaxed);
             }
         }
     };
     if let Err(error) = std::thread::Builder::new().name("sparsync-session".to_owned()).spawn(engine) {
         session.fail(Error::io("the server cannot start a thread", b"", error));
+    }
+}
+
+/// Counts a session as one that waits for another one's destination, from when it has found that busy.
+struct LockWait<'a> {
+    count: &'a AtomicU64,
+    waits: Cell<bool>,
+}
+
+impl<'a> LockWait<'a> {
+    fn of(count: &'a AtomicU64) -> Self {
+        Self { count, waits: Cell::new(false) }
+    }
+
+    fn watch<T>(&self, prepared: Result<T>) -> Result<T> {
+        let is_busy = prepared.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy);
+        if is_busy && !self.waits.replace(true) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        prepared
+    }
+}
+
+impl Drop for LockWait<'_> {
+    fn drop(&mut self) {
+        if self.waits.get() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -152,7 +182,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn open(&self, request: &Request) -> Result<&OpenRoot> {
+    pub(super) fn open(&self, request: &Request) -> Result<&OpenRoot> {
         self.shared.root_of(self.client, request)
     }
 
@@ -296,17 +326,7 @@ impl Answer<'_> {
         let prefix_of = |path: &RelPath| self.prefix_of(request, path);
         let rules = self.rules(request, &prefix_of)?;
         let terms = self.terms(request, &rules);
-        let prepare = || prepare::destination(&place, request, &terms);
-        let mut prepared = match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
-            Err(error) if error.kind() == ErrorKind::Busy => {
-                // A dead run lets go at its next step; one that has ended may have let go by now.
-                let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
-                let wait = if is_free_soon { SUPERSEDE_MAX } else { Duration::ZERO };
-                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                prepare::when_free(wait, self.session, prepare)?
-            }
-            prepared => prepared?,
-        };
+        let mut prepared = self.prepare(&place, request, &terms)?;
         if request.file_name.is_none() || request.file_name == prepared.destination.file_name {
             marks::refuse_removal(request, prepared.destination.root.iter())?;
         }
@@ -327,13 +347,37 @@ impl Answer<'_> {
         let judge = judge_of_destination(prepared.destination.root.as_ref(), request, &rules)?;
         let mut options = prepared.options(request, &terms, (judge, Report::to_peer(control.tx.clone())))?;
         options.is_source = prepared.destination.root.as_ref().and_then(|root| marks::known_again(request, root));
-        options.quota = self.quota(request)?;
+        options.quota = self.quota(request, &prepared)?;
+        options.reserve = self.reserve(request, &prepared)?;
         options.profile = ProfileExchange::answer_to(request);
         tell_dropped_owners(request, &terms, &options.report)?;
         tell_rules(&options.judge, &options.report)?;
         debug_assert!(prepared.grant == Grant::AsAsked || !request.dry_run, "a dry run asks for nothing");
-        publish::stage(&mut prepared, request, self.session).and_then(|()| snapshot::stage(&mut prepared, request))?;
-        run_receiver(self.session, &prepared.destination, &options, control, lanes).map(|end| Served::Done(end.refused))
+        let staged =
+            publish::stage(&mut prepared, request, self.session).and_then(|()| snapshot::stage(&mut prepared, request));
+        let received = staged
+            .and_then(|()| run_receiver(self.session, &prepared.destination, &options, control, lanes))
+            .map(|end| Served::Done(end.refused));
+        if let Some(quota) = &options.quota {
+            self.settle(request, &prepared, quota);
+        }
+        received
+    }
+
+    /// Finds and locks the destination of a push. A run of the same client in the same place gives way if it is dead.
+    fn prepare(&self, place: &Place<'_>, request: &Request, terms: &ReceiverTerms<'_>) -> Result<Prepared> {
+        let waits = LockWait::of(&self.shared.totals.lock_waits);
+        let prepare = || waits.watch(prepare::destination(place, request, terms));
+        match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                // A dead run lets go at its next step; one that has ended may have let go by now.
+                let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
+                let wait = if is_free_soon { SUPERSEDE_MAX } else { Duration::ZERO };
+                let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                prepare::when_free(wait, self.session, prepare)
+            }
+            prepared => prepared,
+        }
     }
 
     /// What the receiver of a request is told besides it.
@@ -353,6 +397,7 @@ impl Answer<'_> {
             may_set_acls: rights.acls,
             stored: Stored::at_acceptor(request),
             place: rules,
+            reserve_bytes: self.shared.registry.limits().reserve_bytes,
             holder: format!("{} from {}", self.client.scope.name, self.client.connection.peer_address()),
         }
     }
@@ -384,17 +429,17 @@ impl Answer<'_> {
         option_dirs::open(&mut prepared.destination, request, &base, terms.stored)
     }
 
-    /// The room that the key has left, when it has a quota. It is measured over all that the key's prefix holds.
-    fn quota(&self, request: &Request) -> Result<Option<Quota>> {
-        let scope = &self.client.scope;
-        if request.dry_run || (scope.quota_bytes.is_none() && scope.quota_entries.is_none()) {
+    /// What stays free of the file system that is written to.
+    fn reserve(&self, request: &Request, prepared: &Prepared) -> Result<Option<SpaceReserve>> {
+        let bytes = self.shared.registry.limits().reserve_bytes;
+        if request.dry_run || bytes == 0 {
             return Ok(None);
         }
-        let prefix = self.prefix_of(request, &request.path).unwrap_or_default();
-        let limits = (scope.quota_bytes, scope.quota_entries);
-        // Nothing may be there yet; whether it may be made is decided elsewhere.
-        let top = self.open(request)?.root.descend(&prefix).ok();
-        Quota::measure(&scope.name, top.as_ref(), limits, self.session).map(Some)
+        let path = &prepared.directory;
+        let top = self.open(request)?.root.descend(path);
+        let top = top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))?;
+        let free = move || top.space().ok().map(|space| space.free_bytes);
+        Ok(Some(SpaceReserve::new(bytes, Box::new(free))))
     }
 
     /// The prefix of the key that holds a path of the request's root; the uppermost, when there are several.

@@ -107,6 +107,7 @@ pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Res
             connections: 1,
             connections_per_key: 1,
             connections_per_address: 1,
+            ..Limits::default()
         })),
         totals: Totals::default(),
         runtime_clock,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::accept::ConnectedClient;
 use super::registry::{Live, Registry};
-use crate::engine::Session;
+use crate::engine::{Session, Urgent};
 use crate::error::{Error, ErrorKind};
 use crate::transport::{Connection, Transport, encoded};
 
@@ -29,7 +29,7 @@ pub(super) const SUPERSEDE_MAX: Duration = Duration::from_secs(10);
 struct Rival {
     session: Arc<Session>,
     connection: Arc<dyn Connection>,
-    urgent: WeakUnboundedSender<Vec<u8>>,
+    urgent: WeakUnboundedSender<Urgent>,
     /// How often its client was heard before it was asked for a sign of life.
     heard: u64,
 }
@@ -44,7 +44,7 @@ impl Rival {
     /// Sends what its client has to acknowledge.
     fn probe(&self) {
         if let Some(urgent) = self.urgent.upgrade() {
-            let _ = urgent.send(encoded(&[Frame::Heartbeat(self.session.work())]));
+            let _ = urgent.send(encoded(&[Frame::Heartbeat(self.session.work())]).into());
         }
         self.connection.probe();
     }

@@ -8,7 +8,7 @@ use sparsync_proto::session::{Beat, Pulse};
 use tokio::sync::mpsc;
 
 use super::encoded;
-use crate::engine::Session;
+use crate::engine::{Session, Urgent};
 use crate::error::{Error, ErrorKind};
 
 /// Tells the peer of work done, and ends the run when neither side works. A side that waits is kept alive by the
@@ -17,7 +17,7 @@ pub(crate) async fn watch_work(
     session: &Session,
     peer_work: &AtomicU64,
     timeout: Duration,
-    urgent: mpsc::WeakUnboundedSender<Vec<u8>>,
+    urgent: mpsc::WeakUnboundedSender<Urgent>,
 ) -> Error {
     let began = Instant::now();
     let mut pulse = Pulse::new(timeout, Duration::ZERO);
@@ -28,7 +28,7 @@ pub(crate) async fn watch_work(
             Beat::Quiet => {}
             Beat::Tell(work) => {
                 if let Some(urgent) = urgent.upgrade() {
-                    let _ = urgent.send(encoded(&[Frame::Heartbeat(work)]));
+                    let _ = urgent.send(encoded(&[Frame::Heartbeat(work)]).into());
                 }
             }
             Beat::TimedOut => {

@@ -216,8 +216,8 @@ impl InProcessLanes {
 
 async fn last_words(control: &mut TransportControl, to: Option<&mpsc::Sender<Vec<u8>>>) {
     let Some(to) = to else { return };
-    while let Ok(encoded) = control.urgent.try_recv() {
-        let _ = to.send(encoded).await;
+    while let Ok(urgent) = control.urgent.try_recv() {
+        let _ = to.send(urgent.taken()).await;
     }
     while let Ok(encoded) = control.bulk.try_recv() {
         let _ = to.send(encoded).await;
@@ -229,7 +229,7 @@ async fn send_all(control: &mut TransportControl, to: Option<&mpsc::Sender<Vec<u
     while let Some(to) = to {
         let (encoded, is_bulk) = tokio::select! {
             biased;
-            Some(encoded) = control.urgent.recv() => (encoded, false),
+            Some(urgent) = control.urgent.recv() => (urgent.taken(), false),
             Some(encoded) = control.bulk.recv() => (encoded, true),
             else => break,
         };

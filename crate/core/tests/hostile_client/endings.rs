@@ -4,8 +4,8 @@ use crate::support::Over;
 use crate::support::over::on_every_transport;
 use crate::support::{contents, deleting, directory, files, leftovers, noise, push_to};
 use crate::{outside_untouched, serves_on, timeless, unharmed, victim};
-use sparsync_core::ErrorKind;
-use sparsync_core::proto::{Frame, Request};
+use sparsync_core::proto::{Frame, Issue, IssueKind, Request};
+use sparsync_core::{ErrorKind, Happening, ServerEvent};
 
 async fn the_end_of_the_stream_deletes_nothing(over: Over) {
     let (site, before) = victim(over, "").await;
@@ -97,9 +97,58 @@ async fn random_bytes_in_the_middle_of_everything_do_no_harm(over: Over) {
     serves_on(&site).await;
 }
 
+/// What is long behind the first name of a path.
+fn deep() -> String {
+    format!("/{}", "x".repeat(250)).repeat(640)
+}
+
+/// Whoever tells of failures without an end, and does not take what the server says of them, costs no more memory than a limit.
+async fn issues_without_an_end(over: Over) {
+    let (site, before) = victim(over, "").await;
+    let mut control = site.raw().await.session(push_to("dst")).await;
+    control.accepted().await;
+    for number in 0..700 {
+        let path = format!("{number}{}", deep());
+        let issue =
+            Issue { kind: IssueKind::Unreadable, path: path.into_bytes(), message: String::new(), old_kept: true };
+        control.write(&Frame::Issue(issue)).await;
+    }
+    // Who has not read for so long may not hear why.
+    control.gone().await;
+    drop(control);
+    site.idle().await;
+    if over != Over::Pipe {
+        let why = |event: ServerEvent| match event.what {
+            Happening::Session(end) => end.error.map(|error| error.kind()),
+            _ => None,
+        };
+        let ends: Vec<_> = site.server.take_events().into_iter().filter_map(why).collect();
+        assert_eq!(ends, [ErrorKind::Limit]);
+    }
+    unharmed(&site, &before).await;
+}
+
+/// So does whoever tells of mount points without an end.
+async fn mount_points_without_an_end(over: Over) {
+    let (site, before) = victim(over, "").await;
+    let mut control = site.raw().await.session(push_to("dst")).await;
+    control.accepted().await;
+    for number in 0..300 {
+        let path = format!("{number}{}", deep());
+        let issue =
+            Issue { kind: IssueKind::Unmounted, path: path.into_bytes(), message: String::new(), old_kept: true };
+        control.write(&Frame::Issue(issue)).await;
+    }
+    assert_eq!(control.abort().await.kind, ErrorKind::Limit);
+    drop(control);
+    unharmed(&site, &before).await;
+}
+
 on_every_transport!(
     a_session_that_its_client_leaves_deletes_nothing,
     the_end_of_the_stream_deletes_nothing,
     a_session_in_which_nothing_happens_ends_as_asked,
-    random_bytes_in_the_middle_of_everything_do_no_harm
+    random_bytes_in_the_middle_of_everything_do_no_harm,
+    issues_without_an_end,
+    mount_points_without_an_end
 );

@@ -35,16 +35,21 @@ impl Site {
     /// The same, whose clients come over that.
     pub async fn over(over: Over, allow: &str) -> Self {
         assert!(over != Over::Pipe || allow.is_empty(), "nobody has a key on a pipe");
-        Self::at(tempfile::tempdir().unwrap(), over, allow).await
+        Self::at(tempfile::tempdir().unwrap(), over, allow, limits()).await
+    }
+
+    /// A server with other limits.
+    pub async fn limited(allow: &str, limits: Limits) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), Over::Quic, allow, limits).await
     }
 
     /// The same in memory, where that can be: a disk may hold less of an attribute than the protocol.
     pub async fn in_memory(allow: &str) -> Self {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-        Self::at(dir.unwrap(), Over::Quic, allow).await
+        Self::at(dir.unwrap(), Over::Quic, allow, limits()).await
     }
 
-    async fn at(dir: TempDir, over: Over, allow: &str) -> Self {
+    async fn at(dir: TempDir, over: Over, allow: &str, limits: Limits) -> Self {
         std::fs::create_dir(dir.path().join("root")).unwrap();
         std::fs::create_dir(dir.path().join("local")).unwrap();
         put(dir.path(), "outside/secret", "untouched");
@@ -60,11 +65,11 @@ impl Site {
             anonymous: false,
             tcp: true,
             durability: Durability::None,
-            limits: Limits { sessions: 16, connections: 1024, connections_per_key: 16, connections_per_address: 1024 },
+            limits,
             idle_timeout: Duration::from_secs(30),
             congestion: sparsync_core::net::Congestion::Auto,
             refuse: Vec::new(),
-            log: false,
+            log: true,
             metrics: false,
             profile: true,
         })
@@ -148,6 +153,11 @@ impl Site {
             Over::Quic | Over::Tcp => eventually(|| self.server.stats().contains(&("sessions_active", 0))).await,
         }
     }
+}
+
+/// The limits of a site that is told of no others.
+pub fn limits() -> Limits {
+    Limits { sessions: 16, ..Limits::default() }
 }
 
 pub(super) fn root_of(is_pipe: bool) -> &'static str {

@@ -22,7 +22,7 @@ use sparsync_core::proto::{
 use sparsync_core::{Client, Error, Job, JobResult, Run};
 
 use ends::root_of;
-pub use ends::{RawClient, Site, Trap, connect_options, stray_lane};
+pub use ends::{RawClient, Site, Trap, connect_options, limits, stray_lane};
 use over::Lanes;
 pub use over::{Incoming, Outgoing, Over, Wire};
 

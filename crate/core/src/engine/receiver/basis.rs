@@ -206,6 +206,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
     ) -> Result<bool> {
         let (Some(writing), Some(entry)) = (self.writing, listing.get(index)) else { return Ok(false) };
         self.clock.enter(Phase::make);
+        if !links && entry.kind == Kind::File {
+            writing.take_space(entry.size)?;
+        }
         let name = listing.name(entry);
         let from = self.destination.aside.basis.get(basis).map(|basis| basis.root.open(path, Access::Reach));
         let placed = match (from, self.parent_of(path)) {

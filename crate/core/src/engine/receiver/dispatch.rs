@@ -33,7 +33,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
                 ToReceiver::Compare { first, directories } => self.compare(first, directories)?,
                 ToReceiver::Decide { directory, pending } => self.decide_in_turn(directory, *pending)?,
-                ToReceiver::Unmounted(path) => self.guard.unmounted(path),
+                ToReceiver::Unmounted(path) => self.guard.unmounted(path)?,
                 ToReceiver::LeftOut(path) => self.guard.left_out(path),
                 ToReceiver::Owners(names) => self.options.owners.told(names),
                 ToReceiver::Issue(issue) => self.failures.tell(issue)?,

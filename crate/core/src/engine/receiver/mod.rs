@@ -48,6 +48,7 @@ use super::lanes::{ControlLane, ControlSender, Pack};
 use super::owners::OwnerMap;
 use super::quota::Quota;
 use super::report::Report;
+use super::reserve::SpaceReserve;
 use super::session::{Session, caught, spawn};
 use super::unset::Unset;
 use super::writer::{LaneWriter, MayBeLinked, PartialPlace, Partials, Writing};
@@ -203,6 +204,8 @@ pub(crate) struct ReceiverOptions {
     pub(crate) hold: Hold,
     /// What the key may still put there.
     pub(crate) quota: Option<Quota>,
+    /// What stays free of the destination's file system.
+    pub(crate) reserve: Option<SpaceReserve>,
     /// Whether the directory at a path is a source, where that can be known.
     pub(crate) is_source: Option<IsSource>,
     /// Whose profile goes with the result.
@@ -355,6 +358,7 @@ fn writing_of<'a, S: WriteStorage>(
         keep_partial: options.keep_partial,
         sparse: options.sparse,
         quota: options.quota.as_ref(),
+        reserve: options.reserve.as_ref(),
         staging: opened.map(Arc::new),
         partials: partials.as_ref().map(|place| Partials::new(root, place)),
         in_place: options.writes.in_place,

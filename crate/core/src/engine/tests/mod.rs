@@ -161,6 +161,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         session_id: [asked.session; 8],
         hold: asked.hold,
         quota: None,
+        reserve: None,
         is_source: None,
         profile: ProfileExchange::None,
         sums: None,

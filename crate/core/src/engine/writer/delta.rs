@@ -201,9 +201,11 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         while done < bytes {
             session.check()?;
             session.worked(1);
+            let most = (bytes - done).min(RANGE_BYTES);
+            self.writing.take_space(most)?;
             let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
             let (Ok(new), Some(basis)) = (&open.new, &open.basis) else { return Ok(()) };
-            match self.copier.copy((&basis.file, offset + done), (&new.file, at + done), bytes - done) {
+            match self.copier.copy((&basis.file, offset + done), (&new.file, at + done), most) {
                 Ok(0) => {
                     open.fail(IssueKind::Integrity, CHANGED.to_owned());
                     return Ok(());
@@ -257,6 +259,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             session.worked(1);
             self.clock.enter(Phase::read);
             let want = usize::try_from(bytes - done).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+            self.writing.take_space(want as u64)?;
             let read = match &open.basis {
                 Some(basis) => read_exactly(&basis.file, offset + done, want, &mut self.block),
                 None => Ok(false),
@@ -289,6 +292,9 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         }
     }
 }
+
+/// Bytes of a range that the storage copies at once.
+const RANGE_BYTES: u64 = 8 << 20;
 
 /// Bytes that are copied at once.
 const BLOCK_BYTES: usize = 256 << 10;

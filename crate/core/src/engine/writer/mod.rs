@@ -36,6 +36,7 @@ use super::owners::OwnerMap;
 use super::placement::{Committed, Delayed, Placement, Unplaced};
 use super::quota::Quota;
 use super::receiver::Basis as TreeBasis;
+use super::reserve::SpaceReserve;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::profile::ThreadClock;
@@ -72,6 +73,8 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     /// Blocks of zeros become holes.
     pub(super) sparse: bool,
     pub(super) quota: Option<&'a Quota>,
+    /// What stays free of the file system.
+    pub(super) reserve: Option<&'a SpaceReserve>,
     /// Where files are until they are complete, if not beside their names.
     pub(super) staging: Option<Arc<S::Directory>>,
     /// Where parts of files are kept, if not beside their targets.
@@ -124,6 +127,11 @@ impl<S: WriteStorage> Writing<'_, S> {
             }
             Ok(Some(begun))
         })
+    }
+
+    /// Takes room for content that is about to be written. Fails where it is kept free for others.
+    pub(super) fn take_space(&self, bytes: u64) -> Result<()> {
+        self.reserve.map_or(Ok(()), |reserve| reserve.take(bytes))
     }
 
     /// Reserves the room of a file, where that is asked for.

@@ -291,6 +291,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 quota.take_bytes(beyond)?;
             }
         }
+        self.writing.take_space(count)?;
         self.clock.enter(Phase::hash);
         open.hasher.update(bytes);
         self.clock.enter(Phase::write);

@@ -36,6 +36,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         if let Some(quota) = writing.quota {
             quota.take_bytes((content.len() as u64).saturating_sub(size))?;
         }
+        writing.take_space(content.len() as u64)?;
         self.clock.enter(Phase::hash);
         if !writing.trusts_sender && blake3::hash(content).as_bytes() != digest {
             return self.give_up(file, &incoming, IssueKind::Integrity, "what arrived is not what was read".to_owned());

@@ -10,7 +10,7 @@ use super::carrier::Carrier;
 use super::streams::{RecvStream, SendStream};
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, Result};
-use crate::net::control::{StreamIn as _, StreamOut as _};
+use crate::net::control::{StreamIn as _, StreamOut as _, pace};
 use crate::net::quic::OwnLane;
 use crate::transport::WireCounters;
 
@@ -35,13 +35,13 @@ pub(super) async fn send_lane(
         }
         let bytes = (PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         for mut rest in [Bytes::copy_from_slice(&pack.header.encode()), pack.bytes] {
-            let Some(rate) = session.wire_rate() else {
+            let Some(rates) = session.wire_rates() else {
                 stream.write_all(&mut rest).await?;
                 continue;
             };
             while !rest.is_empty() {
-                let mut piece = rest.split_to(rest.len().min(rate.piece()));
-                tokio::time::sleep(rate.take(piece.len())).await;
+                let mut piece = rest.split_to(rest.len().min(rates.piece()));
+                tokio::time::sleep(rates.take(piece.len())).await;
                 stream.write_all(&mut piece).await?;
                 session.worked(1);
             }
@@ -84,6 +84,7 @@ pub(super) async fn receive_lane(
         let count = (PACK_HEADER_BYTES + header.stored_bytes) as u64;
         wire.received(count);
         carrier.carried(count);
+        pace(session, count).await;
         room.send(Pack::new(header, share(bytes)));
     }
     Ok(())

@@ -13,9 +13,8 @@ use super::router::{ArrivedLane, LANE_HEADER_BYTES, Route};
 use super::silence::Silence;
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::control::LAST_FRAMES;
+use crate::net::control::{LAST_FRAMES, pace};
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
-use crate::profile::Profiler;
 use crate::transport::WireCounters;
 
 /// A lane whose writer takes nothing for so long does not count against what the connection may hold.
@@ -67,8 +66,7 @@ pub(super) async fn carry_in(
         context.wire.received(LANE_HEADER_BYTES as u64);
         let (context, window) = (context.clone(), window.lane());
         tasks.spawn(async move {
-            let profiler = context.session.profiler();
-            if let Err(error) = receive_lane(recv, &queue, window, &context.wire, profiler).await {
+            if let Err(error) = receive_lane(recv, &queue, window, &context.wire, &context.session).await {
                 if error.kind() != ErrorKind::Protocol {
                     // The reason comes on the control lane.
                     context.silence.reason_told(LAST_FRAMES).await;
@@ -113,13 +111,13 @@ pub(super) async fn send_lane(
         let bytes = (lead.len() + PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         let header = Bytes::copy_from_slice(&pack.header.encode());
         let chunks = &mut [lead, header, pack.bytes];
-        match session.wire_rate() {
+        match session.wire_rates() {
             None => stream.send.write_all_chunks(chunks).await.map_err(|error| write_error(&error))?,
-            Some(rate) => {
+            Some(rates) => {
                 for chunk in chunks {
                     while !chunk.is_empty() {
-                        let piece = chunk.split_to(chunk.len().min(rate.piece()));
-                        tokio::time::sleep(rate.take(piece.len())).await;
+                        let piece = chunk.split_to(chunk.len().min(rates.piece()));
+                        tokio::time::sleep(rates.take(piece.len())).await;
                         stream.send.write_chunk(piece).await.map_err(|error| write_error(&error))?;
                         session.worked(1);
                     }
@@ -143,7 +141,7 @@ pub(super) async fn receive_lane(
     queue: &mpsc::Sender<Pack>,
     mut window: LaneWindow,
     wire: &WireCounters,
-    profiler: Option<&Arc<Profiler>>,
+    session: &Session,
 ) -> Result<()> {
     let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
     // What finds no room stays with QUIC, where the peer's window counts it.
@@ -155,11 +153,12 @@ pub(super) async fn receive_lane(
         let head: [u8; PACK_HEADER_BYTES] =
             head[..].try_into().map_err(|_| Error::internal("a header of another length"))?;
         let header = PackHeader::decode(&head).map_err(Error::unreadable)?;
-        let mut bytes = take_buffer(header.stored_bytes, profiler);
+        let mut bytes = take_buffer(header.stored_bytes, session.profiler());
         read_bytes(&mut recv, &mut bytes, header.stored_bytes, false).await?;
         let count = PACK_HEADER_BYTES + header.stored_bytes;
         wire.received(count as u64);
         window.read(count);
+        pace(session, count as u64).await;
         room.send(Pack::new(header, share(bytes)));
     }
     Ok(())

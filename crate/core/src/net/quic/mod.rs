@@ -123,7 +123,7 @@ impl QuicConnection {
         wire: &WireCounters,
     ) -> Result<()> {
         wire.received(LANE_HEADER_BYTES as u64);
-        receive_lane(recv, queue, self.window.lane(), wire, session.profiler()).await
+        receive_lane(recv, queue, self.window.lane(), wire, session).await
     }
 
     fn lanes(&self, end: End, streams: Option<ControlStreams>, wire: Arc<WireCounters>) -> Box<dyn SessionLanes> {

@@ -9,7 +9,7 @@ use sparsync_proto::Frame;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::engine::Session;
+use crate::engine::{Session, Urgent};
 use crate::error::{Error, ErrorKind};
 use crate::net::reachable::refused;
 use crate::transport::encoded;
@@ -53,7 +53,7 @@ impl Silence {
     }
 
     /// Ends when the peer's machine says that nobody listens there any more, and while nothing else comes from it.
-    pub(super) async fn watch(&self, session: &Session, urgent: mpsc::WeakUnboundedSender<Vec<u8>>) -> Error {
+    pub(super) async fn watch(&self, session: &Session, urgent: mpsc::WeakUnboundedSender<Urgent>) -> Error {
         let (mut ask_at, mut refusals) = (ASK_AFTER, 0);
         loop {
             sleep(LOOK_EVERY).await;
@@ -66,7 +66,7 @@ impl Silence {
                 // Ever rarer: each packet to nobody costs a report that the probe below waits for.
                 ask_at = silent * 2;
                 if let Some(urgent) = urgent.upgrade() {
-                    let _ = urgent.send(encoded(&[Frame::Heartbeat(session.work())]));
+                    let _ = urgent.send(encoded(&[Frame::Heartbeat(session.work())]).into());
                 }
             }
             // No answer says nothing: a system sends such reports to one address once a second.

@@ -13,7 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use super::{handshake_error, no_common_version, shown};
 use crate::net::WindowBudget;
 use crate::net::gate::{Admission, Gate, Pass};
-use crate::net::listen::{HANDSHAKE_TIMEOUT, late_client, principal, refused_client};
+use crate::net::listen::{HANDSHAKE_TIMEOUT, displaced_client, late_client, principal, refused_client};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::socket::unbound;
 use crate::net::tls::ALPN_JOIN;
@@ -102,7 +102,12 @@ impl Handshake {
     /// Waits until the client has proved its key.
     pub(in crate::net) async fn finish(self) -> Result<Accepted> {
         let Self { stream, remote, deadline, acceptor, pass } = self;
-        let stream = match timeout_at(deadline, acceptor.tls.accept(stream)).await {
+        let handshake = tokio::select! {
+            biased;
+            ended = timeout_at(deadline, acceptor.tls.accept(stream)) => ended,
+            () = pass.gives_way() => return Err(displaced_client()),
+        };
+        let stream = match handshake {
             Ok(Ok(stream)) => TlsStream::from(stream),
             Ok(Err(error)) => return Err(refused_client(handshake_error(error))),
             Err(_) => return Err(late_client()),

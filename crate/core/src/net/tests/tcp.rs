@@ -13,7 +13,7 @@ use super::{ConnectOptions, Identity, ListenOptions, ServerTrust, listen, pinned
 use crate::engine::{Session, control_lane};
 use crate::net::connect::demand;
 use crate::net::dial::{Dialed, Patience, dial_with};
-use crate::net::gate::Gate;
+use crate::net::gate::{Gate, HANDSHAKES_MAX};
 use crate::net::proxy::Proxy;
 use crate::net::tcp::Acceptor;
 use crate::net::tls::{client_config, server_config};
@@ -42,7 +42,7 @@ impl Server {
     fn at(address: SocketAddr, idle: Duration) -> Self {
         let identity = Identity::generate().expect("a key");
         let (tls, _) = server_config(&identity, false, None).expect("settings");
-        let acceptor = Acceptor::bind(address, tls, idle, false, Gate::of_tcp()).expect("bound");
+        let acceptor = Acceptor::bind(address, tls, idle, false, Gate::of_tcp(HANDSHAKES_MAX)).expect("bound");
         Self { identity, acceptor, address }
     }
 

@@ -1,0 +1,132 @@
+//! What keys with a quota have stored, counted once for all runs of a key that are under way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use sparsync_proto::{RelPath, Request};
+
+use super::lock;
+use super::session::Answer;
+use crate::engine::{Account, Held, Quota, held, held_at};
+use crate::error::{Error, Result};
+use crate::fs::{Root, below};
+use crate::prepare::Prepared;
+use crate::trust::PublicKey;
+
+/// The accounts of keys that have runs under way.
+#[derive(Default)]
+pub(super) struct Accounts(Mutex<HashMap<Option<PublicKey>, Weak<Account>>>);
+
+impl Accounts {
+    /// The account of a key; a new one where no run of it is under way.
+    fn of(&self, key: Option<PublicKey>) -> Arc<Account> {
+        let mut accounts = lock(&self.0);
+        accounts.retain(|_, account| account.strong_count() > 0);
+        if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
+            return account;
+        }
+        let account = Arc::default();
+        accounts.insert(key, Arc::downgrade(&account));
+        account
+    }
+
+    /// Whether no other run has this account. Who comes from now on begins a new one.
+    fn ends(&self, key: Option<PublicKey>, account: &Arc<Account>) -> bool {
+        let mut accounts = lock(&self.0);
+        let is_last = Arc::strong_count(account) == 1;
+        if is_last {
+            accounts.remove(&key);
+        }
+        is_last
+    }
+}
+
+/// What a run writes to.
+struct Part<'a> {
+    top: Root,
+    /// The one name that it writes there.
+    name: Option<&'a [u8]>,
+}
+
+impl Part<'_> {
+    fn held(&self, goes_on: impl FnMut() -> Result<()>) -> Result<Held> {
+        let Some(name) = self.name else { return held(&self.top, Some(&RelPath::root()), goes_on) };
+        // What is not there takes no room.
+        Ok(Held { own: held_at(&self.top, &RelPath::root(), name).unwrap_or_default(), ..Held::default() })
+    }
+}
+
+impl Answer<'_> {
+    /// The room that the key has left, when it has a quota. What it has stored is all that its prefixes hold, in every root.
+    pub(super) fn quota(&self, request: &Request, prepared: &Prepared) -> Result<Option<Quota>> {
+        let scope = &self.client.scope;
+        let limits = (scope.quota_bytes, scope.quota_entries);
+        if request.dry_run || limits == (None, None) {
+            return Ok(None);
+        }
+        let part = self.part(request, prepared)?;
+        let goes_on = || {
+            self.session.worked(1);
+            self.session.check()
+        };
+        let everything = || {
+            let mut all = Held::default();
+            let own = path_of(&part.top)?;
+            for (top, path) in self.tops()? {
+                let own = below(&own, &path).and_then(|own| RelPath::new(own).ok());
+                all = all + held(&top, own.filter(|_| part.name.is_none()).as_ref(), goes_on)?;
+            }
+            Ok(if part.name.is_some() { Held { own: part.held(goes_on)?.own, ..all } } else { all })
+        };
+        let account = self.shared.registry.accounts.of(self.client.key());
+        Quota::begin(account, &scope.name, limits, everything, || part.held(goes_on), self.session).map(Some)
+    }
+
+    /// A run has ended, well or not: what it has left counts for those of its key that go on.
+    pub(super) fn settle(&self, request: &Request, prepared: &Prepared, quota: &Quota) {
+        if self.shared.registry.accounts.ends(self.client.key(), quota.account()) {
+            return;
+        }
+        let now = self.part(request, prepared).and_then(|part| part.held(|| Ok(())));
+        // Where nobody can look, all may be there that was to be made.
+        if let Ok(now) = now {
+            quota.settle(now, request.backup);
+        }
+    }
+
+    fn part<'b>(&self, request: &Request, prepared: &'b Prepared) -> Result<Part<'b>> {
+        let path = &prepared.directory;
+        let top = self.open(request)?.root.descend(path);
+        let top = top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))?;
+        Ok(Part { top, name: prepared.destination.file_name.as_deref() })
+    }
+
+    /// All directories that the key has a part in, none within another one.
+    fn tops(&self) -> Result<Vec<(Root, Vec<u8>)>> {
+        let roots = &self.client.scope.roots;
+        let named = roots.iter().map(|(root, prefix)| (root.as_str(), prefix.join(&b'/')));
+        let every = self.shared.roots.keys().map(|root| (root.as_str(), Vec::new()));
+        let all: Vec<_> = if roots.is_empty() { every.collect() } else { named.collect() };
+        let mut tops = Vec::new();
+        for (root, prefix) in all {
+            let (Some(open), Ok(prefix)) = (self.shared.roots.get(root), RelPath::new(&prefix)) else { continue };
+            // Nothing may be there yet.
+            let Ok(top) = open.root.descend(&prefix) else { continue };
+            let path = path_of(&top)?;
+            tops.push((top, path));
+        }
+        tops.sort_by(|(_, a), (_, b)| a.cmp(b));
+        let mut apart: Vec<(Root, Vec<u8>)> = Vec::new();
+        for (top, path) in tops {
+            // Names that go on with a byte below `/` come between a directory and what is in it.
+            if !apart.iter().any(|(_, above)| below(&path, above).is_some()) {
+                apart.push((top, path));
+            }
+        }
+        Ok(apart)
+    }
+}
+
+fn path_of(root: &Root) -> Result<Vec<u8>> {
+    root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()))
+}
