@@ -3,13 +3,23 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
 
-import { AccessError, connect, serve, sync } from '../dist/index.js';
+import {
+  AccessError,
+  ConnectionError,
+  LimitError,
+  PartialSyncError,
+  connect,
+  invite,
+  join,
+  serve,
+  sync,
+} from '../dist/index.js';
 import type { ServerEvent } from '../dist/index.js';
 import { cli, exit, startCli } from './helpers/cli.js';
 import { until } from './helpers/process.js';
 import { type Client, client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
-import { accessOf, failure } from './helpers/setup.js';
+import { accessOf, canMount, failure, mountTmpfs } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 type Line = Readonly<Record<string, unknown>>;
@@ -185,6 +195,104 @@ test('a day of a server: each line of its log is what was done, and nothing that
     ['listening', 'keys-unreadable', 'keys', 'revoked', 'keys-unreadable', 'keys'],
   );
 });
+
+test('another day: somebody joins, limits are met, something is left, a key goes in the middle, a pull counts first', async (t) => {
+  const work = workDir(t);
+  const served = dir(work, 'served');
+  const keys = `${dir(work, 'server.config')}/authorized_keys`;
+  const users = { small: client(work, 'small'), adder: client(work, 'adder'), gone: client(work, 'gone') };
+  const line = (name: keyof typeof users, more: string): string => `${name} ${users[name].publicKey} ${more}`;
+  const write = (...lines: readonly string[]): void => writeFileSync(keys, [...lines, ''].join('\n'), { mode: 0o600 });
+  const [small, adder] = [line('small', 'allow=read,write quota=1000'), line('adder', 'allow=append')];
+  write(small, adder, line('gone', 'allow=write'));
+  const log = `${work}/log`;
+  const args = ['--log-file', log, '--log-format', 'json', '--no-tcp', '--max-sessions', '1'];
+  const server = await startServer(t, { home: work, roots: { root: served }, args });
+  for (const user of Object.values(users)) user.trust(server.port, server.pin);
+  const source = files(dir(work, 'source'), { a: 10, b: 900_000 });
+  const little = files(dir(work, 'little'), { a: 10 });
+  const ended = async (count: number): Promise<Line[]> => awaitLines(log, count, 'session', 'refused', 'joined');
+
+  // Somebody is invited, and comes.
+  const { invitation } = await invite('guest', { authorizedKeysPath: keys, keyPath: `${work}/server.config/key.pem` });
+  const guest = await join(`127.0.0.1:${server.port}`, invitation, {
+    identity: { keyPath: `${work}/guest.pem` },
+    knownHosts: `${work}/guest.hosts`,
+  });
+  await ended(1);
+  // More than a key may have.
+  const full = await failure(t, sync(source, server.url('root', 'small'), accessOf(users.small, server)), LimitError);
+  t.is(full.code, 'ERR_SPARSYNC_LIMIT');
+  await ended(2);
+  // A name that is taken stays as it is.
+  await sync(little, server.url('root', 'added'), accessOf(users.adder, server));
+  await ended(3);
+  files(little, { a: 20 });
+  await failure(t, sync(little, server.url('root', 'added'), accessOf(users.adder, server)), PartialSyncError);
+  await ended(4);
+  // A second transfer while there is one, and the key of the first goes.
+  const slow = sync(source, server.url('root', 'gone'), { ...accessOf(users.gone, server), bwlimit: 20_000 });
+  await until('it to begin', () => slow.stats().bytesTransferred > 0);
+  await failure(t, sync(little, server.url('root', 'added'), accessOf(users.adder, server)), ConnectionError);
+  await ended(5);
+  write(small, adder);
+  await failure(t, slow, AccessError);
+  await ended(6);
+  await awaitLines(log, 1, 'revoked');
+
+  const who = (name: string): object => ({ client: name, transport: 'quic' });
+  const session = (name: string, path: string, figures: object): object => ({
+    type: 'session',
+    ...who(name),
+    operation: 'push',
+    root: 'root',
+    path,
+    dryRun: false,
+    deletes: 0,
+    ...figures,
+  });
+  const all = lines(log, 'session', 'refused', 'joined', 'revoked').map(steady);
+  const expected: object[] = [
+    { level: 'info', type: 'joined', ...who('guest') },
+    { level: 'warn', ...session('small', 'small', { failed: 0, result: 'error', code: 'ERR_SPARSYNC_LIMIT' }) },
+    { level: 'info', ...session('adder', 'added', { files: 1, bytes: 10, failed: 0, result: 'ok' }) },
+    { level: 'warn', ...session('adder', 'added', { files: 0, bytes: 0, failed: 1, result: 'partial' }) },
+    { level: 'warn', type: 'refused', ...who('adder'), operation: 'push', path: 'added', code: 'ERR_SPARSYNC_CONNECT' },
+    { level: 'info', type: 'revoked', ...who('gone') },
+    { level: 'warn', ...session('gone', 'gone', { result: 'error', code: 'ERR_SPARSYNC_UNAUTHORIZED' }) },
+  ];
+  t.is(all.length, expected.length, JSON.stringify(all));
+  const key = (each: object): string =>
+    ['type', 'client', 'result'].map((name) => Reflect.get(each, name) ?? '').join();
+  for (const each of expected) {
+    const { level, ...rest } = each as Line;
+    const found = all.find((found) => key(found) === key(each));
+    t.like(found, rest, JSON.stringify(found));
+    t.true(found?.['level'] === level || found?.['level'] === 'error', `${String(found?.['level'])} of ${key(each)}`);
+  }
+  t.is(lines(log, 'joined')[0]?.['publicKey'], guest.key);
+});
+
+(canMount ? test : test.skip)(
+  'a pull that counts first what it needs is one that read names, and then one that reads',
+  async (t) => {
+    const work = workDir(t);
+    const served = dir(work, 'served');
+    const user = client(work);
+    files(served, { a: 10 });
+    const log = `${work}/log`;
+    const args = ['--log-file', log, '--log-format', 'json', '--no-tcp'];
+    const server = await startServer(t, { home: work, roots: { root: served }, clients: [user], args });
+    // Smaller than what is used where the source is, so that it has to be counted.
+    t.true(mountTmpfs(t, `${work}/small`, 'size=1m'));
+    await sync(server.url('root', ''), `${work}/small`, accessOf(user, server));
+    const runs = await awaitLines(log, 2, 'session');
+    t.true(runs.length > 1, 'it was not counted');
+    t.deepEqual(new Set(runs.map(({ result }) => result)), new Set(['ok']));
+    t.deepEqual(runs.map(({ dryRun, files }) => [dryRun, files]).at(-1), [false, 1]);
+    t.true(runs.slice(0, -1).every(({ dryRun, bytes }) => dryRun === true && bytes === 0));
+  },
+);
 
 test('without flags the log is text on stderr; -v tells more of it and -q less', async (t) => {
   const work = workDir(t);
