@@ -275,16 +275,7 @@ judgedWhere(canMount && hasTinyproxy)(
     await until('the proxy', () => said().includes('Accepting connections') || proxy.over());
     const source = tree(`${work}/source`);
     const by = (credentials: string, to: string): Promise<Ended> => {
-      const [command, ...words] = [
-        ...inside(near),
-        process.execPath,
-        program,
-        '-av',
-        '--pin',
-        pin,
-        `${source}/`,
-        to,
-      ];
+      const [command, ...words] = [...inside(near), process.execPath, program, '-av', '--pin', pin, `${source}/`, to];
       const env = { ...user.env, ...NO_PROXIES, HTTPS_PROXY: `http://${credentials}${farAddress}:8888` };
       return start(t, command, words, { env }).ended;
     };
