@@ -114,6 +114,13 @@ export interface ProgressEvent {
   elapsedMs: number;
   /** The attempt under way, counted from 1. */
   attempt: number;
+  /**
+   * How much of `bytesToTransfer` is done, in whole percent, rounded down. It never goes back and never exceeds 100. Absent until the
+   * total is known.
+   */
+  percent?: number;
+  /** Time that the rest takes at the speed of the last ten seconds, in milliseconds. Absent while that cannot be told. */
+  etaMs?: number;
 }
 
 /** A key that is to follow a server's, as the server says. */

@@ -7,6 +7,7 @@ import type { Link, OpenLink } from './link.js';
 import { loadNative } from './native.js';
 import type { Native, NativeJob } from './native.js';
 import { assertComplete, toResult } from './outcome.js';
+import { Pace } from './pace.js';
 import { directoryProbe, place } from './placement.js';
 import type { Planning, Task } from './planning.js';
 import { engineRequest } from './request.js';
@@ -34,6 +35,7 @@ export class Run {
   #settled = false;
   #iterated = false;
   #attempt = 1;
+  readonly #pace = new Pace();
   /** The sum of the attempts that have ended. */
   #before = NO_COUNTERS;
   #reader: CounterReader | undefined;
@@ -101,7 +103,9 @@ export class Run {
   }
 
   #progress(): ProgressEvent {
-    return { type: 'progress', stats: this.stats(), elapsedMs: this.#elapsedMs(), attempt: this.#attempt };
+    const [stats, elapsedMs] = [this.stats(), this.#elapsedMs()];
+    const pace = this.#pace.look(stats, elapsedMs);
+    return { type: 'progress', stats, elapsedMs, attempt: this.#attempt, ...pace };
   }
 
   async #supervise(prepare: () => Task): Promise<SyncResult> {

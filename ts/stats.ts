@@ -2,7 +2,7 @@ import { recordOf } from './record.js';
 
 /**
  * The counters of a job. Every one only grows while an attempt runs. Amounts are in bytes, and exact up to 2^53.
- * The two totals are absent until both trees have been walked; after a retry they are absent again until the new walk ends.
+ * The two totals are absent until both trees have been walked; after a retry they stay what they were until the new walk ends.
  * From then on they are fixed, but for content that has to come again because its file changed while it was read, or grew:
  * that is added to what is to be brought over, so what was brought over never passes it.
  */
@@ -61,8 +61,16 @@ export interface SyncStats {
   bytesToTransfer?: number;
   /** Content brought over so far in bytes, before compression. */
   bytesTransferred: number;
-  /** Content that need not be sent, in bytes: holes, and what verified partial files at the destination hold. */
+  /** Content that need not be sent, in bytes: holes, and what the destination has, in the next ones too. */
   bytesReused: number;
+  /** Content of files that are as they should be, in bytes: nothing of it is to be transferred. Absent until the walks end. */
+  bytesUnchanged?: number;
+  /** Content of changed files that the destination had in an older state of them, or in another file, in bytes. */
+  bytesMatched: number;
+  /** Content of files that became hard links to those of another tree (`linkDest`, snapshots), in bytes. */
+  bytesLinked: number;
+  /** Content of files that were copied from another tree at the destination (`copyDest`), in bytes. */
+  bytesCopied: number;
   /** New files that were taken from others which are deleted; see `detectRenames`. */
   filesRenamed: number;
   /** Their bytes, which are among `bytesReused`. */
@@ -129,9 +137,13 @@ export function addAttempt(before: Counters, attempt: Counters): Counters {
     sum[name] = SEEN.has(name) ? Math.max(earlier, value) : earlier + value;
   }
   // What earlier attempts brought over is no longer missing when a later one looks: it counts towards the total.
-  const moved = (before['bytes_transferred'] ?? 0) + (before['bytes_reused'] ?? 0);
-  sum['bytes_to_transfer'] = moved + (attempt['bytes_to_transfer'] ?? 0);
-  sum['walk_done'] = attempt['walk_done'] ?? 0;
+  const other = (before['bytes_linked'] ?? 0) + (before['bytes_copied'] ?? 0);
+  const moved = (before['bytes_transferred'] ?? 0) + (before['bytes_reused'] ?? 0) - other;
+  const total = moved + (attempt['bytes_to_transfer'] ?? 0);
+  // Until the later walk has ended the total is the one that the earlier has found.
+  const isKnown = (attempt['walk_done'] ?? 0) > 0;
+  sum['bytes_to_transfer'] = isKnown ? total : Math.max(before['bytes_to_transfer'] ?? 0, total);
+  sum['walk_done'] = Math.max(before['walk_done'] ?? 0, attempt['walk_done'] ?? 0);
   return sum;
 }
 
@@ -164,9 +176,12 @@ export function toStats(counters: Counters): SyncStats {
     symlinksDeleted: of('symlinks_deleted'),
     devicesDeleted: of('devices_deleted'),
     specialsDeleted: of('specials_deleted'),
-    ...(walkDone ? { bytesTotal: of('bytes_total'), bytesToTransfer: of('bytes_to_transfer') } : {}),
+    ...(walkDone ? totalsOf(of) : {}),
     bytesTransferred: of('bytes_transferred'),
     bytesReused: of('bytes_reused'),
+    bytesMatched: of('bytes_matched'),
+    bytesLinked: of('bytes_linked'),
+    bytesCopied: of('bytes_copied'),
     filesRenamed: of('files_renamed'),
     bytesRenamed: of('bytes_renamed'),
     bytesSent: of('bytes_sent'),
@@ -176,4 +191,12 @@ export function toStats(counters: Counters): SyncStats {
     controlFrames: of('control_frames'),
     streamsOpened: of('streams_opened'),
   };
+}
+
+/** What is known once both trees have been walked. */
+function totalsOf(of: (name: string) => number): Pick<SyncStats, 'bytesTotal' | 'bytesToTransfer' | 'bytesUnchanged'> {
+  const [total, toTransfer] = [of('bytes_total'), of('bytes_to_transfer')];
+  // What comes again is more than there is.
+  const unchanged = Math.max(0, total - toTransfer - of('bytes_linked') - of('bytes_copied'));
+  return { bytesTotal: total, bytesToTransfer: toTransfer, bytesUnchanged: unchanged };
 }

@@ -1,4 +1,5 @@
 import type { ItemEvent, ProgressEvent } from '../events.js';
+import { movedOf } from '../pace.js';
 import type { SyncStats } from '../stats.js';
 import { shownNumber } from './numbers.js';
 import { isFancy, print, printPart } from './output.js';
@@ -51,9 +52,9 @@ export class ProgressLines {
     await this.#advance(event.stats.filesTransferred);
     const head = this.#waiting[0];
     if (!isFancy('stdout') || this.#dryRun || (!this.#total && head?.size === undefined)) return;
-    const done = event.stats.bytesTransferred + event.stats.bytesReused;
+    const done = movedOf(event.stats);
     const line = this.#total
-      ? this.#line(done, event.stats.bytesToTransfer ?? done, '')
+      ? this.#overall(done, event)
       : this.#line(Math.max(0, Math.min(head?.size ?? 0, done - this.#bytes)), head?.size ?? 0, '');
     this.#isDrawn = true;
     await printPart(`\r${line}`);
@@ -108,22 +109,44 @@ export class ProgressLines {
     return ` (xfr#${this.#files}, to-chk=${Math.max(0, all - this.#files)}/${all})`;
   }
 
+  /** The line of the whole run: what is not known yet is no percentage that would go back, and no time. */
+  #overall(done: number, { percent, etaMs }: ProgressEvent): string {
+    const [rate, unit] = this.#rate();
+    const time = etaMs === undefined ? '  ??:??:??' : clock(etaMs / 1000);
+    return `${this.#amount(done, percent ?? 0)} ${rate.toFixed(2).padStart(7)}${unit} ${time}  `;
+  }
+
   #line(done: number, total: number, counts: string): string {
     const seconds = this.#elapsedMs / 1000;
-    const overall = this.#stats === undefined ? done : this.#stats.bytesTransferred;
-    let rate = seconds > 0 ? overall / seconds / 1024 : 0;
+    const [rate, unit, bytesPerSecond] = this.#rate();
+    const isUnderWay = counts === '' && bytesPerSecond > 0;
+    const left = isUnderWay ? Math.round((total - done) / bytesPerSecond) : Math.trunc(seconds);
+    const percent = total === 0 ? 100 : Math.min(100, Math.floor((done / total) * 100));
+    const speed = `${rate.toFixed(2).padStart(7)}${unit}`;
+    return `${this.#amount(done, percent)} ${speed} ${clock(left)}${counts === '' ? '  ' : counts}`;
+  }
+
+  #amount(done: number, percent: number): string {
+    return `${shownNumber(done, this.#level).padStart(15)} ${String(percent).padStart(3)}%`;
+  }
+
+  /** How much comes in a second, in the unit that it is shown in, and in bytes. */
+  #rate(): readonly [number, string, number] {
+    const seconds = this.#elapsedMs / 1000;
+    const bytesPerSecond = seconds > 0 ? (this.#stats?.bytesTransferred ?? this.#bytes) / seconds : 0;
     const units = ['kB/s', 'MB/s', 'GB/s'];
-    let unit = 0;
+    let [rate, unit] = [bytesPerSecond / 1024, 0];
     while (rate >= 1000 && unit < units.length - 1) {
       rate /= 1024;
       unit += 1;
     }
-    const left =
-      counts === '' && rate > 0 ? Math.round((total - done) / (rate * 1024 ** (unit + 1))) : Math.trunc(seconds);
-    const two = (value: number): string => String(value).padStart(2, '0');
-    const time = `${String(Math.trunc(left / 3600)).padStart(4)}:${two(Math.trunc(left / 60) % 60)}:${two(left % 60)}`;
-    const percent = total === 0 ? 100 : Math.min(100, Math.floor((done / total) * 100));
-    const shown = shownNumber(done, this.#level).padStart(15);
-    return `${shown} ${String(percent).padStart(3)}% ${rate.toFixed(2).padStart(7)}${units[unit] ?? ''} ${time}${counts === '' ? '  ' : counts}`;
+    return [rate, units[unit] ?? '', bytesPerSecond];
   }
+}
+
+/** A time as `H:MM:SS`. */
+function clock(seconds: number): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const whole = Math.round(seconds);
+  return `${String(Math.trunc(whole / 3600)).padStart(4)}:${two(Math.trunc(whole / 60) % 60)}:${two(whole % 60)}`;
 }

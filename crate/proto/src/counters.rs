@@ -87,6 +87,12 @@ counters! {
     files_renamed,
     /// Their bytes.
     bytes_renamed,
+    /// Content of changed files that the destination had in another state of them, or in another file.
+    bytes_matched,
+    /// Content of files that became hard links to those of another tree; like the next it is reused, and not to be transferred.
+    bytes_linked,
+    /// Content of files that were copied from another tree at the destination.
+    bytes_copied,
 }
 
 /// Counters of what there is of each kind but for directories: files, symlinks, devices, FIFOs and sockets.

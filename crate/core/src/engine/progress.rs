@@ -22,6 +22,12 @@ impl Announced {
         }
         session.count(counter, bytes);
     }
+
+    /// Counts content as moved that the destination had in a file.
+    pub(super) fn matched(&mut self, session: &Session, bytes: u64) {
+        self.moved(session, Counter::bytes_reused, bytes);
+        session.count(Counter::bytes_matched, bytes);
+    }
 }
 
 #[cfg(test)]

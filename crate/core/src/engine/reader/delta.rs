@@ -52,7 +52,7 @@ impl<S: Storage> LaneReader<'_, S> {
             let bytes = match &step {
                 Recipe::Pieces { first, count, bytes } => {
                     self.pack.push(&Record::CopyPieces { first: *first, count: *count });
-                    announced.moved(self.session, Counter::bytes_reused, *bytes);
+                    announced.matched(self.session, *bytes);
                     *bytes
                 }
                 Recipe::Hole { bytes } => {
@@ -205,7 +205,7 @@ impl<S: Storage> LaneReader<'_, S> {
             match *span {
                 Span::Copy { offset, bytes } => {
                     self.pack.push(&Record::CopyFrom { offset, bytes });
-                    announced.moved(self.session, Counter::bytes_reused, bytes);
+                    announced.matched(self.session, bytes);
                 }
                 Span::Literal { bytes } => {
                     if !self.literal_of(file, at..at + bytes, announced)? {

@@ -187,6 +187,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let size = if entry.kind == Kind::File { entry.size } else { 0 };
         self.take_quota(if links { 0 } else { size }, before)?;
         self.session.count(Counter::bytes_reused, size);
+        self.session.count(if links { Counter::bytes_linked } else { Counter::bytes_copied }, size);
         if links {
             self.session.count(Counter::hard_links_created, 1);
         }

@@ -3,7 +3,7 @@
 use sparsync_proto::delta::{Chunk, Cutter};
 use sparsync_proto::limits::{BATCH_BYTES, DELTA_ASKED_BYTES_MAX, DELTA_LIST_MAX, DELTA_PIECES_MAX, DELTA_SIGNED_MAX};
 use sparsync_proto::pack::FileId;
-use sparsync_proto::{ContentDigest, Counter, Frame, IssueKind, Kind, Phase, Time};
+use sparsync_proto::{ContentDigest, Frame, IssueKind, Kind, Phase, Time};
 
 use super::recipe::Open;
 use super::{LaneWriter, Writing};
@@ -172,7 +172,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     pub(super) fn copy_pieces(&mut self, at: u64, first: u32, pieces: &[(u64, u64)]) -> Result<()> {
         let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
-        open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+        open.announced.matched(self.writing.session, bytes);
         let Some((offset, _)) = pieces.first().copied().filter(|_| open.hasher.count() == 0) else {
             return self.copy_pieces_here(at, pieces);
         };
@@ -232,7 +232,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     /// Makes the next bytes of the open file of what stands in its place.
     pub(super) fn copy_from(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
         if let Some(Open::Arriving(open)) = &mut self.open {
-            open.announced.moved(self.writing.session, Counter::bytes_reused, bytes);
+            open.announced.matched(self.writing.session, bytes);
         }
         self.copy_here(at, offset, bytes)
     }
