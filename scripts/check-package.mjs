@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { remoteFile } from './build-remote.mjs';
 import { hostTarget } from './host.mjs';
 import { pack } from './pack.mjs';
+import { managerChecks } from './package-check/managers.mjs';
 import { mustRun, ROOT, run, tool } from './process.mjs';
 import { runChecks } from './tap.mjs';
 
@@ -242,6 +243,8 @@ try {
       expect(code !== 0, 'the bundle was built');
       expect(/No loader is configured for "\.node" files[^]*bundlers\.js[^]*\/\/ loader: file/.test(output), output);
     },
+
+    ...managerChecks(packed, target, work),
 
     'package: every link of the documents in it leads to a file in it': () => {
       const files = packed.root.files.map(({ path }) => path);

@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type * as Binding from '../index.js';
 import { builtin } from './builtin.js';
 import { PlatformError } from './errors.js';
+import { addCommand } from './package-manager.js';
 
 export type {
   NativeAuthorizedKey,
@@ -139,9 +140,14 @@ async function loadBundled(problems: unknown[]): Promise<Native | undefined> {
 
 /** Starts at the file that runs: the bundle, where this is bundled. */
 function requireFromHere(): NodeJS.Require {
+  return builtin('node:module').createRequire(here());
+}
+
+/** The file that runs, as a URL or a path. */
+function here(): string {
   // A bundle in CommonJS form has no `import.meta.url`.
   const url: string | undefined = import.meta.url;
-  return builtin('node:module').createRequire(url ?? __filename);
+  return url ?? __filename;
 }
 
 /** The generated loader starts from `import.meta.url`, which a bundle in CommonJS form does not have. */
@@ -218,7 +224,7 @@ function explain(
   if (broken !== undefined) {
     return {
       what: `the native binary for this platform (package ${name}) could not be loaded: ${broken}`,
-      fix: `install it anew with "npm install ${name}", on a system that it was built for`,
+      fix: `install it anew with "${addCommand(here(), name)}", on a system that it was built for`,
     };
   }
   if (!PUBLISHED_TARGETS.includes(target)) {
@@ -229,7 +235,7 @@ function explain(
   }
   return {
     what: `the native binary for this platform (package ${name}) is not installed`,
-    fix: `install it with "npm install --include=optional" (or "npm install ${name}"), on the platform that runs it`,
+    fix: `install it with "${addCommand(here(), name)}", or all with optional packages left in, on the platform that runs it`,
   };
 }
 

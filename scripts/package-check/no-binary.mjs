@@ -4,14 +4,14 @@ import { createRequire } from 'node:module';
 import { PlatformError, serve, sync } from 'sparsync-native';
 
 const required = createRequire(import.meta.url)('sparsync-native');
-const [, , target] = process.argv;
+const [, , target, add = 'npm install'] = process.argv;
 
 function saysWhatIsMissing(error) {
   assert.ok(error instanceof PlatformError);
   assert.ok(error instanceof required.SparsyncError);
   assert.equal(error.code, 'ERR_SPARSYNC_PLATFORM');
   assert.ok(error.message.includes(`sparsync-native-${target}`), error.message);
-  assert.ok(error.message.includes('npm install'), error.message);
+  assert.ok(error.message.includes(`"${add} sparsync-native-${target}"`), error.message);
   return true;
 }
 
