@@ -3,7 +3,11 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSyn
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { Ajv } from 'ajv';
 import test, { type ExecutionContext } from 'ava';
+import { parseAllDocuments } from 'yaml';
+
+import { DEFAULT_PORT } from '../dist/index.js';
 
 import { until } from './helpers/process.js';
 import { freePort } from './helpers/port.js';
@@ -133,3 +137,168 @@ test('the links of the book lead somewhere', (t) => {
     t.true(told.includes(`](../errors.md#${code.toLowerCase()})`), code);
   }
 });
+
+/** What of a manifest is looked at. */
+interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec: Record<string, unknown>;
+}
+
+test('the manifest for Kubernetes holds together, and its command is one of ours', async (t) => {
+  const text = readFileSync(`${BOOK}/06-operations.md`, 'utf8');
+  const [, block = ''] = /^```yaml\n(.*?)^```$/ms.exec(text) ?? [];
+  const documents = parseAllDocuments(block, { uniqueKeys: true });
+  for (const document of documents) t.deepEqual([document.errors, document.warnings], [[], []]);
+  const manifests = documents.map((document) => document.toJS() as Manifest);
+  t.deepEqual(
+    manifests.map(({ apiVersion, kind, metadata }) => [apiVersion, kind, metadata.name]),
+    [
+      ['v1', 'Service', 'sparsync'],
+      ['apps/v1', 'StatefulSet', 'sparsync'],
+    ],
+  );
+  const validate = new Ajv({ allErrors: true }).compile(SHAPE);
+  t.true(validate(manifests), JSON.stringify(validate.errors));
+  const [service, set] = manifests.map(({ spec }) => spec) as unknown as [Service, StatefulSet];
+  const { metadata, spec } = set.template;
+  t.deepEqual(service.selector, metadata.labels);
+  t.deepEqual(set.selector.matchLabels, metadata.labels);
+  t.is(set.serviceName, 'sparsync');
+  const [container] = spec.containers;
+  // Each port leads to one of the container, of the same protocol, and both protocols have the same number.
+  for (const { targetPort, protocol, port } of service.ports)
+    t.like(
+      container.ports.find(({ name }) => name === targetPort),
+      { protocol, containerPort: port },
+    );
+  t.deepEqual(
+    service.ports.map(({ port, protocol }) => [port, protocol]),
+    [
+      [DEFAULT_PORT, 'UDP'],
+      [DEFAULT_PORT, 'TCP'],
+    ],
+  );
+  const metrics = container.ports.find(({ name }) => name === container.readinessProbe.httpGet.port)?.containerPort;
+  t.true(container.args.includes(`0.0.0.0:${metrics}`));
+  t.deepEqual(
+    set.volumeClaimTemplates.map(({ metadata: { name } }) => name),
+    container.volumeMounts.map(({ name }) => name),
+  );
+  const mounted = container.volumeMounts.map(({ mountPath }) => mountPath);
+  for (const { value } of container.env) t.true(mounted.some((path) => value.startsWith(`${path}/`)));
+  const grace = Number(container.args[container.args.indexOf('--grace') + 1]);
+  t.true(spec.terminationGracePeriodSeconds > grace);
+  // The command takes these words, and nothing else is asked of it here.
+  const words = [...container.command.slice(1), ...container.args, '--print-unit'];
+  const printed = await start(t, process.execPath, [program, ...words]).ended;
+  t.is(printed.code, 0, printed.stderr);
+});
+
+interface Service {
+  readonly selector: object;
+  readonly ports: readonly { readonly port: number; readonly targetPort: string; readonly protocol: string }[];
+}
+
+interface StatefulSet {
+  readonly serviceName: string;
+  readonly selector: { readonly matchLabels: object };
+  readonly volumeClaimTemplates: readonly { readonly metadata: { readonly name: string } }[];
+  readonly template: {
+    readonly metadata: { readonly labels: object };
+    readonly spec: {
+      readonly terminationGracePeriodSeconds: number;
+      readonly containers: readonly [
+        {
+          readonly command: readonly string[];
+          readonly args: readonly string[];
+          readonly env: readonly { readonly name: string; readonly value: string }[];
+          readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+          readonly readinessProbe: { readonly httpGet: { readonly path: string; readonly port: string } };
+          readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
+        },
+      ];
+    };
+  };
+}
+
+const closed = (properties: Record<string, object>, ...optional: readonly string[]): object => ({
+  type: 'object',
+  properties,
+  required: Object.keys(properties).filter((name) => !optional.includes(name)),
+  additionalProperties: false,
+});
+const TEXT = { type: 'string', minLength: 1 };
+const NAME = { type: 'string', pattern: '^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$' };
+const PORT = { type: 'integer', minimum: 1, maximum: 65_535 };
+const PROTOCOL = { enum: ['TCP', 'UDP'] };
+const COUNT = { type: 'integer', minimum: 1 };
+const LABELS = { type: 'object', additionalProperties: TEXT, minProperties: 1 };
+const listOf = (items: object): object => ({ type: 'array', items, minItems: 1 });
+const KIND = { apiVersion: TEXT, kind: TEXT, metadata: closed({ name: NAME }) };
+
+/** What the two manifests may have, by the names and types of the API of Kubernetes; a word that it does not know is refused. */
+const SHAPE = {
+  type: 'array',
+  items: [
+    closed({
+      ...KIND,
+      spec: closed({
+        type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] },
+        selector: LABELS,
+        ports: listOf(closed({ name: NAME, port: PORT, targetPort: NAME, protocol: PROTOCOL })),
+      }),
+    }),
+    closed({
+      ...KIND,
+      spec: closed({
+        serviceName: NAME,
+        replicas: { const: 1 },
+        selector: closed({ matchLabels: LABELS }),
+        template: closed({
+          metadata: closed({ labels: LABELS }),
+          spec: closed({
+            terminationGracePeriodSeconds: COUNT,
+            securityContext: closed({
+              runAsNonRoot: { const: true },
+              runAsUser: COUNT,
+              runAsGroup: COUNT,
+              fsGroup: COUNT,
+              fsGroupChangePolicy: { const: 'OnRootMismatch' },
+              seccompProfile: closed({ type: { enum: ['RuntimeDefault', 'Localhost'] } }),
+            }),
+            containers: listOf(
+              closed({
+                name: NAME,
+                image: TEXT,
+                command: listOf(TEXT),
+                args: listOf(TEXT),
+                env: listOf(closed({ name: TEXT, value: TEXT })),
+                ports: listOf(closed({ name: NAME, containerPort: PORT, protocol: PROTOCOL })),
+                readinessProbe: closed({ httpGet: closed({ path: { const: '/healthz' }, port: NAME }) }),
+                securityContext: closed({
+                  readOnlyRootFilesystem: { const: true },
+                  allowPrivilegeEscalation: { const: false },
+                  capabilities: closed({ drop: { const: ['ALL'] } }),
+                }),
+                volumeMounts: listOf(closed({ name: NAME, mountPath: { type: 'string', pattern: '^/' } })),
+              }),
+            ),
+          }),
+        }),
+        volumeClaimTemplates: listOf(
+          closed({
+            metadata: closed({ name: NAME }),
+            spec: closed({
+              accessModes: listOf({ enum: ['ReadWriteOnce', 'ReadWriteOncePod'] }),
+              resources: closed({ requests: closed({ storage: { type: 'string', pattern: '^\\d+[KMGT]i$' } }) }),
+            }),
+          }),
+        ),
+      }),
+    }),
+  ],
+  additionalItems: false,
+  minItems: 2,
+};
