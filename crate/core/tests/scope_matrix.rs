@@ -18,6 +18,7 @@ const RIGHTS: [&str; 4] = ["read", "write", "append", "delete"];
 
 /// The rights of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent rights, each read by its name")]
 struct Held {
     read: bool,
     write: bool,
@@ -264,7 +265,7 @@ fn change(top: &Path, random: &mut Random) {
         8 => drop(std::fs::rename(&path, &other)),
         9 => drop(std::fs::hard_link(&path, &other)),
         _ => {
-            let mode = if path.is_dir() { 0o700 } else { 0o600 } | random.below(0o77) as u32;
+            let mode = if path.is_dir() { 0o700 } else { 0o600 } | u32::try_from(random.below(0o77)).unwrap();
             if path.symlink_metadata().is_ok_and(|found| !found.is_symlink()) {
                 drop(std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)));
             }
