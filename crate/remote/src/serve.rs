@@ -174,17 +174,14 @@ fn read(given: Vec<(&'static str, OsString)>) -> std::result::Result<Serving, St
 
 /// A size in whole units of 1024.
 fn bytes_of(name: &str, value: &str) -> std::result::Result<u64, String> {
-    let (digits, power) = match value.bytes().last().map(|unit| (unit.to_ascii_lowercase(), &value[..value.len() - 1]))
-    {
-        Some((b'k', digits)) => (digits, 1),
-        Some((b'm', digits)) => (digits, 2),
-        Some((b'g', digits)) => (digits, 3),
-        Some((b't', digits)) => (digits, 4),
-        _ => (value, 0),
+    let unit = value.chars().last().and_then(|unit| "kmgt".find(unit.to_ascii_lowercase()));
+    let (digits, power) = match unit {
+        Some(at) => (&value[..value.len() - 1], at + 1),
+        None => (value, 0),
     };
     let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     number
-        .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1024u64.pow(power)))
+        .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << (10 * power)))
         .ok_or_else(|| format!("--{name} must be a size, as in 100K or 10G, not {value:?}"))
 }
 
