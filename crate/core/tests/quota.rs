@@ -125,7 +125,7 @@ async fn what_is_left_unfinished_counts_until_a_run_goes_on_from_it() {
     let raw = site.raw().await;
     let mut control = reserves(&raw, "first", 8 << 20).await;
     let mut lane = control.lane(0).await;
-    let content = noise(KEPT as usize, 1);
+    let content = noise(5 << 20, 1);
     lane.records(&[Record::Begin { file: FIRST }]).await;
     for bytes in content.chunks(128 << 10) {
         lane.records(&[Record::Literal(bytes)]).await;
