@@ -297,7 +297,7 @@ fn shown(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
         for (place, each) in valid.char_indices() {
-            let behind = valid[place + each.len_utf8()..].as_bytes();
+            let behind = &valid.as_bytes()[place + each.len_utf8()..];
             let like_escape = each == '\\'
                 && matches!(behind, [b'#', digits @ ..] if digits.iter().take_while(|digit| digit.is_ascii_digit()).count() >= 3);
             if is_unsafe(each) || like_escape {
