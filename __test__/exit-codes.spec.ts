@@ -1,0 +1,88 @@
+// Exit codes of what goes wrong on the way, as rsync has them: both are led into the same trouble.
+import { rmSync, writeFileSync } from 'node:fs';
+
+import type { ExecutionContext } from 'ava';
+
+import { exit, startCli } from './helpers/cli.js';
+import { judged } from './helpers/judge.js';
+import { freePort } from './helpers/port.js';
+import { type Running, start, until } from './helpers/process.js';
+import { client } from './helpers/product.js';
+import { startServer } from './helpers/server.js';
+import { dir, workDir } from './helpers/temp.js';
+import { names } from './helpers/walk.js';
+
+/** Files that take seconds at the rate of {@link SLOWLY}, so that the run is met while it is under way. */
+function slowTree(path: string): string {
+  for (const name of ['a', 'z']) writeFileSync(`${path}/${name}`, Buffer.alloc(1 << 20, name));
+  return path;
+}
+
+const SLOWLY = '--bwlimit=200';
+
+async function begun(ran: Running, to: string): Promise<void> {
+  await until('something to be under way', () => ran.over() || names(to).length > 0);
+}
+
+judged('a signal ends a run with 20, here and in rsync', async (t: ExecutionContext) => {
+  const work = workDir(t);
+  const user = client(work);
+  slowTree(dir(work, 's'));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    const to = { theirs: dir(work, `theirs${signal}`), ours: dir(work, `ours${signal}`) };
+    const theirs = start(t, 'rsync', ['-a', SLOWLY, 's/', to.theirs], { cwd: work });
+    const ours = startCli(t, user, ['-a', SLOWLY, 's/', to.ours], { cwd: work });
+    await Promise.all([begun(theirs, to.theirs), begun(ours, to.ours)]);
+    for (const ran of [theirs, ours]) ran.kill(signal);
+    t.deepEqual([(await ours.ended).code, exit.aborted], [(await theirs.ended).code, exit.aborted], signal);
+  }
+});
+
+judged('a source that goes away while a run is under way ends it with 24, here and in rsync', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const codes = await Promise.all(
+    (['theirs', 'ours'] as const).map(async (who) => {
+      const source = slowTree(dir(work, `${who}.s`));
+      const to = dir(work, `${who}.d`);
+      const words = ['-a', SLOWLY, `${source}/`, to];
+      const ran = who === 'theirs' ? start(t, 'rsync', words) : startCli(t, user, [...words, '--lanes=1']);
+      await begun(ran, to);
+      rmSync(`${source}/z`);
+      return (await ran.ended).code;
+    }),
+  );
+  t.deepEqual(codes, [exit.vanished, exit.vanished]);
+});
+
+judged('nobody at the port is 10, here and in rsync', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  dir(work, 's');
+  const port = await freePort();
+  const theirs = await start(t, 'rsync', ['-a', `${work}/s/`, `rsync://127.0.0.1:${port}/m/`]).ended;
+  const ours = await startCli(t, user, [
+    '-a',
+    `--pin=${user.publicKey}`,
+    `${work}/s/`,
+    `sparsync://127.0.0.1:${port}/m/`,
+  ]).ended;
+  t.deepEqual([ours.code, exit.connect], [theirs.code, exit.connect], ours.stderr);
+});
+
+judged('a peer that stops is 30 after --timeout, here and in rsync', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  slowTree(dir(work, 's'));
+  const served = dir(work, 'served');
+  const server = await startServer(t, { home: work, roots: { m: served }, clients: [user] });
+  const ours = startCli(t, user, ['-a', SLOWLY, '--timeout=2', `${work}/s/`, server.url('m')]);
+  await begun(ours, served);
+  server.kill('SIGSTOP');
+  t.teardown(() => server.kill('SIGCONT'));
+  // What rsync talks to is a remote shell that leads to nobody who answers.
+  writeFileSync(`${work}/silent`, '#!/bin/sh\nexec sleep 8 2>/dev/null\n', { mode: 0o755 });
+  const theirs = start(t, 'rsync', ['-a', '--timeout=2', '-e', `${work}/silent`, `${work}/s/`, 'box:d/']);
+  const codes = [(await ours.ended).code, (await theirs.ended).code];
+  t.deepEqual(codes, [exit.timeout, exit.timeout], ours.stderr());
+});
