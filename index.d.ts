@@ -157,6 +157,8 @@ export interface NativeBesideOptions {
   isRequired: boolean
   /** Congestion control of this end: `auto`, `bbr` or `cubic`. */
   congestion: string
+  /** Which way is taken there. */
+  route: NativeRoute
 }
 
 /** What becomes of a file that changes each time it is read. */
@@ -204,6 +206,8 @@ export interface NativeConnectOptions {
   congestion: string
   /** What may carry the connection: `auto`, `quic` or `tcp`. */
   transport: string
+  /** Which way is taken there. */
+  route: NativeRoute
 }
 
 /** Which way the content goes, as the initiator sees it. */
@@ -503,6 +507,14 @@ export interface NativeRoot {
   mungeLinks: boolean
   /** The directory that keeps what clients replace or remove. */
   versions?: Uint8Array
+}
+
+/** A way to a host. */
+export interface NativeRoute {
+  /** Only addresses of IPv4 are tried (4), or of IPv6 (6); 0 is either. */
+  family: number
+  /** The address of this machine to send from. */
+  localAddress?: string
 }
 
 /** A rule of a filter. */
@@ -886,6 +898,8 @@ export interface NativeTransfer {
   itemUnchanged: boolean
   /** There is an item for each backup as well. */
   itemBackups: boolean
+  /** The items of what is deleted come before all others. */
+  itemDeletionsFirst: boolean
   /** Both ends measure where their time goes, and tell at the end. */
   profile: boolean
 }

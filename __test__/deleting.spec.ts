@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
+import test from 'ava';
+
 import { plan, sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
@@ -34,6 +36,34 @@ judged('every flag that says when rsync deletes deletes the same', async (t) => 
   const ran = await cli(t, set.client, ['-a', '--delete-after', '--delete-before', `${model}/s/`, `${model}/d/`]);
   t.is(ran.code, exit.usage);
   t.regex(ran.stderr, /--delete-before and --delete-after exclude each other/);
+});
+
+test('items of deletions come first where that is asked for, and none of what the guard keeps', async (t) => {
+  const { work, url, client: user, served, access } = await setup(t);
+  const source = make(`${work}/source`, { 'a/new': 'n', 'b/new': 'n' });
+  for (const name of ['here', 'there'])
+    make(`${name === 'here' ? work : served}/${name}`, { 'a/old': 'o', 'b/x/y': 'y', z: 'z' });
+  const first = ['delete z', 'delete a/old', 'delete b/x/y', 'delete b/x'];
+  for (const to of [`${work}/here`, url('there')]) {
+    const told: string[] = [];
+    const options = { ...access, delete: true, itemDeletionsFirst: true };
+    for await (const event of sync(source, to, options)) {
+      if (event.type === 'item' && event.path !== '') told.push(`${event.action} ${event.path}`);
+    }
+    t.deepEqual(told.filter((line) => line.startsWith('delete')).toSorted(), first.toSorted(), to);
+    t.deepEqual(
+      told.slice(0, 4),
+      told.filter((line) => line.startsWith('delete')),
+      to,
+    );
+    t.true(told.includes('create a/new'), told.join());
+  }
+  const full = Object.fromEntries(Array.from({ length: 1200 }, (_, at) => [`d/${at}`, 'x']));
+  const base = make(`${work}/guarded`, { ...full, 's/one': '1' });
+  const refused = await cli(t, user, ['-ai', '--delete-before', `${base}/s/`, `${base}/d/`]);
+  t.is(refused.code, exit.deleteRefused);
+  t.regex(refused.stdout, />f\+{9} one/);
+  t.notRegex(refused.stdout, /deleting/);
 });
 
 // Seen red with entries that are removed in the order of their names.

@@ -22,7 +22,7 @@ judged('no option that rsync lists is unknown: it does something, or a sentence 
     const bare = name.replace(/^no-/, '');
     return !['inc-recursive', 'i-r', 'debug', 'OPTION'].includes(bare) && !ours.includes(`--${bare}`);
   });
-  t.true(others.length > 30, `${others.length} of them`);
+  t.true(others.length > 20, `${others.length} of them`);
   await Promise.all(
     others.map(async ({ name }) => {
       const ended = await cli(t, user, [`--${name}`, `${work}/a`, `${work}/b`]);
@@ -87,6 +87,48 @@ judged('-VV has rsync’s keys, and no capability but those whose options work',
   }
 });
 
+test('-4, -6, --address and --port choose the way to a server', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  makeSource(`${work}/s`);
+  const roots = { m: dir(work, 'served') };
+  const server = await startServer(t, { home: work, roots, clients: [user], args: ['-v'] });
+  const url = server.url('m', 'd/');
+  const bare = 'sparsync://127.0.0.1/m/d/';
+  for (const transport of ['quic', 'tcp']) {
+    const over = async (...words: string[]) =>
+      cli(t, user, ['-a', `--transport=${transport}`, ...words], { cwd: work });
+    for (const words of [['-4'], ['--ipv4', '--address=127.0.0.1']]) {
+      const ran = await over(...words, 's/', url);
+      t.is(ran.code, 0, `${words.join(' ')}: ${ran.stderr}`);
+    }
+    for (const [words, told] of [
+      [['-6'], /no address of the family/],
+      [['--address=::1'], /no address of the family/],
+      [['--address=192.0.2.1'], /annot assign requested address|EADDRNOTAVAIL/],
+    ] as const) {
+      const ran = await over(...words, 's/', url);
+      t.is(ran.code, exit.connect, `${words.join(' ')}: ${ran.stderr}`);
+      t.regex(ran.stderr, told);
+    }
+    const own = await over('--address=127.0.0.2', 's/', url);
+    t.is(own.code, 0, own.stderr);
+    t.is((await over(`--port=${server.port}`, 's/', bare)).code, 0);
+    t.is((await over('--port=70000', 's/', bare)).code, exit.usage);
+    t.is((await over('--port=1', 's/', url)).code, 0, 'a port in the URL wins');
+  }
+  t.is((await cli(t, user, ['-a', '-46', 's/', url], { cwd: work })).code, exit.usage);
+  t.is((await cli(t, user, ['-a', '--address=here', 's/', url], { cwd: work })).code, exit.usage);
+  await server.stop();
+  t.regex(server.stderr(), /127\.0\.0\.2/);
+  const shell = '#!/bin/sh\nprintf "%s\\n" "$@" > words\nexit 1\n';
+  writeFileSync(`${work}/ssh`, shell, { mode: 0o755 });
+  await cli(t, user, ['-a', '-4', '--address=127.0.0.2', '-e', `${work}/ssh`, 's/', 'box:d/'], { cwd: work });
+  t.deepEqual(readFileSync(`${work}/words`, 'utf8').split('\n').slice(0, 4), ['-4', '-b', '127.0.0.2', 'box']);
+  const other = await cli(t, user, ['-a', '-4', '-e', 'rsh', 's/', 'box:d/'], { cwd: work });
+  t.regex(other.stderr, /a family of addresses is for ssh alone/);
+});
+
 judged('--stderr=all leaves stdout empty, as with rsync', async (t) => {
   const work = workDir(t);
   const user = client(work);
@@ -98,7 +140,7 @@ judged('--stderr=all leaves stdout empty, as with rsync', async (t) => {
     const expected = await start(t, 'rsync', [...words, 'theirs/'], { cwd: work, env }).ended;
     const found = await cli(t, user, [...words, 'ours/'], { cwd: work, env });
     t.deepEqual([found.code, found.stdout, expected.stdout], [0, '', ''], options);
-    const told = (text: string): string[] => comparable(text.replaceAll('theirs', 'ours'), masks);
+    const told = (text: string): string[] => comparable(text.replaceAll('theirs', 'ours'), masks, options);
     t.deepEqual(told(found.stderr), told(expected.stderr), options);
   }
   const json = await cli(t, user, ['-a', '--json', '--stderr=all', 's/', 'ours/'], { cwd: work });
@@ -120,7 +162,8 @@ judged('a list is rsync’s list, of folders here and on a server', async (t) =>
       const theirs = await start(t, 'rsync', words, { cwd: work, env }).ended;
       const ours = await cli(t, user, words, { cwd: work, env });
       t.is(ours.code, theirs.code, `${words.join(' ')}: ${ours.stderr}`);
-      t.deepEqual(comparable(ours.stdout, masks), comparable(theirs.stdout, masks), words.join(' '));
+      const told = ({ stdout }: { stdout: string }): string[] => comparable(stdout, masks, options);
+      t.deepEqual(told(ours), told(theirs), words.join(' '));
     }
   }
   const server = await startServer(t, { home: work, roots: { m: work }, clients: [user], rights: 'read' });

@@ -37,6 +37,14 @@ export const rows = [
     shared: true,
     help: 'time for connecting (default: 10)',
   },
+  { kind: own(), flag: 'ipv4', short: '4', shared: true, help: 'reach the server, or HOST by ssh, over IPv4 alone' },
+  { kind: own(), flag: 'ipv6', short: '6', shared: true, help: 'reach the server, or HOST by ssh, over IPv6 alone' },
+  {
+    kind: own({ value: 'ADDRESS' }),
+    flag: 'address',
+    shared: true,
+    help: 'send from this address of this machine (default: the system chooses)',
+  },
   {
     kind: own({ value: 'COMMAND' }),
     flag: 'rsh',

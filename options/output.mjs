@@ -50,6 +50,13 @@ export const rows = [
     meaning: 'There is an item for each backup as well.',
   },
   {
+    name: 'itemDeletionsFirst',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 210, at: 'item_deletions_first', optional: true },
+    meaning: 'The items of what is deleted come before all others.',
+  },
+  {
     name: 'savePlan',
     kind: own({ value: 'FILE', read: "flags.text('plan')", standard: 'none' }),
     meaning: 'Nothing is written but the plan, to this file.',

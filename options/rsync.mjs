@@ -2,7 +2,6 @@
 // what is said of them follows from the table of options.
 
 /** Why an option means nothing here, by its names without dashes. */
-const ADDRESS = 'an address can stand in place of the name, as in sparsync://[::1]/ROOT';
 const NO_CONTENT = 'a device is made, and its content is neither read nor written';
 
 /** Refused options with their reasons. Silence about them could lose data. */
@@ -16,19 +15,15 @@ export const REFUSED = {
   'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
   crtimes: 'Linux lets nobody set the time at which a file was made',
   'copy-as': 'the command runs as whoever starts it, and a server as whoever started that',
-  address: 'the system chooses the address to send from',
-  port: 'the port stands in the address: sparsync://HOST:PORT/ROOT',
   sockopts: 'QUIC has no TCP sockets',
   'password-file': 'keys take the place of passwords: sparsync keys shows yours',
   'early-input': 'a server runs no program when a client comes',
   protocol: 'both ends agree on a version by themselves',
-  ipv4: ADDRESS,
-  ipv6: ADDRESS,
   daemon: 'sparsync serve is the server',
 };
 
 /** The letters of refused options. */
-const LETTERS = { N: 'crtimes', 4: 'ipv4', 6: 'ipv6' };
+const LETTERS = { N: 'crtimes' };
 
 /** What of our own is meant by a flag that others know, and why it is none here. */
 const OTHERS = {
@@ -104,6 +99,8 @@ const DIFFERS = {
   preallocate: 'not with `--sparse`',
   bwlimit: 'of content',
   'open-noatime': 'as far as the system lets it',
+  address: 'an address, no name',
+  port: 'of `sparsync://` in SRC and DEST',
   'list-only': 'sizes of directories of a server are not known',
   version: 'our own capabilities',
   help: 'our own',

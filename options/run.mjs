@@ -160,6 +160,11 @@ export const rows = [
     verify: true,
   },
   {
+    kind: own({ value: 'PORT' }),
+    flag: 'port',
+    help: 'the port of sparsync://HOST/ROOT in SRC and DEST, where that names none (default: 28792)',
+  },
+  {
     name: 'lanes',
     kind: lanes({
       api: environment('wantedLanes() ?? 0', '`SPARSYNC_BATCH_WRITE_CONCURRENCY`, else `0`'),

@@ -10,6 +10,7 @@ import type {
   NativeNextKey,
   NativeTrust,
 } from './native.js';
+import { nativeRoute } from './route.js';
 import type { ConnectSettings } from './settings.js';
 import { shownPlace } from './shell.js';
 import type { Via } from './shell.js';
@@ -135,6 +136,7 @@ export function nativeConnection(
     initialMtu: settings.initialMtu,
     congestion: settings.congestion,
     transport: settings.transport,
+    route: nativeRoute(settings),
   };
 }
 

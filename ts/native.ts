@@ -25,6 +25,7 @@ export type {
   NativeServerEvent,
   NativeServerKey,
   NativeNextKey,
+  NativeRoute,
   NativeServerOptions,
   NativeSetting,
   NativeStat,

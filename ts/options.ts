@@ -220,6 +220,22 @@ export interface ConnectOptions {
    */
   transport?: TransportChoice | undefined;
   /**
+   * The family of addresses by which the server is reached, or the host by ssh: 4 or 6.
+   *
+   * Default: either, the system's favourite first.
+   *
+   * @example `family: 4`
+   */
+  family?: 4 | 6 | undefined;
+  /**
+   * The address of this machine to send from, an IPv4 or IPv6 address, which decides about the family as well.
+   *
+   * Default: the system chooses.
+   *
+   * @example `localAddress: '192.0.2.7'`
+   */
+  localAddress?: string | undefined;
+  /**
    * The UDP ports of which the other end of ssh may take one, `'LOW-HIGH'`, for a firewall there.
    *
    * @example `quicPorts: '60000-60100'`
@@ -1182,6 +1198,15 @@ export interface TransferOptions {
    * @example `{ itemUnchanged: true }`
    */
   itemUnchanged?: boolean | undefined;
+  /**
+   * Whether the items of what is deleted come before all others, which then wait until both ends are known, as long as there are no
+   * more than 100,000 of them. With `deleteAfter`, `maxDelete`, `detectRenames`, `itemBackups` and plans they come when it is done.
+   *
+   * Default: `false`.
+   *
+   * @example `{ delete: true, itemDeletionsFirst: true }`
+   */
+  itemDeletionsFirst?: boolean | undefined;
   /**
    * There is an item (`backup`) for each entry that becomes a backup, too, beside the one of what takes its place.
    *

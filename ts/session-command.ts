@@ -3,6 +3,8 @@ import { ConfigError } from './errors.js';
 import type { NativeBesideOptions } from './native.js';
 import { quoted, remotePrograms, startScript } from './remote-program.js';
 import type { Bootstrap, RemoteProgram } from './remote-program.js';
+import { nativeRoute, sshRoute } from './route.js';
+import type { Route } from './route.js';
 import type { ConnectSettings } from './settings.js';
 import type { Via } from './shell.js';
 
@@ -21,7 +23,7 @@ export function shellWords(text: string, what: string): string[] {
 }
 
 /** What says how the other end is started. */
-export interface ShellSettings {
+export interface ShellSettings extends Route {
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
   readonly bootstrap: Bootstrap | undefined;
@@ -91,11 +93,13 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
   for (const [name, isGiven] of [
     ['a port', via.port !== undefined],
     ['bootstrap', bootstrap !== false],
+    ['a family of addresses', settings.family !== undefined],
+    ['an address to send from', settings.localAddress !== undefined],
   ] as const) {
     if (isGiven && !isSsh)
       throw new ConfigError(`${name} is for ssh alone, and the remote shell is ${shell.join(' ')}`);
   }
-  const words = hostWords(shell, via, host);
+  const words = hostWords([...shell, ...sshRoute(settings)], via, host);
   const shown = [...words, ...plain].join(' ');
   if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [], isSsh };
   const programs = remotePrograms();
@@ -111,8 +115,9 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
 export function besideOptions(
   host: string,
   isSsh: boolean,
-  { transport, quicPorts, congestion }: Pick<ConnectSettings, 'transport' | 'quicPorts' | 'congestion'>,
+  settings: Pick<ConnectSettings, 'transport' | 'quicPorts' | 'congestion'> & Route,
 ): NativeBesideOptions | undefined {
+  const { transport, quicPorts, congestion } = settings;
   if (transport === 'tcp')
     throw new ConfigError('transport tcp is for a server; over a command it is quic, pipe or auto');
   if (transport === 'quic' && !isSsh) {
@@ -120,7 +125,7 @@ export function besideOptions(
   }
   const [firstPort, lastPort] = portRange(quicPorts);
   if (transport === 'pipe' || !isSsh) return undefined;
-  return { host, firstPort, lastPort, isRequired: transport === 'quic', congestion };
+  return { host, firstPort, lastPort, isRequired: transport === 'quic', congestion, route: nativeRoute(settings) };
 }
 
 /** Ports below are for services of the system. */

@@ -47,6 +47,8 @@ export interface ConnectSettings {
   readonly initialMtu: number;
   readonly congestion: Congestion;
   readonly transport: TransportChoice;
+  readonly family: 4 | 6 | undefined;
+  readonly localAddress: string | undefined;
   readonly quicPorts: string | undefined;
   readonly rsh: string | readonly string[] | undefined;
   readonly remotePath: string | undefined;
@@ -133,6 +135,8 @@ export const CONNECT_CHECKS: Checks<ConnectOptions> = {
   initialMtu: (value, name) => (value === 0 ? 0 : integer(1200, 6500, 'bytes (or 0 for automatic)')(value, name)),
   congestion: oneOf(...CONGESTIONS),
   transport: oneOf(...TRANSPORT_CHOICES),
+  family: instance<4 | 6>((value): value is 4 | 6 => value === 4 || value === 6, '4 or 6'),
+  localAddress: word,
   quicPorts: word,
   rsh: commandWords,
   remotePath: word,
@@ -198,6 +202,8 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
     initialMtu: given.initialMtu ?? 0,
     congestion: given.congestion ?? 'auto',
     transport: given.transport ?? 'auto',
+    family: given.family,
+    localAddress: given.localAddress,
     quicPorts: given.quicPorts,
     rsh: given.rsh,
     remotePath: given.remotePath,

@@ -41,13 +41,15 @@ export interface SyncStats {
   specialsSource: number;
   /** Bytes of the targets of all symlinks of the source. */
   symlinkBytes: number;
-  /** Regular files that the destination did not have, made or to be made. */
+  /** Regular files that neither the destination nor another state of the tree (`linkDest` and its like) had, made or to be made. */
   filesNew: number;
-  /** Symlinks that the destination did not have. */
+  /** Directories that none of them had. */
+  directoriesNew: number;
+  /** Symlinks that none of them had. */
   symlinksNew: number;
-  /** Devices that the destination did not have. */
+  /** Devices that none of them had. */
   devicesNew: number;
-  /** FIFOs and sockets that the destination did not have. */
+  /** FIFOs and sockets that none of them had. */
   specialsNew: number;
   /** Symlinks among `filesDeleted`. */
   symlinksDeleted: number;
@@ -170,6 +172,7 @@ export function toStats(counters: Counters): SyncStats {
     specialsSource: of('specials_source'),
     symlinkBytes: of('symlink_bytes'),
     filesNew: of('files_new'),
+    directoriesNew: of('directories_new'),
     symlinksNew: of('symlinks_new'),
     devicesNew: of('devices_new'),
     specialsNew: of('specials_new'),

@@ -71,6 +71,7 @@ const OFF = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'itemDeletionsFirst',
 ] as const;
 
 /** What is on unless it is given. */
@@ -168,6 +169,7 @@ export const TRANSFER_CHECKS: {
   readonly itemDetails: Check<boolean>;
   readonly itemUnchanged: Check<boolean>;
   readonly itemBackups: Check<boolean>;
+  readonly itemDeletionsFirst: Check<boolean>;
   readonly profile: Check<boolean>;
 } = Object.assign(
   recordOf([...OFF, ...ON], () => flag),
@@ -226,6 +228,7 @@ export const NOT_IN_PLAN = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'itemDeletionsFirst',
   'applyPlan',
   'writeBatch',
   'onlyWriteBatch',
@@ -287,6 +290,7 @@ export const NOT_IN_VERIFY = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'itemDeletionsFirst',
   'savePlan',
   'applyPlan',
   'writeBatch',
@@ -387,6 +391,7 @@ interface Given {
   itemDetails?: boolean;
   itemUnchanged?: boolean;
   itemBackups?: boolean;
+  itemDeletionsFirst?: boolean;
   profile?: boolean;
 }
 
@@ -482,6 +487,7 @@ export interface EngineOptions {
   itemDetails: boolean;
   itemUnchanged: boolean;
   itemBackups: boolean;
+  itemDeletionsFirst: boolean;
   profile: boolean;
 }
 

@@ -112,22 +112,29 @@ export function figures(): RegExp[] {
     .map((line) => new RegExp(line, 'gmu'));
 }
 
+/** Lines of deletions. */
+const DELETIONS = /^(?:\*deleting {3}|deleting )/;
+
+/** With these rsync deletes beside its other process, and where the lines stand changes from run to run. */
+const DELETES_BESIDE = /(?:^| )--del(?:ete|ete-during|ete-excluded)?(?: |$)/;
+
 /** Lines that rsync's other process writes: where they stand among those of the first changes from run to run. */
 const OTHERS = [
-  /^(?:\*deleting {3}|deleting )/,
   /(?: is uptodate| exists| is newer| is over max-size| is under min-size)$/,
   /^(?:skipping non-regular file|not creating new|ignoring unsafe symlink)/,
 ];
 
-/** An output as it is compared: without figures, and with the lines of each process in their order. */
-export function comparable(output: string, masks: readonly RegExp[]): string[] {
+/** An output of a run with these options as it is compared: without figures, and with the lines of each process in their order. */
+export function comparable(output: string, masks: readonly RegExp[], options: string): string[] {
   const masked = masks.reduce(
     (text, mask) => text.replaceAll(mask, (found) => (found.startsWith('\r') ? '' : '~')),
     output,
   );
   const lines = masked.split('\n').filter((line) => line !== '~');
-  const own = lines.filter((line) => !OTHERS.some((other) => other.test(line)));
-  return [...own, ...OTHERS.flatMap((other) => lines.filter((line) => other.test(line)))];
+  const others =
+    DELETES_BESIDE.test(options) && !/--delete-(?:before|delay|after)/.test(options) ? [DELETIONS, ...OTHERS] : OTHERS;
+  const own = lines.filter((line) => !others.some((other) => other.test(line)));
+  return [...own, ...others.flatMap((other) => lines.filter((line) => other.test(line)))];
 }
 
 /** Options of every way, with every state of the destination. */
@@ -176,6 +183,12 @@ const ONCE: readonly (readonly [Way, OutputCase['state'], string])[] = [
   ['local', 'extras', '-a --delete --out-format=%n'],
   ['local', 'extras', '-a --delete --info=del'],
   ['local', 'extras', '-av --delete-after'],
+  ['local', 'extras', '-av --delete-before'],
+  ['local', 'extras', '-aii --delete-before'],
+  ['local', 'extras', '-ain --delete-before'],
+  ['push', 'extras', '-ai --delete-before'],
+  ['pull', 'extras', '-ai --delete-before'],
+  ['pull', 'extras', '-av --delete-after'],
   ['local', 'extras', '-av --delete --stats'],
   ['local', 'extras', '-ahhv --stats --delete-delay -n'],
   ['local', 'missing', '-dlv'],

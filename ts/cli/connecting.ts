@@ -20,11 +20,19 @@ export function connectOptions(flags: ParsedFlags): ConnectOptions {
     connectTimeoutMs: millisecondsOf(flags, 'contimeout', 1),
     congestion: flags.choice('congestion', CONGESTIONS),
     transport: flags.choice('transport', TRANSPORT_CHOICES),
+    family: familyOf(flags),
+    localAddress: flags.text('address'),
     quicPorts: flags.text('quic-ports'),
     rsh: flags.text('rsh'),
     remotePath: flags.text('rsync-path'),
     bootstrap: bootstrapOf(flags),
   };
+}
+
+/** The family of addresses that is asked for. */
+function familyOf(flags: ParsedFlags): 4 | 6 | undefined {
+  if (flags.on('ipv4') && flags.on('ipv6')) throw new ConfigError('--ipv4 and --ipv6 exclude each other');
+  return flags.on('ipv4') ? 4 : flags.on('ipv6') ? 6 : undefined;
 }
 
 /** What `--identity` names: the file of a key, or with `-` or `/dev/fd/N` the key itself, which is nowhere else then. */

@@ -250,6 +250,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   'stop-at': { category: 'How it runs', help: 'end at this time, done or not: [[[YYYY-]MM-]DD]T][HH]:MM' },
   'stop-after': { category: 'How it runs', help: 'end after so many minutes, done or not' },
   bwlimit: { category: 'How it runs', help: 'send no more than RATE per second (KiB; K, M, G; 0: no limit)' },
+  port: {
+    category: 'How it runs',
+    help: 'the port of sparsync://HOST/ROOT in SRC and DEST, where that names none (default: 28792)',
+  },
   lanes: { category: 'How it runs', help: 'readers and writers side by side, 1 to 4 (default: 2)' },
   'lock-wait': { category: 'How it runs', help: 'wait for another run on the same destination (default: 0)' },
   verbose: { category: 'Output', help: 'list what is done, and totals; twice, also what is left alone' },
@@ -302,6 +306,12 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   'known-hosts': { category: 'Connection and trust', help: "pinned keys by host (default: this user's known_hosts)" },
   ca: { category: 'Connection and trust', help: 'trust servers with a certificate of this private CA (PEM)' },
   contimeout: { category: 'Connection and trust', help: 'time for connecting (default: 10)' },
+  ipv4: { category: 'Connection and trust', help: 'reach the server, or HOST by ssh, over IPv4 alone' },
+  ipv6: { category: 'Connection and trust', help: 'reach the server, or HOST by ssh, over IPv6 alone' },
+  address: {
+    category: 'Connection and trust',
+    help: 'send from this address of this machine (default: the system chooses)',
+  },
   rsh: { category: 'Connection and trust', help: 'the remote shell for HOST:PATH (default: $RSYNC_RSH, or ssh)' },
   'rsync-path': {
     category: 'Connection and trust',

@@ -2,8 +2,6 @@
 
 /** Flags that others know and this command does not have, and why. Silence about them could lose data. */
 export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
-  '4': 'an address can stand in place of the name, as in sparsync://[::1]/ROOT',
-  '6': 'an address can stand in place of the name, as in sparsync://[::1]/ROOT',
   N: 'Linux lets nobody set the time at which a file was made',
   'old-dirs': 'it is for rsync of before 2005; -d carries directories without going into them',
   'old-d': 'it is for rsync of before 2005; -d carries directories without going into them',
@@ -14,14 +12,10 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
   crtimes: 'Linux lets nobody set the time at which a file was made',
   'copy-as': 'the command runs as whoever starts it, and a server as whoever started that',
-  address: 'the system chooses the address to send from',
-  port: 'the port stands in the address: sparsync://HOST:PORT/ROOT',
   sockopts: 'QUIC has no TCP sockets',
   'password-file': 'keys take the place of passwords: sparsync keys shows yours',
   'early-input': 'a server runs no program when a client comes',
   protocol: 'both ends agree on a version by themselves',
-  ipv4: 'an address can stand in place of the name, as in sparsync://[::1]/ROOT',
-  ipv6: 'an address can stand in place of the name, as in sparsync://[::1]/ROOT',
   daemon: 'sparsync serve is the server',
   connections:
     'one connection takes all that two cores give (docs/performance.md has the figures); --lanes spreads the work',

@@ -51,6 +51,19 @@ export function operandLocations(words: readonly Word[]): (Word | ShellPlace)[] 
   });
 }
 
+/** Gives the URLs among operands that name no port the one of `--port`. */
+export function withPort(flags: ParsedFlags): void {
+  const port = flags.number('port', 1);
+  if (port === undefined) return;
+  if (port > 65_535) throw new ConfigError(`--port must be a port from 1 to 65535, not ${port}`);
+  for (const [at, word] of flags.operands.entries()) {
+    const bytes = Buffer.from(word);
+    const end = /^sparsync:\/\/(?:\[[^\]]*\]|[^:/[]+)(?=\/|$)/i.exec(bytes.toString('latin1'))?.[0].length;
+    if (end === undefined) continue;
+    flags.operands[at] = Buffer.concat([bytes.subarray(0, end), Buffer.from(`:${port}`), bytes.subarray(end)]);
+  }
+}
+
 /** Whether the source is listed, and nothing is transferred: it is asked for, or there is no destination. */
 export function listsOnly(flags: ParsedFlags): boolean {
   return flags.on('list-only') || (flags.operands.length === 1 && flags.words('read-batch').length === 0);

@@ -33,7 +33,7 @@ export function statsLines({ stats, single, dryRun }: Totals, level: number): st
     ],
     [
       'Number of created files',
-      byKind(level, stats.filesNew, stats.directoriesCreated, stats.symlinksNew, stats.devicesNew, stats.specialsNew),
+      byKind(level, stats.filesNew, stats.directoriesNew, stats.symlinksNew, stats.devicesNew, stats.specialsNew),
     ],
     [
       'Number of deleted files',

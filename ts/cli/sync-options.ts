@@ -13,7 +13,7 @@ const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay
 function wantedItems(
   flags: ParsedFlags,
   info: InfoLevels,
-): { items: boolean; itemDetails: boolean; itemUnchanged: boolean; itemBackups: boolean } {
+): { items: boolean } & Record<'itemDetails' | 'itemUnchanged' | 'itemBackups' | 'itemDeletionsFirst', boolean> {
   const said = ['name', 'del', 'progress', 'skip', 'backup'] as const;
   const isLogged = flags.text('log-file') !== undefined && flags.text('log-file-format') !== '';
   const isSaid = !flags.on('quiet') && (formatOf(flags) !== undefined || said.some((word) => info[word] > 0));
@@ -23,7 +23,9 @@ function wantedItems(
     items: isShown || isJson,
     itemDetails: isShown || (!isJson && info.stats > 0),
     itemUnchanged: isShown && !flags.on('quiet') && (flags.times('itemize-changes') > 1 || info.name > 1),
-    itemBackups: isShown && info.backup > 0,
+    itemBackups: isShown && info.backup > 0 && (flags.on('backup') || flags.words('backup-dir').length > 0),
+    // What is deleted when all has come is told then, too.
+    itemDeletionsFirst: isShown && flags.on('delete') && !flags.on('delete-delay') && !flags.on('delete-after'),
   };
 }
 

@@ -24,7 +24,7 @@ import { JSON_SCHEMA, printLine } from './json.js';
 import { remoteListOf } from './lists.js';
 import type { LogFile } from './log-file.js';
 import { isPipeBroken, note, onBrokenPipe, print, printOnStderr } from './output.js';
-import { endsOf, listsOnly } from './operands.js';
+import { endsOf, listsOnly, withPort } from './operands.js';
 import { packageVersion } from './package.js';
 import type { ParsedFlags, Word } from './parse.js';
 import type { ProfileFile } from './profile-file.js';
@@ -77,6 +77,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
     (await import('./accepted.js')).checkAccepted(flags);
   }
   if (saysOnStderr(flags) && !flags.on('json')) printOnStderr();
+  withPort(flags);
   if (flags.words('explain').length > 0) return (await import('./explain.js')).explainCommand(flags);
   return new SyncRun(flags).execute();
 }

@@ -100,6 +100,9 @@ export const PIN_FLAG: Flag = { name: 'pin', value: 'KEY', many: true };
 export const KNOWN_HOSTS_FLAG: Flag = { name: 'known-hosts', value: 'FILE' };
 export const CA_FLAG: Flag = { name: 'ca', value: 'FILE' };
 export const CONTIMEOUT_FLAG: Flag = { name: 'contimeout', value: 'SECONDS', off: '3600' };
+export const IPV4_FLAG: Flag = { name: 'ipv4', short: '4' };
+export const IPV6_FLAG: Flag = { name: 'ipv6', short: '6' };
+export const ADDRESS_FLAG: Flag = { name: 'address', value: 'ADDRESS' };
 export const RSH_FLAG: Flag = { name: 'rsh', short: 'e', value: 'COMMAND' };
 export const RSYNC_PATH_FLAG: Flag = { name: 'rsync-path', value: 'PROGRAM' };
 export const BOOTSTRAP_FLAG: Flag = { name: 'bootstrap', value: 'HOW', bare: 'keep', off: 'no', choices: BOOTSTRAPS };
@@ -114,6 +117,9 @@ export const CONNECTING_FLAGS: readonly Flag[] = [
   KNOWN_HOSTS_FLAG,
   CA_FLAG,
   CONTIMEOUT_FLAG,
+  IPV4_FLAG,
+  IPV6_FLAG,
+  ADDRESS_FLAG,
   RSH_FLAG,
   RSYNC_PATH_FLAG,
   BOOTSTRAP_FLAG,
@@ -248,6 +254,7 @@ export const SYNC_FLAGS: readonly Flag[] = [
   STOP_AT_FLAG,
   STOP_AFTER_FLAG,
   BWLIMIT_FLAG,
+  { name: 'port', value: 'PORT' },
   { name: 'lanes', value: 'NUM', project: true },
   { name: 'lock-wait', value: 'SECONDS' },
   VERBOSE_FLAG,

@@ -143,7 +143,7 @@ impl Prepared {
             one_file_system: request.one_file_system,
             keeps_dir_links: request.keep_dir_links,
             dry_run: request.dry_run,
-            items: items_told(request),
+            items: ItemOptions::of(request),
             stamps: Stamps::of(request),
             strict_attributes: request.strict_attributes,
             open_noatime: request.open_noatime,
@@ -185,16 +185,6 @@ impl Prepared {
     /// How the destination is held.
     pub(crate) fn hold(&self) -> Hold {
         self.lock.as_ref().map_or(Hold::Shared, DestinationLock::hold)
-    }
-}
-
-/// Which items the caller is told of.
-fn items_told(request: &Request) -> ItemOptions {
-    ItemOptions {
-        told: request.itemize,
-        details: request.item_details,
-        unchanged: request.itemize && request.item_unchanged,
-        backups: request.itemize && request.item_backups,
     }
 }
 

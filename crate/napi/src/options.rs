@@ -6,8 +6,8 @@ use std::time::Duration;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use sparsync_core::net::{
-    BesideOptions, Canceled, CommandOptions, Congestion, ConnectOptions, Proxy, RemoteProgram, ServerTrust,
-    TransportChoice,
+    BesideOptions, Canceled, CommandOptions, Congestion, ConnectOptions, Family, Proxy, RemoteProgram, Route,
+    ServerTrust, TransportChoice,
 };
 use sparsync_core::proto::{
     Chmod, Directories, FilterRules, IdMap, Paths, RelPath, Request, SourcePath, Window, is_option, limits,
@@ -83,6 +83,30 @@ pub struct NativeConnectOptions {
     pub congestion: String,
     /// What may carry the connection: `auto`, `quic` or `tcp`.
     pub transport: String,
+    /// Which way is taken there.
+    pub route: NativeRoute,
+}
+
+/// A way to a host.
+#[napi(object, object_to_js = false)]
+pub struct NativeRoute {
+    /// Only addresses of IPv4 are tried (4), or of IPv6 (6); 0 is either.
+    pub family: u8,
+    /// The address of this machine to send from.
+    pub local_address: Option<String>,
+}
+
+impl NativeRoute {
+    fn load(&self) -> Result<Route> {
+        let family = match self.family {
+            4 => Some(Family::V4),
+            6 => Some(Family::V6),
+            _ => None,
+        };
+        let address =
+            |text: &String| text.parse().map_err(|_| config(format!("{text:?} is no IP address to send from")));
+        Ok(Route { family, local: self.local_address.as_ref().map(address).transpose()? })
+    }
 }
 
 fn congestion_of(word: &str) -> Result<Congestion> {
@@ -108,6 +132,7 @@ impl NativeConnectOptions {
         options.idle_timeout = millis(self.idle_timeout_ms);
         options.initial_mtu = (self.initial_mtu != 0).then_some(self.initial_mtu);
         options.congestion = congestion_of(&self.congestion)?;
+        options.route = self.route.load()?;
         options.transport = TransportChoice::from_word(&self.transport)
             .ok_or_else(|| config(format!("there is no transport {:?}", self.transport)))?;
         if options.transport != TransportChoice::Quic {
@@ -139,6 +164,8 @@ pub struct NativeBesideOptions {
     pub is_required: bool,
     /// Congestion control of this end: `auto`, `bbr` or `cubic`.
     pub congestion: String,
+    /// Which way is taken there.
+    pub route: NativeRoute,
 }
 
 /// A command that leads to the other end.
@@ -167,6 +194,7 @@ impl NativeCommandOptions {
                 ports: (beside.first_port, beside.last_port),
                 is_required: beside.is_required,
                 congestion: congestion_of(&beside.congestion)?,
+                route: beside.route.load()?,
             }),
         };
         Ok(CommandOptions {

@@ -69,7 +69,7 @@ counters! {
     specials_source,
     /// Bytes of the targets of all symlinks of the source.
     symlink_bytes,
-    /// Regular files that the destination does not have yet.
+    /// Regular files that the destination does not have yet, nor another state of the tree.
     files_new,
     /// Symlinks that it does not have yet.
     symlinks_new,
@@ -93,6 +93,8 @@ counters! {
     bytes_linked,
     /// Content of files that were copied from another tree at the destination.
     bytes_copied,
+    /// Directories made that no other state of the tree (`--link-dest` and its like) has either.
+    directories_new,
 }
 
 /// Counters of what there is of each kind but for directories: files, symlinks, devices, FIFOs and sockets.

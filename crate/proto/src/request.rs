@@ -273,6 +273,8 @@ pub struct Request {
     pub item_unchanged: bool,
     /// There is an item for each backup as well.
     pub item_backups: bool,
+    /// The items of what is deleted come before all others.
+    pub item_deletions_first: bool,
     /// Both ends measure where their time goes, and tell at the end.
     pub profile: bool,
     /// What a run compares and carries.
@@ -368,6 +370,7 @@ impl Default for Request {
             item_details: false,
             item_unchanged: false,
             item_backups: false,
+            item_deletions_first: false,
             profile: false,
             attributes: Attributes::default(),
             deletion: Deletion::default(),
@@ -471,6 +474,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("itemDetails", "itemDetails", &[130]),
     ("itemUnchanged", "itemUnchanged", &[131]),
     ("itemBackups", "itemBackups", &[177]),
+    ("itemDeletionsFirst", "itemDeletionsFirst", &[210]),
     ("profile", "profile", &[34]),
 ];
 
@@ -592,4 +596,5 @@ message!(Request, "request" {
     192 critical detect_renames,
     193 optional checksum_cache,
     194 critical snapshot_read,
+    210 optional item_deletions_first,
 });

@@ -1,7 +1,7 @@
 //! Addresses: the texts that people write, what they resolve to, and how far away that is.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -68,6 +68,44 @@ pub(super) fn host_and_port(text: &str) -> Result<(&str, u16)> {
         return Err(refuse("an IPv6 address needs brackets, for instance [::1]:28792"));
     }
     Ok((bare, port))
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Which way to a host is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// Only addresses of this family are tried. Default: of either.
+    pub family: Option<Family>,
+    /// The address of this machine to send from, and its family alone. Default: as the system finds best.
+    pub local: Option<IpAddr>,
+}
+
+impl Route {
+    pub(super) fn takes(&self, remote: SocketAddr) -> bool {
+        let is = |family| remote.is_ipv4() == (family == Family::V4);
+        self.family.is_none_or(is) && self.local.is_none_or(|local| local.is_ipv4() == remote.is_ipv4())
+    }
+
+    /// What a socket that leads to `remote` is bound to.
+    pub(super) fn local_for(&self, remote: SocketAddr) -> SocketAddr {
+        self.local.map_or_else(|| any_address(remote), |local| (local, 0).into())
+    }
+}
+
+/// The wildcard of the family of `remote`.
+pub(super) fn any_address(remote: SocketAddr) -> SocketAddr {
+    match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 /// Every address of a host, in the system's order of preference but the families taking turns, so that one family

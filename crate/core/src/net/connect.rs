@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_rustls::TlsStream;
 
-use super::address::{canonical, resolve, shown, unbracketed};
+use super::address::{Route, canonical, resolve, shown, unbracketed};
 use super::parameters::Circumstances;
 use super::quic::QuicConnection;
 use super::reachable::{refused, too_narrow};
@@ -67,6 +67,8 @@ pub struct ConnectOptions {
     pub transport: TransportChoice,
     /// The HTTP proxy that leads there, over TCP alone. Default none.
     pub proxy: Option<Proxy>,
+    /// Which way is taken there, or to the proxy.
+    pub route: Route,
 }
 
 /// What may carry a connection to a server.
@@ -110,6 +112,7 @@ impl ConnectOptions {
             joins: false,
             transport: TransportChoice::Auto,
             proxy: None,
+            route: Route::default(),
         }
     }
 }
@@ -305,7 +308,12 @@ pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
     let (host, port) =
         options.proxy.as_ref().map_or((options.host.as_str(), options.port), |proxy| (proxy.host.as_str(), proxy.port));
     let addresses = match timeout_at(deadline, resolve(host, port)).await {
-        Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
+        Ok(Ok(addresses)) if addresses.iter().any(|address| options.route.takes(*address)) => {
+            addresses.into_iter().filter(|address| options.route.takes(*address)).collect()
+        }
+        Ok(Ok(addresses)) if !addresses.is_empty() => {
+            return Err(unresolved((host, port), "it has no address of the family that was asked for"));
+        }
         Ok(Ok(_)) => return Err(unresolved((host, port), "it has no address")),
         Ok(Err(error)) => return Err(unresolved((host, port), &error.to_string()).because(error)),
         Err(_) => {
@@ -448,7 +456,7 @@ async fn attempt(options: &ConnectOptions, expected: Vec<KnownKey>, remote: Sock
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| Error::internal(format!("QUIC over TLS: {error}")))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     let unreachable = |error: io::Error| Error::new(ErrorKind::Connect, error.to_string()).because(error);
-    let udp = socket::bind_for(remote).map_err(unreachable)?;
+    let udp = socket::bind(options.route.local_for(remote)).map_err(unreachable)?;
     let socket_buffer_bytes = socket::receive_buffer_bytes(&udp);
     config.transport_config(parameters::connection(Circumstances {
         remote,

@@ -28,6 +28,7 @@ mod window;
 mod tests;
 
 pub(crate) use address::network;
+pub use address::{Family, Route};
 pub(crate) use arriving::{Arrived, Arriving};
 pub use close::{close_code, close_sent, close_with, connection_error, kind_from_close, read_error, write_error};
 pub use congestion::Congestion;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep};
 
-use super::socket;
+use super::address::any_address;
 
 /// Ends when the system reports that nothing listens at `remote` or that no route leads there; never otherwise.
 ///
@@ -17,7 +17,7 @@ use super::socket;
 pub(super) async fn refused(remote: SocketAddr) -> io::Error {
     let started = Instant::now();
     let report = async {
-        let socket = UdpSocket::bind(socket::any_address(remote)).await?;
+        let socket = UdpSocket::bind(any_address(remote)).await?;
         socket.connect(remote).await?;
         socket.send(&[0]).await?;
         socket.recv(&mut [0; 1]).await
@@ -76,7 +76,7 @@ pub(super) async fn too_narrow(remote: SocketAddr) -> (usize, usize) {
 }
 
 async fn widest(remote: SocketAddr) -> io::Result<Option<(usize, usize)>> {
-    let socket = UdpSocket::bind(socket::any_address(remote)).await?;
+    let socket = UdpSocket::bind(any_address(remote)).await?;
     socket.connect(remote).await?;
     let began = Instant::now();
     if !is_answered(&socket, SMALL_BYTES, ANSWER_WITHIN * 6).await {

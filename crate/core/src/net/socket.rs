@@ -1,9 +1,9 @@
 //! Sockets by the family of an address, and those of UDP with buffers that hold what a busy receiver has not read yet.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use super::address::canonical;
+use super::address::{any_address, canonical};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -33,19 +33,6 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     enlarge_buffers(&socket);
     socket.bind(&address.into())?;
     Ok(socket.into())
-}
-
-/// A socket of the family of `remote`, on any address and port.
-pub(super) fn bind_for(remote: SocketAddr) -> io::Result<UdpSocket> {
-    bind(any_address(remote))
-}
-
-/// The wildcard of the family of `remote`.
-pub(super) fn any_address(remote: SocketAddr) -> SocketAddr {
-    match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    }
 }
 
 /// Buffers of 4 MiB, past the system's limit where this process may. Smaller ones work too, only slower, so what the

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use sparsync_proto::{
-    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Listing, Meta, OfKind, Phase, Reasons, RelPath, Rules,
+    Action, Counter, Durability, Entry, IssueKind, Item, Kind, Listing, Meta, Phase, Reasons, RelPath, Rules,
     Selection, Step, plan, plan_alone,
 };
 
 use super::Receiver;
+use super::links::is_one;
 use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::engine::writer::Writing;
@@ -133,6 +134,29 @@ impl<S: WriteStorage> Receiver<'_, S> {
         best
     }
 
+    /// Whether the basis that has an entry as it is to be has it as the same one as its leader.
+    pub(super) fn is_linked_in_basis(
+        &self,
+        directories: &BasisDirectories,
+        path: &RelPath,
+        of: (&Listing, usize),
+        leader: (&RelPath, &[u8]),
+    ) -> bool {
+        use crate::storage::Directory as _;
+        let Some(best) = self.best(directories, of).filter(|best| best.has_content && best.reasons.is_empty()) else {
+            return false;
+        };
+        let (Some(basis), Some(entry)) = (self.destination.aside.basis.get(best.basis), of.0.get(of.1)) else {
+            return false;
+        };
+        if basis.is_hidden(leader.0, leader.1, entry.kind) {
+            return false;
+        }
+        let status = |path, name| basis.root.open(path, Access::Reach).and_then(|directory| directory.status(name));
+        let (Ok(one), Ok(other)) = (status(leader.0, leader.1), status(path, of.0.name(entry))) else { return false };
+        self.options.writes.basis_use == Some(BasisUse::Link) && is_one(&one, &other)
+    }
+
     /// Takes an entry that would have to be made, in place of `before` where there is one, from a basis.
     pub(super) fn take_from_basis(
         &mut self,
@@ -181,7 +205,6 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if before.is_none() {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
-            self.count_kind(OfKind::NEW, entry.kind);
         }
         self.note_made(path, name, before);
         let size = if entry.kind == Kind::File { entry.size } else { 0 };

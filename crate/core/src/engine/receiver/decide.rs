@@ -3,8 +3,8 @@
 use sparsync_proto::limits::DELTA_BYTES_MIN;
 use sparsync_proto::session::Pending;
 use sparsync_proto::{
-    Action, At, Basis, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, OfKind, Reasons, RelPath, Resume, Step,
-    Xattrs, is_acl, is_foreign_xattr, plan,
+    Action, At, Basis, Counter, Entry, InForce, IssueKind, Kind, Listing, Name, Reasons, RelPath, Resume, Step, Xattrs,
+    is_acl, is_foreign_xattr, plan,
 };
 
 use super::basis::{BasisDirectories, FromBasis};
@@ -126,7 +126,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let step = match step {
                 Step::Link { source, old: at, reasons } => {
                     let old = old.zip(at);
-                    let Some(step) = self.follow(path, (listing, source), old, reasons, &mut decided.followers)? else {
+                    let Some(step) =
+                        self.follow(path, (listing, source), (old, bases), reasons, &mut decided.followers)?
+                    else {
                         continue;
                     };
                     step
@@ -316,7 +318,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if before.is_none() {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
-            self.count_kind(OfKind::NEW, entry.kind);
+            self.count_new(entry.kind, reasons);
         }
         if entry.kind == Kind::Directory {
             // It is made when its own listing comes.

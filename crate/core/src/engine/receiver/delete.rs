@@ -185,14 +185,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let Some(root) = self.destination.root.as_ref().filter(|_| !extras.is_empty()) else { return Ok(None) };
         self.changed |= !self.options.dry_run;
         let (session, options) = (self.session, self.options);
-        let mut told = Ok(());
+        let (mut told, is_told) = (Ok(()), self.waiting_items.told);
         let turns = Turns::of(self);
         let may_go = |path: &[u8], kind: Kind| turns.may_go(|| item_of(kind, path));
         let mut on_removed = |path: &[u8], kind: Kind| {
             let counter = if kind == Kind::Directory { Counter::directories_deleted } else { Counter::files_deleted };
             session.count(counter, 1);
             count(session, OfKind::DELETED, kind);
-            if options.items.told && told.is_ok() {
+            if options.items.told && !is_told && told.is_ok() {
                 told = options.report.item(turns.item().unwrap_or_else(|| item_of(kind, path)), session);
             }
         };
@@ -378,7 +378,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
 /// Puts what is deleted in rsync's order, which decides what is left beyond a limit: directory by directory, in each of them
 /// directories before everything else, the last name first.
-fn in_order(extras: &mut [Extra]) {
+pub(super) fn in_order(extras: &mut [Extra]) {
     let key = |extra: &Extra| extra.path.split_last().map(|(parent, name)| (parent, RelPath::root().join(name)));
     extras.sort_by_cached_key(|extra| {
         let (parent, name) = key(extra).unwrap_or_default();
@@ -388,7 +388,7 @@ fn in_order(extras: &mut [Extra]) {
 }
 
 /// The account of a deletion.
-fn item_of(kind: Kind, path: &[u8]) -> Item {
+pub(super) fn item_of(kind: Kind, path: &[u8]) -> Item {
     let (action, reasons) = (Action::Delete, Reasons::EXTRA);
     Item { action, kind, reasons, size: 0, path: path.into(), leader: None, details: None }
 }

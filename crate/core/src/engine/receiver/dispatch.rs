@@ -26,6 +26,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 ToReceiver::CompareTree(digest) => {
                     if self.tree_is_equal(&digest)? {
                         self.machine.tree_is_equal();
+                        self.tell_deletions_first()?;
                         // Directories that were made listable for it get their modes back.
                         self.set_final_attrs()?;
                         return self.finish(None, rx);
@@ -55,6 +56,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             self.only_here(&found);
         }
+        self.tell_deletions_first()?;
         self.ask_for_put_off()?;
         self.clock.during(Phase::wait_writers, || self.directories.wait_until_done(self.session))?;
         self.make_links()?;

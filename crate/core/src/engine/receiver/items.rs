@@ -65,7 +65,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells what was [prepared](Self::prepared).
     pub(super) fn tell(&self, item: Option<Item>) -> Result<()> {
         match item.filter(|_| self.options.items.told) {
-            Some(item) => self.options.report.item(item, self.session),
+            Some(item) => self
+                .waiting_items
+                .take(item)
+                .into_iter()
+                .try_for_each(|item| self.options.report.item(item, self.session)),
             None => Ok(()),
         }
     }
@@ -90,7 +94,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     pub(super) fn tell_held(&mut self, number: u32) -> Result<()> {
         while self.held_items.front().is_some_and(|(at, _)| *at <= number) {
             let Some((_, item)) = self.held_items.pop_front() else { break };
-            self.options.report.item(item, self.session)?;
+            self.tell(Some(item))?;
         }
         Ok(())
     }
@@ -113,6 +117,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(());
         }
         self.item_of_directory(Action::Create, &RelPath::root(), Meta::default(), Reasons::MISSING)
+    }
+
+    /// Counts an entry that is made, unless another state of the tree has it as well.
+    pub(super) fn count_new(&self, kind: Kind, reasons: Reasons) {
+        if reasons.intersects(Reasons::MISSING) {
+            self.count_kind(OfKind::NEW, kind);
+        }
     }
 
     /// Counts an entry by its kind.

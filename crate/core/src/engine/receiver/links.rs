@@ -11,6 +11,7 @@ use sparsync_proto::{
 };
 
 use super::Receiver;
+use super::basis::BasisDirectories;
 use super::make::held;
 use crate::engine::placement::{Committed, Delayed, Placement, Unplaced};
 use crate::engine::unset::Unset;
@@ -63,6 +64,8 @@ pub(super) struct Followers {
 struct How {
     before: Before,
     reasons: Reasons,
+    /// A basis has the link as well, and the leader is taken from there.
+    of_basis: bool,
 }
 
 /// What has the follower's name.
@@ -162,7 +165,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         &mut self,
         path: &RelPath,
         (listing, index): (&Listing, usize),
-        old: Option<(&Scan, usize)>,
+        (old, bases): (Option<(&Scan, usize)>, Option<&BasisDirectories>),
         reasons: Reasons,
         followers: &mut Followers,
     ) -> Result<Option<Step>> {
@@ -188,11 +191,17 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if append_only && !is_its_own {
             self.tell_own_file(path, name)?;
         }
-        if let Some(before) = self.before_link(path, (name, entry.kind), old)? {
+        if let Some(before) = self.before_link(path, name, old)? {
+            let leader = (&directory, leader_name.as_slice());
+            let of_basis = before == Before::Nothing
+                && bases.is_some_and(|bases| self.is_linked_in_basis(bases, path, (listing, index), leader));
+            if before == Before::Nothing && !of_basis {
+                self.count_kind(OfKind::NEW, entry.kind);
+            }
             let Ok(valid) = Name::new(name) else { return Err(Error::internal("a name that was checked")) };
             let is_told = followers.listing.push(valid, entry.kind, entry.size, entry.meta, listing.target(entry));
             debug_assert!(is_told, "part of a listing that fits");
-            followers.how.push(How { before, reasons });
+            followers.how.push(How { before, reasons, of_basis });
             let index = followers.listing.len() - 1;
             followers.listing.add_follower(index, Leader { directory: &directory, name: &leader_name });
         }
@@ -229,12 +238,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     /// Takes account of a link that is to be made; nothing when something is in its way.
-    fn before_link(
-        &mut self,
-        path: &RelPath,
-        (name, kind): (&[u8], Kind),
-        old: Option<(&Scan, usize)>,
-    ) -> Result<Option<Before>> {
+    fn before_link(&mut self, path: &RelPath, name: &[u8], old: Option<(&Scan, usize)>) -> Result<Option<Before>> {
         let before = old.and_then(|(old, at)| old.listing.get(at));
         let full = path.join_bytes(name);
         if self.failed.contains_entry(path, name) {
@@ -248,7 +252,6 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if before_is == Before::Nothing {
             self.guard.created();
             self.session.count(Counter::entries_to_create, 1);
-            self.count_kind(OfKind::NEW, kind);
         }
         if before_is == Before::Directory
             && let Some(conflict) = self.why_it_stays(path, &full, old.map(|(old, _)| old))
@@ -389,8 +392,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
         leader: Leader<'_>,
         how: How,
     ) -> Result<Option<Item>> {
-        let action = if how.before == Before::Nothing { Action::Create } else { Action::Update };
-        let reasons = how.reasons.union(Reasons::HARD_LINK);
+        let (action, reasons) = match how {
+            How { of_basis: true, .. } if !self.options.tells_copies() => return Ok(None),
+            How { of_basis: true, .. } => (Action::Copy, Reasons::default()),
+            How { before: Before::Nothing, reasons, .. } => (Action::Create, reasons.union(Reasons::HARD_LINK)),
+            How { reasons, .. } => (Action::Update, reasons.union(Reasons::HARD_LINK)),
+        };
         let leader = || RelPath::new(&leader.path()).ok().map(Box::new);
         self.prepared(|| Item { action, reasons, leader: leader(), ..self.item_of(listing, entry, path) })
     }
@@ -414,7 +421,7 @@ fn status_of(directory: &impl Directory, name: &[u8]) -> storage::Result<Option<
 }
 
 /// Whether two names are of one inode.
-fn is_one(one: &Status, other: &Status) -> bool {
+pub(super) fn is_one(one: &Status, other: &Status) -> bool {
     (one.device, one.stamp.ino) == (other.device, other.stamp.ino)
 }
 

@@ -34,7 +34,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.session.count(Counter::directories_created, 1);
         match self.basis_of_directory(bases, &meta) {
-            None => self.item_of_directory(Action::Create, path, meta, Reasons::MISSING)?,
+            None => {
+                self.session.count(Counter::directories_new, 1);
+                self.item_of_directory(Action::Create, path, meta, Reasons::MISSING)?;
+            }
             Some(reasons) if reasons.is_empty() && !self.options.tells_copies() => {}
             Some(reasons) => self.item_of_directory(Action::Copy, path, meta, reasons)?,
         }

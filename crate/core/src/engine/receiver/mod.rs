@@ -27,6 +27,7 @@ mod moves;
 mod older;
 mod planned;
 mod put;
+mod told_first;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -34,7 +35,8 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use sparsync_proto::session::{self as machine, ProfileExchange, ReceiverTerms};
 use sparsync_proto::{
-    Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Listing, Meta, OwnerNames, Paths, RelPath, Rules,
+    Attributes, Deletion, Durability, Grant, InForce, IssueKind, Item, Listing, Meta, OwnerNames, Paths, RelPath,
+    Request, Rules,
 };
 
 use super::attributes::AttributePolicy;
@@ -64,6 +66,7 @@ use links::Links;
 use moves::Moves;
 pub(crate) use planned::Stamps;
 pub(crate) use put::{PutInPlace, PutOutcome, Told};
+use told_first::WaitingItems;
 
 /// Where content goes.
 pub(crate) struct Destination<S> {
@@ -148,6 +151,21 @@ pub(crate) struct ItemOptions {
     pub(crate) unchanged: bool,
     /// There is one for each backup.
     pub(crate) backups: bool,
+    /// Those of deletions come before all others.
+    pub(crate) deletions_first: bool,
+}
+
+impl ItemOptions {
+    /// Those that a request asks for.
+    pub(crate) fn of(request: &Request) -> Self {
+        Self {
+            told: request.itemize,
+            details: request.item_details,
+            unchanged: request.itemize && request.item_unchanged,
+            backups: request.itemize && request.item_backups,
+            deletions_first: request.itemize && request.item_deletions_first,
+        }
+    }
 }
 
 /// Says of a path below the destination whether its directory is a source.
@@ -442,6 +460,8 @@ struct Receiver<'a, S: WriteStorage> {
     source_errors: u64,
     /// What only the destination has.
     extras: Vec<Extra>,
+    /// Items that wait for those of deletions.
+    waiting_items: WaitingItems,
     /// The names that the source has in each directory, where it is decided once more what only the destination has.
     source_names: Option<Vec<(RelPath, Listing)>>,
     /// The rules that are in force in directories where something was left out, by their paths: the sender may send that.
@@ -500,6 +520,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             unlisted: None,
             source_errors: 0,
             extras: Vec::new(),
+            waiting_items: WaitingItems::new(options),
             // Beside a single file nothing is the run's.
             source_names: (options.decides_again() && destination.file_name.is_none()).then(Vec::new),
             in_force: HashMap::new(),

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::carrier::Carrier;
 use super::lock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::address::resolve;
+use crate::net::address::{Route, resolve};
 use crate::net::connect::{ConnectOptions, Connected, first_to_answer, in_phase};
 use crate::net::dial::Udp;
 use crate::net::listen::{Accepted, ListenOptions, Listener, listen};
@@ -64,6 +64,8 @@ pub struct BesideOptions {
     pub is_required: bool,
     /// What decides how much this end sends by it.
     pub congestion: Congestion,
+    /// Which way is taken there.
+    pub route: Route,
 }
 
 /// What an end does about QUIC.
@@ -491,8 +493,10 @@ async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result
     let mut options = ConnectOptions::new(host, offer.port, identity);
     options.trust.pins = vec![key];
     options.congestion = asked.congestion;
+    options.route = asked.route;
     let (options, expected) = (Arc::new(options), [KnownKey::pin(key)]);
-    let own = offer.address.map(|address| SocketAddr::new(address, offer.port));
+    let route = asked.route;
+    let own = offer.address.map(|address| SocketAddr::new(address, offer.port)).filter(|own| route.takes(*own));
     let by_itself = async {
         let own = own.ok_or_else(|| unmet("it does not know its address"))?;
         first_to_answer(&options, &expected, vec![own], deadline).await
@@ -502,7 +506,7 @@ async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result
         let _ = timeout(NAME_AFTER, &mut has_failed).await;
         let found = timeout_at(deadline, resolve(host, offer.port)).await;
         let mut addresses = found.ok().and_then(std::result::Result::ok).unwrap_or_default();
-        addresses.retain(|address| Some(*address) != own);
+        addresses.retain(|address| Some(*address) != own && route.takes(*address));
         if addresses.is_empty() {
             return Err(unmet("no other address of the host is known"));
         }

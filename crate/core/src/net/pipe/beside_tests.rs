@@ -15,6 +15,7 @@ use super::tests::{over_with, socket};
 use super::{End, PipeConnection};
 use crate::error::{Error, Result};
 use crate::net::Congestion;
+use crate::net::Route;
 use crate::net::connect::{ConnectOptions, Connected, connect};
 use crate::transport::{Connection as _, Transport};
 use crate::trust::{Identity, PublicKey};
@@ -31,6 +32,7 @@ fn asks(host: &str) -> Part {
         ports: (0, 0),
         is_required: true,
         congestion: Congestion::default(),
+        route: Route::default(),
     })
 }
 
@@ -119,6 +121,7 @@ async fn an_end_without_a_port_or_an_address_says_so() {
             ports,
             is_required: true,
             congestion: Congestion::default(),
+            route: Route::default(),
         });
         let (near, _far) = tokio::join!(end(a, End::Initiator, asks), end(b, End::Acceptor, part));
         near.carrier.require_quic().await.expect_err("it does not stand")

@@ -1,10 +1,11 @@
 //! A client's way to a server over TCP.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::{handshake_error, no_common_version, shown};
@@ -47,7 +48,7 @@ pub(in crate::net) async fn connect_to(
     expected: Vec<KnownKey>,
     remote: SocketAddr,
 ) -> Result<Connected> {
-    let mut stream = TcpStream::connect(remote)
+    let mut stream = reach(options.route.local_for(remote), remote)
         .await
         .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()).because(error))?;
     let address = match &options.proxy {
@@ -58,6 +59,12 @@ pub(in crate::net) async fn connect_to(
         None => address::canonical(remote).to_string(),
     };
     secure(options, expected, stream, address).await
+}
+
+async fn reach(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(local)?;
+    socket.connect(remote).await
 }
 
 /// Has both ends prove who they are.

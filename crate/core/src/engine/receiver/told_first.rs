@@ -1,0 +1,88 @@
+//! Deletions that are told before all else, as rsync lists them: nothing is removed before the content is in place, but what is
+//! to be removed is known when both walks have ended.
+
+use std::cell::RefCell;
+
+use sparsync_proto::Item;
+
+use super::delete::{in_order, item_of};
+use super::{Extra, Receiver, ReceiverOptions};
+use crate::error::Result;
+use crate::storage::{Removal, WriteStorage, remove_tree};
+
+/// Beyond so many items that wait, they are told as they come, and those of deletions when those are made.
+const WAITING_MAX: usize = 100_000;
+
+/// Items that wait for those of deletions.
+#[derive(Default)]
+pub(super) struct WaitingItems {
+    /// Nothing where none wait, or not any more.
+    items: RefCell<Option<Vec<Item>>>,
+    /// Those of deletions have been told.
+    pub(super) told: bool,
+}
+
+impl WaitingItems {
+    pub(super) fn new(options: &ReceiverOptions) -> Self {
+        let (writes, deletion, items) = (&options.writes, options.deletion, options.items);
+        // Where what is deleted, or told of it, depends on what comes in between, it is told when it is done.
+        let is_known = !deletion.after
+            && deletion.max.is_none()
+            && !writes.detects_renames
+            && writes.missing.is_empty()
+            && !items.backups
+            && options.stamps.is_none();
+        let waits = items.told && items.deletions_first && deletion.delete && is_known;
+        Self { items: RefCell::new(waits.then(Vec::new)), told: false }
+    }
+
+    /// Lets an item wait; gives it back, behind all that have waited, where it is to be told.
+    pub(super) fn take(&self, item: Item) -> Vec<Item> {
+        let mut waiting = self.items.borrow_mut();
+        let Some(items) = waiting.as_mut() else { return vec![item] };
+        items.push(item);
+        if items.len() > WAITING_MAX { waiting.take().unwrap_or_default() } else { Vec::new() }
+    }
+}
+
+impl<S: WriteStorage> Receiver<'_, S> {
+    /// Tells what will be deleted, now that both walks have ended, and then all that has waited for that.
+    pub(super) fn tell_deletions_first(&mut self) -> Result<()> {
+        let Some(waiting) = self.waiting_items.items.take() else { return Ok(()) };
+        let is_unread = self.source_errors > 0 && !self.options.deletion.ignore_errors;
+        let is_refused = !is_unread && !self.options.deletion.allow_mass && self.guard.verdict().is_some();
+        if !is_unread && !is_refused && self.lost_source(&[]).is_none() {
+            self.tell_extras()?;
+            self.waiting_items.told = true;
+        }
+        waiting.into_iter().try_for_each(|item| self.options.report.item(item, self.session))
+    }
+
+    fn tell_extras(&mut self) -> Result<()> {
+        in_order(&mut self.extras);
+        let Some(root) = &self.destination.root else { return Ok(()) };
+        let (session, options) = (self.session, self.options);
+        let mut told = Ok(());
+        let mut tell = |path: &[u8], kind| {
+            if told.is_ok() {
+                told = options.report.item(item_of(kind, path), session);
+            }
+        };
+        let mut removal = Removal {
+            dry_run: true,
+            judge: Some(&options.judge),
+            device: self.top_device.filter(|_| options.one_file_system),
+            on_removed: Some(&mut tell),
+            backups: self.backups(),
+            widened: self.widened(),
+            ..Removal::default()
+        };
+        for Extra { path, in_force, .. } in &self.extras {
+            removal.in_force = in_force.clone();
+            // What cannot be looked at cannot be removed either, which is told then.
+            let _ = remove_tree(root, path, &mut removal);
+        }
+        drop(removal);
+        told
+    }
+}
