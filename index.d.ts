@@ -53,6 +53,8 @@ export declare class NativeDial {
 export declare class NativeJob {
   /** The next events, at most `max`; `null` when the run is over and all were read. */
   nextEvents(max: number): Promise<Array<NativeEvent> | null>
+  /** Limits what is sent in a second from now on, in bytes; 0 is no limit. */
+  setBwlimit(bytesPerSecond: number): void
   /** Writes the counters, in the order of `statNames()`. */
   stats(into: Float64Array): void
   /** Ends the run soon. */
@@ -671,6 +673,8 @@ export interface NativeSnapshot {
   isAsked: boolean
   /** What did not change is linked to the newest one. */
   linksNewest: boolean
+  /** It shares blocks with that, and is no hard link. */
+  reflinks: boolean
   /** How many of the last ones are kept. */
   last: number
   /** Of how many hours one is kept. */
@@ -755,6 +759,8 @@ export interface NativeTransfer {
   acls: boolean
   /** Devices; when off they are treated as what is never carried. */
   devices: boolean
+  /** Devices of the source arrive as files of what they hold. */
+  copyDevices: boolean
   /** FIFOs and sockets; when off they are treated as what is never carried. */
   specials: boolean
   /** Directories of the source where another file system begins are not gone into. */
@@ -812,6 +818,8 @@ export interface NativeTransfer {
   wholeFile?: boolean
   /** Files that are there are written over, and not replaced. */
   inplace: boolean
+  /** Devices of the destination that have the place of files are written to, and stay. */
+  writeDevices: boolean
   /** Files that are shorter than at the source get what they lack, in place; others that are there get no content. */
   append: boolean
   /** A large file that is new is made of one of a similar name, or of its size and time, in its directory. */
@@ -848,6 +856,8 @@ export interface NativeTransfer {
   copyDest: Array<Uint8Array>
   /** What one of these directories has as the source has it becomes a hard link to that. */
   linkDest: Array<Uint8Array>
+  /** What one of these directories has as the source has it becomes a file of its own that shares the blocks of that. */
+  reflinkDest: Array<Uint8Array>
   /** Entries that the source does not have are deleted. */
   delete: boolean
   /** What rules leave out is deleted too: rules for no end in particular are for the sender alone. */

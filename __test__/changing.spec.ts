@@ -1,13 +1,13 @@
 // A file that never rests while it is read, such as a log: refused as a mix, or taken as it was when it was opened.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
 
 import { cli, exit, quietly } from './helpers/cli.js';
 import { start } from './helpers/process.js';
 import { Random } from './helpers/random.js';
-import { canMount, setup } from './helpers/setup.js';
+import { setup } from './helpers/setup.js';
+import { canShare, mountSharing } from './helpers/sharing.js';
 import { dir } from './helpers/temp.js';
 
 /** Adds to a file without a rest. */
@@ -85,27 +85,6 @@ let count = 0;
   setImmediate(write);
 })();
 `;
-
-/** What it takes to make a file system that shares blocks. */
-const canShare =
-  canMount &&
-  spawnSync('sh', ['-c', 'command -v mkfs.xfs && losetup --find && grep -w xfs /proc/filesystems']).status === 0;
-
-/** Mounts a file system that shares blocks. */
-function mountSharing(t: ExecutionContext, path: string): void {
-  const image = `${path}.img`;
-  writeFileSync(image, '');
-  truncateSync(image, 320 << 20);
-  mkdirSync(path);
-  for (const [command, ...args] of [
-    ['mkfs.xfs', '-q', image],
-    ['mount', '-o', 'loop', image, path],
-  ] as const) {
-    const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`${command}: ${stderr}`);
-  }
-  t.teardown(() => spawnSync('umount', ['-l', path]));
-}
 
 const onSharing = canShare ? test.serial : test.serial.skip;
 onSharing('a file that is written all the time arrives as it was at one moment, where it can be frozen', async (t) => {

@@ -1,5 +1,6 @@
 // Files that are written over where they stand: --inplace, --append, --append-verify.
-import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { sync } from '../dist/index.js';
 import { besideRsync, make, randomTrees } from './helpers/beside.js';
@@ -36,6 +37,46 @@ judged('a file that is written over keeps its inode and its links, small and lar
   linkSync(`${work}/d/f`, `${work}/d/g`);
   t.is((await cli(t, user, ['-a', '--inplace', `${work}/s/`, `${work}/d/`])).code, 0);
   t.is(readFileSync(`${work}/d/g`, 'utf8'), 'new content');
+});
+
+// Seen red with what lies behind a hole cut off, as it was where all of it came anew.
+judged('in place with -S, and with holes of the source, what is right already does not travel', async (t) => {
+  const { work, served, url, access, client: user } = await setup(t);
+  const random = new Random(t.title);
+  const parts = Array.from({ length: 6 }, () => random.bytes(2 * MIB));
+  const old = Buffer.concat(parts);
+  const [zeros, changed] = [Buffer.alloc(MIB), random.bytes(8192)];
+  // Zeros in place of data, what is right behind them, a change, and zeros at the end.
+  const content = Buffer.concat([...parts.slice(0, 2), zeros, old.subarray(5 * MIB)]);
+  changed.copy(content, 7 * MIB);
+  zeros.copy(content, 11 * MIB);
+  for (const [name, holes, flags] of [
+    ['zeros', false, ['-S']],
+    ['holes', true, ['-S']],
+    ['plain', true, []],
+  ] as const) {
+    make(work, { [`${name}/x`]: '', [`${name}-back/x`]: '' });
+    make(served, { [`${name}/x`]: '' });
+    writeFileSync(`${work}/${name}/f`, content);
+    if (holes) execFileSync('fallocate', ['-d', `${work}/${name}/f`]);
+    for (const tree of [`${served}/${name}`, `${work}/${name}-back`]) {
+      writeFileSync(`${tree}/f`, old);
+      utimesSync(`${tree}/f`, 1, 1);
+    }
+    const options = { ...access, inplace: true, sparse: flags.length > 0, compression: 'never' as const };
+    const pushed = await sync(`${work}/${name}`, url(name), options);
+    const pulled = await sync(url(name), `${work}/${name}-back`, options);
+    for (const [tree, { stats }] of [
+      [`${served}/${name}`, pushed],
+      [`${work}/${name}-back`, pulled],
+    ] as const) {
+      t.true(readFileSync(`${tree}/f`).equals(content), name);
+      // Zeros that are no holes at the source travel.
+      t.true(stats.bytesTransferred < MIB / 2 + (holes ? 0 : 2 * MIB), `${name}: ${stats.bytesTransferred}`);
+      t.true(lstatSync(`${tree}/f`).blocks * 512 <= 10 * MIB + 65_536, `${name}: ${lstatSync(`${tree}/f`).blocks}`);
+    }
+    t.is((await cli(t, user, ['-ac', '--inplace', ...flags, `${work}/${name}/`, url(name)])).stdout, '', name);
+  }
 });
 
 judged('random trees in place are as rsync leaves them', async (t) => {

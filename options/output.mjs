@@ -53,7 +53,7 @@ export const rows = [
     name: 'itemDeletionsFirst',
     kind: flag(),
     calls: WRITING,
-    field: { number: 210, at: 'item_deletions_first', optional: true },
+    field: { number: 213, at: 'item_deletions_first', optional: true },
     meaning: 'The items of what is deleted come before all others.',
   },
   {

@@ -1,17 +1,12 @@
 // Every option of rsync 3.5.0, as its own --help lists them, and why those are refused that this command does not have. The rest of
 // what is said of them follows from the table of options.
 
-/** Why an option means nothing here, by its names without dashes. */
-const NO_CONTENT = 'a device is made, and its content is neither read nor written';
-
 /** Refused options with their reasons. Silence about them could lose data. */
 export const REFUSED = {
   'old-dirs': 'it is for rsync of before 2005; -d carries directories without going into them',
   'old-d': 'it is for rsync of before 2005; -d carries directories without going into them',
   'insecure-links': 'what options name is held open, and no symlink on the way is trusted',
   'confine-root': 'a server confines each key to its prefix (serve --allow)',
-  'copy-devices': NO_CONTENT,
-  'write-devices': NO_CONTENT,
   'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
   crtimes: 'Linux lets nobody set the time at which a file was made',
   'copy-as': 'the command runs as whoever starts it, and a server as whoever started that',
@@ -84,6 +79,8 @@ const DIFFERS = {
   'delete-delay': 'as `--delete`',
   del: 'as `--delete`',
   inplace: 'for files that are there',
+  'copy-devices': 'a character device is not opened, and arrives empty',
+  'write-devices': 'a block device that is mounted, or in use otherwise, is refused',
   fuzzy: 'of large files; which file is similar is judged in another way',
   'delay-updates': 'what was complete when a run is cut is sent again',
   fsync: '`--durability=file`',

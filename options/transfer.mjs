@@ -1,4 +1,4 @@
-import { EVERY } from './calls.mjs';
+import { EVERY, WRITING } from './calls.mjs';
 import { flag, own, remoteOption, rules } from './kinds.mjs';
 
 export const title = 'What is transferred';
@@ -277,6 +277,15 @@ export const rows = [
     flag: 'devices',
     help: 'make devices, as root and where permitted',
     verify: 'compare devices (default; --no-devices)',
+  },
+  {
+    name: 'copyDevices',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 212, at: 'copy_devices' },
+    meaning: 'Devices of the source arrive as files of what they hold.',
+    flag: 'copy-devices',
+    help: 'carry what devices of SRC hold, as files',
   },
   {
     name: 'specials',

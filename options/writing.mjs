@@ -22,6 +22,16 @@ export const rows = [
     help: 'write over files, so that a run that is cut off leaves them torn',
   },
   {
+    name: 'writeDevices',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 211, at: 'write_devices' },
+    meaning: 'Devices of the destination that have the place of files are written to, and stay.',
+    flag: 'write-devices',
+    implies: ['inplace'],
+    help: 'write content of files to devices that stand in their place (implies --inplace)',
+  },
+  {
     name: 'append',
     kind: flag(),
     field: { number: 120, at: 'append' },
@@ -121,6 +131,11 @@ export const rows = [
     help: 'make a snapshot below DEST, named by its time, of hard links to what the newest has alike',
   },
   {
+    kind: own(),
+    flag: 'snapshot-reflinks',
+    help: 'with --snapshot: clones (reflinks) of what the newest has alike, in place of hard links',
+  },
+  {
     kind: own({ value: 'NUM' }),
     flag: 'keep-last',
     help: 'keep the last NUM snapshots (with --snapshot: remove those that no --keep- keeps)',
@@ -195,5 +210,15 @@ export const rows = [
     meaning: 'What one of these directories has as the source has it becomes a hard link to that.',
     flag: 'link-dest',
     help: 'make hard links to what DIR has alike',
+  },
+  {
+    name: 'reflinkDest',
+    kind: directories(),
+    calls: WRITING,
+    field: { number: 210, at: 'reflink_dest' },
+    meaning:
+      'What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.',
+    flag: 'reflink-dest',
+    help: 'make clones (reflinks) of what DIR has alike, copies where the file system has none',
   },
 ];

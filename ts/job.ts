@@ -1,6 +1,9 @@
+import { integer } from './check.js';
 import type { SyncEvent, SyncResult } from './events.js';
 import type { Run } from './run.js';
 import type { SyncStats } from './stats.js';
+
+const rate = integer(0, Number.MAX_SAFE_INTEGER, 'bytes per second');
 
 /**
  * A sync under way. Await it for its result, iterate it for its events, or both.
@@ -73,6 +76,18 @@ export class SyncJob implements PromiseLike<SyncResult>, AsyncIterable<SyncEvent
    */
   cancel(reason?: unknown): void {
     this.#run.cancel(reason);
+  }
+
+  /**
+   * Limits what is sent from now on, in bytes per second, in either direction; 0 lifts the limit. It holds for further attempts, too. Before
+   * the job is under way it takes the place of the option `bwlimit`.
+   *
+   * @throws ConfigError when it is no whole number from 0 to 2^53 - 1.
+   *
+   * @example `job.setBwlimit(officeHours() ? 2_000_000 : 0)`
+   */
+  setBwlimit(bytesPerSecond: number): void {
+    this.#run.setBwlimit(rate(bytesPerSecond, 'bytesPerSecond'));
   }
 
   /** The counters at this moment; after the end the final ones, also after an error. */

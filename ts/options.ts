@@ -18,6 +18,15 @@ export interface SnapshotOptions {
    */
   previous?: PathLike | false | undefined;
   /**
+   * What did not change becomes a file of its own that shares its blocks with that (a reflink), in place of a hard link: what writes to one
+   * snapshot, or changes its attributes, leaves the others alone. Where the file system has no reflinks it is copied, which is told once.
+   *
+   * Default: `false`.
+   *
+   * @example `snapshot: { reflink: true }`
+   */
+  reflink?: boolean | undefined;
+  /**
    * Which snapshots stay, once the new one is made; what has no snapshot's name stays in any case, and so does the newest one.
    * Nothing is removed when something is missing in the new one, unless `ignoreErrors` says so. Of moments to come none is counted or removed.
    *
@@ -449,6 +458,15 @@ export interface TransferOptions {
    */
   devices?: boolean | undefined;
   /**
+   * Let devices of the source arrive as files of what they hold, with the mode and owner of the device, and the time of the run: what is written to a
+   * device need not change its time, so it is looked at each time. A character device is not opened, and arrives empty. To pull them takes the right `special` at a server.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('/dev/vdb', 'disk.img', { copyDevices: true })`
+   */
+  copyDevices?: boolean | undefined;
+  /**
    * Make FIFOs (named pipes) and sockets at the destination; a server asks for the right `special`. Otherwise they are
    * left out.
    *
@@ -790,6 +808,16 @@ export interface TransferOptions {
    */
   inplace?: boolean | undefined;
   /**
+   * Write the content of a file to the device that has its place at the destination, in place of making a file of it; turns `inplace` on. A
+   * device is as a file of all that it holds: when its size and time are the file's it is passed over, and what lies behind the end of a
+   * shorter file stays. A block device that is mounted, or in use otherwise, is refused. On a server it takes the rights `write` and `special`.
+   *
+   * Default: `false`.
+   *
+   * @example `await sync('disk.img', '/dev/vdb', { writeDevices: true })`
+   */
+  writeDevices?: boolean | undefined;
+  /**
    * Send files that changed whole. Otherwise, of those from 256 KiB on, what the destination has of them in any place does not
    * travel: both ends compare parts of what they have by digests. A server tells those to a key with the right `read` alone.
    *
@@ -940,6 +968,15 @@ export interface TransferOptions {
    * @example `linkDest: '../2026-11-27'`
    */
   linkDest?: PathLike | readonly PathLike[] | undefined;
+  /**
+   * As {@link TransferOptions.linkDest}, but what is alike becomes a file of its own that shares its blocks with that (a reflink, as on XFS
+   * and btrfs). Where the file system has none it is copied, which is told once as a warning.
+   *
+   * Default: none.
+   *
+   * @example `reflinkDest: '../2026-11-27'`
+   */
+  reflinkDest?: PathLike | readonly PathLike[] | undefined;
   /**
    * The most that the sender sends in a second, in bytes; 0 is no limit. What travels is spread evenly, in both directions.
    *

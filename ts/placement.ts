@@ -45,6 +45,7 @@ export interface PlacementSettings {
   readonly compareDest: readonly Uint8Array[];
   readonly copyDest: readonly Uint8Array[];
   readonly linkDest: readonly Uint8Array[];
+  readonly reflinkDest: readonly Uint8Array[];
   readonly filesFrom: FileList | undefined;
   readonly batch: BatchUse | undefined;
 }
@@ -308,8 +309,9 @@ function endsWithSlash(target: Target): boolean {
 }
 
 /** Whether directories are named that hold what the destination holds, or that lie relative to it: as the user named it. */
-function hasDirectories({ backupDir, tempDir, compareDest, copyDest, linkDest }: PlacementSettings): boolean {
-  return [backupDir, tempDir, compareDest, copyDest, linkDest].some(({ length }) => length > 0);
+function hasDirectories(settings: PlacementSettings): boolean {
+  const { backupDir, tempDir, compareDest, copyDest, linkDest, reflinkDest } = settings;
+  return [backupDir, tempDir, compareDest, copyDest, linkDest, reflinkDest].some(({ length }) => length > 0);
 }
 
 /** Whether the source is a directory. One that is not there is none: the engine will say so. */

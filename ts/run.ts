@@ -40,6 +40,8 @@ export class Run {
   #before = NO_COUNTERS;
   #reader: CounterReader | undefined;
   #job: NativeJob | undefined;
+  /** What was set of it since the run began. */
+  #bwlimit: number | undefined;
   /** Of a run whose plan is saved, or that applies one. */
   #planning: Planning | undefined;
   #stopPlanning: (() => void) | undefined;
@@ -85,6 +87,12 @@ export class Run {
     this.#onStop?.();
     this.#stopPlanning?.();
     this.#job?.cancel();
+  }
+
+  /** Limits what is sent in a second from now on, in this attempt and in further ones. */
+  setBwlimit(bytesPerSecond: number): void {
+    this.#bwlimit = bytesPerSecond;
+    this.#job?.setBwlimit(bytesPerSecond);
   }
 
   /** The counters at this moment, over all attempts. */
@@ -263,6 +271,7 @@ export class Run {
     const request = engineRequest(placement, settings, { items, lossless, stamps, planned: this.#planning?.planned });
     const job = client === undefined ? native.startLocal(request, placement.localDestination) : client.start(request);
     this.#job = job;
+    if (this.#bwlimit !== undefined) job.setBwlimit(this.#bwlimit);
     this.#stream.follow(job);
     if (lossless && !this.#iterated) this.discard();
     // A cancellation during the steps above found no job to stop.

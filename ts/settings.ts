@@ -79,6 +79,9 @@ export interface BatchUse {
   readonly file: Uint8Array;
 }
 
+/** Of these options a run has one at most. */
+const BASES = ['compareDest', 'copyDest', 'linkDest', 'reflinkDest'] as const;
+
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 const KEY = /^ed25519:[A-Za-z0-9+/]{43}=?$/;
@@ -217,6 +220,7 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     throw new ConfigError('options acls and perms: false exclude each other: an ACL and the mode are one thing');
   }
   const engine = engineOptions(given);
+  engine.inplace ||= engine.writeDevices;
   if (given.deleteExcluded === true) {
     engine.delete = true;
     engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
@@ -238,11 +242,12 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   engine.omitDirTimes ||= engine.backup && engine.backupDir.length === 0;
   const previous = given.snapshot?.previous;
   if (previous !== undefined && previous !== false) {
-    if (engine.linkDest.length > 0) throw new ConfigError('options snapshot.previous and linkDest exclude each other');
-    engine.linkDest = [pathOf(previous)];
+    const like = given.snapshot?.reflink === true ? 'reflinkDest' : 'linkDest';
+    if (engine[like].length > 0) throw new ConfigError(`options snapshot.previous and ${like} exclude each other`);
+    engine[like] = [pathOf(previous)];
   }
-  if (engine.linkDest.length > 0 || engine.copyDest.length > 0) engine.snapshot.linksNewest = false;
-  const bases = (['compareDest', 'copyDest', 'linkDest'] as const).filter((name) => engine[name].length > 0);
+  const bases = BASES.filter((name) => engine[name].length > 0);
+  if (bases.length > 0) engine.snapshot.linksNewest = false;
   if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
   if (engine.partialDir.length > 0) {
     engine.partial = true;
@@ -260,6 +265,12 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
   const other = Object.entries(aside).find(([, isGiven]) => isGiven)?.[0];
   if ((engine.inplace || engine.append) && other !== undefined) {
     throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
+  }
+  if (engine.writeDevices && !(given.inplace ?? true)) {
+    throw new ConfigError('options writeDevices and inplace: false exclude each other');
+  }
+  if (engine.writeDevices && engine.backup) {
+    throw new ConfigError('options writeDevices and backup exclude each other: what a device holds is not kept');
   }
   if (engine.preallocate && engine.sparse) throw new ConfigError('options preallocate and sparse exclude each other');
   if (engine.suffix === '') {

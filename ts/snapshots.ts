@@ -1,4 +1,4 @@
-import { group, integer } from './check.js';
+import { flag, group, integer } from './check.js';
 import type { Check, Checked } from './check.js';
 import { ConfigError } from './errors.js';
 import { pathOption } from './paths.js';
@@ -19,6 +19,7 @@ const rule: Check<Checked<KeepRule>> = group<KeepRule>(recordOf(KEPT, () => coun
 
 const options: Check<Checked<SnapshotOptions>> = group<SnapshotOptions>({
   previous: (value: unknown, name: string): PathLike | false => (value === false ? false : pathOption(value, name)),
+  reflink: flag,
   keep: (value: unknown, name: string) => {
     const given = rule(value, name);
     if (Object.values(given).some((number) => number > 0)) return given;
@@ -36,6 +37,7 @@ export function nativeSnapshot(given: SnapshotOptions | undefined): NativeSnapsh
   return {
     isAsked: given !== undefined,
     linksNewest: given !== undefined && given.previous === undefined,
+    reflinks: given?.reflink === true,
     ...recordOf(KEPT, (word) => given?.keep?.[word] ?? 0),
   };
 }

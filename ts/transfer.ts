@@ -32,6 +32,7 @@ const OFF = [
   'fakeSuper',
   'remoteFakeSuper',
   'acls',
+  'copyDevices',
   'oneFileSystem',
   'omitMountPoints',
   'pruneEmptyDirs',
@@ -48,6 +49,7 @@ const OFF = [
   'ignoreExisting',
   'existing',
   'inplace',
+  'writeDevices',
   'append',
   'fuzzy',
   'fuzzyDest',
@@ -99,6 +101,7 @@ export const TRANSFER_CHECKS: {
   readonly remoteFakeSuper: Check<boolean>;
   readonly acls: Check<boolean>;
   readonly devices: Check<boolean>;
+  readonly copyDevices: Check<boolean>;
   readonly specials: Check<boolean>;
   readonly oneFileSystem: Check<boolean>;
   readonly omitMountPoints: Check<boolean>;
@@ -126,6 +129,7 @@ export const TRANSFER_CHECKS: {
   readonly minSize: Check<number>;
   readonly wholeFile: Check<boolean>;
   readonly inplace: Check<boolean>;
+  readonly writeDevices: Check<boolean>;
   readonly append: Check<boolean>;
   readonly fuzzy: Check<boolean>;
   readonly fuzzyDest: Check<boolean>;
@@ -144,6 +148,7 @@ export const TRANSFER_CHECKS: {
   readonly compareDest: Check<PathLike | readonly PathLike[]>;
   readonly copyDest: Check<PathLike | readonly PathLike[]>;
   readonly linkDest: Check<PathLike | readonly PathLike[]>;
+  readonly reflinkDest: Check<PathLike | readonly PathLike[]>;
   readonly delete: Check<boolean>;
   readonly deleteExcluded: Check<boolean>;
   readonly deleteAfter: Check<boolean>;
@@ -192,6 +197,7 @@ export const TRANSFER_CHECKS: {
     compareDest: pathsOption,
     copyDest: pathsOption,
     linkDest: pathsOption,
+    reflinkDest: pathsOption,
     missingSources: oneOf(...MISSING_SOURCES),
     maxDelete: integer(0, Number.MAX_SAFE_INTEGER, 'entries'),
     allowMassDelete: flag,
@@ -209,13 +215,16 @@ export const TRANSFER_CHECKS: {
 
 /** What only concerns writing, so that `plan` does not take it. */
 export const NOT_IN_PLAN = [
+  'copyDevices',
   'strictAttributes',
+  'writeDevices',
   'fuzzy',
   'fuzzyDest',
   'detectRenames',
   'verifyCopies',
   'publish',
   'keepPrevious',
+  'reflinkDest',
   'dryRun',
   'mkpath',
   'sparse',
@@ -239,6 +248,7 @@ export const NOT_IN_PLAN = [
 /** What `verify` does not take. */
 export const NOT_IN_VERIFY = [
   'keepDirLinks',
+  'copyDevices',
   'superUser',
   'strictAttributes',
   'compare',
@@ -250,6 +260,7 @@ export const NOT_IN_VERIFY = [
   'minSize',
   'wholeFile',
   'inplace',
+  'writeDevices',
   'append',
   'fuzzy',
   'fuzzyDest',
@@ -268,6 +279,7 @@ export const NOT_IN_VERIFY = [
   'compareDest',
   'copyDest',
   'linkDest',
+  'reflinkDest',
   'delete',
   'deleteExcluded',
   'deleteAfter',
@@ -321,6 +333,7 @@ interface Given {
   remoteFakeSuper?: boolean;
   acls?: boolean;
   devices?: boolean;
+  copyDevices?: boolean;
   specials?: boolean;
   oneFileSystem?: boolean;
   omitMountPoints?: boolean;
@@ -348,6 +361,7 @@ interface Given {
   minSize?: number;
   wholeFile?: boolean;
   inplace?: boolean;
+  writeDevices?: boolean;
   append?: boolean;
   fuzzy?: boolean;
   fuzzyDest?: boolean;
@@ -366,6 +380,7 @@ interface Given {
   compareDest?: PathLike | readonly PathLike[];
   copyDest?: PathLike | readonly PathLike[];
   linkDest?: PathLike | readonly PathLike[];
+  reflinkDest?: PathLike | readonly PathLike[];
   delete?: boolean;
   deleteExcluded?: boolean;
   deleteAfter?: boolean;
@@ -417,6 +432,7 @@ export interface EngineOptions {
   remoteFakeSuper: boolean;
   acls: boolean;
   devices: boolean;
+  copyDevices: boolean;
   specials: boolean;
   oneFileSystem: boolean;
   omitMountPoints: boolean;
@@ -444,6 +460,7 @@ export interface EngineOptions {
   minSize?: number;
   wholeFile?: boolean;
   inplace: boolean;
+  writeDevices: boolean;
   append: boolean;
   fuzzy: boolean;
   fuzzyDest: boolean;
@@ -462,6 +479,7 @@ export interface EngineOptions {
   compareDest: Uint8Array[];
   copyDest: Uint8Array[];
   linkDest: Uint8Array[];
+  reflinkDest: Uint8Array[];
   delete: boolean;
   deleteExcluded: boolean;
   deleteAfter: boolean;
@@ -507,6 +525,7 @@ export function engineOptions(given: Given): EngineOptions {
       compareDest: pathsOf(given.compareDest),
       copyDest: pathsOf(given.copyDest),
       linkDest: pathsOf(given.linkDest),
+      reflinkDest: pathsOf(given.reflinkDest),
       missingSources: given.missingSources ?? 'fail',
       allowMassDelete: given.allowMassDelete ?? liftsGuards(),
       compression: given.compression ?? 'auto',

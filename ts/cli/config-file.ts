@@ -46,7 +46,7 @@ const SECRET_TEXT = /-----BEGIN |sparsync-(?:credential|invite)-1\./;
 /** Flags that only one of each row can be given of: the one on the command line leaves out those of files. */
 const EXCLUSIVE: readonly (readonly string[])[] = [
   ['delete-before', 'delete-during', 'del', 'delete-delay', 'delete-after'],
-  ['compare-dest', 'copy-dest', 'link-dest'],
+  ['compare-dest', 'copy-dest', 'link-dest', 'reflink-dest'],
 ];
 
 /** Rules of a project that would say what is deleted. */

@@ -58,6 +58,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   },
   acls: { category: 'What is transferred', help: 'carry ACLs, where permitted (implies --perms)' },
   devices: { category: 'What is transferred', help: 'make devices, as root and where permitted' },
+  'copy-devices': { category: 'What is transferred', help: 'carry what devices of SRC hold, as files' },
   specials: {
     category: 'What is transferred',
     help: 'make FIFOs and sockets, where permitted (-D: --devices --specials)',
@@ -150,6 +151,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     help: 'send whole files (default between local folders; --no-whole-file)',
   },
   inplace: { category: 'How it is written', help: 'write over files, so that a run that is cut off leaves them torn' },
+  'write-devices': {
+    category: 'How it is written',
+    help: 'write content of files to devices that stand in their place (implies --inplace)',
+  },
   append: { category: 'How it is written', help: 'add to files what they lack at their ends (implies --inplace)' },
   'append-verify': { category: 'How it is written', help: 'the same: what is there is always verified' },
   fuzzy: {
@@ -176,6 +181,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
     category: 'How it is written',
     help: 'make a snapshot below DEST, named by its time, of hard links to what the newest has alike',
   },
+  'snapshot-reflinks': {
+    category: 'How it is written',
+    help: 'with --snapshot: clones (reflinks) of what the newest has alike, in place of hard links',
+  },
   'keep-last': {
     category: 'How it is written',
     help: 'keep the last NUM snapshots (with --snapshot: remove those that no --keep- keeps)',
@@ -199,6 +208,10 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   'compare-dest': { category: 'How it is written', help: 'make nothing that DIR has alike (may be repeated)' },
   'copy-dest': { category: 'How it is written', help: 'copy from DIR what it has alike' },
   'link-dest': { category: 'How it is written', help: 'make hard links to what DIR has alike' },
+  'reflink-dest': {
+    category: 'How it is written',
+    help: 'make clones (reflinks) of what DIR has alike, copies where the file system has none',
+  },
   delete: { category: 'Deleting', help: 'remove from DEST what SRC does not have' },
   'delete-excluded': { category: 'Deleting', help: 'remove what the rules leave out, too' },
   'delete-before': {

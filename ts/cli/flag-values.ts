@@ -108,9 +108,12 @@ export function saysOnStderr(flags: ParsedFlags): boolean {
 /** What `--snapshot` and the flags of its rule say. */
 export function snapshotOf(flags: ParsedFlags): SnapshotOptions | undefined {
   const given = KEPT.filter((word) => flags.text(`keep-${word}`) !== undefined);
+  const reflink = flags.on('snapshot-reflinks');
   if (flags.on('snapshot')) {
-    return given.length === 0 ? {} : { keep: recordOf(KEPT, (word) => flags.number(`keep-${word}`) ?? 0) };
+    if (given.length === 0) return { reflink };
+    return { reflink, keep: recordOf(KEPT, (word) => flags.number(`keep-${word}`) ?? 0) };
   }
+  if (reflink) throw new ConfigError('--snapshot-reflinks goes with --snapshot');
   if (given.length > 0) throw new ConfigError(`--keep-${given[0]} goes with --snapshot`);
   return undefined;
 }

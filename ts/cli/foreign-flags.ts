@@ -7,8 +7,6 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   'old-d': 'it is for rsync of before 2005; -d carries directories without going into them',
   'insecure-links': 'what options name is held open, and no symlink on the way is trusted',
   'confine-root': 'a server confines each key to its prefix (serve --allow)',
-  'copy-devices': 'a device is made, and its content is neither read nor written',
-  'write-devices': 'a device is made, and its content is neither read nor written',
   'drop-D': 'a server makes devices for keys with the right "special" alone; --no-D sends none',
   crtimes: 'Linux lets nobody set the time at which a file was made',
   'copy-as': 'the command runs as whoever starts it, and a server as whoever started that',

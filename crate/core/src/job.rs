@@ -42,8 +42,18 @@ struct Shared {
     session: Mutex<Arc<Session>>,
     wire: Arc<WireCounters>,
     canceled: AtomicBool,
+    limit: Mutex<Limit>,
     result: watch::Sender<Option<Result<JobResult>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The limit on what a run sends in a second.
+#[derive(Default)]
+struct Limit {
+    /// What its caller has set since it began; 0 is none.
+    set: Option<u64>,
+    /// Lets the session under way know of another one.
+    apply: Option<Box<dyn Fn(u64) + Send>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,6 +107,16 @@ impl JobContext {
         session.check()?;
         Ok(session)
     }
+
+    /// Has `apply` change the limit of a session that began with the one `asked` for, whenever the run's caller says so, and now where he
+    /// has said so before.
+    pub(crate) fn limited_by(&self, asked: u64, apply: impl Fn(u64) + Send + 'static) {
+        let mut limit = lock(&self.job.limit);
+        if let Some(other) = limit.set.filter(|set| *set != asked) {
+            apply(other);
+        }
+        limit.apply = Some(Box::new(apply));
+    }
 }
 
 fn canceled() -> Error {
@@ -114,6 +134,7 @@ impl Job {
             session: Mutex::default(),
             wire: Arc::default(),
             canceled: AtomicBool::new(false),
+            limit: Mutex::default(),
             result: watch::channel(None).0,
             thread: Mutex::default(),
         });
@@ -135,6 +156,15 @@ impl Job {
     pub fn cancel(&self) {
         self.0.canceled.store(true, Ordering::SeqCst);
         lock(&self.0.session).fail(canceled());
+    }
+
+    /// Limits what is sent from now on in a second, to the other end too where that sends; 0 is no limit.
+    pub fn set_bwlimit(&self, bytes_per_second: u64) {
+        let mut limit = lock(&self.0.limit);
+        limit.set = Some(bytes_per_second);
+        if let Some(apply) = &limit.apply {
+            apply(bytes_per_second);
+        }
     }
 
     /// Counters of the run so far, in the order of [`stat_names`].

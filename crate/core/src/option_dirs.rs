@@ -101,7 +101,8 @@ fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Sto
 
 /// What becomes of what a basis has as the source has it, where a run has any.
 pub(crate) fn basis_use(request: &Request) -> Option<BasisUse> {
-    let newest = request.snapshot.links_newest.then_some(BasisUse::Link);
+    let like_newest = if request.snapshot.reflinks { BasisUse::Reflink } else { BasisUse::Link };
+    let newest = request.snapshot.links_newest.then_some(like_newest);
     bases(request).map(|(how, ..)| how).or(newest)
 }
 
@@ -110,6 +111,7 @@ fn bases(request: &Request) -> Option<(BasisUse, &Directories, &'static str)> {
     let all = [
         (BasisUse::Compare, &request.compare_dest, "compareDest"),
         (BasisUse::Copy, &request.copy_dest, "copyDest"),
+        (BasisUse::Reflink, &request.reflink_dest, "reflinkDest"),
         (BasisUse::Link, &request.link_dest, "linkDest"),
     ];
     all.into_iter().find(|(_, list, _)| !list.is_empty())

@@ -155,6 +155,7 @@ impl Prepared {
                 in_place: (request.inplace || request.append).then_some(MayBeLinked(!terms.is_served)),
                 delta: may_delta(request, terms),
                 preallocate: request.preallocate,
+                devices: request.write_devices,
                 fuzzy: request.fuzzy,
                 fuzzy_in_bases: request.fuzzy_dest,
                 detects_renames: request.detect_renames && request.deletion.delete && !request.dry_run,
@@ -280,7 +281,9 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     }
     let space = existing.space().ok().map(|space| space.without(terms.reserve_bytes));
     let seen = |root: Root| views::of_destination(root, &directory, request, terms.stored, terms.place);
+    // What is written to a device takes no room of the file system that it is in.
     let count_first = !request.dry_run
+        && !request.write_devices
         && !request.space_checked
         && space.is_some_and(|space| terms.bounds.0 > space.free_bytes || terms.bounds.1 > space.free_entries);
     if request.dry_run || count_first {

@@ -187,7 +187,9 @@ fn push_once(
     job: &JobContext,
 ) -> Result<(SenderEnd, Arc<Session>)> {
     let session = job.begin(request.profile)?;
-    session.limit_wire(request.bwlimit, &[]);
+    session.limit_wire(request.bwlimit);
+    let limited = Arc::clone(&session);
+    job.limited_by(request.bwlimit, move |bytes_per_second| limited.limit_wire(bytes_per_second));
     let (control, transport) = control_lane(&session);
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_out(request.lanes);
@@ -237,6 +239,13 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     let mut request = request.clone();
     request.grant_all = !request.dry_run && request.may_grant_all() && prepare::is_missing_or_empty(&run.local_path);
     let (mut control, transport) = control_lane(&session);
+    let urgent = transport.urgent_sender();
+    job.limited_by(request.bwlimit, move |bytes_per_second| {
+        if let Some(urgent) = urgent.upgrade() {
+            // Behind the request, which is written first.
+            let _ = urgent.send(encoded(&[Frame::Bwlimit(bytes_per_second)]));
+        }
+    });
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_in(request.lanes);
     let end = over_connection(peer, job, &session, &request, (data, transport), || {
@@ -430,10 +439,10 @@ fn between(
     Ok(local_once(near, destination, &request, job)?.0.refused)
 }
 
-/// How content goes from one folder of this machine to another. What is written over, what zeros are looked for in, and what may only
-/// go at some rate is read.
+/// How content goes from one folder of this machine to another. What is written over, and what zeros are looked for in, is read;
+/// so is what may only go at some rate, while that is so.
 fn way_of(request: &Request) -> Way {
-    let is_read = request.sparse || request.preallocate || request.inplace || request.append || request.bwlimit > 0;
+    let is_read = request.sparse || request.preallocate || request.inplace || request.append;
     match (request.verify_copies, is_read) {
         (true, _) => Way::Hashed,
         (false, true) => Way::Trusted,
@@ -470,6 +479,8 @@ fn local_once(
     snapshot::stage(&mut prepared, request)?;
     let sending = Arc::new(Session::new(request.profile));
     sending.limit_packs(request.bwlimit);
+    let limited = Arc::clone(&sending);
+    job.limited_by(request.bwlimit, move |bytes_per_second| limited.limit_packs(bytes_per_second));
     let granted = SenderTerms::Granted {
         grant: prepared.grant,
         profile: ProfileExchange::None,

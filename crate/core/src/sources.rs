@@ -405,6 +405,8 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
             Some(Err(_)) => (u64::MAX, 1),
             None | Some(Ok(_)) => tree_bounds(&part.root, name, &mut devices),
         };
+        // What devices hold is no part of any file system.
+        let more_bytes = if part.root.reads_devices() { u64::MAX } else { more_bytes };
         (bytes.saturating_add(more_bytes), entries.saturating_add(more_entries))
     })
 }

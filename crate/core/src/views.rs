@@ -1,12 +1,13 @@
 //! How the ends of a run see their trees: what is stored there, what symlinks say, and which of them are followed.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
-use sparsync_proto::{Kind, MUNGED, Name, Paths, RelPath, Request};
+use sparsync_proto::{Kind, MUNGED, Name, Paths, RelPath, Request, Time};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Followed, Following, Limit, Reach, Root, Targets, View};
+use crate::fs::{Devices, Followed, Following, Limit, Reach, Root, Targets, View};
 use crate::rule_files::{Place, tree_path};
 use crate::sources::Source;
 use crate::storage::{Access, CallError, Directory as _, Part, Storage as _};
@@ -33,7 +34,7 @@ impl Stored {
 
     fn view(self, writes: bool) -> View {
         let targets = Targets::of(self.munged_links, writes);
-        View { is_fake: self.fake_super, targets, following: None }
+        View { is_fake: self.fake_super, targets, ..View::default() }
     }
 }
 
@@ -63,6 +64,9 @@ pub(crate) fn of_source(source: Source, request: &Request, stored: Stored, place
     let file_name = source.file_name.clone();
     let root = source.root.try_map(|part| {
         let mut view = stored.view(false);
+        if request.copy_devices {
+            view.devices = Devices::Content(now());
+        }
         if followed != Followed::default() {
             let name = part.name.as_ref().or(file_name.as_ref());
             let reach = reach(&part.root, name, place)?;
@@ -71,6 +75,12 @@ pub(crate) fn of_source(source: Source, request: &Request, stored: Stored, place
         Ok::<_, Error>(Part { root: part.root.with_view(view), ..part })
     })?;
     as_entry(Source { root, ..source })
+}
+
+/// This moment, in whole seconds.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
 }
 
 /// The destination of a run as it sees it, where `path` is that of its directory below what `place` serves.
@@ -82,6 +92,9 @@ pub(crate) fn of_destination(
     place: &Place<'_>,
 ) -> Result<Root> {
     let mut view = stored.view(true);
+    if request.write_devices {
+        view.devices = Devices::Writable;
+    }
     if request.keep_dir_links {
         let failed = |error: CallError| Error::io("cannot follow symlinks of the destination", b"", error.into());
         let limit = match place {

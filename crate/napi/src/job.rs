@@ -262,6 +262,12 @@ impl NativeJob {
         })
     }
 
+    /// Limits what is sent in a second from now on, in bytes; 0 is no limit.
+    #[napi(catch_unwind)]
+    pub fn set_bwlimit(&self, bytes_per_second: f64) {
+        self.job.set_bwlimit(crate::options::whole(bytes_per_second));
+    }
+
     /// Writes the counters, in the order of `statNames()`.
     #[napi(catch_unwind)]
     pub fn stats(&self, mut into: Float64Array) {

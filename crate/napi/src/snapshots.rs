@@ -11,6 +11,8 @@ pub struct NativeSnapshot {
     pub is_asked: bool,
     /// What did not change is linked to the newest one.
     pub links_newest: bool,
+    /// It shares blocks with that, and is no hard link.
+    pub reflinks: bool,
     /// How many of the last ones are kept.
     pub last: u32,
     /// Of how many hours one is kept.
@@ -35,6 +37,6 @@ impl NativeSnapshot {
             monthly: self.monthly.into(),
             yearly: self.yearly.into(),
         };
-        Snapshot { is_asked: self.is_asked, links_newest: self.links_newest, keep }
+        Snapshot { is_asked: self.is_asked, links_newest: self.links_newest, reflinks: self.reflinks, keep }
     }
 }

@@ -55,6 +55,8 @@ pub struct NativeTransfer {
     pub acls: bool,
     /// Devices; when off they are treated as what is never carried.
     pub devices: bool,
+    /// Devices of the source arrive as files of what they hold.
+    pub copy_devices: bool,
     /// FIFOs and sockets; when off they are treated as what is never carried.
     pub specials: bool,
     /// Directories of the source where another file system begins are not gone into.
@@ -110,6 +112,8 @@ pub struct NativeTransfer {
     pub whole_file: Option<bool>,
     /// Files that are there are written over, and not replaced.
     pub inplace: bool,
+    /// Devices of the destination that have the place of files are written to, and stay.
+    pub write_devices: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
     /// A large file that is new is made of one of a similar name, or of its size and time, in its directory.
@@ -146,6 +150,8 @@ pub struct NativeTransfer {
     pub copy_dest: Vec<napi::bindgen_prelude::Uint8Array>,
     /// What one of these directories has as the source has it becomes a hard link to that.
     pub link_dest: Vec<napi::bindgen_prelude::Uint8Array>,
+    /// What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.
+    pub reflink_dest: Vec<napi::bindgen_prelude::Uint8Array>,
     /// Entries that the source does not have are deleted.
     pub delete: bool,
     /// What rules leave out is deleted too: rules for no end in particular are for the sender alone.
@@ -226,6 +232,7 @@ impl NativeTransfer {
         request.remote_fake_super = self.remote_fake_super;
         request.attributes.acls = self.acls;
         request.attributes.devices = self.devices;
+        request.copy_devices = self.copy_devices;
         request.attributes.specials = self.specials;
         request.one_file_system = self.one_file_system;
         request.omit_mount_points = self.omit_mount_points;
@@ -253,6 +260,7 @@ impl NativeTransfer {
         request.selection.min_size = self.min_size.map(whole);
         request.whole_file = self.whole_file;
         request.inplace = self.inplace;
+        request.write_devices = self.write_devices;
         request.append = self.append;
         request.fuzzy = self.fuzzy;
         request.fuzzy_dest = self.fuzzy_dest;
@@ -271,6 +279,7 @@ impl NativeTransfer {
         request.compare_dest = directories(&self.compare_dest)?;
         request.copy_dest = directories(&self.copy_dest)?;
         request.link_dest = directories(&self.link_dest)?;
+        request.reflink_dest = directories(&self.reflink_dest)?;
         request.deletion.delete = self.delete;
         request.deletion.excluded = self.delete_excluded;
         request.deletion.after = self.delete_after;

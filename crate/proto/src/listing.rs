@@ -282,6 +282,20 @@ impl Listing {
         self.leaders.remove(index);
     }
 
+    /// Takes the device at `index` for a file with these attributes that holds so much.
+    pub fn take_for_file(&mut self, index: usize, size: u64, meta: Meta, content: Option<ContentDigest>) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            (entry.kind, entry.size, entry.meta) = (Kind::File, size, meta);
+        }
+        if let Some((_, fields)) = self.fields.iter_mut().find(|(at, _)| *at as usize == index) {
+            fields.device = None;
+        }
+        if let (Some(content), Ok(index)) = (content, u32::try_from(index)) {
+            let place = self.content.partition_point(|(at, _)| *at < index);
+            self.content.insert(place, (index, content));
+        }
+    }
+
     /// Whether the entry at `index` is a symlink that leads out of a tree, by its text.
     #[must_use]
     pub fn is_unsafe_link(&self, index: usize, above: usize) -> bool {

@@ -134,7 +134,8 @@ impl Request {
     /// Whether an empty destination takes all that the source has, so that everything can be granted.
     #[must_use]
     pub fn may_grant_all(&self) -> bool {
-        let has_basis = [&self.compare_dest, &self.copy_dest, &self.link_dest].iter().any(|list| !list.is_empty());
+        let bases = [&self.compare_dest, &self.copy_dest, &self.link_dest, &self.reflink_dest];
+        let has_basis = bases.iter().any(|list| !list.is_empty());
         // A series in which nothing is has no newest snapshot.
         !self.selection.leaves_new_out() && !has_basis
     }

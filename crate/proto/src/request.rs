@@ -170,6 +170,8 @@ pub struct Request {
     pub fake_super: bool,
     /// The same at the acceptor.
     pub remote_fake_super: bool,
+    /// Devices of the source arrive as files of what they hold.
+    pub copy_devices: bool,
     /// Directories of the source where another file system begins are not gone into.
     pub one_file_system: bool,
     /// With `oneFileSystem`, directories of the source where another file system begins are left out.
@@ -201,6 +203,8 @@ pub struct Request {
     pub whole_file: Option<bool>,
     /// Files that are there are written over, and not replaced.
     pub inplace: bool,
+    /// Devices of the destination that have the place of files are written to, and stay.
+    pub write_devices: bool,
     /// Files that are shorter than at the source get what they lack, in place; others that are there get no content.
     pub append: bool,
     /// A large file that is new is made of one of a similar name, or of its size and time, in its directory.
@@ -237,6 +241,8 @@ pub struct Request {
     pub copy_dest: Directories,
     /// What one of these directories has as the source has it becomes a hard link to that.
     pub link_dest: Directories,
+    /// What one of these directories has as the source has it becomes a file of its own that shares the blocks of that.
+    pub reflink_dest: Directories,
     /// What a source that is not there is.
     pub missing_sources: MissingSources,
     /// Only say what would be done.
@@ -319,6 +325,7 @@ impl Default for Request {
             remote_munge_links: false,
             fake_super: false,
             remote_fake_super: false,
+            copy_devices: false,
             one_file_system: false,
             omit_mount_points: false,
             prune_empty_dirs: false,
@@ -334,6 +341,7 @@ impl Default for Request {
             checksum_cache: false,
             whole_file: Option::default(),
             inplace: false,
+            write_devices: false,
             append: false,
             fuzzy: false,
             fuzzy_dest: false,
@@ -352,6 +360,7 @@ impl Default for Request {
             compare_dest: Directories::default(),
             copy_dest: Directories::default(),
             link_dest: Directories::default(),
+            reflink_dest: Directories::default(),
             missing_sources: MissingSources::default(),
             dry_run: false,
             mkpath: false,
@@ -401,6 +410,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("remoteFakeSuper", "remote-option", &[60]),
     ("acls", "acls", &[57]),
     ("devices", "devices", &[56]),
+    ("copyDevices", "copy-devices", &[212]),
     ("specials", "specials", &[36]),
     ("oneFileSystem", "one-file-system", &[84]),
     ("omitMountPoints", "omit-mount-points", &[97]),
@@ -430,6 +440,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("minSize", "min-size", &[17, 34]),
     ("wholeFile", "whole-file", &[122]),
     ("inplace", "inplace", &[119]),
+    ("writeDevices", "write-devices", &[211]),
     ("append", "append", &[120]),
     ("fuzzy", "fuzzy", &[161]),
     ("fuzzyDest", "fuzzy-dest", &[162]),
@@ -448,6 +459,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("compareDest", "compare-dest", &[112]),
     ("copyDest", "copy-dest", &[113]),
     ("linkDest", "link-dest", &[114]),
+    ("reflinkDest", "reflink-dest", &[210]),
     ("delete", "delete", &[18]),
     ("deleteExcluded", "delete-excluded", &[72]),
     ("deleteAfter", "delete-after", &[105]),
@@ -474,7 +486,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("itemDetails", "itemDetails", &[130]),
     ("itemUnchanged", "itemUnchanged", &[131]),
     ("itemBackups", "itemBackups", &[177]),
-    ("itemDeletionsFirst", "itemDeletionsFirst", &[210]),
+    ("itemDeletionsFirst", "itemDeletionsFirst", &[213]),
     ("profile", "profile", &[34]),
 ];
 
@@ -596,5 +608,8 @@ message!(Request, "request" {
     192 critical detect_renames,
     193 optional checksum_cache,
     194 critical snapshot_read,
-    210 optional item_deletions_first,
+    210 critical reflink_dest,
+    211 critical write_devices,
+    212 critical copy_devices,
+    213 optional item_deletions_first,
 });

@@ -9,6 +9,8 @@ pub struct Snapshot {
     pub is_asked: bool,
     /// What did not change is linked to the newest one that is there.
     pub links_newest: bool,
+    /// What is linked shares its blocks and is a file of its own.
+    pub reflinks: bool,
     /// Which are kept then; without a rule all are.
     pub keep: Keep,
 }
@@ -17,6 +19,7 @@ message!(Snapshot, "snapshot" {
     1 critical is_asked,
     2 critical links_newest,
     3 critical keep,
+    4 critical reflinks,
 });
 
 /// How many snapshots of a series stay: so many of the last ones, and the last one of so many hours, days and so on that have any.

@@ -2,17 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase, Version};
 use tokio::sync::Notify;
 
-use super::rate::{Rate, Rates};
+use super::rate::{Rate, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::{Profiler, ThreadClock};
-
-/// How often who waits for a limit looks whether the run is over.
-const PACE_STEP: Duration = Duration::from_millis(50);
 
 /// The shared state of one run on one side.
 #[derive(Default)]
@@ -29,11 +25,11 @@ pub(crate) struct Session {
     /// Where the time goes, when somebody wants to know.
     profiler: Option<Arc<Profiler>>,
     /// What this end may send over the wire.
-    wire_rates: OnceLock<Rates>,
-    /// What it takes of content from there.
-    taken_rates: OnceLock<Rates>,
+    wire_rate: Rate,
+    /// What its content has beside other sessions, both ways.
+    shared_rates: OnceLock<Vec<Arc<Rate>>>,
     /// What it may send where there is no wire.
-    pack_rate: OnceLock<Rate>,
+    pack_rate: Rate,
     /// The same of the peer, as it has told.
     peer_profile: Mutex<Option<EndProfile>>,
 }
@@ -79,42 +75,79 @@ impl Session {
         let _ = self.version.0.set(version);
     }
 
-    /// Limits what this end sends in a second over the wire, 0 being no limit, and what comes and goes beside other sessions.
-    pub(crate) fn limit_wire(&self, bytes_per_second: u64, shared: &[Arc<Rate>]) {
-        let own = (bytes_per_second > 0).then(|| Arc::new(Rate::new(bytes_per_second)));
-        let _ = self.wire_rates.set(Rates::new(own.into_iter().chain(shared.iter().cloned())));
-        let _ = self.taken_rates.set(Rates::new(shared.iter().cloned()));
+    /// Limits what this end sends in a second over the wire; 0 is no limit. It may change while it sends.
+    pub(crate) fn limit_wire(&self, bytes_per_second: u64) {
+        self.wire_rate.set(bytes_per_second);
     }
 
     /// The same where there is no wire.
     pub(crate) fn limit_packs(&self, bytes_per_second: u64) {
-        if bytes_per_second > 0 {
-            let _ = self.pack_rate.set(Rate::new(bytes_per_second));
+        self.pack_rate.set(bytes_per_second);
+    }
+
+    /// Limits what comes and goes beside other sessions.
+    pub(crate) fn share_rates(&self, rates: impl IntoIterator<Item = Arc<Rate>>) {
+        let _ = self.shared_rates.set(rates.into_iter().collect());
+    }
+
+    /// The limits now on content that comes from the wire.
+    fn taken_rates(&self) -> impl Iterator<Item = &Rate> {
+        let shared = self.shared_rates.get().map(Vec::as_slice).unwrap_or_default();
+        shared.iter().map(|rate| &**rate).filter(|rate| rate.is_limited())
+    }
+
+    /// Those on what goes over it.
+    fn wire_rates(&self) -> impl Iterator<Item = &Rate> {
+        std::iter::once(&self.wire_rate).filter(|rate| rate.is_limited()).chain(self.taken_rates())
+    }
+
+    /// Bytes that may go over the wire at once, where that is limited now.
+    pub(crate) fn wire_piece(&self) -> Option<usize> {
+        self.wire_rates().map(Rate::piece).min()
+    }
+
+    /// Waits until so many bytes may go over the wire.
+    pub(crate) async fn pace_wire(&self, bytes: usize) {
+        self.pace(Turn::take(self.wire_rates(), bytes)).await;
+    }
+
+    /// Waits until content of so many bytes that came may be taken.
+    pub(crate) async fn pace_taken(&self, bytes: u64) {
+        self.pace(Turn::take(self.taken_rates(), usize::try_from(bytes).unwrap_or(usize::MAX))).await;
+    }
+
+    async fn pace(&self, turn: Turn<'_>) {
+        loop {
+            let wait = turn.wait();
+            if wait.is_zero() || self.is_over() {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            // Whoever waits for that is no less alive.
+            self.worked(1);
         }
     }
 
-    /// The limits on what goes over the wire, where there are any.
-    pub(crate) fn wire_rates(&self) -> Option<&Rates> {
-        self.wire_rates.get().filter(|rates| rates.limit_anything())
-    }
-
-    /// Those on content that comes.
-    pub(crate) fn taken_rates(&self) -> Option<&Rates> {
-        self.taken_rates.get().filter(|rates| rates.limit_anything())
+    /// Whether what goes where there is no wire is limited now.
+    pub(crate) fn limits_packs(&self) -> bool {
+        self.pack_rate.is_limited()
     }
 
     /// Waits until a pack of so many bytes may go.
     pub(crate) fn pace_pack(&self, bytes: usize) -> Result<()> {
-        let Some(rate) = self.pack_rate.get() else { return Ok(()) };
-        let mut wait = rate.take(bytes);
-        while !wait.is_zero() {
+        if !self.limits_packs() {
+            return Ok(());
+        }
+        let place = self.pack_rate.take(bytes);
+        loop {
+            let wait = self.pack_rate.wait(place);
+            if wait.is_zero() {
+                return Ok(());
+            }
             self.check()?;
-            let step = wait.min(PACE_STEP);
-            std::thread::sleep(step);
-            wait -= step;
+            std::thread::sleep(wait);
             self.worked(1);
         }
-        Ok(())
     }
 
     /// Where the time goes, when it is asked for.

@@ -14,11 +14,11 @@ use super::follow::{Led, Place};
 use super::settable::Settable;
 use super::status::{access_time, kind_of, status};
 use super::versions::{Changed, Versions};
-use super::view::{Targets, View};
+use super::view::{Devices, Targets, View};
 use super::xattr;
 use crate::storage::{
-    Access, Adjust, CallError, Directory, Found, NO_REFERENT, NameBuffer, Result, Status, TempName, WriteDirectory,
-    WriteFile,
+    Access, Adjust, CallError, Directory, File as _, Found, NO_REFERENT, NameBuffer, Result, Status, TempName,
+    WriteDirectory, WriteFile,
 };
 
 /// How files are opened to be read, also where something else has taken their place.
@@ -32,6 +32,7 @@ pub(crate) struct FsDirectory {
     /// What takes root is stored as extended attributes.
     is_fake: bool,
     targets: Targets,
+    devices: Devices,
     /// Where it is in a tree in which symlinks are followed.
     place: Option<Box<Place>>,
     /// Where what loses its name goes, or is written over.
@@ -46,13 +47,45 @@ impl FsDirectory {
         place: Option<Box<Place>>,
         versions: Option<Arc<Versions>>,
     ) -> Self {
-        Self { fd, access, is_fake: view.is_fake, targets: view.targets, place, versions }
+        Self { fd, access, is_fake: view.is_fake, targets: view.targets, devices: view.devices, place, versions }
     }
 
     /// The entry `name` itself, also where it is a symlink.
     #[inline]
     fn status_here(&self, name: &[u8]) -> Result<Status> {
-        if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) }
+        let found = if self.is_fake { fake_super::fake_status(self.fd.as_fd(), name) } else { status(&self.fd, name) };
+        match found {
+            Ok(found) if found.kind.is_device() && self.content_as_of().is_some() => {
+                self.status_of_content(name, found)
+            }
+            found => found,
+        }
+    }
+
+    /// Of when what devices hold is, where that is what they are taken for.
+    fn content_as_of(&self) -> Option<Time> {
+        if let Devices::Content(as_of) = self.devices { Some(as_of) } else { None }
+    }
+
+    /// A device as a file of what it holds. One that is stored holds nothing, and stays one.
+    #[cold]
+    fn status_of_content(&self, name: &[u8], found: Status) -> Result<Status> {
+        let held = self.open_own_file(0, name)?;
+        if held.is_device() { held.status() } else { Ok(found) }
+    }
+
+    /// Opens what is read, or written over, where a device may be taken for a file. A character device is not opened to be read, for
+    /// that may do something.
+    fn open_device(&self, name: &[u8], flags: OFlags) -> Result<FsFile> {
+        let is = |kind| status(&self.fd, name).is_ok_and(|found| found.kind == kind);
+        let flags = match (self.devices, flags.contains(OFlags::RDWR)) {
+            (Devices::Content(_), _) if is(Kind::CharDevice) => OFlags::PATH | OFlags::CLOEXEC,
+            // What is mounted, or has the device for itself otherwise, would not see what is written.
+            (Devices::Writable, true) if is(Kind::BlockDevice) => flags | OFlags::EXCL,
+            _ => flags,
+        };
+        let fd = rustix::fs::openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty());
+        FsFile::or_device(fd.map_err(CallError::of("openat"))?, self.is_fake, self.content_as_of())
     }
 
     /// What the entry `name` is taken for, where symlinks are followed.
@@ -160,7 +193,9 @@ impl Directory for FsDirectory {
             let found = entry.file_type();
             let stands_for_another = self.is_fake && found == FileType::RegularFile;
             let may_lead = self.place.is_some() && found == FileType::Symlink;
-            let known = (found != FileType::Unknown && !stands_for_another && !may_lead).then(|| kind_of(found));
+            let is_content = self.content_as_of().is_some() && kind_of(found).is_device();
+            let is_known = found != FileType::Unknown && !stands_for_another && !may_lead && !is_content;
+            let known = is_known.then(|| kind_of(found));
             if !self.hides(name, known.unwrap_or(Kind::File)) {
                 each(name, known)?;
             }
@@ -212,6 +247,9 @@ impl Directory for FsDirectory {
     }
 
     fn open_own_file(&self, _: usize, name: &[u8]) -> Result<FsFile> {
+        if self.devices != Devices::Nodes {
+            return self.open_device(name, READ);
+        }
         let opened = rustix::fs::openat(&self.fd, name, READ | OFlags::NOFOLLOW, Mode::empty());
         Ok(FsFile::new(opened.map_err(CallError::of("openat"))?, self.is_fake))
     }
@@ -247,7 +285,8 @@ impl WriteDirectory for FsDirectory {
             let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
             (kind_of(FileType::from_raw_mode(stat.st_mode)), Found::from(stat))
         };
-        if found_kind != kind {
+        let is_written = self.devices == Devices::Writable && kind == Kind::File && found_kind.is_device();
+        if found_kind != kind && !is_written {
             return Err(Errno::INVAL.into());
         }
         Ok((self.settable(Handle::ReachedHere(fd)), found))
@@ -275,6 +314,11 @@ impl WriteDirectory for FsDirectory {
         self.may_write(name, Kind::File)?;
         let _held = self.held(name)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        if self.devices == Devices::Writable && self.status_here(name)?.kind.is_device() {
+            let device = self.open_device(name, flags | OFlags::NOCTTY)?;
+            let may_be_written = self.versions.is_none() && (may_be_linked || device.links()? == 1);
+            return if may_be_written && device.is_device() { Ok(device) } else { Err(Errno::MLINK.into()) };
+        }
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(CallError::of("openat"))?;
         let stat = rustix::fs::fstat(&fd).map_err(CallError::of("fstat"))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

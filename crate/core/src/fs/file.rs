@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{OFlags, SeekFrom};
+use rustix::fs::{FileType, OFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
+use sparsync_proto::Time;
 
 use super::adjust::Handle;
 use super::fake_super::fake_status;
@@ -16,18 +17,77 @@ use crate::storage::{Adjust, CallError, File, Lent, Result, Status, WriteFile};
 pub(crate) struct FsFile {
     fd: OwnedFd,
     is_fake: bool,
+    /// What it holds, where it is a device that is taken for a file.
+    content: Option<DeviceContent>,
+}
+
+/// What a device holds.
+#[derive(Clone, Copy, Debug)]
+struct DeviceContent {
+    /// How much. A character device holds nothing.
+    bytes: u64,
+    /// As of when, if not as of the time of its entry.
+    as_of: Option<Time>,
 }
 
 impl FsFile {
     /// `is_fake`: what takes root is stored.
     pub(super) fn new(fd: OwnedFd, is_fake: bool) -> Self {
-        Self { fd, is_fake }
+        Self { fd, is_fake, content: None }
+    }
+
+    /// The same, where a device is taken for a file of what it holds.
+    pub(super) fn or_device(fd: OwnedFd, is_fake: bool, as_of: Option<Time>) -> Result<Self> {
+        let content = device_bytes(&fd)?.map(|bytes| DeviceContent { bytes, as_of });
+        Ok(Self { fd, is_fake, content })
+    }
+
+    /// How many names it has.
+    pub(super) fn links(&self) -> Result<u64> {
+        Ok(rustix::fs::fstat(&self.fd).map_err(CallError::of("fstat"))?.st_nlink)
+    }
+
+    /// Whether it is a device.
+    pub(super) fn is_device(&self) -> bool {
+        self.content.is_some()
+    }
+}
+
+/// How much a device holds; nothing where it is none.
+fn device_bytes(fd: &OwnedFd) -> Result<Option<u64>> {
+    let stat = rustix::fs::fstat(fd).map_err(CallError::of("fstat"))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::BlockDevice => rustix::fs::seek(fd, SeekFrom::End(0)).map(Some).map_err(CallError::of("lseek")),
+        FileType::CharacterDevice => Ok(Some(0)),
+        _ => Ok(None),
+    }
+}
+
+impl FsFile {
+    fn length(&self) -> Result<u64> {
+        if let Some(held) = self.content {
+            return Ok(held.bytes);
+        }
+        let stat = rustix::fs::fstat(&self.fd).map_err(CallError::of("fstat"))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    fn write_zeros(&self, mut at: u64, mut bytes: u64) -> Result<()> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while bytes > 0 {
+            let count = usize::try_from(bytes).map_or(ZEROS.len(), |bytes| bytes.min(ZEROS.len()));
+            self.write(&ZEROS[..count], at)?;
+            at += count as u64;
+            bytes -= count as u64;
+        }
+        Ok(())
     }
 }
 
 impl File for FsFile {
     fn status(&self) -> Result<Status> {
-        if self.is_fake { fake_status(self.fd.as_fd(), b"") } else { status(&self.fd, b"") }
+        let found = if self.is_fake { fake_status(self.fd.as_fd(), b"")? } else { status(&self.fd, b"")? };
+        Ok(self.content.map_or(found, |held| found.as_file(held.bytes, held.as_of)))
     }
 
     fn keep_access_time(&self) {
@@ -37,6 +97,9 @@ impl File for FsFile {
     }
 
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize> {
+        if self.content.is_some_and(|held| held.bytes == 0) {
+            return Ok(0);
+        }
         retry_on_intr(|| rustix::io::pread(&self.fd, rustix::buffer::spare_capacity(buffer), offset))
             .map_err(CallError::of("pread64"))
     }
@@ -54,7 +117,7 @@ impl File for FsFile {
 
     fn lend(&self) -> Result<Box<dyn Lent>> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).map_err(CallError::of("fcntl"))?;
-        Ok(Box::new(Self { fd, is_fake: self.is_fake }))
+        Ok(Box::new(Self { fd, is_fake: self.is_fake, content: self.content }))
     }
 }
 
@@ -79,6 +142,9 @@ impl WriteFile for FsFile {
 
     fn reserve(&self, bytes: u64) -> Result<()> {
         use rustix::fs::FallocateFlags;
+        if self.is_device() {
+            return Ok(());
+        }
         rustix::fs::fallocate(&self.fd, FallocateFlags::KEEP_SIZE, 0, bytes).map_err(CallError::of("fallocate"))
     }
 
@@ -95,11 +161,32 @@ impl WriteFile for FsFile {
             .map_err(CallError::of("copy_file_range"))
     }
 
+    fn clear(&self, at: u64, bytes: u64) -> Result<()> {
+        use rustix::fs::FallocateFlags;
+        let bytes = bytes.min(self.length()?.saturating_sub(at));
+        if bytes == 0 {
+            return Ok(());
+        }
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| rustix::fs::fallocate(&self.fd, how, at, bytes)) {
+            // Not every file system makes holes.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.write_zeros(at, bytes),
+            punched => punched.map_err(CallError::of("fallocate")),
+        }
+    }
+
     fn set_length(&self, bytes: u64) -> Result<()> {
+        if self.is_device() {
+            return Ok(());
+        }
         rustix::fs::ftruncate(&self.fd, bytes).map_err(CallError::of("ftruncate"))
     }
 
     fn sync(&self) -> Result<()> {
-        rustix::fs::fsync(&self.fd).map_err(CallError::of("fsync"))
+        match rustix::fs::fsync(&self.fd) {
+            // A character device writes nothing later.
+            Err(Errno::INVAL) if self.is_device() => Ok(()),
+            synced => synced.map_err(CallError::of("fsync")),
+        }
     }
 }

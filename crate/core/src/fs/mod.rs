@@ -24,4 +24,4 @@ pub use root::umask;
 pub(crate) use root::{Root, Space, absolute_path};
 pub(crate) use status::status;
 pub(crate) use versions::Changing;
-pub(crate) use view::{Targets, View};
+pub(crate) use view::{Devices, Targets, View};

@@ -12,7 +12,7 @@ use super::directory::FsDirectory;
 use super::follow::Place;
 use super::lock::is_unclaimed;
 use super::versions::{Changing, Versions};
-use super::view::View;
+use super::view::{Devices, View};
 use crate::storage::{Access, CallError, Directory as _, Result, Storage, WriteStorage};
 
 pub(super) fn flags(access: Access) -> OFlags {
@@ -141,6 +141,11 @@ impl Root {
         let has_openat2 = AtomicBool::new(self.has_openat2.load(Ordering::Relaxed));
         let view = View { following: None, ..self.view.clone() };
         Self { fd, has_openat2, view, versions: self.versions.clone() }
+    }
+
+    /// Whether devices are taken for files of what they hold.
+    pub(crate) fn reads_devices(&self) -> bool {
+        matches!(self.view.devices, Devices::Content(_))
     }
 
     /// Opens a directory below the root, following no symlink on the way but those that the view says.

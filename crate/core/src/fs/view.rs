@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sparsync_proto::{munged, unmunged};
+use sparsync_proto::{Time, munged, unmunged};
 
 use super::follow::Following;
 
@@ -13,8 +13,22 @@ pub(crate) struct View {
     pub(crate) is_fake: bool,
     /// What symlinks say.
     pub(crate) targets: Targets,
+    /// What devices are.
+    pub(crate) devices: Devices,
     /// The symlinks that are taken for what they lead to.
     pub(crate) following: Option<Arc<Following>>,
+}
+
+/// What devices are to a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Devices {
+    /// Devices.
+    #[default]
+    Nodes,
+    /// Files of what they hold as of this time, for what is written to a device need not change the time of its entry: the tree is read.
+    Content(Time),
+    /// Devices, which may be written to where the source has files.
+    Writable,
 }
 
 /// What the targets of symlinks are to a run.

@@ -22,9 +22,6 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const LAST_WORDS_UNHEARD: Duration = Duration::from_millis(250);
 
-/// How long content is held back before the session is looked at again.
-const PACE_STEP: Duration = Duration::from_millis(50);
-
 /// A stream to the peer.
 pub(super) trait StreamOut: Send {
     /// Hands over what there is room for, takes that off `bytes`, and says how much it was. Who stops waiting loses nothing.
@@ -153,19 +150,5 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
         let unheard = error.is_some_and(|error| error.kind() == ErrorKind::Timeout);
         let _ = tokio::time::timeout(if unheard { LAST_WORDS_UNHEARD } else { LAST_WORDS }, last_words).await;
         self.stream.finish();
-    }
-}
-
-/// Waits until content of so many bytes that came may be taken.
-pub(super) async fn pace(session: &Session, bytes: u64) {
-    let Some(rates) = session.taken_rates() else { return };
-    let mut wait = rates.take(usize::try_from(bytes).unwrap_or(usize::MAX));
-    // A limit that was lifted holds nobody any more.
-    while !wait.is_zero() && !session.is_over() && rates.limit_anything() {
-        let step = wait.min(PACE_STEP);
-        tokio::time::sleep(step).await;
-        wait -= step;
-        // Whoever waits for that is no less alive.
-        session.worked(1);
     }
 }

@@ -99,15 +99,10 @@ impl Shared {
             Err(Error::new(ErrorKind::Scope, format!("the key {:?} may not {what}", client.scope.name))
                 .at(request.path.as_bytes()))
         };
-        // There the names of whole trees change, and not of what is in them.
-        let by_tree = request.publish || request.snapshot.keep != Keep::default();
-        if by_tree && root.versions.is_some() {
-            let message = "the root keeps versions: whole trees are neither published there nor removed by a rule";
-            return Err(Error::new(ErrorKind::Scope, message).at(request.path.as_bytes()));
-        }
+        check_devices_and_trees(request, root)?;
         if request.direction == Direction::Pull {
-            if !rights.read {
-                return refuse("read");
+            if let Some(what) = lacks_to_read(request, *rights) {
+                return refuse(what);
             }
             if request.removes_sources() && root.read_only {
                 return Err(Error::new(ErrorKind::Scope, "the root is read-only").at(request.path.as_bytes()));
@@ -147,10 +142,37 @@ impl Shared {
     }
 }
 
+/// Refuses what is not done at any root, or at one that keeps versions.
+fn check_devices_and_trees(request: &Request, root: &OpenRoot) -> Result<()> {
+    if request.write_devices && !request.inplace {
+        return Err(Error::protocol("devices that are written to, and not in place").remote());
+    }
+    // There the names of whole trees change, and not of what is in them.
+    let by_tree = request.publish || request.snapshot.keep != Keep::default();
+    let message = match (by_tree, request.write_devices) {
+        _ if root.versions.is_none() => return Ok(()),
+        (true, _) => "the root keeps versions: whole trees are neither published there nor removed by a rule",
+        (false, true) => "the root keeps versions, and of what a device holds it can keep none",
+        (false, false) => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Scope, message).at(request.path.as_bytes()))
+}
+
+/// What a key may not do that a pull takes.
+fn lacks_to_read(request: &Request, rights: Rights) -> Option<&'static str> {
+    if !rights.read {
+        return Some("read");
+    }
+    (request.copy_devices && !rights.special).then_some("read devices, which takes the right \"special\"")
+}
+
 /// What a key may not do that a way of writing takes.
 fn lacks(request: &Request, rights: Rights) -> Option<&'static str> {
     if (request.inplace || request.append) && !rights.write {
         return Some("write in place, which takes the right to write");
+    }
+    if request.write_devices && !(rights.write && rights.special) {
+        return Some("write to devices, which takes the rights \"write\" and \"special\"");
     }
     if request.backup && !(rights.write && rights.delete) {
         return Some("keep backups, which takes the rights to write and to delete");

@@ -114,9 +114,9 @@ impl Registry {
     /// Other limits for what is to come; nothing that is there ends.
     pub(super) fn limit(&self, limits: Limits) {
         *lock(&self.limits) = limits;
-        self.rate.change(limits.bytes_per_second);
+        self.rate.set(limits.bytes_per_second);
         for rate in lock(&self.key_rates).values().filter_map(Weak::upgrade) {
-            rate.change(limits.bytes_per_second_per_key);
+            rate.set(limits.bytes_per_second_per_key);
         }
     }
 

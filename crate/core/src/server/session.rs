@@ -74,7 +74,8 @@ pub(super) async fn serve_sync(
     shared.totals.sessions.fetch_add(1, Ordering::Relaxed);
     let session = Arc::new(Session::new(request.profile || shared.profiles.is_some()));
     session.agree(version);
-    session.limit_wire(request.bwlimit, &shared.registry.rates(client.key()));
+    session.limit_wire(request.bwlimit);
+    session.share_rates(shared.registry.rates(client.key()));
     let direction = request.direction;
     let profiler = session.profiler().cloned();
     let _watch = shared.runtime_clock.watch(profiler.as_ref());

@@ -93,11 +93,21 @@ impl Copier {
     }
 }
 
-/// Copies the content of a file, its holes as holes. A file that changes meanwhile is no copy of anything.
-pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<u64> {
+/// How a file got the content of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// It shares its blocks, or there are none.
+    Shared,
+    /// It has some of its own.
+    Copied,
+}
+
+/// Copies the content of a file, its holes as holes, and gives its length. A file that changes meanwhile is no copy of anything.
+pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<(u64, Content)> {
     let before = from.status()?;
     let mut copier = Copier::default();
-    if !copier.share(from, to)? {
+    let is_shared = copier.share(from, to)?;
+    if !is_shared {
         let (mut at, mut written) = (0, 0);
         while at < before.size {
             let (data, end) =
@@ -119,7 +129,8 @@ pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<u64>
     }
     let after = from.status()?;
     let state = |status: &Status| (status.size, status.meta.mtime, status.stamp.ctime);
-    if state(&before) == state(&after) { Ok(before.size) } else { Err(Errno::STALE.into()) }
+    let content = if is_shared || before.size == 0 { Content::Shared } else { Content::Copied };
+    if state(&before) == state(&after) { Ok((before.size, content)) } else { Err(Errno::STALE.into()) }
 }
 
 /// Copies an entry that is no directory, with what it has, to `name` of another directory, where it is `temp_name` until it

@@ -34,7 +34,7 @@ use sparsync_proto::{ContentDigest, Device, Kind, Meta, RelPath, Time};
 
 pub(crate) use backup::{BackupPlace, Backups, OnMade};
 pub(crate) use call::{CallError, DAMAGED, NO_REFERENT, NOT_HELD};
-pub(crate) use copy::{Copier, CopyFault, copy_content, copy_entry, set_like};
+pub(crate) use copy::{Content, Copier, CopyFault, copy_content, copy_entry, set_like};
 pub(crate) use hash::{Sums, hash_prefix};
 pub(crate) use judge::{Judge, RulePlaces, read_rules};
 pub(crate) use lent::Lent;
@@ -99,6 +99,13 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// What a device is that is taken for a file of what it holds.
+    pub(crate) fn as_file(self, bytes: u64, as_of: Option<Time>) -> Self {
+        let stamp = Stamp { may_have_holes: false, ..self.stamp };
+        let meta = Meta { mtime: as_of.unwrap_or(self.meta.mtime), ..self.meta };
+        Self { kind: Kind::File, meta, size: bytes, rdev: Device::default(), stamp, ..self }
+    }
+
     /// Whether it is a file, and the one that `earlier` was seen of, with the content that it had then as far as a status tells.
     pub(crate) fn is_same(&self, earlier: &Self) -> bool {
         let of = |status: &Self| (status.device, { status.stamp.ino }, status.size, status.meta.mtime);
@@ -349,6 +356,9 @@ pub(crate) trait WriteFile: File {
         let _ = (from, at, bytes);
         Err(Errno::OPNOTSUPP.into())
     }
+
+    /// Makes zeros of what it has of a range, and gives the room of that back where it can. Its length stays.
+    fn clear(&self, at: u64, bytes: u64) -> Result<()>;
 
     /// Cuts it off at `bytes`, or lets it end in a hole there. See [`cut`] and [`end_in_hole`].
     fn set_length(&self, bytes: u64) -> Result<()>;

@@ -16,7 +16,8 @@ impl Frame {
                 | Self::TreeEnd { .. }
                 | Self::Settled(_)
                 | Self::Removed
-                | Self::Heartbeat(_) => 0,
+                | Self::Heartbeat(_)
+                | Self::Bwlimit(_) => 0,
                 Self::Request(request) => request_bytes(request),
                 Self::Paths { paths, .. } => paths.memory_bytes(),
                 Self::Accept(accept) => accept.selected.memory_bytes() + accept.missing.memory_bytes(),
@@ -71,6 +72,7 @@ fn request_bytes(request: &Request) -> usize {
         + request.compare_dest.memory_bytes()
         + request.copy_dest.memory_bytes()
         + request.link_dest.memory_bytes()
+        + request.reflink_dest.memory_bytes()
         + request.temp_dir.capacity()
         + request.partial_dir.capacity()
         + request.backup_dir.capacity()

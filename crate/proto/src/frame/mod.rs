@@ -128,6 +128,8 @@ pub enum Frame {
     Issue(Issue),
     /// A sign of life with a count of work done so far.
     Heartbeat(u64),
+    /// What the sender may send in a second from now on, in bytes; 0 is no limit.
+    Bwlimit(u64),
     /// The receiver is done: its counters, and what it refused in the end.
     Finished {
         /// Counters in the order of [`crate::COUNTERS`].
@@ -206,6 +208,7 @@ const EXPLAINED: u8 = 25;
 const PATHS: u8 = 40;
 const BASES: u8 = 60;
 const CHUNKS: u8 = 61;
+const BWLIMIT: u8 = 62;
 const JOIN: u8 = 80;
 const JOINED: u8 = 81;
 
@@ -295,6 +298,7 @@ impl Frame {
             Self::Items(_) => ITEMS,
             Self::Issue(_) => ISSUE,
             Self::Heartbeat(_) => HEARTBEAT,
+            Self::Bwlimit(_) => BWLIMIT,
             Self::Finished { .. } => FINISHED,
             Self::Abort(_) => ABORT,
             Self::ListRequest { .. } => LIST_REQUEST,
@@ -344,7 +348,7 @@ impl Frame {
             Self::Owners(names) => put_names(names, out),
             Self::Items(items) => items.iter().for_each(|item| item.put(out)),
             Self::Issue(issue) => issue.put_fields(out),
-            Self::Heartbeat(work) => out.number(*work),
+            Self::Heartbeat(number) | Self::Bwlimit(number) => out.number(*number),
             Self::Finished { counters, refused } => {
                 Finished { counters: counters.clone(), refused: refused.clone() }.put_fields(out);
             }
@@ -403,6 +407,7 @@ impl Frame {
             ITEMS => Self::read_items(reader)?,
             ISSUE => Self::Issue(get_message(reader)?),
             HEARTBEAT => Self::Heartbeat(reader.number("work")?),
+            BWLIMIT => Self::Bwlimit(reader.number("bytes in a second")?),
             FINISHED => {
                 let Finished { counters, refused } = get_message(reader)?;
                 Self::Finished { counters, refused }

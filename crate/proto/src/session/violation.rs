@@ -55,6 +55,7 @@ impl Frame {
             Self::Items(_) => "items",
             Self::Issue(_) => "an issue",
             Self::Heartbeat(_) => "a heartbeat",
+            Self::Bwlimit(_) => "a limit on what is sent",
             Self::Finished { .. } => "a result",
             Self::Abort(_) => "an abort",
             Self::Profile(_) => "a profile",

@@ -261,6 +261,9 @@ fn push_of_writing() -> Request {
         backup_dir: b"../old".to_vec(),
         suffix: Some(b".o".to_vec()),
         link_dest: directories(&[b"../a", b"/b"]),
+        reflink_dest: directories(&[b"../c"]),
+        copy_devices: true,
+        write_devices: true,
         delay_updates: true,
         temp_dir: b"/tmp".to_vec(),
         partial_dir: b".part".to_vec(),
@@ -285,6 +288,7 @@ fn push_of_writing() -> Request {
         snapshot: Snapshot {
             is_asked: true,
             links_newest: true,
+            reflinks: true,
             keep: Keep { last: 3, hourly: 24, daily: 7, weekly: 4, monthly: 12, yearly: 300 },
         },
         ..Request::default()
@@ -473,6 +477,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
             }),
         ),
         ("Heartbeat", Frame::Heartbeat(16_384)),
+        ("Bwlimit", Frame::Bwlimit(2_000_000)),
         ("Finished", Frame::Finished { counters: vec![204, 0, 3], refused: None }),
         ("Finished, refused", Frame::Finished { counters: vec![], refused: Some(error()) }),
         ("Abort", Frame::Abort(error())),

@@ -350,6 +350,7 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         vec(item, 0..8).prop_map(Frame::Items),
         issue,
         any::<u64>().prop_map(Frame::Heartbeat),
+        any::<u64>().prop_map(Frame::Bwlimit),
         (any::<bool>(), vec(arrived, 0..8)).prop_map(|(more, entries)| Frame::Arrived { more, entries }),
         Just(Frame::Removed),
         vec(owner, 0..8).prop_map(Frame::Owners),

@@ -203,7 +203,7 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             let file = self.frozen(directory, file, &mut found)?;
             let (state, stamp) = found;
             let opened = Opened { id, file, state, carried, may_have_holes: stamp.may_have_holes };
-            if let Some(basis) = basis.take().filter(|_| self.is_worth_a_delta(&opened))
+            if let Some(basis) = basis.take().filter(|_| opened.state.size >= DELTA_BYTES_MIN)
                 && let Some(read) = self.delta(&opened, basis, resume, &mut announced)?
             {
                 if matches!(read, Read::Done) {
@@ -218,7 +218,11 @@ impl<'a, S: Storage> LaneReader<'a, S> {
                 // That it only grew is told in a recipe.
                 begun = self.taken.takes_prefix;
                 read
-            } else if self.way == Way::Handed && resume.is_none() && !self.taken.takes_prefix {
+            } else if self.way == Way::Handed
+                && resume.is_none()
+                && !self.taken.takes_prefix
+                && !self.session.limits_packs()
+            {
                 begun = true;
                 self.hand_over(&opened, &mut announced)?
             } else {
@@ -247,12 +251,6 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         let Some(frozen) = frozen else { return Ok(file) };
         *found = look(&frozen, self.taken.chmod)?;
         Ok(frozen)
-    }
-
-    /// Whether a file is sent as what changed, when the receiver has an older state. A hole that is made over that would take
-    /// what is to be copied with it.
-    fn is_worth_a_delta(&self, file: &Opened<impl File>) -> bool {
-        file.state.size >= DELTA_BYTES_MIN && !(self.in_place && file.may_have_holes)
     }
 
     /// Counts content that was read into packs.

@@ -13,7 +13,9 @@ use crate::engine::placement::{Placement, Unplaced};
 use crate::engine::unset::Unset;
 use crate::engine::writer::Writing;
 use crate::error::Result;
-use crate::storage::{self, Access, Errno, Scan, WriteDirectory, WriteFile, WriteStorage, copy_content, look_at};
+use crate::storage::{
+    self, Access, Content, Errno, Scan, WriteDirectory, WriteFile, WriteStorage, copy_content, look_at,
+};
 
 /// Says of a path below a basis whether the operator hides it.
 pub(crate) type HidesBasis = Box<dyn Fn(&RelPath, Kind) -> bool + Send + Sync>;
@@ -25,6 +27,8 @@ pub(crate) enum BasisUse {
     Compare,
     /// It is copied.
     Copy,
+    /// It is a file of its own that shares the blocks of that, or a copy where the file system has no such files.
+    Reflink,
     /// It is a hard link to that.
     Link,
 }
@@ -184,8 +188,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(FromBasis::Settled(false));
         }
         let links = is_equal && how == BasisUse::Link;
-        // As in rsync, what is there otherwise gets its content from the source.
-        if before.is_some() && !links {
+        // As in rsync, what is there otherwise gets its content from the source, unless that costs more.
+        if before.is_some() && !links && how != BasisUse::Reflink {
             return Ok(FromBasis::Nothing);
         }
         if !links && entry.kind != Kind::File {
@@ -235,6 +239,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let name = listing.name(entry);
         let from = self.destination.aside.basis.get(basis).map(|basis| basis.root.open(path, Access::Reach));
+        let mut is_copied = false;
         let placed = match (from, self.parent_of(path)) {
             (Some(Ok(from)), Ok(to)) => {
                 let ends = (&from, &to);
@@ -245,7 +250,10 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     // A copy does as well where no link can be made.
                     Err(error) if error.errno == Errno::NOSPC || error.errno == Errno::DQUOT => Err(error),
                     Err(_) if entry.kind != Kind::File => return Ok(false),
-                    Err(_) => copy(writing, ends, path, (listing, index), before),
+                    Err(_) => copy(writing, ends, path, (listing, index), before).map(|(unset, content)| {
+                        is_copied = content == Content::Copied;
+                        unset
+                    }),
                 }
             }
             _ => return Ok(false),
@@ -254,6 +262,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
         match placed {
             Ok(unset) => {
                 self.failures.attributes(|| path.join_bytes(name), &unset)?;
+                if is_copied && self.options.writes.basis_use == Some(BasisUse::Reflink) {
+                    self.tell_not_shared()?;
+                }
                 Ok(true)
             }
             Err(error) => {
@@ -261,6 +272,16 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 Ok(false)
             }
         }
+    }
+
+    /// Tells once that content was copied which was to be shared.
+    fn tell_not_shared(&mut self) -> Result<()> {
+        const WHY: &str = "what is alike is copied: it shares no blocks with what the directory to compare with has, \
+                           for the file system has no reflinks, or that is on another one";
+        if std::mem::replace(&mut self.told_not_shared, true) {
+            return Ok(());
+        }
+        self.issue(IssueKind::Notice, Vec::new(), WHY)
     }
 
     /// Tells of directories for comparison that are not there.
@@ -298,7 +319,7 @@ fn copy<S: WriteStorage>(
     path: &RelPath,
     (listing, index): (&Listing, usize),
     before: Option<&Entry>,
-) -> storage::Result<Unset> {
+) -> storage::Result<(Unset, Content)> {
     use crate::storage::Directory as _;
     let entry = listing.get(index).ok_or(Errno::INVAL)?;
     let name = listing.name(entry);
@@ -309,22 +330,22 @@ fn copy<S: WriteStorage>(
         Unplaced::file(Placement::Rename, (to, None), writing.names.next(), target.start_incomplete())
     })?;
     let written = writing.session.long_work(|| {
-        let bytes = copy_content(&source, &file)?;
-        if bytes == entry.size { Ok(()) } else { Err(Errno::STALE.into()) }
+        let (bytes, content) = copy_content(&source, &file)?;
+        if bytes == entry.size { Ok(content) } else { Err(Errno::STALE.into()) }
     });
-    let complete = written.and_then(|()| {
+    let complete = written.and_then(|content| {
         let target = if target.starts_wider() { target.with_bits(|| writing.root.umask()) } else { target };
         let target = target.with_atime(listing.atime(index));
         let unset = writing.policy.set(&target, &file.handle(), None);
         if writing.durability >= Durability::Run {
             file.sync()?;
         }
-        Ok(unset)
+        Ok((unset, content))
     });
     match complete {
-        Ok(unset) => {
+        Ok(done) => {
             writing.commit(unplaced, path, name)?;
-            Ok(unset)
+            Ok(done)
         }
         Err(error) => {
             unplaced.discard();

@@ -67,7 +67,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         if let Some(old) = &mut old {
             self.look_at_left_out(old, &listing)?;
-            self.take_dir_links(old, &listing)?;
+            self.take_as_at_the_source(old, &listing)?;
         }
         let bases = self.look_at_bases(&path, &listing, old.as_deref());
         let is_new = old.is_none() || (path.is_root() && self.destination.created);
@@ -205,6 +205,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
         }
         Ok(())
+    }
+
+    /// Takes what stands there for what the source has by its name, where options say so.
+    fn take_as_at_the_source(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
+        self.take_devices(old, listing);
+        self.take_dir_links(old, listing)
     }
 
     /// Looks at what the sender has, and the rules of this end have left out of the directory.
@@ -416,9 +422,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Whether what stands in the place of a file is told to the sender, so that what both have does not travel.
     fn is_basis(&self, before: &Entry, entry: &Entry) -> bool {
         let are_files = before.kind == Kind::File && entry.kind == Kind::File;
-        // Zeros that become holes would take what is written over with them.
-        let holes_in_place = self.options.sparse && self.options.writes.in_place.is_some();
-        self.options.writes.delta && !holes_in_place && are_files && before.size.min(entry.size) >= DELTA_BYTES_MIN
+        self.options.writes.delta && are_files && before.size.min(entry.size) >= DELTA_BYTES_MIN
     }
 
     /// Why the directory at `path` of `parent` may not give way to something else.

@@ -15,6 +15,7 @@ mod basis;
 mod compare;
 mod decide;
 mod delete;
+mod devices;
 mod dir_links;
 mod dispatch;
 mod finish;
@@ -123,6 +124,8 @@ pub(crate) struct WriteOptions {
     pub(crate) in_place: Option<MayBeLinked>,
     /// What stands in the place of large files that change is told to the sender.
     pub(crate) delta: bool,
+    /// Devices that have the place of files are written to.
+    pub(crate) devices: bool,
     /// Large files that are new are made of similar ones.
     pub(crate) fuzzy: bool,
     /// Such files are looked for in the bases, too.
@@ -484,6 +487,8 @@ struct Receiver<'a, S: WriteStorage> {
     changed: bool,
     /// The rights of the key of which was told that they are missing.
     rights_told: Vec<IssueKind>,
+    /// It was told that content is copied which was to be shared.
+    told_not_shared: bool,
     /// What is to be told of directories when all that comes before has been.
     held_items: VecDeque<(u32, Item)>,
     /// Directories whose entries are still to be decided upon.
@@ -533,6 +538,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
             links: options.attributes.hard_links.then(Links::default),
             changed: false,
             rights_told: Vec::new(),
+            told_not_shared: false,
             held_items: VecDeque::new(),
             undecided: 0,
             moves: Moves::default(),

@@ -181,13 +181,12 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         for digest in &digests {
             open.mark_piece(digest);
         }
-        if open.is_over() {
-            if offset == at {
-                // It is there already.
-                open.data_end = at + bytes;
-                return Ok(());
-            }
-        } else if !self.writing.sparse {
+        let is_there = open.is_over() && offset == at;
+        if is_there && !self.writing.sparse {
+            open.data_end = at + bytes;
+            return Ok(());
+        }
+        if !open.is_over() && !self.writing.sparse {
             return self.copy_range(at, offset, bytes);
         }
         self.copy_blocks(at, offset, bytes, |_, _| {})

@@ -8,6 +8,7 @@ use sparsync_proto::{ContentDigest, Counter, IssueKind, Meta, Phase};
 
 use super::delta::Made;
 use super::naming::Unnamed;
+use super::sparse::Zeros;
 use super::{LaneWriter, PARTIAL_BYTES_MIN};
 use crate::engine::directories::{Incoming, Wanted};
 use crate::engine::failures;
@@ -34,6 +35,8 @@ pub(super) struct Arriving<D: WriteDirectory> {
     pub(super) new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
     /// Where its data ends; what came after that is a hole.
     pub(super) data_end: u64,
+    /// The last zeros of it, where it is written over.
+    zeros: Zeros,
     /// What came since the last mark.
     pub(super) hasher: blake3::Hasher,
     /// The digests of the pieces up to there.
@@ -92,7 +95,7 @@ impl<D: WriteDirectory> Arriving<D> {
             self.data_end = at + bytes.len() as u64;
             return new.file.write(bytes, at);
         }
-        let over = new.unplaced.placement() == Placement::InPlace;
+        let over = (new.unplaced.placement() == Placement::InPlace).then_some(&mut self.zeros);
         if let Some(end) = super::sparse::write(&new.file, bytes, at, over)? {
             self.data_end = end;
         }
@@ -121,11 +124,16 @@ impl<D: WriteDirectory> Arriving<D> {
         if !self.is_over() {
             return self.write(at, bytes, sparse);
         }
-        match offset.cmp(&at) {
-            Ordering::Greater => return self.write(at, bytes, sparse),
-            Ordering::Equal => self.data_end = at + bytes.len() as u64,
+        match (offset.cmp(&at), &self.new) {
+            (Ordering::Greater, _) => return self.write(at, bytes, sparse),
+            (Ordering::Equal, new) => {
+                self.data_end = at + bytes.len() as u64;
+                if let (true, Ok(new)) = (sparse, new) {
+                    super::sparse::clear_zeros(&new.file, bytes, at, &mut self.zeros)?;
+                }
+            }
             // It is written over by now, and the digest would be wrong.
-            Ordering::Less => {
+            (Ordering::Less, _) => {
                 self.fail(IssueKind::Integrity, "the sender copies what was written over".to_owned());
             }
         }
@@ -271,9 +279,9 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             }
         };
         let hasher = blake3::Hasher::new();
-        let (data_end, marked, came) = (0, None, Came::Told);
+        let (data_end, zeros, marked, came) = (0, Zeros::default(), None, Came::Told);
         let arriving =
-            Arriving { file, incoming, wanted, new, data_end, hasher, marked, basis, came, partial, announced };
+            Arriving { file, incoming, wanted, new, data_end, zeros, hasher, marked, basis, came, partial, announced };
         self.open = Some(Open::Arriving(Box::new(arriving)));
         Ok(())
     }
@@ -319,8 +327,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         // The next write leaves the hole behind it.
         let mut result = open.give_up_part(at);
         if let (Ok(()), Some(_), Ok(new)) = (result, self.writing.in_place, &open.new) {
-            // Nothing of what is written over shows through a hole; all that follows is written anew.
-            result = cut(&new.file, at);
+            // Nothing of what is written over shows through a hole.
+            result = open.zeros.clear(&new.file, at..at.saturating_add(bytes));
         }
         if result.is_ok() && open.new.is_ok() {
             hash_zeros(self.writing.session, &mut open.hasher, bytes)?;

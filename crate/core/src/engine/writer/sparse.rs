@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::storage::{Result, WriteFile, cut};
+use crate::storage::{Result, WriteFile};
 
 /// What file systems allocate at once: a hole in less takes as much room as zeros.
 const BLOCK_BYTES: usize = 4096;
@@ -27,20 +27,59 @@ fn data(bytes: &[u8], offset: u64) -> Vec<Range<usize>> {
     parts
 }
 
-/// Writes `bytes` at `offset`, but for blocks of zeros. Nothing was written behind that before, unless the file is written `over`:
-/// then what is there goes, for it may not show through a hole, and all of it is written anew. Gives where the last data ends, when
-/// there is some.
-pub(super) fn write(file: &impl WriteFile, bytes: &[u8], offset: u64, over: bool) -> Result<Option<u64>> {
-    let parts = data(bytes, offset);
-    if over && parts.iter().map(Range::len).sum::<usize>() < bytes.len() {
-        cut(file, offset)?;
+/// The last zeros that a file got that is written over: where it becomes a hole a block has to go as a whole, in however many parts its
+/// zeros come.
+#[derive(Debug, Default)]
+pub(super) struct Zeros(Range<u64>);
+
+impl Zeros {
+    /// Makes zeros of what the file has in a range.
+    pub(super) fn clear(&mut self, file: &impl WriteFile, range: Range<u64>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let begins_in = range.start - range.start % BLOCK_BYTES as u64;
+        let (start, run) = if self.0.end == range.start {
+            (self.0.start.max(begins_in), self.0.start..range.end)
+        } else {
+            (range.start, range.clone())
+        };
+        self.0 = run;
+        file.clear(start, range.end - start)
     }
-    let mut end = None;
-    for part in parts {
-        end = Some(offset + part.end as u64);
+}
+
+/// Writes `bytes` at `offset`, but for blocks of zeros. Nothing was written there before, unless the file is written over: then what is in
+/// the place of such a block goes, for it may not show through a hole. Gives where the last data ends, when there is some.
+pub(super) fn write(
+    file: &impl WriteFile,
+    bytes: &[u8],
+    offset: u64,
+    mut over: Option<&mut Zeros>,
+) -> Result<Option<u64>> {
+    let mut clear = |zeros: Range<usize>| match &mut over {
+        Some(over) => over.clear(file, offset + zeros.start as u64..offset + zeros.end as u64),
+        None => Ok(()),
+    };
+    let mut end = 0;
+    for part in data(bytes, offset) {
+        clear(end..part.start)?;
+        end = part.end;
         file.write(&bytes[part.clone()], offset + part.start as u64)?;
     }
-    Ok(end)
+    clear(end..bytes.len())?;
+    Ok((end > 0).then_some(offset + end as u64))
+}
+
+/// Makes holes of the blocks of zeros among `bytes`, which stand at `offset` already.
+pub(super) fn clear_zeros(file: &impl WriteFile, bytes: &[u8], offset: u64, over: &mut Zeros) -> Result<()> {
+    let mut end = 0;
+    let whole = data(bytes, offset).into_iter().chain(std::iter::once(bytes.len()..bytes.len()));
+    for part in whole {
+        over.clear(file, offset + end as u64..offset + part.start as u64)?;
+        end = part.end;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use sparsync_proto::pack::FileId;
 use sparsync_proto::{ContentDigest, Counter, IssueKind, Meta, Phase};
 
 use super::naming::Unnamed;
+use super::sparse::Zeros;
 use super::{Current, LaneWriter, Writing};
 use crate::engine::attributes::Target;
 use crate::engine::placement::{Placement, Unplaced};
@@ -62,7 +63,7 @@ fn put(file: &impl WriteFile, content: &[u8], sparse: bool, over: bool) -> stora
     let bytes = content.len() as u64;
     let mut end = bytes;
     if sparse {
-        end = super::sparse::write(file, content, 0, over)?.unwrap_or(0);
+        end = super::sparse::write(file, content, 0, over.then_some(&mut Zeros::default()))?.unwrap_or(0);
     } else {
         file.write(content, 0)?;
     }

@@ -10,7 +10,7 @@ use super::carrier::Carrier;
 use super::streams::{RecvStream, SendStream};
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, Result};
-use crate::net::control::{StreamIn as _, StreamOut as _, pace};
+use crate::net::control::{StreamIn as _, StreamOut as _};
 use crate::net::quic::OwnLane;
 use crate::transport::WireCounters;
 
@@ -35,15 +35,14 @@ pub(super) async fn send_lane(
         }
         let bytes = (PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         for mut rest in [Bytes::copy_from_slice(&pack.header.encode()), pack.bytes] {
-            let Some(rates) = session.wire_rates() else {
+            let Some(limit) = session.wire_piece() else {
                 stream.write_all(&mut rest).await?;
                 continue;
             };
             while !rest.is_empty() {
-                let mut piece = rest.split_to(rest.len().min(rates.piece()));
-                tokio::time::sleep(rates.take(piece.len())).await;
+                let mut piece = rest.split_to(rest.len().min(limit));
+                session.pace_wire(piece.len()).await;
                 stream.write_all(&mut piece).await?;
-                session.worked(1);
             }
         }
         wire.sent(bytes);
@@ -84,7 +83,7 @@ pub(super) async fn receive_lane(
         let count = (PACK_HEADER_BYTES + header.stored_bytes) as u64;
         wire.received(count);
         carrier.carried(count);
-        pace(session, count).await;
+        session.pace_taken(count).await;
         room.send(Pack::new(header, share(bytes)));
     }
     Ok(())

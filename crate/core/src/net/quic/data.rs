@@ -13,7 +13,7 @@ use super::router::{ArrivedLane, LANE_HEADER_BYTES, Route};
 use super::silence::Silence;
 use crate::engine::{Pack, Session, share, take_buffer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::control::{LAST_FRAMES, pace};
+use crate::net::control::LAST_FRAMES;
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
 use crate::transport::WireCounters;
 
@@ -111,15 +111,14 @@ pub(super) async fn send_lane(
         let bytes = (lead.len() + PACK_HEADER_BYTES + pack.bytes.len()) as u64;
         let header = Bytes::copy_from_slice(&pack.header.encode());
         let chunks = &mut [lead, header, pack.bytes];
-        match session.wire_rates() {
+        match session.wire_piece() {
             None => stream.send.write_all_chunks(chunks).await.map_err(|error| write_error(&error))?,
-            Some(rates) => {
+            Some(limit) => {
                 for chunk in chunks {
                     while !chunk.is_empty() {
-                        let piece = chunk.split_to(chunk.len().min(rates.piece()));
-                        tokio::time::sleep(rates.take(piece.len())).await;
+                        let piece = chunk.split_to(chunk.len().min(limit));
+                        session.pace_wire(piece.len()).await;
                         stream.send.write_chunk(piece).await.map_err(|error| write_error(&error))?;
-                        session.worked(1);
                     }
                 }
             }
@@ -158,7 +157,7 @@ pub(super) async fn receive_lane(
         let count = PACK_HEADER_BYTES + header.stored_bytes;
         wire.received(count as u64);
         window.read(count);
-        pace(session, count as u64).await;
+        session.pace_taken(count as u64).await;
         room.send(Pack::new(header, share(bytes)));
     }
     Ok(())

@@ -69,6 +69,16 @@ impl WriteFile for Held {
         )
     }
 
+    fn clear(&self, at: u64, bytes: u64) -> Result<()> {
+        self.change("clear", b"", || {
+            self.node.change(|content| {
+                let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(content.len());
+                let range = place(at)..place(at.saturating_add(bytes));
+                content[range].fill(0);
+            })
+        })
+    }
+
     fn set_length(&self, bytes: u64) -> Result<()> {
         self.change("set length", b"", || {
             self.node.change(|content| content.resize(usize::try_from(bytes).unwrap_or(usize::MAX), 0))
