@@ -67,36 +67,43 @@ judgedWhere(hasBoth && hasStrace)('each call that sets or removes one names a de
 
 const flipper = fileURLToPath(new URL('helpers/flipper.mjs', import.meta.url));
 
-for (const what of ['small', 'sub'] as const) {
+for (const [what, way] of [
+  ['small', 'push'],
+  ['sub', 'push'],
+  ['small', 'pull'],
+  ['sub', 'pull'],
+] as const) {
   judgedWhere(hasBoth)(
-    `${what} flips to a symlink that leads out: what it leads to gets neither (CVE-2026-53799)`,
+    `${what} flips to a symlink that leads out: what it leads to gets neither (CVE-2026-53799, ${way})`,
     async (t) => {
       t.timeout(scaled(300_000, 3_600_000));
       const { work, served, access, url } = await setup(t, {
         rights: 'read,write,delete,owner,special,xattrs,acls',
       });
-      const source = dir(work, 'source');
+      const source = dir(way === 'push' ? work : served, 'source');
+      const tree = way === 'push' ? `${served}/tree` : `${work}/tree`;
+      const [from, to] = way === 'push' ? [source, url('tree')] : [url('source/'), tree];
       fill(source);
       const outside = dir(work, 'outside');
       writeFileSync(`${outside}/small`, 'not yours');
       writeFileSync(`${outside}/large`, 'not yours');
       const before = dumped(outside);
       const options = { ...access, acls: true, xattrs: true, owner: true, group: true };
-      await sync(source, url('tree'), options);
-      const place = `${served}/tree/${what}`;
+      await sync(from, to, options);
+      const place = `${tree}/${what}`;
       const race = start(t, process.execPath, [flipper, place, what === 'sub' ? outside : `${outside}/small`], {
         input: null,
       });
       for (let round = 1; round <= scaled(15, 300); round += 1) {
         change(source, round);
         // What is exchanged while it is worked on may fail, and may not get out.
-        await sync(source, url('tree'), options).catch(() => undefined);
+        await sync(from, to, options).catch(() => undefined);
         t.is(dumped(outside), before, `round ${round}`);
       }
       race.child.stdin?.end();
       await race.ended;
-      await sync(source, url('tree'), { ...options, delete: true, allowMassDelete: true });
-      t.is(dumped(`${served}/tree`), dumped(source));
+      await sync(from, to, { ...options, delete: true, allowMassDelete: true });
+      t.is(dumped(tree), dumped(source));
       t.is(dumped(outside), before);
     },
   );

@@ -150,14 +150,16 @@ for (const [what, bad] of [
   ['`..`', '../../old'],
   ['a symlink', '../out'],
 ] as const)
-  judged(`CVE-2026-70460: ${what} in --link-dest does not lead out of a served root`, async (t) => {
+  judged(`CVE-2026-70460: ${what} in --link-dest and its like does not lead out of a served root`, async (t) => {
     const { work, served, url, client: user } = await setup(t);
     make(work, { 's/secret': 'x', 'old/secret': 'x' });
     make(served, { 'd/': '' });
     symlinkSync(`${work}/old`, `${served}/out`);
-    const ran = await cli(t, user, ['-a', `--link-dest=${bad}`, `${work}/s/`, url('d')]);
-    t.is(ran.code, exit.unauthorized, ran.stderr);
-    t.deepEqual(names(`${served}/d`), []);
+    for (const kind of [...KINDS, '--reflink-dest']) {
+      const ran = await cli(t, user, ['-a', `${kind}=${bad}`, `${work}/s/`, url('d')]);
+      t.is(ran.code, exit.unauthorized, `${kind}: ${ran.stderr}`);
+      t.deepEqual(names(`${served}/d`), [], kind);
+    }
   });
 
 judged('the three exclude each other', async (t) => {

@@ -1,6 +1,6 @@
 // Where files are until they have their names, and when they get them: --temp-dir, --delay-updates, --fsync; and how fast and how
 // long a run goes: --bwlimit, --stop-at, --stop-after.
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
 
@@ -92,13 +92,25 @@ judged('a temporary directory that is not there is told before anything is writt
   t.false(existsSync(`${work}/d/f`));
 });
 
-judged('CVE-2026-70460: --temp-dir does not lead out of a served root', async (t) => {
+judged('CVE-2026-70460: --temp-dir and --partial-dir do not lead out of a served root', async (t) => {
   const { work, served, url, client: user } = await setup(t);
   make(work, { 's/f': 'f', 'outside/': '' });
   make(served, { 'd/': '' });
-  const ran = await cli(t, user, ['-a', '--temp-dir=../../outside', `${work}/s/`, url('d')]);
-  t.is(ran.code, exit.unauthorized);
-  t.deepEqual(names(`${served}/d`), []);
+  symlinkSync(`${work}/outside`, `${served}/out`);
+  for (const flag of [
+    '--temp-dir=../../outside',
+    '--temp-dir=../out',
+    '--partial-dir=/../outside',
+    '--partial-dir=/out',
+  ]) {
+    const ran = await cli(t, user, ['-a', flag, `${work}/s/`, url('d')]);
+    t.is(ran.code, exit.unauthorized, `${flag}: ${ran.stderr}`);
+    t.deepEqual(names(`${served}/d`), [], flag);
+  }
+  // A relative one is in each directory, and leads down.
+  const ran = await cli(t, user, ['-a', '--partial-dir=../../outside', `${work}/s/`, url('d')]);
+  t.is(ran.code, exit.usage);
+  t.deepEqual(names(`${work}/outside`), []);
 });
 
 for (const way of ['push', 'pull', 'here'] as const)

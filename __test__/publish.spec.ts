@@ -20,7 +20,7 @@ import { contentOf, copied, make, randomTrees, shape } from './helpers/beside.js
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
 import { becoming, canBecome } from './helpers/plain-user.js';
-import { start } from './helpers/process.js';
+import { start, until } from './helpers/process.js';
 import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
@@ -133,6 +133,28 @@ judged(
     );
   },
 );
+
+// Seen red with a lock on the destination alone.
+judged('while a tree is published nobody writes to what it is in, and its neighbours are published too', async (t) => {
+  const { work, client: user } = await setup(t);
+  make(work, { 's/f': 'new', 'p/d/f@1500000000': 'old', 'p/e/f@1500000000': 'old', 'one/x': 'x' });
+  writeFileSync(`${work}/s/large`, new Random(t.title).bytes(4 << 20));
+  const job = sync(`${work}/s`, `${work}/p/d`, { publish: true, bwlimit: 1000 });
+  await until('the run to begin', () => unfinished(`${work}/p`).length > 0);
+  for (const [from, to] of [
+    ['one/', 'p/'],
+    ['one/', 'p/d/'],
+  ] as const) {
+    const ran = await cli(t, user, ['-a', `${work}/${from}`, `${work}/${to}`]);
+    t.is(ran.code, exit.busy, `${to}: ${ran.stderr}`);
+  }
+  const beside = await cli(t, user, ['-a', '--publish', `${work}/one/`, `${work}/p/e/`]);
+  t.is(beside.code, exit.ok, beside.stderr);
+  job.setBwlimit(0);
+  await job;
+  t.deepEqual(readdirSync(`${work}/p`).toSorted(), ['d', 'e']);
+  t.is(readFileSync(`${work}/p/d/f`, 'utf8'), 'new');
+});
 
 judged('a key that may not delete, and a prefix itself, publish nothing', async (t) => {
   const { work, served, url, client: user } = await setup(t, { rights: 'read,write' });

@@ -204,7 +204,7 @@ async fn what_this_server_does_not_do_yet_is_refused(over: Over) {
     unharmed(&site, &before).await;
 }
 
-async fn a_request_that_does_not_come_is_not_waited_for(over: Over) {
+async fn a_request_that_does_not_come_is_not_waited_for_cve_2026_70464(over: Over) {
     let (site, before) = victim(over, "").await;
     let raw = site.raw().await;
     let mut hello = Vec::new();
@@ -229,5 +229,5 @@ on_every_transport!(
     a_request_cut_short_anywhere_is_refused,
     requests_that_climb_or_exceed_a_cap_are_refused,
     what_this_server_does_not_do_yet_is_refused,
-    a_request_that_does_not_come_is_not_waited_for
+    a_request_that_does_not_come_is_not_waited_for_cve_2026_70464
 );

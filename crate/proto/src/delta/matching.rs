@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_over_a_list_of_lies_is_bounded_by_what_is_ones_own() {
+    fn the_work_over_a_list_of_lies_is_bounded_by_what_is_ones_own_cve_2026_70453() {
         let seeds: Vec<u8> = (1..200_u8).cycle().take(20_000).collect();
         let most = 2 * seeds.len() as u64;
         for bytes in [1, 10, u64::MAX] {
