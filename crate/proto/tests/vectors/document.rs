@@ -158,7 +158,7 @@ fn fields_cost_little() {
 #[test]
 fn every_type_of_frame_has_its_bytes() {
     let types: std::collections::BTreeSet<u8> = frames().iter().map(|(_, frame)| body(frame)[0]).collect();
-    assert_eq!(types, (1..=23).chain([25, 40, 60, 61, 80, 81]).collect());
+    assert_eq!(types, (1..=23).chain([25, 40, 60, 61, 62, 80, 81]).collect());
     for unknown in [0, 24, 255] {
         assert!(Frame::decode(Version::V1, &[unknown]).is_err());
     }
