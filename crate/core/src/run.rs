@@ -243,7 +243,7 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     job.limited_by(request.bwlimit, move |bytes_per_second| {
         if let Some(urgent) = urgent.upgrade() {
             // Behind the request, which is written first.
-            let _ = urgent.send(encoded(&[Frame::Bwlimit(bytes_per_second)]));
+            let _ = urgent.send(encoded(&[Frame::Bwlimit(bytes_per_second)]).into());
         }
     });
     let mut data = peer.connection.open(Arc::clone(job.wire()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sparsync_proto::{Figure, Frame, FrameDecoder};
 
-use crate::engine::{Session, TransportControl};
+use crate::engine::TransportControl;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::profile::Profiler;
 use crate::transport::{WireCounters, encoded};
