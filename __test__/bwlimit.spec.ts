@@ -10,7 +10,6 @@ import { setup } from './helpers/setup.js';
 const BYTES = 4 << 20;
 
 for (const way of ['push', 'pull', 'here'] as const)
-  // Seen red in a pull that does not tell the server: more than an hour.
   judged(`a limit holds from the moment on at which it is set (${way})`, async (t) => {
     const { work, served, url, access } = await setup(t);
     const tree = way === 'pull' ? served : work;

@@ -12,7 +12,6 @@ import { dir } from './helpers/temp.js';
 
 const MIB = 1 << 20;
 
-// Seen red with devices that are listed as what they are.
 judgedWhere(canLoop)('devices of the source arrive as files of what they hold', async (t) => {
   const { work, served, url, client: user } = await setup(t);
   const source = dir(served, 'source');

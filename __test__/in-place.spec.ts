@@ -39,7 +39,6 @@ judged('a file that is written over keeps its inode and its links, small and lar
   t.is(readFileSync(`${work}/d/g`, 'utf8'), 'new content');
 });
 
-// Seen red with what lies behind a hole cut off, as it was where all of it came anew.
 judged('in place with -S, and with holes of the source, what is right already does not travel', async (t) => {
   const { work, served, url, access, client: user } = await setup(t);
   const random = new Random(t.title);

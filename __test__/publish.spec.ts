@@ -134,7 +134,6 @@ judged(
   },
 );
 
-// Seen red with a lock on the destination alone.
 judged('while a tree is published nobody writes to what it is in, and its neighbours are published too', async (t) => {
   const { work, client: user } = await setup(t);
   make(work, { 's/f': 'new', 'p/d/f@1500000000': 'old', 'p/e/f@1500000000': 'old', 'one/x': 'x' });

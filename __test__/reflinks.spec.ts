@@ -17,7 +17,6 @@ function used(path: string): number {
   return (blocks - bfree) * bsize;
 }
 
-// Seen red with hard links, and with copies.
 judgedWhere(canShare)('what is alike shares its blocks, and is a file with attributes of its own', async (t) => {
   const { work, served, url, client: user } = await setup(t);
   mountSharing(t, `${served}/x`);

@@ -288,8 +288,8 @@ judgedWhere(canMount && hasTinyproxy)(
     t.is(missing.code, exit.usage, missing.stderr);
     t.regex(missing.stderr, /wants .*407/);
     const unknown = await by('Aladdin:secret@', urlAt('backup.example', 'root', 'tree'));
-    t.is(unknown.code, exit.connect, unknown.stderr);
-    t.regex(unknown.stderr, /does not lead to backup\.example:28792: 401 Unauthorized/);
+    t.is(unknown.code, exit.usage, unknown.stderr);
+    t.regex(unknown.stderr, /wants another user or password \(401\)/);
     t.notRegex(unknown.stderr, /secret/);
     // What the proxy does not lead to: another port, and a host that it does not know.
     for (const place of ['backup.example:9', 'nowhere.invalid']) {

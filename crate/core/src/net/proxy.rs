@@ -132,12 +132,13 @@ impl Proxy {
             // Who is led to waits to be spoken to.
             Some(200..=299) if end == head.len() => Ok(()),
             Some(200..=299) | None => Err(self.no_answer()),
-            Some(407) => {
+            // 407 is what a proxy ought to say; some say 401 to a wrong password.
+            Some(status @ (407 | 401)) => {
                 let what =
                     if self.credentials.is_some() { "another user or password" } else { "a user and a password" };
                 let message =
-                    format!("the proxy {self} wants {what} (407), as in HTTPS_PROXY=http://USER:PASSWORD@{self}");
-                Err(self.failed(ErrorKind::Config, message).with("status", 407u64))
+                    format!("the proxy {self} wants {what} ({status}), as in HTTPS_PROXY=http://USER:PASSWORD@{self}");
+                Err(self.failed(ErrorKind::Config, message).with("status", u64::from(status)))
             }
             Some(status) => {
                 let told = super::close::reason_text(line.get(12..).unwrap_or_default());
