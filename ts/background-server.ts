@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
 import { builtin } from './builtin.js';
@@ -10,6 +10,7 @@ import { ConfigError, ConnectionError, IoError, PlatformError, ioError, makeErro
 import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
 import type { ServerRecord } from './pid-file.js';
 import { withSite } from './trust.js';
+import { isOwn } from './own-file.js';
 
 /** A server of this machine that runs as a process of its own. */
 export interface BackgroundServer {
@@ -73,6 +74,7 @@ export async function startServer(flags: readonly string[], options?: StartServe
   return withSite(captureCallSite(), async () => {
     const words = argument(flags, 'flags', listOf(flagWord));
     if (words === undefined) throw new ConfigError('flags are missing: give those of sparsync serve');
+    if (words.some((word) => NO_SERVER.test(word))) throw new ConfigError('these flags start no server');
     const { pidFile = defaultPidFile(), logFile } = checkOptions<StartServerOptions>(options, START_CHECKS, 'options');
     const started = await startInBackground(commandBeside(), words, { pidFile, logFile });
     if (!('exitCode' in started)) return toServer(started, resolve(pidFile));
@@ -159,7 +161,7 @@ export async function startInBackground(
   refuseRunning(pidFile);
   const logFile = resolve(files.logFile ?? join(dirname(pidFile), 'server.log'));
   mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
-  const log = openSync(logFile, 'a+', 0o640);
+  const log = openLog(logFile, files.logFile !== undefined);
   try {
     const before = fstatSync(log).size;
     const args = [program, 'serve', ...words, '--json', '--pid-file', pidFile, '--log-file', logFile];
@@ -174,6 +176,18 @@ export async function startInBackground(
   if (running === undefined) throw new IoError('the server has ended', { code: 'ERR_SPARSYNC_IO', path: logFile });
   return running;
 }
+
+/** Opens the log of a server. Where nobody has named it, it stands beside the pid file, and is this user's own. */
+function openLog(path: string, isNamed: boolean): number {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+  const log = openSync(path, O_RDWR | O_APPEND | O_CREAT | (isNamed ? 0 : O_NOFOLLOW), 0o640);
+  if (isNamed || isOwn(fstatSync(log))) return log;
+  closeSync(log);
+  throw new ConfigError('the log beside the pid file is another user’s, or others may change it: name one', { path });
+}
+
+/** Flags with which the command says something and ends. */
+const NO_SERVER = /^--(?:help|print-unit|version)$/;
 
 /** The exit code of a server that ends without one of its own. */
 const NO_CODE = 70;

@@ -5,6 +5,7 @@ import type { NativeServer, NativeServerEvent } from './native.js';
 import { textOf } from './paths.js';
 import { transportOf } from './transports.js';
 import type { Transport } from './transports.js';
+import { callListeners } from './listeners.js';
 
 /** Who a client is. */
 export interface ServerClient {
@@ -186,7 +187,7 @@ export class ServerWatch {
   look(): void {
     for (const event of this.#native.takeEvents()) {
       const told = toServerEvent(event);
-      if (told !== undefined) for (const listener of this.#listeners) listener(told);
+      if (told !== undefined) callListeners(this.#listeners, told);
     }
   }
 

@@ -83,10 +83,12 @@ export async function invitationViaSsh(asked: ViaSsh): Promise<{ invitation: str
   if (name.startsWith('-')) throw new ConfigError('the name of a client cannot begin with "-"');
   const invite = ['invite', name, ...asked.words, '--json'].map((each) => quoted(each));
   const words = [...hostWords(shell, place, place.host), [asked.program ?? 'sparsync', ...invite].join(' ')];
-  const answer = await answerOf(words, `${shell.join(' ')} ${place.host}`);
+  const answer = await answerOf(words, `${shell[0] ?? ''} ${place.host}`);
   const invitation = invitationIn(answer);
   if (invitation === undefined)
-    throw new ConfigError(`the command there printed no invitation: ${JSON.stringify(answer.slice(0, 200))}`);
+    throw new ConfigError(
+      `the command there printed no invitation in ${answer.length} characters: is it of this version?`,
+    );
   return { invitation, host };
 }
 

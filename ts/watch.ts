@@ -6,6 +6,7 @@ import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
 import type { ServerEventListener } from './server-events.js';
 import { machineOf } from './target.js';
 import type { Target } from './target.js';
+import { callListeners } from './listeners.js';
 
 /** Which call a run is of, and where it is told. */
 export interface Watch {
@@ -43,17 +44,9 @@ export class RunWatch {
     this.tell({ type: 'start' });
   }
 
-  /** Tells what happens. What a listener throws is no concern of the run. */
+  /** Tells what happens. */
   tell(message: RunMessage): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(this.#run, message);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    callListeners(this.#listeners, this.#run, message);
   }
 }
 

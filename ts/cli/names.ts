@@ -15,9 +15,16 @@ const octal = (byte: number): string => `\\#${byte.toString(8).padStart(3, '0')}
 
 const octets = (text: string): string => Array.from(Buffer.from(text), octal).join('');
 
+/** What GitHub Actions takes for a command in what a step writes: at the start of a line, and in its old form anywhere. */
+const COMMAND = /^\s*:(?=:)|#(?=#\[)/g;
+
+const isReadForCommands = process.env['GITHUB_ACTIONS'] === 'true';
+
+const noCommand = (text: string): string => (isReadForCommands ? text.replaceAll(COMMAND, octets) : text);
+
 /** A text from a file system or a peer, safe to show on one line: as rsync has it, `\#ooo` for a byte, which can be read back. */
 export function safe(text: string): string {
-  return ANY.test(text) ? text.replaceAll(LIKE_ESCAPE, octets).replaceAll(UNSAFE, octets) : text;
+  return noCommand(ANY.test(text) ? text.replaceAll(LIKE_ESCAPE, octets).replaceAll(UNSAFE, octets) : text);
 }
 
 /** Whether the locale has UTF-8, or nothing says which one it is. */
@@ -39,7 +46,7 @@ export function showHighBytes(): void {
 export function safePath(entry: EntryPath): string {
   const { path, pathBytes } = entry;
   if (pathBytes === undefined) {
-    if (!ANY.test(path)) return path;
+    if (!ANY.test(path)) return noCommand(path);
     // oxlint-disable-next-line no-control-regex
     return isUtf8 || highBytesAsTheyAre ? safe(path) : safe(path).replaceAll(/[^\u0000-\u007F]+/g, octets);
   }

@@ -169,10 +169,15 @@ function writeTo(stream: NodeJS.WriteStream, text: string | Uint8Array): Promise
   });
 }
 
+/** What the process ends with: of what was to be written all is, or it is not well. */
+export function finalCode(exitCode: number): number {
+  const isAnyLost = isFileLost || [...lost.values()].some((error) => error.code !== 'EPIPE');
+  return exitCode === EXIT.ok && isAnyLost ? EXIT.output : exitCode;
+}
+
 /** Ends the process. What a run began has ended: all that would be waited for is the end of idle threads. */
 export function leave(exitCode: number): void {
-  const isAnyLost = isFileLost || [...lost.values()].some((error) => error.code !== 'EPIPE');
-  process.exitCode = exitCode === EXIT.ok && isAnyLost ? EXIT.output : exitCode;
+  process.exitCode = finalCode(exitCode);
   // What could not be written yet makes the process end in its own time.
   if ([...inUse.values()].every((stream) => stream.writableLength === 0 || lost.has(stream))) process.exit();
 }

@@ -207,7 +207,8 @@ async function unitOf(
     (word, at) => textOf(word) !== '--print-unit' && !isOfKey(at) && textOf(words[at - 1] ?? '') !== '--identity',
   );
   const readOnly = flags.on('read-only');
-  return unitText({ words: own, roots, readOnly, keyFile: named, logFile: flags.text('log-file'), graceMs });
+  const written = ['log-file', 'pid-file', 'profile'].flatMap((name) => flags.text(name) ?? []).map(folder);
+  return unitText({ words: own, roots, readOnly, keyFile: named, written, graceMs });
 }
 
 /** The options that flags ask for. */

@@ -23,7 +23,7 @@ import type { InfoLevels } from './info.js';
 import { JSON_SCHEMA, printLine } from './json.js';
 import { remoteListOf } from './lists.js';
 import type { LogFile } from './log-file.js';
-import { isPipeBroken, note, onBrokenPipe, print, printOnStderr } from './output.js';
+import { finalCode, isPipeBroken, note, onBrokenPipe, print, printOnStderr } from './output.js';
 import { endsOf, listsOnly, withPort } from './operands.js';
 import { packageVersion } from './package.js';
 import type { ParsedFlags, Word } from './parse.js';
@@ -76,7 +76,7 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
   if (ACCEPTED_FLAGS.some((name) => flags.spelled(name) || flags.words(name).length > 0)) {
     (await import('./accepted.js')).checkAccepted(flags);
   }
-  if (saysOnStderr(flags) && !flags.on('json')) printOnStderr();
+  if (saysOnStderr(flags) && reporter() !== 'json') printOnStderr();
   withPort(flags);
   if (flags.words('explain').length > 0) return (await import('./explain.js')).explainCommand(flags);
   return new SyncRun(flags).execute();
@@ -356,18 +356,26 @@ class SyncRun {
     const textfile = this.#flags.text('textfile');
     const isReal = textfile !== undefined && !this.#flags.on('dry-run') && !this.#lists;
     if (!isReal && reporter() !== 'github') return;
+    await this.#log?.close();
     const ends = this.#flags.operands.map((word) => safeBytes(Buffer.from(word)));
     const stats = result?.stats ?? this.#current?.stats();
     if (isReal) {
       const { writeTextfile } = await import('./textfile.js');
       const durationMs = result?.durationMs ?? Date.now() - this.#beganAt;
       const [sources, destination = ''] = [ends.slice(0, -1), ends.at(-1)];
-      writeTextfile(textfile, { sources, destination, exitCode, durationMs, stats });
+      writeTextfile(textfile, { sources, destination, exitCode: finalCode(exitCode), durationMs, stats });
     }
     if (reporter() !== 'github') return;
     const { tellGithub } = await import('./github.js');
     const failure = error === undefined || error instanceof Interrupted ? undefined : fromNative(error);
-    tellGithub({ exitCode, ends, dryRun: this.#flags.on('dry-run'), stats, result, error: failure });
+    tellGithub({
+      exitCode: finalCode(exitCode),
+      ends,
+      dryRun: this.#flags.on('dry-run'),
+      stats,
+      result,
+      error: failure,
+    });
   }
 
   async #fail(error: unknown): Promise<number> {

@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
 import type { SyncStats } from '../stats.js';
@@ -31,13 +31,20 @@ export function writeTextfile(path: string, run: Collected): void {
     .join('');
   // The collector takes no file of another suffix.
   const fresh = `${path}.${process.pid}.tmp`;
+  let isMade = false;
   try {
-    writeFileSync(fresh, text, { flag: 'wx', mode: 0o644 });
-    // It is for another user, whatever the mask of this one.
-    chmodSync(fresh, 0o644);
+    const file = openSync(fresh, 'wx', 0o644);
+    isMade = true;
+    try {
+      writeFileSync(file, text);
+      // It is for another user, whatever the mask of this one.
+      fchmodSync(file, 0o644);
+    } finally {
+      closeSync(file);
+    }
     renameSync(fresh, path);
   } catch (error) {
-    rmSync(fresh, { force: true });
+    if (isMade) rmSync(fresh, { force: true });
     printError(ioError('cannot write the text file', error, path));
     loseFile();
   }

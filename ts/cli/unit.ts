@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 
+import { ConfigError } from '../errors.js';
 import { textOf } from '../paths.js';
 import type { Word } from './parse.js';
 
@@ -18,18 +19,19 @@ export interface UnitOptions {
   readonly readOnly: boolean;
   /** The file of the private key, where one is named. */
   readonly keyFile: string | undefined;
-  /** The file that the log goes to; the journal without one. */
-  readonly logFile: string | undefined;
+  /** The files that are written besides: a log, a pid file, profiles. */
+  readonly written: readonly string[];
   readonly graceMs: number;
 }
 
 /** A unit of systemd that runs this server with the rights that it needs and no others. */
-export function unitText({ words, roots, readOnly, keyFile, logFile, graceMs }: UnitOptions): string {
+export function unitText({ words, roots, readOnly, keyFile, written, graceMs }: UnitOptions): string {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '')];
   const command = [...program, 'serve', ...words.map(textOf)].map(quoted).join(' ');
   const outside = roots.filter((root) => !isBelow(root, STATE));
-  const folders = outside.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${quoted(root)}`);
-  const logs = logFile === undefined ? [] : [`ReadWritePaths=${quoted(folderOf(logFile))}`];
+  const folders = outside.map((root) => `${readOnly ? 'ReadOnlyPaths' : 'ReadWritePaths'}=${pathQuoted(root)}`);
+  const others = new Set(written.map(folderOf).filter((folder) => folder !== STATE && !isBelow(folder, STATE)));
+  const files = [...others].map((folder) => `ReadWritePaths=${pathQuoted(folder)}`);
   const isHome = [...program, ...roots, ...words.map(textOf)].some((word) =>
     /\/(?:home|root|run\/user)(?:\/|$)/.test(word),
   );
@@ -47,10 +49,10 @@ ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 TimeoutStopSec=${Math.ceil(graceMs / 1000) + 10}
 Environment=SPARSYNC_CONFIG_DIR=${STATE} SPARSYNC_STATE_DIR=${STATE}/state
-${keyFile === undefined ? '' : `LoadCredential=${KEY}:${quoted(keyFile)}\n`}StateDirectory=sparsync
+${keyFile === undefined ? '' : `LoadCredential=${KEY}:${credentialPath(keyFile)}\n`}StateDirectory=sparsync
 StateDirectoryMode=0700
 UMask=0077
-${account(readOnly, outside.length === 0)}
+${account(readOnly && files.length === 0, outside.length === 0 && files.length === 0)}
 KeyringMode=private
 LockPersonality=yes
 NoNewPrivileges=yes
@@ -64,7 +66,7 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectSystem=strict
-${[...folders, ...logs].map((line) => `${line}\n`).join('')}RemoveIPC=yes
+${[...folders, ...files].map((line) => `${line}\n`).join('')}RemoveIPC=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -116,9 +118,20 @@ function folderOf(path: string): string {
   return path.replace(/\/[^/]*$/, '') || '/';
 }
 
-/** A word as a unit has it: specifiers and variables mean nothing in it. */
+/** The path of a credential, which is all of the rest of its line. */
+function credentialPath(path: string): string {
+  if (/\p{Cc}/u.test(path)) throw new ConfigError('a unit cannot name a key file with a control character', { path });
+  return path.replaceAll('%', '%%');
+}
+
+/** A word of the command: specifiers and variables mean nothing in it. */
 function quoted(word: string): string {
-  const plain = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
+  return pathQuoted(word.replaceAll('$', '$$$$'));
+}
+
+/** A path as a unit has it: specifiers mean nothing in it. */
+function pathQuoted(path: string): string {
+  const plain = path.replaceAll('%', '%%');
   return /^[\w@./:,=+[\]-]+$/.test(plain)
     ? plain
     : `"${plain

@@ -58,6 +58,7 @@ export async function verifyCommand(words: readonly Word[]): Promise<number> {
   } catch (error) {
     if (error instanceof Interrupted) {
       if (!isPipeBroken()) note(`sparsync: ${error.message}: the comparison is not complete`);
+      if (reporter() === 'github') tellGithub(endingOf(flags, EXIT.interrupted));
       return EXIT.interrupted;
     }
     if (reporter() === 'json') await printErrorJson(fromNative(error));

@@ -93,7 +93,7 @@ async function* examineNetwork(
   yield well('names', `${target.host} is ${addresses.join(', ')}`);
   const ways = { target, options, works: !isSilent };
   yield* await Promise.all([
-    ...([4, 6] as const).map((family) => examineFamily(family, addresses, ways)),
+    ...familiesOf(options).map((family) => examineFamily(family, addresses, ways)),
     ...TRANSPORTS.map((each) => examineTransport(each, ways)),
   ]).then((found) => found.flat());
   return undefined;
@@ -116,6 +116,12 @@ interface Ways {
   readonly options: ConnectOptions;
   /** One of them works. */
   readonly works: boolean;
+}
+
+/** The families that the options leave. */
+function familiesOf({ family, localAddress }: ConnectOptions): (4 | 6)[] {
+  const own = localAddress === undefined ? 0 : isIP(localAddress.replace(/%.*$/, ''));
+  return ([4, 6] as const).filter((each) => (family ?? each) === each && (own === 0 || own === each));
 }
 
 async function examineFamily(family: 4 | 6, addresses: readonly string[], ways: Ways): Promise<Finding[]> {

@@ -22,8 +22,8 @@ const FRAMES_QUEUE: usize = 64;
 /// Bytes of memory that they hold together. A frame that holds more by itself waits until no other does.
 const FRAMES_QUEUE_BYTES: u32 = 4 << 20;
 
-/// Bytes of questions, answers and issues that a peer leaves untaken. Those of a peer that reads wait in the network at most; what an
-/// entry budget of questions takes is less than a third of it.
+/// Bytes of questions, answers and issues that may wait for a peer to take them. A peer that reads leaves none, and all the questions
+/// that an entry budget allows take less than a third of this.
 const URGENT_BYTES_MAX: usize = 64 << 20;
 
 /// Packs that wait between a lane and its reader or writer: enough to keep both busy, little memory.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sparsync_proto::{Attributes, Kind, Name, RelPath};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{self, Access, Directory, Judge, ScanOptions, Storage, WalkItem, walk};
+use crate::storage::{self, Access, Directory, Judge, ScanOptions, Status, Storage, WalkItem, walk};
 
 use super::session::Session;
 
@@ -26,6 +26,11 @@ pub(crate) struct Room {
 impl Room {
     fn new(bytes: u64, entries: u64) -> Self {
         Self { bytes: signed(bytes), entries: signed(entries) }
+    }
+
+    /// What is stored grows by a file that comes in place of one of `old` bytes, or of nothing.
+    fn of_entry(bytes: u64, old: Option<u64>) -> Self {
+        Self { bytes: signed(bytes).saturating_sub(signed(old.unwrap_or(0))), entries: i64::from(old.is_none()) }
     }
 
     fn by(self, other: Self, of: impl Fn(i64, i64) -> i64) -> Self {
@@ -104,8 +109,7 @@ pub(crate) fn held(top: &impl Storage, own: Option<&RelPath>, mut goes_on: impl 
         let complete = Room::new(bytes, entries.len() as u64);
         let mut unfinished = Room::default();
         for (name, _) in &scan.leftovers {
-            // What goes away meanwhile takes no room.
-            unfinished = unfinished + held_at(top, &scan.path, name).unwrap_or_default();
+            unfinished = unfinished + held_at(top, &scan.path, name, &mut goes_on)?;
         }
         held.all = held.all + complete + unfinished;
         if own.is_some_and(|own| scan.path.is_within(own)) {
@@ -116,20 +120,42 @@ pub(crate) fn held(top: &impl Storage, own: Option<&RelPath>, mut goes_on: impl 
     Ok(held)
 }
 
-/// Looks at the entry `name` of the directory at `path`, with all that is in it.
-pub(crate) fn held_at(top: &impl Storage, path: &RelPath, name: &[u8]) -> storage::Result<Room> {
-    let found = top.open(path, Access::Reach)?.status(name)?;
-    let mut room = Room::new(if found.kind == Kind::File { found.size } else { 0 }, 1);
-    if let (Kind::Directory, Ok(name)) = (found.kind, Name::new(name)) {
-        let below = path.join(name);
+/// Looks at the entry `name` of the directory at `path`, with all that is in it. Asks `goes_on` before each directory; what goes away
+/// meanwhile, or cannot be looked at, takes no room.
+pub(crate) fn held_at(
+    top: &impl Storage,
+    path: &RelPath,
+    name: &[u8],
+    goes_on: &mut impl FnMut() -> Result<()>,
+) -> Result<Room> {
+    let mut room = Room::default();
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
+    // Directories that are still to be looked at: a tree may be deeper than a thread's stack.
+    let mut ahead = Vec::new();
+    let mut look = |directory: &dyn Fn(&[u8]) -> storage::Result<Status>,
+                    path: &RelPath,
+                    name: &[u8],
+                    ahead: &mut Vec<RelPath>| {
+        let Ok(found) = directory(name) else { return };
+        room = room + Room::new(if found.kind == Kind::File { found.size } else { 0 }, 1);
+        if let (Kind::Directory, Ok(name)) = (found.kind, Name::new(name)) {
+            ahead.push(path.join(name));
+        }
+    };
+    if let Ok(directory) = top.open(path, Access::Reach) {
+        look(&|name| directory.status(name), path, name, &mut ahead);
+    }
+    while let Some(path) = ahead.pop() {
+        goes_on()?;
+        let Ok(directory) = top.open(&path, Access::Read) else { continue };
         let mut names = Vec::new();
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
-        top.open(&below, Access::Read)?.names(&mut buffer, |name, _| {
+        // Of a directory that cannot be read to its end, what was read counts.
+        let _ = directory.names(&mut buffer, |name, _| {
             names.push(name.to_vec());
             Ok(())
-        })?;
+        });
         for name in names {
-            room = room + held_at(top, &below, &name)?;
+            look(&|name| directory.status(name), &path, &name, &mut ahead);
         }
     }
     Ok(room)
@@ -170,6 +196,8 @@ struct Own {
     grown: Room,
     /// The same less what it replaces.
     net: Room,
+    /// What is unfinished in its part, and no more among what is used.
+    unfinished: Room,
     is_settled: bool,
 }
 
@@ -199,7 +227,13 @@ impl Quota {
             stored.used = stored.used - held.own_unfinished;
         }
         drop(stored);
-        let own = Own { before: held.own, grown: Room::default(), net: Room::default(), is_settled: false };
+        let own = Own {
+            before: held.own,
+            grown: Room::default(),
+            net: Room::default(),
+            unfinished: held.own_unfinished,
+            is_settled: false,
+        };
         let most = Room::new(limits.0.unwrap_or(u64::MAX), limits.1.unwrap_or(u64::MAX));
         Ok(Self { account, name: name.to_owned(), most, own: Mutex::new(own) })
     }
@@ -211,8 +245,17 @@ impl Quota {
 
     /// Takes the room of a file that comes in place of one of `old` bytes, or of nothing.
     pub(super) fn take_entry(&self, bytes: u64, old: Option<u64>) -> Result<()> {
-        let grows = signed(bytes).saturating_sub(signed(old.unwrap_or(0)));
-        self.take(Room { bytes: grows, entries: i64::from(old.is_none()) })
+        self.take(Room::of_entry(bytes, old))
+    }
+
+    /// Gives that back, where nothing has come.
+    pub(super) fn give_entry_back(&self, bytes: u64, old: Option<u64>) {
+        let room = Room::of_entry(bytes, old);
+        let mut own = self.own();
+        (own.net, own.grown) = (own.net - room, own.grown - room.growth());
+        if let Some(stored) = &mut *self.account.lock() {
+            stored.reserved = stored.reserved - room.growth();
+        }
     }
 
     /// Takes room for content beyond what was announced.
@@ -222,15 +265,14 @@ impl Quota {
 
     fn take(&self, room: Room) -> Result<()> {
         let mut own = self.own();
-        own.net = own.net + room;
-        own.grown = own.grown + room.growth();
+        let (net, grown) = (own.net + room, own.grown + room.growth());
         let mut stored = self.account.lock();
         let Some(stored) = &mut *stored else { return Err(Error::internal("an account that was not counted")) };
-        stored.reserved = stored.reserved + room.growth();
+        let reserved = stored.reserved + room.growth();
         // Room that this run gives back counts for itself at once, and for others when it has ended. A client that is cut off may
         // have given nothing back, and so have twice its quota there; it then has to give back first.
-        let surely = stored.used + stored.reserved;
-        let perhaps = surely - own.grown + own.net;
+        let surely = stored.used + reserved;
+        let perhaps = surely - grown + net;
         for (grows, used, surely, perhaps, most, what) in [
             (room.bytes, stored.used.bytes, surely.bytes, perhaps.bytes, self.most.bytes, "bytes"),
             (room.entries, stored.used.entries, surely.entries, perhaps.entries, self.most.entries, "entries"),
@@ -243,6 +285,8 @@ impl Quota {
                 .with("quota", what.to_owned()));
             }
         }
+        stored.reserved = reserved;
+        (own.net, own.grown) = (net, grown);
         Ok(())
     }
 
@@ -273,11 +317,76 @@ impl Drop for Quota {
     /// Of a run that nobody has looked at after its end all may be there that it was about to make.
     fn drop(&mut self) {
         let mut own = self.own();
-        let left = own.grown;
+        let left = own.grown + own.unfinished;
         self.put_in_place(&mut own, left);
     }
 }
 
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::sync::Arc;
+
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    use sparsync_proto::RelPath;
+
+    use super::{Account, Held, Quota, Room, held_at};
+    use crate::engine::session::Session;
+    use crate::fs::Root;
+
+    fn begin(account: &Arc<Account>, held: Held) -> Quota {
+        let (account, session) = (Arc::clone(account), Session::new(false));
+        Quota::begin(account, "key", (Some(100), None), || Ok(held), || Ok(held), &session).unwrap()
+    }
+
+    #[test]
+    fn a_tree_may_be_deeper_than_a_stack() {
+        let top = tempfile::tempdir().unwrap();
+        let mut at = openat(CWD, top.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..800 {
+            mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let root = Root::open(top.path().as_os_str().as_bytes()).unwrap();
+        let held = held_at(&root, &RelPath::root(), b"d", &mut || Ok(())).unwrap();
+        assert_eq!(held, Room::new(0, 800));
+    }
+
+    #[test]
+    fn what_is_refused_takes_nothing_from_the_others() {
+        let account = Arc::default();
+        let [one, other] = [(); 2].map(|()| begin(&account, Held::default()));
+        for _ in 0..3 {
+            assert!(other.take_bytes(1 << 62).is_err());
+        }
+        one.take_bytes(60).unwrap();
+        drop(other);
+        one.take_bytes(40).unwrap();
+        assert!(one.take_bytes(1).is_err());
+    }
+
+    #[test]
+    fn what_comes_from_nowhere_gives_its_room_back() {
+        let account = Arc::default();
+        let quota = begin(&account, Held::default());
+        quota.take_entry(100, None).unwrap();
+        quota.give_entry_back(100, None);
+        quota.take_entry(100, None).unwrap();
+        assert!(quota.take_bytes(1).is_err());
+    }
+
+    #[test]
+    fn what_was_unfinished_counts_again_where_nobody_has_looked() {
+        let account = Arc::default();
+        let unfinished = Room::new(50, 1);
+        let held = Held { all: Room::new(60, 2), own: Room::new(10, 1), own_unfinished: unfinished };
+        let lasting = begin(&account, held);
+        drop(begin(&account, Held { own_unfinished: Room::new(10, 0), ..Held::default() }));
+        assert!(lasting.take_bytes(91).is_err(), "10 are used");
+        lasting.take_bytes(90).unwrap();
+    }
 }

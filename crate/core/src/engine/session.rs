@@ -28,6 +28,8 @@ pub(crate) struct Session {
     wire_rate: Rate,
     /// What its content has beside other sessions, both ways.
     shared_rates: OnceLock<Vec<Arc<Rate>>>,
+    /// Whether the peer may set that limit.
+    peer_limits: AtomicBool,
     /// What it may send where there is no wire.
     pack_rate: Rate,
     /// The same of the peer, as it has told.
@@ -83,6 +85,20 @@ impl Session {
     /// The same where there is no wire.
     pub(crate) fn limit_packs(&self, bytes_per_second: u64) {
         self.pack_rate.set(bytes_per_second);
+    }
+
+    /// Lets the peer limit what this end sends: it is who has asked for that.
+    pub(crate) fn let_peer_limit(&self) {
+        self.peer_limits.store(true, Ordering::Relaxed);
+    }
+
+    /// The peer limits what this end sends.
+    pub(crate) fn limit_by_peer(&self, bytes_per_second: u64) -> Result<()> {
+        if !self.peer_limits.load(Ordering::Relaxed) {
+            return Err(Error::protocol("a limit of what the peer does not get").remote());
+        }
+        self.limit_wire(bytes_per_second);
+        Ok(())
     }
 
     /// Limits what comes and goes beside other sessions.
@@ -324,9 +340,19 @@ fn start<'scope>(
 }
 
 #[cfg(test)]
-mod thread_tests {
+mod tests {
     use super::{Session, start};
     use crate::error::ErrorKind;
+
+    #[test]
+    fn who_has_not_asked_for_content_does_not_limit_it() {
+        let session = Session::default();
+        assert_eq!(session.limit_by_peer(1).map_err(|error| error.kind()), Err(ErrorKind::Protocol));
+        assert_eq!(session.wire_piece(), None);
+        session.let_peer_limit();
+        session.limit_by_peer(100_000).unwrap();
+        assert_eq!(session.wire_piece(), Some(2000));
+    }
 
     #[test]
     fn a_thread_that_cannot_be_started_ends_the_run() {

@@ -122,7 +122,7 @@ impl Gate {
         let mut counts = self.counts();
         let each = counts.each.get(&address).copied().unwrap_or(0);
         let crowded = each >= MAX_OPEN_EACH && !is_local;
-        if !validated && (counts.open.len() >= RETRY_ABOVE || crowded) {
+        if !validated && (counts.open.len() >= RETRY_ABOVE.min(counts.max_open / 4) || crowded) {
             // An address that is not shown yet may be forged: its owner must not be locked out by that.
             return Admission::Retry;
         }

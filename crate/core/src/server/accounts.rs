@@ -49,10 +49,9 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn held(&self, goes_on: impl FnMut() -> Result<()>) -> Result<Held> {
+    fn held(&self, mut goes_on: impl FnMut() -> Result<()>) -> Result<Held> {
         let Some(name) = self.name else { return held(&self.top, Some(&RelPath::root()), goes_on) };
-        // What is not there takes no room.
-        Ok(Held { own: held_at(&self.top, &RelPath::root(), name).unwrap_or_default(), ..Held::default() })
+        Ok(Held { own: held_at(&self.top, &RelPath::root(), name, &mut goes_on)?, ..Held::default() })
     }
 }
 
@@ -90,7 +89,7 @@ impl Answer<'_> {
         let now = self.part(request, prepared).and_then(|part| part.held(|| Ok(())));
         // Where nobody can look, all may be there that was to be made.
         if let Ok(now) = now {
-            quota.settle(now, request.backup);
+            quota.settle(now, request.backup || request.keep_previous || request.partial_dir.starts_with(b"/"));
         }
     }
 

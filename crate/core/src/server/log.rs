@@ -219,7 +219,7 @@ impl Begun {
         let Self { asked, dry_run, at } = self;
         // Somebody who counts first has read names, and no more, as in a run that is dry.
         let error = session.error();
-        let is_to_come = error.as_ref().is_some_and(is_to_come);
+        let is_to_come = error.as_ref().is_some_and(is_to_come) && session.get(Counter::bytes_transferred) == 0;
         let error = error.filter(|_| !is_to_come);
         let dry_run = dry_run || is_to_come;
         SessionEnd {

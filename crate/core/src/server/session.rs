@@ -77,6 +77,9 @@ pub(super) async fn serve_sync(
     session.limit_wire(request.bwlimit);
     session.share_rates(shared.registry.rates(client.key()));
     let direction = request.direction;
+    if direction == Direction::Pull {
+        session.let_peer_limit();
+    }
     let profiler = session.profiler().cloned();
     let _watch = shared.runtime_clock.watch(profiler.as_ref());
     let (control, transport) = control_lane(&session);

@@ -203,7 +203,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
             ..self.item_of(listing, entry, path.join_bytes(name))
         };
         let item = if is_told { self.prepared(copied)? } else { None };
+        let size = if entry.kind == Kind::File { entry.size } else { 0 };
+        let room = if links { 0 } else { size };
+        self.take_quota(room, before)?;
         if !self.options.dry_run && !self.place_from_basis(best.basis, path, (listing, index), before, links)? {
+            self.give_quota_back(room, before);
             return Ok(FromBasis::Nothing);
         }
         if before.is_none() {
@@ -211,8 +215,6 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.session.count(Counter::entries_to_create, 1);
         }
         self.note_made(path, name, before);
-        let size = if entry.kind == Kind::File { entry.size } else { 0 };
-        self.take_quota(if links { 0 } else { size }, before)?;
         self.session.count(Counter::bytes_reused, size);
         self.session.count(if links { Counter::bytes_linked } else { Counter::bytes_copied }, size);
         if links {

@@ -448,6 +448,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
     }
 
+    /// Gives back what [`Receiver::take_quota`] has taken, of an entry that was not made.
+    pub(super) fn give_quota_back(&self, bytes: u64, before: Option<&Entry>) {
+        let before = before.filter(|_| self.destination.aside.backups.is_none());
+        if let Some(quota) = &self.options.quota {
+            quota.give_entry_back(bytes, before.map(|before| before.size));
+        }
+    }
+
     pub(super) fn is_empty_directory(&self, path: &[u8]) -> bool {
         let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(path)) else { return false };
         let directory = match self.widened() {

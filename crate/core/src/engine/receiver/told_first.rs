@@ -10,14 +10,21 @@ use super::{Extra, Receiver, ReceiverOptions};
 use crate::error::Result;
 use crate::storage::{Removal, WriteStorage, remove_tree};
 
-/// Beyond so many items that wait, they are told as they come, and those of deletions when those are made.
-const WAITING_MAX: usize = 100_000;
+/// Beyond so many bytes of items that wait, they are told as they come, and those of deletions when those are made.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// What an item takes in memory.
+fn bytes_of(item: &Item) -> usize {
+    let leader = item.leader.as_ref().map_or(0, |leader| leader.as_bytes().len());
+    let details = item.details.as_ref().map_or(0, |details| size_of_val(&**details) + details.target.len());
+    size_of::<Item>() + item.path.len() + leader + details
+}
 
 /// Items that wait for those of deletions.
 #[derive(Default)]
 pub(super) struct WaitingItems {
     /// Nothing where none wait, or not any more.
-    items: RefCell<Option<Vec<Item>>>,
+    items: RefCell<Option<(Vec<Item>, usize)>>,
     /// Those of deletions have been told.
     pub(super) told: bool,
 }
@@ -33,22 +40,23 @@ impl WaitingItems {
             && !items.backups
             && options.stamps.is_none();
         let waits = items.told && items.deletions_first && deletion.delete && is_known;
-        Self { items: RefCell::new(waits.then(Vec::new)), told: false }
+        Self { items: RefCell::new(waits.then(Default::default)), told: false }
     }
 
     /// Lets an item wait; gives it back, behind all that have waited, where it is to be told.
     pub(super) fn take(&self, item: Item) -> Vec<Item> {
         let mut waiting = self.items.borrow_mut();
-        let Some(items) = waiting.as_mut() else { return vec![item] };
+        let Some((items, bytes)) = waiting.as_mut() else { return vec![item] };
+        *bytes += bytes_of(&item);
         items.push(item);
-        if items.len() > WAITING_MAX { waiting.take().unwrap_or_default() } else { Vec::new() }
+        if *bytes > WAITING_BYTES_MAX { waiting.take().unwrap_or_default().0 } else { Vec::new() }
     }
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells what will be deleted, now that both walks have ended, and then all that has waited for that.
     pub(super) fn tell_deletions_first(&mut self) -> Result<()> {
-        let Some(waiting) = self.waiting_items.items.take() else { return Ok(()) };
+        let Some((waiting, _)) = self.waiting_items.items.take() else { return Ok(()) };
         let is_unread = self.source_errors > 0 && !self.options.deletion.ignore_errors;
         let is_refused = !is_unread && !self.options.deletion.allow_mass && self.guard.verdict().is_some();
         if !is_unread && !is_refused && self.lost_source(&[]).is_none() {
@@ -84,5 +92,23 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         drop(removal);
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use sparsync_proto::Kind;
+
+    use super::{WaitingItems, item_of};
+
+    #[test]
+    fn what_waits_is_bounded_by_its_bytes() {
+        let waiting = WaitingItems { items: RefCell::new(Some(Default::default())), told: false };
+        let path = vec![b'a'; 1 << 19];
+        let first = (1..100).find(|_| !waiting.take(item_of(Kind::File, &path)).is_empty());
+        assert_eq!(first, Some(32));
+        assert_eq!(waiting.take(item_of(Kind::File, b"b")).len(), 1);
     }
 }

@@ -99,6 +99,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             if is_it { Ok(()) } else { Err(CallError::from(Errno::STALE)) }
         };
         is_same(source.status()?)?;
+        self.writing.take_space(moved.status.size).map_err(|_| CallError::from(Errno::NOSPC))?;
         let (copied, _) = self.writing.session.long_work(|| copy_content(&source, &new.file))?;
         if copied == moved.status.size { is_same(source.status()?) } else { Err(Errno::STALE.into()) }
     }

@@ -104,7 +104,11 @@ pub(super) async fn receive_control(
         }
         match next {
             Ok(Some(Frame::Heartbeat(work))) => peer_work.store(work, Ordering::Relaxed),
-            Ok(Some(Frame::Bwlimit(bytes_per_second))) => session.limit_wire(bytes_per_second),
+            Ok(Some(Frame::Bwlimit(bytes_per_second))) => {
+                if let Err(error) = session.limit_by_peer(bytes_per_second) {
+                    return error;
+                }
+            }
             Ok(Some(Frame::Abort(error))) => return Error::from_wire(error),
             Ok(Some(frame)) => {
                 wire.control_frames.fetch_add(1, Ordering::Relaxed);
