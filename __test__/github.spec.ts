@@ -64,6 +64,31 @@ test('what fails is an annotation, in which no name is more than a text', async 
   t.true(summary.includes('failed, ERR_SPARSYNC_NOT_FOUND'));
 });
 
+test('a name that a job would take for a command is none', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const source = dir(work, 'source');
+  for (const name of ['::stop-commands::x', ' ::add-mask::y', 'a##[error]z']) writeFileSync(`${source}/${name}`, '');
+  const run = (to: string, env?: NodeJS.ProcessEnv) =>
+    cli(t, user, ['-av', `${source}/`, `${dir(work, to)}/`], env === undefined ? {} : { env });
+  const told = await run('there', stepFiles(work).env);
+  t.notRegex(told.stdout, /^\s*::|##\[/m);
+  t.true(told.stdout.includes(String.raw`\#072:stop-commands::x`), told.stdout);
+  const elsewhere = await run('elsewhere', { GITHUB_ACTIONS: '' });
+  t.regex(elsewhere.stdout, /^::stop-commands::x$/m);
+});
+
+test('what is lost of the output is in the exit code that a job is told', async (t) => {
+  const work = workDir(t);
+  const step = stepFiles(work);
+  writeFileSync(`${dir(work, 'source')}/a`, 'content');
+  const args = ['-a', '--log-file', '/dev/full', '--textfile', `${work}/job.prom`];
+  const ended = await cli(t, client(work), [...args, `${work}/source/`, `${work}/there/`], { env: step.env });
+  t.is(ended.code, exit.output, ended.stderr);
+  t.is(step.outputs()['exit-code'], String(exit.output));
+  t.regex(readFileSync(`${work}/job.prom`, 'utf8'), new RegExp(`exit_code\\{.*\\} ${exit.output}$`, 'm'));
+});
+
 test('a reporter that is named wins over GitHub Actions, and --json is one', async (t) => {
   const work = workDir(t);
   const step = stepFiles(work);

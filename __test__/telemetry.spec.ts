@@ -112,6 +112,24 @@ test('a cancellation and a retry are warnings', async (t) => {
   t.like(lines().at(-1), { level: WARN, msg: 'sync canceled: enough' });
 });
 
+test('a logger that throws is a warning of the process; runs, servers and other listeners go on', async (t) => {
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const throws = (): never => {
+    throw new Error('a logger that is broken');
+  };
+  const logger = { debug: throws, info: throws, warn: throws, error: throws };
+  const heard: string[] = [];
+  const deaf = { ...logger, info: (_: object, text: string) => void heard.push(text) };
+  const { source, server, access } = await site(t, { log: throws, logger: deaf });
+  await sync(source, `${server.url('root')}/there`, { ...access, logger });
+  await server.close();
+  t.true(warnings.includes('a logger that is broken'));
+  t.true(heard.includes('server: session'), heard.join(', '));
+});
+
 test('channels of diagnostics tell of a run in its order, and of a server', async (t) => {
   const told: { type: string; run: { operation: string } }[] = [];
   const heard: { type: string }[] = [];
