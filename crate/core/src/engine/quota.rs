@@ -328,32 +328,14 @@ fn signed(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStrExt as _;
     use std::sync::Arc;
 
-    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
-    use sparsync_proto::RelPath;
-
-    use super::{Account, Held, Quota, Room, held_at};
+    use super::{Account, Held, Quota, Room};
     use crate::engine::session::Session;
-    use crate::fs::Root;
 
     fn begin(account: &Arc<Account>, held: Held) -> Quota {
         let (account, session) = (Arc::clone(account), Session::new(false));
         Quota::begin(account, "key", (Some(100), None), || Ok(held), || Ok(held), &session).unwrap()
-    }
-
-    #[test]
-    fn a_tree_may_be_deeper_than_a_stack() {
-        let top = tempfile::tempdir().unwrap();
-        let mut at = openat(CWD, top.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
-        for _ in 0..800 {
-            mkdirat(&at, "d", Mode::RWXU).unwrap();
-            at = openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
-        }
-        let root = Root::open(top.path().as_os_str().as_bytes()).unwrap();
-        let held = held_at(&root, &RelPath::root(), b"d", &mut || Ok(())).unwrap();
-        assert_eq!(held, Room::new(0, 800));
     }
 
     #[test]

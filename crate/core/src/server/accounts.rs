@@ -129,3 +129,25 @@ impl Answer<'_> {
 fn path_of(root: &Root) -> Result<Vec<u8>> {
     root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+
+    use super::Part;
+    use crate::fs::Root;
+
+    #[test]
+    fn a_tree_may_be_deeper_than_a_stack() {
+        let top = tempfile::tempdir().unwrap();
+        let mut at = openat(CWD, top.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..800 {
+            mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let part = Part { top: Root::open(top.path().as_os_str().as_bytes()).unwrap(), name: Some(b"d") };
+        assert_eq!(part.held(|| Ok(())).unwrap().own.entries, 800);
+    }
+}
