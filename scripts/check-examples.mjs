@@ -22,12 +22,14 @@ const clientEnv = {
 };
 const { publicKey: key } = await identity(join(clientEnv.SPARSYNC_CONFIG_DIR, 'key.pem'));
 const roots = { nightly: folder('backups'), builds: folder('builds') };
-const server = await serve({ roots, allow: [{ name: 'example', key }] });
+const authorizedKeysPath = join(folder('server', 'config'), 'authorized_keys');
+writeFileSync(authorizedKeysPath, '', { mode: 0o600 });
+const server = await serve({ roots, authorizedKeysPath, allow: [{ name: 'example', key }] });
 const { credential } = await issueCredential('ci', `127.0.0.1:${server.port}`, {
   roots: ['builds'],
   operations: ['read', 'write', 'delete'],
+  authorizedKeysPath,
 });
-server.reload();
 
 function expect(condition, message) {
   if (!condition) throw new Error(message);

@@ -134,6 +134,7 @@ export class Run {
         await this.#watch.begin();
       }
       const native = await loadNative();
+      this.#throwIfStopped();
       this.#reader = new CounterReader(native.statNames());
       if (task.planning !== undefined) await this.#plan(task.planning);
       const result = await this.#attempts(task, native);

@@ -138,6 +138,11 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         }
     }
 
+    /// Whether the directory of an entry that is deleted has to stay for its backup.
+    pub(crate) fn keeps_beside(&self, name: &[u8]) -> bool {
+        self.are_beside() && !self.is_backup(name)
+    }
+
     /// Takes an entry away that is to be deleted. Says whether its directory has to stay for it.
     pub(crate) fn take(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<bool> {
         if self.is_backup(name) {

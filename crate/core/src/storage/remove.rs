@@ -20,6 +20,9 @@ pub(crate) type MayGo<'a> = dyn Fn(&[u8], Kind) -> bool + 'a;
 pub(crate) struct Removal<'a, S: WriteStorage> {
     /// Nothing is removed; it is only counted and told.
     pub(crate) dry_run: bool,
+    /// With that: it says what a removal will do, which leaves directories where backups stay in them. A dry run of rsync says that
+    /// they go.
+    pub(crate) foretells: bool,
     /// How many entries may go.
     pub(crate) max: Option<u64>,
     /// What may be removed; the rest stays, and so does each directory above it. Nothing: everything may.
@@ -60,6 +63,7 @@ impl<S: WriteStorage> Default for Removal<'_, S> {
     fn default() -> Self {
         Self {
             dry_run: false,
+            foretells: false,
             max: None,
             judge: None,
             device: None,
@@ -142,7 +146,7 @@ impl<S: WriteStorage> Removal<'_, S> {
         if self.is_stopped() || !self.lets_go(|| parent_path.join_bytes(name), kind) {
             return;
         }
-        let stays = Cell::new(false);
+        let stays = Cell::new(self.foretells && self.backups.is_some_and(|backups| backups.keeps_beside(name)));
         let unlinked = self.within(parent_path, || match self.backups {
             Some(backups) => backups.take(parent_path, parent, name).map(|beside| stays.set(beside)),
             None => parent.remove(name),

@@ -78,6 +78,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         let mut removal = Removal {
             dry_run: true,
+            foretells: !options.dry_run,
             judge: Some(&options.judge),
             device: self.top_device.filter(|_| options.one_file_system),
             on_removed: Some(&mut tell),
