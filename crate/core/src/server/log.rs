@@ -217,11 +217,11 @@ impl Begun {
     /// The run has ended; `refused` is what it did not do in the end, everything else being done.
     pub(super) fn ended(self, session: &Session, refused: Option<Error>) -> SessionEnd {
         let Self { asked, dry_run, at } = self;
-        // Somebody who counts first has read names, and no more, as in a run that is dry.
+        // Somebody who counts first has read names, as in a run that is dry; content may have been on its way as well.
         let error = session.error();
-        let is_to_come = error.as_ref().is_some_and(is_to_come) && session.get(Counter::bytes_transferred) == 0;
+        let is_to_come = error.as_ref().is_some_and(is_to_come);
         let error = error.filter(|_| !is_to_come);
-        let dry_run = dry_run || is_to_come;
+        let dry_run = dry_run || is_to_come && session.get(Counter::bytes_transferred) == 0;
         SessionEnd {
             asked,
             dry_run,
