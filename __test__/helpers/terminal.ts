@@ -24,6 +24,13 @@ export class Terminal {
     const [first, ...rest] = [...under, 'script', '-qefc', `exec env PS1='${prompt}' sh -i`, '/dev/null'];
     this.#prompt = prompt;
     this.#running = start(t, first, rest, { env: { ...env, TERM: 'dumb' }, input: null });
+    // What is typed last may run in a group of processes of its own, and take the end of the terminal for a call to go on.
+    t.teardown(async () => {
+      this.#seen = this.#running.stdout().length;
+      this.interrupt();
+      const isBack = (): boolean => this.shown.includes(prompt) || this.#running.over();
+      await until('the prompt', isBack, 5000).catch(() => undefined);
+    });
   }
 
   /** What the terminal shows since the last line that was typed. */
