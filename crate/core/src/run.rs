@@ -241,10 +241,8 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
     let (mut control, transport) = control_lane(&session);
     let urgent = transport.urgent_sender();
     job.limited_by(request.bwlimit, move |bytes_per_second| {
-        if let Some(urgent) = urgent.upgrade() {
-            // Behind the request, which is written first.
-            let _ = urgent.send(encoded(&[Frame::Bwlimit(bytes_per_second)]).into());
-        }
+        // Behind the request, which is written first.
+        urgent.send(&Frame::Bwlimit(bytes_per_second));
     });
     let mut data = peer.connection.open(Arc::clone(job.wire()));
     let lanes = data.data_in(request.lanes);

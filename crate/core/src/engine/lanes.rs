@@ -162,13 +162,21 @@ impl Urgent {
     }
 }
 
-/// A sign of life of the transport, which says no more than time passes.
-impl From<Vec<u8>> for Urgent {
-    fn from(encoded: Vec<u8>) -> Self {
-        Self { encoded, _waits: None }
+/// A way to the peer for frames that are not the engine's: signs of life, and limits. It does not keep the lane open.
+#[derive(Clone)]
+pub(crate) struct UrgentSender(mpsc::WeakUnboundedSender<Urgent>);
+
+impl UrgentSender {
+    /// Sends a frame that has the same form in every version, if there is a lane still.
+    pub(crate) fn send(&self, frame: &Frame) {
+        let Some(urgent) = self.0.upgrade() else { return };
+        let mut encoded = Vec::new();
+        frame.encode(Version::OLDEST, &mut encoded);
+        let _ = urgent.send(Urgent { encoded, _waits: None });
     }
 }
 
+/// Bytes that count as waiting for as long as this is there.
 struct Waits {
     waiting: Arc<AtomicUsize>,
     bytes: usize,
@@ -196,7 +204,7 @@ pub(crate) struct TransportControl {
     pub(crate) urgent: mpsc::UnboundedReceiver<Urgent>,
     /// Frames from the peer.
     pub(crate) frames: FrameSender,
-    weak_urgent: mpsc::WeakUnboundedSender<Urgent>,
+    urgent_sender: UrgentSender,
     written: Arc<Written>,
 }
 
@@ -206,7 +214,7 @@ pub(crate) fn control_lane(session: &Session) -> (ControlLane, TransportControl)
     let (urgent_tx, urgent_rx) = mpsc::unbounded_channel();
     let (frames_tx, frames_rx) = frame_queue();
     let written = Arc::new(Written::default());
-    let weak_urgent = urgent_tx.downgrade();
+    let urgent_sender = UrgentSender(urgent_tx.downgrade());
     let tx = ControlSender {
         bulk: bulk_tx,
         urgent: urgent_tx,
@@ -216,14 +224,14 @@ pub(crate) fn control_lane(session: &Session) -> (ControlLane, TransportControl)
     };
     (
         ControlLane { tx, rx: frames_rx },
-        TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, weak_urgent, written },
+        TransportControl { bulk: bulk_rx, urgent: urgent_rx, frames: frames_tx, urgent_sender, written },
     )
 }
 
 impl TransportControl {
     /// A way to the peer for the transport's own frames; it does not keep the lane open.
-    pub(crate) fn urgent_sender(&self) -> mpsc::WeakUnboundedSender<Urgent> {
-        self.weak_urgent.clone()
+    pub(crate) fn urgent_sender(&self) -> UrgentSender {
+        self.urgent_sender.clone()
     }
 
     /// Says that one bulk message was written.
@@ -254,11 +262,11 @@ impl ControlSender {
         let mut encoded = Vec::new();
         frame.encode(self.version(), &mut encoded);
         let bytes = encoded.len();
-        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > URGENT_BYTES_MAX {
-            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let waits = Waits { waiting: Arc::clone(&self.waiting), bytes };
+        if before + bytes > URGENT_BYTES_MAX {
             return Err(Error::new(ErrorKind::Limit, "the peer does not take what it is told of its run"));
         }
-        let waits = Waits { waiting: Arc::clone(&self.waiting), bytes };
         self.urgent.send(Urgent { encoded, _waits: Some(waits) }).map_err(gone)
     }
 

@@ -33,7 +33,7 @@ mod xattrs;
 mod zeros;
 
 pub(crate) use buffers::{share, take as take_buffer};
-pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, Urgent, control_lane, data_queues};
+pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, UrgentSender, control_lane, data_queues};
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::{Account, Held, Quota, held, held_at};
 pub(crate) use rate::Rate;

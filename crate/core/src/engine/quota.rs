@@ -3,14 +3,13 @@
 //! The runs of a key share an [`Account`], so that together they keep to its limits. Each reserves what it is about to make before
 //! that is written, and when it ends, what it has really left takes the place of what it had reserved.
 
-use std::mem::MaybeUninit;
 use std::ops::{Add, Sub};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sparsync_proto::{Attributes, Kind, Name, RelPath};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{self, Access, Directory, Judge, ScanOptions, Status, Storage, WalkItem, walk};
+use crate::storage::{Access, Directory, Judge, ScanOptions, Storage, WalkItem, entries, walk};
 
 use super::session::Session;
 
@@ -89,17 +88,7 @@ impl Add for Held {
 /// Looks at what is in the tree `top`, with `own` for the directory of it that a run writes to. Asks `goes_on` before each directory.
 pub(crate) fn held(top: &impl Storage, own: Option<&RelPath>, mut goes_on: impl FnMut() -> Result<()>) -> Result<Held> {
     let judge = Judge::everything();
-    let options = ScanOptions {
-        attributes: Attributes { links: true, ..Attributes::default() },
-        stamps: false,
-        judge: &judge,
-        every: false,
-        chmod: None,
-        one_file_system: false,
-        omit_mount_points: false,
-        open_noatime: false,
-        sums: None,
-    };
+    let options = ScanOptions::new(Attributes { links: true, ..Attributes::default() }, &judge);
     let mut held = Held::default();
     for item in walk(top, options, true) {
         goes_on()?;
@@ -129,33 +118,20 @@ pub(crate) fn held_at(
     goes_on: &mut impl FnMut() -> Result<()>,
 ) -> Result<Room> {
     let mut room = Room::default();
-    let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
-    // Directories that are still to be looked at: a tree may be deeper than a thread's stack.
-    let mut ahead = Vec::new();
-    let mut look = |directory: &dyn Fn(&[u8]) -> storage::Result<Status>,
-                    path: &RelPath,
-                    name: &[u8],
-                    ahead: &mut Vec<RelPath>| {
-        let Ok(found) = directory(name) else { return };
-        room = room + Room::new(if found.kind == Kind::File { found.size } else { 0 }, 1);
-        if let (Kind::Directory, Ok(name)) = (found.kind, Name::new(name)) {
-            ahead.push(path.join(name));
-        }
-    };
-    if let Ok(directory) = top.open(path, Access::Reach) {
-        look(&|name| directory.status(name), path, name, &mut ahead);
-    }
-    while let Some(path) = ahead.pop() {
+    // A tree may be deeper than a thread's stack.
+    let mut ahead = vec![(path.clone(), vec![name.to_vec()])];
+    while let Some((path, names)) = ahead.pop() {
         goes_on()?;
-        let Ok(directory) = top.open(&path, Access::Read) else { continue };
-        let mut names = Vec::new();
-        // Of a directory that cannot be read to its end, what was read counts.
-        let _ = directory.names(&mut buffer, |name, _| {
-            names.push(name.to_vec());
-            Ok(())
-        });
+        let Ok(directory) = top.open(&path, Access::Reach) else { continue };
         for name in names {
-            look(&|name| directory.status(name), &path, &name, &mut ahead);
+            let Ok(found) = directory.status(&name) else { continue };
+            room = room + Room::new(if found.kind == Kind::File { found.size } else { 0 }, 1);
+            if let (Kind::Directory, Ok(name)) = (found.kind, Name::new(&name)) {
+                let below = path.join(name);
+                if let Ok((_, found)) = entries(top, &RelPath::root(), &below) {
+                    ahead.push((below, found.into_iter().map(|(name, _)| name).collect()));
+                }
+            }
         }
     }
     Ok(room)

@@ -251,6 +251,7 @@ mod tests {
         let waits: Vec<Duration> = (0..6).map(|_| rate.wait_at(rate.take_at(2000, late), late)).collect();
         assert!(waits[0].is_zero() && waits[5] + CREDIT >= Duration::from_millis(100), "{waits:?}");
     }
+
     #[test]
     fn of_several_limits_the_lowest_counts_and_none_is_none() {
         let [none, low, high] = [0, 100_000, 1_000_000].map(Rate::new);

@@ -308,13 +308,14 @@ pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
     let (host, port) =
         options.proxy.as_ref().map_or((options.host.as_str(), options.port), |proxy| (proxy.host.as_str(), proxy.port));
     let addresses = match timeout_at(deadline, resolve(host, port)).await {
-        Ok(Ok(addresses)) if addresses.iter().any(|address| options.route.takes(*address)) => {
-            addresses.into_iter().filter(|address| options.route.takes(*address)).collect()
+        Ok(Ok(found)) if found.is_empty() => return Err(unresolved((host, port), "it has no address")),
+        Ok(Ok(mut found)) => {
+            found.retain(|address| options.route.takes(*address));
+            if found.is_empty() {
+                return Err(unresolved((host, port), "it has no address of the family that was asked for"));
+            }
+            found
         }
-        Ok(Ok(addresses)) if !addresses.is_empty() => {
-            return Err(unresolved((host, port), "it has no address of the family that was asked for"));
-        }
-        Ok(Ok(_)) => return Err(unresolved((host, port), "it has no address")),
         Ok(Err(error)) => return Err(unresolved((host, port), &error.to_string()).because(error)),
         Err(_) => {
             let message = format!("the host {} was not resolved in time", host.escape_debug());

@@ -44,6 +44,8 @@ pub(super) enum Admission {
 /// share them.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
+    /// How many may be open over its protocol where the server's limit is so many.
+    most: fn(usize) -> usize,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -86,21 +88,23 @@ impl Counts {
 }
 
 impl Gate {
-    fn new(max_open: usize) -> Self {
-        Self { counts: Arc::new(Mutex::new(Counts { max_open, ..Counts::default() })) }
+    fn new(handshakes: usize, most: fn(usize) -> usize) -> Self {
+        let gate = Self { most, counts: Arc::default() };
+        gate.limit(handshakes);
+        gate
     }
 
     pub(super) fn of_quic(handshakes: usize) -> Self {
-        Self::new(handshakes)
+        Self::new(handshakes, std::convert::identity)
     }
 
     pub(super) fn of_tcp(handshakes: usize) -> Self {
-        Self::new(over_tcp(handshakes))
+        Self::new(handshakes, over_tcp)
     }
 
-    /// Lets so many in at once from now on, as `of_tcp` and `of_quic` do.
-    pub(super) fn limit(&self, handshakes: usize, is_tcp: bool) {
-        self.counts().max_open = if is_tcp { over_tcp(handshakes) } else { handshakes };
+    /// Another limit of the server from now on.
+    pub(super) fn limit(&self, handshakes: usize) {
+        self.counts().max_open = (self.most)(handshakes);
     }
 
     /// How many are under way.
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn whoever_does_not_go_on_gives_way() {
         let (gate, began) = (Gate::of_tcp(2), Instant::now());
-        gate.limit(2, false);
+        gate.limit(4);
         let pass = |at: usize, now| match gate.admit_at(address(at), true, now) {
             Admission::Pass(pass) => Some(pass),
             Admission::Retry | Admission::Ignore => None,

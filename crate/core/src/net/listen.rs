@@ -192,8 +192,8 @@ impl Listener {
 
     /// Other limits on handshakes from now on, as [`ListenOptions::handshakes`].
     pub(crate) fn limit_handshakes(&self, handshakes: usize) {
-        self.gate.limit(handshakes, false);
-        self.tcp_gate.limit(handshakes, true);
+        self.gate.limit(handshakes);
+        self.tcp_gate.limit(handshakes);
     }
 
     /// How many handshakes are under way.
@@ -300,16 +300,8 @@ impl Handshake {
     /// has been told already.
     pub async fn finish(self) -> Result<Accepted> {
         let connecting = self.connecting.map_err(|error| refused_client(connection_error(&error)))?;
-        let handshake = tokio::select! {
-            biased;
-            ended = timeout_at(self.deadline, connecting) => ended,
-            () = self.pass.gives_way() => return Err(displaced_client()),
-        };
-        let connection = match handshake {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(refused_client(connection_error(&error))),
-            Err(_) => return Err(late_client()),
-        };
+        let connection = in_time(connecting, self.deadline, &self.pass).await?;
+        let connection = connection.map_err(|error| refused_client(connection_error(&error)))?;
         drop(self.pass);
         Ok(Accepted {
             key: peer_key(&connection),
@@ -322,14 +314,14 @@ impl Handshake {
     }
 }
 
-/// A client whose handshake took too long.
-pub(super) fn late_client() -> Error {
-    Error::new(ErrorKind::Timeout, "the handshake was not finished in time").remote()
-}
-
-/// A client that had begun its handshake and did not go on while others needed its place.
-pub(super) fn displaced_client() -> Error {
-    Error::new(ErrorKind::Timeout, "the handshake was not finished when its place was needed").remote()
+/// Waits for a client's handshake, for as long as it has time and nobody else needs its place.
+pub(super) async fn in_time<T>(handshake: impl Future<Output = T>, deadline: Instant, pass: &Pass) -> Result<T> {
+    let late = |message: &str| Error::new(ErrorKind::Timeout, message).remote();
+    tokio::select! {
+        biased;
+        ended = timeout_at(deadline, handshake) => ended.map_err(|_| late("the handshake was not finished in time")),
+        () = pass.gives_way() => Err(late("the handshake was not finished when its place was needed")),
+    }
 }
 
 /// On a server a failed TLS handshake that is not about versions is the client's certificate.

@@ -1,45 +1,13 @@
 //! What keys with a quota have stored, counted once for all runs of a key that are under way.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
-
 use sparsync_proto::{RelPath, Request};
 
-use super::lock;
+use super::roots::path_of;
 use super::session::Answer;
 use crate::engine::{Account, Held, Quota, held, held_at};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::{Root, below};
 use crate::prepare::Prepared;
-use crate::trust::PublicKey;
-
-/// The accounts of keys that have runs under way.
-#[derive(Default)]
-pub(super) struct Accounts(Mutex<HashMap<Option<PublicKey>, Weak<Account>>>);
-
-impl Accounts {
-    /// The account of a key; a new one where no run of it is under way.
-    fn of(&self, key: Option<PublicKey>) -> Arc<Account> {
-        let mut accounts = lock(&self.0);
-        accounts.retain(|_, account| account.strong_count() > 0);
-        if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
-            return account;
-        }
-        let account = Arc::default();
-        accounts.insert(key, Arc::downgrade(&account));
-        account
-    }
-
-    /// Whether no other run has this account. Who comes from now on begins a new one.
-    fn ends(&self, key: Option<PublicKey>, account: &Arc<Account>) -> bool {
-        let mut accounts = lock(&self.0);
-        let is_last = Arc::strong_count(account) == 1;
-        if is_last {
-            accounts.remove(&key);
-        }
-        is_last
-    }
-}
 
 /// What a run writes to.
 struct Part<'a> {
@@ -77,7 +45,7 @@ impl Answer<'_> {
             }
             Ok(if part.name.is_some() { Held { own: part.held(goes_on)?.own, ..all } } else { all })
         };
-        let account = self.shared.registry.accounts.of(self.client.key());
+        let account = self.shared.registry.accounts.get(self.client.key(), Account::default);
         Quota::begin(account, &scope.name, limits, everything, || part.held(goes_on), self.session).map(Some)
     }
 
@@ -94,9 +62,7 @@ impl Answer<'_> {
     }
 
     fn part<'b>(&self, request: &Request, prepared: &'b Prepared) -> Result<Part<'b>> {
-        let path = &prepared.directory;
-        let top = self.open(request)?.root.descend(path);
-        let top = top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))?;
+        let top = self.open_destination(request, prepared)?;
         Ok(Part { top, name: prepared.destination.file_name.as_deref() })
     }
 
@@ -124,10 +90,6 @@ impl Answer<'_> {
         }
         Ok(apart)
     }
-}
-
-fn path_of(root: &Root) -> Result<Vec<u8>> {
-    root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()))
 }
 
 #[cfg(test)]

@@ -77,22 +77,13 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
     } else {
         Judge::new(Box::new(Hiding::new(Arc::clone(&open_root.hidden), Box::new(Everything))))
     };
-    let options = ScanOptions {
-        attributes: sparsync_proto::Attributes {
-            links: true,
-            specials: true,
-            devices: true,
-            ..sparsync_proto::Attributes::default()
-        },
-        stamps: false,
-        judge: &judge,
-        every: false,
-        chmod: None,
-        one_file_system: false,
-        omit_mount_points: false,
-        open_noatime: false,
-        sums: None,
+    let kinds = sparsync_proto::Attributes {
+        links: true,
+        specials: true,
+        devices: true,
+        ..sparsync_proto::Attributes::default()
     };
+    let options = ScanOptions::new(kinds, &judge);
     let scan =
         scan_directory(root, path, &InForce::default(), &options, &mut ScanBuffers::default()).map_err(|error| {
             match error.errno {

@@ -11,6 +11,7 @@ mod metrics;
 mod notify;
 mod own;
 mod own_key;
+mod per_key;
 mod process;
 mod profiles;
 mod registry;

@@ -64,8 +64,7 @@ pub fn serve_in_foreground(
             signal => break signal,
         }
     };
-    let sessions =
-        server.stats().into_iter().find(|(name, _)| *name == "sessions_active").map_or(0, |(_, count)| count);
+    let sessions = server.shared.registry.active() as u64;
     note(&Noted::Closing { signal: signal.as_str(), sessions, grace });
     tell("STOPPING=1");
     let waiting = std::thread::Builder::new().name("sparsync-signals".to_owned());

@@ -1,6 +1,5 @@
 //! What is alive on a server: connections, by their keys, and sessions.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -8,12 +7,11 @@ use std::sync::{Arc, Mutex, Weak};
 use sparsync_proto::RelPath;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::mpsc::WeakUnboundedSender;
 
-use super::accounts::Accounts;
 use super::lock;
+use super::per_key::PerKey;
 use crate::claims::WritePlace;
-use crate::engine::{Rate, Session, Urgent};
+use crate::engine::{Account, Rate, Session, UrgentSender};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{HANDSHAKES_MAX, WindowBudget, network};
 use crate::transport::Connection;
@@ -68,7 +66,7 @@ pub(super) struct Live {
     pub(super) place: Option<WritePlace>,
     pub(super) session: Weak<Session>,
     /// A way to the peer, for a sign of life.
-    pub(super) urgent: WeakUnboundedSender<Urgent>,
+    pub(super) urgent: UrgentSender,
 }
 
 /// A connection and the scope that it was accepted under.
@@ -90,9 +88,10 @@ pub(super) struct Registry {
     idle: Notify,
     live: Mutex<Vec<Live>>,
     connections: Mutex<Vec<HeldConnection>>,
-    pub(super) accounts: Accounts,
+    /// What keys with a quota have stored.
+    pub(super) accounts: PerKey<Account>,
     rate: Arc<Rate>,
-    key_rates: Mutex<HashMap<Option<PublicKey>, Weak<Rate>>>,
+    key_rates: PerKey<Rate>,
 }
 
 impl Registry {
@@ -105,9 +104,9 @@ impl Registry {
             idle: Notify::new(),
             live: Mutex::default(),
             connections: Mutex::default(),
-            accounts: Accounts::default(),
+            accounts: PerKey::default(),
             rate: Arc::new(Rate::new(limits.bytes_per_second)),
-            key_rates: Mutex::default(),
+            key_rates: PerKey::default(),
         }
     }
 
@@ -115,7 +114,7 @@ impl Registry {
     pub(super) fn limit(&self, limits: Limits) {
         *lock(&self.limits) = limits;
         self.rate.set(limits.bytes_per_second);
-        for rate in lock(&self.key_rates).values().filter_map(Weak::upgrade) {
+        for rate in self.key_rates.all() {
             rate.set(limits.bytes_per_second_per_key);
         }
     }
@@ -126,14 +125,7 @@ impl Registry {
 
     /// The limits on what the sessions of a key move in a second, which it shares with its other sessions, and with all.
     pub(super) fn rates(&self, key: Option<PublicKey>) -> [Arc<Rate>; 2] {
-        let mut rates = lock(&self.key_rates);
-        rates.retain(|_, rate| rate.strong_count() > 0);
-        let of_key = rates.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let rate = Arc::new(Rate::new(self.limits().bytes_per_second_per_key));
-            rates.insert(key, Arc::downgrade(&rate));
-            rate
-        });
-        [Arc::clone(&self.rate), of_key]
+        [Arc::clone(&self.rate), self.key_rates.get(key, || Rate::new(self.limits().bytes_per_second_per_key))]
     }
 
     /// Accepts nothing new from now on.

@@ -144,8 +144,6 @@ fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
 
 /// Refuses versions that a client would reach: below a root, or around one.
 fn check_apart(open: &HashMap<String, OpenRoot>) -> Result<()> {
-    let path_of =
-        |root: &Root| root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()));
     for versions in open.values().filter_map(|root| root.versions.as_ref().map(|(versions, _)| versions)) {
         let kept = path_of(versions)?;
         for (name, served) in open {
@@ -158,4 +156,9 @@ fn check_apart(open: &HashMap<String, OpenRoot>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where a root is now.
+pub(super) fn path_of(root: &Root) -> Result<Vec<u8>> {
+    root.absolute_path().map_err(|error| Error::io("cannot tell where a root is", b"", error.into()))
 }

@@ -186,8 +186,15 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    pub(super) fn open(&self, request: &Request) -> Result<&OpenRoot> {
+    fn open(&self, request: &Request) -> Result<&OpenRoot> {
         self.shared.root_of(self.client, request)
+    }
+
+    /// The directory that a push writes to, on its own.
+    pub(super) fn open_destination(&self, request: &Request, prepared: &Prepared) -> Result<Root> {
+        let path = &prepared.directory;
+        let top = self.open(request)?.root.descend(path);
+        top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))
     }
 
     /// The top of what a run reads or writes.
@@ -439,9 +446,7 @@ impl Answer<'_> {
         if request.dry_run || bytes == 0 {
             return Ok(None);
         }
-        let path = &prepared.directory;
-        let top = self.open(request)?.root.descend(path);
-        let top = top.map_err(|error| Error::io("cannot open the destination", path.as_bytes(), error.into()))?;
+        let top = self.open_destination(request, prepared)?;
         let free = move || top.space().ok().map(|space| space.free_bytes);
         Ok(Some(SpaceReserve::new(bytes, Box::new(free))))
     }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sparsync_proto::{Frame, Request};
-use tokio::sync::mpsc::WeakUnboundedSender;
 
 use super::accept::ConnectedClient;
 use super::registry::{Live, Registry};
-use crate::engine::{Session, Urgent};
+use crate::engine::{Session, UrgentSender};
 use crate::error::{Error, ErrorKind};
-use crate::transport::{Connection, Transport, encoded};
+use crate::transport::{Connection, Transport};
 
 /// How long a run of the same key that may be dead is given to show life over QUIC, which measures the path all the time and sends
 /// again what is lost when it is.
@@ -29,7 +28,7 @@ pub(super) const SUPERSEDE_MAX: Duration = Duration::from_secs(10);
 struct Rival {
     session: Arc<Session>,
     connection: Arc<dyn Connection>,
-    urgent: WeakUnboundedSender<Urgent>,
+    urgent: UrgentSender,
     /// How often its client was heard before it was asked for a sign of life.
     heard: u64,
 }
@@ -43,9 +42,7 @@ impl Rival {
 
     /// Sends what its client has to acknowledge.
     fn probe(&self) {
-        if let Some(urgent) = self.urgent.upgrade() {
-            let _ = urgent.send(encoded(&[Frame::Heartbeat(self.session.work())]).into());
-        }
+        self.urgent.send(&Frame::Heartbeat(self.session.work()));
         self.connection.probe();
     }
 

@@ -8,7 +8,7 @@ use sparsync_proto::{At, InForce, Issue, Kind, Name, RelPath, RuleFileError};
 use super::backup::Backups;
 use super::judge::Judge;
 use super::widen::Widened;
-use super::{Access, CallError, Directory, Errno, Result, WriteDirectory, WriteStorage};
+use super::{Access, CallError, Directory, Errno, Result, Storage, WriteDirectory, WriteStorage};
 
 /// Called for each entry that is removed.
 pub(crate) type OnRemoved<'a> = dyn FnMut(&[u8], Kind) + 'a;
@@ -298,7 +298,7 @@ pub(crate) type Found = Vec<(Vec<u8>, Kind)>;
 
 /// The directory at `path` below `root` and the names in it, in their order, with what they are. No symlink is followed below
 /// `above`.
-pub(crate) fn entries<S: WriteStorage>(root: &S, above: &RelPath, path: &RelPath) -> Result<(S::Directory, Found)> {
+pub(crate) fn entries<S: Storage>(root: &S, above: &RelPath, path: &RelPath) -> Result<(S::Directory, Found)> {
     let directory = root.open_below(above, path, Access::Read)?;
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 << 10];
     let mut found = Found::new();

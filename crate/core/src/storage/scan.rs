@@ -39,6 +39,23 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) sums: Option<&'a dyn Sums>,
 }
 
+impl<'a> ScanOptions<'a> {
+    /// A scan of these attributes of what belongs to the run, as it is, in which nothing else is asked for.
+    pub(crate) fn new(attributes: Attributes, judge: &'a Judge) -> Self {
+        Self {
+            attributes,
+            stamps: false,
+            judge,
+            every: false,
+            chmod: None,
+            one_file_system: false,
+            omit_mount_points: false,
+            open_noatime: false,
+            sums: None,
+        }
+    }
+}
+
 impl ScanOptions<'_> {
     /// Whether equal digests of two directories prove that nothing in them differs.
     pub(crate) fn digests_decide(&self) -> bool {
@@ -524,17 +541,7 @@ pub(crate) fn look_at<'a>(
 ) -> Result<Scan> {
     let directory = root.open(path, Access::Reach)?;
     let (in_force, mut found) = (InForce::default(), Entries::default());
-    let options = ScanOptions {
-        attributes,
-        stamps: false,
-        judge,
-        every: true,
-        chmod: None,
-        one_file_system: false,
-        omit_mount_points: false,
-        open_noatime: false,
-        sums,
-    };
+    let options = ScanOptions { every: true, sums, ..ScanOptions::new(attributes, judge) };
     let mut scan = Scan::empty(path.clone(), &directory.status(b"")?, &options);
     let at = At::new(path, &in_force);
     for name in names {

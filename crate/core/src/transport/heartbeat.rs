@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use sparsync_proto::Frame;
 use sparsync_proto::session::{Beat, Pulse};
-use tokio::sync::mpsc;
 
-use super::encoded;
-use crate::engine::{Session, Urgent};
+use crate::engine::{Session, UrgentSender};
 use crate::error::{Error, ErrorKind};
 
 /// Tells the peer of work done, and ends the run when neither side works. A side that waits is kept alive by the
@@ -17,7 +15,7 @@ pub(crate) async fn watch_work(
     session: &Session,
     peer_work: &AtomicU64,
     timeout: Duration,
-    urgent: mpsc::WeakUnboundedSender<Urgent>,
+    urgent: UrgentSender,
 ) -> Error {
     let began = Instant::now();
     let mut pulse = Pulse::new(timeout, Duration::ZERO);
@@ -26,11 +24,7 @@ pub(crate) async fn watch_work(
         pulse.heard(peer_work.load(Ordering::Relaxed));
         match pulse.look(session.work(), began.elapsed()) {
             Beat::Quiet => {}
-            Beat::Tell(work) => {
-                if let Some(urgent) = urgent.upgrade() {
-                    let _ = urgent.send(encoded(&[Frame::Heartbeat(work)]).into());
-                }
-            }
+            Beat::Tell(work) => urgent.send(&Frame::Heartbeat(work)),
             Beat::TimedOut => {
                 return Error::new(
                     ErrorKind::Timeout,

@@ -65,11 +65,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     /// Tells what was [prepared](Self::prepared).
     pub(super) fn tell(&self, item: Option<Item>) -> Result<()> {
         match item.filter(|_| self.options.items.told) {
-            Some(item) => self
-                .waiting_items
-                .take(item)
-                .into_iter()
-                .try_for_each(|item| self.options.report.item(item, self.session)),
+            Some(item) => self.waiting_items.take(item, |item| self.options.report.item(item, self.session)),
             None => Ok(()),
         }
     }

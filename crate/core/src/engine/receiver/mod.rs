@@ -245,17 +245,8 @@ impl ReceiverOptions {
 
     /// What is looked at of the destination.
     fn scan(&self) -> ScanOptions<'_> {
-        ScanOptions {
-            attributes: self.attributes,
-            stamps: false,
-            judge: &self.judge,
-            every: false,
-            chmod: None,
-            one_file_system: false,
-            omit_mount_points: false,
-            open_noatime: self.open_noatime,
-            sums: self.sums(),
-        }
+        let (open_noatime, sums) = (self.open_noatime, self.sums());
+        ScanOptions { open_noatime, sums, ..ScanOptions::new(self.attributes, &self.judge) }
     }
 
     /// Digests of content that are known.

@@ -21,7 +21,6 @@ fn bytes_of(item: &Item) -> usize {
 }
 
 /// Items that wait for those of deletions.
-#[derive(Default)]
 pub(super) struct WaitingItems {
     /// Nothing where none wait, or not any more.
     items: RefCell<Option<(Vec<Item>, usize)>>,
@@ -43,13 +42,16 @@ impl WaitingItems {
         Self { items: RefCell::new(waits.then(Default::default)), told: false }
     }
 
-    /// Lets an item wait; gives it back, behind all that have waited, where it is to be told.
-    pub(super) fn take(&self, item: Item) -> Vec<Item> {
+    /// Lets an item wait; tells it, behind all that have waited, where none is to wait any more.
+    pub(super) fn take(&self, item: Item, mut tell: impl FnMut(Item) -> Result<()>) -> Result<()> {
         let mut waiting = self.items.borrow_mut();
-        let Some((items, bytes)) = waiting.as_mut() else { return vec![item] };
+        let Some((items, bytes)) = waiting.as_mut() else { return tell(item) };
         *bytes += bytes_of(&item);
         items.push(item);
-        if *bytes > WAITING_BYTES_MAX { waiting.take().unwrap_or_default().0 } else { Vec::new() }
+        if *bytes <= WAITING_BYTES_MAX {
+            return Ok(());
+        }
+        waiting.take().unwrap_or_default().0.into_iter().try_for_each(tell)
     }
 }
 
@@ -108,8 +110,17 @@ mod tests {
     fn what_waits_is_bounded_by_its_bytes() {
         let waiting = WaitingItems { items: RefCell::new(Some(Default::default())), told: false };
         let path = vec![b'a'; 1 << 19];
-        let first = (1..100).find(|_| !waiting.take(item_of(Kind::File, &path)).is_empty());
+        let told = |path: &[u8]| {
+            let mut told = 0;
+            let tell = |_| {
+                told += 1;
+                Ok(())
+            };
+            waiting.take(item_of(Kind::File, path), tell).unwrap();
+            told
+        };
+        let first = (1..100).find(|_| told(&path) > 0);
         assert_eq!(first, Some(32));
-        assert_eq!(waiting.take(item_of(Kind::File, b"b")).len(), 1);
+        assert_eq!(told(b"b"), 1);
     }
 }

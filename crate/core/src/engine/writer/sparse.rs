@@ -57,29 +57,32 @@ pub(super) fn write(
     offset: u64,
     mut over: Option<&mut Zeros>,
 ) -> Result<Option<u64>> {
-    let mut clear = |zeros: Range<usize>| match &mut over {
-        Some(over) => over.clear(file, offset + zeros.start as u64..offset + zeros.end as u64),
-        None => Ok(()),
-    };
-    let mut end = 0;
-    for part in data(bytes, offset) {
-        clear(end..part.start)?;
-        end = part.end;
-        file.write(&bytes[part.clone()], offset + part.start as u64)?;
-    }
-    clear(end..bytes.len())?;
-    Ok((end > 0).then_some(offset + end as u64))
+    let clear = |zeros| over.as_deref_mut().map_or(Ok(()), |over| over.clear(file, zeros));
+    each_part(bytes, offset, clear, |part| file.write(&bytes[part.clone()], offset + part.start as u64))
 }
 
 /// Makes holes of the blocks of zeros among `bytes`, which stand at `offset` already.
 pub(super) fn clear_zeros(file: &impl WriteFile, bytes: &[u8], offset: u64, over: &mut Zeros) -> Result<()> {
+    each_part(bytes, offset, |zeros| over.clear(file, zeros), |_| Ok(())).map(drop)
+}
+
+/// Gives what `bytes` consist of, which stand at `offset`, to the one or the other, in its order. Says where the last data ends, when
+/// there is some.
+fn each_part(
+    bytes: &[u8],
+    offset: u64,
+    mut of_zeros: impl FnMut(Range<u64>) -> Result<()>,
+    mut of_data: impl FnMut(Range<usize>) -> Result<()>,
+) -> Result<Option<u64>> {
+    let place = |at: usize| offset + at as u64;
     let mut end = 0;
-    let whole = data(bytes, offset).into_iter().chain(std::iter::once(bytes.len()..bytes.len()));
-    for part in whole {
-        over.clear(file, offset + end as u64..offset + part.start as u64)?;
+    for part in data(bytes, offset) {
+        of_zeros(place(end)..place(part.start))?;
         end = part.end;
+        of_data(part)?;
     }
-    Ok(())
+    of_zeros(place(end)..place(bytes.len()))?;
+    Ok((end > 0).then_some(place(end)))
 }
 
 #[cfg(test)]

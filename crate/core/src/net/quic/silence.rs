@@ -6,13 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparsync_proto::Frame;
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::engine::{Session, Urgent};
+use crate::engine::{Session, UrgentSender};
 use crate::error::{Error, ErrorKind};
 use crate::net::reachable::refused;
-use crate::transport::encoded;
 
 /// How often it is looked whether something came.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -53,7 +51,7 @@ impl Silence {
     }
 
     /// Ends when the peer's machine says that nobody listens there any more, and while nothing else comes from it.
-    pub(super) async fn watch(&self, session: &Session, urgent: mpsc::WeakUnboundedSender<Urgent>) -> Error {
+    pub(super) async fn watch(&self, session: &Session, urgent: UrgentSender) -> Error {
         let (mut ask_at, mut refusals) = (ASK_AFTER, 0);
         loop {
             sleep(LOOK_EVERY).await;
@@ -65,9 +63,7 @@ impl Silence {
             if silent >= ask_at {
                 // Ever rarer: each packet to nobody costs a report that the probe below waits for.
                 ask_at = silent * 2;
-                if let Some(urgent) = urgent.upgrade() {
-                    let _ = urgent.send(encoded(&[Frame::Heartbeat(session.work())]).into());
-                }
+                urgent.send(&Frame::Heartbeat(session.work()));
             }
             // No answer says nothing: a system sends such reports to one address once a second.
             if silent >= PROBE_AFTER && refuses(self.connection.remote_address()).await {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use socket2::{Protocol, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::{handshake_error, no_common_version, shown};
 use crate::net::WindowBudget;
 use crate::net::gate::{Admission, Gate, Pass};
-use crate::net::listen::{HANDSHAKE_TIMEOUT, displaced_client, late_client, principal, refused_client};
+use crate::net::listen::{HANDSHAKE_TIMEOUT, in_time, principal, refused_client};
 use crate::net::pipe::{PipeConnection, TlsPeer};
 use crate::net::socket::unbound;
 use crate::net::tls::ALPN_JOIN;
@@ -102,16 +102,8 @@ impl Handshake {
     /// Waits until the client has proved its key.
     pub(in crate::net) async fn finish(self) -> Result<Accepted> {
         let Self { stream, remote, deadline, acceptor, pass } = self;
-        let handshake = tokio::select! {
-            biased;
-            ended = timeout_at(deadline, acceptor.tls.accept(stream)) => ended,
-            () = pass.gives_way() => return Err(displaced_client()),
-        };
-        let stream = match handshake {
-            Ok(Ok(stream)) => TlsStream::from(stream),
-            Ok(Err(error)) => return Err(refused_client(handshake_error(error))),
-            Err(_) => return Err(late_client()),
-        };
+        let stream = in_time(acceptor.tls.accept(stream), deadline, &pass).await?;
+        let stream = TlsStream::from(stream.map_err(|error| refused_client(handshake_error(error)))?);
         let joins = match stream.get_ref().1.alpn_protocol() {
             // A client that asks for nothing is let through by TLS.
             None => return Err(no_common_version()),

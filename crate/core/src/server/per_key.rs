@@ -1,0 +1,44 @@
+//! What all that is under way of one key has in common.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use super::lock;
+use crate::trust::PublicKey;
+
+/// A value for each key, for as long as somebody holds it.
+pub(super) struct PerKey<T>(Mutex<HashMap<Option<PublicKey>, Weak<T>>>);
+
+impl<T> Default for PerKey<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> PerKey<T> {
+    /// The value of a key; a new one where nobody holds any.
+    pub(super) fn get(&self, key: Option<PublicKey>, new: impl FnOnce() -> T) -> Arc<T> {
+        let mut values = lock(&self.0);
+        values.retain(|_, value| value.strong_count() > 0);
+        values.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let value = Arc::new(new());
+            values.insert(key, Arc::downgrade(&value));
+            value
+        })
+    }
+
+    /// All values that somebody holds.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        lock(&self.0).values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether nobody else holds this value. Who asks from now on gets a new one then.
+    pub(super) fn ends(&self, key: Option<PublicKey>, value: &Arc<T>) -> bool {
+        let mut values = lock(&self.0);
+        let is_last = Arc::strong_count(value) == 1;
+        if is_last {
+            values.remove(&key);
+        }
+        is_last
+    }
+}
