@@ -139,10 +139,14 @@ export class IoError extends SparsyncError {
   override name = 'IoError';
 }
 
+/** What was thrown, in words. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** A call of the system that failed here; `what` says what it was for. */
 export function ioError(what: string, cause: unknown, path?: string): IoError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new IoError(`${what}: ${message}`, { code: 'ERR_SPARSYNC_IO', path, cause });
+  return new IoError(`${what}: ${messageOf(cause)}`, { code: 'ERR_SPARSYNC_IO', path, cause });
 }
 
 /** The destination lacks free space or entries for what would arrive. Nothing was written when the check found it. */
@@ -332,7 +336,7 @@ export function atCallSite<T>(error: T, site: CallSite): T {
 export function fromNative(thrown: unknown): SparsyncError {
   if (thrown instanceof SparsyncError) return thrown;
   if (!(thrown instanceof Error) || !('code' in thrown) || !isErrorCode(thrown.code)) {
-    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    const message = messageOf(thrown);
     return new InternalError(`unexpected failure: ${message}`, { code: 'ERR_SPARSYNC_INTERNAL', cause: thrown });
   }
   const fact = (name: string): unknown => Reflect.get(thrown, name);

@@ -1,8 +1,9 @@
-import { resultOf } from './errors.js';
+import { messageOf, resultOf } from './errors.js';
 import type { Failure, SyncResult } from './events.js';
 import type { Level, Logger } from './logger.js';
 import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
 import type { ServerEvent, ServerEventListener } from './server-events.js';
+import { deletesOf } from './stats.js';
 
 /** Failures that are told one by one. */
 const TOLD = 100;
@@ -43,7 +44,7 @@ function logError(logger: Logger, run: WatchedRun, error: unknown, canceled: boo
   const result = resultOf(error);
   if (result !== undefined) logResult(logger, run, result);
   const facts = { ...run, err: error, ...(result === undefined ? {} : figuresOf(result)) };
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   if (canceled) logger.warn(facts, `${run.operation} canceled: ${text}`);
   else logger.error(facts, `${run.operation} failed: ${text}`);
 }
@@ -61,8 +62,7 @@ function logResult(logger: Logger, run: WatchedRun, { warnings, failures, failur
 
 function figuresOf({ stats, durationMs, attempts, transport }: SyncResult): object {
   const { filesTransferred, filesFailed, bytesTransferred, bytesSent, bytesReceived } = stats;
-  const deletes = stats.filesDeleted + stats.directoriesDeleted;
-  const figures = { files: filesTransferred, bytes: bytesTransferred, deletes, failed: filesFailed };
+  const figures = { files: filesTransferred, bytes: bytesTransferred, deletes: deletesOf(stats), failed: filesFailed };
   return { ...figures, bytesSent, bytesReceived, durationMs, attempts, transport };
 }
 

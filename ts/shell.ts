@@ -164,3 +164,8 @@ export function shownPlace(host: string, via: Via): string {
   if ('command' in via) return via.command.join(' ');
   return `${via.user === undefined ? '' : `${via.user}@`}${host}${via.port === undefined ? '' : `:${via.port}`}`;
 }
+
+/** A text as one word of a shell that means nothing else by it. */
+export function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

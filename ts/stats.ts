@@ -203,3 +203,13 @@ function totalsOf(of: (name: string) => number): Pick<SyncStats, 'bytesTotal' | 
   const unchanged = Math.max(0, total - toTransfer - of('bytes_linked') - of('bytes_copied'));
   return { bytesTotal: total, bytesToTransfer: toTransfer, bytesUnchanged: unchanged };
 }
+
+/** How much was deleted, or in a dry run would be. */
+export function deletesOf({ filesDeleted, directoriesDeleted }: SyncStats): number {
+  return filesDeleted + directoriesDeleted;
+}
+
+/** The bytes of content that were transferred, or in a dry run would be. */
+export function contentOf({ bytesToTransfer, bytesTransferred }: SyncStats, dryRun: boolean): number {
+  return dryRun ? (bytesToTransfer ?? 0) : bytesTransferred;
+}

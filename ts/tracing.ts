@@ -1,9 +1,10 @@
 import type { Span, SpanOptions, Tracer } from '@opentelemetry/api';
 
 import { builtin } from './builtin.js';
-import { SparsyncError, resultOf } from './errors.js';
+import { SparsyncError, messageOf, resultOf } from './errors.js';
 import type { SyncResult } from './events.js';
 import type { ServerEventListener, ServerSessionEvent } from './server-events.js';
+import { deletesOf } from './stats.js';
 import type { RunListener, RunMessage, WatchedRun } from './run-messages.js';
 
 type Api = typeof import('@opentelemetry/api');
@@ -107,7 +108,7 @@ class RunTrace {
 
   #endWith(error: unknown): void {
     const code = error instanceof SparsyncError ? error.code : error instanceof Error ? error.name : '_OTHER';
-    const text = error instanceof Error ? error.message : String(error);
+    const text = messageOf(error);
     this.#fail(this.#phase, code, text);
     this.#fail(this.#span, code, text);
     if (error instanceof Error) this.#span?.recordException(error);
@@ -131,7 +132,7 @@ function figuresOf({ stats, attempts, transport }: SyncResult): Record<string, s
     'sparsync.bytes_transferred': stats.bytesTransferred,
     'sparsync.bytes_sent': stats.bytesSent,
     'sparsync.bytes_received': stats.bytesReceived,
-    'sparsync.deletes': stats.filesDeleted + stats.directoriesDeleted,
+    'sparsync.deletes': deletesOf(stats),
     'sparsync.files_failed': stats.filesFailed,
   };
 }

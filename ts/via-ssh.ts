@@ -10,7 +10,7 @@ import { SCOPE_CHECKS, scopeWords } from './server-options.js';
 import type { AllowedClient } from './server-options.js';
 import { hostWords, remoteShell } from './session-command.js';
 import { CONNECT_CHECKS } from './settings.js';
-import { pipeParts } from './shell.js';
+import { pipeParts, shellQuoted } from './shell.js';
 import { withSite } from './trust.js';
 
 /** Whom an invitation is made for by ssh, what for, and how the server is reached then. */
@@ -108,7 +108,7 @@ function ownName(): string {
 function quoted(word: string): string {
   if (/\p{Cc}/u.test(word))
     throw new ConfigError(`a control character cannot go to the shell of another machine: ${JSON.stringify(word)}`);
-  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+  return shellQuoted(word);
 }
 
 /** What a command says; what it complains of goes to the terminal, where it may ask for a password as well. */

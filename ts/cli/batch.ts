@@ -4,9 +4,9 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { ConfigError, ioError } from '../errors.js';
 import { absolute, bytesOf, textOf } from '../paths.js';
 import type { Ends } from '../placement.js';
+import { shellQuoted } from '../shell.js';
 import { endsOf } from './operands.js';
 import type { ParsedFlags, Word } from './parse.js';
-import { shellQuoted } from './text.js';
 import { SYNC_FLAGS } from './transfer-flags.js';
 
 /** Flags that a batch has already, or that are of the run that writes it. */

@@ -1,3 +1,4 @@
+import { shellQuoted } from '../shell.js';
 import { ConfigError } from '../errors.js';
 import { COMPLETED, SHELLS } from './completion-verbs.js';
 import type { CompletedVerb } from './completion-verbs.js';
@@ -7,7 +8,6 @@ import { flagHelp, verbHelp } from './help.js';
 import { print } from './output.js';
 import { parseFlags } from './parse.js';
 import type { Flag, Word } from './parse.js';
-import { shellQuoted } from './text.js';
 
 const PURPOSE = `Prints what a shell needs to complete verbs, flags, their values and files:
 

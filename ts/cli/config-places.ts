@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 
 import { configDirectory, wantedConfigFile } from '../config.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, messageOf } from '../errors.js';
 import { WRITABLE, isOwn } from '../own-file.js';
 import { note } from './output.js';
 
@@ -141,7 +141,7 @@ function attempt<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw new ConfigError(`cannot read the settings in ${path}: ${message}`, { path, cause });
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 import { CONGESTIONS } from '../congestion.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, messageOf } from '../errors.js';
 import type { ConnectOptions } from '../options.js';
 import { TRANSPORT_CHOICES } from '../transports.js';
 import { BOOTSTRAPS, millisecondsOf } from './flag-values.js';
@@ -59,7 +59,7 @@ export function pemFile(flags: ParsedFlags, name: string): string | undefined {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (cause) {
-    throw new ConfigError(`--${name}: cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new ConfigError(`--${name}: cannot read ${path}: ${messageOf(cause)}`, {
       cause,
     });
   }

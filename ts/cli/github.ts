@@ -3,6 +3,7 @@ import { appendFileSync } from 'node:fs';
 import { fromNative } from '../errors.js';
 import type { SparsyncError } from '../errors.js';
 import type { Failure, SyncResult } from '../events.js';
+import { contentOf, deletesOf } from '../stats.js';
 import type { SyncStats } from '../stats.js';
 import { EXIT } from './exit-codes.js';
 import { safe, safePath } from './names.js';
@@ -59,17 +60,12 @@ function append(variable: 'GITHUB_OUTPUT' | 'GITHUB_STEP_SUMMARY', text: string)
   }
 }
 
-const deletesOf = ({ filesDeleted, directoriesDeleted }: SyncStats): number => filesDeleted + directoriesDeleted;
-
 /** Whether the destination is, or in a dry run would be, another one. */
 function isChanged(stats: SyncStats): boolean {
   const { filesTransferred, filesRenamed, directoriesCreated, symlinksCreated, specialsCreated } = stats;
   const made = filesTransferred + filesRenamed + directoriesCreated + symlinksCreated + specialsCreated;
   return made + stats.hardLinksCreated + stats.attrsChanged + deletesOf(stats) > 0;
 }
-
-const bytesOf = (stats: SyncStats, dryRun: boolean): number =>
-  dryRun ? (stats.bytesToTransfer ?? 0) : stats.bytesTransferred;
 
 /** Names and values of the outputs; none has an end of line in it. */
 function outputsOf({
@@ -85,7 +81,7 @@ function outputsOf({
     ['error-code', error?.code ?? ''],
     ['changed', stats !== undefined && isChanged(stats)],
     ['files', stats?.filesTransferred ?? 0],
-    ['bytes', stats === undefined ? 0 : bytesOf(stats, dryRun)],
+    ['bytes', stats === undefined ? 0 : contentOf(stats, dryRun)],
     ['deletes', stats === undefined ? 0 : deletesOf(stats)],
     ['failed', stats?.filesFailed ?? 0],
     ['dry-run', dryRun],
@@ -105,7 +101,7 @@ function summaryOf(ending: Ending): string {
       ? []
       : ([
           ['Files transferred', count(stats.filesTransferred)],
-          ['Their content', size(bytesOf(stats, dryRun), true)],
+          ['Their content', size(contentOf(stats, dryRun), true)],
           ['Deleted', count(deletesOf(stats))],
           [
             'Failed',

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import { ConfigError, ioError } from '../errors.js';
+import { ConfigError, ioError, messageOf } from '../errors.js';
 import { bytesOf, textOf } from '../paths.js';
 import type { ParsedFlags, Word } from './parse.js';
 
@@ -14,7 +14,7 @@ export function readList(flags: ParsedFlags, flag: string, file: Word): Buffer[]
   try {
     content = readFileSync(textOf(path) === '-' ? 0 : Buffer.from(path));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     // A file that a flag names, and is not there, is a mistake in what was asked for, as with rsync.
     if (flag === 'files-from') throw new ConfigError(`cannot read the list of --${flag}: ${why}`, { cause: error });
     throw ioError(`cannot read the list of --${flag}`, error);

@@ -1,5 +1,6 @@
 import { NotFoundError, PartialSyncError, SparsyncError, fromNative } from '../errors.js';
 import type { Failure, SyncResult, Warning } from '../events.js';
+import { contentOf, deletesOf } from '../stats.js';
 import { exitCodeFor } from './exit-codes.js';
 import { annotate } from './github.js';
 import { hintFor } from './hints.js';
@@ -91,8 +92,8 @@ const hasLineOfItsOwn = ({ code = 'notice' }: Warning): boolean =>
 /** What was done, in one line. */
 export function summaryLine(result: Pick<SyncResult, 'stats' | 'dryRun'>, human: boolean): string {
   const { stats, dryRun } = result;
-  const deleted = stats.filesDeleted + stats.directoriesDeleted;
-  const bytes = dryRun ? (stats.bytesToTransfer ?? 0) : stats.bytesTransferred;
+  const deleted = deletesOf(stats);
+  const bytes = contentOf(stats, dryRun);
   const parts = [
     `${count(stats.filesTransferred)} ${stats.filesTransferred === 1 ? 'file' : 'files'} (${size(bytes, human)}) ${dryRun ? 'to transfer' : 'transferred'}`,
     ...(deleted > 0 ? [`${count(deleted)} ${dryRun ? 'to delete' : 'deleted'}`] : []),

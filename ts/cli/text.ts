@@ -9,11 +9,6 @@ export function colored(text: string, color: 'red' | 'yellow' | 'green', stream:
   return isFancy(stream) && !forbidden ? styleText(['bold', color], text) : text;
 }
 
-/** A text as one word of a shell that means nothing else by it. */
-export function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
-}
-
 /** A size: exact, or with a unit. */
 export function size(bytes: number, human: boolean): string {
   if (!human || bytes < 1000) return count(bytes);

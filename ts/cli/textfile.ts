@@ -1,6 +1,7 @@
 import { closeSync, fchmodSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 import { ioError } from '../errors.js';
+import { deletesOf } from '../stats.js';
 import type { SyncStats } from '../stats.js';
 import { EXIT } from './exit-codes.js';
 import { loseFile } from './output.js';
@@ -53,7 +54,7 @@ export function writeTextfile(path: string, run: Collected): void {
 type Figure = readonly [name: string, help: string, value: string | number];
 
 function figuresOf({ exitCode, durationMs, stats }: Collected, now: number, success: string | undefined): Figure[] {
-  const deletes = stats === undefined ? 0 : stats.filesDeleted + stats.directoriesDeleted;
+  const deletes = stats === undefined ? 0 : deletesOf(stats);
   return [
     ...(success === undefined
       ? []

@@ -10,7 +10,7 @@ import {
   stateDirectory,
 } from '../../config.js';
 import { parseCredential } from '../../credential.js';
-import { ConfigError, fromNative } from '../../errors.js';
+import { ConfigError, fromNative, messageOf } from '../../errors.js';
 import { loadNative, platformTarget } from '../../native.js';
 import type { ConnectOptions } from '../../options.js';
 import { identity } from '../../trust.js';
@@ -145,7 +145,7 @@ function fileAt(check: string, named: () => string): FoundFile | Finding {
     const mode = statSync(path, { throwIfNoEntry: false })?.mode;
     return { path, mode: mode === undefined ? undefined : mode & 0o777 };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     // Without a folder of keys a run works all the same, when its flags name what it needs.
     if (error instanceof ConfigError) return wrong('warning', check, message);
     return wrong('problem', check, message, 'set SPARSYNC_CONFIG_DIR to a folder of your own');
@@ -255,6 +255,6 @@ export function spaceFinding(check: string, state: 'warning' | 'problem', path: 
     const what = bavail > 0 ? `no entry more can be made for ${path}` : message;
     return wrong(state, check, what, 'make room on that file system, or choose another');
   } catch (error) {
-    return wrong('warning', check, error instanceof Error ? error.message : String(error));
+    return wrong('warning', check, messageOf(error));
   }
 }

@@ -6,7 +6,7 @@ import { credentialText } from '../../config.js';
 import { connect, connectionTo } from '../../connection.js';
 import type { Connection } from '../../connection.js';
 import { parseCredential } from '../../credential.js';
-import { SparsyncError, fromNative } from '../../errors.js';
+import { SparsyncError, fromNative, messageOf } from '../../errors.js';
 import type { ConnectOptions } from '../../options.js';
 import { formatRemote } from '../../target.js';
 import type { RemoteTarget } from '../../target.js';
@@ -99,12 +99,17 @@ async function* examineNetwork(
   return undefined;
 }
 
+/** The family of an address; 0 of what is none. */
+function familyOf(address: string): number {
+  return isIP(address.replace(/%.*$/, ''));
+}
+
 async function addressesOf(host: string): Promise<string[] | Finding> {
-  if (isIP(host.replace(/%.*$/, '')) !== 0) return [host];
+  if (familyOf(host) !== 0) return [host];
   try {
     return [...new Set((await lookup(host, { all: true })).map(({ address }) => address))];
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     const fix = 'is the name spelled right, and does this machine have a name server? An address does as well';
     return wrong('problem', 'names', `${host} has no address: ${why}`, fix);
   }
@@ -120,13 +125,13 @@ interface Ways {
 
 /** The families that the options leave. */
 function familiesOf({ family, localAddress }: ConnectOptions): (4 | 6)[] {
-  const own = localAddress === undefined ? 0 : isIP(localAddress.replace(/%.*$/, ''));
+  const own = localAddress === undefined ? 0 : familyOf(localAddress);
   return ([4, 6] as const).filter((each) => (family ?? each) === each && (own === 0 || own === each));
 }
 
 async function examineFamily(family: 4 | 6, addresses: readonly string[], ways: Ways): Promise<Finding[]> {
   const check = `IPv${family}`;
-  const own = addresses.filter((address) => isIP(address.replace(/%.*$/, '')) === family);
+  const own = addresses.filter((address) => familyOf(address) === family);
   const [first] = own;
   if (first === undefined) return [well(check, 'the server has no such address')];
   const answers = await Promise.all(own.map((address) => tried(ways, address)));
