@@ -4,11 +4,12 @@ import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
-import { issueCredential, serve } from '../dist/index.js';
+import { issueCredential } from '../dist/index.js';
 import { assertEqual, judged } from './helpers/judge.js';
 import { type Ended, start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { setup, type Setup } from './helpers/setup.js';
+import { site } from './helpers/site.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 import { names } from './helpers/walk.js';
@@ -48,14 +49,9 @@ judged('examples/nightly-backup mirrors a folder, and refuses to mirror a loss',
 });
 
 judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (t) => {
-  const work = workDir(t);
-  const served = dir(work, 'served');
-  const files = { authorizedKeysPath: `${work}/authorized_keys`, keyPath: `${work}/server.pem` };
-  const { keyPath, authorizedKeysPath } = files;
-  const server = await serve({ roots: { root: served }, identity: { keyPath }, authorizedKeysPath });
-  t.teardown(() => server.close({ graceMs: 0 }));
+  const { work, served, server, address, options } = await site(t);
   const rights = { roots: ['root'], operations: ['read', 'write', 'delete', 'owner'] as const };
-  const { credential } = await issueCredential('ci', `127.0.0.1:${server.port}`, { ...files, ...rights });
+  const { credential } = await issueCredential('ci', address, { ...options, ...rights });
   server.reload();
   const built = dir(work, 'dist');
   plainTree(built, { directories: 2, files: 20 });
@@ -65,7 +61,7 @@ judged('examples/ci-artifacts stores a folder and fetches it elsewhere', async (
         SPARSYNC_CONFIG_DIR: `${work}/job`,
         SPARSYNC_STATE_DIR: `${work}/job`,
         SPARSYNC_CREDENTIAL: credential,
-        ARTIFACTS_URL: `sparsync://127.0.0.1:${server.port}/root`,
+        ARTIFACTS_URL: `sparsync://${address}/root`,
         COMMIT: '0123abc',
         SPARSYNC: `${process.execPath} ${program}`,
       },

@@ -5,11 +5,12 @@ import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { parse } from 'yaml';
 
-import { issueCredential, serve } from '../dist/index.js';
+import { issueCredential } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { assertEqual, judged } from './helpers/judge.js';
 import { type Ended, start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
+import { site } from './helpers/site.js';
 import { dir, workDir } from './helpers/temp.js';
 import { plainTree } from './helpers/tree.js';
 import { urlAt } from './helpers/url.js';
@@ -178,15 +179,9 @@ async function act(t: ExecutionContext, work: string, given: Readonly<Record<str
 }
 
 judged('examples/github-action pushes a build with a credential, and says what it did', async (t) => {
-  const work = workDir(t);
-  const served = dir(work, 'served');
-  const files = { authorizedKeysPath: `${work}/authorized_keys`, keyPath: `${work}/server.pem` };
-  const { keyPath, authorizedKeysPath } = files;
-  const server = await serve({ roots: { root: served }, identity: { keyPath }, authorizedKeysPath });
-  t.teardown(() => server.close({ graceMs: 0 }));
-  const address = `127.0.0.1:${server.port}`;
+  const { work, served, server, address, options: ofServer } = await site(t);
   const rights = { roots: ['root/web'], operations: ['write', 'delete'] as const };
-  const { credential } = await issueCredential('ci', address, { ...files, ...rights });
+  const { credential } = await issueCredential('ci', address, { ...ofServer, ...rights });
   server.reload();
   const bin = dir(work, 'bin');
   writeFileSync(`${bin}/sparsync`, `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`, { mode: 0o755 });
