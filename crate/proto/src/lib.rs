@@ -77,7 +77,7 @@ pub use profile::{EndProfile, FIGURES, Figure, PHASES, Phase, PhaseTotal, Thread
 pub use reasons::Reasons;
 pub use request::{Attributes, Deletion, Request, Selection};
 pub use retention::{Keep, Moment, Snapshot};
-pub use set_id::{CAPABILITY, SET_GID, SET_UID, SourceIds};
+pub use set_id::{CAPABILITY, SET_GID, SET_UID, SourceIds, kept_mode};
 pub use stat::Stat;
 pub use symlinks::{MUNGED, is_unsafe_target, munged, unmunged};
 pub use version::Version;

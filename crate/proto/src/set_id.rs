@@ -26,6 +26,16 @@ pub const SET_UID: u16 = 0o4000;
 /// The set-group-id bit.
 pub const SET_GID: u16 = 0o2000;
 
+/// The permission bits `mode` of an entry, on another one that belongs to the same owner and group, or does not. A directory lends
+/// nobody's rights, and keeps them all.
+#[must_use]
+pub fn kept_mode(kind: Kind, mode: u16, keeps_owner: bool, keeps_group: bool) -> u16 {
+    if kind == Kind::Directory {
+        return mode;
+    }
+    mode & !(if keeps_owner { 0 } else { SET_UID }) & !(if keeps_group { 0 } else { SET_GID })
+}
+
 impl Rules {
     /// Whether an entry that belongs to `uid` belongs to the source's owner. Nothing is known of an absent `uid`.
     #[must_use]
@@ -41,20 +51,11 @@ impl Rules {
         is_known && source.gid != NO_ID && gid == Some(source.gid)
     }
 
-    /// The permission bits that an entry gets when it belongs to `uid` and `gid`, of which an absent one is unknown.
-    /// A directory lends nobody's rights, so its bits are those of the source.
+    /// The permission bits that an entry gets when it belongs to `uid` and `gid`, of which an absent one is unknown:
+    /// see [`kept_mode`].
     #[must_use]
     pub fn mode_under(&self, kind: Kind, source: &Meta, uid: Option<u32>, gid: Option<u32>) -> u16 {
-        let mut mode = source.mode;
-        if kind != Kind::Directory {
-            if !self.keeps_owner(source, uid) {
-                mode &= !SET_UID;
-            }
-            if !self.keeps_group(source, gid) {
-                mode &= !SET_GID;
-            }
-        }
-        mode
+        kept_mode(kind, source.mode, self.keeps_owner(source, uid), self.keeps_group(source, gid))
     }
 
     /// Whether a file of the destination is to have the source's capabilities, once its owner is set as far as it is

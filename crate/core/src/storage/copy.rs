@@ -1,7 +1,8 @@
 //! Copies an entry from one directory of this end to another.
 
-use sparsync_proto::Kind;
+use sparsync_proto::{CAPABILITY, Kind, kept_mode};
 
+use super::write::end_in_hole;
 use super::{Adjust, CallError, Directory, Errno, File, Lent, Result, Status, WriteDirectory, WriteFile};
 
 /// Bytes that are read at once.
@@ -124,7 +125,7 @@ pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<(u64
             }
         }
         if written < before.size {
-            to.set_length(before.size)?;
+            end_in_hole(to, before.size)?;
         }
     }
     let after = from.status()?;
@@ -168,25 +169,95 @@ pub(crate) fn copy_entry<D: WriteDirectory>(
     placed
 }
 
-/// Sets what an entry has on another, as far as that can be done.
-pub(crate) fn set_like(entry: &impl Adjust, status: &Status, (from, name): (&impl Directory, &[u8])) {
+/// Sets what an entry has on another, as far as that can be done. What lends the rights of an owner or a group is left out where
+/// the other one belongs to somebody else.
+pub(crate) fn set_like(entry: &impl Adjust, status: &Status, like: (&impl Directory, &[u8])) {
     let _ = entry.set_owner(Some(status.meta.uid), Some(status.meta.gid));
+    // Without this answer nothing is known of them.
+    let (keeps_owner, keeps_group) =
+        entry.found().map_or((false, false), |found| (found.uid == status.meta.uid, found.gid == status.meta.gid));
     if status.kind != Kind::Symlink {
-        let _ = entry.set_mode(status.meta.mode);
+        let _ = entry.set_mode(kept_mode(status.kind, status.meta.mode, keeps_owner, keeps_group));
     }
-    let _ = copy_xattrs(entry, (from, name));
+    let _ = copy_xattrs(entry, like, keeps_owner);
     let _ = entry.set_times(None, Some(status.meta.mtime));
 }
 
-fn copy_xattrs(entry: &impl Adjust, (from, name): (&impl Directory, &[u8])) -> Result<()> {
+fn copy_xattrs(entry: &impl Adjust, (from, name): (&impl Directory, &[u8]), keeps_owner: bool) -> Result<()> {
     let mut names = vec![0; super::XATTR_NAMES_BYTES_MAX];
     let length = from.list_xattrs(name, &mut names)?;
     let mut value = Vec::new();
-    for attribute in names[..length].split(|&byte| byte == 0).filter(|attribute| !attribute.is_empty()) {
+    let is_carried = |attribute: &[u8]| !attribute.is_empty() && (keeps_owner || attribute != CAPABILITY);
+    for attribute in names[..length].split(|&byte| byte == 0).filter(|attribute| is_carried(attribute)) {
         value.resize(sparsync_proto::limits::XATTR_VALUE_BYTES_MAX, 0);
         if let Ok(length) = from.get_xattr(name, attribute, &mut value) {
             let _ = entry.set_xattr(attribute, &value[..length]);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use sparsync_proto::RelPath;
+
+    use super::*;
+    use crate::storage::memory::{Body, Call, MemoryStorage, Node, Strike, UNFINISHED};
+    use crate::storage::{Access, Storage as _, TempNames};
+
+    /// A tree with one file of somebody.
+    fn tree(content: &[u8]) -> MemoryStorage {
+        let top = Node::new(Body::Directory(BTreeMap::new()), 0o755);
+        let file = Node::new(Body::File(content.to_vec()), 0o644);
+        file.set_xattr(CAPABILITY, b"all");
+        file.set_xattr(b"user.note", b"kept");
+        top.add_link(b"file", &file);
+        let storage = MemoryStorage::new(top);
+        let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
+        let (file, _) = top.reach(b"file", Kind::File).expect("the file");
+        file.set_owner(Some(1234), Some(5678)).and_then(|()| file.set_mode(0o6755)).expect("its owner");
+        storage
+    }
+
+    /// Copies the file while `fails` fails. Gives the copy, and the calls that made it.
+    fn copied(storage: &MemoryStorage, fails: Option<&'static str>) -> (Arc<Node>, Vec<&'static str>) {
+        let call = |operation| Call { operation, path: UNFINISHED.to_vec(), nth: 0 };
+        storage.faults.begin(fails.map(|operation| (call(operation), Strike::Fail(Errno::PERM))));
+        let top = storage.open(&RelPath::root(), Access::Read).expect("the top");
+        copy_entry((&top, b"file"), (&top, b"copy"), &TempNames::new([1; 8]).next()).expect("a copy");
+        assert_eq!(storage.faults.has_struck(), fails.is_some());
+        let Body::Directory(entries) = storage.top.look().0 else { unreachable!("the top is a directory") };
+        (Arc::clone(&entries[&b"copy"[..]]), storage.faults.calls().iter().map(|call| call.operation).collect())
+    }
+
+    #[test]
+    fn what_lends_rights_is_left_out_where_the_copy_belongs_to_somebody_else() {
+        for (fails, uid, mode, capability) in [
+            (None, 1234, 0o6755, true),
+            (Some("set owner"), 0, 0o755, false),
+            (Some("look at attributes"), 1234, 0o755, false),
+        ] {
+            let (_, meta, xattrs) = copied(&tree(b"content"), fails).0.look();
+            assert_eq!((meta.uid, meta.mode), (uid, mode), "{fails:?}: {:o}", meta.mode);
+            assert_eq!(xattrs.contains_key(CAPABILITY), capability, "{fails:?}");
+            assert!(xattrs.contains_key(&b"user.note"[..]), "{fails:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_ends_in_a_hole_is_flushed_before_its_time_is_set() {
+        let mut content = vec![1; 10_000];
+        content.resize(1 << 20, 0);
+        let (copy, calls) = copied(&tree(&content), None);
+        let Body::File(found) = copy.look().0 else { unreachable!("a file is copied") };
+        assert!(found == content);
+        let at = |operation| calls.iter().position(|call| *call == operation);
+        assert!(at("set length").expect("a hole at the end") < at("sync").expect("a flush"), "{calls:?}");
+        assert!(at("sync") < at("set time"), "{calls:?}");
+        // Without a hole there is nothing that runs ahead of the data.
+        assert!(!copied(&tree(b"content"), None).1.contains(&"sync"));
+    }
 }
