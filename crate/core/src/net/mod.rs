@@ -12,6 +12,7 @@ mod connect;
 mod control;
 mod dial;
 mod gate;
+mod goodput;
 mod listen;
 mod parameters;
 pub(crate) mod pipe;

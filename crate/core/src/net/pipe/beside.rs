@@ -169,11 +169,15 @@ impl Beside {
 
     /// Where content goes from now on, if not over the pipe.
     pub(super) fn standing(&self) -> Option<Arc<QuicConnection>> {
+        let quic = self.quic()?;
+        self.has_carried.store(true, Ordering::Relaxed);
+        Some(quic)
+    }
+
+    /// The same for who carries nothing by it.
+    pub(super) fn quic(&self) -> Option<Arc<QuicConnection>> {
         match &*self.state.borrow() {
-            State::Stands(quic) if quic.is_open() => {
-                self.has_carried.store(true, Ordering::Relaxed);
-                Some(Arc::clone(quic))
-            }
+            State::Stands(quic) if quic.is_open() => Some(Arc::clone(quic)),
             _ => None,
         }
     }

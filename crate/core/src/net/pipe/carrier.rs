@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 use crate::net::WindowBudget;
 use crate::net::close::{closed_by_peer, limited, tls_error};
 use crate::net::control::LAST_FRAMES;
+use crate::net::goodput::{Goodput, MEASURED_FROM_ROUND_TRIP};
+use crate::transport::Connection as _;
 
 /// Bytes that are asked for at once.
 const READ_BYTES: usize = 128 << 10;
@@ -106,6 +108,8 @@ pub(super) struct Carrier {
     heard: AtomicU64,
     asked: Instant,
     round_trip_nanos: AtomicU64,
+    /// Of its data lanes.
+    pub(super) goodput: Goodput,
     /// The process at the other end of the descriptors, which knows more of an end than that it came.
     command: Option<Arc<Command>>,
     /// What content moves to, where it does.
@@ -145,6 +149,7 @@ impl Carrier {
             heard: AtomicU64::new(0),
             asked: Instant::now(),
             round_trip_nanos: AtomicU64::new(0),
+            goodput: Goodput::default(),
             command,
             beside: Beside::new(part),
             windows,
@@ -161,6 +166,15 @@ impl Carrier {
         match self.round_trip_nanos.load(Ordering::Relaxed) {
             0 => ROUND_TRIP_ASSUMED,
             nanos => Duration::from_nanos(nanos),
+        }
+    }
+
+    /// Bytes a second that the path of content takes, as far as it is known.
+    pub(super) fn goodput(&self) -> Option<f64> {
+        match self.beside.quic() {
+            Some(quic) => quic.goodput(),
+            None if self.round_trip() >= MEASURED_FROM_ROUND_TRIP => self.goodput.bytes_per_second(),
+            None => None,
         }
     }
 

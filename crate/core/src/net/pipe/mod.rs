@@ -205,7 +205,7 @@ impl Connection for PipeConnection {
     }
 
     fn goodput(&self) -> Option<f64> {
-        None
+        self.carrier.goodput()
     }
 
     fn heard(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sparsync_proto::ErrorKind;
 use sparsync_proto::mux::{CHUNK_BYTES_MAX, CHUNK_COST, StreamId, WINDOW_BYTES};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 
 use super::carrier::{Carrier, Item};
 use crate::error::{Error, Result};
@@ -25,6 +25,12 @@ impl SendStream {
         Self { carrier, id, credit, ended: false }
     }
 
+    /// Waits until the peer has granted so much, and until it may be queued.
+    async fn room(&self, bytes: u32) -> Result<(SemaphorePermit<'_>, OwnedSemaphorePermit)> {
+        let credit = self.credit.acquire_many(bytes + CHUNK_COST).await.map_err(|_| self.carrier.why())?;
+        Ok((credit, self.carrier.room(self.id).await?))
+    }
+
     /// Hands all of `bytes` over.
     pub(super) async fn write_all(&mut self, bytes: &mut Bytes) -> Result<()> {
         while !bytes.is_empty() {
@@ -41,8 +47,9 @@ impl StreamOut for SendStream {
         if size == 0 {
             return Ok(0);
         }
-        let credit = self.credit.acquire_many(count + CHUNK_COST).await.map_err(|_| self.carrier.why())?;
-        let room = self.carrier.room(self.id).await?;
+        let room = self.room(count);
+        let (credit, room) =
+            if self.id.stream == 0 { room.await? } else { self.carrier.goodput.sent(size, room).await? };
         credit.forget();
         self.carrier.send(self.id, bytes.split_to(size), room);
         Ok(size)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::goodput::MEASURED_FROM_ROUND_TRIP;
 use super::{Window, WindowBudget, close_sent, close_with, connection_error};
 use crate::engine::{Pack, Session};
 use crate::error::{Error, Result};
@@ -22,9 +23,6 @@ pub(super) use router::{ArrivedLane, Route};
 use router::{LANE_HEADER_BYTES, Router};
 use session::{End, QuicLanes};
 use silence::Silence;
-
-/// Below this round trip a path is a machine's own or a local network's, whose speed a window does not tell.
-const GOODPUT_FROM_ROUND_TRIP: Duration = Duration::from_millis(1);
 
 /// What the number of a connection is derived by.
 const NUMBER_LABEL: &[u8] = b"EXPORTER-sparsync-beside";
@@ -150,7 +148,7 @@ impl Connection for QuicConnection {
     }
 
     fn goodput(&self) -> Option<f64> {
-        if self.first_round_trip < GOODPUT_FROM_ROUND_TRIP {
+        if self.first_round_trip < MEASURED_FROM_ROUND_TRIP {
             return None;
         }
         let path = self.connection.stats().path;

@@ -1,0 +1,93 @@
+// Compression by itself: on each way to a server, it is used where the path is slow, and not where the path is as fast as the processor.
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { connect as connectTcp, createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+import type { ExecutionContext } from 'ava';
+
+import { sync, type SyncOptions } from '../dist/index.js';
+import { assertEqual, judged } from './helpers/judge.js';
+import { Relay } from './helpers/relay.js';
+import { remote } from './helpers/remote.js';
+import { setup } from './helpers/setup.js';
+import { slowPath } from './helpers/slow-pipe.mjs';
+import { dir } from './helpers/temp.js';
+
+/** Less than half of it is left by compression. */
+const TEXT = 'what compression makes small: 0123456789 abcdefghijklmnopqrstuvwxyz\n'.repeat(1000);
+const BYTES = 24 << 20;
+
+/** Slower than compression is worth, by far. */
+const SLOW = 12 << 20;
+
+const slowPipe = fileURLToPath(new URL('helpers/slow-pipe.mjs', import.meta.url));
+
+function texts(work: string): string {
+  const root = dir(work, 'source');
+  for (let i = 0; i < 12; i += 1) writeFileSync(`${root}/text${i}`, `${i}${TEXT.repeat(BYTES / 12 / TEXT.length)}`);
+  return root;
+}
+
+/** A TCP port of loopback that leads to another one as slowly. */
+async function slowTcp(t: ExecutionContext, to: number): Promise<number> {
+  const relay = createServer((near) => {
+    const far = connectTcp(to, '127.0.0.1');
+    for (const [from, into] of [[near, far] as const, [far, near] as const]) {
+      from.on('error', () => into.destroy());
+      from.on('close', () => into.destroy());
+      from.pipe(slowPath(SLOW)).pipe(into);
+    }
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  t.teardown(() => relay.close());
+  const address = relay.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+type Ways = Record<string, { place: (path: string) => Parameters<typeof sync>[1]; options: SyncOptions }>;
+
+async function ways(t: ExecutionContext): Promise<{ work: string; served: string; near: Ways; far: Ways }> {
+  const { work, served, server, access } = await setup(t);
+  const relay = await Relay.start({ to: server.port, delayMs: 20 });
+  t.teardown(() => relay[Symbol.asyncDispose]());
+  const slow = await slowTcp(t, server.port);
+  const at = (port: number) => (path: string) => `sparsync://127.0.0.1:${port}/root/${path}`;
+  const pipe = (command: readonly string[]) => ({
+    place: (path: string) => ({ command, path: `${served}/${path}` }),
+    options: { remotePath: remote, transport: 'pipe' } as const,
+  });
+  return {
+    work,
+    served,
+    near: {
+      quic: { place: at(server.port), options: { ...access, transport: 'quic' } },
+      tcp: { place: at(server.port), options: { ...access, transport: 'tcp' } },
+      pipe: pipe(['env']),
+    },
+    far: {
+      quic: { place: at(relay.port), options: { ...access, transport: 'quic' } },
+      tcp: { place: at(slow), options: { ...access, transport: 'tcp' } },
+      pipe: pipe([process.execPath, slowPipe, String(SLOW)]),
+    },
+  };
+}
+
+judged('content is compressed where the path is slow, whatever carries it', async (t) => {
+  t.timeout(120_000);
+  const { work, served, near, far } = await ways(t);
+  const source = texts(work);
+  for (const [name, way] of Object.entries(far)) {
+    const { stats } = await sync(source, way.place(`far-${name}`), way.options);
+    t.true(stats.bytesSent < BYTES * 0.75, `${name}, a push: ${stats.bytesSent}`);
+    assertEqual(t, source, `${served}/far-${name}`);
+    const pulled = await sync(way.place(`far-${name}`), `${work}/pulled-${name}`, way.options);
+    t.true(pulled.stats.bytesReceived < BYTES * 0.75, `${name}, a pull: ${pulled.stats.bytesReceived}`);
+    assertEqual(t, source, `${work}/pulled-${name}`);
+  }
+  for (const [name, way] of Object.entries(near)) {
+    const { stats } = await sync(source, way.place(`near-${name}`), way.options);
+    t.true(stats.bytesSent >= BYTES * 0.9, `${name}: ${stats.bytesSent}`);
+  }
+});
