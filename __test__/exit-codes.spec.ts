@@ -76,13 +76,16 @@ judged('a peer that stops is 30 after --timeout, here and in rsync', async (t) =
   slowTree(dir(work, 's'));
   const served = dir(work, 'served');
   const server = await startServer(t, { home: work, roots: { m: served }, clients: [user] });
+  slowTree(dir(served, 's'));
   const ours = startCli(t, user, ['-a', SLOWLY, '--timeout=2', `${work}/s/`, server.url('m')]);
+  const pulls = startCli(t, user, ['-a', SLOWLY, '--timeout=2', `${server.url('m')}/s/`, `${work}/pulled`]);
   await begun(ours, served);
+  await begun(pulls, `${work}/pulled`);
   server.kill('SIGSTOP');
   t.teardown(() => server.kill('SIGCONT'));
   // What rsync talks to is a remote shell that leads to nobody who answers.
   writeFileSync(`${work}/silent`, '#!/bin/sh\nexec sleep 8 2>/dev/null\n', { mode: 0o755 });
   const theirs = start(t, 'rsync', ['-a', '--timeout=2', '-e', `${work}/silent`, `${work}/s/`, 'box:d/']);
-  const codes = [(await ours.ended).code, (await theirs.ended).code];
-  t.deepEqual(codes, [exit.timeout, exit.timeout], ours.stderr());
+  const codes = [(await ours.ended).code, (await pulls.ended).code, (await theirs.ended).code];
+  t.deepEqual(codes, [exit.timeout, exit.timeout, exit.timeout], `${ours.stderr()}${pulls.stderr()}`);
 });

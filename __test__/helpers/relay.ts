@@ -62,6 +62,8 @@ export class Relay implements AsyncDisposable {
   readonly lost: Record<Direction, number> = { up: 0, down: 0 };
   /** When true nothing gets through in either direction. */
   cut = false;
+  /** Datagrams of more bytes do not get through; may be changed while running, as when a path gets another MTU. */
+  most = Number.POSITIVE_INFINITY;
   /** The server's port; may be changed while running, as when a server comes back elsewhere. */
   to: number;
   readonly delayMs: number;
@@ -118,7 +120,7 @@ export class Relay implements AsyncDisposable {
       if (waiter.direction === direction && this.bytes[direction] >= waiter.bytes) waiter.done();
       else this.#waiters.push(waiter);
     }
-    if (this.cut || (this.#loss > 0 && this.#draw() < this.#loss)) {
+    if (this.cut || data.length > this.most || (this.#loss > 0 && this.#draw() < this.#loss)) {
       this.lost[direction] += 1;
       return;
     }
