@@ -113,37 +113,47 @@ export function checkEnds({ sources, destination }: Ends): void {
  * under that name. For a single file the engine decides, because only it sees the destination.
  */
 export async function place(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
-  const { sources, destination } = ends;
   if (settings.batch !== undefined) checkBatch(ends, settings.batch);
-  const [source] = sources;
-  const { filesFrom } = settings;
-  if (filesFrom !== undefined) {
-    if (sources.length > 1) throw new ConfigError('filesFrom takes one source, below which its paths begin');
-    if (!settings.relative) {
-      const listed = filesFrom.selected.map((path) => below(source, path, filesFrom));
-      const [first, ...others] = listed;
-      if (first === undefined) throw new ConfigError('filesFrom without relative is an empty list');
-      return placeSeveral({ sources: [first, ...others], destination }, settings);
-    }
-  } else if (settings.relative) {
-    const listed = settings.recursive ? undefined : listOf(sources);
-    if (listed !== undefined) {
-      return place({ sources: [listed.source], destination }, { ...settings, filesFrom: listed.files }, probe);
-    }
-    const alone = sources.length === 1 ? oneName(source) : undefined;
-    // A single name that is no directory may get another one, as without relative.
-    if (alone === undefined || (await isDirectory(alone, probe))) return placeSeveral(ends, settings);
-    return place({ sources: [alone], destination }, { ...settings, relative: false }, probe);
+  if (settings.filesFrom !== undefined) return placeListed(ends, { ...settings, filesFrom: settings.filesFrom }, probe);
+  if (settings.relative) return placeWithPaths(ends, settings, probe);
+  return ends.sources.length > 1 ? placeSeveral(ends, settings) : placeOne(ends, settings, probe);
+}
+
+/** What a list names of one source; without `relative` each of it is a source of its own. */
+async function placeListed(
+  ends: Ends,
+  settings: PlacementSettings & { filesFrom: FileList },
+  probe: RemoteProbe,
+): Promise<Placement> {
+  const { sources, destination } = ends;
+  const { filesFrom, relative } = settings;
+  if (sources.length > 1) throw new ConfigError('filesFrom takes one source, below which its paths begin');
+  if (relative) return placeOne(ends, settings, probe);
+  const [first, ...others] = filesFrom.selected.map((path) => below(sources[0], path, filesFrom));
+  if (first === undefined) throw new ConfigError('filesFrom without relative is an empty list');
+  return placeSeveral({ sources: [first, ...others], destination }, settings);
+}
+
+/** Sources that keep their paths. */
+async function placeWithPaths(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
+  const { sources, destination } = ends;
+  const listed = settings.recursive ? undefined : listOf(sources);
+  if (listed !== undefined) {
+    return placeOne({ sources: [listed.source], destination }, { ...settings, filesFrom: listed.files }, probe);
   }
-  // The list says what of the source is meant, and the source is the place where its paths begin.
-  const into = settings.into && filesFrom === undefined;
-  const nested = into && !meansContent(source);
-  if (sources.length > 1) return placeSeveral(ends, settings);
-  const directory = nested && (await isDirectory(source, probe));
-  const name = baseName(source.path);
-  // Rules see a directory as an entry below the top, so that they can leave it out, and begin with its name.
-  // So does what says that it may not be made or replaced, and a symlink that leads to what is beside it stays in the tree.
-  const isEntry =
+  const alone = sources.length === 1 ? oneName(sources[0]) : undefined;
+  // A single name that is no directory may get another one, as without relative.
+  if (alone === undefined || (await isDirectory(alone, probe))) return placeSeveral(ends, settings);
+  return placeOne({ sources: [alone], destination }, { ...settings, relative: false }, probe);
+}
+
+/**
+ * Whether a directory that is put below the destination is an entry of the tree, below its top. Rules see it then, so that they can leave it
+ * out, and begin with its name; so does what says that it may not be made or replaced, and a symlink that leads to what is beside
+ * it stays in the tree.
+ */
+function isEntry(settings: PlacementSettings): boolean {
+  return (
     settings.filter.length > 0 ||
     settings.pruneEmptyDirs ||
     (settings.dirs && !settings.recursive) ||
@@ -155,13 +165,27 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     settings.snapshot.isAsked ||
     // At another destination it arrives under its name as well.
     settings.batch !== undefined ||
-    hasDirectories(settings);
-  // What else has that name gives way to it as an entry, and no symlink is written through as a destination that was named.
-  const isReplaced = async (): Promise<boolean> => {
-    if (destination.kind === 'remote') return false;
-    return (await statsOf(joinBytes(destination.path, name), lstat))?.isDirectory() === false;
-  };
-  if (directory && (isEntry || (await isReplaced()))) return placeSeveral(ends, settings);
+    hasDirectories(settings)
+  );
+}
+
+/** Whether something else than a directory has that name at the destination, which as an entry is replaced, and never written through. */
+async function standsInTheWay(destination: Target, name: Uint8Array): Promise<boolean> {
+  if (destination.kind === 'remote') return false;
+  return (await statsOf(joinBytes(destination.path, name), lstat))?.isDirectory() === false;
+}
+
+/** One source, a file or a directory. */
+async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemoteProbe): Promise<Placement> {
+  const { sources, destination } = ends;
+  const [source] = sources;
+  // A list says what of the source is meant, and the source is the place where its paths begin.
+  const into = settings.into && settings.filesFrom === undefined;
+  const nested = into && !meansContent(source);
+  const directory = nested && (await isDirectory(source, probe));
+  const name = baseName(source.path);
+  if (directory && (isEntry(settings) || (await standsInTheWay(destination, name))))
+    return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
   const goal = (path: Uint8Array): Uint8Array => (directory ? joinBytes(path, name) : path);
@@ -171,7 +195,7 @@ export async function place(ends: Ends, settings: PlacementSettings, probe: Remo
     into && meansContent(source) ? withSlash(absolute(path)) : absolute(path);
 
   // `sync SRC NEW` makes NEW and puts SRC below it: the place that the user named is one level above the destination.
-  const files = filesFrom ?? NO_FILES;
+  const files = settings.filesFrom ?? NO_FILES;
   const rest = { into: nested && !directory, makeParent: isDirectoryNamed, files };
   if (source.kind === 'local' && destination.kind === 'local') {
     return {

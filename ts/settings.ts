@@ -216,69 +216,10 @@ function connectDefaults(given: Checked<ConnectOptions>): ConnectSettings {
 }
 
 function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
-  if (given.acls === true && given.perms === false) {
-    throw new ConfigError('options acls and perms: false exclude each other: an ACL and the mode are one thing');
-  }
   const engine = engineOptions(given);
-  engine.inplace ||= engine.writeDevices;
-  if (given.deleteExcluded === true) {
-    engine.delete = true;
-    engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
-  }
-  engine.delete ||= engine.deleteAfter;
-  if (engine.detectRenames && (engine.publish || engine.snapshot.isAsked)) {
-    const other = engine.publish ? 'publish' : 'snapshot';
-    throw new ConfigError(
-      `options detectRenames and ${other} exclude each other: nothing is deleted in a tree that is new`,
-    );
-  }
-  if (engine.detectRenames && !engine.delete) {
-    throw new ConfigError('option detectRenames needs delete: what stays where it was has not moved', {
-      details: { option: 'detectRenames' },
-    });
-  }
-  engine.backup ||= engine.backupDir.length > 0;
-  // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.
-  engine.omitDirTimes ||= engine.backup && engine.backupDir.length === 0;
-  const previous = given.snapshot?.previous;
-  if (previous !== undefined && previous !== false) {
-    const like = given.snapshot?.reflink === true ? 'reflinkDest' : 'linkDest';
-    if (engine[like].length > 0) throw new ConfigError(`options snapshot.previous and ${like} exclude each other`);
-    engine[like] = [pathOf(previous)];
-  }
-  const bases = BASES.filter((name) => engine[name].length > 0);
-  if (bases.length > 0) engine.snapshot.linksNewest = false;
-  if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
-  if (engine.partialDir.length > 0) {
-    engine.partial = true;
-    if (engine.partialDir[0] !== 0x2f) {
-      // As with rsync what is kept there is no part of the tree.
-      const text = Buffer.concat([Buffer.from('-p '), engine.partialDir, Buffer.from('/')]);
-      engine.filter = [...engine.filter, { text, isFile: false, senderOnly: false }];
-    }
-  }
-  const aside = {
-    delayUpdates: engine.delayUpdates,
-    tempDir: engine.tempDir.length > 0,
-    partialDir: engine.partialDir.length > 0,
-  };
-  const other = Object.entries(aside).find(([, isGiven]) => isGiven)?.[0];
-  if ((engine.inplace || engine.append) && other !== undefined) {
-    throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
-  }
-  if (engine.writeDevices && !(given.inplace ?? true)) {
-    throw new ConfigError('options writeDevices and inplace: false exclude each other');
-  }
-  if (engine.writeDevices && engine.backup) {
-    throw new ConfigError('options writeDevices and backup exclude each other: what a device holds is not kept');
-  }
-  if (engine.preallocate && engine.sparse) throw new ConfigError('options preallocate and sparse exclude each other');
-  if (engine.suffix === '') {
-    if (engine.backupDir.length === 0) {
-      throw new ConfigError('option suffix is empty without backupDir', { details: { option: 'suffix' } });
-    }
-    delete engine.suffix;
-  }
+  addImplied(engine, given);
+  checkTogether(engine, given);
+  if (engine.suffix === '') delete engine.suffix;
   checkPlans(given, engine);
   mapOwners(engine, given);
   return Object.assign(engine, {
@@ -296,6 +237,73 @@ function transferDefaults(given: Checked<TransferOptions>): TransferSettings {
     batch: batchOf(given, engine),
     signal: given.signal,
   });
+}
+
+/** Adds what options stand for besides themselves. */
+function addImplied(engine: EngineOptions, given: Checked<TransferOptions>): void {
+  engine.inplace ||= engine.writeDevices;
+  if (given.deleteExcluded === true) {
+    engine.delete = true;
+    engine.filter = engine.filter.map((rule) => ({ ...rule, senderOnly: true }));
+  }
+  engine.delete ||= engine.deleteAfter;
+  engine.backup ||= engine.backupDir.length > 0;
+  // As with rsync: a directory in which a backup is made would get a new time, and then the old one again, at each run.
+  engine.omitDirTimes ||= engine.backup && engine.backupDir.length === 0;
+  const previous = given.snapshot?.previous;
+  if (previous !== undefined && previous !== false) {
+    const like = given.snapshot?.reflink === true ? 'reflinkDest' : 'linkDest';
+    if (engine[like].length > 0) throw new ConfigError(`options snapshot.previous and ${like} exclude each other`);
+    engine[like] = [pathOf(previous)];
+  }
+  if (BASES.some((name) => engine[name].length > 0)) engine.snapshot.linksNewest = false;
+  if (engine.partialDir.length > 0) {
+    engine.partial = true;
+    if (engine.partialDir[0] !== 0x2f) {
+      // As with rsync what is kept there is no part of the tree.
+      const text = Buffer.concat([Buffer.from('-p '), engine.partialDir, Buffer.from('/')]);
+      engine.filter = [...engine.filter, { text, isFile: false, senderOnly: false }];
+    }
+  }
+}
+
+/** Rejects options that exclude each other, or need one that is not there. */
+function checkTogether(engine: EngineOptions, given: Checked<TransferOptions>): void {
+  if (given.acls === true && given.perms === false) {
+    throw new ConfigError('options acls and perms: false exclude each other: an ACL and the mode are one thing');
+  }
+  if (engine.detectRenames && (engine.publish || engine.snapshot.isAsked)) {
+    const other = engine.publish ? 'publish' : 'snapshot';
+    throw new ConfigError(
+      `options detectRenames and ${other} exclude each other: nothing is deleted in a tree that is new`,
+    );
+  }
+  if (engine.detectRenames && !engine.delete) {
+    throw new ConfigError('option detectRenames needs delete: what stays where it was has not moved', {
+      details: { option: 'detectRenames' },
+    });
+  }
+  const bases = BASES.filter((name) => engine[name].length > 0);
+  if (bases.length > 1) throw new ConfigError(`options ${bases.join(' and ')} exclude each other`);
+  const aside = {
+    delayUpdates: engine.delayUpdates,
+    tempDir: engine.tempDir.length > 0,
+    partialDir: engine.partialDir.length > 0,
+  };
+  const other = Object.entries(aside).find(([, isGiven]) => isGiven)?.[0];
+  if ((engine.inplace || engine.append) && other !== undefined) {
+    throw new ConfigError(`options inplace (append) and ${other} exclude each other`);
+  }
+  if (engine.writeDevices && !(given.inplace ?? true)) {
+    throw new ConfigError('options writeDevices and inplace: false exclude each other');
+  }
+  if (engine.writeDevices && engine.backup) {
+    throw new ConfigError('options writeDevices and backup exclude each other: what a device holds is not kept');
+  }
+  if (engine.preallocate && engine.sparse) throw new ConfigError('options preallocate and sparse exclude each other');
+  if (engine.suffix === '' && engine.backupDir.length === 0) {
+    throw new ConfigError('option suffix is empty without backupDir', { details: { option: 'suffix' } });
+  }
 }
 
 /** What a run has of a batch. */

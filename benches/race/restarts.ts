@@ -7,8 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openLink, within } from './links.js';
 import { makeTmpfsFolder } from './machine.js';
 import { besideLink, judge, PROGRAMS } from './place.js';
+import type { Place } from './place.js';
 import { cleanEnvironment, cleanUpAtExit, mustRun, runToEnd } from './processes.js';
 import { command, startServer } from './sparsync.js';
+import type { Server } from './sparsync.js';
 
 const LINK = '100mbit';
 const FILES = 8;
@@ -28,6 +30,37 @@ function makeSource(folder: string): void {
   for (let file = 0; file < SMALL_FILES; file += 1) writeFileSync(join(folder, 'small', `${file}`), noise(4096));
 }
 
+/** The two ends of the runs. */
+interface Ends {
+  place: Place;
+  server: Server;
+  near: string;
+  far: string;
+}
+
+/** Seconds of a run, which `meanwhile` may disturb; the trees are equal after it, with nothing left over. */
+async function timedRun(
+  direction: Direction,
+  { place, server, near, far }: Ends,
+  meanwhile: () => Promise<void>,
+): Promise<number> {
+  const [from, to] =
+    direction === 'push' ? [join(near, 'source'), join(far, 'tree')] : [join(far, 'source'), join(near, 'tree')];
+  rmSync(to, { recursive: true, force: true });
+  const url = `${server.url}/bench`;
+  const ends = direction === 'push' ? [`${from}/`, `${url}/tree/`] : [`${url}/source/`, `${to}/`];
+  const words = ['-a', '--delete', '--durability', 'none', '--retry', '20', '--pin', server.publicKey, ...ends];
+  const began = performance.now();
+  const run = mustRun(...within(place.link.near, [process.execPath, command(place), ...words]), {
+    env: cleanEnvironment(server.env),
+  });
+  await Promise.all([run, meanwhile()]);
+  const seconds = (performance.now() - began) / 1000;
+  const { stdout } = await mustRun('rsync', ['-ainc', '--delete', `${from}/`, `${to}/`]);
+  if (stdout !== '') throw new Error(`the trees differ after a ${direction}: ${stdout}`);
+  return seconds;
+}
+
 async function main(): Promise<void> {
   const runs = Number(process.argv[2] ?? 20);
   if (!Number.isInteger(runs) || runs <= 0) throw new Error('usage: npm run bench -- --restarts [RUNS]');
@@ -40,26 +73,8 @@ async function main(): Promise<void> {
   makeSource(join(far, 'source'));
   const server = await startServer(place, 'none');
 
-  const trees = (direction: Direction): [from: string, to: string] =>
-    direction === 'push' ? [join(near, 'source'), join(far, 'tree')] : [join(far, 'source'), join(near, 'tree')];
-
-  /** Seconds of a run, which `meanwhile` may disturb; the trees are equal after it, with nothing left over. */
-  const timed = async (direction: Direction, meanwhile: () => Promise<void>): Promise<number> => {
-    const [from, to] = trees(direction);
-    rmSync(to, { recursive: true, force: true });
-    const url = `${server.url}/bench`;
-    const ends = direction === 'push' ? [`${from}/`, `${url}/tree/`] : [`${url}/source/`, `${to}/`];
-    const words = ['-a', '--delete', '--durability', 'none', '--retry', '20', '--pin', server.publicKey, ...ends];
-    const began = performance.now();
-    const run = mustRun(...within(link.near, [process.execPath, command(place), ...words]), {
-      env: cleanEnvironment(server.env),
-    });
-    await Promise.all([run, meanwhile()]);
-    const seconds = (performance.now() - began) / 1000;
-    const { stdout } = await mustRun('rsync', ['-ainc', '--delete', `${from}/`, `${to}/`]);
-    if (stdout !== '') throw new Error(`the trees differ after a ${direction}: ${stdout}`);
-    return seconds;
-  };
+  const timed = (direction: Direction, meanwhile: () => Promise<void>): Promise<number> =>
+    timedRun(direction, { place, server, near, far }, meanwhile);
 
   const undisturbed = new Map<Direction, number>();
   for (const direction of DIRECTIONS) {

@@ -88,6 +88,7 @@ const FILES = [
 ];
 
 /** docs/man/sparsync.1, out of the table and of the sources of the help, the exit codes and the environment variables. */
+// oxlint-disable-next-line max-lines-per-function -- it is the page, from its top to its end
 export function manualPage({ version, help, exitCodes, environment }) {
   const verbs = verbsOf(help);
   return `.\\" ${WRITTEN}

@@ -5,6 +5,7 @@ import { defaultAuthorizedKeysPath, variable } from '../config.js';
 import { CONGESTIONS } from '../congestion.js';
 import { ConfigError, fromNative } from '../errors.js';
 import { serve } from '../server.js';
+import type { Server } from '../server.js';
 import { LIMITS, limitsFrom, versionsBeside } from '../server-options.js';
 import type { Limits, RootOptions, ServeOptions } from '../server-options.js';
 import { loadNative } from '../native.js';
@@ -54,13 +55,18 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
   }
   if (flags.operands.length > 0)
     throw new ConfigError('serve takes no operands: a folder is offered by --root NAME=PATH');
+  if (flags.on('print-unit')) {
+    await print(await unitOf(words, serveOptions(flags), flags, graceOf(flags)));
+    return EXIT.ok;
+  }
+  return runServer(words, flags);
+}
+
+/** Serves until a signal ends it. */
+async function runServer(words: readonly Word[], flags: ParsedFlags): Promise<number> {
   let graceMs = graceOf(flags);
   const logged = logOptions(flags);
   const options = serveOptions(flags);
-  if (flags.on('print-unit')) {
-    await print(await unitOf(words, options, flags, graceMs));
-    return EXIT.ok;
-  }
   const profiles = new ProfileFile(flags.text('profile'));
   const profile = profiles.isWanted ? (record: ProfileRecord): void => profiles.add(record) : undefined;
   const log = new ServerLog(logged);
@@ -77,29 +83,11 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     log.add({ type: 'closing', at: new Date(), signal, sessions, graceMs });
   };
   let pidFile: PidFile | undefined;
-  const reload = async (): Promise<void> => {
-    tellManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
-    try {
-      const fresh = await serverFlags(words);
-      const [logged, graceIs] = [logOptions(fresh), graceOf(fresh)];
-      server.change({ allow: fresh.all('allow'), ...limitsOf(fresh) });
-      // What is told of a reload belongs into the file that is there from now on.
-      log.reopen(logged);
+  const onHangup = (): void =>
+    void reload(server, log, { words, flags }, (fresh, graceIs) => {
       graceMs = graceIs;
       orTold(() => pidFile?.update({ graceMs, logFile: fresh.text('log-file') }));
-      const restart = SERVE_FLAGS.map(({ name }) => name).filter(
-        (name) => !LIVE.includes(name) && differ(flags, fresh, name),
-      );
-      log.add({ type: 'reload', at: new Date(), ...(restart.length === 0 ? {} : { restart }) });
-    } catch (thrown) {
-      const { code, message } = fromNative(thrown);
-      log.reopen();
-      log.add({ type: 'config-unreadable', at: new Date(), code, message });
-    }
-    server.reload();
-    tellManager('READY=1');
-  };
-  const onHangup = (): void => void reload();
+    });
   const removeHandlers = onSignals(EXIT.interrupted, close, SERVER_SIGNALS);
   process.on('SIGHUP', onHangup);
   let metrics: HttpServer | undefined;
@@ -124,6 +112,34 @@ export async function serveCommand(words: readonly Word[]): Promise<number> {
     metrics?.close();
     orTold(() => pidFile?.remove());
   }
+}
+
+/** Reads flags and settings again, puts in force what can change while the server runs, and reads the keys anew. */
+async function reload(
+  server: Server,
+  log: ServerLog,
+  { words, flags }: { words: readonly Word[]; flags: ParsedFlags },
+  follow: (fresh: ParsedFlags, graceMs: number) => void,
+): Promise<void> {
+  tellManager(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+  try {
+    const fresh = await serverFlags(words);
+    const [logged, graceMs] = [logOptions(fresh), graceOf(fresh)];
+    server.change({ allow: fresh.all('allow'), ...limitsOf(fresh) });
+    // What is told of a reload belongs into the file that is there from now on.
+    log.reopen(logged);
+    follow(fresh, graceMs);
+    const restart = SERVE_FLAGS.map(({ name }) => name).filter(
+      (name) => !LIVE.includes(name) && differ(flags, fresh, name),
+    );
+    log.add({ type: 'reload', at: new Date(), ...(restart.length === 0 ? {} : { restart }) });
+  } catch (thrown) {
+    const { code, message } = fromNative(thrown);
+    log.reopen();
+    log.add({ type: 'config-unreadable', at: new Date(), code, message });
+  }
+  server.reload();
+  tellManager('READY=1');
 }
 
 /** Does what the server goes on without. */

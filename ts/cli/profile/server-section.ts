@@ -43,58 +43,50 @@ export function serverSection(run: ServerRun): Html {
   `;
 }
 
+/** One figure of a server over its uptime: a bar for each interval, which begins at so many of 1000 by `place`. */
+function chart(
+  intervals: readonly Interval[],
+  place: (ms: number) => number,
+  [title, of, amount, shown]: [string, string, (each: Interval) => number, (value: number) => string],
+): Html {
+  const values = intervals.map((each) => shareOf(amount(each) * 1000, each.toMs - each.fromMs));
+  const most = Math.max(...values);
+  return html`<div class="row course">
+    <div class="label"><b>${title}</b><span>at most ${shown(most)}</span></div>
+    <div class="track">
+      <svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="${title}, at most ${shown(most)}">
+        ${intervals.map((each, index) => {
+          const value = values[index] ?? 0;
+          const height = Math.round(shareOf(value, most) * 1e4) / 100;
+          const left = place(each.fromMs);
+          return value > 0
+            ? html`<rect
+                class="${of}"
+                x="${left}"
+                y="${100 - height}"
+                width="${Math.max(1, Math.round((place(each.toMs) - left) * 100) / 100)}"
+                height="${height}"
+                ><title>${time(each.fromMs)} to ${time(each.toMs)}: ${shown(value)}</title></rect
+              >`
+            : undefined;
+        })}
+      </svg>
+    </div>
+  </div>`;
+}
+
 /** What a server carried and how often it was asked, over its uptime. */
 function course(intervals: readonly Interval[]): Html {
   const spanMs = Math.max(0, ...intervals.map(({ toMs }) => toMs));
   const startMs = Math.min(...intervals.map(({ fromMs }) => fromMs));
   const place = (ms: number): number => Math.round(shareOf(ms - startMs, spanMs - startMs) * 1e5) / 100;
-  const perSecond = (amount: (each: Interval) => number): number[] =>
-    intervals.map((each) => shareOf(amount(each) * 1000, each.toMs - each.fromMs));
-  const chart = (title: string, of: string, values: readonly number[], shown: (value: number) => string): Html => {
-    const most = Math.max(...values);
-    return html`<div class="row course">
-      <div class="label"><b>${title}</b><span>at most ${shown(most)}</span></div>
-      <div class="track">
-        <svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="${title}, at most ${shown(most)}">
-          ${intervals.map((each, index) => {
-            const value = values[index] ?? 0;
-            const height = Math.round(shareOf(value, most) * 1e4) / 100;
-            const left = place(each.fromMs);
-            return value > 0
-              ? html`<rect
-                  class="${of}"
-                  x="${left}"
-                  y="${100 - height}"
-                  width="${Math.max(1, Math.round((place(each.toMs) - left) * 100) / 100)}"
-                  height="${height}"
-                  ><title>${time(each.fromMs)} to ${time(each.toMs)}: ${shown(value)}</title></rect
-                >`
-              : undefined;
-          })}
-        </svg>
-      </div>
-    </div>`;
-  };
+  const rate = (value: number): string => `${bytes(value)}/s`;
+  const perMinute = (value: number): string => `${number(value)} a minute`;
   const ticks = ticksOf(spanMs - startMs, 6);
   return html`<div class="chart">
-    ${chart(
-      'From clients',
-      's-sender',
-      perSecond(({ requestBytes }) => requestBytes),
-      (value) => `${bytes(value)}/s`,
-    )}
-    ${chart(
-      'To clients',
-      's-receiver',
-      perSecond(({ responseBytes }) => responseBytes),
-      (value) => `${bytes(value)}/s`,
-    )}
-    ${chart(
-      'Sessions',
-      's-comparing',
-      perSecond(({ sessions }) => sessions * 60),
-      (value) => `${number(value)} a minute`,
-    )}
+    ${chart(intervals, place, ['From clients', 's-sender', ({ requestBytes }) => requestBytes, rate])}
+    ${chart(intervals, place, ['To clients', 's-receiver', ({ responseBytes }) => responseBytes, rate])}
+    ${chart(intervals, place, ['Sessions', 's-comparing', ({ sessions }) => sessions * 60, perMinute])}
     <div class="axis bottom" aria-hidden="true">
       ${ticks.map(
         (tick, index) =>
