@@ -3,8 +3,9 @@
 use sparsync_proto::delta::Chunk;
 use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{
-    Accept, Basis, Directory, ErrorKind, Frame, Grant, IdKind, Issue, IssueKind, Kind, Listing, Meta, Name, OwnerName,
-    Paths, RelPath, Resume, Version, WireError, Xattrs,
+    Accept, Arrived, Basis, Directory, EndProfile, ErrorKind, Explanation, Frame, Grant, IdKind, Issue, IssueKind,
+    Kind, ListEntry, Listing, Meta, Name, OwnerName, PathSet, Paths, RelPath, Resume, Stat, Time, Version, WireError,
+    Xattrs,
 };
 
 use crate::random::Random;
@@ -51,14 +52,14 @@ fn error() -> WireError {
 /// What a sender may say at some time, or now and then anything else.
 pub fn frame_to_receiver(random: &mut Random) -> Frame {
     let which = [2, 3, 4, 5, 6, 7, 12][random.index(7)];
-    let which = if random.once_in(10) { random.below(16) } else { which };
+    let which = if random.once_in(10) { random.below(FRAMES) } else { which };
     frame(which, random)
 }
 
 /// What a receiver may say at some time, or now and then anything else.
 pub fn frame_to_sender(random: &mut Random) -> Frame {
     let which = [1, 8, 9, 10, 11, 12, 14][random.index(7)];
-    let which = if random.once_in(10) { random.below(16) } else { which };
+    let which = if random.once_in(10) { random.below(FRAMES) } else { which };
     frame(which, random)
 }
 
@@ -67,6 +68,9 @@ fn paths(random: &mut Random) -> Paths {
     let path = RelPath::new(b"a").into_iter().filter(|_| random.once_in(8));
     Paths::new(path.collect()).unwrap_or_default()
 }
+
+/// The numbers below this have frames.
+const FRAMES: u64 = 25;
 
 fn frame(which: u64, random: &mut Random) -> Frame {
     match which {
@@ -124,7 +128,89 @@ fn frame(which: u64, random: &mut Random) -> Frame {
         }),
         13 => Frame::Heartbeat(random.next()),
         14 => Frame::Finished { counters: vec![0; random.index(30)], refused: random.once_in(2).then(error) },
-        _ => Frame::ListRequest { root: Vec::new(), path: path(random) },
+        15 => Frame::ListRequest { root: Vec::new(), path: path(random) },
+        16 => Frame::Bwlimit(random.next()),
+        17 => Frame::Arrived { more: random.once_in(2), entries: vec![arrived(random)] },
+        18 => Frame::Removed,
+        19 => Frame::Profile(Box::new(EndProfile {
+            started_at_micros: random.next(),
+            figures: Vec::new(),
+            threads: Vec::new(),
+        })),
+        20 => Frame::Paths {
+            set: [PathSet::Selected, PathSet::Listed, PathSet::Planned][random.index(3)],
+            paths: paths(random),
+        },
+        21 => Frame::Request(Box::default()),
+        22 => Frame::Abort(error()),
+        23 => out_of_place(random),
+        _ => Frame::StatRequest { root: Vec::new(), path: path(random) },
+    }
+}
+
+/// What is no part of a run at all.
+fn out_of_place(random: &mut Random) -> Frame {
+    let (kind, meta) = (Kind::ALL[random.index(Kind::ALL.len())], Meta::default());
+    match random.below(5) {
+        0 => Frame::StatReply(Stat { kind, size: random.next(), meta }),
+        1 => {
+            let entry = ListEntry { kind, name: b"a".to_vec(), size: random.next(), meta };
+            Frame::ListReply { more: random.once_in(2), entries: vec![entry] }
+        }
+        2 => Frame::Explained(Box::new(Explanation { is_there: random.once_in(2), ..Explanation::default() })),
+        3 => Frame::Join(b"a secret".to_vec()),
+        _ => Frame::Joined(b"a line".to_vec()),
+    }
+}
+
+/// What the sender may remove, as somebody says.
+fn arrived(random: &mut Random) -> Arrived {
+    Arrived { path: path(random), kind: Kind::File, size: random.below(40), mtime: Time { seconds: 0, nanos: 0 } }
+}
+
+/// Which frame it is. A frame that is new has to be said by the hostile end too.
+fn number_of(frame: &Frame) -> usize {
+    match frame {
+        Frame::Hello { .. } => 0,
+        Frame::Request(_) => 1,
+        Frame::Paths { .. } => 2,
+        Frame::Accept(_) => 3,
+        Frame::TreeDigest(_) => 4,
+        Frame::Directories(_) => 5,
+        Frame::List { .. } => 6,
+        Frame::TreeEnd { .. } => 7,
+        Frame::Need(_) => 8,
+        Frame::Want { .. } => 9,
+        Frame::Bases { .. } => 10,
+        Frame::Chunks { .. } => 11,
+        Frame::Settled(_) => 12,
+        Frame::Owners(_) => 13,
+        Frame::Items(_) => 14,
+        Frame::Issue(_) => 15,
+        Frame::Heartbeat(_) => 16,
+        Frame::Bwlimit(_) => 17,
+        Frame::Finished { .. } => 18,
+        Frame::Arrived { .. } => 19,
+        Frame::Removed => 20,
+        Frame::Profile(_) => 21,
+        Frame::Abort(_) => 22,
+        Frame::ListRequest { .. } => 23,
+        Frame::ListReply { .. } => 24,
+        Frame::StatRequest { .. } => 25,
+        Frame::StatReply(_) => 26,
+        Frame::Explained(_) => 27,
+        Frame::Join(_) => 28,
+        Frame::Joined(_) => 29,
+    }
+}
+
+#[test]
+fn each_frame_that_there_is_is_said_to_either_end() {
+    let mut random = Random::new(1);
+    for say in [frame_to_receiver, frame_to_sender] {
+        let mut said = [false; 30];
+        (0..20_000).for_each(|_| said[number_of(&say(&mut random))] = true);
+        assert!(said.iter().all(|said| *said), "{said:?}");
     }
 }
 

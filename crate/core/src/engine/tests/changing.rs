@@ -3,7 +3,7 @@
 use sparsync_proto::{Changing, Durability, Grant, IssueKind};
 
 use super::trees::{Snapshot, Tree, content};
-use super::{Asked, Ended, run};
+use super::{Asked, Ended, How, run};
 use crate::storage::Hold;
 use crate::storage::memory::Body;
 
@@ -36,6 +36,7 @@ fn carried(changing: Changing, change: fn(&mut Vec<u8>)) -> (Ended, Snapshot) {
         entries[name.as_bytes()].never_rests(change);
     }
     let asked = Asked {
+        how: How::Plain,
         grant: Grant::AsAsked,
         durability: Durability::None,
         changing,

@@ -7,12 +7,12 @@ use sparsync_proto::{Changing, Device, Durability, Grant};
 
 use super::judge::{Case, repaired};
 use super::trees::{Snapshot, Tree, content};
-use super::{Asked, Ended, run};
+use super::{Asked, Ended, How, run};
 use crate::storage::memory::{Call, MemoryStorage, Strike};
 use crate::storage::{Errno, Hold, PartialId};
 
 /// Failures of the short form.
-const SHORT: u64 = 200;
+const SHORT: u64 = 300;
 
 const ERRORS: [Errno; 11] = [
     Errno::IO,
@@ -37,6 +37,8 @@ enum Job {
     Update,
     /// A long file of which an earlier run kept a part.
     Resume,
+    /// Files that are in another directory than before.
+    Move,
 }
 
 /// What the runs of a job begin with: a source, and a destination.
@@ -120,6 +122,15 @@ fn trees(job: Job) -> (MemoryStorage, MemoryStorage) {
             let now = i64::try_from(now.as_secs()).expect("for long");
             (source.build(), Tree::new().file(&kept, long[..3_000_000].to_vec(), 0o600, now).build())
         }
+        Job::Move => {
+            let at = |folder: &str, mode| {
+                let tree = Tree::new().directory("stays", 0o755, 1).directory(folder, 0o755, 1);
+                let tree = tree.file(&format!("{folder}/small"), content(31, 5_000), 0o644, 3);
+                let tree = tree.file(&format!("{folder}/large"), content(32, 600_000), mode, 4);
+                tree.file("stays/here", content(33, 100), 0o644, 1).build()
+            };
+            (at("new", 0o640), at("old", 0o600))
+        }
     }
 }
 
@@ -149,16 +160,19 @@ pub(super) enum Side {
 /// One failure of one run.
 #[derive(Clone, Debug)]
 struct Fault {
-    job: Job,
-    durability: Durability,
+    work: Work,
     side: Side,
     call: Call,
     strike: Strike,
 }
 
-fn asked(job: Job, durability: Durability, session: u8) -> Asked {
-    let grant = if job == Job::First && session == 2 { Grant::All } else { Grant::AsAsked };
+/// What a run has to do, and how.
+type Work = (Job, Durability, How);
+
+fn asked((job, durability, how): Work, session: u8) -> Asked {
+    let grant = if job == Job::First && how != How::Copies && session == 2 { Grant::All } else { Grant::AsAsked };
     Asked {
+        how,
         grant,
         durability,
         changing: Changing::Fail,
@@ -169,22 +183,23 @@ fn asked(job: Job, durability: Durability, session: u8) -> Asked {
 }
 
 /// The calls that a run makes where nothing fails.
-fn calls(job: Job, durability: Durability) -> Vec<(Side, Call)> {
-    let (source, destination) = trees(job);
-    let ended = run(&source, &destination, asked(job, durability, 2));
-    assert_eq!(repaired(&Snapshot::of(&source), &Snapshot::of(&destination), &ended), Vec::<String>::new());
+fn calls(work: Work) -> Vec<(Side, Call)> {
+    let (source, destination) = trees(work.0);
+    let ended = run(&source, &destination, asked(work, 2));
+    let wrong = repaired(&Snapshot::of(&source), &Snapshot::of(&destination), &ended);
+    assert_eq!(wrong, Vec::<String>::new(), "{work:?}");
     let of = |side, storage: &MemoryStorage| storage.faults.calls().into_iter().map(move |call| (side, call));
     of(Side::Source, &source).chain(of(Side::Destination, &destination)).collect()
 }
 
 /// Runs into a failure, and once more without it. Gives everything that is wrong; nothing when the call did not come.
 fn strike(fault: &Fault) -> Option<Vec<String>> {
-    let (source, destination) = trees(fault.job);
+    let (source, destination) = trees(fault.work.0);
     let (wanted, before) = (Snapshot::of(&source), Snapshot::of(&destination));
     let plan = Some((fault.call.clone(), fault.strike));
     let struck = if fault.side == Side::Source { &source } else { &destination };
     struck.faults.begin(plan);
-    let ended: Ended = run(&source, &destination, asked(fault.job, fault.durability, 2));
+    let ended: Ended = run(&source, &destination, asked(fault.work, 2));
     if !struck.faults.has_struck() {
         return None;
     }
@@ -201,7 +216,7 @@ fn strike(fault: &Fault) -> Option<Vec<String>> {
     let mut found = case.findings();
     source.faults.begin(None);
     destination.faults.begin(None);
-    let next = run(&source, &destination, asked(fault.job, fault.durability, 3));
+    let next = run(&source, &destination, asked(fault.work, 3));
     found.extend(repaired(&wanted, &Snapshot::of(&destination), &next));
     if !found.is_empty() {
         let told = ended.failures.iter().map(|issue| format!("{}: {}", issue.path.escape_ascii(), issue.message));
@@ -225,14 +240,22 @@ fn seed() -> u64 {
     std::env::var("SPARSYNC_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }
 
-const JOBS: [(Job, Durability); 7] = [
-    (Job::First, Durability::None),
-    (Job::First, Durability::Run),
-    (Job::Update, Durability::None),
-    (Job::Update, Durability::Run),
-    (Job::Update, Durability::File),
-    (Job::Resume, Durability::None),
-    (Job::Resume, Durability::Run),
+const WORKS: [Work; 15] = [
+    (Job::First, Durability::None, How::Plain),
+    (Job::First, Durability::Run, How::Plain),
+    (Job::Update, Durability::None, How::Plain),
+    (Job::Update, Durability::Run, How::Plain),
+    (Job::Update, Durability::File, How::Plain),
+    (Job::Resume, Durability::None, How::Plain),
+    (Job::Resume, Durability::Run, How::Plain),
+    (Job::Update, Durability::None, How::Delayed),
+    (Job::Update, Durability::Run, How::Delayed),
+    (Job::Update, Durability::None, How::Delta),
+    (Job::Update, Durability::File, How::Delta),
+    (Job::Move, Durability::None, How::Moves),
+    (Job::Move, Durability::Run, How::Moves),
+    (Job::First, Durability::None, How::Copies),
+    (Job::Update, Durability::Run, How::Copies),
 ];
 
 fn strikes() -> impl Iterator<Item = Strike> + Clone {
@@ -250,22 +273,21 @@ fn whatever_fails_is_told_and_put_right_by_the_next_run() {
         }
     };
     if std::env::var_os("SPARSYNC_TEST_LONG").is_some() {
-        for (job, durability) in JOBS {
-            for (side, call) in calls(job, durability) {
+        for work in WORKS {
+            for (side, call) in calls(work) {
                 for strike in strikes() {
-                    look(&Fault { job, durability, side, call: call.clone(), strike });
+                    look(&Fault { work, side, call: call.clone(), strike });
                 }
             }
         }
     } else {
         let mut random = Random(seed());
-        let calls = JOBS.map(|(job, durability)| calls(job, durability));
+        let calls = WORKS.map(calls);
         let strikes: Vec<Strike> = strikes().collect();
         for _ in 0..SHORT {
-            let at = random.below(JOBS.len());
-            let (job, durability) = JOBS[at];
+            let at = random.below(WORKS.len());
             let (side, call) = calls[at][random.below(calls[at].len())].clone();
-            look(&Fault { job, durability, side, call, strike: strikes[random.below(strikes.len())] });
+            look(&Fault { work: WORKS[at], side, call, strike: strikes[random.below(strikes.len())] });
         }
     }
     assert!(found.is_empty(), "SPARSYNC_TEST_SEED={}\n{}", seed(), found.join("\n"));
@@ -274,13 +296,13 @@ fn whatever_fails_is_told_and_put_right_by_the_next_run() {
 
 #[test]
 fn a_storage_that_lies_is_found_out() {
-    let (job, durability) = (Job::Update, Durability::None);
+    let work = (Job::Update, Durability::None, How::Plain);
     let lies = ["write", "rename", "remove", "set time", "set mode"];
     for lie in lies {
-        let calls = calls(job, durability).into_iter();
+        let calls = calls(work).into_iter();
         let mut calls = calls.filter(|(side, call)| *side == Side::Destination && call.operation == lie);
         let found = calls.any(|(side, call)| {
-            strike(&Fault { job, durability, side, call, strike: Strike::Lie }).is_some_and(|found| !found.is_empty())
+            strike(&Fault { work, side, call, strike: Strike::Lie }).is_some_and(|found| !found.is_empty())
         });
         assert!(found, "nobody saw that {lie} did nothing");
     }
@@ -288,11 +310,11 @@ fn a_storage_that_lies_is_found_out() {
 
 #[test]
 fn a_directory_that_is_gone_when_its_attributes_are_set_is_told() {
-    let (job, durability) = (Job::First, Durability::None);
+    let work = (Job::First, Durability::None, How::Plain);
     let is_last = |(side, call): &(Side, Call)| {
         *side == Side::Destination && call.operation == "open directory" && call.path == b"same"
     };
-    let (side, call) = calls(job, durability).into_iter().rfind(is_last).expect("it is opened");
-    let found = strike(&Fault { job, durability, side, call, strike: Strike::Fail(Errno::NOENT) });
+    let (side, call) = calls(work).into_iter().rfind(is_last).expect("it is opened");
+    let found = strike(&Fault { work, side, call, strike: Strike::Fail(Errno::NOENT) });
     assert_eq!(found, Some(Vec::new()));
 }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sparsync_proto::{Changing, Durability, Grant, Time};
 
 use super::trees::{Snapshot, Tree, content};
-use super::{Asked, run};
+use super::{Asked, How, run};
 use crate::storage::memory::{Body, MemoryStorage, Node};
 use crate::storage::{Hold, PartialId, TempNames};
 
@@ -35,7 +35,15 @@ fn names() -> [String; 2] {
 
 fn asked(hold: Hold) -> Asked {
     let (grant, durability) = (Grant::AsAsked, Durability::None);
-    Asked { grant, durability, changing: Changing::Fail, keep_partial: hold == Hold::Exclusive, hold, session: 2 }
+    Asked {
+        how: How::Plain,
+        grant,
+        durability,
+        changing: Changing::Fail,
+        keep_partial: hold == Hold::Exclusive,
+        hold,
+        session: 2,
+    }
 }
 
 #[test]

@@ -18,8 +18,8 @@ use sparsync_proto::{
 
 use super::events::EventQueue;
 use super::{
-    Accounts, Destination, ItemOptions, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions, Session,
-    SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
+    Accounts, Basis, BasisUse, Destination, ItemOptions, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions,
+    Session, SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
 };
 use crate::error::Result;
 use crate::run::both_engines;
@@ -27,9 +27,37 @@ use crate::storage::memory::MemoryStorage;
 use crate::storage::{Hold, Judge};
 use crate::transport::WireCounters;
 
+/// How what is new comes to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// File by file, of what is sent.
+    Plain,
+    /// All at the end.
+    Delayed,
+    /// Large files from what stood there.
+    Delta,
+    /// From names that are deleted.
+    Moves,
+    /// As copies of another tree that has it.
+    Copies,
+}
+
+impl How {
+    fn writes(self) -> WriteOptions {
+        WriteOptions {
+            basis_use: (self == Self::Copies).then_some(BasisUse::Copy),
+            delta: self == Self::Delta,
+            detects_renames: self == Self::Moves,
+            delay_updates: self == Self::Delayed,
+            ..WriteOptions::default()
+        }
+    }
+}
+
 /// What a run is asked for.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
+    how: How,
     grant: Grant,
     durability: Durability,
     changing: Changing,
@@ -116,7 +144,7 @@ fn sender_options(asked: Asked) -> SenderOptions {
         chmod: Chmod::default(),
         open_noatime: false,
         changing: asked.changing,
-        detects_renames: false,
+        detects_renames: asked.how == How::Moves,
         snapshot_read: false,
         in_place: false,
         skip_compress: SkipList::default(),
@@ -134,8 +162,12 @@ fn sender_options(asked: Asked) -> SenderOptions {
 
 /// Runs sender and receiver against each other until both have ended.
 fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> Ended {
+    let mut destination = Destination::new(Some(destination.clone()), None, asked.grant == Grant::All);
+    if asked.how == How::Copies {
+        // Another tree with the same entries, in which nothing fails.
+        destination.aside.basis = vec![Basis { root: MemoryStorage::new(Arc::clone(&source.top)), hides: None }];
+    }
     let (events, source) = (Arc::new(EventQueue::new(false)), source_of(source));
-    let destination = Destination::new(Some(destination.clone()), None, asked.grant == Grant::All);
     let options = ReceiverOptions {
         attributes: ATTRIBUTES,
         rules: rules(),
@@ -153,7 +185,7 @@ fn run(source: &MemoryStorage, destination: &MemoryStorage, asked: Asked) -> End
         strict_attributes: false,
         open_noatime: false,
         durability: asked.durability,
-        writes: WriteOptions::default(),
+        writes: asked.how.writes(),
         keep_partial: asked.keep_partial,
         sparse: asked.durability != Durability::None,
         grant: asked.grant,
