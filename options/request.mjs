@@ -16,7 +16,7 @@ export const rows = [
   {
     kind: internal('Direction', { needs: { options: ['Direction'] } }),
     field: { number: 1, at: 'direction' },
-    meaning: 'Which way.',
+    meaning: 'The direction in which the tree goes, as the initiator sees it.',
   },
   {
     kind: internal('Vec<u8>', {

@@ -10,7 +10,7 @@ use sparsync_proto::{
 
 use crate::accounts::SystemAccounts;
 use crate::engine::{Accounts, Report, SenderOptions, SkipList, TellsNames, Way};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::prepare::{self, ReceiverTerms};
 use crate::rule_files::{Place as RulePlace, judge_of_source};
 use crate::sources::{self, Source};
@@ -23,6 +23,22 @@ pub(crate) const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 
 /// The timeout of a request; 0 means none.
 pub(crate) fn timeout_of(request: &Request) -> Duration {
     if request.timeout_ms == 0 { NO_TIMEOUT } else { Duration::from_millis(request.timeout_ms).min(NO_TIMEOUT) }
+}
+
+/// Why a pull ends that its initiator asks for again when it has counted what it needs.
+const COUNTS_FIRST: &str = "counts_first";
+
+/// What such a pull ends with.
+pub(crate) fn counts_first() -> Error {
+    let message = "the need for space is counted first, and the run is asked for again";
+    Error::new(ErrorKind::Aborted, message).with(COUNTS_FIRST, message.to_owned())
+}
+
+/// Whether a session ended for that, as its acceptor sees it.
+pub(crate) fn is_to_come(error: &Error) -> bool {
+    error.side() == Side::Remote
+        && error.kind() == ErrorKind::Aborted
+        && error.details().iter().any(|(name, _)| name == COUNTS_FIRST)
 }
 
 /// The longest time that records are held back.

@@ -13,12 +13,12 @@ use crate::engine::{
     self, ControlLane, Pack, Recorder, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane,
     run_receiver, run_sender, spawn,
 };
-use crate::error::{Error, ErrorKind, Result, Side};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobContext};
 use crate::marks;
 use crate::negotiation::{
-    NO_TIMEOUT, compress_on, hold_on, sender_options, sender_options_of, tell_dropped_owners, tell_rules, tells_names,
-    timeout_of,
+    NO_TIMEOUT, compress_on, counts_first, hold_on, sender_options, sender_options_of, tell_dropped_owners, tell_rules,
+    tells_names, timeout_of,
 };
 use crate::option_dirs::{self, Base as OptionBase};
 use crate::overlap;
@@ -282,21 +282,6 @@ fn pull_once(peer: &Peer, run: &Run, request: &Request, job: &JobContext) -> Res
         Ok(PullEnd { refused: outcome.refused, count_first: None })
     })?;
     Ok((end, session))
-}
-
-/// Why a pull ends that its initiator asks for again when it has counted what it needs.
-const COUNTS_FIRST: &str = "counts_first";
-
-fn counts_first() -> Error {
-    let message = "the need for space is counted first, and the run is asked for again";
-    Error::new(ErrorKind::Aborted, message).with(COUNTS_FIRST, message.to_owned())
-}
-
-/// Whether a session ended for that.
-pub(crate) fn is_to_come(error: &Error) -> bool {
-    error.side() == Side::Remote
-        && error.kind() == ErrorKind::Aborted
-        && error.details().iter().any(|(name, _)| name == COUNTS_FIRST)
 }
 
 /// Digests of content that are known on this side, where the run asks for them; that there can be none is told.

@@ -97,7 +97,7 @@ pub struct Deletion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub struct Request {
-    /// Which way.
+    /// The direction in which the tree goes, as the initiator sees it.
     pub direction: Direction,
     /// The acceptor's named root.
     pub root: Vec<u8>,

@@ -1,7 +1,8 @@
 //! What all threads of one run share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use sparsync_proto::{COUNTERS, Counter, EndProfile, Phase, Version};
 use tokio::sync::Notify;
@@ -10,11 +11,16 @@ use super::rate::{Rate, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::{Profiler, ThreadClock};
 
+/// How long a transport may take to say why a lane has ended.
+const WHY_WITHIN: Duration = Duration::from_secs(5);
+
 /// The shared state of one run on one side.
 #[derive(Default)]
 pub(crate) struct Session {
     over: AtomicBool,
     error: Mutex<Option<Error>>,
+    /// Told with it when the run is over.
+    over_told: Condvar,
     version: Agreed,
     /// Told when the run is over, so that its transport lets go of what threads may be waiting on.
     pub(crate) ended: Notify,
@@ -209,6 +215,9 @@ impl Session {
     /// Ends the run: every thread of it returns soon.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
+        // Whoever has looked already and does not wait yet holds the lock.
+        drop(self.error.lock().unwrap_or_else(PoisonError::into_inner));
+        self.over_told.notify_all();
         self.ended.notify_waiters();
         // A transport that begins to wait only now finds the permit.
         self.ended.notify_one();
@@ -234,11 +243,10 @@ impl Session {
 
     /// Why nothing more comes from the peer. The transport knows, and says it a moment after the lane has ended.
     pub(crate) fn lane_ended(&self) -> Error {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while !self.is_over() && std::time::Instant::now() < until {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        self.error().unwrap_or_else(|| {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.over_told.wait_timeout_while(error, WHY_WITHIN, |_| !self.is_over());
+        let error = waited.unwrap_or_else(PoisonError::into_inner).0.clone();
+        error.unwrap_or_else(|| {
             Error::new(ErrorKind::Closed, "the connection ended before the run was finished").remote()
         })
     }

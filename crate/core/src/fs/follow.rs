@@ -231,8 +231,10 @@ impl Limit {
                     todo.extend(names.map(|name| if name.is_empty() { b"." } else { name }.to_vec()));
                 }
                 Kind::Directory => (at, real) = (fd, next),
-                _ if todo.is_empty() => return Ok(Led { directory: at, name, real: Some(next) }),
-                _ => return Err(Errno::NOTDIR.into()),
+                Kind::File | Kind::Fifo | Kind::Socket | Kind::BlockDevice | Kind::CharDevice | Kind::Special => {
+                    let led = || Led { directory: at, name, real: Some(next) };
+                    return if todo.is_empty() { Ok(led()) } else { Err(Errno::NOTDIR.into()) };
+                }
             }
         }
         Ok(Led { directory: at, name: Vec::new(), real: Some(real) })

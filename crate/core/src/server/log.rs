@@ -11,7 +11,7 @@ use super::lock;
 use super::metrics::Metrics;
 use crate::engine::Session;
 use crate::error::Error;
-use crate::run::is_to_come;
+use crate::negotiation::is_to_come;
 use crate::transport::Transport;
 use crate::trust::{NextKey, PublicKey};
 

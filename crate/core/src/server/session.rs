@@ -26,13 +26,12 @@ use crate::explain;
 use crate::fs::{DestinationLock, LockFor, Root};
 use crate::marks;
 use crate::negotiation::{
-    accept_as_sender, compress_on, hold_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
+    accept_as_sender, compress_on, hold_on, is_to_come, sender_options, tell_dropped_owners, tell_rules, timeout_of,
 };
 use crate::option_dirs::{self, Base as OptionBase};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
 use crate::publish;
 use crate::rule_files::{Place as RulePlace, judge_of_destination};
-use crate::run::is_to_come;
 use crate::snapshot;
 use crate::sources::{self, Named, Source};
 use crate::storage::Part;

@@ -350,7 +350,13 @@ impl Scan {
         // Those of a directory are read with its own entries.
         let xattrs = match kind {
             Kind::Directory => Xattrs::default(),
-            _ => self.read_xattrs(directory, (name, kind), options, buffers)?,
+            Kind::File
+            | Kind::Symlink
+            | Kind::Fifo
+            | Kind::Socket
+            | Kind::BlockDevice
+            | Kind::CharDevice
+            | Kind::Special => self.read_xattrs(directory, (name, kind), options, buffers)?,
         };
         Some((target, EntryFields { xattrs, atime, ..EntryFields::default() }))
     }

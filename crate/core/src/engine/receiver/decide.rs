@@ -353,7 +353,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.note_made(path, name, before);
         let size = if entry.kind == Kind::File { entry.size } else { 0 };
         self.take_quota(size, before)?;
-        // What there is no reason for is as a basis has it.
+        // An entry without a reason is equal to that of a basis, and is taken from there.
         if !reasons.is_empty() {
             let action = match before {
                 None if reasons.intersects(Reasons::MISSING) => Action::Create,
