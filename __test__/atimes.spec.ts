@@ -8,6 +8,7 @@ import { cli, exit, quietly } from './helpers/cli.js';
 import { judged, rsync } from './helpers/judge.js';
 import { setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const names = ['f', 'd/g', 'large', 'p'];
 
@@ -40,38 +41,40 @@ const shown = (output: string): string[] =>
     .map((line) => line.replace(/^</, '>'))
     .toSorted();
 
-judged('-U carries access times of all but directories, as rsync does, here and through a server', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  const source = dir(work, 'source');
-  make(source);
-  // Each run reads files, which may change the source's own.
-  const run = async (to: string, tree: string, atime: number, flags = '-aUi'): Promise<void> => {
-    touch(source, atime);
-    const judge = rsync(flags, `${source}/`, `${work}/theirs/`);
-    touch(source, atime);
-    const before = atimes(source);
-    const ran = await cli(t, user, [flags, `${source}/`, to]);
-    t.is(ran.code, exit.ok, ran.stderr);
-    t.deepEqual(shown(ran.stdout), shown(judge), `${to} ${atime}`);
-    if (flags.includes('U')) t.deepEqual(atimes(tree), before, `${to} ${atime}`);
-  };
-  for (const [to, tree] of [
-    [`${work}/ours`, `${work}/ours`],
-    [url('tree'), `${served}/tree`],
-  ] as const) {
-    execFileSync('rm', ['-rf', `${work}/theirs`]);
-    for (const atime of [1_100_000_000, 1_100_000_000, 1_200_000_000, -5]) await run(to, tree, atime);
-    touch(tree, 1_300_000_000);
-    touch(`${work}/theirs`, 1_300_000_000);
-    await run(to, tree, 1_200_000_000);
-    t.is(Math.trunc(lstatSync(`${tree}/link`).atimeMs / 1000), 1_200_000_000);
-    await run(to, tree, 1_200_000_000, '-ai');
-  }
-  touch(`${served}/tree`, 1_400_000_000);
-  const before = atimes(`${served}/tree`);
-  await quietly(t, user, ['-aU', url('tree/'), `${work}/pulled`]);
-  t.deepEqual(atimes(`${work}/pulled`), before, 'pull');
-});
+judgedEachWay(
+  '-U carries access times of all but directories, as rsync does, here and through a server',
+  async (t, { work, served, url, client: user }) => {
+    const source = dir(work, 'source');
+    make(source);
+    // Each run reads files, which may change the source's own.
+    const run = async (to: string, tree: string, atime: number, flags = '-aUi'): Promise<void> => {
+      touch(source, atime);
+      const judge = rsync(flags, `${source}/`, `${work}/theirs/`);
+      touch(source, atime);
+      const before = atimes(source);
+      const ran = await cli(t, user, [flags, `${source}/`, to]);
+      t.is(ran.code, exit.ok, ran.stderr);
+      t.deepEqual(shown(ran.stdout), shown(judge), `${to} ${atime}`);
+      if (flags.includes('U')) t.deepEqual(atimes(tree), before, `${to} ${atime}`);
+    };
+    for (const [to, tree] of [
+      [`${work}/ours`, `${work}/ours`],
+      [url('tree'), `${served}/tree`],
+    ] as const) {
+      execFileSync('rm', ['-rf', `${work}/theirs`]);
+      for (const atime of [1_100_000_000, 1_100_000_000, 1_200_000_000, -5]) await run(to, tree, atime);
+      touch(tree, 1_300_000_000);
+      touch(`${work}/theirs`, 1_300_000_000);
+      await run(to, tree, 1_200_000_000);
+      t.is(Math.trunc(lstatSync(`${tree}/link`).atimeMs / 1000), 1_200_000_000);
+      await run(to, tree, 1_200_000_000, '-ai');
+    }
+    touch(`${served}/tree`, 1_400_000_000);
+    const before = atimes(`${served}/tree`);
+    await quietly(t, user, ['-aU', url('tree/'), `${work}/pulled`]);
+    t.deepEqual(atimes(`${work}/pulled`), before, 'pull');
+  },
+);
 
 test('--open-noatime leaves the access times of what is read', async (t) => {
   const { work, served, url, client: user } = await setup(t);

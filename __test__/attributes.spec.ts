@@ -2,13 +2,14 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import { cli, exit, quietly } from './helpers/cli.js';
-import { judged, judgedWhere } from './helpers/judge.js';
+import { judgedWhere } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { startServer } from './helpers/server.js';
 import { canMount, isRoot, mountRamfs, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 /** Whether this user may be root of a user namespace of his own. */
 function canUnshare(): boolean {
@@ -76,33 +77,35 @@ judgedWhere(isRoot)('a push without the right to owners says so once, and names 
   t.is(statSync(`${served}/owned/f`).uid, 1234);
 });
 
-judged('what is not a regular file and is not carried is told as by rsync, without -v', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  const source = dir(work, 'source');
-  mkdirSync(`${source}/sub`);
-  writeFileSync(`${source}/sub/f`, 'x');
-  symlinkSync('f', `${source}/sub/link`);
-  execFileSync('mkfifo', [`${source}/sub/pipe`]);
-  for (const from of [`${source}/`, source]) {
-    const told = execFileSync('rsync', ['-rpt', from, `${work}/judge`], { encoding: 'utf8' });
-    t.regex(told, /link/);
-    // Told in each run, also when the destination has what was not carried.
-    for (const flags of ['-rpt', '-rpt', '-rptv']) {
-      for (const to of [url('tree'), `${work}/local`]) {
-        const ended = await cli(t, user, [flags, from, to]);
-        t.is(ended.code, exit.ok, ended.stderr);
-        const skipped = ended.stdout.split('\n').filter((line) => line.startsWith('skipping'));
-        t.deepEqual(skipped.toSorted(), told.trim().split('\n').toSorted(), `${flags} ${to}`);
+judgedEachWay(
+  'what is not a regular file and is not carried is told as by rsync, without -v',
+  async (t, { work, served, url, client: user }) => {
+    const source = dir(work, 'source');
+    mkdirSync(`${source}/sub`);
+    writeFileSync(`${source}/sub/f`, 'x');
+    symlinkSync('f', `${source}/sub/link`);
+    execFileSync('mkfifo', [`${source}/sub/pipe`]);
+    for (const from of [`${source}/`, source]) {
+      const told = execFileSync('rsync', ['-rpt', from, `${work}/judge`], { encoding: 'utf8' });
+      t.regex(told, /link/);
+      // Told in each run, also when the destination has what was not carried.
+      for (const flags of ['-rpt', '-rpt', '-rptv']) {
+        for (const to of [url('tree'), `${work}/local`]) {
+          const ended = await cli(t, user, [flags, from, to]);
+          t.is(ended.code, exit.ok, ended.stderr);
+          const skipped = ended.stdout.split('\n').filter((line) => line.startsWith('skipping'));
+          t.deepEqual(skipped.toSorted(), told.trim().split('\n').toSorted(), `${flags} ${to}`);
+        }
       }
+      const pulled = await cli(t, user, ['-rpt', url('tree/'), `${work}/pulled`]);
+      t.is(pulled.stdout, '');
     }
-    const pulled = await cli(t, user, ['-rpt', url('tree/'), `${work}/pulled`]);
-    t.is(pulled.stdout, '');
-  }
-  await quietly(t, user, ['-rptq', `${source}/`, url('tree')]);
-  execFileSync('cp', ['-a', `${source}/.`, `${served}/equal`]);
-  const equal = await cli(t, user, ['-rpt', `${source}/`, url('equal')]);
-  t.is(equal.stdout.split('\n').filter((line) => line.startsWith('skipping')).length, 2, equal.stdout);
-});
+    await quietly(t, user, ['-rptq', `${source}/`, url('tree')]);
+    execFileSync('cp', ['-a', `${source}/.`, `${served}/equal`]);
+    const equal = await cli(t, user, ['-rpt', `${source}/`, url('equal')]);
+    t.is(equal.stdout.split('\n').filter((line) => line.startsWith('skipping')).length, 2, equal.stdout);
+  },
+);
 
 judgedWhere(canMount && spawnSync('setfattr', ['--version']).status === 0)(
   'what a file system cannot hold is told once for it, and for each entry with --strict-attributes',

@@ -23,6 +23,7 @@ import { canMount, codeOf, isRoot, mountTmpfs, rejection, setup } from './helper
 import { startServer } from './helpers/server.js';
 import { hasStrace } from './helpers/strace.js';
 import { names } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const TREES = {
   's/a': 'a',
@@ -45,8 +46,7 @@ const TREES = {
 };
 
 // Seen red with a file that is renamed over what it replaces.
-judged('-b keeps what is replaced and what is deleted beside it', async (t) => {
-  const set = await setup(t);
+judgedEachWay('-b keeps what is replaced and what is deleted beside it', async (t, set) => {
   const model = make(`${set.work}/model`, TREES);
   for (const flags of [[], ['--delete'], ['--suffix=.old'], ['--delete', '--suffix=.old'], ['-n', '--delete']])
     await besideRsync(t, set, { model, flags: ['-aib', ...flags] });
@@ -74,17 +74,15 @@ judged('-b leaves the times of directories alone, and --backup-dir does not', as
   }
 });
 
-judged('--backup-dir keeps it under its path, and a directory that is replaced as well', async (t) => {
-  const set = await setup(t);
+judgedEachWay('--backup-dir keeps it under its path, and a directory that is replaced as well', async (t, set) => {
   const model = make(`${set.work}/model`, { ...TREES, 's/was_dir': 'file', 'd/was_dir/in/w': 'w' });
   for (const flags of [['--delete'], ['--delete', '--suffix=.o'], ['--force'], ['-n', '--delete']])
     await besideRsync(t, set, { model, flags: ['-ai', '--backup-dir=../kept/today', ...flags] });
   await besideRsync(t, set, { model, flags: ['-ai', '--backup-dir=kept', '--delete'] });
 });
 
-judged('random trees with backups are as rsync leaves them', async (t) => {
+judgedEachWay('random trees with backups are as rsync leaves them', async (t, set) => {
   t.log(`seed ${seed}`);
-  const set = await setup(t);
   const random = new Random(t.title);
   for (let round = 0; round < 8; round += 1) {
     const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd'], { plain: true });

@@ -10,6 +10,7 @@ import { Random, seed } from './helpers/random.js';
 import { Relay } from './helpers/relay.js';
 import { canMount, codeOf, isRoot, mountTmpfs, rejection, setup } from './helpers/setup.js';
 import { names } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const TREES = {
   's/a': 'a',
@@ -32,16 +33,14 @@ const TREES = {
 
 const KINDS = ['--link-dest', '--copy-dest', '--compare-dest'];
 
-judged('a new destination gets links, copies or nothing of what another state has', async (t) => {
-  const set = await setup(t);
+judgedEachWay('a new destination gets links, copies or nothing of what another state has', async (t, set) => {
   const model = make(`${set.work}/model`, TREES);
   for (const kind of KINDS)
     for (const flags of [[], ['-c'], ['-n'], [`${kind}=../older`]])
       await besideRsync(t, set, { model, flags: ['-ai', `${kind}=../old`, ...flags] });
 });
 
-judged('a destination that has something is put right from another state', async (t) => {
-  const set = await setup(t);
+judgedEachWay('a destination that has something is put right from another state', async (t, set) => {
   const model = make(`${set.work}/model`, { ...TREES, 'd/a@1500000000': 'changed', 'd/dir/x': 'x', 'd/extra': 'e' });
   for (const kind of ['--link-dest', '--copy-dest'])
     for (const flags of [[], ['--delete']])
@@ -49,10 +48,9 @@ judged('a destination that has something is put right from another state', async
 });
 
 // Seen red when the directory that a source becomes was the one that they were looked for from.
-judged(
+judgedEachWay(
   'directories of options are found from the destination that was named, also for a source without a slash',
-  async (t) => {
-    const set = await setup(t);
+  async (t, set) => {
     const model = make(`${set.work}/model`, {
       's/a': 'a',
       's/dir/c': 'c',
@@ -67,9 +65,8 @@ judged(
 );
 
 // Seen red with a link to what differs in its owner.
-judged('random trees and states are as rsync leaves them', async (t) => {
+judgedEachWay('random trees and states are as rsync leaves them', async (t, set) => {
   t.log(`seed ${seed}`);
-  const set = await setup(t);
   const random = new Random(t.title);
   for (let round = 0; round < 9; round += 1) {
     const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'old', 'older']);
@@ -106,8 +103,7 @@ judged('what is linked sends no content, and a run without a change takes one ro
   t.true(roundTrips <= 1.5, `${roundTrips} round trips`);
 });
 
-judged('a state that is not there is told, and everything travels', async (t) => {
-  const set = await setup(t);
+judgedEachWay('a state that is not there is told, and everything travels', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/a': 'a', 's/sub/b': 'b' });
   const all = await besideRsync(t, set, { model, flags: ['-ai', '--link-dest=../none'] });
   for (const ran of all) t.regex(ran.stderr, /the directory \.\.\/none to compare with is not there/);

@@ -15,6 +15,7 @@ import { Random, seed } from './helpers/random.js';
 import { codeOf, isRoot, rejection, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { names } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const TREES = {
   's/keep': 'k',
@@ -28,8 +29,7 @@ const TREES = {
   'd/gone/a': 'a',
 };
 
-judged('every flag that says when rsync deletes deletes the same', async (t) => {
-  const set = await setup(t);
+judgedEachWay('every flag that says when rsync deletes deletes the same', async (t, set) => {
   const model = make(`${set.work}/model`, TREES);
   for (const flag of ['--del', '--delete', '--delete-before', '--delete-during', '--delete-delay', '--delete-after'])
     await besideRsync(t, set, { model, flags: ['-ai', flag] });
@@ -67,8 +67,7 @@ test('items of deletions come first where that is asked for, and none of what th
 });
 
 // Seen red with entries that are removed in the order of their names.
-judged('--max-delete leaves what rsync leaves, 0 and less everything, and says how many', async (t) => {
-  const set = await setup(t);
+judgedEachWay('--max-delete leaves what rsync leaves, 0 and less everything, and says how many', async (t, set) => {
   const model = make(`${set.work}/model`, TREES);
   for (const most of [-5, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100])
     await besideRsync(t, set, { model, flags: ['-ai', '--delete', `--max-delete=${most}`], ways: ['local', 'push'] });
@@ -76,9 +75,8 @@ judged('--max-delete leaves what rsync leaves, 0 and less everything, and says h
   t.regex(ran?.stderr ?? '', /the limit of 2 deletions was reached; \d+ more were not made/);
 });
 
-judged('a random limit on random trees leaves what rsync leaves', async (t) => {
+judgedEachWay('a random limit on random trees leaves what rsync leaves', async (t, set) => {
   t.log(`seed ${seed}`);
-  const set = await setup(t);
   const random = new Random(t.title);
   for (let round = 0; round < 6; round += 1) {
     const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd'], { apart: true });
@@ -91,36 +89,36 @@ judged('a random limit on random trees leaves what rsync leaves', async (t) => {
   }
 });
 
-judged('--delete-after goes by files of rules that have arrived, the others by those that were there', async (t) => {
-  const set = await setup(t);
-  const model = make(`${set.work}/model`, {
-    's/.rules': '- new\n',
-    's/sub/.rules': '- other\n',
-    's/sub/f': 'f',
-    'd/.rules@1500000000': '- old\n',
-    'd/old': 'old',
-    'd/new': 'new',
-    'd/sub/old': 'old',
-    'd/sub/new': 'new',
-    'd/sub/other': 'other',
-    'd/gone/new': 'new',
-    'd/gone/x': 'x',
-  });
-  for (const flag of ['--delete', '--delete-after', '--delete-before', '--delete-delay'])
-    await besideRsync(t, set, { model, flags: ['-ai', flag, '--filter=: .rules'] });
-});
+judgedEachWay(
+  '--delete-after goes by files of rules that have arrived, the others by those that were there',
+  async (t, set) => {
+    const model = make(`${set.work}/model`, {
+      's/.rules': '- new\n',
+      's/sub/.rules': '- other\n',
+      's/sub/f': 'f',
+      'd/.rules@1500000000': '- old\n',
+      'd/old': 'old',
+      'd/new': 'new',
+      'd/sub/old': 'old',
+      'd/sub/new': 'new',
+      'd/sub/other': 'other',
+      'd/gone/new': 'new',
+      'd/gone/x': 'x',
+    });
+    for (const flag of ['--delete', '--delete-after', '--delete-before', '--delete-delay'])
+      await besideRsync(t, set, { model, flags: ['-ai', flag, '--filter=: .rules'] });
+  },
+);
 
 // Seen red with everything beside the file deleted, by --delete-after.
-judged('a source that is a file deletes nothing beside it, whatever decides about deletions', async (t) => {
-  const set = await setup(t);
+judgedEachWay('a source that is a file deletes nothing beside it, whatever decides about deletions', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/f': 'new', 'd/f@1500000000': 'old', 'd/x': 'x', 'd/sub/y': 'y' });
   for (const flag of ['--delete', '--delete-after', '--delete-excluded'])
     for (const rule of ['--filter=: .rules', '--filter=:C', '-F'])
       await besideRsync(t, set, { model, flags: ['-ai', flag, rule], sources: ['s/f'] });
 });
 
-judged('--ignore-missing-args and --delete-missing-args', async (t) => {
-  const set = await setup(t);
+judgedEachWay('--ignore-missing-args and --delete-missing-args', async (t, set) => {
   const model = make(`${set.work}/model`, {
     's/a': 'a',
     's/d/f': 'f',
@@ -141,24 +139,25 @@ judged('--ignore-missing-args and --delete-missing-args', async (t) => {
   await besideRsync(t, set, { model, flags: ['-ai', '--ignore-missing-args', '--delete'], sources: ['s/d', 's/full'] });
 });
 
-judged('paths of --files-from that are not there are passed over, or deleted', async (t) => {
-  const set = await setup(t);
+judgedEachWay('paths of --files-from that are not there are passed over, or deleted', async (t, set) => {
   const model = make(`${set.work}/model`, { 's/a': 'a', 's/sub/f': 'f', 'd/gone': 'g', 'd/sub/gone': 'g', 'd/x': 'x' });
   writeFileSync(`${model}/list`, 'a\ngone\nsub/f\nsub/gone\nnone\n');
   for (const flag of ['--ignore-missing-args', '--delete-missing-args'])
     await besideRsync(t, set, { model, flags: ['-ai', flag, '--files-from=list'], ways: ['local', 'push', 'pull'] });
 });
 
-judged('--delete with --ignore-missing-args deletes nothing for a missing path of a list', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  make(work, { 's/a': 'a' });
-  make(served, { 'd/gone': 'g' });
-  writeFileSync(`${work}/list`, 'a\ngone\n');
-  const flags = ['-a', '--delete', '--ignore-missing-args', `--files-from=${work}/list`];
-  const ran = await cli(t, user, [...flags, `${work}/s/`, url('d')]);
-  t.is(ran.code, exit.ok, ran.stderr);
-  t.deepEqual(names(`${served}/d`), ['a', 'gone']);
-});
+judgedEachWay(
+  '--delete with --ignore-missing-args deletes nothing for a missing path of a list',
+  async (t, { work, served, url, client: user }) => {
+    make(work, { 's/a': 'a' });
+    make(served, { 'd/gone': 'g' });
+    writeFileSync(`${work}/list`, 'a\ngone\n');
+    const flags = ['-a', '--delete', '--ignore-missing-args', `--files-from=${work}/list`];
+    const ran = await cli(t, user, [...flags, `${work}/s/`, url('d')]);
+    t.is(ran.code, exit.ok, ran.stderr);
+    t.deepEqual(names(`${served}/d`), ['a', 'gone']);
+  },
+);
 
 judgedWhere(isRoot)(
   'a directory that cannot be read keeps everything, and with --ignore-errors what it is here',

@@ -5,10 +5,11 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, explain, sync } from '../dist/index.js';
 import type { PlanOptions } from '../dist/index.js';
 
-import { judged, rsync } from './helpers/judge.js';
+import { rsync } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
-import { scaled, setup } from './helpers/setup.js';
+import { scaled } from './helpers/setup.js';
 import { walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const NAMES = ['a', 'b', 'foo', 'bar', 'a.o', 'foo.tmp', 'Z9', 'x', 'core', 'd', '.keep'];
 
@@ -115,14 +116,13 @@ interface Told {
   readonly isFile: boolean;
 }
 
-judged(
+judgedEachWay(
   'random files of rules on both sides: what is sent and what is deleted is what rsync sends and deletes',
-  async (t) => {
+  async (t, { work, served, access, address, named }) => {
     t.timeout(scaled(300_000, 3_600_000));
     t.log(`seed ${seed}`);
-    const { work, served, access, server } = await setup(t);
     const random = new Random(t.title);
-    const connection = await connect(server.url(), access);
+    const connection = await connect(address, access);
     let [decided, deleted] = [0, 0];
     for (let round = 0; round < scaled(40, 500); round += 1) {
       const source = `${served}/source`;
@@ -164,8 +164,8 @@ judged(
         deleteExcluded,
       });
       await sync(source, local, loose);
-      await connection.push(source, 'root/pushed/tree', loose);
-      await connection.pull('root/source', pulled, loose);
+      await connection.push(source, named('pushed/tree'), loose);
+      await connection.pull(named('source'), pulled, loose);
       const expected = [...walk(judge, { content: true })].map(
         ([path, entry]) => `${path} ${entry.hash ?? entry.kind}`,
       );

@@ -13,6 +13,7 @@ import { failure, scaled, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
 import { dir } from './helpers/temp.js';
 import { differences, touched, walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const NAMES = ['a', 'b', 'c', 'build', '.git', 'ü'];
 
@@ -50,14 +51,13 @@ function ageKept(source: string, ...trees: readonly string[]): void {
 }
 
 // Seen red with a removal that asks nobody, and with a destination's walk that takes everything.
-judged(
+judgedEachWay(
   'random trees with excluded names: here, pushed and pulled as rsync does, and nothing to do after it',
-  async (t) => {
+  async (t, { work, served, access, address, named }) => {
     t.timeout(scaled(300_000, 3_600_000));
     t.log(`seed ${seed}`);
-    const { work, served, access, server } = await setup(t);
     const random = new Random(t.title);
-    const connection = await connect(server.url(), access);
+    const connection = await connect(address, access);
     let compared = 0;
     for (let round = 0; round < scaled(30, 400); round += 1) {
       const exclude = NAMES.filter(() => random.oneIn(3));
@@ -76,8 +76,8 @@ judged(
       rsync('-a', '--delete', ...exclude.map((name) => `--exclude=${name}`), `${source}/`, `${judge}/`);
       const options = { delete: true, allowMassDelete: true, filter: exclude.map((name) => ({ exclude: name })) };
       await sync(source, local, options);
-      await connection.push(source, 'root/pushed', options);
-      await connection.pull('root/source', pulled, options);
+      await connection.push(source, named('pushed'), options);
+      await connection.pull(named('source'), pulled, options);
       for (const tree of [local, pushed, pulled]) {
         ageKept(source, judge, tree);
         const found = differences(walk(judge, { content: true }), walk(tree, { content: true }), {

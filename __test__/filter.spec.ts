@@ -9,6 +9,7 @@ import { Random, seed } from './helpers/random.js';
 import { scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { differences, walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const NAMES = ['a', 'b', 'ab', 'foo', 'bar', 'a.o', 'x*y', 'foo.tmp', '[a]', 'a\\b', '-', ']', 'Z9', ' a', '**'];
 
@@ -78,57 +79,58 @@ judged('random rules decide about a random tree as with rsync', async (t) => {
   t.true(decided > 10, `${decided} lists of rules left something out`);
 });
 
-judged('each end has its own rules, and what is deleted is what rsync deletes', async (t) => {
-  t.timeout(scaled(240_000, 2_400_000));
-  t.log(`seed ${seed}`);
-  const { work, served, access, server } = await setup(t);
-  const random = new Random(t.title);
-  const connection = await connect(server.url(), access);
-  const pieces = ['a', 'b', 'foo', 'bar', '*', '**', '?', '/', '*.o', '*.tmp', 'Z9'];
-  const actions = ['exclude', 'include', 'hide', 'show', 'protect', 'risk'] as const;
-  const letters = { exclude: '-', include: '+', hide: 'H', show: 'S', protect: 'P', risk: 'R' };
-  let deleted = 0;
-  for (let round = 0; round < scaled(25, 300); round += 1) {
-    const source = `${served}/source`;
-    const [judge, local, pulled, pushed] = [`${work}/judge`, `${work}/local`, `${work}/pulled`, `${served}/pushed`];
-    for (const tree of [source, judge, local, pulled, pushed]) rmSync(tree, { recursive: true, force: true });
-    grow(random, source, 2);
-    grow(random, judge, 2);
-    for (const tree of [local, pulled, pushed]) rsync('-r', `${judge}/`, `${tree}/`);
-    const list: (readonly [string, FilterRule])[] = Array.from({ length: 1 + random.below(4) }, () => {
-      const action = pick(random, actions);
-      const [text, perishable, negate] = [pattern(random, pieces), random.oneIn(5), random.oneIn(6)];
-      const modifiers = `${negate ? '!' : ''}${perishable ? 'p' : ''}`;
-      return [`${letters[action]}${modifiers} ${text}`, { [action]: text, perishable, negate }] as const;
-    });
-    const deleteExcluded = random.oneIn(3);
-    const before = walk(judge).size;
-    rsync(
-      ...['-r', '--ignore-times', '--delete', ...(deleteExcluded ? ['--delete-excluded'] : [])],
-      ...list.map(([text]) => `--filter=${text}`),
-      ...[`${source}/`, `${judge}/`],
-    );
-    if (walk(judge).size < before) deleted += 1;
-    const options = { filter: list.map(([, rule]) => rule), delete: true, deleteExcluded, allowMassDelete: true };
-    const loose = { ...options, times: false, perms: false, compare: 'content' as const };
-    await sync(source, local, loose);
-    await connection.push(source, 'root/pushed', loose);
-    await connection.pull('root/source', pulled, loose);
-    for (const tree of [local, pushed, pulled]) {
-      const label = `round ${round}, seed ${seed}, ${deleteExcluded}: ${JSON.stringify(list.map(([text]) => text))}: ${tree}`;
-      t.deepEqual([...walk(tree).keys()].sort(), [...walk(judge).keys()].sort(), label);
+judgedEachWay(
+  'each end has its own rules, and what is deleted is what rsync deletes',
+  async (t, { work, served, access, address, named }) => {
+    t.timeout(scaled(240_000, 2_400_000));
+    t.log(`seed ${seed}`);
+    const random = new Random(t.title);
+    const connection = await connect(address, access);
+    const pieces = ['a', 'b', 'foo', 'bar', '*', '**', '?', '/', '*.o', '*.tmp', 'Z9'];
+    const actions = ['exclude', 'include', 'hide', 'show', 'protect', 'risk'] as const;
+    const letters = { exclude: '-', include: '+', hide: 'H', show: 'S', protect: 'P', risk: 'R' };
+    let deleted = 0;
+    for (let round = 0; round < scaled(25, 300); round += 1) {
+      const source = `${served}/source`;
+      const [judge, local, pulled, pushed] = [`${work}/judge`, `${work}/local`, `${work}/pulled`, `${served}/pushed`];
+      for (const tree of [source, judge, local, pulled, pushed]) rmSync(tree, { recursive: true, force: true });
+      grow(random, source, 2);
+      grow(random, judge, 2);
+      for (const tree of [local, pulled, pushed]) rsync('-r', `${judge}/`, `${tree}/`);
+      const list: (readonly [string, FilterRule])[] = Array.from({ length: 1 + random.below(4) }, () => {
+        const action = pick(random, actions);
+        const [text, perishable, negate] = [pattern(random, pieces), random.oneIn(5), random.oneIn(6)];
+        const modifiers = `${negate ? '!' : ''}${perishable ? 'p' : ''}`;
+        return [`${letters[action]}${modifiers} ${text}`, { [action]: text, perishable, negate }] as const;
+      });
+      const deleteExcluded = random.oneIn(3);
+      const before = walk(judge).size;
+      rsync(
+        ...['-r', '--ignore-times', '--delete', ...(deleteExcluded ? ['--delete-excluded'] : [])],
+        ...list.map(([text]) => `--filter=${text}`),
+        ...[`${source}/`, `${judge}/`],
+      );
+      if (walk(judge).size < before) deleted += 1;
+      const options = { filter: list.map(([, rule]) => rule), delete: true, deleteExcluded, allowMassDelete: true };
+      const loose = { ...options, times: false, perms: false, compare: 'content' as const };
+      await sync(source, local, loose);
+      await connection.push(source, named('pushed'), loose);
+      await connection.pull(named('source'), pulled, loose);
+      for (const tree of [local, pushed, pulled]) {
+        const label = `round ${round}, seed ${seed}, ${deleteExcluded}: ${JSON.stringify(list.map(([text]) => text))}: ${tree}`;
+        t.deepEqual([...walk(tree).keys()].sort(), [...walk(judge).keys()].sort(), label);
+      }
+      const again = await connection.push(source, named('pushed'), loose);
+      t.is(again.stats.filesTransferred + again.stats.filesDeleted + again.stats.directoriesCreated, 0);
     }
-    const again = await connection.push(source, 'root/pushed', loose);
-    t.is(again.stats.filesTransferred + again.stats.filesDeleted + again.stats.directoriesCreated, 0);
-  }
-  t.true(deleted > 3, `in ${deleted} rounds something was deleted`);
-  await connection.close();
-});
+    t.true(deleted > 3, `in ${deleted} rounds something was deleted`);
+    await connection.close();
+  },
+);
 
-judged(
+judgedEachWay(
   'rules of a command line are taken in its order, out of files too, and begin with the name of a source',
-  async (t) => {
-    const { work, client: user, url, served } = await setup(t);
+  async (t, { work, client: user, url, served }) => {
     const source = dir(work, 'src');
     for (const path of ['keep.o', 'a.o', 'b.c', 'sub/c.o', 'sub/keep.o', 'build/x', 'sub/build/y', 'src/z']) {
       mkdirSync(`${source}/${path}/..`.replace(/[^/]+\/\.\.$/, ''), { recursive: true });

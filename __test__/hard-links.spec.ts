@@ -28,6 +28,7 @@ import { canMount, isRoot, mountTmpfs, scaled, setup } from './helpers/setup.js'
 import { attach, hasStrace, straced } from './helpers/strace.js';
 import { TreeMaker } from './helpers/tree.js';
 import { at, touched, walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 /** The names of each inode that has several, in order. */
 function links(root: string): string[][] {
@@ -87,37 +88,39 @@ function removeForeignLinks(source: string, destination: string): void {
 const rounds = scaled(6, 60);
 
 // Seen red with a name that stays what it was when its first name gets new content.
-judged(`${rounds} rounds of random trees with hard links: pushed, pulled and here, equal after each`, async (t) => {
-  t.timeout(scaled(300_000, 3_600_000));
-  t.log(`seed ${seed}`);
-  const { work, served, access, server } = await setup(t);
-  const random = new Random(t.title);
-  const maker = new TreeMaker(random, 1 << 20);
-  const [source, remote, pulled, local] = [`${work}/source`, `${served}/tree`, `${work}/pulled`, `${work}/local`];
-  maker.generate(source, scaled(80, 800));
-  const options = { ...access, delete: true, allowMassDelete: true, hardLinks: true };
-  const url = server.url('root', 'tree');
-  for (let round = 0; round < rounds; round += 1) {
-    relink(random, source, random.between(1, 25), ['0', 'link', 'z']);
-    const compare = random.pick(['quick', 'content'] as const);
-    await sync(source, url, { ...options, compare });
-    assertLinked(t, source, remote, `round ${round}, pushed`);
-    await sync(url, pulled, { ...options, compare });
-    assertLinked(t, source, pulled, `round ${round}, pulled`);
-    await sync(source, local, { ...options, compare });
-    assertLinked(t, source, local, `round ${round}, here`);
-    const before = walk(remote);
-    const { stats } = await sync(source, url, { ...options, compare });
-    t.deepEqual([stats.hardLinksCreated, stats.filesTransferred, stats.attrsChanged], [0, 0, 0], `round ${round}`);
-    t.deepEqual(touched(before, walk(remote)), [], `round ${round}`);
-    maker.mutate(source, random.between(1, 8));
-    for (const tree of [remote, pulled, local]) {
-      maker.mutate(tree, random.between(0, 6));
-      relink(random, tree, random.between(0, 6), ['1', 'there', 'y']);
-      removeForeignLinks(source, tree);
+judgedEachWay(
+  `${rounds} rounds of random trees with hard links: pushed, pulled and here, equal after each`,
+  async (t, { work, served, access, url }) => {
+    t.timeout(scaled(300_000, 3_600_000));
+    t.log(`seed ${seed}`);
+    const random = new Random(t.title);
+    const maker = new TreeMaker(random, 1 << 20);
+    const [source, remote, pulled, local] = [`${work}/source`, `${served}/tree`, `${work}/pulled`, `${work}/local`];
+    maker.generate(source, scaled(80, 800));
+    const options = { ...access, delete: true, allowMassDelete: true, hardLinks: true };
+    const there = url('tree');
+    for (let round = 0; round < rounds; round += 1) {
+      relink(random, source, random.between(1, 25), ['0', 'link', 'z']);
+      const compare = random.pick(['quick', 'content'] as const);
+      await sync(source, there, { ...options, compare });
+      assertLinked(t, source, remote, `round ${round}, pushed`);
+      await sync(there, pulled, { ...options, compare });
+      assertLinked(t, source, pulled, `round ${round}, pulled`);
+      await sync(source, local, { ...options, compare });
+      assertLinked(t, source, local, `round ${round}, here`);
+      const before = walk(remote);
+      const { stats } = await sync(source, there, { ...options, compare });
+      t.deepEqual([stats.hardLinksCreated, stats.filesTransferred, stats.attrsChanged], [0, 0, 0], `round ${round}`);
+      t.deepEqual(touched(before, walk(remote)), [], `round ${round}`);
+      maker.mutate(source, random.between(1, 8));
+      for (const tree of [remote, pulled, local]) {
+        maker.mutate(tree, random.between(0, 6));
+        relink(random, tree, random.between(0, 6), ['1', 'there', 'y']);
+        removeForeignLinks(source, tree);
+      }
     }
-  }
-});
+  },
+);
 
 /** Makes files: a name with its content, or `=` and the name that it is a link to; times tell generations apart. */
 function make(root: string, files: Readonly<Record<string, string>>, time = 1_600_000_000): void {
@@ -237,28 +240,29 @@ const cases: readonly Case[] = [
   { what: 'by size', source: { a: 'one', b: '=a' }, destination: { a: 'two', b: 'two' }, flags: ['--size-only'] },
 ];
 
-judged('each rule about hard links is rsync’s: what is left alone, left out, in the way, linked already', async (t) => {
-  const { work, served, client: user, url } = await setup(t);
-  for (const [index, { what, source, destination = {}, time, flags = [] }] of cases.entries()) {
-    const [from, judge] = [`${served}/${index}/source`, `${work}/${index}/judge`];
-    make(from, source);
-    const trees = {
-      here: `${work}/${index}/here`,
-      pushed: `${served}/${index}/pushed`,
-      pulled: `${work}/${index}/pulled`,
-    };
-    for (const tree of [judge, ...Object.values(trees)]) make(tree, destination, time);
-    rsync('-aH', ...flags, `${from}/`, `${judge}/`);
-    const all = ['-aH', '--allow-mass-delete', ...flags];
-    await quietly(t, user, [...all, `${from}/`, trees.here]);
-    await quietly(t, user, [...all, `${from}/`, url(`${index}/pushed`)]);
-    await quietly(t, user, [...all, url(`${index}/source/`), trees.pulled]);
-    for (const [name, tree] of Object.entries(trees)) t.deepEqual(shown(tree), shown(judge), `${what}, ${name}`);
-  }
-});
+judgedEachWay(
+  'each rule about hard links is rsync’s: what is left alone, left out, in the way, linked already',
+  async (t, { work, served, client: user, url }) => {
+    for (const [index, { what, source, destination = {}, time, flags = [] }] of cases.entries()) {
+      const [from, judge] = [`${served}/${index}/source`, `${work}/${index}/judge`];
+      make(from, source);
+      const trees = {
+        here: `${work}/${index}/here`,
+        pushed: `${served}/${index}/pushed`,
+        pulled: `${work}/${index}/pulled`,
+      };
+      for (const tree of [judge, ...Object.values(trees)]) make(tree, destination, time);
+      rsync('-aH', ...flags, `${from}/`, `${judge}/`);
+      const all = ['-aH', '--allow-mass-delete', ...flags];
+      await quietly(t, user, [...all, `${from}/`, trees.here]);
+      await quietly(t, user, [...all, `${from}/`, url(`${index}/pushed`)]);
+      await quietly(t, user, [...all, url(`${index}/source/`), trees.pulled]);
+      for (const [name, tree] of Object.entries(trees)) t.deepEqual(shown(tree), shown(judge), `${what}, ${name}`);
+    }
+  },
+);
 
-judged('several sources are linked across, as by rsync', async (t) => {
-  const { work, served, client: user, url } = await setup(t);
+judgedEachWay('several sources are linked across, as by rsync', async (t, { work, served, client: user, url }) => {
   make(served, { 'one/a': 'x', 'one/d/b': '=one/a', 'two/c': '=one/a', 'two/a': 'hidden', 'two/e': '=two/a' });
   rsync('-aH', `${served}/one/`, `${served}/two/`, `${work}/judge/`);
   await quietly(t, user, ['-aH', `${served}/one/`, `${served}/two/`, `${work}/here`]);
@@ -468,8 +472,7 @@ judgedWhere(canDrop)('links lead from and into directories of one’s own that n
   assertLinked(t, source, `${work}/copy`, 'again');
 });
 
-judged('without hardLinks every name is a file of its own', async (t) => {
-  const { work, client: user, served, url } = await setup(t);
+judgedEachWay('without hardLinks every name is a file of its own', async (t, { work, client: user, served, url }) => {
   const source = `${work}/source`;
   make(source, { a: 'one', b: '=a' });
   await quietly(t, user, ['-a', `${source}/`, url('tree')]);

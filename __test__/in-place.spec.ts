@@ -9,6 +9,7 @@ import { judged, judgedWhere } from './helpers/judge.js';
 import { until } from './helpers/process.js';
 import { Random, seed } from './helpers/random.js';
 import { codeOf, isRoot, rejection, setup } from './helpers/setup.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const MIB = 1 << 20;
 
@@ -78,9 +79,8 @@ judged('in place with -S, and with holes of the source, what is right already do
   }
 });
 
-judged('random trees in place are as rsync leaves them', async (t) => {
+judgedEachWay('random trees in place are as rsync leaves them', async (t, set) => {
   t.log(`seed ${seed}`);
-  const set = await setup(t);
   const random = new Random(t.title);
   for (let round = 0; round < 6; round += 1) {
     const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd'], { plain: true });
@@ -89,26 +89,33 @@ judged('random trees in place are as rsync leaves them', async (t) => {
   }
 });
 
-judged('--append adds what is missing, sends no more than that, and leaves longer files alone', async (t) => {
-  const set = await setup(t);
-  const { work, served, access, url, client: user } = set;
-  const whole = new Random(t.title).bytes(3 * MIB);
-  make(work, { 's/x': '', 's/short': 'ab', 's/same': 'new' });
-  make(served, { 'd/x': '', 'd/short@1500000000': 'longer', 'd/same@1500000000': 'old' });
-  writeFileSync(`${work}/s/grown`, whole);
-  writeFileSync(`${work}/s/other`, whole);
-  writeFileSync(`${served}/d/grown`, whole.subarray(0, 2 * MIB));
-  writeFileSync(`${served}/d/other`, Buffer.alloc(2 * MIB));
-  const { stats } = await sync(`${work}/s`, url('d'), { ...access, append: true, compression: 'never' });
-  t.true(readFileSync(`${served}/d/grown`).equals(whole));
-  t.true(readFileSync(`${served}/d/other`).equals(whole));
-  t.is(readFileSync(`${served}/d/short`, 'utf8'), 'longer');
-  t.is(readFileSync(`${served}/d/same`, 'utf8'), 'old');
-  t.true(stats.bytesTransferred <= 4 * MIB + 100);
-  const model = make(`${work}/model`, { 's/log': 'one\ntwo\n', 's/new': 'n', 'd/log@1500000000': 'one\n', 'd/x': 'x' });
-  for (const flag of ['--append', '--append-verify']) await besideRsync(t, set, { model, flags: ['-ai', flag] });
-  t.is((await cli(t, user, ['-a', '--append', '--delay-updates', `${work}/s/`, `${work}/e/`])).code, exit.usage);
-});
+judgedEachWay(
+  '--append adds what is missing, sends no more than that, and leaves longer files alone',
+  async (t, set) => {
+    const { work, served, access, url, client: user } = set;
+    const whole = new Random(t.title).bytes(3 * MIB);
+    make(work, { 's/x': '', 's/short': 'ab', 's/same': 'new' });
+    make(served, { 'd/x': '', 'd/short@1500000000': 'longer', 'd/same@1500000000': 'old' });
+    writeFileSync(`${work}/s/grown`, whole);
+    writeFileSync(`${work}/s/other`, whole);
+    writeFileSync(`${served}/d/grown`, whole.subarray(0, 2 * MIB));
+    writeFileSync(`${served}/d/other`, Buffer.alloc(2 * MIB));
+    const { stats } = await sync(`${work}/s`, url('d'), { ...access, append: true, compression: 'never' });
+    t.true(readFileSync(`${served}/d/grown`).equals(whole));
+    t.true(readFileSync(`${served}/d/other`).equals(whole));
+    t.is(readFileSync(`${served}/d/short`, 'utf8'), 'longer');
+    t.is(readFileSync(`${served}/d/same`, 'utf8'), 'old');
+    t.true(stats.bytesTransferred <= 4 * MIB + 100);
+    const model = make(`${work}/model`, {
+      's/log': 'one\ntwo\n',
+      's/new': 'n',
+      'd/log@1500000000': 'one\n',
+      'd/x': 'x',
+    });
+    for (const flag of ['--append', '--append-verify']) await besideRsync(t, set, { model, flags: ['-ai', flag] });
+    t.is((await cli(t, user, ['-a', '--append', '--delay-updates', `${work}/s/`, `${work}/e/`])).code, exit.usage);
+  },
+);
 
 judged('a server refuses what has further hard links, and keys that may only add', async (t) => {
   const { work, served, url, client: user } = await setup(t);

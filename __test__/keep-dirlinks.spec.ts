@@ -25,6 +25,7 @@ import { startServer } from './helpers/server.js';
 import { accessOf, failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 /** A source with directories where the destination has symlinks, and one symlink where it has one as well. */
 function grow(root: string): void {
@@ -54,33 +55,34 @@ function fill(destination: string): void {
   settle(destination, 'in3/er', 'in3', 'in2', 'in/extradir/deep', 'in/extradir', 'in');
 }
 
-judged('symlinks to directories are written through where the source has directories, as by rsync', async (t) => {
-  const ready = await setup(t);
-  grow(ready.work);
-  grow(ready.served);
-  // rsync cannot set the attributes of such a directory unless it is told to trust every symlink, and then gives the time of
-  // the directory to the symlink.
-  const judgeFlags = (flags: readonly string[]): string[] => [...flags, '--insecure-links'];
-  const rules = ['--filter=P /in*', '--filter=P /plain'];
-  await asRsync(
-    t,
-    ready,
-    [['-K'], ['-K', '--delete', ...rules], ['-K', '-c'], ['-K', '--existing']].map((flags) => ({
-      flags,
-      source: 'src/',
-      fill,
-      judgeFlags: judgeFlags(flags),
-      anyTime: true,
-    })),
-  );
-  t.is(readlinkSync(`${ready.work}/made-local0/d`), 'in');
-  t.is(readlinkSync(`${ready.work}/made-local0/in/deep`), '../in3');
-  t.true(existsSync(`${ready.work}/made-local1/in3/er/y`));
-  t.false(existsSync(`${ready.work}/made-local1/in/extra`));
-});
+judgedEachWay(
+  'symlinks to directories are written through where the source has directories, as by rsync',
+  async (t, ready) => {
+    grow(ready.work);
+    grow(ready.served);
+    // rsync cannot set the attributes of such a directory unless it is told to trust every symlink, and then gives the time of
+    // the directory to the symlink.
+    const judgeFlags = (flags: readonly string[]): string[] => [...flags, '--insecure-links'];
+    const rules = ['--filter=P /in*', '--filter=P /plain'];
+    await asRsync(
+      t,
+      ready,
+      [['-K'], ['-K', '--delete', ...rules], ['-K', '-c'], ['-K', '--existing']].map((flags) => ({
+        flags,
+        source: 'src/',
+        fill,
+        judgeFlags: judgeFlags(flags),
+        anyTime: true,
+      })),
+    );
+    t.is(readlinkSync(`${ready.work}/made-local0/d`), 'in');
+    t.is(readlinkSync(`${ready.work}/made-local0/in/deep`), '../in3');
+    t.true(existsSync(`${ready.work}/made-local1/in3/er/y`));
+    t.false(existsSync(`${ready.work}/made-local1/in/extra`));
+  },
+);
 
-judged('a source under its own name is written through a symlink of that name', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('a source under its own name is written through a symlink of that name', async (t, ready) => {
   grow(ready.work);
   grow(ready.served);
   const fill = (destination: string): void => {
@@ -93,8 +95,7 @@ judged('a source under its own name is written through a symlink of that name', 
   t.true(existsSync(`${ready.work}/made-local0/in/d/f`));
 });
 
-judged('rules of directories are those of what symlinks lead to', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('rules of directories are those of what symlinks lead to', async (t, ready) => {
   grow(ready.work);
   grow(ready.served);
   const rules = ['--filter=P /in*', '--filter=P /plain', '--filter=: .rules'];
@@ -110,8 +111,7 @@ judged('rules of directories are those of what symlinks lead to', async (t) => {
   t.true(existsSync(`${ready.work}/made-local0/in/extra`));
 });
 
-judged('random trees are written through symlinks as by rsync', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('random trees are written through symlinks as by rsync', async (t, ready) => {
   t.log(`seed ${seed}`);
   for (let round = 0; round < scaled(3, 60); round += 1) {
     const random = new Random(`dirlinks ${round}`);

@@ -23,6 +23,7 @@ import { Random, seed } from './helpers/random.js';
 import { isRoot, rejection, scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
 
@@ -63,12 +64,11 @@ function randomChange(random: Random): string {
 
 const lists = scaled(12, 300);
 
-judgedWhere(isRoot)(
+judgedEachWay(
   `${lists} random lists of changes make the modes that rsync makes, here and through a server`,
-  async (t) => {
+  async (t, { work, served, url, client: user }) => {
     t.timeout(scaled(120_000, 3_600_000));
     t.log(`seed ${seed}`);
-    const { work, served, url, client: user } = await setup(t);
     const random = new Random(t.title);
     const source = `${work}/source`;
     modeTree(source, random, 40);
@@ -99,6 +99,7 @@ judgedWhere(isRoot)(
       }
     }
   },
+  { where: isRoot },
 );
 
 judged('changes are compared as if the source had them, and cost nothing when they are there', async (t) => {
@@ -141,40 +142,42 @@ test('what is no change of modes is refused by its name, as by rsync', async (t)
   }
 });
 
-judged('without -p new entries have the modes of the source less the umask, and old ones keep theirs', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  const source = `${work}/source`;
-  modeTree(source, new Random(t.title), 30);
-  writeFileSync(`${source}/d0555/inner`, 'content');
-  chmodSync(source, 0o555);
-  const trees = ['theirs', 'ours'].map((name) => dir(work, name));
-  for (const umask of ['022', '077', '002']) {
-    const tree = `made-${umask}`;
-    const [theirs, ours] = trees.map((parent) => `${parent}/${tree}`);
-    execFileSync('bash', under(umask, 'rsync', ['-rlD', `${source}/`, `${theirs}/`]));
-    const words = under(umask, process.execPath, [program, '-rlD', `${source}/`, `${ours}`]);
-    const ran = await start(t, 'bash', words, { env: user.env }).ended;
-    t.deepEqual([ran.code, ran.stderr], [exit.ok, ''], umask);
-    t.deepEqual(modesOf(`${ours}`), modesOf(`${theirs}`), umask);
-  }
-  await quietly(t, user, ['-rlD', `${source}/`, url('tree')]);
-  t.deepEqual(modesOf(`${served}/tree`), modesOf(`${work}/theirs/made-022`), 'through a server');
-  // A directory that lends its group to what is made in it.
-  for (const parent of trees) {
-    mkdirSync(`${parent}/lends`);
-    chmodSync(`${parent}/lends`, 0o2775);
-  }
-  rsync('-rlD', `${source}/`, `${work}/theirs/lends/`);
-  await quietly(t, user, ['-rlD', `${source}/`, `${work}/ours/lends`]);
-  t.deepEqual(modesOf(`${work}/ours/lends`), modesOf(`${work}/theirs/lends`), 'set-group-id');
-  for (const parent of trees) {
-    for (const name of ['f0600', 'd0555']) chmodSync(`${parent}/lends/${name}`, 0o711);
-    writeFileSync(`${parent}/lends/f0600`, 'something else, of another size');
-  }
-  rsync('-rlD', `${source}/`, `${work}/theirs/lends/`);
-  await quietly(t, user, ['-rlD', `${source}/`, `${work}/ours/lends`]);
-  t.deepEqual(modesOf(`${work}/ours/lends`), modesOf(`${work}/theirs/lends`), 'what was there');
-});
+judgedEachWay(
+  'without -p new entries have the modes of the source less the umask, and old ones keep theirs',
+  async (t, { work, served, url, client: user }) => {
+    const source = `${work}/source`;
+    modeTree(source, new Random(t.title), 30);
+    writeFileSync(`${source}/d0555/inner`, 'content');
+    chmodSync(source, 0o555);
+    const trees = ['theirs', 'ours'].map((name) => dir(work, name));
+    for (const umask of ['022', '077', '002']) {
+      const tree = `made-${umask}`;
+      const [theirs, ours] = trees.map((parent) => `${parent}/${tree}`);
+      execFileSync('bash', under(umask, 'rsync', ['-rlD', `${source}/`, `${theirs}/`]));
+      const words = under(umask, process.execPath, [program, '-rlD', `${source}/`, `${ours}`]);
+      const ran = await start(t, 'bash', words, { env: user.env }).ended;
+      t.deepEqual([ran.code, ran.stderr], [exit.ok, ''], umask);
+      t.deepEqual(modesOf(`${ours}`), modesOf(`${theirs}`), umask);
+    }
+    await quietly(t, user, ['-rlD', `${source}/`, url('tree')]);
+    t.deepEqual(modesOf(`${served}/tree`), modesOf(`${work}/theirs/made-022`), 'through a server');
+    // A directory that lends its group to what is made in it.
+    for (const parent of trees) {
+      mkdirSync(`${parent}/lends`);
+      chmodSync(`${parent}/lends`, 0o2775);
+    }
+    rsync('-rlD', `${source}/`, `${work}/theirs/lends/`);
+    await quietly(t, user, ['-rlD', `${source}/`, `${work}/ours/lends`]);
+    t.deepEqual(modesOf(`${work}/ours/lends`), modesOf(`${work}/theirs/lends`), 'set-group-id');
+    for (const parent of trees) {
+      for (const name of ['f0600', 'd0555']) chmodSync(`${parent}/lends/${name}`, 0o711);
+      writeFileSync(`${parent}/lends/f0600`, 'something else, of another size');
+    }
+    rsync('-rlD', `${source}/`, `${work}/theirs/lends/`);
+    await quietly(t, user, ['-rlD', `${source}/`, `${work}/ours/lends`]);
+    t.deepEqual(modesOf(`${work}/ours/lends`), modesOf(`${work}/theirs/lends`), 'what was there');
+  },
+);
 
 judgedWhere(spawnSync('setfacl', ['--version']).status === 0)(
   'without -p a default ACL of the destination decides, as with rsync',
@@ -200,95 +203,99 @@ judgedWhere(spawnSync('setfacl', ['--version']).status === 0)(
   },
 );
 
-judged('-E carries whether a file can be executed, and no other bit, as by rsync', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  t.log(`seed ${seed}`);
-  const [source, random] = [dir(work, 'source'), new Random(t.title)];
-  const names = Array.from({ length: 40 }, (_, i) => `f${i}`);
-  const trees = [`${work}/ours`, `${work}/theirs`, `${served}/tree`];
-  for (const tree of [source, ...trees]) mkdirSync(tree, { recursive: true });
-  for (const name of names) {
-    const [from, to] = [random.below(0o1000), random.below(0o1000)];
-    for (const tree of [source, ...trees]) {
-      writeFileSync(`${tree}/${name}`, 'content');
-      utimesSync(`${tree}/${name}`, 1_000_000_000, 1_000_000_000);
-      chmodSync(`${tree}/${name}`, tree === source ? from : to);
-    }
-    // Some get other content too, and some are new.
-    const change = random.below(5);
-    if (change === 0) writeFileSync(`${source}/${name}`, 'other content');
-    if (change === 1) for (const tree of trees) rmSync(`${tree}/${name}`);
-  }
-  mkdirSync(`${source}/sub`);
-  for (const flags of ['-rtEi', '-rtEi', '-rti', '-rtpEi']) {
-    const judge = rsync(flags, `${source}/`, `${work}/theirs/`);
-    for (const [to, tree] of [
-      [`${work}/ours`, `${work}/ours`],
-      [url('tree'), `${served}/tree`],
-    ] as const) {
-      const ran = await cli(t, user, [flags, `${source}/`, to]);
-      t.is(ran.code, exit.ok, ran.stderr);
-      const told = (output: string): string[] =>
-        output
-          .split('\n')
-          .filter((line) => / f\d+$/.test(line))
-          .map((line) => line.replace(/^</, '>'))
-          .toSorted();
-      t.deepEqual(told(ran.stdout), told(judge), `${flags} ${to}`);
-      t.deepEqual(modesOf(tree), modesOf(`${work}/theirs`), `${flags} ${to}`);
-    }
-  }
-});
-
-judged('-O leaves directories and -J symlinks out of the times that are carried', async (t) => {
-  const { work, served, access, server, url, client: user } = await setup(t);
-  const source = dir(work, 'source');
-  mkdirSync(`${source}/sub`);
-  writeFileSync(`${source}/sub/f`, 'content');
-  symlinkSync('f', `${source}/sub/link`);
-  for (const flags of ['-rltO', '-rltJ', '-rltOJ', '-rlt']) {
-    const [ours, theirs] = [`${work}/ours${flags}`, `${work}/theirs${flags}`];
-    for (const round of ['new', 'again', 'times differ']) {
-      if (round === 'times differ') {
-        for (const tree of [ours, theirs, `${served}/tree${flags}`]) {
-          for (const name of ['.', 'sub', 'sub/f']) utimesSync(`${tree}/${name}`, 1_100_000_000, 1_100_000_000);
-          lutimesSync(`${tree}/sub/link`, 1_100_000_000, 1_100_000_000);
-        }
+judgedEachWay(
+  '-E carries whether a file can be executed, and no other bit, as by rsync',
+  async (t, { work, served, url, client: user }) => {
+    t.log(`seed ${seed}`);
+    const [source, random] = [dir(work, 'source'), new Random(t.title)];
+    const names = Array.from({ length: 40 }, (_, i) => `f${i}`);
+    const trees = [`${work}/ours`, `${work}/theirs`, `${served}/tree`];
+    for (const tree of [source, ...trees]) mkdirSync(tree, { recursive: true });
+    for (const name of names) {
+      const [from, to] = [random.below(0o1000), random.below(0o1000)];
+      for (const tree of [source, ...trees]) {
+        writeFileSync(`${tree}/${name}`, 'content');
+        utimesSync(`${tree}/${name}`, 1_000_000_000, 1_000_000_000);
+        chmodSync(`${tree}/${name}`, tree === source ? from : to);
       }
-      utimesSync(`${source}/sub/f`, 1_000_000_000, 1_000_000_000);
-      lutimesSync(`${source}/sub/link`, 1_000_000_000, 1_000_000_000);
-      for (const name of ['sub', '.']) utimesSync(`${source}/${name}`, 1_000_000_000, 1_000_000_000);
-      const judge = rsync(`${flags}i`, `${source}/`, `${theirs}/`);
+      // Some get other content too, and some are new.
+      const change = random.below(5);
+      if (change === 0) writeFileSync(`${source}/${name}`, 'other content');
+      if (change === 1) for (const tree of trees) rmSync(`${tree}/${name}`);
+    }
+    mkdirSync(`${source}/sub`);
+    for (const flags of ['-rtEi', '-rtEi', '-rti', '-rtpEi']) {
+      const judge = rsync(flags, `${source}/`, `${work}/theirs/`);
       for (const [to, tree] of [
-        [ours, ours],
-        [url(`tree${flags}`), `${served}/tree${flags}`],
+        [`${work}/ours`, `${work}/ours`],
+        [url('tree'), `${served}/tree`],
       ] as const) {
-        const ran = await cli(t, user, [`${flags}i`, `${source}/`, to]);
+        const ran = await cli(t, user, [flags, `${source}/`, to]);
         t.is(ran.code, exit.ok, ran.stderr);
-        const shown = (output: string): string[] =>
+        const told = (output: string): string[] =>
           output
             .split('\n')
-            .filter((line) => !line.startsWith('created') && line !== '')
-            .map((line) => line.replace(/^</, '>').replace(/ -> .*$/, ''))
+            .filter((line) => / f\d+$/.test(line))
+            .map((line) => line.replace(/^</, '>'))
             .toSorted();
-        t.deepEqual(shown(ran.stdout), shown(judge), `${flags} ${round} ${to}`);
-        const isSet = (name: string): boolean => walk(tree).get(name)?.mtimeNs === 1_000_000_000_000_000_000n;
-        t.deepEqual(
-          ['sub', 'sub/link', 'sub/f'].map(isSet),
-          [!flags.includes('O'), !flags.includes('J'), true],
-          `${flags} ${round} ${to}`,
-        );
+        t.deepEqual(told(ran.stdout), told(judge), `${flags} ${to}`);
+        t.deepEqual(modesOf(tree), modesOf(`${work}/theirs`), `${flags} ${to}`);
       }
     }
-    const again = await sync(source, server.url('root', `tree${flags}`), {
-      ...access,
-      perms: false,
-      omitDirTimes: flags.includes('O'),
-      omitLinkTimes: flags.includes('J'),
-    });
-    t.is(again.stats.attrsChanged, 0, flags);
-  }
-});
+  },
+);
+
+judgedEachWay(
+  '-O leaves directories and -J symlinks out of the times that are carried',
+  async (t, { work, served, access, url, client: user }) => {
+    const source = dir(work, 'source');
+    mkdirSync(`${source}/sub`);
+    writeFileSync(`${source}/sub/f`, 'content');
+    symlinkSync('f', `${source}/sub/link`);
+    for (const flags of ['-rltO', '-rltJ', '-rltOJ', '-rlt']) {
+      const [ours, theirs] = [`${work}/ours${flags}`, `${work}/theirs${flags}`];
+      for (const round of ['new', 'again', 'times differ']) {
+        if (round === 'times differ') {
+          for (const tree of [ours, theirs, `${served}/tree${flags}`]) {
+            for (const name of ['.', 'sub', 'sub/f']) utimesSync(`${tree}/${name}`, 1_100_000_000, 1_100_000_000);
+            lutimesSync(`${tree}/sub/link`, 1_100_000_000, 1_100_000_000);
+          }
+        }
+        utimesSync(`${source}/sub/f`, 1_000_000_000, 1_000_000_000);
+        lutimesSync(`${source}/sub/link`, 1_000_000_000, 1_000_000_000);
+        for (const name of ['sub', '.']) utimesSync(`${source}/${name}`, 1_000_000_000, 1_000_000_000);
+        const judge = rsync(`${flags}i`, `${source}/`, `${theirs}/`);
+        for (const [to, tree] of [
+          [ours, ours],
+          [url(`tree${flags}`), `${served}/tree${flags}`],
+        ] as const) {
+          const ran = await cli(t, user, [`${flags}i`, `${source}/`, to]);
+          t.is(ran.code, exit.ok, ran.stderr);
+          const shown = (output: string): string[] =>
+            output
+              .split('\n')
+              .filter((line) => !line.startsWith('created') && line !== '')
+              .map((line) => line.replace(/^</, '>').replace(/ -> .*$/, ''))
+              .toSorted();
+          t.deepEqual(shown(ran.stdout), shown(judge), `${flags} ${round} ${to}`);
+          const isSet = (name: string): boolean => walk(tree).get(name)?.mtimeNs === 1_000_000_000_000_000_000n;
+          t.deepEqual(
+            ['sub', 'sub/link', 'sub/f'].map(isSet),
+            [!flags.includes('O'), !flags.includes('J'), true],
+            `${flags} ${round} ${to}`,
+          );
+        }
+      }
+      const again = await sync(source, url(`tree${flags}`), {
+        ...access,
+        perms: false,
+        omitDirTimes: flags.includes('O'),
+        omitLinkTimes: flags.includes('J'),
+      });
+      t.is(again.stats.attrsChanged, 0, flags);
+    }
+  },
+);
 
 judgedWhere(isRoot)('a set-id bit that a change gives is under the owner of the source, or nowhere', async (t) => {
   const { work, served, url, client: user } = await setup(t);

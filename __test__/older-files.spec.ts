@@ -7,6 +7,7 @@ import { cli } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
 import { Random } from './helpers/random.js';
 import { setup } from './helpers/setup.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const MIB = 1 << 20;
 
@@ -60,8 +61,7 @@ judged('a file that a directory to compare with has otherwise is made of that', 
   }
 });
 
-judged('it leaves what rsync leaves, and takes the right to read', async (t) => {
-  const set = await setup(t);
+judgedEachWay('it leaves what rsync leaves, and takes the right to read', async (t, set) => {
   const { work } = set;
   const [old, changed] = versions(t.title);
   const model = make(`${work}/model`, { 's/a': 'a', 'd/b': 'b', 'l/c': 'c' });

@@ -7,6 +7,7 @@ import type { ExecutionContext } from 'ava';
 import { startCli } from './helpers/cli.js';
 import { judgedWhere, rsyncSays } from './helpers/judge.js';
 import { canMount, mountTmpfs, setup } from './helpers/setup.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const judged = judgedWhere(canMount);
 
@@ -24,52 +25,54 @@ function grow(t: ExecutionContext, root: string): void {
   }
 }
 
-judged('-x carries directories where another file system begins, and nothing in them', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  grow(t, `${work}/src`);
-  grow(t, `${served}/src`);
-  const env = { SPARSYNC_GUARDS: 'off' };
-  for (const [index, [flags, source]] of (
-    [
-      [['-ax'], 'src/'],
-      [['-ax'], 'src'],
-      [['-ax'], 'src/a/mounted'],
-      [['-axR'], 'src/./a/mounted/'],
-      [['-ax', '--delete'], 'src/'],
-      [['-axx'], 'src/'],
-      [['-axx'], 'src/a/mounted'],
-      [['-axx', '--delete'], 'src/'],
-      [['-axxm'], 'src/'],
-      [['-axm'], 'src/'],
-      [['-axx', '--no-x', '-x'], 'src/'],
-    ] as const
-  ).entries()) {
-    const label = `${flags.join(' ')} ${source}`;
-    const made = ['judge', 'local', 'pulled'].map((name) => `${work}/${name}${index}`);
-    const [judge = '', local = '', pulled = ''] = made;
-    for (const destination of [...made, `${served}/pushed${index}`]) {
-      // It stays where the source is not gone into, and is deleted where it is.
-      mkdirSync(`${destination}/z/kept`, { recursive: true });
-      mkdirSync(`${destination}/a/extra`, { recursive: true });
-      for (const path of ['z/kept', 'z', 'a/extra', 'a', '.']) utimesSync(`${destination}/${path}`, 1, 1);
+judgedEachWay(
+  '-x carries directories where another file system begins, and nothing in them',
+  async (t, { work, served, url, client: user }) => {
+    grow(t, `${work}/src`);
+    grow(t, `${served}/src`);
+    const env = { SPARSYNC_GUARDS: 'off' };
+    for (const [index, [flags, source]] of (
+      [
+        [['-ax'], 'src/'],
+        [['-ax'], 'src'],
+        [['-ax'], 'src/a/mounted'],
+        [['-axR'], 'src/./a/mounted/'],
+        [['-ax', '--delete'], 'src/'],
+        [['-axx'], 'src/'],
+        [['-axx'], 'src/a/mounted'],
+        [['-axx', '--delete'], 'src/'],
+        [['-axxm'], 'src/'],
+        [['-axm'], 'src/'],
+        [['-axx', '--no-x', '-x'], 'src/'],
+      ] as const
+    ).entries()) {
+      const label = `${flags.join(' ')} ${source}`;
+      const made = ['judge', 'local', 'pulled'].map((name) => `${work}/${name}${index}`);
+      const [judge = '', local = '', pulled = ''] = made;
+      for (const destination of [...made, `${served}/pushed${index}`]) {
+        // It stays where the source is not gone into, and is deleted where it is.
+        mkdirSync(`${destination}/z/kept`, { recursive: true });
+        mkdirSync(`${destination}/a/extra`, { recursive: true });
+        for (const path of ['z/kept', 'z', 'a/extra', 'a', '.']) utimesSync(`${destination}/${path}`, 1, 1);
+      }
+      const said = spawnSync('rsync', [...flags, source, `${judge}/`], { cwd: work, encoding: 'utf8' });
+      t.is(said.status, 0, said.stderr);
+      const run = async (args: readonly string[], destination: string): Promise<void> => {
+        const ran = await startCli(t, user, [...flags, ...args], { cwd: work, env }).ended;
+        t.is(ran.code, 0, `${label}: ${ran.stderr}`);
+        const differs = rsyncSays(judge, destination);
+        // The top has its time from the source only where it is what is in the source.
+        const isTop = source === 'src/';
+        t.is(isTop ? differs : differs.replace(/^\.d\.\.t\.+ \.\/\n/, ''), '', label);
+      };
+      await run([source, `${local}/`], local);
+      await run([source, url(`pushed${index}/`)], `${served}/pushed${index}`);
+      await run([url(source), `${pulled}/`], pulled);
+      const again = await startCli(t, user, [...flags, '-i', source, `${local}/`], { cwd: work, env }).ended;
+      t.is(again.stdout, '', `${label}, again`);
     }
-    const said = spawnSync('rsync', [...flags, source, `${judge}/`], { cwd: work, encoding: 'utf8' });
-    t.is(said.status, 0, said.stderr);
-    const run = async (args: readonly string[], destination: string): Promise<void> => {
-      const ran = await startCli(t, user, [...flags, ...args], { cwd: work, env }).ended;
-      t.is(ran.code, 0, `${label}: ${ran.stderr}`);
-      const differs = rsyncSays(judge, destination);
-      // The top has its time from the source only where it is what is in the source.
-      const isTop = source === 'src/';
-      t.is(isTop ? differs : differs.replace(/^\.d\.\.t\.+ \.\/\n/, ''), '', label);
-    };
-    await run([source, `${local}/`], local);
-    await run([source, url(`pushed${index}/`)], `${served}/pushed${index}`);
-    await run([url(source), `${pulled}/`], pulled);
-    const again = await startCli(t, user, [...flags, '-i', source, `${local}/`], { cwd: work, env }).ended;
-    t.is(again.stdout, '', `${label}, again`);
-  }
-});
+  },
+);
 
 judged('-x deletes nothing that is mounted in the destination', async (t) => {
   const { work, client: user } = await setup(t);

@@ -4,13 +4,16 @@ import { writeFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 
 import { cli } from './helpers/cli.js';
-import { judged } from './helpers/judge.js';
+import { judged, judgedWhere } from './helpers/judge.js';
 import { STATES, comparable, figures, makeSource, outputCases } from './helpers/output-corpus.js';
 import type { OutputCase } from './helpers/output-corpus.js';
 import { freePort } from './helpers/port.js';
 import { start } from './helpers/process.js';
-import { client } from './helpers/product.js';
+import { type Client, client } from './helpers/product.js';
+import { Random, seed } from './helpers/random.js';
 import { startServer } from './helpers/server.js';
+import { long } from './helpers/setup.js';
+import { hasSsh, startSshd } from './helpers/sshd.js';
 import { dir, workDir } from './helpers/temp.js';
 
 /** Runs at a time. */
@@ -47,14 +50,22 @@ async function startDaemon(t: ExecutionContext, work: string, path: string): Pro
   throw new Error('the rsync daemon does not answer');
 }
 
-judged('what the command prints is what rsync prints, byte for byte, but for figures of the wire', async (t) => {
+/** How both programs reach the folders of a corpus that are not here: an address for each, and what leads there. */
+interface Reached {
+  readonly theirs: string;
+  readonly ours: string;
+  readonly by: readonly string[];
+}
+
+type Reach = (given: { work: string; theirs: string; ours: string; user: Client }) => Promise<Reached>;
+
+async function printsAsRsync(t: ExecutionContext, given: readonly OutputCase[], reach: Reach): Promise<void> {
   t.timeout(600_000);
   const masks = figures();
   const work = workDir(t);
   const [theirs, ours] = [dir(work, 'theirs'), dir(work, 'ours')];
   const user = client(work);
-  const daemon = await startDaemon(t, work, theirs);
-  const server = await startServer(t, { home: work, roots: { m: ours }, clients: [user] });
+  const reached = await reach({ work, theirs, ours, user });
   const env = { LC_ALL: 'C.UTF-8', TZ: 'UTC', SPARSYNC_GUARDS: 'off' };
 
   const differ: object[] = [];
@@ -67,21 +78,23 @@ judged('what the command prints is what rsync prints, byte for byte, but for fig
       STATES[state](`${folder}/s`, `${folder}/d`);
     }
     const ends = (url: string): string[] => [
+      ...reached.by,
       way === 'pull' ? `${url}/${at1}/s/` : 's/',
       way === 'push' ? `${url}/${at1}/d/` : 'd/',
     ];
     const words = options.split(' ');
-    const expected = await start(t, 'rsync', [...words, ...ends(daemon)], { cwd: `${theirs}/${at1}`, env }).ended;
-    const found = await cli(t, user, [...words, ...ends(server.url('m'))], { cwd: `${ours}/${at1}`, env });
-    const [got = [], wanted = []] = [found, expected].map(({ stdout }) => comparable(stdout, masks, options));
+    const expected = await start(t, 'rsync', [...words, ...ends(reached.theirs)], { cwd: `${theirs}/${at1}`, env })
+      .ended;
+    const found = await cli(t, user, [...words, ...ends(reached.ours)], { cwd: `${ours}/${at1}`, env });
+    // Where paths of the machine are shown they are those of either's own folder.
+    const printed = [found.stdout, expected.stdout.replaceAll(`${theirs}/`, `${ours}/`)];
+    const [got = [], wanted = []] = printed.map((stdout) => comparable(stdout, masks, options));
     if (found.code === expected.code && got.join('\n') === wanted.join('\n')) return;
     differ.push({ label, codes: [found.code, expected.code], stderr: found.stderr, got, wanted });
   };
 
-  const cases = outputCases();
-  t.true(cases.length >= 200, `${cases.length} runs`);
   const only = process.env['SPARSYNC_TEST_ONLY'];
-  const queue = cases
+  const queue = given
     .map((each, at) => [each, at] as const)
     .filter(([each]) => only === undefined || `${each.way} ${each.state} ${each.options}`.includes(only));
   await Promise.all(
@@ -90,4 +103,23 @@ judged('what the command prints is what rsync prints, byte for byte, but for fig
     }),
   );
   t.deepEqual(differ, []);
+}
+
+judged('what the command prints is what rsync prints, byte for byte, but for figures of the wire', async (t) => {
+  const cases = outputCases();
+  t.true(cases.length >= 200, `${cases.length} runs`);
+  await printsAsRsync(t, cases, async ({ work, theirs, ours, user }) => {
+    const server = await startServer(t, { home: work, roots: { m: ours }, clients: [user] });
+    return { theirs: await startDaemon(t, work, theirs), ours: server.url('m'), by: [] };
+  });
+});
+
+judgedWhere(hasSsh)('so it is where both go through a real sshd', async (t) => {
+  t.log(`seed ${seed}`);
+  const random = new Random(t.title);
+  const cases = outputCases().filter(({ way }) => way !== 'local' && (long || random.oneIn(4)));
+  await printsAsRsync(t, cases, async ({ work, theirs, ours }) => {
+    const { rsh } = await startSshd(t, work, { shared: true });
+    return { theirs: `box:${theirs}`, ours: `box:${ours}`, by: ['-e', rsh] };
+  });
 });

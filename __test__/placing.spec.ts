@@ -14,10 +14,10 @@ import { Random, seed } from './helpers/random.js';
 import { canMount, codeOf, mountTmpfs, rejection, setup } from './helpers/setup.js';
 import { hasStrace, straced } from './helpers/strace.js';
 import { names } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
-judged('--temp-dir, --delay-updates and --fsync leave what rsync leaves', async (t) => {
+judgedEachWay('--temp-dir, --delay-updates and --fsync leave what rsync leaves', async (t, set) => {
   t.log(`seed ${seed}`);
-  const set = await setup(t);
   const random = new Random(t.title);
   for (const flags of [['-T', 'tmp'], ['--delay-updates'], ['--fsync'], ['--delay-updates', '--delete']]) {
     const model = randomTrees(random, `${set.work}/model${flags.join('')}`, ['s', 'd']);

@@ -20,6 +20,7 @@ import { judged, rsyncSays } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
 import { failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
+import { judgedEachWay, type Place } from './helpers/ways.js';
 
 /** A source `src` below `root`, with modes and times that nobody has by default. */
 function grow(root: string): void {
@@ -69,8 +70,10 @@ interface Case {
 }
 
 /** Runs a case by rsync, and locally, as a push and as a pull by us. */
-async function asRsync(t: ExecutionContext, cases: readonly Case[]): Promise<void> {
-  const { work, served, url, client: user } = await setup(t);
+async function asRsync(t: ExecutionContext, place: Place, cases: readonly Case[]): Promise<void> {
+  const { work, served, url, rsh, client: user } = place;
+  // A root of a server is where paths begin; over ssh the part to be left out is marked.
+  const there = (source: string): string => url(rsh === undefined || source.includes('/./') ? source : `./${source}`);
   grow(work);
   grow(served);
   for (const [index, { flags, sources, list, filled = false, code = 0 }] of cases.entries()) {
@@ -100,7 +103,7 @@ async function asRsync(t: ExecutionContext, cases: readonly Case[]): Promise<voi
     utimesSync(pushed, 1_200_000_000, 1_200_000_000);
     await check(pushed, [...sources, url(`pushed${index}/`)], 'push');
     const pulled = made('pulled');
-    await check(pulled, [...sources.map((source) => url(source)), `${pulled}/`], 'pull');
+    await check(pulled, [...sources.map(there), `${pulled}/`], 'pull');
     // A second run has nothing to do, and a comparison finds nothing.
     if (code === 0 && flags.includes('-aR')) {
       const again = await startCli(t, user, ['-i', ...flags, ...listed, ...sources, `${local}/`], here).ended;
@@ -109,8 +112,8 @@ async function asRsync(t: ExecutionContext, cases: readonly Case[]): Promise<voi
   }
 }
 
-judged('-R: a source arrives under its path, or the part behind /./', async (t) => {
-  await asRsync(t, [
+judgedEachWay('-R: a source arrives under its path, or the part behind /./', async (t, place) => {
+  await asRsync(t, place, [
     { flags: ['-aR'], sources: ['src/a/b/'] },
     { flags: ['-aR'], sources: ['src/./a/b'] },
     { flags: ['-aR'], sources: ['src/./a/b/f2', 'src/e/./f'] },
@@ -124,23 +127,26 @@ judged('-R: a source arrives under its path, or the part behind /./', async (t) 
   ]);
 });
 
-judged('-R with --delete removes nothing beside the way', async (t) => {
-  await asRsync(t, [
+judgedEachWay('-R with --delete removes nothing beside the way', async (t, place) => {
+  await asRsync(t, place, [
     { flags: ['-aR', '--delete'], sources: ['src/./a/b'], filled: true },
     { flags: ['-aR', '--delete'], sources: ['src/./a/b', 'src/./e'], filled: true },
     { flags: ['-aR', '--delete'], sources: ['src/a/b/c'], filled: true },
   ]);
 });
 
-judged('directories on the way are in no filter, and have their attributes unless --no-implied-dirs', async (t) => {
-  await asRsync(t, [
-    { flags: ['-aR', '--no-implied-dirs'], sources: ['src/./a/b/f2'] },
-    { flags: ['-aR', '--no-implied-dirs'], sources: ['src/./a/b/f2'], filled: true },
-    { flags: ['-aR', '--exclude=a'], sources: ['src/./a/b/f2', 'src/./top'] },
-    { flags: ['-aR', '--exclude=/a/b/c'], sources: ['src/./a/b'] },
-    { flags: ['-aR', '--exclude=f?'], sources: ['src/./a', 'src/./e'] },
-  ]);
-});
+judgedEachWay(
+  'directories on the way are in no filter, and have their attributes unless --no-implied-dirs',
+  async (t, place) => {
+    await asRsync(t, place, [
+      { flags: ['-aR', '--no-implied-dirs'], sources: ['src/./a/b/f2'] },
+      { flags: ['-aR', '--no-implied-dirs'], sources: ['src/./a/b/f2'], filled: true },
+      { flags: ['-aR', '--exclude=a'], sources: ['src/./a/b/f2', 'src/./top'] },
+      { flags: ['-aR', '--exclude=/a/b/c'], sources: ['src/./a/b'] },
+      { flags: ['-aR', '--exclude=f?'], sources: ['src/./a', 'src/./e'] },
+    ]);
+  },
+);
 
 judged('symlinks on the way to a source of this machine are followed, and refused on a server', async (t) => {
   const { work, served, url, client: user } = await setup(t);
@@ -161,9 +167,9 @@ judged('symlinks on the way to a source of this machine are followed, and refuse
   t.false(existsSync(`${work}/pulled/link/b/f2`));
 });
 
-judged('--files-from: only what is listed, and -a goes into no directory of it', async (t) => {
+judgedEachWay('--files-from: only what is listed, and -a goes into no directory of it', async (t, place) => {
   const from = (list: string, flags: readonly string[] = ['-a']): Case => ({ flags, sources: ['src/'], list });
-  await asRsync(t, [
+  await asRsync(t, place, [
     from('a/b/f2\ntop\na b\n'),
     from('a/b\n'),
     from('a/b/\n'),
@@ -183,8 +189,8 @@ judged('--files-from: only what is listed, and -a goes into no directory of it',
   ]);
 });
 
-judged('-d carries directories without going into them', async (t) => {
-  await asRsync(t, [
+judgedEachWay('-d carries directories without going into them', async (t, place) => {
+  await asRsync(t, place, [
     { flags: ['-dlpt'], sources: ['src/'] },
     { flags: ['-dlpt'], sources: ['src/a', 'src/e/', 'src/top'] },
     { flags: ['-dlpt', '--delete'], sources: ['src/'], filled: true },
@@ -193,32 +199,34 @@ judged('-d carries directories without going into them', async (t) => {
   ]);
 });
 
-judged('--mkpath makes what is missing above the destination', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
-  grow(work);
-  for (const [source, place] of [
-    ['src/', 'x/y/z'],
-    ['src', 'x/y/z'],
-    ['src/top', 'x/y/z'],
-    ['src/top', 'x/y/z/'],
-  ] as const) {
-    for (const path of [`${work}/judge`, `${work}/local`, `${served}/pushed`])
-      rmSync(path, { recursive: true, force: true });
-    dir(work, 'judge');
-    dir(work, 'local');
-    dir(served, 'pushed');
-    const refused = await startCli(t, user, ['-rlpt', source, `local/${place}`], { cwd: work }).ended;
-    t.is(refused.code, exit.io, `${source} ${place}`);
-    t.false(existsSync(`${work}/local/x`));
-    t.is(spawnSync('rsync', ['-rlpt', '--mkpath', source, `judge/${place}`], { cwd: work }).status, 0);
-    for (const destination of [`local/${place}`, url(`pushed/${place}`)]) {
-      const made = await startCli(t, user, ['-rlpt', '--mkpath', source, destination], { cwd: work }).ended;
-      t.is(made.code, 0, made.stderr);
+judgedEachWay(
+  '--mkpath makes what is missing above the destination',
+  async (t, { work, served, url, client: user }) => {
+    grow(work);
+    for (const [source, place] of [
+      ['src/', 'x/y/z'],
+      ['src', 'x/y/z'],
+      ['src/top', 'x/y/z'],
+      ['src/top', 'x/y/z/'],
+    ] as const) {
+      for (const path of [`${work}/judge`, `${work}/local`, `${served}/pushed`])
+        rmSync(path, { recursive: true, force: true });
+      dir(work, 'judge');
+      dir(work, 'local');
+      dir(served, 'pushed');
+      const refused = await startCli(t, user, ['-rlpt', source, `local/${place}`], { cwd: work }).ended;
+      t.is(refused.code, exit.io, `${source} ${place}`);
+      t.false(existsSync(`${work}/local/x`));
+      t.is(spawnSync('rsync', ['-rlpt', '--mkpath', source, `judge/${place}`], { cwd: work }).status, 0);
+      for (const destination of [`local/${place}`, url(`pushed/${place}`)]) {
+        const made = await startCli(t, user, ['-rlpt', '--mkpath', source, destination], { cwd: work }).ended;
+        t.is(made.code, 0, made.stderr);
+      }
+      t.is(differs(`${work}/judge/x/y`, `${work}/local/x/y`), '');
+      t.is(differs(`${work}/judge/x/y`, `${served}/pushed/x/y`), '');
     }
-    t.is(differs(`${work}/judge/x/y`, `${work}/local/x/y`), '');
-    t.is(differs(`${work}/judge/x/y`, `${served}/pushed/x/y`), '');
-  }
-});
+  },
+);
 
 judged('random lists select what rsync selects', async (t) => {
   const random = new Random(seed);

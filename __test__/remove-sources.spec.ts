@@ -8,9 +8,9 @@ import { judged } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
 import { codeOf, rejection, setup } from './helpers/setup.js';
 import { names } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
-judged('what has arrived is removed, what was there already too, and directories stay', async (t) => {
-  const set = await setup(t);
+judgedEachWay('what has arrived is removed, what was there already too, and directories stay', async (t, set) => {
   const model = make(`${set.work}/model`, {
     's/new': 'new',
     's/same': 'same',
@@ -35,9 +35,8 @@ judged('what has arrived is removed, what was there already too, and directories
   });
 });
 
-judged('random trees lose at the source what rsync takes', async (t) => {
+judgedEachWay('random trees lose at the source what rsync takes', async (t, set) => {
   t.log(`seed ${seed}`);
-  const set = await setup(t);
   const random = new Random(t.title);
   for (let round = 0; round < 6; round += 1) {
     const model = randomTrees(random, `${set.work}/model${round}`, ['s', 'd']);

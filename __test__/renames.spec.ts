@@ -21,6 +21,7 @@ import { assertEqual, judged } from './helpers/judge.js';
 import { Random, seed } from './helpers/random.js';
 import { failure, setup, type Setup } from './helpers/setup.js';
 import { type Tree, walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const MIB = 1 << 20;
 
@@ -92,8 +93,7 @@ judged('what has the size and the time of a file that went, and other content, i
   }
 });
 
-judged('random trees with random moves become what rsync makes of them', async (t) => {
-  const set = await setup(t);
+judgedEachWay('random trees with random moves become what rsync makes of them', async (t, set) => {
   t.log(`seed ${seed}`);
   const random = new Random(t.title);
   for (let round = 0; round < 4; round += 1) {

@@ -1,4 +1,4 @@
-import { lutimesSync, mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { lutimesSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import type { ExecutionContext } from 'ava';
 
@@ -7,6 +7,7 @@ import { assertEqual, judged, rsync } from './helpers/judge.js';
 import { setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { names } from './helpers/walk.js';
+import { judgedEachWay, type Place } from './helpers/ways.js';
 
 /** A source, and copies of one destination: for the command, by way of a server and on this machine, and for rsync. */
 function trees(work: string, served: string): { source: string; pushed: string; local: string; judge: string } {
@@ -37,10 +38,13 @@ function trees(work: string, served: string): { source: string; pushed: string; 
 /** The flags do what rsync does with them, over a server and on this machine. */
 async function asRsync(
   t: ExecutionContext,
+  { work, served, url, client: user }: Place,
   flags: readonly string[],
   judgeFlags: readonly string[] = flags,
 ): Promise<void> {
-  const { work, served, url, client: user } = await setup(t);
+  for (const tree of ['source', 'local', 'judge', 'fresh', 'pulled', 'expected'])
+    rmSync(`${work}/${tree}`, { recursive: true, force: true });
+  for (const tree of ['tree', 'fresh']) rmSync(`${served}/${tree}`, { recursive: true, force: true });
   const { source, pushed, local, judge } = trees(work, served);
   rsync('-a', ...judgeFlags, `${source}/`, `${judge}/`);
   await quietly(t, user, ['-rlpt', ...flags, `${source}/`, url('tree')]);
@@ -55,35 +59,34 @@ async function asRsync(
   assertEqual(t, `${work}/expected`, `${work}/pulled`, { label: `${flags.join(' ')}, pulled` });
 }
 
-judged('--ignore-existing leaves alone what the destination has', async (t) => {
-  await asRsync(t, ['--ignore-existing']);
-  await asRsync(t, ['--ignore-existing', '--delete']);
+judgedEachWay('--ignore-existing leaves alone what the destination has', async (t, place) => {
+  await asRsync(t, place, ['--ignore-existing']);
+  await asRsync(t, place, ['--ignore-existing', '--delete']);
 });
 
-judged('--no-ignore-existing takes it back', async (t) => {
-  await asRsync(t, ['--ignore-existing', '--no-ignore-existing'], []);
+judgedEachWay('--no-ignore-existing takes it back', async (t, place) => {
+  await asRsync(t, place, ['--ignore-existing', '--no-ignore-existing'], []);
 });
 
-judged('--max-size leaves larger files alone, at both ends', async (t) => {
+judgedEachWay('--max-size leaves larger files alone, at both ends', async (t, place) => {
   for (const size of ['1500', '1.5K', '1.5kb', '0', '1KiB', '1500-1', '1k+1', '1M'])
-    await asRsync(t, [`--max-size=${size}`]);
-  await asRsync(t, ['--max-size=1500', '--delete']);
-  await asRsync(t, ['--max-size=1500', '--ignore-existing']);
+    await asRsync(t, place, [`--max-size=${size}`]);
+  await asRsync(t, place, ['--max-size=1500', '--delete']);
+  await asRsync(t, place, ['--max-size=1500', '--ignore-existing']);
 });
 
-judged('--min-size leaves smaller files alone, at both ends', async (t) => {
-  for (const size of ['1500', '0', '1M']) await asRsync(t, [`--min-size=${size}`]);
-  await asRsync(t, ['--min-size=1500', '--max-size=1500', '--delete']);
+judgedEachWay('--min-size leaves smaller files alone, at both ends', async (t, place) => {
+  for (const size of ['1500', '0', '1M']) await asRsync(t, place, [`--min-size=${size}`]);
+  await asRsync(t, place, ['--min-size=1500', '--max-size=1500', '--delete']);
 });
 
-judged('--existing makes nothing that the destination does not have', async (t) => {
-  await asRsync(t, ['--existing']);
-  await asRsync(t, ['--ignore-non-existing', '--delete']);
-  await asRsync(t, ['--existing', '--ignore-existing']);
+judgedEachWay('--existing makes nothing that the destination does not have', async (t, place) => {
+  await asRsync(t, place, ['--existing']);
+  await asRsync(t, place, ['--ignore-non-existing', '--delete']);
+  await asRsync(t, place, ['--existing', '--ignore-existing']);
 });
 
-judged('--existing goes into no directory that is missing', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
+judgedEachWay('--existing goes into no directory that is missing', async (t, { work, served, url, client: user }) => {
   const source = dir(work, 'source');
   for (const path of ['new/deep', 'old/deep', 'file']) {
     mkdirSync(`${source}/${path}`, { recursive: true });
@@ -108,8 +111,7 @@ judged('--existing goes into no directory that is missing', async (t) => {
   for (const destination of destinations.slice(1)) assertEqual(t, `${work}/judge`, destination);
 });
 
-judged('--ignore-times transfers what looks the same', async (t) => {
-  const { work, served, url, client: user } = await setup(t);
+judgedEachWay('--ignore-times transfers what looks the same', async (t, { work, served, url, client: user }) => {
   const source = dir(work, 'source');
   writeFileSync(`${source}/file`, 'right');
   utimesSync(`${source}/file`, 1_600_000_000, 1_600_000_000);

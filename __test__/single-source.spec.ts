@@ -10,6 +10,7 @@ import { accessOf, failure, scaled, setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 import { client } from './helpers/product.js';
 import { differences, walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 /** Releases, a symlink to one of them, and other links. */
 function releases(root: string): void {
@@ -37,10 +38,9 @@ const DESTINATIONS = scaled(
   ['there', 'there/', 'fresh', 'fresh/', 'there/name', 'old'],
 );
 
-judged(
+judgedEachWay(
   'a symlink is copied as rsync does, whatever it leads to and wherever it goes: here, pushed, pulled',
-  async (t) => {
-    const made = await setup(t);
+  async (t, made) => {
     const { work, served, client: user, url } = made;
     const source = dir(served, 'rel');
     releases(source);
@@ -80,20 +80,22 @@ judged(
   },
 );
 
-judged('a site is switched by its symlink: again, and back, and a run without a change says nothing', async (t) => {
-  const made = await setup(t);
-  const { work, client: user, url, served } = made;
-  const source = dir(work, 'rel');
-  releases(source);
-  await quietly(t, user, ['-a', `${source}/v1`, `${source}/v2`, url('site/')]);
-  for (const release of ['v1', 'v2', 'v1']) {
-    spawnSync('ln', ['-sfn', release, `${source}/current`]);
-    await quietly(t, user, ['-a', `${source}/current`, url('site/')]);
-    t.is(readFileSync(`${served}/site/current/page`, 'utf8'), release);
-    const again = await cli(t, user, ['-ai', `${source}/current`, url('site/')]);
-    t.deepEqual([again.code, again.stdout, again.stderr], [0, '', '']);
-  }
-});
+judgedEachWay(
+  'a site is switched by its symlink: again, and back, and a run without a change says nothing',
+  async (t, made) => {
+    const { work, client: user, url, served } = made;
+    const source = dir(work, 'rel');
+    releases(source);
+    await quietly(t, user, ['-a', `${source}/v1`, `${source}/v2`, url('site/')]);
+    for (const release of ['v1', 'v2', 'v1']) {
+      spawnSync('ln', ['-sfn', release, `${source}/current`]);
+      await quietly(t, user, ['-a', `${source}/current`, url('site/')]);
+      t.is(readFileSync(`${served}/site/current/page`, 'utf8'), release);
+      const again = await cli(t, user, ['-ai', `${source}/current`, url('site/')]);
+      t.deepEqual([again.code, again.stdout, again.stderr], [0, '', '']);
+    }
+  },
+);
 
 judged('the API follows a symlink to a directory, and copies the link itself when `into` asks for it', async (t) => {
   const { work, served, access, url } = await setup(t);

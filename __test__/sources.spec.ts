@@ -22,6 +22,7 @@ import { failure, scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { urlAt } from './helpers/url.js';
 import { differences, touched, walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 const NAMES = ['a', 'b', 'c', 'ü'];
 
@@ -62,44 +63,46 @@ function assertAlike(t: ExecutionContext, judge: string, tree: string, label: st
 }
 
 // Seen red with the last source that has a name before the first, and with files before directories.
-judged('random sources that clash: here, pushed and pulled as rsync does, with --delete and without', async (t) => {
-  t.timeout(scaled(300_000, 7_200_000));
-  t.log(`seed ${seed}`);
-  const { work, served, client: user, url } = await setup(t);
-  const random = new Random(t.title);
-  for (let round = 0; round < scaled(8, 150); round += 1) {
-    const trees = {
-      judge: `${work}/judge`,
-      local: `${work}/local`,
-      pulled: `${work}/pulled`,
-      pushed: `${served}/pushed`,
-    };
-    for (const tree of [...Object.values(trees), `${served}/s`]) rmSync(tree, { recursive: true, force: true });
-    const sources = choose(random, `${served}/s`);
-    grow(random, trees.judge, 2);
-    for (const tree of [trees.local, trees.pulled, trees.pushed]) rsync('-a', `${trees.judge}/`, `${tree}/`);
-    const options = ['-a', ...random.pick([['--delete'], ['--delete'], ['--force'], []])];
-    const label = `round ${round}, seed ${seed}: ${options.join(' ')} ${sources.join(' ')}`;
-    const here = sources.map((source) => `${served}/s/${source}`);
-    const there = sources.map((source) => url(`s/${source}`));
-    const ran = spawnSync('rsync', [...options, ...here, `${trees.judge}/`], { encoding: 'utf8' });
-    const env = { env: { SPARSYNC_GUARDS: 'off' } };
-    for (const [tree, ends] of [
-      [trees.local, [...here, trees.local]],
-      [trees.pushed, [...here, url('pushed')]],
-      [trees.pulled, [...there, trees.pulled]],
-    ] as const) {
-      const ended = await cli(t, user, [...options, ...ends], env);
-      t.is(ended.code, ran.status ?? -1, `${label}: ${tree}: ${ended.stderr}`);
-      assertAlike(t, trees.judge, tree, label);
-      if (ran.status !== 0) continue;
-      t.is(rsync('-aHAXinc', ...options.slice(1), ...here, `${tree}/`), '', `${label}: ${tree}: rsync`);
-      const before = walk(tree);
-      await quietly(t, user, [...options, ...ends], env);
-      t.deepEqual(touched(before, walk(tree)), [], `${label}: ${tree}: a second run wrote`);
+judgedEachWay(
+  'random sources that clash: here, pushed and pulled as rsync does, with --delete and without',
+  async (t, { work, served, client: user, url }) => {
+    t.timeout(scaled(300_000, 7_200_000));
+    t.log(`seed ${seed}`);
+    const random = new Random(t.title);
+    for (let round = 0; round < scaled(8, 150); round += 1) {
+      const trees = {
+        judge: `${work}/judge`,
+        local: `${work}/local`,
+        pulled: `${work}/pulled`,
+        pushed: `${served}/pushed`,
+      };
+      for (const tree of [...Object.values(trees), `${served}/s`]) rmSync(tree, { recursive: true, force: true });
+      const sources = choose(random, `${served}/s`);
+      grow(random, trees.judge, 2);
+      for (const tree of [trees.local, trees.pulled, trees.pushed]) rsync('-a', `${trees.judge}/`, `${tree}/`);
+      const options = ['-a', ...random.pick([['--delete'], ['--delete'], ['--force'], []])];
+      const label = `round ${round}, seed ${seed}: ${options.join(' ')} ${sources.join(' ')}`;
+      const here = sources.map((source) => `${served}/s/${source}`);
+      const there = sources.map((source) => url(`s/${source}`));
+      const ran = spawnSync('rsync', [...options, ...here, `${trees.judge}/`], { encoding: 'utf8' });
+      const env = { env: { SPARSYNC_GUARDS: 'off' } };
+      for (const [tree, ends] of [
+        [trees.local, [...here, trees.local]],
+        [trees.pushed, [...here, url('pushed')]],
+        [trees.pulled, [...there, trees.pulled]],
+      ] as const) {
+        const ended = await cli(t, user, [...options, ...ends], env);
+        t.is(ended.code, ran.status ?? -1, `${label}: ${tree}: ${ended.stderr}`);
+        assertAlike(t, trees.judge, tree, label);
+        if (ran.status !== 0) continue;
+        t.is(rsync('-aHAXinc', ...options.slice(1), ...here, `${tree}/`), '', `${label}: ${tree}: rsync`);
+        const before = walk(tree);
+        await quietly(t, user, [...options, ...ends], env);
+        t.deepEqual(touched(before, walk(tree)), [], `${label}: ${tree}: a second run wrote`);
+      }
     }
-  }
-});
+  },
+);
 
 judged('a run of several sources without a change takes one round trip, by name and by content', async (t) => {
   const { work, served, server, access } = await setup(t);
@@ -135,14 +138,16 @@ judged('a run of several sources without a change takes one round trip, by name 
   await connection.close();
 });
 
-judged('what lies beside named sources at the destination stays, whatever is deleted', async (t) => {
-  const { work, served, client: user, url } = await setup(t);
-  for (const name of ['one', 'two']) mkdirSync(`${work}/${name}`);
-  mkdirSync(`${served}/t/one/extra`, { recursive: true });
-  mkdirSync(`${served}/t/beside`);
-  await quietly(t, user, ['-a', '--delete', `${work}/one`, `${work}/two`, url('t')]);
-  t.deepEqual([...walk(`${served}/t`).keys()].sort(), ['', 'beside', 'one', 'two']);
-});
+judgedEachWay(
+  'what lies beside named sources at the destination stays, whatever is deleted',
+  async (t, { work, served, client: user, url }) => {
+    for (const name of ['one', 'two']) mkdirSync(`${work}/${name}`);
+    mkdirSync(`${served}/t/one/extra`, { recursive: true });
+    mkdirSync(`${served}/t/beside`);
+    await quietly(t, user, ['-a', '--delete', `${work}/one`, `${work}/two`, url('t')]);
+    t.deepEqual([...walk(`${served}/t`).keys()].sort(), ['', 'beside', 'one', 'two']);
+  },
+);
 
 judged('a source that is not there costs itself: the rest arrives, nothing is deleted', async (t) => {
   const { work, served, client: user, url, access, server } = await setup(t);
@@ -243,10 +248,9 @@ judged('a plan, a comparison and a count of files among the sources see the same
   t.false((await verify([b, a], `${work}/t`)).equal);
 });
 
-judged(
+judgedEachWay(
   'a directory that is a source takes the place of a symlink of its name, and nothing goes through it',
-  async (t) => {
-    const { work, served, url, client: user } = await setup(t);
+  async (t, { work, served, url, rsh, client: user }) => {
     for (const root of [work, served]) {
       mkdirSync(`${root}/source/sub`, { recursive: true });
       writeFileSync(`${root}/source/sub/new`, 'new');
@@ -271,11 +275,16 @@ judged(
       t.is(rsyncSays(`${judge}/source`, `${destination}/source`), '', from);
       t.deepEqual(readdirSync(destination), ['source']);
     }
-    // What a path of a server leads to is its operator's.
     const pushed = made(served, 'pushed');
-    const refused = await cli(t, user, ['-a', '--delete', `${work}/source`, url('pushed/')]);
-    t.is(refused.code, exit.unauthorized);
-    t.true(lstatSync(`${pushed}/source`).isSymbolicLink());
+    const ran = await cli(t, user, ['-a', '--delete', `${work}/source`, url('pushed/')]);
+    if (rsh === undefined) {
+      // What a path of a server leads to is its operator's.
+      t.is(ran.code, exit.unauthorized);
+      t.true(lstatSync(`${pushed}/source`).isSymbolicLink());
+    } else {
+      t.is(ran.code, exit.ok, ran.stderr);
+      t.is(rsyncSays(`${judge}/source`, `${pushed}/source`), '');
+    }
     for (const root of [work, served]) t.deepEqual(readdirSync(`${root}/elsewhere`), ['precious']);
   },
 );

@@ -1,7 +1,7 @@
 // Runs over a command's pipe: a shell of this machine stands in for ssh, so that what it is told can be seen. See sshd.spec.ts for
 // ssh itself.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
 
@@ -90,6 +90,31 @@ judged('each form of an address means a place, and each path what it means in a 
       env: stub.env,
     },
   );
+});
+
+// Seen red with the directory that the symlink led to emptied and filled.
+judged('a directory that is pushed by its name takes the place of what has that name, as with rsync', async (t) => {
+  const work = workDir(t);
+  const [user, stub] = [client(work), stubShell(work)];
+  dir(work, 's/sub');
+  writeFileSync(`${work}/s/sub/new`, 'new');
+  utimesSync(`${work}/s/sub`, 1_600_000_000, 1_600_000_000);
+  const flags = ['-a', '--delete', '-e', stub.shell, 's/sub'];
+  for (const stands of ['symlink', 'file', 'nothing', 'directory'] as const) {
+    for (const end of ['theirs', 'ours']) {
+      const there = dir(stub.home, `${end}-${stands}`);
+      mkdirSync(`${there}/precious`);
+      writeFileSync(`${there}/precious/kept`, 'kept');
+      if (stands === 'symlink') symlinkSync('precious', `${there}/sub`);
+      else if (stands === 'file') writeFileSync(`${there}/sub`, 'file');
+      else if (stands === 'directory') mkdirSync(`${there}/sub`);
+    }
+    const judge = await start(t, 'rsync', [...flags, `box:theirs-${stands}/`], { cwd: work }).ended;
+    const ran = await cli(t, user, [...flags, `box:ours-${stands}/`], { cwd: work });
+    t.deepEqual([ran.code, ran.stderr], [judge.code, ''], stands);
+    assertEqual(t, `${stub.home}/theirs-${stands}/sub`, `${stub.home}/ours-${stands}/sub`, { label: stands });
+    t.deepEqual(names(`${stub.home}/ours-${stands}`), names(`${stub.home}/theirs-${stands}`), stands);
+  }
 });
 
 test('what is no place over a shell is refused with what to write', async (t) => {

@@ -16,6 +16,7 @@ import { Random, seed } from './helpers/random.js';
 import { canMount, mountTmpfs, scaled, setup } from './helpers/setup.js';
 import { dir } from './helpers/temp.js';
 import { walk } from './helpers/walk.js';
+import { judgedEachWay } from './helpers/ways.js';
 
 /** A source `src` below `root`, and what lies beside it as `out`. */
 function grow(root: string): void {
@@ -49,8 +50,7 @@ function addDangling(root: string): void {
   settle(root, 'src');
 }
 
-judged('symlinks are followed, left alone or carried as by rsync', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('symlinks are followed, left alone or carried as by rsync', async (t, ready) => {
   grow(ready.work);
   grow(ready.served);
   const flags = [
@@ -74,8 +74,7 @@ judged('symlinks are followed, left alone or carried as by rsync', async (t) => 
   ]);
 });
 
-judged('a source that is a symlink is followed where symlinks are', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('a source that is a symlink is followed where symlinks are', async (t, ready) => {
   for (const root of [ready.work, ready.served]) {
     grow(root);
     for (const [path, target] of [
@@ -102,39 +101,40 @@ judged('a source that is a symlink is followed where symlinks are', async (t) =>
   ]);
 });
 
-judged('symlinks that lead to nothing are told, keep a run from deleting, and cost nothing else', async (t) => {
-  const ready = await setup(t);
-  const fill = (destination: string): void => {
-    file(`${destination}/extra`);
-    file(`${destination}/dangling`);
-    file(`${destination}/up`, 'of the destination');
-  };
-  for (const root of [ready.work, ready.served]) {
-    grow(root);
-    addDangling(root);
-  }
-  await asRsync(t, ready, [
-    { flags: ['-L', '--delete'], source: 'src/', fill },
-    { flags: ['-k', '--delete'], source: 'src/', fill },
-    { flags: ['--copy-unsafe-links', '--delete'], source: 'src/', fill },
-    { flags: ['--safe-links', '--delete'], source: 'src/', fill },
-    { flags: ['-L', '--exclude=dangling', '--exclude=loop', '--exclude=updangling'], source: 'src/' },
-    { flags: ['-Lm'], source: 'src/' },
-  ]);
-  const ran = await cli(t, ready.client, ['-aL', `${ready.work}/src/`, `${ready.work}/told/`]);
-  t.regex(ran.stderr, /dangling.*symlink has no referent/);
-  t.regex(ran.stderr, /loop.*Too many levels of symbolic links/);
+judgedEachWay(
+  'symlinks that lead to nothing are told, keep a run from deleting, and cost nothing else',
+  async (t, ready) => {
+    const fill = (destination: string): void => {
+      file(`${destination}/extra`);
+      file(`${destination}/dangling`);
+      file(`${destination}/up`, 'of the destination');
+    };
+    for (const root of [ready.work, ready.served]) {
+      grow(root);
+      addDangling(root);
+    }
+    await asRsync(t, ready, [
+      { flags: ['-L', '--delete'], source: 'src/', fill },
+      { flags: ['-k', '--delete'], source: 'src/', fill },
+      { flags: ['--copy-unsafe-links', '--delete'], source: 'src/', fill },
+      { flags: ['--safe-links', '--delete'], source: 'src/', fill },
+      { flags: ['-L', '--exclude=dangling', '--exclude=loop', '--exclude=updangling'], source: 'src/' },
+      { flags: ['-Lm'], source: 'src/' },
+    ]);
+    const ran = await cli(t, ready.client, ['-aL', `${ready.work}/src/`, `${ready.work}/told/`]);
+    t.regex(ran.stderr, /dangling.*symlink has no referent/);
+    t.regex(ran.stderr, /loop.*Too many levels of symbolic links/);
 
-  // A directory that holds nothing else is left out where those are, and what it holds is told.
-  mkdirSync(`${ready.work}/few/sub`, { recursive: true });
-  link(`${ready.work}/few/sub/dangling`, 'nothing');
-  const pruned = await cli(t, ready.client, ['-aLm', `${ready.work}/few/`, `${ready.work}/pruned/`]);
-  t.is(pruned.code, exit.partial);
-  t.regex(pruned.stderr, /^sub\/dangling: symlink has no referent/m);
-});
+    // A directory that holds nothing else is left out where those are, and what it holds is told.
+    mkdirSync(`${ready.work}/few/sub`, { recursive: true });
+    link(`${ready.work}/few/sub/dangling`, 'nothing');
+    const pruned = await cli(t, ready.client, ['-aLm', `${ready.work}/few/`, `${ready.work}/pruned/`]);
+    t.is(pruned.code, exit.partial);
+    t.regex(pruned.stderr, /^sub\/dangling: symlink has no referent/m);
+  },
+);
 
-judged('absolute symlinks are followed on this machine', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('absolute symlinks are followed on this machine', async (t, ready) => {
   grow(ready.work);
   link(`${ready.work}/src/abs`, `${ready.work}/out/of`);
   link(`${ready.work}/src/sub/absdir`, `${ready.work}/out`);
@@ -170,8 +170,7 @@ judged('a symlink to a directory above it is followed as far as the system does'
   }
 });
 
-judged('paths of a list may lead through symlinks that are followed', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('paths of a list may lead through symlinks that are followed', async (t, ready) => {
   grow(ready.work);
   grow(ready.served);
   spawnSync('sh', ['-c', 'printf "lsub/g\\nok\\nupdir/x\\n" > list'], { cwd: ready.work });
@@ -201,8 +200,7 @@ judgedWhere(canMount)('-x goes into no directory of another file system that a s
 });
 
 // Targets of every form, decided in one run each.
-judged('which symlinks are unsafe is decided as by rsync (CVE-2024-12088)', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('which symlinks are unsafe is decided as by rsync (CVE-2024-12088)', async (t, ready) => {
   const { work } = ready;
   const parts = ['..', '.', 'a', '', '...', 'b..'];
   const targets = parts.flatMap((one) =>
@@ -221,8 +219,7 @@ judged('which symlinks are unsafe is decided as by rsync (CVE-2024-12088)', asyn
   );
 });
 
-judged('random trees of symlinks arrive as by rsync', async (t) => {
-  const ready = await setup(t);
+judgedEachWay('random trees of symlinks arrive as by rsync', async (t, ready) => {
   t.log(`seed ${seed}`);
   for (let round = 0; round < scaled(4, 60); round += 1) {
     const random = new Random(`links ${round}`);

@@ -4,7 +4,7 @@ import type { NativeExplanation } from './native.js';
 import type { PlanOptions } from './options.js';
 import { bytesOf, describe, textOf } from './paths.js';
 import type { Sources } from './paths.js';
-import { directoryProbe, place } from './placement.js';
+import { kindProbe, place } from './placement.js';
 import { engineRequest } from './request.js';
 import { planSettings } from './settings.js';
 import { linkFor, parseEnds } from './sync.js';
@@ -58,7 +58,7 @@ export async function explain(
   let failure: unknown;
   try {
     const { client } = link;
-    const probe = directoryProbe(async (remote) => client?.stat(remote.root, remote.path));
+    const probe = kindProbe(async (remote) => client?.stat(remote.root, remote.path));
     const placement = await place(ends, transfer, probe);
     const request = engineRequest(placement, transfer, { items: false, lossless: false });
     const told = await (client === undefined

@@ -2,12 +2,14 @@ import { lstat, stat } from 'node:fs';
 import type { Stats } from 'node:fs';
 
 import { ConfigError, SparsyncError } from './errors.js';
+import type { EntryKind } from './events.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
 import { relativeSource } from './selection.js';
 import type { FileList } from './selection.js';
 import type { BatchUse } from './settings.js';
 import { machineOf } from './target.js';
 import type { RemoteTarget, Target } from './target.js';
+import { ENTRY_KINDS } from './words.js';
 
 /** Sources and destination of a run. */
 export interface Ends {
@@ -74,8 +76,8 @@ export interface Placement {
   readonly makeParent: boolean;
 }
 
-/** Tells whether a path of the server is a directory. */
-export type RemoteProbe = (remote: RemoteTarget) => Promise<boolean>;
+/** Tells what stands at a path of the other end, a symlink itself; nothing where that cannot be known. */
+export type RemoteProbe = (remote: RemoteTarget) => Promise<EntryKind | undefined>;
 
 /** Sources of one pull, as the engine bounds them. */
 const REMOTE_SOURCES_MAX = 128;
@@ -170,8 +172,13 @@ function isEntry(settings: PlacementSettings): boolean {
 }
 
 /** Whether something else than a directory has that name at the destination, which as an entry is replaced, and never written through. */
-async function standsInTheWay(destination: Target, name: Uint8Array): Promise<boolean> {
-  if (destination.kind === 'remote') return false;
+async function standsInTheWay(destination: Target, name: Uint8Array, probe: RemoteProbe): Promise<boolean> {
+  if (destination.kind === 'remote') {
+    // No path of a server leads through a symlink: it refuses.
+    if (destination.via === undefined) return false;
+    const kind = await probe({ ...destination, path: joinBytes(destination.path, name) });
+    return kind !== undefined && kind !== 'directory';
+  }
   return (await statsOf(joinBytes(destination.path, name), lstat))?.isDirectory() === false;
 }
 
@@ -184,7 +191,7 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
   const nested = into && !meansContent(source);
   const directory = nested && (await isDirectory(source, probe));
   const name = baseName(source.path);
-  if (directory && (isEntry(settings) || (await standsInTheWay(destination, name))))
+  if (directory && (isEntry(settings) || (await standsInTheWay(destination, name, probe))))
     return placeSeveral(ends, settings);
   // A slash after the destination says that it is a directory, also when it is not there yet.
   const isDirectoryNamed = directory || (nested && endsWithSlash(destination));
@@ -340,7 +347,7 @@ function hasDirectories(settings: PlacementSettings): boolean {
 
 /** Whether the source is a directory. One that is not there is none: the engine will say so. */
 export async function isDirectory(source: Target, probe: RemoteProbe): Promise<boolean> {
-  if (source.kind === 'remote') return source.path.length === 0 || probe(source);
+  if (source.kind === 'remote') return source.path.length === 0 || (await probe(source)) === 'directory';
   return (await statsOf(source.path, meansContent(source) ? stat : lstat))?.isDirectory() === true;
 }
 
@@ -351,14 +358,14 @@ async function statsOf(path: Uint8Array, look: typeof lstat): Promise<Stats | un
   });
 }
 
-/** A probe that asks what stands at the path. One that is not there, or that this key may not know, is no directory. */
-export function directoryProbe(stat: (remote: RemoteTarget) => Promise<{ kind: string } | undefined>): RemoteProbe {
+/** A probe that asks what stands at the path. Nothing is known of what is not there, or that this key may not know. */
+export function kindProbe(stat: (remote: RemoteTarget) => Promise<{ kind: string } | undefined>): RemoteProbe {
   return async (remote) => {
     try {
       const found = await stat(remote);
-      return found?.kind === 'directory';
+      return ENTRY_KINDS.find((kind) => kind === found?.kind);
     } catch (error) {
-      if (error instanceof SparsyncError && !error.retryable) return false;
+      if (error instanceof SparsyncError && !error.retryable) return undefined;
       throw error;
     }
   };

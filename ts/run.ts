@@ -8,7 +8,7 @@ import { loadNative } from './native.js';
 import type { Native, NativeJob } from './native.js';
 import { assertComplete, toResult } from './outcome.js';
 import { Pace } from './pace.js';
-import { directoryProbe, place } from './placement.js';
+import { kindProbe, place } from './placement.js';
 import type { Planning, Task } from './planning.js';
 import { engineRequest } from './request.js';
 import { retryDelay } from './retry.js';
@@ -258,7 +258,7 @@ export class Run {
     const { client } = link;
     if (client !== undefined) this.#tell(connectedEvent(client, this.#attempt));
     this.#watch?.tell({ type: 'transfer', attempt: this.#attempt });
-    const probe = directoryProbe(async (remote) => {
+    const probe = kindProbe(async (remote) => {
       try {
         return await client?.stat(remote.root, remote.path);
       } catch (error) {

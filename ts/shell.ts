@@ -103,6 +103,11 @@ function placeOf(path: Uint8Array, what: string): Omit<PipeParts, 'host' | 'via'
   };
 }
 
+/** Whether a path of a pipe's other end begins with a slash, which the parts of a place leave out. */
+export function isWhole({ root, via }: { readonly root: string; readonly via?: Via }): boolean {
+  return via !== undefined && root === FILES;
+}
+
 /**
  * Takes `[user@]host:path` apart, as rsync has it: a colon before the first slash. Nothing for a local path. `host` is the
  * one of the operand before, which `:path` stands for.

@@ -7,8 +7,8 @@ import type { ExecutionContext } from 'ava';
 import { type Ended, start } from './process.js';
 import { program } from './product.js';
 import type { Random } from './random.js';
-import type { Setup } from './setup.js';
 import { walk } from './walk.js';
+import type { Place } from './ways.js';
 
 /** Every entry below `root`: what it is, what it holds, whose it is, and which other names it has. */
 export function shape(root: string): Record<string, string> {
@@ -39,6 +39,9 @@ function lines(output: string): string[] {
   );
 }
 
+/** Where a run goes: between two folders here, to what is reached, from it. */
+type Way = 'local' | 'push' | 'pull';
+
 export interface Case {
   /** A folder of which each run gets a copy, as its working directory. */
   readonly model: string;
@@ -50,7 +53,7 @@ export interface Case {
   readonly destination?: string;
   /** The words before each command, as of `setpriv`. */
   readonly as?: readonly string[];
-  readonly ways?: readonly ('local' | 'push' | 'pull')[];
+  readonly ways?: readonly Way[];
 }
 
 /** What a file holds that says which version it is of, by its first line and by its size. */
@@ -65,9 +68,12 @@ export function copied(from: string, to: string): string {
   return to;
 }
 
-/** Runs the same flags by rsync and by the command, here, to a server and from it, and asserts that they do the same. */
-export async function besideRsync(t: ExecutionContext, setup: Setup, given: Case): Promise<Ended[]> {
-  const { work, served, url, client: user } = setup;
+/**
+ * Runs the same flags by rsync and by the command, here, to what is reached and from it, and asserts that they do the same. Where
+ * a command leads there, it leads rsync there too.
+ */
+export async function besideRsync(t: ExecutionContext, place: Place, given: Case): Promise<Ended[]> {
+  const { work, served, url, rsh, client: user } = place;
   const {
     model,
     flags,
@@ -78,24 +84,33 @@ export async function besideRsync(t: ExecutionContext, setup: Setup, given: Case
     ownFlags = [],
   } = given;
   runs += 1;
+  const run = runs;
   // Others are to get through to it.
   for (const path of [dirname(work), work]) chmodSync(path, 0o755);
-  const judge = copied(model, `${work}/judge${runs}`);
-  const [first, ...rest] = [...as, 'rsync', ...flags, ...sources, destination];
-  const expected = spawnSync(first, rest, { cwd: judge, encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
-  const wanted = shape(judge);
+  /** The words of a run: each end by a name of its own where it is not here. */
+  const ends = (way: Way, there: (path: string) => string): string[] => [
+    ...(way === 'pull' ? sources.map(there) : sources),
+    way === 'push' ? there(destination) : destination,
+  ];
+  const judged = (way: Way) => {
+    const judge = copied(model, `${served}/judge-${way}${run}`);
+    const over = way === 'local' || rsh === undefined ? [] : ['-e', rsh];
+    const [first = '', ...rest] = [...as, 'rsync', ...over, ...flags, ...ends(way, (path) => `box:${judge}/${path}`)];
+    const ran = spawnSync(first, rest, { cwd: judge, encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+    return { ...ran, wanted: shape(judge) };
+  };
+  const locally = rsh === undefined ? judged('local') : undefined;
   const all: Ended[] = [];
   for (const way of ways) {
-    const base = copied(model, `${served}/${way}${runs}`);
-    const remote = (path: string): string => url(`${way}${runs}/${path}`);
-    const from = way === 'pull' ? sources.map(remote) : sources;
-    const to = way === 'push' ? remote(destination) : destination;
-    const [command, ...words] = [...as, process.execPath, program, ...flags, ...ownFlags, ...from, to];
-    const ran = await start(t, command, words, { cwd: base, env: { ...user.env, SPARSYNC_GUARDS: 'off' } }).ended;
+    const expected = locally ?? judged(way);
+    const base = copied(model, `${served}/${way}${run}`);
+    const words = [...flags, ...ownFlags, ...ends(way, (path) => url(`${way}${run}/${path}`))];
+    const [command = '', ...rest] = [...as, process.execPath, program, ...words];
+    const ran = await start(t, command, rest, { cwd: base, env: { ...user.env, SPARSYNC_GUARDS: 'off' } }).ended;
     const label = `${way}: ${[...flags, ...ownFlags].join(' ')}`;
     t.is(ran.code, expected.status, `${label}: ${ran.stderr}; rsync: ${expected.stderr}`);
     t.deepEqual(lines(ran.stdout), lines(expected.stdout), `${label}: ${ran.stderr}`);
-    t.deepEqual(shape(base), wanted, `${label}: ${ran.stderr}`);
+    t.deepEqual(shape(base), expected.wanted, `${label}: ${ran.stderr}`);
     all.push(ran);
   }
   return all;

@@ -5,8 +5,8 @@ import type { ExecutionContext } from 'ava';
 
 import { startCli } from './cli.js';
 import type { Random } from './random.js';
-import type { Setup } from './setup.js';
 import { dir } from './temp.js';
+import type { Place } from './ways.js';
 
 /** Makes a file with a time that says which one it is. */
 export function file(path: string, content = path.replace(/.*\//, '')): void {
@@ -53,7 +53,7 @@ export function differs(judge: string, made: string, anyTime = false): string {
 /** Runs cases from the folder `from` of the setup and its copy at the server, and compares trees and exit codes. */
 export async function asRsync(
   t: ExecutionContext,
-  { work, served, url, client: user }: Setup,
+  { work, served, url, client: user }: Place,
   cases: readonly LinkCase[],
 ): Promise<void> {
   for (const [index, { flags, source, fill, ways = WAYS, judgeFlags = flags, anyTime }] of cases.entries()) {

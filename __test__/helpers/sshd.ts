@@ -41,11 +41,14 @@ export interface Elsewhere {
   readonly inside: readonly string[];
 }
 
-/** An sshd of its own on loopback, for the user of this process, with the other end in its `PATH` unless told otherwise. */
+/**
+ * An sshd of its own on loopback, for the user of this process, with the other end in its `PATH` unless told otherwise; where the
+ * connection is `shared`, every session goes over one, as with ControlMaster.
+ */
 export async function startSshd(
   t: ExecutionContext,
   work: string,
-  options: { bare?: boolean; elsewhere?: Elsewhere } = {},
+  options: { bare?: boolean; elsewhere?: Elsewhere; shared?: boolean } = {},
 ): Promise<Sshd> {
   const { address, inside } = options.elsewhere ?? { address: '127.0.0.1', inside: [] };
   const folder = dir(work, 'sshd');
@@ -70,6 +73,7 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
+MaxSessions 100
 SetEnv PATH=${bin}:/usr/bin:/bin XDG_CACHE_HOME=${folder}/cache
 `,
   );
@@ -87,12 +91,18 @@ SetEnv PATH=${bin}:/usr/bin:/bin XDG_CACHE_HOME=${folder}/cache
   UserKnownHostsFile ${folder}/known
   StrictHostKeyChecking accept-new
   LogLevel ERROR
-`,
+${options.shared === true ? `  ControlPath ${folder}/shared\n` : ''}`,
   );
+  const rsh = `ssh -F ${folder}/client`;
+  if (options.shared === true) {
+    const master = start(t, 'ssh', ['-F', `${folder}/client`, '-M', '-N', 'box']);
+    await until('the shared connection', () => existsSync(`${folder}/shared`) || master.over());
+    if (master.over()) throw new Error(master.stderr());
+  }
   return {
     port,
     user: userInfo().username,
-    rsh: `ssh -F ${folder}/client`,
+    rsh,
     authorize: allowed,
     bin,
     log: daemon.stderr,

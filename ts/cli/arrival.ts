@@ -5,6 +5,7 @@ import { isDirectory, meansContent, place } from '../placement.js';
 import type { Ends, RemoteProbe } from '../placement.js';
 import { transferSettings } from '../settings.js';
 import type { TransferOptions } from '../options.js';
+import { isWhole } from '../shell.js';
 import type { Target } from '../target.js';
 import { safeBytes } from './names.js';
 
@@ -75,7 +76,8 @@ export async function madeLine(
 
 /** The line that says that the directory of a destination was made. */
 export function madeTopLine({ destination }: Ends): string {
-  return `created directory ${safeBytes(destination.path).replace(/(?<=.)\/+$/, '')}`;
+  const slash = destination.kind === 'remote' && isWhole(destination) ? '/' : '';
+  return `created directory ${slash}${safeBytes(destination.path).replace(/(?<=.)\/+$/, '')}`;
 }
 
 function isThere(path: string): boolean {

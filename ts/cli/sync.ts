@@ -8,7 +8,7 @@ import type { ConnectOptions, TransferOptions } from '../options.js';
 import { profileLine } from '../profile.js';
 import { joinBytes } from '../paths.js';
 import { isDirectory, remoteEnd } from '../placement.js';
-import type { Ends } from '../placement.js';
+import type { Ends, RemoteProbe } from '../placement.js';
 import { sync } from '../sync.js';
 import type { RemoteTarget, Target } from '../target.js';
 import type { Account } from './account.js';
@@ -206,7 +206,7 @@ class SyncRun {
       remoteListOf(this.#flags) === undefined
         ? asked
         : await (await import('./remote-list.js')).withRemoteList(this.#flags, given, connection, asked);
-    const probe = remembered((remote) => isRemoteDirectory(connection, remote));
+    const probe = remembered((remote) => remoteKind(connection, remote));
     const carriesDirectories =
       transfer.recursive === true || transfer.dirs === true || transfer.filesFrom !== undefined;
     const ends = carriesDirectories ? given : await this.#withoutDirectories(given, probe);
@@ -253,7 +253,7 @@ class SyncRun {
   }
 
   /** Begins to tell. Where nothing is to be told but what is left out, that is made only when something is. */
-  async #openAccount(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<void> {
+  async #openAccount(ends: Ends, transfer: TransferOptions, probe: RemoteProbe): Promise<void> {
     const { nonreg: _, ...others } = this.#info;
     this.#isTelling =
       this.#lists ||
@@ -267,7 +267,7 @@ class SyncRun {
     if (this.#isTelling) await (await this.#account()).begin();
   }
 
-  async #accountOf(ends: Ends, transfer: TransferOptions, probe: Probe): Promise<Account> {
+  async #accountOf(ends: Ends, transfer: TransferOptions, probe: RemoteProbe): Promise<Account> {
     const { accountOf } = await import('./account.js');
     if (transfer.readBatch !== undefined) ends = { ...ends, sources: [{ kind: 'local', path: Buffer.from('/') }] };
     const told = { flags: this.#flags, info: this.#info, lists: this.#lists, log: this.#log, progress: this.#progress };
@@ -275,7 +275,7 @@ class SyncRun {
   }
 
   /** What is left without -r: the sources that are no directories. */
-  async #withoutDirectories({ sources, destination }: Ends, probe: Probe): Promise<Ends | undefined> {
+  async #withoutDirectories({ sources, destination }: Ends, probe: RemoteProbe): Promise<Ends | undefined> {
     const kept: Target[] = [];
     for (const source of sources) {
       if (!(await isDirectory(source, probe))) kept.push(source);
@@ -408,9 +408,6 @@ class SyncRun {
   }
 }
 
-/** Looks whether a remote path is a directory. */
-type Probe = (remote: RemoteTarget) => Promise<boolean>;
-
 /** The path of a target as a kept connection takes it: root, path and slash. */
 function remotePath(target: RemoteTarget): Uint8Array {
   const [above, below] = [target.path.subarray(0, target.anchor), target.path.subarray(target.anchor)];
@@ -420,8 +417,8 @@ function remotePath(target: RemoteTarget): Uint8Array {
 }
 
 /** Asks once for each path: an answer takes a round trip. */
-function remembered(probe: Probe): Probe {
-  const known = new Map<string, Promise<boolean>>();
+function remembered(probe: RemoteProbe): RemoteProbe {
+  const known = new Map<string, ReturnType<RemoteProbe>>();
   return (remote) => {
     const path = Buffer.from(remotePath(remote)).toString('latin1');
     const answer = known.get(path) ?? probe(remote);
@@ -430,13 +427,14 @@ function remembered(probe: Probe): Probe {
   };
 }
 
-async function isRemoteDirectory(connection: Connection | undefined, remote: RemoteTarget): Promise<boolean> {
+/** Of what is not there, or may not be known, the run itself will tell. */
+const UNKNOWN: readonly string[] = ['ERR_SPARSYNC_NOT_FOUND', 'ERR_SPARSYNC_IO', 'ERR_SPARSYNC_SCOPE'];
+
+async function remoteKind(connection: Connection | undefined, remote: RemoteTarget): ReturnType<RemoteProbe> {
   try {
-    const found = await connection?.stat(remotePath(remote));
-    return found?.kind === 'directory';
+    return (await connection?.stat(remotePath(remote)))?.kind;
   } catch (error) {
-    if (error instanceof SparsyncError && (error.code === 'ERR_SPARSYNC_NOT_FOUND' || error.code === 'ERR_SPARSYNC_IO'))
-      return false;
+    if (error instanceof SparsyncError && UNKNOWN.includes(error.code)) return undefined;
     throw error;
   }
 }
