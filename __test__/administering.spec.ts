@@ -1,4 +1,5 @@
 // What an administrator does by a program as by the command: a server in the background, what it offers, whom it trusts.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import test from 'ava';
@@ -7,6 +8,7 @@ import {
   AccessError,
   ConfigError,
   connect,
+  ConnectionError,
   HostKeyError,
   list,
   NotFoundError,
@@ -50,6 +52,9 @@ test('a program starts a server that outlives it, finds it, and stops it', async
   const bad = await failure(t, startServer(['--root', `root=${work}/none`, ...allow], { pidFile }), ConfigError);
   t.is(bad.details['exitCode'], exit.usage);
   t.regex(bad.message, /the server has ended: .*none/s);
+  spawnSync('mkfifo', [`${work}/fifo`]);
+  const never = startServer([...flags, '--client-ca', `${work}/fifo`], { pidFile, startTimeoutMs: 300 });
+  t.is((await failure(t, never, ConnectionError)).code, 'ERR_SPARSYNC_TIMEOUT');
 });
 
 test('what a key may see of a server is listed, by the command and by a program', async (t) => {

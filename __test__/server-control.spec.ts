@@ -1,6 +1,16 @@
 // A server in the background: known by its pid file, and never taken for another process.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -36,7 +46,7 @@ test('a server starts in the background, says where it is, serves, and stops', a
   const started = await begin();
   t.is(started.code, exit.ok, started.stderr);
   const [, address = '', key = ''] =
-    /^listening on (\S+) with key (\S+), process \d+, roots root,/.exec(started.stdout) ?? [];
+    /^serving root on (\S+)\. {2}Server key (\S+)\. {2}Process \d+, since \S+, log \S+\.$/m.exec(started.stdout) ?? [];
   t.is(key, admin.publicKey);
   const number = pid();
   const status = await server('status', '--json');
@@ -81,6 +91,23 @@ test('a server that does not start says why, as it does in the foreground', asyn
   t.regex(ended.stderr, /error\[ERR_SPARSYNC_\w+\].*nowhere/);
   t.false(existsSync(pidFile));
   t.is((await server('start', '--root', 'x')).code, exit.usage);
+  // Nobody writes to it, so that it is read for ever.
+  spawnSync('mkfifo', [`${work}/fifo`]);
+  const forever = ['--root', `root=${work}`, '--listen', '127.0.0.1:0', '--client-ca', `${work}/fifo`];
+  for (const timeout of [['--start-timeout=1'], ['--start-timeout', '1']]) {
+    const late = await server('start', ...forever, ...timeout);
+    t.is(late.code, exit.timeout, late.stderr);
+    t.regex(late.stderr, /did not listen within 1 seconds/);
+    t.false(existsSync(pidFile));
+  }
+  const isLeft = (pid: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`${work}/fifo`);
+    } catch {
+      return false;
+    }
+  };
+  await until('it to be gone', () => !readdirSync('/proc').some((pid) => /^\d+$/.test(pid) && isLeft(pid)));
   t.is((await server('start', '--print-unit')).code, exit.usage);
 });
 

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 
 import { builtin } from './builtin.js';
 import { captureCallSite } from './callsite.js';
-import { argument, checkOptions, instance, listOf, text } from './check.js';
+import { argument, checkOptions, instance, integer, listOf, text } from './check.js';
 import type { Checks } from './check.js';
 import { ConfigError, ConnectionError, IoError, PlatformError, ioError, makeError } from './errors.js';
 import { defaultPidFile, refuseRunning, runningServer, startOf } from './pid-file.js';
@@ -40,11 +40,20 @@ export interface PidFileOptions {
 export interface StartServerOptions extends PidFileOptions {
   /** The file that it logs to. Default: `server.log` beside the pid file. */
   logFile?: string | undefined;
+  /** Time in which it has to listen, in milliseconds; it is killed when it does not. Default: `60_000`. Range: 1 to 3,600,000. */
+  startTimeoutMs?: number | undefined;
 }
 
 const PID_FILE_CHECKS: Checks<PidFileOptions> = { pidFile: text('the path of a file') };
 
-const START_CHECKS: Checks<StartServerOptions> = { ...PID_FILE_CHECKS, logFile: text('the path of a file') };
+const START_CHECKS: Checks<StartServerOptions> = {
+  ...PID_FILE_CHECKS,
+  logFile: text('the path of a file'),
+  startTimeoutMs: integer(1, 3_600_000, 'milliseconds'),
+};
+
+/** How long it is waited for a server to listen, unless told otherwise. */
+const START_TIMEOUT_MS = 60_000;
 
 const flagWord = instance<string>(
   (value): value is string => typeof value === 'string' && !value.includes('\0'),
@@ -66,7 +75,8 @@ const TOLD_MAX = 64 * 1024;
  * @param flags - The flags of `sparsync serve`.
  * @returns The server, once it listens.
  * @throws {@link ConfigError} when one runs that is known by the same file, or when it ended at once, with what it said and
- *   `details.exitCode`.
+ *   `details.exitCode` where it had one.
+ * @throws {@link ConnectionError} with `ERR_SPARSYNC_TIMEOUT` when it does not listen in time.
  *
  * @example `const { address } = await startServer(['--root', 'backup=/srv/backup'])`
  */
@@ -75,13 +85,14 @@ export async function startServer(flags: readonly string[], options?: StartServe
     const words = argument(flags, 'flags', listOf(flagWord));
     if (words === undefined) throw new ConfigError('flags are missing: give those of sparsync serve');
     if (words.some((word) => NO_SERVER.test(word))) throw new ConfigError('these flags start no server');
-    const { pidFile = defaultPidFile(), logFile } = checkOptions<StartServerOptions>(options, START_CHECKS, 'options');
-    const started = await startInBackground(commandBeside(), words, { pidFile, logFile });
-    if (!('exitCode' in started)) return toServer(started, resolve(pidFile));
+    const given = checkOptions<StartServerOptions>(options, START_CHECKS, 'options');
+    const { pidFile = defaultPidFile(), logFile, startTimeoutMs } = given;
+    const started = await startInBackground(commandBeside(), words, { pidFile, logFile, startTimeoutMs });
+    if (!('said' in started)) return toServer(started, resolve(pidFile));
     const { exitCode, said } = started;
     throw makeError(`the server has ended: ${said.join('\n')}`, {
       code: 'ERR_SPARSYNC_CONFIG',
-      details: { exitCode },
+      details: exitCode === undefined ? {} : { exitCode },
     });
   });
 }
@@ -138,15 +149,17 @@ function commandBeside(): string {
   });
 }
 
-/** Where what is known of a server stands. */
-export interface ServerFiles {
+/** Where what is known of a server stands, and how long it may take to begin. */
+export interface BackgroundStart {
   readonly pidFile: string;
   readonly logFile: string | undefined;
+  readonly startTimeoutMs: number | undefined;
 }
 
 /** A server that ended instead of listening. */
 export interface NotStarted {
-  readonly exitCode: number;
+  /** None of one that was killed, or that ended as if all were well. */
+  readonly exitCode: number | undefined;
   /** The lines that it wrote. */
   readonly said: readonly string[];
 }
@@ -155,7 +168,7 @@ export interface NotStarted {
 export async function startInBackground(
   program: string,
   words: readonly string[],
-  files: ServerFiles,
+  { startTimeoutMs = START_TIMEOUT_MS, ...files }: BackgroundStart,
 ): Promise<ServerRecord | NotStarted> {
   const pidFile = resolve(files.pidFile);
   refuseRunning(pidFile);
@@ -167,8 +180,15 @@ export async function startInBackground(
     const args = [program, 'serve', ...words, '--json', '--pid-file', pidFile, '--log-file', logFile];
     const { spawn } = builtin('node:child_process');
     const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', log] });
-    const exitCode = await endBeforeReady(child);
-    if (exitCode !== undefined) return { exitCode, said: added(log, before) };
+    const began = await beginningOf(child, startTimeoutMs);
+    if (began === 'late') {
+      child.kill('SIGKILL');
+      throw new ConnectionError(`the server did not listen within ${startTimeoutMs / 1000} seconds`, {
+        code: 'ERR_SPARSYNC_TIMEOUT',
+        details: { said: added(log, before).join('\n'), logFile },
+      });
+    }
+    if (began !== 'ready') return { ...began, said: added(log, before) };
   } finally {
     closeSync(log);
   }
@@ -189,20 +209,23 @@ function openLog(path: string, isNamed: boolean): number {
 /** Flags with which the command says something and ends. */
 const NO_SERVER = /^--(?:help|print-unit|version)$/;
 
-/** The exit code of a server that ends without one of its own. */
-const NO_CODE = 70;
+type Beginning = 'ready' | 'late' | Pick<NotStarted, 'exitCode'>;
 
-/** Waits until a server says that it listens; the exit code of one that ends before. */
-function endBeforeReady(child: ChildProcess): Promise<number | undefined> {
-  return new Promise((done, fail) => {
-    child.once('error', fail);
-    child.once('exit', (code) => done(code === 0 || code === null ? NO_CODE : code));
-    child.stdout?.once('data', () => {
-      child.unref();
-      child.stdout?.destroy();
-      done(undefined);
+/** Waits until a server says that it listens, or ends before. */
+async function beginningOf(child: ChildProcess, limitMs: number): Promise<Beginning> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise((done, fail) => {
+      timer = setTimeout(() => done('late'), limitMs);
+      child.once('error', fail);
+      child.once('exit', (code) => done({ exitCode: code === 0 || code === null ? undefined : code }));
+      child.stdout?.once('data', () => done('ready'));
     });
-  });
+  } finally {
+    clearTimeout(timer);
+    child.unref();
+    child.stdout?.destroy();
+  }
 }
 
 /** The lines that a file got since it had so many bytes. */

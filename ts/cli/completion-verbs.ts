@@ -8,6 +8,7 @@ import {
   LIST_FLAGS,
   PROFILE_FLAGS,
   SERVE_FLAGS,
+  START_FLAGS,
   TRUST_FLAGS,
 } from './flags.js';
 import type { Flag } from './parse.js';
@@ -34,7 +35,7 @@ const verb = (flags: readonly Flag[], ...words: string[]): CompletedVerb => ({
 export const COMPLETED: Readonly<Record<Verb | 'sync', CompletedVerb>> = {
   sync: verb(SYNC_FLAGS),
   serve: verb(SERVE_FLAGS),
-  server: verb(SERVE_FLAGS, 'start', 'status', 'stop'),
+  server: verb(START_FLAGS, 'start', 'status', 'stop'),
   invite: verb(INVITE_FLAGS),
   join: verb(JOIN_FLAGS),
   keys: verb(KEYS_FLAGS, 'list', 'show', 'revoke'),

@@ -285,7 +285,17 @@ export const DOCTOR_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, 
 /** Flags of `list`. */
 export const LIST_FLAGS: readonly Flag[] = [...CONNECTING_FLAGS, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
-/** Flags of `server`. */
+export const START_TIMEOUT_FLAG: Flag = {
+  name: 'start-timeout',
+  value: 'SECONDS',
+  category: SERVER,
+  help: 'time in which the server has to listen; it is ended when it does not (default: 60)',
+};
+
+/** Flags of `server start`. */
+export const START_FLAGS: readonly Flag[] = [...SERVE_FLAGS, START_TIMEOUT_FLAG];
+
+/** Flags of `server status` and `server stop`. */
 export const SERVER_FLAGS: readonly Flag[] = [PID_FILE_FLAG, CONFIG_FLAG, JSON_FLAG, HELP_FLAG];
 
 /** Flags of `completion`. */

@@ -6,7 +6,8 @@ import { defaultPidFile, runningServer } from '../pid-file.js';
 import type { ServerRecord } from '../pid-file.js';
 import { configuredFlags } from './configured.js';
 import { EXIT } from './exit-codes.js';
-import { SERVER_FLAGS, SERVE_FLAGS } from './flags.js';
+import { SERVER_FLAGS, SERVE_FLAGS, START_FLAGS, START_TIMEOUT_FLAG } from './flags.js';
+import { millisecondsOf } from './flag-values.js';
 import { verbHelp } from './help.js';
 import { JSON_SCHEMA, printJson } from './json.js';
 import { safe } from './names.js';
@@ -55,26 +56,37 @@ async function tell(server: ServerRecord, running: boolean, pidFile: string, jso
   }
   if (!running) return print(`process ${pid} has ended`);
   const log = logFile === undefined ? [] : [`log ${logFile}`];
-  const parts = [`listening on ${address} with key ${publicKey}`, `process ${pid}`, `roots ${roots.join(' ')}`];
-  return print(safe([...parts, `since ${since}`, ...log].join(', ')));
+  const parts = [`Process ${pid}`, `since ${since}`, ...log];
+  return print(safe(`serving ${roots.join(', ')} on ${address}.  Server key ${publicKey}.  ${parts.join(', ')}.`));
 }
 
 async function start(words: readonly Word[]): Promise<number> {
-  const flags = await configuredFlags(SERVE_FLAGS, words, { tables: { server: SERVE_FLAGS } });
+  const flags = await configuredFlags(START_FLAGS, words, { tables: { server: SERVE_FLAGS } });
   if (flags.on('help')) {
-    await print(verbHelp('server start --root NAME=PATH [OPTIONS]', PURPOSE, SERVE_FLAGS));
+    await print(verbHelp('server start --root NAME=PATH [OPTIONS]', PURPOSE, START_FLAGS));
     return EXIT.ok;
   }
   if (flags.on('print-unit')) throw new ConfigError('--print-unit is for serve: a system manager starts it by itself');
   const pidFile = resolve(flags.text('pid-file') ?? defaultPidFile());
-  const files = { pidFile, logFile: flags.text('log-file') };
-  const started = await startInBackground(process.argv[1] ?? '', words.map(argument), files);
-  if ('exitCode' in started) {
+  const startTimeoutMs = millisecondsOf(flags, START_TIMEOUT_FLAG.name, 1);
+  const own = withoutTimeout(words.map(argument));
+  const started = await startInBackground(process.argv[1] ?? '', own, {
+    pidFile,
+    logFile: flags.text('log-file'),
+    startTimeoutMs,
+  });
+  if ('said' in started) {
     for (const line of started.said) note(line);
-    return started.exitCode;
+    return started.exitCode ?? EXIT.internal;
   }
   await tell(started, true, pidFile, flags.on('json'));
   return EXIT.ok;
+}
+
+/** The words that `serve` has as well. */
+function withoutTimeout(words: readonly string[]): string[] {
+  const flag = `--${START_TIMEOUT_FLAG.name}`;
+  return words.filter((word, at) => word !== flag && words[at - 1] !== flag && !word.startsWith(`${flag}=`));
 }
 
 /** What a program can be given as an argument; Node takes no bytes. */
