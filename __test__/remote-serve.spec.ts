@@ -114,7 +114,7 @@ test('its log has the lines of the command, in both forms', async (t) => {
     const ended = await server.stop();
     t.is(ended.stderr.replaceAll(/^(on the client|then, for|\(without).*\n/gm, ''), '');
     // What differs from one to another, and the order of what two threads say.
-    return readFileSync(log, 'utf8')
+    return `${ended.stdout.replace(/ \(.*\)\.$/m, ' (WHERE).').replaceAll(name, 'NAME')}${readFileSync(log, 'utf8')}`
       .split('\n')
       .map((line) =>
         line

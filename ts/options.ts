@@ -269,8 +269,8 @@ export interface ConnectOptions {
   remotePath?: string | undefined;
   /**
    * Puts `sparsync-remote` at the other end when it is missing there, over the same connection: into the cache folder of the user, under
-   * a name that says its content, which is verified before each use; with `'temp'` for this one run. For ssh, and for the
-   * commands of a {@link CommandPlace}.
+   * a name that says its content, which is verified before each use; with `'temp'` for this one run. For ssh, for a remote shell of
+   * another name, and for the commands of a {@link CommandPlace}.
    *
    * Default: `false`, which says what to do.
    *

@@ -64,29 +64,39 @@ export function startScript(programs: readonly RemoteProgram[], bootstrap: Boots
     '[ -x "$f" ] && whole "$f" && exec "$f" --stdio',
   ];
   if (bootstrap === false) return [...steps, 'echo "sparsync-remote: not found" >&2', 'exit 127'].join('; ');
-  const [folder, file, last] =
-    bootstrap === 'temp'
-      ? [
-          ':',
-          `t=$(mktemp "\${TMPDIR:-/tmp}/sparsync-remote.${PLACEHOLDER}") || exit 3`,
-          'exec "$t" --stdio --temporary',
-        ]
-      : ['mkdir -p "$d" || exit 3', 't="$f.$$"', 'mv -f "$t" "$f" && exec "$f" --stdio'];
   return [
     ...steps,
     'echo "SPSY-NEED $(uname -s) $m"',
     '[ -n "$s" ] || exit 3',
+    'bad() { echo "what arrived is not what was sent, or sha256sum is missing" >&2; exit 4; }',
     'u=$(umask); umask 077',
-    folder,
-    file,
-    'trap "rm -f \\"$t\\"" EXIT; trap "exit 3" HUP INT PIPE TERM',
-    'head -c "$n" >"$t"; whole "$t" || { echo "what arrived is not what was sent, or sha256sum is missing" >&2; exit 4; }',
-    // What the program makes is made under the umask of the account.
-    `chmod 700 "$t" && umask "$u" && ${last}`,
+    ...(bootstrap === 'temp' ? FOR_ONE_RUN : FOR_GOOD),
   ].join('; ');
 }
 
-/** A word for the shell of a remote host. */
-export function quoted(script: string): string {
-  return `sh -c '${script}'`;
+/** The file has lost its name before anything is in it, so that nothing can leave it there. */
+const FOR_ONE_RUN = [
+  `t=$(mktemp "\${TMPDIR:-/tmp}/sparsync-remote.${PLACEHOLDER}") || exit 3`,
+  'chmod 700 "$t"; exec 3>"$t" 4<"$t"; rm -f "$t"',
+  'head -c "$n" >&3; exec 3>&-; t=/proc/self/fd/4; whole "$t" || bad',
+  // What the program makes is made under the umask of the account.
+  'umask "$u"; exec "$t" --stdio',
+];
+
+/** What a killed shell of this machine has left of an earlier try is removed: its number is that of no process. */
+const FOR_GOOD = [
+  'mkdir -p "$d" || exit 3',
+  't="$f.$(uname -n)"; for o in "$t".*; do kill -0 "${o##*.}" 2>/dev/null || rm -f "$o"; done; t="$t.$$"',
+  'trap "rm -f \\"$t\\"" EXIT; trap "exit 3" HUP INT PIPE TERM',
+  'head -c "$n" >"$t"; whole "$t" || bad',
+  // Where programs may not run it is not left.
+  'chmod 700 "$t" && "$t" --version >/dev/null && umask "$u" && mv -f "$t" "$f" && exec "$f" --stdio',
+];
+
+/**
+ * The words that have a POSIX shell run the script at the other end, whether they arrive as words, as by `docker exec`, or as one
+ * line that a shell there reads first, as by ssh: that one runs `sh -c :`, which does nothing, and then the rest.
+ */
+export function startWords(script: string): readonly string[] {
+  return ['sh', '-c', `: ; exec sh -c '${script}'`];
 }

@@ -1,7 +1,7 @@
 import { variable } from './config.js';
 import { ConfigError } from './errors.js';
 import type { NativeBesideOptions } from './native.js';
-import { quoted, remotePrograms, startScript } from './remote-program.js';
+import { remotePrograms, startScript, startWords } from './remote-program.js';
 import type { Bootstrap, RemoteProgram } from './remote-program.js';
 import { nativeRoute, sshRoute } from './route.js';
 import type { Route } from './route.js';
@@ -81,10 +81,7 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
   }
   const plain = [remotePath ?? 'sparsync-remote', '--stdio'];
   if ('command' in via) {
-    const command = { shown: [...via.command, ...plain].join(' '), isSsh: false };
-    if (bootstrap === false) return { ...command, words: [...via.command, ...plain], programs: [] };
-    const programs = remotePrograms();
-    return { ...command, words: [...via.command, 'sh', '-c', startScript(programs, bootstrap)], programs };
+    return startedBy(via.command, plain, { bootstrap, isSsh: false, isSought: bootstrap !== false });
   }
   // ssh reads its own options behind the host too.
   if (remotePath?.startsWith('-') === true) throw new ConfigError('option remotePath cannot begin with "-"');
@@ -92,7 +89,6 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
   const isSsh = isSshItself(shell);
   for (const [name, isGiven] of [
     ['a port', via.port !== undefined],
-    ['bootstrap', bootstrap !== false],
     ['a family of addresses', settings.family !== undefined],
     ['an address to send from', settings.localAddress !== undefined],
   ] as const) {
@@ -100,11 +96,25 @@ export function sessionCommand(host: string, via: Via, settings: ShellSettings):
       throw new ConfigError(`${name} is for ssh alone, and the remote shell is ${shell.join(' ')}`);
   }
   const words = hostWords([...shell, ...sshRoute(settings)], via, host);
+  const isSought = bootstrap !== false || (isSsh && remotePath === undefined);
+  return startedBy(words, plain, { bootstrap, isSsh, isSought });
+}
+
+/** A command behind the words that lead there: the program as it is named, or the script by which it is sought. */
+function startedBy(
+  words: readonly string[],
+  plain: readonly string[],
+  {
+    bootstrap,
+    isSsh,
+    isSought,
+  }: { readonly bootstrap: Bootstrap; readonly isSsh: boolean; readonly isSought: boolean },
+): SessionCommand {
   const shown = [...words, ...plain].join(' ');
-  if (!isSsh || remotePath !== undefined) return { words: [...words, ...plain], shown, programs: [], isSsh };
+  if (!isSought) return { words: [...words, ...plain], shown, programs: [], isSsh };
   const programs = remotePrograms();
   return {
-    words: [...words, quoted(startScript(programs, bootstrap))],
+    words: [...words, ...startWords(startScript(programs, bootstrap))],
     shown,
     programs: bootstrap === false ? [] : programs,
     isSsh,

@@ -13,7 +13,7 @@ export interface Accounts {
 }
 
 /** A view of its own holds every disk that another test has mounted meanwhile, which that test could never take away. */
-const FORGET = `awk '$1 ~ "^/dev/loop|^powercut$" { print $2 }' /proc/mounts | xargs --no-run-if-empty umount --lazy`;
+export const FORGET = `awk '$1 ~ "^/dev/loop|^powercut$" { print $2 }' /proc/mounts | xargs --no-run-if-empty umount --lazy`;
 const SCRIPT = `${FORGET}; mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@"`;
 
 /**

@@ -18,10 +18,14 @@ export const hasSsh: boolean = existsSync(SSHD) && spawnSync('ssh', ['-V']).stat
 export const overSsh: SerialFn | SkipFn = hasSsh ? test.serial : test.serial.skip;
 
 export interface Sshd {
+  /** The daemon, whose sessions are its children. */
+  readonly pid: number;
   readonly port: number;
   readonly user: string;
   /** For `-e`. */
   readonly rsh: string;
+  /** The file of the client's key. */
+  readonly identity: string;
   /** Allows the client's key, with what stands in front of it in the file. */
   readonly authorize: (options: string) => void;
   /** The folder that `PATH` begins with at the other end. */
@@ -48,7 +52,7 @@ export interface Elsewhere {
 export async function startSshd(
   t: ExecutionContext,
   work: string,
-  options: { bare?: boolean; elsewhere?: Elsewhere; shared?: boolean } = {},
+  options: { bare?: boolean; elsewhere?: Elsewhere; shared?: boolean; environment?: string } = {},
 ): Promise<Sshd> {
   const { address, inside } = options.elsewhere ?? { address: '127.0.0.1', inside: [] };
   const folder = dir(work, 'sshd');
@@ -74,7 +78,8 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxSessions 100
-SetEnv PATH=${bin}:/usr/bin:/bin XDG_CACHE_HOME=${folder}/cache
+Subsystem sftp internal-sftp
+SetEnv PATH=${bin}:/usr/bin:/bin ${options.environment ?? `XDG_CACHE_HOME=${folder}/cache`}
 `,
   );
   const [program, ...words] = [...inside, SSHD, '-D', '-e', '-f', `${folder}/config`];
@@ -100,9 +105,11 @@ ${options.shared === true ? `  ControlPath ${folder}/shared\n` : ''}`,
     if (master.over()) throw new Error(master.stderr());
   }
   return {
+    pid: daemon.pid,
     port,
     user: userInfo().username,
     rsh,
+    identity: `${folder}/user`,
     authorize: allowed,
     bin,
     log: daemon.stderr,

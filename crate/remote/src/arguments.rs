@@ -27,11 +27,7 @@ The other end of a sync, on its standard streams; a sync over ssh starts it by i
 pub(crate) enum Asked {
     Help,
     Version,
-    Stdio {
-        options: StdioOptions,
-        /// The executable removes itself.
-        is_temporary: bool,
-    },
+    Stdio(StdioOptions),
     Serve(Box<Serving>),
     ServeHelp,
 }
@@ -42,14 +38,13 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
         return Ok(serve::parse(words)?.map_or(Asked::ServeHelp, |serving| Asked::Serve(Box::new(serving))));
     }
     let mut options = StdioOptions::default();
-    let (mut is_stdio, mut is_temporary) = (false, false);
+    let mut is_stdio = false;
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_bytes() {
             b"--help" => return Ok(Asked::Help),
             b"--version" => return Ok(Asked::Version),
             b"--stdio" => is_stdio = true,
-            b"--temporary" => is_temporary = true,
             b"--no-quic" => options.no_quic = true,
             b"--read-only" => narrow(&mut options, StdioRights::ReadOnly)?,
             b"--append-only" => narrow(&mut options, StdioRights::AppendOnly)?,
@@ -66,11 +61,7 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Asked, String> {
     if options.root.is_none() && options.rights != StdioRights::All {
         return Err("--read-only and --append-only need --root".to_owned());
     }
-    if is_stdio {
-        Ok(Asked::Stdio { options, is_temporary })
-    } else {
-        Err("--stdio is missing; --help says more".to_owned())
-    }
+    if is_stdio { Ok(Asked::Stdio(options)) } else { Err("--stdio is missing; --help says more".to_owned()) }
 }
 
 fn narrow(options: &mut StdioOptions, rights: StdioRights) -> Result<(), String> {

@@ -287,7 +287,7 @@ fn text(at: SystemTime, level: Level, kind: &str, fields: &Fields) -> String {
 }
 
 /// Each byte that is unsafe to show as `\#ooo`, and so a backslash that would be read as the beginning of that.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let mut out = String::new();
     let octets = |out: &mut String, bytes: &[u8]| {
         for byte in bytes {

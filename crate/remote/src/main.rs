@@ -24,11 +24,9 @@ fn main() -> ExitCode {
     match parse(&words) {
         Ok(Asked::Help) => print(arguments::HELP),
         Ok(Asked::Version) => print(concat!("sparsync-remote ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Asked::Stdio { options, is_temporary }) => {
-            if is_temporary {
-                // The file is not needed any more: the process goes on without its name.
-                let _ = std::env::current_exe().and_then(std::fs::remove_file);
-            }
+        Ok(Asked::Stdio(options)) => {
+            // From a file that has lost its name it would be called by the number of its descriptor.
+            let _ = std::fs::write("/proc/self/comm", "sparsync-remote");
             // What else a system knows its users from is loaded at run time, which a static program cannot do.
             take_accounts_from_files();
             match serve_stdio(&options) {
@@ -39,12 +37,13 @@ fn main() -> ExitCode {
         Ok(Asked::ServeHelp) => print(&serve::help()),
         Ok(Asked::Serve(serving)) => {
             take_accounts_from_files();
-            let served = serving.options().and_then(|options| {
+            let served = serving.options().and_then(|(options, key)| {
                 let log = Arc::new(serving.log()?);
-                let roots: Vec<_> = options.roots.iter().map(|root| root.name.clone()).collect();
+                let roots: Vec<_> = options.roots.iter().map(|root| (root.name.clone(), root.path.clone())).collect();
+                let ports = if options.tcp { "udp+tcp" } else { "udp" };
                 let listening = |server: &Server| {
-                    announce(server);
-                    log.listening(server, &roots.join(" "));
+                    announce(server, &roots, ports, &key);
+                    log.listening(server, &roots.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" "));
                 };
                 let noting = Arc::clone(&log);
                 let note = move |noted: &Noted<'_>| noting.note(noted);
@@ -59,9 +58,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever started this reads the line to learn the port, and may be gone.
-fn announce(server: &Server) {
-    print(&format!("listening on {} with key {}\n", server.local_addr(), server.public_key()));
+/// Says what is served, where and by which key, as the command does. Whoever started this reads the line to learn the port, and
+/// may be gone.
+fn announce(server: &Server, roots: &[(String, Vec<u8>)], ports: &str, key: &str) {
+    let offered: Vec<_> =
+        roots.iter().map(|(name, path)| format!("{} -> {}", log::shown(name.as_bytes()), log::shown(path))).collect();
+    let (address, public_key) = (server.local_addr(), server.public_key());
+    print(&format!("serving {} on {ports} {address}.  Server key {public_key} ({key}).\n", offered.join(", ")));
 }
 
 /// Files are safe at every instant: only leftovers may stay for the next run to sweep.

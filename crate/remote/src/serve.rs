@@ -13,7 +13,7 @@ use sparsync_core::proto::{Durability, is_option};
 use sparsync_core::trust::Identity;
 use sparsync_core::{Error, ErrorKind, Limits, Result, ServedRoot, ServerOptions};
 
-use crate::log::{Level, Log, LogOptions};
+use crate::log::{Level, Log, LogOptions, shown};
 
 /// The flags of the command, one in a line; see `scripts/serve-flags.mjs`.
 const TABLE: &str = include_str!("serve_flags.tsv");
@@ -204,8 +204,8 @@ impl Serving {
         self.all(name).map(text).collect()
     }
 
-    /// The server that was asked for. Its key is made when there is none.
-    pub(crate) fn options(&self) -> Result<ServerOptions> {
+    /// The server that was asked for, and where its key is, for people. That is made when there is none.
+    pub(crate) fn options(&self) -> Result<(ServerOptions, String)> {
         let client_ca_pem = self.last("client-ca").map(|path| pem("client-ca", path)).transpose()?;
         let roots = self.all("root").map(|word| self.root(word)).collect::<Result<Vec<_>>>()?;
         if roots.is_empty() {
@@ -213,8 +213,13 @@ impl Serving {
         }
         let authorized_keys_path = self.authorized_keys(client_ca_pem.is_some())?;
         // Last, so that no key is made for a server that does not begin.
-        let (identity, key_file) = self.identity()?;
-        Ok(ServerOptions {
+        let (identity, key_file, is_new) = self.identity()?;
+        let key = match &key_file {
+            _ if is_new => "created, 0600".to_owned(),
+            Some(path) => shown(path.as_os_str().as_bytes()),
+            None => "from --identity".to_owned(),
+        };
+        let options = ServerOptions {
             listen: self.listen.clone(),
             roots,
             authorized_keys_path,
@@ -232,7 +237,8 @@ impl Serving {
             metrics: false,
             identity,
             key_file,
-        })
+        };
+        Ok((options, key))
     }
 
     /// The log that was asked for.
@@ -292,17 +298,17 @@ impl Serving {
         Ok(usual)
     }
 
-    /// The key, and its file where it has one that may be changed.
-    fn identity(&self) -> Result<(Identity, Option<PathBuf>)> {
+    /// The key, its file where it has one that may be changed, and whether that was made just now.
+    fn identity(&self) -> Result<(Identity, Option<PathBuf>, bool)> {
         let named = self.last("identity");
         if let Some(path) = named.filter(|path| is_stream(path.as_bytes())) {
-            return Ok((Identity::from_pem(&pem("identity", path)?)?, None));
+            return Ok((Identity::from_pem(&pem("identity", path)?)?, None, false));
         }
         let usual = || config_dir().map(|dir| dir.join("key.pem"));
         let path = named.map(PathBuf::from).or_else(usual);
         let path =
             path.ok_or_else(|| config("no home folder is known: set SPARSYNC_CONFIG_DIR, or name --identity"))?;
-        Identity::load_or_create(&path).map(|(identity, _)| (identity, Some(path)))
+        Identity::load_or_create(&path).map(|(identity, is_new)| (identity, Some(path), is_new))
     }
 }
 

@@ -105,6 +105,8 @@ pub(super) struct Command {
     shown: String,
     address: String,
     child: Mutex<Child>,
+    /// Whether the other end may be put there.
+    may_put: bool,
     /// The last that it has said on its standard error.
     stderr: Mutex<Vec<u8>>,
 }
@@ -130,8 +132,13 @@ impl Command {
             .spawn()
             .map_err(cannot)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let command =
-            Arc::new(Self { shown: shown.clone(), address, child: Mutex::new(child), stderr: Mutex::default() });
+        let command = Arc::new(Self {
+            shown: shown.clone(),
+            address,
+            child: Mutex::new(child),
+            may_put: !programs.is_empty(),
+            stderr: Mutex::default(),
+        });
         canceled.starting(&command);
         let piped = |fd: Option<OwnedFd>| fd.ok_or_else(|| Error::internal("a command without a pipe"));
         let (mut from, mut to) = super::descriptors(piped(stdout.map(Into::into))?, piped(stdin.map(Into::into))?)?;
@@ -245,10 +252,17 @@ impl Command {
         let is_missing = status.and_then(|status| status.code()).is_some_and(|code| NOT_RUN.contains(&code));
         let error = if was_heard {
             Error::new(ErrorKind::Closed, format!("{} {how} in the middle of the work", self.shown))
+        } else if is_missing && self.may_put {
+            let why = format!(
+                "{} {how}: there is no sh, or the folder that sparsync-remote is put into may hold no programs (XDG_CACHE_HOME there \
+                 names another one, and TMPDIR for --bootstrap=temp)",
+                self.shown
+            );
+            Error::new(ErrorKind::Config, why).with("reason", "remote-cannot-run".to_owned())
         } else if is_missing {
             let why = format!(
-                "{} {how}: sparsync-remote is not there, or cannot be run (--bootstrap puts it there over ssh; else put it into the \
-                 PATH of the other end, or name it by --rsync-path)",
+                "{} {how}: sparsync-remote is not there, or cannot be run (--bootstrap puts it there; else put it into the PATH of the \
+                 other end, or name it by --rsync-path)",
                 self.shown
             );
             Error::new(ErrorKind::Config, why).with("reason", "remote-missing".to_owned())
