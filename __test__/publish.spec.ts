@@ -1,5 +1,4 @@
 // Trees that are published: --publish, --keep-previous.
-import { spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -11,7 +10,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
@@ -25,6 +23,8 @@ import { program } from './helpers/product.js';
 import { Random, seed } from './helpers/random.js';
 import { canMount, long, mountTmpfs, setup } from './helpers/setup.js';
 import { hasStrace, killedAt } from './helpers/strace.js';
+import { dir } from './helpers/temp.js';
+import { startTreeReader } from './helpers/tree-reader.js';
 import { names } from './helpers/walk.js';
 
 const unfinished = (folder: string): string[] => names(folder).filter((name) => /(?:^|\/)\.sps-/.test(name));
@@ -266,18 +266,13 @@ function version(root: string, number: number): void {
 judged('who looks all the time sees one tree at every look', async (t) => {
   const { work, served, url, access } = await setup(t);
   version(`${served}/d`, 1);
-  const script = fileURLToPath(new URL('./helpers/tree-reader.mjs', import.meta.url));
-  const reader = spawn(process.execPath, [script, `${served}/d`, ...FILES], { stdio: ['pipe', 'pipe', 'inherit'] });
-  let said = '';
-  reader.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  await new Promise((resolve) => void reader.stdout.once('data', resolve));
+  const reader = startTreeReader(t, FILES);
+  await reader.lookAt(`${served}/d`);
   for (let number = 2; number <= 12; number += 1) {
     version(`${work}/s`, number);
     await sync(`${work}/s`, url('d'), { ...access, delete: true, publish: true, keepPrevious: true });
   }
-  reader.stdin.end();
-  await new Promise((resolve) => void reader.once('close', resolve));
-  const { looks, seen } = JSON.parse(said) as { looks: number; seen: Record<string, number> };
+  const { looks, seen } = await reader.end();
   t.true(looks > 20);
   // What is removed while it is held open is older than the one before.
   t.deepEqual(
@@ -288,15 +283,15 @@ judged('who looks all the time sees one tree at every look', async (t) => {
 });
 
 judgedWhere(hasStrace)(
-  'killed at any call it leaves the old or the new tree, and the next run cleans up',
+  'killed at any call it leaves the old or the new tree, who looks all the time sees no other, and the next run cleans up',
   async (t) => {
     const { work, client: user } = await setup(t);
     version(`${work}/s`, 2);
     version(`${work}/old`, 1);
     make(work, { 'old/only/here': '1\n' });
     chmodSync(`${work}/old/a`, 0o600);
-    const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`, `${work}/d/`];
     const outcomes = new Set<string>();
+    const reader = startTreeReader(t, FILES);
     for (const [calls, most, step] of [
       ['mkdirat,linkat', 24, 5],
       ['renameat2,renameat', 12, 1],
@@ -305,25 +300,42 @@ judgedWhere(hasStrace)(
       ['syncfs,fsync', 3, 1],
     ] as const) {
       for (let at = 1; at <= most; at += long ? 1 : step) {
-        for (const name of ['d', 'd.previous']) rmSync(`${work}/${name}`, { recursive: true, force: true });
-        copied(`${work}/old`, `${work}/d`);
-        make(work, { 'd.previous/older/a': '0\n', 'd.previous/b': '0\n' });
-        const ran = await killedAt(t, user, words, { calls, at });
+        // The reader may see nothing of how it is made ready, nor of how it goes.
+        const place = dir(work, `${calls}${at}`);
+        copied(`${work}/old`, `${place}/d`);
+        make(place, { 'd.previous/older/a': '0\n', 'd.previous/b': '0\n' });
+        // Every other time the destination is named by a symlink.
+        symlinkSync('d', `${place}/link`);
+        const words = ['-a', '--delete', '--publish', '--keep-previous', `${work}/s/`];
+        const to = at % 2 === 0 ? `${place}/d/` : `${place}/link/`;
+        await reader.lookAt(to);
+        const ran = await killedAt(t, user, [...words, to], { calls, at });
         const label = `${calls} ${at}`;
-        const found = JSON.stringify(shape(`${work}/d`));
+        const found = JSON.stringify(shape(`${place}/d`));
         const is = (name: string): boolean =>
           found === JSON.stringify(shape(`${work}/${name}`)) ||
-          rsync('-ainc', '--delete', `${work}/${name}/`, `${work}/d/`) === '';
+          rsync('-ainc', '--delete', `${work}/${name}/`, `${place}/d/`) === '';
         t.true(is('old') || is('s'), `${label}: ${found}`);
         outcomes.add(`${ran.signal === null && ran.code === 0 ? 'ended' : 'killed'} ${is('s') ? 'new' : 'old'}`);
         const wasNew = is('s');
-        const next = await cli(t, user, ['-a', '--delete', '--publish', `${work}/s/`, `${work}/d/`]);
+        const next = await cli(t, user, ['-a', '--delete', '--publish', `${work}/s/`, to]);
         t.is(next.code, 0, `${label}: ${next.stderr}`);
-        t.true(is('s') || rsync('-ainc', '--delete', `${work}/s/`, `${work}/d/`) === '', label);
-        t.deepEqual(unfinished(work), [], label);
-        if (wasNew) t.deepEqual(shape(`${work}/d.previous`), shape(`${work}/old`), label);
+        t.true(is('s'), label);
+        t.deepEqual(unfinished(place), [], label);
+        t.true(lstatSync(`${place}/link`).isSymbolicLink(), label);
+        if (wasNew) t.deepEqual(shape(`${place}/d.previous`), shape(`${work}/old`), label);
       }
     }
     t.true(outcomes.has('killed old') && outcomes.has('killed new'), [...outcomes].join(', '));
+    const { looks, seen } = await reader.end();
+    t.log(`${looks} looks: ${JSON.stringify(seen)}`);
+    // The old tree alone is removed, which a reader may hold open meanwhile.
+    const fine = new Set(['1', '2', '1+missing', 'missing']);
+    t.deepEqual(
+      Object.keys(seen).filter((versions) => !fine.has(versions)),
+      [],
+      JSON.stringify(seen),
+    );
+    t.true((seen['1'] ?? 0) > 0 && (seen['2'] ?? 0) > 0);
   },
 );
