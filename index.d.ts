@@ -125,7 +125,7 @@ export declare function knownHost(path: string, host: string, port: number): Arr
 export declare function loadIdentity(keyPath: string): NativeKey
 
 /** What is done to an entry. */
-export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep' | 'backup'
+export type NativeAction = 'create' | 'update' | 'attrs' | 'delete' | 'skip' | 'copy' | 'keep' | 'backup' | 'remove'
 
 /** A client that a file lets in. */
 export interface NativeAuthorizedKey {
@@ -300,6 +300,8 @@ export interface NativeItemDetails {
   mtimeMs: number
   /** Where a symlink leads. */
   target?: Uint8Array
+  /** The digest of a file's content, where the run compares that. */
+  digest?: string
 }
 
 /** A key of this machine. */
@@ -908,6 +910,8 @@ export interface NativeTransfer {
   itemUnchanged: boolean
   /** There is an item for each backup as well. */
   itemBackups: boolean
+  /** There is an item for each entry that was removed at the source as well. */
+  itemRemovals: boolean
   /** The items of what is deleted come before all others. */
   itemDeletionsFirst: boolean
   /** Both ends measure where their time goes, and tell at the end. */

@@ -1,13 +1,24 @@
 // Batches: --write-batch keeps what a run sends, --read-batch sends it to other destinations.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 
 import test from 'ava';
 
-import { ConfigError, PartialSyncError, SparsyncError, sync } from '../dist/index.js';
+import { ConfigError, PartialSyncError, SparsyncError, connect, sync } from '../dist/index.js';
 import { copied, make, shape } from './helpers/beside.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged, judgedWhere, rsync } from './helpers/judge.js';
+import { start, until } from './helpers/process.js';
 import { client, program } from './helpers/product.js';
 import { Random } from './helpers/random.js';
 import { RichTree } from './helpers/rich-tree.js';
@@ -127,10 +138,105 @@ judged('a push writes a batch of what it sends, and a pull refuses to', async (t
   const pulled = await cli(t, user, ['-a', '--write-batch=B', url('one/'), 'two/'], { cwd: work });
   t.deepEqual([pulled.code, existsSync(`${work}/B`), existsSync(`${work}/B.sh`)], [exit.usage, false, false]);
   t.regex(pulled.stderr, /writeBatch takes a source of this machine/);
-  const sent = await cli(t, user, ['-a', '--read-batch=B', url('one/')], { cwd: work });
-  t.is(sent.code, exit.usage);
-  t.regex(sent.stderr, /readBatch takes a destination of this machine/);
 });
+
+judged('a batch is sent to a server as it is applied here, and as rsync would have made that', async (t) => {
+  const { work, served, url, server, client: user, access } = await setup(t);
+  model(work);
+  for (const [at, flags] of [
+    ['-aH', '--delete'],
+    ['-a', '--exclude=d', '-b'],
+    ['-rlptc', '--chmod=go-w'],
+  ].entries()) {
+    for (const name of [`${served}/${at}`, `${work}/first${at}`, `${work}/judge${at}`]) copied(`${work}/one`, name);
+    const env = { SPARSYNC_GUARDS: 'off' };
+    const wrote = await cli(t, user, [...flags, '--write-batch=B', 's/', `first${at}/`], { cwd: work, env });
+    t.is(wrote.code, exit.ok, wrote.stderr);
+    const repeated = flags.filter((flag) => !/^--(?:exclude|chmod)=/.test(flag));
+    const sent = await cli(t, user, [...repeated, '-i', '--read-batch=B', url(`${at}/`)], { cwd: work, env });
+    t.is(sent.code, exit.ok, sent.stderr);
+    spawnSync('rsync', [...flags, 's/', `judge${at}/`], { cwd: work });
+    t.is(difference(`${work}/judge${at}`, `${served}/${at}`), '', flags.join(' '));
+    const again = await cli(t, user, [...repeated, '-i', '--read-batch=B', url(`${at}/`)], { cwd: work, env });
+    t.deepEqual([again.code, again.stdout], [exit.ok, ''], flags.join(' '));
+  }
+  const connection = await connect(url(), access);
+  t.teardown(() => connection.close());
+  const before = shape(served);
+  const whole = readFileSync(`${work}/B`);
+  writeFileSync(`${work}/cut`, whole.subarray(0, whole.length - 1));
+  const cut = await failure(t, connection.push([], 'new', { readBatch: `${work}/cut` }), ConfigError);
+  t.is(cut.details['reason'], 'cut');
+  t.deepEqual(shape(served), before, 'a batch is looked at whole before the server is asked');
+  // What the first destination had was not sent.
+  const partly = await failure(t, connection.push([], 'new', { readBatch: `${work}/B` }), PartialSyncError);
+  t.deepEqual(
+    partly.result.failures.map(({ path, side }) => [path, side]),
+    [['same', 'local']],
+  );
+  t.is(readFileSync(`${served}/new/changed`, 'utf8'), 'changed');
+  const guest = client(work, 'guest');
+  guest.trust(server.port, server.pin);
+  const refused = await cli(t, guest, ['-a', '--read-batch=B', url('new/')], { cwd: work });
+  t.is(refused.code, exit.unauthorized, refused.stderr);
+});
+
+test('a batch comes through standard input, whatever that is, and through a pipe', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  model(work);
+  const writeBatch = `${work}/B`;
+  await sync(`${work}/s`, `${work}/one`, { writeBatch });
+  spawnSync('mkfifo', [`${work}/fifo`]);
+  const words = `'${process.execPath}' '${program}' -a`;
+  const places = ['piped', 'redirected', 'behind', 'named', 'socket'];
+  for (const place of places) copied(`${work}/two`, `${work}/${place}`);
+  copied(`${work}/two`, `${served}/sent`);
+  for (const [label, script, place] of [
+    ['a pipe', `cat B | ${words} --read-batch=- piped/`, 'piped'],
+    ['a file', `${words} --read-batch=- redirected/ < B`, 'redirected'],
+    ['what is behind a line', `(echo first; cat B) | (read line; exec ${words} --read-batch=- behind/)`, 'behind'],
+    ['a named pipe', `cat B > fifo & ${words} --read-batch=fifo named/`, 'named'],
+    ['a pipe to a server', `cat B | ${words} --read-batch=- '${url('sent/')}'`, undefined],
+  ] as const) {
+    const ran = await start(t, 'sh', ['-c', script], { cwd: work, env: user.env }).ended;
+    t.is(ran.code, exit.ok, `${label}: ${ran.stderr}`);
+    const made = place === undefined ? `${served}/sent` : `${work}/${place}`;
+    t.is(readFileSync(`${made}/changed`, 'utf8'), 'changed', label);
+  }
+  // Node gives a child a socket.
+  const { env } = user;
+  const input = readFileSync(writeBatch);
+  const args = [program, '-a', '--read-batch=-', 'socket/'];
+  const ran = spawnSync(process.execPath, args, {
+    cwd: work,
+    input,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+  t.is(ran.status, exit.ok, ran.stderr);
+  t.is(readFileSync(`${work}/socket/changed`, 'utf8'), 'changed');
+  const cut = `head -c ${input.length - 1} B | ${words} --read-batch=- two/`;
+  const before = shape(`${work}/two`);
+  const refused = await start(t, 'sh', ['-c', cut], { cwd: work, env }).ended;
+  t.is(refused.code, exit.usage);
+  t.regex(refused.stderr, /\/dev\/stdin: at byte \d+: the batch is cut short/);
+  t.deepEqual(shape(`${work}/two`), before);
+  const held = start(t, 'sh', ['-c', `exec ${words} --read-batch=fifo two/`], { cwd: work, env });
+  await until('the pipe is open', () => isOpen(held.pid, `${work}/fifo`) || held.over());
+  held.kill('SIGINT');
+  t.is((await held.ended).code, exit.aborted, 'nobody has to write into a pipe for its reader to end');
+});
+
+/** Whether a process has this file open. */
+function isOpen(pid: number, path: string): boolean {
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`) === path;
+    } catch {
+      return false;
+    }
+  });
+}
 
 judged('what the paths of a list are, and under which they arrive, the batch says', async (t) => {
   const work = model(workDir(t));

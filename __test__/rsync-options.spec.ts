@@ -4,11 +4,13 @@ import { spawnSync } from 'node:child_process';
 import test from 'ava';
 
 import { cli, exit } from './helpers/cli.js';
-import { comparable, figures, makeSource } from './helpers/output-corpus.js';
+import { make } from './helpers/beside.js';
+import { STATES, comparable, figures, makeSource } from './helpers/output-corpus.js';
 import { judged } from './helpers/judge.js';
 import { start } from './helpers/process.js';
 import { client } from './helpers/product.js';
 import { startServer } from './helpers/server.js';
+import { setup } from './helpers/setup.js';
 import { dir, workDir } from './helpers/temp.js';
 
 judged('no option that rsync lists is unknown: it does something, or a sentence says why not', async (t) => {
@@ -204,6 +206,116 @@ judged('the exit code is rsync’s', async (t) => {
     const expected = await start(t, 'rsync', words, { cwd: theirs, env }).ended;
     const found = await cli(t, user, words, { cwd: ours, env });
     t.is(found.code, expected.code, `${words.join(' ')}: ${found.stderr} | ${expected.stderr}`);
+  }
+});
+
+/** What a log says, without times and processes. */
+const logged = (path: string): string[] =>
+  readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.replace(/^.*?\] /, ''));
+
+judged('--log-file has what is said besides, as rsync has it, and errors in our own words', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  const masks = figures();
+  for (const [at, options] of [
+    '-avv',
+    '-avvi',
+    '-avvu --max-size=20 --safe-links',
+    '-av --existing --ignore-existing --info=skip',
+    '-dlv',
+    '-a --stats',
+    '-avn',
+    '-aq',
+    '-av --remove-source-files --info=remove',
+    '-avb --info=backup --delete-before',
+  ].entries()) {
+    for (const who of ['theirs', 'ours']) {
+      const base = dir(work, `${who}${at}`);
+      makeSource(`${base}/s`);
+      STATES.changed(`${base}/s`, `${base}/d`);
+      if (!options.includes('--existing')) spawnSync('mkfifo', [`${base}/s/fifo`]);
+      writeFileSync(`${base}/d/extra`, 'x');
+    }
+    const words = [...options.split(' '), '--no-specials', '--log-file=log', 's/', 'd/'];
+    const expected = await start(t, 'rsync', words, { cwd: `${work}/theirs${at}` }).ended;
+    const env = { SPARSYNC_GUARDS: 'off' };
+    const found = await cli(t, user, words, { cwd: `${work}/ours${at}`, env });
+    t.is(found.code, expected.code, `${options}: ${found.stderr}`);
+    const [ours, theirs] = ['ours', 'theirs'].map((who) => {
+      const text = logged(`${work}/${who}${at}/log`).map((line) => line.replace(/^(sent|total size is) .*$/, '$1'));
+      return comparable(text.join('\n'), masks, options).toSorted();
+    });
+    t.deepEqual(ours, theirs, options);
+  }
+  const base = make(`${work}/wrong`, { 's/a': 'a', 's/blocked': 'x', 'd/blocked/full': 'y' });
+  const partly = await cli(t, user, ['-a', '--log-file=log', 's/', 'd/'], { cwd: base, env: { FORCE_COLOR: '1' } });
+  t.is(partly.code, exit.partial);
+  const told = logged(`${base}/log`);
+  t.regex(told.find((line) => line.startsWith('blocked: ')) ?? '', /not empty/);
+  const [sent = -1, end] = [/^sent /, /^error\[ERR_SPARSYNC_PARTIAL\]: /].map((line) =>
+    told.findIndex((each) => line.test(each)),
+  );
+  t.true(sent !== -1 && end === told.length - 2, `what the run ended with comes last, as in rsync: ${told.join('\n')}`);
+  t.is(told.at(-1), '  help: correct what is named above and run it again');
+  const quiet = await cli(t, user, ['-aq', '--log-file=log2', 'none/', 'd/'], { cwd: base });
+  t.is(quiet.code, exit.partial);
+  t.regex(logged(`${base}/log2`).join('\n'), /^error\[/m);
+});
+
+judged('%C is there as in rsync with -c: the digest of what a file holds, and blanks for what is none', async (t) => {
+  const work = workDir(t);
+  const user = client(work);
+  for (const who of ['theirs', 'ours']) {
+    const base = dir(work, who);
+    makeSource(`${base}/s`);
+    STATES.changed(`${base}/s`, `${base}/d`);
+  }
+  writeFileSync(`${work}/ours/s/a`, 'abc');
+  writeFileSync(`${work}/theirs/s/a`, 'abc');
+  const words = ['-acii', '--out-format=[%C] %n', 's/', 'd/'];
+  const expected = await start(t, 'rsync', words, { cwd: `${work}/theirs` }).ended;
+  const found = await cli(t, user, words, { cwd: `${work}/ours` });
+  t.is(found.code, exit.ok, found.stderr);
+  const shape = (text: string): string[] =>
+    text
+      .replaceAll(/\[[0-9a-f]+\]/g, '[digest]')
+      .replaceAll(/\[ +\]/g, '[]')
+      .split('\n');
+  t.deepEqual(shape(found.stdout), shape(expected.stdout));
+  // The digest of these three bytes as the reference of BLAKE3 has it.
+  t.regex(found.stdout, /^\[6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85\] a$/m);
+  const unread = await cli(t, user, ['-a', '--out-format=[%-70C]%n', 's/', 'other/'], { cwd: `${work}/ours` });
+  t.regex(unread.stdout, /^\[ {70}\]a$/m, 'without -c no digest is made ahead');
+});
+
+test('-M takes for the other side what one role alone looks at, and says why it does not take the rest', async (t) => {
+  const { work, served, url, client: user } = await setup(t);
+  make(work, { 's/a': 'a' });
+  dir(served, 'tmp');
+  const pushed = await cli(t, user, ['-a', '-M--temp-dir=/tmp', '-M-K', '-M--no-super', `${work}/s/`, url('d/')]);
+  t.is(pushed.code, exit.ok, pushed.stderr);
+  // The directory is looked for where the receiver is.
+  const missing = await cli(t, user, ['-a', '-M--temp-dir=/none', `${work}/s/`, url('e/')]);
+  t.regex(missing.stderr, /tempDir: .* \(\/none\) \[on the server\]/);
+  const pulled = await cli(t, user, ['-a', '-M--bwlimit=100m', '-M--fake-super', url('d/'), `${work}/back`]);
+  t.is(pulled.code, exit.ok, pulled.stderr);
+  for (const [words, message] of [
+    [['-M--super', url('d/'), `${work}/back`], /does not take --super: a receiver alone looks at it/],
+    [['-M--bwlimit=1m', `${work}/s/`, url('d/')], /does not take --bwlimit: a sender alone looks at it/],
+    [['-M--delete', `${work}/s/`, url('d/')], /does not take --delete: it is no option of one side alone/],
+    [['-M-Kz', `${work}/s/`, url('d/')], /does not take --compress/],
+    [['-M--log-file=x', `${work}/s/`, url('d/')], /a server writes a log of its own/],
+    [['-M--crtimes', `${work}/s/`, url('d/')], /--crtimes is not supported: Linux/],
+    [['-M--nonsense', `${work}/s/`, url('d/')], /unknown flag --nonsense/],
+    [['-Msuper', `${work}/s/`, url('d/')], /begins with a dash/],
+    [['-M--super', `${work}/s/`, `${work}/here/`], /needs another side/],
+  ] as const) {
+    const ended = await cli(t, user, ['-a', ...words]);
+    t.is(ended.code, exit.usage, words.join(' '));
+    t.regex(ended.stderr, message);
   }
 });
 

@@ -50,6 +50,13 @@ export const rows = [
     meaning: 'There is an item for each backup as well.',
   },
   {
+    name: 'itemRemovals',
+    kind: flag(),
+    calls: WRITING,
+    field: { number: 220, at: 'item_removals', optional: true },
+    meaning: 'There is an item for each entry that was removed at the source as well.',
+  },
+  {
     name: 'itemDeletionsFirst',
     kind: flag(),
     calls: WRITING,

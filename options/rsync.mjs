@@ -40,7 +40,7 @@ export const FOREIGN = {
 
 /** What is taken and changes nothing, or only with some values. */
 const ACCEPTED = {
-  debug: 'there is nothing to say',
+  debug: 'but for `flist` and `deltasum`, which say how files are sent, there is nothing to say',
   'no-inc-recursive': 'it changes the first line alone',
   'inc-recursive': 'it is so in any case',
   'block-size': 'what changed is found by content, in chunks whose sizes follow from it',
@@ -62,15 +62,15 @@ const ACCEPTED = {
 
 /** Where docs/rsync.md says what differs, for options that are not the same in every respect. */
 const DIFFERS = {
-  'log-file': 'errors are not in it',
-  'out-format': 'without `%C`',
-  info: 'nothing is said of `copy`, `misc` and `remove`, nor of what a dry run would back up',
-  verbose: 'twice, without what rules hide and what is removed at the source',
+  'log-file': 'errors in our own words',
+  'out-format': '`%C` is BLAKE3, and there with `--checksum` alone',
+  info: 'nothing is said of what a dry run would back up, nor of symlinks that `--copy-unsafe-links` follows; `copy` and `misc` have nothing to say',
+  verbose: 'twice, without what rules hide, and what names several sources share',
   'hard-links': 'which name comes first, and so is shown as sent, is the walk’s order',
-  'remote-option': '`--fake-super` and `--munge-links` alone',
+  'remote-option': 'what one side alone looks at',
   'write-batch': 'a format of our own, of whole files; not with `--remove-source-files`, and not of a pull',
   'only-write-batch': 'as `--write-batch`',
-  'read-batch': 'of batches of our own',
+  'read-batch': 'of batches of our own, all of it before anything is done',
   append: 'what is there is verified',
   'append-verify': 'the same as `--append`',
   delete: 'nothing is removed before everything is known, and a guard speaks first',

@@ -253,7 +253,7 @@ export const rows = [
     short: 'M',
     value: 'OPTION',
     many: true,
-    help: 'give OPTION to the other side alone: --fake-super or --munge-links',
+    help: 'give OPTION to the other side alone: --fake-super, --munge-links, or what one role looks at (-M--super)',
     verify: true,
   },
   {

@@ -10,10 +10,10 @@ import type { Logger } from './logger.js';
 import type { NativeClient, NativeListEntry, NativeStat } from './native.js';
 import { connectSettings, planTransferSettings, transferSettings } from './settings.js';
 import type { ConnectOptions, PlanOptions, TransferOptions } from './options.js';
-import type { ConnectSettings } from './settings.js';
+import type { ConnectSettings, TransferSettings } from './settings.js';
 import { describe, eachSource, joinBytes, pathBytes, textOf } from './paths.js';
 import type { PathLike, Sources } from './paths.js';
-import { checkEnds } from './placement.js';
+import { checkEnds, sourceOf } from './placement.js';
 import type { Ends } from './placement.js';
 import { Plan, prepared } from './plan.js';
 import { taskOf } from './planning.js';
@@ -132,7 +132,8 @@ export class Connection {
    * @example `await connection.push('./site', 'www/site', { delete: true })`
    */
   push(localPath: Sources, remotePath: string | Uint8Array, options?: TransferOptions): SyncJob {
-    return this.#transfer(() => this.#pushEnds(localPath, remotePath), options, captureCallSite());
+    const ends = ({ batch }: TransferSettings): Ends => this.#pushEnds(sourceOf(localPath, batch), remotePath);
+    return this.#transfer(ends, options, captureCallSite());
   }
 
   /**
@@ -242,9 +243,13 @@ export class Connection {
     return this.close();
   }
 
-  #transfer(ends: () => Ends, options: TransferOptions | undefined, site: CallSite): SyncJob {
+  #transfer(ends: (transfer: TransferSettings) => Ends, options: TransferOptions | undefined, site: CallSite): SyncJob {
     const watch = { operation: 'sync', logger: this.#logger } as const;
-    return new SyncJob(new Run(() => taskOf(ends(), this.#link, transferSettings(options), watch), site));
+    const task = (): Task => {
+      const transfer = transferSettings(options);
+      return taskOf(ends(transfer), this.#link, transfer, watch);
+    };
+    return new SyncJob(new Run(task, site));
   }
 
   #pushEnds(localPath: Sources, remotePath: string | Uint8Array): Ends {

@@ -27,7 +27,8 @@ export interface PlanItem extends EntryPath {
   action: Action;
   /** What the entry is, in the source, or for a deletion in the destination. */
   kind: EntryKind;
-  /** Why; at least one, but for what is as it should be (`itemUnchanged`) and for backups (`itemBackups`). */
+  /** Why; at least one, but for what is as it should be (`itemUnchanged`) and for what
+   * becomes a backup (`itemBackups`) or was removed at the source (`itemRemovals`). */
   reasons: Reason[];
   /** Size of the file's content in bytes. Absent for other kinds. */
   size?: number;
@@ -51,6 +52,8 @@ export interface ItemDetails {
   mtimeMs: number;
   /** Where a symlink leads. */
   target?: Uint8Array;
+  /** The BLAKE3 digest of a file's content in hexadecimal digits; only with `compare: 'content'`. */
+  digest?: string;
 }
 
 /** One path was changed (or in a dry run would be). */

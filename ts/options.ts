@@ -1253,6 +1253,15 @@ export interface TransferOptions {
    */
   itemBackups?: boolean | undefined;
   /**
+   * With `removeSourceFiles` there is an item (`remove`) for each entry that was removed at the source, too, behind all others. A server
+   * that does not know it tells none.
+   *
+   * Default: `false`.
+   *
+   * @example `{ removeSourceFiles: true, itemRemovals: true }`
+   */
+  itemRemovals?: boolean | undefined;
+  /**
    * Writes nothing but this file: the plan of what would be done, for `applyPlan`. It is JSON, one object a line, and complete when it
    * has its name.
    *
@@ -1288,7 +1297,8 @@ export interface TransferOptions {
    */
   onlyWriteBatch?: PathLike | undefined;
   /**
-   * Sends what this batch has: the source is an empty list then, and the destination is of this machine. What of the source belongs
+   * Sends what this batch has: the source is an empty list then. A pipe, or `/dev/stdin` for standard input, is read to its end first
+   * (into an unnamed file in the folder for temporary files). What of the source belongs
    * to the run, and which attributes, the batch says; what is deleted, the options of this call. A file that the destination needs
    * and that was not sent when the batch was written fails.
    *

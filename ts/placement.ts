@@ -4,6 +4,7 @@ import type { Stats } from 'node:fs';
 import { ConfigError, SparsyncError } from './errors.js';
 import type { EntryKind } from './events.js';
 import { absolute, baseName, joinBytes, namesContent } from './paths.js';
+import type { Sources } from './paths.js';
 import { relativeSource } from './selection.js';
 import type { FileList } from './selection.js';
 import type { BatchUse } from './settings.js';
@@ -232,13 +233,17 @@ async function placeOne(ends: Ends, settings: PlacementSettings, probe: RemotePr
   };
 }
 
-/** A batch is of sources of this machine, and is read here. */
-function checkBatch({ sources: [source], destination }: Ends, { use }: BatchUse): void {
-  if (use === 'readBatch' && destination.kind === 'remote') {
-    throw new ConfigError(
-      'option readBatch takes a destination of this machine: what is sent to a server is read here',
-    );
+/** The source, which a batch takes the place of. */
+export function sourceOf(source: Sources, batch: BatchUse | undefined): Sources {
+  if (batch?.use !== 'readBatch') return source;
+  if (!Array.isArray(source) || source.length > 0) {
+    throw new ConfigError('option readBatch takes the place of the source: give an empty list');
   }
+  return batch.file;
+}
+
+/** A batch is of sources of this machine. */
+function checkBatch({ sources: [source] }: Ends, { use }: BatchUse): void {
   if (source.kind === 'remote') {
     throw new ConfigError(`option ${use} takes a source of this machine: of a pull the server alone knows what it has`);
   }

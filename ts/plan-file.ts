@@ -22,7 +22,7 @@ const LF = 0x0a;
 
 /** Options that do not decide what is done. */
 const UNDECIDING = new Set(
-  `savePlan applyPlan dryRun profile items whenFull itemDetails itemUnchanged itemBackups itemDeletionsFirst retry stopAt signal lanes bwlimit timeoutMs
+  `savePlan applyPlan dryRun profile items whenFull itemDetails itemUnchanged itemBackups itemRemovals itemDeletionsFirst retry stopAt signal lanes bwlimit timeoutMs
   lockWaitMs compression skipCompress durability preallocate verifyCopies detectRenames checksumCache
   snapshotRead`.split(/\s+/),
 );

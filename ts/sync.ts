@@ -1,14 +1,13 @@
 import { captureCallSite } from './callsite.js';
-import { ConfigError } from './errors.js';
 import { SyncJob } from './job.js';
 import { LOCAL_LINK, oneShotLink } from './link.js';
 import type { Link } from './link.js';
 import { syncSettings } from './settings.js';
 import type { SyncOptions } from './options.js';
-import type { ConnectSettings, TransferSettings } from './settings.js';
+import type { ConnectSettings } from './settings.js';
 import { eachSource } from './paths.js';
 import type { Sources } from './paths.js';
-import { checkEnds } from './placement.js';
+import { checkEnds, sourceOf } from './placement.js';
 import type { Ends } from './placement.js';
 import { taskOf } from './planning.js';
 import { Run } from './run.js';
@@ -44,19 +43,10 @@ export function sync(source: Sources, destination: Location, options?: SyncOptio
   return new SyncJob(
     new Run(() => {
       const { connect, transfer } = syncSettings(options);
-      const ends = parseEnds(sourceOf(source, transfer), destination);
+      const ends = parseEnds(sourceOf(source, transfer.batch), destination);
       return taskOf(ends, linkFor(ends, connect), transfer, { operation: 'sync', logger: connect.logger });
     }, captureCallSite()),
   );
-}
-
-/** The source, which a batch takes the place of. */
-function sourceOf(source: Sources, { batch }: TransferSettings): Sources {
-  if (batch?.use !== 'readBatch') return source;
-  if (!Array.isArray(source) || source.length > 0) {
-    throw new ConfigError('option readBatch takes the place of the source: give an empty list');
-  }
-  return batch.file;
 }
 
 /** Takes both ends apart and rejects those that no run can serve. */

@@ -73,6 +73,7 @@ const OFF = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'itemRemovals',
   'itemDeletionsFirst',
 ] as const;
 
@@ -174,6 +175,7 @@ export const TRANSFER_CHECKS: {
   readonly itemDetails: Check<boolean>;
   readonly itemUnchanged: Check<boolean>;
   readonly itemBackups: Check<boolean>;
+  readonly itemRemovals: Check<boolean>;
   readonly itemDeletionsFirst: Check<boolean>;
   readonly profile: Check<boolean>;
 } = Object.assign(
@@ -237,6 +239,7 @@ export const NOT_IN_PLAN = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'itemRemovals',
   'itemDeletionsFirst',
   'applyPlan',
   'writeBatch',
@@ -302,6 +305,7 @@ export const NOT_IN_VERIFY = [
   'itemDetails',
   'itemUnchanged',
   'itemBackups',
+  'itemRemovals',
   'itemDeletionsFirst',
   'savePlan',
   'applyPlan',
@@ -406,6 +410,7 @@ interface Given {
   itemDetails?: boolean;
   itemUnchanged?: boolean;
   itemBackups?: boolean;
+  itemRemovals?: boolean;
   itemDeletionsFirst?: boolean;
   profile?: boolean;
 }
@@ -505,6 +510,7 @@ export interface EngineOptions {
   itemDetails: boolean;
   itemUnchanged: boolean;
   itemBackups: boolean;
+  itemRemovals: boolean;
   itemDeletionsFirst: boolean;
   profile: boolean;
 }

@@ -1,5 +1,5 @@
 // Written by scripts/closed-sets.mjs from the sources of crate/proto; never edited.
-export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip', 'copy', 'keep', 'backup'] as const;
+export const ACTIONS = ['create', 'update', 'attrs', 'delete', 'skip', 'copy', 'keep', 'backup', 'remove'] as const;
 export const ENTRY_KINDS = [
   'file',
   'directory',

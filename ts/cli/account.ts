@@ -60,7 +60,7 @@ export class Account {
     const { flags, info } = of;
     this.#of = of;
     const format = formatOf(flags);
-    this.#format = format === undefined ? undefined : readFormat(format, 'out-format');
+    this.#format = format === undefined ? undefined : readFormat(format);
     this.#level = numberLevel(flags);
     this.#keeps = flags.times('itemize-changes') > 1 || info.name > 1;
   }
@@ -72,13 +72,14 @@ export class Account {
     await log?.line(pulls ? 'receiving file list' : 'building file list');
     if (info.flist > 0) {
       const [verb, done] = pulls ? ['receiving', 'receiving'] : ['sending', 'building'];
-      if (walksAsItGoes(flags)) await this.#say(`${verb} incremental file list`);
+      if (walksAsItGoes(flags)) await this.#show(`${verb} incremental file list`);
       else if (flags.on('recursive') || flags.on('dirs') || flags.words('files-from').length > 0) {
-        await this.#say(`${done} file list ... done`);
+        await this.#show(`${done} file list ... done`);
+        await log?.line('done');
       }
     }
     if (made !== undefined) await this.#tellMade(made);
-    if (flags.times('verbose') > 1 && !flags.on('quiet') && !this.#of.lists) {
+    if (info.delta > 0 && !this.#of.lists) {
       const isWhole = flags.given('whole-file') ?? direction === 'local';
       this.#delta = `delta-transmission ${isWhole ? 'disabled for local transfer or --whole-file' : 'enabled'}`;
       // Whether the top had to be made at a server its first item says.
@@ -100,6 +101,7 @@ export class Account {
     const values = this.#values(item);
     if (item.action === 'skip') return this.#skipped(item, values.name);
     if (item.action === 'backup') return this.#backedUp(values.name);
+    if (item.action === 'remove') return this.#removed(values.name);
     if (item.action !== 'keep' && (item.action !== 'copy' || item.reasons.length > 0)) await this.#log(item, values);
     if (flags.on('quiet')) return;
     if (item.action === 'delete') return this.#deleted(values);
@@ -110,6 +112,7 @@ export class Account {
     }
     if (this.#format?.itemizes === true) {
       if (!isUnchanged || this.#keeps) await this.#line(item, this.#format.line(values));
+      if (isUnchanged && this.#keeps) await this.#log(item, values);
       return;
     }
     const plain = values.name.replace(/\/$/, '');
@@ -119,7 +122,7 @@ export class Account {
       return;
     }
     if (item.action === 'attrs' && item.kind !== 'directory') {
-      if (info.name > 1) await this.#say(plain);
+      if (info.name > 1) await this.#show(plain);
       return;
     }
     if (this.#format !== undefined) await this.#line(item, this.#format.line(values));
@@ -159,7 +162,7 @@ export class Account {
     await this.#tellDelta();
     await progress?.end();
     if (result.snapshot !== undefined) await this.#tellSnapshot(result.snapshot);
-    if (flags.times('verbose') > 1 && !flags.on('quiet') && direction !== 'pull') {
+    if (info.matches > 0 && direction !== 'pull') {
       const data = result.dryRun ? 0 : result.stats.bytesTransferred;
       await this.#say(`total: matches=0  hash_hits=0  false_alarms=0 data=${data}`);
     }
@@ -171,14 +174,14 @@ export class Account {
     if (info.stats > 0) await this.#say(`\n${lines.join('\n')}`);
     const { stats } = result;
     const brief = `sent ${stats.bytesSent} bytes  received ${stats.bytesReceived} bytes  total size ${totalSize(stats)}`;
-    for (const line of info.stats > 0 ? [...table, ...lines] : [brief]) await log?.line(line);
+    if (info.stats === 0) await log?.line(brief);
   }
 
   async #tellSnapshot({ name, removed }: NonNullable<SyncResult['snapshot']>): Promise<void> {
     const lines = [...removed.map((each) => `removed snapshot ${each}`), `made snapshot ${name}`];
     for (const line of lines) {
       if (this.#of.info.name > 0) await this.#say(line);
-      await this.#of.log?.line(line);
+      else await this.#of.log?.line(line);
     }
   }
 
@@ -193,7 +196,7 @@ export class Account {
     const isTop = item.path === '' && item.kind === 'directory';
     if ((isTop && !this.#of.hasTop) || this.#of.flags.on('quiet')) return;
     const links = this.#of.flags.on('links');
-    await this.#say(listLine(item.kind, this.#values(item), { level: this.#level, links }));
+    await this.#show(listLine(item.kind, this.#values(item), { level: this.#level, links }));
   }
 
   async #backedUp(name: string): Promise<void> {
@@ -208,8 +211,12 @@ export class Account {
 
   async #deleted(values: FormatValues): Promise<void> {
     if (this.#format !== undefined) {
-      await this.#say(this.#format.tellsDeletions ? this.#format.line(values) : `deleting ${values.name}`);
-    } else if (this.#of.info.del > 0 || this.#of.info.name > 0) await this.#say(`deleting ${values.name}`);
+      await this.#show(this.#format.tellsDeletions ? this.#format.line(values) : `deleting ${values.name}`);
+    } else if (this.#of.info.del > 0 || this.#of.info.name > 0) await this.#show(`deleting ${values.name}`);
+  }
+
+  async #removed(name: string): Promise<void> {
+    if (this.#of.info.remove > 0) await this.#say(`sender removed ${name}`);
   }
 
   async #skipped(item: ItemEvent, shown: string): Promise<void> {
@@ -249,10 +256,8 @@ export class Account {
   async #tellMade(line: string): Promise<void> {
     if (this.#toldMade) return;
     this.#toldMade = true;
-    const { info, log, flags } = this.#of;
-    if (flags.on('quiet') || (info.name === 0 && this.#format?.itemizes !== true)) return;
-    await this.#say(line);
-    await log?.line(line);
+    const { info, flags } = this.#of;
+    if (!flags.on('quiet') && (info.name > 0 || this.#format?.itemizes === true)) await this.#say(line);
   }
 
   async #line(item: ItemEvent, line: string): Promise<void> {
@@ -260,9 +265,16 @@ export class Account {
     else await this.#of.progress.transferring(item, line);
   }
 
-  async #say(line: string): Promise<void> {
+  /** Says something on stdout alone: the log has it in a form of its own, or not at all. */
+  async #show(line: string): Promise<void> {
     if (this.#of.progress === undefined) await print(line);
     else await this.#of.progress.say(line);
+  }
+
+  /** Says something on stdout and in the log. */
+  async #say(line: string): Promise<void> {
+    await this.#show(line);
+    for (const each of line.split('\n')) if (each !== '') await this.#of.log?.line(each);
   }
 
   async #log(item: ItemEvent, values: FormatValues): Promise<void> {
@@ -317,6 +329,7 @@ export class Account {
       uid: item.details?.uid ?? 0,
       gid: item.details?.gid ?? 0,
       mtimeMs: item.details?.mtimeMs ?? 0,
+      digest: item.details?.digest,
     };
   }
 }

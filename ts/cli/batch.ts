@@ -21,10 +21,16 @@ export function batchEnds(flags: ParsedFlags): Ends {
   if (read !== undefined) {
     if (flags.operands.length !== 1) throw new ConfigError('--read-batch takes DEST alone: the batch is the source');
     if (flags.on('list-only')) throw new ConfigError('--read-batch and --list-only exclude each other');
-    return endsOf([absolute(bytes(read)), ...flags.operands]);
+    return endsOf([batchPath(read), ...flags.operands]);
   }
   if (flags.operands.length < 2 || flags.on('list-only')) throw new ConfigError('a batch needs SRC and DEST');
   return endsOf(flags.operands);
+}
+
+/** The file of a batch that is read; as with rsync a dash stands for standard input. */
+function batchPath(given: Word): Uint8Array {
+  const path = bytes(given);
+  return path.length === 1 && path[0] === 0x2d ? Buffer.from('/dev/stdin') : absolute(path);
 }
 
 /** As rsync does: beside a batch that was written, a shell script that applies it to the destination that it is given. */
@@ -43,10 +49,12 @@ export function writeScript(flags: ParsedFlags): void {
     else if (flags.spelled(name)) words.push(`--no-${name}`);
   }
   const all = ['sparsync', ...words, joined('--read-batch=', file)].flatMap((word) => [quoted(word), Buffer.from(' ')]);
-  const last = Buffer.concat([Buffer.from('${1:-'), quoted(flags.operands.at(-1) ?? ''), Buffer.from('}\n')]);
+  // A destination that is given is one word, whatever is in it.
+  const first = [Buffer.from('[ $# -gt 0 ] || set -- '), quoted(flags.operands.at(-1) ?? ''), Buffer.from('\n')];
+  const last = Buffer.from('"$1"\n');
   const temporary = Buffer.concat([script, Buffer.from(`.${randomBytes(6).toString('hex')}.tmp`)]);
   try {
-    writeFileSync(temporary, Buffer.concat([...all, last]), { mode: 0o700, flag: 'wx' });
+    writeFileSync(temporary, Buffer.concat([...first, ...all, last]), { mode: 0o700, flag: 'wx' });
     renameSync(temporary, script);
   } catch (error) {
     rmSync(temporary, { force: true });

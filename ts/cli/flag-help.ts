@@ -54,7 +54,7 @@ export const FLAG_HELP: Readonly<Partial<Record<string, FlagHelp>>> = {
   },
   'remote-option': {
     category: 'What is transferred',
-    help: 'give OPTION to the other side alone: --fake-super or --munge-links',
+    help: 'give OPTION to the other side alone: --fake-super, --munge-links, or what one role looks at (-M--super)',
   },
   acls: { category: 'What is transferred', help: 'carry ACLs, where permitted (implies --perms)' },
   devices: { category: 'What is transferred', help: 'make devices, as root and where permitted' },

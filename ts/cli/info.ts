@@ -24,8 +24,13 @@ type InfoWord = keyof typeof INFO;
 // An object's keys are known to be no more than what was written there.
 const WORDS = Object.keys(INFO) as InfoWord[];
 
+/** What is said by a word of `--debug`: how files are sent, and what of their content matched. */
+const SAID_BY_DEBUG = { flist: 'delta', deltasum: 'matches' } as const;
+
+type DebugWord = keyof typeof SAID_BY_DEBUG;
+
 /** How much is told of each. */
-export type InfoLevels = Readonly<Record<InfoWord, number>>;
+export type InfoLevels = Readonly<Record<InfoWord | (typeof SAID_BY_DEBUG)[DebugWord], number>>;
 
 /** What each `-v` adds. */
 const AT_VERBOSITY: readonly (readonly (readonly [InfoWord, number])[])[] = [
@@ -41,7 +46,7 @@ const AT_VERBOSITY: readonly (readonly (readonly [InfoWord, number])[])[] = [
   ],
 ];
 
-/** The words of `--debug`. Nothing here has anything to say to them. */
+/** The words of `--debug`. Nothing here has anything to say to most of them. */
 const DEBUG: ReadonlySet<string> = new Set(
   'acl backup bind chdir connect cmd del deltasum dup exit filter flist fuzzy genr hash hlink iconv io nstr own proto recv send time all none help'.split(
     ' ',
@@ -63,9 +68,22 @@ export function infoLevels(flags: ParsedFlags): InfoLevels {
     else if (word === 'all' || word === 'none') Object.assign(levels, allAt(word === 'none' ? 0 : level));
     else if (word !== 'help') throw unknown('info', word);
   }
-  for (const [word] of given(flags, 'debug')) if (!DEBUG.has(word)) throw unknown('debug', word);
+  const debugged = debugLevels(flags);
   // Only what has gone wrong is left then.
-  return flags.on('quiet') ? allAt(0) : levels;
+  return flags.on('quiet') ? { ...allAt(0), delta: 0, matches: 0 } : { ...levels, ...debugged };
+}
+
+/** What the words of `--debug` say; `-vv` stands for those that have something to say. */
+function debugLevels(flags: ParsedFlags): Record<(typeof SAID_BY_DEBUG)[DebugWord], number> {
+  const standard = flags.times('verbose') > 1 ? 1 : 0;
+  const levels = { delta: standard, matches: standard };
+  for (const [word, level] of given(flags, 'debug')) {
+    if (!DEBUG.has(word)) throw unknown('debug', word);
+    if (word === 'all') levels.delta = levels.matches = level;
+    else if (word === 'none') levels.delta = levels.matches = 0;
+    else if (word === 'flist' || word === 'deltasum') levels[SAID_BY_DEBUG[word]] = level;
+  }
+  return levels;
 }
 
 /** Each word at the same level. */

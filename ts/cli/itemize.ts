@@ -41,7 +41,7 @@ const COLUMNS: readonly (readonly [string, readonly Reason[]])[] = [
  * attributes differ. `undefined` for an item that is not a change.
  */
 export function itemize(item: PlanItem, context: ItemizeContext): string | undefined {
-  if (item.action === 'skip' || item.action === 'backup') return undefined;
+  if (['skip', 'backup', 'remove'].includes(item.action)) return undefined;
   if (item.action === 'delete') return '*deleting  ';
   const kind = KINDS[item.kind];
   const first = firstColumn(item, context);

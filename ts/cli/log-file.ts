@@ -1,5 +1,6 @@
 import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
 
 import { fromNative } from '../errors.js';
 import { moment, readFormat } from './out-format.js';
@@ -17,7 +18,7 @@ export class LogFile {
   #isLost = false;
 
   constructor(path: string, format: string | undefined) {
-    this.#format = format === '' ? undefined : readFormat(format ?? STANDARD, 'log-file-format');
+    this.#format = format === '' ? undefined : readFormat(format ?? STANDARD);
     this.#stream = createWriteStream(path, { flags: 'a', mode: 0o666 });
     this.#stream.on('error', (error) => {
       if (this.#isLost) return;
@@ -32,15 +33,24 @@ export class LogFile {
     if (this.#format !== undefined) await this.line(this.#format.line(values));
   }
 
+  /** Writes what is said on stderr, without its colours. */
+  note(text: string): void {
+    for (const line of stripVTControlCharacters(text).split('\n')) this.#write(line);
+  }
+
   /** Writes a line; waits while the disk is slower. */
   async line(text: string): Promise<void> {
-    if (this.#isLost || this.#stream.destroyed) return;
-    const line = `${moment(Date.now(), ' ')} [${process.pid}] ${text}\n`;
-    if (!this.#stream.write(line)) {
+    if (!this.#write(text)) {
       await new Promise<void>((resolve) => {
         this.#stream.once('drain', resolve).once('close', resolve);
       });
     }
+  }
+
+  /** Whether there is room for more. What comes after the end is not of the run. */
+  #write(text: string): boolean {
+    if (this.#isLost || this.#stream.destroyed || this.#stream.writableEnded) return true;
+    return this.#stream.write(`${moment(Date.now(), ' ')} [${process.pid}] ${text}\n`);
   }
 
   /** Settles when all of it is written, or never will be. */

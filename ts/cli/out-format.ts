@@ -1,4 +1,3 @@
-import { ConfigError } from '../errors.js';
 import { shownNumber } from './numbers.js';
 
 /** What a format can say of an entry. */
@@ -21,6 +20,8 @@ export interface FormatValues {
   readonly uid: number;
   readonly gid: number;
   readonly mtimeMs: number;
+  /** The digest of its content, where the run has made one of it. */
+  readonly digest: string | undefined;
 }
 
 /** A format that is read. */
@@ -33,6 +34,9 @@ export interface Format {
   readonly tellsSizes: boolean;
   readonly line: (values: FormatValues) => string;
 }
+
+/** The digits of a BLAKE3 digest; an entry without one has as many blanks, as in rsync. */
+const DIGEST_DIGITS = 64;
 
 /** One place of a format: how its value is shown. */
 const PLACE = /%('*)(-?\d*)('*)([A-Za-z%])/g;
@@ -53,15 +57,13 @@ const VALUES: Readonly<Record<string, (values: FormatValues, level: number) => s
   t: () => moment(Date.now(), ' '),
   p: () => String(process.pid),
   m: () => '',
+  C: ({ digest = '' }) => digest.padEnd(DIGEST_DIGITS),
   '%': () => '%',
 };
 
 /** Reads a format of `--out-format` or `--log-file-format`. What is no place in it stands for itself, as in rsync. */
-export function readFormat(format: string, flag: string): Format {
+export function readFormat(format: string): Format {
   const letters = [...format.matchAll(PLACE)].map((match) => match[4] ?? '');
-  if (letters.includes('C')) {
-    throw new ConfigError(`--${flag}: %C is not supported: content is hashed with BLAKE3, and not for a list`);
-  }
   return {
     itemizes: letters.includes('i'),
     tellsDeletions: letters.includes('i') || letters.includes('o'),

@@ -12,6 +12,7 @@ let noted: Promise<void> | undefined;
 /** Something that was asked for beside both streams, a file, could not be written. */
 let isFileLost = false;
 const listeners: (() => void)[] = [];
+const noteListeners: ((line: string) => void)[] = [];
 /** What is printed goes to stderr. */
 let isDiverted = false;
 /** The streams of this process that are in use, by descriptor. */
@@ -182,8 +183,14 @@ export function leave(exitCode: number): void {
   if ([...inUse.values()].every((stream) => stream.writableLength === 0 || lost.has(stream))) process.exit();
 }
 
+/** Lets all lines for stderr go to this listener as well. */
+export function onNote(listener: (line: string) => void): void {
+  noteListeners.push(listener);
+}
+
 /** Writes one line to stderr; without a stream, which takes milliseconds to make, where there is none yet. */
 export function note(line: string): void {
+  for (const listener of noteListeners) listener(line);
   tell(`${line}\n`);
 }
 

@@ -13,12 +13,22 @@ import { causesOf, colored, count, size } from './text.js';
 /** The failures that are shown one by one; a disk that is gone would otherwise fill the screen. */
 const FAILURES_SHOWN = 100;
 
-/** Prints an error to stderr and returns the exit code. */
+/** Prints an error to stderr, with the paths that it is about, and returns the exit code. */
 export function printError(thrown: unknown): number {
-  const error = thrown instanceof SparsyncError ? thrown : fromNative(thrown);
-  if (error instanceof PartialSyncError || error instanceof NotFoundError) {
-    if (error.result !== undefined) printFailures(error.result);
+  printFailuresOf(thrown);
+  return printEnd(thrown);
+}
+
+/** Prints the paths that an error is about. */
+export function printFailuresOf(thrown: unknown): void {
+  if (thrown instanceof PartialSyncError || thrown instanceof NotFoundError) {
+    if (thrown.result !== undefined) printFailures(thrown.result);
   }
+}
+
+/** Prints what a run ended with to stderr and returns the exit code. */
+export function printEnd(thrown: unknown): number {
+  const error = thrown instanceof SparsyncError ? thrown : fromNative(thrown);
   const where =
     // A path that is not UTF-8 is shown once more, by its bytes.
     error.path === undefined ||

@@ -13,17 +13,23 @@ const DELETE_WHEN = [['delete-before'], ['delete-during', 'del'], ['delete-delay
 function wantedItems(
   flags: ParsedFlags,
   info: InfoLevels,
-): { items: boolean } & Record<'itemDetails' | 'itemUnchanged' | 'itemBackups' | 'itemDeletionsFirst', boolean> {
-  const said = ['name', 'del', 'progress', 'skip', 'backup'] as const;
+): { items: boolean } & Record<
+  'itemDetails' | 'itemUnchanged' | 'itemBackups' | 'itemRemovals' | 'itemDeletionsFirst',
+  boolean
+> {
+  const said = ['name', 'del', 'progress', 'skip', 'backup', 'remove'] as const;
   const isLogged = flags.text('log-file') !== undefined && flags.text('log-file-format') !== '';
   const isSaid = !flags.on('quiet') && (formatOf(flags) !== undefined || said.some((word) => info[word] > 0));
   const isJson = reporter() === 'json';
   const isShown = !isJson && (isSaid || isLogged);
+  // What is left alone because it exists is also what is as it should be.
+  const tellsKept = info.name > 1 || (info.skip > 0 && flags.on('ignore-existing'));
   return {
     items: isShown || isJson,
     itemDetails: isShown || (!isJson && info.stats > 0),
-    itemUnchanged: isShown && !flags.on('quiet') && (flags.times('itemize-changes') > 1 || info.name > 1),
+    itemUnchanged: isShown && !flags.on('quiet') && (tellsKept || flags.times('itemize-changes') > 1),
     itemBackups: isShown && info.backup > 0 && (flags.on('backup') || flags.words('backup-dir').length > 0),
+    itemRemovals: isShown && info.remove > 0 && flags.on('remove-source-files'),
     // What is deleted when all has come is told then, too.
     itemDeletionsFirst: isShown && flags.on('delete') && !flags.on('delete-delay') && !flags.on('delete-after'),
   };
@@ -45,6 +51,8 @@ export function transferOptions(flags: ParsedFlags, info: InfoLevels = infoLevel
   return Object.assign(flagged, {
     ...(isListed ? { recursive: false, dirs: true } : {}),
     ...(flags.on('fsync') ? { durability: 'file' as const } : {}),
+    // As in rsync a dash stands for standard input.
+    ...(flagged.readBatch === '-' ? { readBatch: '/dev/stdin' } : {}),
     into: true,
     // A list that a user asked for is whole, also when it is read slowly.
     events: { items, whenFull: 'wait' as const },

@@ -23,7 +23,7 @@ import type { InfoLevels } from './info.js';
 import { JSON_SCHEMA, printLine } from './json.js';
 import { remoteListOf } from './lists.js';
 import type { LogFile } from './log-file.js';
-import { finalCode, isPipeBroken, note, onBrokenPipe, print, printOnStderr } from './output.js';
+import { finalCode, isPipeBroken, note, onBrokenPipe, onNote, print, printOnStderr } from './output.js';
 import { endsOf, listsOnly, withPort } from './operands.js';
 import { packageVersion } from './package.js';
 import type { ParsedFlags, Word } from './parse.js';
@@ -51,11 +51,12 @@ export function ran(): After | undefined {
 
 /** `sparsync [OPTIONS] SRC... DEST`. */
 export async function syncCommand(words: readonly Word[]): Promise<number> {
-  const flags = await configuredFlags(SYNC_FLAGS, words, {
+  const given = await configuredFlags(SYNC_FLAGS, words, {
     tables: { sync: SYNC_FLAGS, connection: CONNECTING_FLAGS },
     foreign: async () => (await import('./foreign-flags.js')).FOREIGN_FLAGS,
     project: true,
   });
+  const flags = given.words('remote-option').length > 0 && !given.on('help') ? await withRemote(given) : given;
   chooseReporter(flags);
   if (flags.on('version')) {
     const { versionJson, versionText } = await import('./version.js');
@@ -80,6 +81,12 @@ export async function syncCommand(words: readonly Word[]): Promise<number> {
   withPort(flags);
   if (flags.words('explain').length > 0) return (await import('./explain.js')).explainCommand(flags);
   return new SyncRun(flags).execute();
+}
+
+/** What is said together with what is said to the other side alone. */
+async function withRemote(given: ParsedFlags): Promise<ParsedFlags> {
+  const { hasRemoteOptions, withRemoteOptions } = await import('./remote-options.js');
+  return hasRemoteOptions(given) ? withRemoteOptions(SYNC_FLAGS, given) : given;
 }
 
 /** One call of the command. What few runs need is loaded by those. */
@@ -154,7 +161,9 @@ class SyncRun {
     const path = this.#flags.text('log-file');
     if (path === undefined) return;
     const { LogFile } = await import('./log-file.js');
-    this.#log = new LogFile(path, this.#flags.text('log-file-format'));
+    const log = new LogFile(path, this.#flags.text('log-file-format'));
+    this.#log = log;
+    onNote((line) => log.note(line));
   }
 
   #interrupt(reason: Interrupted): void {
@@ -379,7 +388,7 @@ class SyncRun {
   }
 
   async #fail(error: unknown): Promise<number> {
-    const { printError, printErrorJson, summaryLine } = await import('./report.js');
+    const { printEnd, printErrorJson, printFailuresOf, summaryLine } = await import('./report.js');
     if (error instanceof Interrupted) {
       if (isPipeBroken()) return EXIT.interrupted;
       const stats = this.#current?.stats();
@@ -402,9 +411,10 @@ class SyncRun {
     if (result !== undefined) this.#keepProfile(result);
     if (tellsAll(error)) await this.#tellBatch();
     if (error instanceof PartialSyncError) await this.#printWarnings(error.result);
-    const exitCode = printError(error);
+    // What the run ended with comes last, as in rsync's log.
+    printFailuresOf(error);
     if (result !== undefined) await this.#tellEnd(result);
-    return exitCode;
+    return printEnd(error);
   }
 }
 
@@ -441,10 +451,13 @@ async function remoteKind(connection: Connection | undefined, remote: RemoteTarg
 
 function startJob(ends: Ends, connection: Connection | undefined, transfer: TransferOptions): SyncJob {
   const { sources, destination } = ends;
-  if (transfer.readBatch !== undefined && destination.kind === 'local') return sync([], destination.path, transfer);
+  const isBatch = transfer.readBatch !== undefined;
+  if (isBatch && destination.kind === 'local') return sync([], destination.path, transfer);
   const local = sources.flatMap((source) => (source.kind === 'local' ? [source.path] : []));
   if (destination.kind === 'remote') {
-    if (connection !== undefined && local.length > 0) return connection.push(local, remotePath(destination), transfer);
+    if (connection !== undefined && local.length > 0) {
+      return connection.push(isBatch ? [] : local, remotePath(destination), transfer);
+    }
   } else if (local.length > 0) return sync(local, destination.path, transfer);
   else if (connection !== undefined) {
     const remote = sources.flatMap((source) => (source.kind === 'remote' ? [remotePath(source)] : []));

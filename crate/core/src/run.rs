@@ -7,7 +7,7 @@ use sparsync_proto::session::{ProfileExchange, SenderTerms, check_accept};
 use sparsync_proto::{Direction, Figure, Frame, Issue, IssueKind, Request, SourceIds};
 use tokio::sync::mpsc;
 
-use crate::batch::{self, Batch, BatchWriter, Opened};
+use crate::batch::{self, Batch, BatchTree, BatchWriter, Opened};
 use crate::claims::Claims;
 use crate::engine::{
     self, ControlLane, Pack, Recorder, Report, SenderEnd, SenderOptions, Session, TransportControl, Way, control_lane,
@@ -144,35 +144,65 @@ pub(crate) fn with_source(run: &Run) -> Result<(Source, Request)> {
     Ok((source, request))
 }
 
+/// What a push sends, and how.
+struct Sent<'a, S> {
+    source: &'a engine::Source<S>,
+    options: &'a dyn Fn(&Request, SenderTerms) -> Result<SenderOptions>,
+    recorder: Option<Arc<BatchWriter>>,
+}
+
 fn push(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
+    if run.batch == Batch::Read {
+        return push_batch(peer, run, job);
+    }
     let (source, mut request) = with_source(run)?;
     prepare::narrow_to_system(&mut request);
     let _claim = peer.claims.claim(&mut request, || job.check())?;
     (request.bytes_bound, request.entries_bound) = sources::bounds(&source);
     request.source_marks = marks::marks(&source, &request);
-    recorded(run, &source, request, job, |request, recorder| push_over(peer, (&source, recorder), request, job))
+    let options = |request: &Request, terms: SenderTerms| {
+        let own = sender_options(&source, request, &RulePlace::Own, SourceIds::Claimed, terms)?;
+        Ok(SenderOptions { sums: known_sums(request, job), ..own })
+    };
+    recorded(run, &source, request, job, |request, recorder| {
+        push_over(peer, &Sent { source: &source, options: &options, recorder }, request, job)
+    })
+}
+
+/// Sends what the batch at the run's local path has.
+fn push_batch(peer: &Peer, run: &Run, job: &JobContext) -> Result<Option<Error>> {
+    let Opened { request: written, tree, issues, names, bounds } = batch::open(&run.local_path, &|| job.check())?;
+    let mut request = batch::request_of(&written, &run.request)?;
+    let _claim = peer.claims.claim(&mut request, || job.check())?;
+    (request.bytes_bound, request.entries_bound) = bounds;
+    let source = source_of_batch(*written, tree, issues);
+    let options = |request: &Request, terms: SenderTerms| {
+        let names = tells_names(request, SourceIds::Claimed, names.clone());
+        Ok(sender_options_of(request, (judge_of_batch(request), names, terms)))
+    };
+    push_over(peer, &Sent { source: &source, options: &options, recorder: None }, request, job)
 }
 
 fn push_over(
     peer: &Peer,
-    (source, recorder): (&Source, Option<Arc<BatchWriter>>),
+    sent: &Sent<'_, impl Storage>,
     mut request: Request,
     job: &JobContext,
 ) -> Result<Option<Error>> {
-    match push_once(peer, (source, recorder.clone()), &request, job)? {
+    match push_once(peer, sent, &request, job)? {
         (SenderEnd::Finished(refused), _) => Ok(refused),
         (SenderEnd::CountFirst { free_bytes, free_entries }, _) => {
             let dry = Request { dry_run: true, itemize: false, ..request.clone() };
-            let (_, counted) = push_once(peer, (source, None), &dry, &job.counting())?;
+            let (_, counted) = push_once(peer, &Sent { recorder: None, ..*sent }, &dry, &job.counting())?;
             if let Some(error) = prepare::does_not_fit(need(&counted), (free_bytes, free_entries)) {
                 return Err(error.remote());
             }
             request.space_checked = true;
-            if let Some(writer) = &recorder {
+            if let Some(writer) = &sent.recorder {
                 // Its walk went ahead of the answer that nothing is done yet.
                 writer.begin_again()?;
             }
-            match push_once(peer, (source, recorder), &request, job)?.0 {
+            match push_once(peer, sent, &request, job)?.0 {
                 SenderEnd::Finished(refused) => Ok(refused),
                 SenderEnd::CountFirst { .. } => Err(Error::protocol("asked to count twice").remote()),
             }
@@ -182,7 +212,7 @@ fn push_over(
 
 fn push_once(
     peer: &Peer,
-    (source, recorder): (&Source, Option<Arc<BatchWriter>>),
+    sent: &Sent<'_, impl Storage>,
     request: &Request,
     job: &JobContext,
 ) -> Result<(SenderEnd, Arc<Session>)> {
@@ -195,15 +225,14 @@ fn push_once(
     let lanes = data.data_out(request.lanes);
     let terms = SenderTerms::Asked(Box::new(request.clone()));
     let options = SenderOptions {
-        sums: known_sums(request, job),
         compress: compress_on(&peer.connection, request.compression),
         hold: hold_on(&*peer.connection),
         events: Some(Arc::clone(job.events())),
-        recorder: recorder.map(|writer| writer as Arc<dyn Recorder>),
-        ..sender_options(source, request, &RulePlace::Own, SourceIds::Claimed, terms)?
+        recorder: sent.recorder.clone().map(|writer| writer as Arc<dyn Recorder>),
+        ..(sent.options)(request, terms)?
     };
     let end = over_connection(peer, job, &session, request, (data, transport), || {
-        run_sender(&session, source, &options, control, lanes)
+        run_sender(&session, sent.source, &options, control, lanes)
     })?;
     Ok((end, session))
 }
@@ -366,17 +395,17 @@ fn local(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error
     })
 }
 
+/// What a batch has, as a source.
+fn source_of_batch(written: Request, tree: BatchTree, issues: Vec<Issue>) -> engine::Source<BatchTree> {
+    let Request { file_name, selected, .. } = written;
+    engine::Source { root: tree, file_name, selected, missing: issues, gone: Vec::new() }
+}
+
 /// Does what the batch at the run's local path says.
 fn apply(run: &Run, destination: &[u8], job: &JobContext) -> Result<Option<Error>> {
-    let Opened { request: written, tree, issues, names, bounds } = batch::open(&run.local_path)?;
+    let Opened { request: written, tree, issues, names, bounds } = batch::open(&run.local_path, &|| job.check())?;
     let request = batch::request_of(&written, &run.request)?;
-    let source = engine::Source {
-        root: tree,
-        file_name: written.file_name,
-        selected: written.selected,
-        missing: issues,
-        gone: Vec::new(),
-    };
+    let source = source_of_batch(*written, tree, issues);
     let near = Near {
         source: &source,
         bounds,

@@ -81,6 +81,8 @@ pub struct NativeItemDetails {
     pub mtime_ms: f64,
     /// Where a symlink leads.
     pub target: Option<Uint8Array>,
+    /// The digest of a file's content, where the run compares that.
+    pub digest: Option<String>,
 }
 
 /// A path below the source or the destination.
@@ -150,13 +152,14 @@ fn item(item: &Item) -> NativeEvent {
             NativePath { path, path_bytes }
         }),
         details: item.details.as_ref().filter(|told| is_told(item, told)).map(|told| {
-            let ItemDetails { meta, target, .. } = &**told;
+            let ItemDetails { meta, target, digest, .. } = &**told;
             NativeItemDetails {
                 mode: meta.mode,
                 uid: meta.uid,
                 gid: meta.gid,
                 mtime_ms: mtime_ms(meta),
                 target: (item.kind == Kind::Symlink).then(|| Uint8Array::from(&target[..])),
+                digest: digest.map(|digest| hex(&digest)),
             }
         }),
         stamp: item.details.as_ref().and_then(|told| told.stamp).map(|stamp| hex(&stamp)),

@@ -202,6 +202,8 @@ pub struct NativeTransfer {
     pub item_unchanged: bool,
     /// There is an item for each backup as well.
     pub item_backups: bool,
+    /// There is an item for each entry that was removed at the source as well.
+    pub item_removals: bool,
     /// The items of what is deleted come before all others.
     pub item_deletions_first: bool,
     /// Both ends measure where their time goes, and tell at the end.
@@ -305,6 +307,7 @@ impl NativeTransfer {
         request.item_details = self.item_details;
         request.item_unchanged = self.item_unchanged;
         request.item_backups = self.item_backups;
+        request.item_removals = self.item_removals;
         request.item_deletions_first = self.item_deletions_first;
         request.profile = self.profile;
         Ok(())

@@ -174,6 +174,9 @@ pub enum NativeAction {
     /// It becomes a backup, because something takes its place or it is to be deleted.
     #[napi(value = "backup")]
     Backup,
+    /// It has arrived, and was removed at the source.
+    #[napi(value = "remove")]
+    Remove,
 }
 
 impl From<Action> for NativeAction {
@@ -187,6 +190,7 @@ impl From<Action> for NativeAction {
             Action::Copy => Self::Copy,
             Action::Keep => Self::Keep,
             Action::Backup => Self::Backup,
+            Action::Remove => Self::Remove,
         }
     }
 }

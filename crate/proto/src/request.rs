@@ -279,6 +279,8 @@ pub struct Request {
     pub item_unchanged: bool,
     /// There is an item for each backup as well.
     pub item_backups: bool,
+    /// There is an item for each entry that was removed at the source as well.
+    pub item_removals: bool,
     /// The items of what is deleted come before all others.
     pub item_deletions_first: bool,
     /// Both ends measure where their time goes, and tell at the end.
@@ -379,6 +381,7 @@ impl Default for Request {
             item_details: false,
             item_unchanged: false,
             item_backups: false,
+            item_removals: false,
             item_deletions_first: false,
             profile: false,
             attributes: Attributes::default(),
@@ -486,6 +489,7 @@ pub(crate) const OPTIONS: &[(&str, &str, &[u64])] = &[
     ("itemDetails", "itemDetails", &[130]),
     ("itemUnchanged", "itemUnchanged", &[131]),
     ("itemBackups", "itemBackups", &[177]),
+    ("itemRemovals", "itemRemovals", &[220]),
     ("itemDeletionsFirst", "itemDeletionsFirst", &[213]),
     ("profile", "profile", &[34]),
 ];
@@ -612,4 +616,5 @@ message!(Request, "request" {
     211 critical write_devices,
     212 critical copy_devices,
     213 optional item_deletions_first,
+    220 optional item_removals,
 });

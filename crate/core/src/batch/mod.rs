@@ -12,6 +12,7 @@
 //! | 5    | the parts before it are of no file                                                                           |
 //! | 4    | the end: the digest of everything before it but for what parts hold, which the digests of files say          |
 
+mod input;
 mod read;
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,14 @@
 //! A batch as it is read: looked at whole before anything is done. Nothing that it says is taken on its word.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 use sparsync_proto::limits::REQUEST_PATHS_BYTES_MAX;
 use sparsync_proto::{Frame, FrameDecoder, IdKind, Issue, Kind, PathSet, Paths, RelPath, Request};
 
+use super::input::seekable;
 use super::tree::{Content, Held, Part, Tree};
 use super::{BatchTree, DROP, END, FILE, FRAMES, HEAD_BYTES, MAGIC, PART, RECORD_BYTES_MAX, VERSION, refused};
 use crate::engine::Accounts;
@@ -19,7 +17,7 @@ use crate::error::{Error, Result};
 /// A batch that was looked at.
 pub(crate) struct Opened {
     /// What the run that wrote it asked for.
-    pub(crate) request: Request,
+    pub(crate) request: Box<Request>,
     /// What its source had.
     pub(crate) tree: BatchTree,
     /// What could not be had of that.
@@ -48,15 +46,11 @@ impl Accounts for Names {
     }
 }
 
-/// Opens the batch at `path`.
-pub(crate) fn open(path: &[u8]) -> Result<Opened> {
+/// Opens the batch at `path`; one that comes through a pipe is kept in an unnamed file first, as long as `check` lets it.
+pub(crate) fn open(path: &[u8], check: &dyn Fn() -> Result<()>) -> Result<Opened> {
     let failed = |error| Error::io("cannot read the batch", path, error);
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(OsStr::from_bytes(path)).map_err(failed)?;
+    let file = seekable(path, check)?;
     let status = file.metadata().map_err(failed)?;
-    if !status.is_file() {
-        return Err(refused(path, 0, "format", "a batch is a regular file"));
-    }
     let again = file.try_clone().map_err(failed)?;
     let mut reading = Reading {
         path,
@@ -287,6 +281,6 @@ impl Reading<'_> {
         }
         let bounds = (bytes, tree.entries());
         let tree = BatchTree::new(tree);
-        Ok(Opened { request: *request, tree, issues: self.issues, names: Names(Arc::new(self.names)), bounds })
+        Ok(Opened { request, tree, issues: self.issues, names: Names(Arc::new(self.names)), bounds })
     }
 }

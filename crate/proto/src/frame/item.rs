@@ -2,7 +2,7 @@
 
 use crate::closed::closed_set;
 use crate::codec::{DecodeError, Decoded, Reader, Write, malformed};
-use crate::entry::{Kind, Meta, Time};
+use crate::entry::{ContentDigest, Kind, Meta, Time};
 use crate::field::{Codec, Value, get_nested, message, put_nested};
 use crate::limits::{LINK_BYTES_MAX, PATH_BYTES_MAX};
 use crate::path::RelPath;
@@ -27,6 +27,8 @@ closed_set! {
         Keep = 6, "keep";
         /// It becomes a backup, because something takes its place or it is to be deleted.
         Backup = 7, "backup";
+        /// It has arrived, and was removed at the source.
+        Remove = 8, "remove";
     }
 }
 
@@ -56,6 +58,8 @@ pub struct ItemDetails {
     pub meta: Meta,
     /// Of a symlink, where it leads.
     pub target: Vec<u8>,
+    /// Of a file's content, in a run that compares content.
+    pub digest: Option<ContentDigest>,
     /// A digest of the item and of what both ends have there, in a run that makes a plan or applies one.
     pub stamp: Option<Stamp>,
 }
@@ -75,18 +79,20 @@ struct ItemFields {
     leader: Option<Box<RelPath>>,
     details: Option<Box<ItemDetails>>,
     stamp: Option<Stamp>,
+    digest: Option<ContentDigest>,
 }
 
 message!(ItemFields, "item" {
     1 optional leader,
     2 optional details,
     3 optional stamp,
+    4 optional digest,
 });
 
-impl Value for Option<Stamp> {
+impl<const N: usize> Value for Option<[u8; N]> {
     fn put(&self, out: &mut Vec<u8>) {
-        if let Some(stamp) = self {
-            out.raw(stamp);
+        if let Some(bytes) = self {
+            out.raw(bytes);
         }
     }
 
@@ -112,7 +118,7 @@ impl Value for Option<Box<ItemDetails>> {
         let (uid, gid) = (reader.small("owner")?, reader.small("group")?);
         let meta = Meta { mode, uid, gid, mtime: Time::get(reader)? };
         let target = reader.bytes(LINK_BYTES_MAX, "target")?.to_vec();
-        Ok(Some(Box::new(ItemDetails { meta, target, stamp: None })))
+        Ok(Some(Box::new(ItemDetails { meta, target, ..ItemDetails::default() })))
     }
 }
 
@@ -138,11 +144,12 @@ impl Item {
         out.bytes(&self.path);
         if follow {
             let stamp = self.details.as_ref().and_then(|details| details.stamp);
+            let digest = self.details.as_ref().and_then(|details| details.digest);
             let is_told =
                 |meta: &Meta, target: &[u8]| stamp.is_none() || *meta != Meta::default() || !target.is_empty();
             let details = self.details.as_ref().filter(|details| is_told(&details.meta, &details.target)).cloned();
             let leader = self.leader.clone();
-            put_nested(&ItemFields { leader, details, stamp }, out);
+            put_nested(&ItemFields { leader, details, stamp, digest }, out);
         }
     }
 
@@ -171,10 +178,11 @@ impl Item {
             details: None,
         };
         if head & FIELDS_FOLLOW != 0 {
-            let ItemFields { leader, details, stamp } = get_nested(reader, "fields of an item")?;
+            let ItemFields { leader, details, stamp, digest } = get_nested(reader, "fields of an item")?;
             (item.leader, item.details) = (leader, details);
-            if stamp.is_some() {
-                item.details.get_or_insert_default().stamp = stamp;
+            if stamp.is_some() || digest.is_some() {
+                let details = item.details.get_or_insert_default();
+                (details.stamp, details.digest) = (stamp, digest);
             }
         }
         Ok(item)

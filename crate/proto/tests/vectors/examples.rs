@@ -282,6 +282,7 @@ fn push_of_writing() -> Request {
         publish: true,
         keep_previous: true,
         item_backups: true,
+        item_removals: true,
         item_stamps: true,
         planned: paths(&[b"00112233445566778899aabbccddeeff"]),
         applies_plan: true,
@@ -452,7 +453,7 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 size: 1,
                 path: b"d/c"[..].into(),
                 leader: None,
-                details: Some(Box::new(ItemDetails { meta: meta(), target: b"a".to_vec(), stamp: None })),
+                details: Some(Box::new(ItemDetails { meta: meta(), target: b"a".to_vec(), ..ItemDetails::default() })),
             }]),
         ),
         (
@@ -465,6 +466,22 @@ pub fn frames() -> Vec<(&'static str, Frame)> {
                 path: b"d/e"[..].into(),
                 leader: None,
                 details: Some(Box::new(ItemDetails { stamp: Some([0xab; 24]), ..ItemDetails::default() })),
+            }]),
+        ),
+        (
+            "Items, digest",
+            Frame::Items(vec![Item {
+                action: Action::Create,
+                kind: Kind::File,
+                reasons: Reasons::MISSING,
+                size: 3,
+                path: b"d/f"[..].into(),
+                leader: None,
+                details: Some(Box::new(ItemDetails {
+                    meta: meta(),
+                    digest: Some([0xcd; 32]),
+                    ..ItemDetails::default()
+                })),
             }]),
         ),
         (

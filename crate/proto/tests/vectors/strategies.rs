@@ -287,8 +287,8 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
     let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
     let leader = prop::option::of(any_path().prop_map(Box::new));
     let details = prop::option::of(
-        (any_meta(), vec(1..=255u8, 0..30), prop::option::of(any::<[u8; 24]>()))
-            .prop_map(|(meta, target, stamp)| Box::new(ItemDetails { meta, target, stamp })),
+        (any_meta(), vec(1..=255u8, 0..30), prop::option::of(any::<[u8; 24]>()), prop::option::of(any::<[u8; 32]>()))
+            .prop_map(|(meta, target, stamp, digest)| Box::new(ItemDetails { meta, target, digest, stamp })),
     );
     let item = (action, any_kind(), any::<u64>(), any_path(), leader, details).prop_map(
         |(action, kind, size, path, leader, details)| Item {

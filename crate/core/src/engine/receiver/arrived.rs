@@ -2,9 +2,10 @@
 
 use sparsync_proto::limits::BATCH_BYTES;
 use sparsync_proto::session::ToReceiver;
-use sparsync_proto::{Arrived, Frame, Kind, Listing, Phase, RelPath};
+use sparsync_proto::{Action, Arrived, Frame, Item, Kind, Listing, Phase, RelPath};
 
 use super::Receiver;
+use super::delete::item_of;
 use crate::engine::lanes::FrameReceiver;
 use crate::error::{Error, Result};
 use crate::storage::{Scan, WriteStorage};
@@ -58,6 +59,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             .during(Phase::flush, || self.session.long_work(|| root.sync()))
             .map_err(|error| Error::io("cannot write to disk", b"", error.into()))?;
         let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut told = Vec::new();
         for Arriving { directory, names, entries } in all {
             if self.failed.covering(&directory).is_some() {
                 continue;
@@ -68,6 +70,9 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
                 let Ok(path) = RelPath::new(&directory.join_bytes(&source_name)) else { continue };
                 bytes += path.as_bytes().len() + 32;
+                if self.options.items.removals {
+                    told.push((kind, path.clone()));
+                }
                 batch.push(Arrived { path, kind, size, mtime });
                 if bytes >= BATCH_BYTES {
                     bytes = 0;
@@ -82,11 +87,22 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let Some(frame) = rx.blocking_recv() else { return Err(self.session.lane_ended()) };
             self.session.worked(1);
             match self.machine.frame(frame)? {
-                ToReceiver::Removed => return Ok(()),
+                ToReceiver::Removed => return self.tell_removed(told),
                 ToReceiver::Issue(issue) => self.failures.tell(issue)?,
                 _ => return Err(Error::internal("a frame that says nothing of what is removed")),
             }
         }
+    }
+
+    /// Tells of each entry that the sender could remove.
+    fn tell_removed(&self, entries: Vec<(Kind, RelPath)>) -> Result<()> {
+        for (kind, path) in entries {
+            if !self.failures.has_failed(path.as_bytes()) {
+                let item = Item { action: Action::Remove, ..item_of(kind, path.as_bytes()) };
+                self.options.report.item(item, self.session)?;
+            }
+        }
+        Ok(())
     }
 
     fn tell_arrived(&self, entries: Vec<Arrived>, more: bool) -> Result<()> {

@@ -21,8 +21,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// The account of an entry of the source, to be completed.
     pub(super) fn item_of(&self, listing: &Listing, entry: &Entry, path: Vec<u8>) -> Item {
-        let details =
-            || Box::new(ItemDetails { meta: entry.meta, target: listing.target(entry).to_vec(), stamp: None });
+        let digest = || listing.find(listing.name(entry)).and_then(|at| listing.content(at).copied());
+        let details = || {
+            let target = listing.target(entry).to_vec();
+            Box::new(ItemDetails { meta: entry.meta, target, digest: digest(), ..ItemDetails::default() })
+        };
         Item {
             action: Action::Keep,
             kind: entry.kind,
@@ -40,7 +43,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn directory_item(&self, action: Action, path: &RelPath, meta: Meta, reasons: Reasons) -> Item {
-        let details = || Box::new(ItemDetails { meta, target: Vec::new(), stamp: None });
+        let details = || Box::new(ItemDetails { meta, ..ItemDetails::default() });
         Item {
             action,
             kind: Kind::Directory,
@@ -147,8 +150,8 @@ impl Kinds {
                     self.symlink_bytes += entry.size;
                 }
                 Kind::BlockDevice | Kind::CharDevice => self.devices += 1,
-                Kind::Fifo | Kind::Socket => self.specials += 1,
-                Kind::File | Kind::Directory | Kind::Special => {}
+                Kind::Fifo | Kind::Socket | Kind::Special => self.specials += 1,
+                Kind::File | Kind::Directory => {}
             }
         }
     }

@@ -156,6 +156,8 @@ pub(crate) struct ItemOptions {
     pub(crate) backups: bool,
     /// Those of deletions come before all others.
     pub(crate) deletions_first: bool,
+    /// There is one for each entry that was removed at the source.
+    pub(crate) removals: bool,
 }
 
 impl ItemOptions {
@@ -167,6 +169,7 @@ impl ItemOptions {
             unchanged: request.itemize && request.item_unchanged,
             backups: request.itemize && request.item_backups,
             deletions_first: request.itemize && request.item_deletions_first,
+            removals: request.itemize && request.item_removals,
         }
     }
 }

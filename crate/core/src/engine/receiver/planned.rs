@@ -157,5 +157,5 @@ impl<'a, 'b, S: WriteStorage> Turns<'a, 'b, S> {
 
 /// Whether something is done to the entry.
 fn acts(item: &Item) -> bool {
-    !matches!(item.action, Action::Keep | Action::Skip | Action::Backup)
+    !matches!(item.action, Action::Keep | Action::Skip | Action::Backup | Action::Remove)
 }
