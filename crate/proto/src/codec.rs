@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_its_cap_or_its_bytes_is_refused() {
+    fn a_length_beyond_its_cap_or_its_bytes_is_refused_cve_2024_12084() {
         let mut out = Vec::new();
         out.number(17);
         assert!(Reader::new(&out).bytes(16, "b").is_err());

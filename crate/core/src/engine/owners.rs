@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_to_nobody_is_told_and_passed_over() {
+    fn a_rule_to_nobody_is_told_and_passed_over_cve_2026_53798() {
         let (owners, unknown) = map("alice:missing,*:carol", "*:absent", false);
         assert_eq!(unknown, [(IdKind::User, "missing".to_owned()), (IdKind::Group, "absent".to_owned())]);
         owners.told(vec![name(IdKind::User, 1000, "alice")]);

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_go_on_gives_way() {
+    fn whoever_does_not_go_on_gives_way_cve_2026_70464() {
         let (gate, began) = (Gate::of_tcp(2), Instant::now());
         gate.limit(4);
         let pass = |at: usize, now| match gate.admit_at(address(at), true, now) {

@@ -249,7 +249,7 @@ mod tests {
 
     /// Each of these, misread, would give somebody more than was meant.
     #[test]
-    fn anything_not_understood_is_refused_and_named() {
+    fn anything_not_understood_is_refused_and_named_cve_2026_70463() {
         let key = key(1);
         for (line, named) in [
             ("name".to_owned(), "name"),

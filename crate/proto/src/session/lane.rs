@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_basis_is_copied_within_what_is_there_and_what_was_listed() {
+    fn a_basis_is_copied_within_what_is_there_and_was_listed_cve_2026_43620() {
         let from = |offset, bytes| Record::CopyFrom { offset, bytes };
         let pieces = |first, count| Record::CopyPieces { first, count };
         let mut lane = after(&[Record::Begin { file: A }]);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acceptance_reaches_no_more_of_the_top_than_was_asked_for() {
+    fn an_acceptance_reaches_no_more_than_was_asked_for_cve_2022_29154_cve_2026_53789() {
         let path = |bytes: &[u8]| RelPath::new(bytes).unwrap();
         let paths = |all: &[&[u8]]| Paths::new(all.iter().map(|bytes| path(bytes)).collect()).unwrap();
         let entries = |into| Request {
