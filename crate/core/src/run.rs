@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobContext};
 use crate::marks;
 use crate::negotiation::{
-    NO_TIMEOUT, compress_on, counts_first, hold_on, sender_options, sender_options_of, tell_dropped_owners, tell_rules,
+    NO_TIMEOUT, counts_first, hold_on, pays_on, sender_options, sender_options_of, tell_dropped_owners, tell_rules,
     tells_names, timeout_of,
 };
 use crate::option_dirs::{self, Base as OptionBase};
@@ -225,7 +225,7 @@ fn push_once(
     let lanes = data.data_out(request.lanes);
     let terms = SenderTerms::Asked(Box::new(request.clone()));
     let options = SenderOptions {
-        compress: compress_on(&peer.connection, request.compression),
+        pays: pays_on(&peer.connection, request),
         hold: hold_on(&*peer.connection),
         events: Some(Arc::clone(job.events())),
         recorder: sent.recorder.clone().map(|writer| writer as Arc<dyn Recorder>),

@@ -37,7 +37,7 @@ pub(crate) use lanes::{ControlLane, FrameSender, Pack, TransportControl, UrgentS
 pub(crate) use owners::{Accounts, OwnerMap, OwnerRules};
 pub(crate) use quota::{Account, Held, Quota, held, held_at};
 pub(crate) use rate::Rate;
-pub(crate) use reader::{SkipList, Way, settles_in};
+pub(crate) use reader::{Pays, SkipList, Way, settles_in};
 pub(crate) use receiver::{
     Basis, BasisUse, Destination, HidesBasis, IsSource, ItemOptions, PutInPlace, PutOutcome, ReceiverOptions, Stamps,
     Told, WriteOptions, run_receiver,

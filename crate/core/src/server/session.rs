@@ -26,7 +26,7 @@ use crate::explain;
 use crate::fs::{DestinationLock, LockFor, Root};
 use crate::marks;
 use crate::negotiation::{
-    accept_as_sender, compress_on, hold_on, is_to_come, sender_options, tell_dropped_owners, tell_rules, timeout_of,
+    accept_as_sender, hold_on, is_to_come, pays_on, sender_options, tell_dropped_owners, tell_rules, timeout_of,
 };
 use crate::option_dirs::{self, Base as OptionBase};
 use crate::prepare::{self, Place, Prepared, ReceiverTerms};
@@ -298,7 +298,7 @@ impl Answer<'_> {
             removes: request.removes_sources(),
         };
         let mut options = SenderOptions {
-            compress: compress_on(&self.client.connection, request.compression),
+            pays: pays_on(&self.client.connection, request),
             hold: hold_on(&*self.client.connection),
             ..sender_options(&source, request, &place, SourceIds::Claimed, terms)?
         };

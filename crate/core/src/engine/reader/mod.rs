@@ -4,6 +4,7 @@ mod delta;
 mod error;
 mod grown;
 mod hand_over;
+mod pays;
 mod recipe;
 mod skip;
 mod state;
@@ -17,6 +18,7 @@ use sparsync_proto::pack::{FileId, Record};
 use sparsync_proto::{Chmod, Counter, Figure, IssueKind, Meta, Phase, SET_GID, SET_UID};
 
 use self::error::ReadError;
+pub(crate) use self::pays::Pays;
 pub(crate) use self::skip::SkipList;
 pub(super) use self::state::settle;
 pub(crate) use self::state::settles_in;
@@ -96,6 +98,7 @@ pub(super) struct LaneReader<'a, S: Storage> {
     session: &'a Session,
     root: &'a S,
     pack: PackBuilder<'a>,
+    pays: &'a Pays,
     taken: Taken<'a>,
     answers: &'a Answers<'a>,
     /// The receiver writes over what it has.
@@ -110,7 +113,7 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         session: &'a Session,
         root: &'a S,
         lane: tokio::sync::mpsc::Sender<Pack>,
-        compress: &'a (dyn Fn() -> bool + Send + Sync),
+        pays: &'a Pays,
         taken: Taken<'a>,
         answers: &'a Answers<'a>,
         (in_place, way, freezer): (bool, Way, Option<&'a Freezer<S::Directory>>),
@@ -119,7 +122,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         Self {
             session,
             root,
-            pack: PackBuilder::new(session, lane, compress),
+            pack: PackBuilder::new(session, lane, &*pays.compression),
+            pays,
             taken,
             answers,
             in_place,
@@ -203,7 +207,7 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             let file = self.frozen(directory, file, &mut found)?;
             let (state, stamp) = found;
             let opened = Opened { id, file, state, carried, may_have_holes: stamp.may_have_holes };
-            if let Some(basis) = basis.take().filter(|_| opened.state.size >= DELTA_BYTES_MIN)
+            if let Some(basis) = basis.take().filter(|_| opened.state.size >= DELTA_BYTES_MIN && (self.pays.delta)())
                 && let Some(read) = self.delta(&opened, basis, resume, &mut announced)?
             {
                 if matches!(read, Read::Done) {

@@ -27,7 +27,7 @@ use super::budget::{Budget, STAYS_MAX};
 use super::events::EventQueue;
 use super::frozen::Freezer;
 use super::lanes::{ControlLane, ControlSender, Pack};
-use super::reader::{LaneReader, SkipList, Taken, Way};
+use super::reader::{LaneReader, Pays, SkipList, Taken, Way};
 use super::session::{Session, caught, spawn};
 use crate::error::{Error, Result};
 use crate::state::KnownMounts;
@@ -112,8 +112,8 @@ pub(crate) struct SenderOptions {
     pub(crate) way: Way,
     /// Names of owners and groups, where they are told.
     pub(crate) names: Option<TellsNames>,
-    /// Whether and when packs are compressed.
-    pub(crate) compress: Box<dyn Fn() -> bool + Send + Sync>,
+    /// What is worth its work on the way to the receiver.
+    pub(crate) pays: Pays,
     /// How long records are held back in the hope that the whole tree's digest can go first: about two round trips,
     /// so that a run without changes takes one, whatever the size of the tree.
     pub(crate) hold: Duration,
@@ -205,13 +205,13 @@ pub(crate) fn run_sender(
         for (lane, queue) in lanes.into_iter().zip(job_queues) {
             let waiting = jobs.waiting();
             spawn(scope, session, "sparsync-read", move || {
-                let (compress, chmod) = (&shared.options.compress, shared.options.chmod());
+                let (pays, chmod) = (&shared.options.pays, shared.options.chmod());
                 let open_noatime = shared.options.open_noatime;
                 let (keeps_owners, skips) = (shared.options.names.is_some(), &shared.options.skip_compress);
                 let takes_prefix = shared.options.changing == Changing::Prefix;
                 let taken = Taken { chmod, keeps_owners, open_noatime, skips, takes_prefix };
                 let how = (shared.options.in_place, shared.options.way, freezer);
-                LaneReader::new(session, &shared.source.root, lane, compress, taken, answers, how).run(&queue, &waiting)
+                LaneReader::new(session, &shared.source.root, lane, pays, taken, answers, how).run(&queue, &waiting)
             });
         }
         let (to_walk, to_send) = (to_list.clone(), jobs.clone());

@@ -18,8 +18,8 @@ use sparsync_proto::{
 
 use super::events::EventQueue;
 use super::{
-    Accounts, Basis, BasisUse, Destination, ItemOptions, OwnerMap, OwnerRules, ReceiverOptions, Report, SenderOptions,
-    Session, SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
+    Accounts, Basis, BasisUse, Destination, ItemOptions, OwnerMap, OwnerRules, Pays, ReceiverOptions, Report,
+    SenderOptions, Session, SkipList, Source, Way, WriteOptions, run_receiver, run_sender,
 };
 use crate::error::Result;
 use crate::run::both_engines;
@@ -150,7 +150,7 @@ fn sender_options(asked: Asked) -> SenderOptions {
         skip_compress: SkipList::default(),
         way: Way::Hashed,
         names: None,
-        compress: Box::new(|| false),
+        pays: Pays::for_deltas_alone(),
         hold: Duration::ZERO,
         terms: SenderTerms::Granted { grant: asked.grant, profile: ProfileExchange::None, removes: false },
         events: None,

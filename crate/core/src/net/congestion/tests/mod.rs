@@ -3,5 +3,6 @@
 mod cubic;
 mod flows;
 mod path;
+mod pays;
 mod start;
 mod table;

@@ -147,6 +147,11 @@ impl Flow {
         self
     }
 
+    /// The bytes a second that its transport would tell.
+    pub(super) fn goodput(&self) -> f64 {
+        self.control.window() / self.srtt().as_secs_f64()
+    }
+
     fn srtt(&self) -> Duration {
         self.rtt.unwrap_or(self.latest)
     }
