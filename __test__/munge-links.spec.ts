@@ -1,14 +1,11 @@
 // --munge-links: symlinks that lead nowhere where they are stored, judged by what rsync makes of the same trees.
 import { mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 
-import test from 'ava';
-
 import { sync } from '../dist/index.js';
 import { cli, exit } from './helpers/cli.js';
 import { judged } from './helpers/judge.js';
 import { asRsync, file, link, settle } from './helpers/links.js';
 import { setup } from './helpers/setup.js';
-import { dir } from './helpers/temp.js';
 
 function grow(root: string): void {
   mkdirSync(`${root}/src/sub`, { recursive: true });
@@ -71,12 +68,4 @@ judged('an operator has the symlinks of a root munged, whatever clients ask for'
   const followed = await cli(t, user, ['-aL', url('tree/'), `${work}/led/`]);
   t.is(followed.code, exit.partial);
   t.regex(followed.stderr, /leads out/);
-});
-
-test('-M takes what the other side may be given, and nothing else', async (t) => {
-  const { work, client: user } = await setup(t);
-  const source = dir(work, 'src');
-  const ran = await cli(t, user, ['-a', '-M--delete', `${source}/`, `${work}/made`]);
-  t.is(ran.code, exit.usage);
-  t.regex(ran.stderr, /--fake-super or --munge-links/);
 });
