@@ -14,8 +14,8 @@ use crate::storage::Adjust;
 pub(super) struct AclChanges(Vec<Change<'static>>);
 
 impl AclChanges {
-    /// What makes the ACLs of an entry, `present` by their names, those of `wanted`, when its permission bits are to be
-    /// `mode`.
+    /// The changes that turn the ACLs which an entry has, `present` by their names, into those of `wanted`, when its
+    /// permission bits are to be `mode`.
     pub(super) fn between(entry: &impl Adjust, wanted: &Wanted<'_>, present: &[&[u8]], mode: u16) -> Self {
         let mut changes = Vec::new();
         for name in [ACL_ACCESS, ACL_DEFAULT] {

@@ -34,9 +34,9 @@ enum Bits {
     Source,
     /// These.
     Fixed(u16),
-    /// Those that it has, with the source's answer to whether it can be executed.
+    /// The bits that it has, made executable or not as the source's are.
     Executability,
-    /// Those that it was made with, but for what it was only lent: no more than the source's.
+    /// The bits that the entry was made with, less those that it was only lent: no more than the source's.
     Made,
 }
 
@@ -84,9 +84,9 @@ impl AttributePolicy<'_> {
         }
     }
 
-    /// The target of a directory at the end of a run. A new one whose mode is not carried was made with more than its source
-    /// has when its owner could not have worked in it, or when it is the top, which is made before anything is known of the
-    /// source.
+    /// The target of a directory at the end of a run. A new directory whose mode is not carried may have been made with
+    /// more bits than the source's: so that its owner can work in it, or as the top, which is made before the source is
+    /// known.
     pub(super) fn directory_target(&self, source: &Meta, is_new: bool, is_top: bool) -> Target<'static> {
         let target = self.target(Kind::Directory, source);
         let is_wider = is_new && (is_top || source.mode & OWNER_BITS != OWNER_BITS);
@@ -95,13 +95,14 @@ impl AttributePolicy<'_> {
 
     /// The target of a new entry that is made from its listing alone.
     pub(super) fn new_target<'a>(&self, entry: &Entry, xattrs: Option<&'a Xattrs>) -> Target<'a> {
-        // What the directory hands down may be more than the source has.
+        // A new entry takes over the default ACL of its directory, which may grant more than the source does.
         let may_have_some = xattrs.is_some() || (self.rules.attributes.acls && entry.kind != Kind::Symlink);
         let xattrs = if may_have_some { self.wanted(entry.kind, xattrs) } else { WantedXattrs::Untouched };
         Target { xattrs, ..self.target(entry.kind, &entry.meta) }
     }
 
-    /// The extended attributes of an entry of this kind. Those that could not be read at the source say nothing.
+    /// The extended attributes of an entry of this kind. Attributes that could not be read at the source leave those of
+    /// the destination as they are.
     fn wanted<'a>(&self, kind: Kind, xattrs: Option<&'a Xattrs>) -> WantedXattrs<'a> {
         let is_carried = self.rules.attributes.carries_xattrs_of(kind) && !xattrs.is_some_and(Xattrs::is_unread);
         if is_carried { WantedXattrs::Source(xattrs) } else { WantedXattrs::Untouched }
@@ -117,8 +118,8 @@ impl AttributePolicy<'_> {
         Target { source, bits, xattrs, is_old: !is_new, may_have_xattrs: !is_new, ..Target::mode(0) }
     }
 
-    /// The target of new content. Where modes are not carried, it keeps the mode of the file that it replaces, but for
-    /// set-id bits, which were given to other content.
+    /// The target of new content. Where modes are not carried, the new file keeps the mode of the one that it replaces,
+    /// but not its set-id bits, which were granted to other content.
     pub(super) fn content_target<'a>(
         &self,
         source: &Meta,
@@ -176,7 +177,7 @@ impl AttributePolicy<'_> {
         match (uid, gid) {
             (None, None) => {}
             (Some(_), Some(_)) if entry.set_owner(uid, gid).is_ok() => (owner, group) = (uid, gid),
-            // One of the two may be possible where both together are not.
+            // The kernel may allow one of the two changes where it refuses both together.
             _ => {
                 if let Some(id) = uid
                     && unset.tried(AttributeKind::Owners, || format!("chown {id}"), entry.set_owner(uid, None))
@@ -194,8 +195,8 @@ impl AttributePolicy<'_> {
         if let WantedXattrs::Source(xattrs) = target.xattrs {
             acls = self.settle_xattrs(target, xattrs, entry, owner, &mut unset);
         }
-        // What an ACL let nobody do may not be open to the group for a moment, so the mode comes before an ACL that goes,
-        // and after one that is set, which changes it.
+        // Removing an access ACL before the mode is set would open the entry, for a moment, to a group that the ACL
+        // kept out. Setting an ACL changes the mode, so the mode is set after that.
         acls.set(entry, &mut unset);
         if let Some(bits) = self.bits(target, entry, (owner, group), &mut unset) {
             let has_set_id = bits & (SET_UID | SET_GID) != 0;
@@ -213,7 +214,7 @@ impl AttributePolicy<'_> {
         unset
     }
 
-    /// Makes an entry's extended attributes those of the source. Gives what is to change of its ACLs.
+    /// Makes an entry's extended attributes those of the source. Gives the changes of its ACLs, which the caller makes.
     fn settle_xattrs(
         &self,
         target: &Target<'_>,
@@ -223,7 +224,7 @@ impl AttributePolicy<'_> {
         unset: &mut Unset,
     ) -> AclChanges {
         let carried = &self.rules.attributes;
-        // A directory's default ACL was handed down to what is new in it.
+        // A new entry, too, can have attributes: the default ACL of its directory is handed down to it.
         let listed = if target.may_have_xattrs || carried.acls { names_of(entry) } else { Ok(Vec::new()) };
         let names = match listed {
             Ok(names) => names,
@@ -265,8 +266,8 @@ impl AttributePolicy<'_> {
         self.rules.keeps_owner(&target.source, owner)
     }
 
-    /// The permission bits to be set on an entry that belongs to `owner`, of whom an unknown part is looked up when it
-    /// matters.
+    /// The permission bits to be set on an entry that belongs to `owner`. An owner or group that is not known is looked
+    /// up only where the bits depend on it.
     fn bits(
         &self,
         target: &Target<'_>,
@@ -350,10 +351,11 @@ impl Target<'_> {
         }
     }
 
-    /// Permission bits that a file is made with; nobody's rights are lent before its owner is set.
+    /// Permission bits that a file is made with: nothing beyond read, write and execute, since its owner is not set
+    /// yet.
     pub(super) fn start(&self) -> u16 {
         let bits = if let Bits::Fixed(bits) = self.bits { bits } else { self.source.mode };
-        // The kernel asks the mode whether extended attributes may be set.
+        // The kernel lets extended attributes be set only where the mode allows writing.
         let lent = if self.has_xattrs() { USER_WRITE } else { 0 };
         bits & 0o777 | lent
     }
@@ -368,7 +370,7 @@ impl Target<'_> {
         matches!(self.xattrs, WantedXattrs::Source(Some(_)))
     }
 
-    /// Whether it is made with more than it is to have, which [`Target::with_bits`] takes back.
+    /// Whether the file is made with more bits than it is to have. [`Target::with_bits`] takes them back.
     pub(super) fn starts_wider(&self) -> bool {
         self.bits == Bits::Untouched && self.start() != self.source.mode & 0o777
     }
@@ -378,8 +380,8 @@ impl Target<'_> {
         Self { may_have_xattrs: true, ..self }
     }
 
-    /// The same for a file that was made with other bits than [`Target::start`]. Without permissions it gets what the
-    /// kernel would have given, less what a umask takes.
+    /// The same for a file that was made with other bits than [`Target::start`]. Where modes are not carried, its bits
+    /// become those that the kernel would have given: the source's, less the umask's.
     pub(super) fn with_bits(self, umask: impl FnOnce() -> u16) -> Self {
         let bits =
             if self.bits == Bits::Untouched { Bits::Fixed(self.source.mode & 0o777 & !umask()) } else { self.bits };
@@ -409,13 +411,13 @@ impl Target<'_> {
     }
 }
 
-/// What the kernel gave to the first new file of a directory. The next ones that are made with the same bits get the
-/// same, since umask, default ACL and group are the same for them.
+/// Owner and mode that the kernel gave to the first new file of a directory. Further files made with the same bits get
+/// the same, since umask, default ACL and group are the same for them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Given(Option<(u16, Found)>);
 
 impl Given {
-    /// What a new file has, which is looked at where it is not known.
+    /// The owner and mode that a new file has. The first file of a directory is looked at, the others are like it.
     pub(super) fn to(&mut self, target: &Target<'_>, new: &impl Adjust) -> Option<Found> {
         if target.uid.is_none() && target.gid.is_none() && target.bits == Bits::Untouched {
             return None;

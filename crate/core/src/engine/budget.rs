@@ -10,8 +10,8 @@ use crate::error::Result;
 /// this is 30 MB.
 pub(super) const ENTRIES_HELD_MAX: usize = 300_000;
 
-/// Entries that a receiver leaves unanswered at a sender until the sender's walk ends, and that a sender lets it: the two may count
-/// a little otherwise.
+/// Entries that a receiver leaves unanswered until the sender's walk ends, and that a sender allows it to. The sender's
+/// number is higher, because the two ends may count a little differently.
 pub(super) const PUT_OFF_MAX: usize = ENTRIES_HELD_MAX / 3;
 pub(super) const STAYS_MAX: usize = ENTRIES_HELD_MAX / 2;
 
@@ -37,7 +37,7 @@ pub(super) struct Permit {
 }
 
 impl Budget {
-    /// One in which so many entries may be held until the walk ends, which does not wait for those.
+    /// A budget in which `entries` may be held until the walk ends: the walk does not wait for those to be freed.
     pub(super) fn with_some_to_the_end(entries: usize) -> Self {
         Self(Arc::new(Shared { stays: entries, ..Shared::default() }))
     }

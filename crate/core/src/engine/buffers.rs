@@ -14,8 +14,8 @@ pub(crate) const HEADS_BYTES: usize = 4 << 10;
 /// Rooms of the buffers that are kept: for a pack, and for a pack of a long file.
 const ROOMS: [usize; 2] = [PACK_BYTES + HEADS_BYTES, LITERAL_BYTES + HEADS_BYTES];
 
-/// Buffers of one room that are kept while nobody uses them, for all runs of the process: what two lanes have in use at
-/// once, four in each lane and what the window of a short path holds.
+/// Buffers of one room that are kept while nobody uses them, for all runs of the process: as many as two lanes use at
+/// once, four in each lane and the rest in the window of a short path.
 const KEPT_MAX: usize = 12;
 
 static KEPT: Mutex<[Vec<Vec<u8>>; ROOMS.len()]> = Mutex::new([const { Vec::new() }; ROOMS.len()]);
@@ -46,7 +46,7 @@ fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(512 << 10)));
 }
 
-/// Gives a buffer back. One of another size is not kept.
+/// Gives a buffer back. A buffer of another size than [`ROOMS`] is not kept.
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
     if let Some(kind) = ROOMS.iter().position(|room| *room == buffer.capacity()) {
         buffer.clear();

@@ -29,7 +29,7 @@ impl Found {
     }
 }
 
-/// Where the comparison is: what lies before it need not be walked when nothing is deleted.
+/// How far the comparison has come: directories before it need not be walked when nothing is deleted.
 #[derive(Default)]
 pub(super) struct LowWaterMark(Mutex<Option<RelPath>>);
 
@@ -50,7 +50,7 @@ type Sent = (Found, Option<Permit>);
 pub(super) struct DestinationWalk<'a, S: WriteStorage> {
     /// The destination.
     pub(super) root: &'a S,
-    /// Where directories of one's own are made listable for it; nothing in a dry run.
+    /// Makes directories of the process's own user listable for the walk; none in a dry run.
     pub(super) widened: Option<&'a Widened<'a, S>>,
     /// Only this name of it.
     pub(super) single: Option<&'a [u8]>,
@@ -70,7 +70,8 @@ pub(super) fn walk_destination(
 ) -> Result<()> {
     let mut clock = session.clock("walk", Phase::walk);
     if let Some(name) = what.single {
-        // The source's name says whether a single file belongs to the run, and here it may have another.
+        // Whether a single file belongs to the run depends on its name in the source, which may be another than its
+        // name here.
         let ScanOptions { attributes, judge, sums, .. } = what.options;
         let scan = look_at(what.root, &RelPath::root(), std::iter::once(name), (attributes, judge, sums))
             .map_err(|error| Error::io("cannot look at the destination", name, error.into()))?;
@@ -108,7 +109,7 @@ pub(super) fn walk_destination(
     }
 }
 
-/// The walk as the comparison reads it: one directory ahead, and with those before a replay first.
+/// The walk of the destination as the comparison reads it: one directory ahead. Directories to be replayed come first.
 pub(super) struct DestinationStream {
     from: mpsc::Receiver<Sent>,
     replay: std::collections::VecDeque<Found>,
@@ -153,7 +154,8 @@ impl DestinationStream {
         Ok(self.replay.pop_front())
     }
 
-    /// Everything that is left, if it fits `entries_max`; it can be read again afterwards in any case.
+    /// All directories that are left, if their entries fit `entries_max`. They can be read again afterwards in any
+    /// case.
     pub(super) fn read_all(
         &mut self,
         entries_max: usize,

@@ -15,26 +15,26 @@ use crate::storage::{PartialId, Status};
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "what is known of a file, each apart from the others")]
 pub(super) struct Wanted {
-    /// The mode of what stands in its place, where something does.
+    /// The mode of the entry in its place, where there is one.
     pub(super) old_mode: Option<u16>,
     /// A directory stands in its place.
     pub(super) old_is_directory: bool,
-    /// The part of it that an earlier run kept has this name, and as many verified bytes.
+    /// The name of the partial file that an earlier run kept, and how many verified bytes it has.
     pub(super) resume: Option<(PartialId, u64)>,
-    /// What stands in its place was offered to the sender, to tell of it.
+    /// The file in its place was offered to the sender, which may ask for its pieces.
     pub(super) has_basis: bool,
-    /// What stands in its place is written over, and begins with as many verified bytes of it.
+    /// The file in its place is written over, and its first bytes, this many, are verified content of the new one.
     pub(super) held_in_place: Option<u64>,
-    /// A backup of what stands in its place is there already: its content begins anew.
+    /// A backup of the entry in its place exists already, so its content is written from the beginning.
     pub(super) is_kept: bool,
     /// It is another file of the destination that was moved.
     pub(super) is_moved: bool,
-    /// Nobody asked for it, and it comes all the same, since everything was granted: its content is thrown away.
+    /// Nobody asked for this file. Its content comes all the same, since everything was granted, and is thrown away.
     pub(super) discarded: bool,
 }
 
 impl Wanted {
-    /// Nothing stands in its place, nothing of it is held, and it is made of nothing else.
+    /// Whether nothing stands in its place, no part of it is held, and no other file is its basis.
     fn is_new(&self) -> bool {
         !self.replaces() && self.resume.is_none() && !self.has_basis && !self.is_moved && !self.discarded
     }
@@ -47,13 +47,13 @@ impl Wanted {
 /// Another file than the one in its place that a new one may be made of.
 #[derive(Clone, Debug)]
 pub(super) struct OlderAt {
-    /// The number of the directory to compare with that it is in; nothing: it is in the file's own.
+    /// The number of the directory to compare with that it is in; none for the file's own directory.
     pub(super) basis: Option<usize>,
     /// Its name there.
     pub(super) name: Vec<u8>,
 }
 
-/// Another file of the destination that a new one is, if the sender's has the same digest.
+/// A file of the destination that has the content of a new one, if the sender's file has the same digest.
 #[derive(Clone, Debug)]
 pub(super) struct MovedFrom {
     /// The directory that it is in.
@@ -64,7 +64,7 @@ pub(super) struct MovedFrom {
     pub(super) status: Status,
     /// Its digest.
     pub(super) digest: ContentDigest,
-    /// Nothing but a failing call keeps its name from being removed at the end.
+    /// The file is certain to be deleted at the end, unless a call fails: its name need not be kept.
     pub(super) goes: bool,
 }
 
@@ -110,8 +110,8 @@ impl Incoming {
         self.older.get(&index)
     }
 
-    /// Expects the content of every file but `wanted` too, to throw it away. A peer that was granted everything sends what
-    /// was listed; what this side then found it cannot or need not write is no fault of the peer's.
+    /// Expects the content of every file but `wanted` too, to throw it away. A peer that was granted everything sends
+    /// what was listed; that this side cannot or need not write some of it is no fault of the peer's.
     pub(super) fn discarding_the_rest(self, wanted: &[(u32, Wanted)]) -> Self {
         if wanted.len() < self.listing.len() {
             let mut expected = self.expected();
@@ -134,7 +134,7 @@ impl Incoming {
         self.replacing.binary_search(&index).is_ok()
     }
 
-    /// Whether what stands in the place of a file that is expected was offered to the sender.
+    /// Whether the entry in the place of an expected file was offered to the sender as a basis.
     pub(super) fn has_basis(&self, index: u32) -> bool {
         self.expected().known(index).is_some_and(|wanted| wanted.has_basis)
     }

@@ -59,9 +59,9 @@ pub struct Failures {
     pub failures: Vec<Issue>,
     /// How many more there were.
     pub dropped: u64,
-    /// How many there were of each kind, in the order in which kinds came first.
+    /// How many issues there were of each kind, in the order in which the kinds first came.
     pub causes: Vec<(IssueKind, u64)>,
-    /// All of them were files that vanished while the run went on.
+    /// All issues were files that vanished while the run went on.
     pub vanished_only: bool,
     /// Notices.
     pub warnings: Vec<Issue>,
@@ -77,7 +77,7 @@ impl EventQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has items written down; they are told besides where `told`.
+    /// Has items written down by `recorder`. They are told as events, too, where `told`.
     pub(crate) fn record(&self, recorder: Arc<dyn Recorder>, told: bool) {
         let _ = self.recorder.set((recorder, told));
     }
@@ -131,7 +131,7 @@ impl EventQueue {
             let count = std::mem::take(&mut state.dropped);
             state.waiting.push_back(Event::Dropped(count));
         }
-        // Failures are told even to a slow reader, up to as many as the result keeps.
+        // The reader is told of failures even if it is slow, up to as many as the result keeps.
         if state.waiting.len() < EVENTS_MAX + FAILURES_MAX && !state.closed {
             state.waiting.push_back(event);
         }
@@ -152,7 +152,7 @@ impl EventQueue {
         self.arrived.notify_one();
     }
 
-    /// Up to `max` events, as soon as there are some; nothing when the run is over and all were read.
+    /// Up to `max` events, as soon as there are some; none when the run is over and all events were read.
     pub(crate) async fn next(&self, max: usize) -> Option<Vec<Event>> {
         loop {
             {

@@ -8,7 +8,7 @@ use sparsync_proto::{IssueKind, RelPath};
 /// Why nothing arrives at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// It failed, and was reported as this; so is what is below it.
+    /// The path failed, and was reported as this kind; so is everything below it.
     Failed(IssueKind),
     /// The run makes nothing new, and there is nothing to tell.
     NotMade,
@@ -44,7 +44,7 @@ impl FailedPaths {
         !self.is_empty() && RelPath::new(&directory.join_bytes(name)).is_ok_and(|path| self.contains(&path))
     }
 
-    /// Why nothing arrives at this path or at a directory above it; nothing when what is sent there arrives.
+    /// Why nothing arrives at this path, or at a directory above it; none where content arrives.
     pub(super) fn covering(&self, path: &RelPath) -> Option<Lost> {
         if self.is_empty() {
             return None;

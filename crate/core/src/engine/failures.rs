@@ -17,7 +17,7 @@ use super::unset::{AttributeKind, Unset};
 use crate::error::{Error, Result};
 use crate::storage::{CallError, Errno, FileSystemId};
 
-/// Paths of which is known that they were told. A run with more failures may tell some of them twice.
+/// Paths that are kept as told. A run with more failures may tell some of them twice.
 const TOLD_MAX: usize = 250_000;
 
 /// The paths of one run that failed and were told, by a keyed hash that a peer cannot aim at.
@@ -28,8 +28,8 @@ struct ToldPaths {
 }
 
 impl ToldPaths {
-    /// Notes a failure, and says whether it is a new one. That content is missing is told also of a path of which is known
-    /// that an attribute is, and not the other way round.
+    /// Notes a failure, and says whether it is a new one. Missing content is told of a path even if a missing attribute
+    /// was told before; a missing attribute is not told after missing content.
     fn is_new(&mut self, kind: IssueKind, path: &[u8]) -> bool {
         let content = self.key.hash_one((true, path));
         let hash = match kind {
@@ -57,7 +57,7 @@ pub(super) struct FailurePolicy<'a> {
     unheld: Mutex<HashSet<(AttributeKind, FileSystemId)>>,
 }
 
-/// Fails where every further write would fail in the same way.
+/// Fails the run if every further write would fail in the same way.
 pub(super) fn check(path: impl FnOnce() -> Vec<u8>, doing: &str, error: CallError) -> Result<()> {
     match error.errno {
         Errno::NOSPC | Errno::DQUOT => Err(Error::io(doing, &path(), error.into())),
@@ -82,13 +82,12 @@ impl<'a> FailurePolicy<'a> {
         self.report.issue(issue)
     }
 
-    /// Whether the entry at this path did not arrive, as far as that is known: with more failures than are kept it counts as
-    /// one of them.
+    /// Whether the entry at this path did not arrive. With more failures than are kept, every path counts as failed.
     pub(super) fn has_failed(&self, path: &[u8]) -> bool {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).may_have(path)
     }
 
-    /// Whether anything of the entry at this path is missing, as far as that is known.
+    /// Whether the entry at this path, or an attribute of it, did not arrive, with the same limit.
     pub(super) fn has_any_failed(&self, path: &[u8]) -> bool {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.may_have(path) || told.hashes.contains(&told.key.hash_one((false, path)))

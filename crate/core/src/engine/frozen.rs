@@ -9,7 +9,7 @@ use crate::storage::{Access, CallError, Directory, File, Result, Scan, Storage};
 
 /// What is known of the file systems of a source.
 pub(super) struct Freezer<D> {
-    /// A directory of each in which frozen files can be made; nothing where there is none.
+    /// For each file system a directory in which frozen files can be made; none where there is none.
     places: Mutex<HashMap<u64, Option<Arc<D>>>>,
 }
 
@@ -24,7 +24,8 @@ impl<D: Directory> Freezer<D> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries it with a file of a directory, where nothing is known of its file system. Gives what is to be told where it cannot be done.
+    /// Tries to freeze a file of a directory whose file system is not known yet. Gives the issue to be told where that
+    /// fails.
     pub(super) fn look_at(&self, root: &impl Storage<Directory = D>, scan: &Scan) -> Option<Issue> {
         if self.places().contains_key(&scan.device) {
             return None;
@@ -42,20 +43,20 @@ impl<D: Directory> Freezer<D> {
         issue
     }
 
-    /// The file as it is at this moment; nothing where its file system cannot do that, which was told.
+    /// The file as it is at this moment; none where its file system cannot freeze files, which was told.
     pub(super) fn freeze(&self, directory: &D, file: &D::File) -> Result<Option<D::File>> {
         let place = self.places().get(&file.status()?.device).cloned();
         match place {
             Some(None) => Ok(None),
             Some(Some(place)) => place.freeze(file).map(Some),
-            // Symlinks that are followed lead to others than the walk has seen.
+            // A symlink that is followed may lead to a file system that the walk has not seen.
             None => directory.freeze(file).map(Some),
         }
     }
 }
 
-/// Freezes a file in the top, or else in its own directory, and gives the one in which that worked. Nothing is known where the file
-/// cannot be opened, or lies elsewhere.
+/// Freezes a file in the top, or else in its own directory, and gives the directory in which that worked. Nothing is
+/// learned where the file cannot be opened, or lies on another file system.
 fn try_both<S: Storage>(
     root: &S,
     path: &RelPath,

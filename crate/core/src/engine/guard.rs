@@ -7,7 +7,7 @@ use sparsync_proto::RelPath;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A destination directory with fewer entries than this may be emptied, and as many entries may be lost, without a
-/// word: it is what a person can restore by hand.
+/// word: a person can restore so few by hand.
 const GUARDED_ENTRIES: u64 = 100;
 
 /// The same for a destination whose whole source is empty, which is hardly ever meant.
@@ -22,17 +22,17 @@ pub(super) struct Guard {
     created: u64,
     /// Entries of the destination.
     entries: u64,
-    /// The source's directory is empty here; what the destination holds below it is being counted.
+    /// A directory that is empty at the source, and the entries of the destination below it, counted so far.
     emptied: Option<Emptied>,
     /// The directories that would be emptied, in walk order.
     refused: Vec<Emptied>,
     /// Directories that were mount points in the last run and are none now.
     unmounted: Told,
-    /// Directories of the source that hold nothing but what is left out of the run.
+    /// Directories of the source in which every entry is left out of the run.
     left_out: Told,
 }
 
-/// Bytes of the paths of one kind that a source tells of, kept to the end.
+/// The most bytes of paths, of one kind, that are kept of those that a source tells of.
 const TOLD_BYTES_MAX: usize = 32 << 20;
 
 /// Paths that a source has told of.
@@ -45,7 +45,7 @@ struct Told {
 impl Told {
     /// Keeps a path, if there is room for it.
     fn insert(&mut self, path: RelPath) -> bool {
-        // What a path takes besides its bytes is about as much as a short one.
+        // The set around a path takes about as much memory as a short path.
         let bytes = path.as_bytes().len() + 64;
         if self.bytes + bytes > TOLD_BYTES_MAX {
             return self.paths.contains(&path);
@@ -93,7 +93,7 @@ impl Guard {
         Err(Error::new(ErrorKind::Limit, "the source tells of more mount points than are kept"))
     }
 
-    /// A directory of the source that is empty to this run, and holds what is left out of it.
+    /// A directory of the source that holds only entries that are left out of the run.
     pub(super) fn left_out(&mut self, path: RelPath) {
         // Of those that are not kept the guard takes the worst.
         self.left_out.insert(path);
@@ -104,7 +104,7 @@ impl Guard {
         self.extra += count;
     }
 
-    /// Entries that would be deleted and that the comparison does not see.
+    /// Counts entries that would be deleted and that the comparison does not see.
     pub(super) fn unseen(&mut self, count: u64) {
         self.extra += count;
         self.entries += count;
@@ -141,7 +141,7 @@ impl Guard {
         self.refused.iter_mut().for_each(|emptied| emptied.moved = 0);
     }
 
-    /// An entry of the destination that would be deleted, and is in another place then. Both walks have ended.
+    /// Notes an entry that would be deleted, but is moved to another place. Both walks have ended by now.
     pub(super) fn moved(&mut self, path: &RelPath) {
         self.close();
         let at = self.refused.partition_point(|emptied| emptied.path <= *path);
@@ -180,7 +180,7 @@ impl Guard {
         })
     }
 
-    /// Why nothing may be deleted where a source lies at `path` of what would be.
+    /// The refusal of all deletions because a source lies at `path`, which would be deleted.
     pub(super) fn source_deleted(&self, path: &RelPath) -> Error {
         let message = format!(
             "the source lies in the destination, as {}, and this run would delete it.",

@@ -19,7 +19,7 @@ const BULK_QUEUE: usize = 16;
 /// Frames that came and wait to be read.
 const FRAMES_QUEUE: usize = 64;
 
-/// Bytes of memory that they hold together. A frame that holds more by itself waits until no other does.
+/// The most memory that waiting frames hold together. A frame that holds more by itself waits until no other does.
 const FRAMES_QUEUE_BYTES: u32 = 4 << 20;
 
 /// Bytes of questions, answers and issues that may wait for a peer to take them. A peer that reads leaves none, and all the questions
@@ -60,7 +60,7 @@ pub(crate) struct Handed {
     pub(crate) bytes: u64,
     /// Whether to ask where its data is.
     pub(crate) may_have_holes: bool,
-    /// Told whether it is copied. What could not be read is not, and comes in another way.
+    /// The receiver tells here whether the file is copied. One that it could not read comes through the lane instead.
     pub(crate) copied: std::sync::mpsc::SyncSender<bool>,
 }
 
@@ -130,7 +130,8 @@ impl FrameReceiver {
 
 impl Drop for FrameReceiver {
     fn drop(&mut self) {
-        // What waits gives its room back, so that whoever waits for room goes on and learns that nobody reads any more.
+        // Frames that wait give their room back here: a sender that waits for room must go on, and learn that nobody
+        // reads any more.
         self.0.close();
         while self.0.try_recv().is_ok() {}
     }
@@ -141,15 +142,15 @@ impl Drop for FrameReceiver {
 pub(crate) struct ControlSender {
     /// For lists and items, which are large and wait for room.
     bulk: mpsc::Sender<Vec<u8>>,
-    /// For questions and answers. They never wait for room, because whoever waits here while the peer waits for it
-    /// would wait for ever. A peer that lets them pile up has no session left.
+    /// For questions and answers. Sending them never waits for room: two ends that wait for each other would wait for
+    /// ever. A session whose peer lets them pile up ends.
     urgent: mpsc::UnboundedSender<Urgent>,
     waiting: Arc<AtomicUsize>,
     written: Arc<Written>,
     agreed: Agreed,
 }
 
-/// An encoded frame that goes first. What the engine says counts as waiting until the transport takes it.
+/// An encoded frame that goes first. A frame of the engine counts as waiting until the transport takes it.
 pub(crate) struct Urgent {
     encoded: Vec<u8>,
     _waits: Option<Waits>,
@@ -188,7 +189,7 @@ impl Drop for Waits {
     }
 }
 
-/// How many bulk messages were handed over, and how many of them the transport has taken off our hands.
+/// How many bulk messages were handed to the transport, and how many of them it has taken.
 #[derive(Default)]
 struct Written {
     handed: AtomicU64,

@@ -26,9 +26,9 @@ pub(crate) struct OwnerRules<'a> {
     pub(crate) users: Option<&'a IdMap>,
     /// Rules for groups, where those are carried.
     pub(crate) groups: Option<&'a IdMap>,
-    /// Only groups are set that this process is in: others it may not set.
+    /// Only groups of which this process is a member are set: it may not set others.
     pub(crate) members_only: bool,
-    /// Rules for the users and groups that ACLs name, where those go by name. Any may be named.
+    /// Rules for the users and groups in ACLs, where those go by name. Every user and group may be named there.
     pub(crate) acls: Option<(&'a IdMap, &'a IdMap)>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct OwnerMap {
 /// How the digest of a directory of the destination compares with the source's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DigestsBy {
-    /// As it is: whoever is known by name has the same number on both ends.
+    /// As it is: users and groups that are known by name have the same numbers on both ends.
     Number,
     /// With each owner's number at the source.
     SourceNumber,
@@ -57,7 +57,7 @@ pub(super) enum DigestsBy {
 struct Ids {
     kind: IdKind,
     rules: IdMap,
-    /// What each rule comes to; nothing where its name is unknown here.
+    /// The number that each rule maps to; none where the rule's name is unknown here.
     targets: Vec<Option<u32>>,
     known: Mutex<Known>,
 }
@@ -66,14 +66,14 @@ struct Ids {
 struct Known {
     /// Numbers of the source, and what becomes of them.
     targets: HashMap<u32, u32>,
-    /// Numbers of the destination, and the one at the source that becomes them; [`NO_ID`] for several.
+    /// For each number of the destination the number at the source that maps to it; [`NO_ID`] if there are several.
     sources: HashMap<u32, u32>,
     /// Somebody has another number here.
     moved: bool,
 }
 
 impl OwnerMap {
-    /// The owners of a run, and the rules whose name nobody has here.
+    /// The owners of a run, and the names in its rules that are unknown on this machine.
     pub(crate) fn new(accounts: Box<dyn Accounts>, rules: &OwnerRules<'_>) -> (Self, Vec<(IdKind, String)>) {
         let mut unknown = Vec::new();
         let mut new = |kind: IdKind, rules: &IdMap| Ids::new(kind, rules, &*accounts, &mut unknown);
@@ -115,7 +115,7 @@ impl OwnerMap {
     }
 
     fn mapped(&self, ids: Option<&Ids>, id: u32) -> u32 {
-        // Who has not been told of has no name.
+        // An owner that the sender did not tell of has no name here, only a number.
         ids.map_or(id, |ids| ids.of(id, || self.settable(ids, id, None)))
     }
 
@@ -177,7 +177,7 @@ impl OwnerMap {
         source
     }
 
-    /// The digest of a directory of the destination with everybody as the source has them.
+    /// The digest of a directory of the destination, with the source's numbers for all users and groups.
     pub(super) fn source_digest(&self, attributes: &Attributes, listing: &Listing) -> Digest {
         let taken = |meta: &Meta| self.source_meta(meta);
         if self.acls.is_none() {
@@ -228,7 +228,8 @@ impl Ids {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What becomes of a number, which `target` says of one that nobody has asked for.
+    /// The number at the destination for `id` of the source. `target` gives it for a number that was not asked for
+    /// before.
     fn of(&self, id: u32, target: impl FnOnce() -> u32) -> u32 {
         *self.known().targets.entry(id).or_insert_with(target)
     }
@@ -248,12 +249,12 @@ impl Ids {
         known.sources.entry(target).and_modify(|source| *source = NO_ID).or_insert(id);
     }
 
-    /// The number at the source of whom has this one here; [`NO_ID`] when nobody there comes to have it, or several do.
+    /// The source's number that maps to `id` here; [`NO_ID`] if none does, or several do.
     fn source(&self, id: u32) -> u32 {
         let known = self.known();
         match (known.sources.get(&id), known.targets.get(&id)) {
             (Some(source), _) => *source,
-            // A group that stays as it is has its own number here, whoever that is.
+            // A group that is not mapped keeps its own number here, whatever its name is.
             (None, None | Some(&NO_ID)) => id,
             (None, Some(target)) => {
                 if *target == id {

@@ -60,7 +60,7 @@ impl<'a> PackBuilder<'a> {
         }
         let room = self.pack.len() + bytes;
         if self.pack.capacity() < room {
-            // What was there is a few records without content, if anything.
+            // The pack holds a few records without content, if any, so copying it costs little.
             let begun = std::mem::replace(&mut self.pack, buffers::take(room, self.session.profiler()));
             self.pack.extend_from_slice(&begun);
         }
@@ -99,7 +99,7 @@ impl<'a> PackBuilder<'a> {
         self.send(Pack::new(header, bytes), clock)
     }
 
-    /// Sends the pack, and behind it a file that the other end copies by itself. Nothing is packed of it.
+    /// Sends the pack, and behind it a file that the other end copies by itself: none of its content is packed.
     pub(super) fn hand(&mut self, handed: Handed, clock: &mut ThreadClock) -> Result<()> {
         self.flush(clock)?;
         let header = PackHeader { compressed: false, stored_bytes: 0, raw_bytes: 0 };
@@ -117,8 +117,8 @@ fn shrink(raw: &[u8]) -> Option<Vec<u8>> {
     (small.len() < raw.len() - raw.len() / 20).then_some(small)
 }
 
-/// A record that is not complete yet. Unless it is committed, nothing of it stays in the pack: whatever ends the
-/// reading of its content, the pack holds whole records.
+/// A record that is not complete yet. Unless it is committed, it is cut off the pack again, which must hold whole
+/// records whatever ends the reading of their content.
 pub(super) struct Draft<'a> {
     pack: &'a mut Vec<u8>,
     start: usize,
@@ -130,11 +130,11 @@ impl Draft<'_> {
         self.pack
     }
 
-    /// Appends what the file has at `offset`: `bytes`, less when it ends before that, or more when there is more and
-    /// it comes with the same call. A file that has grown is so seen without another one.
+    /// Appends up to `bytes` of the file from `offset` on: less if the file ends before, more if the same call reads
+    /// more, which shows without another call that the file has grown.
     pub(super) fn read(&mut self, file: &impl File, offset: u64, bytes: usize) -> storage::Result<&mut [u8]> {
         let content = self.pack.len();
-        // Into the room as it is: filling it with zeros first costs as much as the reading.
+        // The spare room is not filled with zeros first, which would cost as much as the reading.
         loop {
             let read = self.pack.len() - content;
             if file.read(self.pack, offset + read as u64)? == 0 || self.pack.len() >= content + bytes {

@@ -13,19 +13,19 @@ use crate::storage::{Access, CallError, Errno, Result, WriteDirectory, WriteStor
 /// A way of putting a new entry in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// It is made beside its target under a temporary name, and renamed when it is complete. A path holds its old or its
-    /// whole new content at any instant.
+    /// The entry is made beside its target under a temporary name, and renamed when it is complete. A path holds its
+    /// old or its whole new content at any instant.
     Rename,
-    /// It is made in the same way, and gets its name with the deletions, because a directory gives way to it.
+    /// The entry is made in the same way, and gets its name with the deletions, because a directory gives way to it.
     Delayed,
-    /// It is made in the same way, and gets its name when all content has come.
+    /// The entry is made in the same way, and gets its name when all content has come.
     Last,
     /// What has its name is written over.
     InPlace,
 }
 
 impl Placement {
-    /// The way for an entry that takes the place of a directory, or does not.
+    /// The placement of an entry, which depends on whether it takes the place of a directory.
     pub(super) fn over(old_is_directory: bool) -> Self {
         if old_is_directory { Self::Delayed } else { Self::Rename }
     }
@@ -35,7 +35,7 @@ impl Placement {
 #[derive(Debug)]
 pub(super) struct Unplaced<D> {
     directory: Arc<D>,
-    /// The directory that it is in meanwhile, if that is another one.
+    /// The directory that the entry is in until it is complete, if that is another one.
     staged: Option<Arc<D>>,
     temp_name: Vec<u8>,
     placement: Placement,
@@ -116,7 +116,8 @@ impl<D: WriteDirectory> Unplaced<D> {
         Ok(())
     }
 
-    /// Makes it what has another temporary name beside it, and removes what it was.
+    /// Replaces the temporary entry by the one that `make` creates beside it under another temporary name, and removes
+    /// the old one.
     pub(super) fn instead(&mut self, make: impl FnOnce(&D) -> Result<Vec<u8>>) -> Result<()> {
         let holder = self.staged.as_ref().unwrap_or(&self.directory);
         let before = std::mem::replace(&mut self.temp_name, make(holder)?);
@@ -129,8 +130,8 @@ impl<D: WriteDirectory> Unplaced<D> {
         &self.temp_name
     }
 
-    /// Gives a complete entry its name, by `put`. Where that fails it is discarded; [`Errno::ISDIR`] says that a directory
-    /// stands there, which this run has not seen and does not remove.
+    /// Gives a complete entry its name, by `put`. If that fails, the entry is discarded; [`Errno::ISDIR`] says that a
+    /// directory stands there, which this run has not seen and does not remove.
     pub(super) fn commit(mut self, name: &[u8], put: impl FnOnce(&D, &[u8], &[u8]) -> Result<()>) -> Result<Committed> {
         if let Err(error) = self.bring() {
             self.discard();
@@ -152,7 +153,7 @@ impl<D: WriteDirectory> Unplaced<D> {
     /// Removes it. Should that fail, a later run sweeps it.
     pub(super) fn discard(self) {
         if self.placement == Placement::InPlace {
-            // What was there is lost already.
+            // A file that is written over has lost its old content already; removing it would lose the rest as well.
             return;
         }
         let _ = self.staged.as_ref().unwrap_or(&self.directory).remove(&self.temp_name);
@@ -191,7 +192,8 @@ impl Delayed {
         self.directory.join_bytes(&self.name)
     }
 
-    /// Gives it its name. A directory of that name is exchanged, not lost. Where that fails it is discarded.
+    /// Gives the entry its name. A directory of that name is exchanged with it, and so not lost. If that fails, the
+    /// entry is discarded.
     pub(super) fn place(&self, root: &impl WriteStorage) -> Result<Displaced> {
         let directory = root.open(&self.directory, Access::Reach)?;
         let placed = match directory.rename(&self.temp_name, &self.name) {

@@ -4,7 +4,7 @@ use sparsync_proto::Counter;
 
 use super::session::Session;
 
-/// What is left of one file's content as the total counts it: the size of its listing, once.
+/// The bytes of one file's content that the total counts, the size of its listing, and that have not moved yet.
 pub(super) struct Announced(u64);
 
 impl Announced {
@@ -12,8 +12,8 @@ impl Announced {
         Self(bytes)
     }
 
-    /// Counts content as moved. What was not announced, because the file has grown or comes again after it changed
-    /// while it was read, is added to the total first: nobody sees more moved than there is to move.
+    /// Counts content as moved. Bytes that were not announced, because the file has grown or comes again after it
+    /// changed while it was read, are added to the total first: it must never be less than what has moved.
     pub(super) fn moved(&mut self, session: &Session, counter: Counter, bytes: u64) {
         let beyond = bytes.saturating_sub(self.0);
         self.0 = self.0.saturating_sub(bytes);
@@ -23,7 +23,7 @@ impl Announced {
         session.count(counter, bytes);
     }
 
-    /// Counts content as moved that the destination had in a file.
+    /// Counts content as moved that a file of the destination had already.
     pub(super) fn matched(&mut self, session: &Session, bytes: u64) {
         self.moved(session, Counter::bytes_reused, bytes);
         session.count(Counter::bytes_matched, bytes);

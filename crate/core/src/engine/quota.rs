@@ -27,7 +27,7 @@ impl Room {
         Self { bytes: signed(bytes), entries: signed(entries) }
     }
 
-    /// What is stored grows by a file that comes in place of one of `old` bytes, or of nothing.
+    /// How what is stored grows by a file that takes the place of one of `old` bytes, or of nothing.
     fn of_entry(bytes: u64, old: Option<u64>) -> Self {
         Self { bytes: signed(bytes).saturating_sub(signed(old.unwrap_or(0))), entries: i64::from(old.is_none()) }
     }
@@ -67,9 +67,9 @@ impl Sub for Room {
 pub(crate) struct Held {
     /// All of it.
     pub(crate) all: Room,
-    /// What is in the part that a run writes to, without what is unfinished.
+    /// The room taken in the directory that a run writes to, without unfinished entries.
     pub(crate) own: Room,
-    /// What is unfinished there: the run goes on from it, or removes it.
+    /// The room of unfinished entries there: the run resumes or removes them.
     pub(crate) own_unfinished: Room,
 }
 
@@ -85,7 +85,8 @@ impl Add for Held {
     }
 }
 
-/// Looks at what is in the tree `top`, with `own` for the directory of it that a run writes to. Asks `goes_on` before each directory.
+/// Counts the room that the tree `top` takes, and apart from it the directory `own`, which a run writes to. Asks
+/// `goes_on` before each directory.
 pub(crate) fn held(top: &impl Storage, own: Option<&RelPath>, mut goes_on: impl FnMut() -> Result<()>) -> Result<Held> {
     let judge = Judge::everything();
     let options = ScanOptions::new(Attributes { links: true, ..Attributes::default() }, &judge);
@@ -109,8 +110,8 @@ pub(crate) fn held(top: &impl Storage, own: Option<&RelPath>, mut goes_on: impl 
     Ok(held)
 }
 
-/// Looks at the entry `name` of the directory at `path`, with all that is in it. Asks `goes_on` before each directory; what goes away
-/// meanwhile, or cannot be looked at, takes no room.
+/// Counts the room of the entry `name` of the directory at `path`, with all that is in it. Asks `goes_on` before each
+/// directory; an entry that vanishes meanwhile, or cannot be looked at, takes none.
 pub(crate) fn held_at(
     top: &impl Storage,
     path: &RelPath,
@@ -137,15 +138,15 @@ pub(crate) fn held_at(
     Ok(room)
 }
 
-/// What a key has stored, for as long as a run of it is under way.
+/// The stored bytes and entries of a key, known for as long as one of its runs is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Account(Mutex<Option<Stored>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
-    /// What is there, as far as no run that is under way has changed it.
+    /// The room taken, without the changes of runs that are under way.
     used: Room,
-    /// The most by which that may grow by what those runs are about to make.
+    /// The most by which that may grow through what those runs are about to make.
     reserved: Room,
 }
 
@@ -168,18 +169,18 @@ pub(crate) struct Quota {
 struct Own {
     /// What the part that it writes to held when it began.
     before: Room,
-    /// What it has reserved, as if nothing of what it replaces went.
+    /// The room that the run has reserved, as if nothing that it replaces were removed.
     grown: Room,
     /// The same less what it replaces.
     net: Room,
-    /// What is unfinished in its part, and no more among what is used.
+    /// The room of unfinished entries in its directory, which is no longer counted as used.
     unfinished: Room,
     is_settled: bool,
 }
 
 impl Quota {
-    /// A run begins. The first one of an account looks at `everything`, the others at their own part. Without a limit of a kind there is
-    /// room without end.
+    /// Begins a run. The first run of an account counts `everything`, further ones only their own directory. A limit
+    /// that is not set leaves room without end.
     pub(crate) fn begin(
         account: Arc<Account>,
         name: &str,
@@ -245,8 +246,9 @@ impl Quota {
         let mut stored = self.account.lock();
         let Some(stored) = &mut *stored else { return Err(Error::internal("an account that was not counted")) };
         let reserved = stored.reserved + room.growth();
-        // Room that this run gives back counts for itself at once, and for others when it has ended. A client that is cut off may
-        // have given nothing back, and so have twice its quota there; it then has to give back first.
+        // Room that this run gives back counts for itself at once, and for others when it has ended. A run that is cut
+        // off may have removed nothing of what it replaced, and so leave twice the quota stored; the key must then
+        // remove some of it first.
         let surely = stored.used + reserved;
         let perhaps = surely - grown + net;
         for (grows, used, surely, perhaps, most, what) in [
@@ -266,7 +268,8 @@ impl Quota {
         Ok(())
     }
 
-    /// The run has ended, and this is what its part holds now. What it `keeps_elsewhere` of what it replaced is not in that.
+    /// Ends the run's part of the account: the run now holds `now`, which does not count the replaced entries that it
+    /// `keeps_elsewhere`.
     pub(crate) fn settle(&self, now: Held, keeps_elsewhere: bool) {
         let mut own = self.own();
         let left = now.own + now.own_unfinished - own.before;
@@ -290,7 +293,7 @@ impl Quota {
 }
 
 impl Drop for Quota {
-    /// Of a run that nobody has looked at after its end all may be there that it was about to make.
+    /// A run whose directory was not counted after its end may have made everything that it was about to make.
     fn drop(&mut self) {
         let mut own = self.own();
         let left = own.grown + own.unfinished;

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was not sent for so long is made up for: who waits wakes up late.
+/// How much unused time a limit makes up for: threads that wait for their turn wake up late.
 const CREDIT: Duration = Duration::from_millis(40);
 
-/// How often who waits looks whether the limit is another one, or the run over.
+/// How often a waiting thread looks whether the limit has changed, or the run is over.
 const STEP: Duration = Duration::from_millis(50);
 
 /// Spreads what is sent evenly over time.
@@ -23,7 +23,7 @@ pub(crate) struct Rate {
 struct Queue {
     /// How far the line reaches.
     taken: u128,
-    /// How far it has gone, in billionths of a byte, and when that was so.
+    /// How many billionths of a byte the limit has let go so far, and when that was so.
     gone: u128,
     at: Option<Instant>,
 }
@@ -38,7 +38,7 @@ impl Rate {
         Self { bytes_per_second: AtomicU64::new(bytes_per_second), queue: Mutex::default() }
     }
 
-    /// Sets the limit; 0 is none. Who waits goes on by it.
+    /// Sets the limit; 0 is none. The new limit applies to lanes that wait already.
     pub(crate) fn set(&self, bytes_per_second: u64) {
         self.set_at(bytes_per_second, Instant::now());
     }
@@ -48,7 +48,7 @@ impl Rate {
         self.bytes_per_second() > 0
     }
 
-    /// Bytes that may go at once: what a fiftieth of a second has room for, as far as packets allow.
+    /// Bytes that may go at once: those of a fiftieth of a second, as far as the size of packets allows.
     pub(crate) fn piece(&self) -> usize {
         usize::try_from(self.bytes_per_second() / 50).unwrap_or(usize::MAX).clamp(1200, 256 << 10)
     }
@@ -58,7 +58,7 @@ impl Rate {
         self.take_at(bytes, Instant::now())
     }
 
-    /// How long to wait before what has this place may be sent, or is to ask again.
+    /// How long to wait until the bytes at this place may be sent, or until the caller asks again.
     pub(crate) fn wait(&self, place: Place) -> Duration {
         self.wait_at(place, Instant::now()).min(STEP)
     }
@@ -80,7 +80,8 @@ impl Rate {
 
     fn set_at(&self, bytes_per_second: u64, now: Instant) {
         let mut queue = self.queue(now);
-        // What was to go by the limit before has gone, and nothing of that is made up for by another one.
+        // A new limit does not make up for bytes that the one before has left unused, and bytes taken without a limit
+        // have gone.
         if !self.is_limited() {
             queue.gone = queue.taken * BILLION;
         }
@@ -108,7 +109,8 @@ impl Rate {
 
 const BILLION: u128 = 1_000_000_000;
 
-/// Places that the same bytes have by several limits: of a run, of all runs of a key, of all runs of a server.
+/// Places of the same bytes in several queues: those of the limits of a run, of all runs of a key, and of all runs of a
+/// server.
 pub(crate) struct Turn<'a>(Vec<(&'a Rate, Place)>);
 
 impl<'a> Turn<'a> {

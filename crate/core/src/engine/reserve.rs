@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Asks for free bytes; nothing where the file system does not say.
 type FreeBytes = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// What is written between two looks at the file system at most, and which part of what is left.
+/// The most that is written between two looks at the file system, and the part of its free bytes that may be.
 const GRANTED_MAX: u64 = 16 << 20;
 const GRANTED_PART: u64 = 16;
 
@@ -15,7 +15,7 @@ const GRANTED_PART: u64 = 16;
 pub(crate) struct SpaceReserve {
     bytes: u64,
     free: FreeBytes,
-    /// What may be written before the file system is looked at again: others write there, too.
+    /// Bytes that may be written before the file system is looked at again: others write there, too.
     granted: AtomicI64,
 }
 

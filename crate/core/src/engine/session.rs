@@ -22,7 +22,7 @@ pub(crate) struct Session {
     /// Told with it when the run is over.
     over_told: Condvar,
     version: Agreed,
-    /// Told when the run is over, so that its transport lets go of what threads may be waiting on.
+    /// Notified when the run is over, so that the transport lets go of the threads that wait for it.
     pub(crate) ended: Notify,
     work: AtomicU64,
     /// Long pieces of work under way that cannot be counted as they go.
@@ -93,7 +93,7 @@ impl Session {
         self.pack_rate.set(bytes_per_second);
     }
 
-    /// Lets the peer limit what this end sends: it is who has asked for that.
+    /// Lets the peer limit what this end sends, if the peer is the one that has asked for the run.
     pub(crate) fn let_peer_limit(&self) {
         self.peer_limits.store(true, Ordering::Relaxed);
     }
@@ -145,7 +145,7 @@ impl Session {
                 return;
             }
             tokio::time::sleep(wait).await;
-            // Whoever waits for that is no less alive.
+            // A lane that waits for its turn under a limit is alive, and the session must not end as if nobody worked.
             self.worked(1);
         }
     }
@@ -241,7 +241,8 @@ impl Session {
         Err(self.error().unwrap_or_else(|| Error::new(ErrorKind::Aborted, "the run is over")))
     }
 
-    /// Why nothing more comes from the peer. The transport knows, and says it a moment after the lane has ended.
+    /// Why nothing more comes from the peer. The lane ends a moment before the transport says why, so this waits for
+    /// it.
     pub(crate) fn lane_ended(&self) -> Error {
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.over_told.wait_timeout_while(error, WHY_WITHIN, |_| !self.is_over());
@@ -270,7 +271,7 @@ impl Session {
         if is_long { self.long_work(step) } else { step() }
     }
 
-    /// Work so far. Asked again and again, it grows while long work is under way.
+    /// The work done so far. While long work is under way, it grows with each call.
     pub(crate) fn work(&self) -> u64 {
         if self.long.load(Ordering::Relaxed) > 0 {
             self.worked(1);
@@ -294,8 +295,8 @@ impl Session {
         self.counters.0[counter as usize].load(Ordering::Relaxed)
     }
 
-    /// All counters. What is done is read before what there is to do, which comes first and grows first: so no look at
-    /// a run that goes on shows more done than there is.
+    /// All counters. Counters of work done are read before the totals, because totals grow first: no reading may show
+    /// more done than there is to do.
     pub(crate) fn counters(&self) -> Vec<u64> {
         let mut values: Vec<u64> =
             self.counters.0.iter().rev().map(|counter| counter.load(Ordering::Acquire)).collect();
@@ -318,13 +319,13 @@ impl Session {
     }
 }
 
-/// Runs `work`; a panic is an error like any other, because other threads wait for what comes of it.
+/// Runs `work`; a panic becomes an error, because other threads wait for the result.
 pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::internal("a thread of the run panicked")))
 }
 
-/// Starts a thread of a run. One that cannot be started, for want of memory or of room for processes, ends the run.
+/// Starts a thread of a run. If it cannot be started, for want of memory or of room for processes, the run ends.
 pub(crate) fn spawn<'scope>(
     scope: &'scope std::thread::Scope<'scope, '_>,
     session: &'scope Session,

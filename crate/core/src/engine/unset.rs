@@ -41,7 +41,7 @@ struct Failed {
 }
 
 impl Failed {
-    /// The kind that the file system cannot hold, where that is the reason.
+    /// The kind of attribute that the file system cannot hold, where that is why the call failed.
     fn unheld(&self) -> Option<AttributeKind> {
         self.kind.filter(|_| matches!(self.errno, Errno::OPNOTSUPP | Errno::NOSYS))
     }
@@ -52,12 +52,12 @@ impl Failed {
     }
 }
 
-/// The calls that failed on one entry, by their name and what they were to set. Mostly none.
+/// The calls that failed on one entry, by their names and what they were to set. Mostly none.
 #[derive(Debug, Default)]
 #[must_use = "what could not be set is to be told"]
 pub(super) struct Unset {
     failed: Vec<Failed>,
-    /// Where the entry is, when its file system cannot hold something.
+    /// The file system of the entry, when it cannot hold some kind of attribute.
     file_system: Option<FileSystemId>,
 }
 
@@ -68,7 +68,7 @@ impl Unset {
         Self { failed: vec![failed], file_system: None }
     }
 
-    /// Notes how a call ended that was to set an attribute of this kind, and says whether well.
+    /// Notes the result of a call that was to set an attribute of this kind. Says whether it was set.
     pub(super) fn tried(
         &mut self,
         kind: AttributeKind,

@@ -41,7 +41,8 @@ impl Change<'_> {
     }
 }
 
-/// The names of all attributes of an entry, each with a NUL at its end. What knows of none has none.
+/// The names of all attributes of an entry, each with a NUL at its end. An entry whose file system knows no attributes
+/// has none.
 pub(super) fn names_of(entry: &impl Adjust) -> Result<Vec<u8>> {
     let mut names = vec![0; XATTR_NAMES_BYTES_MAX];
     let length = match entry.list_xattrs(&mut names) {
@@ -52,15 +53,15 @@ pub(super) fn names_of(entry: &impl Adjust) -> Result<Vec<u8>> {
     Ok(names)
 }
 
-/// Makes the attributes that are carried, `present` by their names, those of `wanted`; ACLs are left to
-/// [`super::acls`]. The first call that fails is told, with how many more did.
+/// Makes the carried attributes of an entry, `present` by their names, those of `wanted`; ACLs are left to
+/// [`super::acls`]. Of the calls that fail the first is told, and how many others did.
 pub(super) fn settle(entry: &impl Adjust, wanted: &Wanted<'_>, present: &[&[u8]], unset: &mut Unset) {
     let mut before = None;
     let mut failed: Option<(String, CallError, usize)> = None;
     for change in changes(entry, wanted, present) {
         let mut made = change.make(entry);
         if made.is_err_and(|error| error.errno == Errno::ACCESS) && before.is_none() {
-            // The mode of one's own file or directory need not let one write to it.
+            // An owner may set attributes only where the mode allows writing, and it may forbid that to the owner, too.
             before = lend_write(entry);
             if before.is_some() {
                 made = change.make(entry);

@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::error::Result;
 
-/// Feeds zeros to a hasher, for as long as the run goes on: a hole can take longer to hash than anybody waits.
+/// Feeds zeros to a hasher, unless the run ends meanwhile: hashing a large hole may take longer than a caller waits.
 pub(super) fn hash_zeros(session: &Session, hasher: &mut blake3::Hasher, bytes: u64) -> Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut left = bytes;

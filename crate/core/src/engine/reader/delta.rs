@@ -14,15 +14,15 @@ use crate::engine::session::Session;
 use crate::engine::zeros::hash_zeros;
 use crate::storage::{Cut, File, Storage, cut_file, hash_prefix};
 
-/// How much the receiver keeps of the beginning from an earlier run, and the digest of that.
+/// How many bytes of the file's beginning the receiver keeps from an earlier run, and their digest.
 type Kept = Option<(u64, ContentDigest)>;
 
 /// The result of reading.
 type Reading<T> = std::result::Result<T, ReadError>;
 
 impl<S: Storage> LaneReader<'_, S> {
-    /// Sends a file as what it has in common with the receiver's, and the rest. Gives nothing, and has begun nothing, where
-    /// that cannot be known.
+    /// Sends a file as pieces of the receiver's and the bytes between them. If the pieces cannot be known, it begins
+    /// nothing and gives none.
     pub(super) fn delta(
         &mut self,
         file: &Opened<impl File>,
@@ -82,8 +82,8 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(Some(Read::Done))
     }
 
-    /// Compares a file with what the receiver has, which it was asked for. Gives with that how much of the beginning the
-    /// receiver keeps from an earlier run.
+    /// Compares a file with the pieces of the receiver's, which it was asked for. Gives the match, and how much of the
+    /// beginning the receiver keeps from an earlier run.
     fn compared(
         &mut self,
         file: &Opened<impl File>,
@@ -119,7 +119,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(refined.then_some((matching, kept)))
     }
 
-    /// Compares what was not found in still smaller parts. Says false when the file ends before.
+    /// Compares the ranges that were not found in still smaller parts. Gives false when the file ends before.
     fn refined(&mut self, file: &Opened<impl File>, matching: &mut Match) -> Reading<bool> {
         let asked = matching.asked_again();
         if asked.is_empty() {
@@ -139,7 +139,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(true)
     }
 
-    /// Whether a file is, up to the size that it had, still what has this digest of pieces.
+    /// Whether the file, up to the size that it had, still has the pieces of which this is the digest.
     fn cuts_to(
         &mut self,
         file: &Opened<impl File>,
@@ -153,7 +153,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(Match::new(own, start, &[], self.in_place).digest(kept.map(|(_, digest)| digest)) == *digest)
     }
 
-    /// What the receiver keeps of the beginning from an earlier run, when the file begins with just that.
+    /// The bytes that the receiver keeps of the beginning from an earlier run, if the file begins with exactly those.
     fn kept(&mut self, file: &Opened<impl File>, resume: Option<&Resume>) -> Reading<Kept> {
         let Some(resume) = resume.filter(|resume| resume.bytes <= file.state.size) else { return Ok(None) };
         let session = self.session;
@@ -163,7 +163,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(digest.filter(|digest| *digest == resume.digest).map(|digest| (resume.bytes, digest)))
     }
 
-    /// The pieces of a range of a file; nothing when it ends before, or has too many.
+    /// The pieces of a range of a file; none when it ends before, or has too many.
     fn pieces(&mut self, file: &Opened<impl File>, range: Range<u64>, cutter: Cutter) -> Reading<Option<Vec<Piece>>> {
         self.clock.enter(Phase::hash);
         let (session, mut pieces) = (self.session, Vec::new());
@@ -178,7 +178,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok((reaches && pieces.len() < DELTA_LIST_MAX).then_some(pieces))
     }
 
-    /// The parts of a range of a file without holes; nothing when the file ends before.
+    /// The parts of a range of a file without holes; none when the file ends before.
     fn parts(&mut self, file: &Opened<impl File>, range: Range<u64>, cutter: Cutter) -> Reading<Option<Vec<Chunk>>> {
         self.clock.enter(Phase::hash);
         self.session.check()?;
@@ -218,7 +218,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(true)
     }
 
-    /// Sends a range of a file as it is, which was hashed before. Says false when the file ends before.
+    /// Sends a range of a file as literals. It was hashed before. Gives false when the file ends before.
     fn literal_of(&mut self, file: &Opened<impl File>, range: Range<u64>, announced: &mut Announced) -> Reading<bool> {
         let mut at = range.start;
         while at < range.end {

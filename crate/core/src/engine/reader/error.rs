@@ -9,7 +9,7 @@ use crate::storage::{CallError, DAMAGED, Errno, NOT_HELD};
 pub(super) enum ReadError {
     /// The session is over.
     Session(Error),
-    /// This file cannot be had, and nothing else is wrong: what is reported of it.
+    /// This file alone cannot be read: the kind and the text of the issue that is told.
     File(IssueKind, String),
 }
 
@@ -30,7 +30,8 @@ impl ReadError {
     pub(super) fn unopened(error: CallError) -> Self {
         match error.errno {
             Errno::NOENT => Self::File(IssueKind::Vanished, "the file vanished during the run".to_owned()),
-            // O_NOFOLLOW on what has become a symlink, a directory on the way that has become something else, a socket.
+            // The entry has become a symlink (which O_NOFOLLOW refuses) or a socket, or a directory on the way
+            // something else.
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO => Self::irregular(),
             _ if error == NOT_HELD => {
                 let why = "its content is not in the batch: the destination is not as the first one was";

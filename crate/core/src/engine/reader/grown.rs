@@ -9,8 +9,8 @@ use super::{LaneReader, Opened};
 use crate::storage::{File, Storage};
 
 impl<S: Storage> LaneReader<'_, S> {
-    /// Whether a file that was sent is what was read: as it was when it was opened, or that and more behind it. That all that
-    /// became of it is that it grew no status can prove, so `is_same` reads once more what was sent.
+    /// Whether a file that was sent is as it was when it was opened, perhaps with more behind it. No status can prove
+    /// that the file only grew, so `is_same` reads once more what was sent.
     pub(super) fn is_as_read<F: File>(
         &mut self,
         file: &Opened<F>,

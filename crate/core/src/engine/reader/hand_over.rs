@@ -13,8 +13,8 @@ use crate::engine::progress::Announced;
 use crate::storage::{File, Storage};
 
 impl<S: Storage> LaneReader<'_, S> {
-    /// Lets the receiver copy a large file, and looks before and after whether it changed. A file that it cannot copy is read the
-    /// next time, and so is every other one.
+    /// Lets the receiver copy a large file, and looks before and after whether it changed. If it cannot be copied, this
+    /// file and all further ones are read instead.
     pub(super) fn hand_over(
         &mut self,
         file: &Opened<impl File>,

@@ -41,7 +41,7 @@ struct Opened<F> {
     id: FileId,
     file: F,
     state: State,
-    /// Its attributes, when they are no longer those of the listing.
+    /// The file's attributes, when they differ from those of the listing.
     carried: Option<Meta>,
     /// Whether to ask where its data is.
     may_have_holes: bool,
@@ -52,7 +52,8 @@ struct Opened<F> {
 pub(super) struct Taken<'a> {
     /// What becomes of the permission bits that are found.
     pub(super) chmod: Option<&'a Chmod>,
-    /// Names of owners were told with the listing: another owner has none that the receiver knows.
+    /// The owners of the listing are kept: their names were told with it, and the receiver knows no name of another
+    /// owner.
     pub(super) keeps_owners: bool,
     /// Files are read without a change of their access times.
     pub(super) open_noatime: bool,
@@ -75,8 +76,8 @@ pub(crate) enum Way {
 }
 
 impl Taken<'_> {
-    /// The attributes that go with content, of a file that has others than in its listing. A new owner is left to the next
-    /// run, and does not lend his rights under the name of the old one.
+    /// The attributes that go with content, of a file that has others than in its listing. A new owner is left to the
+    /// next run; set-id bits that it gives must not be set under the old one.
     fn carried(&self, found: &Meta, listed: &Meta) -> Meta {
         if !self.keeps_owners || (found.uid, found.gid) == (listed.uid, listed.gid) {
             return *found;
@@ -133,7 +134,7 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         }
     }
 
-    /// Works until there are no more jobs. A pack that is not full leaves as soon as there is nothing to add to it.
+    /// Works until there are no more jobs. A pack that is not full is sent as soon as there is nothing to add to it.
     pub(super) fn run(mut self, jobs: &Receiver<ContentJob>, waiting: &AtomicU64) -> Result<()> {
         loop {
             let job = if let Ok(job) = jobs.try_recv() {
@@ -197,7 +198,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             if self.taken.open_noatime {
                 file.keep_access_time();
             }
-            // What grows is taken as it is now, and not as it was listed.
+            // The file may have changed since it was listed: a further attempt, a prefix and a frozen copy are of the
+            // file as it is now.
             if attempt > 0 || self.taken.takes_prefix || self.freezer.is_some() {
                 found = look(&file, self.taken.chmod)?;
             }
@@ -219,7 +221,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
             let is_held = resume.is_some_and(|resume| resume.bytes == state.size);
             let read = if state.size <= WHOLE_FILE_BYTES_MAX as u64 && !begun && !is_held {
                 let read = self.whole(&opened, &mut announced)?;
-                // That it only grew is told in a recipe.
+                // A record of a whole file cannot say that the file has grown since, so that another attempt sends a
+                // recipe.
                 begun = self.taken.takes_prefix;
                 read
             } else if self.way == Way::Handed
@@ -230,7 +233,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
                 begun = true;
                 self.hand_over(&opened, &mut announced)?
             } else {
-                // What the receiver held is given up with the first recipe, which a second one replaces.
+                // With the first recipe the receiver gives up the part that it held, so a second recipe, which replaces
+                // it, cannot count on that part.
                 begun = true;
                 self.recipe(&opened, resume.take(), &mut announced)?
             };
@@ -241,7 +245,8 @@ impl<'a, S: Storage> LaneReader<'a, S> {
         Err(ReadError::File(IssueKind::Changed, format!("it changed each of the {READ_ATTEMPTS} times it was read")))
     }
 
-    /// The file as it is at this moment, which no program changes, where that can be had; its attributes were taken before.
+    /// The file as it is at this moment, frozen so that no program changes it, where that is possible. Its attributes
+    /// were read before.
     fn frozen(
         &self,
         directory: &S::Directory,

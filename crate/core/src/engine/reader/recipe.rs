@@ -63,7 +63,7 @@ impl<S: Storage> LaneReader<'_, S> {
         Ok(Read::Done)
     }
 
-    /// Has the receiver copy what it holds, when the file begins with just that.
+    /// Has the receiver copy the part that it holds, if the file begins with exactly that.
     fn copy(&mut self, recipe: &mut Recipe<'_, impl File>, resume: &Resume) -> std::result::Result<(), ReadError> {
         if resume.bytes > recipe.file.state.size {
             return Ok(());

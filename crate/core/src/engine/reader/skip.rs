@@ -1,11 +1,11 @@
 //! Files that are not compressed, by what their names end in.
 
-/// What names may end in behind a dot: for each end its characters, from the last one on.
+/// Endings of names, each behind a dot: for each its characters, from the last one on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SkipList(Vec<Vec<Vec<u8>>>);
 
 impl SkipList {
-    /// Reads a list: ends with slashes between them, in which `[...]` is one of some characters.
+    /// Reads a list of endings with slashes between them, in which `[...]` stands for one of some characters.
     pub(crate) fn parse(text: &[u8]) -> Self {
         Self(text.split(|&byte| byte == b'/').filter(|end| !end.is_empty()).map(end).collect())
     }

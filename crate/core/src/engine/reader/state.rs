@@ -8,12 +8,12 @@ use super::error::ReadError;
 use crate::profile::ThreadClock;
 use crate::storage::{File, Stamp};
 
-/// How old the last change of a file has to be when it is read. A second one in the same tick of the clock that stamps
-/// them would not show, and one that is still being written has its time already.
+/// How old the last change of a file must be when the file is read. A second change in the same tick of the clock that
+/// stamps changes would not show, and a file that is still being written has its time already.
 const CHANGE_SETTLES: Duration = Duration::from_millis(20);
 
-/// How a file looks before and after it is read; equal means that it did not change. Only what a change of content
-/// moves is in it.
+/// The status of a file before and after it is read; equal means that it did not change. It holds only fields that a
+/// change of content changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) size: u64,
@@ -40,14 +40,14 @@ pub(crate) fn settle(ctime: Time, clock: &mut ThreadClock) {
     }
 }
 
-/// How long it takes until that is so; nothing when it is. Clocks that are ahead are not waited for.
+/// How long it takes until the last change is old enough; none when it is. A change in the future is not waited for.
 pub(crate) fn settles_in(ctime: Time) -> Option<Duration> {
     let changed = u64::try_from(ctime.seconds).ok().map(|seconds| UNIX_EPOCH + Duration::new(seconds, ctime.nanos));
     let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok())?;
     CHANGE_SETTLES.checked_sub(age)
 }
 
-/// An open file as it is now, with the permission bits that it is taken to have.
+/// The status of an open file, with the permission bits that the run takes it to have.
 pub(super) fn look(source: &impl File, chmod: Option<&Chmod>) -> std::result::Result<(State, Stamp), ReadError> {
     let found = source.status().map_err(ReadError::unread)?;
     if found.kind != Kind::File {

@@ -20,7 +20,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let found = self.widened().map_or_else(look, |widened| widened.within(&path, look));
             let (directory, names) = match found {
                 Ok(found) => found,
-                // What was not made, or gave way to something else, has been told.
+                // A directory that was not made, or gave way to something else, has been told already.
                 Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => continue,
                 Err(error) => {
                     return Err(Error::io("cannot look at the destination", path.as_bytes(), error.into()));
@@ -47,7 +47,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             drop(at);
             rules.insert(path, in_force);
         }
-        // What the comparison did not count is guarded as well.
+        // The guard must count the entries, too, that the comparison did not see.
         self.guard.extra((extras.len() as u64).saturating_sub(self.extras.len() as u64));
         self.extras = extras;
         Ok(())

@@ -20,8 +20,8 @@ pub(super) struct Arriving {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Takes note of all entries of a directory but those at `left`; with `ignore_existing` nothing is said of what was there
-    /// either. `source_name` is the name at the source of a single file that may have another one here.
+    /// Notes all entries of a directory as arriving, except those at `left`, and with `ignore_existing` those that the
+    /// destination had. `source_name` is the name at the source of a single file that may have another one here.
     pub(super) fn note_arriving(
         &mut self,
         (path, listing): (&RelPath, &Listing),
@@ -51,7 +51,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Lets the sender remove what has arrived, once it is on the device, and waits until that is done.
+    /// Lets the sender remove the entries that have arrived, once they are on the device, and waits until that is done.
     pub(super) fn let_remove(&mut self, rx: &mut FrameReceiver) -> Result<()> {
         let Some(all) = self.arriving.take().filter(|all| !all.is_empty()) else { return Ok(()) };
         let Some(root) = self.destination.root.as_ref().filter(|_| !self.options.dry_run) else { return Ok(()) };

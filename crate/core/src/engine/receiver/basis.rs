@@ -17,17 +17,18 @@ use crate::storage::{
     self, Access, Content, Errno, Scan, WriteDirectory, WriteFile, WriteStorage, copy_content, look_at,
 };
 
-/// Says of a path below a basis whether the operator hides it.
+/// Whether the operator hides a path below a basis.
 pub(crate) type HidesBasis = Box<dyn Fn(&RelPath, Kind) -> bool + Send + Sync>;
 
-/// What becomes of an entry that a basis has as the source has it.
+/// How an entry is made that a basis has as the source has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BasisUse {
     /// It is not made.
     Compare,
     /// It is copied.
     Copy,
-    /// It is a file of its own that shares the blocks of that, or a copy where the file system has no such files.
+    /// The entry is a file of its own that shares the blocks of the basis, or a copy where the file system cannot share
+    /// them.
     Reflink,
     /// It is a hard link to that.
     Link,
@@ -67,14 +68,15 @@ struct Best {
 pub(super) enum FromBasis {
     /// The entry is settled; says whether the directory's own time changes by it.
     Settled(bool),
-    /// It has to be made, and is compared with what a basis has; of a file, which one and how long it is there.
+    /// The entry has to be made, and differs so from a basis; for a file, the number of that basis and its length
+    /// there.
     Differs(Reasons, Option<(usize, u64)>),
     /// It has to be made, and nothing is known of it.
     Nothing,
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Looks at what the bases have of the entries of a directory that would have to be made.
+    /// Looks in the bases for the entries of a directory that would have to be made.
     pub(super) fn look_at_bases(
         &self,
         path: &RelPath,
@@ -99,14 +101,14 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             let is_hidden = |entry: &Entry| basis.is_hidden(path, listing.name(entry), entry.kind);
             let names = wanted.iter().filter(|entry| !is_hidden(entry)).map(|entry| listing.name(entry));
-            // What cannot be looked at is as if it were not there.
+            // A directory of a basis that cannot be read counts as missing.
             let scan = look_at(&basis.root, path, names, (self.options.attributes, &self.options.judge, None)).ok()?;
             Some((index, scan))
         });
         Some(BasisDirectories(looked.collect()))
     }
 
-    /// How a new directory differs from the one of a basis that comes closest; nothing when none has it.
+    /// How a new directory differs from the closest one in a basis; none when no basis has it.
     pub(super) fn basis_of_directory(&self, bases: Option<&BasisDirectories>, meta: &Meta) -> Option<Reasons> {
         let all = bases?.0.iter();
         let mut found =
@@ -116,7 +118,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 
     fn best(&self, bases: &BasisDirectories, (listing, index): (&Listing, usize)) -> Option<Best> {
-        // What is left alone at the destination says nothing of other places.
+        // Options that leave entries of the destination alone do not apply to entries of a basis.
         let rules = Rules { selection: Selection::default(), append_only: false, ..self.options.rules };
         let entry = listing.get(index)?;
         let mut best: Option<Best> = None;
@@ -138,7 +140,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         best
     }
 
-    /// Whether the basis that has an entry as it is to be has it as the same one as its leader.
+    /// Whether an entry and its leader are one and the same in the basis that has the entry as it is to be.
     pub(super) fn is_linked_in_basis(
         &self,
         directories: &BasisDirectories,
@@ -188,12 +190,12 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return Ok(FromBasis::Settled(false));
         }
         let links = is_equal && how == BasisUse::Link;
-        // As in rsync, what is there otherwise gets its content from the source, unless that costs more.
+        // As in rsync, an entry that is there and differs gets its content from the source, unless a basis costs less.
         if before.is_some() && !links && how != BasisUse::Reflink {
             return Ok(FromBasis::Nothing);
         }
         if !links && entry.kind != Kind::File {
-            // It is made from its listing, and only told otherwise.
+            // An entry without content is made from its listing; the basis only says how it differs.
             return Ok(FromBasis::Differs(best.reasons, None));
         }
         let is_told = !is_equal || self.options.tells_copies();

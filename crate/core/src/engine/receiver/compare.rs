@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::storage::{CallError, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Whether the whole destination is what the source is; one digest tells, and nothing else needs to travel.
+    /// Whether the whole destination equals the source. If so, the one digest tells it, and nothing else needs to
+    /// travel.
     pub(super) fn tree_is_equal(&mut self, digest: &Digest) -> Result<bool> {
         let mut tree = TreeHasher::default();
         let (mut entries, mut bytes, mut directories) = (0, 0, 0);
@@ -41,7 +42,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             };
             tree.add(&self.options.attributes, &scan.path, (&meta, &xattrs), &digest);
         }
-        // Special entries are told of in every run, and leftovers are swept where the records lead.
+        // Special entries are told in every run, and leftovers are swept only where records of directories lead.
         if tree.finish() != *digest || leftovers {
             return Ok(false);
         }
@@ -105,7 +106,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Refuses what the operator hides, whether something stands there or not.
+    /// Refuses a path that the operator hides, in the same way whether something stands there or not.
     pub(super) fn refuse_hidden(&mut self, path: RelPath) -> Result<()> {
         if self.failed.covering(&path).is_none() {
             self.issue(IssueKind::Scope, path.as_bytes().to_vec(), "the server does not take this path")?;
@@ -129,7 +130,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.in_force.insert(path.clone(), scan.in_force.clone());
                 Ok(Some(Box::new(scan)))
             }
-            // What stands there is no directory, or is not there, which its own name tells.
+            // No directory stands there; the listing of its parent tells what does.
             Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => Ok(None),
             Err(error) => {
                 self.fail(path.as_bytes().to_vec(), "cannot list the destination's directory", error)?;
@@ -183,7 +184,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 self.item_in_turn(number, Action::Keep, (&directory.path, meta), Reasons::default())?;
             }
         }
-        // A new root gets its attributes where its listing is decided upon.
+        // The attributes of a new root are set when its listing is decided upon.
         let here = || as_at_the_source(self.options, &old, &old.listing);
         let is_equal = || here().is_some_and(|(.., digest)| digest == directory.digest);
         let is_equal = || is_equal() || self.is_equal_by_links(&old, &directory.digest);
@@ -201,7 +202,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Tells what could not be looked at in a directory of the destination; nothing is written there.
+    /// Tells what could not be looked at in a directory of the destination. Nothing is written at those paths.
     pub(super) fn tell_issues(&mut self, old: &mut Scan) -> Result<()> {
         for issue in std::mem::take(&mut old.issues) {
             if issue.kind.is_notice() {
@@ -209,7 +210,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 continue;
             }
             if issue.kind == IssueKind::AttributesUnread || is_listed(old, &issue.path) {
-                // They count as others than the source's: setting them, or putting another file there, tells what is wrong.
+                // Attributes that cannot be read count as different from the source's: setting them, or putting another
+                // file there, tells what is wrong.
                 continue;
             }
             if let Ok(path) = RelPath::new(&issue.path) {
@@ -230,8 +232,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 }
 
-/// Own attributes and digest of a directory of the destination, with everybody as the source has them; nothing when they
-/// prove nothing. `listing` is what is taken for its own.
+/// Own attributes and digest of a directory of the destination, with everybody as the source has them; none when they
+/// prove nothing. `listing` is taken for the directory's own.
 pub(super) fn as_at_the_source<'a>(
     options: &ReceiverOptions,
     scan: &'a Scan,
@@ -252,7 +254,7 @@ pub(super) fn as_at_the_source<'a>(
     }
 }
 
-/// Whether a directory's listing has the entry at `path`, which then could be looked at, and not be read.
+/// Whether a directory's listing has the entry at `path`: then it was looked at, and only could not be read.
 fn is_listed(scan: &Scan, path: &[u8]) -> bool {
     RelPath::new(path).is_ok_and(|path| {
         path.split_last()

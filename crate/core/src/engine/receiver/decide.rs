@@ -44,7 +44,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let xattrs = self.options.owners.xattrs(&xattrs);
         self.check_taken(&path, &listing)?;
         if self.options.attributes.safe_links {
-            // Whatever the sender thinks of them.
+            // The receiver decides itself which symlinks are unsafe, whatever the sender has listed.
             listing.leave_unsafe_links(path.components().count());
         }
         self.refuse_hidden_entries(&path, &listing)?;
@@ -56,7 +56,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let single = self.destination.file_name.is_some().then(|| listing.entries().first()).flatten();
         let source_name = single.map(|entry| listing.name(entry).to_vec());
         let listing = match &self.destination.file_name {
-            // A single file may have another name here. The peer has told why there is none, when there is none.
+            // A single file may have another name here. If the listing is empty, the peer has told why.
             Some(name) if !listing.is_empty() => {
                 listing.renamed(name).ok_or_else(|| Error::internal("a name that cannot be given"))?
             }
@@ -81,7 +81,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.failed.insert(path.clone(), kind);
             return self.pass_over(number, path, listing, Lost::Failed(kind));
         }
-        // What the directory above hands down may be more than the source has.
+        // A new directory takes over the default ACL of the one above, which may grant more than the source does.
         if is_new && (!xattrs.is_empty() || self.options.rules.attributes.acls) {
             self.set_directory_xattrs(&path, (&meta, &xattrs), true);
         }
@@ -104,7 +104,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.ask_now_or_later(PutOff { number, path, listing, wanted, resume, bases: offered, older }, &xattrs)
     }
 
-    /// Carries out, or begins, what is to be done with each entry of a directory.
+    /// Carries out, or begins, the step of each entry of a directory.
     fn take_steps(
         &mut self,
         path: &RelPath,
@@ -145,7 +145,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     };
                     let (reasons, same_name) = match taken {
                         FromBasis::Settled(touched) => {
-                            // What is not made has not arrived here.
+                            // An entry that was not made has not arrived here, and must not be noted as arriving.
                             if !touched {
                                 decided.left.push(source);
                             }
@@ -174,7 +174,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.options.one_file_system && self.top_device.is_some_and(|top| top != device)
     }
 
-    /// Refuses entries that do not belong to the run: what the destination has by their names is not to be touched.
+    /// Refuses entries that do not belong to the run: the destination's entries of these names must not be touched.
     fn check_taken(&self, path: &RelPath, listing: &Listing) -> Result<()> {
         let matcher = &*self.options.judge.matcher;
         if matcher.takes_all_below(path) {
@@ -207,13 +207,13 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Takes what stands there for what the source has by its name, where options say so.
+    /// Takes entries of the destination for those that the source has by their names, where options say so.
     fn take_as_at_the_source(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
         self.take_devices(old, listing);
         self.take_dir_links(old, listing)
     }
 
-    /// Looks at what the sender has, and the rules of this end have left out of the directory.
+    /// Looks at entries of the directory that the sender lists and that the rules of this end left out.
     fn look_at_left_out(&mut self, old: &mut Scan, listing: &Listing) -> Result<()> {
         if !old.leaves_out || !self.options.judge.matcher.ends_differ() {
             return Ok(());
@@ -236,7 +236,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         let mut found = look(&missing)?;
         if !found.listing.is_empty() {
-            // All of the directory is looked at once more: a listing is made in one piece.
+            // Entries cannot be added to a listing, so one is made of the names known before and those found now.
             let known =
                 |listing: &'_ Listing| listing.entries().iter().map(|e| listing.name(e).to_vec()).collect::<Vec<_>>();
             let names = [known(&old.listing), known(&found.listing)].concat();
@@ -248,7 +248,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Reports everything of a directory that failed, or is below one that did. Sub-directories report themselves.
+    /// Reports all entries of a directory that failed, or that is below one that did, except sub-directories, which
+    /// come here by themselves.
     fn pass_over(&mut self, number: u32, path: RelPath, listing: Listing, lost: Lost) -> Result<()> {
         const WHY: &str = "the directory above it could not be made or looked at";
         for entry in listing.entries() {
@@ -327,7 +328,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.count_new(entry.kind, reasons);
         }
         if entry.kind == Kind::Directory {
-            // It is made when its own listing comes.
+            // A directory is made when its own listing comes.
             self.take_quota(0, before)?;
             return Ok(true);
         }
@@ -378,7 +379,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(true)
     }
 
-    /// Asks for the content of a file, and says what is held of it. `appends_to` is what it is added to.
+    /// Asks for the content of a file, and says which part of it is held. `appends_to` is the file that it is added to.
     fn ask_for(
         &self,
         path: &RelPath,
@@ -419,7 +420,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         decided.wanted.push((index, wanted));
     }
 
-    /// Whether what stands in the place of a file is told to the sender, so that what both have does not travel.
+    /// Whether the entry in the place of a file is offered to the sender as a basis, so that common content does not
+    /// travel.
     fn is_basis(&self, before: &Entry, entry: &Entry) -> bool {
         let are_files = before.kind == Kind::File && entry.kind == Kind::File;
         self.options.writes.delta && are_files && before.size.min(entry.size) >= DELTA_BYTES_MIN
@@ -443,7 +445,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
 
     /// Takes the room of an entry that is made, in place of `before` where there was one.
     pub(super) fn take_quota(&self, bytes: u64, before: Option<&Entry>) -> Result<()> {
-        // What is kept takes as much room as before.
+        // An entry that goes to the backups takes as much room there as before.
         let before = before.filter(|_| self.destination.aside.backups.is_none());
         self.options.quota.as_ref().map_or(Ok(()), |quota| quota.take_entry(bytes, before.map(|before| before.size)))
     }
@@ -485,8 +487,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(false)
     }
 
-    /// Tells of a FIFO, a socket or a device that was asked for and is not made here: of the right that is missing once,
-    /// and as rsync of each where no right would help.
+    /// Tells of a FIFO, a socket or a device that was asked for and is not made here: once if the key lacks a right,
+    /// and as rsync for each if no right would help.
     fn tell_not_made(&mut self, path: Vec<u8>) -> Result<()> {
         const RIGHT: &str = "special files are not carried: the key lacks the right \"special\" at the server";
         const ADDS: &str =
@@ -531,7 +533,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             return false;
         }
         self.guard.extra(1 + self.counted_below(old, name));
-        // The directory's own time changes by what is removed from it, and not by what has to stay.
+        // A removal changes the directory's own time, and an entry that has to stay does not.
         let (path, is_directory) = (old.path.join(name), kind == Kind::Directory);
         let stays = self.holds_protected(path.as_bytes(), &old.in_force);
         self.extras.push(Extra { path, is_directory, in_force: old.in_force.clone() });

@@ -26,12 +26,12 @@ struct GivenWay {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Deletes what only the destination has, once the source is known in full.
+    /// Deletes the entries that only the destination has, once the source is known in full.
     pub(super) fn delete(&mut self) -> Result<Option<Error>> {
         let delayed = self.writing.map(Writing::take_delayed).unwrap_or_default();
         let deleted = self.settle(&delayed);
         if let (Err(_), Some(root)) = (&deleted, &self.destination.root) {
-            // The run is over: what has not got its name is not left behind.
+            // The run is over: entries that have not got their names must not be left behind.
             for entry in &delayed {
                 entry.discard(root);
             }
@@ -39,7 +39,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         deleted
     }
 
-    /// Puts what waits in place and removes what only the destination has, or refuses to.
+    /// Puts the entries that wait in place and removes those that only the destination has, or refuses both.
     fn settle(&mut self, delayed: &[Delayed]) -> Result<Option<Error>> {
         self.place_last(delayed)?;
         let delayed: Vec<&Delayed> = delayed.iter().filter(|entry| entry.replaces_directory).collect();
@@ -67,8 +67,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if refused.is_none() && !is_unread {
             refused = self.lost_source(&delayed).map(|path| self.guard.source_deleted(&path));
         }
-        // What takes the place of a directory deletes it, and so waits for the same conditions; nothing is lost with an
-        // empty one.
+        // An entry that takes the place of a directory deletes that directory, so it waits for the same conditions as a
+        // deletion. With an empty directory nothing is lost.
         let is_refused = refused.is_some();
         let may_replace = |receiver: &Self, entry: &Delayed| {
             !is_refused && (!is_unread || receiver.is_empty_directory(&entry.path()))
@@ -113,7 +113,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// A source among what is to be removed.
+    /// A source that lies among the entries to be removed.
     pub(super) fn lost_source(&self, delayed: &[&Delayed]) -> Option<RelPath> {
         let (is_source, root) = (self.options.is_source.as_ref()?, self.destination.root.as_ref()?);
         let gives_way = |entry: &Delayed| Some((RelPath::new(&entry.path()).ok()?, self.in_force_at(&entry.directory)));
@@ -133,7 +133,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 widened: self.widened(),
                 ..Removal::default()
             };
-            // What cannot be looked at is not removed either.
+            // An entry that cannot be looked at cannot be removed either, so no source below it is in danger.
             let _ = remove_tree(root, &path, &mut removal);
             drop(removal);
             if found.is_some() {
@@ -157,14 +157,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.in_force.get(directory).cloned().unwrap_or_default()
     }
 
-    /// Whether removing the directory that an entry takes the place of goes beyond the limit on deletions.
+    /// Whether removing the directory in the place of an entry would go beyond the limit on deletions.
     fn exceeds_limit(&self, entry: &Delayed, removed: u64) -> bool {
         let (Some(max), Some(root)) = (self.options.deletion.max, &self.destination.root) else { return false };
         let Ok(path) = RelPath::new(&entry.path()) else { return true };
         removed + self.entries_of(root, &path) > max
     }
 
-    /// How many entries a removal of what stands at `path` would take. What cannot be looked at is not removed either.
+    /// How many entries a removal of what stands at `path` would take. An entry that cannot be looked at cannot be
+    /// removed either, and is not counted.
     pub(super) fn entries_of(&self, root: &S, path: &RelPath) -> u64 {
         let mut counted = Removal { dry_run: true, widened: self.widened(), ..Removal::default() };
         let _ = remove_tree(root, path, &mut counted);
@@ -281,8 +282,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Removes the directory at `at` that gives way to an entry at `path`, with `backups` of what is in it, and tells of that: not of
-    /// the directory itself, as with rsync. In a dry run it is only told.
+    /// Removes the directory at `at` that gives way to an entry at `path`, with `backups` of its entries. Each of them
+    /// is told, but not the directory itself, as with rsync. In a dry run nothing is removed.
     fn remove_given_way(
         &self,
         root: &S,
@@ -295,7 +296,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             let below = found.strip_prefix(at.as_bytes()).unwrap_or_default();
             if told.is_ok() && !below.is_empty() {
                 let item = || item_of(kind, &[path, below].concat());
-                // In a run that is not dry the plan was asked while all of it stood there.
+                // In a real run the plan was asked before, while everything still stood there.
                 let item =
                     if self.options.dry_run { self.prepared(item) } else { Ok(self.options.items.told.then(item)) };
                 told = item.and_then(|item| self.tell(item));
@@ -319,7 +320,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         told.map(|()| gone)
     }
 
-    /// Checks that the plan has what the directory at `path` holds, as it is now.
+    /// Checks that the plan has every entry that the directory at `path` holds now.
     fn check_given_way(&self, root: &S, path: &[u8]) -> Result<()> {
         let (Some(_), Ok(at)) = (&self.options.stamps, RelPath::new(path)) else { return Ok(()) };
         let mut checked = Ok(());
@@ -330,7 +331,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         let mut removal =
             Removal { dry_run: true, widened: self.widened(), on_removed: Some(&mut check), ..Removal::default() };
-        // What cannot be looked at does not give way.
+        // An entry that cannot be looked at does not give way either, so the plan need not have it.
         let _ = remove_tree(root, &at, &mut removal);
         drop(removal);
         checked
@@ -341,18 +342,18 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.session.count(Counter::directories_deleted, gone.directories);
     }
 
-    /// Tells in a dry run what a directory at `path` holds that would give way.
+    /// Tells in a dry run the entries of the directory at `path` that would give way.
     pub(super) fn tell_would_give_way(&self, path: &[u8]) -> Result<()> {
         let is_told = self.options.dry_run && self.options.items.told;
         match (self.destination.root.as_ref().filter(|_| is_told), RelPath::new(path)) {
-            // What cannot be looked at would not give way.
+            // An entry that cannot be looked at would not give way either, so it is not told.
             (Some(root), Ok(at)) => self.remove_given_way(root, &at, path, None).map(drop),
             (None, _) | (_, Err(_)) => Ok(()),
         }
     }
 
-    /// With backups, or versions, moves what the directory holds that an entry takes the place of there first, and removes it. Says how much
-    /// that was, and whether it has to stay.
+    /// With backups or versions, moves the entries of the directory that gives way there, and removes it. Gives how
+    /// many they were, and whether the directory has to stay.
     fn keep_directory(&self, root: &S, entry: &Delayed) -> Result<(u64, bool)> {
         let (true, Ok(path)) = (self.backups().is_some() || root.keeps_versions(), RelPath::new(&entry.path())) else {
             return Ok((0, false));
@@ -376,8 +377,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 }
 
-/// Puts what is deleted in rsync's order, which decides what is left beyond a limit: directory by directory, in each of them
-/// directories before everything else, the last name first.
+/// Sorts deletions in rsync's order, which decides which of them a limit leaves out: directory by directory, in each of
+/// them directories before everything else, the last name first.
 pub(super) fn in_order(extras: &mut [Extra]) {
     let key = |extra: &Extra| extra.path.split_last().map(|(parent, name)| (parent, RelPath::root().join(name)));
     extras.sort_by_cached_key(|extra| {

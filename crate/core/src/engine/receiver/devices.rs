@@ -8,12 +8,12 @@ use super::Receiver;
 use crate::storage::{Access, Directory as _, File as _, Scan, WriteStorage, hash_prefix};
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Takes the devices of a directory for files where the source has some. One that cannot be read stays a device.
+    /// Takes the devices of a directory for files where the source has some. A device that cannot be read stays one.
     pub(super) fn take_devices(&self, old: &mut Scan, listing: &Listing) {
         let Some(root) = self.destination.root.as_ref().filter(|_| self.options.writes.devices) else { return };
         for entry in listing.entries().iter().filter(|entry| entry.kind == Kind::File) {
             let name = listing.name(entry);
-            // One that the run does not carry is listed as what is never carried.
+            // A device is listed as `Kind::Special` when the run does not carry devices.
             let may_be_one = |kind: Kind| kind.is_device() || kind == Kind::Special;
             let at = old.listing.find(name);
             let Some(at) = at.filter(|at| old.listing.get(*at).is_some_and(|old| may_be_one(old.kind))) else {

@@ -10,10 +10,10 @@ use super::compare::as_at_the_source;
 use crate::error::{Error, Result};
 use crate::storage::{Access, CallError, Directory as _, Errno, Scan, ScanBuffers, WriteStorage, scan_directory};
 
-/// Symlinks of one directory for which each combination is tried: beyond this its listing is asked for.
+/// The most symlinks of one directory of which every combination is tried; with more, its listing is asked for.
 const COMBINED_MAX: usize = 4;
 
-/// What a symlink that stands in the place of a directory is told to be.
+/// The text of the issue of a symlink that stands in the place of a directory.
 const LEADS_OUT: &str = "a symlink stands in its place that leads out of what may be written here";
 
 /// What a symlink of the destination leads to.
@@ -37,7 +37,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// What the destination has in the place of a directory of the source, by way of a symlink.
+    /// The destination's directory in the place of the source's one at `path`, reached through a symlink.
     pub(super) fn linked_directory(&mut self, path: &RelPath) -> Result<Option<Box<Scan>>> {
         let Some((parent, name)) = path.split_last().filter(|_| self.options.keeps_dir_links) else { return Ok(None) };
         let held = self.parent_of(&parent).and_then(|directory| directory.status(name.as_bytes()));
@@ -66,8 +66,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Whether a symlink is taken for the directory that the source has. One that leads out is left alone, with all that
-    /// would arrive below it, and told.
+    /// Whether a symlink is taken for the directory that the source has. A symlink that leads out of the destination is
+    /// left alone and told, and nothing arrives below it.
     fn takes_for_directory(&mut self, path: &RelPath) -> Result<bool> {
         match self.led(path) {
             Led::Directory => Ok(true),
@@ -126,7 +126,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         })
     }
 
-    /// How many entries would go with the destination's `name` of a directory, where the walk does not count them.
+    /// How many entries would be deleted below the destination's `name` of a directory, where the walk does not count
+    /// them.
     pub(super) fn counted_below(&self, old: &Scan, name: Name<'_>) -> u64 {
         let Some(root) = self.destination.root.as_ref().filter(|_| self.is_below_link(&old.path)) else { return 0 };
         self.entries_of(root, &old.path.join(name)).saturating_sub(1)

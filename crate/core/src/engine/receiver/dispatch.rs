@@ -14,7 +14,7 @@ use crate::storage::WriteStorage;
 const SETTLE_EVERY: u32 = 256;
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Runs until everything is in place and the peer has been told.
+    /// Runs until everything is in place and the peer was told so.
     pub(super) fn run(&mut self, rx: &mut FrameReceiver) -> Result<Outcome> {
         self.tell_missing_bases()?;
         while !self.machine.has_compared_but(self.moves.put_off()) {
@@ -27,7 +27,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                     if self.tree_is_equal(&digest)? {
                         self.machine.tree_is_equal();
                         self.tell_deletions_first()?;
-                        // Directories that were made listable for it get their modes back.
+                        // Directories whose modes were widened get them back.
                         self.set_final_attrs()?;
                         return self.finish(None, rx);
                     }
@@ -71,7 +71,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.finish(refused, rx)
     }
 
-    /// Decides on a directory, and tells what was held back of those before it and behind it.
+    /// Decides on a directory, and tells the items that were held back for the order: of directories before it and
+    /// behind it.
     fn decide_in_turn(&mut self, number: u32, pending: Pending) -> Result<()> {
         self.tell_held(number)?;
         count_kinds((self.session, self.options), &pending.listing);
@@ -87,7 +88,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if let Some(frame) = rx.try_recv() {
             return Ok(frame);
         }
-        // Nothing more to read for now: what was decided so far is told.
+        // No frame waits: questions and reports so far are sent before this thread blocks.
         self.ask()?;
         self.flush_report()?;
         self.clock.enter(Phase::wait_frame);
@@ -106,7 +107,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Asks for the listings that are needed so far, and tells what needs none.
+    /// Asks for the listings that are needed so far, and tells of the directories that need none.
     pub(super) fn ask(&mut self) -> Result<()> {
         for frame in self.machine.questions() {
             self.control.send(&frame)?;

@@ -23,7 +23,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// The attributes that a directory of the source comes to have here. Those of a top that is not the run's are nobody's.
+    /// The attributes that a directory of the source comes to have here. The top keeps its own where it does not belong
+    /// to the run.
     pub(super) fn directory_meta(&self, path: &RelPath, source: &Meta) -> Meta {
         if self.has_attributes_of(path) { self.options.owners.meta(source) } else { *source }
     }
@@ -33,8 +34,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         !self.is_single() && self.options.judge.matcher.has_attributes(path)
     }
 
-    /// Sets the attributes of directories, the deepest first, when nothing more happens in them. Those that were widened
-    /// and are to have no mode get back the one that they had.
+    /// Sets the attributes of directories, the deepest first, when nothing more happens in them. A directory whose mode
+    /// was widened, and for which the run carries none, gets its old mode back.
     pub(super) fn set_final_attrs(&mut self) -> Result<()> {
         let mut all = std::mem::take(&mut self.final_attrs);
         // A directory may be noted twice: when it is compared, and when something is done in it.
@@ -59,11 +60,11 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.changed = true;
             let unset = match open_to_adjust(root, path) {
                 Ok(held) => policy.set(target, &held.handle(), None),
-                // What was widened may have been removed since, or have given way to something else.
+                // A directory whose mode was widened may have been removed since, or have given way to something else.
                 Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) if !has_to_be_there => {
                     continue;
                 }
-                // It was never made, which has been told.
+                // A directory below a failed one was never made, which has been told.
                 Err(_) if self.failed.covering(path).is_some() => continue,
                 Err(error) => Unset::all(error),
             };
@@ -108,7 +109,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         let refusal = refused.as_ref().map(Error::to_wire);
         let mut counters = self.session.counters();
-        // What was not counted need not travel.
+        // Zeros at the end of the counters need not travel.
         while counters.last() == Some(&0) {
             counters.pop();
         }

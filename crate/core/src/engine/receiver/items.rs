@@ -73,7 +73,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Tells what is done with a directory that is compared ahead of what those before it hold.
+    /// Tells the item of a directory that is compared before the entries of earlier directories are told.
     pub(super) fn item_in_turn(
         &mut self,
         number: u32,
@@ -98,7 +98,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Tells of the entries `from..to` of a directory that they are as they should be.
+    /// Tells that the entries `from..to` of a directory are as they should be.
     pub(super) fn tell_kept(&self, path: &RelPath, listing: &Listing, (from, to): (usize, usize)) -> Result<()> {
         if !self.options.items.unchanged {
             return Ok(());
@@ -110,7 +110,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// Tells that the top of the destination was made, where its attributes are not those of the source's.
+    /// Tells that the top of the destination was made, if the run does not set its attributes.
     pub(super) fn tell_top(&self) -> Result<()> {
         if !(self.options.items.details && self.destination.created) {
             return Ok(());
@@ -186,7 +186,7 @@ pub(super) fn backups_told<'a>(session: &'a Session, options: &'a ReceiverOption
             leader: None,
             details: None,
         };
-        // Where nobody can be told, the run ends at its next step.
+        // If the item cannot be told, the run ends at its next step.
         let _ = options.report.item(item, session);
     };
     options.items.backups.then(|| Box::new(tell) as Box<OnMade<'a>>)

@@ -11,7 +11,7 @@ use crate::storage::{
     remove_tree,
 };
 
-/// A kept part is worthless after a day: the source has moved on, or nobody cares.
+/// How old a partial file may become: after a day the source has mostly changed, or nobody runs this sync any more.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: WriteStorage> Receiver<'_, S> {
@@ -49,7 +49,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Some((id, bytes, digest))
     }
 
-    /// What a file that is appended to holds: its bytes and their digest.
+    /// The bytes that a file holds which is appended to, and their digest.
     pub(super) fn held_in_place(&self, path: &RelPath, name: &[u8], bytes: u64) -> Option<(u64, [u8; 32])> {
         if self.options.dry_run || bytes == 0 {
             return None;
@@ -60,8 +60,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Some((bytes, *hashed.ok()??.finalize().as_bytes()))
     }
 
-    /// Removes unfinished files of sessions that are dead, and kept parts that nothing will go on from. Below a
-    /// directory that this run has locked nobody else is alive; where there are no locks, age has to tell.
+    /// Removes unfinished files of sessions that are dead, and partial files that no run will resume. No other session
+    /// is alive below a directory that this run has locked; without locks the age of a file decides.
     pub(super) fn sweep(&mut self, old: &Scan, kept: impl Fn(&PartialId) -> bool, meta: Meta) {
         let (false, Some(root)) = (old.leftovers.is_empty() || self.options.dry_run, &self.destination.root) else {
             return;
@@ -94,7 +94,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.settle_attrs(&old.path, meta, false);
     }
 }
-/// Whether nothing was done with an unfinished file for longer than a part is kept.
+/// Whether an unfinished file was not changed for longer than a partial file is kept.
 fn is_old(root: &impl WriteStorage, path: &RelPath, name: &[u8]) -> bool {
     let directory = root.open(path, Access::Reach);
     let Ok(found) = directory.and_then(|directory| directory.status(name)) else { return false };

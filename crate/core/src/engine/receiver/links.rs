@@ -22,25 +22,26 @@ use crate::storage::{self, CallError, Directory, Errno, Scan, Status, WriteDirec
 /// What is told of a follower whose leader is not there.
 const LEADER_FAILED: &str = "what it is a hard link to did not arrive";
 
-/// What is told of a follower that stays a file of its own because nothing that exists may get a further name.
+/// The issue told of a follower that stays a file of its own, because no file that exists already may get a further
+/// name.
 const OWN_FILE: &str = "it is no hard link: the key may only add new names, and what it is a link to was there before";
 
 /// An entry of the source, by a keyed hash that a peer cannot aim at.
 type PathHash = u64;
 
-/// Links of one run, and what it has to know of their leaders.
+/// The links of one run, and the state of their leaders.
 #[derive(Default)]
 pub(super) struct Links {
     key: RandomState,
     /// Entries that the source has told of, and that are no followers.
     sources: HashSet<PathHash>,
-    /// Leaders that the run leaves as they are although they differ.
+    /// Leaders that the run leaves alone although they differ.
     left_alone: HashSet<PathHash>,
     /// Leaders that a dry run would make.
     would_be_made: HashSet<PathHash>,
-    /// Leaders that this run makes where nothing was before, when it is asked for.
+    /// Leaders that this run makes where no entry was before, noted only where that matters.
     new: HashSet<PathHash>,
-    /// What leads the further followers of a leader that was left alone.
+    /// The entry that leads the further followers of a leader that was left alone.
     instead: HashMap<PathHash, (RelPath, Vec<u8>)>,
     waiting: Vec<Waiting>,
 }
@@ -48,7 +49,7 @@ pub(super) struct Links {
 /// Links to be made in one directory.
 struct Waiting {
     directory: RelPath,
-    /// The directory's own attributes, when they are to be set again after it.
+    /// The directory's own attributes, if they must be set again after the link was made.
     meta: Option<Meta>,
     links: Followers,
 }
@@ -64,7 +65,7 @@ pub(super) struct Followers {
 struct How {
     before: Before,
     reasons: Reasons,
-    /// A basis has the link as well, and the leader is taken from there.
+    /// The link is in a basis as well, and the leader is taken from there.
     of_basis: bool,
 }
 
@@ -77,7 +78,7 @@ enum Before {
 }
 
 impl How {
-    /// Whether the destination still has what it had when the link is not made.
+    /// Whether the destination still has its old entry when the link is not made.
     fn keeps_old(self) -> bool {
         self.before != Before::Nothing
     }
@@ -102,7 +103,7 @@ impl Links {
         }
     }
 
-    /// Takes note of a listing, and refuses followers of what is no entry of the source.
+    /// Notes the entries of a listing, and refuses followers whose leader is no entry of the source.
     pub(super) fn take(&mut self, path: &RelPath, listing: &Listing) -> Result<()> {
         self.know(path, listing);
         for (index, leader) in listing.followers() {
@@ -121,7 +122,8 @@ impl Links {
         !self.left_alone.contains(&hash) && (!only_new || self.new.contains(&hash))
     }
 
-    /// What a follower becomes a link to: its leader, or what stands in for that; nothing when there is none yet.
+    /// The entry that a follower becomes a link to: its leader, or a stand-in for the leader; none while neither is
+    /// there.
     fn leader_for(&self, leader: Leader<'_>, only_new: bool) -> Option<(RelPath, Vec<u8>)> {
         if self.is_usable(leader.directory, leader.name, only_new) {
             return Some((leader.directory.clone(), leader.name.to_vec()));
@@ -140,8 +142,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Whether nothing that was there before gets a further name: a key that may only add names does not touch it, and rsync
-    /// does not look at what it is told to ignore.
+    /// Whether entries that were there before get no further names: a key that may only add names must not touch them,
+    /// and rsync does not look at entries that it is told to ignore.
     fn links_only_new(&self) -> bool {
         self.options.rules.append_only || self.options.rules.selection.ignore_existing
     }
@@ -159,8 +161,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Lets a follower wait for its leader. Where nothing can lead it, it gets the step of an entry without links instead,
-    /// as in rsync, and leads those that come after it.
+    /// Lets a follower wait for its leader. If no entry can lead it, it is treated like an entry without links, as in
+    /// rsync, and leads the followers that come after it.
     pub(super) fn follow(
         &mut self,
         path: &RelPath,
@@ -181,7 +183,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             }
             return self.lead(path, (listing, index), old);
         };
-        // A newer file gives way to a link only where what leads it was there before.
+        // With `update` a newer file gives way to a link only if its leader was there before the run.
         if self.options.rules.selection.update && links.new.contains(&links.hash(&directory, &leader_name)) {
             let alone = plan_alone(&self.options.rules, (listing, index), old.map(|(old, at)| (&old.listing, at)));
             if matches!(alone, Some(Step::Skip { .. })) {
@@ -221,7 +223,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
     ) -> Result<Option<Step>> {
         let (Some(entry), Some(leader)) = (listing.get(index), listing.leader(index)) else { return Ok(None) };
         if self.machine.grants_all() {
-            // Nothing can be asked for: content comes with the listings, and that of followers does not.
+            // When everything is granted, content comes with the listings: that of a follower does not, and cannot be
+            // asked for.
             let path = path.join_bytes(listing.name(entry));
             self.failures.issue(IssueKind::Write, path, LEADER_FAILED.to_owned(), old.is_some())?;
             return Ok(None);
@@ -237,7 +240,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(step)
     }
 
-    /// Takes account of a link that is to be made; nothing when something is in its way.
+    /// Counts a link that is to be made, and takes its room. Gives what the link replaces; none when it cannot be made.
     fn before_link(&mut self, path: &RelPath, name: &[u8], old: Option<(&Scan, usize)>) -> Result<Option<Before>> {
         let before = old.and_then(|(old, at)| old.listing.get(at));
         let full = path.join_bytes(name);
@@ -275,7 +278,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Makes the links that wait: all content is in place now, or has been told not to be.
+    /// Makes the links that wait: all content is in place by now, or was told to be missing.
     pub(super) fn make_links(&mut self) -> Result<()> {
         let Some(links) = &mut self.links else { return Ok(()) };
         let waiting = std::mem::take(&mut links.waiting);
@@ -344,7 +347,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let is_placed = match made {
             Ok(Committed::Placed) => {
                 if self.options.durability == Durability::File {
-                    // A storage that cannot say that the name is on the device keeps no promise anyway.
+                    // A storage that cannot flush a directory cannot promise that a name is on the device, so its error
+                    // says nothing.
                     let _ = writing.in_directory(path, &to, |directory| directory.sync());
                 }
                 true
@@ -353,7 +357,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 let (counter, unset) = (Counter::hard_links_created, Unset::default());
                 let (directory, name) = (path.clone(), name.to_vec());
                 writing.delay(Delayed { directory, temp_name, name, counter, unset, replaces_directory: true });
-                // It counts when it has its name.
+                // The link counts when it gets its name.
                 false
             }
             Err(CallError { errno: Errno::ISDIR, .. }) => {
@@ -403,7 +407,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 }
 
-/// The directories that a link leads from and into, and what is there.
+/// The directories that a link leads from and into, and the entries that are there.
 struct Ends<D> {
     from: Arc<D>,
     to: Arc<D>,
@@ -425,7 +429,8 @@ pub(super) fn is_one(one: &Status, other: &Status) -> bool {
     (one.device, one.stamp.ino) == (other.device, other.stamp.ino)
 }
 
-/// Makes the entry `to` a further name of `from`. What has that name gives way at once, or with the deletions.
+/// Makes the entry `to` a further name of `from`. An entry that has the name `to` gives way at once, or with the
+/// deletions.
 fn place<S: WriteStorage>(
     writing: &Writing<'_, S>,
     (from, from_name): (&Arc<S::Directory>, &[u8]),

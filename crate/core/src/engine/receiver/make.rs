@@ -16,7 +16,7 @@ use crate::storage::{
 };
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Makes a directory that is not there. Says as what its failure was reported, when it could not.
+    /// Makes a directory that is missing. Gives the kind of issue that was told if that failed.
     pub(super) fn make_new_directory(
         &mut self,
         path: &RelPath,
@@ -46,7 +46,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         if self.options.dry_run {
             return Ok(None);
         }
-        // One that is only on the way is as any new directory.
+        // A directory that is only on the way to others has no mode from the source, and is made like any new one.
         let bits = if self.has_attributes_of(path) { meta.mode } else { 0o777 };
         self.changed = true;
         self.clock.enter(Phase::make);
@@ -74,8 +74,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Makes a directory's extended attributes and ACLs those of the source, as soon as it is there: what happens in it
-    /// later does not change them, but for the mode, which is set at the end.
+    /// Makes a directory's extended attributes and ACLs those of the source, as soon as it is there: work in it changes
+    /// none of them later, and the mode is set again at the end.
     pub(super) fn set_directory_xattrs(&mut self, path: &RelPath, (meta, xattrs): (&Meta, &Xattrs), is_new: bool) {
         let policy = self.options.policy();
         let target = policy.directory_xattrs(meta, xattrs, is_new);
@@ -101,7 +101,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         found.err().map(|error| error.errno) != Some(Errno::NOENT)
     }
 
-    /// The directory at `path`, held open while its neighbours need it too.
+    /// The directory at `path`, held open for its neighbours, which need it too.
     pub(super) fn parent_of(&mut self, path: &RelPath) -> storage::Result<Arc<S::Directory>> {
         held(&mut self.parent, self.destination.root.as_ref(), path)
     }
@@ -198,7 +198,7 @@ pub(super) fn held<S: Storage>(
     Ok(directory)
 }
 
-/// What an entry counts as that is made from its listing alone; nothing for one that is not.
+/// The counter of an entry that is made from its listing alone; none for a kind that has content.
 pub(super) fn counter_without_content(kind: Kind) -> Option<Counter> {
     match kind {
         Kind::Symlink => Some(Counter::symlinks_created),
@@ -218,8 +218,8 @@ fn doing_to(kind: Kind) -> &'static str {
     }
 }
 
-/// Sets the attributes of the entry `name`, which is not opened for it. A symlink is held only where its extended
-/// attributes are set: nothing else of it needs that.
+/// Sets the attributes of the entry `name` without opening it, except for a symlink whose extended attributes are set,
+/// which takes a descriptor.
 fn set_on(
     policy: &AttributePolicy,
     target: &Target<'_>,

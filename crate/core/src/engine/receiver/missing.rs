@@ -25,7 +25,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// What stands at the path of a missing source, where it may be deleted.
+    /// The destination's entry at the path of a missing source, if it may be deleted.
     fn missing(&mut self, path: RelPath) -> Result<Option<Extra>> {
         const FULL: &str = "the directory is not deleted: it is not empty; delete or force removes it";
         const PROTECTED: &str = "it is not deleted: a rule protects it";

@@ -71,7 +71,7 @@ use told_first::WaitingItems;
 
 /// Where content goes.
 pub(crate) struct Destination<S> {
-    /// The tree, or the directory of the single file; nothing when it is missing and the run is dry.
+    /// The tree, or the directory of the single file; none when it is missing and the run is dry.
     pub(crate) root: Option<S>,
     /// The single file's name.
     pub(crate) file_name: Option<Vec<u8>>,
@@ -92,9 +92,9 @@ impl<S> Destination<S> {
 pub(crate) struct Aside<S> {
     /// Where what is replaced or deleted is kept.
     pub(crate) backups: Option<BackupPlace<S>>,
-    /// Where files are until they are complete, if not beside their names.
+    /// The directory of files that are not complete, if it is not that of their targets.
     pub(crate) staging: Option<S>,
-    /// Where parts of files are kept, if not beside their targets.
+    /// The place of partial files, if they are not kept beside their targets.
     pub(crate) partials: Option<PartialPlace<S>>,
     /// Directories with other states of the tree, in their order.
     pub(crate) basis: Vec<Basis<S>>,
@@ -110,11 +110,11 @@ impl<S> Default for Aside<S> {
     }
 }
 
-/// How files are written, where a run asks for another way than the usual one.
+/// How files are written, where a run asks for another way than the default.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "options of a run, each set apart from the others")]
 pub(crate) struct WriteOptions {
-    /// What the sources that are not there would be, and is deleted.
+    /// The paths that missing sources would have here, which are deleted.
     pub(crate) missing: Paths,
     /// What becomes of what a basis has as the source has it.
     pub(crate) basis_use: Option<BasisUse>,
@@ -122,7 +122,7 @@ pub(crate) struct WriteOptions {
     pub(crate) removes_sources: bool,
     /// Files are written over.
     pub(crate) in_place: Option<MayBeLinked>,
-    /// What stands in the place of large files that change is told to the sender.
+    /// The pieces of large files that change are told to the sender.
     pub(crate) delta: bool,
     /// Devices that have the place of files are written to.
     pub(crate) devices: bool,
@@ -134,7 +134,7 @@ pub(crate) struct WriteOptions {
     pub(crate) detects_renames: bool,
     /// The room of each file is reserved first.
     pub(crate) preallocate: bool,
-    /// Only what files lack at their ends is written, and nothing where they lack nothing.
+    /// Only the bytes that files lack at their ends are written; files that lack none are left alone.
     pub(crate) append: bool,
     /// Files get their names when all content has come.
     pub(crate) delay_updates: bool,
@@ -174,7 +174,7 @@ impl ItemOptions {
     }
 }
 
-/// Says of a path below the destination whether its directory is a source.
+/// Whether the directory at a path below the destination is a source.
 pub(crate) type IsSource = Box<dyn Fn(&RelPath) -> bool + Send + Sync>;
 
 /// How a receiver behaves.
@@ -188,11 +188,11 @@ pub(crate) struct ReceiverOptions {
     pub(crate) names: OwnerNames,
     /// What becomes of the source's owners.
     pub(crate) owners: OwnerMap,
-    /// What belongs to the run: the rest is neither compared nor deleted.
+    /// Decides which entries belong to the run: the others are neither compared nor deleted.
     pub(crate) judge: Judge,
-    /// FIFOs, sockets and devices may be made, as far as the system lets us.
+    /// FIFOs, sockets and devices may be made, as far as the system allows it.
     pub(crate) special_right: bool,
-    /// Extended attributes of every namespace may be set, as far as the system lets us.
+    /// Extended attributes of every namespace may be set, as far as the system allows it.
     pub(crate) xattr_right: bool,
     /// What is deleted.
     pub(crate) deletion: Deletion,
@@ -204,7 +204,7 @@ pub(crate) struct ReceiverOptions {
     pub(crate) dry_run: bool,
     /// Which items are reported.
     pub(crate) items: ItemOptions,
-    /// What items say of both ends, in a run that makes a plan or applies one.
+    /// The stamps of items, in a run that makes a plan or applies one.
     pub(crate) stamps: Option<Stamps>,
     /// Files are read without a change of their access times.
     pub(crate) open_noatime: bool,
@@ -241,7 +241,7 @@ pub(crate) struct ReceiverOptions {
 }
 
 impl ReceiverOptions {
-    /// Whether an item is made for something that is done without a reason, from what a basis has.
+    /// Whether an item is told for an entry without a reason, which is taken from a basis.
     fn tells_copies(&self) -> bool {
         self.items.unchanged || self.stamps.is_some()
     }
@@ -262,12 +262,12 @@ impl ReceiverOptions {
         AttributePolicy { rules: self.rules, matcher: &*self.judge.matcher }
     }
 
-    /// Whether it matters for deletions what files of rules the run itself brings.
+    /// Whether files of rules that the run itself brings can change which entries are deleted.
     fn decides_again(&self) -> bool {
         self.deletion.delete && self.deletion.after && !self.dry_run && self.judge.matcher.ends_differ()
     }
 
-    /// Whether equal digests of two directories prove that nothing in them differs.
+    /// Whether equal digests of two directories prove that all their entries are equal.
     fn digests_decide(&self) -> bool {
         !self.writes.removes_sources
             && !self.items.unchanged
@@ -279,7 +279,7 @@ impl ReceiverOptions {
 /// How a receiver's run ended.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// What it refused to do at the end, everything else being done.
+    /// The error of deletions that were refused at the end, when everything else was done.
     pub(crate) refused: Option<Error>,
 }
 
@@ -326,7 +326,7 @@ pub(crate) fn run_receiver(
         if let Err(error) = &outcome {
             session.fail(error.clone());
         }
-        // Writers that wait for the peer are let go by the transport, which first sends what is left to say.
+        // Writers that wait for the peer go on when the transport, which first sends the last frames, hears of the end.
         session.end();
         drop(rx);
     });
@@ -443,15 +443,15 @@ struct Receiver<'a, S: WriteStorage> {
     found: DestinationStream,
     low_water_mark: &'a LowWaterMark,
     machine: machine::Receiver,
-    /// What the destination has in the place of directories whose listings are on their way.
+    /// The destination's directories whose counterparts' listings are on their way, by number.
     old: HashMap<u32, Box<Scan>>,
-    /// Paths that could not be made or looked at. Content that was granted for what is below them is thrown away.
+    /// Paths that could not be made or looked at. Content that was granted for paths below them is thrown away.
     failed: FailedPaths,
     /// The file system of the destination's top.
     top_device: Option<u64>,
     /// Symlinks that were taken for directories, and directories below them.
     dir_links: HashSet<RelPath>,
-    /// The last directory that the source does not go into: what is below it is not its to say.
+    /// The last directory that the source does not enter: it says nothing about the entries below it.
     unlisted: Option<RelPath>,
     /// Directories of the source that could not be read.
     source_errors: u64,
@@ -459,16 +459,18 @@ struct Receiver<'a, S: WriteStorage> {
     extras: Vec<Extra>,
     /// Items that wait for those of deletions.
     waiting_items: WaitingItems,
-    /// The names that the source has in each directory, where it is decided once more what only the destination has.
+    /// The names that the source has in each directory, kept where deletions are decided again at the end.
     source_names: Option<Vec<(RelPath, Listing)>>,
-    /// The rules that are in force in directories where something was left out, by their paths: the sender may send that.
+    /// The rules in force in directories where something was left out, by path: the sender may still send those
+    /// entries.
     in_force: HashMap<RelPath, InForce>,
-    /// Directories whose attributes are set at the end, because what is done in them changes their times, and whether this
-    /// run made them.
+    /// Directories whose attributes are set at the end, because work in them changes their times, and whether this run
+    /// made them.
     final_attrs: Vec<(RelPath, Meta, bool)>,
-    /// What has arrived unless something fails, where the sender removes that.
+    /// The entries that have arrived unless something fails, kept where the sender removes them.
     arriving: Option<Vec<Arriving>>,
-    /// What could not be set on directories before the end, which tells all that is missing of one at once.
+    /// Attributes that could not be set on directories before the end, where all that are missing of one are told at
+    /// once.
     unset: BTreeMap<RelPath, Unset>,
     guard: Guard,
     /// The directory that was last written to.
@@ -479,15 +481,15 @@ struct Receiver<'a, S: WriteStorage> {
     links: Option<Links>,
     /// Something was written.
     changed: bool,
-    /// The rights of the key of which was told that they are missing.
+    /// The rights that the key lacks and that were told, each once.
     rights_told: Vec<IssueKind>,
     /// It was told that content is copied which was to be shared.
     told_not_shared: bool,
-    /// What is to be told of directories when all that comes before has been.
+    /// Items of directories that must be told after those of the directories before them.
     held_items: VecDeque<(u32, Item)>,
     /// Directories whose entries are still to be decided upon.
     undecided: usize,
-    /// Directories whose files are asked for when all is known that is deleted.
+    /// Directories whose files are asked for when all deletions are known.
     moves: Moves,
 }
 
@@ -541,7 +543,7 @@ impl<'a, S: WriteStorage> Receiver<'a, S> {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Where directories of one's own are made usable; nothing in a dry run.
+    /// Makes directories of the process's own user usable for the run; none in a dry run.
     fn widened(&self) -> Option<&Widened<'_, S>> {
         self.writing.filter(|_| !self.options.dry_run).map(|writing| writing.widened)
     }
@@ -555,7 +557,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.failures.issue(kind, path, message.to_owned(), true)
     }
 
-    /// Tells once that a right of the key is missing for something that the source has.
+    /// Tells once that the key lacks a right for an entry of the source.
     fn tell_right(&mut self, kind: IssueKind, message: &str) -> Result<()> {
         if self.rights_told.contains(&kind) {
             return Ok(());

@@ -14,7 +14,7 @@ use crate::engine::writer::Writing;
 use crate::error::Result;
 use crate::storage::{Access, Directory as _, File as _, Removal, Status, WriteStorage, hash_prefix, remove_tree};
 
-/// Files of one directory of which is told that they are held: the question has to fit into a frame.
+/// The most files of one directory that are told as held: the question must fit into a frame.
 const MOVED_MAX: usize = 16_000;
 
 /// Directories whose files are asked for at the end.
@@ -22,7 +22,7 @@ const MOVED_MAX: usize = 16_000;
 pub(super) struct Moves {
     put_off: Vec<PutOff>,
     weight: usize,
-    /// What was given away, and what the directories hold that lose something.
+    /// Files that were given away, and the entries of the directories that lose one.
     given: Vec<RelPath>,
     below: HashMap<RelPath, Below>,
 }
@@ -58,14 +58,14 @@ impl PutOff {
     }
 }
 
-/// What a file has to have before it is read: its length and the seconds of its time.
+/// What two files must have in common before either is read: their length and the seconds of their time.
 type Key = (u64, i64);
 
 fn key_of(status: &Status) -> Key {
     (status.size, status.meta.mtime.seconds)
 }
 
-/// The length and time of a file of which the destination has nothing.
+/// The length and time of a file for which the destination has no entry.
 fn new_file(listing: &Listing, (index, wanted): &(u32, Wanted)) -> Option<Key> {
     let is_held = wanted.resume.is_some() || wanted.held_in_place.is_some() || wanted.discarded;
     let entry = listing.get(*index as usize)?;
@@ -73,7 +73,7 @@ fn new_file(listing: &Listing, (index, wanted): &(u32, Wanted)) -> Option<Key> {
     (is_new && entry.kind == Kind::File && entry.size > 0).then_some((entry.size, entry.meta.mtime.seconds))
 }
 
-/// Of each directory that was put off, files by their indices, each with the one that it may have been.
+/// For each directory that was put off, its files by index, each with the deleted file that it may have been.
 type Pairs = Vec<Vec<(u32, Gone)>>;
 
 /// A file that is deleted.
@@ -88,7 +88,7 @@ impl Gone {
     }
 }
 
-/// Files that are deleted, by what new ones have in common with them; each is given away once.
+/// Files that are deleted, by length and time; each can become only one new file.
 #[derive(Default)]
 struct ToGive {
     all: Vec<Option<Gone>>,
@@ -148,7 +148,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.want(number, path, listing, &wanted, (resume, bases, older))
     }
 
-    /// Whether files of a directory are asked for at the end, because they may have been moved.
+    /// Whether files of a directory are asked for only at the end, because they may have been moved.
     fn may_be_moved(&self, PutOff { listing, wanted, .. }: &PutOff) -> bool {
         self.options.writes.detects_renames
             && !self.machine.grants_all()
@@ -156,7 +156,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             && wanted.iter().any(|wanted| new_file(listing, wanted).is_some())
     }
 
-    /// Asks for what was put off, when all is known that is deleted.
+    /// Asks for the files that were put off, now that all deletions are known.
     pub(super) fn ask_for_put_off(&mut self) -> Result<()> {
         let mut all = std::mem::take(&mut self.moves.put_off);
         if all.is_empty() {
@@ -164,7 +164,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
         self.clock.enter(Phase::compare);
         let (mut moved, is_sure) = self.moved(&all)?;
-        // Nothing but a failing call keeps the name of what is deleted then, and nothing looks at what it was.
+        // On these conditions a deleted file may lose its name at once: only a failing call would keep it, and no later
+        // step looks at it.
         let goes = is_sure
             && self.backups().is_none()
             && self.options.deletion.max.is_none()
@@ -188,8 +189,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(())
     }
 
-    /// For each directory that was put off, its files that another one may have been before. There are none where nothing is deleted.
-    /// Says with that whether the guard lets all go that is deleted even where none of them was.
+    /// For each directory that was put off, its files with the deleted ones that they may have been; none where nothing
+    /// is deleted. Gives, too, whether the guard lets all deletions pass even if no file was moved.
     fn moved(&mut self, all: &[PutOff]) -> Result<(Pairs, bool)> {
         let mut pairs: Pairs = all.iter().map(|_| Vec::new()).collect();
         let deletion = self.options.deletion;
@@ -200,7 +201,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         let (gone, below) = self.gone(all)?;
         self.moves.below = below;
         let mut to_give = ToGive::of(gone);
-        // Whole directories are moved more often than names are changed.
+        // A file is more often moved to another directory than given another name.
         for by_name in [true, false] {
             for (put_off, pairs) in all.iter().zip(&mut pairs) {
                 let named = pairs.len();
@@ -243,7 +244,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         }
     }
 
-    /// Takes back what the guard was told to be kept and was not taken.
+    /// Takes back from the guard the moves that it was told of and that were not made.
     pub(super) fn settle_moves(&mut self) {
         if self.moves.given.is_empty() {
             return;
@@ -252,7 +253,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         self.count_moved(|path| taken.contains(path.as_bytes()));
     }
 
-    /// The files that are deleted and may be one that is new, and what the directories hold that lose something.
+    /// The deleted files that may be new ones, and the entries of the directories that lose one.
     fn gone(&self, all: &[PutOff]) -> Result<(Vec<Gone>, HashMap<RelPath, Below>)> {
         let new = |put_off: &'_ PutOff| {
             put_off.wanted.iter().filter_map(|wanted| new_file(&put_off.listing, wanted)).collect::<Vec<_>>()
@@ -272,7 +273,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
                 let status = held(&mut parent, Some(root), &above).and_then(|above| above.status(name.as_bytes()));
                 below.entry(above).or_default().entries += 1;
-                // What cannot be looked at is as if it were not there.
+                // An entry that cannot be looked at counts as missing.
                 gone.extend(
                     status
                         .ok()
@@ -298,7 +299,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok((gone, below))
     }
 
-    /// Hashes a file that is deleted; nothing where that cannot be done, or it changes.
+    /// Hashes a file that is deleted; none where that fails, or the file changes meanwhile.
     fn hashed(&mut self, gone: &Gone, goes: bool) -> Option<MovedFrom> {
         let (directory, name) = gone.path.split_last()?;
         let root = self.destination.root.as_ref()?;

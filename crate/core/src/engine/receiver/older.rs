@@ -10,7 +10,7 @@ use super::Receiver;
 use crate::engine::directories::{MovedFrom, OlderAt};
 use crate::storage::{Directory as _, Scan, WriteStorage, entries};
 
-/// Files of one directory that are looked through for a similar one.
+/// The most files of one directory that are looked through for a similar one.
 const CANDIDATES_MAX: usize = 1000;
 
 /// What was found for the files of one directory.
@@ -30,15 +30,15 @@ struct Candidate {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Whether a file of which nothing stands in its place may be sent as what another one lacks.
+    /// Whether a file that has no entry in its place may be sent as the difference to another file.
     pub(super) fn may_be_made_of_another(&self, entry: &Entry) -> bool {
-        // What is written over meanwhile is none.
+        // With writing in place, the other file may be written over while this one is made of it.
         let writes = &self.options.writes;
         writes.delta && writes.in_place.is_none() && entry.kind == Kind::File && entry.size >= DELTA_BYTES_MIN
     }
 
-    /// Finds a file that a new one may be made of: the one of the same name in a basis, with its length, where there is one. Gives how
-    /// long it is.
+    /// Finds a file that a new one may be made of: the one of the same name and length in a basis, if there is one.
+    /// Gives its length.
     pub(super) fn find_older(
         &self,
         path: &RelPath,
@@ -68,7 +68,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Some(found.bytes)
     }
 
-    /// The large files of the directory at `path`, here and in the bases where those are asked for.
+    /// The large files of the directory at `path`, here and, if asked for, in the bases.
     fn candidates(&self, path: &RelPath, old: Option<&Scan>) -> Vec<Candidate> {
         let own = old.map(|old| &old.listing).into_iter().flat_map(|listing| {
             let files = listing.entries().iter().filter(|entry| entry.kind == Kind::File);
@@ -80,7 +80,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         });
         let bases: &[_] = if self.options.writes.fuzzy_in_bases { &self.destination.aside.basis } else { &[] };
         let others = bases.iter().enumerate().flat_map(|(number, basis)| {
-            // What cannot be looked at is as if it were not there.
+            // A directory that cannot be read offers no files.
             let found = entries(&basis.root, &RelPath::root(), path).ok();
             found.into_iter().flat_map(move |(directory, found)| {
                 let files = found.into_iter().filter(|(_, kind)| *kind == Kind::File).take(CANDIDATES_MAX);
@@ -96,7 +96,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
     }
 }
 
-/// How many bytes at both ends two names have in common; nothing when that is no more than half of the longer one.
+/// How many bytes two names have in common at both ends; none when that is at most half of the longer name.
 fn likeness(one: &[u8], other: &[u8]) -> Option<usize> {
     let (shorter, longer) = (one.len().min(other.len()), one.len().max(other.len()));
     let first = one.iter().zip(other).take_while(|(a, b)| a == b).count();

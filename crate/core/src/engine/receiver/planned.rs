@@ -26,7 +26,7 @@ impl Stamps {
         (request.item_stamps || planned.is_some()).then_some(Self { planned })
     }
 
-    /// Refuses an entry of which the plan does not say that this is done to it.
+    /// Refuses an entry if the plan does not have this action for it.
     fn meet(&self, stamp: &Stamp, path: &[u8]) -> Result<()> {
         let Some(planned) = &self.planned else { return Ok(()) };
         match planned.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&hex(&stamp[..STAMP_OWN_BYTES])) {
@@ -42,7 +42,7 @@ impl Stamps {
         }
     }
 
-    /// Refuses to end well while something of the plan was not to be done any more.
+    /// Refuses to end well if an action of the plan was not needed any more.
     pub(super) fn all_met(&self) -> Result<()> {
         let Some(planned) = &self.planned else { return Ok(()) };
         let planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,8 +57,8 @@ impl Stamps {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// The account of what is about to be done, where anybody wants it: with its stamp in a run that has them. Refused when the plan
-    /// that is applied does not have it.
+    /// The item of an action that is about to be done, if it is told: with its stamp in a run that has stamps. Fails if
+    /// the plan that is applied does not have it.
     pub(super) fn prepared(&self, item: impl FnOnce() -> Item) -> Result<Option<Item>> {
         match &self.options.stamps {
             None => Ok(self.options.items.told.then(item)),
@@ -82,8 +82,8 @@ impl<S: WriteStorage> Receiver<'_, S> {
         Ok(item)
     }
 
-    /// What stands at the path of an item at this moment. Of a directory what is in it decides, and of that its time. Attributes that
-    /// are to be set stand apart: the run may have set them already by another name of the entry.
+    /// The state at the path of an item at this moment. Mode, time and size of a directory are not part of it.
+    /// Attributes that are to be set stand apart: the run may have set them already by another name of the entry.
     fn before(&self, item: &Item) -> Result<(Vec<u8>, Vec<u8>)> {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         let (Some(root), Ok(path)) = (&self.destination.root, RelPath::new(&item.path)) else {
@@ -106,14 +106,15 @@ impl<S: WriteStorage> Receiver<'_, S> {
                 }
             }
             Err(CallError { errno: Errno::NOENT | Errno::NOTDIR | Errno::LOOP, .. }) => {}
-            // A run may make it usable for itself, and would then find another state than the plan has.
+            // A later run may make the directory readable for itself, and would then find another state than the plan
+            // has.
             Err(error) => return Err(Error::io("cannot look at it for the plan", &item.path, error.into())),
         }
         Ok((own, others))
     }
 }
 
-/// What only the destination has, entry by entry as the turn of each to be removed comes.
+/// Entries that only the destination has, each counted and told when it is its turn to be removed.
 pub(super) struct Turns<'a, 'b, S: WriteStorage> {
     receiver: &'a Receiver<'b, S>,
     /// The account of the entry whose turn it is.

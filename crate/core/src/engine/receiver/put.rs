@@ -8,9 +8,10 @@ use crate::storage::WriteStorage;
 
 /// Puts the tree of a run in its place.
 pub(crate) struct PutInPlace {
-    /// Also one in which a path failed, or to which nothing had to be done.
+    /// Also a tree in which a path failed, or in which nothing had to be done.
     pub(crate) in_any_case: bool,
-    /// Does it. Is told whether others may be removed for it: only where nothing is missing in it.
+    /// Puts the tree in place. The flag says whether other trees may be removed for it: only where nothing is missing
+    /// in it.
     pub(crate) put: Box<dyn Fn(bool) -> Result<PutOutcome> + Send + Sync>,
 }
 
@@ -33,7 +34,8 @@ pub(crate) struct Told {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Puts a tree in its place that was made beside that, if enough of it has come. Gives why not, where it looks like an accident.
+    /// Puts a tree that was made beside its place there, if enough of it has come. Gives an error if the missing part
+    /// looks like an accident.
     pub(super) fn put_in_place(&mut self, is_refused: bool) -> Result<Option<Error>> {
         const WHY: &str = "not published: not all of the tree has come, and what stood there stays";
         // A dry run makes no tree.
@@ -44,7 +46,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
             self.issue(IssueKind::Notice, Vec::new(), WHY)?;
             return Ok(None);
         }
-        // What has its name is on disk, whatever else was asked for.
+        // The tree must be on disk before it gets its name, whatever durability was asked for.
         if self.options.durability < Durability::Run {
             self.flush_to_disk()?;
         }

@@ -10,7 +10,7 @@ use super::{Extra, Receiver, ReceiverOptions};
 use crate::error::Result;
 use crate::storage::{Removal, WriteStorage, remove_tree};
 
-/// Beyond so many bytes of items that wait, they are told as they come, and those of deletions when those are made.
+/// The most bytes of items that wait. Beyond it items are told as they come, and deletions when they are made.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// What an item takes in memory.
@@ -31,7 +31,7 @@ pub(super) struct WaitingItems {
 impl WaitingItems {
     pub(super) fn new(options: &ReceiverOptions) -> Self {
         let (writes, deletion, items) = (&options.writes, options.deletion, options.items);
-        // Where what is deleted, or told of it, depends on what comes in between, it is told when it is done.
+        // Deletions that depend on events later in the run, or whose account does, are told when they are done.
         let is_known = !deletion.after
             && deletion.max.is_none()
             && !writes.detects_renames
@@ -42,7 +42,7 @@ impl WaitingItems {
         Self { items: RefCell::new(waits.then(Default::default)), told: false }
     }
 
-    /// Lets an item wait; tells it, behind all that have waited, where none is to wait any more.
+    /// Lets an item wait, or tells it behind all that have waited, when no item has to wait any longer.
     pub(super) fn take(&self, item: Item, mut tell: impl FnMut(Item) -> Result<()>) -> Result<()> {
         let mut waiting = self.items.borrow_mut();
         let Some((items, bytes)) = waiting.as_mut() else { return tell(item) };
@@ -56,7 +56,7 @@ impl WaitingItems {
 }
 
 impl<S: WriteStorage> Receiver<'_, S> {
-    /// Tells what will be deleted, now that both walks have ended, and then all that has waited for that.
+    /// Tells the deletions to come, now that both walks have ended, and then all items that have waited for them.
     pub(super) fn tell_deletions_first(&mut self) -> Result<()> {
         let Some((waiting, _)) = self.waiting_items.items.take() else { return Ok(()) };
         let is_unread = self.source_errors > 0 && !self.options.deletion.ignore_errors;
@@ -90,7 +90,7 @@ impl<S: WriteStorage> Receiver<'_, S> {
         };
         for Extra { path, in_force, .. } in &self.extras {
             removal.in_force = in_force.clone();
-            // What cannot be looked at cannot be removed either, which is told then.
+            // An entry that cannot be looked at cannot be removed either, which is told then.
             let _ = remove_tree(root, path, &mut removal);
         }
         drop(removal);

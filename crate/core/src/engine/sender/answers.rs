@@ -42,7 +42,7 @@ impl<'a> Answers<'a> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner).asks(file);
     }
 
-    /// Takes a part of an answer. Nobody may wait for it any more.
+    /// Takes a part of an answer. A reader that has given the file up waits for it no longer.
     pub(super) fn take(&self, file: FileId, more: bool, chunks: Vec<Chunk>) {
         if let Some(answer) = self.awaited().get_mut(&file) {
             answer.chunks.extend(chunks);

@@ -70,7 +70,7 @@ pub(super) fn dispatch(
                 drop(machine);
                 if tells {
                     tell_profile(shared.session, &shared.control)?;
-                    // What a sender has not said when its session ends is not said at all.
+                    // A frame that is not written when a sender's session ends is lost.
                     shared.control.wait_until_written(shared.session)?;
                 }
                 // An acceptor counts for itself what it has sent.

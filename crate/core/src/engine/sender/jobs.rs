@@ -79,7 +79,7 @@ struct LaneQueue {
     load: Arc<AtomicU64>,
 }
 
-/// What a file costs besides its bytes, in bytes that take as long.
+/// What a file costs besides its bytes, given as the number of bytes that take as long.
 const FILE_LOAD: u64 = 16 << 10;
 
 /// The queues of so many lanes, and what their readers take jobs from.
@@ -96,7 +96,7 @@ impl JobQueues {
     }
 
     /// Deals the files of a directory out. The small ones all take the lane that has least to do: two writers that make
-    /// files in one directory wait for each other. Each large one takes the lane that has least to do then.
+    /// files in one directory wait for each other. Each large file takes the lane that then has least to do.
     pub(super) fn push(
         &self,
         directory: u32,
@@ -122,7 +122,7 @@ impl JobQueues {
         for (lane, files) in dealt.into_iter().enumerate().filter(|(_, files)| !files.is_empty()) {
             let mut resume: Vec<Resume> =
                 resume.iter().filter(|resume| files.binary_search(&resume.index).is_ok()).copied().collect();
-            // Whatever their order in the question, they are looked up.
+            // The reader looks files up by a binary search, and the question may have them in any order.
             resume.sort_unstable_by_key(|resume| resume.index);
             let bases = bases.iter().filter(|basis| files.binary_search(&basis.index).is_ok()).copied().collect();
             let load = Load::add(&self.lanes[lane].load, loads[lane] - before[lane]);

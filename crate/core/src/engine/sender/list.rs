@@ -25,7 +25,7 @@ pub(super) fn list(shared: &Shared<'_, impl Storage>, queue: &mpsc::Receiver<u32
         if with_content.is_empty() {
             continue;
         }
-        // Content may not use up the window that its listing needs: the receiver waits for the listing.
+        // The window is needed for the listing first: the receiver waits for it, and does not read content before.
         clock.during(Phase::wait_room, || shared.control.wait_until_written(shared.session))?;
         for (directory, held) in with_content {
             send_files(shared, jobs, directory, &held);

@@ -55,11 +55,11 @@ pub(crate) struct Source<S> {
     pub(crate) root: S,
     /// The single file, or whatever else is no directory.
     pub(crate) file_name: Option<Vec<u8>>,
-    /// The paths that the tree can have; none when it can have any, and attributes of its own.
+    /// The paths that the tree can have; none when every path is possible, and the tree has attributes of its own.
     pub(crate) selected: Paths,
     /// Sources that could not be had.
     pub(crate) missing: Vec<Issue>,
-    /// Where sources would arrive that are not there, and need not be.
+    /// The paths at which missing sources would arrive, where a missing source is no error.
     pub(crate) gone: Vec<RelPath>,
 }
 
@@ -72,7 +72,7 @@ impl<S> Source<S> {
         request.missing = self.to_be_deleted(request);
     }
 
-    /// What the destination is to delete of the sources that are not there.
+    /// The paths of missing sources that the destination is to delete.
     pub(crate) fn to_be_deleted(&self, request: &Request) -> Paths {
         if request.missing_sources != MissingSources::Delete {
             return Paths::default();
@@ -102,7 +102,7 @@ pub(crate) struct SenderOptions {
     pub(crate) changing: Changing,
     /// The receiver answers some listings at the end alone.
     pub(crate) detects_renames: bool,
-    /// Content is read from frozen files, where there can be some.
+    /// Content is read from frozen files, where the file system can make them.
     pub(crate) snapshot_read: bool,
     /// The receiver writes over what it has.
     pub(crate) in_place: bool,
@@ -121,7 +121,7 @@ pub(crate) struct SenderOptions {
     pub(crate) terms: SenderTerms,
     /// The initiator's events, when the initiator is here.
     pub(crate) events: Option<Arc<EventQueue>>,
-    /// The mount points that the last run has found; nothing on a dry run.
+    /// The mount points that the last run has found; none on a dry run.
     pub(crate) mounts: Option<KnownMounts>,
     /// Digests of content from earlier runs.
     pub(crate) sums: Option<Arc<dyn Sums>>,
@@ -130,7 +130,7 @@ pub(crate) struct SenderOptions {
 }
 
 impl SenderOptions {
-    /// What becomes of the permission bits that are found, if anything does.
+    /// The change of the permission bits that are found, if there is one.
     fn chmod(&self) -> Option<&Chmod> {
         Some(&self.chmod).filter(|chmod| !chmod.is_empty())
     }
@@ -223,7 +223,7 @@ pub(crate) fn run_sender(
         }
         session.end();
         clock.enter(Phase::finish);
-        // Threads that wait for room in a queue to the peer are let go by the transport, which is told of the end.
+        // Threads that wait for room in a queue to the peer go on when the transport hears of the end.
         drop(rx);
     });
     if let Some(sums) = &options.sums {
@@ -232,7 +232,8 @@ pub(crate) fn run_sender(
     if let Some(error) = session.error() {
         return Err(error);
     }
-    // A refusal stands until somebody has looked: what was missed in this run is missed in the next as well.
+    // A refusal stays in force until a person has looked: a mount point that this run missed is missing in the next
+    // one, too.
     let complete = session.get(Counter::files_failed) == 0;
     if let (Ok(SenderEnd::Finished(None)), Some(known), true) = (&end, &options.mounts, complete) {
         known.save(&shared.mounts.lock().unwrap_or_else(PoisonError::into_inner));

@@ -14,7 +14,7 @@ pub(crate) struct TellsNames {
     pub(crate) accounts: Box<dyn Accounts>,
     /// Whose.
     pub(crate) of: OwnerNames,
-    /// Where that of number 0 matters as well: it is the same everywhere unless a rule says otherwise.
+    /// The same, where the name of number 0 matters, which is the same everywhere unless a rule says otherwise.
     pub(crate) of_zero: OwnerNames,
     /// Those of whom ACLs name as well.
     pub(crate) of_acls: bool,
@@ -23,7 +23,7 @@ pub(crate) struct TellsNames {
 /// The names that were told, and those that are to be told next. Each number is looked up once.
 pub(super) struct NameTeller<'a> {
     tells: &'a TellsNames,
-    /// Owner and group of the last entry: mostly those of the next one, too.
+    /// Owner and group of the last entry, which mostly are those of the next one, too.
     last: Option<(u32, u32)>,
     users: HashSet<u32>,
     groups: HashSet<u32>,
@@ -71,7 +71,7 @@ impl<'a> NameTeller<'a> {
         }
     }
 
-    /// Whoever has no name, or none that can travel, is known by number.
+    /// A user or group without a name, or with a name that cannot travel, is known by number.
     fn look_up(&mut self, kind: IdKind, id: u32) {
         if self.count < OWNERS_MAX
             && let Some(name) = self.tells.accounts.name_of(kind, id).filter(|name| is_owner_name(name))

@@ -41,7 +41,7 @@ pub(super) fn remove(shared: &Shared<'_, impl Storage>, entries: Vec<Arrived>) -
     Ok(())
 }
 
-/// Whether the run can have sent the entry: a receiver has nothing removed beside what belongs to the run.
+/// Whether the run can have sent the entry: a receiver must not have anything removed that does not belong to the run.
 fn may_have_been_sent(shared: &Shared<'_, impl Storage>, path: &RelPath, kind: Kind) -> bool {
     let (source, options) = (shared.source, shared.options);
     let Some((parent, name)) = path.split_last() else { return false };

@@ -62,7 +62,7 @@ pub(super) fn walk<S: Storage>(
     out.end()
 }
 
-/// Encoded frames that are held back. Names go before the tree's digest, which is compared in the light of them.
+/// Encoded frames that are held back. Owner names go before the tree's digest, which the receiver compares by them.
 struct Held {
     names: Vec<u8>,
     records: Vec<u8>,
@@ -143,7 +143,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
         let permit = if let Some(permit) = self.shared.budget.try_acquire(weight) {
             permit
         } else {
-            // The receiver must see what is held back, or it can never settle it.
+            // The receiver can settle only records that it has seen, so those that are held back go now.
             self.release()?;
             let budget = &self.shared.budget;
             self.clock.during(Phase::wait_budget, || budget.acquire(weight, session))?
@@ -153,7 +153,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
             recorder.directory(&scan);
         }
         for issue in std::mem::take(&mut scan.issues) {
-            // Attributes that could not be read keep nobody from knowing what the source has.
+            // Unread attributes are no error of the walk: the entries of the source are known all the same.
             self.errors += u64::from(issue.kind != IssueKind::AttributesUnread && !issue.kind.is_notice());
             self.shared.control.send(&Frame::Issue(issue))?;
         }
@@ -244,7 +244,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
     fn look_at_mount(&self, scan: &Scan) -> Result<()> {
         let path = scan.path.as_bytes();
         let known = self.shared.options.mounts.as_ref().is_some_and(|known| known.paths.contains(path));
-        // Where nobody can tell, what was known stays known.
+        // A mount point stays known where the system cannot tell which directories are mount points.
         if scan.is_mount_point.unwrap_or(known) {
             self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_vec());
         } else if known {
@@ -260,7 +260,7 @@ impl<'a, 'b, S: Storage> Records<'a, 'b, S> {
 
     fn failed(&mut self, path: &RelPath, error: CallError) -> Result<()> {
         if error.errno == Errno::NOENT {
-            // It was listed and is gone: as if it had been removed before.
+            // The directory was listed and is gone since, as if it had been removed before the run.
             return self
                 .shared
                 .control

@@ -23,14 +23,15 @@ pub(super) struct Basis<F> {
     state: Seen,
     /// What it is made of, as the sender was told.
     parts: Vec<Chunk>,
-    /// The digests of that in full, of as many parts as are worth the memory.
+    /// The whole digests of the pieces, for as many as are worth the memory.
     digests: Vec<ContentDigest>,
-    /// What was told last, where it is, and in what that is cut when the sender asks.
+    /// The pieces that were told last, where each begins, and the cutter for the finer ones that the sender may ask
+    /// for.
     told: Vec<(u64, Chunk)>,
     below: Option<Cutter>,
 }
 
-/// What tells one state of a file's content from the next. Further names of it may come and go meanwhile.
+/// What changes when the content of a file does. Its link count is not in it: further names may come and go meanwhile.
 type Seen = (u64, Time);
 
 fn seen(status: &Status) -> Seen {
@@ -54,7 +55,7 @@ impl<F: File> Made<F> {
         self.file.status().is_ok_and(|status| seen(&status) == self.state)
     }
 
-    /// The digests of so many parts from the one with this number on, if they are known.
+    /// The digests of `count` parts from number `first` on, if they are known.
     fn digests(&self, first: u32, count: usize) -> Option<&[ContentDigest]> {
         let first = first as usize;
         let digests = self.digests.get(first..first.checked_add(count)?)?;
@@ -82,7 +83,7 @@ impl<F> Basis<F> {
 enum Stop {
     /// The session is over.
     Session(Error),
-    /// It cannot be read, or more would be told than the sender takes.
+    /// The file cannot be read further, or would have more pieces than the sender takes.
     Here,
 }
 
@@ -99,7 +100,7 @@ impl From<Error> for Stop {
 }
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
-    /// Tells what stands in the place of a file. One that cannot be read holds nothing.
+    /// Tells the sender the pieces of what stands in the place of a file. A file that cannot be read has none.
     pub(super) fn sign(&mut self, file: FileId, cutter: Cutter) -> Result<()> {
         self.enter(file.directory)?;
         if self.bases.len() >= DELTA_SIGNED_MAX || self.bases.contains_key(&file) {
@@ -168,7 +169,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         tell(self.writing, file, &finer)
     }
 
-    /// Makes the next bytes of the open file of these pieces, which lie side by side. What they hold was hashed when they were told.
+    /// Makes the next bytes of the open file of these pieces, which lie side by side. Their content was hashed when
+    /// they were told, and is not hashed again.
     pub(super) fn copy_pieces(&mut self, at: u64, first: u32, pieces: &[(u64, u64)]) -> Result<()> {
         let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
@@ -228,7 +230,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         Ok(())
     }
 
-    /// Makes the next bytes of the open file of what stands in its place.
+    /// Copies the next bytes of the open file from the file in its place.
     pub(super) fn copy_from(&mut self, at: u64, offset: u64, bytes: u64) -> Result<()> {
         if let Some(Open::Arriving(open)) = &mut self.open {
             open.announced.matched(self.writing.session, bytes);
@@ -242,7 +244,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         })
     }
 
-    /// Copies block by block. `hash` gets each before it is written.
+    /// Copies block by block. `hash` gets each block before it is written.
     fn copy_blocks(
         &mut self,
         at: u64,

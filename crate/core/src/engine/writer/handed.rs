@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::storage::{CopyFault, WriteStorage};
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
-    /// Copies what is handed over into the file that is open, and tells the sender whether that could be read.
+    /// Copies a file that the sender hands over into the open one, and tells the sender whether it could be read.
     pub(super) fn handed(&mut self, handed: &Handed) -> Result<()> {
         self.lane.takes(handed.bytes)?;
         let is_read = match &self.open {
@@ -54,7 +54,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 session.worked(1);
                 let Ok(new) = &open.new else { return Ok(true) };
                 match self.copier.copy((from, at), (&new.file, at), end - at) {
-                    // It has become shorter, or the sender meets the same error when it reads.
+                    // The source's file has become shorter, or cannot be read: the sender meets the same when it reads
+                    // the file itself.
                     Ok(0) | Err(CopyFault::Read(_)) => return Ok(false),
                     Ok(count) => {
                         at += count;

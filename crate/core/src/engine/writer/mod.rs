@@ -45,7 +45,7 @@ use crate::storage::{
     WriteStorage,
 };
 
-/// Files from this size on are kept when a run is interrupted, and gone on with by the next.
+/// Files of at least this size are kept when a run is interrupted, and resumed by the next one.
 pub(super) const PARTIAL_BYTES_MIN: u64 = 4 << 20;
 
 /// How long an idle lane waits for more files to share a flush with.
@@ -75,17 +75,17 @@ pub(super) struct Writing<'a, S: WriteStorage> {
     pub(super) quota: Option<&'a Quota>,
     /// What stays free of the file system.
     pub(super) reserve: Option<&'a SpaceReserve>,
-    /// Where files are until they are complete, if not beside their names.
+    /// The directory of files that are not complete, if it is not that of their targets.
     pub(super) staging: Option<Arc<S::Directory>>,
-    /// Where parts of files are kept, if not beside their targets.
+    /// The place of partial files, if they are not kept beside their targets.
     pub(super) partials: Option<Partials<'a, S>>,
-    /// Files are written over, also those with further names where that is set.
+    /// Files are written over in place; files with further names, too, where `MayBeLinked` says so.
     pub(super) in_place: Option<MayBeLinked>,
     /// Files get their names when all content has come.
     pub(super) delays_updates: bool,
     /// Whole files are not hashed.
     pub(super) trusts_sender: bool,
-    /// The room of each file is reserved first; once it was told that this cannot be done.
+    /// The room of each file is reserved before it is written. The flag says that a failure to do so was told.
     pub(super) preallocate: Option<&'a AtomicBool>,
     /// Directories with other states of the tree.
     pub(super) bases: &'a [TreeBasis<S>],
@@ -100,7 +100,7 @@ pub(super) struct Writing<'a, S: WriteStorage> {
 }
 
 impl<S: WriteStorage> Writing<'_, S> {
-    /// Runs `work` in a directory of one's own, also where its mode forbids it for now.
+    /// Runs `work` in a directory of the process's own user, also where its mode forbids that for now.
     pub(super) fn in_directory<T>(
         &self,
         path: &RelPath,
@@ -110,7 +110,8 @@ impl<S: WriteStorage> Writing<'_, S> {
         self.widened.within(path, || work(directory))
     }
 
-    /// Begins to write over a file, where that is asked for and one is there; what it holds is kept first if it has to be.
+    /// Begins to write over a file, if that is asked for and the file exists. Its old content is kept first where it
+    /// has to be.
     pub(super) fn begin_in_place(
         &self,
         path: &RelPath,
@@ -129,7 +130,7 @@ impl<S: WriteStorage> Writing<'_, S> {
         })
     }
 
-    /// Takes room for content that is about to be written. Fails where it is kept free for others.
+    /// Takes room for content that is about to be written. Fails where that room is reserved for others.
     pub(super) fn take_space(&self, bytes: u64) -> Result<()> {
         self.reserve.map_or(Ok(()), |reserve| reserve.take(bytes))
     }
@@ -232,7 +233,7 @@ pub(super) struct LaneWriter<'a, S: WriteStorage> {
     current: Option<Current<S::Directory>>,
     /// The file whose recipe is arriving.
     open: Option<Open<S::Directory>>,
-    /// What stands in the place of files that the sender has asked about, and that have not begun.
+    /// The files in the place of those that the sender has asked about and whose content has not begun.
     bases: HashMap<FileId, Basis<<S::Directory as storage::Directory>::File>>,
     /// Copies what the sender hands over.
     copier: Copier,
@@ -262,7 +263,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         }
     }
 
-    /// Works until the lane ends. Whenever nothing waits in the lane, what is complete gets its name.
+    /// Works until the lane ends. Whenever nothing waits in the lane, complete files get their names.
     pub(super) fn run(mut self, packs: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<()> {
         let result = self.work(packs);
         self.abandon();
@@ -295,8 +296,8 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         self.name_all()
     }
 
-    /// The next pack. While files wait for a flush that they could share with others still to come, the lane is
-    /// given a moment; once every file on its way is among them, there is nothing to wait for.
+    /// The next pack. While complete files wait for a flush, the lane gets a moment to bring others that can share it,
+    /// unless every file on its way is already among them.
     fn next_pack(&mut self, packs: &mut tokio::sync::mpsc::Receiver<Pack>) -> Result<Option<Pack>> {
         self.clock.enter(Phase::wait_pack);
         let mut waited = 0;
@@ -421,7 +422,7 @@ impl<'a, S: WriteStorage> LaneWriter<'a, S> {
         Ok(())
     }
 
-    /// Removes what is not complete when the run ends, except a part that a later run can go on from.
+    /// Removes the unfinished file when the run ends, except for a part that a later run can resume.
     fn abandon(&mut self) {
         for unnamed in std::mem::take(&mut self.unnamed) {
             unnamed.discard();

@@ -19,11 +19,11 @@ use crate::storage::{
 /// The attribute that a security module gives to every file.
 const LABEL: &[u8] = b"security.selinux";
 
-/// Names of extended attributes are looked at in so many bytes: a file that has more is copied.
+/// Room for the names of a file's extended attributes: a moved file with more is copied instead of linked.
 const NAMES_BYTES: usize = 1024;
 
 impl<S: WriteStorage> LaneWriter<'_, S> {
-    /// Makes a new file the one that was moved. Says whether it is a further name of that.
+    /// Makes a new file of the one that was moved. Says whether it is a further name of that.
     pub(super) fn take_moved(
         &mut self,
         incoming: &Arc<Incoming>,
@@ -45,7 +45,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         Ok(is_linked)
     }
 
-    /// Whether a further name of what was moved has in the end all that a file of its own would have, and no more.
+    /// Whether a further name of the moved file would have all that a file of its own would have, and no more.
     fn may_be_linked(
         &self,
         from: &S::Directory,
@@ -63,7 +63,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             && all_of(new.file.handle().list_xattrs(&mut names), &names, |name| is_acl(name) && carried.acls)
     }
 
-    /// Makes a new file a further name of what was moved; says whether that has worked.
+    /// Makes a new file a further name of the moved one. Says whether that has worked.
     fn linked(&self, from: &S::Directory, moved: &MovedFrom, new: &mut Unfinished<S::Directory>) -> bool {
         let (temp_name, mut held) = (self.writing.names.next(), None);
         let linked = new.unplaced.instead(|directory| {
@@ -86,7 +86,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         linked.is_ok()
     }
 
-    /// Copies what was moved into a new file. `is_untouched`: nobody has changed anything of it since it was hashed, unless its content.
+    /// Copies the moved file into a new one. `is_untouched` says whether it is unchanged since it was hashed, apart
+    /// from its content.
     fn copied(
         &self,
         from: &S::Directory,
@@ -104,7 +105,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         if copied == moved.status.size { is_same(source.status()?) } else { Err(Errno::STALE.into()) }
     }
 
-    /// More comes behind what was moved: the open file is a copy of that, and goes on.
+    /// Opens a copy of the moved file for more content behind it.
     pub(super) fn go_on_from_moved(&mut self) -> Result<()> {
         let Some(Open::Arriving(open)) = &mut self.open else { return Ok(()) };
         if open.came != Came::Moved {
@@ -129,7 +130,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 }
 
-/// Whether all names in a list are of a kind; where there are no extended attributes at all, they are.
+/// Whether all names of a list are of a kind. A file without extended attributes has no others.
 fn all_of(listed: storage::Result<usize>, names: &[u8], is_of: impl Fn(&[u8]) -> bool) -> bool {
     match listed {
         Ok(length) => {

@@ -13,11 +13,11 @@ use crate::engine::unset::Unset;
 use crate::error::{Error, Result};
 use crate::storage::{self, CallError, Errno, WriteDirectory, WriteFile, WriteStorage};
 
-/// Files that wait for one flush, and directories that they may be in: each holds a descriptor.
+/// The most files that wait for one flush, and the most directories that they may be in: each holds a descriptor.
 const UNFLUSHED_FILES_MAX: usize = 1000;
 const UNFLUSHED_DIRECTORIES_MAX: usize = 64;
 
-/// Up to so many files are flushed one by one; more at once with their whole storage.
+/// As many files are flushed one by one; with more, their whole storage is flushed.
 const FLUSHED_SINGLY_MAX: usize = 8;
 
 /// A file that is complete and waits to get its name.
@@ -25,9 +25,9 @@ pub(super) struct Unnamed<D: WriteDirectory> {
     pub(super) incoming: Arc<Incoming>,
     pub(super) file: FileId,
     pub(super) unplaced: Unplaced<D>,
-    /// Kept open for the first few, so that they can be flushed one by one.
+    /// The open file, kept for the first few so that they can be flushed one by one.
     pub(super) open: Option<D::File>,
-    /// What could not be set on it, which is told when it has its name.
+    /// The attributes that could not be set, which are told when the file has its name.
     pub(super) unset: Unset,
 }
 
@@ -81,7 +81,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         self.clock.enter(Phase::flush);
         let together = if singly { Ok(()) } else { session.long_work(|| root.sync()) };
         let named = unnamed.by_ref().try_for_each(|file| self.name_flushed(file, singly, together));
-        // When the run ends here, the rest is removed with everything else that has no name.
+        // If the run ends here, the others are removed with everything else that has no name.
         self.unnamed.extend(unnamed);
         named
     }
@@ -105,7 +105,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         }
     }
 
-    /// What the disk refused is lost, whatever a second attempt would say.
+    /// Content that the disk refused is lost, even if a second flush succeeds.
     fn not_flushed(&mut self, unnamed: Unnamed<S::Directory>, error: CallError) -> Result<()> {
         let (file, incoming) = (unnamed.file, Arc::clone(&unnamed.incoming));
         unnamed.discard();
@@ -132,7 +132,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 writing.session.count(Counter::files_transferred, 1);
                 writing.failures.attributes(|| incoming.path_of(file.index), &unset)?;
                 if writing.durability == Durability::File {
-                    // A storage that cannot say that the name is on the device keeps no promise anyway.
+                    // A storage that cannot flush a directory cannot promise that a name is on the device, so its error
+                    // says nothing.
                     let _ = writing.in_directory(&incoming.path, &directory, |directory| directory.sync());
                 }
             }

@@ -7,12 +7,12 @@ use sparsync_proto::RelPath;
 
 use crate::storage::{self, Access, CallError, Directory as _, Errno, WriteDirectory as _, WriteStorage};
 
-/// Where parts of files are kept, if not beside their targets.
+/// The place of partial files, if they are not kept beside their targets.
 #[derive(Clone, Debug)]
 pub(crate) enum PartialPlace<S> {
     /// In a directory of this path in the directory of each.
     Each(RelPath),
-    /// In one directory for all: one that exists, and what may be missing below it.
+    /// One directory for all: the part of its path that exists, and the rest, which may be missing.
     One(S, RelPath),
 }
 
@@ -20,9 +20,9 @@ pub(crate) enum PartialPlace<S> {
 pub(in crate::engine) struct Partials<'a, S: WriteStorage> {
     root: &'a S,
     place: &'a PartialPlace<S>,
-    /// Those that may be empty at the end, by the paths of the directories that they are in.
+    /// Directories of partial files that may be empty at the end, by the paths of the directories that they are in.
     used: Mutex<BTreeSet<RelPath>>,
-    /// What tells the parts of this destination from those of others in one directory for all.
+    /// Tells the partial files of this destination from those of others, where all share one directory.
     whose: [u8; 16],
 }
 
@@ -36,7 +36,7 @@ impl<'a, S: WriteStorage> Partials<'a, S> {
         Self { root, place, used: Mutex::default(), whose }
     }
 
-    /// What the part of a file is called by, so that in one directory for all no two files have the same.
+    /// The name of a file's part. In one directory for all, no two files may have the same.
     pub(in crate::engine) fn called(&self, path: &RelPath, name: &[u8]) -> Vec<u8> {
         match self.place {
             PartialPlace::Each(_) => name.to_vec(),
@@ -61,7 +61,7 @@ impl<'a, S: WriteStorage> Partials<'a, S> {
         top.open(&at, Access::Reach)
     }
 
-    /// The same, which is made where it is missing. It may be empty at the end, and then goes, if it was made or had a part.
+    /// The same, made where it is missing. If it was made or had a part, it is removed at the end when it is empty.
     pub(in crate::engine) fn open(&self, path: &RelPath, had_part: bool) -> storage::Result<Arc<S::Directory>> {
         let (top, full, depth) = self.place(path);
         let mut at = RelPath::root();

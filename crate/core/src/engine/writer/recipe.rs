@@ -31,7 +31,7 @@ pub(super) struct Arriving<D: WriteDirectory> {
     pub(super) file: FileId,
     pub(super) incoming: Arc<Incoming>,
     pub(super) wanted: Wanted,
-    /// Why it cannot be written, when it cannot; the rest of its recipe is passed over.
+    /// The new file, or why it cannot be written: then the rest of its recipe is passed over.
     pub(super) new: std::result::Result<Unfinished<D>, (IssueKind, String)>,
     /// Where its data ends; what came after that is a hole.
     pub(super) data_end: u64,
@@ -54,9 +54,9 @@ pub(super) struct Arriving<D: WriteDirectory> {
 pub(super) enum Came {
     /// In records.
     Told,
-    /// It was copied, and whoever handed it over looks whether it changed.
+    /// It was copied. The sender, which handed it over, looks whether it changed meanwhile.
     Copied,
-    /// All of it is what another file of the destination has, which is taken at the end.
+    /// All of it is the content of another file of the destination, which is taken at the end.
     Moved,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Unfinished<D: WriteDirectory> {
 }
 
 impl<D: WriteDirectory> Open<D> {
-    /// Removes it when the run ends, unless a later run can go on from it.
+    /// Removes the file when the run ends, unless a later run can resume it.
     pub(super) fn abandon(self) {
         match self {
             Self::Arriving(arriving) if !arriving.partial => arriving.discard(),
@@ -77,8 +77,8 @@ impl<D: WriteDirectory> Open<D> {
 }
 
 impl<D: WriteDirectory> Arriving<D> {
-    /// Gives up the kept part when something else than a copy of it comes first: nothing of it may show through a hole,
-    /// or behind the end.
+    /// Gives up the kept part when the recipe begins with anything but a copy of it: its bytes must not show through a
+    /// hole, or behind the end.
     fn give_up_part(&self, at: u64) -> storage::Result<()> {
         match &self.new {
             Ok(new) if at == 0 && (self.wanted.resume.is_some() || self.wanted.held_in_place.is_some()) => {
@@ -102,7 +102,7 @@ impl<D: WriteDirectory> Arriving<D> {
         Ok(())
     }
 
-    /// Takes over what is held of it: the part was opened in place of a new file, so its bytes are where they belong.
+    /// Takes over the partial file: it was opened in place of a new file, so its bytes are where they belong.
     fn copy(&mut self, bytes: u64) -> storage::Result<()> {
         self.data_end = bytes;
         let Ok(new) = &self.new else { return Ok(()) };
@@ -114,12 +114,13 @@ impl<D: WriteDirectory> Arriving<D> {
         Ok(())
     }
 
-    /// Whether it is written over what it is made of.
+    /// Whether the file is written over the one that is its basis.
     pub(super) fn is_over(&self) -> bool {
         self.new.as_ref().is_ok_and(|new| new.unplaced.placement() == Placement::InPlace)
     }
 
-    /// Writes what was copied from `offset` of what stands in its place, where it is not there already.
+    /// Writes bytes copied from `offset` of the file in its place, unless that file is written over and has them at
+    /// `at` already.
     pub(super) fn put(&mut self, at: u64, offset: u64, bytes: &[u8], sparse: bool) -> storage::Result<()> {
         if !self.is_over() {
             return self.write(at, bytes, sparse);
@@ -132,7 +133,7 @@ impl<D: WriteDirectory> Arriving<D> {
                     super::sparse::clear_zeros(&new.file, bytes, at, &mut self.zeros)?;
                 }
             }
-            // It is written over by now, and the digest would be wrong.
+            // Bytes before `at` have been written over by now: the copy, and with it the digest, would be wrong.
             (Ordering::Less, _) => {
                 self.fail(IssueKind::Integrity, "the sender copies what was written over".to_owned());
             }
@@ -216,7 +217,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         }
     }
 
-    /// Makes the file that is to be written, or opens what is held of it.
+    /// Makes the file that is to be written, or opens its partial file.
     fn create(
         &mut self,
         file: FileId,
@@ -230,7 +231,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         let Some((name, listed, size)) = incoming.file(file.index) else {
             return Err(Error::protocol("a file that was not listed").remote());
         };
-        // What is kept is beside its target, where the next run looks for it.
+        // A partial file must be where the next run looks for it: beside its target, or in the directory for partial
+        // files.
         let partial = writing.keep_partial
             && (writing.staging.is_none() || writing.partials.is_some())
             && size >= PARTIAL_BYTES_MIN;
@@ -254,7 +256,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
             None => writing.in_directory(&incoming.path, directory, |directory| {
                 let temp_name = if partial {
                     let kept_as = writing.part_of(&incoming.path, name, size, listed.mtime).file_name();
-                    // What is kept under this name is of no use, or it would have been gone on with.
+                    // A partial file of this name is of no use, or it would have been resumed.
                     let _ = staging.as_ref().unwrap_or(directory).remove(&kept_as);
                     kept_as
                 } else {
@@ -327,7 +329,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         // The next write leaves the hole behind it.
         let mut result = open.give_up_part(at);
         if let (Ok(()), Some(_), Ok(new)) = (result, self.writing.in_place, &open.new) {
-            // Nothing of what is written over shows through a hole.
+            // In a file that is written over, old content must not show through a hole.
             result = open.zeros.clear(&new.file, at..at.saturating_add(bytes));
         }
         if result.is_ok() && open.new.is_ok() {
@@ -357,7 +359,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
         };
         let given_up = open.give_up_part(bytes);
         let (found, made_of_basis) = (open.digest(), open.basis.is_some());
-        // What was hashed when it was told and then copied is what was hashed, if nobody has changed it in between.
+        // Pieces of the basis were hashed when they were told and are copied later: the digest holds only if the basis
+        // has not changed in between.
         let is_changed = !open.is_over() && open.basis.as_ref().is_some_and(|basis| !basis.is_same());
         let Arriving { incoming, wanted, new, data_end, came, .. } = open;
         let new = match new {
@@ -404,7 +407,8 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
                 }
             }
         }
-        // What an earlier run made has the mode of that run; the others have what a umask or a default ACL made of theirs.
+        // A file that an earlier run began has the mode of that run; a new one has the bits that a umask or a default
+        // ACL left it.
         let is_old = wanted.resume.is_some() || is_linked;
         let is_made_so = !is_old && !target.starts_wider();
         let target = if is_made_so { target } else { target.with_bits(|| writing.root.umask()) };

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use crate::storage::{Result, WriteFile};
 
-/// What file systems allocate at once: a hole in less takes as much room as zeros.
+/// The size of the blocks that file systems allocate: a hole in less than one takes as much room as zeros.
 const BLOCK_BYTES: usize = 4096;
 
-/// The parts of `bytes`, which stand at `offset` in their file, that are no blocks of zeros. What is here of a block at either
-/// end is taken for one: the rest of it may be a hole as well.
+/// The parts of `bytes`, which stand at `offset` in their file, that are no blocks of zeros. A piece of a block at
+/// either end counts as a block: the rest of it may be a hole as well.
 fn data(bytes: &[u8], offset: u64) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut at = 0;
@@ -27,8 +27,8 @@ fn data(bytes: &[u8], offset: u64) -> Vec<Range<usize>> {
     parts
 }
 
-/// The last zeros that a file got that is written over: where it becomes a hole a block has to go as a whole, in however many parts its
-/// zeros come.
+/// The last zeros written to a file that is written over. Only whole blocks can become holes, and the zeros of one
+/// block may come in several pieces.
 #[derive(Debug, Default)]
 pub(super) struct Zeros(Range<u64>);
 
@@ -49,8 +49,9 @@ impl Zeros {
     }
 }
 
-/// Writes `bytes` at `offset`, but for blocks of zeros. Nothing was written there before, unless the file is written over: then what is in
-/// the place of such a block goes, for it may not show through a hole. Gives where the last data ends, when there is some.
+/// Writes `bytes` at `offset`, but for blocks of zeros. Nothing was written there before, unless the file is written
+/// over: then the old block is cleared, for its content must not show through a hole. Gives where the last data ends,
+/// when there is some.
 pub(super) fn write(
     file: &impl WriteFile,
     bytes: &[u8],
@@ -66,8 +67,8 @@ pub(super) fn clear_zeros(file: &impl WriteFile, bytes: &[u8], offset: u64, over
     each_part(bytes, offset, |zeros| over.clear(file, zeros), |_| Ok(())).map(drop)
 }
 
-/// Gives what `bytes` consist of, which stand at `offset`, to the one or the other, in its order. Says where the last data ends, when
-/// there is some.
+/// Passes the parts of `bytes`, which stand at `offset`, to the one closure or the other, in order. Gives where the
+/// last data ends, if there is some.
 fn each_part(
     bytes: &[u8],
     offset: u64,

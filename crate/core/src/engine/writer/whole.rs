@@ -58,7 +58,7 @@ impl<S: WriteStorage> LaneWriter<'_, S> {
     }
 }
 
-/// Writes the content of a new file, or `over` what is there, with holes for its zeros when that is asked for.
+/// Writes the content of a new file, or `over` an old one, with holes for its zeros when that is asked for.
 fn put(file: &impl WriteFile, content: &[u8], sparse: bool, over: bool) -> storage::Result<()> {
     let bytes = content.len() as u64;
     let mut end = bytes;
