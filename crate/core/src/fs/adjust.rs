@@ -14,7 +14,7 @@ use crate::storage::{Adjust, CallError, FileSystemId, Found, Result};
 pub(super) enum Handle<'a> {
     /// It is open.
     Open(BorrowedFd<'a>),
-    /// The descriptor only reaches it, which `fchmod` and `futimens` do not take.
+    /// The descriptor was only opened to reach the entry; `fchmod` and `futimens` do not take such a one.
     Reached(BorrowedFd<'a>),
     /// The same, for this one use.
     ReachedHere(OwnedFd),
@@ -47,7 +47,7 @@ fn refused(call: &'static str, errno: Errno, fd: BorrowedFd<'_>) -> CallError {
 }
 
 impl Handle<'_> {
-    /// What is held of it. A symlink is not, and has no attributes of the kinds that need it.
+    /// The descriptor of the entry. A symlink has none, and no attributes of the kinds that need one.
     pub(super) fn held(&self) -> Result<BorrowedFd<'_>> {
         match self {
             Self::Open(fd) | Self::Reached(fd) => Ok(*fd),
@@ -145,7 +145,7 @@ impl Adjust for Handle<'_> {
     fn drop_capabilities(&self) -> Result<()> {
         let Ok(held) = self.held() else { return Ok(()) };
         let path = path_of(held);
-        // To look needs no privilege, to remove does, even where there is nothing.
+        // Looking for capabilities takes no privilege, and removing them does, even where there are none.
         match rustix::fs::getxattr(&path, c"security.capability", &mut [0_u8; CAPABILITY_BYTES]) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
             Ok(_) | Err(Errno::RANGE) => {

@@ -21,7 +21,8 @@ use crate::storage::{
     WriteDirectory, WriteFile,
 };
 
-/// How files are opened to be read, also where something else has taken their place.
+/// How files are opened for reading. The open must not wait, or follow a symlink, if another entry has taken the file's
+/// place.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 
 /// A directory of a tree.
@@ -62,25 +63,26 @@ impl FsDirectory {
         }
     }
 
-    /// Of when what devices hold is, where that is what they are taken for.
+    /// The time that the content of devices counts as written at, in a view that takes devices for files.
     fn content_as_of(&self) -> Option<Time> {
         if let Devices::Content(as_of) = self.devices { Some(as_of) } else { None }
     }
 
-    /// A device as a file of what it holds. One that is stored holds nothing, and stays one.
+    /// A device as a file with the device's content. A stored device has no content, and stays a device.
     #[cold]
     fn status_of_content(&self, name: &[u8], found: Status) -> Result<Status> {
         let held = self.open_own_file(0, name)?;
         if held.is_device() { held.status() } else { Ok(found) }
     }
 
-    /// Opens what is read, or written over, where a device may be taken for a file. A character device is not opened to be read, for
-    /// that may do something.
+    /// Opens an entry to read it or write over it, where a device may be taken for a file. A character device is not
+    /// opened for reading, because the open itself may have an effect.
     fn open_device(&self, name: &[u8], flags: OFlags) -> Result<FsFile> {
         let is = |kind| status(&self.fd, name).is_ok_and(|found| found.kind == kind);
         let flags = match (self.devices, flags.contains(OFlags::RDWR)) {
             (Devices::Content(_), _) if is(Kind::CharDevice) => OFlags::PATH | OFlags::CLOEXEC,
-            // What is mounted, or has the device for itself otherwise, would not see what is written.
+            // The exclusive flag fails for a device that is mounted, or in exclusive use otherwise: its user would not
+            // see what is written.
             (Devices::Writable, true) if is(Kind::BlockDevice) => flags | OFlags::EXCL,
             _ => flags,
         };
@@ -88,7 +90,7 @@ impl FsDirectory {
         FsFile::or_device(fd.map_err(CallError::of("openat"))?, self.is_fake, self.content_as_of())
     }
 
-    /// What the entry `name` is taken for, where symlinks are followed.
+    /// The status of the entry that stands for `name`, where symlinks are followed.
     fn status_followed(&self, place: &Place, name: &[u8]) -> Result<Status> {
         let here = self.status_here(name)?;
         // Symlinks that are followed are as good as further names.
@@ -107,7 +109,7 @@ impl FsDirectory {
         led.map(as_met).map_err(|error| if error.errno == Errno::NOENT { NO_REFERENT } else { error })
     }
 
-    /// Where a symlink that is one to the system leads, whatever it says to the run.
+    /// The target that the system has for a symlink, before the run's view changes it.
     fn found_target(&self, name: &[u8]) -> Result<Vec<u8>> {
         let read = rustix::fs::readlinkat(&self.fd, name, Vec::new());
         read.map(std::ffi::CString::into_bytes).map_err(CallError::of("readlinkat"))
@@ -118,7 +120,7 @@ impl FsDirectory {
         self.found_target(name).map(|target| self.targets.read(target))
     }
 
-    /// What the entry `name` is taken for; nothing when for itself.
+    /// The entry that stands for `name`; none when `name` stands for itself.
     fn led(&self, name: &[u8]) -> Result<Option<Led>> {
         let Some(place) = self.place.as_ref().filter(|_| !name.is_empty()) else { return Ok(None) };
         match self.found_target(name) {
@@ -129,7 +131,7 @@ impl FsDirectory {
         }
     }
 
-    /// Asks of what the entry `name` is taken for, by a directory and a name in it.
+    /// Calls `ask` with the directory and the name of the entry that stands for `name`.
     fn ask<T>(&self, name: &[u8], ask: impl FnOnce(BorrowedFd<'_>, &[u8]) -> Result<T>) -> Result<T> {
         match self.led(name)? {
             Some(led) => ask(led.directory.as_fd(), &led.name),
@@ -141,13 +143,14 @@ impl FsDirectory {
         self.place.as_ref().is_some_and(|place| place.hides(name, kind))
     }
 
-    /// Refuses to write under a name that the operator hides by its real place, where symlinks led to this directory.
+    /// Refuses to write under a name that the operator hides, in a directory that symlinks led to: its real path
+    /// counts.
     fn may_write(&self, name: &[u8], kind: Kind) -> Result<()> {
         if self.hides(name, kind) { Err(Errno::PERM.into()) } else { Ok(()) }
     }
 
-    /// Keeps what has the name `to`, which another entry is going to get. Nothing of a user's gets the name of something unfinished,
-    /// for that is not kept.
+    /// Keeps a version of the entry `to`, whose name another entry is going to get. A user's entry must not get the
+    /// name of an unfinished file: no version is kept of those.
     fn give_way(&self, from: &[u8], to: &[u8]) -> Result<Option<Changed<'_>>> {
         let Some(versions) = &self.versions else { return Ok(None) };
         if TempName::parse(to).is_some() && TempName::parse(from).is_none() {
@@ -189,7 +192,7 @@ impl Directory for FsDirectory {
             if name == b"." || name == b".." {
                 continue;
             }
-            // Not every file system says the type here.
+            // Not every file system gives the type with the name.
             let found = entry.file_type();
             let stands_for_another = self.is_fake && found == FileType::RegularFile;
             let may_lead = self.place.is_some() && found == FileType::Symlink;
@@ -300,7 +303,7 @@ impl WriteDirectory for FsDirectory {
         self.may_write(name, Kind::File)?;
         let _held = self.held(name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        // Whoever stores what takes root has to be let at the file.
+        // The owner needs to open the file in order to store the attributes that take root.
         let bits = if self.is_fake { bits | 0o600 } else { bits };
         let fd = rustix::fs::openat(&self.fd, name, flags, mode(bits)).map_err(CallError::of("openat"))?;
         Ok(FsFile::new(fd, self.is_fake))
@@ -327,7 +330,7 @@ impl WriteDirectory for FsDirectory {
         if stat.st_nlink != 1 && !may_be_linked {
             return Err(Errno::MLINK.into());
         }
-        // Such a bit lends its owner's rights to the content that it was given to, and to no part of another.
+        // A set-id bit was granted to the old content, and must not apply to another.
         if stat.st_mode & 0o6000 != 0 {
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(stat.st_mode & 0o1777)).map_err(CallError::of("fchmod"))?;
         }
@@ -391,14 +394,14 @@ impl WriteDirectory for FsDirectory {
     }
 
     fn exchange(&self, one: &[u8], other: &[u8]) -> Result<()> {
-        // What stands there may be a directory, and would lose its name.
+        // The entry at `other` may be a directory, which loses its name here as well.
         self.may_write(other, Kind::File)?;
         self.may_write(other, Kind::Directory)?;
         let held = self.versions.as_ref().map(|versions| versions.hold_both(self.fd.as_fd(), [one, other]));
         let _held = held.transpose()?;
         if let Some(versions) = &self.versions {
             for (name, gets) in [(one, other), (other, one)] {
-                // What is in a directory would be in something unfinished when it is removed.
+                // The entries of a directory would come to be below an unfinished name, and be removed with that.
                 let is_unfinished = |name| TempName::parse(name).is_some();
                 if is_unfinished(gets) && !is_unfinished(name) && self.status_here(name)?.kind == Kind::Directory {
                     return Err(Errno::ISDIR.into());

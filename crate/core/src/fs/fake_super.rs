@@ -14,10 +14,10 @@ use super::status::{kind_of, status};
 use super::xattr;
 use crate::storage::{CallError, Found, Result, Status, XATTR_NAMES_BYTES_MAX};
 
-/// Bytes of the longest stored kind, mode, number and owners, and more.
+/// Room for the longest text of kind, mode, device number and owners.
 const STAT_BYTES_MAX: usize = 128;
 
-/// What is stored of the entry `name`, or of what is held itself when the name is empty.
+/// The attributes that are stored for the entry `name`, or for the open one when the name is empty.
 fn stored(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<FakeStat>> {
     let mut buffer = [0; STAT_BYTES_MAX];
     match xattr::get(fd, name, FAKE_STAT, &mut buffer) {
@@ -30,7 +30,7 @@ fn stored(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<FakeStat>> {
     }
 }
 
-/// The status of an entry as it is stored. Nothing stands for a directory but a directory, and for nothing else one.
+/// The status of an entry as it is stored. Only a directory stands for a directory, and it stands for nothing else.
 pub(super) fn fake_status(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Status> {
     let real = status(fd, name)?;
     if !matches!(real.kind, Kind::File | Kind::Directory) {
@@ -66,7 +66,7 @@ pub(super) fn make(
     let file = rustix::fs::openat(fd, name, flags, mode).map_err(CallError::of("openat"))?;
     let filled = fill(&file, (kind, device), bits, content);
     if filled.is_err() {
-        // What stands for nothing is no entry of the tree.
+        // A file without stored attributes would be an entry that the source does not have.
         let _ = rustix::fs::unlinkat(fd, name, AtFlags::empty());
     }
     filled
@@ -92,7 +92,7 @@ fn current(fd: BorrowedFd<'_>) -> Result<FakeStat> {
     Ok(FakeStat { kind: found.kind, mode, device: found.rdev, uid, gid })
 }
 
-/// Stores what differs from what the entry really is, and nothing where nothing does.
+/// Stores the attributes where they differ from the entry's real ones, and removes stored ones where they do not.
 fn store(fd: BorrowedFd<'_>, stat: &FakeStat) -> Result<()> {
     let real = rustix::fs::fstat(fd).map_err(CallError::of("fstat"))?;
     let is_real = stat.kind == kind_of(FileType::from_raw_mode(real.st_mode))
@@ -120,14 +120,14 @@ pub(super) fn set_owner(fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) 
     store(fd, &FakeStat { uid: uid.unwrap_or(stat.uid), gid: gid.unwrap_or(stat.gid), ..stat })
 }
 
-/// Sets the permission bits; `set_real` sets those that the entry really has.
+/// Sets the stored permission bits; `set_real` sets those of the entry itself.
 pub(super) fn set_mode(fd: BorrowedFd<'_>, bits: u16, set_real: impl FnOnce(u16) -> Result<()>) -> Result<()> {
     let stat = FakeStat { mode: bits, ..current(fd)? };
     set_real(stat.real_mode())?;
     store(fd, &stat)
 }
 
-/// The names of what is stored of the entry `name`, as a list of the system's.
+/// The names of the attributes that are stored for the entry `name`, in the form of the system's lists.
 pub(super) fn list_xattrs(fd: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> Result<usize> {
     let mut listed = vec![0; XATTR_NAMES_BYTES_MAX];
     let length = xattr::list(fd, name, &mut listed)?;
@@ -163,7 +163,7 @@ pub(super) fn drop_capabilities(fd: BorrowedFd<'_>) -> Result<()> {
     remove(fd, &stored_name(CAPABILITY))
 }
 
-/// Puts bytes into a buffer as the system does, and says how many.
+/// Copies bytes into a buffer as the system's calls do, and gives how many.
 fn fill_buffer(buffer: &mut [u8], bytes: &[u8]) -> Result<usize> {
     buffer.get_mut(..bytes.len()).ok_or(Errno::RANGE)?.copy_from_slice(bytes);
     Ok(bytes.len())

@@ -17,7 +17,7 @@ use crate::storage::{Adjust, CallError, File, Lent, Result, Status, WriteFile};
 pub(crate) struct FsFile {
     fd: OwnedFd,
     is_fake: bool,
-    /// What it holds, where it is a device that is taken for a file.
+    /// The content of the device, where a device is taken for a file.
     content: Option<DeviceContent>,
 }
 
@@ -36,7 +36,7 @@ impl FsFile {
         Self { fd, is_fake, content: None }
     }
 
-    /// The same, where a device is taken for a file of what it holds.
+    /// The same, where a device is taken for a file with its content.
     pub(super) fn or_device(fd: OwnedFd, is_fake: bool, as_of: Option<Time>) -> Result<Self> {
         let content = device_bytes(&fd)?.map(|bytes| DeviceContent { bytes, as_of });
         Ok(Self { fd, is_fake, content })
@@ -111,7 +111,8 @@ impl File for FsFile {
             Err(_) => return (at, size),
         };
         let end = rustix::fs::seek(&self.fd, SeekFrom::Hole(data)).map_or(size, |end| end.min(size));
-        // What was written between the two calls: the range goes on, and so does the reading.
+        // The file may change between the two calls, and leave no data here: the range then goes on to the end, so that
+        // the reading gets on.
         (data, if end > data { end } else { size })
     }
 

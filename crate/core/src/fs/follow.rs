@@ -18,7 +18,7 @@ use crate::storage::{Access, CallError, Result, TempName};
 /// How many symlinks lead to one thing, as in the kernel.
 const SYMLINKS_MAX: usize = 40;
 
-/// A path leads out of where it may. Whether something is there is not said.
+/// A path leads out of the permitted tree. The error does not say whether anything is there.
 const LEADS_OUT: CallError = CallError { call: "", errno: Errno::XDEV };
 
 /// Which symlinks are followed.
@@ -69,21 +69,21 @@ pub(super) struct Place {
     pub(super) following: Arc<Following>,
     /// The path below the tree's top.
     pub(super) path: RelPath,
-    /// The path below the served root without symlinks on the way, where there are some.
+    /// The path below the served root without symlinks, if there are symlinks on the way.
     pub(super) real: Option<RelPath>,
 }
 
-/// What a path leads to: an entry of a directory that is held, or the directory itself where the name is empty.
+/// The entry that a path leads to: a name in a directory that is held, or the directory itself where the name is empty.
 #[derive(Debug)]
 pub(super) struct Led {
     pub(super) directory: OwnedFd,
     pub(super) name: Vec<u8>,
-    /// Where it is below the served root, without symlinks on the way.
+    /// The path below the served root, without symlinks.
     real: Option<RelPath>,
 }
 
 impl Following {
-    /// Follows `followed` of a tree which paths of a run have `above` names above.
+    /// Follows `followed` symlinks of a tree. `above` is how many names the served root has above the paths of the run.
     pub(crate) fn new(followed: Followed, above: usize, reach: Reach) -> Self {
         Self { followed, above, reach }
     }
@@ -99,7 +99,7 @@ impl Following {
         }
     }
 
-    /// Whether a symlink in the directory at `path` is followed whatever it leads to.
+    /// Whether a symlink in the directory at `path` is followed wherever it leads.
     fn takes(&self, path: &RelPath, target: impl FnOnce() -> Result<Vec<u8>>) -> Result<bool> {
         let Followed { all, unsafe_ones, .. } = self.followed;
         Ok(all || unsafe_ones && is_unsafe_target(&target()?, self.above + path.components().count()))
@@ -107,8 +107,8 @@ impl Following {
 }
 
 impl Place {
-    /// What the symlink `name` of the directory is taken for, which is held as `fd`; nothing when for itself. `target` says
-    /// where it leads.
+    /// The entry that stands for the symlink `name` of the directory `fd`; none where the symlink stands for itself.
+    /// `target` gives where it leads.
     pub(super) fn led(
         &self,
         fd: BorrowedFd<'_>,
@@ -121,11 +121,11 @@ impl Place {
         if !self.following.followed.directories {
             return Ok(None);
         }
-        // Where nothing may be said of what it leads to, it stays a symlink.
+        // A symlink whose target must not be looked at stays a symlink.
         Ok(self.lead(fd, name, OFlags::DIRECTORY).ok().filter(|led| led.name.is_empty()))
     }
 
-    /// Opens the file that the symlink `name` of the directory is taken for; nothing when for itself.
+    /// Opens the file that stands for the symlink `name`; none where the symlink stands for itself.
     pub(super) fn open_file(
         &self,
         fd: BorrowedFd<'_>,
@@ -146,7 +146,7 @@ impl Place {
         opened.map(Some).map_err(CallError::of("openat"))
     }
 
-    /// What an entry leads to, by the symlinks that it is made of: those on the way to the directory do not count.
+    /// Follows the entry `name` by the symlinks that it is made of. Symlinks on the way to the directory do not count.
     fn lead(&self, fd: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<Led> {
         match &self.following.reach {
             Reach::Anywhere(_) => {
@@ -164,7 +164,8 @@ impl Place {
         Name::new(name).map(|name| directory.join(name)).map_err(|_| Errno::INVAL.into())
     }
 
-    /// Whether the operator hides the entry `name` of a directory that symlinks led to: by its path in the run nobody can tell.
+    /// Whether the operator hides the entry `name` of a directory that symlinks led to, whose path in the run does not
+    /// tell.
     pub(super) fn hides(&self, name: &[u8], kind: Kind) -> bool {
         let (Reach::Below(limit), Some(real), Ok(name)) = (&self.following.reach, &self.real, Name::new(name)) else {
             return false;
@@ -188,7 +189,7 @@ impl Limit {
         opened.map(|fd| (fd, led.real)).map_err(CallError::of("openat"))
     }
 
-    /// Walks a path below the served root, and what the symlinks on it say, name by name.
+    /// Walks a path below the served root name by name, and the targets of the symlinks on it.
     fn lead(&self, whole: &RelPath) -> Result<Led> {
         if !whole.is_within(&self.prefix) {
             return Err(LEADS_OUT);
@@ -247,7 +248,7 @@ impl Limit {
     }
 }
 
-/// Reaches the entry `name`, which is not followed. Names of unfinished files are nobody's business.
+/// Opens the entry `name` without following it. Names of unfinished files are refused.
 fn look(at: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Kind)> {
     if TempName::parse(name).is_some() {
         return Err(Errno::NOENT.into());
@@ -258,7 +259,7 @@ fn look(at: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Kind)> {
     Ok((fd, kind_of(FileType::from_raw_mode(found.st_mode))))
 }
 
-/// Opens what the system leads to at a path below a directory, which may be longer than one call takes.
+/// Opens a path below a directory, following what the system follows. The path may be longer than one call takes.
 fn open_led(top: BorrowedFd<'_>, path: &RelPath, flags: OFlags) -> Result<OwnedFd> {
     let mut at: Option<OwnedFd> = None;
     let mut rest = path.as_bytes();

@@ -3,7 +3,8 @@
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime};
 
-/// Steps of a second in which the kernel tells when a process began, on every architecture that there are binaries for.
+/// The unit in which the kernel tells when a process began, in parts of a second, on every architecture that is built
+/// for.
 const TICKS: u64 = 100;
 
 /// A run of this process that goes by `name`.
@@ -11,7 +12,7 @@ pub(super) fn run_here(name: &str, since: SystemTime) -> String {
     format!("{name} (process {} on {}, since {})", std::process::id(), host(), moment(since))
 }
 
-/// Another process: what it is called, and since when it runs, as far as the kernel tells.
+/// Another process: its name and for how long it has run, as far as the kernel tells.
 pub(super) fn process(pid: u32) -> String {
     let command = read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command = match command.trim_end() {

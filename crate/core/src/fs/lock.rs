@@ -25,7 +25,7 @@ use crate::storage::{Access, CallError, Hold};
 pub(crate) enum LockFor {
     /// It writes a tree: everything below belongs to this run.
     Tree,
-    /// It writes single names in the directory, beside other runs that do the same.
+    /// The run writes single names in the directory, beside other runs that do the same.
     Names,
     /// It writes to a directory below, which may have to be made.
     Below,
@@ -41,14 +41,14 @@ struct Identity {
 /// The locks of one run, held for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct DestinationLock {
-    /// The directories that are locked, the destination's own first where it could be.
+    /// The locked directories, the destination's own first if it could be locked.
     levels: Vec<(Identity, OwnedFd)>,
     hold: Hold,
     /// Which of the [`HOLDERS`] this is.
     number: u64,
 }
 
-/// The runs of this process that hold locks: what the kernel's list of locks cannot tell of them.
+/// The runs of this process that hold locks. The kernel's list of locks only tells their process.
 static HOLDERS: Mutex<Vec<Holder>> = Mutex::new(Vec::new());
 
 struct Holder {
@@ -90,7 +90,7 @@ impl DestinationLock {
             if last.replace(identity) == Some(identity) {
                 break;
             }
-            // So can another directory be, by a bind mount.
+            // By a bind mount another directory, too, can be above itself; its lock is held already.
             let is_held = lock.levels.iter().any(|(held, _)| *held == identity);
             match if can_be_locked && !is_held { try_lock(&directory, purpose) } else { Err(Errno::NOTSUP) } {
                 Ok(()) => {
@@ -101,7 +101,7 @@ impl DestinationLock {
                     passed = None;
                 }
                 Err(Errno::WOULDBLOCK) => return Err(busy(identity, purpose)),
-                // Where a file system knows no locks nobody is kept out.
+                // A file system that has no locks keeps nobody out.
                 Err(_) => passed = Some(directory),
             }
         }
@@ -128,7 +128,7 @@ impl DestinationLock {
         });
     }
 
-    /// How the root's directory is held. For a tree it is exclusively, except where it cannot be locked.
+    /// How the root's directory is held: exclusively for a tree, unless it cannot be locked.
     pub(crate) fn hold(&self) -> Hold {
         self.hold
     }
@@ -138,23 +138,23 @@ impl Drop for DestinationLock {
     fn drop(&mut self) {
         holders().retain(|holder| holder.number != self.number);
         for (_, directory) in &self.levels {
-            // A child that was forked and has not executed its program yet holds a copy of the descriptor. Closing
-            // this one would leave the lock with the child.
+            // A child that was forked and has not executed its program yet holds a copy of the descriptor. Closing ours
+            // would leave the lock with the child, so it is unlocked first.
             let _ = rustix::fs::flock(directory, FlockOperation::Unlock);
         }
     }
 }
 
-/// Opens a directory on the way up, and says whether it can be locked: that takes the right to read it. A descriptor
-/// of its own is needed, as a duplicate would share its lock. Nothing where no way leads on.
+/// Opens a directory on the way up, and says whether it can be locked: that takes the right to read it. A descriptor of
+/// its own is needed, as a duplicate would share its lock. None where the directory cannot be opened.
 fn open_level(from: BorrowedFd<'_>, name: &CStr) -> Option<(OwnedFd, bool)> {
     let open = |access| rustix::fs::openat(from, name, OFlags::DIRECTORY | OFlags::CLOEXEC | access, Mode::empty());
     let readable = open(OFlags::RDONLY).map(|directory| (directory, true));
     readable.or_else(|_| open(OFlags::PATH).map(|directory| (directory, false))).ok()
 }
 
-/// Whether nobody alive writes in the directory at `path` below `root`, which is locked for a tree. Somebody can who
-/// may not read a directory on the way: his shared lock is missing there.
+/// Whether nobody alive writes in the directory at `path` below `root`, which is locked for a tree. A run that may not
+/// read a directory on the way is not seen, because it holds no shared lock there.
 pub(super) fn is_unclaimed(root: &Root, path: &RelPath) -> bool {
     let mut at = path.clone();
     while let Some((parent, _)) = at.split_last() {
@@ -196,7 +196,7 @@ fn busy(identity: Identity, purpose: LockFor) -> Error {
     Error::new(ErrorKind::Busy, format!("{place} is being written by {holder}")).with("holder", holder)
 }
 
-/// The run of this process that is in the way, and whether it has locked the directory for its tree.
+/// The run of this process that holds the lock, and whether it has locked the directory for its tree.
 fn holder_here(identity: Identity, purpose: LockFor) -> Option<(String, bool)> {
     let holders = holders();
     let of_tree = holders.iter().find(|holder| holder.tree == Some(identity)).map(|holder| (holder, true));
@@ -205,15 +205,15 @@ fn holder_here(identity: Identity, purpose: LockFor) -> Option<(String, bool)> {
     found.map(|(holder, for_tree)| (holder::run_here(&holder.name, holder.since), for_tree))
 }
 
-/// The process that is in the way, as the kernel's list of locks has it. A process of a container that this one does
-/// not see is not in the list; nor are locks on file systems whose `stat` tells another device than the list (btrfs).
+/// The process that holds the lock, by the kernel's list of locks. A process of a container that this process cannot
+/// see is not in the list; nor are locks on file systems whose `stat` tells another device than the list (btrfs).
 fn holder_elsewhere(identity: Identity, purpose: LockFor) -> Option<(String, bool)> {
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let (pid, for_tree) = find_lock(&locks, identity, purpose)?;
     Some((holder::process(pid), for_tree))
 }
 
-/// Finds the lock on a directory that keeps `purpose` out: the process that took it, and whether it is exclusive.
+/// Finds the lock on a directory that conflicts with `purpose`: its process, and whether it is exclusive.
 fn find_lock(locks: &str, identity: Identity, purpose: LockFor) -> Option<(u32, bool)> {
     let (major, minor) = (rustix::fs::major(identity.device), rustix::fs::minor(identity.device));
     let file = format!("{major:02x}:{minor:02x}:{}", identity.inode);

@@ -11,14 +11,14 @@ pub(crate) struct Mount {
     pub(crate) id: u64,
     /// The file system, as the kernel's numbers for it.
     pub(crate) device: Vec<u8>,
-    /// The part of the file system that is seen here, as a path from the file system's own top.
+    /// The part of the file system that is mounted here, as a path from the file system's own top.
     pub(crate) part: Vec<u8>,
     /// Where it is seen.
     pub(crate) point: Vec<u8>,
 }
 
 impl Mount {
-    /// All that this process sees; nothing where `/proc` is not there.
+    /// All mounts that this process sees; none where `/proc` is missing.
     pub(crate) fn all() -> Vec<Self> {
         let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
         text.split(|&byte| byte == b'\n').filter_map(Self::parse).collect()
@@ -34,14 +34,14 @@ impl Mount {
         Some(Self { id, device, part, point })
     }
 
-    /// The number of the mount that a descriptor was opened on; kernels before 5.8 do not tell.
+    /// The number of the mount that a descriptor was opened on; none before Linux 5.8.
     pub(crate) fn id_of(fd: impl AsFd) -> Option<u64> {
         let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
         (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
     }
 }
 
-/// What is left of the absolute path `path` below the absolute path `above`, without a slash in front.
+/// The rest of the absolute path `path` below the absolute path `above`, without a slash in front.
 pub(crate) fn below<'a>(path: &'a [u8], above: &[u8]) -> Option<&'a [u8]> {
     let rest = path.strip_prefix(above.strip_suffix(b"/").unwrap_or(above))?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"/") }

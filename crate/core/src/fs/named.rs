@@ -19,7 +19,7 @@ pub(crate) fn trusts(uid: u32) -> bool {
 
 /// Opens a file to read it.
 pub(crate) fn open_named(path: &[u8]) -> Result<File> {
-    // What a shell hands over has no names of its own.
+    // A descriptor that a shell hands over has no names of its own that could be checked.
     if path.starts_with(b"/dev/fd/") || path.starts_with(b"/proc/self/fd/") || path == b"/dev/stdin" {
         return open(CWD, path, OFlags::empty()).map(File::from);
     }

@@ -28,7 +28,7 @@ pub(super) fn flags(access: Access) -> OFlags {
 pub(crate) struct Space {
     /// Bytes that this user may still write.
     pub(crate) free_bytes: u64,
-    /// Entries that can still be made; `u64::MAX` where the file system has no such limit.
+    /// Entries that can still be made; `u64::MAX` where the file system sets no limit.
     pub(crate) free_entries: u64,
     /// Bytes in use: no tree on this file system can hold more, holes aside.
     pub(crate) used_bytes: u64,
@@ -47,7 +47,7 @@ impl Space {
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
-    /// Whether `openat2` is there: probed at the first use, since a sandbox may forbid it.
+    /// Whether `openat2` works. A sandbox may forbid it, so the first use finds out.
     has_openat2: AtomicBool,
     view: View,
     /// Where what is replaced or removed in it goes.
@@ -67,7 +67,7 @@ impl Root {
         Ok(Self::from_fd(fd))
     }
 
-    /// The same for a directory that may perhaps only be searched: what is in it is reached by name, and not listed.
+    /// The same for a directory that need only be searchable: its entries are reached by name, and not listed.
     pub(crate) fn reach(path: &[u8]) -> Result<Self> {
         match Self::open(path) {
             Err(CallError { errno: Errno::ACCESS, .. }) => {
@@ -88,7 +88,7 @@ impl Root {
         Self { view, ..self }
     }
 
-    /// The same tree for a run that keeps what it replaces or removes, in the directory `own` of `top`.
+    /// The same tree for a run that keeps replaced and removed entries in the directory `own` of `top`.
     pub(crate) fn keeping(&self, top: &Self, own: Vec<u8>, changing: &Arc<Changing>) -> Result<Self> {
         let root = self.descend_to_reach(&RelPath::root())?;
         let reach = |root: &Self| root.open_unled(&RelPath::root(), Access::Reach);
@@ -101,7 +101,7 @@ impl Root {
         self.open_directory(path, Access::Read).map(|fd| self.like(fd))
     }
 
-    /// The same for a directory that may perhaps only be searched.
+    /// The same for a directory that need only be searchable.
     pub(crate) fn descend_to_reach(&self, path: &RelPath) -> Result<Self> {
         match self.descend(path) {
             Err(CallError { errno: Errno::ACCESS, .. }) => {
@@ -111,7 +111,7 @@ impl Root {
         }
     }
 
-    /// The directory that this one is in, and the name that it has there; nothing where it has none.
+    /// The directory that holds this one, and this one's name there; none for a directory without a name.
     pub(crate) fn parent(&self) -> Result<Option<(Self, RelPath)>> {
         let parent = rustix::fs::openat(&self.fd, c"..", flags(Access::Read), Mode::empty());
         let parent = self.like(parent.map_err(CallError::of("openat"))?);
@@ -123,8 +123,8 @@ impl Root {
         Ok(RelPath::new(name).ok().filter(|_| is_it).map(|name| (parent, name)))
     }
 
-    /// Reaches the directory at `path` as far as it exists, and says what is missing below that. What fails is told with the path
-    /// at which it did; [`Errno::NOENT`] that not even the root is there.
+    /// Reaches the directory at `path` as far as it exists, and says what is missing below that. An error comes with
+    /// the path at which it arose; [`Errno::NOENT`] says that not even the root is there.
     pub(crate) fn reach_existing(&self, path: &RelPath) -> std::result::Result<(Self, RelPath), (CallError, RelPath)> {
         for at in path.up() {
             match self.descend_to_reach(&at) {
@@ -148,7 +148,7 @@ impl Root {
         matches!(self.view.devices, Devices::Content(_))
     }
 
-    /// Opens a directory below the root, following no symlink on the way but those that the view says.
+    /// Opens a directory below the root, following only the symlinks that the view follows.
     pub(crate) fn open_directory(&self, path: &RelPath, access: Access) -> Result<OwnedFd> {
         match &self.view.following {
             None => self.open_unled(path, access),
@@ -165,7 +165,7 @@ impl Root {
         if bytes.len() <= SEGMENT_BYTES_MAX && self.has_openat2.load(Ordering::Relaxed) {
             match open_beneath(self.fd.as_fd(), bytes, flags(access)) {
                 Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.store(false, Ordering::Relaxed),
-                // The lookup raced with renames again and again: the walk below needs no such luck.
+                // The lookup raced with renames again and again. The walk below does not fail because of those.
                 Err(Errno::AGAIN) => {}
                 result => return result.map_err(CallError::of("openat2")),
             }
@@ -206,7 +206,7 @@ impl Root {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(CallError::of("fstatfs"))?;
         let entries = stat.f_files;
         Ok(Space {
-            // ramfs and others report no size at all, and btrfs and others no count.
+            // ramfs and others report no size, and btrfs and others no count of entries; both must not look full.
             free_bytes: if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) },
             free_entries: if entries == 0 { u64::MAX } else { stat.f_favail },
             used_bytes: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
@@ -242,7 +242,8 @@ impl Storage for Root {
 impl WriteStorage for Root {
     fn sync(&self) -> Result<()> {
         match rustix::fs::syncfs(&self.fd) {
-            // The descriptor only reaches the directory, and the file system that it is on cannot be named otherwise.
+            // `syncfs` does not take a descriptor that only reaches the directory, and there is no other name for the
+            // file system.
             Err(Errno::BADF) => {
                 rustix::fs::sync();
                 Ok(())
@@ -252,7 +253,7 @@ impl WriteStorage for Root {
     }
 
     fn is_unclaimed(&self, path: &RelPath) -> bool {
-        // What symlinks lead to may be another run's.
+        // A directory that is reached through symlinks may belong to another run.
         let is_led = || self.view.following.is_some() && self.open_unled(path, Access::Reach).is_err();
         !is_led() && is_unclaimed(self, path)
     }
@@ -266,8 +267,8 @@ impl WriteStorage for Root {
     }
 }
 
-/// The permission bits that new entries of this process do not get. To ask for them by the call of that name would change
-/// them for other threads.
+/// The permission bits that new entries of this process do not get. The call `umask` cannot read them without a change
+/// that other threads would see.
 #[must_use]
 pub fn umask() -> u16 {
     std::fs::read_to_string("/proc/self/status")

@@ -17,7 +17,7 @@ pub(super) struct Settable<'a> {
 }
 
 impl Settable<'_> {
-    /// Runs `work` on what is held of it. What stands for a symlink is a file, and can be.
+    /// Runs `work` on a descriptor of the entry. A stored symlink is a file, so it has one, unlike a real symlink.
     fn held<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
         if let Handle::Symlink(directory, name) = &self.handle {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

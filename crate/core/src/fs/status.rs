@@ -20,7 +20,7 @@ const STATX: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::SIZE)
     .union(StatxFlags::BLOCKS);
 
-/// Whether `statx` is there: probed at the first use, since a sandbox may forbid it.
+/// Whether `statx` works. A sandbox may forbid it, so the first use finds out.
 static HAS_STATX: AtomicBool = AtomicBool::new(true);
 
 /// The status of the entry `name`, or of `directory` itself when the name is empty. A symlink is not followed.
@@ -30,7 +30,8 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     let empty = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
     let flags = AtFlags::SYMLINK_NOFOLLOW | empty;
     if HAS_STATX.load(Ordering::Relaxed) {
-        // Without `STATX_FORCE_SYNC`: what a network file system has cached is what an ordinary `stat` would say too.
+        // `STATX_FORCE_SYNC` is not set: on a network file system the cached status is as good as that of an ordinary
+        // `stat`.
         match rustix::fs::statx(&directory, name, flags, STATX) {
             Err(Errno::NOSYS | Errno::PERM) => {}
             Err(errno) => return Err(CallError::of("statx")(errno)),
@@ -42,7 +43,8 @@ pub(crate) fn status(directory: impl AsFd, name: &[u8]) -> Result<Status> {
     Ok(Status::from(&found))
 }
 
-/// When the entry `name` was last read. It is asked for apart, because on a network file system it may cost more than all else.
+/// When the entry `name` was last read. It is asked for separately, because on a network file system it may cost more
+/// than the rest of the status.
 pub(super) fn access_time(directory: impl AsFd, name: &[u8]) -> Result<Time> {
     if HAS_STATX.load(Ordering::Relaxed) {
         match rustix::fs::statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::ATIME) {

@@ -28,7 +28,8 @@ const EACH_MAX: u32 = 10_000;
 /// How many names may be changed at a time.
 const STRIPES: usize = 4096;
 
-/// Names of a tree that are being changed, by all runs in it: what has a name is the same from its version to the call behind that.
+/// Names of a tree that are being changed, by all its runs: a name must keep its entry from the moment a version of it
+/// is kept until the call that replaces it.
 #[derive(Debug)]
 pub(crate) struct Changing {
     hashes: RandomState,
@@ -41,7 +42,7 @@ impl Default for Changing {
     }
 }
 
-/// A name, or two of them, that nobody else changes meanwhile.
+/// A name, or two of them, that no other run may change while this is held.
 pub(super) struct Changed<'a> {
     _held: [Option<MutexGuard<'a, ()>>; 2],
 }
@@ -68,7 +69,7 @@ pub(crate) struct Versions {
     served: OwnedFd,
     /// Where all versions of it are.
     top: OwnedFd,
-    /// The directory of this run there, made for its first version.
+    /// The name of this run's directory there, which is made for its first version.
     own: Vec<u8>,
     names: TempNames,
     changing: Arc<Changing>,
@@ -77,14 +78,14 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
-    /// Those of the tree `served` in the directory `own` of `top`.
+    /// Versions of entries of the tree `served`, in the directory `own` of `top`.
     pub(super) fn new(served: OwnedFd, top: OwnedFd, own: Vec<u8>, changing: Arc<Changing>) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let names = TempNames::new(since.as_nanos().to_le_bytes().first_chunk().copied().unwrap_or_default());
         Self { served, top, own, names, changing, held: Mutex::default() }
     }
 
-    /// Holds a name of a directory, while what has it is kept and replaced.
+    /// Holds a name of a directory, while its entry is kept as a version and replaced.
     pub(super) fn hold(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<Changed<'_>> {
         self.changing.hold(directory, [name, name])
     }
@@ -94,13 +95,13 @@ impl Versions {
         self.changing.hold(directory, names)
     }
 
-    /// Keeps the entry `name`, which is going to lose that name. A directory is none of those, and neither is what is unfinished.
+    /// Keeps the entry `name` as a version before it loses that name. Directories and unfinished files are not kept.
     pub(super) fn keep(&self, directory: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         let Some(to) = self.place(directory, name)? else { return Ok(()) };
         let mut called = free(to.as_fd(), name)?;
         loop {
             match rustix::fs::linkat(directory, name, &to, &called, AtFlags::empty()) {
-                // It has gone by itself.
+                // An entry that is gone already needs no version.
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
                 // Another thread was faster.
                 Err(Errno::EXIST) => called = free(to.as_fd(), name)?,
@@ -112,7 +113,7 @@ impl Versions {
         }
     }
 
-    /// Keeps a copy of an open file, which has this name and is going to be written over.
+    /// Keeps a copy of the open file `name` as a version before it is written over.
     pub(super) fn copy(&self, directory: BorrowedFd<'_>, name: &[u8], file: BorrowedFd<'_>) -> Result<()> {
         let Some(to) = self.place(directory, name)? else { return Ok(()) };
         let (from, to, file) = (plain(directory)?, plain(to.as_fd())?, FsFile::new(cloned(file)?, false));
@@ -143,22 +144,22 @@ impl Versions {
         self.directory(&at).map(Some)
     }
 
-    /// Keeps a copy of an entry that can have no further name there.
+    /// Keeps a copy of an entry that cannot get a further name there.
     fn copy_entry(&self, directory: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>) -> Result<()> {
         let (from, to) = (plain(directory)?, plain(to)?);
-        // It is complete under the second name.
+        // The copy gets its second name when it is complete.
         let (unfinished, temp_name) = (self.names.next(), self.names.next());
         let made = copy_entry((&from, name), (&to, &temp_name), &unfinished);
         place_copy(made, &to, &temp_name, name)
     }
 
-    /// Where a directory is below the tree, symlinks on the way to it not counted.
+    /// The path of a directory below the tree, without symlinks.
     fn path_of(&self, directory: BorrowedFd<'_>) -> Result<RelPath> {
         let (top, path) = (absolute_path(self.served.as_fd())?, absolute_path(directory)?);
         below(&path, &top).and_then(|below| RelPath::new(below).ok()).ok_or(Errno::XDEV.into())
     }
 
-    /// The directory for versions of what is in the one at `path`, which is made where it is missing.
+    /// The directory for versions of the entries of the one at `path`, made if it is missing.
     fn directory(&self, path: &RelPath) -> Result<Arc<OwnedFd>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, directory)) = &*held
@@ -177,7 +178,7 @@ impl Versions {
     }
 }
 
-/// A directory that only this user may enter, which is made where it is missing.
+/// A directory that only this user may enter, made if it is missing.
 fn made(above: BorrowedFd<'_>, name: Name<'_>) -> Result<OwnedFd> {
     match rustix::fs::mkdirat(above, name.as_bytes(), Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => open_child(above, name, Access::Reach),
@@ -185,7 +186,7 @@ fn made(above: BorrowedFd<'_>, name: Name<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// A name that nothing has: the entry's own, or with a number.
+/// A free name: the entry's own, or that with a number.
 fn free(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
     for number in 0..EACH_MAX {
         let called = if number == 0 { name.to_vec() } else { [name, format!("~{number}").as_bytes()].concat() };
@@ -198,7 +199,7 @@ fn free(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>> {
     Err(Errno::EXIST.into())
 }
 
-/// Gives a copy a name that nothing has; one that has failed, or gets none, goes.
+/// Gives a copy a free name. A copy that failed, or gets no name, is removed.
 fn place_copy(made: Result<()>, to: &FsDirectory, temp_name: &[u8], name: &[u8]) -> Result<()> {
     let placed = made.and_then(|()| {
         loop {

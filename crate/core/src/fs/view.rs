@@ -25,7 +25,8 @@ pub(crate) enum Devices {
     /// Devices.
     #[default]
     Nodes,
-    /// Files of what they hold as of this time, for what is written to a device need not change the time of its entry: the tree is read.
+    /// Files with the content of the devices, as of this time, since writing to a device need not change the time of
+    /// its entry. The tree is read.
     Content(Time),
     /// Devices, which may be written to where the source has files.
     Writable,
@@ -37,14 +38,14 @@ pub(crate) enum Targets {
     /// What they are.
     #[default]
     Plain,
-    /// What they were before they were munged: the tree is read.
+    /// The targets as they were before they were munged, in a tree that is read.
     Unmunged,
-    /// They are written munged. One that is not is like no other.
+    /// Targets are written munged. A target that is found unmunged differs from every other.
     Munged,
 }
 
 impl Targets {
-    /// Those of a tree that is read, or written where `writes`, and which are munged there or not.
+    /// How targets are handled in a tree that is read, or written where `writes`, and in which they are munged or not.
     pub(crate) fn of(is_munged: bool, writes: bool) -> Self {
         match (is_munged, writes) {
             (false, _) => Self::Plain,

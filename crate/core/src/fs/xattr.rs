@@ -7,8 +7,8 @@ use rustix::fs::XattrFlags;
 
 use crate::storage::{CallError, Result};
 
-/// The path of a held descriptor, for calls that take none, or of an entry in the directory that it holds. The calls that
-/// take a name do not follow a symlink of that name.
+/// A path for a descriptor, for calls that take no descriptor, or for an entry of the directory that is open there. The
+/// calls that take a name do not follow a symlink of that name.
 fn path_of(fd: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
     let mut path = format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes();
     if !name.is_empty() {

@@ -12,8 +12,8 @@ use super::{Access, Adjust, CallError, Directory, Errno, Judge, Result, TempName
 /// Where backups are, and how they are called.
 #[derive(Debug)]
 pub(crate) struct BackupPlace<S> {
-    /// A directory that exists, and the path below it under which backups have the paths of what they are backups of.
-    /// Without one they are beside what they are backups of.
+    /// A directory that exists, and a path below it under which each backup has the path of its original. Without one,
+    /// backups are beside their originals.
     pub(crate) aside: Option<(S, RelPath)>,
     /// Where that is in the destination itself, if it is.
     pub(crate) inside: Option<RelPath>,
@@ -36,7 +36,7 @@ pub(crate) struct Backups<'a, S: WriteStorage> {
     on_made: Option<Box<OnMade<'a>>>,
 }
 
-/// Called with the path of what has become a backup, and what it is.
+/// Called with the path and the kind of each entry that has become a backup.
 pub(crate) type OnMade<'a> = dyn Fn(Vec<u8>, Kind) + Send + Sync + 'a;
 
 impl<'a, S: WriteStorage> Backups<'a, S> {
@@ -49,7 +49,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         Self { root, names, place, made: Mutex::default(), held: Mutex::default(), on_made }
     }
 
-    /// Whether backups are beside what they are backups of, so that a directory with some stays.
+    /// Whether backups are beside their originals, so that a directory with backups stays.
     pub(crate) fn are_beside(&self) -> bool {
         self.place.aside.is_none()
     }
@@ -59,7 +59,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         self.place.inside.as_ref().is_some_and(|inside| path.is_within(inside))
     }
 
-    /// Whether the name is that of a backup, which has none itself.
+    /// Whether the name is that of a backup. A backup gets no backup itself.
     fn is_backup(&self, name: &[u8]) -> bool {
         let suffix = &self.place.suffix;
         self.are_beside() && name.len() > suffix.len() && name.ends_with(suffix)
@@ -78,15 +78,16 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
             && judge.matcher.decider(at, name, kind, End::Receiver).is_none()
     }
 
-    /// Gives a complete entry its name. What has that name becomes a backup, and the name is never without an entry where
-    /// the storage has hard links, or can exchange two names.
+    /// Gives a complete entry its name. The entry that had that name becomes a backup, and the name is never without an
+    /// entry where the storage has hard links, or can exchange two names.
     pub(crate) fn put(&self, path: &RelPath, directory: &S::Directory, temp_name: &[u8], name: &[u8]) -> Result<()> {
-        // A further name becomes the backup before the new content gets the name: whenever the run is cut, both are there.
+        // The old entry gets the backup's name before the new one replaces it: if the run is cut off in between, both
+        // names exist.
         let further = self.names.next();
         match directory.make_hard_link((directory, name), &further) {
             Ok(()) => {
                 let kept = self.keep_as(path, directory, &further, name);
-                // Where the backup was this very entry, renaming leaves both names.
+                // Where the backup was a further name of this very entry, renaming leaves both names.
                 let _ = directory.remove(&further);
                 return kept.and_then(|()| directory.rename(temp_name, name));
             }
@@ -143,10 +144,10 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         self.are_beside() && !self.is_backup(name)
     }
 
-    /// Takes an entry away that is to be deleted. Says whether its directory has to stay for it.
+    /// Moves an entry that is deleted to its backup. Says whether its directory has to stay for that.
     pub(crate) fn take(&self, path: &RelPath, directory: &S::Directory, name: &[u8]) -> Result<bool> {
         if self.is_backup(name) {
-            // What had this name has given way to the backup that this run has made.
+            // An older backup of this name has given way to the one that this run has made, which must stay.
             let was_replaced = {
                 let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
                 made.1.contains(&made.0.hash_one((path.as_bytes(), name)))
@@ -176,7 +177,7 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
                 made.1.insert(hash);
             }
             return match renamed {
-                // That a directory has the name of the backup says nothing of the entry itself.
+                // A directory in the way of the backup must not be reported as one in the way of the entry.
                 Err(CallError { call, errno: Errno::ISDIR }) => Err(CallError { call, errno: Errno::EXIST }),
                 renamed => renamed,
             };
@@ -213,7 +214,8 @@ impl<'a, S: WriteStorage> Backups<'a, S> {
         Ok(directory)
     }
 
-    /// Makes the directories on the way to backups. Those of the destination's have the owner and the mode of those.
+    /// Makes the directories on the way to backups, with owner and mode of those of the destination that they stand
+    /// for.
     fn make(&self, top: &S, base: &RelPath, path: &RelPath) -> Result<()> {
         let make = |at: &RelPath, name: Name<'_>, bits| match top
             .open(at, Access::Reach)?

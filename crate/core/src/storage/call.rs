@@ -20,7 +20,7 @@ impl CallError {
     }
 }
 
-/// A symlink that is followed leads to nothing, which is no call's error: it is there itself.
+/// The reason that a symlink which is followed leads to nothing. No call failed, since the symlink itself is there.
 pub(crate) const NO_REFERENT: CallError = CallError { call: "", errno: Errno::NOLINK };
 
 /// What a file holds is not in the batch that is read.

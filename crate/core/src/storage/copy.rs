@@ -8,11 +8,11 @@ use super::{Adjust, CallError, Directory, Errno, File, Lent, Result, Status, Wri
 /// Bytes that are read at once.
 const COPY_BYTES: usize = 256 << 10;
 
-/// Bytes that are copied at once where nobody sees them, so that a run that ends is not kept waiting.
+/// Bytes that one call copies. The call cannot be interrupted, so a run that ends waits for it.
 const RANGE_BYTES: u64 = 32 << 20;
 
-/// Copies content as well as two storages can between them: whole files without copying, ranges within the system, and through memory
-/// where neither is possible. What has failed once is not tried again.
+/// Copies content as well as two storages can between them: whole files without copying, ranges within the system, and
+/// through memory where neither is possible. A way that has failed once is not tried again.
 #[derive(Debug)]
 pub(crate) struct Copier {
     shares: bool,
@@ -65,7 +65,8 @@ impl Copier {
         }
     }
 
-    /// Copies up to `bytes` from `offset` on of one file to `at` of another. Gives how many; nothing at the end of the first.
+    /// Copies up to `bytes` from `offset` on of one file to `at` of another. Gives how many; zero at the end of the
+    /// first.
     pub(crate) fn copy(
         &mut self,
         (from, offset): (&dyn Lent, u64),
@@ -78,7 +79,7 @@ impl Copier {
                 Ok(0) => {}
                 Ok(count) => return Ok(count),
                 Err(error) if has_no_room(error) => return Err(CopyFault::Write(error)),
-                // Which of the two has failed is seen by doing it through memory.
+                // The error does not say which of the two files failed; copying through memory does.
                 Err(_) => self.copies_ranges = false,
             }
         }
@@ -103,7 +104,8 @@ pub(crate) enum Content {
     Copied,
 }
 
-/// Copies the content of a file, its holes as holes, and gives its length. A file that changes meanwhile is no copy of anything.
+/// Copies the content of a file, its holes as holes, and gives its length. Fails if the file changes meanwhile, since
+/// the copy would equal no state of it.
 pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<(u64, Content)> {
     let before = from.status()?;
     let mut copier = Copier::default();
@@ -134,8 +136,8 @@ pub(crate) fn copy_content(from: &impl File, to: &impl WriteFile) -> Result<(u64
     if state(&before) == state(&after) { Ok((before.size, content)) } else { Err(Errno::STALE.into()) }
 }
 
-/// Copies an entry that is no directory, with what it has, to `name` of another directory, where it is `temp_name` until it
-/// is complete. Attributes that cannot be set there are left.
+/// Copies an entry that is no directory, with its attributes, to `name` in another directory, where it is called
+/// `temp_name` until it is complete. Attributes that cannot be set there are left out.
 pub(crate) fn copy_entry<D: WriteDirectory>(
     (from, from_name): (&D, &[u8]),
     (to, name): (&D, &[u8]),
@@ -169,11 +171,11 @@ pub(crate) fn copy_entry<D: WriteDirectory>(
     placed
 }
 
-/// Sets what an entry has on another, as far as that can be done. What lends the rights of an owner or a group is left out where
-/// the other one belongs to somebody else.
+/// Sets the attributes of an entry on another one, as far as that is possible. Set-id bits and capabilities, which lend the rights of an owner
+/// or a group, are left out where the other entry belongs to somebody else.
 pub(crate) fn set_like(entry: &impl Adjust, status: &Status, like: (&impl Directory, &[u8])) {
     let _ = entry.set_owner(Some(status.meta.uid), Some(status.meta.gid));
-    // Without this answer nothing is known of them.
+    // An entry that cannot be looked at counts as somebody else's.
     let (keeps_owner, keeps_group) =
         entry.found().map_or((false, false), |found| (found.uid == status.meta.uid, found.gid == status.meta.gid));
     if status.kind != Kind::Symlink {

@@ -9,15 +9,15 @@ use super::{Directory, File, Result, Status};
 /// Bytes read at once from large files.
 const READ_BYTES: usize = 256 << 10;
 
-/// Digests that were made before, of files that are still as they were then.
+/// Digests that earlier runs made, of files that have not changed since.
 pub(crate) trait Sums: std::fmt::Debug + Send + Sync {
     /// The digest of a file that has this status.
     fn find(&self, status: &Status) -> Option<ContentDigest>;
 
-    /// Keeps the digest of a file that had this status before it was hashed, and after; `begun` is when that began.
+    /// Keeps the digest of a file that had this status before and after it was hashed; `begun` is when hashing began.
     fn keep(&self, status: &Status, begun: SystemTime, digest: &ContentDigest);
 
-    /// Keeps what is new for later runs, as far as that is possible.
+    /// Saves new digests for later runs, as far as that is possible.
     fn save(&self);
 }
 
@@ -49,7 +49,7 @@ impl Contents {
         let mut hasher = blake3::Hasher::new();
         hash_into(&mut hasher, &file, u64::MAX, &mut self.buffer)?;
         let digest = *hasher.finalize().as_bytes();
-        // It is the file that was looked at, and nobody has changed it since.
+        // The digest is kept only if the file is the one that was looked at, and nobody has changed it since.
         if let Some((sums, begun)) = begun
             && file.status().is_ok_and(|after| after.is_untouched(status))
         {
@@ -77,7 +77,7 @@ fn hash_into(hasher: &mut blake3::Hasher, file: &impl File, bytes_max: u64, buff
     Ok(done)
 }
 
-/// Feeds the first `bytes` of a file to a new hasher; nothing when it is shorter.
+/// Feeds the first `bytes` of a file to a new hasher; none when the file is shorter.
 pub(crate) fn hash_prefix(file: &impl File, bytes: u64) -> Result<Option<blake3::Hasher>> {
     let mut hasher = blake3::Hasher::new();
     let read = hash_into(&mut hasher, file, bytes, &mut Vec::new())?;

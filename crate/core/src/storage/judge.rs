@@ -12,8 +12,8 @@ use super::{Access, CallError, Directory, Errno, File, Result, Storage};
 
 /// Reads files of rules by their paths in the file system, or below a server's root.
 pub(crate) trait RulePlaces: Debug + Send + Sync {
-    /// The content of a regular file, without a slash before its path; nothing for what is not there or may not be looked
-    /// at. `tree` is the number of the tree that it is asked for.
+    /// The content of a regular file, without a slash before its path; none if it is missing or may not be read. `tree`
+    /// is the number of the tree that asks for it.
     fn read(&self, tree: usize, path: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// Whether a symlink of this owner may lead to a file of rules.
@@ -58,7 +58,7 @@ pub(crate) struct Judge {
     /// Where the trees are.
     tops: Vec<TreeTop>,
     places: Box<dyn RulePlaces>,
-    /// In a run that leaves directories out which hold nothing but directories: the receiver's rules.
+    /// The receiver's rules, in a run that leaves out directories which hold nothing but directories.
     prunes: Option<Box<dyn Matcher>>,
     /// What could not be read of the rules above the tops.
     pub(crate) issues: Vec<Issue>,
@@ -87,8 +87,8 @@ impl Judge {
         Ok(Self { matcher, above, tops, places, prunes: None, issues })
     }
 
-    /// The same with directories left out that hold nothing but directories, unless `protects` does not delete them: what a
-    /// rule protects is carried.
+    /// The same, but directories that hold nothing but directories are left out, except those that a rule of `protects`
+    /// protects from deletion.
     pub(crate) fn pruning(self, protects: Option<Box<dyn Matcher>>) -> Self {
         Self { prunes: protects, ..self }
     }
@@ -98,7 +98,8 @@ impl Judge {
         self.prunes.is_some()
     }
 
-    /// Whether the directory `name` of the one at `path` is carried whatever it holds. The rules of files say nothing of it.
+    /// Whether the directory `name` of the one at `path` is carried whatever it holds. Rules that stand in files do not
+    /// count.
     pub(crate) fn keeps_empty(&self, path: &RelPath, name: &[u8]) -> bool {
         let at = At::new(path, &self.above);
         self.prunes.as_ref().is_none_or(|protects| !protects.deletes(&at, name, Kind::Directory, false))
@@ -144,8 +145,8 @@ impl Judge {
         }
     }
 
-    /// Which rule decides about the path at an end, or about a directory above it that does not belong to the run. The text of a
-    /// rule of a file is told where `tells`.
+    /// Which rule decides about the path at an end, or about a directory above it that does not belong to the run. The
+    /// text of a rule that stands in a file is told only where `tells`.
     pub(crate) fn explain(
         &self,
         root: Option<&impl Storage>,
@@ -167,18 +168,19 @@ impl Judge {
             }
             let at = At::new(&parent, &in_force);
             at.set_tree(tree);
-            // What is not there is taken for what the path says that it is.
+            // A missing entry is judged as the kind that its path implies: a directory, if more names follow.
             let guess = if names.peek().is_some() { Kind::Directory } else { Kind::File };
             let kind = found.unwrap_or(guess);
             let here = parent.join(name);
             if self.matcher.hides(&at, name.as_bytes(), kind) {
-                // Nobody learns whether something stands there.
+                // A peer must not learn whether a hidden entry exists.
                 return Ok(Explanation { path: here, included: false, is_there: false, decided: true, ..told });
             }
             let decider = self.matcher.decider(&at, name.as_bytes(), kind, end);
             told.is_there = found.is_some();
             told.included = decider.as_ref().is_none_or(|decider| decider.include);
-            // The source may have a directory that must not be deleted, and then what is in it is judged for itself.
+            // A directory of the source that must not be deleted may be there all the same, and then its entries are
+            // judged one by one.
             let ends_here = match end {
                 End::Sender => !told.included,
                 End::Receiver => !self.matcher.takes(&at, name.as_bytes(), kind),
@@ -201,14 +203,14 @@ impl Judge {
         self.matcher.has_hidden() && path.any_up(kind, hides)
     }
 
-    /// Whether the directory at `path` may be deleted with one above it: none of them has to stay.
+    /// Whether the directory at `path` may be deleted together with the ones above it: none of them has to stay.
     pub(crate) fn deletes_directory(&self, root: &impl Storage, path: &RelPath) -> bool {
         let mut parent = RelPath::root();
         let mut above = self.above.clone();
         for name in path.components() {
             let entered = root.open(&parent, Access::Reach).ok();
             let entered = entered.and_then(|open| self.enter(&open, &parent, &above, &mut Vec::new()).ok());
-            // What is not known protects nothing.
+            // A directory that cannot be entered adds no rules.
             above = entered.unwrap_or(above);
             if !self.matcher.deletes(&At::new(&parent, &above), name.as_bytes(), Kind::Directory, false) {
                 return false;
@@ -320,7 +322,7 @@ impl<D: Directory> RuleFiles for Held<'_, D> {
     }
 }
 
-/// The content of a file of rules, and at most one byte more than can be in force; nothing for what is no regular file.
+/// The content of a file of rules, up to one byte more than can be in force; none if it is no regular file.
 pub(crate) fn read_rules(file: &impl File) -> Result<Option<Vec<u8>>> {
     let status = file.status()?;
     if status.kind != Kind::File {

@@ -6,7 +6,7 @@ use sparsync_proto::{ContentDigest, Leader, Listing, RelPath};
 
 use super::Status;
 
-/// Something that has several names, by what tells it from everything else of the machine, and how many names.
+/// An inode that has several names: its identity on this machine, and how many names it has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Linked {
     device: u64,
@@ -37,12 +37,12 @@ struct Met {
     directory: u32,
     /// Where its name is, its length before it.
     name_at: u32,
-    /// How many of its names were not met yet. Some may lie outside the tree.
+    /// How many names of the inode were not met yet. Some may lie outside the tree.
     left: u32,
 }
 
-/// The inodes with several names that a walk has met, each with where its first name is. One whose last name was met is
-/// forgotten.
+/// The inodes with several names that a walk has met, each with where its first name is. An inode is forgotten when its
+/// last name was met.
 #[derive(Debug, Default)]
 pub(super) struct LinkMap {
     devices: Vec<u64>,
@@ -50,7 +50,7 @@ pub(super) struct LinkMap {
     /// Directories of leaders.
     directories: Vec<RelPath>,
     names: Vec<u8>,
-    /// Digests of content, where a run compares that: no content is read again for a further name.
+    /// Digests of inodes, in a run that compares content: the content is not read again under a further name.
     contents: HashMap<Inode, ContentDigest>,
 }
 
@@ -111,7 +111,7 @@ impl LinkMap {
 
     /// Notes the first name of an inode.
     fn lead(&mut self, path: &RelPath, name: &[u8], inode: Inode, left: u32) {
-        // Beyond 4 GiB of such names the further ones of an inode count as files of their own.
+        // When the names take more than 4 GiB, further names of an inode count as files of their own.
         let (Ok(name_at), Ok(length)) = (u32::try_from(self.names.len()), u8::try_from(name.len())) else { return };
         if self.directories.last() != Some(path) {
             self.directories.push(path.clone());

@@ -49,7 +49,7 @@ pub(crate) use widen::{OWNER_BITS, Widened};
 pub(crate) use write::{cut, end_in_hole, is_empty, make_directory, open_to_adjust};
 pub(crate) use xattrs::{XATTR_NAMES_BYTES_MAX, carried_names};
 
-/// Why a call failed, by the system's own numbers: a storage that is no file system has the same reasons.
+/// The reason of a failed call, by the system's own numbers. Storages that are no file systems use them, too.
 pub(crate) use rustix::io::Errno;
 
 /// The result of a storage's call.
@@ -60,11 +60,11 @@ pub(crate) type Result<T> = std::result::Result<T, CallError>;
 pub(crate) enum Access {
     /// To list it, or to change its attributes.
     Read,
-    /// To reach what is in it: search permission is enough, as on a directory with mode 0711.
+    /// To reach its entries by name: search permission is enough, as on a directory with mode 0711.
     Reach,
 }
 
-/// What tells one state of a file from the next, besides what travels.
+/// What changes with each change of a file, besides the attributes that travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, packed(4))]
 pub(crate) struct Stamp {
@@ -72,8 +72,8 @@ pub(crate) struct Stamp {
     pub(crate) ctime: Time,
     /// The inode's number.
     pub(crate) ino: u64,
-    /// Whether less is allocated than its size. It says where to look for holes and nothing of a change: a file system
-    /// may allocate what was written long after that.
+    /// Whether less is allocated than the file's size. It only says that holes may be found, and must not count as a
+    /// change: a file system may allocate blocks long after they were written.
     pub(crate) may_have_holes: bool,
 }
 
@@ -90,35 +90,35 @@ pub(crate) struct Status {
     pub(crate) rdev: Device,
     /// What tells it from another state of itself.
     pub(crate) stamp: Stamp,
-    /// The file system that it is on. With the inode's number it tells what it is from everything else.
+    /// The file system that the entry is on. With the inode's number it identifies the entry.
     pub(crate) device: u64,
     /// How many names it has.
     pub(crate) links: u32,
-    /// Whether another storage begins there, where that can be known.
+    /// Whether a file system is mounted here, where that can be known.
     pub(crate) is_mount_point: Option<bool>,
 }
 
 impl Status {
-    /// What a device is that is taken for a file of what it holds.
+    /// The status of a device that is taken for a file with its content.
     pub(crate) fn as_file(self, bytes: u64, as_of: Option<Time>) -> Self {
         let stamp = Stamp { may_have_holes: false, ..self.stamp };
         let meta = Meta { mtime: as_of.unwrap_or(self.meta.mtime), ..self.meta };
         Self { kind: Kind::File, meta, size: bytes, rdev: Device::default(), stamp, ..self }
     }
 
-    /// Whether it is a file, and the one that `earlier` was seen of, with the content that it had then as far as a status tells.
+    /// Whether this is the file that `earlier` was the status of, with the same content as far as a status can tell.
     pub(crate) fn is_same(&self, earlier: &Self) -> bool {
         let of = |status: &Self| (status.device, { status.stamp.ino }, status.size, status.meta.mtime);
         self.kind == Kind::File && of(self) == of(earlier)
     }
 
-    /// Whether it is a file that nobody has changed in anything since `earlier`, its links and attributes among that.
+    /// Whether this is a file that nobody has changed since `earlier`, including its links and attributes.
     pub(crate) fn is_untouched(&self, earlier: &Self) -> bool {
         self.is_same(earlier) && { self.stamp.ctime } == { earlier.stamp.ctime }
     }
 }
 
-/// What an entry of the destination had before its attributes are set.
+/// Owner and mode of an entry of the destination before its attributes are set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     /// Permission bits.
@@ -136,9 +136,9 @@ pub(crate) struct FileSystemId(pub(crate) u64);
 /// How a run holds its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Nobody else writes below it: what is unfinished there is nobody's.
+    /// Nobody else writes below the directory: unfinished files there belong to no live run.
     Exclusive,
-    /// Others may write there too: other single files, or anybody where nothing can be locked.
+    /// Others may write there, too: runs for other single files, or any run where directories cannot be locked.
     Shared,
 }
 
@@ -150,17 +150,17 @@ pub(crate) trait Storage: Sync {
     /// A directory of it.
     type Directory: Directory;
 
-    /// Opens the directory at `path`. A symlink on the way is an error, as [`Errno::LOOP`] or [`Errno::NOTDIR`], unless the
-    /// storage follows it; one that leads out of where that is allowed is [`Errno::XDEV`].
+    /// Opens the directory at `path`. A symlink on the way is an error, as [`Errno::LOOP`] or [`Errno::NOTDIR`], unless
+    /// the storage follows it; a symlink that leads out of the permitted tree gives [`Errno::XDEV`].
     fn open(&self, path: &RelPath, access: Access) -> Result<Self::Directory>;
 
-    /// The same for a path below `above`, from which on no symlink is followed whatever the storage follows.
+    /// The same for a path below `above`. Below that no symlink is followed, whatever the storage follows otherwise.
     fn open_below(&self, above: &RelPath, path: &RelPath, access: Access) -> Result<Self::Directory> {
         let _ = above;
         self.open(path, access)
     }
 
-    /// Removes the entry at `path`, which is no directory, if it is what was meant. Says whether it was.
+    /// Removes the entry at `path`, which is no directory, if it is the one that was meant. Says whether it was.
     fn remove(&self, path: &RelPath, is_meant: &dyn Fn(&Status) -> bool) -> Result<bool> {
         let _ = (path, is_meant);
         Err(Errno::ROFS.into())
@@ -172,19 +172,20 @@ pub(crate) trait Directory: Send + Sync {
     /// A file that is in it.
     type File: File;
 
-    /// Calls `each` with every name in it, in the order of the storage, and with what that is where it comes for free.
+    /// Calls `each` with every name in the directory, in the storage's order, and with the kind where that costs
+    /// nothing.
     fn names(&self, buffer: &mut NameBuffer, each: impl FnMut(&[u8], Option<Kind>) -> Result<()>) -> Result<()>;
 
-    /// Whether another file system begins at the directory `name`, whose status is this. A source itself is none, wherever it
-    /// lies.
+    /// Whether another file system begins at the directory `name`, whose status is this. The top of a source is no
+    /// boundary, wherever it lies.
     fn is_boundary(&self, name: &[u8], status: &Status) -> bool {
         let _ = name;
         self.status(b"").is_ok_and(|own| own.device != status.device)
     }
 
-    /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed, here and
-    /// below, unless the storage takes it for what it leads to; one to nothing is [`NO_REFERENT`], and one that leads to where
-    /// nothing may be read [`Errno::XDEV`].
+    /// The status of the entry `name`, or of the directory itself when the name is empty. A symlink is not followed,
+    /// here and in the calls below, unless the storage takes it for its target. Then a missing target gives
+    /// [`NO_REFERENT`], and one that may not be read [`Errno::XDEV`].
     fn status(&self, name: &[u8]) -> Result<Status>;
 
     /// When the entry `name` was last read. A symlink is not followed.
@@ -200,29 +201,29 @@ pub(crate) trait Directory: Send + Sync {
     /// Where the symlink `name` leads.
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>>;
 
-    /// Opens a file to read it: not through a symlink, and without waiting should it have become something else.
+    /// Opens a file to read it. A symlink is not followed, and the call does not wait if the entry has become a FIFO.
     fn open_file(&self, name: &[u8]) -> Result<Self::File>;
 
-    /// A file that nobody else can reach and has all that another one has at this moment, made in this directory without a name and
-    /// without copying. Fails where that is not possible.
+    /// A file with the content of another one at this moment that nobody else can reach, made in this directory without
+    /// a name and without copying. Fails where that is not possible.
     fn freeze(&self, file: &Self::File) -> Result<Self::File> {
         let _ = file;
         Err(Errno::OPNOTSUPP.into())
     }
 
-    /// The digest of what the file `name` holds, where that is known without reading it.
+    /// The digest of the content of the file `name`, if it is known without reading.
     fn known_content(&self, name: &[u8]) -> Option<ContentDigest> {
         let _ = name;
         None
     }
 
-    /// Why parts of it could not be opened, where it has several: what is in those is not among its names.
+    /// Why some of the directories that make up this one could not be opened: their entries are not among its names.
     fn unread(&self) -> &[CallError] {
         &[]
     }
 
-    /// Opens the file `name` of the tree of this number, where several lie over each other. No symlink is followed, whatever
-    /// the run does.
+    /// Opens the file `name` of the tree with this number, where several trees lie over each other. No symlink is
+    /// followed, even in a run that follows them.
     fn open_own_file(&self, tree: usize, name: &[u8]) -> Result<Self::File> {
         let _ = tree;
         self.open_file(name)
@@ -246,14 +247,14 @@ pub(crate) trait File: Send + 'static {
     /// Its status as it is now.
     fn status(&self) -> Result<Status>;
 
-    /// Lets its access time stay as it is when it is read, where that is allowed.
+    /// Leaves the file's access time as it is when it is read, where that is allowed.
     fn keep_access_time(&self);
 
-    /// Reads at `offset` into the room that `buffer` has left, as much as comes at once; nothing at the end of the file.
+    /// Reads at `offset` into the room that `buffer` has left, as much as one call gives; zero at the end of the file.
     fn read(&self, buffer: &mut Vec<u8>, offset: u64) -> Result<usize>;
 
-    /// The next range at or after `at` that holds data; both ends at `size` when there is none. Where nobody knows, or
-    /// says, everything is data: reading it tells whether it can be read.
+    /// The next range at or after `at` that holds data; both ends at `size` when there is none. Where holes are not
+    /// known, or the call fails, everything counts as data: reading it then tells of the error.
     fn next_data(&self, at: u64, size: u64) -> (u64, u64);
 
     /// The same file for another storage of this process, which may know how to copy from it.
@@ -265,13 +266,13 @@ pub(crate) trait WriteStorage: Storage<Directory: WriteDirectory> {
     /// Writes everything to the device.
     fn sync(&self) -> Result<()>;
 
-    /// Whether nobody alive writes in the directory at `path`, when this run holds the whole tree.
+    /// Whether no live run writes in the directory at `path`, when this run holds the whole tree.
     fn is_unclaimed(&self, path: &RelPath) -> bool;
 
     /// The permission bits that new entries do not get.
     fn umask(&self) -> u16;
 
-    /// Whether it keeps what is replaced or removed, by the path that it has then.
+    /// Whether replaced or removed entries are kept as versions.
     fn keeps_versions(&self) -> bool {
         false
     }
@@ -282,19 +283,20 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// What its attributes are set by.
     fn handle(&self) -> impl Adjust;
 
-    /// Reaches the entry `name` of this kind without opening it, with what it has; anything else by that name is an error.
+    /// Reaches the entry `name` of this kind without opening it, and gives its owner and mode. An entry of another kind
+    /// is an error.
     fn reach(&self, name: &[u8], kind: Kind) -> Result<(impl Adjust, Found)>;
 
     /// The symlink `name`, which cannot be held.
     fn link<'a>(&'a self, name: &'a [u8]) -> impl Adjust;
 
-    /// Makes a file that is not there. `bits` is what it starts from: umask and default ACL apply.
+    /// Makes a new file. It gets `bits`, less a umask's or as a default ACL says.
     fn create_file(&self, name: &[u8], bits: u16) -> Result<Self::File>;
 
-    /// Opens a regular file that has no other name, to go on with it.
+    /// Opens a regular file that has no further name, to resume it.
     fn reopen_file(&self, name: &[u8]) -> Result<Self::File>;
 
-    /// Opens a regular file to write over what it holds; one with further names where `may_be_linked`.
+    /// Opens a regular file to write over its content; a file with further names only where `may_be_linked`.
     fn open_in_place(&self, name: &[u8], may_be_linked: bool) -> Result<Self::File>;
 
     /// Makes a directory that is not there.
@@ -303,18 +305,19 @@ pub(crate) trait WriteDirectory: Directory<File: WriteFile> {
     /// Makes a symlink that is not there.
     fn make_symlink(&self, name: &[u8], target: &[u8]) -> Result<()>;
 
-    /// Makes a FIFO, a socket or a device that is not there. Umask and default ACL apply to `bits` as to those of a file.
+    /// Makes a new FIFO, socket or device. Umask and default ACL apply to `bits` as to those of a file.
     fn make_node(&self, name: &[u8], node: (Kind, Device), bits: u16) -> Result<()>;
 
     /// Gives the entry `from` of another directory, or of this one, the further name `name`, which is not there. A symlink is
     /// not followed.
     fn make_hard_link(&self, from: (&Self, &[u8]), name: &[u8]) -> Result<()>;
 
-    /// Gives the entry `from` the name `to`. What has that name is replaced, unless one of the two is a directory.
+    /// Gives the entry `from` the name `to`. An entry that has that name is replaced, unless one of the two is a
+    /// directory.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<()>;
 
-    /// Gives the entry `from` a name in another directory. What has that name there is replaced, unless one of the two is a
-    /// directory.
+    /// Gives the entry `from` a name in another directory. An entry that has that name there is replaced, unless one of
+    /// the two is a directory.
     fn move_to(&self, from: &[u8], to: (&Self, &[u8])) -> Result<()>;
 
     /// Exchanges the names of two entries.
@@ -344,20 +347,21 @@ pub(crate) trait WriteFile: File {
         Err(Errno::OPNOTSUPP.into())
     }
 
-    /// Makes its content, of which there is none yet, that of another file without copying it. Fails where that is not possible.
+    /// Shares the content of another file with this one, which has none yet, without copying. Fails where that is not
+    /// possible.
     fn share_all(&self, from: &dyn Lent) -> Result<()> {
         let _ = from;
         Err(Errno::OPNOTSUPP.into())
     }
 
-    /// Copies up to `bytes` from `from` on of another file to `at`, without anybody seeing them here. Gives how many, nothing at that
-    /// file's end. Fails where that is not possible.
+    /// Copies up to `bytes` from `from` on of another file to `at`, without passing them through this process. Gives
+    /// how many; zero at that file's end. Fails where that is not possible.
     fn copy_range(&self, from: (&dyn Lent, u64), at: u64, bytes: u64) -> Result<u64> {
         let _ = (from, at, bytes);
         Err(Errno::OPNOTSUPP.into())
     }
 
-    /// Makes zeros of what it has of a range, and gives the room of that back where it can. Its length stays.
+    /// Makes a range read as zeros, and frees its blocks where that is possible. The file's length stays.
     fn clear(&self, at: u64, bytes: u64) -> Result<()>;
 
     /// Cuts it off at `bytes`, or lets it end in a hole there. See [`cut`] and [`end_in_hole`].
@@ -367,7 +371,7 @@ pub(crate) trait WriteFile: File {
     fn sync(&self) -> Result<()>;
 }
 
-/// An entry whose attributes are set, one at a time. What is set, and in which order, is not decided here.
+/// An entry whose attributes are set, one at a time. The caller decides which ones, and in which order.
 pub(crate) trait Adjust {
     /// What it has now.
     fn found(&self) -> Result<Found>;
@@ -375,7 +379,7 @@ pub(crate) trait Adjust {
     /// The file system that it is on.
     fn file_system(&self) -> Result<FileSystemId>;
 
-    /// Sets owner and group; an absent one stays. Set-id bits and capabilities of a file are cleared by it.
+    /// Sets owner and group; an absent one stays. This clears set-id bits and capabilities of a file.
     fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()>;
 
     /// Sets the permission bits. A symlink has none.

@@ -6,7 +6,8 @@ use sparsync_proto::delta::Cutter;
 
 use super::{CallError, File};
 
-/// Bytes read at once, unless parts are longer: more than a core's own cache keeps takes a third more of the system's time.
+/// Bytes read at once, unless parts are longer. More than the cache of one core holds would take a third more system
+/// time.
 const READ_BYTES: usize = 256 << 10;
 
 /// The next bytes of a file.
@@ -17,7 +18,7 @@ pub(crate) enum Cut<'a> {
     Hole(u64),
 }
 
-/// Cuts a range of a file, and hands out what comes of it. A hole ends a part where `may_have_holes`. Says whether the file
+/// Cuts a range of a file, and passes on its parts. A hole ends a part where `may_have_holes`. Says whether the file
 /// reaches to the end of the range.
 pub(crate) fn cut_file<E: From<CallError>>(
     file: &impl File,

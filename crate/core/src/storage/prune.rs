@@ -10,19 +10,20 @@ use super::scan::{ScanOptions, unseen};
 use super::temp::TempName;
 use super::{Access, CallError, Directory, Errno, Result, Storage};
 
-/// Looks into directories before the walk comes to them. What it has seen on its way to the first entry that is no directory
-/// is kept until the walk asks, so no directory is looked at for each one above it.
+/// Looks into directories before the walk comes to them. The directories on its way to the first entry that is no
+/// directory are remembered until the walk asks, so that none is looked at again for each one above it.
 #[derive(Default)]
 pub(super) struct Pruner {
-    /// Whether something is in directories that the walk has yet to come to.
+    /// Whether directories that the walk has yet to come to hold anything besides directories.
     known: HashMap<RelPath, bool>,
     names: Vec<MaybeUninit<u8>>,
     /// What could not be looked at.
     issues: Vec<Issue>,
 }
 
-/// Directories that are looked at for one of the walk. With more below it, which only symlinks that lead in circles make of a
-/// few, it counts as one that leads to something, so that a run can be stopped between two of them.
+/// The most directories that are looked at for one of the walk. A directory with more below it, which mostly comes of
+/// symlinks that lead in circles, counts as one that leads to something, so that a run can be stopped between two of
+/// them.
 const LOOKED_AT_MAX: usize = 20_000;
 
 /// A directory with nothing but directories in it, as far as they have been looked at.
@@ -49,8 +50,8 @@ enum Inside {
 type Place<'a, S> = (&'a S, &'a ScanOptions<'a>);
 
 impl Pruner {
-    /// Whether something besides directories is below the directory at `path`, and what of it could not be looked at. `above`
-    /// are the rules in the directory that holds it.
+    /// Whether something besides directories is below the directory at `path`, and the issues of those that could not
+    /// be looked at. `above` are the rules in the directory that holds it.
     pub(super) fn leads_to_something(
         &mut self,
         place: Place<'_, impl Storage>,
@@ -62,7 +63,7 @@ impl Pruner {
         }
         let found = self.search(place, path, above)?;
         let issues = std::mem::take(&mut self.issues);
-        // The walk comes to what leads to something, and tells what it cannot look at.
+        // A directory that leads to something is walked later, and the walk tells its issues itself.
         Ok((found, if found { Vec::new() } else { issues }))
     }
 
@@ -144,7 +145,8 @@ impl Pruner {
             }
             let kind = match known.map_or_else(|| directory.status(name).map(|status| status.kind), Ok) {
                 Err(CallError { errno: Errno::NOENT, .. }) => return Ok(()),
-                // A symlink that cannot be followed is nothing, and costs nothing else.
+                // A symlink that cannot be followed counts as nothing, and the rest of the directory is still looked
+                // at.
                 Err(error @ CallError { errno: Errno::NOLINK | Errno::XDEV | Errno::LOOP, .. }) => {
                     if judge.matcher.takes(&at, name, Kind::Symlink) {
                         self.issues.push(unseen(&level.path, name, error));
@@ -160,7 +162,7 @@ impl Pruner {
                     }
                 } else {
                     something = true;
-                    // Nothing else is of interest.
+                    // One entry that is no directory is enough: the error ends the reading.
                     return Err(Errno::EXIST.into());
                 }
             }
@@ -180,7 +182,7 @@ impl Pruner {
         Ok(Inside::Directories(level))
     }
 
-    /// A directory that cannot be looked at, in which nothing is known to be.
+    /// Gives up a directory that cannot be looked at. Nothing is known to be in it.
     fn unread(&mut self, level: Level, error: CallError) -> Inside {
         let is_gone = matches!(error.errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP);
         if !is_gone {

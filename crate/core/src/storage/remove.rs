@@ -20,20 +20,21 @@ pub(crate) type MayGo<'a> = dyn Fn(&[u8], Kind) -> bool + 'a;
 pub(crate) struct Removal<'a, S: WriteStorage> {
     /// Nothing is removed; it is only counted and told.
     pub(crate) dry_run: bool,
-    /// With that: it says what a removal will do, which leaves directories where backups stay in them. A dry run of rsync says that
-    /// they go.
+    /// With `dry_run`: tells what a removal will really do, and so not that directories go in which backups stay. A dry
+    /// run of rsync tells that they go.
     pub(crate) foretells: bool,
     /// How many entries may go.
     pub(crate) max: Option<u64>,
-    /// What may be removed; the rest stays, and so does each directory above it. Nothing: everything may.
+    /// Decides which entries may be removed; the others stay, and so does each directory above them. Without it,
+    /// everything may be removed.
     pub(crate) judge: Option<&'a Judge>,
     /// The rules that are in force in the directory that holds what is removed.
     pub(crate) in_force: InForce,
-    /// The directory that holds what is removed: behind it no symlink is followed, whatever a run follows.
+    /// The directory that holds the entry to be removed. Below it no symlink is followed, whatever the run follows.
     pub(crate) above: RelPath,
-    /// The one file system in which something may be removed; nothing: in any.
+    /// The one file system in which entries may be removed; without it, in any.
     pub(crate) device: Option<u64>,
-    /// Asked of each entry just before it is removed; what may not go stays, and so does each directory above it.
+    /// Asked of each entry just before it is removed. If it may not go it stays, and so does each directory above it.
     pub(crate) may_go: Option<&'a MayGo<'a>>,
     /// Told of each entry.
     pub(crate) on_removed: Option<&'a mut OnRemoved<'a>>,
@@ -41,7 +42,7 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) stop: Option<&'a (dyn Fn() -> bool + 'a)>,
     /// Where what is removed goes.
     pub(crate) backups: Option<&'a Backups<'a, S>>,
-    /// Where directories of one's own are made usable for it, or to look at what would be removed.
+    /// Makes directories of the process's own user usable for the removal, or for looking at its entries.
     pub(crate) widened: Option<&'a Widened<'a, S>>,
     /// Files, symlinks and others removed.
     pub(crate) files: u64,
@@ -55,7 +56,7 @@ pub(crate) struct Removal<'a, S: WriteStorage> {
     pub(crate) failed: Vec<(Vec<u8>, CallError)>,
     /// What is told of files of rules.
     pub(crate) issues: Vec<Issue>,
-    /// A file of rules that cannot be followed: what it is for stays.
+    /// A file of rules that cannot be followed: the directory that it is for stays.
     pub(crate) bad_rules: Option<RuleFileError>,
 }
 
@@ -107,7 +108,7 @@ impl<S: WriteStorage> Removal<'_, S> {
         takes
     }
 
-    /// The rules that are in force in a directory; nothing when they cannot be followed, and it stays.
+    /// The rules in force in a directory; none when they cannot be followed, and then the directory stays.
     fn enter(&mut self, directory: &S::Directory, path: &RelPath, above: &InForce) -> Option<InForce> {
         let Some(judge) = self.judge else { return Some(InForce::default()) };
         match judge.enter(directory, path, above, &mut self.issues) {
@@ -131,7 +132,7 @@ impl<S: WriteStorage> Removal<'_, S> {
         }
     }
 
-    /// Whether one more entry may go, by the limit and by who is asked.
+    /// Whether one more entry may go, by the limit and by `may_go`.
     fn lets_go(&mut self, path: impl FnOnce() -> Vec<u8>, kind: Kind) -> bool {
         if !self.has_room() {
             return false;
@@ -206,8 +207,8 @@ pub(crate) fn remove_tree<S: WriteStorage>(root: &S, path: &RelPath, removal: &m
     Ok(())
 }
 
-/// Removes what is at `path` with all that is in it, also from directories that do not let their owner do that. Fails as the first
-/// thing did that could not be removed.
+/// Removes what is at `path` with all that is in it, also from directories that do not let their owner do that. Fails
+/// with the error of the first entry that could not be removed.
 pub(crate) fn remove_all<S: WriteStorage>(root: &S, path: &RelPath) -> Result<()> {
     let widened = Widened::new(root);
     let mut removal = Removal { widened: Some(&widened), ..Removal::default() };
@@ -228,7 +229,7 @@ pub(crate) fn holds_protected<S: WriteStorage>(
     }
     let in_force = in_force.clone();
     let mut looked = Removal { dry_run: true, judge: Some(judge), in_force, widened, ..Removal::default() };
-    // What cannot be looked at cannot be removed either, and fails there.
+    // An entry that cannot be looked at cannot be removed either; the removal itself then fails.
     let _ = remove_tree(root, path, &mut looked);
     looked.protected > 0
 }
@@ -278,7 +279,7 @@ fn remove_directory<S: WriteStorage>(root: &S, path: &RelPath, above: &InForce, 
     if removal.failed.len() > failed || removal.protected > protected || removal.is_stopped() {
         return;
     }
-    // What is in it stays, and so does the directory.
+    // An entry beyond the limit stays, and so does the directory that holds it.
     if removal.beyond > beyond {
         removal.beyond += 1;
         return;

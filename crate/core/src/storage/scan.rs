@@ -25,7 +25,7 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) stamps: bool,
     /// What belongs to the run: nothing else is looked at.
     pub(crate) judge: &'a Judge,
-    /// Every entry is looked at; the judge says of extended attributes alone which belong to the run.
+    /// Every entry is taken. The judge only decides which extended attributes belong to the run.
     pub(crate) every: bool,
     /// What becomes of the permission bits that are found.
     pub(crate) chmod: Option<&'a Chmod>,
@@ -40,7 +40,7 @@ pub(crate) struct ScanOptions<'a> {
 }
 
 impl<'a> ScanOptions<'a> {
-    /// A scan of these attributes of what belongs to the run, as it is, in which nothing else is asked for.
+    /// A scan of these attributes, of the entries that belong to the run, without any further option.
     pub(crate) fn new(attributes: Attributes, judge: &'a Judge) -> Self {
         Self {
             attributes,
@@ -91,13 +91,13 @@ pub(crate) struct Scan {
     pub(crate) leaves_out: bool,
     /// The rules that are in force in it, besides those of the request.
     pub(crate) in_force: InForce,
-    /// A file of rules that cannot be followed: nothing can be said of its entries then.
+    /// A file of rules that cannot be followed: then no entry of the directory may be judged.
     pub(crate) bad_rules: Option<RuleFileError>,
     /// Unfinished files of runs, this one's or others'.
     pub(crate) leftovers: Vec<(Vec<u8>, TempName)>,
     /// What could not be looked at.
     pub(crate) issues: Vec<Issue>,
-    /// The run does not go into it, and so says nothing of what it holds.
+    /// The run does not enter the directory, and so says nothing of its entries.
     pub(crate) unlisted: bool,
     /// The directories in it where another file system begins.
     pub(crate) boundaries: Vec<(Vec<u8>, Status)>,
@@ -108,8 +108,8 @@ fn carried_kind(found: Kind, attributes: &Attributes) -> Kind {
     if attributes.carries(found) { found } else { Kind::Special }
 }
 
-/// Reused between directories, so that a walk allocates only what it keeps, and that in one piece of the right size:
-/// what grows leaves holes behind, and a walk is what holds most of a run's memory.
+/// Buffers that are reused between directories, so that a walk allocates only what it keeps, in one piece of the right
+/// size: growing buffers leave holes in the heap, and a walk's listings are most of a run's memory.
 pub(crate) struct ScanBuffers {
     names: Vec<MaybeUninit<u8>>,
     found: Entries,
@@ -140,8 +140,8 @@ impl Default for ScanBuffers {
 /// What was to be done, and the call that failed.
 type Undone = (&'static str, CallError);
 
-/// When an entry was last read, where the run carries that, and then where a symlink leads, which counts as reading it. What
-/// fails is told by what was to be done.
+/// When an entry was last read, where the run carries that, and then where a symlink leads, which counts as reading it.
+/// An error comes with the name of the step that failed.
 fn access_time_and_target(
     directory: &impl Directory,
     (name, kind): (&[u8], Kind),
@@ -174,11 +174,11 @@ impl Scan {
         }
     }
 
-    /// A directory where another file system begins, and of which nothing but its own status is looked at.
+    /// A directory on which another file system is mounted: only its own status is looked at.
     pub(crate) fn unlisted(path: RelPath, status: &Status, options: &ScanOptions<'_>) -> Self {
         let mut scan = Self { unlisted: true, ..Self::empty(path, status, options) };
         if options.attributes.carries_xattrs_of(Kind::Directory) {
-            // Those of what is mounted are not the source's.
+            // The attributes found here are those of the mounted file system, not the source's.
             scan.xattrs = Xattrs::unread();
         }
         scan.finish(options, &mut Entries::default());
@@ -209,8 +209,8 @@ impl Scan {
         self.listing.weight(&self.xattrs)
     }
 
-    /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; nothing when it
-    /// has vanished. What cannot be read is told, and costs nothing else.
+    /// The extended attributes of an entry of this kind, or of the directory itself when the name is empty; nothing
+    /// when it has vanished. Attributes that cannot be read are told, and the rest of the entry is still carried.
     fn read_xattrs(
         &mut self,
         directory: &impl Directory,
@@ -233,17 +233,17 @@ impl Scan {
         }
     }
 
-    /// Whether an entry does not belong to the run, which is noted.
+    /// Whether an entry does not belong to the run. If so, the scan notes that something was left out.
     fn leaves(&mut self, (name, kind): (&[u8], Kind), options: &ScanOptions<'_>, at: &At<'_>) -> bool {
         let matcher = &*options.judge.matcher;
         let leaves = !(options.every || matcher.takes(at, name, kind));
-        // What is hidden is not even told to be left out.
+        // A hidden entry must not even be told to be left out: the peer would learn that it exists.
         self.leaves_out |= leaves && !matcher.hides(at, name, kind);
         leaves
     }
 
-    /// Adds the entry `name`, which may be known to be of a kind already. One that vanished since its name was read is
-    /// left out, as if the directory had been listed a moment later.
+    /// Adds the entry `name`, which may be known to be of a kind already. An entry that vanished since its name was
+    /// read is left out, as if the directory had been listed a moment later.
     fn add(
         &mut self,
         directory: &impl Directory,
@@ -257,7 +257,8 @@ impl Scan {
         let status = match directory.status(name) {
             Ok(status) => status,
             Err(CallError { errno: Errno::NOENT, .. }) => return,
-            // What does not belong to the run may lead anywhere.
+            // A symlink that does not belong to the run may lead anywhere, so it is no error that its target cannot be
+            // reached.
             Err(_) if known.is_none() && self.leaves((name, Kind::Symlink), options, at) => return,
             Err(error) => return self.issues.push(unseen(&self.path, name, error)),
         };
@@ -312,7 +313,7 @@ impl Scan {
         if options.stamps {
             found.stamps.push(status.stamp);
         }
-        // What a receiver leaves alone leads no hard links.
+        // A symlink that the receiver leaves alone must not lead hard links.
         let is_left_alone = || {
             options.stamps && options.attributes.safe_links && {
                 found.listing.is_unsafe_link(found.listing.len() - 1, self.path.components().count())
@@ -331,7 +332,8 @@ impl Scan {
         }
     }
 
-    /// Where a symlink leads, and what few entries have. Nothing for one that has vanished, or that is told to be unreadable.
+    /// The target of a symlink, and the attributes that few entries have. None for an entry that has vanished, or that
+    /// was told to be unreadable.
     fn look_closer(
         &mut self,
         directory: &impl Directory,
@@ -347,7 +349,7 @@ impl Scan {
                 return None;
             }
         };
-        // Those of a directory are read with its own entries.
+        // The attributes of a directory are read with its own entries.
         let xattrs = match kind {
             Kind::Directory => Xattrs::default(),
             Kind::File
@@ -361,7 +363,8 @@ impl Scan {
         Some((target, EntryFields { xattrs, atime, ..EntryFields::default() }))
     }
 
-    /// The digest of a file's content; zeros for what is no file, and for a file that cannot be read, which is told.
+    /// The digest of a file's content; zeros for an entry that is no file, and for a file that cannot be read, which is
+    /// told.
     fn content_digest(
         &mut self,
         directory: &impl Directory,
@@ -393,7 +396,7 @@ impl Scan {
         }
     }
 
-    /// Reads what belongs to the directory itself, as far as that belongs to the run.
+    /// Reads the attributes of the directory itself, as far as they belong to the run.
     fn begin(&mut self, directory: &impl Directory, options: &ScanOptions<'_>, found: &mut Entries) {
         found.xattrs.next_directory();
         if !options.judge.matcher.has_attributes(&self.path) {
@@ -422,7 +425,8 @@ impl Scan {
             found.links.meet(&self.path, &mut self.listing, in_order);
         }
         if options.digests_decide() {
-            // What a receiver leaves alone the digest of the source alone can tell.
+            // Symlinks that the receiver leaves alone count only in the source's listing, so its digest leaves them
+            // out.
             self.digest = if options.stamps {
                 options.attributes.digest_of_source(&self.listing, self.path.components().count())
             } else {
@@ -432,7 +436,7 @@ impl Scan {
     }
 }
 
-/// What is told of an entry that cannot be looked at, or of a symlink that cannot be taken for what it leads to.
+/// The issue of an entry that cannot be looked at, or of a symlink whose target cannot stand for it.
 pub(super) fn unseen(directory: &RelPath, name: &[u8], error: CallError) -> Issue {
     let message = match error.errno {
         Errno::NOLINK => "symlink has no referent".to_owned(),
@@ -470,9 +474,9 @@ pub(crate) fn scan_directory(
         scan.unread(*error);
     }
     let at = At::new(path, &in_force);
-    // Where everything belongs to the run, no entry is asked about.
+    // If everything below here belongs to the run, no entry has to be asked about.
     let options = &ScanOptions { every: options.every || options.judge.matcher.takes_all_below(path), ..*options };
-    // Without rules that lie in the trees it says nothing from which one an entry is.
+    // Unless rules of files differ by tree, it does not matter which tree an entry is from.
     let by_tree = options.judge.matcher.ends_differ();
     let listed = directory.names(names, |name, known| {
         if let Some(temp) = TempName::parse(name) {
@@ -521,8 +525,8 @@ fn is_carried(
     Ok(found)
 }
 
-/// The top below `root` with nothing but the entry `name` in it: how a single file is looked at. Files of rules beside it
-/// are not its own.
+/// The top below `root` with nothing but the entry `name` in it: how a single file is scanned. Files of rules beside it
+/// do not apply to it.
 pub(crate) fn scan_single(
     root: &impl Storage,
     name: &[u8],

@@ -39,7 +39,8 @@ pub(crate) fn share_tree<S: WriteStorage, E: From<ShareError>>(
             let made = root.open(&to.join_path(path), Access::Read)?;
             let status = like.status(b"")?;
             set_like(&made.handle(), &status, (&like, b""));
-            // What is somebody else's would become that of who shares it.
+            // A directory whose owner or mode could not be set must not be shared: it would belong to the one who
+            // shares it.
             let whose = |status: &Status| (status.meta.uid, status.meta.gid, status.meta.mode);
             if whose(&made.status(b"")?) == whose(&status) { Ok(()) } else { Err(Errno::PERM.into()) }
         };

@@ -22,15 +22,16 @@ impl PartialId {
         Self::finish(&hasher)
     }
 
-    /// What a tree that takes the place of the one with this name is called meanwhile: the same in every run, so that the next one finds it.
+    /// The temporary name of a tree that takes the place of the one called `name`. It is the same in every run, so that
+    /// the next one finds the tree.
     pub(crate) fn of_tree(name: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("sparsync staged tree 1");
         hasher.update(name);
         Self::finish(&hasher)
     }
 
-    /// What two trees exchange by the name `of_tree` when the old one is kept; `ino` is the new one's inode. So it can be told which of
-    /// the two has it, when nobody is left who knows.
+    /// The name by which two trees change places when the old one is kept. It depends on `ino`, the inode of the new
+    /// tree, so that a later run can tell which of the two has it.
     pub(crate) fn of_exchanged_tree(name: &[u8], ino: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("sparsync exchanged tree 1");
         hasher.update(&ino.to_le_bytes());

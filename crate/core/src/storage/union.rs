@@ -41,7 +41,7 @@ impl<S> Part<S> {
         self.above.first().map_or(&self.root, |(directory, _)| directory)
     }
 
-    /// Which of its directories the union's directory at `path` is; nothing when it is none of them.
+    /// The directory of this part that is the union's directory at `path`; none when the part has no such directory.
     fn reach<'a>(&'a self, path: &'a RelPath) -> Option<Reached<'a, S>> {
         let mut names = path.components();
         for (directory, name) in &self.above {
@@ -143,7 +143,8 @@ impl<S: WriteStorage> Storage for Union<S> {
         if layer.leads_to.is_some() || !is_meant(&status) {
             return Ok(false);
         }
-        // What lies behind a symlink is not the source's own, though the run takes it for that.
+        // The symlinks on the way are not followed here: an entry behind one is not the source's own, though the run
+        // takes it for that.
         let Some(Reached { root, below, .. }) = self.parts.get(layer.tree).and_then(|part| part.reach(&parent)) else {
             return Err(Errno::NOENT.into());
         };
@@ -263,7 +264,7 @@ impl<D: Directory> Directory for UnionDirectory<D> {
         }
         let mut seen = HashSet::new();
         for layer in &self.layers {
-            // What a name is depends on the other directories.
+            // Entries of the other directories decide what kind a name is, so none is passed on.
             let mut once = |name: &[u8]| if seen.insert(name.to_vec()) { each(name, None) } else { Ok(()) };
             match &layer.only {
                 Some(only) => once(only)?,

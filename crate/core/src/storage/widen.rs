@@ -8,7 +8,8 @@ use sparsync_proto::{InForce, RelPath};
 use super::scan::{Scan, ScanBuffers, ScanOptions, scan_directory};
 use super::{Access, Adjust, CallError, Errno, Result, Storage, WriteDirectory, WriteStorage, open_to_adjust};
 
-/// What a directory's owner needs to work in it, which every new directory has until the end of a run.
+/// The permission bits that a directory's owner needs to work in it. Every new directory has them until the end of a
+/// run.
 pub(crate) const OWNER_BITS: u16 = 0o700;
 
 /// What its owner needs to reach what is in it.

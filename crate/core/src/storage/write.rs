@@ -49,7 +49,7 @@ pub(crate) fn make_directory(
     parent.remove(&temp_name)
 }
 
-/// Opens a directory whose attributes are to change. One that may not be read is only reached.
+/// Opens a directory whose attributes are to change. A directory that may not be read is only reached.
 pub(crate) fn open_to_adjust<S: Storage>(root: &S, path: &RelPath) -> Result<S::Directory> {
     match root.open(path, Access::Read) {
         Err(CallError { errno: Errno::ACCESS, .. }) => root.open(path, Access::Reach),

@@ -55,7 +55,7 @@ impl XattrBuffers {
         let listed = match directory.list_xattrs(name, &mut self.names) {
             Ok(0) | Err(CallError { errno: Errno::OPNOTSUPP, .. }) => return Ok(Xattrs::default()),
             Ok(length) => &self.names[..length],
-            // That is also what is said where there is no /proc.
+            // The call fails so, too, where there is no /proc, hence the look at the entry.
             Err(CallError { errno: Errno::NOENT, .. }) if directory.status(name).is_err() => {
                 return Err(Unread::Vanished);
             }
@@ -66,14 +66,14 @@ impl XattrBuffers {
         for attribute in carried_names(listed, attributes).filter(|attribute| takes(attribute)) {
             let length = match directory.get_xattr(name, attribute, &mut self.value) {
                 Ok(length) => length,
-                // It was removed since.
+                // The attribute was removed since its name was read.
                 Err(CallError { errno: Errno::NODATA, .. }) => continue,
                 Err(error) => return Err(Unread::call(&format!("getxattr {}", attribute.escape_ascii()), error)),
             };
             let value = match is_acl(attribute).then(|| carried_acl(attribute, &self.value[..length])) {
                 None => self.value[..length].to_vec(),
                 Some(Ok(Some(acl))) => acl,
-                // It says what the mode says.
+                // The ACL says no more than the mode.
                 Some(Ok(None)) => continue,
                 Some(Err(error)) => {
                     return Err(Unread::Because(format!("getxattr {}: {error}", attribute.escape_ascii())));
