@@ -72,6 +72,7 @@ fn paths(random: &mut Random) -> Paths {
 /// The numbers below this have frames.
 const FRAMES: u64 = 25;
 
+#[expect(clippy::too_many_lines, reason = "a few lines for each frame")]
 fn frame(which: u64, random: &mut Random) -> Frame {
     match which {
         0 => Frame::Hello { oldest: 1, newest: 1 },
