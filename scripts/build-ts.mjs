@@ -102,7 +102,8 @@ async function buildCommand() {
     START: JSON.stringify(createHash('sha256').update(text).digest('hex').slice(0, 16)),
   };
   await build({ ...command, ...packed, define, entryPoints: ['ts/cli/main.ts'], outdir: 'dist/cli' });
-  const taken = (file) => `module.exports = require('${START_OF_PROCESS}').shared(${[...shared.keys()].indexOf(file)});`;
+  const taken = (file) =>
+    `module.exports = require('${START_OF_PROCESS}').shared(${[...shared.keys()].indexOf(file)});`;
   await build({ ...bundles(taken), ...packed });
   await build({
     ...common,
