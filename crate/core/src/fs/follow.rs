@@ -248,7 +248,7 @@ impl Limit {
     }
 }
 
-/// Opens the entry `name` without following it. Names of unfinished files are refused.
+/// Opens the entry `name` without following it. Unfinished files count as missing.
 fn look(at: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Kind)> {
     if TempName::parse(name).is_some() {
         return Err(Errno::NOENT.into());

@@ -12,7 +12,7 @@ pub(super) fn run_here(name: &str, since: SystemTime) -> String {
     format!("{name} (process {} on {}, since {})", std::process::id(), host(), moment(since))
 }
 
-/// Another process: its name and for how long it has run, as far as the kernel tells.
+/// Another process: its name and since when it runs, as far as the kernel tells.
 pub(super) fn process(pid: u32) -> String {
     let command = read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let command = match command.trim_end() {

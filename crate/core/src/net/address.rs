@@ -27,12 +27,12 @@ impl Reach {
     }
 }
 
-/// An address and a port, where an IPv4 address that is written as an IPv6 one is what it is.
+/// An address and a port, where an IPv4 address in the form of an IPv6 one becomes an IPv4 address again.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// What counts as one peer: whoever has an IPv6 address has its network.
+/// The address that counts as one peer: of an IPv6 address its network, since one host may have all of that.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),

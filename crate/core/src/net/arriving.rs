@@ -50,7 +50,7 @@ impl Arriving {
     }
 }
 
-/// A client that has proved to hold its key, and of which nothing says yet that it may do anything.
+/// A client that has proved to hold its key. The key may not be allowed anything yet.
 pub(crate) enum Arrived {
     Quic(listen::Accepted),
     Tcp(Box<tcp::Accepted>),

@@ -13,10 +13,10 @@ use crate::{Error, ErrorKind};
 /// The longest text that is taken from a peer's reason, in bytes; it has to fit one packet anyway.
 const MAX_REASON_BYTES: usize = 1024;
 
-/// When a close that could not be sent is given up: the socket has been full all that time.
+/// When a close that could not be sent is given up, because the socket stayed full that long.
 const CLOSE_SENT_WITHIN: Duration = Duration::from_millis(100);
 
-/// How often other tasks get their turn before the clock is looked at.
+/// How many turns other tasks get before the clock is looked at.
 const CLOSE_TURNS: u32 = 16;
 
 /// TLS alerts have these QUIC error codes (RFC 9001, section 4.8): 0x100 and the alert.
@@ -27,7 +27,8 @@ const NO_ERROR: u64 = 0x00;
 /// RFC 9000, section 20.1: the server takes no more connections.
 const CONNECTION_REFUSED: u64 = 0x02;
 
-/// RFC 9000, section 20.1: the application has ended it before the handshake was over, which hides its reason.
+/// RFC 9000, section 20.1: the application closed the connection before the handshake was over, and its reason is
+/// hidden.
 const APPLICATION_ERROR: u64 = 0x0c;
 
 /// The application error code for a kind.
@@ -77,7 +78,7 @@ pub async fn close_sent(connection: &Connection) {
     }
 }
 
-/// The beginning of a text that has so many bytes, without half a character.
+/// The beginning of a text, at most so many bytes, without half a character at its end.
 pub(super) fn limited(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -172,7 +173,7 @@ fn alerted(alert: u8, reason: &str) -> Error {
     }
 }
 
-/// What TLS has against a stream over TCP; nothing when it is the stream itself that is gone.
+/// The error of TLS on a stream over TCP; none when the stream itself has failed.
 pub(super) fn tls_error(error: &std::io::Error) -> Option<Error> {
     let told = match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => alerted(u8::from(*alert), &format!("{alert:?}")),

@@ -203,7 +203,7 @@ pub(super) fn in_phase(error: Error) -> Error {
     }
 }
 
-/// A key that is to follow the server's, which the server has told of once it had proved its own.
+/// A key that is to follow the server's. The server announces it after it has proved its present one.
 #[derive(Clone, Debug)]
 pub struct Announced {
     /// The key.
@@ -217,18 +217,18 @@ pub struct Announced {
 pub enum Recorded {
     /// It is.
     Yes,
-    /// No file decides about this server: a pin that was given does, which is for who gave it to change.
+    /// No file decides about this server, only a pin that the user gave and has to change.
     NotHere,
     /// It could not be written down.
     Failed(Error),
 }
 
-/// What the server is told when its new key could not be put on record.
+/// The error that the server is told when its new key could not be put on record.
 pub(super) fn unrecorded() -> Error {
     Error::new(ErrorKind::Aborted, "the client could not record the key")
 }
 
-/// A server to connect to, with all that has to be known before.
+/// A server to connect to, with everything that must be known before.
 pub(super) struct Target {
     pub(super) options: Arc<ConnectOptions>,
     pub(super) expected: Vec<KnownKey>,
@@ -263,7 +263,8 @@ impl Target {
         })
     }
 
-    /// Puts the key of a new server on record, which has proved only now that it is its own, and what it says is to follow.
+    /// Puts the key of a new server on record, and the key that is to follow. Only now has the server proved that its
+    /// key is its own.
     pub(super) fn record(&self, key: Option<PublicKey>, next: Option<NextKey>) -> Result<Option<Announced>> {
         let ConnectOptions { host, port, trust, .. } = &*self.options;
         let by_file = trust.pins.is_empty() && trust.ca_pem.is_none();
@@ -291,7 +292,7 @@ impl Target {
     }
 }
 
-/// Checks the options, and finds out what the server is called by and known by.
+/// Checks the options, and finds out the server's addresses and its accepted keys.
 pub(super) async fn prepare(options: ConnectOptions) -> Result<Target> {
     parameters::check_initial_mtu(options.initial_mtu)?;
     if options.port == 0 || unbracketed(&options.host).is_empty() {
@@ -332,7 +333,7 @@ fn unresolved((host, port): (&str, u16), why: &str) -> Error {
         .with("reason", "unresolved".to_owned())
 }
 
-/// The keys that the trust options name: pins, else what the file says; none in CA mode without pins.
+/// The keys that the trust options name: pins, or else those of the file; none in CA mode without pins.
 pub(super) fn expected_keys(options: &ConnectOptions) -> Result<Vec<KnownKey>> {
     let trust = &options.trust;
     if !trust.pins.is_empty() {
@@ -364,7 +365,7 @@ pub(super) async fn first_to_answer(
     Attempts { options, what: "connect to", deadline }.first(addresses, attempt).await
 }
 
-/// Whether what an attempt ended with is the last word: it is the server's.
+/// Whether the error of an attempt is final, because the server itself has decided.
 pub(super) fn decides(error: &Error) -> bool {
     !matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout)
 }
@@ -378,7 +379,8 @@ pub(super) struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// The first that succeeds: another address is tried when the last failed, or was given its time.
+    /// The result of the first attempt that succeeds. The next address is tried when the last one failed, or had its
+    /// time alone.
     pub(super) async fn first<T: Send + 'static, F>(
         &self,
         addresses: Vec<SocketAddr>,
@@ -411,7 +413,8 @@ impl Attempts<'_> {
         }
     }
 
-    /// One error for all addresses. Who the server is matters more than that another address is dead.
+    /// One error for all addresses. An error about the server's identity matters more than another address that does
+    /// not answer.
     fn failed(&self, addresses: &[SocketAddr], failures: Vec<(SocketAddr, Error)>, timed_out: bool) -> Error {
         if let Some((_, error)) = failures.iter().find(|(_, error)| decides(error)) {
             return error.clone();
@@ -496,7 +499,7 @@ fn narrow((passes, fails): (usize, usize)) -> Error {
     Error::new(ErrorKind::Connect, message).with("reason", "mtu".to_owned())
 }
 
-/// The name that a CA's certificate has to bear. With keys it decides nothing and a constant does.
+/// The name that a CA's certificate must be for. Where keys decide, the name does not matter and is a constant.
 pub(super) fn server_name(options: &ConnectOptions) -> Result<String> {
     if options.trust.ca_pem.is_none() {
         return Ok("sparsync".to_owned());

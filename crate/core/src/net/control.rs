@@ -18,13 +18,14 @@ pub(super) const LAST_FRAMES: Duration = Duration::from_secs(2);
 /// Bytes taken from a stream at once.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
-/// How long a peer may take the last words, and one that has timed out.
+/// How long a peer may take for the last frames, and how long one that has timed out may.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const LAST_WORDS_UNHEARD: Duration = Duration::from_millis(250);
 
 /// A stream to the peer.
 pub(super) trait StreamOut: Send {
-    /// Hands over what there is room for, takes that off `bytes`, and says how much it was. Who stops waiting loses nothing.
+    /// Hands over what there is room for, takes that off `bytes`, and says how much it was. A caller that stops waiting
+    /// loses nothing.
     fn write_some(&mut self, bytes: &mut Bytes) -> impl Future<Output = Result<usize>> + Send;
 
     /// Ends the stream behind what was written.
@@ -66,8 +67,8 @@ pub(super) async fn read_frame(
 pub(super) struct ControlOut<'a, S> {
     stream: S,
     control: TransportControl,
-    /// What has been begun and found no room yet. It is kept here, so that the end of the session, which lets go of
-    /// everything that waits, does not tear a frame: the last words come behind it.
+    /// The rest of a frame that has begun and found no room yet. It is kept here because the end of the session stops
+    /// everything that waits: the frame must not be torn, and the last frames come behind it.
     unsent: Bytes,
     wire: &'a WireCounters,
     profiler: Option<&'a Profiler>,
@@ -122,11 +123,11 @@ impl<'a, S: StreamOut> ControlOut<'a, S> {
         Ok(())
     }
 
-    /// Sends what is left to say, or why the run ended, and closes the lane.
+    /// Sends the frames that are left, or the reason why the run ended, and closes the lane.
     pub(super) async fn close(mut self, error: Option<&Error>, sends_content: bool) {
         let last_words = async {
             match error {
-                // Who sends content has the receiver's account, and what it has not said by then interests nobody.
+                // A sender of content has the receiver's result by now, and nobody needs its own last frames.
                 None if sends_content => {}
                 None => {
                     self.send_unsent().await?;

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 /// A connection to a server that has proved its key.
 pub(crate) struct Dialed {
     pub(crate) connection: Arc<dyn Connection>,
-    /// None in CA mode when the server's certificate is over another kind of key.
+    /// The server's key; none in CA mode when its certificate is over another kind of key.
     pub(crate) server_key: Option<PublicKey>,
     /// What the server's certificate says is to follow.
     next_key: Option<NextKey>,
@@ -70,11 +70,12 @@ impl Udp {
 /// How long UDP is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Before it is looked up whether it got no answer lately. A server that answers by then costs no look.
+    /// How long QUIC is waited for before the record of unanswered servers is read. A server that answers within that
+    /// costs no read.
     pub(super) before_look: Duration,
     /// Besides, before TCP is tried beside it.
     pub(super) before_tcp: Duration,
-    /// How long TCP may take where UDP was refused: most likely nobody listens at all.
+    /// How long TCP may take where UDP was refused: most likely nothing listens there at all.
     pub(super) once_refused: Duration,
 }
 
@@ -128,13 +129,13 @@ fn over_tcp(connected: tcp::Connected, udp: Option<Udp>) -> Dialed {
     Dialed { next_key, ..Dialed::new(Arc::new(connected.start()), server_key, address, udp) }
 }
 
-/// Whether an answer over TCP is the last word, where it may be some other service that answers.
+/// Whether an answer over TCP is final. Another service may be the one that answers.
 fn decides_over_tcp(error: &Error) -> bool {
     decides(error) && !matches!(error.kind(), ErrorKind::Closed | ErrorKind::Protocol | ErrorKind::Version)
 }
 
-/// QUIC, and TCP beside it when it does not answer. Whichever proves the server's key first is taken, and what either refuses
-/// is refused.
+/// Tries QUIC, and TCP beside it when QUIC does not answer. The first that proves the server's key is taken, and a
+/// refusal over either is final.
 async fn over_either(target: &Target, patience: Patience, state: impl FnOnce() -> Option<StateDir>) -> Result<Dialed> {
     let mut quic = pin!(target.over_quic());
     let silence = async {
@@ -192,7 +193,7 @@ async fn once_refused(target: &Target, patience: Patience, refused: Error) -> Re
     }
 }
 
-/// One error for both, which is UDP's with what TCP has to say.
+/// One error for both: that of UDP, with the text of TCP's.
 fn neither(quic: Option<Error>, tcp: Option<Error>) -> Error {
     match (quic, tcp) {
         (Some(quic), Some(tcp)) => quic.during(tcp.message()),

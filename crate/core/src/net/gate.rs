@@ -9,24 +9,25 @@ use tokio::sync::Notify;
 
 use super::address::network;
 
-/// From so many unfinished handshakes on, a client first has to show that it receives at the address it sends from
-/// (Retry, one more round trip).
+/// From so many unfinished handshakes on, a client must first show that it receives at its address (Retry, one more
+/// round trip).
 const RETRY_ABOVE: usize = 256;
 
-/// Unfinished handshakes over QUIC unless somebody says how many.
+/// The default limit on unfinished handshakes over QUIC.
 pub const HANDSHAKES_MAX: usize = 1024;
 
-/// Over TCP each holds a descriptor, so half as many are open.
+/// The limit over TCP: each handshake holds a descriptor there, so half as many may be open.
 const fn over_tcp(handshakes: usize) -> usize {
     handshakes.div_ceil(2)
 }
 
-/// Unfinished handshakes of one network. Not for loopback, where many clients share one.
+/// The limit on unfinished handshakes of one network. It does not hold for loopback, where many clients share one.
 const MAX_OPEN_EACH: usize = 32;
 
-/// What nobody takes from a handshake, however many others there are: whoever means it is done by then, over any distance. With every
-/// place taken, the oldest handshake beyond that gives way to a new one; where there is none, packets of the new one are dropped, and a
-/// client over TCP is hung up on. So nobody keeps others out by beginning and not going on.
+/// The time that every handshake gets, however many others there are: an honest client is done by then, over any
+/// distance. When every place is taken, the oldest handshake that is older gives way to a new one; if none is older,
+/// packets of the new one are dropped, and a client over TCP is disconnected. So no client can keep others out by
+/// leaving handshakes unfinished.
 const AGE_MIN: Duration = Duration::from_millis(500);
 
 /// What to do with a new client.
@@ -40,11 +41,11 @@ pub(super) enum Admission {
     Ignore,
 }
 
-/// The counts of unfinished handshakes over one protocol, so that those over the other are let in whatever comes here. Clones
-/// share them.
+/// The counts of unfinished handshakes over one protocol. Each protocol has its own, so that a flood over one does not
+/// keep out clients over the other. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    /// How many may be open over its protocol where the server's limit is so many.
+    /// Turns the server's limit into that of this protocol.
     most: fn(usize) -> usize,
     counts: Arc<Mutex<Counts>>,
 }
@@ -127,7 +128,7 @@ impl Gate {
         let each = counts.each.get(&address).copied().unwrap_or(0);
         let crowded = each >= MAX_OPEN_EACH && !is_local;
         if !validated && (counts.open.len() >= RETRY_ABOVE.min(counts.max_open / 4) || crowded) {
-            // An address that is not shown yet may be forged: its owner must not be locked out by that.
+            // An unverified address may be forged, and its real owner must not be locked out by that.
             return Admission::Retry;
         }
         if crowded || (counts.open.len() >= counts.max_open && !counts.makes_room(now)) {

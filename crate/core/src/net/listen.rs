@@ -162,7 +162,7 @@ fn open(
             Err(error)
                 if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && taken.len() < PORTS_TRIED =>
             {
-                // Kept till then, so that the system does not choose it again.
+                // The socket is kept until then, so that the system does not choose its port again.
                 taken.push(udp);
             }
             Err(error) => return Err(("TCP", error)),
@@ -237,8 +237,8 @@ impl Listener {
         Ok(self.accept_tcp().await.finish().await?.into_stream())
     }
 
-    /// The next client over QUIC, whose handshake has only begun; `None` once the endpoint is closed. Has to be called again
-    /// without waiting for the handshake: run that in a task of its own.
+    /// The next client over QUIC, whose handshake has only begun; `None` once the endpoint is closed. Call it again
+    /// without waiting for the handshake, which has to run in a task of its own.
     pub async fn accept(&self) -> Option<Handshake> {
         loop {
             let incoming = self.endpoint.accept().await?;
@@ -246,7 +246,7 @@ impl Listener {
             let pass = match self.gate.admit(remote.ip(), incoming.remote_address_validated()) {
                 Admission::Pass(pass) => pass,
                 Admission::Retry => {
-                    // It fails only for those that retried before, and these are not asked to again.
+                    // A retry fails only for clients that have done one, and those are not asked again.
                     if let Err(again) = incoming.retry() {
                         again.into_incoming().ignore();
                     }
@@ -265,7 +265,8 @@ impl Listener {
             let mut config = self.config.clone();
             config.transport_config(transport);
             return Some(Handshake {
-                // What fails with the first packet already, such as the protocol version, is reported in its place.
+                // An error of the first packet already, such as the protocol version, is reported in place of the
+                // handshake's.
                 connecting: incoming.accept_with(Arc::new(config)),
                 remote,
                 deadline: Instant::now() + HANDSHAKE_TIMEOUT,
@@ -314,7 +315,7 @@ impl Handshake {
     }
 }
 
-/// Waits for a client's handshake, for as long as it has time and nobody else needs its place.
+/// Waits for a client's handshake, until its time is up or another client needs its place.
 pub(super) async fn in_time<T>(handshake: impl Future<Output = T>, deadline: Instant, pass: &Pass) -> Result<T> {
     let late = |message: &str| Error::new(ErrorKind::Timeout, message).remote();
     tokio::select! {
@@ -368,7 +369,7 @@ impl Accepted {
         principal(self.name.clone(), self.key, self.by_ca)
     }
 
-    /// Closes the connection of a client that may do nothing, and tells it why.
+    /// Closes the connection of a client that is not allowed anything, and tells it why.
     pub(crate) fn refuse(&self, error: &Error) {
         close_with(&self.connection, error);
     }

@@ -58,10 +58,10 @@ pub(super) fn check_initial_mtu(initial_mtu: Option<u16>) -> Result<()> {
     }
 }
 
-/// What a server tells clients of a connection that it does not know: that of the process before it.
+/// How a server tells clients that it does not know a connection, which the process before it had.
 pub(super) struct Resets {
-    /// From its identity and port, so that its next process has it as well. A process with the same identity at another
-    /// port would otherwise tell an attacker what ends a connection.
+    /// Made of the server's identity and port, so that its next process has it as well. A process with the same
+    /// identity at another port would otherwise tell an attacker what ends a connection.
     pub(super) key: [u8; 32],
 }
 
@@ -74,7 +74,7 @@ pub(super) fn endpoint(resets: Option<&Resets>) -> Result<EndpointConfig> {
         // quinn's own generator would not know the identifiers of the process before.
         config.cid_generator(|| Box::new(RandomConnectionIdGenerator::default()));
     }
-    // What this end accepts; quinn's default would hold the peer at 1472.
+    // The largest packet that this end accepts; quinn's default would limit the peer to 1472 bytes.
     config
         .max_udp_payload_size(MAX_MTU)
         .map_err(|error| Error::internal(format!("the largest UDP payload: {error}")))?;
@@ -94,7 +94,7 @@ pub(super) struct Circumstances {
     pub(super) congestion: Congestion,
     /// What the peer may send ahead at first, in bytes.
     pub(super) receive_window: u32,
-    /// What this side's socket holds, in bytes; on loopback the peer's is taken to be the same.
+    /// The bytes that this side's socket holds. On loopback the peer's is taken to hold the same.
     pub(super) socket_buffer_bytes: u64,
 }
 
@@ -137,7 +137,7 @@ pub(super) fn connection(circumstances: Circumstances) -> Result<Arc<TransportCo
 /// The first window, by distance. It must exceed the MTU or nothing is ever sent.
 fn first_window(reach: Reach, initial_mtu: u16, socket_buffer_bytes: u64) -> u64 {
     let window = match reach {
-        // Nothing between the two but the receiver's socket buffer: what that holds cannot be lost.
+        // On loopback there is only the receiver's socket buffer, and packets that it holds cannot be lost.
         Reach::Loopback => socket_buffer_bytes.min(1 << 20),
         // About 2 ms of 1 Gbit/s: saves four round trips of slow start, and pacing spreads it over the first of them,
         // so that a site's switches take it.

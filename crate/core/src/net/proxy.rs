@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::address::{Reach, shown, unbracketed};
 use crate::{Error, ErrorKind, Result};
 
-/// Where the environment names a proxy, and the hosts that none leads to.
+/// The variables that name a proxy, and those that name the hosts to be reached without one.
 const PROXY_VARIABLES: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
 const EXCEPT_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
@@ -41,7 +41,7 @@ impl std::fmt::Display for Proxy {
 }
 
 impl Proxy {
-    /// The proxy that `variable` names for a server; nothing for this machine, and for what `NO_PROXY` excepts.
+    /// The proxy that `variable` names for a server; none for this machine, and for hosts that `NO_PROXY` excepts.
     ///
     /// Fails with [`ErrorKind::Config`] for a value that names no HTTP proxy.
     pub fn of_environment(host: &str, port: u16, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>> {
@@ -56,7 +56,7 @@ impl Proxy {
         if is_here || first(EXCEPT_VARIABLES).is_some_and(|(_, list)| excepts(&list, &host, port)) {
             return Ok(None);
         }
-        // What stands there may hold a password, so it is not repeated.
+        // The value may hold a password, so the error does not repeat it.
         let refuse = |why: &str| Error::new(ErrorKind::Config, format!("{name} cannot be used: {why}"));
         Self::from_url(&value).map(Some).map_err(|why| refuse(why).with("variable", name.to_owned()))
     }
@@ -132,7 +132,7 @@ impl Proxy {
             // Who is led to waits to be spoken to.
             Some(200..=299) if end == head.len() => Ok(()),
             Some(200..=299) | None => Err(self.no_answer()),
-            // 407 is what a proxy ought to say; some say 401 to a wrong password.
+            // A proxy should answer 407 to a wrong password, but some answer 401.
             Some(status @ (407 | 401)) => {
                 let what =
                     if self.credentials.is_some() { "another user or password" } else { "a user and a password" };

@@ -12,8 +12,8 @@ use super::address::any_address;
 /// Ends when the system reports that nothing listens at `remote` or that no route leads there; never otherwise.
 ///
 /// QUIC's own socket is not connected, so the kernel gives it no such report and a server that is not running would
-/// look like one that does not answer. A connected socket is told; its one byte is no QUIC packet and ignored by all
-/// who listen. Reports can be wrong, so the handshake keeps some round trips' time to finish all the same.
+/// look like one that does not answer. A connected socket gets one; its one byte is no QUIC packet, and every QUIC
+/// server ignores it. Reports can be wrong, so the handshake keeps some round trips' time to finish all the same.
 pub(super) async fn refused(remote: SocketAddr) -> io::Error {
     let started = Instant::now();
     let report = async {
@@ -43,7 +43,7 @@ fn tells_of_the_path(error: &io::Error) -> bool {
     )
 }
 
-/// When a handshake that has not been answered lets the path be looked at.
+/// How long a handshake may go unanswered before the path is looked at.
 const SEARCH_AFTER: Duration = Duration::from_millis(1500);
 
 /// When a size that is known roughly is enough.
@@ -59,7 +59,7 @@ const SMALL_BYTES: usize = 64;
 const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 const TRIES: u32 = 3;
 
-/// A server tells strangers no oftener than each 20 ms that it does not know them.
+/// A server sends a stateless reset to strangers at most every 20 ms.
 const BETWEEN: Duration = Duration::from_millis(25);
 
 /// Ends when small datagrams are answered by `remote` and those of 1200 bytes are not, with a size that is and a larger one
@@ -100,13 +100,13 @@ async fn widest(remote: SocketAddr) -> io::Result<Option<(usize, usize)>> {
 /// Whether anything comes back for a datagram of that size.
 async fn is_answered(socket: &UdpSocket, bytes: usize, within: Duration) -> bool {
     let mut datagram = vec![0; bytes];
-    // A short header with an identifier that was never given. What follows is not to look alike twice.
+    // A short header with an identifier that was never given out. The bytes behind it must not be the same twice.
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), bytes);
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut datagram);
     datagram[0] = 0x40 | (datagram[0] & 0x3f);
     for _ in 0..TRIES {
         sleep(BETWEEN).await;
-        // A size that this machine knows to be too large, or a report of the path, is no answer.
+        // An error says that this machine knows the size to be too large, or reports on the path; neither is an answer.
         if socket.send(&datagram).await.is_err() {
             continue;
         }

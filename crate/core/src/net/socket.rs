@@ -11,11 +11,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// for a few milliseconds loses packets: a third of the throughput on a busy machine.
 const BUFFER_BYTES: usize = 4 << 20;
 
-/// A socket that is to be bound to an address, ready for an asynchronous runtime. A wildcard IPv6 address takes IPv4 as well, any other none.
+/// An unbound socket for an address, ready for an asynchronous runtime. A wildcard IPv6 address also takes IPv4, every
+/// other address only its own family.
 pub(super) fn unbound(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
-        // A system without IPv4 mapping serves IPv6 alone, which is all that it can.
+        // A system without IPv4 mapping can only serve IPv6.
         let only = !address.ip().is_unspecified();
         if let Err(error) = socket.set_only_v6(only)
             && only
@@ -35,8 +36,8 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Buffers of 4 MiB, past the system's limit where this process may. Smaller ones work too, only slower, so what the
-/// system does not give is no error; [`receive_buffer_bytes`] tells.
+/// Buffers of 4 MiB, past the system's limit where this process may. Smaller ones work too, only slower, so it is no
+/// error if the system gives less; [`receive_buffer_bytes`] tells.
 fn enlarge_buffers(socket: &Socket) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {

@@ -25,11 +25,12 @@ use crate::{Error, ErrorKind, Result};
 /// The one application protocol: a peer that speaks another major version is told so in the handshake.
 pub const ALPN: &[u8] = b"sparsync/1";
 
-/// That of connections by which a stranger with an invitation becomes a client, and nothing else (ADR 0028).
+/// The protocol of connections on which a stranger with an invitation becomes a client, and does nothing else (ADR
+/// 0028).
 pub(super) const ALPN_JOIN: &[u8] = b"sparsync-join/1";
 
-/// ring, named here: a default installed elsewhere in the process must not change what this connection uses.
-/// AES-128-GCM costs 60 % of `ChaCha20` on processors with AES instructions, and less than AES-256.
+/// ring is named here, because a default that is installed elsewhere in the process must not change what a connection
+/// uses. AES-128-GCM costs 60 % of `ChaCha20` on processors with AES instructions, and less than AES-256.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
@@ -71,7 +72,7 @@ pub(super) struct ServerDemand {
     pub(super) joins: bool,
 }
 
-/// A client's TLS settings, and where the reason is found when the server's certificate was refused.
+/// A client's TLS settings, and the place of the reason if the server's certificate was refused.
 pub(super) fn client_config(identity: &Identity, demand: ServerDemand) -> Result<(Arc<rustls::ClientConfig>, Refusal)> {
     let provider = provider();
     let authority: Option<Arc<dyn ServerCertVerifier>> = match &demand.ca_pem {
@@ -99,12 +100,12 @@ pub(super) fn client_config(identity: &Identity, demand: ServerDemand) -> Result
     // Each connection proves both keys anew; a ticket would stand for a key that was revoked meanwhile.
     config.resumption = rustls::client::Resumption::disabled();
     config.enable_early_data = false;
-    // With keys the name decides nothing, so nobody on the way needs to read it.
+    // Where keys decide, the name does not matter, and nobody on the way needs to read it.
     config.enable_sni = with_authority;
     Ok((Arc::new(config), refusal))
 }
 
-/// Why the server's certificate was refused: TLS itself has room for an alert only.
+/// Why the server's certificate was refused. TLS itself only carries an alert.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refusal(Arc<Mutex<Option<Error>>>);
 
@@ -230,7 +231,7 @@ fn schemes(provider: &CryptoProvider, with_authority: bool) -> Vec<SignatureSche
     }
 }
 
-/// The key that a server shows, which may be another one from some moment on.
+/// The key that a server shows. It may be replaced while the server runs.
 #[derive(Debug)]
 pub(super) struct ShownKey(RwLock<(PublicKey, Arc<CertifiedKey>)>);
 
@@ -293,8 +294,8 @@ pub(super) fn server_config(
     Ok((Arc::new(config), shown))
 }
 
-/// A client has to hold the key that it shows. Whether that key may do anything is decided after the handshake, where
-/// there is room to say why not.
+/// Checks that a client holds the key that it shows. Whether that key is allowed anything is decided after the
+/// handshake, when the reason can be told.
 struct ClientCheck {
     provider: Arc<CryptoProvider>,
     mandatory: bool,
@@ -313,7 +314,7 @@ impl ClientCertVerifier for ClientCheck {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // A client has one certificate, and its operator's CA is nobody's business before the handshake.
+        // A client has only one certificate to choose, and strangers need not learn the operator's CA.
         &[]
     }
 

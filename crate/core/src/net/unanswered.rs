@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use super::address::shown;
 use crate::state::{StateDir, write};
 
-/// How long it is remembered. Networks change, and whoever is at another one now loses little by it: UDP is tried all the same.
+/// How long a silent server is remembered. In another network this costs little, because UDP is tried all the same.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is remembered of one server. It only ever saves time: whatever cannot be read or written is not remembered.
+/// The record of one server that did not answer. It only saves time, so a record that cannot be read or written is no
+/// error.
 #[derive(Debug)]
 pub(super) struct Unanswered {
     file: Option<PathBuf>,
@@ -23,7 +24,7 @@ impl Unanswered {
         let Some(state) = state else { return Self { file: None, was_silent: false } };
         let file = state.file("unanswered", shown(host, port).to_ascii_lowercase().as_bytes());
         let age = fs::metadata(&file).and_then(|found| found.modified()).map(|at| SystemTime::now().duration_since(at));
-        // What was written in the future was written by another clock.
+        // A record from the future was written by a clock that was wrong.
         let was_silent = matches!(age, Ok(Ok(age)) if age < REMEMBERED_FOR);
         Self { file: Some(file), was_silent }
     }

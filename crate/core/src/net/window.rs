@@ -9,11 +9,11 @@ use quinn::{Connection, VarInt};
 
 use super::parameters::{CONNECTION_WINDOW_BYTES, LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 
-/// What is read is counted over a round trip, and over this at least: writers take what waits for them in bursts.
+/// Bytes read are counted over a round trip, and over at least this time: writers take waiting packs in bursts.
 const MEASURED_OVER: Duration = Duration::from_millis(10);
 
-/// The bytes beyond the least window of each that all authorized connections of a server together may have sent and the
-/// server not read yet. Clones share one budget.
+/// The unread bytes, beyond the least window of each, that all authorized connections of a server together may send
+/// ahead. Clones share one budget.
 #[derive(Clone, Debug)]
 pub struct WindowBudget(Arc<Bytes>);
 
@@ -44,13 +44,13 @@ impl WindowBudget {
         Window(Arc::new(Shared { connection: connection.clone(), budget: self.clone(), state: Mutex::new(state) }))
     }
 
-    /// Another budget from now on. What is out stays out until it is given back.
+    /// Sets another budget. Bytes that connections hold stay theirs until they give them back.
     pub fn change(&self, bytes: u64) {
         let before = self.0.most.swap(bytes, Ordering::Relaxed);
         self.0.left.fetch_add(signed(bytes) - signed(before), Ordering::Relaxed);
     }
 
-    /// Takes up to `wanted` bytes, at most half of what is left, so that the next connection finds something.
+    /// Takes up to `wanted` bytes, but at most half of the rest, so that the next connection gets some.
     pub(super) fn take(&self, wanted: u32) -> u32 {
         let mut taken = 0;
         // The closure always gives a value, so this cannot fail.
@@ -84,10 +84,11 @@ impl Default for WindowBudget {
 
 /// The receive window of one connection. Clones share it.
 ///
-/// It begins with what a path of that length is expected to need, and follows the data lanes: whenever more than a quarter of it was read within one round trip, the window is what
-/// holds the peer up, or will soon, and is doubled. What is read slowly because the disk is slow leaves it as it
-/// is, so a sender cannot park more at a slow receiver than a round trip's worth. When the last lane ends it is the
-/// least one again, and with the next one what the path was seen to need.
+/// The window begins at what a path of its round trip is expected to need, and follows the data lanes: whenever more
+/// than a quarter of it was read within one round trip, the window limits the peer, or soon will, and is doubled. A
+/// receiver that reads slowly, because its disk is slow, keeps its window, so a sender cannot park more than a round
+/// trip's bytes there. When the last lane ends, the window is the least one again; with the next lane it becomes what
+/// the path was seen to need.
 ///
 /// A lane that is not read at all for a while would use up the window of the others and of the control stream. Its own
 /// window is lent to the connection until it goes on ([`LaneWindow::halt`]).
@@ -105,10 +106,10 @@ struct Shared {
 struct State {
     /// The window that the path is seen to need.
     measured: u32,
-    /// Lanes that are carried now or expected, and those of them that are not read.
+    /// Lanes that are open or expected, and how many of them are not read.
     lanes: u32,
     halted: u32,
-    /// Bytes of the budget that the window has beyond the least one.
+    /// Bytes of the budget that the window has taken, beyond the least window.
     leased: u32,
     /// Bytes that were read since then.
     since: Instant,
@@ -116,7 +117,7 @@ struct State {
 }
 
 impl Window {
-    /// Counts a data lane for as long as the value lives, whether it has begun or is expected.
+    /// Counts a data lane as long as the value lives, whether the lane has begun or is only expected.
     #[must_use]
     pub fn lane(&self) -> LaneWindow {
         let mut state = self.0.state();
@@ -138,7 +139,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the window what the state asks for, as far as the budget goes.
+    /// Sets the window that the state asks for, as far as the budget allows.
     fn apply(&self, state: &mut State) {
         let lent = STREAM_WINDOW_BYTES.saturating_mul(state.halted);
         let window = if state.lanes > 0 { state.measured.saturating_add(lent) } else { LEAST_WINDOW_BYTES };
@@ -209,7 +210,8 @@ impl Drop for LaneWindow {
     }
 }
 
-/// What a path is taken to carry before anything is measured: a long one would spend round trips on finding that out.
+/// The rate that a path is expected to carry before any is measured: on a long path, measuring first would cost round
+/// trips.
 const EXPECTED_BYTES_PER_SECOND: u32 = 32 << 20;
 
 /// What a window is when the first lane comes.
@@ -219,12 +221,12 @@ fn expected(round_trip: Duration) -> u32 {
     window.clamp(LEAST_WINDOW_BYTES, STREAM_WINDOW_BYTES)
 }
 
-/// Below this a path lies within one machine or behind one switch.
+/// A path with a shorter round trip lies within one machine or behind one switch.
 const SHORT_ROUND_TRIP: Duration = Duration::from_millis(1);
 
-/// Whether `read` bytes in `elapsed` are much of the window in a round trip, the shortest that was seen: a quarter, since
-/// under load a round trip takes longer, and with a full window no more than that would ever be read. Half on a short
-/// path, where it is work that takes the time.
+/// Whether `read` bytes in `elapsed` are a large part of the window in the shortest round trip seen. A quarter is
+/// large: under load a round trip takes longer, and no more would ever be read with a full window. On a short path it
+/// is half, because work takes the time there.
 fn grows(read: u64, elapsed: Duration, round_trip: Duration, window: u32) -> bool {
     let much = u128::from(if round_trip < SHORT_ROUND_TRIP { window / 2 } else { window / 4 });
     u128::from(read) * round_trip.as_nanos() > elapsed.as_nanos() * much

@@ -29,16 +29,17 @@ use crate::net::{Congestion, WindowBudget};
 use crate::state::StateDir;
 use crate::trust::{Identity, KnownKey, PublicKey};
 
-/// Content of a connection from which on QUIC is asked for: less is there before QUIC is.
+/// The bytes of content of a connection after which QUIC is asked for: less content arrives before QUIC would stand.
 const ASK_FROM_BYTES: u64 = 256 << 10;
 
 /// How long QUIC may take to stand.
 const STANDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the end that offers it listens: longer than the other one tries, which may hear of it behind much content.
+/// How long the end that offers QUIC listens. The other end tries for less, and may hear of the offer only behind much
+/// content.
 const OFFERED_FOR: Duration = Duration::from_secs(30);
 
-/// How long the address that the other end knows is tried alone.
+/// How long the address that the other end told is tried alone.
 const NAME_AFTER: Duration = Duration::from_secs(1);
 
 /// What is said by an end that has given it up.
@@ -50,15 +51,15 @@ const PORTS_TRIED: usize = 100;
 /// Handshakes of others before the offer is withdrawn.
 const STRANGERS_MAX: usize = 32;
 
-/// Where `sshd` tells a session which addresses it goes between.
+/// The variable in which `sshd` tells a session its addresses.
 const SSH_CONNECTION: &str = "SSH_CONNECTION";
 
 /// How the end that has started a command asks for QUIC.
 #[derive(Clone, Debug)]
 pub struct BesideOptions {
-    /// The host as `ssh` was given it, which may be a name from its configuration alone.
+    /// The host as given to `ssh`, which may be a name of its configuration only.
     pub host: String,
-    /// Ports that the other end may take, the lowest and the highest; 0 and 0 for any.
+    /// Ports that the other end may use, the lowest and the highest; 0 and 0 for any.
     pub ports: (u16, u16),
     /// Nothing is carried without it.
     pub is_required: bool,
@@ -87,8 +88,8 @@ impl Part {
     }
 }
 
-/// The server's address of the client's address and port and the server's; nothing for one that means something on one
-/// interface alone.
+/// The server's address, from the client's address and port and the server's; none for an address that is only valid on
+/// one interface.
 fn server_address(ssh_connection: &str) -> Option<IpAddr> {
     ssh_connection.split(' ').nth(2)?.parse().ok()
 }
@@ -141,7 +142,7 @@ pub(super) struct Beside {
     has_carried: AtomicBool,
     state: watch::Sender<State>,
     asked: Mutex<Option<Asked>>,
-    /// Takes the number of the connection that the other end holds.
+    /// Receives the number of the connection that the other end holds.
     accepted: Mutex<Option<oneshot::Sender<u32>>>,
     task: Mutex<Option<AbortHandle>>,
     is_over: AtomicBool,
@@ -226,7 +227,7 @@ impl Beside {
         }
     }
 
-    /// Counts content, and says whether QUIC is to be asked for now.
+    /// Counts content, and says whether QUIC must be asked for now.
     fn is_due(&self, bytes: u64) -> bool {
         if !matches!(self.part, Part::Asks(_)) || self.has_begun.load(Ordering::Relaxed) {
             return false;
@@ -275,7 +276,7 @@ fn unmet(why: &str) -> Error {
 }
 
 impl Carrier {
-    /// Notes that content goes over the pipe; asks for QUIC when it is enough.
+    /// Counts content that goes over the pipe. When there is enough of it, asks for QUIC.
     pub(super) fn carried(&self, bytes: u64) {
         if self.beside.is_due(bytes) {
             self.ask_for_quic();
@@ -351,7 +352,7 @@ impl Carrier {
             listener.endpoint().set_server_config(None);
             let untried = Untried::new(client.into_quic(&WindowBudget::default()));
             carrier.arrange(Header::Stands(untried.quic.number()), Bytes::new());
-            // Nothing moves before the other end holds this connection too. Its word may be behind much content.
+            // No lane moves before the other end holds this connection, too. Its word may be behind much content.
             tokio::select! {
                 said = accepted => {
                     if said.is_ok_and(|number| number == untried.quic.number()) {
@@ -403,13 +404,13 @@ impl Carrier {
         let (to, accepted) = oneshot::channel();
         *lock(&beside.accepted) = Some(to);
         let (carrier, options) = (Arc::clone(self), options.clone());
-        // The other end may have given it up before its word was here, and then says nothing more.
+        // The other end may have given up before its word arrived here, and then says nothing more.
         let is_offered = asked.at.elapsed() + STANDS_WITHIN < OFFERED_FOR;
         beside.run(async move {
             let met = async {
                 let untried = Untried::new(dial(asked.identity, &options, offer).await?.into_quic());
-                // The other end may have seen nothing of the handshake's end, or have taken another of several connections. Its
-                // word may be behind much content, and nobody waits for it.
+                // The other end may have missed the end of the handshake, or have taken another of several connections.
+                // Its word may be behind much content, and no lane waits for it.
                 match timeout(OFFERED_FOR, accepted).await {
                     Ok(Ok(number)) if number == untried.quic.number() => Ok(untried.keep()),
                     _ => Err(unmet("the other end was not met")),
@@ -439,7 +440,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// The other end says that it stands, or that it has given it up.
+    /// Takes the other end's word that the connection stands, or that it was given up.
     pub(super) fn quic_stands(&self, number: u32) -> Result<()> {
         let beside = &self.beside;
         if !beside.is_possible() {
@@ -447,12 +448,12 @@ impl Carrier {
         }
         let told = lock(&beside.accepted).take();
         if Header::Stands(number) != GIVEN_UP {
-            // Who has given it up meanwhile has said so, and does not listen any more.
+            // If QUIC was given up here meanwhile, the other end was told, and nobody receives this.
             let _ = told.ok_or_else(not_asked)?.send(number);
             return Ok(());
         }
         match &beside.part {
-            // Who asked has nothing to dial, or hears by what is dropped here that nobody waits for it.
+            // The end that asked has nothing to dial, or learns from this drop that nobody waits for it.
             Part::Asks(_) if lock(&beside.asked).take().is_some() => {
                 beside.failed(Udp::Refused, unmet("the other end has no port for it"));
             }
@@ -467,7 +468,7 @@ impl Carrier {
     }
 }
 
-/// Listens at the address that `ssh` has reached, at any port or at the first that is free of those that may be taken.
+/// Listens at the address that `ssh` has reached, at any port or at the first free one of those that are allowed.
 async fn bind(identity: &Identity, ports: (u16, u16), address: Option<IpAddr>) -> Result<Listener> {
     let addresses = match address {
         Some(address) => vec![address],
@@ -488,8 +489,8 @@ async fn bind(identity: &Identity, ports: (u16, u16), address: Option<IpAddr>) -
     Err(last)
 }
 
-/// Connects to the other end, which proves the key: at the address that it knows itself by, and at those that the host's name
-/// stands for here when that does not answer at once.
+/// Connects to the other end, which proves its key: first at the address that it told, and when that does not answer at
+/// once, also at those that the host's name has here.
 async fn dial(identity: Identity, asked: &BesideOptions, offer: Offer) -> Result<Connected> {
     let host = asked.host.as_str();
     let deadline = Instant::now() + STANDS_WITHIN;

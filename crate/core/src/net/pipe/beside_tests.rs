@@ -140,7 +140,7 @@ async fn one_peer_is_let_in_once() {
     let mut asking = Asking::begin((0, 0), &mine).await;
     let offer = asking.offer().await;
     assert_eq!(offer.address, Some(HERE));
-    // A client's handshake ends before the server has looked at its key.
+    // A client's handshake ends before the server has checked the client's key.
     let refused = match dial(offer, &stranger).await {
         Ok(connected) => crate::net::connection_error(&connected.connection.closed().await),
         Err(error) => error,

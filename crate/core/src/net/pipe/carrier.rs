@@ -30,33 +30,33 @@ use crate::transport::Connection as _;
 /// Bytes that are asked for at once.
 const READ_BYTES: usize = 128 << 10;
 
-/// Frames that wait to be written, of control lanes and of data lanes; each is 64 KiB at most.
+/// The most frames that wait to be written, of control lanes and of data lanes; each has 64 KiB at most.
 const FRAMES_WAITING: usize = 4;
 
-/// Frames that wait to be written and were said without waiting for room. A peer that makes so many and reads none is none.
+/// The most frames that wait although they did not wait for room. A peer that causes so many and reads none is hostile.
 const UNREAD_MAX: usize = 8192;
 
-/// Chunks below this are copied, so that they do not keep all of what they were read with.
+/// Smaller chunks are copied, or each would keep the whole buffer that it was read into.
 const COPIED_BELOW_BYTES: usize = 32 << 10;
 
 /// Frames of one write.
 const FRAMES_PER_WRITE: usize = 8;
 
-/// How often the peer is asked for a sign of life where nothing else tells that it is gone: well below what middle boxes keep
-/// a connection for.
+/// How often the peer is asked for a sign of life where nothing else tells that it is gone. Middle boxes keep idle
+/// connections for much longer.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 
-/// What a round trip is taken for until one was measured: that of a network which is not near.
+/// The round trip that is assumed until one was measured: that of a distant network.
 const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(25);
 
-/// A frame that is to be written. It holds its place in the queue until it is.
+/// A frame that is to be written. It holds its place in the queue until it is written.
 pub(super) struct Out {
     header: Header,
     content: Bytes,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The queues of what is to be written, in the order in which they are looked at.
+/// The queues of frames to be written, in the order in which they are looked at.
 pub(super) struct Outgoing {
     urgent: mpsc::UnboundedReceiver<Out>,
     control: mpsc::UnboundedReceiver<Out>,
@@ -123,7 +123,7 @@ fn gone() -> Error {
 }
 
 impl Carrier {
-    /// A connection that was greeted at both ends, and the queue of sessions that the peer opens.
+    /// A connection on which both ends were greeted, and the queue of sessions that the peer opens.
     pub(super) fn new(
         ledger: Ledger,
         command: Option<Arc<Command>>,
@@ -196,7 +196,7 @@ impl Carrier {
         room: Option<OwnedSemaphorePermit>,
     ) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Without a writer the connection is over, which whoever waits for an answer is told.
+        // Without a writer the connection is over, and callers that wait for an answer are told that.
         let _ = queue.send(Out { header, content, _room: room });
     }
 
@@ -227,7 +227,7 @@ impl Carrier {
         }
     }
 
-    /// The same in front of what is said next on a control lane, and behind what opens its session.
+    /// The same, but in front of the next frame on a control lane, and behind the one that opens its session.
     pub(super) fn grant_in_turn(&self, id: StreamId, bytes: u32) {
         if lock(&self.state).ledger.grant(id, bytes) {
             self.say(&self.control, Header::Credit(id, bytes), Bytes::new(), None);
@@ -276,13 +276,13 @@ impl Carrier {
         if let Some(streams) = state.sessions.get(&session) {
             streams.credit.iter().for_each(|credit| credit.close());
         }
-        // The place of an own session is free when the peer has left it too, which is when the peer has room for another.
+        // A session's place is free only when both ends have left it: before, the peer has no room for another.
         if state.ledger.leave(session) || self.closed.borrow().is_some() {
             state.sessions.remove(&session);
         }
     }
 
-    /// Ends the connection and everything on it: this side has a reason, or none.
+    /// Ends the connection and all its sessions, with this side's reason if there is one.
     pub(super) fn close(&self, why: Option<&Error>) {
         let reason = Bytes::copy_from_slice(limited(why.map_or("", Error::message), REASON_BYTES_MAX).as_bytes());
         let kind = why.map_or(0, |error| error.kind().to_wire());
@@ -293,7 +293,7 @@ impl Carrier {
         }
     }
 
-    /// The connection is over for a reason; says whether it was not before.
+    /// Ends the connection with an error. Says whether it was alive before.
     fn finish(&self, error: Error) -> bool {
         let first = self.closed.send_if_modified(|closed| {
             let first = closed.is_none();
@@ -327,7 +327,7 @@ impl Carrier {
         let _ = self.closed.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Waits until all is written, when this side has closed the connection.
+    /// Waits until everything is written, when this side has closed the connection.
     pub(super) async fn all_written(&self) {
         let mut written = self.written.subscribe();
         let _ = written.wait_for(|written| *written).await;
@@ -342,13 +342,13 @@ impl Carrier {
         drop(to);
         self.written.send_replace(true);
         if let Err(error) = written {
-            // The peer may have said why; its words come by the other descriptor.
+            // The peer may have told the reason, which arrives on the other descriptor.
             tokio::time::sleep(LAST_FRAMES).await;
             self.finish(self.broken(error).await);
         }
     }
 
-    /// Reads what comes until the connection is over. `buffer` holds what came behind the preface.
+    /// Reads frames until the connection is over. `buffer` holds the bytes that came behind the preface.
     pub(super) async fn read_all(self: Arc<Self>, mut from: Source, mut buffer: BytesMut) {
         let error = loop {
             match self.take(&mut buffer) {
@@ -358,7 +358,8 @@ impl Carrier {
             }
             match from.read_behind(&mut buffer, READ_BYTES).await {
                 Ok(0) => break self.ended().await,
-                // A frame of a slow path may take longer than its silence may last.
+                // On a slow path one frame may take longer than the peer may be silent, so every read counts as a sign
+                // of life.
                 Ok(_) => drop(self.heard.fetch_add(1, Ordering::Relaxed)),
                 Err(error) => break self.broken(error).await,
             }
@@ -386,7 +387,8 @@ impl Carrier {
         self.ended().await.because(error)
     }
 
-    /// Asks the peer for a sign of life now and then. Ends when the connection is over, or when nothing was heard for `idle`.
+    /// Asks the peer for a sign of life now and then. Ends when the connection is over, or when nothing came for
+    /// `idle`.
     pub(super) async fn stay_in_touch(&self, idle: Duration) {
         let mut closed = self.closed.subscribe();
         let (mut heard, mut heard_at) = (self.heard(), Instant::now());
@@ -416,7 +418,7 @@ impl Carrier {
         self.written.send_replace(true);
     }
 
-    /// Takes a frame out of what came; says no when it is not there in full.
+    /// Takes a frame out of the buffer. Gives false when it is not complete yet.
     fn take(self: &Arc<Self>, buffer: &mut BytesMut) -> Result<bool> {
         if self.waiting.load(Ordering::Relaxed) > UNREAD_MAX {
             return Err(Error::protocol("a peer that asks on and reads no answer").remote());
@@ -480,7 +482,7 @@ impl Carrier {
             state.sessions.remove(&session);
         } else if let Some(streams) = state.sessions.get_mut(&session) {
             streams.credit.iter().for_each(|credit| credit.close());
-            // What came is still read; behind it there is no end but the one that was said.
+            // Chunks that have arrived are still read; behind them comes only the end that was told.
             streams.to = [(); STREAMS].map(|()| mpsc::unbounded_channel().0);
         }
         Ok(())
@@ -505,17 +507,17 @@ impl Carrier {
         }
         let streams = state.sessions.get(&id.session).filter(|_| arrival != Arrival::Gone);
         if let Some(to) = streams.and_then(|streams| streams.to.get(usize::from(id.stream))) {
-            // Who does not read a stream any more has left, or is about to.
+            // A receiver that is gone has left the session, or is about to, so the chunk is not missed.
             let _ = to.send(item);
         }
         drop(state);
-        // A session that nobody takes any more asks for the lock of the state when it is dropped.
+        // The drop of a session that was not accepted takes the lock of the state, so the lock must be free here.
         drop(unaccepted);
         Ok(())
     }
 }
 
-/// Writes until nothing more can be said, or the word that closes the connection is out.
+/// Writes until no more frames can come, or the one that closes the connection is written.
 async fn write_all(to: &mut Sink, from: &mut Outgoing, waiting: &AtomicUsize) -> std::io::Result<()> {
     let Outgoing { urgent, control, data } = from;
     loop {
@@ -554,7 +556,7 @@ async fn write_all(to: &mut Sink, from: &mut Outgoing, waiting: &AtomicUsize) ->
     }
 }
 
-/// A session's place on its connection: when it is let go, this end has left the session.
+/// A session's place on its connection. This end has left the session when the place is dropped.
 pub(super) struct Place {
     carrier: Arc<Carrier>,
     session: u32,

@@ -18,10 +18,10 @@ use super::preface::{self, Unheard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::close::reason_text;
 
-/// How long a command is given to end by itself when its connection is over, before it is killed.
+/// How long a command may take to end by itself when its connection is over, before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long it is waited for what a command says last when it has ended. What it has started may keep its standard error open.
+/// How long the last lines of a command that has ended are waited for. Its children may keep its standard error open.
 const LAST_LINES_WITHIN: Duration = Duration::from_millis(200);
 
 /// The longest pause between two looks at a process.
@@ -33,13 +33,13 @@ const STDERR_BYTES_MAX: usize = 4096;
 /// Exit codes of shells and their like for a program that is not there or cannot be run.
 const NOT_RUN: [i32; 2] = [126, 127];
 
-/// What a shell at the other end says when it needs the program that is to run there: system and processor follow.
+/// The line by which a shell at the other end asks for the program that is to run there: system and processor follow.
 const NEEDED: &[u8] = b"SPSY-NEED ";
 
 /// A command that leads to the other end.
 #[derive(Clone, Debug)]
 pub struct CommandOptions {
-    /// The program and its arguments. No shell of this machine reads them.
+    /// The program and its arguments. They are run without a shell.
     pub words: Vec<OsString>,
     /// The command as it is shown.
     pub shown: String,
@@ -47,7 +47,7 @@ pub struct CommandOptions {
     pub address: String,
     /// What may be put at the other end when it asks for it.
     pub programs: Vec<RemoteProgram>,
-    /// How long the other end may take to say that it is there. A command may ask for a password meanwhile.
+    /// How long the other end may take to greet. A command may ask for a password meanwhile.
     pub connect_timeout: Option<Duration>,
     /// What content may move to, where the command is `ssh`.
     pub beside: Option<BesideOptions>,
@@ -75,7 +75,7 @@ struct CanceledState {
 }
 
 impl Canceled {
-    /// Ends the command if it is being started, and keeps it from being.
+    /// Ends the command if it is being started, or keeps it from being started.
     pub fn cancel(&self) {
         let mut state = lock(&self.0);
         state.is_canceled = true;
@@ -111,7 +111,7 @@ pub(super) struct Command {
     stderr: Mutex<Vec<u8>>,
 }
 
-/// The descriptors of a peer that was heard, and what came behind its greeting.
+/// The descriptors of a peer that has greeted, and the bytes that came behind its greeting.
 pub(super) type Greeted = (Source, Sink, BytesMut);
 
 impl Command {
@@ -155,11 +155,11 @@ impl Command {
             && !programs.is_empty()
             && line.starts_with(NEEDED)
         {
-            // The limit is one of silence: what the other end is sent takes as long as the way there needs.
+            // Only silence is limited: the upload may take as long as the path needs.
             command.put_there(&mut to, line, &programs).await?;
             heard = hear().await?;
         }
-        // Only now, for what comes before it is what the other end may be made of.
+        // The greeting is sent only now, because the shell reads everything before it as the program.
         let _ = preface::say(&mut to).await;
         canceled.started();
         match heard {
@@ -186,7 +186,7 @@ impl Command {
         let path = program.path.as_os_str().as_encoded_bytes();
         let content =
             std::fs::read(&program.path).map_err(|error| Error::io("cannot read sparsync-remote", path, error))?;
-        // Why it does not take all of it is what it says next, or its end.
+        // If the shell does not take all of it, its next line or its end tells why.
         let _ = to.write_all(&content).await;
         Ok(())
     }
@@ -232,8 +232,8 @@ impl Command {
         }
     }
 
-    /// Why the connection has ended, or why there is none when the other end `was_heard` never. The command knows: its exit
-    /// code and its last lines.
+    /// Why the connection has ended, or has not begun if the other end never `was_heard`: the command's exit code and
+    /// its last lines tell.
     pub(super) async fn ended(&self, was_heard: bool) -> Error {
         let status = self.wait(ENDS_WITHIN).await;
         // What it said last may still be on its way to us.
@@ -302,7 +302,7 @@ impl Command {
         }
     }
 
-    /// Waits for the process to end by itself, as it does when its pipes are closed, and kills it when it does not.
+    /// Waits for the process, which ends by itself when its pipes are closed. If it does not, it is killed.
     pub(super) async fn end(&self) {
         if self.wait(ENDS_WITHIN).await.is_none() {
             self.kill();

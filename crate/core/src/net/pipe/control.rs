@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::control::{LAST_FRAMES, read_frame};
 use crate::transport::WireCounters;
 
-/// Takes what the peer says. Ends only with the reason why nothing more will come.
+/// Reads the peer's frames. Ends only with the reason why no more will come.
 pub(super) async fn receive_control(
     session: &Session,
     from: &mut RecvStream,
@@ -32,7 +32,7 @@ pub(super) async fn receive_control(
                 wire.control_frames.fetch_add(1, Ordering::Relaxed);
                 wire.answered(session);
                 session.worked(1);
-                // Without a reader the engine has what it needs; what is left is read to see an abort.
+                // Without a reader the engine needs no further frames. The rest is read only to see an abort.
                 let _ = frames.send(frame).await;
             }
             Ok(None) => {
@@ -42,7 +42,8 @@ pub(super) async fn receive_control(
             }
             Err(error) if from.has_ended() => {
                 drop(frames);
-                // A sender whose receiver has what it needs ends wherever it is, but by then this end has ended too.
+                // A sender may end in the middle of a frame when its receiver needs no more, but by then this end has
+                // ended, too.
                 tokio::time::sleep(LAST_FRAMES).await;
                 return error;
             }

@@ -25,7 +25,7 @@ pub(super) async fn send_lane(
     let mut is_open = false;
     while let Some(pack) = queue.recv().await {
         if let Some(quic) = carrier.beside.standing() {
-            // Whoever reads the lane reads on there when it has come to the end of it here.
+            // The lane's reader continues on the other transport when it has read to the end here.
             stream.finish();
             return Err(quic.carry_on(lane, pack, queue).await);
         }
@@ -48,14 +48,14 @@ pub(super) async fn send_lane(
         wire.sent(bytes);
         carrier.carried(bytes);
     }
-    // A lane that fails has no end, so that nobody takes it for a whole one.
+    // A lane that fails must not be ended properly, or its reader would take it for complete.
     if is_open && session.error().is_none() {
         stream.finish();
     }
     Ok(())
 }
 
-/// Carries the packs of one lane from the peer, as long as it is on the pipe.
+/// Carries the packs of one lane from the peer, as long as the lane is on the pipe.
 pub(super) async fn receive_lane(
     carrier: &Carrier,
     session: &Session,
@@ -65,7 +65,7 @@ pub(super) async fn receive_lane(
 ) -> Result<()> {
     let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
     let mut is_open = false;
-    // What finds no room stays with the stream, where what was granted counts it.
+    // Packs without room in the queue stay with the stream, where the granted window counts them.
     while let Ok(room) = queue.reserve().await {
         head.clear();
         if !read_bytes(&mut stream, &mut head, PACK_HEADER_BYTES, true).await? {
@@ -89,14 +89,14 @@ pub(super) async fn receive_lane(
     Ok(())
 }
 
-/// Fails the session when something comes on a lane that it does not have.
+/// Fails the session when content arrives on a lane that it does not have.
 pub(super) async fn refuse_others(session: &Session, mut stream: RecvStream) {
     if matches!(stream.read_chunk(1).await, Ok(Some(_))) {
         session.fail(Error::protocol("a data lane that the session does not have").remote());
     }
 }
 
-/// Reads exactly `count` bytes; says false when the stream ended before the first and may.
+/// Reads exactly `count` bytes. Gives false when the stream ended before the first of them, and `may_end`.
 async fn read_bytes(from: &mut RecvStream, into: &mut Vec<u8>, count: usize, may_end: bool) -> Result<bool> {
     while into.len() < count {
         match from.read_chunk(count - into.len()).await? {

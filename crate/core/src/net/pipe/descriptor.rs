@@ -28,7 +28,7 @@ fn is_pipe(fd: &OwnedFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Fifo)
 }
 
-/// A socket of whatever kind: what is done with it here is the same for all.
+/// A socket of any kind: the calls used here are the same for all.
 fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
     if FileType::from_raw_mode(fstat(&fd)?.st_mode) != FileType::Socket {
         return Err(io::Error::from(ErrorKind::InvalidInput));
@@ -38,7 +38,7 @@ fn socket(fd: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(stream)
 }
 
-/// To be called, as all of this, on the runtime that carries the connection.
+/// Must be called, as everything here, on the runtime that carries the connection.
 pub(super) fn source(fd: OwnedFd) -> io::Result<Source> {
     if is_pipe(&fd)? { pipe::Receiver::from_owned_fd(fd).map(Source::Pipe) } else { socket(fd).map(Source::Socket) }
 }
@@ -70,7 +70,8 @@ impl Source {
         }
     }
 
-    /// The same, at most `most` bytes and behind what was read before. Who stops waiting for it finds zeros there.
+    /// The same, at most `most` bytes and behind what was read before. If the caller stops waiting, zeros are left
+    /// there.
     pub(super) async fn read_behind(&mut self, before: &mut BytesMut, most: usize) -> io::Result<usize> {
         let filled = before.len();
         before.resize(filled + most, 0);
@@ -111,7 +112,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Lets go what was written and is held back: TLS may keep the end of it.
+    /// Writes out what the layers hold back: TLS may keep the last bytes.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Pipe(_) | Self::Socket(_) => Ok(()),
@@ -119,7 +120,7 @@ impl Sink {
         }
     }
 
-    /// Says that nothing more comes, where letting go of this half alone does not.
+    /// Tells the peer that no more bytes come, where dropping this half alone does not.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Pipe(_) | Self::Socket(_) => Ok(()),

@@ -9,7 +9,7 @@ use sparsync_proto::mux::{PREFACE, PREFACE_NAME_BYTES};
 use super::descriptor::{Sink, Source};
 use crate::error::{Error, ErrorKind};
 
-/// Bytes of what came instead that are kept, and how long more of it is waited for.
+/// How many bytes that came in place of a greeting are kept, and how long more of them are waited for.
 const JUNK_BYTES_MAX: usize = 512;
 const JUNK_WITHIN: Duration = Duration::from_millis(200);
 

@@ -19,7 +19,7 @@ use crate::net::quic::{ArrivedLane, OwnLane, QuicConnection};
 use crate::profile::{Profiler, nanos};
 use crate::transport::{Pending, SessionLanes, WireCounters, watch_work};
 
-/// Bytes of a data lane that the peer may send ahead: two packs, and what is on its way meanwhile.
+/// Bytes of a data lane that the peer may send ahead: two packs, and more for the way.
 const LANE_WINDOW_BYTES: u32 = 1 << 20;
 
 /// A session's streams. The first pair is the control lane.
@@ -29,7 +29,7 @@ pub(super) struct Streams {
     pub(super) decoder: FrameDecoder,
     send: Vec<SendStream>,
     recv: Vec<RecvStream>,
-    /// Let go last: what was said is in front of the word that this end has left.
+    /// The session's place, dropped last: all frames must be in front of the one that leaves the session.
     place: Place,
 }
 
@@ -44,7 +44,7 @@ impl Streams {
     }
 }
 
-/// A session's lanes. One that this end opens begins with its first words.
+/// A session's lanes. One that this end opens begins with its first frames.
 pub(super) struct PipeLanes {
     carrier: Arc<Carrier>,
     streams: Option<Streams>,
@@ -68,7 +68,7 @@ impl PipeLanes {
         self.streams.as_mut().ok_or_else(|| Error::internal("a session without a control lane"))
     }
 
-    /// Runs until the engine is done and everything it said is on its way.
+    /// Runs until the engine has finished and all its frames are on their way.
     async fn run(mut self, session: Arc<Session>, control: TransportControl, timeout: Duration) {
         if let Err(error) = self.streams().await {
             session.fail(error);
@@ -101,7 +101,7 @@ impl PipeLanes {
             }
         }
         let error = session.error();
-        // From here on nobody finds the session among those that are alive.
+        // From here on the session is no longer found among those that are alive.
         drop(session);
         out.close(error.as_ref(), sends_content).await;
         drop(place);
@@ -111,8 +111,8 @@ impl PipeLanes {
     }
 }
 
-/// Sends what the engine says. Ends only when that cannot be said: whether all is well is known when the engine, which has no
-/// more to say, has ended the session.
+/// Sends the engine's frames. Ends only with an error: the end of the frames says nothing, and the engine ends the
+/// session itself.
 async fn say_all(out: &mut ControlOut<'_, SendStream>) -> Error {
     match out.send_all().await {
         Ok(()) => std::future::pending().await,
@@ -136,7 +136,7 @@ struct LaneContext<'a> {
 /// Where a lane goes on.
 type MovedLane = (Arc<QuicConnection>, quinn::RecvStream);
 
-/// Brings the lanes of a session that move to QUIC to those who wait for them there.
+/// Hands lanes that arrive over QUIC to the tasks of this session that wait for them.
 async fn move_lanes(
     carrier: Arc<Carrier>,
     number: u64,
@@ -147,7 +147,7 @@ async fn move_lanes(
     let mut route = quic.lanes_of(number);
     while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
         match waiting.get_mut(lane).and_then(Option::take) {
-            // A lane whose queue nobody reads any more is not waited for.
+            // If the lane's task has ended, because nobody reads its queue any more, the lane is dropped.
             Some(to) => {
                 carrier.beside.carries();
                 drop(to.send((Arc::clone(&quic), recv)));
@@ -167,7 +167,8 @@ async fn carry_lanes(
     for ((lane, stream), mut queue) in (0u8..).zip(streams_out).zip(outgoing) {
         let (carrier, session, wire) = (Arc::clone(carrier), Arc::clone(session), Arc::clone(wire));
         tasks.spawn(async move {
-            // The queue stays open till the session has failed: who finds it closed knows no reason.
+            // The queue must stay open until the session has failed: a thread that finds it closed has no reason to
+            // report.
             let own = OwnLane { session: &session, number, lane, wire: &wire };
             if let Err(error) = send_lane(&carrier, own, stream, &mut queue).await {
                 tokio::time::sleep(LAST_FRAMES).await;
@@ -185,7 +186,7 @@ async fn carry_lanes(
         tasks.spawn(async move {
             let received = async {
                 receive_lane(&carrier, &session, stream, &queue, &wire).await?;
-                // The end of a lane on the pipe is that of the lane, unless it goes on over QUIC.
+                // The end of the stream on the pipe ends the lane, unless the lane continues over QUIC.
                 let Ok((quic, recv)) = moved.await else { return Ok(()) };
                 quic.bring_on(&session, recv, &queue, &wire).await
             };

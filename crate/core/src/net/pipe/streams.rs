@@ -88,7 +88,7 @@ impl RecvStream {
         self.ended
     }
 
-    /// Lets the peer send so much ahead, or what the connections' budget leaves of it.
+    /// Lets the peer send `window` bytes ahead, or as many as the budget of all connections allows.
     pub(super) fn widen(&mut self, window: u32) {
         self.leased += self.carrier.windows.take(window.saturating_sub(self.window.max(WINDOW_BYTES)));
         let window = WINDOW_BYTES + self.leased;

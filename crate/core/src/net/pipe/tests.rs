@@ -26,7 +26,7 @@ async fn over(fd: OwnedFd, end: End) -> crate::error::Result<PipeConnection> {
     over_with(fd, end, Part::None).await
 }
 
-/// The two ends of a connection: of who opens sessions, and of who accepts them.
+/// The two ends of a connection: the one that opens sessions, and the one that accepts them.
 pub(crate) async fn connection() -> (Arc<dyn Connection>, Arc<dyn Connection>) {
     let (a, b) = socket();
     let (near, far) = tokio::join!(over(a, End::Initiator), over(b, End::Acceptor));
@@ -146,7 +146,7 @@ async fn late_session() {
 
 #[test]
 fn a_session_that_comes_behind_the_end_holds_nothing_up() {
-    // A lock that is asked for twice by one thread would stop that thread, so it is another one.
+    // A lock that one thread takes twice would stop that thread, so the test waits on another one.
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

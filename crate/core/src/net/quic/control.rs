@@ -12,7 +12,8 @@ use crate::net::control::{LAST_FRAMES, READ_BYTES, StreamIn, StreamOut, ended_in
 use crate::net::{read_error, write_error};
 use crate::transport::WireCounters;
 
-/// Bytes of a control lane that are taken after the session has ended: signs of life, and the records of a small tree.
+/// Bytes of a control lane that are still read after the session has ended: signs of life, and the records of a small
+/// tree.
 const REST_BYTES_MAX: usize = 64 << 10;
 
 /// A control lane's two streams, with what has been read beyond the first frames.
@@ -66,8 +67,8 @@ impl StreamIn for quinn::RecvStream {
     }
 }
 
-/// Takes what the peer had on its way when all was decided. More than a little is not worth the way: then the stream is
-/// stopped.
+/// Reads the frames that the peer had sent before it learned of the end. If there are more than a few, the stream is
+/// stopped instead.
 pub(super) async fn take_the_rest(recv: &mut quinn::RecvStream, wire: &WireCounters) {
     let all = async {
         let mut left = REST_BYTES_MAX;
@@ -87,7 +88,7 @@ fn is_gone(lost: &quinn::ConnectionError) -> bool {
     matches!(lost, quinn::ConnectionError::Reset | quinn::ConnectionError::TimedOut)
 }
 
-/// Takes what the peer says. Ends only with the reason why nothing more will come.
+/// Reads the peer's frames. Ends only with the reason why no more will come.
 pub(super) async fn receive_control(
     session: &Session,
     recv: &mut quinn::RecvStream,
@@ -115,7 +116,7 @@ pub(super) async fn receive_control(
                 wire.answered(session);
                 session.worked(1);
                 if frames.send(frame).await.is_err() {
-                    // The engine has what it needs; what is left is read to see an abort.
+                    // The engine needs no further frames. The rest is read only to see an abort.
                 }
             }
             Ok(None) => match recv.read_chunk(READ_BYTES, true).await {
@@ -126,7 +127,8 @@ pub(super) async fn receive_control(
                 Ok(None) => {
                     drop(frames);
                     tokio::time::sleep(LAST_FRAMES).await;
-                    // A sender whose receiver has what it needs ends wherever it is, but by then this end has ended too.
+                    // A sender may end in the middle of a frame when its receiver needs no more, but by then this end
+                    // has ended, too.
                     if !decoder.is_empty() {
                         return ended_inside_a_frame();
                     }

@@ -17,7 +17,7 @@ use crate::net::control::LAST_FRAMES;
 use crate::net::{LaneWindow, Window, close_code, connection_error, read_error, write_error};
 use crate::transport::WireCounters;
 
-/// A lane whose writer takes nothing for so long does not count against what the connection may hold.
+/// A lane whose writer takes nothing for so long no longer counts against the connection's window.
 const LANE_HALTS: Duration = Duration::from_secs(1);
 
 /// What every lane of a session works with.
@@ -36,7 +36,8 @@ pub(super) fn carry_out(context: &LaneContext, queues: Vec<mpsc::Receiver<Pack>>
     for (lane, mut queue) in (0u8..).zip(queues) {
         let context = context.clone();
         tasks.spawn(async move {
-            // The queue stays open till the session has failed: who finds it closed knows no reason.
+            // The queue must stay open until the session has failed: a thread that finds it closed has no reason to
+            // report.
             let Some(first) = queue.recv().await else { return };
             if let Err(error) = send_lane(&context, lane, first, &mut queue).await {
                 context.silence.reason_told(LAST_FRAMES).await;
@@ -54,7 +55,7 @@ pub(super) async fn carry_in(
     queues: Vec<mpsc::Sender<Pack>>,
     tasks: &mut JoinSet<()>,
 ) {
-    // Before the first bytes come: what the path was seen to need is told with the first frames.
+    // The lane is expected already here, because the window that it needs is told with the first frames.
     let _expected = window.lane();
     let mut queues: Vec<_> = queues.into_iter().map(Some).collect();
     while let Some(ArrivedLane { lane, recv }) = route.from.recv().await {
@@ -77,8 +78,8 @@ pub(super) async fn carry_in(
     }
 }
 
-/// A lane's stream. When the run fails it is reset: what QUIC does by itself is to end it wherever it is, which a
-/// receiver takes for a pack or a file without its end.
+/// A lane's stream. When the run fails it must be reset: by itself QUIC would end it wherever it is, and the receiver
+/// would take that for a truncated pack or file.
 struct LaneStream<'a> {
     send: quinn::SendStream,
     session: &'a Session,
@@ -92,7 +93,8 @@ impl Drop for LaneStream<'_> {
     }
 }
 
-/// Carries packs to the peer, from the first one on. What it returns waits until the peer's side has all of them.
+/// Carries packs to the peer, from the first one on. The future that it returns waits until the peer has received all
+/// of them.
 pub(super) async fn send_lane(
     context: &LaneContext,
     lane: u8,
@@ -143,7 +145,7 @@ pub(super) async fn receive_lane(
     session: &Session,
 ) -> Result<()> {
     let mut head = Vec::with_capacity(PACK_HEADER_BYTES);
-    // What finds no room stays with QUIC, where the peer's window counts it.
+    // Packs without room in the queue stay with QUIC, where the peer's window counts them.
     while let Some(room) = room(queue, &mut window).await {
         head.clear();
         if !read_bytes(&mut recv, &mut head, PACK_HEADER_BYTES, true).await? {
@@ -163,7 +165,7 @@ pub(super) async fn receive_lane(
     Ok(())
 }
 
-/// Waits for room in a lane's queue; nothing when nobody reads it any more.
+/// Waits for room in a lane's queue; none when its reader is gone.
 async fn room<'a>(queue: &'a mpsc::Sender<Pack>, window: &mut LaneWindow) -> Option<mpsc::Permit<'a, Pack>> {
     if let Ok(room) = queue.try_reserve() {
         return Some(room);
@@ -177,7 +179,7 @@ async fn room<'a>(queue: &'a mpsc::Sender<Pack>, window: &mut LaneWindow) -> Opt
     room.ok()
 }
 
-/// Reads exactly `count` bytes; says false when the stream ended before the first and may.
+/// Reads exactly `count` bytes. Gives false when the stream ended before the first of them, and `may_end`.
 async fn read_bytes(recv: &mut quinn::RecvStream, into: &mut Vec<u8>, count: usize, may_end: bool) -> Result<bool> {
     while into.len() < count {
         match recv.read_chunk(count - into.len(), true).await.map_err(|error| read_error(&error))? {

@@ -48,8 +48,7 @@ pub(crate) struct QuicConnection {
 }
 
 impl QuicConnection {
-    /// Puts an authorized connection to use: opens its window, and accepts its data streams on the runtime that this is
-    /// called on.
+    /// Begins to use an authorized connection: opens its window, and accepts its data streams on the calling runtime.
     pub(super) fn start(connection: quinn::Connection, principal: Principal, windows: &WindowBudget) -> Arc<Self> {
         let router = Arc::<Router>::default();
         let window = windows.open(&connection);
@@ -67,7 +66,7 @@ impl QuicConnection {
         connection_error(&self.connection.closed().await)
     }
 
-    /// A number that both ends of this connection have and nobody else, which is never 0.
+    /// A number of this connection that both ends can derive and nobody else. It is never 0.
     pub(super) fn number(&self) -> u32 {
         let mut bytes = [0; 4];
         let _ = self.connection.export_keying_material(&mut bytes, NUMBER_LABEL, b"");
@@ -84,12 +83,12 @@ impl QuicConnection {
         close_sent(&self.connection).await;
     }
 
-    /// Where the data lanes of a session come in that goes on over something else.
+    /// The place where data lanes arrive of a session whose control lane is on another transport.
     pub(super) fn lanes_of(&self, session: u64) -> Route {
         self.router.register(session)
     }
 
-    /// Carries the rest of a lane to the peer, from this pack on. Ends only with what keeps it from arriving.
+    /// Carries the rest of a lane to the peer, from this pack on. Ends only with the error that keeps it from arriving.
     pub(super) async fn carry_on(&self, lane: OwnLane<'_>, first: Pack, queue: &mut mpsc::Receiver<Pack>) -> Error {
         let OwnLane { session, number, lane, wire } = lane;
         let silence = Arc::new(Silence::new(self.connection.clone()));
@@ -103,7 +102,8 @@ impl QuicConnection {
         let sent = send_lane(&context, lane, first, queue).await;
         let error = match sent {
             Err(error) => error,
-            // What is still on its way is lost with the connection, which no control lane tells here.
+            // Packs on their way are lost with the connection. Here no control lane would tell, so this waits for their
+            // arrival.
             Ok(arrived) => match arrived.await {
                 Ok(_) => std::future::pending().await,
                 Err(_) => self.ended().await,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-/// Data streams that are kept for sessions which are about to begin.
+/// Data streams that are kept for sessions that have not begun yet.
 const STRAY_LANES_MAX: usize = 64;
 
-/// What a data stream begins with: the session's number, and the lane's.
+/// The length of a data stream's header: the session's number, and the lane's.
 pub(super) const LANE_HEADER_BYTES: usize = 9;
 
 /// How long a data stream may take to say whose it is.
@@ -26,7 +26,7 @@ pub(in crate::net) struct ArrivedLane {
 struct Routes {
     sessions: HashMap<u64, mpsc::UnboundedSender<ArrivedLane>>,
     strays: HashMap<u64, Vec<ArrivedLane>>,
-    /// The sessions that ended last. What comes of them late is let go: kept, it would use up the window for good.
+    /// The sessions that ended last. Their late streams are dropped: kept ones would use up the window for good.
     ended: VecDeque<u64>,
 }
 
@@ -63,7 +63,7 @@ impl Router {
         }
     }
 
-    /// The place of a session that begins. What came for it before is there already.
+    /// Registers a session that begins. Streams that came for it before are handed to it.
     pub(super) fn register(self: &Arc<Self>, session: u64) -> Route {
         let (to, from) = mpsc::unbounded_channel();
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);

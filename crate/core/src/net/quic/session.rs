@@ -28,7 +28,7 @@ pub(super) enum End {
     Acceptor,
 }
 
-/// A session's lanes. The initiator's control stream is opened by the first words.
+/// A session's lanes. The initiator's control stream is opened by its first frames.
 pub(super) struct QuicLanes {
     end: End,
     connection: quinn::Connection,
@@ -62,7 +62,7 @@ impl QuicLanes {
         self.streams.as_mut().ok_or_else(|| Error::internal("a control lane that was opened and is not there"))
     }
 
-    /// Runs until the engine is done and everything it said is on its way.
+    /// Runs until the engine has finished and all its frames are on their way.
     async fn run(mut self, session: Arc<Session>, control: TransportControl, timeout: Duration) {
         if let Err(error) = self.streams().await {
             session.fail(error);
@@ -83,7 +83,7 @@ impl QuicLanes {
         let (frames, urgent) = (control.frames.clone(), control.urgent_sender());
         let silence = Arc::new(Silence::new(connection.clone()));
         let sends_content = !outgoing.is_empty();
-        // Lists and questions overtake content, so that nobody waits for what is behind it.
+        // Listings and questions overtake content, or their reader would wait for all content before them.
         let _ = send.set_priority(1);
         let mut out = ControlOut::new(send, control, &wire, profiler.as_deref());
         {
@@ -105,7 +105,7 @@ impl QuicLanes {
                 error = watch_work(&session, &peer_work, timeout, urgent.clone()) => {
                     session.fail(silence.explain(error));
                 }
-                // A server does not go to look for its clients: they are behind NAT.
+                // A server cannot probe its clients, which are behind NAT.
                 error = silence.watch(&session, urgent), if end == End::Initiator => {
                     session.fail(error.clone());
                     close_with(&connection, &error);
@@ -113,10 +113,10 @@ impl QuicLanes {
             }
         }
         let error = session.error();
-        // From here on nobody finds the session among those that are alive.
+        // From here on the session is no longer found among those that are alive.
         drop(session);
         out.close(error.as_ref(), sends_content).await;
-        // The peer's stream is let go only now: a stop would otherwise overtake the reason.
+        // The peer's stream is dropped only now: its stop would overtake the reason.
         if end == End::Acceptor && error.is_none() {
             take_the_rest(&mut recv, &wire).await;
         }
@@ -126,8 +126,8 @@ impl QuicLanes {
     }
 }
 
-/// Sends what the engine says. Ends only when that cannot be said: whether all is well is known when the engine, which has no
-/// more to say, has ended the session.
+/// Sends the engine's frames. Ends only with an error: the end of the frames says nothing, and the engine ends the
+/// session itself.
 async fn say_all(out: &mut ControlOut<'_, quinn::SendStream>, silence: &Silence) -> Error {
     match out.send_all().await {
         Ok(()) => std::future::pending().await,
@@ -192,7 +192,7 @@ async fn carry_lanes(
     std::future::pending::<()>().await;
 }
 
-/// What a profile tells of the transport: the connection's own counters since the session began, and the session's.
+/// The transport's figures for a profile: the connection's own counters since the session began, and the session's.
 fn transport_figures(
     connection: quinn::Connection,
     window: Window,

@@ -15,8 +15,8 @@ use crate::net::reachable::refused;
 /// How often it is looked whether something came.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// After so long without a word the peer is made to say something. One that has restarted says that it does not know the
-/// connection.
+/// How long the peer may be silent before it is made to answer. One that has restarted answers that it does not know
+/// the connection.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
 /// After so long its machine is asked as well.
@@ -25,7 +25,8 @@ const PROBE_AFTER: Duration = Duration::from_millis(1500);
 /// How long that may take.
 const PROBE_TAKES: Duration = Duration::from_secs(1);
 
-/// Times that a machine has to say that nobody is there. Once may be a forgery, or a server that is being replaced.
+/// How often the peer's machine must say that nothing listens. One report may be forged, or come while the server is
+/// replaced.
 const REFUSED_TIMES: u32 = 2;
 
 /// When the peer was heard last.
@@ -50,7 +51,7 @@ impl Silence {
         heard.1.elapsed()
     }
 
-    /// Ends when the peer's machine says that nobody listens there any more, and while nothing else comes from it.
+    /// Ends when the peer's machine says that nothing listens there any more, and nothing else comes from it.
     pub(super) async fn watch(&self, session: &Session, urgent: UrgentSender) -> Error {
         let (mut ask_at, mut refusals) = (ASK_AFTER, 0);
         loop {
@@ -61,11 +62,11 @@ impl Silence {
                 continue;
             }
             if silent >= ask_at {
-                // Ever rarer: each packet to nobody costs a report that the probe below waits for.
+                // Questions become ever rarer, because each of them causes a report that the probe below would miss.
                 ask_at = silent * 2;
                 urgent.send(&Frame::Heartbeat(session.work()));
             }
-            // No answer says nothing: a system sends such reports to one address once a second.
+            // No report proves nothing: a system sends such reports to one address only once a second.
             if silent >= PROBE_AFTER && refuses(self.connection.remote_address()).await {
                 refusals += 1;
             }
@@ -79,7 +80,7 @@ impl Silence {
         }
     }
 
-    /// Says of a run that has timed out, or of a connection, that it was the peer that was silent, and for how long.
+    /// Adds to the timeout of a run or a connection that the peer was silent, and for how long.
     pub(super) fn explain(&self, error: Error) -> Error {
         let silent = self.look();
         if error.kind() != ErrorKind::Timeout || silent < ASK_AFTER {
@@ -89,8 +90,7 @@ impl Silence {
         Error::new(ErrorKind::Timeout, message).because(error)
     }
 
-    /// Waits for the reason that the peer may have to tell on another stream. Of a connection that has gone without a word
-    /// there is none.
+    /// Waits for the reason that the peer may tell on another stream. A connection that was lost has none.
     pub(super) async fn reason_told(&self, within: Duration) {
         use quinn::ConnectionError::{Reset, TimedOut};
         let gone = tokio::time::timeout(within, self.connection.closed()).await;

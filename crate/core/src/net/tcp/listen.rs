@@ -21,10 +21,10 @@ use crate::transport::{Connection as _, Principal};
 use crate::trust::{PublicKey, certificate_key, certificate_name};
 use crate::{Error, Result};
 
-/// Connections that the system has made and nobody has taken yet.
+/// Connections that the system has made and the server has not accepted yet.
 const BACKLOG: i32 = 1024;
 
-/// How long nothing is accepted when the system has nothing to accept with, such as descriptors.
+/// How long nothing is accepted when the system has run out of something, such as descriptors.
 const SHORT_OF: Duration = Duration::from_millis(100);
 
 /// A listening port. Clones share it.
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Acceptor {
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = unbound(address, Type::STREAM, Protocol::TCP)?;
-    // What the process before had open may still be on its way out.
+    // Connections of the server's previous process may still be closing at this port.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -125,7 +125,7 @@ pub(crate) struct Accepted {
     pub(in crate::net) key: Option<PublicKey>,
     pub(in crate::net) joins: bool,
     idle_timeout: Duration,
-    /// Its place among the handshakes, until it is let in or gone.
+    /// The client's place among the handshakes, until it is let in or gone.
     pass: Pass,
 }
 
@@ -142,7 +142,7 @@ impl Accepted {
         PipeConnection::over_tls(stream, peer, principal, remote.to_string(), idle_timeout, windows.clone())
     }
 
-    /// Ends the connection of a client that may do nothing, and tells it why.
+    /// Closes the connection of a client that is not allowed anything, and tells it why.
     pub(in crate::net) fn refuse(self, error: &Error) {
         let Self { stream, remote, principal, idle_timeout, pass, .. } = self;
         let peer = TlsPeer::Refused(pass);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::float;
 
-/// Batches that are remembered. A longer list is thinned out: a sample from it begins a little earlier.
+/// The most batches that are remembered. A longer list is thinned out: a sample from it begins a little earlier.
 const BATCHES_MAX: usize = 1024;
 
 /// What was known when a batch left.
@@ -51,7 +51,7 @@ pub(super) struct Deliveries {
     first_sent: Duration,
     lost: u64,
     in_flight: u64,
-    /// Samples are limited by the application until so many bytes are delivered.
+    /// Samples are limited by the application until so many bytes were delivered.
     app_limited_until: u64,
     acked: u64,
     newest: Option<Duration>,
@@ -153,7 +153,8 @@ impl Deliveries {
         let delivered = self.delivered - batch.delivered;
         let interval = sent.saturating_sub(batch.first_sent).max(now.saturating_sub(batch.delivered_at));
         self.first_sent = self.first_sent.max(sent);
-        // What comes in less than a round trip was held back on the way and let go at once.
+        // Bytes that arrive in less than a round trip were held back on the way and released at once, so they show no
+        // rate.
         let covers = !interval.is_zero() && interval >= min_rtt.unwrap_or_default();
         Some(Sample {
             acked,

@@ -19,11 +19,11 @@ use deliveries::{Deliveries, Sample};
 use filter::MaxFilter;
 use probe::{Cycle, ProbeRtt};
 
-/// What may be under way until the path is full, in multiples of what it was seen to hold: enough for twice as much in each
-/// round.
+/// The bytes in flight until the path is full, in multiples of those that it was seen to hold: enough to double them in
+/// each round.
 const STARTUP_GAIN: f64 = 2.77;
 
-/// What may be under way, in multiples of what the path holds.
+/// The bytes that may be in flight, in multiples of those that the path holds.
 const WINDOW_GAIN: f64 = 2.0;
 const PROBE_UP_WINDOW_GAIN: f64 = 2.25;
 
@@ -31,7 +31,7 @@ const PROBE_UP_WINDOW_GAIN: f64 = 2.25;
 const FULL_GROWTH: f64 = 1.25;
 const FULL_ROUNDS: u32 = 3;
 
-/// Losses that are too many, as a part of what was under way, where there is a queue and where there is none.
+/// The part of the bytes in flight that is too much to lose, where there is a queue and where there is none.
 const LOSS_WITH_QUEUE: f64 = 0.02;
 const LOSS_ALONE: f64 = 0.13;
 
@@ -44,13 +44,13 @@ const FIRST_WINDOW_MOST: f64 = 1_572_864.0;
 /// What is left of a bound after too much was lost.
 const BETA: f64 = 0.7;
 
-/// What is left free for others below the most that was seen to be too much.
+/// The part of the bytes in flight that proved too many which is used until the next probe, so that others find room.
 const HEADROOM: f64 = 0.85;
 
-/// On a shorter path it is scheduling and not distance that takes the time.
+/// On a path with a shorter round trip, scheduling takes the time and not distance.
 const SHORTEST_ROUND_TRIP: Duration = Duration::from_millis(2);
 
-/// The shortest round trip is looked for anew when it was not seen for so long.
+/// How long a shortest round trip counts before it is looked for anew.
 const MIN_RTT_LASTS: Duration = Duration::from_secs(10);
 
 /// Packets that may always be under way.
@@ -71,7 +71,7 @@ fn whole(bytes: f64) -> u64 {
 pub(super) struct Beginning {
     /// The first window, in bytes.
     pub(super) window: u64,
-    /// Bytes a second that any path carries: with the first round trip that is seen, the window is as large as that takes.
+    /// A rate in bytes per second that every path carries: the first window is this rate times the first round trip.
     pub(super) rate: f64,
     /// The size of packets, in bytes.
     pub(super) mtu: u64,
@@ -86,7 +86,7 @@ enum State {
     Startup,
     /// Letting the queue go that this made.
     Drain,
-    /// Using what the path has, and looking for more now and then.
+    /// Uses what the path has, and looks for more now and then.
     ProbeBw(Cycle),
     /// Using little, to see the round trip without a queue.
     ProbeRtt,
@@ -96,7 +96,7 @@ enum State {
 #[derive(Clone, Debug)]
 struct Model {
     max_rate: MaxFilter,
-    /// The most that may be used until the next probe, after too much was lost.
+    /// The highest rate that may be used until the next probe, after too much was lost.
     rate_low: f64,
     in_flight_low: f64,
     /// The most under way that was not too much.
@@ -105,7 +105,7 @@ struct Model {
     min_rtt_at: Duration,
     /// The round trip as it is now.
     rtt: Duration,
-    /// Acknowledgements that come in bursts need so much more under way.
+    /// More bytes that must be in flight because acknowledgements come in bursts.
     burst: MaxFilter,
     burst_since: Duration,
     burst_bytes: u64,
@@ -114,7 +114,7 @@ struct Model {
 /// What a round trip has brought.
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
-    /// It ends with the first packet that was sent when so much was delivered.
+    /// The round ends with the first packet that was sent when so much was delivered.
     ends_at: u64,
     count: u64,
     delivered_before: u64,
@@ -134,7 +134,7 @@ pub(super) struct Bbr {
     round: Round,
     probing: probe::Probing,
     probe_rtt: ProbeRtt,
-    /// The rate at which the path was seen to be no fuller, and the rounds since.
+    /// The rate that last showed that the path was not full yet, and the rounds since then.
     full_rate: f64,
     full_rounds: u32,
     is_full: bool,
@@ -176,7 +176,7 @@ impl Bbr {
     /// Packets have left together.
     pub(super) fn on_sent(&mut self, now: Duration, bytes: u64) {
         if self.deliveries.on_sent(now, bytes) {
-            // What the shortest round trip is has not been forgotten over a pause.
+            // The shortest round trip is still known after a pause.
             self.model.burst_since = now;
             self.model.burst_bytes = 0;
             if self.state != State::ProbeRtt {
@@ -190,7 +190,7 @@ impl Bbr {
         self.deliveries.on_acked(sent, bytes);
     }
 
-    /// All packets of a batch of acknowledgements have been told; so much is under way now.
+    /// Ends a batch of acknowledgements. `in_flight` bytes are under way now.
     pub(super) fn on_acks_end(&mut self, now: Duration, in_flight: u64, app_limited: bool) {
         let sample = self.deliveries.end(now, in_flight, app_limited, self.model.min_rtt);
         let Some(sample) = sample else { return };
@@ -237,8 +237,8 @@ impl Bbr {
         };
     }
 
-    /// Packets are lost, the newest of which left at `sent`. After a silence of several round trips nothing of what is
-    /// known of the window holds.
+    /// Packets are lost, the newest of which left at `sent`. After a silence of several round trips, the known window
+    /// no longer holds.
     pub(super) fn on_lost(&mut self, now: Duration, sent: Duration, bytes: u64, after_silence: bool) {
         self.deliveries.on_lost(bytes);
         if after_silence {
@@ -263,8 +263,8 @@ impl Bbr {
         self.beginning.window
     }
 
-    /// The bytes that may be under way. The transport spreads them over a round trip, so this is the rate as well: at the
-    /// rate of the path the queue stays as it is, above it grows, and below it goes.
+    /// The bytes that may be under way. The transport spreads them over a round trip, so this is the rate as well: at
+    /// the path's rate the queue stays as it is, above it the queue grows, below it shrinks.
     pub(super) fn window(&self) -> u64 {
         let least = self.least_window();
         let Some(rate) = self.rate().filter(|_| self.is_full) else { return whole(self.window.max(least)) };
@@ -274,7 +274,7 @@ impl Bbr {
             State::Startup => f64::INFINITY,
             State::Drain => self.model.holds(1.0),
             State::ProbeBw(Cycle::Down) => Cycle::Down.gain() * rate * rtt,
-            // With the slack on top of a queue, that would be in the next round trip, and so grow for ever.
+            // The slack must not be added to a queue: it would be part of the next round trip, and so grow for ever.
             State::ProbeBw(cycle) => cycle.gain() * (rate * rtt).max(self.model.holds(1.0) + slack),
             State::ProbeRtt => self.model.holds(ProbeRtt::GAIN),
         };
@@ -353,7 +353,8 @@ impl Bbr {
         if self.is_full {
             self.window = (self.window + acked).min(most);
         } else if self.window < most || float(self.deliveries.delivered()) <= self.first_window {
-            // The samples of the first window count the wait for its first answer too, and so see half of the path at most.
+            // Samples of the first window include the wait for its first answer, so they show at most half of the
+            // path's rate.
             self.window += acked;
         }
         self.window = self.window.min(self.bound()).max(self.least_window());
@@ -389,7 +390,7 @@ impl Model {
         self.rate() * rtt.as_secs_f64() * gain
     }
 
-    /// Says whether the shortest round trip has not been seen for long.
+    /// Notes a round trip. Says whether the shortest one has not been seen for long.
     fn see_rtt(&mut self, now: Duration, rtt: Duration, after_pause: bool) -> bool {
         self.rtt = if self.rtt.is_zero() { rtt } else { (self.rtt * 7 + rtt) / 8 };
         let expired = now > self.min_rtt_at + MIN_RTT_LASTS;

@@ -5,17 +5,17 @@ use std::time::Duration;
 use super::deliveries::Sample;
 use super::{Bbr, HEADROOM, LEAST_PACKETS, State, float, grown};
 
-/// The time between two probes: from two to three seconds, so that flows do not keep step.
+/// The shortest time between two probes. It varies up to three seconds, so that flows do not keep step.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 
-/// On a short path as often as a flow of TCP would have found as much: rounds between two probes.
+/// Rounds between two probes on a short path: as often as a TCP flow would have found as much room.
 const PROBE_ROUNDS: u64 = 63;
 
-/// Rounds that a probe takes at least: what it sends is answered in the second one.
+/// The least rounds of a probe: the bytes that it sends are answered in the second one.
 const PROBE_UP_ROUNDS: u64 = 3;
 const PROBE_UP_ROUNDS_BOUNDED: u64 = 4;
 
-/// How long little is used, so that flows that share a queue meet there.
+/// How long the flow uses little, so that flows that share a queue do so at the same time.
 const PROBE_RTT_TAKES: Duration = Duration::from_millis(200);
 
 /// A phase of using a path and probing for more.
@@ -25,7 +25,7 @@ pub(super) enum Cycle {
     Down,
     /// As much as the path delivers.
     Cruise,
-    /// The same for a round, without what losses have bounded: the way is full when the probe begins.
+    /// The same for a round, without the bounds that losses set: the path must be full when the probe begins.
     Refill,
     /// More, until the path shows that it has no more.
     Up,
@@ -50,7 +50,7 @@ pub(super) struct Probing {
     wait: Duration,
     /// Losses are those of the probe still.
     judges: bool,
-    /// The rates of a probe are being seen: with them a period of the rate's filter ends.
+    /// Samples of a probe are arriving: with them a period of the rate's filter ends.
     advances: bool,
     up_rounds: u32,
     random: u64,
@@ -74,7 +74,7 @@ impl Probing {
         self.judges && matches!(state, State::ProbeBw(_))
     }
 
-    /// Whether what is lost now lowers what is used until the next probe.
+    /// Whether a loss now lowers the rate until the next probe.
     pub(super) fn adapts_to_loss(&self, state: State) -> bool {
         !self.judges && !matches!(state, State::Startup | State::ProbeBw(Cycle::Refill | Cycle::Up))
     }
@@ -91,7 +91,7 @@ impl Probing {
 /// The search for the shortest round trip.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ProbeRtt {
-    /// Nothing was under way before the packets that are acknowledged now.
+    /// Nothing was in flight before the packets that are acknowledged now.
     pub(super) idle: bool,
     ends_at: Option<Duration>,
     least: Option<Duration>,
@@ -160,8 +160,8 @@ impl Bbr {
         }
     }
 
-    /// A probe that nothing is lost of raises what losses have bounded, each round by twice as much. Says whether that is
-    /// what holds it.
+    /// A probe without loss raises the bounds that losses have set, each round by twice as much. Says whether a bound
+    /// limits the probe.
     fn raise_bound(&mut self, sample: &Sample, in_flight: f64, round_ends: bool) -> bool {
         if round_ends {
             self.probing.up_rounds = (self.probing.up_rounds + 1).min(30);
@@ -190,7 +190,7 @@ impl Bbr {
         now > self.probing.since + self.probing.wait || self.probing.rounds >= rounds
     }
 
-    /// Looks for the shortest round trip when it was not seen for long.
+    /// Looks for the shortest round trip if it was not seen for long.
     pub(super) fn look_at_round_trip(&mut self, now: Duration, expired: bool, sample: &Sample, round_ends: bool) {
         if expired && self.state != State::ProbeRtt && self.is_full {
             self.state = State::ProbeRtt;
