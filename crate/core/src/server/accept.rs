@@ -21,7 +21,7 @@ use crate::net::{Arriving, Listener};
 use crate::transport::{Connection, SessionLanes, Transport, WireCounters, encoded};
 use crate::trust::{PublicKey, Refresh, Scope};
 
-/// Control streams of clients that have not said yet what they want are given so long.
+/// How long a control stream may be open before its client says what it wants.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A request of several frames is given so long as a whole.
@@ -49,7 +49,7 @@ pub(super) async fn accept_connections(shared: Arc<Shared>, listener: Listener) 
     }
 }
 
-/// Closes the connections of keys that are no longer authorized, and shows the key that the server has by now.
+/// Closes the connections of keys that are no longer authorized, and shows the server's present key.
 pub(super) async fn watch_keys(shared: Arc<Shared>, listener: Listener) {
     while !shared.registry.is_closing() {
         tokio::time::sleep(KEYS_REFRESH).await;
@@ -57,7 +57,7 @@ pub(super) async fn watch_keys(shared: Arc<Shared>, listener: Listener) {
             own_key.look(&shared, &listener, false);
         }
         refresh_keys(&shared);
-        // Also when nothing has changed: the time of a key may be over.
+        // Keys are looked at even if the file has not changed, because the time of a key may be over.
         end_revoked(&shared);
     }
 }
@@ -130,7 +130,8 @@ async fn serve_handshake(shared: Arc<Shared>, handshake: Arriving) {
     let stranger = Stranger { key: None, address: handshake.remote(), transport: handshake.transport() };
     let accepted = match handshake.finish().await {
         Ok(accepted) => accepted,
-        // Who went by himself was not refused: he looked whether the port is open, or another transport was faster.
+        // A client that closed the connection itself was not refused: it only looked whether the port is open, or
+        // another transport was faster.
         Err(error) if error.kind() == ErrorKind::Closed => return,
         Err(error) => return shared.stranger_refused(stranger, None, &error),
     };
@@ -168,7 +169,7 @@ impl ConnectedClient {
     }
 }
 
-/// Serves the sessions of a connection until it is over; `from` is where it came from over a network.
+/// Serves the sessions of a connection until it is over; `from` is its address, if it came over a network.
 pub(super) async fn serve_connection(
     shared: Arc<Shared>,
     connection: Arc<dyn Connection>,
@@ -246,7 +247,7 @@ async fn serve_session(shared: Arc<Shared>, client: Arc<ConnectedClient>, mut la
     }
 }
 
-/// Whether an error tells what is there, to somebody who may know, or that he has gone.
+/// Whether an error only tells the state of a path to a client that may know it, or that the client has gone.
 fn is_an_answer(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Io)
         || (error.kind() == ErrorKind::Closed && error.side() == Side::Remote)

@@ -24,7 +24,8 @@ impl Part<'_> {
 }
 
 impl Answer<'_> {
-    /// The room that the key has left, when it has a quota. What it has stored is all that its prefixes hold, in every root.
+    /// The room that the key has left, when it has a quota. Its account counts everything below its prefixes, in every
+    /// root.
     pub(super) fn quota(&self, request: &Request, prepared: &Prepared) -> Result<Option<Quota>> {
         let scope = &self.client.scope;
         let limits = (scope.quota_bytes, scope.quota_entries);
@@ -49,13 +50,13 @@ impl Answer<'_> {
         Quota::begin(account, &scope.name, limits, everything, || part.held(goes_on), self.session).map(Some)
     }
 
-    /// A run has ended, well or not: what it has left counts for those of its key that go on.
+    /// Settles the account after a run, whether it succeeded or not: what it has left counts for other runs of the key.
     pub(super) fn settle(&self, request: &Request, prepared: &Prepared, quota: &Quota) {
         if self.shared.registry.accounts.ends(self.client.key(), quota.account()) {
             return;
         }
         let now = self.part(request, prepared).and_then(|part| part.held(|| Ok(())));
-        // Where nobody can look, all may be there that was to be made.
+        // If the tree cannot be counted, the run counts as having made everything that it was about to make.
         if let Ok(now) = now {
             quota.settle(now, request.backup || request.keep_previous || request.partial_dir.starts_with(b"/"));
         }
@@ -66,7 +67,7 @@ impl Answer<'_> {
         Ok(Part { top, name: prepared.destination.file_name.as_deref() })
     }
 
-    /// All directories that the key has a part in, none within another one.
+    /// All directories that the key's prefixes cover, none of them within another one.
     fn tops(&self) -> Result<Vec<(Root, Vec<u8>)>> {
         let roots = &self.client.scope.roots;
         let named = roots.iter().map(|(root, prefix)| (root.as_str(), prefix.join(&b'/')));
@@ -83,7 +84,8 @@ impl Answer<'_> {
         tops.sort_by(|(_, a), (_, b)| a.cmp(b));
         let mut apart: Vec<(Root, Vec<u8>)> = Vec::new();
         for (top, path) in tops {
-            // Names that go on with a byte below `/` come between a directory and what is in it.
+            // In the order of names, a name that continues with a byte below `/` comes between a directory and its
+            // entries.
             if !apart.iter().any(|(_, above)| below(&path, above).is_some()) {
                 apart.push((top, path));
             }

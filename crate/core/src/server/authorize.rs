@@ -14,7 +14,7 @@ use crate::transport::Principal;
 use crate::trust::{PublicKey, Rights, Scope};
 
 impl Shared {
-    /// What is asked for, by the paths that the operator's own have where everything is served.
+    /// The opened request. Where everything is served by its own paths, they are found in the file system first.
     pub(super) fn found(&self, mut opened: Opened) -> Result<Opened> {
         if let Some(own) = &self.own {
             own.find(&mut opened)?;
@@ -50,13 +50,13 @@ impl Shared {
         }
     }
 
-    /// The scope of a key. It may have been invited or revoked a moment ago, so the file is looked at first.
+    /// The scope of a key. The file is read first, since the key may have been invited or revoked a moment ago.
     fn authorized(&self, key: &PublicKey) -> Option<Arc<Scope>> {
         refresh_keys(self);
         self.keys.find(key)
     }
 
-    /// The root of a request, when the client may know that it is there.
+    /// The root of a request, if the client may know that it exists.
     pub(super) fn root(&self, client: &ConnectedClient, name: &[u8], path: &RelPath) -> Result<&OpenRoot> {
         let outside = |what: &str| {
             Error::new(ErrorKind::Scope, format!("the key {:?} {what}", client.scope.name)).at(path.as_bytes())
@@ -66,14 +66,14 @@ impl Shared {
             return Err(outside(&format!("has no root {name:?}")));
         };
         let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
-        // What is hidden is not told apart from what is outside of the scope.
+        // A hidden path gives the same error as one outside of the scope.
         if !client.scope.covers(&name, &components) || root.hides(path) {
             return Err(outside(&format!("may not use this path of the root {name:?}")));
         }
         Ok(root)
     }
 
-    /// The root of a request, which is reached by the first of its sources, where it has several, or by its path.
+    /// The root of a request, found by the first of its sources if it has several, and else by its path.
     pub(super) fn root_of(&self, client: &ConnectedClient, request: &Request) -> Result<&OpenRoot> {
         let first = request.sources.first().map_or(&request.path, |source| &source.path);
         self.root(client, &request.root, first)
@@ -116,7 +116,7 @@ impl Shared {
         if root.read_only {
             return Err(Error::new(ErrorKind::Scope, "the root is read-only").at(request.path.as_bytes()));
         }
-        // A plan shows what is there, which takes no more than the right to change it.
+        // A plan shows the destination's entries, which takes no more than the right to change them.
         if !(rights.write || rights.append) {
             return refuse("write");
         }
@@ -127,7 +127,7 @@ impl Shared {
         if (deletes_missing || !request.missing.is_empty()) && !rights.delete {
             return refuse("delete");
         }
-        // Paths without the option that names them would also pass by a server that refuses the option.
+        // Paths without the option that names them would bypass a server that refuses the option.
         if !deletes_missing && !request.missing.is_empty() {
             return Err(Error::protocol("sources that are missing, and are not to be deleted for that").remote());
         }
@@ -142,12 +142,12 @@ impl Shared {
     }
 }
 
-/// Refuses what is not done at any root, or at one that keeps versions.
+/// Refuses requests that no root allows, or that a root that keeps versions does not.
 fn check_devices_and_trees(request: &Request, root: &OpenRoot) -> Result<()> {
     if request.write_devices && !request.inplace {
         return Err(Error::protocol("devices that are written to, and not in place").remote());
     }
-    // There the names of whole trees change, and not of what is in them.
+    // Such a run renames whole trees, and a version is kept of single entries only.
     let by_tree = request.publish || request.snapshot.keep != Keep::default();
     let message = match (by_tree, request.write_devices) {
         _ if root.versions.is_none() => return Ok(()),
@@ -183,7 +183,8 @@ fn lacks(request: &Request, rights: Rights) -> Option<&'static str> {
     if request.snapshot.keep != Keep::default() && !rights.delete {
         return Some("remove snapshots, which takes the right to delete");
     }
-    // What a file has that is appended to is told by its length and digest, and what stands somewhere by what need not travel.
+    // These options tell the client about files: the length and digest of one that is appended to, or that content is
+    // present and need not travel.
     let is_told = request.append || request.fuzzy || request.detect_renames || basis_use(request).is_some();
     (is_told && !rights.read).then_some("read")
 }

@@ -10,7 +10,8 @@ use super::session::Answer;
 use crate::engine::Session;
 use crate::error::{Error, Result};
 
-/// Answers a request that only asks for an explanation. What a file says is told to who may read it.
+/// Answers a request that only asks for an explanation. The text of a file of rules is told only to a key that may read
+/// it.
 pub(super) async fn explain(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,

@@ -19,7 +19,7 @@ use crate::trust::{Invitations, PublicKey};
 /// All that joining takes of a server.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of it, until the secret is there: who says nothing is not to keep others away.
+/// The time within it until the secret must have come: a silent client must not keep others away.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Who joins is given so long to take the answer.
@@ -40,7 +40,7 @@ const TRIES_EACH: u32 = 5;
 /// Tries of all addresses: somebody may have many of them.
 const TRIES_IN_ALL: u32 = 60;
 
-/// How often somebody has tried to join lately, and who does now.
+/// Counts recent attempts to join, and those that are under way.
 #[derive(Default)]
 pub(super) struct Tries {
     counted: Mutex<Counted>,
@@ -71,7 +71,7 @@ impl Tries {
         false
     }
 
-    /// One of the few places, and of the fewer ones of a network, while there is one.
+    /// One of the few places, of which a network may have fewer still; none when they are taken.
     fn place(&self, address: IpAddr) -> Option<Place<'_>> {
         let network = network(address);
         let mut now = lock(&self.now);
@@ -123,7 +123,7 @@ pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Arrived, stranger
         accepted.refuse(&error);
         return refused(&error);
     };
-    // Its window stays the least one, and it gets none of what clients share.
+    // The connection's window stays the least one: it gets no part of the budget that clients share.
     let connection = accepted.start(&WindowBudget::new(0));
     let joined = tokio::time::timeout(JOIN_TIMEOUT, join(shared, &*connection, key, address)).await;
     match joined.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "joining took too long").into())) {
@@ -140,7 +140,7 @@ pub(super) async fn serve_join(shared: &Arc<Shared>, accepted: Arrived, stranger
     }
 }
 
-/// Takes what the connection is for, and answers. Gives the name that the key has now.
+/// Reads what the connection is for, and answers. Gives the name that the key has from now on.
 async fn join(
     shared: &Arc<Shared>,
     connection: &dyn Connection,
@@ -191,7 +191,7 @@ async fn redeem(
     if shared.tries.is_one_too_many(address) {
         return Err(Error::new(ErrorKind::Limit, "too many tries to join; wait a minute").into());
     }
-    // Whatever it is that is wrong, a guess learns nothing from it.
+    // All refusals are the same, so that a guess learns nothing from them.
     let refused = || {
         let message = "the invitation is not valid: it was used already, has ended, or is not of this server";
         Error::new(ErrorKind::Unauthorized, message)

@@ -101,7 +101,8 @@ fn list_directory(open_root: &OpenRoot, path: &RelPath) -> Result<Vec<ListEntry>
     let listed = scan.listing.entries().iter().map(|entry| {
         let name = scan.listing.name(entry);
         let mut meta = entry.meta;
-        // The listing of a run leaves a directory's attributes to its own record.
+        // A run's listing leaves the attributes of a directory to the directory's own record, so they are looked up
+        // here.
         if entry.kind == Kind::Directory
             && let Ok(status) = directory.status(name)
         {

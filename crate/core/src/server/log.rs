@@ -15,13 +15,14 @@ use crate::negotiation::is_to_come;
 use crate::transport::Transport;
 use crate::trust::{NextKey, PublicKey};
 
-/// Events that wait for who writes them: about 300 bytes each, and their paths at most twice [`PATH_MAX`] more. Of more than these only the number is kept.
+/// The most events that wait to be written: about 300 bytes each, and their paths, at most twice [`PATH_MAX`]. Further
+/// events are only counted.
 const WAITING_MAX: usize = 16_384;
 
-/// Bytes that are kept of a path: what a client names may be far longer, and nobody reads it in a log.
+/// Bytes that are kept of a path. A client may name a far longer one, which nobody reads in a log.
 const PATH_MAX: usize = 4096;
 
-/// Refusals of strangers that are told within a second. They cost a stranger nothing, and must not fill the disk.
+/// The most refusals of strangers that are told in a second. They cost a stranger nothing, and must not fill the disk.
 const STRANGERS_PER_SECOND: u32 = 50;
 
 /// One thing that happened on a server.
@@ -69,27 +70,27 @@ pub enum Happening {
     },
     /// A client, or what it asked for, was refused.
     Refused {
-        /// What was asked for; nothing when the connection itself was refused.
+        /// The session's request; none when the connection itself was refused.
         asked: Option<Asked>,
         /// Why.
         error: Error,
     },
     /// Somebody became a client by an invitation.
     Joined,
-    /// A connection was ended because its key may do other things now, or nothing any more.
+    /// A connection was ended because the rights of its key were changed or revoked.
     Revoked,
     /// The authorized keys were read, and so many are in force.
     KeysRead(usize),
     /// They cannot be used: nobody new is let in.
     KeysUnreadable(Error),
-    /// The server shows this key from now on, and tells which one is to follow.
+    /// The server shows this key from now on, and tells its clients which one is to follow.
     KeyShown {
         /// The key.
         key: PublicKey,
         /// The one that is to follow.
         next: Option<NextKey>,
     },
-    /// What stands in the files of the server's key cannot be used: what was shown goes on.
+    /// The files of the server's key cannot be used: the server goes on with the key that it showed before.
     KeyUnusable(Error),
     /// So many events are missing here.
     Dropped(u64),
@@ -214,10 +215,10 @@ impl Begun {
         Self { asked: Asked::of_request(request), dry_run: request.dry_run, at: Instant::now() }
     }
 
-    /// The run has ended; `refused` is what it did not do in the end, everything else being done.
+    /// The run has ended; `refused` is the error of deletions that it refused after everything else was done.
     pub(super) fn ended(self, session: &Session, refused: Option<Error>) -> SessionEnd {
         let Self { asked, dry_run, at } = self;
-        // Somebody who counts first has read names, as in a run that is dry; content may have been on its way as well.
+        // A client that counts first has read names, as in a dry run; content may have been on its way as well.
         let error = session.error();
         let is_to_come = error.as_ref().is_some_and(is_to_come);
         let error = error.filter(|_| !is_to_come);
@@ -235,9 +236,9 @@ impl Begun {
     }
 }
 
-/// Who takes note of what happens: who writes a log, and a monitoring system.
+/// Takes the events of a server for its log and for a monitoring system.
 pub(super) struct ServerLog {
-    /// Events that wait for who writes them; nothing when nobody does.
+    /// Events that wait to be written; none when no log is kept.
     waiting: Option<Mutex<Waiting>>,
     metrics: Option<Metrics>,
 }
@@ -246,7 +247,7 @@ pub(super) struct ServerLog {
 struct Waiting {
     events: VecDeque<ServerEvent>,
     dropped: u64,
-    /// When the second began in which strangers were last refused, and how many of them were told of.
+    /// When the second began in which strangers were last refused, and how many refusals were told in it.
     strangers: Option<(Instant, u32)>,
 }
 
@@ -272,7 +273,7 @@ impl ServerLog {
         self.metrics.as_ref()
     }
 
-    /// Counts an event, and keeps it if there is room for it and it is `worth_telling`.
+    /// Counts an event, and keeps it if there is room and it is `worth_telling`.
     fn add(&self, mut event: ServerEvent, worth_telling: impl FnOnce(&mut Waiting) -> bool) {
         if let Some(metrics) = &self.metrics {
             metrics.count(&event);

@@ -59,7 +59,7 @@ pub struct ServerOptions {
     pub listen: String,
     /// Its key.
     pub identity: Identity,
-    /// The file of its key, where that is one which may be changed: it counts, and not `identity`.
+    /// The file of a key that may be changed while the server runs. It then counts instead of `identity`.
     pub key_file: Option<PathBuf>,
     /// What it serves.
     pub roots: Vec<ServedRoot>,
@@ -101,7 +101,7 @@ struct Totals {
     sessions_failed: AtomicU64,
     /// Sessions that wait for another one's destination.
     lock_waits: AtomicU64,
-    /// Of all streams since the start, those of sessions under way included.
+    /// Counters of all streams since the start, including those of sessions under way.
     wire: Arc<WireCounters>,
 }
 
@@ -116,7 +116,7 @@ struct Shared {
     registry: Arc<Registry>,
     totals: Totals,
     runtime_clock: Arc<RuntimeClock>,
-    /// Everything that this process may use is served, by its own paths.
+    /// Set when everything that this process may use is served, by its own paths.
     own: Option<Own>,
     /// Mount points of sources are remembered for their next run, in the state directory of this account.
     remembers: bool,
@@ -286,7 +286,7 @@ impl Server {
         read_keys(&self.shared);
     }
 
-    /// Accepts nothing new, lets runs finish for as long as `grace`, ends those that are left, and stops.
+    /// Accepts no new session, lets runs finish for as long as `grace`, ends the others, and stops.
     pub async fn close(&self, grace: Duration) {
         let shared = Arc::clone(&self.shared);
         let listener = self.listener.clone();
@@ -337,7 +337,7 @@ fn shutting_down() -> Error {
     Error::new(ErrorKind::Closed, "the server is shutting down")
 }
 
-/// The authorized keys; refused when nobody at all would be let in.
+/// The authorized keys. Refused when they would let nobody in.
 fn open_keys(options: &ServerOptions) -> Result<AuthorizedKeys> {
     let served = options.roots.iter().map(|root| root.name.clone()).collect();
     let keys = AuthorizedKeys::new(&options.authorized_keys, options.authorized_keys_path.as_deref(), Some(served))?;
@@ -350,8 +350,8 @@ fn open_keys(options: &ServerOptions) -> Result<AuthorizedKeys> {
     ))
 }
 
-/// Threads of the transport: one for two cores. The readers and writers of the runs need the others; with one for each
-/// core, what arrives is passed from core to core, see ADR 0008.
+/// Threads of the transport: one for two cores. The readers and writers of the runs need the other cores; with one
+/// thread for each core, packets would be passed from core to core, see ADR 0008.
 fn transport_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }

@@ -89,7 +89,7 @@ impl Own {
     }
 }
 
-/// The directory that the symlink at `path` leads to; where it leads to none, what it names.
+/// The directory to which the symlink at `path` leads, or would lead if it existed.
 pub(super) fn led_to(path: &RelPath, target: &[u8]) -> Result<RelPath> {
     let above = path.split_last().map(|(parent, _)| parent).unwrap_or_default();
     match target {

@@ -17,7 +17,8 @@ pub(super) struct OwnKey {
 }
 
 struct Seen {
-    /// Nothing when what was found could not be used: it may have been a passing error.
+    /// The files as they were when they were read; none when they could not be used, which may have been a passing
+    /// error.
     stamp: Option<Stamp>,
     /// What was told of that.
     told: Option<String>,
@@ -34,7 +35,7 @@ impl OwnKey {
         Ok((Self { path, seen: Mutex::new(seen) }, identity))
     }
 
-    /// Shows what is to be shown now, when that is something else. Where the files look as they did, they are read when `is_asked`.
+    /// Shows the key of the files, if it is another one. Files that look unchanged are read only when `is_asked`.
     pub(super) fn look(&self, shared: &Shared, listener: &Listener, is_asked: bool) {
         let stamp = ServerKey::stamp(&self.path);
         let mut seen = lock(&self.seen);
@@ -51,7 +52,7 @@ impl OwnKey {
                 }
                 *seen = Seen { stamp: Some(stamp), told: None, key, next };
             }
-            // What was shown goes on being shown, and the next look tries again.
+            // The old key is still shown, and the next look tries again.
             Err(error) => {
                 seen.stamp = None;
                 let text = error.to_string();

@@ -32,7 +32,7 @@ impl<T> PerKey<T> {
         lock(&self.0).values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whether nobody else holds this value. Who asks from now on gets a new one then.
+    /// Whether only the caller holds this value. If so it is given up, and a later caller gets a new one.
     pub(super) fn ends(&self, key: Option<PublicKey>, value: &Arc<T>) -> bool {
         let mut values = lock(&self.0);
         let is_last = Arc::strong_count(value) == 1;

@@ -92,7 +92,7 @@ impl LogWriter {
         let (server, note, over) = (Arc::clone(server), Arc::clone(note), Arc::clone(&is_over));
         let writing = move || {
             loop {
-                // Looked at first, so that what happened before the end is taken after it.
+                // The end is read first, so that events from before it are still taken after it.
                 let is_last = over.load(Ordering::SeqCst);
                 for event in server.take_events() {
                     note(&Noted::Happened(&event));
@@ -116,7 +116,7 @@ impl LogWriter {
     }
 }
 
-/// A manager that cannot be told is not what a server fails for.
+/// A server must not fail because its manager cannot be told.
 fn tell(state: &str) {
     if let Some(socket) = std::env::var("NOTIFY_SOCKET").ok().filter(|socket| !socket.is_empty()) {
         let _ = notify_manager(&socket, state);

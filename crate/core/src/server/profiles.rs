@@ -16,7 +16,7 @@ pub struct SessionProfile {
 /// What a server that profiles its sessions has to tell.
 #[derive(Clone, Debug, Default)]
 pub struct ServerProfiles {
-    /// Sessions that have ended since this was last asked for: the last [`PROFILES_KEPT`].
+    /// Sessions that have ended since the last call, at most [`PROFILES_KEPT`] of them.
     pub ended: Vec<SessionProfile>,
     /// How many more there were.
     pub dropped: u64,
@@ -24,7 +24,7 @@ pub struct ServerProfiles {
     pub figures: Vec<u64>,
 }
 
-/// Profiles of sessions that are kept for whoever asks: about 20 KB each.
+/// The most profiles of sessions that are kept for a later call: about 20 KB each.
 pub const PROFILES_KEPT: usize = 64;
 
 impl ServerProfiles {

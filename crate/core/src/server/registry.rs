@@ -72,7 +72,7 @@ pub(super) struct Live {
 /// A connection and the scope that it was accepted under.
 struct HeldConnection {
     connection: Arc<dyn Connection>,
-    /// None of a client that a certificate lets in, or of an anonymous server.
+    /// The client's key; none for one that a certificate lets in, and on an anonymous server.
     key: Option<PublicKey>,
     /// None of what came by no network.
     from: Option<IpAddr>,
@@ -110,7 +110,7 @@ impl Registry {
         }
     }
 
-    /// Other limits for what is to come; nothing that is there ends.
+    /// Sets other limits for connections and sessions to come. Present ones are not ended.
     pub(super) fn limit(&self, limits: Limits) {
         *lock(&self.limits) = limits;
         self.rate.set(limits.bytes_per_second);
@@ -123,7 +123,7 @@ impl Registry {
         *lock(&self.limits)
     }
 
-    /// The limits on what the sessions of a key move in a second, which it shares with its other sessions, and with all.
+    /// The limits on the bytes that a key's sessions move in a second: its own, and the one that all keys share.
     pub(super) fn rates(&self, key: Option<PublicKey>) -> [Arc<Rate>; 2] {
         [Arc::clone(&self.rate), self.key_rates.get(key, || Rate::new(self.limits().bytes_per_second_per_key))]
     }
@@ -167,7 +167,7 @@ impl Registry {
         }
     }
 
-    /// Adds a session, which leaves by itself when nobody holds it any more.
+    /// Adds a session, which is removed when its last handle is dropped.
     pub(super) fn add_session(&self, session: Live) {
         let mut live = lock(&self.live);
         live.retain(|live| live.session.strong_count() > 0);
@@ -179,7 +179,7 @@ impl Registry {
         look(&lock(&self.live))
     }
 
-    /// Adds a connection, unless its key has too many, its address, or all together have.
+    /// Adds a connection, unless its key, its address, or the whole server has too many.
     pub(super) fn add_connection(
         &self,
         connection: &Arc<dyn Connection>,
@@ -228,7 +228,7 @@ impl Registry {
         lock(&self.connections).retain(|held| !Arc::ptr_eq(&held.connection, connection));
     }
 
-    /// Ends the sessions and connections of keys that are no longer authorized as they were, and says which those are, with
+    /// Ends the sessions and connections of keys whose rights were changed or revoked. Gives those connections, with
     /// the names of their keys.
     pub(super) fn end_revoked(&self, keys: &AuthorizedKeys) -> Vec<(Arc<dyn Connection>, String)> {
         let revoked: Vec<_> = lock(&self.connections)

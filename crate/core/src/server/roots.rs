@@ -63,7 +63,7 @@ pub(super) struct OpenRoot {
 }
 
 impl OpenRoot {
-    /// The root for a run of `client` that changes it, where what it replaces or removes is kept.
+    /// The root for a run of `client` that changes it and keeps versions of replaced and removed entries.
     pub(super) fn keeping(&self, client: &str) -> Result<Option<Root>> {
         let Some((versions, changing)) = &self.versions else { return Ok(None) };
         let now = time::OffsetDateTime::from(SystemTime::now());
@@ -75,7 +75,8 @@ impl OpenRoot {
         kept.map(Some).map_err(|error| Error::io("cannot keep versions", b"", error.into()))
     }
 
-    /// Whether a path, or a directory above it, is hidden. What is not there is taken for a directory that a run may make.
+    /// Whether a path, or a directory above it, is hidden. A missing entry counts as a directory, since a run may make
+    /// one there.
     pub(super) fn hides(&self, path: &RelPath) -> bool {
         if self.hidden.is_empty() {
             return false;
@@ -123,7 +124,7 @@ pub(super) fn open_roots(roots: &[ServedRoot]) -> Result<HashMap<String, OpenRoo
     Ok(open)
 }
 
-/// The directory of a root's versions, which is made where it is missing.
+/// The directory of a root's versions, made if it is missing.
 fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
     let failed = |error: CallError| Error::io("cannot open the directory of versions", path, error.into());
     let missing = |errno| Error::io("cannot make the directory of versions", path, errno);
@@ -142,7 +143,7 @@ fn open_versions(served: &Root, path: &[u8]) -> Result<Root> {
     Ok(top)
 }
 
-/// Refuses versions that a client would reach: below a root, or around one.
+/// Refuses a directory of versions that a client could reach: one below a root, or around one.
 fn check_apart(open: &HashMap<String, OpenRoot>) -> Result<()> {
     for versions in open.values().filter_map(|root| root.versions.as_ref().map(|(versions, _)| versions)) {
         let kept = path_of(versions)?;

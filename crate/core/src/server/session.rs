@@ -48,12 +48,12 @@ enum DataLanes {
 enum Served {
     /// It was done, but for what was refused in the end.
     Done(Option<Error>),
-    /// Its initiator has to count first what it needs, and to ask again.
+    /// The initiator must count first how much room it needs, and ask again.
     HasToCount,
 }
 
-/// Serves a request for a run, from its authorization to its end; its client calls what it writes to by the name `place`. One that is refused
-/// gives the lanes back.
+/// Serves a request for a run, from its authorization to its end; `place` is the client's name for the destination. A
+/// refused request gives the lanes back.
 pub(super) async fn serve_sync(
     shared: &Arc<Shared>,
     client: &Arc<ConnectedClient>,
@@ -147,7 +147,7 @@ fn run_engine(
     }
 }
 
-/// Counts a session as one that waits for another one's destination, from when it has found that busy.
+/// Counts a session as waiting for another one's destination, from when it found that busy.
 struct LockWait<'a> {
     count: &'a AtomicU64,
     waits: Cell<bool>,
@@ -214,7 +214,7 @@ impl Answer<'_> {
         Ok(RulePlace::Served { root, prefix_of, hidden })
     }
 
-    /// Where the symlink at `path` leads: the key must cover that path as well.
+    /// The path to which the symlink at `path` leads, which the key must cover as well.
     fn follow(&self, request: &Request, path: &RelPath, target: &[u8]) -> Result<RelPath> {
         if self.shared.own.is_some() {
             return own::led_to(path, target);
@@ -329,7 +329,7 @@ impl Answer<'_> {
     ) -> Result<Served> {
         let place = Place { top: self.top(self.open(request)?), path: request.path.clone() };
         if let Some(name) = &request.file_name {
-            // Whether it is put below a directory or gets another name is not known yet.
+            // It is not known yet whether the file is put below a directory or gets another name.
             let path = RelPath::new(&request.path.join_bytes(name)).unwrap_or_default();
             self.shared.root(self.client, &request.root, &path)?;
         }
@@ -380,7 +380,7 @@ impl Answer<'_> {
         let prepare = || waits.watch(prepare::destination(place, request, terms));
         match prepare::when_free(request.lock_wait_ms, self.session, prepare) {
             Err(error) if error.kind() == ErrorKind::Busy => {
-                // A dead run lets go at its next step; one that has ended may have let go by now.
+                // A dead run lets its lock go at its next step, and one that has ended may have done so by now.
                 let is_free_soon = supersede(&self.shared.registry, self.client, self.session, request);
                 let wait = if is_free_soon { SUPERSEDE_MAX } else { Duration::ZERO };
                 let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -412,7 +412,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Refuses to publish where the destination cannot change places, and snapshots of which some paths would be hidden.
+    /// Refuses to publish where trees cannot be exchanged, and to make snapshots of which some paths would be hidden.
     fn check_place(&self, request: &Request) -> Result<()> {
         let is_top = request.path.is_root() || self.prefix_of(request, &request.path).as_ref() == Some(&request.path);
         publish::check(request, is_top)?;
@@ -450,7 +450,7 @@ impl Answer<'_> {
         Ok(Some(SpaceReserve::new(bytes, Box::new(free))))
     }
 
-    /// The prefix of the key that holds a path of the request's root; the uppermost, when there are several.
+    /// The prefix of the key that covers a path of the request's root; the uppermost, if there are several.
     fn prefix_of(&self, request: &Request, path: &RelPath) -> Option<RelPath> {
         let components: Vec<&[u8]> = path.components().map(sparsync_proto::Name::as_bytes).collect();
         let prefix = self.client.scope.prefix_of(&String::from_utf8_lossy(&request.root), &components)?;

@@ -13,8 +13,8 @@ use crate::storage::{Access, Directory, Storage, TempName};
 
 /// Answers a question for one path.
 ///
-/// A key learns of a directory above its prefixes only that it is there, which its scope says already. All else takes the
-/// right to read, which is looked at before the file system is.
+/// Of a directory above its prefixes a key only learns that it exists, which its scope says already. Everything else
+/// takes the right to read, and that must be checked before the file system is looked at.
 pub(super) async fn stat(shared: &Arc<Shared>, client: &ConnectedClient, root: &[u8], path: RelPath) -> Result<Stat> {
     let scope = &client.scope;
     let name = String::from_utf8_lossy(root).into_owned();

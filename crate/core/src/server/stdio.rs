@@ -40,7 +40,7 @@ pub enum StdioRights {
 /// What is served.
 #[derive(Clone, Debug, Default)]
 pub struct StdioOptions {
-    /// The directory that nobody leaves; without one everything that this process may use is served.
+    /// The directory that clients cannot leave; without one, everything that this process may use is served.
     pub root: Option<Vec<u8>>,
     /// What may be done there.
     pub rights: StdioRights,
@@ -77,11 +77,11 @@ pub fn serve_stdio(options: &StdioOptions) -> Result<()> {
     serve_pipe((own(std::io::stdin().as_fd())?, own(std::io::stdout().as_fd())?), options)
 }
 
-/// Serves the connection on two descriptors, of what comes and of what goes, until it is over.
+/// Serves the connection on two descriptors, one for each direction, until it is over.
 pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Result<()> {
     let (served, own) = match &options.root {
         Some(root) => (root.clone(), None),
-        // Without a word the whole file system is nobody's to confine.
+        // Without a directory the whole file system is served, so nothing need be confined.
         None => (b"/".to_vec(), Some(Own::new()?)),
     };
     let root = |name: &str| ServedRoot {
@@ -93,7 +93,7 @@ pub fn serve_pipe((from, to): (OwnedFd, OwnedFd), options: &StdioOptions) -> Res
     let mut builder = tokio::runtime::Builder::new_current_thread();
     runtime_clock.install(&mut builder);
     let runtime = builder.enable_all().build().map_err(|error| Error::io("cannot start a runtime", b"", error))?;
-    // Who may use one directory alone leaves nothing outside of it.
+    // A client that is confined to one directory leaves no state outside of it.
     let remembers = own.is_some();
     let shared = Arc::new(Shared {
         roots,

@@ -11,17 +11,17 @@ use crate::engine::{Session, UrgentSender};
 use crate::error::{Error, ErrorKind};
 use crate::transport::{Connection, Transport};
 
-/// How long a run of the same key that may be dead is given to show life over QUIC, which measures the path all the time and sends
-/// again what is lost when it is.
+/// How long a run of the same key that may be dead has to show life over QUIC, which measures the path all the time and
+/// sends lost packets again at once.
 const PROBE_MIN: Duration = Duration::from_millis(250);
 
-/// The same over other transports, where a lost packet alone keeps an answer for that long.
+/// The same over other transports, where a single lost packet delays an answer for that long.
 const PROBE_MIN_STREAM: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a run has ended.
 const PROBE_STEP: Duration = Duration::from_millis(10);
 
-/// A superseded run ends at its next step; this is how long that may take.
+/// How long a superseded run may take to end, which it does at its next step.
 pub(super) const SUPERSEDE_MAX: Duration = Duration::from_secs(10);
 
 /// A run in the place of a new one.
@@ -29,7 +29,7 @@ struct Rival {
     session: Arc<Session>,
     connection: Arc<dyn Connection>,
     urgent: UrgentSender,
-    /// How often its client was heard before it was asked for a sign of life.
+    /// How many frames its client had sent before it was asked for a sign of life.
     heard: u64,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn supersede(
     if end_siblings(registry, client, session) {
         return true;
     }
-    // Its client may know the end of a run before the run has let go.
+    // A client may learn of the end of its run before the run has released its lock.
     let is_over = |live: &Live| live.session.upgrade().is_some_and(|session| session.is_over());
     if registry.sessions(|live| live.iter().filter(in_place).any(is_over)) {
         return true;
@@ -98,9 +98,9 @@ pub(super) fn supersede(
     superseded
 }
 
-/// Ends the runs on the connection of the new one that are in its way. A client asks for nothing that its own live runs
-/// are in the way of (see `claims`), so it has ended them, and the word of that was lost on the way. It goes by the names
-/// that it has: what is the same place by another name may well be alive.
+/// Ends the runs on the connection of the new one that are in its way. A client does not ask for a place that one of
+/// its own live runs writes to (see `claims`), so it must have ended those, and the message was lost. Only runs by the
+/// same name are ended: one that has the place by another name may be alive.
 fn end_siblings(registry: &Registry, client: &ConnectedClient, new: &Arc<Session>) -> bool {
     let siblings: Vec<_> = registry.sessions(|live| {
         let is_new = |live: &&Live| std::ptr::eq(live.session.as_ptr(), Arc::as_ptr(new));
@@ -119,7 +119,7 @@ fn end_siblings(registry: &Registry, client: &ConnectedClient, new: &Arc<Session
     !siblings.is_empty()
 }
 
-/// Gives the rivals the time that an answer takes, unless each of them ends or shows life before.
+/// Gives the rivals the time that an answer takes, unless each of them has ended or shown life before.
 fn wait_for_life(rivals: &[Rival]) {
     let wait = rivals.iter().map(Rival::patience).max().unwrap_or_default();
     let began = Instant::now();
