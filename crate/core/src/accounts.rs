@@ -23,8 +23,8 @@ fn own_groups() -> Vec<u32> {
 /// Whether users and groups are looked up in the files alone.
 static FROM_FILES: AtomicBool = AtomicBool::new(false);
 
-/// Has users and groups looked up in `/etc/passwd` and `/etc/group` alone, for a process that cannot load what else a system
-/// may know them from: one that is linked statically.
+/// Has users and groups looked up in `/etc/passwd` and `/etc/group` alone, for a process that is linked statically, and
+/// so cannot load the system's other sources of them.
 pub fn take_accounts_from_files() {
     FROM_FILES.store(true, Ordering::Relaxed);
 }
@@ -41,7 +41,7 @@ fn read_accounts(kind: IdKind) -> Vec<u8> {
     std::fs::read(file).unwrap_or_default()
 }
 
-/// Names and numbers of the lines of such a file, those that can be read.
+/// The names and numbers in the lines of such a file, without those that cannot be read.
 fn listed(file: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     file.split(|&byte| byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|&byte| byte == b':');

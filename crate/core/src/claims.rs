@@ -41,14 +41,14 @@ pub(crate) struct Claim {
 }
 
 impl WritePlace {
-    /// What `request` asks to write to. A pull and a dry run write nothing at the server.
+    /// The paths that `request` writes to at the server. A pull and a dry run write none.
     pub(crate) fn of(request: &Request) -> Option<Self> {
         let writes = request.direction == Direction::Push && !request.dry_run;
         let single = request.file_name.is_some();
         writes.then(|| Self { root: request.root.clone(), path: request.path.clone(), single })
     }
 
-    /// What this run writes to, seen from a new one that has to wait for it; nothing when the new one does not.
+    /// The part of this run's claim that a new run has to wait for; none when it need not wait.
     pub(crate) fn is_in_the_way_of(&self, new: &Self) -> Option<&'static str> {
         if self.root != new.root || (self.single && new.single) {
             return None;
@@ -71,7 +71,7 @@ impl Claims {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Claims the destination of a push, waiting for as long as the request allows; what is left of that is written
+    /// Claims the destination of a push, waiting for as long as the request allows; the rest of that time is written
     /// into the request. A dry run claims nothing.
     ///
     /// Fails with [`ErrorKind::Busy`] when another run of the connection is still in the way, and with what `check`

@@ -97,7 +97,7 @@ impl Client {
         Ok(Self { peer, server_key, announced, address, udp, stop, thread, jobs })
     }
 
-    /// The server's key; nothing when a private CA vouches for it with another kind of key.
+    /// The server's key; none when a private CA has signed a certificate over another kind of key.
     #[must_use]
     pub fn server_key(&self) -> Option<PublicKey> {
         self.server_key
@@ -121,7 +121,7 @@ impl Client {
         self.peer.connection.transport()
     }
 
-    /// Why it is TCP that carries the connection, or a pipe its content, where UDP would have been taken.
+    /// Why TCP carries the connection, or a pipe its content, although UDP was preferred.
     #[must_use]
     pub fn udp(&self) -> Option<Udp> {
         self.udp.or_else(|| self.peer.connection.udp())
@@ -155,7 +155,8 @@ impl Client {
         self.on_runtime(async move { list(&*connection, root, path).await }).await
     }
 
-    /// What stands at one path of a root; a symlink is not followed. The path's name decides the cost, not what it holds.
+    /// What stands at one path of a root; a symlink is not followed. The cost depends on the path alone, not on what is
+    /// below it.
     ///
     /// Fails with [`crate::ErrorKind::NotFound`], and with [`crate::ErrorKind::Scope`] for what the key may not know.
     pub async fn stat(&self, root: &str, path: RelPath) -> Result<Stat> {
@@ -164,7 +165,7 @@ impl Client {
         self.on_runtime(async move { stat(&*connection, root, path).await }).await
     }
 
-    /// What the server's end of a request says of the path that it asks to explain.
+    /// The server's explanation of the path that a request asks about.
     pub(crate) async fn explanation(&self, request: Request) -> Result<Explanation> {
         let connection = Arc::clone(&self.peer.connection);
         self.on_runtime(async move { explanation(&*connection, request).await }).await
@@ -182,7 +183,7 @@ impl Client {
         from.await.map_err(|_| Error::new(crate::ErrorKind::Closed, "the connection is closed"))?
     }
 
-    /// Cancels what runs, closes the connection and waits for its thread. For a thread that may wait.
+    /// Cancels the runs, closes the connection and waits for its thread. Only for threads that may block.
     pub fn close(&self) {
         let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
         for job in jobs.iter().filter_map(Weak::upgrade) {
@@ -198,12 +199,12 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // The thread ends by itself; whoever drops the last handle may not be able to wait.
+        // The thread ends by itself: the thread that drops the last handle may not be allowed to wait.
         self.stop.notify_one();
     }
 }
 
-/// Becomes a client of a server by an invitation. Gives the line by which the server knows this side from now on.
+/// Becomes a client of a server by an invitation. Gives the line under which the server knows this client from now on.
 ///
 /// The server has to hold the key that the invitation names, whatever `options` trust: it proves that before the secret is
 /// told. Fails with [`crate::ErrorKind::HostKeyChanged`] when it does not, with [`crate::ErrorKind::Unauthorized`] when the

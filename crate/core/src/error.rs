@@ -65,7 +65,7 @@ impl Error {
         Self::new(ErrorKind::Protocol, what)
     }
 
-    /// What a peer sent cannot be read: it broke the protocol, or it is newer and asks for what this end cannot do.
+    /// A peer's message cannot be read: the peer broke the protocol, or is newer and asks for something unknown here.
     pub(crate) fn unreadable(error: DecodeError) -> Self {
         match error {
             DecodeError::Malformed { .. } => Self::protocol(error.to_string()),
@@ -77,7 +77,7 @@ impl Error {
         .because(error)
     }
 
-    /// A file of filter rules cannot be followed. Nothing of its content is told.
+    /// A file of filter rules cannot be followed. Its content is not told.
     pub(crate) fn bad_rules(error: &RuleFileError) -> Self {
         Self::new(ErrorKind::Config, format!("a file of filter rules: {error}")).at(&error.file)
     }

@@ -33,7 +33,7 @@ fn own_destination(path: &[u8], request: &Request) -> Result<Explanation> {
     of_destination(root.as_ref(), request, (&Place::Own, true))
 }
 
-/// What both ends of a run between two folders of this machine say of the path that it is asked to explain.
+/// The explanations of both ends of a run between two folders of this machine, of the path that it asks about.
 ///
 /// # Errors
 /// The source cannot be had, or a file of rules cannot be followed.
@@ -42,7 +42,7 @@ pub fn explain_local(run: &Run, destination: &[u8]) -> Result<[Explanation; 2]> 
     Ok([of_source(&source, &request, (&Place::Own, true))?, own_destination(destination, &request)?])
 }
 
-/// What both ends of a run with a server say, the source's first.
+/// The explanations of both ends of a run with a server, the source's first.
 ///
 /// # Errors
 /// As for [`explain_local`], or the server refuses the run.

@@ -23,7 +23,8 @@ impl IgnoreSyntax for GitSyntax {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         for (number, line) in content.split(|&byte| byte == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            // A pattern that is none, or no text, matches nothing; its line stands where a path is expected.
+            // A line that is no pattern, or no text, matches nothing. Its number is passed as the path of a file, from
+            // where `verdict` reads it.
             if let Ok(line) = std::str::from_utf8(line) {
                 let _ = builder.add_line(Some(PathBuf::from((number + 1).to_string())), line);
             }

@@ -29,7 +29,7 @@ pub struct JobResult {
     pub failures: Failures,
     /// What was refused at the end, everything else being done.
     pub refused: Option<Error>,
-    /// Where the time went at this end and at the other, when it was asked for.
+    /// The accounts of time of this end and of the other, if they were asked for.
     pub profile: Option<(EndProfile, EndProfile)>,
 }
 
@@ -71,8 +71,8 @@ impl JobContext {
         Self { events: Arc::clone(&job.events), job }
     }
 
-    /// The same run while its need is counted. What this pass tells is dropped, because the run that follows tells it
-    /// again.
+    /// The same run while its need is counted. The events of this pass are dropped, because the run that follows tells
+    /// them again.
     pub(crate) fn counting(&self) -> Self {
         Self { job: Arc::clone(&self.job), events: Arc::default() }
     }
@@ -108,8 +108,8 @@ impl JobContext {
         Ok(session)
     }
 
-    /// Has `apply` change the limit of a session that began with the one `asked` for, whenever the run's caller says so, and now where he
-    /// has said so before.
+    /// Lets `apply` change the limit of a session that began with the limit `asked`: now, if the run's caller has
+    /// changed it since, and whenever it does so later.
     pub(crate) fn limited_by(&self, asked: u64, apply: impl Fn(u64) + Send + 'static) {
         let mut limit = lock(&self.job.limit);
         if let Some(other) = limit.set.filter(|set| *set != asked) {
@@ -151,14 +151,14 @@ impl Job {
         Ok(Self(shared))
     }
 
-    /// Ends the run as soon as its threads notice. What is complete stays, what is not leaves no trace but a kept
-    /// part of a large file.
+    /// Ends the run as soon as its threads notice. Complete entries stay; unfinished ones are removed, except for
+    /// partial files.
     pub fn cancel(&self) {
         self.0.canceled.store(true, Ordering::SeqCst);
         lock(&self.0.session).fail(canceled());
     }
 
-    /// Limits what is sent from now on in a second, to the other end too where that sends; 0 is no limit.
+    /// Limits the bytes sent in a second from now on, also at the other end if that sends; 0 is no limit.
     pub fn set_bwlimit(&self, bytes_per_second: u64) {
         let mut limit = lock(&self.0.limit);
         limit.set = Some(bytes_per_second);
@@ -173,7 +173,7 @@ impl Job {
         self.0.stats()
     }
 
-    /// The next events; nothing when the run is over and all were read.
+    /// The next events; none when the run is over and all events were read.
     pub async fn next_events(&self, max: usize) -> Option<Vec<crate::Event>> {
         let events = Arc::clone(&self.0.events);
         events.next(max).await
@@ -222,7 +222,7 @@ impl Shared {
             let profile = session.profiler().map(|profiler| profiler.account()).zip(session.peer_profile());
             JobResult { stats, failures, refused, profile }
         });
-        // Whatever a peer said last, a canceled run ends as canceled.
+        // A canceled run ends as canceled, whatever the peer said last.
         let outcome = match outcome {
             Err(_) if self.canceled.load(Ordering::SeqCst) => Err(canceled()),
             outcome => outcome,

@@ -19,8 +19,8 @@ use crate::storage::Access;
 
 type Mark = [u8; SOURCE_MARK_BYTES];
 
-/// Bytes at the start of a mark that are the same for all marks of one boot: who made them elsewhere is known by them
-/// alone, so that no tree is walked for a mark that cannot be there.
+/// Bytes at the start of a mark that are the same for all marks of one boot of a machine: marks of another machine are
+/// known by them, and no tree is walked for those.
 const BOOT_BYTES: usize = 4;
 
 /// Makes the marks of this machine until it is started again.
@@ -29,7 +29,7 @@ struct Marker {
 }
 
 impl Marker {
-    /// Nothing where the kernel does not tell the number of the boot.
+    /// None if the kernel does not tell the identity of the boot.
     fn of_this_boot() -> Option<Self> {
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok().filter(|boot| !boot.is_empty())?;
         Some(Self { key: blake3::derive_key("sparsync 2026 marks of source directories", &boot) })
@@ -79,8 +79,8 @@ pub(crate) fn marks(source: &Source, request: &Request) -> Vec<u8> {
     tops.chain(directories).filter(|mark| seen.insert(*mark)).take(SOURCES_MAX).flatten().collect()
 }
 
-/// The mark of the directory at `path` that a pull goes to, for one that removes its sources; else none. The only source may
-/// have its own name there.
+/// The mark of the directory at `path` that a pull goes to, if it removes its sources; else none. A single source may
+/// get another name there.
 pub(crate) fn mark_of_destination(path: &[u8], request: &Request) -> Vec<u8> {
     let Some(marker) = request.removes_sources().then(Marker::of_this_boot).flatten() else { return Vec::new() };
     let Ok((directory, rest)) = open_own(path) else { return Vec::new() };
@@ -89,7 +89,7 @@ pub(crate) fn mark_of_destination(path: &[u8], request: &Request) -> Vec<u8> {
     marker.mark_of(directory.fd()).filter(|_| is_there).map_or_else(Vec::new, Vec::from)
 }
 
-/// Refuses a run that removes sources which are what stands at the destination: by the marks of a push below the
+/// Refuses a run that would remove sources which are entries of the destination: by the marks of a push below the
 /// destination's root, by those of a pull in its sources' directories.
 pub(crate) fn refuse_removal<'a>(request: &Request, directories: impl Iterator<Item = &'a Root>) -> Result<()> {
     let marks: &[Mark] = request.source_marks.as_chunks().0;
@@ -109,7 +109,7 @@ pub(crate) fn only_copy() -> Error {
     Error::new(ErrorKind::Config, "a source is what stands at the destination: to remove it would remove the only copy")
 }
 
-/// Knows the marks of a request again below `destination`; nothing where there are none to look for.
+/// Finds the marks of a request below `destination`; none where there are none to look for.
 pub(crate) fn known_again(request: &Request, destination: &Root) -> Option<IsSource> {
     if request.source_marks.is_empty() || !may_lose(request) {
         return None;

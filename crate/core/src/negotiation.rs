@@ -44,7 +44,7 @@ pub(crate) fn is_to_come(error: &Error) -> bool {
 /// The longest time that records are held back.
 const HOLD_MAX: Duration = Duration::from_millis(250);
 
-/// Paths slower than this have compression pay: LZ4 of text costs about 2 ns a byte and saves more than half.
+/// On a path slower than this, compression pays: LZ4 of text costs about 2 ns a byte and saves more than half.
 const COMPRESS_BELOW_BYTES_PER_SECOND: f64 = 300e6;
 
 /// Paths as fast as this carry all of a file in the time in which a core finds out what changed of it: that reads, cuts and hashes 2.0 to
@@ -76,18 +76,19 @@ pub(crate) fn delta_pays(whole_file: Option<bool>, goodput: Option<f64>) -> bool
     whole_file.map_or_else(is_slower, |whole| !whole)
 }
 
-/// How long records are held back for the tree's digest to go first.
+/// How long records are held back so that the tree's digest can go first.
 pub(crate) fn hold_on(connection: &dyn Connection) -> Duration {
     (connection.round_trip() * 2).min(HOLD_MAX)
 }
 
-/// Says once that owners were asked for and cannot be set here, and by what they could.
+/// Tells once that owners were asked for and cannot be set here, and which right or option would allow it.
 pub(crate) fn tell_dropped_owners(request: &Request, terms: &ReceiverTerms<'_>, report: &Report) -> Result<()> {
     const NO_RIGHT: &str = "owners and groups are not carried: the key lacks the right \"owner\" at the server";
     let asked = &request.attributes;
     let may_chown = terms.may_chown;
     let is_root = prepare::acts_as_root(terms.stored.fake_super);
-    // Without the right of root a group is set by who is in it, and no word is lost on others, as rsync has it.
+    // Without root's rights a process can set the groups that it is a member of. Nothing is told of others, as in
+    // rsync.
     let may_all = may_chown && (is_root || prepare::is_privileged(request, terms) || !asked.owner);
     if may_all || !(asked.owner || asked.group) {
         return Ok(());
@@ -135,7 +136,7 @@ pub(crate) fn accept_as_sender(source: &Source, request: &Request, version: Vers
     }
 }
 
-/// How a sender behaves that was asked for this, in this process: over a connection it may compress and hold records back.
+/// The options of a sender of this request, in this process. Over a connection it may compress, and hold records back.
 pub(crate) fn sender_options(
     source: &Source,
     request: &Request,
@@ -158,7 +159,7 @@ pub(crate) fn sender_options(
     })
 }
 
-/// The same for a source of which nothing is left out or changed any more.
+/// The same for a source that applies no filter and no changes any more.
 pub(crate) fn sender_options_of(
     request: &Request,
     (judge, names, terms): (Judge, Option<TellsNames>, SenderTerms),

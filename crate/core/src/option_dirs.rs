@@ -33,7 +33,7 @@ pub(crate) enum Base<'a> {
 /// What rsync calls backups beside their originals.
 const SUFFIX: &[u8] = b"~";
 
-/// Finds the directories that a request names for its destination.
+/// Opens the directories that a request names, for its destination.
 pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base<'_>, stored: Stored) -> Result<()> {
     open_bases(destination, request, base, stored)?;
     if !request.partial_dir.is_empty() {
@@ -73,7 +73,7 @@ pub(crate) fn open(destination: &mut Destination, request: &Request, base: &Base
     Ok(())
 }
 
-/// Refuses what gives entries names that the request does not have, where the operator hides some.
+/// Refuses options that let entries get names which the request does not tell, where the operator hides some names.
 fn may_name_anything(base: &Base<'_>, option: &'static str, path: &[u8]) -> Result<()> {
     match base {
         Base::Served { hidden, .. } if !hidden.is_empty() => {
@@ -85,7 +85,7 @@ fn may_name_anything(base: &Base<'_>, option: &'static str, path: &[u8]) -> Resu
     }
 }
 
-/// Where parts of files are kept: a relative path is one in each directory.
+/// The place of partial files: a relative path is a directory in each directory.
 fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Stored) -> Result<PartialPlace<Root>> {
     if path.starts_with(b"/") {
         let Found { top, path, .. } = find(destination, base, path, "partialDir")?;
@@ -99,7 +99,7 @@ fn partials(destination: &Destination, path: &[u8], base: &Base<'_>, stored: Sto
     })
 }
 
-/// What becomes of what a basis has as the source has it, where a run has any.
+/// How an entry is made that a basis has as the source has it, in a run with such directories.
 pub(crate) fn basis_use(request: &Request) -> Option<BasisUse> {
     let like_newest = if request.snapshot.reflinks { BasisUse::Reflink } else { BasisUse::Link };
     let newest = request.snapshot.links_newest.then_some(like_newest);
@@ -138,7 +138,7 @@ fn open_bases(destination: &mut Destination, request: &Request, base: &Base<'_>,
     Ok(())
 }
 
-/// A directory that is named, as far as it exists, and what is missing of it.
+/// A directory that an option names: the part of it that exists, and the names that are missing.
 struct Found {
     top: Root,
     path: RelPath,
@@ -155,7 +155,7 @@ fn find(destination: &Destination, base: &Base<'_>, path: &[u8], option: &'stati
             let full = if path.starts_with(b"/") {
                 path.to_vec()
             } else {
-                // A destination that is not there has no symlinks that `..` could lead by.
+                // A missing destination has no symlinks, so `..` can be resolved in the text.
                 from.map_or_else(|| plain(&[given, &b"/"[..], path].concat()), |from| [&from, &b"/"[..], path].concat())
             };
             let (top, path) = open_own(&full)?;
@@ -195,8 +195,8 @@ fn plain(path: &[u8]) -> Vec<u8> {
     [&b"/"[..], &names.join(&b'/')].concat()
 }
 
-/// The path below a served root, which is at or below the prefix; an absolute one begins at the prefix. `..` leads up by the
-/// text alone: no symlink is followed.
+/// The path below a served root, which is at or below the prefix; an absolute one begins at the prefix. `..` is
+/// resolved in the text: no symlink is followed.
 fn served_path(destination: &RelPath, prefix: &RelPath, path: &[u8]) -> Option<RelPath> {
     let start = if path.starts_with(b"/") { prefix } else { destination };
     let below = [b"./", path].concat();

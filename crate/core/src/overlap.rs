@@ -13,7 +13,7 @@ use crate::prepare::Destination;
 use crate::sources::Source;
 use crate::storage::{Access, Directory as _, Judge, Part, Storage as _};
 
-/// Refuses a run that removes a source which is itself what stands at the destination.
+/// Refuses a run that would remove a source which is itself the destination's entry.
 fn refuse_removal(source: &Source, destination: &Destination) -> Result<()> {
     let Some(root) = &destination.root else { return Ok(()) };
     if source.file_name.is_some() && source.file_name != destination.file_name {
@@ -34,12 +34,12 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
     if request.removes_sources() {
         refuse_removal(source, destination)?;
     }
-    // A single file is put beside what is there, and its destination is no directory that could give way.
+    // A single file is put beside other entries, and its destination is no directory that could be deleted.
     let (Some(root), None) = (&destination.root, &source.file_name) else { return Ok(()) };
     let trees: Vec<_> = source.root.parts().iter().filter_map(Tree::of).collect();
     // Onto itself there is nothing to do, which a run finds out.
     let is_onto_itself = |tree: &Tree<'_>| tree.goes_to.is_root() && identity(root.fd()) == identity(tree.root().fd());
-    // A destination in a part of the source that is not sent is in nobody's way.
+    // A destination inside a part of the source that is not sent does not overlap.
     let lies_inside = |tree: &Tree<'_>| {
         let above = Ancestors::of(root.fd()).find(|above| identity(above) == identity(tree.root().fd()));
         above.is_some_and(|above| {
@@ -55,13 +55,13 @@ pub(crate) fn refuse(source: &Source, destination: &Destination, request: &Reque
         return Err(Error::new(ErrorKind::Config, "the destination lies inside the source"));
     }
     let deletion = &request.deletion;
-    // Where the destination is among the sources, everything that it holds is wanted.
+    // If the destination is one of the sources, all its entries are in the source, too.
     if deletion.allow_mass || !(deletion.delete || deletion.force) || trees.iter().any(is_onto_itself) {
         return Ok(());
     }
     for tree in &trees {
         let is_lost = |place: &Place| {
-            // What does not belong to the run is not deleted, whatever it holds.
+            // Entries that do not belong to the run are not deleted, nor the directories above them.
             judge.deletes_directory(root, &place.path)
                 && if deletion.delete { !tree.stays_at(place) } else { gives_way(source, &place.path) }
         };
@@ -103,7 +103,8 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Whether what is seen of it at `place` is where it goes, and so loses nothing to `delete`.
+    /// Whether the part of the source that is seen at `place` arrives at that very path, so that `delete` removes
+    /// nothing of it.
     ///
     /// A source strictly inside its destination always loses something: it stays whole only when it holds itself at
     /// the same path again, and so on for ever.
@@ -133,7 +134,7 @@ struct Place {
     is_top: bool,
 }
 
-/// Whether a source has something else than a directory where the destination has the way to `place`.
+/// Whether a source has an entry that is no directory where the destination has one on the way to `place`.
 fn gives_way(source: &Source, place: &RelPath) -> bool {
     let mut at = place.clone();
     loop {
@@ -146,8 +147,8 @@ fn gives_way(source: &Source, place: &RelPath) -> bool {
     }
 }
 
-/// Everywhere that the source, or a directory of it, is seen below the destination: where it lies, and where it or
-/// a part of it is mounted a second time.
+/// All places below the destination where the source, or a directory of it, is seen: where it lies, and where it or a
+/// part of it is mounted a second time.
 fn places_below(source: &Root, destination: &Root) -> Vec<Place> {
     let top = identity(destination.fd());
     let place_of = |start: BorrowedFd<'_>, is_top: bool| {
@@ -162,7 +163,7 @@ fn places_below(source: &Root, destination: &Root) -> Vec<Place> {
     places
 }
 
-/// The directories of other mounts that are the source, or a part of it.
+/// The directories at which other mounts show the source, or a part of it.
 fn seen_elsewhere(source: &Root) -> Vec<(OwnedFd, bool)> {
     let mounts = Mount::all();
     let own = Mount::id_of(source.fd()).and_then(|id| mounts.iter().find(|mount| mount.id == id));
@@ -172,8 +173,8 @@ fn seen_elsewhere(source: &Root) -> Vec<(OwnedFd, bool)> {
     others.filter_map(|mount| seen_at(mount, source, &inner)).collect()
 }
 
-/// The directory that a mount shares with the source, whose path in their file system is `inner`. What the paths
-/// promise is held to be so only when the directories are the same.
+/// The directory that a mount shares with the source, whose path in their file system is `inner`. The paths only
+/// suggest it; the directories themselves must be the same.
 fn seen_at(mount: &Mount, source: &Root, inner: &[u8]) -> Option<(OwnedFd, bool)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &[u8]| rustix::fs::openat(CWD, path, flags, Mode::empty()).ok();
@@ -202,7 +203,7 @@ fn path_of(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
     absolute_path(directory).ok()
 }
 
-/// A directory, and all those above it, each reached from the one before.
+/// A directory, and all those above it, each opened from the one before.
 struct Ancestors(Option<OwnedFd>);
 
 impl Ancestors {

@@ -32,7 +32,7 @@ pub(crate) struct Place<'a> {
     pub(crate) path: RelPath,
 }
 
-/// Opens the operator's own path as far as it exists; what is left of it are missing names.
+/// Opens the operator's own path as far as it exists. The rest are missing names.
 pub(crate) fn open_own(path: &[u8]) -> Result<(Root, RelPath)> {
     let absolute = if path.starts_with(b"/") { path.to_vec() } else { [b"./", path].concat() };
     let mut at = absolute.as_slice();
@@ -82,9 +82,9 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) may_be_read: bool,
     /// Owners may be set, as far as the system lets us.
     pub(crate) may_chown: bool,
-    /// FIFOs, sockets and devices may be made, as far as the system lets us.
+    /// FIFOs, sockets and devices may be made, as far as the system allows it.
     pub(crate) may_make_specials: bool,
-    /// Extended attributes of every namespace may be set, as far as the system lets us.
+    /// Extended attributes of every namespace may be set, as far as the system allows it.
     pub(crate) may_set_foreign_xattrs: bool,
     /// What is stored at the destination.
     pub(crate) stored: Stored,
@@ -94,7 +94,8 @@ pub(crate) struct ReceiverTerms<'a> {
     pub(crate) may_set_acls: bool,
     /// Below a served root.
     pub(crate) is_served: bool,
-    /// How many names of the path are the prefix of the client's key, which is made when it is missing.
+    /// How many names of the path belong to the prefix of the client's key. Those directories are made if they are
+    /// missing.
     pub(crate) prefix_depth: usize,
     /// Bytes of the file system that stay free.
     pub(crate) reserve_bytes: u64,
@@ -163,7 +164,7 @@ impl Prepared {
                 delay_updates: request.delay_updates,
                 trusts_sender: false,
             },
-            // The name of a kept part is the same in every run, so it needs a destination that is locked.
+            // A partial file has the same name in every run, so it must be in a destination that this run has locked.
             keep_partial: request.partial
                 && !request.inplace
                 && !request.append
@@ -189,8 +190,8 @@ impl Prepared {
     }
 }
 
-/// Whether files that changed are sent as what changed. It tells what is there, and costs more than it saves between two
-/// folders of one machine.
+/// Whether changed files are sent as deltas. A delta tells the sender the destination's content, and between two
+/// folders of one machine it costs more than it saves.
 fn may_delta(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
     let is_local = terms.source_ids == SourceIds::Local;
     terms.may_be_read && !request.append && !request.whole_file.unwrap_or(is_local)
@@ -222,12 +223,13 @@ pub(crate) fn acts_as_root(fake_super: bool) -> bool {
     fake_super || rustix::process::geteuid().is_root()
 }
 
-/// Whether what takes the rights of root is tried here: only root can give files away, as rsync has it.
+/// Whether operations that take root's rights are tried here. Only root can give files away, so others do not try, as
+/// in rsync.
 pub(crate) fn is_privileged(request: &Request, terms: &ReceiverTerms<'_>) -> bool {
     request.super_user.unwrap_or_else(|| acts_as_root(terms.stored.fake_super))
 }
 
-/// What becomes of the source's owners here. Rules to names that nobody has are told, and passed over.
+/// How the source's owners are set here. Rules with names that are unknown here are told and passed over.
 fn owners(request: &Request, terms: &ReceiverTerms<'_>, carried: &Attributes, report: &Report) -> Result<OwnerMap> {
     let rules = OwnerRules {
         users: carried.owner.then_some(&request.user_map),
@@ -248,7 +250,8 @@ fn owners(request: &Request, terms: &ReceiverTerms<'_>, carried: &Attributes, re
     Ok(owners)
 }
 
-/// Whose names the sender tells. Between two folders of one machine numbers say the same, so names matter to rules alone.
+/// Which names of owners the sender tells. Between two folders of one machine the numbers are the same, so only rules
+/// need names.
 pub(crate) fn names_told(request: &Request, source_ids: SourceIds) -> OwnerNames {
     let asked = request.owner_names();
     let is_local = source_ids == SourceIds::Local;
@@ -271,7 +274,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         );
     }
     let (existing, missing) = open_existing(place.top, &directory)?;
-    // As rsync: the last name of the destination may be missing, not what is above it.
+    // As in rsync, the last name of the destination may be missing, but not the directories above it.
     let allowed = usize::from(terms.file_name.is_none()) + usize::from(request.make_parent);
     let existing_depth = directory.components().count() - missing.components().count();
     let allowed = allowed + terms.prefix_depth.saturating_sub(existing_depth);
@@ -281,7 +284,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
     }
     let space = existing.space().ok().map(|space| space.without(terms.reserve_bytes));
     let seen = |root: Root| views::of_destination(root, &directory, request, terms.stored, terms.place);
-    // What is written to a device takes no room of the file system that it is in.
+    // Content that is written to a device takes no room in the file system of the device's entry.
     let count_first = !request.dry_run
         && !request.write_devices
         && !request.space_checked
@@ -299,14 +302,14 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
             lock: None,
         });
     }
-    // One's own directory may have a mode that forbids to list it, and so to lock it.
+    // The user's own directory may have a mode that forbids listing it, and so locking it.
     let widened = Widened::new(&existing);
     let start = readable(&existing, &widened)
         .map_err(|error| Error::io("cannot open the destination", directory.as_bytes(), error.into()))?;
     let above = if missing.is_root() {
         None
     } else {
-        // What is above may be somebody else's to write; nothing is made then.
+        // Another run may hold a directory above for its tree. Then this fails, and nothing is made below it.
         Some(DestinationLock::acquire(&start, LockFor::Below, &terms.holder)?)
     };
     let root = make_directories(start, &missing)?;
@@ -317,7 +320,7 @@ pub(crate) fn destination(place: &Place<'_>, request: &Request, terms: &Receiver
         && is_empty(&root)
             .map_err(|error| Error::io("cannot list the destination", directory.as_bytes(), error.into()))?;
     Ok(Prepared {
-        // Another run may have found it missing as well, and have been there first.
+        // Another run may have found the root missing as well, and have made it first.
         destination: Destination::new(Some(seen(root)?), file_name, !missing.is_root() && is_empty),
         directory: directory.clone(),
         grant: if is_empty && request.may_grant_all() { Grant::All } else { Grant::AsAsked },
@@ -361,8 +364,8 @@ fn open_existing(top: &Root, path: &RelPath) -> Result<(Root, RelPath)> {
     })
 }
 
-/// The directory as one that can be listed and locked, where its mode can be made to allow that. Another's may still be
-/// one that is reached.
+/// Opens the directory so that it can be listed and locked, if its mode allows that or can be widened. Another user's
+/// directory may only be reached.
 fn readable(existing: &Root, widened: &Widened<'_, Root>) -> storage::Result<Root> {
     let top = RelPath::root();
     match widened.within(&top, || existing.descend(&top)) {
@@ -387,7 +390,7 @@ fn is_empty(root: &Root) -> storage::Result<bool> {
     storage::is_empty(&root.open(&RelPath::root(), Access::Read)?)
 }
 
-/// The number of a new session: random, as nothing keeps account of those that were.
+/// The number of a new session. It is random, since no record of earlier sessions is kept.
 fn new_session() -> Result<SessionId> {
     let mut id = SessionId::default();
     rustix::rand::getrandom(&mut id[..], rustix::rand::GetRandomFlags::empty())
@@ -395,11 +398,11 @@ fn new_session() -> Result<SessionId> {
     Ok(id)
 }
 
-/// How often a run that waits for another looks whether it is gone.
+/// How often a run that waits for another looks whether that has ended.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// Prepares a destination, for as long as `wait_ms` again when another run is in the way. Each attempt starts from the
-/// path: what stands there may have been replaced meanwhile.
+/// Prepares a destination, for as long as `wait_ms` again when another run has the lock. Each attempt begins at the
+/// path again, since the directory may have been replaced meanwhile.
 pub(crate) fn when_free(wait_ms: u64, session: &Session, prepare: impl Fn() -> Result<Prepared>) -> Result<Prepared> {
     let until = Instant::now() + Duration::from_millis(wait_ms);
     loop {
@@ -435,7 +438,7 @@ pub(crate) fn does_not_fit(needed: (u64, u64), free: (u64, u64)) -> Option<Error
     )
 }
 
-/// Whether a pull may be granted everything: nothing is there that could be kept.
+/// Whether a pull may be granted everything: the destination has no entries that could be kept.
 pub(crate) fn is_missing_or_empty(path: &[u8]) -> bool {
     open_own(path).is_ok_and(|(top, missing)| if missing.is_root() { is_empty(&top).unwrap_or(false) } else { true })
 }

@@ -24,7 +24,8 @@ type Above = <Root as Storage>::Directory;
 /// What the tree that was there is called, behind its name.
 const PREVIOUS: &[u8] = b".previous";
 
-/// A tree that is made beside the one whose place it takes. What has the name that it has meanwhile goes when this is dropped.
+/// A tree that is made beside the one whose place it takes. Whatever has its temporary name is removed when this is
+/// dropped.
 struct Staged {
     parent: Root,
     name: RelPath,
@@ -32,12 +33,13 @@ struct Staged {
     keeps_previous: bool,
     /// Nothing has that name any more, or what has it must stay.
     is_over: AtomicBool,
-    /// The new tree's, which has the destination's name while the old one is still being removed. It is let go last.
+    /// The lock of the new tree, which has the destination's name while the old tree is still being removed. It is
+    /// released last.
     lock: Option<DestinationLock>,
 }
 
-/// Refuses to publish in ways that write into what stands there, or to places that cannot change. `is_top`: the destination is the top of a
-/// served root, or of what a key reaches.
+/// Refuses options that write into the old tree, and places at which no trees can be exchanged. `is_top`: the
+/// destination is the top of a served root, or of what a key reaches.
 pub(crate) fn check(request: &Request, is_top: bool) -> Result<()> {
     if !request.publish {
         if request.keep_previous {
@@ -71,7 +73,7 @@ fn failed(doing: &str) -> impl Fn(CallError) -> Error {
     move |error| Error::io(&format!("publish: {doing}"), b"", error.into())
 }
 
-/// Has a run write to a tree beside its destination, which takes that one's place in the end.
+/// Lets a run write to a tree beside its destination, which takes the destination's place in the end.
 pub(crate) fn stage(prepared: &mut Prepared, request: &Request, session: &Session) -> Result<()> {
     if !request.publish || request.dry_run {
         return Ok(());
@@ -123,7 +125,7 @@ impl From<ShareError> for Stop {
 }
 
 impl Staged {
-    /// Makes the empty directory, which the run of `lock` has for itself as well.
+    /// Makes the empty directory, which the run of `lock` locks as well.
     fn begin((parent, name): (Root, RelPath), keeps_previous: bool, lock: &DestinationLock) -> Result<Self> {
         let meanwhile = RelPath::new(&PartialId::of_tree(name.as_bytes()).file_name())
             .map_err(|_| Error::internal("a name that is none"))?;
@@ -142,7 +144,7 @@ impl Staged {
         self.parent.open(&RelPath::root(), Access::Read).map_err(failed("cannot open it"))
     }
 
-    /// Whether the file system exchanges names at all, which is asked of two directories that nobody needs.
+    /// Tries with two directories of its own whether the file system can exchange names at all.
     fn probe(&self) -> Result<()> {
         let (one, other) = (&b"1"[..], &b"2"[..]);
         let inside = self.parent.open(&self.meanwhile, Access::Reach).map_err(failed("cannot open it"))?;
@@ -162,7 +164,7 @@ impl Staged {
         }
     }
 
-    /// Exchanges the two trees, and removes or keeps the one that was there. Where that fails they are exchanged back.
+    /// Exchanges the two trees, and removes or keeps the one that was there. If that fails, they are exchanged back.
     fn exchange(&self) -> Result<()> {
         let above = self.above()?;
         let between = self.name_between(&above)?;
@@ -185,7 +187,8 @@ impl Staged {
         if self.keeps_previous
             && let Err(error) = above.sync()
         {
-            // The disk may still have what was kept before by the name that is kept.
+            // The disk may still have the previous kept tree under that name, so from here on nothing is removed on a
+            // drop.
             self.is_over.store(true, Ordering::Relaxed);
             return Err(failed("the new tree stands, and cannot be written to disk")(error));
         }
@@ -194,8 +197,8 @@ impl Staged {
         Ok(())
     }
 
-    /// The name by which the two trees are exchanged. Where the old one is kept it is another than the one that every run begins with
-    /// removing what has it.
+    /// The name by which the two trees are exchanged. When the old tree is kept, it must not be the temporary name,
+    /// which every run begins by removing.
     fn name_between(&self, above: &Above) -> Result<Vec<u8>> {
         let meanwhile = self.meanwhile.as_bytes();
         if !self.keeps_previous {
@@ -207,13 +210,13 @@ impl Staged {
         Ok(between)
     }
 
-    /// Gives a new tree that was not exchanged the name again that is removed in the end.
+    /// Gives a new tree that was not exchanged its temporary name again, under which it is removed in the end.
     fn take_back(&self, above: &Above, between: &[u8]) {
         let _ = above.rename(between, self.meanwhile.as_bytes());
     }
 
-    /// Gives the old tree the name by which it is kept. The one that was kept before gives way first: were the two exchanged, a run that
-    /// is killed then would leave it where the next one looks for what is to be kept.
+    /// Gives the old tree the name by which it is kept. The tree that was kept before is removed first: if the two were
+    /// exchanged, and the run killed then, the next run would take the older tree for the one to be kept.
     fn keep(&self, above: &Above, old: &[u8]) -> Result<()> {
         let (previous, meanwhile) = ([self.name.as_bytes(), PREVIOUS].concat(), self.meanwhile.as_bytes());
         let kept = match above.rename(&previous, meanwhile) {
@@ -226,7 +229,8 @@ impl Staged {
         kept.map_err(failed("the old tree cannot be kept, and stays where it is"))
     }
 
-    /// Ends what an earlier run was killed in: keeps the tree that it has replaced, and removes one that has not replaced any.
+    /// Completes a run that was killed: keeps the old tree if it was replaced, and removes a new one that has not
+    /// replaced any.
     fn settle(&self) -> Result<()> {
         self.remove(&self.meanwhile)?;
         let (above, left) = entries(&self.parent, &RelPath::root(), &RelPath::root())

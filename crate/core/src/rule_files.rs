@@ -16,7 +16,7 @@ use crate::storage::{self, Access, CallError, Directory as _, Errno, Judge, Rule
 /// How many symlinks lead to one file.
 const SYMLINKS_MAX: usize = 40;
 
-/// Where files of rules may be read, and what the paths of trees begin from.
+/// Where files of rules may be read, and where the paths of trees begin.
 pub(crate) enum Place<'a> {
     /// Anywhere on this machine, by its operator.
     Own,
@@ -24,7 +24,7 @@ pub(crate) enum Place<'a> {
     Served {
         /// The root.
         root: &'a Root,
-        /// The path below it that the key reaches and that holds a path.
+        /// The prefix of the key that covers a path of the root.
         prefix_of: &'a dyn Fn(&RelPath) -> Option<RelPath>,
         /// What its operator hides.
         hidden: &'a Arc<HiddenPaths>,
@@ -35,13 +35,13 @@ pub(crate) enum Place<'a> {
 #[derive(Debug)]
 struct Files {
     top: Root,
-    /// For each tree: nothing is read but what is below this path.
+    /// For each tree the path below which files may be read.
     prefixes: Vec<Option<RelPath>>,
     hidden: Option<Arc<HiddenPaths>>,
 }
 
 impl Files {
-    /// The directory of a path, and its name there, where it may be looked at.
+    /// The directory of a path, and the name there, if it may be looked at.
     fn place<'a>(&self, prefix: &RelPath, path: &'a RelPath) -> Option<(RelPath, Name<'a>)> {
         path.split_last().filter(|_| path.is_within(prefix) && !self.is_hidden(path))
     }
@@ -159,7 +159,7 @@ pub(crate) fn judge_of_source(source: &Source, request: &Request, place: &Place<
     Ok(judge.pruning(prunes.then(|| Box::new(protects()) as Box<dyn Matcher>)))
 }
 
-/// The judge of a source of which nothing is left out: a batch, of whose run the request is.
+/// The judge of a batch, as a source from which everything is sent. The request is that of the batch's run.
 pub(crate) fn judge_of_batch(request: &Request) -> Judge {
     let (filter, gitignore) = (FilterRules::default(), false);
     Judge::new(Request { filter, gitignore, ..request.clone() }.matcher(End::Sender, syntax))

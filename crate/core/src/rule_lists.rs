@@ -8,7 +8,7 @@ use sparsync_proto::{FilterRules, ParseError, Prefixes, Rule, Said, Style, parse
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::open_named;
 
-/// Bytes of one file of rules: more than its rules can be in a request, for it may hold comments.
+/// The most bytes of one file of rules: more than a request's rules can be, since it may hold comments.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A rule as it was given.
@@ -16,8 +16,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 pub struct GivenRule {
     /// The rule; the pattern, or the file, where `patterns` says so.
     pub text: Vec<u8>,
-    /// What stands there is a pattern, or a file of patterns, and all are to be included or all to be excluded, as
-    /// `--include` and `--exclude` have it.
+    /// The text is a pattern, or a file of patterns: all are included (`true`) or all excluded, as with `--include` and
+    /// `--exclude`.
     pub patterns: Option<bool>,
     /// The text is the path of a file; `-` is standard input.
     pub is_file: bool,

@@ -44,7 +44,7 @@ pub struct Run {
     pub local_sources: Vec<LocalSource>,
     /// Events wait for their reader: for plans.
     pub lossless: bool,
-    /// What it has of a batch. One that is read is at `local_path`.
+    /// Its use of a batch. A batch that is read is at `local_path`.
     pub batch: Batch,
 }
 
@@ -80,7 +80,7 @@ pub fn start_local(run: Run, destination: Vec<u8>) -> Result<Job> {
     Job::start(run.lossless, move |job| local(&run, &destination, job))
 }
 
-/// Carries a session over the connection, on its runtime, and waits for that after `engine`.
+/// Carries a session over the connection on its runtime, and waits for the transport after `engine`.
 fn over_connection<T>(
     peer: &Peer,
     job: &JobContext,
@@ -113,7 +113,7 @@ fn over_connection<T>(
         session.fail(error.clone());
     }
     session.end();
-    // The sender's half is dropped when the transport is done, also when its runtime is gone.
+    // The sender's half is dropped when the transport has finished, or its runtime is gone.
     let _ = end.blocking_recv();
     match session.error() {
         Some(error) => Err(error),
@@ -135,7 +135,7 @@ fn source_of(run: &Run) -> Result<Source> {
     Ok(source)
 }
 
-/// The sources of a run at this end, and the request with what they say of themselves.
+/// The sources of a run at this end, and its request, completed with what they tell.
 pub(crate) fn with_source(run: &Run) -> Result<(Source, Request)> {
     let source = source_of(run)?;
     let mut request = run.request.clone();
@@ -355,7 +355,7 @@ fn prepare_own(path: &[u8], request: &Request, terms: &ReceiverTerms<'_>, sessio
     })
 }
 
-/// Does a run of this machine's own sources, and writes its batch where that is wanted.
+/// Does a run of this machine's own sources, and writes its batch if it has one.
 fn recorded(
     run: &Run,
     source: &Source,
@@ -451,8 +451,8 @@ fn between(
     Ok(local_once(near, destination, &request, job)?.0.refused)
 }
 
-/// How content goes from one folder of this machine to another. What is written over, and what zeros are looked for in, is read;
-/// so is what may only go at some rate, while that is so.
+/// How content goes from one folder of this machine to another. Files that are written over, or whose zeros are looked
+/// for, are always read; while a rate is limited, the reader reads all others, too.
 fn way_of(request: &Request) -> Way {
     let is_read = request.sparse || request.preallocate || request.inplace || request.append;
     match (request.verify_copies, is_read) {
@@ -473,7 +473,7 @@ fn local_once(
     let session = job.begin(request.profile)?;
     let source = near.source;
     let expected = (source.file_name.as_deref(), near.bounds);
-    // What is stored of owners is so in both folders, as in rsync.
+    // Owners are stored as attributes in both folders, as in rsync.
     let stored = Stored { fake_super: request.fake_super, ..Stored::at_acceptor(request) };
     let terms = own_terms(stored, expected, near.source_ids, "");
     let mut prepared = prepare_own(destination, request, &terms, &session)?;

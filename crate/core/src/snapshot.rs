@@ -20,10 +20,11 @@ use crate::storage::{
     self, Access, CallError, Directory as _, Hold, PartialId, Storage, WriteDirectory as _, is_empty, remove_all,
 };
 
-/// Of so many runs that were cut one after the other is gone on with what they made.
+/// The most directories of earlier runs, cut off one after the other, from which a run goes on.
 const UNFINISHED_MAX: u8 = 4;
 
-/// Moments later than this many seconds from now are to come: of a clock that was wrong, or of somebody who would have others removed.
+/// Moments more than this many seconds ahead count as future: they come from a wrong clock, or from somebody who wants
+/// other snapshots removed.
 const AHEAD_MAX: u64 = 300;
 
 /// A series, and the snapshot that is made.
@@ -37,7 +38,7 @@ struct Making {
     noted: Vec<Told>,
 }
 
-/// Refuses what a snapshot cannot be made with. `hides_paths`: an operator hides paths of the root.
+/// Refuses options that a snapshot cannot be made with. `hides_paths`: the operator hides paths of the root.
 pub(crate) fn check(request: &Request, hides_paths: bool) -> Result<()> {
     let asked = &request.snapshot;
     if !asked.is_asked {
@@ -58,7 +59,7 @@ pub(crate) fn check(request: &Request, hides_paths: bool) -> Result<()> {
         (request.backup, "backup"),
         (!request.compare_dest.is_empty(), "compareDest"),
         (!request.partial_dir.is_empty(), "partialDir"),
-        // A run that is cut would leave what it removed in a snapshot that is none yet.
+        // If the run is cut off, the removed files would only be in a directory that is no snapshot yet.
         (request.remove_source_files, "removeSourceFiles"),
         (request.file_name.is_some(), "a single file"),
     ];
@@ -72,7 +73,7 @@ fn failed(doing: &str) -> impl Fn(CallError) -> Error {
     move |error| Error::io(&format!("snapshot: {doing}"), b"", error.into())
 }
 
-/// Has a run write to a new directory of its destination, which gets the name of a snapshot in the end.
+/// Lets a run write to a new directory of its destination, which becomes a snapshot in the end.
 pub(crate) fn stage(prepared: &mut Prepared, request: &Request) -> Result<()> {
     let asked = &request.snapshot;
     if !asked.is_asked {
@@ -111,9 +112,9 @@ fn path_of(name: &[u8]) -> RelPath {
     Name::new(name).map_or_else(|_| RelPath::root(), |name| RelPath::root().join(name))
 }
 
-/// What the snapshot of a run is called while it is made, where so many runs before it were cut.
+/// The name of a run's snapshot while it is made, after so many runs that were cut off.
 fn unfinished_name(before: u8) -> Vec<u8> {
-    // No name has a slash, so no tree that is published has this one.
+    // No name has a slash, so this cannot be the temporary name of a published tree.
     PartialId::of_tree(&[b"snapshot/", &[before][..]].concat()).file_name()
 }
 
@@ -126,7 +127,7 @@ fn open(series: &Root) -> Result<<Root as Storage>::Directory> {
     series.open(&RelPath::root(), Access::Read).map_err(failed("cannot open the series"))
 }
 
-/// Takes what earlier runs left for states of the tree, and gives a name that none of them has.
+/// Adds the directories that earlier runs left as states of the tree, and gives a name that none of them has.
 fn go_on(series: &Root, goes_on: bool, bases: &mut Vec<Basis<Root>>) -> Result<Vec<u8>> {
     let names: Vec<_> = (0..UNFINISHED_MAX).map(unfinished_name).collect();
     let left: Vec<_> = names.iter().map(|name| series.descend(&path_of(name))).collect();
@@ -183,7 +184,7 @@ fn moments(series: &Root) -> Result<Moments> {
         Ok(())
     });
     listed.map_err(failed("cannot list the series"))?;
-    // What is called like a snapshot and is no directory is somebody else's.
+    // An entry with a snapshot's name that is no directory belongs to somebody else.
     found
         .retain(|moment| directory.status(moment.name().as_bytes()).is_ok_and(|status| status.kind == Kind::Directory));
     found.sort_by(|a, b| b.cmp(a));
@@ -198,7 +199,7 @@ fn remove(series: &Root, name: &[u8]) -> storage::Result<()> {
 }
 
 impl Making {
-    /// Gives the new snapshot its name, and removes those that the rule does not keep, where nothing is missing in it.
+    /// Gives the new snapshot its name. If nothing is missing in it, removes those that the rule does not keep.
     fn finish(&self, may_remove: bool) -> Result<PutOutcome> {
         if let Some(refusal) = self.is_suspect()? {
             return Ok(PutOutcome { refused: Some(refusal), told: Vec::new() });
@@ -223,7 +224,7 @@ impl Making {
         Ok(PutOutcome { refused: None, told })
     }
 
-    /// Why nothing is made of a source that is empty, where the newest snapshot is not.
+    /// Refuses to make a snapshot of an empty source when the newest snapshot is not empty.
     fn is_suspect(&self) -> Result<Option<Error>> {
         let is_bare = |name: &[u8]| {
             let opened = self.series.open(&path_of(name), Access::Read);
@@ -246,7 +247,7 @@ impl Making {
         Ok(Some(refusal))
     }
 
-    /// Gives it the name of this moment, or of the first after it that has none.
+    /// Gives the snapshot the name of this moment, or of the first moment after it that is free.
     fn name(&self) -> Result<Moment> {
         let mut moment = moment_of(seconds_now());
         while let Some(at) = moment {
@@ -255,7 +256,8 @@ impl Making {
             match rustix::fs::renameat_with(series, from, series, to.as_bytes(), RenameFlags::NOREPLACE) {
                 Ok(()) => return Ok(at),
                 Err(Errno::EXIST | Errno::NOTEMPTY) => moment = at.next(),
-                // A file system that cannot say so: what has the name is looked for, and nobody else writes here.
+                // This file system cannot rename without replacing. The name is looked up first, and no other run
+                // writes here.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
                     let directory = open(&self.series)?;
                     if directory.status(to.as_bytes()).is_ok() {
@@ -271,7 +273,7 @@ impl Making {
         Err(Error::new(ErrorKind::Config, "snapshot: the clock is of a time that no name says"))
     }
 
-    /// Removes what the rule does not keep. What is removed has no snapshot's name any more before anything of it goes.
+    /// Removes the snapshots that the rule does not keep. Each loses its name before any of its entries is removed.
     fn prune(&self, made: Moment, directory: &<Root as Storage>::Directory, told: &mut Vec<Told>) -> Result<()> {
         let Moments { made: all, to_come } = moments(&self.series)?;
         for moment in to_come {
@@ -291,7 +293,7 @@ impl Making {
                 let message = "the snapshot could not be removed";
                 told.push(Told { kind: IssueKind::Delete, path: name.into(), message });
                 if is_renamed {
-                    // What is left of it has the name that the next one would get.
+                    // The rest of it has the name that the next one would get.
                     break;
                 }
                 continue;

@@ -19,7 +19,7 @@ pub(crate) type Source = engine::Source<Union<Root>>;
 /// One source: what is in a directory, or one entry of it.
 type FsPart = Part<Root>;
 
-/// Says that a source is not there: a fault of what was asked for, and not of the place that it goes to.
+/// The error of a missing source, which is a fault of the request and not of the destination.
 fn not_there(message: &str, path: &[u8]) -> Error {
     Error::new(ErrorKind::NotFound, message).at(path).with("end", "source".to_owned())
 }
@@ -27,7 +27,7 @@ fn not_there(message: &str, path: &[u8]) -> Error {
 const MISSING: &str = "the source does not exist";
 const NO_DIRECTORY: &str = "the source is no directory";
 
-/// The only source of a run: an entry that is no directory is looked at alone, and may get another name.
+/// The only source of a run. If it is an entry that is no directory, it is scanned alone, and may get another name.
 pub(crate) fn single(part: FsPart) -> Source {
     let file_name = part.name.clone();
     let name = None;
@@ -40,7 +40,8 @@ pub(crate) fn single(part: FsPart) -> Source {
     }
 }
 
-/// The only source of a run. Where it need not be there, it is nothing, or what it would be at the destination.
+/// The only source of a run. If it may be missing and is, the source is empty, or only names the path that it would
+/// have.
 pub(crate) fn single_or_gone(
     part: Result<FsPart>,
     arrives_at: Option<RelPath>,
@@ -58,13 +59,14 @@ fn may_be_gone(error: &Error, missing: MissingSources) -> bool {
     missing != MissingSources::Fail && error.kind() == ErrorKind::NotFound
 }
 
-/// No source but what is gone, by the paths that it would have: a run that has nothing is not one that has everything.
+/// A source of nothing but missing paths, by the names that they would have. Such a run has no tree, rather than an
+/// empty one.
 fn nothing_but(gone: Vec<RelPath>) -> Result<Source> {
     let selected = Paths::new(gone.clone()).ok_or_else(too_long)?;
     Ok(engine::Source { root: Union::new(Vec::new()), file_name: None, selected, missing: Vec::new(), gone })
 }
 
-/// Bytes of the paths of sources that are not there and need not be.
+/// The most bytes of the paths of sources that may be missing and are.
 const GONE_BYTES_MAX: usize = 64 << 10;
 
 /// Refuses more of them than one request tells.
@@ -81,14 +83,14 @@ fn too_long() -> Error {
 pub(crate) struct Named {
     /// Where it is looked for.
     pub(crate) path: Vec<u8>,
-    /// Where it arrives, when it is an entry with a name of its own.
+    /// The path at which it arrives, if it is an entry with a name of its own.
     pub(crate) arrives_at: Option<RelPath>,
     /// What was found.
     pub(crate) part: Result<FsPart>,
 }
 
-/// The sources of a run that names several, in their order. One that is not there, or that cannot be reached, costs
-/// itself, unless there is no other.
+/// The sources of a run that names several, in their order. A source that is missing or cannot be reached is only told,
+/// unless it is the last one.
 pub(crate) fn several(parts: impl Iterator<Item = Named>, missing_sources: MissingSources) -> Result<Source> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
@@ -135,7 +137,7 @@ fn below_the_top(path: &[u8]) -> Vec<u8> {
     joined.map(|path| path.as_bytes().to_vec()).unwrap_or_default()
 }
 
-/// The paths that the sources have, or would have; none when one of them is all that is in a directory.
+/// The paths that the sources have, or would have; none when one of them is the whole content of a directory.
 fn paths_of(parts: &[FsPart], gone: &[RelPath]) -> Result<Paths> {
     let paths = parts.iter().map(FsPart::path).collect::<Option<Vec<_>>>();
     if paths.as_ref().is_some_and(|paths| paths.iter().any(RelPath::is_root)) {
@@ -148,9 +150,9 @@ fn paths_of(parts: &[FsPart], gone: &[RelPath]) -> Result<Paths> {
 /// A source on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalSource {
-    /// Where. A slash at the end stands for what is in the directory.
+    /// The path. A slash at the end stands for the content of the directory.
     pub path: Vec<u8>,
-    /// The entry below `path` that is meant, which arrives under this whole path; the root for what `path` names.
+    /// The entry below `path` that is the source, and arrives under this whole path; the root for `path` itself.
     pub below: RelPath,
     /// Whether that entry has to be a directory, or lead to one.
     pub is_directory: bool,
@@ -178,7 +180,7 @@ pub(crate) fn own_sources(sources: &[LocalSource], request: &Request) -> Result<
     several(parts, request.missing_sources)
 }
 
-/// The name under which a source of one's own arrives when it is meant itself; nothing for what a directory holds.
+/// The name under which one of the user's sources arrives; none for the content of a directory.
 pub(crate) fn arrives_as(path: &[u8]) -> Option<RelPath> {
     if path.ends_with(b"/") {
         return None;
@@ -187,8 +189,8 @@ pub(crate) fn arrives_as(path: &[u8]) -> Option<RelPath> {
     Some(RelPath::root().join(name))
 }
 
-/// An entry of the operator's own that arrives under its path below another. Symlinks on the way are followed, and
-/// arrive as directories.
+/// An entry of the user's that arrives under its path below another one. Symlinks on the way are followed, and arrive
+/// as directories.
 fn own_part_below(source: &LocalSource) -> Result<FsPart> {
     let own = |at: &RelPath| match at.as_bytes() {
         b"" => source.path.clone(),
@@ -221,7 +223,8 @@ fn way_to(path: &RelPath, open: impl Fn(&RelPath) -> Result<Root>) -> Result<Vec
     steps.collect()
 }
 
-/// The entry at `path`, which arrives under it; `open` opens a directory on the way, and `absent` says that it is not there.
+/// The entry at `path`, which arrives under it. `open` opens a directory on the way; `absent` makes the error of a
+/// missing one.
 fn part_below(
     path: &RelPath,
     open: impl Fn(&RelPath) -> Result<Root>,
@@ -233,7 +236,7 @@ fn part_below(
     Ok(Part { above, root, name: Some(name) })
 }
 
-/// Tells which of the paths that a request selects the source does not have.
+/// Tells which of the paths that a request selects are missing in the source.
 pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
     if request.selected.is_empty() && request.listed.is_empty() {
         return Ok(());
@@ -265,8 +268,8 @@ pub(crate) fn look_for(source: &mut Source, request: &Request) -> Result<()> {
     check_gone(&source.gone)
 }
 
-/// One of several sources of the operator's own. A slash at its end stands for what is in the directory; otherwise
-/// it is the entry itself that is meant, or with `itself` off what a directory holds.
+/// One of several sources of the operator's. A slash at its end stands for the content of the directory. Otherwise the
+/// source is the entry, or with `itself` off a directory's content.
 fn own_part(path: &[u8], itself: bool) -> Result<FsPart> {
     let trimmed = trim_slashes(path);
     let cut = trimmed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
@@ -311,11 +314,11 @@ pub(crate) fn own_source(path: &[u8], itself: bool) -> Result<FsPart> {
         }
     }
     let (top, rest) = open_own(path)?;
-    // What is left below the directories that are there says less than the path that was given.
+    // The rest below the directories that exist tells less than the path that was given, so the error names that.
     source(&Place { top: &top, path: rest }, |_| None).map_err(|error| error.at(path))
 }
 
-/// The entry at `place` itself, whatever it is: one of several sources.
+/// The entry at `place` itself, of any kind: one of several sources.
 pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
     let failure = |error| failure(error, &place.path);
     let Some((parent, name)) = place.path.split_last() else {
@@ -324,7 +327,7 @@ pub(crate) fn entry(place: &Place<'_>) -> Result<FsPart> {
     place.top.descend_to_reach(&parent).and_then(|root| entry_of(root, name)).map_err(failure)
 }
 
-/// What is in the directory at `place`: one of several sources.
+/// The content of the directory at `place`: one of several sources.
 pub(crate) fn contents(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
     let part = source(place, follow)?;
     if part.name.is_some() { Err(not_there(NO_DIRECTORY, place.path.as_bytes())) } else { Ok(part) }
@@ -340,13 +343,13 @@ fn failure(error: CallError, path: &RelPath) -> Error {
     }
 }
 
-/// Finds the source at `place`: what is in a directory, or an entry of another kind. `follow` says where a symlink that is
-/// its last name leads, when that is what is meant.
+/// Finds the source at `place`: the content of a directory, or an entry of another kind. `follow` gives where a symlink
+/// at its last name leads, if it is to be followed.
 pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<RelPath>>) -> Result<FsPart> {
     let not_found = |error| failure(error, &place.path);
     let error = match place.top.descend(&place.path) {
         Ok(root) => return Ok(Part::at_top(root, None)),
-        // A last name that is a symlink gives one or the other, by the call that finds it.
+        // A symlink at the last name gives one error or the other, depending on the call that meets it.
         Err(error @ CallError { errno: Errno::NOTDIR | Errno::LOOP, .. }) => error,
         Err(error) => return Err(not_found(error)),
     };
@@ -372,7 +375,7 @@ pub(crate) fn source(place: &Place<'_>, follow: impl Fn(&[u8]) -> Option<Result<
     Ok(Part::at_top(root, Some(name.as_bytes().to_vec())))
 }
 
-/// Where a symlink at `path` leads, by its text alone: a path below the same root, or nothing.
+/// The path below the same root to which the text of a symlink at `path` leads; none when it leads out.
 pub(crate) fn led_to(path: &RelPath, target: &[u8]) -> Option<RelPath> {
     if target.starts_with(b"/") {
         return None;
@@ -391,13 +394,13 @@ pub(crate) fn led_to(path: &RelPath, target: &[u8]) -> Option<RelPath> {
     RelPath::new(&names.join(&b'/')).ok()
 }
 
-/// Upper bounds of what the sources can hold: what their file systems hold.
+/// Upper bounds of the sources' entries and bytes: those of their file systems.
 pub(crate) fn bounds(source: &Source) -> (u64, u64) {
     let mut devices = HashSet::new();
     source.root.parts().iter().fold((0, 0), |(bytes, entries), part| {
         let name = part.name.as_ref().or(source.file_name.as_ref());
         let (more_bytes, more_entries) = match name.map(|name| crate::fs::status(part.root.fd(), name)) {
-            // What symlinks lead to is as good as what its file system holds: a guess, where it is another one.
+            // A symlink's target is taken to be on the same file system: a guess, if it is on another.
             Some(Ok(status)) if status.kind == Kind::Symlink && part.root.follows() => {
                 tree_bounds(&part.root, name, &mut devices)
             }
@@ -411,7 +414,7 @@ pub(crate) fn bounds(source: &Source) -> (u64, u64) {
     })
 }
 
-/// What a tree can hold besides all others of its file system.
+/// The bounds of a tree whose file system was not counted yet.
 fn tree_bounds(root: &Root, name: Option<&Vec<u8>>, devices: &mut HashSet<u64>) -> (u64, u64) {
     const ANYTHING: (u64, u64) = (u64::MAX, u64::MAX);
     let Ok(stat) = rustix::fs::fstat(root.fd()) else { return ANYTHING };
@@ -424,7 +427,7 @@ fn tree_bounds(root: &Root, name: Option<&Vec<u8>>, devices: &mut HashSet<u64>) 
     root.space().map_or(ANYTHING, |space| (space.used_bytes, space.used_entries))
 }
 
-/// Whether other file systems are mounted inside a tree, or nobody can tell.
+/// Whether other file systems are mounted inside a tree, or that cannot be known.
 fn holds_mounts(root: &Root, name: Option<&Vec<u8>>) -> bool {
     let (Ok(mut top), mounts) = (root.absolute_path(), Mount::all()) else { return true };
     if let Some(name) = name {
@@ -433,7 +436,7 @@ fn holds_mounts(root: &Root, name: Option<&Vec<u8>>) -> bool {
     mounts.is_empty() || mounts.iter().any(|mount| below(&mount.point, &top).is_some_and(|inside| !inside.is_empty()))
 }
 
-/// The mount points that the last run has found in the sources; nothing on a dry run, which remembers nothing.
+/// The mount points that the last run has found in the sources; none on a dry run, which must not write them.
 pub(crate) fn known_mounts(source: &Source, request: &Request) -> Option<KnownMounts> {
     if request.dry_run || !request.deletion.delete || source.file_name.is_some() {
         return None;

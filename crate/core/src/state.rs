@@ -36,7 +36,7 @@ impl StateDir {
         self.path.join("checksums")
     }
 
-    /// The file of what is remembered of a kind of things about one of them.
+    /// The file that holds the record of one thing, for one kind of record.
     pub(crate) fn file(&self, kind: &str, of: &[u8]) -> PathBuf {
         self.path.join(kind).join(hex(&blake3::hash(of).as_bytes()[..16]))
     }
@@ -51,20 +51,20 @@ pub(crate) struct KnownMounts {
 }
 
 impl StateDir {
-    /// What is known of the source at the absolute path `source`. An unreadable file is as good as none: it only
-    /// ever adds a guard.
+    /// The known mount points of the source at the absolute path `source`. An unreadable file counts as missing, since
+    /// the record only adds a guard.
     pub(crate) fn known_mounts(&self, source: &[u8]) -> KnownMounts {
         let file = self.file("mounts", source);
         let paths = std::fs::read(&file).unwrap_or_default();
         let paths = paths.split(|&byte| byte == 0).filter(|path| !path.is_empty());
-        // Each path is written with a slash in front, so that the source itself is no empty one.
+        // Each path is written with a slash in front, so that the source itself is not an empty line.
         let paths = paths.map(|path| path.strip_prefix(b"/").unwrap_or(path).to_vec()).collect();
         KnownMounts { file, paths }
     }
 }
 
 impl KnownMounts {
-    /// Remembers what this run has found, when it is something else.
+    /// Writes the mount points that this run has found, if they have changed.
     pub(crate) fn save(&self, paths: &BTreeSet<Vec<u8>>) {
         if *paths == self.paths {
             return;
@@ -75,13 +75,13 @@ impl KnownMounts {
             text.extend_from_slice(path);
             text.push(0);
         }
-        // Forgetting costs a guard in the next run, not this run's success.
+        // A record that cannot be written costs the next run a guard, and must not fail this run.
         let _ = write(&self.file, &text);
     }
 }
 
-/// Writes what is remembered. The directory may be somebody else's, of whose environment much was kept: no symlink there names what is
-/// written.
+/// Writes a record. The directory may belong to another user, if the environment was kept from there, so no symlink in
+/// it is followed.
 pub(crate) fn write(file: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

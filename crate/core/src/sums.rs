@@ -21,18 +21,18 @@ use crate::storage::{Status, Sums};
 /// What the file begins with.
 const MAGIC: &[u8; 16] = b"sparsync sums 1\n";
 
-/// Bytes of a record in it, and of the digest of all at its end.
+/// Bytes of a record, and of the digest of all records at the end of the file.
 const RECORD_BYTES: usize = 80;
 const DIGEST_BYTES: usize = 32;
 
 /// How many files are remembered: 40 MiB.
 const RECORDS_MAX: usize = 1 << 19;
 
-/// A file that was changed so shortly before it was hashed may be changed once more without a new time: in the same tick of a clock, or
-/// through a map of which the kernel has not written back what was changed before.
+/// How old a file's last change must be when it is hashed. A younger file may be changed again without a new time: in
+/// the same tick of the clock, or through a memory map that the kernel has not written back yet.
 const MARGIN: Duration = Duration::from_secs(60 * 60);
 
-/// File systems whose ctime a program can set, or that have none of their own.
+/// File systems whose ctime a program can set, or that have no ctime of their own.
 const WEAK: [&str; 10] = ["vfat", "msdos", "exfat", "ntfs", "ntfs3", "cifs", "smb3", "9p", "virtiofs", "hfsplus"];
 
 /// What a file is, whatever its state.
@@ -53,7 +53,7 @@ struct Known {
 struct Inner {
     known: HashMap<Key, Known>,
     is_changed: bool,
-    /// The file that was read or written last, by its inode and times.
+    /// The file of digests that was read or written last, by its inode and times.
     seen: Option<(u64, i64, i64)>,
     /// Devices of file systems whose times say too little.
     weak: HashSet<u64>,
@@ -146,7 +146,7 @@ impl Sums for KnownSums {
     fn save(&self) {
         let mut inner = self.inner();
         if std::mem::take(&mut inner.is_changed) {
-            // Not to remember costs the next run time, and this one nothing.
+            // A record that cannot be written costs the next run time, and must not fail this run.
             let _ = write(&self.file, &mut inner);
             // What is used next is what later runs of this process use.
             inner.known.values_mut().for_each(|known| known.is_used = false);
@@ -154,7 +154,7 @@ impl Sums for KnownSums {
     }
 }
 
-/// The devices of weak file systems, as the kernel tells what is mounted.
+/// The devices of weak file systems, from the kernel's list of mounts.
 fn weak_in(mounts: &str) -> HashSet<u64> {
     let device_of = |line: &str| {
         let (place, kind) = line.split_once(" - ")?;
@@ -170,7 +170,7 @@ fn key_of(status: &Status) -> Key {
     (status.device, status.stamp.ino)
 }
 
-/// Whether a file of this time is not changed any more without another one.
+/// Whether a file with this time cannot be changed any more without getting another one.
 fn is_settled(time: Time, begun: SystemTime) -> bool {
     let Ok(begun) = begun.duration_since(UNIX_EPOCH) else { return false };
     let Some(latest) = begun.checked_sub(MARGIN) else { return false };
@@ -179,7 +179,8 @@ fn is_settled(time: Time, begun: SystemTime) -> bool {
 }
 
 impl Inner {
-    /// Adds what a file holds of which nothing is known here. One that is not private, is torn or of another version holds nothing.
+    /// Adds the digests of a file for which there are none here. A file that is not private, is torn or has another
+    /// version counts as empty.
     fn add(&mut self, file: &Path) {
         let Some((content, seen)) = read(file) else { return };
         self.seen = Some(seen);
@@ -190,7 +191,7 @@ impl Inner {
         }
     }
 
-    /// What is kept: what this run has used, and as much of the rest as there is room for.
+    /// The digests to be saved: those that this run has used, and of the others as many as fit.
     fn kept(&self) -> Vec<u8> {
         let of = |used: bool| self.known.iter().filter(move |(_, known)| known.is_used == used);
         let mut content = MAGIC.to_vec();
@@ -231,7 +232,7 @@ fn seen(file: &File) -> Option<(u64, i64, i64)> {
     Some((found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
-/// What stands in the file, which only its owner may have written: it says what need not be sent.
+/// The content of the file. Only its owner may have written it: it decides which content is not sent.
 fn read(file: &Path) -> Option<(Vec<u8>, (u64, i64, i64))> {
     let file = open(file, File::options().read(true)).ok()?;
     let found = file.metadata().ok()?;
@@ -245,20 +246,22 @@ fn read(file: &Path) -> Option<(Vec<u8>, (u64, i64, i64))> {
     Some((content, seen))
 }
 
-/// Opens a file of this user's where the directory may be somebody else's: through no symlink, and without waiting for anybody.
+/// Opens a file of this user's in a directory that may be another user's: without following a symlink, and without
+/// waiting on a FIFO.
 fn open(file: &Path, options: &mut std::fs::OpenOptions) -> io::Result<File> {
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
     options.mode(0o600).custom_flags(flags).open(file)
 }
 
-/// Keeps other processes from writing until it is dropped, where that is possible.
+/// Keeps other processes from writing until the lock is dropped, where that is possible.
 fn lock(file: &Path) -> io::Result<File> {
     let held = open(&file.with_extension("lock"), File::options().write(true).create(true))?;
     let _ = flock(&held, FlockOperation::LockExclusive);
     Ok(held)
 }
 
-/// Writes what is known, with what other processes have learnt meanwhile. Whoever reads sees the old file or the whole new one.
+/// Writes the known digests, with those that other processes have saved meanwhile. A reader sees the old file or the
+/// whole new one.
 fn write(file: &Path, inner: &mut Inner) -> io::Result<()> {
     let _lock = lock(file)?;
     let now = open(file, File::options().read(true)).ok().and_then(|file| seen(&file));

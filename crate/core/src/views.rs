@@ -48,7 +48,7 @@ pub(crate) fn check_munged() -> Result<()> {
         .at(MUNGED))
 }
 
-/// A directory beside a destination as a run sees it: no symlink of it is followed.
+/// A directory beside a destination as a run sees it. No symlink in it is followed.
 pub(crate) fn aside(root: Root, stored: Stored) -> Root {
     root.with_view(stored.view(true))
 }
@@ -58,7 +58,7 @@ fn followed(request: &Request) -> Followed {
     Followed { all: request.copy_links, directories: request.copy_dir_links, unsafe_ones: request.copy_unsafe_links }
 }
 
-/// The sources of a run as it sees them. `place` says how far symlinks may lead.
+/// The sources of a run as it sees them. `place` gives how far symlinks may lead.
 pub(crate) fn of_source(source: Source, request: &Request, stored: Stored, place: &Place<'_>) -> Result<Source> {
     let followed = followed(request);
     let file_name = source.file_name.clone();
@@ -83,7 +83,7 @@ fn now() -> Time {
     Time { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
 }
 
-/// The destination of a run as it sees it, where `path` is that of its directory below what `place` serves.
+/// The destination of a run as the run sees it. `path` is that of its directory below the root that `place` serves.
 pub(crate) fn of_destination(
     root: Root,
     path: &RelPath,
@@ -111,7 +111,7 @@ pub(crate) fn of_destination(
     Ok(root.with_view(view))
 }
 
-/// How far symlinks lead in a tree, of which the one entry `name` is meant or everything.
+/// How far symlinks lead in a tree, of which the run has only the entry `name`, or everything.
 fn reach(root: &Root, name: Option<&Vec<u8>>, place: &Place<'_>) -> Result<Reach> {
     let failed = |error: CallError| Error::io("cannot follow symlinks of the source", b"", error.into());
     let Place::Served { root: served, .. } = place else {
@@ -122,7 +122,8 @@ fn reach(root: &Root, name: Option<&Vec<u8>>, place: &Place<'_>) -> Result<Reach
     limit(&tree, &entry, place).map(Reach::Below)
 }
 
-/// What no symlink leads out of in the tree at the path `tree` of a served root, of which the entry at `entry` is meant.
+/// The directory that symlinks must not leave, in the tree at the path `tree` of a served root, of which the run has
+/// the entry `entry`.
 fn limit(tree: &RelPath, entry: &RelPath, place: &Place<'_>) -> Result<Limit> {
     let outside = || Error::new(ErrorKind::Scope, "the path lies outside of what the key may use").at(entry.as_bytes());
     let Place::Served { root, prefix_of, hidden } = place else { return Err(outside()) };
@@ -133,7 +134,7 @@ fn limit(tree: &RelPath, entry: &RelPath, place: &Place<'_>) -> Result<Limit> {
     Ok(Limit { top, prefix, tree: tree.clone(), hidden })
 }
 
-/// A single source that leads to a directory is seen as an entry of the directory that holds it.
+/// Turns a single source that leads to a directory into an entry of the directory that holds it.
 fn as_entry(source: Source) -> Result<Source> {
     let Some(name) = &source.file_name else { return Ok(source) };
     let top = source.root.open(&RelPath::root(), Access::Reach);
