@@ -11,7 +11,7 @@ use crate::storage::{
     Access, CallError, DAMAGED, Directory, Errno, File, Lent, NOT_HELD, NameBuffer, Result, Stamp, Status, Storage,
 };
 
-/// Names of something that has several, of which nobody counts.
+/// The link count of an entry with several names, which a batch does not count.
 const MANY: u32 = u32::MAX;
 
 /// A directory of a batch.
@@ -54,7 +54,7 @@ pub(super) struct Tree {
     file: SystemFile,
     directories: Vec<Held>,
     numbers: BTreeMap<RelPath, usize>,
-    /// What names lead to that are one of several, by directory and index.
+    /// The inodes of entries with several names, by directory and index.
     links: HashMap<(usize, usize), u64>,
     /// By inode.
     pub(super) content: HashMap<u64, Arc<Content>>,
@@ -126,7 +126,7 @@ impl Storage for BatchTree {
     type Directory = BatchDirectory;
 
     fn open(&self, path: &RelPath, _: Access) -> Result<BatchDirectory> {
-        // One that is listed and was not walked over could not be read.
+        // A directory that was listed and not walked could not be read.
         let number = *self.0.numbers.get(path).ok_or(Errno::ACCESS)?;
         Ok(BatchDirectory { tree: Arc::clone(&self.0), number, path: path.clone() })
     }

@@ -36,14 +36,14 @@ struct State {
     out: Out,
     /// What the run asks for, in frames.
     request: Vec<Frame>,
-    /// The name of a source that is a single file, which may arrive under another one.
+    /// The name of a source that is a single file. The file may arrive under another name.
     file_name: Option<Vec<u8>>,
     /// Frames that are written together.
     frames: Vec<u8>,
     /// Owners whose names are told, where the run tells any.
     owners: Option<HashSet<(IdKind, u32)>>,
     of_acls: bool,
-    /// The directories, by their numbers, with what their files are known again by.
+    /// The directories by their numbers, with the stamps by which their files are known again.
     directories: Vec<(RelPath, Listing, Vec<Stamp>)>,
     numbers: BTreeMap<RelPath, usize>,
     /// Files whose content is sent, by directory and index.
@@ -148,8 +148,8 @@ impl BatchWriter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds names and content of the source, and gives the file its name. `tell` takes what is not in it.
-    /// `check` fails when the run is called off.
+    /// Adds names and content of the source, and gives the file its name. `tell` takes the issues of entries that are
+    /// not in it. `check` fails when the run was canceled.
     pub(crate) fn finish(
         &self,
         source: &Source<impl Storage>,
@@ -241,7 +241,8 @@ impl State {
         if self.frames.len() >= FRAMES_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Notes that the content of a file is sent, once for all its names. What the walk has not met is no file of the run.
+    /// Notes that the content of a file is sent, once for all its names. A file that the walk has not met does not
+    /// belong to the run.
     fn want(&mut self, path: &[u8]) {
         let path = self.file_name.as_deref().unwrap_or(path);
         let Some(place) = RelPath::new(path).ok().and_then(|path| self.place(&path)) else { return };
@@ -251,7 +252,7 @@ impl State {
         self.wanted.insert(place);
     }
 
-    /// Where the entry at a path is: its directory's number, and its index there.
+    /// The directory's number and the index of the entry at a path.
     fn place(&self, path: &RelPath) -> Option<(usize, usize)> {
         let (parent, name) = path.split_last()?;
         let number = *self.numbers.get(&parent)?;

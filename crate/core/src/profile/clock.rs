@@ -7,7 +7,7 @@ use sparsync_proto::Phase;
 use super::recording::Recording;
 use super::{Profiler, SESSION_THREAD, lock};
 
-/// What a thread tells its phases to. Empty when the session is not profiled.
+/// Notes the phases of a thread. Empty when the session is not profiled.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadClock(Option<Box<Running>>);
 
@@ -15,9 +15,9 @@ pub(crate) struct ThreadClock(Option<Box<Running>>);
 struct Running {
     profiler: Arc<Profiler>,
     recording: Arc<Mutex<Recording>>,
-    /// What the thread had used before it began to work for this session.
+    /// The processor time that the thread had used before it began to work for this session.
     cpu_before: u64,
-    /// The thread outlives its clock: a session's own goes on until the account is made.
+    /// The thread outlives its clock: a session's own thread runs until the account is made.
     goes_on: bool,
 }
 
@@ -54,7 +54,7 @@ impl ThreadClock {
         }
     }
 
-    /// Does `work` in `phase`, and then goes on with what was under way.
+    /// Does `work` in `phase`, and then returns to the phase before.
     #[inline]
     pub(crate) fn during<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let Some(running) = &self.0 else { return work() };
@@ -75,7 +75,8 @@ impl Running {
         let now = self.profiler.now();
         let mut recording = lock(&self.recording);
         recording.enter(phase, now);
-        // Before a wait, when it costs the least: the account may be made while the thread waits.
+        // The time is noted before a wait, where it costs least, because the account may be made while the thread
+        // waits.
         if phase.is_wait() {
             recording.used(thread_cpu_nanos().saturating_sub(self.cpu_before));
         }

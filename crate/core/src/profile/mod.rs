@@ -66,7 +66,7 @@ impl Profiler {
         }
     }
 
-    /// Has the transport's figures asked for whenever an account is made.
+    /// Sets how the transport's figures are asked for when an account is made.
     pub(crate) fn probe(&self, probe: impl Fn(&Self) + Send + 'static) {
         *lock(&self.probe) = Some(Probe(Box::new(probe)));
     }
@@ -113,7 +113,7 @@ impl Profiler {
         }
     }
 
-    /// The account up to now. Threads that still run are told of as if they ended now.
+    /// The account up to now. Threads that still run are counted as if they ended now.
     pub(crate) fn account(&self) -> EndProfile {
         if let Some(Probe(probe)) = &*lock(&self.probe) {
             probe(self);

@@ -9,7 +9,7 @@ use sparsync_proto::session::{Beat, Pulse};
 use crate::engine::{Session, UrgentSender};
 use crate::error::{Error, ErrorKind};
 
-/// Tells the peer of work done, and ends the run when neither side works. A side that waits is kept alive by the
+/// Tells the peer of this side's work, and ends the run when neither side works. A side that waits is kept alive by the
 /// other's work, whatever it is: hashing, walking, flushing.
 pub(crate) async fn watch_work(
     session: &Session,

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Messages of encoded frames that are on their way.
 const WORDS_QUEUE: usize = 2;
 
-/// Why a connection is over; its two ends and their sessions share it.
+/// Why a connection is over. Its two ends and their sessions share this.
 type Closed = watch::Receiver<Option<Error>>;
 
 /// One end of a connection in one process.
@@ -30,7 +30,7 @@ pub(crate) struct InProcessConnection {
     looks: AtomicU64,
 }
 
-/// A connection: its two ends, either of which is the user that the process runs as.
+/// The two ends of a connection. The peer of either is the user that the process runs as.
 pub(crate) fn connection() -> (InProcessConnection, InProcessConnection) {
     let (to_a, from_b) = mpsc::unbounded_channel();
     let (to_b, from_a) = mpsc::unbounded_channel();
@@ -100,7 +100,7 @@ impl Connection for InProcessConnection {
 
     fn open(&self, _wire: Arc<WireCounters>) -> Box<dyn SessionLanes> {
         let (own, other) = session(&self.closed);
-        // Without an other end the session finds that out at its first word.
+        // If the other end is gone, the session finds that out with its first frame.
         let _ = self.opens.send(other);
         Box::new(own)
     }
@@ -119,7 +119,7 @@ impl Connection for InProcessConnection {
     }
 }
 
-/// The engine's ends of one direction's data lanes. Whoever is asked first leaves the other end its half.
+/// The engine's ends of one direction's data lanes. The end that asks first leaves the other end its half.
 #[derive(Default)]
 struct DataLanes {
     to: Vec<mpsc::Sender<Pack>>,
@@ -138,7 +138,7 @@ impl DataLanes {
 
 /// One end of a session in one process.
 struct InProcessLanes {
-    /// Words to the other end; gone when this side has ended the lane.
+    /// Frames to the other end; none when this side has ended the lane.
     to: Option<mpsc::Sender<Vec<u8>>>,
     from: mpsc::Receiver<Vec<u8>>,
     decoder: FrameDecoder,
@@ -190,7 +190,7 @@ impl InProcessLanes {
             () = send_all(&mut control, to.as_ref()) => None,
         };
         match end {
-            // The other end has ended well, or with an error that it tells.
+            // The other end has finished, or tells its error itself.
             Some(None) => {
                 if let Ok(error) = error_told.try_recv() {
                     session.fail(error);
@@ -202,14 +202,14 @@ impl InProcessLanes {
         if let Some(error) = session.error() {
             let _ = tells_error.send(error);
         } else {
-            // What this side still had to say reaches the other before it sees the end. What comes meanwhile is of no
-            // use any more, and whoever says it must not have to wait.
+            // The other end must get this side's last frames before it sees the end. Its own frames are useless by now,
+            // but are read, so that it does not have to wait for room.
             tokio::select! {
                 () = last_words(&mut control, to.as_ref()) => {}
                 () = async { while from.recv().await.is_some() {} } => {}
             }
         }
-        // The lane ends only now, so that nobody takes this end for a good one.
+        // The lane ends only here: before, the other end would take this side for finished.
         drop(to);
     }
 }
@@ -243,7 +243,7 @@ async fn send_all(control: &mut TransportControl, to: Option<&mpsc::Sender<Vec<u
     std::future::pending::<()>().await;
 }
 
-/// Takes what the other end says, until it has ended; gives an error when that is malformed.
+/// Reads the other end's frames until it has ended; gives an error when one is malformed.
 async fn receive(
     from: &mut mpsc::Receiver<Vec<u8>>,
     decoder: &mut FrameDecoder,
@@ -254,7 +254,7 @@ async fn receive(
             Ok(Some(Frame::Heartbeat(_))) => {}
             Ok(Some(Frame::Abort(error))) => return Some(Error::from_wire(error)),
             Ok(Some(frame)) => {
-                // Without a reader the engine has what it needs; what is left is read to see an abort.
+                // Without a reader the engine needs no further frames. The rest is read only to see an abort.
                 let _ = frames.send(frame).await;
             }
             Ok(None) => match from.recv().await {
@@ -304,7 +304,7 @@ impl SessionLanes for InProcessLanes {
         std::mem::take(&mut shared.from)
     }
 
-    /// Nobody waits for a sign of life of the own process, so `timeout` decides nothing.
+    /// `timeout` is not used: the other end is in this process, and no sign of life is waited for.
     fn carry(
         self: Box<Self>,
         session: Arc<Session>,

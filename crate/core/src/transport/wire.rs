@@ -8,10 +8,11 @@ use sparsync_proto::Figure;
 use crate::engine::Session;
 use crate::profile::Profiler;
 
-/// What was put on and taken off the wire: by one run, or by all of a server.
+/// Bytes and frames that were put on and taken off the wire: by one run, or by all runs of a server.
 ///
-/// Both ends of a run that went well count the same, byte by byte. Only what was on its way when the receiver had
-/// decided may be missing at the end that needed it no more: a sign of life, records behind the digest of an equal tree.
+/// The two ends of a successful run count the same, byte by byte. Only frames that were on their way when the receiver
+/// decided may be missing at the end that needed them no more: a sign of life, records behind the digest of an equal
+/// tree.
 #[derive(Debug, Default)]
 pub(crate) struct WireCounters {
     /// Bytes of all streams, to the peer.
@@ -24,9 +25,9 @@ pub(crate) struct WireCounters {
     pub(crate) streams_opened: AtomicU64,
     /// Streams opened by the peer.
     pub(crate) streams_accepted: AtomicU64,
-    /// Answers that came after something was said: each may have cost a round trip.
+    /// Answers that came after this end had sent something: each may have cost a round trip.
     pub(crate) round_trips: AtomicU64,
-    /// Something was said on the control lane since the last frame from the peer.
+    /// This end has sent something on the control lane since the peer's last frame.
     asked: AtomicBool,
     /// When, by the session's profile.
     asked_at: AtomicU64,
@@ -40,7 +41,7 @@ impl WireCounters {
         Self { total: Some(Arc::clone(total)), ..Self::default() }
     }
 
-    /// Tells a profile what a session put on the wire and took off it. What its initiator sent is the request.
+    /// Adds a session's bytes on the wire to a profile. Those that the initiator sent count as the request.
     pub(crate) fn tell(&self, profiler: &Profiler, is_initiator: bool) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (sent, received) = (count(&self.bytes_sent), count(&self.bytes_received));

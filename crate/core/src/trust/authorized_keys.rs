@@ -43,7 +43,7 @@ pub struct AuthorizedKeys {
     /// A file was named, or lines were given once.
     decides: AtomicBool,
     path: Option<PathBuf>,
-    /// The roots that a scope may name; any when there are none here.
+    /// The roots that a scope may name; without them, any.
     served: Option<Vec<String>>,
     state: RwLock<State>,
 }
@@ -54,7 +54,7 @@ struct State {
     keys: Result<Keys>,
 }
 
-/// What tells one state of a file from another without reading it.
+/// The state of a file, known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
     /// Nothing is known: look.
@@ -123,8 +123,9 @@ impl AuthorizedKeys {
         Some(Arc::clone(scope))
     }
 
-    /// Whether a session that was opened with `scope` has to end: its time is over, the key is gone, or what it may do was
-    /// changed. Nothing is known of the last two while there is a [problem](AuthorizedKeys::problem).
+    /// Whether a session that was opened with `scope` has to end: its time is over, the key is gone, or what it may do
+    /// was changed. While there is a [problem](AuthorizedKeys::problem), the last two are not known, and do not end a
+    /// session.
     #[must_use]
     pub fn revoked(&self, key: &PublicKey, scope: &Scope) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -176,7 +177,7 @@ impl AuthorizedKeys {
         self.len() == 0
     }
 
-    /// Reads the file again when it is not what it was; otherwise this costs one `stat`. A server calls it each second.
+    /// Reads the file again when it has changed; otherwise this costs one `stat`. A server calls it each second.
     pub fn refresh_if_changed(&self) -> Refresh {
         let Some(path) = &self.path else {
             return Refresh::Unchanged;
@@ -210,7 +211,7 @@ impl AuthorizedKeys {
     /// Whether a line could be added to the file: the file is read, and a key of the given lines has no second meaning.
     pub fn check_line(&self, line: &str) -> Result<()> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
-        // What the file says of the key does not count: the line takes the place of that.
+        // The file's own line of the key does not count, because the new line replaces it.
         let mut keys = self.given();
         if !add(&mut keys, line, self.served.as_deref(), Origin::File(0)).map_err(refuse)? {
             return Err(refuse("there is nothing on the line".to_owned()));
@@ -294,15 +295,15 @@ fn parse_given(lines: &[String], served: Option<&[String]>) -> Result<Keys> {
     Ok(given)
 }
 
-/// Refuses a scope with a root that is not served: whoever wrote it meant something else.
+/// Refuses a scope with a root that is not served: it must be a typing error.
 fn check_roots(scope: &Scope, served: Option<&[String]>) -> std::result::Result<(), String> {
     let Some(served) = served else { return Ok(()) };
     let Some((unknown, _)) = scope.roots.iter().find(|(name, _)| !served.contains(name)) else { return Ok(()) };
     Err(format!("root={}: this server has no such root; it serves {}", unknown.escape_debug(), served.join(", ")))
 }
 
-/// Adds the key of a line, whose roots have to be served; the same key with the same scope may be repeated. Says whether there
-/// is one on it.
+/// Adds the key of a line, whose roots have to be served; the same key with the same scope may be repeated. Says
+/// whether the line has a key.
 fn add(keys: &mut Keys, line: &str, served: Option<&[String]>, origin: Origin) -> std::result::Result<bool, String> {
     let Some((key, scope)) = parse_line(line)? else { return Ok(false) };
     check_roots(&scope, served)?;

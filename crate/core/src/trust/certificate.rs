@@ -54,8 +54,8 @@ pub(super) fn announcement(next: NextKey) -> rcgen::CustomExtension {
     rcgen::CustomExtension::from_oid_content(NEXT_KEY, content)
 }
 
-/// The key that a certificate says is to follow its own. Whoever has shown the certificate has to prove that he holds its key
-/// before any of this is believed.
+/// The key that a certificate says is to follow its own. The peer must prove that it holds the certificate's own key
+/// before this is believed.
 pub(crate) fn announced_key(certificate: &CertificateDer<'_>) -> Option<NextKey> {
     let mut whole = certificate.as_ref();
     let mut signed = expect(&mut whole, SEQUENCE)?;
@@ -146,7 +146,7 @@ fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     Some((tag, content))
 }
 
-/// Every certificate of a PEM text, in its order. `what` says in errors whose text it is.
+/// Every certificate of a PEM text, in its order. `what` names the text in errors.
 ///
 /// Fails with [`ErrorKind::Config`] when the text is malformed or holds no certificate.
 pub(crate) fn certificates_from_pem(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {

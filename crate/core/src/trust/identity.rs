@@ -122,7 +122,7 @@ impl Identity {
         Ok(Self(Arc::new(Inner { key: self.0.key.clone_key(), public_key: self.0.public_key, chain })))
     }
 
-    /// The same key under a certificate that tells which one is to follow.
+    /// The same key under a certificate that announces the next one.
     pub(super) fn announcing(&self, next: NextKey) -> Result<Self> {
         let (key, public_key) = (self.0.key.clone_key(), self.0.public_key);
         let chain = vec![self_signed(&key, Some(next))?];
@@ -140,7 +140,7 @@ impl Identity {
         self.0.chain.clone()
     }
 
-    /// A secret for one purpose, which nobody without the key can tell, and which is the same whenever it is asked for.
+    /// A secret for one purpose. It is the same each time, and cannot be computed without the key.
     pub(crate) fn derived(&self, purpose: &str, number: u16) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(purpose);
         hasher.update(self.0.key.secret_pkcs8_der());
@@ -171,7 +171,7 @@ fn rcgen_pair(key: &PrivatePkcs8KeyDer<'_>) -> Result<rcgen::KeyPair> {
         .map_err(|error| Error::internal(format!("a key made by ring is refused: {error}")))
 }
 
-/// Nobody looks at anything but the key in it, and the one that is to follow: peers compare that, never name or dates.
+/// A self-signed certificate. Peers compare only the key in it, and the one that it announces, never name or dates.
 fn self_signed(key: &PrivatePkcs8KeyDer<'_>, next: Option<NextKey>) -> Result<CertificateDer<'static>> {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();

@@ -39,7 +39,7 @@ const CONTEXT: &str = "sparsync 2026-11-28 secret of an invitation";
 /// What a guest is given. Its text is a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invitation {
-    /// The key of the server that it is of: the secret is told to who proves to hold that, and to nobody else.
+    /// The key of the inviting server. The secret must be told only to a server that proves to hold it.
     pub server_key: PublicKey,
     /// The secret.
     pub secret: [u8; SECRET_BYTES],
@@ -75,7 +75,7 @@ impl FromStr for Invitation {
     }
 }
 
-/// The invitations of a server. The value holds paths alone; each call looks at the files anew.
+/// The invitations of a server. The value only holds paths; each call reads the files anew.
 #[derive(Clone, Debug)]
 pub struct Invitations {
     path: PathBuf,
@@ -105,8 +105,8 @@ impl Invitations {
         &self.path
     }
 
-    /// Invites who shall be called `name` and have this scope, in the words of a line of authorized keys, to the server with
-    /// `server_key`. `until` is when it ends, as a line has it.
+    /// Makes an invitation to the server with `server_key`. The guest gets this name and this scope, written as on a
+    /// line of authorized keys, as is `until`, when the invitation ends.
     pub fn add(&self, name: &str, scope: &str, until: &str, server_key: PublicKey) -> Result<Invitation> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
         let mut secret = [0; SECRET_BYTES];
@@ -115,7 +115,7 @@ impl Invitations {
         if parse(line.trim_end()).map_err(refuse)?.is_none() {
             return Err(refuse("an invitation needs a name".to_owned()));
         }
-        // What is wrong with the file of keys is told now, and not to the guest.
+        // An error in the file of keys is told to the host now, and not to the guest.
         self.keys.keys()?;
         self.change(|text| {
             let mut text = without_ended(text);
@@ -125,9 +125,9 @@ impl Invitations {
         Ok(Invitation { server_key, secret })
     }
 
-    /// Lets the holder of `key` in by a secret, if there is an invitation with it that has not ended, and gives the line of
-    /// the file of keys. From then on the invitation is gone. `check` looks at the line before anything is
-    /// changed, and so is the file of keys read.
+    /// Lets the holder of `key` in by a secret, if there is an invitation with it that has not ended, and gives the
+    /// line of the file of keys. From then on the invitation is gone. Before anything is changed, `check` looks at the
+    /// line, and the file of keys is read.
     pub fn redeem(
         &self,
         secret: &[u8],
@@ -150,14 +150,15 @@ impl Invitations {
             let kept = private_file::without_lines(text, |other, _| other == number);
             Ok((Some(without_ended(&kept)), Some(line)))
         })?;
-        // Once at the most, also if the machine stops between the two files.
+        // The invitation must be redeemed once at most, even if the machine stops between the two files.
         if let Some(line) = &line {
             self.keys.add(line)?;
         }
         Ok(line)
     }
 
-    /// Lets `edit` see the file, unless somebody else may have written it, and replaces it with what it gives.
+    /// Gives `edit` the text of the file, and replaces the text with its result. Fails if another user may have written
+    /// the file.
     fn change<T>(&self, edit: impl FnOnce(&str) -> Result<(Option<String>, T)>) -> Result<T> {
         private_file::change(&self.path, |text, metadata| {
             match metadata.and_then(|metadata| private_file::untrusted(&self.path, metadata)) {
@@ -172,7 +173,7 @@ fn digest(secret: &[u8]) -> String {
     STANDARD.encode(blake3::derive_key(CONTEXT, secret))
 }
 
-/// The lines of invitations that have not ended, and those that are none.
+/// The lines of invitations that have not ended, and lines that are no invitations.
 fn without_ended(text: &str) -> String {
     let has_ended = |line: &str| matches!(parse(line), Ok(Some(open)) if open.until <= SystemTime::now());
     let mut kept = private_file::without_lines(text, |_, line| has_ended(line));

@@ -6,7 +6,7 @@ use super::key_line::{parse_line, words};
 use super::{PublicKey, Scope, private_file};
 use crate::{Error, ErrorKind, Result};
 
-/// A file of authorized keys. The value holds the path alone; each call looks at the file anew.
+/// A file of authorized keys. The value only holds the path; each call reads the file anew.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
     path: PathBuf,
@@ -56,8 +56,8 @@ impl KeyFile {
         }
     }
 
-    /// Adds a line, in the place of those that have its key already. Comments and other lines stay; the file is replaced in
-    /// one step, a new one is 0600 with its missing parent directories 0700.
+    /// Adds a line, which replaces those that have its key already. Comments and other lines stay; the file is replaced
+    /// in one step, a new one is 0600 with its missing parent directories 0700.
     pub fn add(&self, line: &str) -> Result<()> {
         let refuse = |why: String| Error::new(ErrorKind::Config, why);
         let Some((key, _)) = parse_line(line).map_err(refuse)? else {

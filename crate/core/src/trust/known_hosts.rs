@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{PublicKey, private_file};
 use crate::{Error, ErrorKind, Result};
 
-/// A `known_hosts` file. The value holds the path alone; each call looks at the file anew.
+/// A `known_hosts` file. The value only holds the path; each call reads the file anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownHosts {
     path: PathBuf,
@@ -94,7 +94,7 @@ impl KnownHosts {
         self.change(host, port, Some(key)).map(drop)
     }
 
-    /// Removes every key of a server; whether there was one. Errors as [`KnownHosts::append`].
+    /// Removes every key of a server. Says whether there was one. Errors as [`KnownHosts::append`].
     pub fn forget(&self, host: &str, port: u16) -> Result<bool> {
         if private_file::read(&self.path)?.is_none() {
             return Ok(false);
@@ -102,7 +102,7 @@ impl KnownHosts {
         self.change(host, port, None)
     }
 
-    /// Removes every key of a server and adds one; whether there were some.
+    /// Removes every key of a server and adds one. Says whether there were some.
     fn change(&self, host: &str, port: u16, key: Option<PublicKey>) -> Result<bool> {
         let wanted = checked_entry(host, port)?;
         private_file::change(&self.path, |text, _| {
@@ -118,8 +118,8 @@ impl KnownHosts {
         })
     }
 
-    /// Puts on record what a server that has shown `key`, which is on record, says is to follow. What that key announced
-    /// before goes, and what has announced it itself. Errors as [`KnownHosts::append`].
+    /// Puts the next key on record that a server announces which has shown `key`, itself on record. Keys that `key`
+    /// announced before are removed, and so is the key that announced it. Errors as [`KnownHosts::append`].
     pub fn learn(&self, host: &str, port: u16, key: PublicKey, next: Option<PublicKey>) -> Result<()> {
         let wanted = checked_entry(host, port)?;
         private_file::change(&self.path, |text, _| {
@@ -182,12 +182,12 @@ fn checked_entry(host: &str, port: u16) -> Result<String> {
     Ok(entry)
 }
 
-/// How a server stands in the file: names in lower case, IPv6 addresses compressed and in brackets.
+/// The form of a server in the file: names in lower case, IPv6 addresses compressed and in brackets.
 fn host_entry(host: &str, port: u16) -> String {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match bare.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]:{port}"),
-        // An address with a zone is none that the standard library parses, and has to be bracketed all the same.
+        // The standard library does not parse an address with a zone, which must get brackets, too.
         Err(_) if bare.contains(':') => format!("[{}]:{port}", bare.to_ascii_lowercase()),
         Err(_) => format!("{}:{port}", bare.trim_end_matches('.').to_ascii_lowercase()),
     }

@@ -81,8 +81,8 @@ fn create_in_place(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// Why what stands in a file is not to be believed: somebody may have written it who decides nothing here. The owner of
-/// the directory does, who could put another file there.
+/// Why the content of a file must not be believed: somebody without authority may have written it. The directory's
+/// owner may write it, who could also put another file there.
 pub(super) fn untrusted(path: &Path, metadata: &fs::Metadata) -> Option<String> {
     let mode = metadata.mode() & 0o777;
     if mode & 0o022 != 0 {
@@ -102,7 +102,7 @@ fn directory(path: &Path) -> Option<fs::Metadata> {
     fs::metadata(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).ok()
 }
 
-/// Where the file really is, so that a symlink in its place stays one.
+/// The real path of a file, so that a symlink in its place stays one.
 #[expect(
     clippy::disallowed_methods,
     reason = "the operator's own configuration file, outside every root and never named by a peer"
@@ -141,7 +141,7 @@ pub(super) fn lock_directory(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Lets `edit` see a file's text, empty when it is missing, and replaces the file with what it gives, if that is something.
+/// Gives `edit` a file's text, empty when the file is missing, and replaces the text with the result, if there is one.
 /// Changes come one after the other.
 pub(super) fn change<T>(
     path: &Path,
@@ -161,7 +161,7 @@ pub(super) fn malformed(path: &Path, line: u64, why: &str) -> Error {
     Error::new(ErrorKind::Config, format!("line {line}: {why}")).at(path.as_os_str().as_bytes()).with("line", line)
 }
 
-/// The lines of a text but for those that `goes` says, by their numbers and what stands on them.
+/// The lines of a text without those for which `goes` is true, given their numbers and texts.
 pub(super) fn without_lines(text: &str, goes: impl Fn(u64, &str) -> bool) -> String {
     let lines = (1u64..).zip(text.split_inclusive('\n'));
     lines.filter(|(number, line)| !goes(*number, line)).map(|(_, line)| line).collect()
@@ -192,7 +192,7 @@ impl Temporary {
         let path = target.with_file_name(name);
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = match open() {
-            // Left by a dead process that had our id: nobody alive uses this name.
+            // A dead process with our id left this file: no live process uses its name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 fs::remove_file(&path).map_err(fail)?;
                 open()

@@ -24,19 +24,19 @@ const COUNTS_FROM: &str = "counts from";
 /// What a server shows of itself.
 #[derive(Clone, Debug)]
 pub struct ServerKey {
-    /// Its key; where another one is to follow, its certificate tells of that.
+    /// The server's key. Its certificate announces the next key, if there is one.
     pub identity: Identity,
     /// What is to follow.
     pub next: Option<NextKey>,
 }
 
-/// What a look at the files of a key found, to know when they have changed.
+/// The state of the files of a key, by which a change is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp([Option<(u64, i64, i64)>; 2]);
 
 impl ServerKey {
-    /// Reads the server's key at `path`, or makes one there, and puts one in its place whose time has come. Errors as
-    /// [`Identity::load_or_create`], also for the next key's file.
+    /// Reads the server's key at `path`, or makes one there. If the time of the next key has come, that replaces it
+    /// first. Errors as [`Identity::load_or_create`], also for the next key's file.
     pub fn load(path: &Path) -> Result<Self> {
         Self::load_with(path, |path| Ok(Identity::load_or_create(path)?.0))
     }
@@ -58,8 +58,8 @@ impl ServerKey {
         if let Err(error) = fs::rename(&next_path, private_file::resolved(path))
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            // The name leads to another file system: the content goes there. Where nothing can be written, the key counts from
-            // where it is.
+            // The path leads to another file system, so the content is copied there. Where nothing can be written, the
+            // next key counts from its own file.
             if private_file::replace(path, text.as_bytes(), None).is_ok() {
                 let _ = fs::remove_file(&next_path);
             }
@@ -68,7 +68,7 @@ impl ServerKey {
         Ok(Self { identity, next: None })
     }
 
-    /// Makes the key that is to follow the one at `path` from a moment on.
+    /// Makes the next key for the one at `path`, which counts from a given moment on.
     ///
     /// Fails with [`ErrorKind::Config`] when one is to follow already, and with [`ErrorKind::NotFound`] without a key.
     pub fn rotate(path: &Path, from: SystemTime) -> Result<NextKey> {
@@ -85,7 +85,7 @@ impl ServerKey {
         Ok(NextKey { key: Identity::from_pem(&pem)?.public_key(), from })
     }
 
-    /// Lets the next key count from now on, and gives it. Fails with [`ErrorKind::Config`] when none is to follow.
+    /// Lets the next key count from now on, and gives it. Fails with [`ErrorKind::Config`] when there is none.
     pub fn rotate_now(path: &Path) -> Result<Self> {
         private_file::change(&next_to(path), |text, _| match text.split_once('\n') {
             Some((_, pem)) => Ok((Some(text_of(SystemTime::now(), pem)), ())),
@@ -94,7 +94,7 @@ impl ServerKey {
         Self::load(path)
     }
 
-    /// Removes the key that is to follow. Fails with [`ErrorKind::Config`] when none is.
+    /// Removes the next key. Fails with [`ErrorKind::Config`] when there is none.
     pub fn keep(path: &Path) -> Result<Self> {
         let next_path = next_to(path);
         match fs::remove_file(&next_path) {
@@ -105,7 +105,7 @@ impl ServerKey {
         Self::load(path)
     }
 
-    /// What the files of the key at `path` and of the next one look like.
+    /// The state of the files of the key at `path` and of the next one.
     pub(crate) fn stamp(path: &Path) -> Stamp {
         Stamp([path, &next_to(path)].map(|path| {
             let found = fs::metadata(path).ok()?;
